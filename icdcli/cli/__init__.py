@@ -1,0 +1,48 @@
+"""The command line: one file a command, each thin. Importing it costs no torch, so that ``--help`` is quick."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from icdcli import __version__
+from icdcli.cli import config, demo_data, evaluate, plot_lr, prepare_data, resume, show_predictions, train
+from icdcli.errors import IcdcodeError
+from icdcli.report.console import Output
+
+app = typer.Typer(
+    name="icdcode",
+    help="From clinical notes to ICD codes: prepare data, train, evaluate, show.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _icdcode(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"icdcode {__version__}")
+        raise typer.Exit
+
+
+app.command("demo-data")(demo_data.demo_data)
+app.command("prepare-data")(prepare_data.prepare_data)
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("plot-lr")(plot_lr.plot_lr)
+app.command("evaluate")(evaluate.evaluate)
+app.command("show-predictions")(show_predictions.show_predictions)
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    """Run a command and end the process with its exit code; a problem of the user's is told without a traceback."""
+    try:
+        app()
+    except IcdcodeError as error:
+        Output(json=True).error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Output(json=True).error("interrupted")
+        sys.exit(130)

@@ -1,0 +1,48 @@
+"""What several commands share: their options, and the view of what takes long."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from icdcli.data.progress import Progress
+from icdcli.report.console import Output
+from icdcli.report.progress import Progress as Bar
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Keys of the configuration to change.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")]
+Load = Annotated[Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint.")]
+Port = Annotated[int, typer.Option(help="Where the processes of several GPUs find one another.", min=1, max=65535)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Set everything up, say what would be done, and leave.")]
+Device = Annotated[str | None, typer.Option(help="Instead of the run's own device: cpu, mps, 0, 1 …")]
+Split = Annotated[
+    str | None, typer.Option(help="train, validation or test. Default: test, or validation where there is no test split.")
+]
+
+
+@contextmanager
+def showing(output: Output) -> Iterator[Progress]:
+    """A progress function that shows one stage after another, each once it has taken two seconds."""
+    with ExitStack() as stack:
+        bars: dict[str, Bar] = {}
+
+        def progress(stage: str, done: int, total: int, unit: str = "documents") -> None:
+            if stage not in bars:
+                stack.close()
+                bars.clear()
+                bars[stage] = stack.enter_context(output.progress(stage, total or None, unit))
+            bars[stage].update(done, total or None)
+
+        yield progress
+
+
+def shipped_config(name: str) -> Path:
+    """A configuration that comes with icdcode: the working folder's, else the package's."""
+    import icdcli
+
+    package = Path(icdcli.__file__).parent
+    places = [Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
+    return next((place for place in places if place.is_file()), places[0])

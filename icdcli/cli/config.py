@@ -1,0 +1,45 @@
+"""``icdcode config``: what may stand in a configuration, and what one comes to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icdcli.cli.common import Json, Overrides
+from icdcli.config import load_config
+from icdcli.report.console import Output
+
+app = typer.Typer(help="Show what a configuration means; the JSON Schema for editors.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; without one, the defaults.")] = None,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Show the effective configuration, each key with what it means.
+
+    Example: icdcode config show configs/config.yaml batch_size=4
+    """
+    from icdcli.config_file import to_yaml
+
+    # `config show lr0=1e-3` has no file: the first argument is an override then.
+    words = list(overrides or [])
+    if config is not None and "=" in str(config) and not config.exists():
+        words, config = [str(config), *words], None
+    effective = load_config(config, words)
+    output = Output(json)
+    output.say(to_yaml(effective, explain=True).rstrip())
+    output.result(effective.flat())
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print a JSON Schema of the configuration, for editors that check YAML while one types.
+
+    Example: icdcode config schema > config.schema.json
+    """
+    from icdcli.config_file import config_schema
+
+    Output(json=True).result(config_schema())

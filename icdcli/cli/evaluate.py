@@ -1,0 +1,58 @@
+"""``icdcode evaluate``: every metric of a trained coder on a split."""
+
+from typing import TYPE_CHECKING
+
+from icdcli.cli.common import Device, Json, Load, Run, Split, showing
+from icdcli.config import Config, load_config
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.data.corpus import Corpus
+    from icdcli.model.saved import Coder
+
+
+def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: Device = None, json: Json = False) -> None:
+    """Score a split with a run's checkpoint; writes metrics.json, per_code.csv and predictions.parquet into the run's folder.
+
+    Example: icdcode evaluate outputs/mimic3/automatic_coding --split test
+    """
+    from icdcli.evaluation.split import score_split, write_evaluation
+    from icdcli.report.tables import evaluation_table
+
+    output = Output(json)
+    run = RunDir.open(run_dir)
+    with showing(output) as progress:
+        coder, corpus = open_run(run, load, device)
+        split = split or default_split(corpus, output)
+        scored = score_split(coder, corpus, split, progress)
+    folder = run.evaluation(split)
+    about = {"split": split, "checkpoint": load, "dataset": corpus.card["dataset"], "protocol": corpus.card["protocol"]}
+    metrics = write_evaluation(folder, scored, coder, about)
+    title = f"{split}: {len(scored.documents):,} documents, {len(coder.labels):,} codes, threshold {coder.threshold:g}"
+    output.show(evaluation_table(metrics, title))
+    output.say(f"Written: {folder}")
+    output.result({"folder": folder, **about, "threshold": coder.threshold, "metrics": metrics})
+
+
+def open_run(run: RunDir, load: str, device: str | None) -> "tuple[Coder, Corpus]":
+    """A run's coder and the corpus it was trained on."""
+    from icdcli.data.corpus import open_corpus
+    from icdcli.data.prepare import prepare
+    from icdcli.model.saved import load_saved
+    from icdcli.training.checkpoint import find_checkpoint
+    from icdcli.training.distributed import find_device
+
+    config: Config = load_config(run.args, [] if device is None else [f"device={device}"])
+    checkpoint = find_checkpoint(run, load)
+    chosen = find_device(config.run.device)
+    corpus = open_corpus(prepare(config.data).folder)
+    return load_saved(checkpoint, chosen), corpus
+
+
+def default_split(corpus: "Corpus", output: Output) -> str:
+    """The test split, or validation, with a word about it, where the protocol has none."""
+    if "test" in corpus.splits:
+        return "test"
+    output.warn(f"protocol {corpus.card['protocol']} has no test split; this is the validation split, which training has seen")
+    return "validation"

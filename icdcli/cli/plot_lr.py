@@ -1,0 +1,45 @@
+"""``icdcode plot-lr``: what the learning rate will do, before it does it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icdcli.cli.common import Json, Overrides, shipped_config
+from icdcli.config import TrainConfig, load_config
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
+
+
+def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int], list[float]]:
+    """Steps from 0 to the last, the end of the warm-up among them, and their learning rates."""
+    from icdcli.training.schedule import learning_rate
+
+    steps = sorted({config.warmup_steps, *(config.steps * i // points for i in range(points + 1))})
+    return steps, [learning_rate(step, config) for step in steps]
+
+
+def plot_lr(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG | RUN_DIR]", help="Default: configs/config.yaml.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Draw the learning-rate schedule here and as vis_outputs/lr_schedule.png (in the run's folder, for a run).
+
+    Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
+    """
+    from icdcli.report.plots import lr_schedule_png
+    from icdcli.report.terminal_plots import lr_schedule_plot
+
+    source = source or shipped_config("config.yaml")
+    run = RunDir.open(source) if source.is_dir() else None
+    config = load_config(run.args if run else source, overrides or []).train
+    picture = run.lr_schedule if run else Path("vis_outputs") / "lr_schedule.png"
+    steps, rates = schedule_points(config)
+    output = Output(json)
+    output.say(lr_schedule_plot(steps, rates))
+    lr_schedule_png(steps, rates, picture)
+    output.say(f"Written: {picture}")
+    output.result({"picture": picture, "steps": steps, "lr": rates})

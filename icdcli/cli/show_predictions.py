@@ -1,0 +1,44 @@
+"""``icdcode show-predictions``: what a coder says of a few documents, beside what is right."""
+
+from typing import Annotated
+
+import typer
+
+from icdcli.cli.common import Device, Json, Load, Run, Split, showing
+from icdcli.cli.evaluate import default_split, open_run
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
+
+
+def show_predictions(
+    run_dir: Run,
+    number: Annotated[int, typer.Option("-n", "--number", help="How many documents.", min=1)] = 3,
+    load: Load = "metric",
+    split: Split = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 0,
+    text: Annotated[bool, typer.Option("--text", help="Show the notes too; they may tell who the patients are.")] = False,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Show gold and predicted codes of a few documents side by side, with titles and scores.
+
+    Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
+    """
+    from icdcli.evaluation.sample import sample_prediction, sample_rows
+    from icdcli.evaluation.split import score_split
+    from icdcli.report.predictions import prediction_dict, prediction_view
+
+    output = Output(json)
+    with showing(output) as progress:
+        coder, corpus = open_run(RunDir.open(run_dir), load, device)
+        split = split or default_split(corpus, output)
+        rows = sample_rows(len(corpus.documents(split)), number, seed)
+        scored = score_split(coder, corpus, split, progress, only=rows)
+    codes, titles = coder.labels.codes, coder.labels.known_titles
+    notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text else {}
+    documents = []
+    for row, name, scores_L, gold in zip(rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True):
+        sample = sample_prediction(name, codes, scores_L, gold, coder.threshold)
+        output.show(prediction_view(sample, titles, notes.get(row)))
+        documents.append(prediction_dict(sample, titles, notes.get(row)))
+    output.result({"split": split, "threshold": coder.threshold, "documents": documents})

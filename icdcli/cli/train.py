@@ -1,0 +1,77 @@
+"""``icdcode train``: a run from a configuration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
+from icdcli.cli.plot_lr import schedule_points
+from icdcli.cli.watch import follow, in_all_processes
+from icdcli.config import Config, load_config
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir, write_atomically
+
+if TYPE_CHECKING:
+    from icdcli.data.corpus import Corpus
+    from icdcli.training.loop import Training
+
+
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.")],
+    overrides: Overrides = None,
+    port: Port = 10001,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Train a coder, validate it after every epoch, and keep the best and the last checkpoint.
+
+    Example: icdcode train configs/config.yaml mimic3_data_path=mimic-iii model=mistral device=[0,1]
+    """
+    options = load_config(config, overrides or [])
+    in_all_processes(options.run.device, port, lambda output: _train(options, dry_run, output), json)
+
+
+def _train(config: Config, dry_run: bool, output: Output) -> None:
+    from icdcli.training.distributed import join_world
+    from icdcli.training.setup import new_training
+
+    world = join_world(config.run.device)
+    with showing(output) as progress:
+        training, corpus = new_training(config, world, progress)
+    summary = describe(training, corpus)
+    output.say("\n".join(f"{name:<10} {value}" for name, value in summary.items()))
+    if dry_run:
+        output.say("Dry run: nothing was trained or written.")
+        output.result({"dry_run": True, **summary})
+        return
+    root = world.broadcast(RunDir.create(config.run.project, config.run.name).root if world.first else None)
+    assert isinstance(root, Path)
+    run = RunDir(root)
+    if world.first:
+        begin(run, config)
+    output.say(f"run        {run.root}")
+    follow(training, run, corpus, config.log, output)
+
+
+def begin(run: RunDir, config: Config) -> None:
+    """Put on disk what a run can tell before its first step."""
+    from icdcli.config_file import to_yaml
+    from icdcli.report.plots import lr_schedule_png
+
+    write_atomically(run.args, to_yaml(config))
+    lr_schedule_png(*schedule_points(config.train), run.lr_schedule)
+
+
+def describe(training: "Training", corpus: "Corpus") -> dict[str, Any]:
+    """What is about to be trained, on what, in words."""
+    weights = list(training.coder.network.parameters())
+    trained = sum(weight.numel() for weight in training.coder.network.trainable().values())
+    lengths = training.train.lengths
+    return {
+        "corpus": corpus.folder.name,
+        "documents": f"{len(training.train):,} train, {len(training.validation):,} validation; {len(corpus.labels):,} codes",
+        "tokens": f"{lengths.mean():,.0f} a document, at most {training.train.max_len:,}",
+        "weights": f"{trained:,} trained of {sum(weight.numel() for weight in weights):,}, on {training.world.device}",
+        "steps": f"{training.config.steps:,}, {training.steps_per_epoch:,} an epoch",
+    }

@@ -1,0 +1,229 @@
+"""The configuration: one flat YAML file, typed in sections, checked whole before anything starts.
+
+The keys up to ``metrics`` are those of the guide that icdcode began from, with the same defaults; every newer key has a default
+that keeps an old file working. `load_config` tells all problems of a file and its overrides in one message. What a value must
+look like stands here; how YAML is read and how problems are worded stands in `icdcli.config_file`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from icdcli.errors import nearest
+from icdcli.metric_names import METRICS
+
+Common = Literal["train_loss", "validation_loss", "lr"]
+QUANTISED = (4, 8)
+
+
+def _no_bool(value: Any) -> Any:
+    # Python takes True for 1; in a configuration that is a slip, not a number.
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not True or False")
+    return value
+
+
+def _device(value: Any) -> Any:
+    """Every spelling of a device in the one form that the rest reads: ``cpu``, ``mps`` or a list of GPU numbers."""
+    parts = value if isinstance(value, list | tuple) else str(value).strip("[]() ").split(",")
+    words = [str(part).strip().lower().removeprefix("cuda:").removeprefix("gpu:") for part in parts]
+    words = ["0" if word in ("cuda", "gpu") else word for word in words]
+    if words in (["cpu"], ["mps"]):
+        return words[0]
+    if isinstance(value, bool) or not words or not all(word.isdecimal() for word in words):
+        raise ValueError("should be cpu, mps, or GPU numbers such as [0] or [0,1]")
+    if len(set(words)) < len(words):
+        raise ValueError("names a GPU twice")
+    return [int(word) for word in words]
+
+
+def _unique(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("names one thing twice")
+    return values
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}{nearest(name, METRICS)}; known: {', '.join(METRICS)}")
+    return name
+
+
+def _monitor(name: str) -> str:
+    return name if name == "validation_loss" else _metric(name)
+
+
+Integer = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Device = Annotated[Literal["cpu", "mps"] | list[Annotated[int, Field(ge=0)]], BeforeValidator(_device)]
+Metric = Annotated[str, AfterValidator(_metric)]
+
+
+class Section(BaseModel):
+    """Base of the sections: immutable, and closed to keys that it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class RunConfig(Section):
+    """Where and how reproducibly a run takes place."""
+
+    seed: Integer = Field(0, ge=0, description="every random draw follows from it")
+    deterministic: bool = Field(True, description="only algorithms that give the same result every time")
+    device: Device = Field([0], description="[0], [0,1], [1,2,3], cpu, mps")
+    project: Path = Field(Path("outputs/mimic3"), description="folder that the runs of a project lie in")
+    name: str = Field("automatic_coding", min_length=1, pattern=r"^[^/\\:]+$", description="the run's folder in the project")
+
+
+class ModelConfig(Section):
+    """What the coder is made of."""
+
+    model: str = Field("llama3", min_length=1, description="llama3, mistral, tiny, a Hugging Face id or a folder")
+    bit: Literal[4, 8, 16, 32] = Field(8, description="bits of a backbone weight: 4, 8, 16, 32")
+    max_len: Integer = Field(1024, ge=4, description="tokens of a document that are read, special tokens included")
+    pooling_mode: Literal["mean", "weighted_mean", "bos_token", "eos_token"] = Field(
+        "mean", description="mean, weighted_mean, bos_token, eos_token"
+    )
+    lora_activate: bool = Field(True, description="train low-rank adapters on the frozen backbone")
+    lora_r: Integer = Field(16, ge=1, description="rank of the adapters")
+    lora_alpha: Integer = Field(32, ge=1, description="scale of the adapters; they count alpha / r times")
+    lora_dropout: Number = Field(0.05, ge=0, lt=1, description="dropout before the adapters")
+    freeze_backbone: bool | None = Field(
+        None, description="keep the backbone's own weights; null: yes with LoRA, 4 or 8 bit, else no"
+    )
+    attention: Literal["bidirectional", "causal"] = Field(
+        "bidirectional", description="what a decoder's tokens see: bidirectional, causal"
+    )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone's own weights stay as they are."""
+        if self.freeze_backbone is not None:
+            return self.freeze_backbone
+        return self.lora_activate or self.bit in QUANTISED
+
+
+class DataConfig(Section):
+    """Which notes and codes are read, and how they become a corpus."""
+
+    workers: Integer = Field(0, ge=0, description="processes that prepare data; 0: set automatically")
+    mimic3_data_path: Path = Field(Path("data/"), description="folder of the MIMIC-III tables, where data_path is not given")
+    data_path: Path | None = Field(None, description="folder or file of notes and codes, of any data set")
+    dataset: Literal["mimic3", "codiesp", "table"] | None = Field(
+        None, description="mimic3, codiesp, table; null: recognised from the folder"
+    )
+    protocol: Literal["patient", "hadm-digit"] | None = Field(
+        None, description="patient (80/10/10 by subject), hadm-digit (the original tool's); null: the data set's own"
+    )
+    chunk_size: Integer = Field(100_000, ge=1, description="rows of a raw table in memory at a time")
+    label_pruning: bool = Field(False, description="True: only codes in use are labels; False: all of the D_ICD tables")
+    language: Literal["en", "es"] = Field("en", description="codiesp: en, es")
+    codes: Literal["diagnoses", "procedures", "all"] = Field("diagnoses", description="codiesp: diagnoses, procedures, all")
+    text_column: str = Field("text", description="table: column of the notes")
+    codes_column: str = Field("codes", description="table: column of the codes, a list or separated by ; or ,")
+    id_column: str | None = Field(None, description="table: column of the documents' ids; null: id, if there is one")
+    subject_column: str | None = Field(None, description="table: column of the patients; null: subject_id, if there is one")
+    split_column: str | None = Field(None, description="table: column of the splits; null: split, if there is one")
+    code_system: Literal["icd9", "icd10"] | None = Field(
+        None, description="table: icd9, icd10 (dots put right, titles known); null: codes as they stand"
+    )
+    cache_dir: Path | None = Field(None, description="where prepared data lies; null: .icdcode in the data folder")
+
+    @property
+    def path(self) -> Path:
+        """The folder or file that the notes and codes are read from."""
+        return self.data_path if self.data_path is not None else self.mimic3_data_path
+
+
+class TrainConfig(Section):
+    """How the weights are learned."""
+
+    batch_size: Integer = Field(8, ge=1, description="documents of an optimiser step, over all devices")
+    steps: Integer = Field(60_000, ge=1, description="optimiser steps")
+    warmup_steps: Integer = Field(400, ge=0, description="first steps, over which the learning rate rises to lr0")
+    lr0: Number = Field(1e-4, gt=0, description="highest learning rate")
+    lrf: Number = Field(0.01, ge=0, le=1, description="last_lr = lr0 * lrf")
+    scheduler_type: Literal["linear", "cosine"] = Field("cosine", description="linear, cosine")
+    pos_weight: Number = Field(
+        5, gt=0, description="how much more a code that is there counts in the loss than one that is not"
+    )
+    gradient_checkpointing: bool = Field(True, description="compute activations twice rather than keep them")
+    patience: Integer = Field(5, ge=0, description="early stopping epochs: validations without progress; 0: never stop early")
+    weight_decay: Number = Field(0.01, ge=0, description="AdamW's weight decay")
+    max_grad_norm: Number = Field(1.0, gt=0, description="longer gradients are cut to this norm")
+    monitor: Annotated[str, AfterValidator(_monitor)] | None = Field(
+        None, description="what the best checkpoint goes by: a metric or validation_loss; null: the mean of metrics"
+    )
+
+
+class LogConfig(Section):
+    """What is shown and written while a run goes on."""
+
+    prediction_print_n: Integer = Field(3, ge=0, description="sample predictions shown after a validation")
+    positive_threshold: Number = Field(0.5, ge=0, le=1, description="score from which a code counts as predicted")
+    common: Annotated[list[Common], AfterValidator(_unique)] = Field(
+        ["train_loss", "validation_loss", "lr"], description="shown beside the metrics"
+    )
+    metrics: Annotated[list[Metric], Field(min_length=1), AfterValidator(_unique)] = Field(
+        ["aucroc_macro", "aucroc_micro", "aucprc_macro", "aucprc_micro"], description="computed at every validation"
+    )
+    log_every: Integer = Field(10, ge=1, description="steps between two lines of steps.csv")
+
+
+class Config(BaseModel):
+    """All sections of one run; a function takes the section that it needs."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    sections: ClassVar[dict[str, type[Section]]] = {
+        "run": RunConfig,
+        "model": ModelConfig,
+        "data": DataConfig,
+        "train": TrainConfig,
+        "log": LogConfig,
+    }
+
+    run: RunConfig = RunConfig()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    log: LogConfig = LogConfig()
+
+    def flat(self) -> dict[str, Any]:
+        """Every key with its value, as a flat mapping of plain YAML values."""
+        return {key: value for section in self.model_dump(mode="json").values() for key, value in section.items()}
+
+
+def impossible_combinations(config: Config) -> list[tuple[str, str]]:
+    """Values that are right alone and wrong together, each as (the key to change, what is wrong)."""
+    model, train, run = config.model, config.train, config.run
+    quantised = model.bit in QUANTISED
+    found = []
+    if train.warmup_steps >= train.steps:
+        found.append(("warmup_steps", f"{train.warmup_steps} warm-up steps leave nothing of {train.steps} steps"))
+    if quantised and run.device == "mps":
+        found.append(("bit", f"{model.bit} bit needs a CUDA GPU or a CPU; on mps use bit: 16 or 32"))
+    if quantised and model.model == "tiny":
+        found.append(("bit", "model: tiny is made on the spot and is not quantised; use bit: 32"))
+    if quantised and model.freeze_backbone is False:
+        found.append(("freeze_backbone", f"a {model.bit} bit backbone can't be trained; use LoRA, or bit: 16 or 32"))
+    if model.lora_activate and model.freeze_backbone is False:
+        found.append(("freeze_backbone", "LoRA keeps the backbone frozen; set lora_activate: False to train it whole"))
+    if model.pooling_mode == "bos_token" and model.attention == "causal":
+        found.append(("pooling_mode", "under causal attention the first token sees no other; use eos_token or a mean"))
+    return found
+
+
+def load_config(path: Path | str | None = None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        path: A YAML file; None starts from the defaults.
+        overrides: ``key=value`` strings, the value written as in YAML; they go through the same checks.
+
+    Raises:
+        ConfigError: With every problem of the file and the overrides: where, what, and the nearest valid key.
+    """
+    from icdcli.config_file import read_config
+
+    return read_config(None if path is None else Path(path), overrides)

@@ -1,0 +1,1 @@
+"""From raw tables to batches: sources, protocols, the prepared corpus, tokens, the batch plan."""

@@ -1,0 +1,37 @@
+"""What every source yields: one hospital stay with its text and its codes."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SPLITS = ("train", "validation", "test")
+
+
+class Code(NamedTuple):
+    """One code as the corpus writes it.
+
+    Attributes:
+        code: The dotted string, e.g. ``428.0``.
+        kind: ``diagnosis`` or ``procedure``; raw strings of the two collide before the dot is in.
+    """
+
+    code: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """One hospital stay, one document.
+
+    Attributes:
+        id: The document's id, unique in its source (HADM_ID in MIMIC).
+        subject_id: The patient's id, where the source has one.
+        text: The note, or the admission's notes joined in file order.
+        codes: Its codes, in no particular order, without duplicates.
+        split: ``train``, ``validation`` or ``test`` where the source itself decides it, else None.
+    """
+
+    id: str
+    subject_id: str | None
+    text: str
+    codes: frozenset[Code] = field(default_factory=frozenset)
+    split: str | None = None

@@ -1,0 +1,166 @@
+"""The token cache: a corpus tokenised once, flat and memory-mapped, for any number of runs and any ``max_len``.
+
+Tokens lie without special tokens and uncut; cutting and framing happen when a document is read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from icdcli.data.batches import Frame, Ids
+from icdcli.data.corpus import Documents
+from icdcli.data.progress import Progress
+from icdcli.errors import DataError
+
+_IDS, _OFFSETS, _META = "ids.npy", "offsets.npy", "meta.json"
+_AT_ONCE = 256  # documents handed to the tokenizer together; it spreads them over the cores itself
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A corpus's tokens.
+
+    Attributes:
+        ids: All documents' token ids, end to end (memory-mapped).
+        offsets: Where each document starts; one more than there are documents.
+    """
+
+    ids: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def of(self, documents: Documents, frame: Frame, max_len: int) -> "EncodedDocuments":
+        """A split's documents as the network reads them."""
+        return EncodedDocuments(self, documents.rows, documents.targets, frame, max_len)
+
+    def __getitem__(self, row: int) -> NDArray[np.uint32]:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """The documents of a split as the network reads them.
+
+    Attributes:
+        tokens: The corpus's tokens.
+        rows: Each document's row in the corpus.
+        targets: Each document's label indices, ascending.
+        frame: What stands around a document.
+        max_len: The longest that a document may be, frame included.
+    """
+
+    tokens: Tokens
+    rows: NDArray[np.int64]
+    targets: Sequence[NDArray[np.int32]]
+    frame: Frame
+    max_len: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each document, cut and framed."""
+        offsets = self.tokens.offsets
+        lengths: NDArray[np.int64] = np.minimum(offsets[self.rows + 1] - offsets[self.rows] + len(self.frame), self.max_len)
+        return lengths
+
+    def __getitem__(self, position: int) -> Ids:
+        return self.frame.around(self.tokens[self.rows[position]], self.max_len)
+
+
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """Sixteen hexadecimal digits that change when the tokenizer would tokenise differently."""
+    return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
+
+
+def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = None) -> Tokens:
+    """Open a corpus's tokens, tokenising it first where that has not been done.
+
+    Args:
+        corpus: The prepared corpus's folder; the cache lies in its ``tokens-<fingerprint>/``.
+        tokenizer: A fast tokenizer's backend.
+        progress: Told ("tokenising", documents done, documents).
+
+    Raises:
+        DataError: When the cache can't be written or does not fit the corpus.
+    """
+    documents = pq.ParquetFile(corpus / "documents.parquet")
+    count = documents.metadata.num_rows
+    folder = corpus / f"tokens-{fingerprint(tokenizer)}"
+    if not (folder / _META).is_file():
+        temporary = corpus / f".{folder.name}.{os.getpid()}.tmp"
+        try:
+            temporary.mkdir(mode=0o700)
+            _write(temporary, _texts(documents), count, tokenizer, progress)
+            # Another process may have finished first; its cache is the same as ours.
+            if not folder.exists():
+                os.replace(temporary, folder)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: the token cache can't be written ({error.strerror}); free space or set cache_dir"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    tokens = Tokens(np.load(folder / _IDS, mmap_mode="r"), np.load(folder / _OFFSETS))
+    if len(tokens) != count or tokens.offsets[-1] != len(tokens.ids):
+        raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
+    return tokens
+
+
+def _texts(documents: pq.ParquetFile) -> Iterator[list[str]]:
+    for batch in documents.iter_batches(batch_size=_AT_ONCE, columns=["text"]):
+        yield batch.column(0).to_pylist()
+
+
+def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:
+    """A function from texts to their token ids, whole: a tokenizer file may carry a truncation and padding of its own."""
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return lambda texts: [found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def _write(
+    folder: Path,
+    batches: Iterator[list[str]],
+    count: int,
+    tokenizer: Tokenizer,
+    progress: Progress | None,
+) -> None:
+    ids_of = encode(tokenizer)
+    lengths: list[int] = []
+    with (folder / _IDS).open("wb") as file:
+        _write_header(file, 0)
+        start = file.tell()
+        for texts in batches:
+            for ids in ids_of(texts):
+                lengths.append(len(ids))
+                file.write(np.array(ids, dtype=np.uint32).tobytes())
+            if progress is not None:
+                progress("tokenising", len(lengths), count)
+        file.seek(0)
+        # numpy leaves room in the header for the length to grow, so that it can be written last.
+        _write_header(file, sum(lengths))
+        assert file.tell() == start, "the header of a .npy file grew"
+    np.save(folder / _OFFSETS, np.cumsum([0, *lengths], dtype=np.int64))
+    meta = {"documents": len(lengths), "tokens": sum(lengths), "special_tokens": False, "truncated": False}
+    (folder / _META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o600)
+
+
+def _write_header(file: object, length: int) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint32)), "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]  # any binary file will do

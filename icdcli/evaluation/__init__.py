@@ -1,0 +1,1 @@
+"""Scores of a split and what they are worth."""

@@ -1,0 +1,36 @@
+"""The names that ``metrics:`` takes, each with what it is and whose convention it follows.
+
+The module imports nothing, since checking a configuration needs the names but neither numpy nor torch.
+
+Papers count differently under the same name, so each way of counting has a name of its own. *Present* labels are those
+with a positive in the documents evaluated. CAML stands for Mullenbach et al. 2018 and those who use its evaluation
+(PLM-ICD among them), Edin for Edin et al. 2023, the original tool for the one whose configuration icdcode reads.
+"""
+
+METRICS: dict[str, str] = {
+    "aucroc_macro": "area under ROC, mean of labels with a positive and a negative (CAML, Edin, original tool)",
+    "aucprc_macro": "average precision, mean of present labels (scikit-learn, original tool)",
+    "aucroc_micro": "area under ROC, all labels in one ranking (CAML, scikit-learn)",
+    "aucprc_micro": "average precision, all labels in one ranking (scikit-learn)",
+    "aucroc_micro_present": "area under ROC, present labels in one ranking (Edin, original tool)",
+    "aucprc_micro_present": "average precision, present labels in one ranking (original tool)",
+    "f1_micro": "F1 of all decisions together (CAML, Edin, scikit-learn)",
+    "precision_micro": "share of predicted codes that are gold (CAML, Edin, scikit-learn)",
+    "recall_micro": "share of gold codes that are predicted (CAML, Edin, scikit-learn)",
+    "f1_macro": "F1, mean of present labels (Edin)",
+    "precision_macro": "precision, mean of present labels (Edin)",
+    "recall_macro": "recall, mean of present labels (Edin)",
+    "f1_macro_all": "F1, mean of all labels, 0 where undefined (scikit-learn)",
+    "precision_macro_all": "precision, mean of all labels, 0 where undefined (CAML, scikit-learn)",
+    "recall_macro_all": "recall, mean of all labels, 0 where undefined (CAML, scikit-learn)",
+    "f1_macro_caml": "harmonic mean of precision_macro_all and recall_macro_all (CAML, PLM-ICD)",
+    "exact_match": "share of documents with exactly the gold codes predicted (Edin, scikit-learn)",
+    "precision_at_5": "share of the 5 highest scored codes that are gold (CAML, Edin)",
+    "precision_at_8": "share of the 8 highest scored codes that are gold (CAML, Edin)",
+    "precision_at_15": "share of the 15 highest scored codes that are gold (CAML, Edin)",
+    "recall_at_5": "share of gold codes among the 5 highest scored (CAML, Edin)",
+    "recall_at_8": "share of gold codes among the 8 highest scored (CAML, Edin)",
+    "recall_at_15": "share of gold codes among the 15 highest scored (CAML, Edin)",
+    "r_precision": "precision among as many codes as the document has gold codes (Edin)",
+    "map": "average precision of a document's ranking, mean of documents (Edin)",
+}

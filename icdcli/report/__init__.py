@@ -1,0 +1,1 @@
+"""Everything a person looks at: the console, terminal plots, PNG files."""

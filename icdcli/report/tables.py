@@ -1,0 +1,167 @@
+"""Tables of results: the corpus card, an evaluation, a run's validations. All of them fit 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from icdcli.metric_names import METRICS
+from icdcli.report.text import number, one_line, plain
+from icdcli.training.events import Evaluated
+
+ELLIPSIS = "…"
+
+
+def _table(**options: Any) -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, **options)
+
+
+def _count(value: Any) -> str:
+    """A count or a mean, tolerant of what a card lacks; a mapping of statistics is told by its mean."""
+    if isinstance(value, Mapping):
+        value = value.get("mean")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "" if value is None else str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def corpus_table(card: Mapping[str, Any]) -> RenderableType:
+    """Render a corpus card: what each split holds, the label space, what was dropped and why.
+
+    Args:
+        card: The content of ``card.json``; missing keys are left out.
+
+    Returns:
+        A rich renderable.
+    """
+    columns = {
+        "documents": "documents",
+        "subjects": "subjects",
+        "words_per_document": "mean words",
+        "codes_per_document": "mean codes",
+    }
+    splits = _table()
+    splits.add_column("split")
+    for heading in columns.values():
+        splits.add_column(heading, justify="right")
+    for name, split in card.get("splits", {}).items():
+        splits.add_row(one_line(name), *(_count(split.get(key)) for key in columns))
+    name = " · ".join(str(card[key]) for key in ("dataset", "protocol") if card.get(key))
+    parts: list[RenderableType] = [plain(f"Corpus {name}".rstrip(), "bold"), plain(""), splits, plain("")]
+    labels = card.get("labels", {})
+    if "count" in labels:
+        without = labels.get("without_title")
+        parts.append(plain(f"labels: {_count(labels['count'])}" + (f", {_count(without)} without a title" if without else "")))
+    dropped = {reason: count for reason, count in card.get("dropped", {}).items() if count}
+    if dropped:
+        parts.append(plain("dropped or set aside:"))
+        lines = Table.grid(padding=(0, 2, 0, 0))
+        lines.add_column(justify="right")
+        lines.add_column()
+        for reason, count in dropped.items():
+            lines.add_row("  " + _count(count), plain(str(reason).replace("_", " ")))
+        parts.append(lines)
+    return Group(*parts)
+
+
+def evaluation_table(metrics: Mapping[str, float], title: str = "") -> RenderableType:
+    """Render an evaluation: metric, value, and what the metric is in whose convention.
+
+    Args:
+        metrics: Metric name to value.
+        title: A heading, e.g. which split and threshold.
+
+    Returns:
+        A rich renderable.
+    """
+    table = _table()
+    table.add_column("metric", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("what it is")
+    for name, value in metrics.items():
+        table.add_row(one_line(name), number(name, value), plain(METRICS.get(name, "")))
+    return Group(plain(title, "bold"), plain(""), table) if title else table
+
+
+def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | None]:
+    """Which validations to show: the last, the first, the best, then the latest; None stands for a gap."""
+    newest_first = range(len(validations) - 1, -1, -1)
+    by_interest = dict.fromkeys([newest_first[0], 0, *best_validations(validations), *newest_first])
+    kept: list[int | None] = []
+    for position in sorted(list(by_interest)[:limit]):
+        if kept and kept[-1] is not None and position > kept[-1] + 1:
+            kept.append(None)
+        kept.append(position)
+    return kept
+
+
+def best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
+    """Where the best validations stand: position to ``metric``, ``loss`` or ``both``."""
+    best = {}
+    for name, flag in (("metric", "best_metric"), ("loss", "best_loss")):
+        positions = [position for position, event in enumerate(validations) if getattr(event, flag)]
+        if positions:
+            best[positions[-1]] = "both" if positions[-1] in best else name
+    return best
+
+
+def validation_values(event: Evaluated, columns: Sequence[str]) -> dict[str, str]:
+    """A validation's values as text, by column: ``epoch`` and ``step``, then the columns asked for."""
+    common = {"train_loss": event.train_loss, "validation_loss": event.validation_loss, "lr": event.lr}
+    values = common | event.metrics
+    return {"epoch": str(event.epoch), "step": f"{event.step:,}"} | {
+        name: number(name, values[name]) for name in columns if name in values
+    }
+
+
+def validations_table(
+    validations: Sequence[Evaluated], columns: Sequence[str], width: int, limit: int | None = None
+) -> RenderableType:
+    """Render a run's validations: a row each or, where the columns don't fit, a column each for as many as fit.
+
+    Args:
+        validations: Those so far, oldest first; at least one.
+        columns: What to show of ``train_loss``, ``validation_loss``, ``lr`` and the metrics.
+        width: Columns of the terminal.
+        limit: How many to show at most (the first, the best, the last); None: all.
+
+    Returns:
+        A rich renderable.
+    """
+    best = best_validations(validations)
+    cells = [validation_values(event, columns) | {"best": best.get(position, "")} for position, event in enumerate(validations)]
+    headings = {name: name.replace("_", "\n") for name in cells[0]}
+    widths = [
+        max(len(line) for line in [*heading.split("\n"), *(row[name] for row in cells)]) for name, heading in headings.items()
+    ]
+    gap = next((gap for gap in (2, 1) if sum(widths) + gap * (len(widths) - 1) <= width), None)
+    if gap is None:
+        return _sideways(validations, cells, width, limit)
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    for heading in headings.values():
+        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
+    for position in _kept(validations, limit):
+        row = [ELLIPSIS] + [""] * (len(headings) - 1) if position is None else list(cells[position].values())
+        table.add_row(*map(one_line, row), style="bold" if position in best else "")
+    return table
+
+
+def _sideways(
+    validations: Sequence[Evaluated], cells: Sequence[Mapping[str, str]], width: int, limit: int | None
+) -> RenderableType:
+    # The best on top, since a view higher than the terminal is cut below.
+    names = ["epoch", "best", *(name for name in cells[0] if name not in ("epoch", "best"))]
+    value_width = max(len(value) for row in cells for value in row.values()) + 2
+    # Three gaps at most (first, best by metric, best by loss, last), each an ellipsis and two blanks.
+    room = max(2, (width - max(map(len, names)) - 9) // value_width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    kept = _kept(validations, room if limit is None else min(limit, room))
+    for position in kept:
+        table.add_column(justify="right", no_wrap=True, style="bold" if position in best_validations(validations) else "")
+    for name in names:
+        row = [(ELLIPSIS if name == "epoch" else "") if position is None else cells[position][name] for position in kept]
+        table.add_row(*map(one_line, [name, *row]))
+    return table

@@ -1,0 +1,132 @@
+"""Several processes as one: launching them, and the few collectives that training needs.
+
+Every process computes its share of a step's documents; gradients are summed, so that the step is the same whatever the
+number of processes.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from icdcli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its fellows.
+
+    Attributes:
+        rank: Its number, from 0; rank 0 alone writes files.
+        size: How many there are.
+        device: Where it computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def sum_gradients(self, weights: Iterable[torch.nn.Parameter]) -> None:
+        """Add up all processes' gradients, in one transfer."""
+        if self.size == 1:
+            return
+        gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in weights]
+        flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
+        dist.all_reduce(flat)
+        for weight, part in zip(weights, flat.split([g.numel() for g in gradients]), strict=True):
+            weight.grad = part.view_as(weight).to(weight.dtype)
+
+    def sum_array(self, values: NDArray[np.float64] | NDArray[np.float32]) -> None:
+        """Add up all processes' arrays in place (each fills its own rows, the others hold zeros)."""
+        if self.size > 1:
+            tensor = torch.from_numpy(values).to(self.device)
+            dist.all_reduce(tensor)
+            values[...] = tensor.cpu().numpy()
+
+    def broadcast(self, value: object) -> object:
+        """Rank 0's value, in every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def must_launch(device: str | list[int]) -> bool:
+    """Whether the configuration asks for several processes and none has been started yet."""
+    return isinstance(device, list) and len(device) > 1 and "WORLD_SIZE" not in os.environ
+
+
+def launch(arguments: list[str], processes: int, port: int) -> None:
+    """Start this command once a device, through torch's elastic launcher, and wait for all of them.
+
+    Args:
+        arguments: The command line after ``icdcode``.
+        processes: How many.
+        port: Where they find one another.
+    """
+    from torch.distributed.run import main
+
+    options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
+    main([*options, "-m", "icdcli", *arguments])
+
+
+def join_world(device: str | list[int]) -> World:
+    """Become a process of the world that was launched, or the only one.
+
+    Raises:
+        ConfigError: When the device asked for is not there.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = find_device(device, local if size > 1 else 0)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
+    return World(rank, size, chosen)
+
+
+def leave_world() -> None:
+    """Undo `join_world`."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def find_device(device: str | list[int], local: int = 0) -> torch.device:
+    """The torch device for a configured one.
+
+    Raises:
+        ConfigError: When this machine doesn't have it.
+    """
+    if device == "cpu":
+        return torch.device("cpu")
+    if device == "mps":
+        if not torch.backends.mps.is_available():
+            raise ConfigError("device: mps: this machine has no Metal GPU that PyTorch can use; run with device=cpu")
+        return torch.device("mps")
+    count = torch.cuda.device_count()
+    numbers = [int(number) for number in device]
+    if count == 0:
+        raise ConfigError(f"device: {numbers}: this machine has no GPU that PyTorch can use; run with device=cpu")
+    missing = [number for number in numbers if number >= count]
+    if missing:
+        raise ConfigError(f"device: {numbers}: this machine has GPUs 0 to {count - 1}; {missing} are not among them")
+    if local >= len(numbers):
+        raise ConfigError(f"device: {numbers}: {local + 1} processes were started for {len(numbers)} GPUs")
+    return torch.device("cuda", numbers[local])

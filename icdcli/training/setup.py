@@ -1,0 +1,117 @@
+"""From a configuration to a run that only needs to be started: corpus, tokens, coder, optimiser."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from icdcli.config import Config, DataConfig, RunConfig, TrainConfig
+from icdcli.data.corpus import Corpus, open_corpus
+from icdcli.data.prepare import prepare
+from icdcli.data.progress import Progress
+from icdcli.data.tokens import Tokens, token_cache
+from icdcli.errors import ResumeError
+from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
+from icdcli.training.checkpoint import load_state
+from icdcli.training.distributed import World
+from icdcli.training.loop import RunState, Training
+from icdcli.training.stopping import Best
+
+
+def be_reproducible(config: RunConfig) -> None:
+    """Seed torch, and keep to algorithms that give the same result every time where that is asked for."""
+    torch.manual_seed(config.seed)
+    if config.deterministic:
+        # cuBLAS reads this when it starts; without it, its sums may come in any order.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+
+
+def find_corpus(config: DataConfig, world: World, progress: Progress | None = None) -> Corpus:
+    """The prepared corpus, made by rank 0 where it is not there yet."""
+    folder = world.broadcast(prepare(config, progress).folder if world.first else None)
+    assert isinstance(folder, Path)
+    return open_corpus(folder)
+
+
+def read_tokens(corpus: Corpus, coder: Coder, world: World, progress: Progress | None = None) -> Tokens:
+    """The corpus's token cache, made by rank 0 where it is not there yet."""
+    tokens = token_cache(corpus.folder, coder.tokenizer.backend_tokenizer, progress) if world.first else None
+    world.wait()
+    return tokens or token_cache(corpus.folder, coder.tokenizer.backend_tokenizer)
+
+
+def new_training(config: Config, world: World, progress: Progress | None = None) -> tuple[Training, Corpus]:
+    """Set up a run from its configuration.
+
+    Raises:
+        ConfigError: When the configured model can't be loaded or can't do what is asked.
+        DataError: When the raw data can't be used.
+    """
+    be_reproducible(config.run)
+    corpus = find_corpus(config.data, world, progress)
+    tokenizer = tokenizer_for(config.model, corpus.texts("train"))
+    coder = new_coder(config.model, tokenizer, corpus.labels, config.log.positive_threshold, world.device, config.run.seed)
+    coder.network.start_from_frequencies(corpus.labels.train_counts, corpus.card["splits"]["train"]["documents"])
+    return _training(config, coder, corpus, world, progress), corpus
+
+
+def resumed_training(
+    config: Config, checkpoint: Path, manifest: dict[str, Any], world: World, progress: Progress | None = None
+) -> tuple[Training, Corpus]:
+    """Set up a run where a checkpoint left it.
+
+    Args:
+        config: The run's configuration, overrides applied.
+        checkpoint: The checkpoint's folder.
+        manifest: Its manifest.
+        world: This process among its fellows.
+        progress: Told what is being prepared.
+
+    Raises:
+        ResumeError: When the data or the model is no longer what the checkpoint was trained on.
+    """
+    be_reproducible(config.run)
+    corpus = find_corpus(config.data, world, progress)
+    if manifest["corpus"] != corpus.folder.name:
+        raise ResumeError(
+            f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives {corpus.folder.name}: the "
+            "tables or the data options have changed. Put them back, or start a new run"
+        )
+    coder = load_saved(checkpoint, world.device, trainable=True)
+    coder.threshold = config.log.positive_threshold
+    training = _training(config, coder, corpus, world, progress)
+    load_state(checkpoint, training)
+    return training, corpus
+
+
+def _training(config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None) -> Training:
+    tokens = read_tokens(corpus, coder, world, progress)
+    splits = [corpus.documents(split) for split in ("train", "validation")]
+    train, validation = (tokens.of(documents, coder.frame, config.model.max_len) for documents in splits)
+    if config.train.gradient_checkpointing:
+        use_gradient_checkpointing(coder.network)
+    return Training(
+        coder=coder,
+        optimizer=make_optimizer(coder.network, config.train),
+        train=train,
+        validation=validation,
+        validation_ids=splits[1].ids,
+        config=config.train,
+        log=config.log,
+        seed=config.run.seed,
+        world=world,
+        state=RunState(Best(higher_is_better=config.train.monitor != "validation_loss")),
+    )
+
+
+def make_optimizer(network: CoderNetwork, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
+    weights = network.trainable().values()
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr0, fused=next(iter(weights)).device.type == "cuda")
