@@ -150,6 +150,7 @@ class TrainConfig(Section):
     )
     gradient_checkpointing: bool = Field(True, description="compute activations twice rather than keep them")
     patience: Integer = Field(5, ge=0, description="early stopping epochs: validations without progress; 0: never stop early")
+    head_lr_factor: Number = Field(1.0, gt=0, description="the output layer learns so many times faster than the backbone")
     weight_decay: Number = Field(0.01, ge=0, description="AdamW's weight decay")
     max_grad_norm: Number = Field(1.0, gt=0, description="longer gradients are cut to this norm")
     monitor: Annotated[str, AfterValidator(_monitor)] | None = Field(

@@ -34,7 +34,7 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
         vocab_size=len(tokenizer),
         hidden_size=256,
         intermediate_size=512,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,

@@ -25,7 +25,7 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int = 8192) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Iterable[str], vocabulary: int = 16_384) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer (Radford et al. 2019); every text can be written in it."""
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(

@@ -170,7 +170,7 @@ def _step(training: Training, rows: np.ndarray, epoch: int, meter: _Meter) -> St
     state, world, network = training.state, training.world, training.coder.network
     lr = learning_rate(state.step + 1, training.config)
     for group in training.optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
     draws = np.random.SeedSequence([training.seed, state.step, world.rank])
     torch.manual_seed(int(draws.generate_state(1, np.uint64)[0] >> 1))
     training.optimizer.zero_grad(set_to_none=True)

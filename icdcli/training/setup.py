@@ -109,9 +109,9 @@ def _training(config: Config, coder: Coder, corpus: Corpus, world: World, progre
 
 def make_optimizer(network: CoderNetwork, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
-    weights = network.trainable().values()
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr0, fused=next(iter(weights)).device.type == "cuda")
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, weight in network.trainable().items():
+        factor = config.head_lr_factor if name.startswith("output.") else 1.0
+        groups.setdefault((factor, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+    options = [{"params": weights, "factor": factor, "weight_decay": decay} for (factor, decay), weights in groups.items()]
+    return torch.optim.AdamW(options, lr=config.lr0, fused=network.output.weight.device.type == "cuda")
