@@ -15,7 +15,8 @@ from random import Random
 
 from icdcli.data.demo_conditions import CARRIED_PLACES, Condition, sample_conditions
 from icdcli.data.demo_notes import Note, between, compose_note, pick, sentence
-from icdcli.data.demo_tables import Cell, find_table, finished_together, matching_tables, read_rows, write_table
+from icdcli.data.demo_tables import Cell, finished_together, write_table
+from icdcli.data.rows import Row, find_tables, matching_tables, read_rows
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, dotted
 from icdcli.icd.titles import short_titles, titles
@@ -136,12 +137,12 @@ def write_notes_for(tables: Path, folder: Path, seed: int = 0, *, overwrite: boo
         ConfigError: Tables already there, or a folder that can't be written.
         DataError: A missing or unreadable table, a missing column, or a code that is none.
     """
-    sources = {name: find_table(tables, name) for name in ("ADMISSIONS", *_CODE_TABLES.values())}
+    sources = find_tables(tables, ("ADMISSIONS", *_CODE_TABLES.values()))
     codes = {kind: _read_codes(sources[name], kind) for kind, name in _CODE_TABLES.items()}
     patients = matching_tables(tables, "PATIENTS")[:1]
-    sexes = {row["SUBJECT_ID"]: row["GENDER"] for path in patients for row in read_rows(path, ("SUBJECT_ID", "GENDER"))}
+    sexes = {subject: sex for path in patients for subject, sex in _rows(path, "SUBJECT_ID", "GENDER")}
     rng, names, stays = Random(seed), _packaged_titles(), []
-    for row in read_rows(sources["ADMISSIONS"], ("SUBJECT_ID", "HADM_ID", "ADMITTIME", "DISCHTIME")):
+    for row in _rows(sources["ADMISSIONS"], "SUBJECT_ID", "HADM_ID", "ADMITTIME", "DISCHTIME"):
         stay = _read_stay(row, codes, sexes, sources["ADMISSIONS"])
         stay.note = _note_for(rng, stay, names)
         stays.append(stay)
@@ -289,28 +290,30 @@ def _summary(folder: Path, stays: Sequence[_Stay], rows: int) -> DemoSummary:
     )
 
 
+def _rows(path: Path, *columns: str) -> Iterator[Row]:
+    return (row for chunk in read_rows(path, columns) for row in chunk)
+
+
 def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:
     """Reads HADM_ID to its dotted codes, without duplicates, in the order of the file."""
     codes: dict[str, list[str]] = defaultdict(list)
-    for row in read_rows(path, ("HADM_ID", "ICD9_CODE")):
-        if not row["ICD9_CODE"].strip():
+    for hadm_id, raw in _rows(path, "HADM_ID", "ICD9_CODE"):
+        if not raw.strip():
             continue
         try:
-            code = dotted(row["ICD9_CODE"], kind, "icd9")
+            code = dotted(raw, kind, "icd9")
         except ValueError as error:
             raise DataError(f"{path}: {error}; check that the column ICD9_CODE holds ICD-9-CM codes") from error
-        if code not in codes[row["HADM_ID"]]:
-            codes[row["HADM_ID"]].append(code)
+        if code not in codes[hadm_id]:
+            codes[hadm_id].append(code)
     return codes
 
 
-def _read_stay(
-    row: Mapping[str, str], codes: Mapping[str, Mapping[str, list[str]]], sexes: Mapping[str, str], path: Path
-) -> _Stay:
-    hadm_id = row["HADM_ID"]
+def _read_stay(row: Row, codes: Mapping[str, Mapping[str, list[str]]], sexes: Mapping[str, str], path: Path) -> _Stay:
+    subject_id, hadm_id, *times = row
     try:
-        admitted, discharged = (date.fromisoformat(row[column][:10]) for column in ("ADMITTIME", "DISCHTIME"))
+        admitted, discharged = (date.fromisoformat(time[:10]) for time in times)
         own = {kind: table.get(hadm_id, []) for kind, table in codes.items()}
-        return _Stay(int(row["SUBJECT_ID"]), int(hadm_id), sexes.get(row["SUBJECT_ID"], ""), admitted, discharged, own)
+        return _Stay(int(subject_id), int(hadm_id), sexes.get(subject_id, ""), admitted, discharged, own)
     except ValueError as error:
         raise DataError(f"{path}: the admission with HADM_ID {hadm_id!r} can't be read: {error}; check the row") from error

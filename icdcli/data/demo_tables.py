@@ -1,9 +1,8 @@
-"""MIMIC-III tables as files: found whatever their case, read row by row, written byte for byte the same each time.
+"""Writing MIMIC-III tables: byte for byte the same each time, and all of them or none.
 
-It serves the synthetic data alone; the tables that a corpus is made from may be of any size and have a reader of their own.
+It serves the synthetic data alone; tables are found and read with `icdcli.data.rows`.
 """
 
-import csv
 import gzip
 import io
 import os
@@ -13,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from icdcli.errors import ConfigError, DataError
+from icdcli.data.rows import matching_tables
+from icdcli.errors import ConfigError
 
 Cell = str | int | None
 
@@ -28,44 +28,6 @@ COLUMNS = {
     "D_ICD_DIAGNOSES": "ROW_ID ICD9_CODE SHORT_TITLE LONG_TITLE",
     "D_ICD_PROCEDURES": "ROW_ID ICD9_CODE SHORT_TITLE LONG_TITLE",
 }
-
-
-def find_table(folder: Path, name: str) -> Path:
-    """Finds NAME.csv or NAME.csv.gz in a folder, whatever the case; raises a DataError where there is none."""
-    if not (found := matching_tables(folder, name)):
-        raise DataError(f"{folder} has no {name}.csv or {name}.csv.gz; it should hold the MIMIC-III tables")
-    return found[0]
-
-
-def matching_tables(folder: Path, name: str) -> list[Path]:
-    """Lists what a folder holds under NAME.csv or NAME.csv.gz, whatever the case."""
-    wanted = {f"{name}.csv".lower(), f"{name}.csv.gz".lower()}
-    return sorted(path for path in folder.glob("*") if path.name.lower() in wanted)
-
-
-def read_rows(path: Path, columns: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Reads a table row by row.
-
-    Args:
-        path: A .csv or .csv.gz file.
-        columns: The columns that it must have.
-
-    Yields:
-        Upper-case column name to text.
-
-    Raises:
-        DataError: A missing column, a row of another length than the header, or a file that is not CSV.
-    """
-    try:
-        with gzip.open(path, "rt", newline="") if path.suffix.lower() == ".gz" else path.open(newline="") as stream:
-            reader = csv.reader(stream)
-            header = [name.strip().upper() for name in next(reader, [])]
-            if missing := [column for column in columns if column not in header]:
-                raise DataError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
-            for cells in reader:
-                yield dict(zip(header, cells, strict=True))
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} can't be read as CSV: {error}; fetch or unpack it again") from error
 
 
 def write_table(folder: Path, name: str, rows: Iterable[Iterable[Cell]]) -> None:
@@ -86,13 +48,15 @@ def _cell(value: Cell) -> str:
 
 @contextmanager
 def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Lends a folder beside the target whose files move into it at the end; after an error none of them does."""
-    if present := [path.name for name in COLUMNS for path in matching_tables(folder, name)]:
-        if not overwrite:
-            raise ConfigError(f"{folder} already holds {', '.join(present)}; choose another folder or ask for overwriting")
+    """Lends a folder within the target whose files move up into it at the end; after an error none of them does."""
+    new = not folder.is_dir()
+    present = [] if new else [path.name for name in COLUMNS for path in matching_tables(folder, name)]
+    if present and not overwrite:
+        there = ", ".join(present)
+        raise ConfigError(f"{folder} already holds {there}; choose another folder, or replace them with --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.resolve().parent))
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     except OSError as error:
         raise ConfigError(f"tables can't be written to {folder}: {error.strerror}; choose a folder that can be") from error
     try:
@@ -104,3 +68,5 @@ def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
             os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()

@@ -38,10 +38,9 @@ def find_tables(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     Raises:
         DataError: Naming all tables that are missing, or two files that could both be meant.
     """
-    present = sorted(list_folder(folder))
     found: dict[str, Path] = {}
     for name in names:
-        matches = [file for file in present if file.name.lower() in {name.lower() + ending for ending in _ENDINGS}]
+        matches = matching_tables(folder, name)
         if len(matches) > 1:
             both = " and ".join(match.name for match in matches)
             raise DataError(f"{folder}: {both} could both be {name}; remove or rename one")
@@ -57,6 +56,16 @@ def find_tables(folder: Path, names: Sequence[str]) -> dict[str, Path]:
 def find_table(folder: Path, name: str) -> Path:
     """Find one raw table; see `find_tables`."""
     return find_tables(folder, [name])[name]
+
+
+def matching_tables(folder: Path, name: str) -> list[Path]:
+    """All files that could be one raw table; none is no error.
+
+    Raises:
+        DataError: When there is no such folder, or it can't be read.
+    """
+    wanted = {name.lower() + ending for ending in _ENDINGS}
+    return sorted(file for file in list_folder(folder) if file.name.lower() in wanted)
 
 
 def list_folder(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Load any Hugging Face encoder or decoder: its bits, its adapters, what its tokens see."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,11 @@ def load_backbone(config: ModelConfig, source: Source, device: torch.device) -> 
             transformers_logging.enable_progress_bar()
     if quantisation is None:
         backbone = backbone.to(device)
+    for module in backbone.modules():
+        # On CPUs with AVX-512 BF16, bitsandbytes (0.50) repacks a 4-bit weight at the first forward pass in evaluation mode into
+        # a form that has no gradient: training after a validation would go on with the gradients below it silently wrong.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return finish_backbone(config, backbone, source.adapters)
 
 
@@ -89,7 +95,12 @@ def finish_backbone(config: ModelConfig, plain: PreTrainedModel, adapters: tuple
     plain.config.use_cache = False
     if config.frozen:
         plain.requires_grad_(False)
-    backbone = _with_adapters(config, plain, adapters) if adapters or config.lora_activate else plain
+    backbone: nn.Module = plain
+    if adapters or config.lora_activate:
+        with warnings.catch_warnings():
+            # peft asks transformers for a property under a name that transformers has deprecated.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            backbone = _with_adapters(config, plain, adapters)
     if config.attention == "bidirectional" and not _last_token_moves_first(backbone):
         raise ConfigError(
             f"model: {config.model}: this architecture ({_architecture(backbone)}) can't attend in both directions; "

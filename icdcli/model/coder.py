@@ -62,4 +62,6 @@ def build_network(config: ModelConfig, backbone: nn.Module, labels: int) -> Code
 def use_gradient_checkpointing(network: CoderNetwork) -> None:
     """Compute activations twice rather than keep them."""
     backbone: Any = network.backbone
-    backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # a later transformers 5 gave the method another name; the old one warns.
+    enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
