@@ -1,11 +1,15 @@
 """icdcode: from clinical notes to ICD codes."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from icdcli.model.predict import load_coder
 
 __version__ = "0.1.0"
+# Threads that spin while they wait make everything several times slower as soon as a neighbour needs the cores. OpenMP reads this
+# when torch is imported, which is after us.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __all__ = ["__version__", "load_coder"]
 
 

@@ -32,6 +32,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def require_project(project: Path) -> None:
+    """See that runs can be made in a project folder, before anything costly is done for one; nothing is written.
+
+    Raises:
+        ConfigError: When they can't.
+    """
+    there = next(path for path in (project.absolute(), *project.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{there}: is a file; `project:` must be a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{there}: can't be written; set `project:` elsewhere")
+
+
 @dataclass(frozen=True)
 class RunDir:
     """One run's folder.

@@ -43,6 +43,3 @@ def main() -> None:
     except IcdcodeError as error:
         Output(json=True).error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        Output(json=True).error("interrupted")
-        sys.exit(130)

@@ -11,7 +11,7 @@ from icdcli.data.progress import Progress
 from icdcli.report.console import Output
 from icdcli.report.progress import Progress as Bar
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[key=value]...", help="Keys of the configuration to change.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Keys of the configuration to change.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")]
 Load = Annotated[Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint.")]

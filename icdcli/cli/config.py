@@ -9,12 +9,12 @@ from icdcli.cli.common import Json, Overrides
 from icdcli.config import load_config
 from icdcli.report.console import Output
 
-app = typer.Typer(help="Show what a configuration means; the JSON Schema for editors.", no_args_is_help=True)
+app = typer.Typer(help="Show what a configuration means. Print its JSON Schema for editors.", no_args_is_help=True)
 
 
 @app.command("show")
 def show(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML file; without one, the defaults.")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.")] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
@@ -36,7 +36,7 @@ def show(
 
 @app.command("schema")
 def schema() -> None:
-    """Print a JSON Schema of the configuration, for editors that check YAML while one types.
+    """Print a JSON Schema of the configuration. Editors check YAML with it while one types.
 
     Example: icdcode config schema > config.schema.json
     """

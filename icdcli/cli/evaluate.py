@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: Device = None, json: Json = False) -> None:
-    """Score a split with a run's checkpoint; writes metrics.json, per_code.csv and predictions.parquet into the run's folder.
+    """Score a split with a run's checkpoint. Writes metrics.json, per_code.csv and predictions.parquet into the run's folder.
 
     Example: icdcode evaluate outputs/mimic3/automatic_coding --split test
     """

@@ -21,12 +21,12 @@ def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int],
 
 def plot_lr(
     source: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG | RUN_DIR]", help="Default: configs/config.yaml.", show_default=False)
+        Path | None, typer.Argument(metavar="CONFIG | RUN_DIR", help="Default: configs/config.yaml.", show_default=False)
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Draw the learning-rate schedule here and as vis_outputs/lr_schedule.png (in the run's folder, for a run).
+    """Draw the learning-rate schedule. Also written to vis_outputs/lr_schedule.png (in the run's folder, for a run).
 
     Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
     """

@@ -16,7 +16,7 @@ def prepare_data(
     config: Annotated[Path | None, typer.Option(help="A configuration whose data options apply.")] = None,
     json: Json = False,
 ) -> None:
-    """Read raw notes and codes into a corpus that training opens at once; the same call again finds it and does nothing.
+    """Read raw notes and codes into a prepared corpus. The same call again finds it and does nothing.
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """

@@ -30,7 +30,7 @@ def resume(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Go on with a run from a checkpoint, in the same folder, optimiser, schedule, best-so-far and patience restored.
+    """Go on with a run from a checkpoint. Same folder; optimiser, schedule, best-so-far and patience are restored.
 
     Example: icdcode resume outputs/mimic3/automatic_coding --load last steps=80000
     """
@@ -65,6 +65,8 @@ def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any
 
     checkpoint = find_checkpoint(run, load)
     manifest = verify(checkpoint)
+    if config.train.steps < manifest["step"]:
+        raise ResumeError(f"steps={config.train.steps}: {checkpoint} is at step {manifest['step']} already; give more steps")
     world = join_world(config.run.device)
     with showing(output) as progress:
         training, corpus = resumed_training(config, checkpoint, manifest, world, progress)

@@ -20,7 +20,7 @@ def show_predictions(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Show gold and predicted codes of a few documents side by side, with titles and scores.
+    """Show a few documents' gold and predicted codes. They stand side by side, with titles and scores.
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """

@@ -10,7 +10,7 @@ from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, write_atomically
+from icdcli.run_dir import RunDir, require_project, write_atomically
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
@@ -24,7 +24,7 @@ def train(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Train a coder, validate it after every epoch, and keep the best and the last checkpoint.
+    """Train a coder from a configuration. It is validated after every epoch; the best and the last checkpoint are kept.
 
     Example: icdcode train configs/config.yaml mimic3_data_path=mimic-iii model=mistral device=[0,1]
     """
@@ -36,6 +36,7 @@ def _train(config: Config, dry_run: bool, output: Output) -> None:
     from icdcli.training.distributed import join_world
     from icdcli.training.setup import new_training
 
+    require_project(config.run.project)
     world = join_world(config.run.device)
     with showing(output) as progress:
         training, corpus = new_training(config, world, progress)

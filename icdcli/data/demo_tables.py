@@ -49,7 +49,9 @@ def _cell(value: Cell) -> str:
 @contextmanager
 def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Lends a folder within the target whose files move up into it at the end; after an error none of them does."""
-    new = not folder.is_dir()
+    if folder.is_file():
+        raise ConfigError(f"{folder}: is a file; give a folder that the tables shall lie in")
+    new = not folder.exists()
     present = [] if new else [path.name for name in COLUMNS for path in matching_tables(folder, name)]
     if present and not overwrite:
         there = ", ".join(present)

@@ -67,8 +67,9 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
     """
     path = config.path
     if not path.exists():
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise DataError(
-            f"{path}: no such file or folder; set data_path (or mimic3_data_path) to your data, "
+            f"{path}: no such file or folder{where}; set data_path (or mimic3_data_path) to your data, "
             f"or make synthetic ones with `icdcode demo-data {path}`"
         )
     dataset = config.dataset or recognise(path)

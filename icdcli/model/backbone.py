@@ -72,8 +72,8 @@ def load_backbone(config: ModelConfig, source: Source, device: torch.device) -> 
     if quantisation is None:
         backbone = backbone.to(device)
     for module in backbone.modules():
-        # On CPUs with AVX-512 BF16, bitsandbytes (0.50) repacks a 4-bit weight at the first forward pass in evaluation mode into
-        # a form that has no gradient: training after a validation would go on with the gradients below it silently wrong.
+        # On CPUs with AVX-512 BF16, bitsandbytes (0.50) repacks a 4-bit weight at the first forward pass in evaluation mode,
+        # into a form that has no gradient: training after a validation would go on with gradients that are silently wrong.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return finish_backbone(config, backbone, source.adapters)

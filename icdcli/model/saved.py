@@ -212,7 +212,8 @@ def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     """Note every file's sha256, so that a broken or changed one is found; ``about`` is kept beside them."""
-    files = {str(path.relative_to(folder).as_posix()): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / _MANIFEST]
+    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
     (folder / _MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8")
 
 

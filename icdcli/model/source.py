@@ -73,11 +73,16 @@ def _base_of_adapter(repository: str) -> str | None:
 def hub_errors(name: str, repository: str) -> Iterator[None]:
     """Turn what loading from a hub or folder can raise into one message that says what to do."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from safetensors import SafetensorError
 
+    what = f"model: {name}" if name == repository else f"model: {name} ({repository})"
     try:
         yield
+    except SafetensorError as error:
+        raise ConfigError(f"{what}: its weights are damaged ({error}); copy or download it again") from error
+    except ValueError as error:  # what transformers makes of a folder or repository that lacks a part
+        raise ConfigError(f"{what}: can't be loaded: {str(error).splitlines()[0]}") from error
     except (OSError, HfHubHTTPError) as error:
-        what = f"model: {name}" if name == repository else f"model: {name} ({repository})"
         chain = [error, error.__cause__, error.__context__]
         text = " ".join(str(link) for link in chain if link is not None)
         if Path(repository).is_dir():

@@ -61,7 +61,7 @@ def corpus_table(card: Mapping[str, Any]) -> RenderableType:
         lines.add_column(justify="right")
         lines.add_column()
         for reason, count in dropped.items():
-            lines.add_row("  " + _count(count), plain(str(reason).replace("_", " ")))
+            lines.add_row("  " + _count(count), plain(reason))
         parts.append(lines)
     return Group(*parts)
 

@@ -61,7 +61,9 @@ def find_checkpoint(run: RunDir, name: str) -> Path:
         os.replace(before, folder)  # the process ended between the two renames of `_make_current`
     if not folder.is_dir():
         there = [other for other in CHECKPOINTS if run.checkpoint(other).is_dir()]
-        hint = f"it has {', '.join(there)}: choose one with --load" if there else "it ended before its first validation"
+        hint = f"it ended before its first validation; begin anew with `icdcode train {run.args}`"
+        if there:
+            hint = f"it has {', '.join(there)}: choose one with --load"
         raise ResumeError(f"{run.root}: has no checkpoint {name!r}; {hint}")
     return folder
 

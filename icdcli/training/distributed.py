@@ -123,7 +123,8 @@ def find_device(device: str | list[int], local: int = 0) -> torch.device:
     count = torch.cuda.device_count()
     numbers = [int(number) for number in device]
     if count == 0:
-        raise ConfigError(f"device: {numbers}: this machine has no GPU that PyTorch can use; run with device=cpu")
+        cpu = "run with device=cpu, or evaluate with --device cpu"
+        raise ConfigError(f"device: {numbers}: this machine has no GPU that PyTorch can use; {cpu}")
     missing = [number for number in numbers if number >= count]
     if missing:
         raise ConfigError(f"device: {numbers}: this machine has GPUs 0 to {count - 1}; {missing} are not among them")

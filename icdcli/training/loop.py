@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from icdcli.config import LogConfig, TrainConfig
-from icdcli.data.batches import collate, epoch_plan, multi_hot, steps_per_epoch
+from icdcli.data.batches import Ids, collate, epoch_plan, multi_hot, steps_per_epoch
 from icdcli.data.tokens import EncodedDocuments
 from icdcli.errors import ConfigError
 from icdcli.evaluation.metrics import evaluate
@@ -36,6 +36,7 @@ class RunState:
         epoch_documents: How many documents that is.
         window_loss: The same since the last logged step.
         window_documents: The same since the last logged step.
+        validated: The step of the last validation.
         best_metric: The monitored value.
         best_loss: The validation loss.
     """
@@ -48,6 +49,7 @@ class RunState:
     epoch_documents: int = 0
     window_loss: float = 0.0
     window_documents: int = 0
+    validated: int = 0
 
 
 @dataclass
@@ -101,27 +103,28 @@ def train(training: Training) -> Iterator[Event]:
     meter = _Meter(training)
     training.coder.network.train()
     yield Started(state.step, config.steps, per_epoch)
-    exhausted = f"no progress in {config.patience} validations"
-    if config.patience and state.best_metric.patience_left(config.patience) == 0:
-        yield Stopped(exhausted, state.step, finished=True)
-        return
-    while state.step < config.steps:
-        epoch = state.step // per_epoch
-        for rows in epoch_plan(training.train.lengths, config.batch_size, training.seed, epoch)[state.step % per_epoch :]:
-            yield _step(training, rows, epoch, meter)
+    while True:
+        at_a_mark = state.step % per_epoch == 0 or state.step == config.steps
+        # Also the validation that an interruption came before.
+        if at_a_mark and state.step > state.validated:
+            evaluated = yield from _validate(training, meter)
+            yield evaluated
+        if config.patience and state.best_metric.patience_left(config.patience) == 0:
+            yield Stopped(f"no progress in {config.patience} validations", state.step, finished=True)
+            return
+        if state.step >= config.steps:
+            yield Stopped(f"all {config.steps} steps are done", state.step, finished=True)
+            return
+        plan = epoch_plan(training.train.lengths, config.batch_size, training.seed, state.step // per_epoch)
+        for rows in plan[state.step % per_epoch :]:
+            yield _step(training, rows, meter)
             signal = training.world.broadcast(training.stop_requested())
-            if state.step == config.steps:
-                break
             if signal is not None:
                 meter.flush()
                 yield Stopped(f"interrupted by {signal}", state.step, finished=False)
                 return
-        evaluated = yield from _validate(training, epoch, meter)
-        yield evaluated
-        if config.patience and state.best_metric.patience_left(config.patience) == 0:
-            yield Stopped(exhausted, state.step, finished=True)
-            return
-    yield Stopped(f"all {config.steps} steps are done", state.step, finished=True)
+            if state.step == config.steps:
+                break
 
 
 class _Meter:
@@ -139,18 +142,19 @@ class _Meter:
         """Bring the progress up to date."""
         state = self.training.state
         state.seconds = self.seconds_before + time.monotonic() - self.started
-        # Asked of the step's documents, not of this process's share of them: every process must come to the collective.
-        if not self.documents:
+        if not self.pending:
             return
-        total = np.array([float(torch.stack(self.pending).float().sum()) if self.pending else 0.0])
-        self.training.world.sum_array(total)
-        if not np.isfinite(total[0]):
+        losses = np.array(torch.stack(self.pending).tolist())
+        self.training.world.sum_array(losses)
+        if not np.isfinite(losses).all():
             raise ConfigError(
-                f"step {state.step}: the training loss is {total[0]}. The last checkpoint is still good: resume it with a "
-                "lower lr0, or train anew with bit: 32"
+                f"step {state.step - len(losses) + 1 + int(np.argmin(np.isfinite(losses)))}: the training loss is not a finite "
+                "number. The last checkpoint is still good: resume it with a lower lr0, or train anew with bit: 32"
             )
-        state.epoch_loss += float(total[0])
-        state.window_loss += float(total[0])
+        # One after the other: the sum is the same however often it was read in between, as it is before an interruption.
+        for loss in losses.tolist():
+            state.epoch_loss += loss
+            state.window_loss += loss
         state.epoch_documents += self.documents
         state.window_documents += self.documents
         self.pending, self.documents = [], 0
@@ -165,9 +169,10 @@ class _Meter:
         return loss, speed
 
 
-def _step(training: Training, rows: np.ndarray, epoch: int, meter: _Meter) -> StepDone:
+def _step(training: Training, rows: Ids, meter: _Meter) -> StepDone:
     """One optimiser update: the mean loss of the step's documents, this process computing its share of them."""
     state, world, network = training.state, training.world, training.coder.network
+    epoch = state.step // training.steps_per_epoch + 1
     lr = learning_rate(state.step + 1, training.config)
     for group in training.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
@@ -175,28 +180,30 @@ def _step(training: Training, rows: np.ndarray, epoch: int, meter: _Meter) -> St
     torch.manual_seed(int(draws.generate_state(1, np.uint64)[0] >> 1))
     training.optimizer.zero_grad(set_to_none=True)
     mine = rows[world.rank :: world.size]
+    loss = torch.zeros((), device=world.device)
     if len(mine):
         batch = collate([training.train[row] for row in mine], training.train.frame.pad)
         targets_BL = torch.from_numpy(multi_hot([training.train.targets[row] for row in mine], len(training.coder.labels)))
         logits_BL = network(torch.from_numpy(batch.ids_BT).to(world.device), torch.from_numpy(batch.mask_BT).to(world.device))
         losses_B = document_losses(logits_BL, targets_BL.to(world.device), training.config.pos_weight)
         (losses_B.sum() / len(rows)).backward()
-        meter.pending.append(losses_B.detach().sum())
+        loss = losses_B.detach().sum()
     weights = list(network.trainable().values())
     world.sum_gradients(weights)
     torch.nn.utils.clip_grad_norm_(weights, training.config.max_grad_norm)
     training.optimizer.step()
     state.step += 1
+    meter.pending.append(loss)
     meter.documents += len(rows)
     meter.tokens += int(training.train.lengths[rows].sum())
     last = state.step == training.config.steps
     if state.step % training.log.log_every and not last:
-        return StepDone(state.step, epoch + 1, lr)
-    loss, speed = meter.read_window()
-    return StepDone(state.step, epoch + 1, lr, loss, speed)
+        return StepDone(state.step, epoch, lr)
+    mean_loss, speed = meter.read_window()
+    return StepDone(state.step, epoch, lr, mean_loss, speed)
 
 
-def _validate(training: Training, epoch: int, meter: _Meter) -> Generator[Evaluating, None, Evaluated]:
+def _validate(training: Training, meter: _Meter) -> Generator[Evaluating, None, Evaluated]:
     """Score the validation split."""
     state, world, log = training.state, training.world, training.log
     labels = len(training.coder.labels)
@@ -221,9 +228,10 @@ def _validate(training: Training, epoch: int, meter: _Meter) -> Generator[Evalua
     train_loss = state.epoch_loss / max(state.epoch_documents, 1)
     if state.step % training.steps_per_epoch == 0:
         state.epoch_loss, state.epoch_documents = 0.0, 0
+    state.validated = state.step
     meter.flush()
     return Evaluated(
-        epoch=epoch + 1,
+        epoch=-(-state.step // training.steps_per_epoch),
         step=state.step,
         seconds=state.seconds,
         train_loss=train_loss,

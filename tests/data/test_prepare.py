@@ -57,7 +57,7 @@ def data(tmp_path):
 
 def test_a_corpus_is_made_once(data):
     stages = []
-    first = prepare(DataConfig(mimic3_data_path=data), lambda stage, done, total: stages.append(stage))
+    first = prepare(DataConfig(mimic3_data_path=data), lambda stage, *_: stages.append(stage))
     assert first.created
     assert first.folder.parent == data / ".icdcode"
     assert first.folder.name.startswith("mimic3-patient-")
@@ -280,7 +280,7 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path, monkeypatch):
     memory.mkdir()
     read = []
     first = hash_sources([path], tmp_path, memory, lambda *told: read.append(told))
-    assert read == [("checking the source files", 4, 4)]
+    assert read == [("checking the source files", 4, 4, "bytes")]
     assert hash_sources([path], tmp_path, memory, lambda *told: read.append(told)) == first
     assert len(read) == 1
     path.write_text("a\n22\n")

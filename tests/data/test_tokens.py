@@ -1,0 +1,84 @@
+import json
+import stat
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from icdcli.data.batches import Frame
+from icdcli.data.corpus import Documents
+from icdcli.data.tokens import fingerprint, token_cache
+from icdcli.errors import DataError
+from icdcli.model.tokenizer import train_tokenizer
+
+TEXTS = ["chest pain", "", "denies chest pain and fever", "Fieber 39 °C"] * 100
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, vocabulary=300).backend_tokenizer
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "documents.parquet")
+    return tmp_path
+
+
+def test_every_document_is_tokenised_whole_in_order(corpus, tokenizer):
+    tokens = token_cache(corpus, tokenizer)
+    assert len(tokens) == len(TEXTS)
+    for row in (0, 1, 2, 3, 399):
+        assert tokens[row].tolist() == tokenizer.encode(TEXTS[row], add_special_tokens=False).ids
+
+
+def test_the_second_time_it_is_only_opened(corpus, tokenizer):
+    seen = []
+
+    def progress(*told):
+        seen.append(told)
+
+    token_cache(corpus, tokenizer, progress)
+    assert seen[-1] == ("tokenising", 400, 400)
+    seen.clear()
+    tokens = token_cache(corpus, tokenizer, progress)
+    assert seen == [] and isinstance(tokens.ids, np.memmap)
+
+
+def test_the_files_are_private_and_documented(corpus, tokenizer):
+    token_cache(corpus, tokenizer)
+    folder = corpus / f"tokens-{fingerprint(tokenizer)}"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == dict.fromkeys(
+        ("ids.npy", "offsets.npy", "meta.json"), 0o600
+    )
+    ids, offsets = np.load(folder / "ids.npy"), np.load(folder / "offsets.npy")
+    assert (ids.dtype, offsets.dtype, len(offsets)) == (np.uint32, np.int64, 401)
+    assert json.loads((folder / "meta.json").read_text())["tokens"] == len(ids) == offsets[-1]
+
+
+def test_a_cache_of_another_corpus_is_told(corpus, tokenizer):
+    token_cache(corpus, tokenizer)
+    np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", np.zeros(3, np.int64))
+    with pytest.raises(DataError, match="does not fit its corpus; delete this folder"):
+        token_cache(corpus, tokenizer)
+
+
+def test_an_interrupted_tokenisation_leaves_nothing(corpus, tokenizer):
+    def fail(*told):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        token_cache(corpus, tokenizer, fail)
+    assert [path.name for path in corpus.iterdir()] == ["documents.parquet"]
+
+
+def test_documents_are_cut_when_they_are_read(corpus, tokenizer):
+    tokens = token_cache(corpus, tokenizer)
+    rows = np.array([2, 1])
+    documents = Documents(["a", "b"], [None, None], rows, [np.array([0], np.int32)] * 2)
+    for max_len in (4, 64):
+        encoded = tokens.of(documents, Frame((), (2,), 0), max_len)
+        assert encoded.lengths.tolist() == [len(encoded[0]), len(encoded[1])]
+        assert encoded[0][-1] == 2 and encoded[1].tolist() == [2] and len(encoded[0]) <= max_len

@@ -1,0 +1,148 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from icdcli.errors import ConfigError
+from icdcli.training.distributed import World
+from icdcli.training.events import Evaluated, Evaluating, Started, StepDone, Stopped
+from icdcli.training.loop import train
+from icdcli.training.schedule import learning_rate
+from icdcli.training.setup import new_training
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def started(config):
+    return new_training(config, ALONE)[0]
+
+
+def weights_of(training):
+    return {name: weight.detach().clone() for name, weight in training.coder.network.named_parameters()}
+
+
+def test_a_run_tells_everything_in_order(config):
+    training = started(config())
+    events = list(train(training))
+    per_epoch = training.steps_per_epoch
+    assert events[0] == Started(0, 24, per_epoch)
+    assert [event.step for event in events if isinstance(event, StepDone)] == list(range(1, 25))
+    assert isinstance(events[-1], Stopped) and events[-1].finished and events[-1].step == 24
+    validated = [event.step for event in events if isinstance(event, Evaluated)]
+    assert validated == sorted({*range(per_epoch, 25, per_epoch), 24})
+    assert {event.total for event in events if isinstance(event, Evaluating)} == {len(training.validation)}
+    for event in events:
+        if isinstance(event, StepDone):
+            assert event.lr == learning_rate(event.step, training.config)
+            assert (event.train_loss is not None) == (event.step % 5 == 0 or event.step == 24)
+
+
+def test_it_learns(config):
+    events = [event for event in train(started(config(steps=96))) if isinstance(event, Evaluated)]
+    assert events[-1].train_loss < 0.5 * events[0].train_loss
+    assert events[-1].metrics["f1_micro"] > 0.8
+    assert len(events[-1].samples) == 2
+
+
+def test_a_run_repeated_with_the_same_seed_is_the_same(config):
+    def told(**changes):
+        return [
+            (event.step, event.train_loss, event.validation_loss, tuple(event.metrics.values()))
+            for event in train(started(config(lora_activate=True, lora_dropout=0.3, **changes)))
+            if isinstance(event, Evaluated)
+        ]
+
+    assert told() == told()
+    assert told() != told(seed=1)
+
+
+def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
+    # With a learning rate of next to nothing the loss of an epoch is the loss of the model as it started.
+    training = started(config(lr0=1e-12, steps=13))
+    assert training.steps_per_epoch == 13
+    [*_, evaluated, _] = train(training)
+    assert isinstance(evaluated, Evaluated)
+    from icdcli.evaluation.scoring import Scores, score_documents
+
+    scores = Scores.empty(len(training.train), len(training.coder.labels))
+    for _ in score_documents(training.coder.network, training.train, scores):
+        pass
+    assert evaluated.train_loss == pytest.approx(scores.losses_N.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_activate": True}, {"freeze_backbone": True}])
+def test_only_trainable_weights_change_and_have_a_state(config, options):
+    training = started(config(**options))
+    before, trained = weights_of(training), set(training.coder.network.trainable())
+    for event in train(training):
+        if isinstance(event, StepDone) and event.step == 3:
+            break
+    changed = {name for name, weight in weights_of(training).items() if not torch.equal(weight, before[name])}
+    assert changed <= trained and {"output.weight", "output.bias"} <= changed
+    assert len(training.optimizer.state) == len(trained)
+
+
+def test_the_output_starts_at_the_codes_frequencies(config):
+    training = started(config())
+    counts = np.array(training.coder.labels.train_counts)
+    odds = (counts + 0.5) / (len(training.train) - counts + 0.5)
+    np.testing.assert_allclose(training.coder.network.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
+
+
+def test_the_head_learns_so_many_times_faster(config):
+    training = started(config(head_lr_factor=7))
+    next(event for event in train(training) if isinstance(event, StepDone))
+    rates = {group["lr"] for group in training.optimizer.param_groups}
+    assert rates == {learning_rate(1, training.config), 7 * learning_rate(1, training.config)}
+
+
+def test_gradient_checkpointing_changes_no_result(config):
+    def last(**options):
+        return [event for event in train(started(config(steps=6, **options))) if isinstance(event, Evaluated)][-1]
+
+    with_it, without = last(gradient_checkpointing=True), last()
+    assert with_it.validation_loss == pytest.approx(without.validation_loss, rel=1e-5)
+
+
+def test_patience_ends_the_run(config):
+    training = started(config(steps=400, lr0=1e-12, patience=2, monitor="f1_micro"))
+    events = list(train(training))
+    assert events[-1] == Stopped("no progress in 2 validations", 3 * training.steps_per_epoch, finished=True)
+    assert [event.patience_left for event in events if isinstance(event, Evaluated)] == [2, 1, 0]
+
+
+def test_no_patience_never_ends_it(config):
+    events = list(train(started(config(steps=48, lr0=1e-12, patience=0))))
+    assert events[-1].reason == "all 48 steps are done"
+
+
+@pytest.mark.parametrize(("monitor", "value"), [("validation_loss", "validation_loss"), ("map", "map"), (None, "mean")])
+def test_what_the_best_goes_by(config, monitor, value):
+    training = started(config(steps=12, **({"monitor": monitor} if monitor else {})))
+    event = next(event for event in train(training) if isinstance(event, Evaluated))
+    assert training.state.best_metric.higher_is_better == (monitor != "validation_loss")
+    if value == "validation_loss":
+        assert event.monitored == event.validation_loss
+    elif value == "mean":
+        assert event.monitored == pytest.approx(sum(event.metrics.values()) / 2)
+    else:
+        assert "map" not in event.metrics and 0 < event.monitored <= 1
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config):
+    training = started(config())
+    with torch.no_grad():
+        training.coder.network.output.bias[0] = math.nan
+    with pytest.raises(ConfigError, match="step 1: the training loss is not a finite number"):
+        list(train(training))
+
+
+def test_a_request_to_stop_is_heeded_after_the_step(config):
+    training = started(config())
+    events = []
+    for event in train(training):
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == 7:
+            training.stop_requested = lambda: "SIGTERM"
+    assert events[-1] == Stopped("interrupted by SIGTERM", 7, finished=False)
