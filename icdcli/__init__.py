@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from icdcli.model.predict import load_coder
 
 __version__ = "0.1.0"
-# Threads that spin while they wait make everything several times slower as soon as a neighbour needs the cores. OpenMP reads this
-# when torch is imported, which is after us.
+# Threads that spin while they wait make everything several times slower as soon as a neighbour needs the cores. OpenMP reads
+# this when torch is imported, which is after us.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __all__ = ["__version__", "load_coder"]
 

@@ -1,6 +1,7 @@
 """Load any Hugging Face encoder or decoder: its bits, its adapters, what its tokens see."""
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,8 @@ def _quantisation(bit: int, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
     if bit == 8:
+        # LLM.int8 (Dettmers et al. 2022) rounds its inputs to float16 on the way to eight bits; no need to tell every user so.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -66,6 +66,9 @@ def corpus_table(card: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+_OTHER = {"loss": "mean binary cross-entropy, positives counted once whatever pos_weight is"}
+
+
 def evaluation_table(metrics: Mapping[str, float], title: str = "") -> RenderableType:
     """Render an evaluation: metric, value, and what the metric is in whose convention.
 
@@ -81,7 +84,7 @@ def evaluation_table(metrics: Mapping[str, float], title: str = "") -> Renderabl
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("what it is")
     for name, value in metrics.items():
-        table.add_row(one_line(name), number(name, value), plain(METRICS.get(name, "")))
+        table.add_row(one_line(name), number(name, value), plain(METRICS.get(name, _OTHER.get(name, ""))))
     return Group(plain(title, "bold"), plain(""), table) if title else table
 
 

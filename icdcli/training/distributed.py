@@ -127,7 +127,8 @@ def find_device(device: str | list[int], local: int = 0) -> torch.device:
         raise ConfigError(f"device: {numbers}: this machine has no GPU that PyTorch can use; {cpu}")
     missing = [number for number in numbers if number >= count]
     if missing:
-        raise ConfigError(f"device: {numbers}: this machine has GPUs 0 to {count - 1}; {missing} are not among them")
+        there = ", ".join(map(str, range(count)))
+        raise ConfigError(f"device: {numbers}: there is no GPU {', '.join(map(str, missing))} on this machine; it has {there}")
     if local >= len(numbers):
         raise ConfigError(f"device: {numbers}: {local + 1} processes were started for {len(numbers)} GPUs")
     return torch.device("cuda", numbers[local])

@@ -6,6 +6,7 @@ on exactly where a checkpoint left it without any generator's state.
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,7 +118,9 @@ def train(training: Training) -> Iterator[Event]:
             return
         plan = epoch_plan(training.train.lengths, config.batch_size, training.seed, state.step // per_epoch)
         for rows in plan[state.step % per_epoch :]:
-            yield _step(training, rows, meter)
+            with _naming_the_key():
+                done = _step(training, rows, meter)
+            yield done
             signal = training.world.broadcast(training.stop_requested())
             if signal is not None:
                 meter.flush()
@@ -125,6 +128,17 @@ def train(training: Training) -> Iterator[Event]:
                 return
             if state.step == config.steps:
                 break
+
+
+@contextmanager
+def _naming_the_key() -> Iterator[None]:
+    """Say which key to change where an algorithm has no form that gives the same result every time."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise ConfigError(f"deterministic: True: {str(error).splitlines()[0]} Train with deterministic=False") from error
 
 
 class _Meter:

@@ -26,7 +26,7 @@ def be_reproducible(config: RunConfig) -> None:
     if config.deterministic:
         # cuBLAS reads this when it starts; without it, its sums may come in any order.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(config.deterministic)
 
 
 def find_corpus(config: DataConfig, world: World, progress: Progress | None = None) -> Corpus:

@@ -1,0 +1,119 @@
+"""How long the four areas under curves of the original configuration take: icdcode against scikit-learn, on the same data.
+
+scikit-learn is what a study would call otherwise: label by label for the macro means, on the flattened arrays for the micro
+values. Both sides run in this one process, one after the other, on the same arrays; the values must agree, or it exits with 1.
+
+    python benchmarks/metrics.py                       600 documents, 2,000 labels: under a minute
+    python benchmarks/metrics.py --full                3,372 documents, 8,921 labels: a full test split of MIMIC-III
+    python benchmarks/metrics.py --json metrics.json
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from icdcli.evaluation.metrics import evaluate
+
+Scores = npt.NDArray[np.float32]
+Booleans = npt.NDArray[np.bool_]
+
+NAMES = ("aucroc_macro", "aucroc_micro", "aucprc_macro", "aucprc_micro")
+FULL = (3_372, 8_921)
+CODES_PER_DOCUMENT = 16
+
+
+def made_up(documents: int, labels: int, seed: int) -> tuple[Scores, Booleans]:
+    """Scores and targets such as a trained coder gives: few common codes, a long tail, higher scores where a code is there."""
+    draw = np.random.default_rng(seed)
+    frequency_L = 1.0 / np.arange(1, labels + 1)
+    frequency_L = np.minimum(0.5, frequency_L * CODES_PER_DOCUMENT / frequency_L.sum())
+    targets_NL = draw.random((documents, labels)) < frequency_L
+    logits_NL = draw.normal(np.log(frequency_L / (1 - frequency_L)), 1.0, (documents, labels)) + 2.5 * targets_NL
+    return (1 / (1 + np.exp(-logits_NL))).astype(np.float32), targets_NL
+
+
+def by_icdcode(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
+    """The value as icdcode computes it, one metric at a time."""
+    return evaluate(scores_NL, targets_NL, names=(name,))[name]
+
+
+def by_sklearn(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
+    """The same value by scikit-learn."""
+    score = roc_auc_score if name.startswith("aucroc") else average_precision_score
+    if name.endswith("micro"):
+        return float(score(targets_NL.ravel(), scores_NL.ravel()))
+    present = np.flatnonzero(targets_NL.any(axis=0) & ~targets_NL.all(axis=0))
+    return float(np.mean([score(targets_NL[:, label], scores_NL[:, label]) for label in present]))
+
+
+def timed(compute: Callable[[], float]) -> tuple[float, float]:
+    """A value, and the seconds that it took."""
+    start = time.perf_counter()
+    value = compute()
+    return value, time.perf_counter() - start
+
+
+def machine() -> dict[str, str]:
+    """Where this was measured, without the machine's name."""
+    processor = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux, or a processor that gives no name: its architecture stands there
+    packages = {name: version(name) for name in ("numpy", "scikit-learn", "icdcode")}
+    return {"processor": processor, "cores": str(os.cpu_count()), "python": platform.python_version(), **packages}
+
+
+def main() -> int:
+    """Measure, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description="The four areas under curves: icdcode against scikit-learn.")
+    parser.add_argument("--documents", type=int, default=600, metavar="N")
+    parser.add_argument("--labels", type=int, default=2_000, metavar="L")
+    parser.add_argument("--full", action="store_true", help=f"{FULL[0]:,} documents, {FULL[1]:,} labels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args()
+    documents, labels = FULL if options.full else (options.documents, options.labels)
+    scores_NL, targets_NL = made_up(documents, labels, options.seed)
+    evaluate(scores_NL[:32], targets_NL[:32], names=NAMES)  # the first call pays for what is loaded once
+
+    print(f"{documents:,} documents x {labels:,} labels, {targets_NL.any(axis=0).sum():,} of them with a positive")
+    print(f"{'metric':<14}{'value':>10}{'icdcode s':>12}{'sklearn s':>12}{'times':>8}{'difference':>12}")
+    rows = []
+    for name in NAMES:
+        ours, our_seconds = timed(lambda name=name: by_icdcode(name, scores_NL, targets_NL))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a label that scikit-learn only warns about would make the comparison unfair
+            theirs, their_seconds = timed(lambda name=name: by_sklearn(name, scores_NL, targets_NL))
+        ratio, difference = their_seconds / our_seconds, abs(ours - theirs)
+        print(f"{name:<14}{ours:>10.6f}{our_seconds:>12.2f}{their_seconds:>12.2f}{ratio:>8.1f}{difference:>12.1e}", flush=True)
+        rows.append(
+            {"metric": name, "value": ours, "icdcode_s": our_seconds, "sklearn_s": their_seconds, "difference": difference}
+        )
+    together, seconds = timed(lambda: sum(evaluate(scores_NL, targets_NL, names=NAMES).values()))
+    alone = sum(row["sklearn_s"] for row in rows)
+    print(f"{'all four':<14}{'':>10}{seconds:>12.2f}{alone:>12.2f}{alone / seconds:>8.1f}")
+    agree = all(row["difference"] < 1e-9 for row in rows) and np.isfinite(together)
+    if options.json:
+        about = {"documents": documents, "labels": labels, "seed": options.seed, "machine": machine()}
+        result = {**about, "all_four_icdcode_s": seconds, "all_four_sklearn_s": alone, "metrics": rows}
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if not agree:
+        print("the two disagree", file=sys.stderr)
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

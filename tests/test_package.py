@@ -1,0 +1,262 @@
+"""What the package promises as a whole: its rooms, its weight, what it ships, and that its documents tell the truth."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import icdcli
+from icdcli.config_file import FIELDS
+from icdcli.metric_names import METRICS
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "icdcli"
+ROOMS = (
+    {"errors", "metric_names", "config", "config_file", "run_dir"},
+    {"icd"},
+    {"data"},
+    {"lexical"},
+    {"model"},
+    {"evaluation"},
+    {"training"},
+    {"report"},
+    {"cli"},
+)
+PLACE = {name: place for place, names in enumerate(ROOMS) for name in names}
+HEAVY = {"accelerate", "bitsandbytes", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "sklearn", "torch", "transformers"}
+MISTAKE = "bathc_size"  # the README shows what is said of it
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+
+
+def own_files(*endings: str) -> list[Path]:
+    folders = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs", ROOT / "configs")
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in endings)
+
+
+def imported(path: Path) -> list[str]:
+    """Every name that a file imports, as ``module.name``, wherever in the file."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+# The rooms
+
+
+def test_every_module_stands_in_a_room() -> None:
+    modules = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
+    assert modules - {"__init__", "__main__"} <= PLACE.keys()
+
+
+def test_imports_only_point_left() -> None:
+    against = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for name in imported(path):
+            target = name.split(".")[1] if name.startswith("icdcli.") else ""
+            if room in PLACE and target in PLACE and PLACE[target] > PLACE[room]:
+                against.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not against
+
+
+def test_only_report_and_cli_print() -> None:
+    printing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Name)
+        and node.id == "print"
+        or isinstance(node, ast.Attribute)
+        and node.attr in ("stdout", "stderr")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "sys"
+    ]
+    assert not printing
+
+
+def test_files_are_short_enough_to_be_read_at_once() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in own_files(".py")}
+    assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 400} == {}
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = [path for path in PACKAGE.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert not silent
+
+
+def test_nothing_names_a_machine() -> None:
+    files = [*own_files(".py", ".md", ".yaml"), *DOCUMENTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
+    # Folders that only a machine of somebody's has, written whole; put together so that this file has none itself.
+    places = re.compile(r"(?<![\w.$}/])/(?:" + "|".join(["ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers"]) + r")/")
+    named = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if places.search(line)
+    ]
+    assert not named
+
+
+# The command line
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["config", "schema"], ["train", "missing.yaml"]])
+def test_help_and_config_errors_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from icdcli.cli import main\n"
+        f"sys.argv = ['icdcode', *{arguments!r}]\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    status = end.code or 0\n"
+        f"print(status, sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)\n"
+    )
+    last = python("-c", code).stderr.splitlines()[-1]
+    assert last == f"{2 if 'missing.yaml' in arguments else 0} []"
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    done = python("-c", f"import icdcli, sys; print(sorted({HEAVY!r} & sys.modules.keys()))")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_module_answers_like_the_command() -> None:
+    done = python("-m", "icdcli", "--version")
+    assert (done.returncode, done.stdout) == (0, f"icdcode {icdcli.__version__}\n")
+
+
+def test_the_entry_point_is_there() -> None:
+    module, _, function = project()["project"]["scripts"]["icdcode"].partition(":")
+    assert (module, function) == ("icdcli.cli", "main")
+    from icdcli.cli import main
+
+    assert callable(main)
+
+
+# What is shipped
+
+
+def test_the_version_is_read_from_one_place() -> None:
+    assert "version" in project()["project"]["dynamic"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == icdcli.__version__  # whoever raises one is told of the other
+    assert f"## [{icdcli.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_citation_has_what_its_format_asks_for() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= citation.keys()
+    assert citation["license"] == project()["project"]["license"] == "Apache-2.0"
+
+
+def test_every_dependency_has_an_exact_tested_version() -> None:
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    metadata = project()["project"]
+    asked = [*metadata["dependencies"], *metadata["optional-dependencies"]["dev"]]
+    names = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in asked}
+    assert names <= pinned.keys()
+    assert all(re.fullmatch(r"[\d.]+(rc\d+|\.post\d+)?", version) for version in pinned.values())
+
+
+def test_third_party_imports_are_dependencies() -> None:
+    metadata = project()["project"]
+    names = {"pyyaml": "yaml", "scikit-learn": "sklearn", "icd-mappings": "icdmappings"}
+    asked = {re.match(r"[\w.-]+", line)[0].lower() for line in metadata["dependencies"]}
+    known = {names.get(name, name.replace("-", "_")) for name in asked} | sys.stdlib_module_names | {"icdcli"}
+    used = {name.split(".")[0] for path in PACKAGE.rglob("*.py") for name in imported(path)}
+    assert used - known == set()
+
+
+def test_the_wheel_holds_the_package_and_its_configurations(tmp_path: Path) -> None:
+    build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
+    configs = {f"icdcli/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
+    modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    information = f"icdcode-{icdcli.__version__}.dist-info"
+    assert configs and modules | configs | {f"{information}/licenses/LICENSE"} <= set(names)
+    assert {name.split("/")[0] for name in names} == {"icdcli", information}
+    assert not [name for name in names if name.endswith((".pyc", ".gz", ".parquet"))]
+
+
+# The documents
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_files_that_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if "://" not in link]
+    links += re.findall(r'<img[^>]*src="([^":]+)"', text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    # In `code`, what looks like a file of the project must be one.
+    folders = "icdcli|tests|docs|benchmarks|configs|\\.ci"
+    named = {name.rstrip(".,:") for name in re.findall(rf"(?<![\w/.<-])((?:{folders})/[\w./-]*)", text)}
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_the_readme_knows_every_command() -> None:
+    from icdcli.cli import app
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+    assert [name for name in commands if f"`icdcode {name}" not in text] == []
+
+
+def test_the_readme_invents_no_command_option_or_key() -> None:
+    from typer.main import get_command
+
+    from icdcli.cli import app
+
+    commands = dict(get_command(app).commands)
+    commands |= {f"config {name}": command for name, command in commands["config"].commands.items()}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^ {4}.+$", text, re.DOTALL | re.MULTILINE))
+    calls = re.findall(r"\bicdcode ((?:config )?[a-z-]+)((?: [^\n`|#]+)?)", code)
+    assert len(calls) > 15
+    for name, arguments in calls:
+        assert name in commands, f"icdcode {name}"
+        known = {word for parameter in commands[name].params for word in parameter.opts} | {"--help"}
+        unknown = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", arguments)) - known
+        unknown |= set(re.findall(r"(?<!\S)(\w+)=", arguments)) - FIELDS.keys() - {MISTAKE}
+        assert not unknown, f"icdcode {name}{arguments}"
+
+
+def test_the_documents_name_only_metrics_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8") + (ROOT / "README.md").read_text(encoding="utf-8")
+    mentioned = set(re.findall(r"`((?:f1|aucroc|aucprc|precision|recall|map|exact|r_precision)\w*)`", text))
+    assert mentioned and mentioned <= METRICS.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    from icdcli.config import load_config
+
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert given.keys() <= load_config(path).flat().keys()
