@@ -23,7 +23,7 @@ def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: D
     output = Output(json)
     run = RunDir.open(run_dir)
     with showing(output) as progress:
-        coder, corpus = open_run(run, load, device)
+        coder, corpus = open_run(run, load, device, output)
         split = split or default_split(corpus, output)
         scored = score_split(coder, corpus, split, progress)
     folder = run.evaluation(split)
@@ -35,11 +35,11 @@ def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: D
     output.result({"folder": folder, **about, "threshold": coder.threshold, "metrics": metrics})
 
 
-def open_run(run: RunDir, load: str, device: str | None) -> "tuple[Coder, Corpus]":
-    """A run's coder and the corpus it was trained on."""
+def open_run(run: RunDir, load: str, device: str | None, output: Output) -> "tuple[Coder, Corpus]":
+    """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
     from icdcli.data.corpus import open_corpus
     from icdcli.data.prepare import prepare
-    from icdcli.model.saved import load_saved
+    from icdcli.model.saved import load_saved, read_manifest
     from icdcli.training.checkpoint import find_checkpoint
     from icdcli.training.distributed import find_device
 
@@ -47,7 +47,14 @@ def open_run(run: RunDir, load: str, device: str | None) -> "tuple[Coder, Corpus
     checkpoint = find_checkpoint(run, load)
     chosen = find_device(config.run.device)
     corpus = open_corpus(prepare(config.data).folder)
-    return load_saved(checkpoint, chosen), corpus
+    coder = load_saved(checkpoint, chosen)
+    learned = read_manifest(checkpoint)["corpus"]
+    if learned != corpus.folder.name and coder.labels.codes == corpus.labels.codes:  # else scoring refuses
+        output.warn(
+            f"{checkpoint}: was trained on the corpus {learned}, but the data now gives {corpus.folder.name}: "
+            "what is scored may be what it was trained on"
+        )
+    return coder, corpus
 
 
 def default_split(corpus: "Corpus", output: Output) -> str:

@@ -1,5 +1,6 @@
 """``icdcode prepare-data``: from raw tables to a prepared corpus."""
 
+from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def prepare_data(
     from icdcli.report.tables import corpus_table
 
     output = Output(json)
-    options = load_config(config, [*(overrides or []), f"data_path={folder.as_posix()!r}"]).data
+    options = load_config(config, [*(overrides or []), f"data_path={quoted(str(folder), ensure_ascii=False)}"]).data
     with showing(output) as progress:
         corpus = prepare(options, progress)
     output.show(corpus_table(corpus.card))

@@ -80,7 +80,7 @@ def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any
     if world.first:
         moved = sum(set_aside_after(table, training.state.step) for table in (run.results, run.steps))
         if moved:
-            output.say(f"aside      {moved} rows of later steps moved to *.superseded.csv")
+            output.say(f"aside      {moved} {'row' if moved == 1 else 'rows'} of later steps moved to *.superseded.csv")
         if changes:
             begin(run, config)
     world.wait()

@@ -217,11 +217,11 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     (folder / _MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8")
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Compare a checkpoint with its manifest, and return the manifest.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A checkpoint's manifest, taken at its word.
 
     Raises:
-        ResumeError: When it is missing, a file of it is, or one was changed.
+        ResumeError: When it is missing or can't be read.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
@@ -229,6 +229,16 @@ def verify(folder: Path) -> dict[str, Any]:
         raise ResumeError(f"{folder}: holds no checkpoint (no {_MANIFEST})") from None
     except ValueError as error:
         raise ResumeError(f"{folder / _MANIFEST}: can't be read: {error}") from None
+    return manifest
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Compare a checkpoint with its manifest, and return the manifest.
+
+    Raises:
+        ResumeError: When it is missing, a file of it is, or one was changed.
+    """
+    manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
         if not (folder / name).is_file():
             raise ResumeError(f"{folder}: the checkpoint is incomplete: {name} is missing")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from icdcli.errors import ConfigError
 
@@ -81,7 +82,7 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
     except SafetensorError as error:
         raise ConfigError(f"{what}: its weights are damaged ({error}); copy or download it again") from error
     except ValueError as error:  # what transformers makes of a folder or repository that lacks a part
-        raise ConfigError(f"{what}: can't be loaded: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}") from error
     except (OSError, HfHubHTTPError) as error:
         chain = [error, error.__cause__, error.__context__]
         text = " ".join(str(link) for link in chain if link is not None)

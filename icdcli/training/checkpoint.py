@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from icdcli.errors import ResumeError
+from icdcli.errors import DataError, ResumeError
 from icdcli.model.saved import save_coder, verify, write_manifest
 from icdcli.run_dir import CHECKPOINTS, RunDir
 from icdcli.training.loop import RunState, Training
@@ -26,6 +27,9 @@ def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about
         names: Some of ``metric``, ``loss``, ``last``.
         training: What to save.
         about: Kept in the manifest: epoch and metrics, where a validation led to this checkpoint.
+
+    Raises:
+        DataError: When it can't be written; the checkpoints before it stay.
     """
     weights = run.root / "weights"
     weights.mkdir(exist_ok=True)
@@ -45,6 +49,11 @@ def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about
             shutil.copytree(side, copy, copy_function=_link)
             _make_current(copy, weights / name)
         _make_current(side, weights / names[-1])
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
+        raise DataError(
+            f"{weights}: the checkpoint of step {training.state.step} can't be written ({error}). The one before it is still "
+            f"good: free space, then `icdcode resume {run.root}`"
+        ) from error
     finally:
         shutil.rmtree(side, ignore_errors=True)
 

@@ -41,7 +41,7 @@ def test_corpus_card(render: Render) -> None:
             "test": {"documents": 200, "codes_per_document": {"mean": 16.0, "median": 15}},
         },
         "labels": {"count": 8929, "without_title": 160},
-        "dropped": {"admissions_without_codes": 4, "nothing": 0},
+        "dropped": {"rows outside the D_ICD tables": 4, "nothing": 0},
     }
     lines = render(corpus_table(card))
     assert lines[0] == "Corpus mimic3 · patient"
@@ -50,7 +50,7 @@ def test_corpus_card(render: Render) -> None:
         ["test", "200", "16.0"],
     ]
     assert "labels: 8,929, 160 without a title" in lines
-    assert lines[-1].split() == ["4", "admissions", "without", "codes"]
+    assert lines[-1].split() == ["4", "rows", "outside", "the", "D_ICD", "tables"]
     assert max(map(len, lines)) <= 80
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from icdcli.errors import ResumeError
+from icdcli.errors import DataError, ResumeError
 from icdcli.model.saved import verify
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.checkpoint import find_checkpoint, save_checkpoint
@@ -132,7 +132,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(config, monkeypatch):
 
     monkeypatch.setattr("icdcli.training.checkpoint.torch.save", full)
     training.state.step = 9
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DataError, match="step 9 can.t be written .*No space left"):
         save_checkpoint(run, ["metric", "last"], training, {"corpus": "x"})
     assert verify(run.checkpoint("last")) == before
     assert {path.name for path in (run.root / "weights").iterdir()} == {"last"}

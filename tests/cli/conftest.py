@@ -1,0 +1,177 @@
+"""The command line in this process, and a small run that many tests look at."""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from icdcli.cli import main
+from icdcli.run_dir import read_rows
+from icdcli.training.events import StepDone
+
+CONFIG = """\
+model: tiny
+bit: 32
+device: cpu
+lora_activate: False
+gradient_checkpointing: False
+data_path: {tables}
+label_pruning: True
+project: {project}
+name: run
+max_len: 64
+batch_size: 16
+steps: 12
+warmup_steps: 2
+lr0: 1e-3
+log_every: 2
+prediction_print_n: 1
+metrics: ['f1_micro', 'aucroc_micro']
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def _icdcode(*words):
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["icdcode", *map(str, words)])
+        patch.setenv("COLUMNS", "100")
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def icdcode():
+    """Runs a command as the terminal does, but in this process; anything but an exit is a defect and comes through."""
+    return _icdcode
+
+
+@pytest.fixture
+def refused(icdcode):
+    """Runs a command that must fail with this exit code, one message of these words and nothing on standard output."""
+
+    def run(code, *words, says):
+        answer = icdcode(*words)
+        assert (answer.code, answer.out) == (code, ""), answer
+        assert answer.err.startswith("error: ") and answer.err.count("error: ") == 1, answer.err
+        for part in [says] if isinstance(says, str) else says:
+            assert part in answer.err, answer.err
+        return answer.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """Synthetic tables, a configuration for them, and a folder for runs; only runs are added to it."""
+    root = tmp_path_factory.mktemp("icdcode")
+    made = SimpleNamespace(root=root, tables=root / "tables", config=root / "config.yaml", project=root / "runs")
+    assert _icdcode("demo-data", made.tables, "--admissions", "120").code == 0
+    made.config.write_text(CONFIG.format(tables=made.tables, project=made.project))
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained(place):
+    """The folder of a finished run of two epochs of six steps; to be read, not changed."""
+    answer = _icdcode("train", place.config)
+    assert answer.code == 0, answer
+    return place.project / "run"
+
+
+@pytest.fixture
+def run_copy(trained, tmp_path):
+    """The same run, to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def table_copies(place, tmp_path):
+    """The same tables, to be changed."""
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for table in place.tables.glob("*.csv.gz"):
+        shutil.copy(table, folder)
+    return folder
+
+
+@pytest.fixture
+def rewrite():
+    """Changes a table's text."""
+
+    def change(folder, name, function):
+        path = folder / f"{name}.csv.gz"
+        path.write_bytes(gzip.compress(function(gzip.decompress(path.read_bytes()).decode()).encode()))
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """A run's table without the columns that depend on the clock."""
+
+    def read(path):
+        clock = ("seconds", "tokens_per_second")
+        return [{name: value for name, value in row.items() if name not in clock} for row in read_rows(path)]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def files():
+    """All files under a folder, relative to it."""
+    return lambda folder: {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def signal_at(monkeypatch):
+    """Lets a signal come as soon as a step is done."""
+    from icdcli.report.training_view import TrainingView
+
+    def arrange(step, number):
+        handle = TrainingView.handle
+
+        def handle_and_signal(view, event):
+            handle(view, event)
+            if isinstance(event, StepDone) and event.step == step:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(TrainingView, "handle", handle_and_signal)
+        return monkeypatch
+
+    return arrange
+
+
+@pytest.fixture
+def no_pictures():
+    """Leaves out the pictures, which take longer than a small training."""
+    from icdcli.report import plots
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("learning_curves_png", "lr_schedule_png"):
+            patch.setattr(plots, name, lambda *_: None)
+        yield

@@ -1,0 +1,282 @@
+"""Wrong tables, configurations and arguments: one message each, its exit code, and nothing half-written."""
+
+import gzip
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def refused_data(refused, table_copies):
+    """Tables that must be refused, after which no part of a corpus lies about."""
+
+    def run(says, *options):
+        message = refused(3, "prepare-data", table_copies, *options, says=says)
+        left = {path.name for path in (table_copies / ".icdcode").rglob("*") if path.suffix != ".lock"}
+        assert left <= {"sources.json"}  # the hashes of the tables, which stay right
+        return message
+
+    return run
+
+
+def test_missing_tables_are_all_named(refused_data, table_copies):
+    for name in ("NOTEEVENTS", "D_ICD_PROCEDURES"):
+        (table_copies / f"{name}.csv.gz").unlink()
+    message = refused_data(["missing NOTEEVENTS.csv or NOTEEVENTS.csv.gz", "put every table"])
+    assert "D_ICD_PROCEDURES.csv" in message and "DIAGNOSES" not in message
+    assert not (table_copies / ".icdcode").exists()
+
+
+def test_missing_column_is_told_with_the_nearest(refused_data, table_copies, rewrite):
+    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text.replace("ICD9_CODE", "ICD_CODE", 1))
+    refused_data(["DIAGNOSES_ICD.csv.gz: no column 'ICD9_CODE' (did you mean 'ICD_CODE'?)", "its columns are: ROW_ID,"])
+
+
+def test_noteevents_without_rows(refused_data, table_copies, rewrite):
+    rewrite(table_copies, "NOTEEVENTS", lambda text: text[: text.index("\n") + 1])
+    refused_data("NOTEEVENTS.csv.gz: has a header but no rows; is this the whole table?")
+
+
+def test_noteevents_of_zero_bytes(refused_data, table_copies):
+    (table_copies / "NOTEEVENTS.csv.gz").write_bytes(b"")
+    refused_data("NOTEEVENTS.csv.gz: is empty; copy or download it again")
+
+
+def test_noteevents_without_discharge_summaries(refused_data, table_copies, rewrite):
+    rewrite(table_copies, "NOTEEVENTS", lambda text: text.replace('"Discharge summary"', '"Summary"'))
+    refused_data("NOTEEVENTS.csv.gz: no row has CATEGORY 'Discharge summary', a HADM_ID and a text")
+
+
+def test_truncated_gzip(refused_data, table_copies, place, refused, tmp_path):
+    table = table_copies / "NOTEEVENTS.csv.gz"
+    table.write_bytes(table.read_bytes()[:-2000])
+    says = ["NOTEEVENTS.csv.gz, near line", "the compressed file ends too early; copy or download it again"]
+    refused_data(says)
+    refused(3, "train", place.config, f"data_path={table_copies}", f"project={tmp_path / 'new'}", says=says)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"%PDF-1.7\n\0\1\2", "is binary, not a CSV file; export the table as CSV in UTF-8"),
+        (b"only some words\n", "no column 'SUBJECT_ID'"),
+        (b"ROW_ID\tTEXT\n1\tx\n", "the columns are separated by '\\t'; save the table with commas"),
+    ],
+)
+def test_file_that_is_not_csv(refused_data, table_copies, content, says):
+    (table_copies / "NOTEEVENTS.csv.gz").unlink()
+    (table_copies / "NOTEEVENTS.csv").write_bytes(content)
+    refused_data([f"{table_copies / 'NOTEEVENTS.csv'}: ", says])
+
+
+def test_file_that_is_not_gzip(refused_data, table_copies):
+    (table_copies / "NOTEEVENTS.csv.gz").write_bytes(b"ROW_ID,TEXT\n")
+    refused_data("NOTEEVENTS.csv.gz: not a gzip file")
+
+
+def test_admissions_without_codes_or_notes_are_counted_not_fatal(icdcode, table_copies, rewrite):
+    before = icdcode("prepare-data", table_copies, "--json").json["card"]["dropped"]
+    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text + '9999,1,999991,1,"4019"\n9998,1,999992,1,"4019"\n')
+    rewrite(table_copies, "NOTEEVENTS", lambda text: text + '9999,1,999993,,,,"Discharge summary","Report",,,"Well."\n')
+    after = icdcode("prepare-data", table_copies, "--json")
+    assert after.code == 0
+    more = {reason: count - before.get(reason, 0) for reason, count in after.json["card"]["dropped"].items()}
+    assert more["admissions with codes but no note"] == 2 and more["admissions with a note but no codes"] == 1
+    assert "admissions with codes but no note" in after.err
+
+
+def test_split_left_empty(refused_data, table_copies, rewrite):
+    header, *_ = gzip.decompress((table_copies / "NOTEEVENTS.csv.gz").read_bytes()).decode().splitlines()
+    notes = "".join(f'{n},7,{n},,,,"Discharge summary","Report",,,"Pneumonia."\n' for n in range(1, 6))
+    rewrite(table_copies, "NOTEEVENTS", lambda text: f"{header}\n{notes}")
+    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text + "".join(f'{n},7,{n},1,"486"\n' for n in range(1, 6)))
+    refused_data(
+        [
+            "protocol patient leaves no document for train and validation (documents: train 0, validation 0, test 5",
+            "use more data",
+        ]
+    )
+
+
+def test_data_folder_that_holds_no_data_set(refused, tmp_path):
+    refused(3, "prepare-data", tmp_path, says=["is no data set that icdcode knows", "mimic3:", "codiesp:", "table:"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_folder_that_is_not_there(refused, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    says = ["nowhere: no such file or folder", str(tmp_path), "icdcode demo-data nowhere"]
+    refused(3, "prepare-data", "nowhere", says=says)
+    refused(3, "train", place.config, "data_path=nowhere", "project=new", says=says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupting_preparation_leaves_no_corpus(icdcode, table_copies, monkeypatch):
+    from icdcli.data import prepare
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "write_corpus", interrupt)
+    answer = icdcode("prepare-data", table_copies)
+    assert (answer.code, answer.out, answer.err) == (130, "", "")
+    assert {path.name for path in (table_copies / ".icdcode").glob("*") if path.suffix != ".lock"} == {"sources.json"}
+
+
+def test_folder_of_any_name(icdcode, place, tmp_path):
+    folder = tmp_path / """it's "a" \\ folder: [x], #1 ü 😀"""
+    shutil.copytree(place.tables, folder, ignore=shutil.ignore_patterns(".icdcode"))
+    assert icdcode("prepare-data", folder, "--json").json["folder"].startswith(str(folder))
+
+
+# --- configurations
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- model: tiny\n", "is a list; a configuration is a mapping of `key: value` lines"),
+        ("model\n", "is a single value; a configuration is a mapping"),
+        ("steps: 5\nmodel: [tiny\n", "line 3: not valid YAML"),
+        ("seed: 1\nbatchsize: 4\n", "line 2: unknown key 'batchsize' (did you mean 'batch_size'?)"),
+        ("steps: many\n", "line 1: steps: should be a valid integer"),
+        ("steps: 5\nwarmup_steps: 5\n", "line 2: warmup_steps: 5 warm-up steps leave nothing of 5 steps"),
+        ("model: tiny\nbit: 8\n", "line 2: bit: model: tiny is made on the spot"),
+        ("metrics: [f1_mcro]\n", "unknown metric 'f1_mcro' (did you mean 'f1_micro'?)"),
+    ],
+)
+def test_configuration_that_cannot_be(refused, tmp_path, text, says):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    for command in ("train", "plot-lr"):
+        refused(2, command, path, says=[str(path), says])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_problems_of_file_and_command_line_in_one_message(refused, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("modle: tiny\nsteps: many\nbit: 7\n")
+    message = refused(2, "train", path, "sed=1", "steps", says=[f"{path} has 5 problems:", "(did you mean 'model'?)"])
+    assert "command line: unknown key 'sed' (did you mean 'seed'?)" in message
+    assert "command line: 'steps' should be key=value" in message
+    assert "line 3: bit: should be 4, 8, 16 or 32, got 7" in message
+
+
+def test_configuration_that_is_not_there(refused, tmp_path):
+    refused(2, "train", tmp_path / "no.yaml", says="no.yaml: there is no such configuration file")
+    refused(2, "train", tmp_path, says="is a folder, not a YAML file")
+
+
+# --- what a machine hasn't got
+
+
+def test_gpu_that_is_not_there(refused, place, trained, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    says = ["device: [0]: this machine has no GPU that PyTorch can use", "device=cpu"]
+    refused(2, "train", place.config, "device=[0]", f"project={tmp_path / 'new'}", says=says)
+    refused(2, "evaluate", trained, "--device", "0", says=[*says, "--device cpu"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    says = "device: [5]: this machine has GPUs 0 to 1; [5] are not among them"
+    refused(2, "train", place.config, "device=5", f"project={tmp_path / 'new'}", says=says)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            "nobody/nothing",
+            ["nobody/nothing: can't be reached", "hf download nobody/nothing --local-dir FOLDER", "`model: FOLDER`"],
+        ),
+        ("llama3", ["llama3 (McGill-NLP/LLM2Vec-Meta-Llama-3-8B-Instruct-mntp): can't be reached", "hf download"]),
+        ("llama-3", ["is no folder here and no Hugging Face id (owner/name); known names: llama3, mistral, tiny"]),
+        ("{folder}/empty", ["the folder holds no Hugging Face model (no config.json)"]),
+        ("{folder}/bare", ["bare: can't be loaded: "]),
+        ("{folder}/no-tokenizer", ["no-tokenizer: can't be loaded: "]),
+        ("{folder}/cut-off", ["cut-off: its weights are damaged", "copy or download it again"]),
+    ],
+)
+def test_model_that_cannot_be_had(refused, place, trained, model_folders, tmp_path, model, says):
+    for name in ("empty", "bare"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bare" / "config.json").write_text("{}")
+    for name in ("no-tokenizer", "cut-off"):
+        shutil.copytree(model_folders["bert"], tmp_path / name)
+    (tmp_path / "no-tokenizer" / "tokenizer.json").unlink()
+    weights = tmp_path / "cut-off" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    name = model.format(folder=tmp_path)
+    refused(2, "train", place.config, f"model={name}", f"project={tmp_path / 'new'}", says=["model: ", *says])
+    assert not (tmp_path / "new").exists()
+
+
+# --- folders that can't be written
+
+
+def test_file_where_the_project_should_lie(refused, place, tmp_path):
+    (tmp_path / "taken").write_text("precious")
+    for project in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        refused(
+            2, "train", place.config, f"project={project}", says=f"{tmp_path / 'taken'}: is a file; `project:` must be a folder"
+        )
+    assert (tmp_path / "taken").read_text() == "precious"
+
+
+def test_file_where_the_corpus_should_lie(refused, place, tmp_path):
+    (tmp_path / "taken").write_text("")
+    refused(
+        2,
+        "prepare-data",
+        place.tables,
+        f"cache_dir={tmp_path / 'taken'}",
+        says=["cache_dir: ", "set cache_dir to a folder of your own"],
+    )
+
+
+# --- demo-data
+
+
+def test_demo_data_never_replaces_tables_unasked(refused, icdcode, table_copies, files):
+    before = {name: (table_copies / name).read_bytes() for name in files(table_copies)}
+    refused(2, "demo-data", table_copies, "--admissions", "20", says=["already holds ADMISSIONS.csv.gz", "--overwrite"])
+    assert {name: (table_copies / name).read_bytes() for name in files(table_copies)} == before
+    assert icdcode("demo-data", table_copies, "--admissions", "20", "--overwrite").code == 0
+    assert (table_copies / "NOTEEVENTS.csv.gz").read_bytes() != before["NOTEEVENTS.csv.gz"]
+
+
+def test_demo_data_of_too_few_admissions(refused, tmp_path):
+    refused(2, "demo-data", tmp_path / "new", "--admissions", "19", says="synthetic data needs at least 20")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_demo_data_onto_a_file(refused, tmp_path):
+    (tmp_path / "taken").write_text("")
+    refused(2, "demo-data", tmp_path / "taken", says="taken: is a file; give a folder")
+
+
+# --- usage
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian", "x.yaml"], "No such command 'trian'"),
+        (["train"], "Missing argument 'CONFIG'"),
+        (["train", "x.yaml", "--dryrun"], "No such option: --dryrun"),
+        (["train", "x.yaml", "--port", "0"], "--port"),
+        (["evaluate", "x", "--load", "best"], "'metric', 'loss', 'last'"),
+        (["show-predictions", "x", "-n", "0"], "-n"),
+    ],
+)
+def test_usage(icdcode, words, says):
+    answer = icdcode(*words)
+    assert (answer.code, answer.out) == (2, "") and says in answer.err and "--help" in answer.err

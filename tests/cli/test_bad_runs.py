@@ -1,0 +1,160 @@
+"""Run folders that can't be resumed, evaluated or shown: one message each, and the folder as it was."""
+
+import json
+import shutil
+
+import pytest
+
+READERS = ("resume", "evaluate", "show-predictions")
+
+
+def snapshot(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def refused_run(refused, run_copy):
+    """The copied run must be refused, and be left as it was."""
+
+    def run(code, command, *words, says):
+        before = snapshot(run_copy)
+        message = refused(code, command, run_copy, *words, says=says)
+        assert snapshot(run_copy) == before
+        return message
+
+    return run
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_no_run_folder(refused, command, tmp_path):
+    refused(2, command, tmp_path / "nowhere", says="nowhere: there is no such run folder")
+    refused(2, command, tmp_path, says=["is no run folder (it has no args.yaml)", "give the folder that `icdcode train` named"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_run_without_checkpoints(refused_run, run_copy, command):
+    shutil.rmtree(run_copy / "weights")
+    says = ["has no checkpoint", "it ended before its first validation", f"icdcode train {run_copy / 'args.yaml'}"]
+    refused_run(4, command, says=says)
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_run_without_the_checkpoint_asked_for(refused_run, run_copy, command):
+    shutil.rmtree(run_copy / "weights" / "loss")
+    refused_run(4, command, "--load", "loss", says="has no checkpoint 'loss'; it has metric, last: choose one with --load")
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_flipped_byte(refused_run, run_copy, command):
+    head = run_copy / "weights" / "last" / "head.safetensors"
+    content = bytearray(head.read_bytes())
+    content[-1] ^= 1
+    head.write_bytes(content)
+    refused_run(4, command, "--load", "last", says="last/head.safetensors: was changed or is broken")
+
+
+@pytest.mark.parametrize("name", ["state.pt", "head.safetensors", "labels.parquet", "backbone/tokenizer.json"])
+def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
+    (run_copy / "weights" / "last" / name).unlink()
+    refused_run(4, "resume", says=f"the checkpoint is incomplete: {name} is missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "holds no checkpoint (no manifest.json)"), ("{", "manifest.json: can't be read")]
+)
+def test_manifest_missing_or_damaged(refused_run, run_copy, content, says):
+    manifest = run_copy / "weights" / "last" / "manifest.json"
+    manifest.unlink()
+    if content is not None:
+        manifest.write_text(content)
+    refused_run(4, "resume", says=says)
+
+
+def test_args_that_were_edited_wrongly(refused_run, run_copy):
+    with (run_copy / "args.yaml").open("a") as file:
+        file.write("modle: tiny\n")
+    for command in READERS:
+        refused_run(2, command, says=["args.yaml has 1 problem", "unknown key 'modle' (did you mean 'model'?)"])
+
+
+@pytest.mark.parametrize("command", ["evaluate", "show-predictions"])
+def test_split_that_is_not_there(refused_run, command):
+    refused_run(2, command, "--split", "dev", says=["no documents in 'dev'", "there are: train (", "validation (", "test ("])
+
+
+def test_device_that_is_none(refused_run):
+    refused_run(2, "evaluate", "--device", "gpux", says="device: should be cpu, mps, or GPU numbers such as [0] or [0,1]")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("seed=3", "seed=3 (was 0): the documents of the steps to come follow from it"),
+        ("batch_size=4", "batch_size=4 (was 16)"),
+        ("max_len=32", "max_len=32 (was 64): it is another model then"),
+        ("model=llama3", "model='llama3' (was 'tiny'): it is another model then"),
+        ("metrics=[f1_macro]", "the best so far was measured with it"),
+        ("monitor=f1_micro", "the best so far was measured with it"),
+        ("protocol=hadm-digit", "the corpus depends on it"),
+        ("name=other", "a run stays in its folder"),
+    ],
+)
+def test_what_a_run_cannot_change_on_its_way(refused_run, override, says):
+    refused_run(4, "resume", override, says=["a run can't change this on its way; start a new one for it", says])
+
+
+def test_all_refused_changes_in_one_message(refused_run):
+    message = refused_run(4, "resume", "seed=3", "steps=20", "pooling_mode=eos_token", says="seed=3")
+    assert "pooling_mode='eos_token' (was 'mean')" in message and "steps=20" not in message
+
+
+def test_fewer_steps_than_are_done(refused_run):
+    refused_run(4, "resume", "steps=8", says=["steps=8: ", "is at step 12 already; give more steps"])
+
+
+def test_override_that_is_no_configuration(refused_run):
+    refused_run(2, "resume", "stps=20", says="command line: unknown key 'stps' (did you mean 'steps'?)")
+
+
+@pytest.fixture
+def run_on_changed_data(icdcode, place, table_copies, rewrite, tmp_path):
+    """A run whose raw tables were changed afterwards, without another code."""
+    options = (f"data_path={table_copies}", f"project={tmp_path}", "steps=2", "warmup_steps=0", "prediction_print_n=0")
+    assert icdcode("train", place.config, *options).code == 0
+    rewrite(table_copies, "NOTEEVENTS", lambda text: text.replace("Sex: F", "Sex: M", 1))
+    return tmp_path / "run"
+
+
+def test_data_that_changed_since(refused, icdcode, run_on_changed_data):
+    before = snapshot(run_on_changed_data)
+    says = ["was trained on the corpus mimic3-patient-", "the tables or the data options have changed", "start a new run"]
+    refused(4, "resume", run_on_changed_data, "steps=4", says=says)
+    assert snapshot(run_on_changed_data) == before
+    answer = icdcode("evaluate", run_on_changed_data)
+    assert answer.code == 0 and "warning: " in answer.err and "was trained on the corpus mimic3-patient-" in answer.err
+
+
+def test_label_space_that_changed_since(refused, run_on_changed_data, rewrite, table_copies):
+    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text.replace('"4019"', '"4010"'))
+    refused(3, "evaluate", run_on_changed_data, says=["its label space", "is not the one that the coder was trained on"])
+    assert not (run_on_changed_data / "evaluation").exists()
+
+
+def test_data_that_is_gone(refused_run, run_copy):
+    args = run_copy / "args.yaml"
+    lines = [line for line in args.read_text().splitlines() if not line.startswith("data_path:")]
+    args.write_text("\n".join([*lines, f"data_path: {run_copy / 'gone'}"]) + "\n")
+    for command in READERS:
+        refused_run(3, command, says="gone: no such file or folder; set data_path")
+
+
+def test_checkpoint_of_another_format(refused_run, run_copy):
+    from icdcli.model.saved import write_manifest
+
+    folder = run_copy / "weights" / "metric"
+    about = json.loads((folder / "coder.json").read_text())
+    (folder / "coder.json").write_text(json.dumps(about | {"format": 99, "icdcode": "9.9"}))
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, {"step": 12})
+    refused_run(4, "evaluate", says="written by another version of icdcode (9.9)")

@@ -1,0 +1,40 @@
+"""Real signals to a real process: it saves, exits as the shell expects, and can be resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.fixture
+def training(place, tmp_path):
+    """A training in a process of its own that has taken its first steps; its run folder."""
+    command = [sys.executable, "-m", "icdcli", "train", place.config, f"project={tmp_path}", "steps=100000", "log_every=1"]
+    process = subprocess.Popen([*map(str, command), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "steps.csv").exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.05)
+        yield process, tmp_path / "run"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
+def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, code):
+    process, run = training
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    step = json.loads((run / "weights" / "last" / "manifest.json").read_text())["step"]
+    result = json.loads(out)
+    assert (result["step"], result["finished"], result["stopped"]) == (step, False, f"interrupted by {number.name}")
+    assert "Traceback" not in err and f"Next: icdcode resume {run}" in err
+    answer = icdcode("resume", run, f"steps={step + 2}")
+    assert answer.code == 0 and f"all {step + 2} steps are done" in answer.out
+    assert rows(run / "steps.csv")[-1]["step"] == str(step + 2)
