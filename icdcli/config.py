@@ -54,9 +54,14 @@ def _monitor(name: str) -> str:
     return name if name == "validation_loss" else _metric(name)
 
 
+def _home(path: Path) -> Path:
+    return path.expanduser()
+
+
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool)]
 Device = Annotated[Literal["cpu", "mps"] | list[Annotated[int, Field(ge=0)]], BeforeValidator(_device)]
+UserPath = Annotated[Path, AfterValidator(_home)]
 Metric = Annotated[str, AfterValidator(_metric)]
 
 
@@ -72,7 +77,7 @@ class RunConfig(Section):
     seed: Integer = Field(0, ge=0, description="every random draw follows from it")
     deterministic: bool = Field(True, description="only algorithms that give the same result every time")
     device: Device = Field([0], description="[0], [0,1], [1,2,3], cpu, mps")
-    project: Path = Field(Path("outputs/mimic3"), description="folder that the runs of a project lie in")
+    project: UserPath = Field(Path("outputs/mimic3"), description="folder that the runs of a project lie in")
     name: str = Field("automatic_coding", min_length=1, pattern=r"^[^/\\:]+$", description="the run's folder in the project")
 
 
@@ -108,8 +113,10 @@ class DataConfig(Section):
     """Which notes and codes are read, and how they become a corpus."""
 
     workers: Integer = Field(0, ge=0, description="processes that prepare data; 0: set automatically")
-    mimic3_data_path: Path = Field(Path("data/"), description="folder of the MIMIC-III tables, where data_path is not given")
-    data_path: Path | None = Field(None, description="folder or file of notes and codes, of any data set")
+    mimic3_data_path: UserPath = Field(
+        Path("data/"), description="folder of the MIMIC-III tables, where data_path is not given"
+    )
+    data_path: UserPath | None = Field(None, description="folder or file of notes and codes, of any data set")
     dataset: Literal["mimic3", "codiesp", "table"] | None = Field(
         None, description="mimic3, codiesp, table; null: recognised from the folder"
     )
@@ -128,7 +135,7 @@ class DataConfig(Section):
     code_system: Literal["icd9", "icd10"] | None = Field(
         None, description="table: icd9, icd10 (dots put right, titles known); null: codes as they stand"
     )
-    cache_dir: Path | None = Field(None, description="where prepared data lies; null: .icdcode in the data folder")
+    cache_dir: UserPath | None = Field(None, description="where prepared data lies; null: .icdcode in the data folder")
 
     @property
     def path(self) -> Path:

@@ -1,5 +1,6 @@
 """Configurations as text: YAML in with line numbers, YAML out with comments, and a schema for editors."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
             place = values[key].place if key in values else "default"
             problems.append(f"{place}: {key}: {message}")
     if problems:
+        problems.sort(key=lambda told: int(told.split()[1].rstrip(":")) if told.startswith("line ") else sys.maxsize)
         source = str(path) if path is not None else "the configuration"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{source} has {count}:", *problems]))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus import Corpus, Documents
 from icdcli.data.progress import Progress
+from icdcli.data.storage import replacing
 from icdcli.data.tokens import token_cache
 from icdcli.errors import DataError
 from icdcli.evaluation.metrics import evaluate
@@ -123,9 +124,8 @@ def _write_predictions(path: Path, scored: SplitScores, targets_NL: NDArray[np.b
     schema = pa.schema(
         [("id", pa.string()), ("code", pa.string()), ("score", pa.float32()), ("predicted", pa.bool_()), ("gold", pa.bool_())]
     )
-    temporary = path.with_name(f".{path.name}.tmp")
     codes = np.array(coder.labels.codes, dtype=object)
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for document, scores_L, gold_L in zip(scored.documents.ids, scored.scores_NL, targets_NL, strict=True):
             predicted_L = scores_L >= np.float32(coder.threshold)
             order = np.argsort(-scores_L, kind="stable")
@@ -134,4 +134,3 @@ def _write_predictions(path: Path, scored: SplitScores, targets_NL: NDArray[np.b
             kept = order[(gold_L | predicted_L | (rank_L < SHOWN))[order]]
             columns = [[document] * len(kept), codes[kept], scores_L[kept], predicted_L[kept], gold_L[kept]]
             writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
-    temporary.replace(path)

@@ -146,7 +146,8 @@ class _Meter:
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        self.started = self.logged = time.monotonic()
+        self.started = self.step_began = time.monotonic()
+        self.in_steps = 0.0  # seconds since the last logged step, without validation, saving and whoever watches
         self.seconds_before = training.state.seconds
         self.tokens = 0
         self.pending: list[torch.Tensor] = []
@@ -178,8 +179,9 @@ class _Meter:
         self.flush()
         state, now = self.training.state, time.monotonic()
         loss = state.window_loss / state.window_documents
-        speed = self.tokens / max(now - self.logged, 1e-9)
-        self.logged, self.tokens, state.window_loss, state.window_documents = now, 0, 0.0, 0
+        speed = self.tokens / max(self.in_steps + now - self.step_began, 1e-9)
+        self.step_began, self.in_steps, self.tokens = now, 0.0, 0
+        state.window_loss, state.window_documents = 0.0, 0
         return loss, speed
 
 
@@ -187,6 +189,7 @@ def _step(training: Training, rows: Ids, meter: _Meter) -> StepDone:
     """One optimiser update: the mean loss of the step's documents, this process computing its share of them."""
     state, world, network = training.state, training.world, training.coder.network
     epoch = state.step // training.steps_per_epoch + 1
+    meter.step_began = time.monotonic()
     lr = learning_rate(state.step + 1, training.config)
     for group in training.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
@@ -212,6 +215,7 @@ def _step(training: Training, rows: Ids, meter: _Meter) -> StepDone:
     meter.tokens += int(training.train.lengths[rows].sum())
     last = state.step == training.config.steps
     if state.step % training.log.log_every and not last:
+        meter.in_steps += time.monotonic() - meter.step_began
         return StepDone(state.step, epoch, lr)
     mean_loss, speed = meter.read_window()
     return StepDone(state.step, epoch, lr, mean_loss, speed)
