@@ -15,6 +15,10 @@ from icdcli.config import QUANTISED, ModelConfig
 from icdcli.errors import ConfigError
 from icdcli.model.source import Source, hub_errors
 
+# It warns of a kernel that it can do without when it is imported (peft does so too), and of the float16 that LLM.int8 always
+# rounds its inputs to; neither asks anything of a user.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 ADAPTER = "default"  # peft's name for the adapter that we train
 
 
@@ -149,8 +153,6 @@ def _quantisation(bit: int, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
     if bit == 8:
-        # LLM.int8 (Dettmers et al. 2022) rounds its inputs to float16 on the way to eight bits; no need to tell every user so.
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
