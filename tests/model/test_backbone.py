@@ -1,6 +1,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -221,6 +222,19 @@ def test_a_model_that_cannot_be_had(name, message):
     with pytest.raises(ConfigError, match=message):
         source = find_source(name)
         load_backbone(ModelConfig(model=name, bit=32), source, CPU)
+
+
+def test_a_gated_model_says_whose_licence_to_accept():
+    from huggingface_hub.errors import GatedRepoError
+
+    from icdcli.model.source import hub_errors
+
+    with pytest.raises(ConfigError, match="is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth"):
+        with hub_errors("llama3", "meta/x"):
+            try:
+                raise GatedRepoError("403", response=SimpleNamespace(headers={}, request=None))
+            except GatedRepoError as error:
+                raise OSError("You are trying to access a gated repo.") from error
 
 
 def test_a_folder_that_is_no_model(tmp_path):
