@@ -112,7 +112,7 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """Which notes and codes are read, and how they become a corpus."""
 
-    workers: Integer = Field(0, ge=0, description="processes that prepare data; 0: set automatically")
+    workers: Integer = Field(0, ge=0, description="threads that tokenise; 0: set automatically (one a core)")
     mimic3_data_path: UserPath = Field(
         Path("data/"), description="folder of the MIMIC-III tables, where data_path is not given"
     )

@@ -39,11 +39,13 @@ def open_run(run: RunDir, load: str, device: str | None, output: Output) -> "tup
     """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
     from icdcli.data.corpus import open_corpus
     from icdcli.data.prepare import prepare
+    from icdcli.data.tokens import use_workers
     from icdcli.model.saved import load_saved, read_manifest
     from icdcli.training.checkpoint import find_checkpoint
     from icdcli.training.distributed import find_device
 
     config: Config = load_config(run.args, [] if device is None else [f"device={device}"])
+    use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
     chosen = find_device(config.run.device)
     corpus = open_corpus(prepare(config.data).folder)

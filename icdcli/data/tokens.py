@@ -85,6 +85,15 @@ def fingerprint(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
 
 
+def use_workers(workers: int) -> None:
+    """Tokenise on so many threads; 0 leaves it at one a core.
+
+    The tokenizers library makes its threads when it first needs them and keeps them: call this before, once a process.
+    """
+    if workers:
+        os.environ["RAYON_NUM_THREADS"] = str(workers)
+
+
 def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = None) -> Tokens:
     """Open a corpus's tokens, tokenising it first where that has not been done.
 

@@ -10,7 +10,7 @@ from icdcli.config import Config, DataConfig, RunConfig, TrainConfig
 from icdcli.data.corpus import Corpus, open_corpus
 from icdcli.data.prepare import prepare
 from icdcli.data.progress import Progress
-from icdcli.data.tokens import Tokens, token_cache
+from icdcli.data.tokens import Tokens, token_cache, use_workers
 from icdcli.errors import ResumeError
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
@@ -51,6 +51,7 @@ def new_training(config: Config, world: World, progress: Progress | None = None)
         DataError: When the raw data can't be used.
     """
     be_reproducible(config.run)
+    use_workers(config.data.workers)
     corpus = find_corpus(config.data, world, progress)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     coder = new_coder(config.model, tokenizer, corpus.labels, config.log.positive_threshold, world.device, config.run.seed)
@@ -74,6 +75,7 @@ def resumed_training(
         ResumeError: When the data or the model is no longer what the checkpoint was trained on.
     """
     be_reproducible(config.run)
+    use_workers(config.data.workers)
     corpus = find_corpus(config.data, world, progress)
     if manifest["corpus"] != corpus.folder.name:
         raise ResumeError(

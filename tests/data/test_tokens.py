@@ -1,5 +1,9 @@
 import json
+import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +60,28 @@ def test_the_files_are_private_and_documented(corpus, tokenizer):
     ids, offsets = np.load(folder / "ids.npy"), np.load(folder / "offsets.npy")
     assert (ids.dtype, offsets.dtype, len(offsets)) == (np.uint32, np.int64, 401)
     assert json.loads((folder / "meta.json").read_text())["tokens"] == len(ids) == offsets[-1]
+
+
+_COUNT_THREADS = """
+import os, sys
+from icdcli.data.tokens import encode, use_workers
+from tokenizers import Tokenizer
+use_workers(int(sys.argv[1]))
+tokenise = encode(Tokenizer.from_file(sys.argv[2]))
+before = len(os.listdir("/proc/self/task"))
+tokenise(["chest pain"] * 1000)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_as_many_threads_tokenise_as_there_are_workers(tokenizer, tmp_path, workers):
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    command = [sys.executable, "-c", _COUNT_THREADS, str(workers), str(tmp_path / "tokenizer.json")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TOKENIZERS_PARALLELISM": "true"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) == workers
 
 
 def test_a_cache_of_another_corpus_is_told(corpus, tokenizer):
