@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from icdcli.cli.common import Device, Json, Load, Run, Split, showing
 from icdcli.config import Config, load_config
+from icdcli.data.progress import Progress
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -23,7 +24,7 @@ def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: D
     output = Output(json)
     run = RunDir.open(run_dir)
     with showing(output) as progress:
-        coder, corpus = open_run(run, load, device, output)
+        coder, corpus = open_run(run, load, device, output, progress)
         split = split or default_split(corpus, output)
         scored = score_split(coder, corpus, split, progress)
     folder = run.evaluation(split)
@@ -35,7 +36,7 @@ def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: D
     output.result({"folder": folder, **about, "threshold": coder.threshold, "metrics": metrics})
 
 
-def open_run(run: RunDir, load: str, device: str | None, output: Output) -> "tuple[Coder, Corpus]":
+def open_run(run: RunDir, load: str, device: str | None, output: Output, progress: Progress) -> "tuple[Coder, Corpus]":
     """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
     from icdcli.data.corpus import open_corpus
     from icdcli.data.prepare import prepare
@@ -48,7 +49,7 @@ def open_run(run: RunDir, load: str, device: str | None, output: Output) -> "tup
     use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
     chosen = find_device(config.run.device)
-    corpus = open_corpus(prepare(config.data).folder)
+    corpus = open_corpus(prepare(config.data, progress).folder)
     coder = load_saved(checkpoint, chosen)
     learned = read_manifest(checkpoint)["corpus"]
     if learned != corpus.folder.name and coder.labels.codes == corpus.labels.codes:  # else scoring refuses

@@ -30,7 +30,7 @@ def show_predictions(
 
     output = Output(json)
     with showing(output) as progress:
-        coder, corpus = open_run(RunDir.open(run_dir), load, device, output)
+        coder, corpus = open_run(RunDir.open(run_dir), load, device, output, progress)
         split = split or default_split(corpus, output)
         rows = sample_rows(len(corpus.documents(split)), number, seed)
         scored = score_split(coder, corpus, split, progress, only=rows)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 def in_all_processes(device: str | list[int], port: int, work: Callable[[Output], None], json: bool) -> None:
     """Do the work here, or in one process a GPU where several are asked for; rank 0 alone speaks."""
-    from icdcli.training.distributed import launch, leave_world, must_launch
+    from icdcli.training.distributed import find_device, launch, leave_world, must_launch
 
     if must_launch(device):
-        launch(sys.argv[1:], len(device), port)
-        return
+        find_device(device)  # one message here rather than one a process
+        raise typer.Exit(launch(sys.argv[1:], len(device), port))
     quiet = int(os.environ.get("RANK", "0")) > 0
     if quiet:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (for the life of the process)

@@ -28,6 +28,8 @@ from icdcli.run_dir import write_atomically
 SHOWN = 20
 """Codes a document of which predictions.parquet tells at least the score, gold and predicted ones apart."""
 
+_AT_ONCE = 1000  # documents of a row group of predictions.parquet
+
 
 @dataclass(frozen=True)
 class SplitScores:
@@ -125,6 +127,7 @@ def _write_predictions(path: Path, scored: SplitScores, targets_NL: NDArray[np.b
         [("id", pa.string()), ("code", pa.string()), ("score", pa.float32()), ("predicted", pa.bool_()), ("gold", pa.bool_())]
     )
     codes = np.array(coder.labels.codes, dtype=object)
+    tables: list[pa.Table] = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for document, scores_L, gold_L in zip(scored.documents.ids, scored.scores_NL, targets_NL, strict=True):
             predicted_L = scores_L >= np.float32(coder.threshold)
@@ -133,4 +136,9 @@ def _write_predictions(path: Path, scored: SplitScores, targets_NL: NDArray[np.b
             rank_L[order] = np.arange(len(order))
             kept = order[(gold_L | predicted_L | (rank_L < SHOWN))[order]]
             columns = [[document] * len(kept), codes[kept], scores_L[kept], predicted_L[kept], gold_L[kept]]
-            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
+            tables.append(pa.table([pa.array(column) for column in columns], schema=schema))
+            if len(tables) == _AT_ONCE:
+                writer.write_table(pa.concat_tables(tables))
+                tables.clear()
+        if tables:
+            writer.write_table(pa.concat_tables(tables))

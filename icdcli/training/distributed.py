@@ -72,18 +72,28 @@ def must_launch(device: str | list[int]) -> bool:
     return isinstance(device, list) and len(device) > 1 and "WORLD_SIZE" not in os.environ
 
 
-def launch(arguments: list[str], processes: int, port: int) -> None:
+def launch(arguments: list[str], processes: int, port: int) -> int:
     """Start this command once a device, through torch's elastic launcher, and wait for all of them.
 
     Args:
         arguments: The command line after ``icdcode``.
         processes: How many.
         port: Where they find one another.
+
+    Returns:
+        The exit code of the first process that failed, 0 where none did.
     """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
-    main([*options, "-m", "icdcli", *arguments])
+    try:
+        main([*options, "-m", "icdcli", *arguments])
+    except ChildFailedError as error:
+        # The process itself has said what was wrong.
+        code: int = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    return 0
 
 
 def join_world(device: str | list[int]) -> World:

@@ -40,7 +40,7 @@ def read_tokens(corpus: Corpus, coder: Coder, world: World, progress: Progress |
     """The corpus's token cache, made by rank 0 where it is not there yet."""
     tokens = token_cache(corpus.folder, coder.tokenizer.backend_tokenizer, progress) if world.first else None
     world.wait()
-    return tokens or token_cache(corpus.folder, coder.tokenizer.backend_tokenizer)
+    return token_cache(corpus.folder, coder.tokenizer.backend_tokenizer) if tokens is None else tokens
 
 
 def new_training(config: Config, world: World, progress: Progress | None = None) -> tuple[Training, Corpus]:

@@ -10,7 +10,7 @@ import torch
 from icdcli.config_file import to_yaml
 from icdcli.errors import ConfigError
 from icdcli.run_dir import read_rows
-from icdcli.training.distributed import find_device, must_launch
+from icdcli.training.distributed import find_device, launch, must_launch
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,20 +55,27 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
+def test_what_a_process_ends_with_is_what_the_launch_returns(tmp_path):
+    assert launch(["train", str(tmp_path / "none.yaml")], 2, free_port()) == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
-    """Two and three processes on the CPU, as torchrun starts them, against one."""
+    """Two processes on the CPU, as `device: [0,1]` starts them, and three, as torchrun does, against one."""
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(batch_size=7)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--master-port={free_port()}"]
-    for name, start in (("one", [sys.executable]), ("several", torchrun)):
-        command = [*start, "-m", "icdcli", "train", str(path), f"name={name}"]
+    ours = "import sys; from icdcli.training.distributed import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    several = [sys.executable, "-c", ours, str(free_port())] if ranks == 2 else [*torchrun, "-m", "icdcli"]
+    for name, start in (("one", [sys.executable, "-m", "icdcli"]), ("several", several)):
+        command = [*start, "train", str(path), f"name={name}"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("run        ") == 1  # rank 0 alone speaks
-    one, several = (read_rows(tmp_path / "runs" / name / "results.csv") for name in ("one", "several"))
-    assert len(one) == len(several) > 1
-    for mine, theirs in zip(one, several, strict=True):
+    alone, together = (read_rows(tmp_path / "runs" / name / "results.csv") for name in ("one", "several"))
+    assert len(alone) == len(together) > 1
+    for mine, theirs in zip(alone, together, strict=True):
         for column in set(mine) - {"seconds"}:
             assert float(theirs[column]) == pytest.approx(float(mine[column]), rel=1e-4, abs=1e-6)
