@@ -15,6 +15,16 @@ from icdcli.metric_names import METRICS
 
 Common = Literal["train_loss", "validation_loss", "lr"]
 QUANTISED = (4, 8)
+ProtocolName = Literal[
+    "patient",
+    "hadm-digit",
+    "mimic3-full",
+    "mimic3-full-caml",
+    "mimic3-50",
+    "mimic3-clean",
+    "mimic4-icd9",
+    "mimic4-icd10",
+]
 
 
 def _no_bool(value: Any) -> Any:
@@ -117,13 +127,18 @@ class DataConfig(Section):
         Path("data/"), description="folder of the MIMIC-III tables, where data_path is not given"
     )
     data_path: UserPath | None = Field(None, description="folder or file of notes and codes, of any data set")
-    dataset: Literal["mimic3", "codiesp", "table"] | None = Field(
-        None, description="mimic3, codiesp, table; null: recognised from the folder"
+    dataset: Literal["mimic3", "mimic4", "codiesp", "table"] | None = Field(
+        None, description="mimic3, mimic4, codiesp, table; null: recognised from the folder"
     )
-    protocol: Literal["patient", "hadm-digit"] | None = Field(
-        None, description="patient (80/10/10 by subject), hadm-digit (the original tool's); null: the data set's own"
+    protocol: ProtocolName | None = Field(
+        None, description="patient (80/10/10 by subject), hadm-digit, mimic3-full, mimic3-50 …; null: the data set's own"
     )
+    splits_path: UserPath | None = Field(
+        None, description="published split lists, a file or folder; null: those of `icdcode splits fetch`"
+    )
+    text_cleaning: Literal["none", "caml", "edin"] = Field("none", description="none (language models do better), caml, edin")
     chunk_size: Integer = Field(100_000, ge=1, description="rows of a raw table in memory at a time")
+    skip_bad_rows: bool = Field(False, description="count rows that are no valid CSV and go on")
     label_pruning: bool = Field(False, description="True: only codes in use are labels; False: all of the D_ICD tables")
     language: Literal["en", "es"] = Field("en", description="codiesp: en, es")
     codes: Literal["diagnoses", "procedures", "all"] = Field("diagnoses", description="codiesp: diagnoses, procedures, all")
@@ -133,7 +148,7 @@ class DataConfig(Section):
     subject_column: str | None = Field(None, description="table: column of the patients; null: subject_id, if there is one")
     split_column: str | None = Field(None, description="table: column of the splits; null: split, if there is one")
     code_system: Literal["icd9", "icd10"] | None = Field(
-        None, description="table: icd9, icd10 (dots put right, titles known); null: codes as they stand"
+        None, description="table and mimic4 by patient: icd9, icd10; null: codes as they stand, icd10 for mimic4"
     )
     cache_dir: UserPath | None = Field(None, description="where prepared data lies; null: .icdcode in the data folder")
 
