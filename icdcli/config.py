@@ -5,6 +5,7 @@ that keeps an old file working. `load_config` tells all problems of a file and i
 look like stands here; how YAML is read and how problems are worded stands in `icdcli.config_file`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -62,6 +63,15 @@ def _metric(name: str) -> str:
 
 def _monitor(name: str) -> str:
     return name if name == "validation_loss" else _metric(name)
+
+
+def _interval(value: int | str) -> int | str:
+    if isinstance(value, int):
+        if value < 1:
+            raise ValueError("should be at least 1 step")
+    elif not re.fullmatch(r"[1-9]\d*\s*(s|min|h)", value):
+        raise ValueError("should be a number of steps, or a time such as 90s, 20min, 2h")
+    return value
 
 
 def _home(path: Path) -> Path:
@@ -175,6 +185,17 @@ class TrainConfig(Section):
     head_lr_factor: Number = Field(1.0, gt=0, description="the output layer learns so many times faster than the backbone")
     weight_decay: Number = Field(0.01, ge=0, description="AdamW's weight decay")
     max_grad_norm: Number = Field(1.0, gt=0, description="longer gradients are cut to this norm")
+    micro_batch_tokens: Integer | None = Field(
+        None, ge=1, description="tokens of one forward pass, at least one document; null: by free memory"
+    )
+    padding: Literal["auto", "free", "batch"] = Field(
+        "auto", description="free (documents end to end), batch (padded to the longest), auto: free where the model can"
+    )
+    checkpoint_every: Annotated[Integer | str, AfterValidator(_interval)] | None = Field(
+        None, description="a checkpoint besides those of validations: 500 (steps), 20min, 1h; null: none"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="several GPUs: ddp (each holds all weights), fsdp (a share)")
+    torch_compile: bool = Field(False, description="compile the backbone; pays off in long runs")
     monitor: Annotated[str, AfterValidator(_monitor)] | None = Field(
         None, description="what the best checkpoint goes by: a metric or validation_loss; null: the mean of metrics"
     )
@@ -191,6 +212,9 @@ class LogConfig(Section):
     metrics: Annotated[list[Metric], Field(min_length=1), AfterValidator(_unique)] = Field(
         ["aucroc_macro", "aucroc_micro", "aucprc_macro", "aucprc_micro"], description="computed at every validation"
     )
+    trackers: Annotated[
+        list[Literal["tensorboard", "wandb", "mlflow", "comet_ml", "aim", "clearml"]], AfterValidator(_unique)
+    ] = Field([], description="also log to: tensorboard, wandb, mlflow, comet_ml, aim, clearml")
     log_every: Integer = Field(10, ge=1, description="steps between two lines of steps.csv")
 
 

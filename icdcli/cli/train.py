@@ -14,7 +14,7 @@ from icdcli.run_dir import RunDir, require_project, write_atomically
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
-    from icdcli.training.loop import Training
+    from icdcli.training.state import Training
 
 
 def train(

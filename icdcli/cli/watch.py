@@ -16,7 +16,7 @@ from icdcli.run_dir import RunDir, read_rows
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
-    from icdcli.training.loop import Training
+    from icdcli.training.state import Training
 
 
 def in_all_processes(device: str | list[int], port: int, work: Callable[[Output], None], json: bool) -> None:

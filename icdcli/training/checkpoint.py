@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from icdcli.errors import DataError, ResumeError
 from icdcli.model.saved import save_coder, verify, write_manifest
 from icdcli.run_dir import CHECKPOINTS, RunDir
-from icdcli.training.loop import RunState, Training
+from icdcli.training.state import RunState, Training
 from icdcli.training.stopping import Best
 
 _STATE = "state.pt"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row
 from icdcli.training.checkpoint import save_checkpoint
 from icdcli.training.events import Evaluated, Event, Saved, StepDone, Stopped
-from icdcli.training.loop import Training
+from icdcli.training.state import Training
 
 
 def record(events: Iterable[Event], run: RunDir, training: Training, corpus: str) -> Iterator[Event]:

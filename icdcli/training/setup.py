@@ -16,7 +16,7 @@ from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
 from icdcli.training.checkpoint import load_state
 from icdcli.training.distributed import World
-from icdcli.training.loop import RunState, Training
+from icdcli.training.state import RunState, Training
 from icdcli.training.stopping import Best
 
 

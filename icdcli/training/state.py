@@ -1,0 +1,76 @@
+"""A run, set up, and where it stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from icdcli.config import LogConfig, TrainConfig
+from icdcli.data.batches import steps_per_epoch
+from icdcli.data.tokens import EncodedDocuments
+from icdcli.model.saved import Coder
+from icdcli.training.distributed import World
+from icdcli.training.stopping import Best
+
+
+@dataclass
+class RunState:
+    """What a run has come to; with the weights and the optimiser, all that going on needs.
+
+    Attributes:
+        step: Optimiser steps done.
+        seconds: Wall time spent, earlier sessions included.
+        epoch_loss: Sum of the documents' losses in the epoch under way.
+        epoch_documents: How many documents that is.
+        window_loss: The same since the last logged step.
+        window_documents: The same since the last logged step.
+        validated: The step of the last validation.
+        best_metric: The monitored value.
+        best_loss: The validation loss.
+    """
+
+    best_metric: Best
+    best_loss: Best = field(default_factory=lambda: Best(higher_is_better=False))
+    step: int = 0
+    seconds: float = 0.0
+    epoch_loss: float = 0.0
+    epoch_documents: int = 0
+    window_loss: float = 0.0
+    window_documents: int = 0
+    validated: int = 0
+
+
+@dataclass
+class Training:
+    """A run, set up.
+
+    Attributes:
+        coder: What is trained.
+        optimizer: Over the trainable weights only.
+        train: The training split.
+        validation: The validation split.
+        validation_ids: The ids of its documents, for sample predictions.
+        config: How to train.
+        log: What to log.
+        seed: What every random draw follows from.
+        world: This process among its fellows.
+        state: Where the run stands.
+        stop_requested: Asked after each step; a signal's name ends the run there.
+    """
+
+    coder: Coder
+    optimizer: torch.optim.Optimizer
+    train: EncodedDocuments
+    validation: EncodedDocuments
+    validation_ids: list[str]
+    config: TrainConfig
+    log: LogConfig
+    seed: int
+    world: World
+    state: RunState
+    stop_requested: Callable[[], str | None] = lambda: None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the training split."""
+        return steps_per_epoch(len(self.train), self.config.batch_size)
