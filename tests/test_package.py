@@ -235,10 +235,11 @@ def test_the_readme_invents_no_command_option_or_key() -> None:
     from icdcli.cli import app
 
     commands = dict(get_command(app).commands)
-    commands |= {f"config {name}": command for name, command in commands["config"].commands.items()}
+    groups = {name: command for name, command in commands.items() if hasattr(command, "commands")}
+    commands |= {f"{group} {name}": command for group, one in groups.items() for name, command in one.commands.items()}
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^ {4}.+$", text, re.DOTALL | re.MULTILINE))
-    calls = re.findall(r"\bicdcode ((?:config )?[a-z-]+)((?: [^\n`|#]+)?)", code)
+    calls = re.findall(rf"\bicdcode ((?:(?:{'|'.join(groups)}) )?[a-z-]+)((?: [^\n`|#]+)?)", code)
     assert len(calls) > 15
     for name, arguments in calls:
         assert name in commands, f"icdcode {name}"

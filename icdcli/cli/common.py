@@ -29,12 +29,12 @@ def showing(output: Output) -> Iterator[Progress]:
     with ExitStack() as stack:
         bars: dict[str, Bar] = {}
 
-        def progress(stage: str, done: int, total: int, unit: str = "documents") -> None:
+        def progress(stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
             if stage not in bars:
                 stack.close()
                 bars.clear()
                 bars[stage] = stack.enter_context(output.progress(stage, total or None, unit))
-            bars[stage].update(done, total or None)
+            bars[stage].update(done, total or None, note)
 
         yield progress
 

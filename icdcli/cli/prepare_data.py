@@ -15,6 +15,9 @@ def prepare_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the raw tables, or one file of notes and codes.")],
     overrides: Overrides = None,
     config: Annotated[Path | None, typer.Option(help="A configuration whose data options apply.")] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Count rows that are no valid CSV and go on; as skip_bad_rows=True.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Read raw notes and codes into a prepared corpus. The same call again finds it and does nothing.
@@ -25,9 +28,14 @@ def prepare_data(
     from icdcli.report.tables import corpus_table
 
     output = Output(json)
-    options = load_config(config, [*(overrides or []), f"data_path={quoted(str(folder), ensure_ascii=False)}"]).data
+    given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
+    options = load_config(config, [*given, f"data_path={quoted(str(folder), ensure_ascii=False)}"]).data
     with showing(output) as progress:
         corpus = prepare(options, progress)
+    for table in corpus.changed:
+        output.warn(f"changed since the last corpus was made of it: {table}")
+    for file, problem in corpus.card["first_bad_row"].items():
+        output.warn(f"{file}: bad rows were passed over; the first: {problem}")
     output.show(corpus_table(corpus.card))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
-    output.result({"folder": corpus.folder, "created": corpus.created, "card": corpus.card})
+    output.result({"folder": corpus.folder, "created": corpus.created, "changed": corpus.changed, "card": corpus.card})

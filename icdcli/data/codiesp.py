@@ -5,14 +5,13 @@ ICD-10-CM) and ``{split}P.tsv`` (procedures, ICD-10-PCS), each row ``ID<tab>code
 by an annotator, so one without codes is a case that has none, and stays.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from icdcli.data.admission import Admission, Code
-from icdcli.data.progress import Progress
 from icdcli.data.protocols import Protocol
+from icdcli.data.rows import Reading
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 
@@ -30,11 +29,13 @@ class CodiespSource:
         folder: The data set's folder.
         language: ``en`` (machine-translated) or ``es`` (the original).
         codes: ``diagnoses``, ``procedures`` or ``all``.
+        reading: Whom to tell how far it is; collects what was dropped.
     """
 
     folder: Path
     language: str = "en"
     codes: str = "diagnoses"
+    reading: Reading = field(default_factory=Reading)
 
     system: System | None = "icd10"
 
@@ -46,17 +47,17 @@ class CodiespSource:
         """
         return [file for split in self._splits() for file in (*self._tables(split).values(), *self._texts(split))]
 
+    @property
     def titles(self) -> dict[Code, str]:
         """Nothing: CodiEsp has no titles of its own."""
         return {}
 
-    def admissions(self, protocol: Protocol, dropped: Counter[str], progress: Progress | None = None) -> Iterator[Admission]:
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the cases.
 
         Args:
             protocol: The official one: the split is the folder's.
-            dropped: Reason to count, added to while reading.
-            progress: Told the cases that are read.
+            work: Not needed here.
 
         Yields:
             The cases in the order of train, dev, test and of their names.
@@ -73,11 +74,10 @@ class CodiespSource:
                 if text.strip():
                     yield Admission(path.stem, None, text, frozenset(case), split)
                 else:
-                    dropped["cases without text"] += 1
-                if progress:
-                    progress(f"reading {split} cases", number, len(texts))
-            if codes:
-                dropped["cases with codes but no text"] += len(codes)
+                    self.reading.drop("cases without text", 1)
+                if self.reading.progress:
+                    self.reading.progress(f"reading {split} cases", number, len(texts))
+            self.reading.drop("cases with codes but no text", len(codes))
 
     def _splits(self) -> list[str]:
         there = [split for split in FOLDERS if split != "test" or (self.folder / FOLDERS[split]).is_dir()]

@@ -2,84 +2,81 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import icdcli
 from icdcli.data import protocols
 from icdcli.data.admission import SPLITS, Admission, Code
-from icdcli.data.corpus import CARD, DOCUMENTS, DOCUMENTS_SCHEMA, FORMAT, LABELS, Labels, write_labels
-from icdcli.data.progress import Progress
+from icdcli.data.corpus import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
+from icdcli.data.document_writer import DocumentWriter
+from icdcli.data.rows import Reading
 from icdcli.data.storage import write_json
 from icdcli.errors import DataError
 from icdcli.icd.codes import System
 from icdcli.icd.titles import title_of
-
-_GROUP_DOCUMENTS = 2048
-_GROUP_CHARACTERS = 64 << 20  # a row group ends early where texts are long, so that memory stays bounded
 
 
 class Source(Protocol):
     """What every source of admissions offers."""
 
     @property
+    def reading(self) -> Reading:
+        """How the raw tables are read; collects what was dropped."""
+
+    @property
     def system(self) -> System | None:
         """The coding system, by which titles are looked up; None: unknown."""
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """The codes of the data set's own code tables, with their titles; empty where it has none."""
 
     def files(self) -> list[Path]:
         """The files that the corpus depends on."""
 
-    def titles(self) -> dict[Code, str]:
-        """The codes of the data set's own code tables, with their titles; empty where it has none."""
-
-    def admissions(
-        self, protocol: protocols.Protocol, dropped: Counter[str], progress: Progress | None = None
-    ) -> Iterator[Admission]:
-        """The admissions; adds to `dropped` what is left out, and why."""
+    def admissions(self, protocol: protocols.Protocol, work: Path) -> Iterator[Admission]:
+        """The admissions, each raw table read once; `work` is a private folder for what must be put aside meanwhile."""
 
 
 def write_corpus(
     folder: Path,
     source: Source,
     protocol: protocols.Protocol,
-    about: dict[str, Any],
     label_pruning: bool = True,
-    progress: Progress | None = None,
+    clean: Callable[[str], str] = str,
 ) -> dict[str, Any]:
-    """Write documents, labels and card into an empty folder.
+    """Write documents and labels into an empty folder.
 
     Args:
-        folder: The folder, which exists.
+        folder: The folder, which exists and is private.
         source: Where the admissions come from.
         protocol: Which of their notes and codes count, and which split they fall into.
-        about: What the card says first: data set, options, source files.
-        label_pruning: False: every code of the source's own tables is a label, in use or not.
-        progress: Told what is being read.
+        label_pruning: False: every code of the source's own tables is a label, in use or not. A benchmark's labels are
+            those in use.
+        clean: What is done to a text.
 
     Returns:
-        The card.
+        What the card says of them; `write_card` writes it.
 
     Raises:
         DataError: When the source can't be read, or no document falls into training or validation.
         OSError: When the folder can't be written.
     """
-    dropped: Counter[str] = Counter()
-    writer = _DocumentWriter(folder / DOCUMENTS)
-    writer.write((admission, protocol.split_of(admission)) for admission in source.admissions(protocol, dropped, progress))
-    splits = writer.splits()
+    dropped = source.reading.dropped
+    writer = DocumentWriter(folder / DOCUMENTS)
+    writer.write(_documents(source.admissions(protocol, folder), protocol, clean, dropped))
+    description = writer.statistics.description()
+    splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
-    own_titles = source.titles()
-    labels = _label_space(writer, own_titles, not label_pruning, source.system)
+    labels = _label_space(writer, source.titles, not (label_pruning or protocol.is_benchmark), source.system)
     write_labels(folder / LABELS, labels)
-    card = {
-        "format": FORMAT,
-        **about,
+    return {
         "documents": sum(int(split["documents"]) for split in splits.values()),
         "splits": splits,
         "labels": {
@@ -90,6 +87,20 @@ def write_corpus(
             "of_both_kinds": len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
         },
         "dropped": dict(dropped),
+        "first_bad_row": dict(source.reading.first_bad_row),
+        "description": description,
+    }
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the card of a corpus, which makes it one; format and versions are added.
+
+    Returns:
+        The card as written.
+    """
+    card = {
+        "format": FORMAT,
+        **card,
         "versions": {
             "icdcode": icdcli.__version__,
             "python": platform.python_version(),
@@ -101,7 +112,24 @@ def write_corpus(
     return card
 
 
-def _label_space(writer: "_DocumentWriter", own_titles: dict[Code, str], with_unused: bool, system: System | None) -> Labels:
+def _documents(
+    admissions: Iterable[Admission], protocol: protocols.Protocol, clean: Callable[[str], str], dropped: Counter[str]
+) -> Iterator[tuple[Admission, str]]:
+    """The admissions that become documents, each with its split, their texts cleaned."""
+    for admission in admissions:
+        split = protocol.split_of(admission)
+        if split is None:
+            dropped["admissions in none of the split lists"] += 1
+            continue
+        if clean is not str:
+            admission = replace(admission, text=clean(admission.text))
+        if not admission.text:
+            dropped["documents whose cleaned text is empty"] += 1
+            continue
+        yield admission, split
+
+
+def _label_space(writer: DocumentWriter, own_titles: dict[Code, str], with_unused: bool, system: System | None) -> Labels:
     """Labels in the order of their codes as plain strings: the same in every process.
 
     The corpus names a code by its string alone. One that is in use as diagnosis and as procedure is one label, of the
@@ -140,69 +168,3 @@ def _refuse_empty_split(
         f"{'; left out: ' + lost if lost else ''}); training needs both: "
         f"{'use more data' if splits else 'see that notes and codes have the same ids'} or another protocol"
     )
-
-
-@dataclass
-class _DocumentWriter:
-    """Writes documents.parquet a row group at a time, and counts what the card says of each split.
-
-    Attributes:
-        path: The file to write.
-        code_counts: Split to code to documents with it.
-        kind_counts: Code and kind to documents with it, in all splits.
-    """
-
-    path: Path
-    code_counts: dict[str, Counter[str]] = field(default_factory=dict)
-    kind_counts: Counter[Code] = field(default_factory=Counter)
-    _rows: list[tuple[str, str | None, str, str, list[str]]] = field(default_factory=list)
-    _characters: int = 0
-    _totals: dict[str, Counter[str]] = field(default_factory=dict)
-    _subjects: dict[str, set[str]] = field(default_factory=dict)
-
-    def write(self, documents: Iterable[tuple[Admission, str]]) -> None:
-        """Write all documents, each with its split."""
-        self.path.touch(mode=0o600)
-        with pq.ParquetWriter(self.path, DOCUMENTS_SCHEMA, compression="zstd") as file:
-            for admission, split in documents:
-                self._add(admission, split)
-                if len(self._rows) >= _GROUP_DOCUMENTS or self._characters >= _GROUP_CHARACTERS:
-                    self._flush(file)
-            if self._rows:
-                self._flush(file)
-
-    def splits(self) -> dict[str, dict[str, float]]:
-        """What the card says of each split that has documents, in the order of `SPLITS`."""
-        return {split: self._split(split) for split in SPLITS if split in self._totals}
-
-    def _add(self, admission: Admission, split: str) -> None:
-        codes = sorted({code.code for code in admission.codes})
-        self._rows.append((admission.id, admission.subject_id, split, admission.text, codes))
-        self._characters += len(admission.text)
-        self.kind_counts.update(admission.codes)
-        self.code_counts.setdefault(split, Counter()).update(codes)
-        totals = self._totals.setdefault(split, Counter())
-        totals.update(documents=1, codes=len(codes), words=len(admission.text.split()))
-        if admission.subject_id is not None:
-            self._subjects.setdefault(split, set()).add(admission.subject_id)
-
-    def _flush(self, file: pq.ParquetWriter) -> None:
-        columns: Sequence[Sequence[Any]] = list(zip(*self._rows, strict=True))
-        try:
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, DOCUMENTS_SCHEMA.types, strict=True)]
-        except UnicodeEncodeError as error:
-            first, last = self._rows[0][0], self._rows[-1][0]
-            raise DataError(f"documents {first} to {last}: a text is no valid Unicode ({error.reason})") from error
-        file.write_table(pa.table(arrays, schema=DOCUMENTS_SCHEMA))
-        self._rows.clear()
-        self._characters = 0
-
-    def _split(self, split: str) -> dict[str, float]:
-        totals = self._totals[split]
-        documents = totals["documents"]
-        result: dict[str, float] = {"documents": documents}
-        if split in self._subjects:
-            result["subjects"] = len(self._subjects[split])
-        result["codes_per_document"] = round(totals["codes"] / documents, 2)
-        result["words_per_document"] = round(totals["words"] / documents, 1)
-        return result

@@ -16,7 +16,8 @@ from random import Random
 from icdcli.data.demo_conditions import CARRIED_PLACES, Condition, sample_conditions
 from icdcli.data.demo_notes import Note, between, compose_note, pick, sentence
 from icdcli.data.demo_tables import Cell, finished_together, write_table
-from icdcli.data.rows import Row, find_tables, matching_tables, read_rows
+from icdcli.data.raw_files import find_tables, matching_tables
+from icdcli.data.rows import Reading, Row
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, dotted
 from icdcli.icd.titles import short_titles, titles
@@ -291,7 +292,7 @@ def _summary(folder: Path, stays: Sequence[_Stay], rows: int) -> DemoSummary:
 
 
 def _rows(path: Path, *columns: str) -> Iterator[Row]:
-    return (row for chunk in read_rows(path, columns) for row in chunk)
+    return (row for chunk in Reading().rows(path, columns) for row in chunk)
 
 
 def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from icdcli.data.rows import matching_tables
+from icdcli.data.raw_files import matching_tables
 from icdcli.errors import ConfigError
 
 Cell = str | int | None

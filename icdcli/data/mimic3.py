@@ -1,19 +1,19 @@
 """MIMIC-III v1.4: five raw tables in, one document an admission out.
 
-Discharge notes are joined per admission in file order. Codes are read as strings, so that no leading zero is lost, and
-get their dot by the kind of table they come from, so that diagnoses and procedures can't collide.
+Codes are read as strings, so that no leading zero is lost, and get their dot by the kind of table they come from, so that
+diagnoses and procedures can't collide; unless a protocol asks for the codes as an older tool read them.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from icdcli.data.admission import Admission, Code
-from icdcli.data.progress import Progress
+from icdcli.data.admission_join import AdmissionCodes, join_admissions
 from icdcli.data.protocols import Protocol
-from icdcli.data.rows import find_tables, read_rows
+from icdcli.data.raw_files import find_tables
+from icdcli.data.rows import Reading
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 
@@ -29,11 +29,11 @@ class Mimic3Source:
 
     Attributes:
         folder: Where the tables lie.
-        chunk_size: Rows of a table in memory at a time.
+        reading: How they are read, and what is learned on the way.
     """
 
     folder: Path
-    chunk_size: int = 100_000
+    reading: Reading = field(default_factory=Reading)
 
     system: System | None = "icd9"
 
@@ -50,92 +50,78 @@ class Mimic3Source:
         """The files that the corpus depends on."""
         return list(self.tables.values())
 
+    @cached_property
     def titles(self) -> dict[Code, str]:
         """The codes of the data set's own D_ICD tables, each with its long title."""
         found: dict[Code, str] = {}
         for kind, name in TITLE_TABLES.items():
-            for chunk in read_rows(self.tables[name], ("ICD9_CODE", "LONG_TITLE"), self.chunk_size):
+            for chunk in self.reading.rows(self.tables[name], ("ICD9_CODE", "LONG_TITLE")):
                 for raw, title in chunk:
                     found[self._code(raw, kind, name)] = title.strip()
         return found
 
-    def admissions(self, protocol: Protocol, dropped: Counter[str], progress: Progress | None = None) -> Iterator[Admission]:
-        """Join notes and codes.
-
-        The codes and the discharge notes of all admissions are held while they are joined, since an admission's notes
-        may stand far apart in the file; no raw table is.
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Join notes and codes; see `icdcli.data.admission_join.join_admissions`.
 
         Args:
             protocol: Decides which notes and codes count.
-            dropped: Reason to count, added to while reading.
-            progress: Told the bytes of each table that are read.
-
-        Yields:
-            Admissions with at least one note and one code, in the order of their first note.
+            work: A private folder for what must be put aside meanwhile.
 
         Raises:
             DataError: When a table can't be read as it should.
         """
-        known = set(self.titles()) if protocol.tabled_codes_only else None
-        codes = self._codes(known, dropped, progress)
-        subjects, notes = self._notes(protocol.note_description, dropped, progress)
-        for id, texts in notes.items():
-            if id in codes:
-                yield Admission(id, subjects[id] or None, "\n".join(texts), frozenset(codes[id]))
-        _count(dropped, "admissions with a note but no codes", len(notes.keys() - codes.keys()))
-        _count(dropped, "admissions with codes but no note", len(codes.keys() - notes.keys()))
+        codes = self._codes(protocol)
+        return join_admissions(self.reading, self._notes(protocol.note_description), codes, protocol.keep_codes, work)
 
-    def _codes(self, known: set[Code] | None, dropped: Counter[str], progress: Progress | None) -> dict[str, list[Code]]:
-        """HADM_ID to codes; one that has only codes outside `known` isn't there."""
-        found: dict[str, list[Code]] = {}
+    def _codes(self, protocol: Protocol) -> AdmissionCodes:
+        found, dropped = AdmissionCodes(), self.reading.dropped
         for kind, name in CODE_TABLES.items():
             spelled: dict[str, Code | None] = {"": None}  # each raw spelling is worked out once
-            rows = read_rows(self.tables[name], ("HADM_ID", "ICD9_CODE"), self.chunk_size, progress=progress)
-            for id, raw in (row for chunk in rows for row in chunk):
+            for id, raw in (row for chunk in self.reading.rows(self.tables[name], ("HADM_ID", "ICD9_CODE")) for row in chunk):
                 if raw not in spelled:
-                    spelled[raw] = self._code(raw, kind, name) if raw.strip() else None
+                    spelled[raw] = self._code(raw, kind, name, protocol.codes_as_caml) if raw.strip() else None
                 code = spelled[raw]
                 if code is None:
                     dropped[f"{kind} rows with an empty ICD9_CODE"] += 1
                 elif not id:
                     dropped[f"{kind} rows without a HADM_ID"] += 1
-                elif known is not None and code not in known:
+                elif protocol.tabled_codes_only and code not in self.titles:
                     dropped[f"{kind} rows with a code outside the D_ICD tables"] += 1
                 else:
-                    found.setdefault(id, []).append(code)
+                    found.add(id, code)
         return found
 
-    def _notes(
-        self, description: str | None, dropped: Counter[str], progress: Progress | None
-    ) -> tuple[dict[str, str], dict[str, list[str]]]:
-        """HADM_ID to SUBJECT_ID, and HADM_ID to its discharge notes in file order."""
-        subjects: dict[str, str] = {}
-        notes: dict[str, list[str]] = {}
-        table = self.tables["NOTEEVENTS"]
+    def _notes(self, description: str | None) -> Iterator[tuple[str, str, str]]:
+        """Subject, admission and text of the notes that the protocol takes."""
+        table, any_note = self.tables["NOTEEVENTS"], False
         columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", "TEXT")
-        for chunk in read_rows(table, columns, self.chunk_size, where={"CATEGORY": CATEGORY}, progress=progress):
+        for chunk in self.reading.rows(table, columns, where={"CATEGORY": CATEGORY}):
             for subject, id, note_description, text in chunk:
-                if not id:
-                    dropped["discharge notes without a HADM_ID"] += 1
-                elif description is not None and note_description != description:
-                    dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
-                elif not text.strip():
-                    dropped["discharge notes without text"] += 1
+                if description is not None and note_description != description:
+                    self.reading.dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
                 else:
-                    subjects.setdefault(id, subject)
-                    notes.setdefault(id, []).append(text)
-        if not notes:
+                    any_note = any_note or bool(id and text.strip())
+                    yield subject, id, text
+        if not any_note:
             wanted = f"CATEGORY {CATEGORY!r}" + (f" and DESCRIPTION {description!r}" if description else "")
             raise DataError(f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?")
-        return subjects, notes
 
-    def _code(self, raw: str, kind: str, table: str) -> Code:
+    def _code(self, raw: str, kind: str, table: str, as_caml: bool = False) -> Code:
+        if as_caml and kind == "procedure":
+            return Code(_procedure_as_caml(raw), kind)
         try:
             return Code(dotted(raw, kind, "icd9"), kind)
         except ValueError as error:
             raise DataError(f"{self.tables[table]}: column ICD9_CODE: {error}") from error
 
 
-def _count(dropped: Counter[str], reason: str, count: int) -> None:
-    if count:
-        dropped[reason] += count
+def _procedure_as_caml(raw: str) -> str:
+    """A procedure code as CAML's preparation writes it (Mullenbach et al. 2018).
+
+    Its column was read as numbers, so leading zeros are gone (``0066`` is ``66``), and its dot stands after two
+    characters even where nothing follows (``66.``); some codes thereby become others' (``0331`` and ``331``).
+    """
+    digits = raw.strip()
+    if digits.isdecimal():
+        digits = str(int(digits))
+    return f"{digits[:2]}.{digits[2:]}"

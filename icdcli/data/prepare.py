@@ -2,38 +2,41 @@
 
 The corpus' folder is named by a hash over the source files and every option that changes the result, so that a second
 call finds it and does nothing. It is written under another name and renamed when whole: nobody ever sees half a corpus.
+The source files are hashed while they are parsed; their hashes are remembered by place, size and time of change.
 """
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from icdcli.config import DataConfig
-from icdcli.data.codiesp import CodiespSource
-from icdcli.data.corpus import FORMAT, open_corpus
-from icdcli.data.corpus_writer import Source, write_corpus
-from icdcli.data.mimic3 import TABLES, Mimic3Source
+from icdcli.data.corpus import CARD, FORMAT, open_corpus
+from icdcli.data.corpus_writer import write_card, write_corpus
 from icdcli.data.progress import Progress
-from icdcli.data.protocols import choose_protocol
-from icdcli.data.rows import list_folder
-from icdcli.data.storage import hash_sources, is_writable, private_folder
-from icdcli.data.table import ENDINGS, TableSource
+from icdcli.data.protocols import Protocol
+from icdcli.data.published import hold_against_published
+from icdcli.data.recognise import choose_source
+from icdcli.data.rows import Reading
+from icdcli.data.split_lists import load_split_lists
+from icdcli.data.storage import (
+    file_sha256,
+    file_states,
+    is_writable,
+    recall_hashes,
+    remember_hashes,
+    source_files,
+)
+from icdcli.data.text_cleaning import CLEANERS
+from icdcli.data.whole_folder import alone, finish, partial_folder
 from icdcli.errors import ConfigError, DataError
 
 HOME = ".icdcode"
 _HASH_LENGTH = 12
-_LOOKS_LIKE = f"""
-  mimic3:  a folder with {", ".join(TABLES)} as .csv or .csv.gz
-  codiesp: a folder with train/ and dev/, each with text_files_en/ or text_files/, trainD.tsv, devD.tsv …
-  table:   a file ending in {", ".join(ENDINGS)} with a column of texts and one of codes"""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class PreparedCorpus:
         folder: The corpus' folder.
         created: False where it was there already.
         card: What it was made of, and how.
+        changed: Source files that are not what an earlier corpus of the same options was made of.
     """
 
     folder: Path
     created: bool
     card: dict[str, Any]
+    changed: tuple[str, ...] = ()
 
 
 def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCorpus:
@@ -65,86 +70,95 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
         ConfigError: When the options don't fit the data set, or no folder for the corpus can be written.
         DataError: When the data can't be recognised or used, or the disk is full.
     """
-    path = config.path
-    if not path.exists():
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
-        raise DataError(
-            f"{path}: no such file or folder{where}; set data_path (or mimic3_data_path) to your data, "
-            f"or make synthetic ones with `icdcode demo-data {path}`"
-        )
-    dataset = config.dataset or recognise(path)
-    source, options = _source(dataset, config)
-    split_column = isinstance(source, TableSource) and source.has_splits
-    protocol = choose_protocol(dataset, config.protocol, split_column)
-    files = source.files()
-    base = path if path.is_dir() else path.parent
+    reading = Reading(config.chunk_size, config.skip_bad_rows, progress)
+    chosen = choose_source(config, reading)
+    protocol = chosen.protocol
+    about: dict[str, Any] = {"dataset": chosen.dataset, "protocol": protocol.name, "options": chosen.options}
+    published_lists = False
+    if protocol.is_benchmark:
+        lists = load_split_lists(protocol.name, config.splits_path)
+        protocol, published_lists = protocol.with_lists(lists.splits), lists.published
+        about["split_lists"] = {file.name: file_sha256(file) for file in lists.files}
+    base = config.path if config.path.is_dir() else config.path.parent
+    states = file_states(chosen.source.files())
+    home = _home(config, base)
+    key = _hash({**about, "states": list(states.values())})
+    try:
+        with alone(home, key, progress):
+            known = recall_hashes(home, states)
+            if known.keys() == states.keys():
+                folder = _folder(home, about | {"sources": source_files(known, base)})
+                card = _intact(folder)
+                if card is not None:
+                    return PreparedCorpus(folder, False, card)
+            with partial_folder(home, key) as partial:
+                content = write_corpus(partial, chosen.source, protocol, config.label_pruning, CLEANERS[config.text_cleaning])
+                about["sources"] = source_files(_hashes(states, reading), base)
+                remember_hashes(home, states, _hashes(states, reading))
+                benchmark = _benchmark(protocol, reading, content, published_lists)
+                changed = _changed_since(home, about)
+                folder = _folder(home, about)
+                card = _intact(folder)  # of the same files in another place, or touched since
+                if card is not None:
+                    return PreparedCorpus(folder, False, card)
+                card = write_card(partial, {**about, **content, **({"benchmark": benchmark} if benchmark else {})})
+                finish(partial, folder)
+    except OSError as error:
+        raise DataError(f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir") from error
+    return PreparedCorpus(folder, True, card, changed)
+
+
+def _home(config: DataConfig, base: Path) -> Path:
+    """The folder that corpora lie in."""
     homes = [config.cache_dir] if config.cache_dir is not None else [base / HOME, user_cache_path("icdcode")]
     home = next(filter(is_writable, homes), None)
     if home is None:
         raise ConfigError(f"cache_dir: {homes[-1]} can't be written; set cache_dir to a folder of your own")
-    try:
-        about: dict[str, Any] = {
-            "dataset": dataset,
-            "protocol": protocol.name,
-            "options": options,
-            "sources": hash_sources(files, base, home, progress),
-        }
-        folder = home / f"{dataset}-{protocol.name}-{_hash(about)}"
-        with FileLock(home / f".{folder.name}.lock", mode=0o600):
-            card = _intact(folder)
-            if card is not None:
-                return PreparedCorpus(folder, False, card)
-            partial = _begin(folder)
-            try:
-                card = write_corpus(partial, source, protocol, about, config.label_pruning, progress)
-                _finish(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir") from error
-    return PreparedCorpus(folder, True, card)
+    return home
 
 
-def recognise(path: Path) -> str:
-    """The name of the data set that a folder or file holds: ``mimic3``, ``codiesp`` or ``table``.
+def _benchmark(
+    protocol: Protocol, reading: Reading, content: Mapping[str, Any], published_lists: bool
+) -> dict[str, Any] | None:
+    rows = {path.name.split(".", 1)[0]: count for path, count in reading.rows_read.items()}
+    return hold_against_published(protocol.name, rows, content["splits"], content["labels"]["count"], published_lists)
+
+
+def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
+    """The SHA-256 of each source file: of what was parsed or, where that has none, of the file as it is.
 
     Raises:
-        DataError: When it looks like none of them.
+        DataError: When a file has changed since the call began.
     """
-    if path.is_file():
-        if path.name.lower().endswith(ENDINGS):
-            return "table"
-        raise DataError(f"{path}: is no data set that icdcode knows; these are:{_LOOKS_LIKE}")
-    names = {entry.name.lower() for entry in list_folder(path)}
-    if any(name.startswith("noteevents") for name in names):
-        return "mimic3"
-    if {"hosp", "note"} & names or any(name.startswith(("discharge.csv", "omr.csv")) for name in names):
-        raise DataError(f"{path}: looks like MIMIC-IV, which this version doesn't read yet; it reads:{_LOOKS_LIKE}")
-    if any(name.split(".", 1)[0].upper() in TABLES for name in names):
-        return "mimic3"
-    if (path / "train").is_dir() and any(path.glob("train/text_files*")):
-        return "codiesp"
-    raise DataError(f"{path}: is no data set that icdcode knows; these are:{_LOOKS_LIKE}")
+    hashes = {file: reading.sha256.get(file) or file_sha256(file) for file in states}
+    now = file_states(list(states))
+    changed = [file for file in states if states[file] != now[file]]
+    if changed:
+        raise DataError(f"{changed[0]}: has changed while it was read; prepare the data again when nothing writes to it")
+    return hashes
 
 
-def _source(dataset: str, config: DataConfig) -> tuple[Source, dict[str, Any]]:
-    """The source, and the options beside the protocol that change what comes out of it."""
-    path = config.path
-    if path.is_file() != (dataset == "table"):
-        wanted, given = ("file", "folder") if dataset == "table" else ("folder", "file")
-        raise DataError(f"{path}: is a {given}, but dataset: {dataset} is a {wanted}; these are known:{_LOOKS_LIKE}")
-    options: dict[str, Any]
-    match dataset:
-        case "mimic3":
-            return Mimic3Source(path, config.chunk_size), {"label_pruning": config.label_pruning}
-        case "codiesp":
-            options = {"language": config.language, "codes": config.codes}
-            return CodiespSource(path, **options), options
-        case _:
-            columns = ("text_column", "codes_column", "id_column", "subject_column", "split_column")
-            options = {name: getattr(config, name) for name in columns}
-            table = TableSource(path, **options, chunk_size=config.chunk_size, system=config.code_system)
-            return table, {**options, "code_system": config.code_system}
+def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the source files differ from those of the latest corpus that was made in the same way."""
+    cards = sorted(home.glob(f"{about['dataset']}-{about['protocol']}-*/{CARD}"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(cards):
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            sources = {file["name"]: file for file in before["sources"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a damaged corpus says nothing about its files
+        if before.get("options") == about["options"]:
+            now = {file["name"]: file for file in about["sources"]}
+            return tuple(
+                f"{name}: {sources[name]['size']:,} bytes before, {now[name]['size']:,} now"
+                for name in sources.keys() & now.keys()
+                if sources[name]["sha256"] != now[name]["sha256"]
+            )
+    return ()
+
+
+def _folder(home: Path, about: Mapping[str, Any]) -> Path:
+    return home / f"{about['dataset']}-{about['protocol']}-{_hash(about)}"
 
 
 def _hash(about: Mapping[str, Any]) -> str:
@@ -160,18 +174,3 @@ def _intact(folder: Path) -> dict[str, Any] | None:
         return open_corpus(folder).card
     except DataError:
         return None  # a corpus that was damaged since is made again
-
-
-def _begin(folder: Path) -> Path:
-    """An empty folder beside the corpus' own to write into; the caller holds the corpus' lock."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    if partial.exists():  # of a process that died: a living one would hold the lock
-        shutil.rmtree(partial)
-    private_folder(partial)
-    return partial
-
-
-def _finish(partial: Path, folder: Path) -> None:
-    if folder.exists():  # damaged, or it would have been used
-        shutil.rmtree(folder)
-    os.rename(partial, folder)

@@ -6,7 +6,7 @@ from typing import Protocol
 class Progress(Protocol):
     """Called every now and then while something goes on."""
 
-    def __call__(self, stage: str, done: int, total: int, unit: str = "documents") -> None:
+    def __call__(self, stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
         """Take the news.
 
         Args:
@@ -14,4 +14,5 @@ class Progress(Protocol):
             done: How much of it is done.
             total: How much there is; 0 where that isn't known.
             unit: What is counted: ``documents``, ``rows`` or ``bytes``.
+            note: What else is worth knowing, in a few words, e.g. ``59,652 rows kept``.
         """

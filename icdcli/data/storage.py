@@ -4,16 +4,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
-from icdcli.data.progress import Progress
 from icdcli.errors import DataError
 
 _MEMORY = "sources.json"
-_BLOCK = 1 << 20
 
 
 class SourceFile(TypedDict):
@@ -63,52 +61,63 @@ def is_writable(folder: Path) -> bool:
         return False
 
 
-def hash_sources(
-    files: Sequence[Path], base: Path, memory: Path | None = None, progress: Progress | None = None
-) -> list[SourceFile]:
-    """Size and SHA-256 of raw files.
-
-    Args:
-        files: The files.
-        base: The folder that their names are relative to.
-        memory: A folder in which hashes are remembered by path, size and time of the last change, so that 4 GB are read
-            once; None: nothing is remembered.
-        progress: Told the bytes that are read.
+def file_states(files: Sequence[Path]) -> dict[Path, str]:
+    """What tells that a file is still the same without reading it: its place, size and time of the last change.
 
     Raises:
-        DataError: When a file can't be read.
+        DataError: When a file can't be found.
     """
-    known = _recall(memory)
-    keys: dict[Path, str] = {}
-    try:
-        for file in files:
+    states = {}
+    for file in files:
+        try:
             state = file.stat()
-            keys[file] = f"{file.resolve()}|{state.st_size}|{state.st_mtime_ns}"
-        new = [file for file in files if keys[file] not in known]
-        total, done = sum(file.stat().st_size for file in new), 0
-        for file in new:
-            digest = hashlib.sha256()
-            with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
-                    done += len(block)
-                    if progress:
-                        progress("checking the source files", done, total, "bytes")
-            known[keys[file]] = digest.hexdigest()
+        except OSError as error:
+            raise DataError(f"{file}: can't be read ({error.strerror})") from error
+        states[file] = f"{file.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    return states
+
+
+def recall_hashes(memory: Path, states: Mapping[Path, str]) -> dict[Path, str]:
+    """The SHA-256 of files that were read before and are in the same state; those unknown are left out.
+
+    What can't be read is forgotten: the files are simply read again.
+    """
+    known = _remembered(memory)
+    return {file: known[state] for file, state in states.items() if state in known}
+
+
+def remember_hashes(memory: Path, states: Mapping[Path, str], sha256: Mapping[Path, str]) -> None:
+    """Remember the SHA-256 of files in their present state, so that gigabytes are read once."""
+    write_json(memory / _MEMORY, _remembered(memory) | {state: sha256[file] for file, state in states.items()})
+
+
+def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        DataError: When it can't be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{error.filename}: can't be read ({error.strerror})") from error
-    if new and memory is not None:
-        write_json(memory / _MEMORY, known)
+        raise DataError(f"{file}: can't be read ({error.strerror})") from error
+
+
+def source_files(sha256: Mapping[Path, str], base: Path) -> list[SourceFile]:
+    """The raw files as the card names them.
+
+    Args:
+        sha256: Each file with its hash.
+        base: The folder that their names are relative to.
+    """
     return [
-        SourceFile(name=file.relative_to(base).as_posix(), size=int(keys[file].split("|")[-2]), sha256=known[keys[file]])
-        for file in files
+        SourceFile(name=file.relative_to(base).as_posix(), size=file.stat().st_size, sha256=digest)
+        for file, digest in sha256.items()
     ]
 
 
-def _recall(memory: Path | None) -> dict[str, str]:
-    """The remembered hashes. What can't be read is forgotten: the files are simply read again."""
-    if memory is None:
-        return {}
+def _remembered(memory: Path) -> dict[str, str]:
     try:
         content = json.loads((memory / _MEMORY).read_text(encoding="utf-8"))
     except (OSError, ValueError):

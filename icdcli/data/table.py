@@ -7,9 +7,9 @@ that messages name.
 import ast
 import json
 import re
-from collections import Counter
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.admission import Admission, Code
-from icdcli.data.progress import Progress
 from icdcli.data.protocols import Protocol, own_split
-from icdcli.data.rows import match_columns, read_header, read_rows
+from icdcli.data.rows import Reading, match_columns, read_header
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS, System, dotted, kind_of
 from icdcli.icd.titles import titles
@@ -39,6 +38,7 @@ _SPLITS = {
 }
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _ROWS_BETWEEN_REPORTS = 4096
+_ROWS_AT_ONCE = 256  # of a Parquet file; a note may be long
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TableSource:
         id_column: The column of unique ids; None: ``id`` where there is one, else the row's number.
         subject_column: The column of patients; None: ``subject_id`` where there is one.
         split_column: The column of splits; None: ``split`` where there is one.
-        chunk_size: Rows in memory at a time.
+        reading: How the table is read; collects what was dropped.
         system: The codes' system, by which dots are put right and titles known; None: codes are kept as they stand, and
             all are called diagnoses.
     """
@@ -63,13 +63,14 @@ class TableSource:
     id_column: str | None = None
     subject_column: str | None = None
     split_column: str | None = None
-    chunk_size: int = 100_000
+    reading: Reading = field(default_factory=Reading)
     system: System | None = None
 
     def files(self) -> list[Path]:
         """The files that the corpus depends on."""
         return [self.path]
 
+    @property
     def titles(self) -> dict[Code, str]:
         """Nothing: such a table has no titles of its own."""
         return {}
@@ -95,13 +96,12 @@ class TableSource:
         places = match_columns(self.path, available, list(columns.values()))
         return {role: available[place] for role, place in zip(columns, places, strict=True)}
 
-    def admissions(self, protocol: Protocol, dropped: Counter[str], progress: Progress | None = None) -> Iterator[Admission]:
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the documents.
 
         Args:
             protocol: Decides whether the split column, where there is one, is read.
-            dropped: Reason to count, added to while reading.
-            progress: Told the bytes or rows that are read.
+            work: Not needed here.
 
         Yields:
             The rows with a text and at least one code, in the table's order.
@@ -112,7 +112,7 @@ class TableSource:
         roles = list(self._columns)
         splits_count = self.has_splits and protocol.split_of is own_split
         rows_of: dict[str, int] = {}
-        records = _records(self.path, list(self._columns.values()), self.chunk_size, progress)
+        records = _records(self.path, list(self._columns.values()), self.reading)
         for number, values in enumerate(records, start=1):
             row = dict(zip(roles, values, strict=True))
             id = str(number) if "id_column" not in row else self._name(row["id_column"], "id_column", number)
@@ -127,9 +127,9 @@ class TableSource:
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text")
             if not text or not text.strip():
-                dropped["rows without text"] += 1
+                self.reading.drop("rows without text", 1)
             elif not codes:
-                dropped["rows without codes"] += 1
+                self.reading.drop("rows without codes", 1)
             else:
                 yield Admission(id, subject, text, codes, split)
 
@@ -203,29 +203,29 @@ def _header(path: Path) -> list[str]:
     if name.endswith((".csv", ".csv.gz")):
         return read_header(path)
     if name.endswith(".jsonl"):
-        return list(next(_jsonl(path), {}))
+        return list(next(_jsonl(path, Reading()), {}))
     return [str(column) for column in _parquet(path).schema_arrow.names]
 
 
-def _records(path: Path, columns: Sequence[str], chunk_size: int, progress: Progress | None) -> Iterator[Sequence[Any]]:
+def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:
     """The rows as values of `columns`, whatever the format."""
     name, stage = path.name.lower(), f"reading {path.name}"
     if name.endswith((".csv", ".csv.gz")):
-        for chunk in read_rows(path, columns, chunk_size, progress=progress):
+        for chunk in reading.rows(path, columns):
             yield from chunk
     elif name.endswith(".jsonl"):
-        for number, record in enumerate(_jsonl(path), start=1):
+        for number, record in enumerate(_jsonl(path, reading), start=1):
             yield [record.get(column) for column in columns]
-            if progress and number % _ROWS_BETWEEN_REPORTS == 0:
-                progress(stage, number, 0, "rows")
+            if reading.progress and number % _ROWS_BETWEEN_REPORTS == 0:
+                reading.progress(stage, number, 0, "rows")
     else:
         table, number = _parquet(path), 0
         try:
-            for batch in table.iter_batches(batch_size=min(chunk_size, _ROWS_BETWEEN_REPORTS), columns=list(columns)):
+            for batch in table.iter_batches(batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)):
                 yield from zip(*(batch.column(column).to_pylist() for column in columns), strict=True)
                 number += batch.num_rows
-                if progress:
-                    progress(stage, number, table.metadata.num_rows, "rows")
+                if reading.progress:
+                    reading.progress(stage, number, table.metadata.num_rows, "rows")
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: damaged Parquet file ({error}); write or copy it again") from error
 
@@ -237,24 +237,39 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise DataError(f"{path}: can't be read as a Parquet file ({error})") from error
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    empty = True
+def _jsonl(path: Path, reading: Reading) -> Iterator[dict[str, Any]]:
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
+        with path.open("rb") as lines:
+            for line, content in enumerate(lines, start=1):
+                content = content.removeprefix(BOM_UTF8) if line == 1 else content
+                if not content.strip():
                     continue
+                number += 1
                 try:
-                    record = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{path}, line {number}: not JSON ({error.msg}); write one object a line") from None
-                if not isinstance(record, dict):
-                    raise DataError(f"{path}, line {number}: is {type(record).__name__}; write one object a line")
-                empty = False
-                yield record
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+                    record = _record(content)
+                except ValueError as error:
+                    reading.bad(path, line, str(error))
+                else:
+                    yield record
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror})") from error
-    if empty:
+    if number == 0:
         raise DataError(f"{path}: is empty; JSONL is one object a line")
+
+
+def _record(content: bytes) -> dict[str, Any]:
+    """One line of JSONL.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"is {type(record).__name__}; write one object a line")
+    return record

@@ -6,8 +6,8 @@ Tokens lie without special tokens and uncut; cutting and framing happen when a d
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from icdcli.data.batches import Frame, Ids
 from icdcli.data.corpus import Documents
 from icdcli.data.progress import Progress
+from icdcli.data.whole_folder import alone, finish, partial_folder
 from icdcli.errors import DataError
 
 _IDS, _OFFSETS, _META = "ids.npy", "offsets.npy", "meta.json"
@@ -109,19 +110,16 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = 
     count = documents.metadata.num_rows
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     if not (folder / _META).is_file():
-        temporary = corpus / f".{folder.name}.{os.getpid()}.tmp"
         try:
-            temporary.mkdir(mode=0o700)
-            _write(temporary, _texts(documents), count, tokenizer, progress)
-            # Another process may have finished first; its cache is the same as ours.
-            if not folder.exists():
-                os.replace(temporary, folder)
+            with alone(corpus, folder.name, progress):
+                if not (folder / _META).is_file():  # another process may have made it meanwhile
+                    with partial_folder(corpus, folder.name) as partial:
+                        _write(partial, _texts(documents), count, tokenizer, progress)
+                        finish(partial, folder)
         except OSError as error:
             raise DataError(
                 f"{folder}: the token cache can't be written ({error.strerror}); free space or set cache_dir"
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     tokens = Tokens(np.load(folder / _IDS, mmap_mode="r"), np.load(folder / _OFFSETS))
     if len(tokens) != count or tokens.offsets[-1] != len(tokens.ids):
         raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
@@ -153,8 +151,8 @@ def _write(
     with (folder / _IDS).open("wb") as file:
         _write_header(file, 0)
         start = file.tell()
-        for texts in batches:
-            for ids in ids_of(texts):
+        for found in _one_ahead(ids_of, batches):
+            for ids in found:
                 lengths.append(len(ids))
                 file.write(np.array(ids, dtype=np.uint32).tobytes())
             if progress is not None:
@@ -168,6 +166,18 @@ def _write(
     (folder / _META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         path.chmod(0o600)
+
+
+def _one_ahead(work: Callable[[list[str]], list[list[int]]], batches: Iterator[list[str]]) -> Iterator[list[list[int]]]:
+    """What the work makes of each batch, the next one under way in another thread while one is used."""
+    with ThreadPoolExecutor(1) as background:
+        coming: Future[list[list[int]]] | None = None
+        for batch in batches:
+            done, coming = coming, background.submit(work, batch)
+            if done is not None:
+                yield done.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def _write_header(file: object, length: int) -> None:

@@ -47,7 +47,7 @@ def dotted(raw: str, kind: str, system: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]+", bare):
         raise ValueError(f"{raw!r} is no {system} {kind} code: a code has letters, digits and at most one dot")
     before = _CHARACTERS_BEFORE_DOT[system, kind]
-    if before and system == "icd9" and bare.startswith("E"):
+    if (system, kind) == ("icd9", "diagnosis") and bare.startswith("E"):
         before = 4
     result = f"{bare[:before]}.{bare[before:]}" if before and len(bare) > before else bare
     if "." in code.rstrip(".") and code != result:

@@ -25,8 +25,8 @@ Clock = Callable[[], float]
 class Progress(Protocol):
     """What whoever does the work sees."""
 
-    def update(self, done: int, total: int | None = None) -> None:
-        """Tell how much is done and, where it is only now known, how much there is."""
+    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Tell how much is done and, where it is only now known, how much there is; and what else is worth knowing."""
 
 
 def seconds_left(elapsed: float, done: int, total: int | None) -> float | None:
@@ -40,6 +40,7 @@ class _Counter:
     def __init__(self, description: str, total: int | None, unit: str, clock: Clock) -> None:
         self.description, self.total, self.unit = description, total, unit
         self.done = 0
+        self.note = ""
         self._clock = clock
         self._start = clock()
 
@@ -48,17 +49,26 @@ class _Counter:
         return self._clock() - self._start
 
     def amount(self) -> str:
+        """How much is done, at what speed where bytes are counted, and the note."""
         values = [self.done] if self.total is None else [self.done, self.total]
         if self.unit == "bytes":
-            return "/".join(decimal(value) for value in values)
-        return f"{'/'.join(f'{value:,}' for value in values)} {self.unit}".rstrip()
+            amount = "/".join(decimal(value) for value in values)
+            seconds = self.seconds()
+            parts = [amount, f"{decimal(int(self.done / seconds))}/s" if seconds else "", self.note]
+        else:
+            parts = [f"{'/'.join(f'{value:,}' for value in values)} {self.unit}".rstrip(), self.note]
+        return ", ".join(filter(None, parts))
+
+    def seconds(self) -> float:
+        """The time that the speed is the mean over."""
+        return self.elapsed
 
     def time_left(self) -> str:
         left = seconds_left(self.elapsed, self.done, self.total)
         return f"{duration(self.elapsed)} so far" if left is None else f"{duration(left)} left"
 
-    def _count(self, done: int, total: int | None) -> None:
-        self.done = done
+    def _count(self, done: int, total: int | None, note: str) -> None:
+        self.done, self.note = done, note
         if total is not None:
             self.total = total
 
@@ -78,9 +88,9 @@ class LineProgress(_Counter):
         self._say = say
         self._next = PATIENCE
 
-    def update(self, done: int, total: int | None = None) -> None:
+    def update(self, done: int, total: int | None = None, note: str = "") -> None:
         """Count, and say so where it is time."""
-        self._count(done, total)
+        self._count(done, total, note)
         if self.elapsed >= self._next:
             self._next = self.elapsed + LINE_INTERVAL
             self._say(f"{self.description}: {self.amount()}, {self.time_left()}")
@@ -103,13 +113,17 @@ class BarProgress(_Counter):
         """Whether it has taken long enough to be shown."""
         return self.elapsed >= PATIENCE
 
-    def update(self, done: int, total: int | None = None) -> None:
+    def update(self, done: int, total: int | None = None, note: str = "") -> None:
         """Count; whoever draws sees it at the next redraw."""
-        self._count(done, total)
+        self._count(done, total, note)
 
     def close(self) -> None:
         """From now on show how long it took."""
         self._took = self.elapsed
+
+    def seconds(self) -> float:
+        """The time that the speed is the mean over; it stops with the work."""
+        return self.elapsed if self._took is None else self._took
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.visible:

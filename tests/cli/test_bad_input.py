@@ -121,7 +121,7 @@ def test_interrupting_preparation_leaves_no_corpus(icdcode, table_copies, monkey
     monkeypatch.setattr(prepare, "write_corpus", interrupt)
     answer = icdcode("prepare-data", table_copies)
     assert (answer.code, answer.out, answer.err) == (130, "", "")
-    assert {path.name for path in (table_copies / ".icdcode").glob("*") if path.suffix != ".lock"} == {"sources.json"}
+    assert {path.name for path in (table_copies / ".icdcode").glob("*") if path.suffix != ".lock"} == set()
 
 
 def test_folder_of_any_name(icdcode, place, tmp_path):

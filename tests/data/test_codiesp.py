@@ -25,9 +25,8 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    dropped = Counter()
     source = CodiespSource(folder, **options)
-    return {case.id: case for case in source.admissions(OFFICIAL, dropped)}, dropped
+    return {case.id: case for case in source.admissions(OFFICIAL, folder)}, source.reading.dropped
 
 
 def test_cases_with_diagnoses(folder):

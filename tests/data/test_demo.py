@@ -315,7 +315,7 @@ def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path
         ("truncated", "the compressed file ends too early; copy or download it again"),
         ("not gzip", "not a gzip file.*; copy or download it again"),
         ("ragged", "3 fields where the header has 2; a text with commas"),
-        ("binary", "is binary, not a CSV file; export the table as CSV"),
+        ("binary", "holds a NUL byte; export the table as CSV"),
     ],
 )
 def test_unreadable_table_is_told(bare_tables: Path, tmp_path: Path, damage: str, message: str) -> None:

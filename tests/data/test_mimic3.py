@@ -1,11 +1,13 @@
 import gzip
-from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from icdcli.data.admission import Code
 from icdcli.data.mimic3 import Mimic3Source
 from icdcli.data.protocols import HADM_DIGIT, PATIENT
+from icdcli.data.rows import Reading
 from icdcli.errors import DataError
 
 NOTES = """ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
@@ -59,8 +61,9 @@ def folder(tmp_path):
 
 
 def read(folder, protocol=PATIENT, **options):
-    dropped = Counter()
-    return list(Mimic3Source(folder, **options).admissions(protocol, dropped)), dropped
+    source = Mimic3Source(folder, Reading(**options))
+    with TemporaryDirectory() as work:
+        return list(source.admissions(protocol, Path(work))), source.reading.dropped
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 100_000])
@@ -73,7 +76,7 @@ def test_notes_and_codes_are_joined_per_admission(folder, chunk_size):
     assert addendum.id == "607" and addendum.codes == {Code("999.99", "diagnosis")}
     assert dropped == {
         "diagnosis rows with an empty ICD9_CODE": 1,
-        "discharge notes without a HADM_ID": 1,
+        "discharge notes without an admission's id": 1,
         "discharge notes without text": 1,
         "admissions with a note but no codes": 1,
         "admissions with codes but no note": 1,
@@ -98,7 +101,7 @@ def test_lower_case_compressed_tables_give_the_same(folder, tmp_path_factory):
 
 
 def test_titles_come_from_the_data_sets_own_tables(folder):
-    titles = Mimic3Source(folder).titles()
+    titles = Mimic3Source(folder).titles
     assert titles[Code("033.1", "diagnosis")] == "Whooping cough of our own"
     assert titles[Code("03.31", "procedure")] == "Spinal tap"
     assert len(titles) == 5

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -8,37 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli.config import DataConfig
-from icdcli.data import corpus_writer
 from icdcli.data import prepare as prepare_module
 from icdcli.data.corpus import open_corpus
-from icdcli.data.prepare import prepare, recognise
-from icdcli.data.storage import hash_sources
+from icdcli.data.prepare import prepare
+from icdcli.data.recognise import recognise
+from icdcli.data.storage import file_sha256, file_states, recall_hashes, remember_hashes
 from icdcli.errors import ConfigError, DataError
 
 CODIESP = Path(__file__).parents[2].parent / "shared" / "data" / "codiesp"
-
-
-def mimic3_tables(folder, admissions=60):
-    """Tables of one note an admission; HADM_ID is 1000 + n, SUBJECT_ID n // 2."""
-    folder.mkdir(exist_ok=True)
-    numbers = range(admissions)
-    notes = [f"{n},{n // 2},{1000 + n},,,,Discharge summary,Report,,,Note number {n}" for n in numbers]
-    tables = {
-        "NOTEEVENTS": (
-            "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT",
-            notes,
-        ),
-        "DIAGNOSES_ICD": (
-            "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE",
-            [f"{n},{n // 2},{1000 + n},1,{'4280' if n % 2 else '4019'}" for n in numbers],
-        ),
-        "PROCEDURES_ICD": ("ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", ["1,0,1000,1,0331"]),
-        "D_ICD_DIAGNOSES": ("ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE", ["1,4280,CHF,Own title", "2,0331,W,Whooping"]),
-        "D_ICD_PROCEDURES": ("ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE", ["1,0331,Spinal tap,Spinal tap"]),
-    }
-    for name, (header, rows) in tables.items():
-        (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
-    return folder
 
 
 def jsonl(path, rows):
@@ -48,11 +26,6 @@ def jsonl(path, rows):
 
 def split_rows(*splits):
     return [{"split": split, "text": f"text {n}", "codes": ["I10"]} for n, split in enumerate(splits)]
-
-
-@pytest.fixture
-def data(tmp_path):
-    return mimic3_tables(tmp_path / "data")
 
 
 def test_a_corpus_is_made_once(data):
@@ -66,7 +39,7 @@ def test_a_corpus_is_made_once(data):
     assert (again.folder, again.created, again.card) == (first.folder, False, first.card)
     assert {file.name: file.stat().st_mtime_ns for file in first.folder.iterdir()} == before
     assert set(before) == {"documents.parquet", "labels.parquet", "card.json"}
-    assert {"checking the source files", "reading NOTEEVENTS.csv"} <= set(stages)
+    assert {"reading NOTEEVENTS.csv", "reading D_ICD_PROCEDURES.csv"} <= set(stages)
 
 
 def test_the_card_says_what_it_was_made_of(data):
@@ -149,47 +122,10 @@ def test_patient_text_is_private(data, tmp_path):
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_a_damaged_corpus_is_made_again(data):
-    folder = prepare(DataConfig(data_path=data)).folder
-    (folder / "labels.parquet").write_bytes(b"gone")
-    again = prepare(DataConfig(data_path=data))
-    assert (again.folder, again.created) == (folder, True)
-    assert len(open_corpus(folder).labels) == 4
-
-
-def test_what_a_dead_process_left_is_cleared_away(data):
-    folder = prepare(DataConfig(data_path=data)).folder
-    partial = folder.with_name(f".{folder.name}.partial")
-    folder.rename(partial)
-    (partial / "documents.parquet").write_bytes(b"half")
-    assert prepare(DataConfig(data_path=data)).created
-    assert not partial.exists()
-    assert len(open_corpus(folder).documents("train")) > 0
-
-
-def test_a_failed_call_leaves_nothing_behind(data, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(corpus_writer, "write_labels", full)
-    with pytest.raises(DataError, match="can't be written \\(No space left on device\\); free space or set cache_dir"):
-        prepare(DataConfig(data_path=data))
-    left = [path.name for path in (data / ".icdcode").iterdir() if path.is_dir()]
-    assert left == []
-
-
-def test_two_calls_at_once_give_one_corpus(data):
-    script = (
-        "import sys; from pathlib import Path; from icdcli.config import DataConfig;"
-        "from icdcli.data.prepare import prepare; print(prepare(DataConfig(data_path=Path(sys.argv[1]))).created)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    running = [
-        subprocess.Popen([sys.executable, "-c", script, str(data)], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    assert sorted(process.communicate()[0].strip() for process in running) == ["False", "True"]
-    assert all(process.returncode == 0 for process in running)
+def test_a_text_is_cleaned_as_a_paper_does(data):
+    for cleaning, text in (("caml", "note number"), ("edin", "note number"), ("none", "Note number 0")):
+        folder = prepare(DataConfig(data_path=data, text_cleaning=cleaning)).folder
+        assert next(pq.ParquetFile(folder / "documents.parquet").iter_batches()).column("text")[0].as_py() == text
 
 
 def test_where_the_data_folder_cannot_be_written_the_users_cache_is_used(data, tmp_path, monkeypatch):
@@ -273,23 +209,20 @@ def test_texts_that_are_no_unicode_are_refused(tmp_path):
         prepare(DataConfig(data_path=path))
 
 
-def test_hashes_are_remembered_until_a_file_changes(tmp_path, monkeypatch):
+def test_hashes_are_remembered_until_a_file_changes(tmp_path):
     path = tmp_path / "raw.csv"
     path.write_text("a\n1\n")
-    memory = tmp_path / "memory"
-    memory.mkdir()
-    read = []
-    first = hash_sources([path], tmp_path, memory, lambda *told: read.append(told))
-    assert read == [("checking the source files", 4, 4, "bytes")]
-    assert hash_sources([path], tmp_path, memory, lambda *told: read.append(told)) == first
-    assert len(read) == 1
+    assert recall_hashes(tmp_path, file_states([path])) == {}
+    remember_hashes(tmp_path, file_states([path]), {path: file_sha256(path)})
+    assert recall_hashes(tmp_path, file_states([path])) == {path: hashlib.sha256(b"a\n1\n").hexdigest()}
     path.write_text("a\n22\n")
-    assert hash_sources([path], tmp_path, memory)[0]["sha256"] != first[0]["sha256"]
-    (memory / "sources.json").write_text("{ half")
-    assert hash_sources([path], tmp_path, memory)[0]["size"] == 5
+    assert recall_hashes(tmp_path, file_states([path])) == {}
+    (tmp_path / "sources.json").write_text("{ half")
+    remember_hashes(tmp_path, file_states([path]), {path: "x"})
+    assert recall_hashes(tmp_path, file_states([path])) == {path: "x"}
     path.unlink()
     with pytest.raises(DataError, match="raw.csv: can't be read"):
-        hash_sources([path], tmp_path, memory)
+        file_states([path])
 
 
 def test_data_sets_are_recognised(tmp_path, data):
@@ -310,9 +243,8 @@ def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(DataError, match=r"(?s)is no data set that icdcode knows.*mimic3:.*codiesp:.*table:"):
             recognise(path)
-    (tmp_path / "hosp").mkdir()
-    with pytest.raises(DataError, match="looks like MIMIC-IV, which this version doesn't read"):
-        recognise(tmp_path)
+    (tmp_path / "physionet.org" / "files" / "mimiciv" / "2.2" / "hosp").mkdir(parents=True)
+    assert recognise(tmp_path) == "mimic4"
 
 
 def test_a_path_that_is_not_there_or_of_another_kind_is_refused(tmp_path, data):

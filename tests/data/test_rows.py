@@ -1,15 +1,21 @@
 import csv
 import gzip
+import hashlib
+import importlib
 import io
+import sys
+import threading
 
 import pytest
 
-from icdcli.data.rows import find_table, find_tables, read_header, read_rows
+from icdcli.data import byte_stream, rows
+from icdcli.data.raw_files import find_table, find_tables
+from icdcli.data.rows import Reading, read_header
 from icdcli.errors import DataError
 
 
-def everything(path, columns, **options):
-    return [row for chunk in read_rows(path, columns, **options) for row in chunk]
+def everything(path, columns, where=None, **options):
+    return [row for chunk in Reading(**options).rows(path, columns, where) for row in chunk]
 
 
 def refused(path, columns=("a",)):
@@ -29,7 +35,7 @@ def test_values_are_strings_as_written(tmp_path):
 def test_chunks_hold_at_most_chunk_size_rows_and_lose_none(tmp_path, chunk_size):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n" + "".join(f"{n},{n % 2}\n" for n in range(7)))
-    chunks = list(read_rows(path, ("a",), chunk_size))
+    chunks = list(Reading(chunk_size).rows(path, ("a",)))
     assert all(0 < len(chunk) <= chunk_size for chunk in chunks)
     assert [row for chunk in chunks for row in chunk] == [(str(n),) for n in range(7)]
     assert everything(path, ("a",), where={"B": "1"}, chunk_size=chunk_size) == [("1",), ("3",), ("5",)]
@@ -56,7 +62,7 @@ def test_progress_ends_at_the_files_size(tmp_path):
     path.write_text("a\n" + "1\n" * 10_000)
     seen = []
     everything(path, ("a",), progress=lambda *told: seen.append(told))
-    assert seen[-1] == ("reading t.csv", path.stat().st_size, path.stat().st_size, "bytes")
+    assert seen[-1] == ("reading t.csv", path.stat().st_size, path.stat().st_size, "bytes", "10,000 rows kept")
     assert [told[1] for told in seen] == sorted(told[1] for told in seen)
 
 
@@ -101,7 +107,7 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         (b"a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2"),
         (b'a,b\n"x\ny",2\n1\n', "line 4: 1 fields where the header has 2"),
         (b'a,b\n1,"never closed\n', "quoted text is never closed"),
-        (b'a,b\n1,"x"y\n', "near line 2: not valid CSV"),
+        (b'a,b\n1,"x"y\n', "line 2: not valid CSV"),
         (b"a,b\n1,\xe9\n", "not UTF-8 (byte 0xe9)"),
         (b"PK\x03\x04\x00\x00\x00", "is binary"),
         (gzip.compress(b"a\n1\n"), "rename it to t.csv.gz"),
@@ -132,3 +138,79 @@ def test_damaged_gzip_files_are_refused(tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     assert "No such file" in refused(tmp_path / "t.csv")
+
+
+def test_a_skipped_bad_row_is_counted_and_the_first_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'a,b\n1,2\n1\n3,caf\xe9\n4,a\0b\n5,"x"y\n6,7\n')
+    reading = Reading(skip_bad_rows=True)
+    assert [row for chunk in reading.rows(path, ("a",)) for row in chunk] == [("1",), ("6",)]
+    assert reading.dropped == {"rows of t.csv that are no valid CSV": 4}
+    assert reading.first_bad_row["t.csv"].startswith("line 3: 1 fields where the header has 2")
+    assert reading.rows_read == {path: 6}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (b"4,a\0b", "line 20002: holds a NUL byte"),
+        (b"4,caf\xe9", "line 20002: not UTF-8 (byte 0xe9)"),
+        (b"4", "line 20002: 1 fields where the header has 2"),
+        (b'4,"x"y', "line 20002: not valid CSV"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_the_line_of_a_bad_row_is_that_of_the_file_wherever_its_block_begins(tmp_path, monkeypatch, ending, row, message):
+    monkeypatch.setattr(byte_stream, "BLOCK", 1000)
+    content = b"a,b\n" + b'1,"x\ny"\n' * 10_000 + row + b"\n5,6\n"
+    path = tmp_path / f"t{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    assert message in refused(path)
+
+
+def test_a_note_of_fifty_megabytes_is_read(tmp_path):
+    path = tmp_path / "t.csv"
+    note = 'a line of it, 60 characters long, with a comma and a "" quote\n' * 800_000
+    path.write_text(f'a,b\n1,"{note}"\n2,"short"\n')
+    assert everything(path, ("b",)) == [(note.replace('""', '"'),), ("short",)]
+
+
+def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "_LONGEST_ROW", 100_000)
+    monkeypatch.setattr(byte_stream, "BLOCK", 10_000)
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,2\n3,"' + "x,y\n" * 100_000)
+    assert "line 3: a row of more than" in refused(path)
+
+
+def test_what_was_read_is_known_by_its_hash(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"))
+    reading = Reading()
+    assert [row for chunk in reading.rows(path, ("a",)) for row in chunk] == [("1",), ("2",)]
+    assert reading.sha256 == {path: hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, monkeypatch):
+    monkeypatch.setattr(byte_stream, "BLOCK", 10)
+    path = tmp_path / "t.csv"
+    path.write_text("a\n" + "1\n" * 1000)
+    reading = Reading()
+    chunks = reading.rows(path, ("a",))
+    next(chunks)
+    chunks.close()
+    assert reading.sha256 == {} and not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
+
+
+def test_zlib_stands_in_for_isal(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n" + b"1\n" * 1000))
+    monkeypatch.setitem(sys.modules, "isal.igzip", None)
+    try:
+        importlib.reload(byte_stream)
+        assert byte_stream.GzipFile is gzip.GzipFile
+        with byte_stream.ByteStream(path).blocks() as blocks:
+            assert sum(map(len, blocks)) == 2002
+    finally:
+        monkeypatch.undo()
+        importlib.reload(byte_stream)

@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,6 +6,7 @@ import pytest
 
 from icdcli.data.admission import Code
 from icdcli.data.protocols import PATIENT, SPLIT_COLUMN
+from icdcli.data.rows import Reading
 from icdcli.data.table import TableSource
 from icdcli.errors import DataError
 
@@ -33,9 +33,9 @@ def write(tmp_path, ending, rows=ROWS):
     return path
 
 
-def read(path, protocol=SPLIT_COLUMN, **options):
-    dropped = Counter()
-    return list(TableSource(path, **options).admissions(protocol, dropped)), dropped
+def read(path, protocol=SPLIT_COLUMN, chunk_size=100, **options):
+    source = TableSource(path, **options, reading=Reading(chunk_size))
+    return list(source.admissions(protocol, path.parent)), source.reading.dropped
 
 
 def refused(path, **options):

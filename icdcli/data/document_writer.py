@@ -1,0 +1,94 @@
+"""Writing documents.parquet as documents stream by, and counting on the way what the card says of them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.data.admission import SPLITS, Admission, Code
+from icdcli.data.corpus import DOCUMENTS_SCHEMA
+from icdcli.data.statistics import CorpusStatistics
+from icdcli.errors import DataError
+
+_GROUP_DOCUMENTS = 2048
+_GROUP_CHARACTERS = 16 << 20  # a row group ends early where texts are long, so that memory stays bounded
+
+Row = tuple[str, str | None, str, str, list[str]]
+
+
+class DocumentWriter:
+    """Writes a row group at a time, in a thread of its own while the next one is gathered.
+
+    Attributes:
+        code_counts: Split to code to documents with it.
+        kind_counts: Code and kind to documents with it, in all splits.
+        statistics: What the card describes the documents by.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.code_counts: dict[str, Counter[str]] = {}
+        self.kind_counts: Counter[Code] = Counter()
+        self.statistics = CorpusStatistics()
+        self._path = path
+        self._documents: Counter[str] = Counter()
+        self._subjects: dict[str, set[str]] = {}
+
+    def write(self, documents: Iterable[tuple[Admission, str]]) -> None:
+        """Write all documents, each with its split.
+
+        Raises:
+            DataError: When a text is no valid Unicode.
+            OSError: When the file can't be written.
+        """
+        self._path.touch(mode=0o600)
+        rows: list[Row] = []
+        characters = 0
+        # Snappy costs a third of zstd's time; no two notes are the same, so a dictionary of them would only cost memory.
+        file = pq.ParquetWriter(self._path, DOCUMENTS_SCHEMA, compression="snappy", use_dictionary=["split", "subject_id"])
+        with file, ThreadPoolExecutor(1) as background:
+            writing: Future[None] | None = None
+            for admission, split in documents:
+                rows.append(self._counted(admission, split))
+                characters += len(admission.text)
+                if len(rows) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
+                    if writing is not None:
+                        writing.result()
+                    writing = background.submit(self._write_group, file, rows)
+                    rows, characters = [], 0
+            if writing is not None:
+                writing.result()
+            if rows:
+                self._write_group(file, rows)
+
+    def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
+        """What the card says of each split that has documents, in the order of `SPLITS`."""
+        result: dict[str, dict[str, float]] = {}
+        for split in (split for split in SPLITS if split in self._documents):
+            result[split] = {"documents": self._documents[split]}
+            if split in self._subjects:
+                result[split]["subjects"] = len(self._subjects[split])
+            result[split]["codes_per_document"] = round(description["codes"][split]["mean"], 2)
+            result[split]["words_per_document"] = round(description["words"][split]["mean"], 1)
+        return result
+
+    def _counted(self, admission: Admission, split: str) -> Row:
+        codes = sorted({code.code for code in admission.codes})
+        self.kind_counts.update(admission.codes)
+        self.code_counts.setdefault(split, Counter()).update(codes)
+        self._documents[split] += 1
+        if admission.subject_id is not None:
+            self._subjects.setdefault(split, set()).add(admission.subject_id)
+        return admission.id, admission.subject_id, split, admission.text, codes
+
+    def _write_group(self, file: pq.ParquetWriter, rows: list[Row]) -> None:
+        columns = list(zip(*rows, strict=True))
+        try:
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, DOCUMENTS_SCHEMA.types, strict=True)]
+        except UnicodeEncodeError as error:
+            raise DataError(f"documents {rows[0][0]} to {rows[-1][0]}: a text is no valid Unicode ({error.reason})") from error
+        file.write_table(pa.table(arrays, schema=DOCUMENTS_SCHEMA))
+        self.statistics.add(columns[2], columns[1], arrays[3], list(map(len, columns[4])))
