@@ -50,7 +50,7 @@ def test_noteevents_without_discharge_summaries(refused_data, table_copies, rewr
 def test_truncated_gzip(refused_data, table_copies, place, refused, tmp_path):
     table = table_copies / "NOTEEVENTS.csv.gz"
     table.write_bytes(table.read_bytes()[:-2000])
-    says = ["NOTEEVENTS.csv.gz, near line", "the compressed file ends too early; copy or download it again"]
+    says = ["NOTEEVENTS.csv.gz", "the compressed file ends too early; copy or download it again"]
     refused_data(says)
     refused(3, "train", place.config, f"data_path={table_copies}", f"project={tmp_path / 'new'}", says=says)
     assert not (tmp_path / "new").exists()

@@ -119,7 +119,8 @@ def test_what_is_no_csv_is_refused(tmp_path, content, message):
     assert message in refused(path)
 
 
-def test_damaged_gzip_files_are_refused(tmp_path):
+def test_damaged_gzip_files_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(byte_stream, "BLOCK", 1000)
     rows = b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * n * 7919 % 10007) for n in range(20_000))
     whole = gzip.compress(rows)
     path = tmp_path / "t.csv.gz"
