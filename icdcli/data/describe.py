@@ -1,0 +1,143 @@
+"""The data card: what a prepared corpus holds, in counts alone, for a person to look at before any training.
+
+Most of it was gathered while the corpus was written. How often labels are used is in its label space; which of them each
+split has, and how long documents are in tokens, is counted here, without reading a text.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from icdcli.data.admission import SPLITS
+from icdcli.data.corpus import DOCUMENTS, LABELS, Corpus, Labels
+from icdcli.data.statistics import summaries
+from icdcli.errors import DataError
+
+_FROM_CARD = ("dataset", "protocol", "documents", "splits", "labels", "dropped", "benchmark")
+_LENGTHS = (512, 1024, 2048, 4096, 8192)  # what models commonly read at once
+_AT_ONCE = 8192  # documents whose codes are in memory together
+_FIRST = 10  # codes without a title that are named
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """Describe a prepared corpus.
+
+    Args:
+        corpus: The corpus.
+
+    Returns:
+        Values of JSON's types: ``dataset``, ``protocol``, ``documents``, ``splits``, ``labels``, ``dropped`` and
+        ``benchmark`` as the card has them, and what `CorpusStatistics.description` says; an older corpus has none of that.
+        Then
+
+        - ``label_frequency``: the labels' ``counts`` of documents, descending, and what `label_frequency` says of them;
+        - ``labels_by_split``: for each split how many labels are ``seen`` in it, and of these how many are
+          ``unseen_in_training``;
+        - ``without_title``: the ``count`` of such codes, and the ``first`` ten;
+        - ``tokens``: for each token cache its documents' lengths as `summaries` gives them, and under ``longer_than`` how
+          many documents have more than 512, 1,024 … tokens, special tokens aside.
+
+    Raises:
+        DataError: When a part of the corpus can't be read, or the parts don't fit.
+    """
+    splits, counts = _count_labels(corpus)
+    trained = counts[SPLITS.index("train")] > 0
+    without_title = [code for code, title in zip(corpus.labels.codes, corpus.labels.titles, strict=True) if not title]
+    return {
+        **{key: corpus.card[key] for key in _FROM_CARD if key in corpus.card},
+        **corpus.card.get("description", {}),
+        "label_frequency": label_frequency(corpus.labels),
+        "labels_by_split": {
+            split: {
+                "seen": int(np.count_nonzero(counts[number])),
+                "unseen_in_training": int(np.count_nonzero((counts[number] > 0) & ~trained)),
+            }
+            for number, split in enumerate(SPLITS)
+            if split in corpus.splits
+        },
+        "without_title": {"count": len(without_title), "first": without_title[:_FIRST]},
+        "tokens": {folder.name: _lengths(folder, splits) for folder in sorted(corpus.folder.glob("tokens-*"))},
+    }
+
+
+def label_frequency(labels: Labels) -> dict[str, Any]:
+    """How the labels' use is spread: few codes make most of the mentions, and most codes are rare.
+
+    Args:
+        labels: A label space.
+
+    Returns:
+        ``counts``: each label's documents, descending; ``mentions``: their sum. ``labels_with``: how many labels have
+        ``no``, ``one``, ``fewer_than_5``, ``fewer_than_10`` and ``at_least_100`` documents. ``covering``: for ``50`` and
+        ``90`` per cent of the mentions the number of most frequent ``labels`` that make them, and their ``share`` of the
+        labels in use.
+    """
+    counts = np.sort(np.array(labels.counts, dtype=np.int64))[::-1]
+    mentions, in_use = int(counts.sum()), int(np.count_nonzero(counts))
+    covering = {}
+    for percent in (50, 90) if mentions else ():
+        # In whole numbers: 0.9 of them as a float may be a little more than it should.
+        needed = int(np.searchsorted(counts.cumsum() * 100, percent * mentions)) + 1
+        covering[str(percent)] = {"labels": needed, "share": needed / in_use}
+    return {
+        "counts": counts.tolist(),
+        "mentions": mentions,
+        "labels_with": {
+            "no": len(counts) - in_use,
+            "one": int(np.count_nonzero(counts == 1)),
+            "fewer_than_5": int(np.count_nonzero(counts < 5)),
+            "fewer_than_10": int(np.count_nonzero(counts < 10)),
+            "at_least_100": int(np.count_nonzero(counts >= 100)),
+        },
+        "covering": covering,
+    }
+
+
+def _count_labels(corpus: Corpus) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Each document's split by its place in `SPLITS`, and (splits, labels): a split's documents with a label."""
+    counts = np.zeros((len(SPLITS), len(corpus.labels)), dtype=np.int64)
+    splits = []
+    for batch in _batches(corpus.folder / DOCUMENTS, ["split", "codes"]):
+        split_of_document = _places(batch["split"], SPLITS, corpus.folder / DOCUMENTS)
+        label_of_mention = _places(batch["codes"].flatten(), corpus.labels.codes, corpus.folder / DOCUMENTS)
+        split_of_mention = np.repeat(split_of_document, pc.list_value_length(batch["codes"]).to_numpy(zero_copy_only=False))
+        for number in range(len(SPLITS)):
+            counts[number] += np.bincount(label_of_mention[split_of_mention == number], minlength=len(corpus.labels))
+        splits.append(split_of_document.astype(np.uint8))
+    return np.concatenate([np.empty(0, dtype=np.uint8), *splits]), counts
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=_AT_ONCE, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+
+
+def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np.int64]:
+    """The place of each string among the known."""
+    places = pc.index_in(strings, value_set=pa.array(known, pa.string()))
+    if places.null_count:
+        stranger = strings.filter(places.is_null())[0].as_py()
+        where = "is no split" if known is SPLITS else f"isn't in {LABELS}"
+        raise DataError(f"{path}: {stranger!r} {where}; delete the folder and prepare the data again")
+    return places.to_numpy().astype(np.int64)
+
+
+def _lengths(folder: Path, splits: NDArray[np.uint8]) -> dict[str, Any]:
+    """Tokens a document, of one token cache."""
+    try:
+        lengths = np.diff(np.load(folder / "offsets.npy"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: can't be read ({error}); delete this folder, it is made anew") from error
+    if len(lengths) != len(splits):
+        raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
+    longer: Mapping[str, int] = {str(length): int(np.count_nonzero(lengths > length)) for length in _LENGTHS}
+    return {**summaries(lengths, splits), "longer_than": longer}
