@@ -5,7 +5,9 @@ number of processes.
 """
 
 import os
-from collections.abc import Iterable
+import re
+import socket
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -69,6 +71,7 @@ class World:
 
 def must_launch(device: str | list[int]) -> bool:
     """Whether the configuration asks for several processes and none has been started yet."""
+    world_of_slurm(os.environ)
     return isinstance(device, list) and len(device) > 1 and "WORLD_SIZE" not in os.environ
 
 
@@ -78,7 +81,7 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     Args:
         arguments: The command line after ``icdcode``.
         processes: How many.
-        port: Where they find one another.
+        port: Where they find one another; see `free_port`.
 
     Returns:
         The exit code of the first process that failed, 0 where none did.
@@ -96,12 +99,57 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
     return 0
 
 
+def free_port(wanted: int) -> int:
+    """The wanted port of this machine, or another one where something listens on it already."""
+    for port in (wanted, 0):
+        with socket.socket() as chosen:
+            chosen.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                chosen.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found: int = chosen.getsockname()[1]
+            return found
+    raise ConfigError(f"--port: neither {wanted} nor any other port of this machine can be used")
+
+
+def world_of_slurm(environment: MutableMapping[str, str]) -> None:
+    """Translate what ``srun`` tells its tasks into what torch reads, where nobody has told torch yet.
+
+    A batch script's own shell is no task of ``srun``: it has no SLURM_STEP_NUM_TASKS.
+
+    Args:
+        environment: ``os.environ``; RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT are added.
+    """
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+    if "WORLD_SIZE" in environment or tasks < 2:
+        return
+    environment.update(
+        RANK=environment["SLURM_PROCID"],
+        WORLD_SIZE=str(tasks),
+        LOCAL_RANK=environment["SLURM_LOCALID"],
+        MASTER_ADDR=environment.get("MASTER_ADDR") or first_host(environment["SLURM_STEP_NODELIST"]),
+        # Two jobs on one node have different numbers, and so different ports.
+        MASTER_PORT=environment.get("MASTER_PORT") or str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000),
+    )
+
+
+def first_host(nodes: str) -> str:
+    """The first host of a SLURM list of nodes, e.g. ``gpu003`` of ``gpu[003-005,9],big1``."""
+    prefix, bracket, rest = nodes.partition("[")
+    if not bracket or "," in prefix:
+        return nodes.split(",")[0]
+    numbers, _, suffix = rest.partition("]")
+    return prefix + re.split("[-,]", numbers)[0] + suffix.split(",")[0]
+
+
 def join_world(device: str | list[int]) -> World:
     """Become a process of the world that was launched, or the only one.
 
     Raises:
         ConfigError: When the device asked for is not there.
     """
+    world_of_slurm(os.environ)
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = find_device(device, local if size > 1 else 0)

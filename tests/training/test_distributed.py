@@ -10,9 +10,10 @@ import torch
 from icdcli.config_file import to_yaml
 from icdcli.errors import ConfigError
 from icdcli.run_dir import read_rows
-from icdcli.training.distributed import find_device, launch, must_launch
+from icdcli.training.distributed import find_device, first_host, free_port, launch, must_launch, world_of_slurm
 
 ROOT = Path(__file__).parents[2]
+PORT = 29_500
 
 
 @pytest.mark.parametrize(
@@ -48,15 +49,41 @@ def test_processes_are_started_once(monkeypatch):
     assert not must_launch([0, 1])
 
 
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return chosen.getsockname()[1]
+def test_a_taken_port_is_replaced_by_a_free_one():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        wanted = taken.getsockname()[1]
+        assert free_port(wanted) not in (0, wanted)
+    assert free_port(wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("nodes", "host"),
+    [("gpu003", "gpu003"), ("gpu[003-005,9],big1", "gpu003"), ("big1,gpu[1-2]", "big1"), ("n[7,9]-ib", "n7-ib")],
+)
+def test_the_first_host_of_a_slurm_list(nodes, host):
+    assert first_host(nodes) == host
+
+
+def test_the_tasks_of_srun_are_a_world_and_a_batch_script_is_none():
+    task = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_NODELIST": "gpu[1-2]", "SLURM_JOB_ID": "41234567"}
+    environment = {**task, "SLURM_STEP_NUM_TASKS": "4"}
+    world_of_slurm(environment)
+    world = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
+    assert world == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu1", "MASTER_PORT": "34567"}
+    for other in ({**task, "SLURM_NTASKS": "4"}, {**task, "SLURM_STEP_NUM_TASKS": "1"}):
+        before = dict(other)
+        world_of_slurm(other)
+        assert other == before
+    told = {**task, "SLURM_STEP_NUM_TASKS": "4", "WORLD_SIZE": "2"}
+    world_of_slurm(told)
+    assert "RANK" not in told  # torchrun under srun has told torch already
 
 
 @pytest.mark.slow
 def test_what_a_process_ends_with_is_what_the_launch_returns(tmp_path):
-    assert launch(["train", str(tmp_path / "none.yaml")], 2, free_port()) == 2
+    assert launch(["train", str(tmp_path / "none.yaml")], 2, free_port(PORT)) == 2
 
 
 @pytest.mark.slow
@@ -66,9 +93,9 @@ def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(batch_size=7)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--master-port={free_port()}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--master-port={free_port(PORT)}"]
     ours = "import sys; from icdcli.training.distributed import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
-    several = [sys.executable, "-c", ours, str(free_port())] if ranks == 2 else [*torchrun, "-m", "icdcli"]
+    several = [sys.executable, "-c", ours, str(free_port(PORT))] if ranks == 2 else [*torchrun, "-m", "icdcli"]
     for name, start in (("one", [sys.executable, "-m", "icdcli"]), ("several", several)):
         command = [*start, "train", str(path), f"name={name}"]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
