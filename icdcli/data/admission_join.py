@@ -5,19 +5,21 @@ private file as they stream by; what stays in memory is where they lie and which
 """
 
 import os
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from icdcli.data.admission import Admission, Code
 from icdcli.data.protocols import CodeFilter
 from icdcli.data.rows import Reading
 
 _BUFFER = 1 << 20
+_CODE = 0xFFFFFFFF  # the part of a pair that is the code's number
 
 
 class AdmissionCodes:
@@ -26,22 +28,65 @@ class AdmissionCodes:
     def __init__(self) -> None:
         self._codes: dict[Code, int] = {}
         self._admissions: dict[str, int] = {}
-        self._pairs = array("q")  # admission << 32 | code; the same pair may stand in it more than once
+        self._pairs: list[NDArray[np.int64]] = []  # admission << 32 | code; the same pair may stand in it more than once
 
-    def add(self, admission: str, code: Code) -> None:
-        """Note that an admission has a code."""
-        admissions, codes = self._admissions, self._codes
-        self._pairs.append(admissions.setdefault(admission, len(admissions)) << 32 | codes.setdefault(code, len(codes)))
+    def read(
+        self,
+        reading: Reading,
+        table: Path,
+        columns: tuple[str, str],
+        spell: Callable[[str], Code | str],
+        where: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add the rows of a table.
 
-    def __contains__(self, admission: str) -> bool:
-        return admission in self._admissions
+        Args:
+            reading: Reads it, and counts what is dropped.
+            table: The raw table.
+            columns: Those of the admission's id and of the code.
+            spell: Makes a code of a raw one, or says why such rows are dropped; asked once a spelling.
+            where: Column to exact value; other rows are none of its.
+        """
+        spelled: dict[str, int] = {}
+        reasons: list[str] = []
+        for ids, raws in reading.arrays(table, columns, where):
+            ids, raws = ids.dictionary_encode(), raws.dictionary_encode()
+            for raw in raws.dictionary.to_pylist():
+                if raw not in spelled:
+                    spelled[raw] = self._number(spell(raw), reasons)
+            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[raws.indices.to_numpy()]
+            numbers = [
+                self._admissions.setdefault(id, len(self._admissions)) if id else -1 for id in ids.dictionary.to_pylist()
+            ]
+            admissions = np.array(numbers)[ids.indices.to_numpy()]
+            for place, reason in enumerate(reasons):
+                reading.drop(reason, int((codes == -1 - place).sum()))
+            reading.drop(
+                f"rows of {table.name.split('.')[0]} without {columns[0]}", int(((codes >= 0) & (admissions < 0)).sum())
+            )
+            kept = (codes >= 0) & (admissions >= 0)
+            self._pairs.append(admissions[kept] << 32 | codes[kept])
 
-    def __len__(self) -> int:
-        """The number of admissions."""
-        return len(self._admissions)
+    def _number(self, code: Code | str, reasons: list[str]) -> int:
+        """A code's number; of a reason, -1 for the first, -2 for the next."""
+        if isinstance(code, str):
+            if code not in reasons:
+                reasons.append(code)
+            return -1 - reasons.index(code)
+        return self._codes.setdefault(code, len(self._codes))
+
+    @cached_property
+    def _unique_pairs(self) -> NDArray[np.int64]:
+        return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self._pairs]))
+
+    @cached_property
+    def admissions(self) -> frozenset[str]:
+        """The admissions that have a code; asked when all tables are read."""
+        names = list(self._admissions)
+        return frozenset(names[number] for number in np.unique(self._unique_pairs >> 32).tolist())
 
     def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> dict[str, frozenset[Code]]:
-        """The codes of some admissions.
+        """The codes of some admissions; asked when all tables are read.
 
         Args:
             admissions: Those that have a note; the codes are counted over them.
@@ -53,16 +98,15 @@ class AdmissionCodes:
         names, codes = list(self._admissions), list(self._codes)
         wanted = np.zeros(len(names), dtype=bool)
         wanted[[self._admissions[admission] for admission in admissions if admission in self._admissions]] = True
-        pairs = np.unique(np.frombuffer(self._pairs, dtype=np.int64)) if self._pairs else np.empty(0, dtype=np.int64)
-        pairs = pairs[wanted[pairs >> 32]]
+        pairs = self._unique_pairs[wanted[self._unique_pairs >> 32]]
         if keep is not None:
-            counts = np.bincount(pairs & 0xFFFFFFFF, minlength=len(codes))
+            counts = np.bincount(pairs & _CODE, minlength=len(codes))
             kept = keep(Counter({code: int(count) for code, count in zip(codes, counts, strict=True) if count}))
-            pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & 0xFFFFFFFF]]
+            pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
         admission_of, first = np.unique(pairs >> 32, return_index=True)
-        groups = np.split(pairs & 0xFFFFFFFF, first[1:]) if len(first) else []
+        groups = np.split(pairs & _CODE, first[1:]) if len(first) else []
         return {
-            names[number]: frozenset(codes[code] for code in group.tolist())
+            names[number]: frozenset([codes[code] for code in group.tolist()])
             for number, group in zip(admission_of.tolist(), groups, strict=True)
         }
 
@@ -140,9 +184,9 @@ def join_admissions(
                 aside.add(admission, subject or None, text)
         aside.finish()
         codes_of = codes.of(aside.subjects, keep)
-        with_codes = sum(map(codes.__contains__, aside.subjects))
+        with_codes = len(aside.subjects.keys() & codes.admissions)
         reading.drop("admissions with a note but no codes", len(aside.subjects) - with_codes)
         reading.drop("admissions without any of the protocol's codes", with_codes - len(codes_of))
-        reading.drop("admissions with codes but no note", len(codes) - with_codes)
+        reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
         for admission in compress(aside.subjects, map(codes_of.__contains__, aside.subjects)):
             yield Admission(admission, aside.subjects[admission], aside.text(admission), codes_of[admission])

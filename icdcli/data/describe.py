@@ -4,9 +4,9 @@ Most of it was gathered while the corpus was written. How often labels are used 
 split has, and how long documents are in tokens, is counted here, without reading a text.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,11 @@ from icdcli.data.admission import SPLITS
 from icdcli.data.corpus import DOCUMENTS, LABELS, Corpus, Labels
 from icdcli.data.statistics import summaries
 from icdcli.errors import DataError
+from icdcli.icd.codes import KINDS
+from icdcli.icd.hierarchy import Group, chapter_of, chapters
 
 _FROM_CARD = ("dataset", "protocol", "documents", "splits", "labels", "dropped", "benchmark")
+_SYSTEMS = {"mimic3": "icd9", "codiesp": "icd10"}  # of data sets that have one, and no option for it
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # what models commonly read at once
 _AT_ONCE = 8192  # documents whose codes are in memory together
 _FIRST = 10  # codes without a title that are named
@@ -40,13 +43,18 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         - ``labels_by_split``: for each split how many labels are ``seen`` in it, and of these how many are
           ``unseen_in_training``;
         - ``without_title``: the ``count`` of such codes, and the ``first`` ten;
-        - ``tokens``: for each token cache its documents' lengths as `summaries` gives them, and under ``longer_than`` how
-          many documents have more than 512, 1,024 … tokens, special tokens aside.
+        - ``tokens``: for each token cache the documents' ``lengths`` as `summaries` gives them, and under ``longer_than``
+          how many documents have more than 512, 1,024 … tokens, special tokens aside;
+        - ``chapters``: for each chapter in use, in official order, its ``kind``, ``id``, ``title`` and how many ``documents``
+          have a code of it; last, without an id, those with a code that is in no chapter. Left out where the coding
+          system isn't known.
 
     Raises:
         DataError: When a part of the corpus can't be read, or the parts don't fit.
     """
-    splits, counts = _count_labels(corpus)
+    known_chapters, chapter_of_label = _chapters(corpus)
+    splits, counts, in_chapter = _count(corpus, chapter_of_label, len(known_chapters))
+    in_use = [{**chapter, "documents": int(count)} for chapter, count in zip(known_chapters, in_chapter, strict=True) if count]
     trained = counts[SPLITS.index("train")] > 0
     without_title = [code for code, title in zip(corpus.labels.codes, corpus.labels.titles, strict=True) if not title]
     return {
@@ -63,6 +71,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         },
         "without_title": {"count": len(without_title), "first": without_title[:_FIRST]},
         "tokens": {folder.name: _lengths(folder, splits) for folder in sorted(corpus.folder.glob("tokens-*"))},
+        **({"chapters": in_use} if known_chapters else {}),
     }
 
 
@@ -99,18 +108,48 @@ def label_frequency(labels: Labels) -> dict[str, Any]:
     }
 
 
-def _count_labels(corpus: Corpus) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Each document's split by its place in `SPLITS`, and (splits, labels): a split's documents with a label."""
-    counts = np.zeros((len(SPLITS), len(corpus.labels)), dtype=np.int64)
-    splits = []
-    for batch in _batches(corpus.folder / DOCUMENTS, ["split", "codes"]):
-        split_of_document = _places(batch["split"], SPLITS, corpus.folder / DOCUMENTS)
-        label_of_mention = _places(batch["codes"].flatten(), corpus.labels.codes, corpus.folder / DOCUMENTS)
-        split_of_mention = np.repeat(split_of_document, pc.list_value_length(batch["codes"]).to_numpy(zero_copy_only=False))
+class _Counts(NamedTuple):
+    splits: NDArray[np.uint8]
+    """Each document's split, by its place in `SPLITS`."""
+    labels: NDArray[np.int64]
+    """(splits, labels): a split's documents with a label."""
+    chapters: NDArray[np.int64]
+    """Documents with a code of each chapter."""
+
+
+def _count(corpus: Corpus, chapter_of_label: NDArray[np.int64], chapters: int) -> _Counts:
+    """One pass over the documents' splits and codes."""
+    path = corpus.folder / DOCUMENTS
+    labels = np.zeros((len(SPLITS), len(corpus.labels)), dtype=np.int64)
+    in_chapter = np.zeros(chapters, dtype=np.int64)
+    splits = [np.empty(0, dtype=np.uint8)]
+    for batch in _batches(path, ["split", "codes"]):
+        split_of_document = _places(batch["split"], SPLITS, path)
+        label_of_mention = _places(batch["codes"].flatten(), corpus.labels.codes, path)
+        document_of_mention = np.repeat(np.arange(len(batch)), np.asarray(pc.list_value_length(batch["codes"])))
         for number in range(len(SPLITS)):
-            counts[number] += np.bincount(label_of_mention[split_of_mention == number], minlength=len(corpus.labels))
+            chosen = split_of_document[document_of_mention] == number
+            labels[number] += np.bincount(label_of_mention[chosen], minlength=len(corpus.labels))
+        if chapters:
+            once = np.unique(document_of_mention * chapters + chapter_of_label[label_of_mention])
+            in_chapter += np.bincount(once % chapters, minlength=chapters)
         splits.append(split_of_document.astype(np.uint8))
-    return np.concatenate([np.empty(0, dtype=np.uint8), *splits]), counts
+    return _Counts(np.concatenate(splits), labels, in_chapter)
+
+
+def _chapters(corpus: Corpus) -> tuple[list[dict[str, str | None]], NDArray[np.int64]]:
+    """The chapters of the corpus' coding system, "in no chapter" last, and each label's place among them."""
+    system = corpus.card.get("options", {}).get("code_system") or _SYSTEMS.get(corpus.card["dataset"])
+    if system is None:
+        return [], np.zeros(0, dtype=np.int64)
+    keys = [(kind, chapter) for kind in KINDS for chapter in chapters(system, kind)]
+    place: dict[tuple[str, Group | None], int] = {key: number for number, key in enumerate(keys)}
+    found = [
+        place.get((kind, chapter_of(code, kind, system)), len(keys))
+        for code, kind in zip(corpus.labels.codes, corpus.labels.kinds, strict=True)
+    ]
+    known: list[dict[str, str | None]] = [{"kind": kind, "id": chapter.id, "title": chapter.title} for kind, chapter in keys]
+    return [*known, {"kind": None, "id": None, "title": "in no chapter"}], np.array(found, dtype=np.int64)
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -128,7 +167,7 @@ def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np
         stranger = strings.filter(places.is_null())[0].as_py()
         where = "is no split" if known is SPLITS else f"isn't in {LABELS}"
         raise DataError(f"{path}: {stranger!r} {where}; delete the folder and prepare the data again")
-    return places.to_numpy().astype(np.int64)
+    return np.asarray(places, dtype=np.int64)
 
 
 def _lengths(folder: Path, splits: NDArray[np.uint8]) -> dict[str, Any]:
@@ -139,5 +178,5 @@ def _lengths(folder: Path, splits: NDArray[np.uint8]) -> dict[str, Any]:
         raise DataError(f"{folder}: can't be read ({error}); delete this folder, it is made anew") from error
     if len(lengths) != len(splits):
         raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
-    longer: Mapping[str, int] = {str(length): int(np.count_nonzero(lengths > length)) for length in _LENGTHS}
-    return {**summaries(lengths, splits), "longer_than": longer}
+    longer = {str(length): int(np.count_nonzero(lengths > length)) for length in _LENGTHS}
+    return {"lengths": summaries(lengths, splits), "longer_than": longer}

@@ -1,7 +1,7 @@
 """Writing documents.parquet as documents stream by, and counting on the way what the card says of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,24 +46,34 @@ class DocumentWriter:
             OSError: When the file can't be written.
         """
         self._path.touch(mode=0o600)
-        rows: list[Row] = []
-        characters = 0
         # Snappy costs a third of zstd's time; no two notes are the same, so a dictionary of them would only cost memory.
         file = pq.ParquetWriter(self._path, DOCUMENTS_SCHEMA, compression="snappy", use_dictionary=["split", "subject_id"])
-        with file, ThreadPoolExecutor(1) as background:
-            writing: Future[None] | None = None
-            for admission, split in documents:
-                rows.append(self._counted(admission, split))
-                characters += len(admission.text)
-                if len(rows) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
-                    if writing is not None:
-                        writing.result()
-                    writing = background.submit(self._write_group, file, rows)
-                    rows, characters = [], 0
-            if writing is not None:
-                writing.result()
-            if rows:
-                self._write_group(file, rows)
+        with file, ThreadPoolExecutor(2) as background:
+            under_way: list[Future[None]] = []
+            for rows in self._groups(documents):
+                table = _table(rows)
+                for before in under_way:
+                    before.result()
+                under_way = [background.submit(file.write_table, table), background.submit(self._describe, table)]
+            for last in under_way:
+                last.result()
+
+    def _groups(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[list[Row]]:
+        rows: list[Row] = []
+        characters = 0
+        for admission, split in documents:
+            rows.append(self._counted(admission, split))
+            characters += len(admission.text)
+            if len(rows) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
+                yield rows
+                rows, characters = [], 0
+        if rows:
+            yield rows
+
+    def _describe(self, table: pa.Table) -> None:
+        columns = {name: table.column(name).chunk(0) for name in table.column_names}
+        codes = np.diff(columns["codes"].offsets.to_numpy()).tolist()
+        self.statistics.add(columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes)
 
     def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
         """What the card says of each split that has documents, in the order of `SPLITS`."""
@@ -85,17 +95,15 @@ class DocumentWriter:
             self._subjects.setdefault(split, set()).add(admission.subject_id)
         return admission.id, admission.subject_id, split, admission.text, codes
 
-    def _write_group(self, file: pq.ParquetWriter, rows: list[Row]) -> None:
-        columns = list(zip(*rows, strict=True))
-        try:
-            arrays = [
-                _strings(column) if name == "text" else pa.array(column, kind)
-                for column, name, kind in zip(columns, DOCUMENTS_SCHEMA.names, DOCUMENTS_SCHEMA.types, strict=True)
-            ]
-        except UnicodeEncodeError as error:
-            raise DataError(f"documents {rows[0][0]} to {rows[-1][0]}: a text is no valid Unicode ({error.reason})") from error
-        file.write_table(pa.table(arrays, schema=DOCUMENTS_SCHEMA))
-        self.statistics.add(columns[2], columns[1], arrays[3], list(map(len, columns[4])))
+
+def _table(rows: list[Row]) -> pa.Table:
+    ids, subjects, splits, texts, codes = zip(*rows, strict=True)
+    try:
+        text = _strings(texts)
+    except UnicodeEncodeError as error:
+        raise DataError(f"documents {ids[0]} to {ids[-1]}: a text is no valid Unicode ({error.reason})") from error
+    strings = [pa.array(column, pa.string()) for column in (ids, subjects, splits)]
+    return pa.table([*strings, text, pa.array(codes, pa.list_(pa.string()))], schema=DOCUMENTS_SCHEMA)
 
 
 def _strings(texts: Sequence[str]) -> pa.StringArray:

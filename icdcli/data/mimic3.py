@@ -74,21 +74,17 @@ class Mimic3Source:
         return join_admissions(self.reading, self._notes(protocol.note_description), codes, protocol.keep_codes, work)
 
     def _codes(self, protocol: Protocol) -> AdmissionCodes:
-        found, dropped = AdmissionCodes(), self.reading.dropped
+        found = AdmissionCodes()
         for kind, name in CODE_TABLES.items():
-            spelled: dict[str, Code | None] = {"": None}  # each raw spelling is worked out once
-            for id, raw in (row for chunk in self.reading.rows(self.tables[name], ("HADM_ID", "ICD9_CODE")) for row in chunk):
-                if raw not in spelled:
-                    spelled[raw] = self._code(raw, kind, name, protocol.codes_as_caml) if raw.strip() else None
-                code = spelled[raw]
-                if code is None:
-                    dropped[f"{kind} rows with an empty ICD9_CODE"] += 1
-                elif not id:
-                    dropped[f"{kind} rows without a HADM_ID"] += 1
-                elif protocol.tabled_codes_only and code not in self.titles:
-                    dropped[f"{kind} rows with a code outside the D_ICD tables"] += 1
-                else:
-                    found.add(id, code)
+
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
+                if not raw.strip():
+                    return f"{kind} rows with an empty ICD9_CODE"
+                code = self._code(raw, kind, name, protocol.codes_as_caml)
+                outside = protocol.tabled_codes_only and code not in self.titles
+                return f"{kind} rows with a code outside the D_ICD tables" if outside else code
+
+            found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
         return found
 
     def _notes(self, description: str | None) -> Iterator[tuple[str, str, str]]:

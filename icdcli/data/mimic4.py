@@ -75,22 +75,15 @@ class Mimic4Source:
         return join_admissions(self.reading, self._notes(), self._codes(), protocol.keep_codes, work)
 
     def _codes(self) -> AdmissionCodes:
-        found, dropped = AdmissionCodes(), self.reading.dropped
+        found = AdmissionCodes()
         version = {"icd_version": _VERSIONS[self.system]}
         for kind, name in CODE_TABLES.items():
-            spelled: dict[str, Code | None] = {"": None}  # each raw spelling is worked out once
-            for chunk in self.reading.rows(self.tables[name], ("hadm_id", "icd_code"), where=version):
-                for id, raw in chunk:
-                    if raw not in spelled:
-                        spelled[raw] = self._code(raw, kind, name) if raw.strip() else None
-                    code = spelled[raw]
-                    if code is None:
-                        dropped[f"{kind} rows with an empty icd_code"] += 1
-                    elif not id:
-                        dropped[f"{kind} rows without a hadm_id"] += 1
-                    else:
-                        found.add(id, code)
-        if not len(found):
+
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
+                return self._code(raw, kind, name) if raw.strip() else f"{kind} rows with an empty icd_code"
+
+            found.read(self.reading, self.tables[name], ("hadm_id", "icd_code"), spell, version)
+        if not found.admissions:
             raise DataError(f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id")
         return found
 

@@ -22,9 +22,9 @@ from icdcli.data.protocols import Protocol
 from icdcli.data.published import hold_against_published
 from icdcli.data.recognise import choose_source
 from icdcli.data.rows import Reading
-from icdcli.data.split_lists import load_split_lists
+from icdcli.data.split_lists import load_split_lists, sha256_of
 from icdcli.data.storage import (
-    file_sha256,
+    file_hash,
     file_states,
     is_writable,
     recall_hashes,
@@ -78,7 +78,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
     if protocol.is_benchmark:
         lists = load_split_lists(protocol.name, config.splits_path)
         protocol, published_lists = protocol.with_lists(lists.splits), lists.published
-        about["split_lists"] = {file.name: file_sha256(file) for file in lists.files}
+        about["split_lists"] = {file.name: sha256_of(file) for file in lists.files}
     base = config.path if config.path.is_dir() else config.path.parent
     states = file_states(chosen.source.files())
     home = _home(config, base)
@@ -130,7 +130,7 @@ def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
     Raises:
         DataError: When a file has changed since the call began.
     """
-    hashes = {file: reading.sha256.get(file) or file_sha256(file) for file in states}
+    hashes = {file: reading.hashes.get(file) or file_hash(file) for file in states}
     now = file_states(list(states))
     changed = [file for file in states if states[file] != now[file]]
     if changed:
@@ -152,7 +152,7 @@ def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
             return tuple(
                 f"{name}: {sources[name]['size']:,} bytes before, {now[name]['size']:,} now"
                 for name in sources.keys() & now.keys()
-                if sources[name]["sha256"] != now[name]["sha256"]
+                if sources[name]["xxh3"] != now[name]["xxh3"]
             )
     return ()
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
+from xxhash import xxh3_128
+
 from icdcli.errors import DataError
 
 _MEMORY = "sources.json"
@@ -19,7 +21,7 @@ class SourceFile(TypedDict):
 
     name: str
     size: int
-    sha256: str
+    xxh3: str
 
 
 def private_folder(folder: Path) -> None:
@@ -78,7 +80,7 @@ def file_states(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def recall_hashes(memory: Path, states: Mapping[Path, str]) -> dict[Path, str]:
-    """The SHA-256 of files that were read before and are in the same state; those unknown are left out.
+    """The hashes of files that were read before and are in the same state; those unknown are left out.
 
     What can't be read is forgotten: the files are simply read again.
     """
@@ -86,34 +88,34 @@ def recall_hashes(memory: Path, states: Mapping[Path, str]) -> dict[Path, str]:
     return {file: known[state] for file, state in states.items() if state in known}
 
 
-def remember_hashes(memory: Path, states: Mapping[Path, str], sha256: Mapping[Path, str]) -> None:
-    """Remember the SHA-256 of files in their present state, so that gigabytes are read once."""
-    write_json(memory / _MEMORY, _remembered(memory) | {state: sha256[file] for file, state in states.items()})
+def remember_hashes(memory: Path, states: Mapping[Path, str], hashes: Mapping[Path, str]) -> None:
+    """Remember the hashes of files in their present state, so that gigabytes are read once."""
+    write_json(memory / _MEMORY, _remembered(memory) | {state: hashes[file] for file, state in states.items()})
 
 
-def file_sha256(file: Path) -> str:
-    """The SHA-256 of a file.
+def file_hash(file: Path) -> str:
+    """The XXH3 hash (128 bit) of a file.
 
     Raises:
         DataError: When it can't be read.
     """
     try:
         with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, xxh3_128).hexdigest()
     except OSError as error:
         raise DataError(f"{file}: can't be read ({error.strerror})") from error
 
 
-def source_files(sha256: Mapping[Path, str], base: Path) -> list[SourceFile]:
+def source_files(hashes: Mapping[Path, str], base: Path) -> list[SourceFile]:
     """The raw files as the card names them.
 
     Args:
-        sha256: Each file with its hash.
+        hashes: Each file with its hash.
         base: The folder that their names are relative to.
     """
     return [
-        SourceFile(name=file.relative_to(base).as_posix(), size=file.stat().st_size, sha256=digest)
-        for file, digest in sha256.items()
+        SourceFile(name=file.relative_to(base).as_posix(), size=file.stat().st_size, xxh3=digest)
+        for file, digest in hashes.items()
     ]
 
 

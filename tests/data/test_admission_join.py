@@ -10,11 +10,28 @@ from icdcli.data.rows import Reading
 A, B, C = Code("A00", "diagnosis"), Code("B00", "diagnosis"), Code("B00", "procedure")
 
 
-def codes_of(*pairs):
-    codes = AdmissionCodes()
-    for admission, code in pairs:
-        codes.add(admission, code)
-    return codes
+@pytest.fixture
+def codes_of(tmp_path_factory):
+    """Makes a table of (admission, code) and reads it."""
+
+    def read(*pairs, reading=None, spell=None):
+        table = tmp_path_factory.mktemp("codes") / "codes.csv"
+        table.write_text("id,code\n" + "".join(f"{id},{code.code}/{code.kind}\n" for id, code in pairs))
+        codes = AdmissionCodes()
+        codes.read(reading or Reading(), table, ("id", "code"), spell or (lambda raw: Code(*raw.split("/"))))
+        return codes
+
+    return read
+
+
+def test_rows_without_a_code_or_an_admission_are_counted_by_reason(codes_of):
+    reading = Reading()
+    codes = codes_of(
+        ("1", A), ("2", B), ("2", B), ("", A), ("3", C), reading=reading,
+        spell=lambda raw: Code(*raw.split("/")) if raw.startswith("A") else f"not {raw[0]}",
+    )  # fmt: skip
+    assert codes.admissions == {"1"}
+    assert reading.dropped == {"not B": 3, "rows of codes without id": 1}
 
 
 def join(tmp_path, notes, codes, keep=None):
@@ -22,7 +39,7 @@ def join(tmp_path, notes, codes, keep=None):
     return list(join_admissions(reading, iter(notes), codes, keep, tmp_path)), reading.dropped
 
 
-def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path):
+def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of):
     notes = [("s", "1", "first"), *(("t", str(n), f"note {n} é") for n in range(2, 5000)), ("u", "1", "last")]
     codes = codes_of(*((str(n), A) for n in range(1, 5000)))
     admissions, _ = join(tmp_path, notes, codes)
@@ -41,7 +58,7 @@ def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_path):
+def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_path, codes_of):
     codes = codes_of(("1", A), ("1", A), ("1", B), ("2", B), ("3", A), ("3", A), ("1", C))
     assert codes.of(["1", "2", "9"]) == {"1": {A, B, C}, "2": {B}}
     seen = []

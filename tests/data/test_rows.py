@@ -1,12 +1,12 @@
 import csv
 import gzip
-import hashlib
 import importlib
 import io
 import sys
 import threading
 
 import pytest
+from xxhash import xxh3_128
 
 from icdcli.data import byte_stream, rows
 from icdcli.data.raw_files import find_table, find_tables
@@ -189,7 +189,7 @@ def test_what_was_read_is_known_by_its_hash(tmp_path):
     path.write_bytes(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"))
     reading = Reading()
     assert [row for chunk in reading.rows(path, ("a",)) for row in chunk] == [("1",), ("2",)]
-    assert reading.sha256 == {path: hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert reading.hashes == {path: xxh3_128(path.read_bytes()).hexdigest()}
 
 
 def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, 
     chunks = reading.rows(path, ("a",))
     next(chunks)
     chunks.close()
-    assert reading.sha256 == {} and not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
+    assert reading.hashes == {} and not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
 
 
 def test_zlib_stands_in_for_isal(tmp_path, monkeypatch):
