@@ -1,0 +1,101 @@
+"""One measurement of `prepare.py` in a process of its own, so that its peak memory and its imports are its own.
+
+python benchmarks/prepare_measure.py SIDE TABLES WORK      what `measured` runs; prints one line of JSON
+"""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from prepare_sides import SIDES
+
+Measured = dict[str, Any]
+
+
+def measured(task: str, *places: Path) -> Measured:
+    """Carry a task out in a fresh process.
+
+    Who calls this must stay small: on Linux a process starts with the peak of the one that it was started from.
+
+    Args:
+        task: A side, or a task of `prepare_tokens`.
+        places: What it takes.
+
+    Returns:
+        Seconds, peak memory and what was made.
+    """
+    done = subprocess.run([sys.executable, __file__, task, *map(str, places)], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{task}: ended with {done.returncode}; what it said stands above")
+    result: Measured = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def warm(folder: Path) -> None:
+    """Bring a folder's files into the page cache, and what was written before to the disk: all sides start from the same."""
+    os.sync()
+    buffer = bytearray(1 << 20)
+    for path in folder.iterdir():
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+
+def machine() -> dict[str, str]:
+    """Where this was measured, without the machine's name."""
+    processor = platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    about = {"processor": processor, "cores": str(os.cpu_count()), "memory": f"{memory:.0f} GB", "system": platform.system()}
+    about["python"] = platform.python_version()
+    for name in ("pandas", "polars", "duckdb", "pyarrow", "isal", "tokenizers"):
+        try:
+            about[name] = version(name)
+        except PackageNotFoundError:
+            about[name] = "not installed"
+    return about
+
+
+def _side(name: str, tables: Path, work: Path) -> Measured:
+    start = time.perf_counter()
+    file = SIDES[name](tables, work)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return {"seconds": seconds, "peak_mb": peak, "made": _contents(file)}
+
+
+def _contents(file: Path) -> dict[str, int]:
+    """What two files have in common when they hold the same documents, in any order."""
+    from pyarrow import parquet
+
+    made = {"documents": 0, "text_bytes": 0, "codes": 0, "digest": 0}
+    for batch in parquet.ParquetFile(file).iter_batches(500, columns=["id", "text", "codes"]):
+        for row in batch.to_pylist():
+            made["documents"] += 1
+            made["text_bytes"] += len(row["text"].encode())
+            made["codes"] += len(row["codes"])
+            content = json.dumps([row["id"], row["text"], sorted(row["codes"])])
+            made["digest"] ^= int.from_bytes(hashlib.sha256(content.encode()).digest()[:6])
+    return made
+
+
+def _main(task: str, *places: Path) -> Measured:
+    if task in SIDES:
+        return _side(task, *places)
+    from prepare_tokens import TASKS
+
+    return TASKS[task](*places)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_main(sys.argv[1], *map(Path, sys.argv[2:]))))
