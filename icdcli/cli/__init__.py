@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli import __version__
-from icdcli.cli import config, demo_data, evaluate, plot_lr, prepare_data, resume, show_predictions, splits, train
+from icdcli.cli import config, demo_data, describe, evaluate, plot_lr, prepare_data, resume, show_predictions, splits, train
 from icdcli.errors import IcdcodeError
 from icdcli.report.console import Output
 
@@ -28,6 +28,7 @@ def _icdcode(version: Annotated[bool, typer.Option("--version", help="Show the v
 
 app.command("demo-data")(demo_data.demo_data)
 app.command("prepare-data")(prepare_data.prepare_data)
+app.command("describe")(describe.describe)
 app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("plot-lr")(plot_lr.plot_lr)

@@ -2,13 +2,16 @@
 
 from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icdcli.cli.common import Json, Overrides, showing
 from icdcli.config import load_config
 from icdcli.report.console import Output
+
+if TYPE_CHECKING:
+    from icdcli.data.prepare import PreparedCorpus
 
 
 def prepare_data(
@@ -24,18 +27,27 @@ def prepare_data(
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """
-    from icdcli.data.prepare import prepare
-    from icdcli.report.tables import corpus_table
+    from icdcli.data.corpus import open_corpus
+    from icdcli.data.describe import describe
+    from icdcli.report.corpus_view import corpus_view
 
     output = Output(json)
     given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
-    options = load_config(config, [*given, f"data_path={quoted(str(folder), ensure_ascii=False)}"]).data
+    corpus = prepared(folder, given, config, output)
+    output.show(corpus_view(describe(open_corpus(corpus.folder))))
+    output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
+    output.result({"folder": corpus.folder, "created": corpus.created, "changed": corpus.changed, "card": corpus.card})
+
+
+def prepared(data: Path, overrides: list[str], config: Path | None, output: Output) -> "PreparedCorpus":
+    """Prepare data unless that is done, showing how far it is, and warn of what a person should know."""
+    from icdcli.data.prepare import prepare
+
+    options = load_config(config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]).data
     with showing(output) as progress:
         corpus = prepare(options, progress)
     for table in corpus.changed:
         output.warn(f"changed since the last corpus was made of it: {table}")
     for file, problem in corpus.card["first_bad_row"].items():
         output.warn(f"{file}: bad rows were passed over; the first: {problem}")
-    output.show(corpus_table(corpus.card))
-    output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
-    output.result({"folder": corpus.folder, "created": corpus.created, "changed": corpus.changed, "card": corpus.card})
+    return corpus

@@ -23,7 +23,7 @@ from icdcli.data.admission import SPLITS
 from icdcli.data.storage import replacing
 from icdcli.errors import ConfigError, DataError
 
-FORMAT = 1
+FORMAT = 2
 """Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"

@@ -1,4 +1,4 @@
-"""PNG files of a run: its learning-rate schedule and its learning curves.
+"""PNG files of a run: its learning-rate schedule and its learning curves; and how every figure looks.
 
 Figures are made without pyplot, so no display, no global state; matplotlib is imported only when something is drawn.
 """
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with any colour vision; markers and dashes tell them apart in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
-_DASHES = ("-", "--", ":", "-.")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+DASHES = ("-", "--", ":", "-.")
 
 
 def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path: Path) -> None:
@@ -33,13 +33,13 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
         ValueError: Where there are no steps, or not as many learning rates.
     """
     landmarks = lr_landmarks(steps, learning_rates)
-    figure = _figure(8, 4.5)
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
-    axes.plot(steps, learning_rates, color=_COLOURS[0], linewidth=2)
+    axes.plot(steps, learning_rates, color=COLOURS[0], linewidth=2)
     middle = (steps[0] + steps[-1]) / 2
     for step, rate, label in landmarks:
         left = step < middle
-        axes.plot([step], [rate], marker="o", color=_COLOURS[1], clip_on=False, zorder=3)
+        axes.plot([step], [rate], marker="o", color=COLOURS[1], clip_on=False, zorder=3)
         axes.annotate(
             label,
             (step, rate),
@@ -50,10 +50,10 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
             ha="left" if left else "right",
         )
     axes.set_ylim(0, (max(learning_rates) or 1.0) * 1.12)
-    _label(axes, "Learning-rate schedule", "optimiser step", "learning rate")
+    label_axes(axes, "Learning-rate schedule", "optimiser step", "learning rate")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def learning_curves_png(rows: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path) -> None:
@@ -83,11 +83,11 @@ def learning_curves_png(rows: Sequence[Mapping[str, float]], columns: Sequence[s
         raise ValueError("learning curves need at least one validation and one column")
     # A legend line is about 0.19 inches high.
     heights = [max(3.2, 0.19 * len(names) + 0.6) for _, _, names in panels]
-    figure = _figure(9, 0.4 + sum(heights))
+    figure = new_figure(9, 0.4 + sum(heights))
     grid = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, label, names) in zip(grid, panels, strict=True):
         _curves(axes, rows, names)
-        _label(axes, title, "", label)
+        label_axes(axes, title, "", label)
     epochs = sorted({row["epoch"] for row in rows})
     axes.set_xlabel("epoch")
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
@@ -95,7 +95,7 @@ def learning_curves_png(rows: Sequence[Mapping[str, float]], columns: Sequence[s
         axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs])
     if rate:
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
@@ -105,9 +105,9 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
             epochs,
             [row.get(name, math.nan) for row in rows],
             label=name,
-            color=_COLOURS[position % len(_COLOURS)],
-            marker=_MARKERS[position % len(_MARKERS)],
-            linestyle=_DASHES[position // len(_COLOURS) % len(_DASHES)],
+            color=COLOURS[position % len(COLOURS)],
+            marker=MARKERS[position % len(MARKERS)],
+            linestyle=DASHES[position // len(COLOURS) % len(DASHES)],
             markersize=4 if len(rows) <= 40 else 0,
         )
     if list(names) == ["lr"]:
@@ -116,13 +116,15 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small", frameon=False)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of so many inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def _label(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
+def label_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
+    """Give a panel its title, labels, grid and open frame."""
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -130,7 +132,8 @@ def _label(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG, whole or not at all; folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,7 +1,6 @@
-"""Tables of results: the corpus card, an evaluation, a run's validations. All of them fit 80 columns."""
+"""Tables of results: an evaluation, a run's validations. All of them fit 80 columns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,60 +11,6 @@ from icdcli.report.text import number, one_line, plain
 from icdcli.training.events import Evaluated
 
 ELLIPSIS = "…"
-
-
-def _table(**options: Any) -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, **options)
-
-
-def _count(value: Any) -> str:
-    """A count or a mean, tolerant of what a card lacks; a mapping of statistics is told by its mean."""
-    if isinstance(value, Mapping):
-        value = value.get("mean")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "" if value is None else str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def corpus_table(card: Mapping[str, Any]) -> RenderableType:
-    """Render a corpus card: what each split holds, the label space, what was dropped and why.
-
-    Args:
-        card: The content of ``card.json``; missing keys are left out.
-
-    Returns:
-        A rich renderable.
-    """
-    columns = {
-        "documents": "documents",
-        "subjects": "subjects",
-        "words_per_document": "mean words",
-        "codes_per_document": "mean codes",
-    }
-    splits = _table()
-    splits.add_column("split")
-    for heading in columns.values():
-        splits.add_column(heading, justify="right")
-    for name, split in card.get("splits", {}).items():
-        splits.add_row(one_line(name), *(_count(split.get(key)) for key in columns))
-    name = " · ".join(str(card[key]) for key in ("dataset", "protocol") if card.get(key))
-    parts: list[RenderableType] = [plain(f"Corpus {name}".rstrip(), "bold"), plain(""), splits, plain("")]
-    labels = card.get("labels", {})
-    if "count" in labels:
-        without = labels.get("without_title")
-        parts.append(plain(f"labels: {_count(labels['count'])}" + (f", {_count(without)} without a title" if without else "")))
-    dropped = {reason: count for reason, count in card.get("dropped", {}).items() if count}
-    if dropped:
-        parts.append(plain("dropped or set aside:"))
-        lines = Table.grid(padding=(0, 2, 0, 0))
-        lines.add_column(justify="right")
-        lines.add_column()
-        for reason, count in dropped.items():
-            lines.add_row("  " + _count(count), plain(reason))
-        parts.append(lines)
-    return Group(*parts)
-
-
 _OTHER = {"loss": "mean binary cross-entropy, positives counted once whatever pos_weight is"}
 
 
@@ -79,7 +24,7 @@ def evaluation_table(metrics: Mapping[str, float], title: str = "") -> Renderabl
     Returns:
         A rich renderable.
     """
-    table = _table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("what it is")

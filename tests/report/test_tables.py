@@ -1,11 +1,8 @@
 import math
 from collections.abc import Callable
-from typing import Any
-
-import pytest
 
 from icdcli.metric_names import METRICS
-from icdcli.report.tables import corpus_table, evaluation_table, validations_table
+from icdcli.report.tables import evaluation_table, validations_table
 from icdcli.training.events import Evaluated
 
 Render = Callable[..., list[str]]
@@ -30,33 +27,6 @@ def validations(count: int, metrics: tuple[str, ...] = FOUR, best: int = 2) -> l
         )
         for epoch in range(1, count + 1)
     ]
-
-
-def test_corpus_card(render: Render) -> None:
-    card = {
-        "dataset": "mimic3",
-        "protocol": "patient",
-        "splits": {
-            "train": {"documents": 1600, "subjects": 1200, "codes_per_document": 15.94, "words_per_document": 1513.2},
-            "test": {"documents": 200, "codes_per_document": {"mean": 16.0, "median": 15}},
-        },
-        "labels": {"count": 8929, "without_title": 160},
-        "dropped": {"rows outside the D_ICD tables": 4, "nothing": 0},
-    }
-    lines = render(corpus_table(card))
-    assert lines[0] == "Corpus mimic3 · patient"
-    assert [line.split() for line in lines if line.startswith("t")] == [
-        ["train", "1,600", "1,200", "1,513.2", "15.9"],
-        ["test", "200", "16.0"],
-    ]
-    assert "labels: 8,929, 160 without a title" in lines
-    assert lines[-1].split() == ["4", "rows", "outside", "the", "D_ICD", "tables"]
-    assert max(map(len, lines)) <= 80
-
-
-@pytest.mark.parametrize("card", [{}, {"splits": {"train": {}}}, {"labels": {}, "dropped": {}}])
-def test_corpus_card_that_lacks_things(card: dict[str, Any], render: Render) -> None:
-    assert render(corpus_table(card))[0] == "Corpus"
 
 
 def test_evaluation_says_what_each_metric_is(render: Render) -> None:

@@ -1,0 +1,51 @@
+"""``icdcode describe``: the data card of a corpus, on the terminal, as a picture and as JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icdcli.cli.common import Json, Overrides
+from icdcli.cli.prepare_data import prepared
+from icdcli.errors import ConfigError, DataError
+from icdcli.report.console import Output
+
+
+def describe(
+    data: Annotated[Path, typer.Argument(metavar="DATA|CORPUS", help="Raw data, or the folder of a prepared corpus.")],
+    overrides: Overrides = None,
+    config: Annotated[Path | None, typer.Option(help="A configuration whose data options apply to raw data.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go. Default: the corpus' folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a corpus holds, and write it as describe.png and describe.json. Raw data are prepared first.
+
+    Both files hold counts only, no text.
+
+    Example: icdcode describe data/demo protocol=patient label_pruning=True
+    """
+    from icdcli.data.corpus import CARD, open_corpus
+    from icdcli.data.describe import describe
+    from icdcli.data.storage import write_json
+    from icdcli.report.corpus_plots import corpus_png
+    from icdcli.report.corpus_view import corpus_view
+
+    output = Output(json)
+    corpus_folder = data
+    if not (data / CARD).is_file():
+        corpus_folder = prepared(data, overrides or [], config, output).folder
+    elif overrides or config:
+        raise ConfigError(
+            f"{data}: is prepared already, so that options of the data change nothing; give the raw data's folder"
+        )
+    described = describe(open_corpus(corpus_folder))
+    output.show(corpus_view(described))
+    folder = to or corpus_folder
+    try:
+        corpus_png(described, folder / "describe.png")
+        (folder / "describe.png").chmod(0o600)  # a count of one is a patient
+        write_json(folder / "describe.json", described)
+    except OSError as error:
+        raise DataError(f"{folder}: can't be written ({error.strerror}); give another folder with --to") from error
+    output.say(f"Corpus: {corpus_folder}\nWritten: describe.png and describe.json in {folder}")
+    output.result({"folder": corpus_folder, "to": folder, "description": described})
