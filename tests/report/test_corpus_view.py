@@ -220,7 +220,7 @@ def test_the_picture_is_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
 def test_the_picture_has_a_panel_for_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[list[str]] = []
     monkeypatch.setattr(
-        "icdcli.report.corpus_plots._save",
+        "icdcli.report.corpus_plots.save_figure",
         lambda figure, _: titles.append([axes.get_title(loc="left") for axes in figure.axes]),
     )
     corpus_png(described(), tmp_path / "a.png")
