@@ -19,6 +19,7 @@ from icdcli.data.protocols import CodeFilter
 from icdcli.data.rows import Reading
 
 _BUFFER = 1 << 20
+_ADMISSIONS_BETWEEN_REPORTS = 256
 _CODE = 0xFFFFFFFF  # the part of a pair that is the code's number
 
 
@@ -188,5 +189,8 @@ def join_admissions(
         reading.drop("admissions with a note but no codes", len(aside.subjects) - with_codes)
         reading.drop("admissions without any of the protocol's codes", with_codes - len(codes_of))
         reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
-        for admission in compress(aside.subjects, map(codes_of.__contains__, aside.subjects)):
+        complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
+        for number, admission in enumerate(complete, start=1):
             yield Admission(admission, aside.subjects[admission], aside.text(admission), codes_of[admission])
+            if reading.progress and (number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)):
+                reading.progress("joining notes and codes", number, len(codes_of), "admissions")

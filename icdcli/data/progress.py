@@ -14,5 +14,5 @@ class Progress(Protocol):
             done: How much of it is done.
             total: How much there is; 0 where that isn't known.
             unit: What is counted: ``documents``, ``rows`` or ``bytes``.
-            note: What else is worth knowing, in a few words, e.g. ``59,652 rows kept``.
+            note: What else is worth knowing, in a few words, e.g. ``59,652 kept``.
         """

@@ -102,7 +102,7 @@ class Reading:
     def _tell(self, stream: ByteStream, kept: int) -> None:
         if self.progress:
             size = max(stream.position, stream.path.stat().st_size)
-            self.progress(f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} rows kept")
+            self.progress(f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} kept")
 
     def drop(self, reason: str, count: int) -> None:
         """Count what was left out; nothing is told of nothing."""

@@ -52,9 +52,7 @@ class _Counter:
         """How much is done, at what speed where bytes are counted, and the note."""
         values = [self.done] if self.total is None else [self.done, self.total]
         if self.unit == "bytes":
-            amount = "/".join(decimal(value) for value in values)
-            seconds = self.seconds()
-            parts = [amount, f"{decimal(int(self.done / seconds))}/s" if seconds else "", self.note]
+            parts = [_bytes(values), _speed(self.done, self.seconds()), self.note]
         else:
             parts = [f"{'/'.join(f'{value:,}' for value in values)} {self.unit}".rstrip(), self.note]
         return ", ".join(filter(None, parts))
@@ -129,6 +127,20 @@ class BarProgress(_Counter):
         if self.visible:
             end = self.time_left() if self._took is None else duration(self._took)
             yield bar_line(self.description, self.done, self.total, f"{self.amount()}  {end}")
+
+
+def _bytes(values: list[int]) -> str:
+    """``1.5/4.0 GB``, the unit once where both have the same."""
+    amounts = [decimal(value) for value in values]
+    units = {amount.split()[-1] for amount in amounts}
+    return "/".join(amounts) if len(units) > 1 else "/".join(amount.split()[0] for amount in amounts) + f" {units.pop()}"
+
+
+def _speed(done: int, seconds: float) -> str:
+    if seconds == 0:
+        return ""
+    number, unit = decimal(int(done / seconds)).split()
+    return f"{round(float(number.replace(',', '')))} {unit}/s"
 
 
 def bar_line(description: str, done: int, total: int | None, end: str) -> Table:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 
 from icdcli.config import DataConfig
 from icdcli.data import corpus_writer
+from icdcli.data.admission_join import NotesAside
 from icdcli.data.corpus import open_corpus
 from icdcli.data.prepare import prepare
 from icdcli.errors import DataError
@@ -119,3 +121,44 @@ def test_two_calls_at_once_give_one_corpus(data):
     ]
     assert sorted(process.communicate()[0].strip() for process in running) == ["False", "True"]
     assert all(process.returncode == 0 for process in running)
+
+
+def test_who_waits_is_told_so_and_finds_it_done(data):
+    told = []
+    (release := data / "release").touch()
+    script = (
+        "import sys, time; from pathlib import Path; from icdcli.config import DataConfig;"
+        "from icdcli.data.prepare import prepare; data = Path(sys.argv[1]);"
+        "hold = lambda *_: [time.sleep(0.01) for _ in iter((data / 'release').exists, False)];"
+        "prepare(DataConfig(data_path=data), hold)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(data)], env=ENVIRONMENT)
+    while not list(data.glob(".icdcode/.*.partial")):
+        time.sleep(0.01)
+
+    def progress(stage, *_):
+        told.append(stage)
+        release.unlink(missing_ok=True)
+
+    prepared = prepare(DataConfig(data_path=data), progress)
+    assert process.wait() == 0 and not prepared.created
+    assert told[0] == "waiting for another icdcode that makes the same"
+
+
+@pytest.mark.parametrize("place", ["write", "flush"])
+def test_a_disk_that_is_full_while_notes_are_put_aside(data, monkeypatch, place):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    entered = NotesAside.__enter__
+
+    def enter(aside):
+        entered(aside)
+        aside._file = SimpleNamespace(write=aside._file.write, flush=aside._file.flush, close=aside._file.close)
+        setattr(aside._file, place, full)
+        return aside
+
+    monkeypatch.setattr(NotesAside, "__enter__", enter)
+    with pytest.raises(DataError, match="No space left on device.; free space or set cache_dir"):
+        prepare(DataConfig(data_path=data))
+    assert not [path for path in (data / ".icdcode").iterdir() if path.is_dir()]

@@ -130,10 +130,10 @@ def test_lines_without_a_total_say_how_long_it_has_taken() -> None:
     progress = LineProgress(said.append, "Reading", None, "bytes", clock)
     clock.now = 65
     progress.update(1_500_000)
-    assert said == ["Reading: 1.5 MB, 23.1 kB/s, 0:01:05 so far"]
+    assert said == ["Reading: 1.5 MB, 23 kB/s, 0:01:05 so far"]
     clock.now = 90
     progress.update(2_000_000, total=4_000_000)
-    assert said[1:] == ["Reading: 2.0 MB/4.0 MB, 22.2 kB/s, 0:01:30 left"]
+    assert said[1:] == ["Reading: 2.0/4.0 MB, 22 kB/s, 0:01:30 left"]
 
 
 def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str], terminal: Output) -> None:
