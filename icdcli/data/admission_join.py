@@ -78,13 +78,13 @@ class AdmissionCodes:
 
     @cached_property
     def _unique_pairs(self) -> NDArray[np.int64]:
-        return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self._pairs]))
+        return _distinct(np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self._pairs])))
 
     @cached_property
     def admissions(self) -> frozenset[str]:
         """The admissions that have a code; asked when all tables are read."""
         names = list(self._admissions)
-        return frozenset(names[number] for number in np.unique(self._unique_pairs >> 32).tolist())
+        return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
 
     def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> dict[str, frozenset[Code]]:
         """The codes of some admissions; asked when all tables are read.
@@ -104,12 +104,24 @@ class AdmissionCodes:
             counts = np.bincount(pairs & _CODE, minlength=len(codes))
             kept = keep(Counter({code: int(count) for code, count in zip(codes, counts, strict=True) if count}))
             pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
-        admission_of, first = np.unique(pairs >> 32, return_index=True)
-        groups = np.split(pairs & _CODE, first[1:]) if len(first) else []
+        number_of_pair = pairs >> 32
+        first = np.flatnonzero(_changes(number_of_pair))
+        in_order = [codes[code] for code in (pairs & _CODE).tolist()]
+        edges = [*first.tolist(), len(in_order)]
         return {
-            names[number]: frozenset([codes[code] for code in group.tolist()])
-            for number, group in zip(admission_of.tolist(), groups, strict=True)
+            names[number]: frozenset(in_order[begin:end])
+            for number, begin, end in zip(number_of_pair[first].tolist(), edges, edges[1:], strict=False)
         }
+
+
+def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a value stands that the one before is not."""
+    return np.concatenate((np.ones(min(len(ordered), 1), dtype=bool), ordered[1:] != ordered[:-1]))
+
+
+def _distinct(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each value of an ordered array once; several times as fast as np.unique, which doesn't know the order."""
+    return ordered[_changes(ordered)]
 
 
 class NotesAside:

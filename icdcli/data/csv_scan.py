@@ -119,10 +119,10 @@ def _outside_of_quotes(quotes: Places, length: int) -> NDArray[np.int32] | None:
 
 def _is_text(data: NDArray[np.uint8]) -> bool:
     """Whether these bytes are UTF-8 without a NUL."""
-    if data.min() == 0:
-        return False
-    if data.max() < 128:
+    if data.view(np.int8).min() > 0:  # as signed numbers, whatever isn't ASCII is negative
         return True
+    if not data.all():
+        return False
     try:
         str(data.data, "utf-8")
     except UnicodeDecodeError:

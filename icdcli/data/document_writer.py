@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from icdcli.errors import DataError
 _GROUP_DOCUMENTS = 2048
 _GROUP_CHARACTERS = 8 << 20  # a row group ends early where texts are long, so that memory stays bounded
 
-Row = tuple[str, str | None, str, str, list[str]]
+Document = tuple[Admission, str, list[str]]
+"""An admission, its split, and its codes as the corpus writes them."""
 
 
 class DocumentWriter:
@@ -50,25 +52,36 @@ class DocumentWriter:
         file = pq.ParquetWriter(self._path, DOCUMENTS_SCHEMA, compression="snappy", use_dictionary=["split", "subject_id"])
         with file, ThreadPoolExecutor(2) as background:
             under_way: list[Future[None]] = []
-            for rows in self._groups(documents):
-                table = _table(rows)
+            for group in self._groups(documents):
+                self._count(group)
+                table = _table(group)
                 for before in under_way:
                     before.result()
                 under_way = [background.submit(file.write_table, table), background.submit(self._describe, table)]
             for last in under_way:
                 last.result()
 
-    def _groups(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[list[Row]]:
-        rows: list[Row] = []
+    def _groups(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[list[Document]]:
+        group: list[Document] = []
         characters = 0
         for admission, split in documents:
-            rows.append(self._counted(admission, split))
+            group.append((admission, split, sorted({code.code for code in admission.codes})))
             characters += len(admission.text)
-            if len(rows) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
-                yield rows
-                rows, characters = [], 0
-        if rows:
-            yield rows
+            if len(group) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
+                yield group
+                group, characters = [], 0
+        if group:
+            yield group
+
+    def _count(self, group: list[Document]) -> None:
+        self.kind_counts.update(chain.from_iterable(admission.codes for admission, _, _ in group))
+        for split in {split for _, split, _ in group}:
+            part = [(admission, codes) for admission, its, codes in group if its == split]
+            self._documents[split] += len(part)
+            self.code_counts.setdefault(split, Counter()).update(chain.from_iterable(codes for _, codes in part))
+            subjects = {admission.subject_id for admission, _ in part if admission.subject_id is not None}
+            if subjects:
+                self._subjects.setdefault(split, set()).update(subjects)
 
     def _describe(self, table: pa.Table) -> None:
         columns = {name: table.column(name).chunk(0) for name in table.column_names}
@@ -86,24 +99,17 @@ class DocumentWriter:
             result[split]["words_per_document"] = round(description["words"][split]["mean"], 1)
         return result
 
-    def _counted(self, admission: Admission, split: str) -> Row:
-        codes = sorted({code.code for code in admission.codes})
-        self.kind_counts.update(admission.codes)
-        self.code_counts.setdefault(split, Counter()).update(codes)
-        self._documents[split] += 1
-        if admission.subject_id is not None:
-            self._subjects.setdefault(split, set()).add(admission.subject_id)
-        return admission.id, admission.subject_id, split, admission.text, codes
 
-
-def _table(rows: list[Row]) -> pa.Table:
-    ids, subjects, splits, texts, codes = zip(*rows, strict=True)
+def _table(group: list[Document]) -> pa.Table:
+    admissions, splits, codes = zip(*group, strict=True)
     try:
-        text = _strings(texts)
+        texts = _strings([admission.text for admission in admissions])
     except UnicodeEncodeError as error:
-        raise DataError(f"documents {ids[0]} to {ids[-1]}: a text is no valid Unicode ({error.reason})") from error
+        first, last = admissions[0].id, admissions[-1].id
+        raise DataError(f"documents {first} to {last}: a text is no valid Unicode ({error.reason})") from error
+    ids, subjects = [admission.id for admission in admissions], [admission.subject_id for admission in admissions]
     strings = [pa.array(column, pa.string()) for column in (ids, subjects, splits)]
-    return pa.table([*strings, text, pa.array(codes, pa.list_(pa.string()))], schema=DOCUMENTS_SCHEMA)
+    return pa.table([*strings, texts, pa.array(codes, pa.list_(pa.string()))], schema=DOCUMENTS_SCHEMA)
 
 
 def _strings(texts: Sequence[str]) -> pa.StringArray:
