@@ -194,8 +194,6 @@ class TrainConfig(Section):
     checkpoint_every: Annotated[Integer | str, AfterValidator(_interval)] | None = Field(
         None, description="a checkpoint besides those of validations: 500 (steps), 20min, 1h; null: none"
     )
-    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="several GPUs: ddp (each holds all weights), fsdp (a share)")
-    torch_compile: bool = Field(False, description="compile the backbone; pays off in long runs")
     monitor: Annotated[str, AfterValidator(_monitor)] | None = Field(
         None, description="what the best checkpoint goes by: a metric or validation_loss; null: the mean of metrics"
     )

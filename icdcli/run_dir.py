@@ -7,29 +7,65 @@ are appended to a whole line at a time.
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 
 CHECKPOINTS = ("metric", "loss", "last")
 STEP_COLUMNS = ("step", "epoch", "train_loss", "lr", "tokens_per_second")
 RESULT_COLUMNS = ("epoch", "step", "seconds", "train_loss", "validation_loss", "lr")
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in one message that a file can't be written: a full disk, a folder that one may not write in.
+
+    Raises:
+        DataError: When it can't.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: can't be written ({error.strerror or error}). What was written before is whole: make room, or set "
+            "the folder's permissions right, then go on"
+        ) from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on the disk itself."""
+    if not path.is_dir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        return
+    with suppress(OSError):  # not every system can do so for a folder; what is lost then is the safety from a power cut
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, and flushed to the disk."""
+    """Write a file whole or not at all, and flushed to the disk.
+
+    Raises:
+        DataError: When it can't be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def require_project(project: Path) -> None:
@@ -125,14 +161,25 @@ class RunDir:
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, float | int | str]) -> None:
-    """Add a line to a CSV file, after its header where the file is new; one write, so no half lines."""
+    """Add a line to a CSV file, after its header where the file is new; the whole line or nothing.
+
+    Raises:
+        DataError: When it can't be written.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
-    if not path.exists() or path.stat().st_size == 0:
-        writer.writeheader()
-    writer.writerow(dict(row))
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text.getvalue())
+    with writing(path), path.open("ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end == 0:
+            writer.writeheader()
+        writer.writerow(dict(row))
+        data = text.getvalue().encode()
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -143,23 +190,58 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def set_aside_after(path: Path, step: int) -> int:
-    """Move the rows of later steps out of a table, into ``<name>.superseded.csv`` beside it.
+def later_rows(run: RunDir, step: int, validated: int) -> int:
+    """How many rows of the two tables `set_aside_after` would move.
+
+    Raises:
+        DataError: When a table is not as training wrote it.
+    """
+    return len(_split_at(run.results, validated)[1]) + len(_split_at(run.steps, step)[1])
+
+
+def set_aside_after(run: RunDir, step: int, validated: int) -> list[Path]:
+    """Move the rows of later steps into ``results.before-<n>.csv`` and ``steps.before-<n>.csv``, n the first that is free.
 
     Going back to an earlier checkpoint makes what came after it another history: kept, but no longer this run's.
 
+    Args:
+        run: The run's folder.
+        step: The checkpoint's step; later rows of steps.csv are moved.
+        validated: The step of its last validation, which may still be to come at `step`; the same for results.csv.
+
     Returns:
-        How many rows were moved.
+        The files that hold them now.
+
+    Raises:
+        DataError: When a table is not as training wrote it, or can't be written.
     """
-    rows = read_rows(path)
-    later = [row for row in rows if int(row["step"]) > step]
-    if later:
-        aside = path.with_name(f"{path.stem}.superseded.csv")
-        for row in later:
-            append_row(aside, list(row), row)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for row in rows if int(row["step"]) <= step)
-        write_atomically(path, text.getvalue())
-    return len(later)
+    tables, number = {run.results: validated, run.steps: step}, 1
+    while any(_aside(table, number).exists() for table in tables):
+        number += 1
+    moved = []
+    for table, last in tables.items():
+        kept, later = _split_at(table, last)
+        if later:
+            moved.append(_aside(table, number))
+            write_atomically(moved[-1], kept[0] + "".join(later))
+            write_atomically(table, "".join(kept))
+    return moved
+
+
+def _aside(table: Path, number: int) -> Path:
+    return table.with_name(f"{table.stem}.before-{number}{table.suffix}")
+
+
+def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
+    """A table's lines: the header and those up to a step; those of later ones and, after a power cut, half a line."""
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
+    columns = lines[0].strip().split(",") if lines else []
+    try:
+        steps = [
+            int(values[columns.index("step")]) if len(values := line.split(",")) == len(columns) else step + 1
+            for line in lines[1:]
+        ]
+    except ValueError:
+        raise DataError(f"{table}: is not as training wrote it; put it back, or move it away") from None
+    rows = list(zip(steps, lines[1:], strict=True))
+    return lines[:1] + [line for at, line in rows if at <= step], [line for at, line in rows if at > step]

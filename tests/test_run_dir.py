@@ -1,7 +1,34 @@
+import os
+import resource
+from contextlib import contextmanager
+
 import pytest
 
-from icdcli.errors import ConfigError
-from icdcli.run_dir import RunDir, append_row, read_rows, set_aside_after, write_atomically
+from icdcli.errors import ConfigError, DataError
+from icdcli.run_dir import RunDir, append_row, flush, later_rows, read_rows, set_aside_after, write_atomically
+
+COLUMNS = ("step", "loss")
+
+
+@contextmanager
+def files_no_longer_than(size):
+    """A disk that is full, as far as this process can tell: writing stops in the middle of a line."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with rows of steps 10, 20 and 30 in both tables."""
+    run = RunDir(tmp_path)
+    for table in (run.results, run.steps):
+        for step in (10, 20, 30):
+            append_row(table, COLUMNS, {"step": step, "loss": 1 / step})
+    return run
 
 
 def test_run_folders_count_up(tmp_path):
@@ -24,20 +51,64 @@ def test_a_failed_write_leaves_the_file_before(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("icdcli.run_dir.os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DataError, match="file: can.t be written .No space left on device.*make room"):
         write_atomically(path, "after")
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
-def test_later_rows_are_set_aside_and_not_lost(tmp_path):
-    table = tmp_path / "results.csv"
-    for step in (10, 20, 30):
-        append_row(table, ["step", "loss"], {"step": step, "loss": 1 / step})
-    before = read_rows(table)
-    assert set_aside_after(table, 30) == 0 and read_rows(table) == before
-    assert set_aside_after(table, 10) == 2
-    assert read_rows(table) == before[:1]
-    assert read_rows(tmp_path / "results.superseded.csv") == before[1:]
-    append_row(table, ["step", "loss"], {"step": 20, "loss": 0.5})
-    assert set_aside_after(table, 10) == 1
-    assert len(read_rows(tmp_path / "results.superseded.csv")) == 3
+def test_a_row_is_written_whole_or_not_at_all(run):
+    before = run.steps.read_bytes()
+    with files_no_longer_than(len(before) + 5), pytest.raises(DataError, match="steps.csv: can.t be written .*make room"):
+        append_row(run.steps, COLUMNS, {"step": 40, "loss": 0.025})
+    assert run.steps.read_bytes() == before
+    append_row(run.steps, COLUMNS, {"step": 40, "loss": 0.025})
+    assert [row["step"] for row in read_rows(run.steps)] == ["10", "20", "30", "40"]
+
+
+def test_a_table_in_a_folder_that_is_gone_is_told(tmp_path):
+    with pytest.raises(DataError, match="steps.csv: can.t be written .No such file or directory"):
+        append_row(tmp_path / "gone" / "steps.csv", COLUMNS, {"step": 1, "loss": 1.0})
+
+
+def test_later_rows_are_set_aside_and_not_lost(run, tmp_path):
+    before = read_rows(run.results)
+    assert later_rows(run, 30, 30) == 0 and set_aside_after(run, 30, 30) == [] and read_rows(run.results) == before
+    assert later_rows(run, 10, 10) == 4
+    aside = [tmp_path / "results.before-1.csv", tmp_path / "steps.before-1.csv"]
+    assert set_aside_after(run, 10, 10) == aside
+    assert read_rows(run.results) == read_rows(run.steps) == before[:1]
+    assert read_rows(aside[0]) == read_rows(aside[1]) == before[1:]
+    append_row(run.steps, COLUMNS, {"step": 20, "loss": 0.5})
+    assert set_aside_after(run, 10, 10) == [tmp_path / "steps.before-2.csv"]
+    assert [row["loss"] for row in read_rows(tmp_path / "steps.before-2.csv")] == ["0.5"]
+    assert read_rows(aside[0]) == before[1:]
+
+
+def test_a_validation_that_is_still_to_come_has_no_row(run, tmp_path):
+    assert later_rows(run, 30, 20) == 1
+    assert set_aside_after(run, 30, 20) == [tmp_path / "results.before-1.csv"]
+    assert [row["step"] for row in read_rows(run.results)] == ["10", "20"] and len(read_rows(run.steps)) == 3
+
+
+def test_half_a_line_that_a_power_cut_left_is_set_aside(run):
+    whole = run.steps.read_bytes()
+    run.steps.write_bytes(whole + b"40")
+    assert len(set_aside_after(run, 30, 30)) == 1
+    assert run.steps.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["step;loss\n10;0.1\n", "a,b\n1,2\n", "step,loss\nten,0.1\n"])
+def test_a_table_that_training_did_not_write_is_left_alone(run, content):
+    run.results.write_text(content)
+    with pytest.raises(DataError, match="results.csv: is not as training wrote it"):
+        set_aside_after(run, 10, 10)
+    assert run.results.read_text() == content and later_rows(RunDir(run.root / "none"), 0, 0) == 0
+
+
+def test_files_and_folders_reach_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("icdcli.run_dir.os.fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
+    (tmp_path / "file").write_text("content")
+    for path in (tmp_path / "file", tmp_path):
+        flush(path)
+    assert flushed == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]

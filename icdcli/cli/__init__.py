@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from icdcli import __version__
-from icdcli.cli import config, demo_data, describe, evaluate, plot_lr, prepare_data, resume, show_predictions, splits, train
+from icdcli.cli import (
+    config,
+    demo_data,
+    describe,
+    doctor,
+    evaluate,
+    plot_lr,
+    prepare_data,
+    resume,
+    show_predictions,
+    splits,
+    train,
+)
 from icdcli.errors import IcdcodeError
 from icdcli.report.console import Output
 
@@ -34,6 +46,7 @@ app.command("resume")(resume.resume)
 app.command("plot-lr")(plot_lr.plot_lr)
 app.command("evaluate")(evaluate.evaluate)
 app.command("show-predictions")(show_predictions.show_predictions)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(splits.app, name="splits")
 

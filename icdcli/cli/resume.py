@@ -10,14 +10,16 @@ from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
 from icdcli.errors import ResumeError
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, set_aside_after
+from icdcli.run_dir import RunDir, later_rows, set_aside_after, writing
 
 # What a checkpoint can't follow, and why.
 _FIXED = {
     **dict.fromkeys(("project", "name"), "a run stays in its folder"),
     **dict.fromkeys(("seed", "batch_size"), "the documents of the steps to come follow from it"),
-    **dict.fromkeys(("metrics", "monitor"), "the best so far was measured with it"),
+    **dict.fromkeys(("metrics", "monitor", "pos_weight", "positive_threshold"), "the best so far was measured with it"),
+    **dict.fromkeys(("weight_decay", "head_lr_factor"), "the optimiser's state is arranged by it"),
     **dict.fromkeys(("dataset", "protocol", "label_pruning", "language", "codes", "code_system"), "the corpus depends on it"),
+    "text_cleaning": "the corpus depends on it",
     **dict.fromkeys(("text_column", "codes_column", "id_column", "subject_column", "split_column"), "the corpus depends on it"),
 }
 
@@ -58,30 +60,35 @@ def allowed_changes(before: Config, after: Config) -> dict[str, tuple[Any, Any]]
 
 
 def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any, Any]], dry_run: bool, output: Output) -> None:
-    from icdcli.model.saved import verify
-    from icdcli.training.checkpoint import find_checkpoint
+    from icdcli.training.checkpoint import find_whole_checkpoint, make_last
     from icdcli.training.distributed import join_world
     from icdcli.training.setup import resumed_training
 
-    checkpoint = find_checkpoint(run, load)
-    manifest = verify(checkpoint)
+    world = join_world(config.run.device)
+    checkpoint, manifest = find_whole_checkpoint(run, load, lambda text: output.warn(text) if world.first else None)
     if config.train.steps < manifest["step"]:
         raise ResumeError(f"steps={config.train.steps}: {checkpoint} is at step {manifest['step']} already; give more steps")
-    world = join_world(config.run.device)
     with showing(output) as progress:
         training, corpus = resumed_training(config, checkpoint, manifest, world, progress)
+    reached = (training.state.step, training.state.validated)
+    later = later_rows(run, *reached)
     summary = {"from": f"{checkpoint}, step {training.state.step:,}", **describe(training, corpus)}
     summary |= {"changed": ", ".join(f"{key}: {old} -> {new}" for key, (old, new) in changes.items()) or "nothing"}
+    if later:
+        summary |= {"set aside": f"{later} {'row' if later == 1 else 'rows'} of later steps"}
     output.say("\n".join(f"{name:<10} {value}" for name, value in summary.items()))
     if dry_run:
         output.say("Dry run: nothing was trained or written.")
         output.result({"dry_run": True, **summary})
         return
+    world.wait()  # all have read what rank 0 may now move
     if world.first:
-        moved = sum(set_aside_after(table, training.state.step) for table in (run.results, run.steps))
-        if moved:
-            output.say(f"aside      {moved} {'row' if moved == 1 else 'rows'} of later steps moved to *.superseded.csv")
+        # In this order: a run that is killed in between still has no gap in its tables.
+        make_last(run, checkpoint)
+        for path in set_aside_after(run, *reached):
+            output.say(f"{'':<10} {path}")
         if changes:
-            begin(run, config)
+            with writing(run.root):
+                begin(run, config)
     world.wait()
-    follow(training, run, corpus, config.log, output)
+    follow(training, run, corpus, config, output)

@@ -10,7 +10,7 @@ from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, require_project, write_atomically
+from icdcli.run_dir import RunDir, require_project, write_atomically, writing
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
@@ -52,7 +52,7 @@ def _train(config: Config, dry_run: bool, output: Output) -> None:
     if world.first:
         begin(run, config)
     output.say(f"run        {run.root}")
-    follow(training, run, corpus, config.log, output)
+    follow(training, run, corpus, config, output)
 
 
 def begin(run: RunDir, config: Config) -> None:
@@ -61,7 +61,8 @@ def begin(run: RunDir, config: Config) -> None:
     from icdcli.report.plots import lr_schedule_png
 
     write_atomically(run.args, to_yaml(config))
-    lr_schedule_png(*schedule_points(config.train), run.lr_schedule)
+    with writing(run.lr_schedule):
+        lr_schedule_png(*schedule_points(config.train), run.lr_schedule)
 
 
 def describe(training: "Training", corpus: "Corpus") -> dict[str, Any]:

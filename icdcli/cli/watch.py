@@ -4,15 +4,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from icdcli.config import LogConfig
+from icdcli.config import Config
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, read_rows
+from icdcli.run_dir import RunDir, read_rows, writing
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 def in_all_processes(device: str | list[int], port: int, work: Callable[[Output], None], json: bool) -> None:
     """Do the work here, or in one process a GPU where several are asked for; rank 0 alone speaks."""
-    from icdcli.training.distributed import find_device, launch, leave_world, must_launch
+    from icdcli.training.distributed import find_device, free_port, launch, leave_world, must_launch
 
     if must_launch(device):
         find_device(device)  # one message here rather than one a process
-        raise typer.Exit(launch(sys.argv[1:], len(device), port))
+        chosen = free_port(port)
+        if chosen != port:
+            Output(json).say(f"port {port} is taken; the processes meet at {chosen}")
+        raise typer.Exit(launch(sys.argv[1:], len(device), chosen))
     quiet = int(os.environ.get("RANK", "0")) > 0
     if quiet:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (for the life of the process)
@@ -35,27 +38,43 @@ def in_all_processes(device: str | list[int], port: int, work: Callable[[Output]
         leave_world()
 
 
-def follow(training: "Training", run: RunDir, corpus: "Corpus", log: LogConfig, output: Output) -> None:
-    """Run the training to its end, everything that it tells put on disk and on the screen."""
+def follow(training: "Training", run: RunDir, corpus: "Corpus", config: Config, output: Output) -> None:
+    """Run the training to its end, everything that it tells put on disk, on the screen and into the trackers."""
     from icdcli.report.plots import learning_curves_png
     from icdcli.report.training_view import TrainingView
     from icdcli.training.events import Evaluated, Stopped
     from icdcli.training.loop import train
+    from icdcli.training.machine import memory_in_use
     from icdcli.training.record import record
+    from icdcli.training.trackers import Trackers
 
-    titles = corpus.labels.known_titles
-    view = TrainingView(output, patience=training.config.patience, common=log.common, metrics=log.metrics, titles=titles)
+    log, world = config.log, training.world
+    view = TrainingView(
+        output,
+        patience=config.train.patience,
+        common=log.common,
+        metrics=log.metrics,
+        titles=corpus.labels.known_titles,
+        memory=lambda: memory_in_use(world.device),
+    )
+    trackers = Trackers(log.trackers if world.first else [], run.root, config.flat(), output.warn)
     result: dict[str, Any] = {"run": run.root}
-    with stopping_at_a_signal(training) as caught, view:
+    with stopping_at_a_signal(training) as caught, view, closing(trackers):
         for event in record(train(training), run, training, corpus.folder.name):
             view.handle(event)
+            trackers.handle(event)
             if isinstance(event, Evaluated) and training.world.first:
                 rows = [{name: float(value or "nan") for name, value in row.items()} for row in read_rows(run.results)]
-                learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
+                with writing(run.learning_curves):
+                    learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
                 result |= {"epoch": event.epoch, "validation_loss": event.validation_loss, "metrics": event.metrics}
             if isinstance(event, Stopped):
                 result |= {"step": event.step, "stopped": event.reason, "finished": event.finished}
     output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
+    if result["finished"] and "metrics" not in result:
+        longer = {"steps": training.config.steps, "patience": training.config.patience}
+        key = "steps" if result["step"] >= longer["steps"] else "patience"
+        output.say(f"This run was finished before. It would go on with: icdcode resume {run.root} {key}={2 * longer[key]}")
     output.say(f"Next: icdcode {'evaluate' if result['finished'] else 'resume'} {run.root}")
     output.result(result)
     if caught:
@@ -64,7 +83,7 @@ def follow(training: "Training", run: RunDir, corpus: "Corpus", log: LogConfig, 
 
 @contextmanager
 def stopping_at_a_signal(training: "Training") -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end the run after the step under way; a second signal ends it at once.
+    """Let Ctrl-C and SIGTERM end the run after the step, or the batch of a validation, under way; a second signal at once.
 
     Yields:
         The signals that came.

@@ -1,15 +1,21 @@
-"""The batch plan, and documents as padded arrays.
+"""The batch plan, and the documents of one forward pass as arrays.
 
-Shapes: B documents, T tokens, L labels. The plan is a pure function of its arguments: nothing about it needs saving.
+An epoch is split into steps, a step's documents over the ranks, a rank's into micro-batches: one forward pass each. All of it
+is a pure function of its arguments: nothing about the plan needs saving.
+
+Shapes: B documents, T tokens, L labels.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
+Padding = Literal["free", "batch"]
+"""How documents lie in a forward pass: end to end, or padded to the longest of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Documents of one forward pass.
+class Padded:
+    """Documents of one forward pass, side by side.
 
     Attributes:
         ids_BT: Token ids, padded on the right to the longest document.
@@ -48,20 +54,35 @@ class Batch:
     mask_BT: NDArray[np.bool_]
 
 
-def collate(documents: Sequence[Ids], pad: int) -> Batch:
-    """Lay documents side by side, padded to the longest of them and no further."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Documents of one forward pass, end to end.
+
+    Attributes:
+        ids_T: Token ids of one document after the other; all are real.
+        lengths: Tokens of each document.
+    """
+
+    ids_T: Ids
+    lengths: tuple[int, ...]
+
+
+def collate(documents: Sequence[Ids], pad: int, padding: Padding = "batch") -> Padded | Packed:
+    """Lay documents end to end (``free``), or side by side, padded to the longest of them and no further (``batch``)."""
     lengths = np.array([len(ids) for ids in documents])
+    if padding == "free":
+        return Packed(np.concatenate(documents), tuple(lengths.tolist()))
     mask_BT = np.arange(lengths.max())[None, :] < lengths[:, None]
     ids_BT = np.full(mask_BT.shape, pad, dtype=np.int64)
     ids_BT[mask_BT] = np.concatenate(documents)
-    return Batch(ids_BT, mask_BT)
+    return Padded(ids_BT, mask_BT)
 
 
-def multi_hot(targets: Sequence[NDArray[np.int32]], labels: int) -> NDArray[np.float32]:
+def multi_hot(targets: Sequence[NDArray[np.int32]], labels: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
     """Label indices as targets_BL of zeros and ones."""
-    targets_BL = np.zeros((len(targets), labels), dtype=np.float32)
+    targets_BL = np.zeros((len(targets), labels), dtype)
     for row, indices in enumerate(targets):
-        targets_BL[row, indices] = 1.0
+        targets_BL[row, indices] = 1
     return targets_BL
 
 
@@ -96,3 +117,56 @@ def epoch_plan(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: in
     # A short batch, where there is one, comes last, so that the number of steps doesn't depend on the blocks.
     shuffled = [batches[i] for i in generator.permutation(len(batches))]
     return sorted(shuffled, key=lambda batch: len(batch) < batch_size)
+
+
+def rank_shares(rows: Ids, lengths: NDArray[np.int64], ranks: int) -> list[Ids]:
+    """Split a step's documents over ranks, so that each has about as many tokens.
+
+    The longest document goes to the rank with the fewest tokens so far, then the next (Graham 1969, longest processing time
+    first); of ranks with as many, to the first.
+
+    Args:
+        rows: The documents' positions.
+        lengths: Tokens of each document of the split.
+        ranks: How many ranks.
+
+    Returns:
+        For each rank, the positions of its documents, longest first; none where there are fewer documents than ranks.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    tokens = np.zeros(ranks, dtype=np.int64)
+    for row in _longest_first(rows, lengths).tolist():
+        rank = int(tokens.argmin())
+        shares[rank].append(row)
+        tokens[rank] += lengths[row]
+    return [np.array(share, dtype=np.int64) for share in shares]
+
+
+def micro_batches(rows: Ids, lengths: NDArray[np.int64], budget: int, padding: Padding) -> list[Ids]:
+    """Split documents into forward passes, the longest first, so that what doesn't fit the memory shows at once.
+
+    Args:
+        rows: The documents' positions.
+        lengths: Tokens of each document of the split.
+        budget: Tokens of one forward pass: real ones where documents lie end to end, padded ones where they lie side by side.
+            A longer document has a pass to itself.
+        padding: How documents lie in a forward pass.
+
+    Returns:
+        For each forward pass, the positions of its documents; each document stands in exactly one.
+    """
+    batches: list[list[int]] = []
+    tokens = longest = 0
+    for row in _longest_first(rows, lengths).tolist():
+        length = int(lengths[row])
+        together = tokens + (length if padding == "free" else longest)
+        if not batches or together > budget:
+            batches.append([])
+            together = longest = length
+        batches[-1].append(row)
+        tokens = together
+    return [np.array(batch, dtype=np.int64) for batch in batches]
+
+
+def _longest_first(rows: Ids, lengths: NDArray[np.int64]) -> Ids:
+    return rows[np.argsort(-lengths[rows], kind="stable")]

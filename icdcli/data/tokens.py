@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from icdcli.data.ahead import one_ahead
 from icdcli.data.batches import Frame, Ids
 from icdcli.data.corpus import Documents
 from icdcli.data.progress import Progress
@@ -151,7 +151,7 @@ def _write(
     with (folder / _IDS).open("wb") as file:
         _write_header(file, 0)
         start = file.tell()
-        for found in _one_ahead(ids_of, batches):
+        for found in one_ahead(ids_of, batches):
             for ids in found:
                 lengths.append(len(ids))
                 file.write(np.array(ids, dtype=np.uint32).tobytes())
@@ -166,18 +166,6 @@ def _write(
     (folder / _META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         path.chmod(0o600)
-
-
-def _one_ahead(work: Callable[[list[str]], list[list[int]]], batches: Iterator[list[str]]) -> Iterator[list[list[int]]]:
-    """What the work makes of each batch, the next one under way in another thread while one is used."""
-    with ThreadPoolExecutor(1) as background:
-        coming: Future[list[list[int]]] | None = None
-        for batch in batches:
-            done, coming = coming, background.submit(work, batch)
-            if done is not None:
-                yield done.result()
-        if coming is not None:
-            yield coming.result()
 
 
 def _write_header(file: object, length: int) -> None:

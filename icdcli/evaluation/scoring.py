@@ -3,17 +3,25 @@
 Shapes: N documents, L labels, B documents of a batch.
 """
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from icdcli.data.batches import collate, multi_hot
+from icdcli.data.ahead import one_ahead
+from icdcli.data.batches import micro_batches
 from icdcli.data.tokens import EncodedDocuments
 from icdcli.model.coder import CoderNetwork
+from icdcli.model.inputs import read_batch
+
+IN_MEMORY = 256 * 2**20
+"""Bytes of scores that are held in memory; more lie in a file that the system pages in and out."""
 
 
 @dataclass
@@ -30,13 +38,20 @@ class Scores:
 
     @classmethod
     def empty(cls, documents: int, labels: int) -> "Scores":
-        """Room for so many documents."""
-        return cls(np.zeros((documents, labels), np.float32), np.zeros(documents, np.float64))
+        """Room for so many documents: in memory, or in a temporary file that goes when the scores do."""
+        size = documents * labels * 4
+        # A file that outgrows its disk would end the process, and so must not be begun.
+        if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
+            scores_NL = np.zeros((documents, labels), np.float32)
+        else:
+            with tempfile.TemporaryFile(prefix="icdcode-") as file:
+                scores_NL = np.memmap(file, np.float32, "w+", shape=(documents, labels))
+        return cls(scores_NL, np.zeros(documents, np.float64))
 
 
 def document_losses(logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weight: float) -> torch.Tensor:
     """Binary cross-entropy of each document: the mean over the labels, positives counted ``pos_weight`` times."""
-    weight = torch.tensor(pos_weight, device=logits_BL.device)
+    weight = torch.full((), pos_weight, device=logits_BL.device)  # a fill: a copy of a number would wait for the device
     losses_BL = functional.binary_cross_entropy_with_logits(logits_BL, targets_BL, pos_weight=weight, reduction="none")
     return losses_BL.mean(dim=1)
 
@@ -49,7 +64,7 @@ def score_documents(
     batch_tokens: int = 16_384,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[int]:
-    """Score documents, longest first, in batches of at most so many tokens.
+    """Score documents, longest first, in batches of at most so many tokens; they lie as the network reads them.
 
     Args:
         network: The coder's network; left in the mode it was found in.
@@ -57,42 +72,25 @@ def score_documents(
         into: Where rows are filled in, by document position.
         pos_weight: As in training, for the losses.
         batch_tokens: Bound of a batch, padding included; a longer document has a batch to itself.
-        share: (rank, ranks): this process scores every ranks-th batch.
+        share: (rank, ranks): this process scores every ranks-th batch. The batches are the same whatever the share, and so
+            are the scores.
 
     Yields:
         Documents scored so far, over all ranks as if they went in step.
     """
-    device = network.output.weight.device
-    labels = into.scores_NL.shape[1]
-    training = network.training
-    network.eval()
+    device, labels, training = network.output.weight.device, into.scores_NL.shape[1], network.training
     rank, ranks = share
-    done = 0
+    plan = micro_batches(np.arange(len(documents)), documents.lengths, batch_tokens, network.padding)
+    done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
+    read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
+    network.eval()
     try:
-        for number, rows in enumerate(_by_length(documents.lengths, batch_tokens)):
-            done += len(rows)
-            if number % ranks != rank:
-                continue
-            batch = collate([documents[row] for row in rows], documents.frame.pad)
-            targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels)).to(device)
+        for rows, so_far, (inputs, targets_BL) in zip(plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True):
             with torch.inference_mode():
-                logits_BL = network(torch.from_numpy(batch.ids_BT).to(device), torch.from_numpy(batch.mask_BT).to(device))
+                logits_BL = network(*inputs.to(device))
+                losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
                 into.scores_NL[rows] = torch.sigmoid(logits_BL).cpu().numpy()
-                into.losses_N[rows] = document_losses(logits_BL, targets_BL, pos_weight).double().cpu().numpy()
-            yield done
+                into.losses_N[rows] = losses_B.double().cpu().numpy()
+            yield int(so_far)
     finally:
         network.train(training)
-
-
-def _by_length(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
-    """Positions in batches; the longest first, so that what doesn't fit the memory shows at once."""
-    batch: list[int] = []
-    longest = 0
-    for row in np.argsort(-lengths, kind="stable").tolist():
-        longest = longest or int(lengths[row])
-        if batch and longest * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch, longest = [], int(lengths[row])
-        batch.append(row)
-    if batch:
-        yield batch

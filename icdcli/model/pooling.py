@@ -1,6 +1,6 @@
 """From one vector a token to one vector a document.
 
-Shapes: B documents, T tokens (padded on the right), D width.
+Shapes: B documents, T tokens, D width.
 
 Sources: ``mean``, ``weighted_mean`` (position-weighted, Muennighoff 2022, SGPT) and ``eos_token`` as LLM2Vec (BehnamGhader et
 al. 2024) defines them; ``bos_token`` is BERT's first token (Devlin et al. 2019).
@@ -8,6 +8,8 @@ al. 2024) defines them; ``bos_token`` is BERT's first token (Devlin et al. 2019)
 
 import torch
 from torch import Tensor
+
+from icdcli.model.inputs import Segments
 
 
 def pool(hidden_BTD: Tensor, mask_BT: Tensor, mode: str) -> Tensor:
@@ -40,3 +42,33 @@ def pool(hidden_BTD: Tensor, mask_BT: Tensor, mode: str) -> Tensor:
     # A product with zero would let a NaN or infinity in the padding through.
     hidden_BTD = hidden_BTD.float().masked_fill(~mask_BT.unsqueeze(-1), 0.0)
     return torch.einsum("btd,bt->bd", hidden_BTD, weights_BT)
+
+
+def pool_packed(hidden_TD: Tensor, segments: Segments, mode: str) -> Tensor:
+    """Pool the token states of documents that are laid end to end; the same vectors as `pool` gives.
+
+    Args:
+        hidden_TD: Token states of any floating dtype; the sums are taken in float32.
+        segments: Where the documents lie.
+        mode: ``mean``, ``weighted_mean``, ``bos_token`` or ``eos_token``.
+
+    Returns:
+        pooled_BD, float32.
+
+    Raises:
+        ValueError: For another mode.
+    """
+    starts = segments.starts.long()
+    if mode == "bos_token":
+        return hidden_TD[starts[:-1]].float()
+    if mode == "eos_token":
+        return hidden_TD[starts[1:] - 1].float()
+    documents_T, lengths_B = segments.documents_T(), starts.diff().float()
+    if mode == "mean":
+        weights_T = (1 / lengths_B)[documents_T]
+    elif mode == "weighted_mean":
+        weights_T = (segments.positions_T() + 1) * (2 / (lengths_B * (lengths_B + 1)))[documents_T]
+    else:
+        raise ValueError(f"unknown pooling mode {mode!r}")
+    pooled_BD = torch.zeros(len(segments.lengths), hidden_TD.shape[1], device=hidden_TD.device)
+    return pooled_BD.index_add(0, documents_T, hidden_TD.float() * weights_T[:, None])

@@ -10,6 +10,7 @@ import torch
 from icdcli.data.batches import collate
 from icdcli.data.tokens import encode
 from icdcli.errors import ConfigError
+from icdcli.model.inputs import Inputs
 from icdcli.model.saved import Coder, load_saved
 
 
@@ -53,11 +54,9 @@ def predict(coder: Coder, texts: Sequence[str], at_once: int = 8) -> list[list[C
     found = []
     for start in range(0, len(texts), at_once):
         framed = [coder.frame.around(ids, coder.config.max_len) for ids in ids_of(list(texts[start : start + at_once]))]
-        batch = collate(framed, coder.frame.pad)
+        inputs = Inputs.of(collate(framed, coder.frame.pad, coder.network.padding)).to(coder.device)
         with torch.inference_mode():
-            logits_BL = coder.network(
-                torch.from_numpy(batch.ids_BT).to(coder.device), torch.from_numpy(batch.mask_BT).to(coder.device)
-            )
+            logits_BL = coder.network(*inputs)
         for scores_L in torch.sigmoid(logits_BL).cpu().numpy():
             order = np.argsort(-scores_L, kind="stable")
             kept = order[scores_L[order] >= np.float32(coder.threshold)]

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.filesize import decimal
 
 from icdcli.report.console import Output
 from icdcli.report.predictions import prediction_view
@@ -32,6 +33,7 @@ class TrainingView:
         common: Which of ``train_loss``, ``validation_loss`` and ``lr`` are shown.
         metrics: The metrics shown, in this order.
         titles: Code to title, for sample predictions.
+        memory: Gives the bytes of memory in use, or None where that can't be told; asked at every logged step.
         clock: Seconds, from any start.
     """
 
@@ -43,6 +45,7 @@ class TrainingView:
         common: Sequence[str] = ("train_loss", "validation_loss", "lr"),
         metrics: Sequence[str] = (),
         titles: Mapping[str, str] | None = None,
+        memory: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._output = output
@@ -50,6 +53,7 @@ class TrainingView:
         self._common = tuple(common)
         self._columns = (*common, *metrics)
         self._titles = titles or {}
+        self._memory = memory
         self._clock = clock
         self._live = output.live
         self._stack = ExitStack()
@@ -57,6 +61,7 @@ class TrainingView:
         self._started = Started(step=0, total_steps=0, steps_per_epoch=0)
         self._step: StepDone | None = None
         self._logged: StepDone | None = None
+        self._in_use: int | None = None
         self._evaluating: Evaluating | None = None
         self._validations: list[Evaluated] = []
         self._stopped: Stopped | None = None
@@ -82,8 +87,10 @@ class TrainingView:
                 self._last_line = self._began - LINE_INTERVAL
             case StepDone():
                 self._step, self._evaluating = event, None
+                if event.note is not None:
+                    self._output.warn(f"step {event.step:,}: {event.note}")
                 if event.train_loss is not None:
-                    self._logged = event
+                    self._logged, self._in_use = event, self._memory()
                     self._line(self._step_line)
             case Evaluating():
                 if self._evaluating is None:
@@ -120,6 +127,8 @@ class TrainingView:
             ]
             if self._logged.tokens_per_second is not None:
                 words.append(f"{self._logged.tokens_per_second:,.0f} tokens/s")
+            if self._in_use is not None:
+                words.append(f"memory {decimal(self._in_use)}")
         return words
 
     def _place(self) -> str:
@@ -156,8 +165,20 @@ class TrainingView:
                 state = self._evaluating
                 yield bar_line("Validation", state.done, state.total, f"{state.done:,}/{state.total:,} documents")
             patience = self._patience_left(self._validations[-1]) if self._validations else []
-            yield plain("  ".join([*self._now(), *patience]))
+            yield from map(plain, _lines([*self._now(), *patience], options.max_width))
         if self._validations:
             limit = None if self._closed else ROWS
             yield plain("")
             yield validations_table(self._validations, self._columns, options.max_width, limit)
+
+
+def _lines(words: Sequence[str], width: int) -> list[str]:
+    """As many words to a line as fit; none is broken."""
+    lines = [""]
+    for word in words:
+        together = f"{lines[-1]}  {word}".lstrip()
+        if len(together) > width and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = together
+    return lines

@@ -34,6 +34,7 @@ class StepDone:
         train_loss: Mean loss of the documents since the last logged step; None between logged steps, so that nothing
             waits for the device.
         tokens_per_second: Real tokens (no padding) trained on a second since the last logged step; None likewise.
+        note: What a person should be told of this step, such as smaller micro-batches.
     """
 
     step: int
@@ -41,6 +42,7 @@ class StepDone:
     lr: float
     train_loss: float | None = None
     tokens_per_second: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,17 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointDue:
+    """A checkpoint besides those of validations is to be written now.
+
+    Attributes:
+        step: Optimiser steps done so far.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """A checkpoint is on disk.
 
@@ -117,4 +130,4 @@ class Stopped:
     finished: bool
 
 
-Event = Started | StepDone | Evaluating | Evaluated | Saved | Stopped
+Event = Started | StepDone | Evaluating | Evaluated | CheckpointDue | Saved | Stopped

@@ -4,50 +4,129 @@ Everything random in a step follows from (seed, step, rank), and the documents o
 on exactly where a checkpoint left it without any generator's state.
 """
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Generator, Iterator
 
-from icdcli.data.batches import epoch_plan
-from icdcli.training.events import Event, Started, Stopped
+from icdcli.training.events import CheckpointDue, Event, Started, Stopped
 from icdcli.training.meter import Meter
 from icdcli.training.state import Training
-from icdcli.training.step import optimiser_step
+from icdcli.training.step import optimiser_steps
 from icdcli.training.validation import validate
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+class Interval:
+    """When a checkpoint besides those of validations is due.
+
+    Args:
+        every: ``checkpoint_every`` of the configuration: steps, a time such as ``20min``, or None for never.
+        clock: Seconds, from any start.
+    """
+
+    def __init__(self, every: int | str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._since = clock, clock()
+        self.steps = every if isinstance(every, int) else None
+        self.seconds: float | None = None
+        if isinstance(every, str) and (parts := re.fullmatch(r"(\d+)\s*(s|min|h)", every)):
+            self.seconds = int(parts[1]) * _SECONDS[parts[2]]
+
+    def is_up(self) -> bool:
+        """Whether so much time has passed since the last checkpoint."""
+        return self.seconds is not None and self._clock() - self._since >= self.seconds
+
+    def ends_at(self, step: int) -> bool:
+        """Whether the step is one after which a checkpoint is due."""
+        return self.steps is not None and step % self.steps == 0
+
+    def begin(self) -> None:
+        """A checkpoint has been written: count from here."""
+        self._since = self._clock()
 
 
 def train(training: Training) -> Iterator[Event]:
     """Train until the steps, the patience or the user says stop.
 
     Yields:
-        `Started`, then `StepDone` after every step, `Evaluating` and `Evaluated` after every epoch and after the last step,
-        `Stopped` at the end.
+        `Started`, then `StepDone` after every step, `CheckpointDue` as often as configured, `Evaluating` and `Evaluated` after
+        every epoch and after the last step, `Stopped` at the end. A request to stop is heeded after a step and between two
+        batches of a validation, which then is as if it had not begun. Several processes talk about it at logged steps only,
+        and finish a validation.
 
     Raises:
-        ConfigError: When the loss is no longer a finite number, with the step.
+        Diverged: When a loss or a gradient is no longer a finite number, with the step and its documents.
     """
     state, config = training.state, training.config
     per_epoch = training.steps_per_epoch
-    meter = Meter(training)
+    meter, interval = Meter(training), Interval(config.checkpoint_every)
     training.coder.network.train()
     yield Started(state.step, config.steps, per_epoch)
+    signal: str | None = None
     while True:
         at_a_mark = state.step % per_epoch == 0 or state.step == config.steps
         # Also the validation that an interruption came before.
         if at_a_mark and state.step > state.validated:
-            evaluated = yield from validate(training, meter)
-            yield evaluated
-        if config.patience and state.best_metric.patience_left(config.patience) == 0:
-            yield Stopped(f"no progress in {config.patience} validations", state.step, finished=True)
+            signal = yield from _validation(training, meter, interval)
+            interval.begin()
+        if reason := _reason_to_end(training):
+            yield Stopped(reason, state.step, finished=True)
             return
-        if state.step >= config.steps:
-            yield Stopped(f"all {config.steps} steps are done", state.step, finished=True)
+        if signal is None:
+            signal = yield from _epoch(training, meter, interval)
+        if signal is not None:
+            yield Stopped(f"interrupted by {signal}", state.step, finished=False)
             return
-        plan = epoch_plan(training.train.lengths, config.batch_size, training.seed, state.step // per_epoch)
-        for rows in plan[state.step % per_epoch :]:
-            yield optimiser_step(training, rows, meter)
-            signal = training.world.broadcast(training.stop_requested())
-            if signal is not None:
-                meter.flush()
-                yield Stopped(f"interrupted by {signal}", state.step, finished=False)
-                return
-            if state.step == config.steps:
-                break
+
+
+def _reason_to_end(training: Training) -> str | None:
+    state, config = training.state, training.config
+    if config.patience and state.best_metric.patience_left(config.patience) == 0:
+        return f"no progress in {config.patience} validations"
+    return f"all {config.steps} steps are done" if state.validated == state.step >= config.steps else None
+
+
+def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Event, None, str | None]:
+    """The steps to the end of the epoch, or of the run; returns the signal that came meanwhile."""
+    state = training.state
+    epoch, place = divmod(state.step, training.steps_per_epoch)
+    left = training.config.steps - state.step
+    for done in optimiser_steps(training, training.plan(epoch)[place:][:left], meter):
+        yield done
+        signal, time_is_up = _asked(training, interval, together=done.train_loss is not None)
+        if signal is not None:
+            meter.flush()
+            return signal
+        if time_is_up or interval.ends_at(state.step):
+            meter.flush()
+            yield CheckpointDue(state.step)
+            interval.begin()
+    return None
+
+
+def _validation(training: Training, meter: Meter, interval: Interval) -> Generator[Event, None, str | None]:
+    """A validation; returns the signal that came meanwhile."""
+    under_way = validate(training, meter)
+    while True:
+        try:
+            event = next(under_way)
+        except StopIteration as end:
+            yield end.value
+            return _asked(training, interval, together=True)[0]
+        yield event
+        if training.world.size == 1 and (signal := training.stop_requested()) is not None:
+            under_way.close()
+            return signal
+
+
+def _asked(training: Training, interval: Interval, together: bool) -> tuple[str | None, bool]:
+    """What rank 0 wants: to stop by a signal, and a checkpoint since the time is up.
+
+    Several processes talk about it only when they come together anyway: at logged steps and after validations.
+    """
+    wanted = training.stop_requested(), interval.is_up()
+    if training.world.size == 1:
+        return wanted
+    told = training.world.broadcast(wanted) if together else (None, False)
+    assert isinstance(told, tuple)
+    return told

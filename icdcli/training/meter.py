@@ -1,16 +1,50 @@
 """Loss, tokens and time between two logged steps."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from icdcli.errors import ConfigError
 from icdcli.training.state import Training
 
 
+class Diverged(ConfigError):
+    """A step whose loss, gradient or outcome is no finite number: what comes after it is worth nothing.
+
+    Args:
+        what: What is not finite.
+        step: The first such step.
+        documents: The ids of its documents.
+    """
+
+    def __init__(self, what: str, step: int, documents: Sequence[str]) -> None:
+        super().__init__(
+            f"step {step}: {what} is not a finite number; the step's documents are {', '.join(documents)}. "
+            "A lower lr0, or bit: 32, may do better"
+        )
+
+
+def require_finite_weights(training: Training) -> None:
+    """See that what is about to be saved is worth it: a step can be the first that goes wrong though its loss did not.
+
+    Raises:
+        Diverged: When a trained weight is not finite.
+    """
+    finite = [weight.isfinite().all() for weight in training.coder.network.trainable().values()]
+    if not torch.stack(finite).all():
+        raise Diverged("a weight", training.state.step, training.documents_of(training.state.step))
+
+
 class Meter:
-    """Loss, tokens and time since the last logged step; the device is waited for only when they are read."""
+    """Loss, tokens and time since the last logged step; the device is waited for only when they are read.
+
+    Attributes:
+        pending: The sum of its documents' losses, of each step since the last flush.
+        norms: The length of the gradient before it was cut, of the same steps.
+    """
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -19,28 +53,29 @@ class Meter:
         self.seconds_before = training.state.seconds
         self.tokens = 0
         self.pending: list[torch.Tensor] = []
+        self.norms: list[torch.Tensor] = []
         self.documents = 0
 
     def flush(self) -> None:
-        """Bring the progress up to date."""
+        """Bring the progress up to date; to be called before every save, which keeps it and must keep nothing worthless.
+
+        Raises:
+            Diverged: When a loss or a gradient since the last flush is not finite.
+        """
         state = self.training.state
         state.seconds = self.seconds_before + time.monotonic() - self.started
         if not self.pending:
             return
         losses = np.array(torch.stack(self.pending).tolist())
         self.training.world.sum_array(losses)
-        if not np.isfinite(losses).all():
-            raise ConfigError(
-                f"step {state.step - len(losses) + 1 + int(np.argmin(np.isfinite(losses)))}: the training loss is not a finite "
-                "number. The last checkpoint is still good: resume it with a lower lr0, or train anew with bit: 32"
-            )
+        self._require_finite(losses)
         # One after the other: the sum is the same however often it was read in between, as it is before an interruption.
         for loss in losses.tolist():
             state.epoch_loss += loss
             state.window_loss += loss
         state.epoch_documents += self.documents
         state.window_documents += self.documents
-        self.pending, self.documents = [], 0
+        self.pending, self.norms, self.documents = [], [], 0
 
     def read_window(self) -> tuple[float, float]:
         """Mean loss and tokens a second since this was last read."""
@@ -51,3 +86,11 @@ class Meter:
         self.step_began, self.in_steps, self.tokens = now, 0.0, 0
         state.window_loss, state.window_documents = 0.0, 0
         return loss, speed
+
+    def _require_finite(self, losses: NDArray[np.float64]) -> None:
+        norms = np.array(torch.stack(self.norms).tolist() if self.norms else np.zeros_like(losses))
+        bad = np.flatnonzero(~np.isfinite(losses) | ~np.isfinite(norms))
+        if len(bad):
+            what = "the gradient" if np.isfinite(losses[bad[0]]) else "the training loss"
+            step = self.training.state.step - len(losses) + 1 + int(bad[0])
+            raise Diverged(what, step, self.training.documents_of(step))

@@ -13,7 +13,9 @@ from icdcli.data.progress import Progress
 from icdcli.data.tokens import Tokens, token_cache, use_workers
 from icdcli.errors import ResumeError
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
+from icdcli.training.budget import token_budget
 from icdcli.training.checkpoint import load_state
 from icdcli.training.distributed import World
 from icdcli.training.state import RunState, Training
@@ -93,6 +95,7 @@ def _training(config: Config, coder: Coder, corpus: Corpus, world: World, progre
     tokens = read_tokens(corpus, coder, world, progress)
     splits = [corpus.documents(split) for split in ("train", "validation")]
     train, validation = (tokens.of(documents, coder.frame, config.model.max_len) for documents in splits)
+    choose_padding(coder.network, config.train.padding)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(coder.network)
     return Training(
@@ -101,11 +104,13 @@ def _training(config: Config, coder: Coder, corpus: Corpus, world: World, progre
         train=train,
         validation=validation,
         validation_ids=splits[1].ids,
+        train_ids=splits[0].ids,
         config=config.train,
         log=config.log,
         seed=config.run.seed,
         world=world,
         state=RunState(Best(higher_is_better=config.train.monitor != "validation_loss")),
+        micro_batch_tokens=config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing),
     )
 
 

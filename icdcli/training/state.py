@@ -1,12 +1,12 @@
 """A run, set up, and where it stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from icdcli.config import LogConfig, TrainConfig
-from icdcli.data.batches import steps_per_epoch
+from icdcli.data.batches import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.tokens import EncodedDocuments
 from icdcli.model.saved import Coder
 from icdcli.training.distributed import World
@@ -55,7 +55,9 @@ class Training:
         seed: What every random draw follows from.
         world: This process among its fellows.
         state: Where the run stands.
-        stop_requested: Asked after each step; a signal's name ends the run there.
+        stop_requested: Asked between steps; a signal's name ends the run there.
+        train_ids: The ids of the training documents, to name those of a step that went wrong; none, and they are numbered.
+        micro_batch_tokens: Tokens of a forward pass; lowered where the device runs out of memory.
     """
 
     coder: Coder
@@ -69,8 +71,20 @@ class Training:
     world: World
     state: RunState
     stop_requested: Callable[[], str | None] = lambda: None
+    train_ids: Sequence[str] = ()
+    micro_batch_tokens: int = 16_384
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass over the training split."""
         return steps_per_epoch(len(self.train), self.config.batch_size)
+
+    def plan(self, epoch: int) -> list[Ids]:
+        """The positions of the documents of each step of an epoch, counted from 0."""
+        return epoch_plan(self.train.lengths, self.config.batch_size, self.seed, epoch)
+
+    def documents_of(self, step: int) -> list[str]:
+        """The ids of a step's documents, the steps counted from 1."""
+        epoch, place = divmod(step - 1, self.steps_per_epoch)
+        rows = self.plan(epoch)[place].tolist()
+        return [self.train_ids[row] if self.train_ids else f"number {row}" for row in rows]

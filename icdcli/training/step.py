@@ -1,64 +1,147 @@
-"""One optimiser update.
+"""Optimiser updates: the mean loss of a step's documents, computed in micro-batches, its gradient summed over the ranks.
 
-Everything random in a step follows from (seed, step, rank), so that a run goes on exactly where a checkpoint left it without
-any generator's state.
+Everything random in a step follows from (seed, step, micro-batch, rank), so that a run goes on exactly where a checkpoint left
+it without any generator's state. Nothing in a step waits for the device.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from icdcli.data.batches import Ids, collate, multi_hot
+from icdcli.data.ahead import one_ahead
+from icdcli.data.batches import Ids, micro_batches, rank_shares
 from icdcli.errors import ConfigError
 from icdcli.evaluation.scoring import document_losses
+from icdcli.model.inputs import Inputs, read_batch
 from icdcli.training.events import StepDone
 from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
 
 
+def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> Iterator[StepDone]:
+    """One optimiser update after the other; each micro-batch is read while the one before it is computed.
+
+    Where the device runs out of memory, the micro-batches are halved, and the step is done again.
+
+    Args:
+        training: The run; its ``micro_batch_tokens`` are lowered where they turn out to be too many.
+        steps: The positions of each step's documents in the training split.
+        meter: Told of every step.
+
+    Yields:
+        An event after each update, with a note where micro-batches became smaller.
+
+    Raises:
+        ConfigError: When not even one document fits the memory, or an algorithm has no deterministic form.
+    """
+    lengths = training.train.lengths
+    place, note = 0, None
+    while place < len(steps):
+        mine = partial(_micro_batches, training, lengths, training.micro_batch_tokens)
+        read = partial(
+            read_batch,
+            training.train,
+            labels=len(training.coder.labels),
+            padding=training.coder.network.padding,
+            device=training.world.device,
+        )
+        with closing(one_ahead(read, (rows for step in steps[place:] for rows in mine(step)))) as batches:
+            for rows in steps[place:]:
+                with _naming_the_key():
+                    loss = _accumulate(training, len(rows), islice(batches, len(mine(rows))), meter)
+                    if loss is None:
+                        note = _halve(training, mine(rows), lengths)
+                        break
+                    done = _update(training, loss, len(rows), int(lengths[rows].sum()), meter, note)
+                place, note = place + 1, None
+                yield done
+
+
 def optimiser_step(training: Training, rows: Ids, meter: Meter) -> StepDone:
-    """One optimiser update: the mean loss of the step's documents, this process computing its share of them."""
-    with _naming_the_key():
-        return _update(training, rows, meter)
+    """One optimiser update; see `optimiser_steps`."""
+    [done] = optimiser_steps(training, [rows], meter)
+    return done
 
 
-def _update(training: Training, rows: Ids, meter: Meter) -> StepDone:
-    state, world, network = training.state, training.world, training.coder.network
-    epoch = state.step // training.steps_per_epoch + 1
+def _micro_batches(training: Training, lengths: Ids, budget: int, rows: Ids) -> list[Ids]:
+    """This process's share of a step, in forward passes."""
+    world = training.world
+    return micro_batches(rank_shares(rows, lengths, world.size)[world.rank], lengths, budget, training.coder.network.padding)
+
+
+def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inputs, Tensor]], meter: Meter) -> Tensor | None:
+    """The gradient of a step's mean loss, as far as this process's micro-batches go.
+
+    Returns:
+        The sum of their documents' losses; None where the memory doesn't do.
+    """
+    network, device = training.coder.network, training.world.device
     meter.step_began = time.monotonic()
-    lr = learning_rate(state.step + 1, training.config)
+    training.optimizer.zero_grad(set_to_none=True)
+    loss = torch.zeros((), device=device)
+    try:
+        for number, (inputs, targets_BL) in enumerate(batches):
+            _seed(training, number)
+            logits_BL = network(*inputs.to(device))
+            losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), training.config.pos_weight)
+            (losses_B.sum() / documents).backward()
+            loss += losses_B.detach().sum()
+    except torch.OutOfMemoryError:
+        return None  # what the error's frames hold is free only after this
+    return loss
+
+
+def _seed(training: Training, number: int) -> None:
+    draws = np.random.SeedSequence([training.seed, training.state.step, number, training.world.rank])
+    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _halve(training: Training, batches: list[Ids], lengths: Ids) -> str:
+    """Make micro-batches half as large as the largest of a step that didn't fit, and say so."""
+    training.optimizer.zero_grad(set_to_none=True)
+    torch.cuda.empty_cache()
+    if all(len(rows) == 1 for rows in batches):
+        raise ConfigError(
+            f"max_len: a document of {lengths[batches[0][0]]} tokens is more than the memory of {training.world.device} holds, "
+            "even alone. Lower max_len, set gradient_checkpointing: True, or a lower bit"
+        )
+    before = training.micro_batch_tokens
+    largest = max(int(lengths[rows].sum()) for rows in batches)
+    training.micro_batch_tokens = max(min(before, largest) // 2, 1)
+    return (
+        f"{training.world.device} ran out of memory; going on with micro_batch_tokens: {training.micro_batch_tokens} "
+        f"in place of {before}"
+    )
+
+
+def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter: Meter, note: str | None) -> StepDone:
+    """Sum the gradients over the ranks and let the optimiser take its step."""
+    state, config = training.state, training.config
+    epoch = state.step // training.steps_per_epoch + 1
+    lr = learning_rate(state.step + 1, config)
     for group in training.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
-    draws = np.random.SeedSequence([training.seed, state.step, world.rank])
-    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0] >> 1))
-    training.optimizer.zero_grad(set_to_none=True)
-    mine = rows[world.rank :: world.size]
-    loss = torch.zeros((), device=world.device)
-    if len(mine):
-        batch = collate([training.train[row] for row in mine], training.train.frame.pad)
-        targets_BL = torch.from_numpy(multi_hot([training.train.targets[row] for row in mine], len(training.coder.labels)))
-        logits_BL = network(torch.from_numpy(batch.ids_BT).to(world.device), torch.from_numpy(batch.mask_BT).to(world.device))
-        losses_B = document_losses(logits_BL, targets_BL.to(world.device), training.config.pos_weight)
-        (losses_B.sum() / len(rows)).backward()
-        loss = losses_B.detach().sum()
-    weights = list(network.trainable().values())
-    world.sum_gradients(weights)
-    torch.nn.utils.clip_grad_norm_(weights, training.config.max_grad_norm)
+    weights = list(training.coder.network.trainable().values())
+    training.world.sum_gradients(weights)
+    meter.norms.append(torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm))
     training.optimizer.step()
     state.step += 1
     meter.pending.append(loss)
-    meter.documents += len(rows)
-    meter.tokens += int(training.train.lengths[rows].sum())
-    last = state.step == training.config.steps
+    meter.documents += documents
+    meter.tokens += tokens
+    last = state.step == config.steps
     if state.step % training.log.log_every and not last:
         meter.in_steps += time.monotonic() - meter.step_began
-        return StepDone(state.step, epoch, lr)
+        return StepDone(state.step, epoch, lr, note=note)
     mean_loss, speed = meter.read_window()
-    return StepDone(state.step, epoch, lr, mean_loss, speed)
+    return StepDone(state.step, epoch, lr, mean_loss, speed, note)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
 
+_AT_ONCE = 1_000  # documents whose scores are summed over the ranks in one transfer
+
 
 def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Evaluated]:
     """Score the validation split."""
@@ -23,9 +25,10 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     share = (world.rank, world.size)
     for done in score_documents(training.coder.network, training.validation, scores, training.config.pos_weight, share=share):
         yield Evaluating(done, len(training.validation))
-    world.sum_array(scores.scores_NL)
+    for start in range(0, len(scores.scores_NL), _AT_ONCE):
+        world.sum_array(scores.scores_NL[start : start + _AT_ONCE])
     world.sum_array(scores.losses_N)
-    targets_NL = multi_hot(training.validation.targets, labels).astype(bool)
+    targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
     validation_loss = float(scores.losses_N.mean())
     monitor = training.config.monitor
     names = list(dict.fromkeys([*log.metrics, *([monitor] if monitor and monitor != "validation_loss" else [])]))

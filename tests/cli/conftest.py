@@ -106,7 +106,7 @@ def trained(place):
 @pytest.fixture
 def run_copy(trained, tmp_path):
     """The same run, to be changed."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+    return Path(shutil.copytree(trained, tmp_path / "run", symlinks=True))
 
 
 @pytest.fixture

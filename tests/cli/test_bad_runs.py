@@ -35,13 +35,13 @@ def test_no_run_folder(refused, command, tmp_path):
 @pytest.mark.parametrize("command", READERS)
 def test_run_without_checkpoints(refused_run, run_copy, command):
     shutil.rmtree(run_copy / "weights")
-    says = ["has no checkpoint", "it ended before its first validation", f"icdcode train {run_copy / 'args.yaml'}"]
+    says = ["has no checkpoint", "it ended before its first checkpoint", f"icdcode train {run_copy / 'args.yaml'}"]
     refused_run(4, command, says=says)
 
 
 @pytest.mark.parametrize("command", READERS)
 def test_run_without_the_checkpoint_asked_for(refused_run, run_copy, command):
-    shutil.rmtree(run_copy / "weights" / "loss")
+    (run_copy / "weights" / "loss").unlink()
     refused_run(4, command, "--load", "loss", says="has no checkpoint 'loss'; it has metric, last: choose one with --load")
 
 
@@ -51,12 +51,14 @@ def test_flipped_byte(refused_run, run_copy, command):
     content = bytearray(head.read_bytes())
     content[-1] ^= 1
     head.write_bytes(content)
-    refused_run(4, command, "--load", "last", says="last/head.safetensors: was changed or is broken")
+    (run_copy / "weights" / "previous").unlink()  # else `resume` takes it
+    refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is broken")
 
 
 @pytest.mark.parametrize("name", ["state.pt", "head.safetensors", "labels.parquet", "backbone/tokenizer.json"])
 def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
     (run_copy / "weights" / "last" / name).unlink()
+    (run_copy / "weights" / "previous").unlink()
     refused_run(4, "resume", says=f"the checkpoint is incomplete: {name} is missing")
 
 
@@ -66,6 +68,7 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
 def test_manifest_missing_or_damaged(refused_run, run_copy, content, says):
     manifest = run_copy / "weights" / "last" / "manifest.json"
     manifest.unlink()
+    (run_copy / "weights" / "previous").unlink()
     if content is not None:
         manifest.write_text(content)
     refused_run(4, "resume", says=says)

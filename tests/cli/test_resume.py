@@ -3,11 +3,18 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+
+from icdcli.model.saved import verify
+from icdcli.report import plots
+from icdcli.report.training_view import TrainingView
+from icdcli.training.events import Evaluating
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -64,7 +71,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, t
     answer = icdcode("resume", run)
     assert answer.code == 0 and f"step {step}" in answer.out.splitlines()[0]
     assert same_end(run, trained, rows)
-    assert not list(run.glob("*superseded*"))
+    assert not list(run.glob("*.before-*"))
     seconds = [float(row.split(",")[2]) for row in (run / "results.csv").read_text().splitlines()[1:]]
     assert seconds == sorted(seconds)
 
@@ -72,6 +79,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, t
 def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, rows):
     answer = icdcode("resume", run_copy)
     assert answer.code == 0 and "all 12 steps are done (step 12)" in answer.out and "Next: icdcode evaluate" in answer.out
+    assert f"This run was finished before. It would go on with: icdcode resume {run_copy} steps=24\n" in answer.out
     assert same_end(run_copy, trained, rows)
     assert (run_copy / "args.yaml").read_bytes() == (trained / "args.yaml").read_bytes()
 
@@ -96,22 +104,125 @@ def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
     assert [row["epoch"] for row in rows(run / "results.csv")] == ["1", "2", "3"]
     answer = icdcode("resume", run)
     assert answer.code == 0 and "no progress in 2 validations (step 18)" in answer.out
+    assert f"It would go on with: icdcode resume {run} patience=4\n" in answer.out
     answer = icdcode("resume", run, "patience=3", "--json")
     assert answer.json["step"] == 24
 
 
-def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(icdcode, interrupted, run_copy, trained, rows):
+@pytest.fixture
+def best_first(interrupted, run_copy):
+    """A finished run whose best epoch, in all that it has on disk, was the first of two."""
     _, stopped = interrupted(9)
     assert manifest(stopped, "metric")["step"] == 6
-    shutil.rmtree(run_copy / "weights" / "metric")
-    shutil.copytree(stopped / "weights" / "metric", run_copy / "weights" / "metric")  # as if the first epoch were the best
-    answer = icdcode("resume", run_copy, "--load", "metric")
-    assert answer.code == 0 and "4 rows of later steps moved to *.superseded.csv" in answer.out
-    assert [row["step"] for row in rows(run_copy / "results.superseded.csv")] == ["12"]
-    assert [row["step"] for row in rows(run_copy / "steps.superseded.csv")] == ["8", "10", "12"]
-    assert [row["step"] for row in rows(run_copy / "results.csv")] == ["6", "12"]
+    shutil.copytree(stopped / "weights" / "metric", run_copy / "weights" / "first")
+    remove(run_copy / "weights" / "metric")
+    (run_copy / "weights" / "first").rename(run_copy / "weights" / "metric")
+    return run_copy
+
+
+def remove(path):
+    path.unlink() if path.is_symlink() else shutil.rmtree(path)
+
+
+def snapshot(folder):
+    paths = {path.relative_to(folder): path for path in folder.rglob("*")}
+    links = {name: os.readlink(path) for name, path in paths.items() if path.is_symlink()}
+    return links, {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+
+
+def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(icdcode, best_first, trained, rows):
+    answer = icdcode("resume", best_first, "--load", "metric")
+    assert answer.code == 0 and "set aside  4 rows of later steps\n" in answer.out
+    assert f"\n           {best_first / 'results.before-1.csv'}\n" in answer.out
+    assert [row["step"] for row in rows(best_first / "results.before-1.csv")] == ["12"]
+    assert [row["step"] for row in rows(best_first / "steps.before-1.csv")] == ["8", "10", "12"]
+    assert [row["step"] for row in rows(best_first / "results.csv")] == ["6", "12"]
     for table in ("results.csv", "steps.csv"):
-        assert rows(run_copy / table) == rows(trained / table)
+        assert rows(best_first / table) == rows(trained / table)
+    assert manifest(best_first, "previous")["step"] == 6
+
+
+def test_having_gone_back_the_last_is_where_it_went_back_to(icdcode, best_first, trained, rows, monkeypatch):
+    def killed(*arguments):
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("icdcli.cli.resume.follow", killed)
+        assert icdcode("resume", best_first, "--load", "metric").code == 137
+    assert manifest(best_first, "last")["step"] == 6
+    assert icdcode("resume", best_first).code == 0
+    assert same_end(best_first, trained, rows)
+
+
+def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first):
+    before = snapshot(best_first)
+    answer = icdcode("resume", best_first, "--load", "metric", "--dry-run", "steps=20", "lr0=2e-3", "checkpoint_every=20min")
+    assert answer.code == 0 and answer.err == "" and "Dry run: nothing was trained or written." in answer.out
+    for line in (
+        "changed    steps: 12 -> 20, lr0: 0.001 -> 0.002, checkpoint_every: None -> 20min\n",
+        "set aside  4 rows of later steps\n",
+        ", step 6\n",
+    ):
+        assert line in answer.out
+    assert snapshot(best_first) == before
+    told = icdcode("resume", best_first, "--load", "metric", "--dry-run", "--json").json
+    assert told["dry_run"] and (told["changed"], told["set aside"]) == ("nothing", "4 rows of later steps")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("pos_weight=2", "pos_weight=2.0 (was 5.0): the best so far was measured with it"),
+        ("positive_threshold=0.3", "the best so far was measured with it"),
+        ("weight_decay=0", "the optimiser's state is arranged by it"),
+        ("head_lr_factor=3", "the optimiser's state is arranged by it"),
+        ("text_cleaning=caml", "the corpus depends on it"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(refused, run_copy, override, says):
+    refused(4, "resume", run_copy, override, says=["a run can't change this on its way; start a new one for it", says])
+
+
+def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(icdcode, run_copy, trained, rows):
+    head = run_copy / "weights" / "last" / "head.safetensors"
+    content = bytearray(head.read_bytes())
+    content[-1] ^= 1
+    head.write_bytes(content)
+    answer = icdcode("resume", run_copy)
+    assert answer.code == 0, answer
+    assert "head.safetensors: was changed or is broken" in answer.err and "Going on from the one before: " in answer.err
+    assert ", step 6\n" in answer.out and "set aside  4 rows of later steps\n" in answer.out
+    assert same_end(run_copy, trained, rows)
+
+
+def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(icdcode, place, tmp_path, trained, rows, monkeypatch):
+    handle = TrainingView.handle
+
+    def handle_and_signal(view, event):
+        handle(view, event)
+        if isinstance(event, Evaluating):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingView, "handle", handle_and_signal)
+        answer = icdcode("train", place.config, f"project={tmp_path}")
+    run = tmp_path / "run"
+    assert answer.code == 143 and "interrupted by SIGTERM (step 6)" in answer.out and rows(run / "results.csv") == []
+    assert state(run)["run"]["validated"] == 0
+    assert icdcode("resume", run).code == 0
+    assert same_end(run, trained, rows)
+
+
+def test_a_training_that_diverges_is_told_in_one_message(icdcode, place, tmp_path):
+    run = tmp_path / "run"
+    answer = icdcode("train", place.config, f"project={tmp_path}", "lr0=1e30", "checkpoint_every=1", "log_every=5")
+    assert answer.code == 2 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
+    bad = r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; the step's documents are (.+?)\. "
+    step = re.search(bad, answer.err)
+    assert step and len(step[3].split(", ")) == 16
+    last = manifest(run, "last")["step"]
+    assert last < int(step[1]) and f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
+    assert manifest(run, "last") == verify(run / "weights" / "last")
 
 
 def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(icdcode, place, trained, tmp_path, rows, monkeypatch):
@@ -129,10 +240,32 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(icdcode, pla
     assert answer.code == 3 and "Traceback" not in answer.err
     assert "the checkpoint of step 12 can't be written ([Errno 28] No space left on device)" in answer.err
     assert f"free space, then `icdcode resume {run}`" in answer.err
-    assert {path.name for path in (run / "weights").iterdir()} == {"metric", "loss", "last"}
+    assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6"}
     assert manifest(run, "last")["step"] == 6
     answer = icdcode("resume", run)
-    assert answer.code == 0 and "rows of later steps moved" in answer.out
+    assert answer.code == 0 and "rows of later steps" in answer.out
+    assert same_end(run, trained, rows)
+
+
+@pytest.mark.parametrize("what", ["results.csv", "steps.csv", "vis_outputs/learning_curves.png"])
+def test_full_disk_under_tables_and_pictures_is_one_message(icdcode, place, trained, tmp_path, rows, monkeypatch, what):
+    run, opened = tmp_path / "run", Path.open
+
+    def full(path, mode="r", **options):
+        if path == run / what and mode in ("ab", "wb"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "learning_curves_png", lambda rows, columns, path: path.open("wb").close())
+        patch.setattr(Path, "open", full)
+        answer = icdcode("train", place.config, f"project={tmp_path}", "checkpoint_every=1")
+    assert answer.code == 3 and "Traceback" not in answer.err and answer.err.count("error: ") == 1, answer
+    assert (
+        f"{run / what}: can't be written (No space left on device). What was written before is whole: make room" in answer.err
+    )
+    assert verify(run / "weights" / "last")["step"] == {"results.csv": 6, "steps.csv": 1}.get(what, 6)
+    assert icdcode("resume", run).code == 0
     assert same_end(run, trained, rows)
 
 

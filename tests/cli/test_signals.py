@@ -1,12 +1,16 @@
 """Real signals to a real process: it saves, exits as the shell expects, and can be resumed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+
+from icdcli.cli.watch import stopping_at_a_signal
 
 
 @pytest.fixture
@@ -38,3 +42,16 @@ def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, cod
     answer = icdcode("resume", run, f"steps={step + 2}")
     assert answer.code == 0 and f"all {step + 2} steps are done" in answer.out
     assert rows(run / "steps.csv")[-1]["step"] == str(step + 2)
+
+
+def test_a_second_signal_leaves_at_once(monkeypatch):
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    run = SimpleNamespace(stop_requested=None)
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping_at_a_signal(run) as caught:
+        assert run.stop_requested() is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert run.stop_requested() == "SIGINT" and left == []
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert left == [143] and caught[0] == signal.SIGINT and signal.getsignal(signal.SIGTERM) is before

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from icdcli.data.batches import Frame, collate, epoch_plan, multi_hot, steps_per_epoch
+from icdcli.data.batches import Frame, collate, epoch_plan, micro_batches, multi_hot, rank_shares, steps_per_epoch
 
 
 @pytest.mark.parametrize(("documents", "batch_size"), [(1, 8), (8, 8), (9, 8), (1000, 8), (513, 1), (1024, 16)])
@@ -36,6 +36,63 @@ def test_a_batch_is_padded_to_its_longest_document_and_no_further():
     batch = collate([np.array([5, 6, 7]), np.array([8])], pad=0)
     assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch.mask_BT.tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_documents_laid_end_to_end_have_no_padding():
+    batch = collate([np.array([5, 6, 7]), np.array([8])], pad=0, padding="free")
+    assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.lengths == (3, 1)
+
+
+@pytest.fixture
+def lengths():
+    return np.random.default_rng(0).lognormal(5, 0.7, 300).astype(np.int64) + 1
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_a_steps_documents_are_spread_evenly_over_the_ranks(lengths, ranks):
+    for rows in epoch_plan(lengths, 32, 0, 0):
+        shares = rank_shares(rows, lengths, ranks)
+        assert len(shares) == ranks
+        assert sorted(np.concatenate(shares).tolist()) == sorted(rows.tolist())
+        tokens = [lengths[share].sum() for share in shares]
+        assert max(tokens) - min(tokens) <= lengths[rows].max()
+
+
+def test_a_long_document_weighs_as_much_as_many_short_ones():
+    shares = rank_shares(np.arange(6), np.array([1, 10, 1, 6, 1, 2]), 2)
+    assert [share.tolist() for share in shares] == [[1, 4], [3, 5, 0, 2]]
+
+
+def test_ranks_without_a_document_have_an_empty_share():
+    shares = rank_shares(np.array([4, 2]), np.array([9, 9, 5, 9, 7]), 4)
+    assert [share.tolist() for share in shares] == [[4], [2], [], []]
+    assert micro_batches(shares[3], np.array([9]), 100, "free") == []
+
+
+def test_the_split_follows_from_its_arguments_alone_and_ties_go_to_the_first():
+    lengths = np.full(6, 10)
+    shares = rank_shares(np.array([5, 0, 3, 1, 4, 2]), lengths, 2)
+    assert [share.tolist() for share in shares] == [[5, 3, 4], [0, 1, 2]]
+    assert [rows.tolist() for rows in micro_batches(shares[0], lengths, 20, "free")] == [[5, 3], [4]]
+
+
+@pytest.mark.parametrize("budget", [1, 64, 500, 10**9])
+@pytest.mark.parametrize("padding", ["free", "batch"])
+def test_micro_batches_keep_the_budget_and_lose_no_document(lengths, budget, padding):
+    rows = np.random.default_rng(1).permutation(300)[:100]
+    batches = micro_batches(rows, lengths, budget, padding)
+    assert sorted(np.concatenate(batches).tolist()) == sorted(rows.tolist())
+    for batch in batches:
+        tokens = lengths[batch].sum() if padding == "free" else lengths[batch].max() * len(batch)
+        assert tokens <= budget or len(batch) == 1
+    assert len(batches) == (100 if budget == 1 else 1 if budget == 10**9 else len(batches))
+    assert [lengths[batch[0]] for batch in batches] == sorted((lengths[batch[0]] for batch in batches), reverse=True)
+
+
+def test_without_padding_a_budget_holds_more_documents():
+    lengths = np.array([10, 4, 3, 3])
+    assert [len(rows) for rows in micro_batches(np.arange(4), lengths, 20, "free")] == [4]
+    assert [len(rows) for rows in micro_batches(np.arange(4), lengths, 20, "batch")] == [2, 2]
 
 
 def test_a_document_is_cut_within_its_frame():

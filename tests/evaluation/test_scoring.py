@@ -1,12 +1,19 @@
+import shutil
+import tempfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from transformers import AutoModel, LlamaConfig
 
 from icdcli.data.batches import Frame
 from icdcli.data.tokens import EncodedDocuments, Tokens
+from icdcli.evaluation import scoring
 from icdcli.evaluation.scoring import Scores, document_losses, score_documents
 from icdcli.model.coder import CoderNetwork
+from icdcli.model.padding import choose_padding
 
 
 class Embedding(torch.nn.Module):
@@ -50,13 +57,45 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
         assert told[-1] == 40 and told == sorted(told)
 
 
-def test_shares_add_up_to_the_whole(network, documents):
+@pytest.fixture
+def packing():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return CoderNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), 16, 5, "mean")
+
+
+def test_scores_are_the_same_without_padding(packing, documents):
+    padded, _ = scored(packing, documents, batch_tokens=100)
+    choose_padding(packing, "free")
+    for batch_tokens in (1, 100, 10_000):
+        packed, told = scored(packing, documents, batch_tokens=batch_tokens)
+        np.testing.assert_allclose(packed.scores_NL, padded.scores_NL, atol=1e-6)
+        np.testing.assert_allclose(packed.losses_N, padded.losses_N, atol=1e-6)
+        assert told[-1] == 40
+
+
+@pytest.mark.parametrize("padding", ["free", "batch"])
+def test_shares_add_up_to_the_whole(packing, documents, padding):
+    network = packing
+    choose_padding(network, padding)
     whole, _ = scored(network, documents, batch_tokens=40)
     for ranks in (2, 3):
         parts = [scored(network, documents, batch_tokens=40, share=(rank, ranks))[0] for rank in range(ranks)]
         assert (sum(part.scores_NL for part in parts) == whole.scores_NL).all()
         assert (sum(part.losses_N for part in parts) == whole.losses_N).all()
         assert sum((part.losses_N > 0).astype(int) for part in parts).max() == 1
+
+
+def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_path, monkeypatch):
+    in_memory, _ = scored(network, documents)
+    monkeypatch.setattr(scoring, "IN_MEMORY", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_file, _ = scored(network, documents)
+    assert isinstance(in_file.scores_NL, np.memmap) and not isinstance(in_memory.scores_NL, np.memmap)
+    assert (in_file.scores_NL == in_memory.scores_NL).all()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    assert not isinstance(Scores.empty(40, 5).scores_NL, np.memmap)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -52,6 +52,27 @@ def test_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+def test_a_logged_step_tells_the_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[int] = []
+
+    def memory() -> int:
+        asked.append(1)
+        return 12_345_678_901
+
+    with TrainingView(Output(), patience=5, memory=memory) as view:
+        view.handle(Started(step=0, total_steps=200, steps_per_epoch=100))
+        view.handle(StepDone(9, 1, 1e-4))
+        assert not asked  # Between logged steps nothing may wait for the device.
+        view.handle(step(10))
+    assert capsys.readouterr().out.endswith("  12,346 tokens/s  memory 12.3 GB\n")
+
+
+def test_what_a_step_has_to_say_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(Output(), patience=5) as view:
+        view.handle(replace(StepDone(7, 1, 1e-4), note="out of memory; going on with less"))
+    assert capsys.readouterr().err == "warning: step 7: out of memory; going on with less\n"
+
+
 def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with TrainingView(Output(), patience=5, common=["validation_loss"], metrics=["map", "f1_micro"], clock=clock) as view:
@@ -101,6 +122,19 @@ def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Rend
     assert lines[1].endswith("patience left 5")
     assert lines[-1].split() == ["1", "100", "0.5000", "0.6000", "1.00e-04", "0.7000", "metric"]
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_word_of_the_live_view_is_broken(terminal: Output, render: Render, width: int) -> None:
+    view = TrainingView(terminal, patience=50, memory=lambda: 123_456_789_012)
+    view.handle(Started(0, 1_000_000, 100))
+    view.handle(StepDone(123_456, 1234, 1e-4, train_loss=0.05, tokens_per_second=1_234_567.0))
+    view.handle(VALIDATION)
+    lines = render(view, width)
+    assert max(map(len, lines)) <= width
+    words = ("epoch 1234", "train_loss 0.05000", "lr 1.00e-04", "1,234,567 tokens/s", "memory 123.5 GB", "patience left 5")
+    assert all(any(word in line for line in lines) for word in words)
+    assert (width < 120) == (lines[1] != "  ".join(words))
 
 
 def test_the_live_view_shows_few_validations_and_leaves_all(terminal: Output, render: Render) -> None:

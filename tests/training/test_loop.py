@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -6,8 +7,8 @@ import torch
 
 from icdcli.errors import ConfigError
 from icdcli.training.distributed import World
-from icdcli.training.events import Evaluated, Evaluating, Started, StepDone, Stopped
-from icdcli.training.loop import train
+from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Started, StepDone, Stopped
+from icdcli.training.loop import Interval, train
 from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
 
@@ -130,12 +131,29 @@ def test_what_the_best_goes_by(config, monitor, value):
         assert "map" not in event.metrics and 0 < event.monitored <= 1
 
 
-def test_a_loss_that_is_no_number_stops_the_run(config):
+@pytest.mark.parametrize("bad", [1, 3, 5, 7])
+def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, bad):
     training = started(config())
-    with torch.no_grad():
-        training.coder.network.output.bias[0] = math.nan
-    with pytest.raises(ConfigError, match="step 1: the training loss is not a finite number"):
-        list(train(training))
+    training.train_ids = [f"note-{row}" for row in range(len(training.train))]
+    seen = []
+    with pytest.raises(ConfigError) as caught:
+        for event in train(training):
+            seen.append(event)
+            if isinstance(event, Started if bad == 1 else StepDone) and event.step == bad - 1:
+                with torch.no_grad():
+                    training.coder.network.output.bias[0] = math.nan
+    assert seen[-1].step == 4 + 5 * (bad > 5)
+    names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
+    assert f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0" in str(
+        caught.value
+    )
+
+
+def test_documents_without_ids_are_numbered(config):
+    training = started(config())
+    training.train_ids = ()
+    step = training.steps_per_epoch + 2
+    assert training.documents_of(step) == [f"number {row}" for row in training.plan(1)[1]]
 
 
 def test_a_request_to_stop_is_heeded_after_the_step(config):
@@ -146,3 +164,73 @@ def test_a_request_to_stop_is_heeded_after_the_step(config):
         if isinstance(event, StepDone) and event.step == 7:
             training.stop_requested = lambda: "SIGTERM"
     assert events[-1] == Stopped("interrupted by SIGTERM", 7, finished=False)
+
+
+def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
+    training = started(config())
+    training.validation = training.train
+    events = []
+    for event in train(training):
+        events.append(event)
+        if isinstance(event, Evaluating):
+            before = training.state
+            training.stop_requested = lambda: "SIGTERM"
+    step = training.steps_per_epoch
+    assert isinstance(events[-2], Evaluating) and events[-1] == Stopped("interrupted by SIGTERM", step, finished=False)
+    assert training.state == before and before.validated == 0 and before.epoch_documents == len(training.train)
+    assert training.coder.network.training
+
+
+def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(config):
+    training = started(config(steps=3, warmup_steps=1))
+    for event in train(training):
+        if isinstance(event, Evaluated):
+            training.stop_requested = lambda: "SIGTERM"
+    assert event == Stopped("all 3 steps are done", 3, finished=True)
+
+
+def test_checkpoints_are_due_every_so_many_steps(config):
+    events = list(train(started(config(checkpoint_every=5))))
+    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [5, 10, 15, 20]
+    assert all(isinstance(before, StepDone) for before, event in pairwise(events) if isinstance(event, CheckpointDue))
+    assert not any(isinstance(event, CheckpointDue) for event in train(started(config(steps=5, warmup_steps=1))))
+
+
+def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
+    looks = iter(range(0, 100_000, 10))  # every look at the clock is ten seconds later
+    monkeypatch.setattr("icdcli.training.loop.Interval", lambda every: Interval(every, lambda: next(looks)))
+    events = list(train(started(config(checkpoint_every="1min"))))
+    # The validation after step 13 is saved, too: from there it is a minute again.
+    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [6, 12, 19]
+
+
+@pytest.mark.parametrize(("every", "seconds"), [("90s", 90), ("20min", 1200), ("2 h", 7200), (7, None), (None, None)])
+def test_an_interval_is_in_steps_or_in_time(every, seconds):
+    now = [1000.0]
+    interval = Interval(every, lambda: now[0])
+    assert interval.seconds == seconds and interval.steps == (every if isinstance(every, int) else None)
+    assert [interval.ends_at(step) for step in (6, 7, 14)] == [every == 7 and step > 6 for step in (6, 7, 14)]
+    assert not interval.is_up()
+    now[0] += 7200
+    assert interval.is_up() == (seconds is not None)
+    interval.begin()
+    assert not interval.is_up()
+
+
+def test_several_processes_talk_about_stopping_at_logged_steps_only(config, monkeypatch):
+    training = started(config())
+    training.world = World(1, 2, ALONE.device)
+    told = []
+
+    def broadcast(world, value):
+        told.append(training.state.step)
+        return ("SIGTERM" if training.state.step == 15 else None, training.state.step == 10)
+
+    monkeypatch.setattr(World, "broadcast", broadcast)
+    for name in ("sum_gradients", "sum_array"):
+        monkeypatch.setattr(World, name, lambda world, values: None)
+    training.stop_requested = lambda: "SIGINT"  # this one's own signal: rank 0 decides
+    events = list(train(training))
+    assert told == [5, 10, training.steps_per_epoch, 15]
+    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [10]
+    assert events[-1] == Stopped("interrupted by SIGTERM", 15, finished=False)

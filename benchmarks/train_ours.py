@@ -1,0 +1,70 @@
+"""Side a of `train.py`: icdcode, through the functions that `icdcode train` calls, fed from arrays."""
+
+import sys
+
+import numpy as np
+import torch
+from train_documents import LABELS, Documents
+from train_network import POS_WEIGHT, SIZES, ours
+from train_watch import Watch
+
+from icdcli.config import LogConfig, TrainConfig
+from icdcli.data.batches import Frame
+from icdcli.data.corpus import Labels
+from icdcli.data.tokens import EncodedDocuments, Tokens
+from icdcli.model.padding import choose_padding
+from icdcli.model.saved import Coder
+from icdcli.training.budget import token_budget
+from icdcli.training.distributed import World
+from icdcli.training.meter import Meter
+from icdcli.training.setup import make_optimizer
+from icdcli.training.state import RunState, Training
+from icdcli.training.step import optimiser_steps
+from icdcli.training.stopping import Best
+
+
+def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_every: int) -> Watch:
+    """Train on the documents in their order."""
+    size, steps = SIZES[size_name], len(read.order)
+    device = torch.device(size.device)
+    network, built_from = ours(size, max_len, seed)
+    config = TrainConfig(
+        batch_size=len(read.order[0]),
+        steps=steps,
+        warmup_steps=0,
+        lr0=size.lr,
+        lrf=1.0,
+        pos_weight=POS_WEIGHT,
+        gradient_checkpointing=size.checkpointing,
+        padding="free",
+    )
+    choose_padding(network, config.padding)
+    codes = tuple(f"{label:03}" for label in range(LABELS))
+    labels = Labels(codes, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
+    tokens = Tokens(np.concatenate(read.ids), np.concatenate([[0], np.cumsum(read.lengths)]))
+    frame = Frame((), (), pad=0)
+    train = EncodedDocuments(tokens, np.arange(len(read.ids)), read.targets, frame, max_len)
+    training = Training(
+        coder=Coder(network, None, frame, labels, built_from, 0.5, own_backbone=False),
+        optimizer=make_optimizer(network, config),
+        train=train,
+        validation=train,
+        validation_ids=[],
+        config=config,
+        log=LogConfig(log_every=log_every),
+        seed=seed,
+        world=World(0, 1, device),
+        state=RunState(Best(higher_is_better=True)),
+        micro_batch_tokens=token_budget(network, size.checkpointing),
+    )
+    watch = Watch(network, device, steps)
+    meter = Meter(training)
+    network.train()
+    watch.lengths += [read.lengths[rows] for rows in read.order]
+    for done in optimiser_steps(training, read.order, meter):
+        watch.step_done(done.step)
+        if done.train_loss is not None:
+            watch.losses.append(done.train_loss)
+        if done.note:
+            print(done.note, file=sys.stderr)
+    return watch

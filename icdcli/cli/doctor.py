@@ -1,0 +1,72 @@
+"""``icdcode doctor``: what this machine has, and whether a configuration can run on it."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from icdcli.cli.common import Json, Overrides
+from icdcli.config import Config, load_config
+from icdcli.errors import ConfigError
+from icdcli.report.console import Output
+
+
+def doctor(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="A YAML file: see whether it can run here, and what it takes.")
+    ] = None,
+    overrides: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Show what this machine has and what works here. With CONFIG also the memory it needs, part by part.
+
+    Nothing is trained, and nothing downloaded but a model's settings. Exit code 2 where CONFIG can't run.
+
+    Example: icdcode doctor configs/config.yaml bit=4
+    """
+    options = None if config is None else load_config(config, overrides or [])
+    if options is not None:
+        _give_up_on_an_unreachable_hub(options.model.model)
+    from icdcli.report.doctor_view import configuration_view, machine_view
+    from icdcli.training.checkup import about_disk, about_machine, about_packages, about_split_lists, what_works
+
+    output = Output(json)
+    folder = Path() if options is None else options.run.project
+    checkup: dict[str, Any] = {
+        "machine": about_machine(),
+        "packages": about_packages(),
+        "works": what_works(folder),
+        "disk": about_disk(folder),
+        "split_lists": about_split_lists(),
+    }
+    output.show(machine_view(checkup))
+    if options is None:
+        output.result(checkup)
+        return
+    found = _examined(options)
+    output.show(configuration_view(str(config), found))
+    output.result({**checkup, "config": {"path": config, **found}})
+    if found["problems"]:
+        raise ConfigError("\n  ".join([f"{config} can't run here:", *found["problems"]]))
+
+
+def _examined(config: Config) -> dict[str, Any]:
+    from icdcli.training.readiness import examine
+
+    return examine(config)
+
+
+def _give_up_on_an_unreachable_hub(model: str) -> None:
+    """Look whether the hub can be reached at all: its library asks for every file six times before it says no."""
+    proxies = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    if "HF_HUB_OFFLINE" in os.environ or Path(model).is_dir() or any(name in os.environ for name in proxies):
+        return
+    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=3).close()
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"

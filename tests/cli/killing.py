@@ -1,0 +1,122 @@
+"""Commands in processes that SIGKILL ends at some operation on a run's files, or after some time; then the run is resumed.
+
+A program of its own: it imports everything once and forks a process a command, which takes a second in place of ten.
+Usage: ``python killing.py CONFIG PROJECT POINTS``, POINTS being JSON: a list of [operation of the training, operation of the
+first resume], or of shares of the time that a whole training takes. Prints JSON: how many operations a whole run makes, its
+folder, and the folder of each killed run.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import peft  # noqa: F401  (here, so that no process after the fork takes the time)
+import torch
+
+import icdcli.cli.evaluate  # noqa: F401
+import icdcli.report.training_view  # noqa: F401
+import icdcli.training.loop
+import icdcli.training.setup  # noqa: F401
+from icdcli.cli import main
+from icdcli.report import plots
+
+OPERATIONS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.rmtree"}
+
+
+def kill_at(operation, folder):
+    """Count the operations on a folder's files, flushes included; the process ends before the one of this number."""
+    count = [0]
+
+    def next_one():
+        count[0] += 1
+        if count[0] == operation:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def heard(event, arguments):
+        # Deleting a tree names its files relative to a handle.
+        inside = any(isinstance(word, str | Path) and str(word).startswith(str(folder)) for word in arguments)
+        if event in OPERATIONS and (inside or event in ("os.remove", "os.rmdir")):
+            next_one()
+
+    flush = os.fsync
+
+    def counted_flush(handle):
+        next_one()
+        flush(handle)
+
+    os.fsync = counted_flush
+    sys.addaudithook(heard)
+    return count
+
+
+def run(project, words, kill=None):
+    """A command in a process of its own; its exit code (-9: killed) and how many operations it made."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        with open(project.parent / f"{project.name}.log", "a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        for picture in ("learning_curves_png", "lr_schedule_png"):
+            setattr(plots, picture, lambda *_: None)  # they take longer than the training
+        count = kill_at(kill if isinstance(kill, int) else None, project)
+        if isinstance(kill, float):
+            timer = threading.Timer(kill, os.kill, (os.getpid(), signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
+        sys.argv = ["icdcode", *map(str, words)]
+        code = 1
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            sys.stdout.flush()
+            os.write(writing, str(count[0]).encode())
+            os._exit(code)
+    os.close(writing)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with os.fdopen(reading) as pipe:
+        return code, int(pipe.read() or 0)
+
+
+def killed_and_resumed(config, project, name, first, second):
+    """Train, be killed, resume, be killed, resume to the end; the run's folder."""
+    code, _ = run(project, ["train", config, f"project={project}", f"name={name}"], first)
+    folder = project / name
+    for kill in (second, None):
+        if code == -signal.SIGKILL and not (folder / "weights" / "last").exists():
+            # Before its first checkpoint; `resume` says so, and one begins anew.
+            name += "-anew"
+            folder = project / name
+            code, _ = run(project, ["train", config, f"project={project}", f"name={name}"], kill)
+        elif code == -signal.SIGKILL:
+            code, _ = run(project, ["resume", folder], kill)
+    assert code == 0, (name, code, (project.parent / f"{project.name}.log").read_text())
+    return folder
+
+
+def everything(config, project, points):
+    """All runs; what to print."""
+    code, operations = run(project, ["train", config, f"project={project}", "name=whole"])
+    assert code == 0, (project.parent / f"{project.name}.log").read_text()
+    began = time.monotonic()
+    if any(isinstance(kill, float) for pair in points for kill in pair):
+        run(project, ["train", config, f"project={project}", "name=again"])  # the corpus is there now
+    took = time.monotonic() - began
+    folders = []
+    for number, pair in enumerate(points):
+        # Numbers from 0 on count operations; shares, which JSON writes with a point, are of the time.
+        kills = [kill * took if isinstance(kill, float) else kill for kill in pair]
+        folders.append(killed_and_resumed(config, project, f"killed-{number}", *kills))
+    return {"operations": operations, "whole": str(project / "whole"), "killed": [str(folder) for folder in folders]}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(everything(sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]))))

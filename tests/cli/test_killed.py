@@ -1,0 +1,87 @@
+"""A real training, killed at any moment and resumed, ends bit for bit as one that was never stopped."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+DROPOUT = """\
+lora_activate: True
+lora_r: 4
+lora_dropout: 0.3
+batch_size: 32
+steps: 5
+log_every: 1
+checkpoint_every: 1
+"""
+
+
+@pytest.fixture
+def kill(place, tmp_path):
+    """Trains, kills and resumes at these points; the folder of a run never stopped, and those of the others."""
+
+    def run(points):
+        config = tmp_path / "config.yaml"
+        lines = [line for line in place.config.read_text().splitlines() if line.split(":")[0] not in DROPOUT]
+        config.write_text("\n".join(lines) + "\n" + DROPOUT)
+        command = [sys.executable, Path(__file__).with_name("killing.py"), config, tmp_path / "runs", json.dumps(points)]
+        root = Path(__file__).parents[2]
+        environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        return told["operations"], Path(told["whole"]), [Path(folder) for folder in told["killed"]]
+
+    return run
+
+
+def end_of(run, rows):
+    """All that a run has come to, but for the clock."""
+    tables = [rows(run / name) for name in ("results.csv", "steps.csv")]
+    weights, states = {}, []
+    for name in ("metric", "loss", "last"):
+        folder = run / "weights" / name
+        weights |= {(name, path.name): path.read_bytes() for path in folder.rglob("*.safetensors")}
+        state = torch.load(folder / "state.pt", weights_only=True)
+        state["run"].pop("seconds")
+        moments = [value for weight in state["optimizer"]["state"].values() for value in weight.values()]
+        states.append((state["run"], [moment.numpy().tobytes() for moment in moments]))
+    return tables, weights, states
+
+
+def same_ends(whole, killed, rows):
+    expected = end_of(whole, rows)
+    assert len(expected[1]) == 6 and len(expected[0][1]) == 5
+    for run in killed:
+        assert end_of(run, rows) == expected, run
+        names = {path.name for path in (run / "weights").iterdir()}
+        assert names == {"metric", "loss", "last", "previous", "steps"}
+        linked = {(run / "weights" / name).resolve() for name in names - {"steps"}}
+        assert linked == set((run / "weights" / "steps").iterdir())
+    return True
+
+
+def test_killed_within_a_checkpoint_and_resumed(kill, rows):
+    operations, whole, killed = kill([[257, 60]])  # the first within the one that follows a validation
+    assert operations > 400 and killed[0].name == "killed-0"
+    assert same_ends(whole, killed, rows)
+
+
+@pytest.mark.slow
+def test_killed_at_many_operations_and_resumed(kill, rows):
+    # Every few operations, so that each kind of them is met: writing, flushing, renaming, linking, removing. More of them
+    # where the first checkpoint after a validation is made current.
+    operations = sorted({*range(5, 600, 17), *range(307, 334, 3)})
+    made, whole, killed = kill([[first, 40 + 13 * number % 150] for number, first in enumerate(operations)])
+    assert made > operations[-1]
+    assert same_ends(whole, killed, rows)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed(kill, rows):
+    _, whole, killed = kill([[share / 20, 0.35] for share in range(5, 20)])
+    assert same_ends(whole, killed, rows)

@@ -1,0 +1,248 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoModel, LlamaConfig
+
+from icdcli.config import LogConfig, ModelConfig, TrainConfig
+from icdcli.data.batches import Frame
+from icdcli.data.corpus import Labels
+from icdcli.data.tokens import EncodedDocuments, Tokens
+from icdcli.errors import ConfigError
+from icdcli.model.coder import CoderNetwork
+from icdcli.model.padding import choose_padding
+from icdcli.model.saved import Coder
+from icdcli.training.distributed import World
+from icdcli.training.meter import Meter
+from icdcli.training.state import RunState, Training
+from icdcli.training.step import optimiser_step, optimiser_steps
+from icdcli.training.stopping import Best
+
+DOCUMENTS, LABELS = 24, 5
+STEP = np.array([3, 17, 4, 9, 22, 0, 11])
+
+
+@dataclass(frozen=True)
+class Simulated(World):
+    """A rank of several that is alone in its process: its own gradient is kept aside."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = torch.device("cpu")
+    gradients: list[torch.Tensor] = field(default_factory=list)
+
+    def sum_gradients(self, weights):
+        self.gradients[:] = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]
+
+    def sum_array(self, values):
+        pass
+
+
+def small_llama(dropout=0.0):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    settings = LlamaConfig(**sizes, max_position_embeddings=64, pad_token_id=0, attention_dropout=dropout)
+    settings.is_causal = False
+    return CoderNetwork(AutoModel.from_config(settings), 16, LABELS, "mean").train()
+
+
+def run_of(network=None, padding="free", budget=16_384, world=None, optimizer=None, **options):
+    network = network or small_llama()
+    if isinstance(network, CoderNetwork):
+        choose_padding(network, padding)
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 40, DOCUMENTS)
+    tokens = Tokens(draw.integers(3, 60, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
+    targets = [np.flatnonzero(draw.random(LABELS) < 0.4).astype(np.int32) for _ in lengths]
+    train = EncodedDocuments(tokens, np.arange(DOCUMENTS), targets, Frame((1,), (), 0), 30)
+    labels = Labels(tuple("ABCDE"), ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
+    config = TrainConfig(**{"steps": 100, "warmup_steps": 0, "batch_size": 8, "max_grad_norm": 1e9, **options})
+    return Training(
+        coder=Coder(network, None, Frame((1,), (), 0), labels, ModelConfig(), 0.5, own_backbone=False),
+        optimizer=optimizer or torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}]),
+        train=train,
+        validation=train,
+        validation_ids=[],
+        config=config,
+        log=LogConfig(log_every=1),
+        seed=0,
+        world=world or Simulated(),
+        state=RunState(Best(higher_is_better=True)),
+        micro_batch_tokens=budget,
+    )
+
+
+def gradient_of(**options):
+    """A step's gradient and mean loss, summed over simulated ranks."""
+    ranks = options.pop("ranks", 1)
+    worlds = [Simulated(rank, ranks) for rank in range(ranks)]
+    losses = [
+        optimiser_step(training, STEP, Meter(training)).train_loss for training in (run_of(world=w, **options) for w in worlds)
+    ]
+    return [sum(parts) for parts in zip(*(world.gradients for world in worlds), strict=True)], sum(losses)
+
+
+@pytest.mark.parametrize("padding", ["free", "batch"])
+@pytest.mark.parametrize("budget", [1, 64, 10**9])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 9])
+def test_the_gradient_is_the_same_for_any_micro_batches_and_ranks(padding, budget, ranks):
+    expected, expected_loss = gradient_of(padding="batch", budget=10**9)
+    found, loss = gradient_of(padding=padding, budget=budget, ranks=ranks)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert len(found) == len(expected) > 10
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
+    network = small_llama()
+    before = {name: weight.detach().clone() for name, weight in network.trainable().items()}
+    training = run_of(network, budget=64)
+    optimiser_step(training, STEP, Meter(training))
+    found = network.output.bias.grad.clone()
+    with torch.no_grad():
+        for name, weight in network.trainable().items():
+            weight.copy_(before[name])
+    network.zero_grad()
+    choose_padding(network, "batch")
+    losses = []
+    for row in STEP:
+        logits_L = network(
+            torch.from_numpy(training.train[row])[None], torch.ones(1, len(training.train[row]), dtype=torch.bool)
+        )[0]
+        targets_L = torch.zeros(LABELS)
+        targets_L[training.train.targets[row].tolist()] = 1
+        losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_L, targets_L, pos_weight=torch.tensor(5.0)))
+    torch.stack(losses).mean().backward()
+    torch.testing.assert_close(found, network.output.bias.grad, rtol=1e-4, atol=1e-7)
+
+
+def events_of(network, steps=4, **options):
+    training = run_of(network, **options)
+    plan = training.plan(0) * 2
+    return list(optimiser_steps(training, plan[:steps], Meter(training))), training
+
+
+@pytest.mark.parametrize("padding", ["free", "batch"])
+def test_steps_repeated_are_the_same_bit_for_bit(padding):
+    first, second = (small_llama(dropout=0.3) for _ in range(2))
+    told = [[(done.step, done.train_loss) for done in events_of(n, padding=padding, budget=70)[0]] for n in (first, second)]
+    assert told[0] == told[1]
+    for name, weight in first.trainable().items():
+        assert torch.equal(weight, second.trainable()[name])
+
+
+class Watched(torch.nn.Module):
+    """A backbone that only looks tokens up, and tells what it was given; its memory holds so many tokens."""
+
+    def __init__(self, memory=10**9):
+        super().__init__()
+        self.table = torch.nn.Embedding(60, 16)
+        self.memory, self.shapes, self.seeds = memory, [], []
+
+    def forward(self, input_ids, attention_mask):
+        if input_ids.numel() > self.memory:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        self.shapes.append(tuple(input_ids.shape))
+        self.seeds.append(torch.initial_seed())
+        return type("States", (), {"last_hidden_state": self.table(input_ids)})
+
+
+class Lookup(CoderNetwork):
+    def __init__(self, memory=10**9):
+        torch.manual_seed(0)
+        super().__init__(Watched(memory), 16, LABELS, "mean")
+
+
+def lookup_run(network, **options):
+    training = run_of(None, **options)
+    training.coder.network = network
+    training.optimizer = torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}])
+    return training
+
+
+def test_every_micro_batch_of_every_step_and_rank_draws_for_itself():
+    seeds = []
+    for rank in (0, 1):
+        network = Lookup()
+        training = lookup_run(network, budget=40, world=Simulated(rank, 2))
+        list(optimiser_steps(training, training.plan(0), Meter(training)))
+        assert len(network.backbone.seeds) > len(training.plan(0))
+        seeds += network.backbone.seeds
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
+    expected, roomy = [], Lookup()
+    training = lookup_run(roomy)
+    expected = list(optimiser_steps(training, training.plan(0), Meter(training)))
+    tight = Lookup(memory=60)
+    training = lookup_run(tight)
+    found = list(optimiser_steps(training, training.plan(0), Meter(training)))
+    assert [done.step for done in found] == [1, 2, 3]
+    assert [done.train_loss for done in found] == pytest.approx([done.train_loss for done in expected], rel=1e-5)
+    for name, weight in roomy.trainable().items():
+        torch.testing.assert_close(tight.trainable()[name], weight)
+    assert training.micro_batch_tokens <= 60
+    notes = [done.note for done in found if done.note]
+    assert notes and f"micro_batch_tokens: {training.micro_batch_tokens} in place of" in notes[-1]
+    assert max(np.prod(shape) for shape in tight.backbone.shapes) <= 60
+
+
+def test_a_document_that_does_not_fit_alone_is_told():
+    training = lookup_run(Lookup(memory=20))
+    with pytest.raises(ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"):
+        list(optimiser_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
+
+
+def test_the_next_steps_documents_are_read_while_this_step_is_computed():
+    network = Lookup()
+    training = lookup_run(network, budget=10**9)
+    read = []
+    inner = training.train
+
+    class Told(EncodedDocuments):
+        def __getitem__(self, position):
+            read.append(int(position))
+            return super().__getitem__(position)
+
+    training.train = Told(inner.tokens, inner.rows, inner.targets, inner.frame, inner.max_len)
+    plan = training.plan(0)
+    steps = optimiser_steps(training, plan, Meter(training))
+    next(steps)
+    steps.close()
+    assert set(read) == {*plan[0].tolist(), *plan[1].tolist()}
+
+
+class NoLooking(TorchDispatchMode):
+    """Fails where a number is asked of a tensor: on a GPU that would wait for everything before it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default, "the step waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_between_logged_steps_nothing_waits_for_the_device():
+    # Padded documents do: transformers looks whether their mask masks anything.
+    training = run_of(padding="free", budget=64)
+    training.log = LogConfig(log_every=50)
+    with NoLooking():
+        assert len(list(optimiser_steps(training, training.plan(0), Meter(training)))) == 3
+    with pytest.raises(AssertionError, match="waits"), NoLooking():
+        torch.ones(1).item()
+
+
+def test_the_length_of_the_gradient_is_told_and_cut():
+    training = run_of(max_grad_norm=1e-3)
+    training.log = LogConfig(log_every=50)
+    meter = Meter(training)
+    optimiser_step(training, STEP, meter)
+    [norm], [loss] = meter.norms, meter.pending
+    assert norm > 1e-3 and loss > 0
+    lengths = torch.stack(
+        [weight.grad.norm() for weight in training.coder.network.trainable().values() if weight.grad is not None]
+    )
+    assert lengths.norm() == pytest.approx(1e-3, rel=1e-3)
+    assert (meter.documents, meter.tokens) == (7, training.train.lengths[STEP].sum())
