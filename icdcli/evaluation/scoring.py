@@ -20,6 +20,9 @@ from icdcli.data.tokens import EncodedDocuments
 from icdcli.model.coder import CoderNetwork
 from icdcli.model.inputs import read_batch
 
+BATCH_TOKENS = 16_384
+"""Tokens of a forward pass where nobody says otherwise."""
+
 IN_MEMORY = 256 * 2**20
 """Bytes of scores that are held in memory; more lie in a file that the system pages in and out."""
 
@@ -61,7 +64,7 @@ def score_documents(
     documents: EncodedDocuments,
     into: Scores,
     pos_weight: float = 1.0,
-    batch_tokens: int = 16_384,
+    batch_tokens: int = BATCH_TOKENS,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[int]:
     """Score documents, longest first, in batches of at most so many tokens; they lie as the network reads them.

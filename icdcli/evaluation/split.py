@@ -22,6 +22,7 @@ from icdcli.data.tokens import token_cache
 from icdcli.errors import DataError
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.scoring import Scores, score_documents
+from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder
 from icdcli.run_dir import write_atomically
 
@@ -73,6 +74,7 @@ def score_split(
     tokens = token_cache(corpus.folder, coder.tokenizer.backend_tokenizer, progress)
     encoded = tokens.of(documents, coder.frame, coder.config.max_len)
     scores = Scores.empty(len(documents), len(coder.labels))
+    choose_padding(coder.network, "auto")
     for done in score_documents(coder.network, encoded, scores):
         if progress is not None:
             progress(f"scoring the {split} split", done, len(documents))

@@ -7,7 +7,7 @@ import numpy as np
 from icdcli.data.batches import multi_hot
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.scoring import Scores, score_documents
+from icdcli.evaluation.scoring import BATCH_TOKENS, Scores, score_documents
 from icdcli.training.events import Evaluated, Evaluating
 from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
@@ -23,7 +23,10 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     meter.flush()
     scores = Scores.empty(len(training.validation), labels)
     share = (world.rank, world.size)
-    for done in score_documents(training.coder.network, training.validation, scores, training.config.pos_weight, share=share):
+    # As configured, not as memory turned out: the batches that the ranks share must be the same in all of them.
+    tokens = training.config.micro_batch_tokens or BATCH_TOKENS
+    network, pos_weight = training.coder.network, training.config.pos_weight
+    for done in score_documents(network, training.validation, scores, pos_weight, tokens, share):
         yield Evaluating(done, len(training.validation))
     for start in range(0, len(scores.scores_NL), _AT_ONCE):
         world.sum_array(scores.scores_NL[start : start + _AT_ONCE])
