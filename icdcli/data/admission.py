@@ -18,6 +18,22 @@ class Code(NamedTuple):
     kind: str
 
 
+class Span(NamedTuple):
+    """Characters of a text that an annotator gave as evidence of a code.
+
+    Attributes:
+        code: The dotted code.
+        begin: The first character, counted from 0.
+        end: The character after the last.
+        group: What one annotation of several fragments has in common; counted within a document.
+    """
+
+    code: str
+    begin: int
+    end: int
+    group: int
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One hospital stay, one document.
@@ -28,6 +44,7 @@ class Admission:
         text: The note, or the admission's notes joined in file order.
         codes: Its codes, in no particular order, without duplicates.
         split: ``train``, ``validation`` or ``test`` where the source itself decides it, else None.
+        evidence: Where in the text annotators saw its codes, for sources that tell.
     """
 
     id: str
@@ -35,3 +52,4 @@ class Admission:
     text: str
     codes: frozenset[Code] = field(default_factory=frozenset)
     split: str | None = None
+    evidence: tuple[Span, ...] = ()

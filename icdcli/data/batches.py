@@ -3,7 +3,10 @@
 An epoch is split into steps, a step's documents over the ranks, a rank's into micro-batches: one forward pass each. All of it
 is a pure function of its arguments: nothing about the plan needs saving.
 
-Shapes: B documents, T tokens, L labels.
+A document longer than the model's window is read in chunks that overlap. Nothing after the backbone knows of them: of each
+chunk, some states are kept, and end to end these make up the document.
+
+Shapes: B documents, C chunks, T tokens, L labels.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,41 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 Padding = Literal["free", "batch"]
 """How documents lie in a forward pass: end to end, or padded to the longest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How a document longer than the model's window is read.
+
+    Attributes:
+        length: Tokens of a chunk, special tokens included.
+        stride: Tokens from the start of a chunk to that of the next.
+    """
+
+    length: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document as the backbone reads it.
+
+    Attributes:
+        chunks: The token ids of each chunk, special tokens included; one chunk where the document fits the window.
+        kept: Of each chunk, from and up to which position its states are part of the document's.
+    """
+
+    chunks: tuple[Ids, ...]
+    kept: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def whole(cls, ids: Ids) -> "Framed":
+        """A document of one chunk."""
+        return cls((ids,), ((0, len(ids)),))
+
+    def __len__(self) -> int:
+        """The document's states."""
+        return sum(end - start for start, end in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +73,59 @@ class Frame:
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    def around(self, ids: Sequence[int] | NDArray[np.integer], max_len: int) -> Ids:
-        """A document's tokens, cut so that it is at most ``max_len`` long with what stands around it."""
-        kept = np.asarray(ids[: max_len - len(self)], dtype=np.int64)
-        return np.concatenate([np.array(self.prefix, np.int64), kept, np.array(self.suffix, np.int64)])
+    def read(self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None) -> Framed:
+        """A document's tokens, cut so that it is at most ``max_len`` long with what stands around it.
+
+        Args:
+            ids: The document's own tokens.
+            max_len: The most that are read, special tokens included once.
+            chunks: How it is read where it is longer than a chunk; None: whole. Where chunks overlap, each token's state is
+                that of the chunk whose border is farther away. The last chunk ends with the document and is as long as the
+                others.
+        """
+        cut = np.asarray(ids[: max_len - len(self)], dtype=np.int64)
+        room = len(cut) if chunks is None else chunks.length - len(self)
+        if len(cut) <= room:
+            return Framed.whole(self._around(cut))
+        assert chunks is not None
+        last = len(cut) - room
+        starts = np.array([*range(0, last, chunks.stride), last])
+        # Where one chunk's part of the document ends and the next one's begins: in the middle of what both read.
+        borders = (starts[1:] + starts[:-1] + room) // 2 + len(self.prefix)
+        kept = zip([0, *(borders - starts[1:])], [*(borders - starts[:-1]), room + len(self)], strict=True)
+        return Framed(
+            tuple(self._around(cut[start : start + room]) for start in starts.tolist()),
+            tuple((int(start), int(end)) for start, end in kept),
+        )
+
+    def tokens(self, own: NDArray[np.int64], max_len: int, chunks: Chunks | None = None) -> NDArray[np.int64]:
+        """How many tokens the backbone reads of documents with so many of their own; those in two chunks count twice."""
+        lengths: NDArray[np.int64] = np.minimum(own + len(self), max_len)
+        if chunks is None:
+            return lengths
+        room = chunks.length - len(self)
+        more = -(-np.maximum(lengths - chunks.length, 0) // chunks.stride)
+        return np.where(more > 0, (more + 1) * (room + len(self)), lengths)
+
+    def _around(self, ids: Ids) -> Ids:
+        return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
 
 
 @dataclass(frozen=True, slots=True)
 class Padded:
-    """Documents of one forward pass, side by side.
+    """Documents of one forward pass, their chunks side by side.
 
     Attributes:
-        ids_BT: Token ids, padded on the right to the longest document.
-        mask_BT: True where a token is real.
+        ids_CT: Token ids, padded on the right to the longest chunk.
+        mask_CT: True where a token is real.
+        kept: Which of the C · T states make up the documents, one document after the other.
+        documents: States of each document.
     """
 
-    ids_BT: Ids
-    mask_BT: NDArray[np.bool_]
+    ids_CT: Ids
+    mask_CT: NDArray[np.bool_]
+    kept: Ids
+    documents: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +133,39 @@ class Packed:
     """Documents of one forward pass, end to end.
 
     Attributes:
-        ids_T: Token ids of one document after the other; all are real.
-        lengths: Tokens of each document.
+        ids_T: Token ids of one chunk after the other; all are real.
+        chunks: Tokens of each chunk.
+        kept: Which of the T states make up the documents, one document after the other; None where all do.
+        documents: States of each document.
     """
 
     ids_T: Ids
-    lengths: tuple[int, ...]
+    chunks: tuple[int, ...]
+    kept: Ids | None
+    documents: tuple[int, ...]
 
 
-def collate(documents: Sequence[Ids], pad: int, padding: Padding = "batch") -> Padded | Packed:
+def collate(documents: Sequence[Framed], pad: int, padding: Padding = "batch") -> Padded | Packed:
     """Lay documents end to end (``free``), or side by side, padded to the longest of them and no further (``batch``)."""
-    lengths = np.array([len(ids) for ids in documents])
+    chunks = [ids for document in documents for ids in document.chunks]
+    kept = [part for document in documents for part in document.kept]
+    lengths = np.array([len(ids) for ids in chunks])
+    sizes = tuple(len(document) for document in documents)
+    longest = lengths.max()
+    # Where each chunk's states begin.
+    starts = np.cumsum([0, *lengths[:-1]]) if padding == "free" else longest * np.arange(len(chunks))
     if padding == "free":
-        return Packed(np.concatenate(documents), tuple(lengths.tolist()))
-    mask_BT = np.arange(lengths.max())[None, :] < lengths[:, None]
-    ids_BT = np.full(mask_BT.shape, pad, dtype=np.int64)
-    ids_BT[mask_BT] = np.concatenate(documents)
-    return Padded(ids_BT, mask_BT)
+        together = np.concatenate(chunks)
+        all_kept = len(together) == sum(sizes)
+        return Packed(together, tuple(lengths.tolist()), None if all_kept else _places(starts, kept), sizes)
+    mask_CT = np.arange(longest)[None, :] < lengths[:, None]
+    ids_CT = np.full(mask_CT.shape, pad, dtype=np.int64)
+    ids_CT[mask_CT] = np.concatenate(chunks)
+    return Padded(ids_CT, mask_CT, _places(starts, kept), sizes)
+
+
+def _places(starts: Ids, kept: Sequence[tuple[int, int]]) -> Ids:
+    return np.concatenate([start + np.arange(*part) for start, part in zip(starts.tolist(), kept, strict=True)])
 
 
 def multi_hot(targets: Sequence[NDArray[np.int32]], labels: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:

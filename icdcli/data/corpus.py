@@ -1,7 +1,8 @@
-"""The prepared corpus on disk: its three files and how they are read back.
+"""The prepared corpus on disk: its files and how they are read back.
 
     documents.parquet   id · subject_id · split · text · codes (sorted, dotted)
     labels.parquet      label (0..L-1) · code · kind · title · count · train_count
+    evidence.parquet    id · code · begin · end · group, where annotators marked evidence; see `icdcli.data.evidence`
     card.json           what it was made of, and how
 
 Any Parquet reader opens it. It holds patient text: its folder is 0700, its files 0600.
@@ -20,13 +21,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from icdcli.data.admission import SPLITS
+from icdcli.data.evidence import EVIDENCE, Evidence, read_evidence
 from icdcli.data.storage import replacing
 from icdcli.errors import ConfigError, DataError
+from icdcli.icd.codes import System
 
-FORMAT = 2
+FORMAT = 3
 """Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
+
+_SYSTEMS: dict[str, System] = {"mimic3": "icd9", "codiesp": "icd10"}  # of data sets that have one, and no option for it
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -138,6 +143,12 @@ class Corpus:
         """The splits that have documents."""
         return [split for split in SPLITS if split in self.card["splits"]]
 
+    @property
+    def system(self) -> System | None:
+        """The coding system of its codes; None where it isn't known."""
+        system: System | None = self.card.get("options", {}).get("code_system")
+        return system or _SYSTEMS.get(self.card["dataset"])
+
     def documents(self, split: str) -> Documents:
         """A split's documents without their texts, which `texts` streams.
 
@@ -173,6 +184,15 @@ class Corpus:
                 for found, text in zip(batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True):
                     if found == split:
                         yield text
+
+    def evidence(self, split: str) -> Evidence:
+        """Where in a split's texts annotators saw their codes, in the order of `documents`; empty where nobody did.
+
+        Raises:
+            ConfigError: When no document is in such a split.
+            DataError: When the files can't be read, or a code isn't in the label space.
+        """
+        return read_evidence(self.folder / EVIDENCE, self.documents(split).ids, self.labels.index)
 
     def _require(self, split: str) -> None:
         if split not in self.splits:
@@ -212,6 +232,8 @@ def open_corpus(folder: Path) -> Corpus:
             f"{folder}: holds {metadata.num_rows} documents and {len(labels)} labels, its card says {documents} and "
             f"{count}; delete the folder and prepare the data again"
         )
+    if "evidence" in card and not (folder / EVIDENCE).is_file():
+        raise DataError(f"{folder}: {EVIDENCE} is missing; delete the folder and prepare the data again")
     return Corpus(folder, card, labels)
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,14 @@ from icdcli.data import protocols
 from icdcli.data.admission import SPLITS, Admission, Code
 from icdcli.data.corpus import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
 from icdcli.data.document_writer import DocumentWriter
+from icdcli.data.evidence import EVIDENCE, EvidenceWriter
 from icdcli.data.rows import Reading
 from icdcli.data.storage import write_json
 from icdcli.errors import DataError
 from icdcli.icd.codes import System
-from icdcli.icd.titles import title_of
+from icdcli.icd.titles import described_codes, title_of
+
+_MOVED = "annotations of evidence, which have no place in cleaned texts"
 
 
 class Source(Protocol):
@@ -49,6 +52,7 @@ def write_corpus(
     source: Source,
     protocol: protocols.Protocol,
     label_pruning: bool = True,
+    described: bool = False,
     clean: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     """Write documents and labels into an empty folder.
@@ -59,7 +63,9 @@ def write_corpus(
         protocol: Which of their notes and codes count, and which split they fall into.
         label_pruning: False: every code of the source's own tables is a label, in use or not. A benchmark's labels are
             those in use.
-        clean: What is done to a text.
+        described: Whether every code of the source's system that can be assigned and has a title is a label, too: of
+            the kinds that its documents have codes of. A benchmark's labels stay those in use.
+        clean: What is done to a text. A text that is cleaned keeps no evidence, since its characters move.
 
     Returns:
         What the card says of them; `write_card` writes it.
@@ -70,12 +76,15 @@ def write_corpus(
     """
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS)
-    writer.write(_documents(source.admissions(protocol, folder), protocol, clean, dropped))
+    evidence = EvidenceWriter(folder / EVIDENCE, dropped)
+    writer.write(evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped)))
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
-    labels = _label_space(writer, source.titles, not (label_pruning or protocol.is_benchmark), source.system)
+    unused = {} if protocol.is_benchmark else _unused_codes(writer, source, not label_pruning, described)
+    labels = _label_space(writer, source.titles, unused, source.system)
     write_labels(folder / LABELS, labels)
+    annotated = evidence.card()
     return {
         "documents": sum(int(split["documents"]) for split in splits.values()),
         "splits": splits,
@@ -84,8 +93,10 @@ def write_corpus(
             "in_use": sum(count > 0 for count in labels.counts),
             "in_training": sum(count > 0 for count in labels.train_counts),
             "without_title": labels.titles.count(None),
+            "space": "protocol" if protocol.is_benchmark else "described" if described else "own tables" if unused else "seen",
             "of_both_kinds": len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
         },
+        **({"evidence": annotated} if annotated else {}),
         "dropped": dict(dropped),
         "first_bad_row": dict(source.reading.first_bad_row),
         "description": description,
@@ -122,20 +133,34 @@ def _documents(
             dropped["admissions in none of the split lists"] += 1
             continue
         if clean is not str:
-            admission = replace(admission, text=clean(admission.text))
+            if admission.evidence:
+                dropped[_MOVED] += len({span.group for span in admission.evidence})
+            admission = replace(admission, text=clean(admission.text), evidence=())
         if not admission.text:
             dropped["documents whose cleaned text is empty"] += 1
             continue
         yield admission, split
 
 
-def _label_space(writer: DocumentWriter, own_titles: dict[Code, str], with_unused: bool, system: System | None) -> Labels:
+def _unused_codes(writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool) -> dict[str, str]:
+    """Codes that are labels whether a document has them or not, each with its kind."""
+    unused = {code.code: code.kind for code in sorted(source.titles, reverse=True)} if of_own_tables else {}
+    if described and source.system is not None:
+        kinds = sorted({code.kind for code in writer.kind_counts})
+        own_titles = [(code.code, code.kind, title) for code, title in source.titles.items()]
+        unused = {code: kind for code, kind, _ in described_codes(source.system, kinds, own_titles)} | unused
+    return unused
+
+
+def _label_space(
+    writer: DocumentWriter, own_titles: Mapping[Code, str], unused: Mapping[str, str], system: System | None
+) -> Labels:
     """Labels in the order of their codes as plain strings: the same in every process.
 
     The corpus names a code by its string alone. One that is in use as diagnosis and as procedure is one label, of the
     kind that more documents have (of as many: diagnosis).
     """
-    kinds = {code.code: code.kind for code in sorted(own_titles, reverse=True)} if with_unused else {}
+    kinds = dict(unused)
     in_use = sorted(writer.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis"))
     kinds.update((code.code, code.kind) for code, _ in in_use)
     codes = sorted(kinds)

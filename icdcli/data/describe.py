@@ -21,8 +21,7 @@ from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
 
-_FROM_CARD = ("dataset", "protocol", "documents", "splits", "labels", "dropped", "benchmark")
-_SYSTEMS = {"mimic3": "icd9", "codiesp": "icd10"}  # of data sets that have one, and no option for it
+_FROM_CARD = ("dataset", "protocol", "documents", "splits", "labels", "evidence", "dropped", "benchmark")
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # what models commonly read at once
 _AT_ONCE = 8192  # documents whose codes are in memory together
 _FIRST = 10  # codes without a title that are named
@@ -35,7 +34,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         corpus: The corpus.
 
     Returns:
-        Values of JSON's types: ``dataset``, ``protocol``, ``documents``, ``splits``, ``labels``, ``dropped`` and
+        Values of JSON's types: ``dataset``, ``protocol``, ``documents``, ``splits``, ``labels``, ``evidence``, ``dropped`` and
         ``benchmark`` as the card has them, and what `CorpusStatistics.description` says; an older corpus has none of that.
         Then
 
@@ -139,7 +138,7 @@ def _count(corpus: Corpus, chapter_of_label: NDArray[np.int64], chapters: int) -
 
 def _chapters(corpus: Corpus) -> tuple[list[dict[str, str | None]], NDArray[np.int64]]:
     """The chapters of the corpus' coding system, "in no chapter" last, and each label's place among them."""
-    system = corpus.card.get("options", {}).get("code_system") or _SYSTEMS.get(corpus.card["dataset"])
+    system = corpus.system
     if system is None:
         return [], np.zeros(0, dtype=np.int64)
     keys = [(kind, chapter) for kind in KINDS for chapter in chapters(system, kind)]

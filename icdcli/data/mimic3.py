@@ -11,6 +11,7 @@ from pathlib import Path
 
 from icdcli.data.admission import Admission, Code
 from icdcli.data.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.mdace import MdaceAnnotations
 from icdcli.data.protocols import Protocol
 from icdcli.data.raw_files import find_tables
 from icdcli.data.rows import Reading
@@ -30,10 +31,12 @@ class Mimic3Source:
     Attributes:
         folder: Where the tables lie.
         reading: How they are read, and what is learned on the way.
+        mdace: Annotated evidence of some of the notes, if there is any.
     """
 
     folder: Path
     reading: Reading = field(default_factory=Reading)
+    mdace: MdaceAnnotations | None = None
 
     system: System | None = "icd9"
 
@@ -48,7 +51,7 @@ class Mimic3Source:
 
     def files(self) -> list[Path]:
         """The files that the corpus depends on."""
-        return list(self.tables.values())
+        return [*self.tables.values(), *(self.mdace.files() if self.mdace else ())]
 
     @cached_property
     def titles(self) -> dict[Code, str]:
@@ -71,7 +74,12 @@ class Mimic3Source:
             DataError: When a table can't be read as it should.
         """
         codes = self._codes(protocol)
-        return join_admissions(self.reading, self._notes(protocol.note_description), codes, protocol.keep_codes, work)
+        texts: dict[str, str] = {}
+        notes = self._notes(protocol.note_description, texts)
+        admissions = join_admissions(self.reading, notes, codes, protocol.keep_codes, work)
+        if self.mdace is None:
+            return admissions
+        return self.mdace.attach(admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml))
 
     def _codes(self, protocol: Protocol) -> AdmissionCodes:
         found = AdmissionCodes()
@@ -87,28 +95,32 @@ class Mimic3Source:
             found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
         return found
 
-    def _notes(self, description: str | None) -> Iterator[tuple[str, str, str]]:
-        """Subject, admission and text of the notes that the protocol takes."""
+    def _notes(self, description: str | None, annotated: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+        """Subject, admission and text of the notes that the protocol takes; notes by ROW_ID what evidence is about."""
         table, any_note = self.tables["NOTEEVENTS"], False
-        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", "TEXT")
+        marked = self.mdace.note_ids if self.mdace else frozenset[str]()
+        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", "TEXT", *(("ROW_ID",) if self.mdace else ()))
         for chunk in self.reading.rows(table, columns, where={"CATEGORY": CATEGORY}):
-            for subject, id, note_description, text in chunk:
+            for subject, id, note_description, text, *row in chunk:
                 if description is not None and note_description != description:
                     self.reading.dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
                 else:
                     any_note = any_note or bool(id and text.strip())
+                    annotated.update((number, text) for number in row if number in marked)
                     yield subject, id, text
         if not any_note:
             wanted = f"CATEGORY {CATEGORY!r}" + (f" and DESCRIPTION {description!r}" if description else "")
             raise DataError(f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?")
 
     def _code(self, raw: str, kind: str, table: str, as_caml: bool = False) -> Code:
-        if as_caml and kind == "procedure":
-            return Code(_procedure_as_caml(raw), kind)
         try:
-            return Code(dotted(raw, kind, "icd9"), kind)
+            return Code(_spelled(raw, kind, as_caml), kind)
         except ValueError as error:
             raise DataError(f"{self.tables[table]}: column ICD9_CODE: {error}") from error
+
+
+def _spelled(raw: str, kind: str, as_caml: bool) -> str:
+    return _procedure_as_caml(raw) if as_caml and kind == "procedure" else dotted(raw, kind, "icd9")
 
 
 def _procedure_as_caml(raw: str) -> str:

@@ -92,7 +92,9 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
                 if card is not None:
                     return PreparedCorpus(folder, False, card)
             with partial_folder(home, key) as partial:
-                content = write_corpus(partial, chosen.source, protocol, config.label_pruning, CLEANERS[config.text_cleaning])
+                described = "label_space" in chosen.options
+                cleaner = CLEANERS[config.text_cleaning]
+                content = write_corpus(partial, chosen.source, protocol, config.label_pruning, described, cleaner)
                 about["sources"] = source_files(_hashes(states, reading), base)
                 remember_hashes(home, states, _hashes(states, reading))
                 benchmark = _benchmark(protocol, reading, content, published_lists)

@@ -7,13 +7,14 @@ from typing import Any
 from icdcli.config import DataConfig
 from icdcli.data.codiesp import CodiespSource
 from icdcli.data.corpus_writer import Source
+from icdcli.data.mdace import MdaceAnnotations
 from icdcli.data.mimic3 import TABLES, Mimic3Source
 from icdcli.data.mimic4 import NOTES, Mimic4Source, parts
 from icdcli.data.protocols import Protocol, choose_protocol
 from icdcli.data.raw_files import list_folder
 from icdcli.data.rows import Reading
 from icdcli.data.table import ENDINGS, TableSource
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError, DataError
 
 _LOOKS_LIKE = f"""
   mimic3:  a folder with {", ".join(TABLES)} as .csv or .csv.gz
@@ -43,7 +44,7 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
     """Find out what the configuration points at.
 
     Raises:
-        ConfigError: When the data set doesn't know the protocol.
+        ConfigError: When the data set doesn't know the protocol, or an option isn't for it.
         DataError: When there is nothing, or nothing that is known.
     """
     path = config.path
@@ -57,11 +58,16 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
     if path.is_file() != (dataset == "table"):
         wanted, given = ("file", "folder") if dataset == "table" else ("folder", "file")
         raise DataError(f"{path}: is a {given}, but dataset: {dataset} is a {wanted}; these are known:{_LOOKS_LIKE}")
+    for option, its in (("evidence_column", "table"), ("evidence_path", "mimic3")):
+        if getattr(config, option) is not None and dataset != its:
+            raise ConfigError(f"{option}: is for dataset: {its}, but {path} is {dataset}; leave it out")
     own: dict[str, Any]
     source: Source
     if dataset == "table":
         columns = ("text_column", "codes_column", "id_column", "subject_column", "split_column")
         own = {name: getattr(config, name) for name in columns}
+        if config.evidence_column is not None:
+            own["evidence_column"] = config.evidence_column
         source = TableSource(path, **own, reading=reading, system=config.code_system)
         protocol = choose_protocol(dataset, config.protocol, source.has_splits)
         own["code_system"] = config.code_system
@@ -76,8 +82,14 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
             own["code_system"] = protocol.system or config.code_system or "icd10"
             source = Mimic4Source(path, own["code_system"], reading)
         else:
-            source = Mimic3Source(path, reading)
+            annotations = MdaceAnnotations(config.evidence_path, reading) if config.evidence_path else None
+            source = Mimic3Source(path, reading, annotations)
     own |= {"text_cleaning": config.text_cleaning, "skip_bad_rows": config.skip_bad_rows}
+    # An option that is not as it always was goes into the corpus' hash; one that changes nothing does not.
+    if config.label_space == "described" and not protocol.is_benchmark:
+        if source.system is None:
+            raise ConfigError("label_space: described needs the codes' system: set code_system: icd9 or icd10")
+        own["label_space"] = config.label_space
     return Chosen(dataset, source, protocol, own)
 
 

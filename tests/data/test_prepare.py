@@ -48,7 +48,8 @@ def test_the_card_says_what_it_was_made_of(data):
     assert sum(split["documents"] for split in card["splits"].values()) == 60
     assert sum(split["subjects"] for split in card["splits"].values()) == 30
     assert card["splits"]["train"]["words_per_document"] == 3
-    assert card["labels"] == {"count": 4, "in_use": 3, "in_training": 3, "without_title": 0, "of_both_kinds": 0}
+    labels = {"count": 4, "in_use": 3, "in_training": 3, "without_title": 0, "space": "own tables", "of_both_kinds": 0}
+    assert card["labels"] == labels
     assert [source["name"] for source in card["sources"]][0] == "NOTEEVENTS.csv"
     assert card["sources"][0]["size"] == (data / "NOTEEVENTS.csv").stat().st_size
     assert len(card["sources"][0]["xxh3"]) == 32

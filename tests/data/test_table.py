@@ -124,6 +124,54 @@ def test_a_bad_value_is_named(tmp_path, rows, message):
     assert message in refused(jsonl(tmp_path, *rows))
 
 
+EVIDENCE = [{"code": "I10", "begin": 0, "end": 4, "group": 7}, {"code": "E11.9", "begin": 5, "end": 8}]
+JOINED = [{"code": "I10", "begin": 5, "end": 8, "group": 7}]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", "json"])
+def test_evidence_of_every_format(tmp_path, ending):
+    cell = EVIDENCE + JOINED
+    row = {"text": "High BP", "codes": ["I10", "E11.9"], "seen": [dict.fromkeys(("group",)) | item for item in cell]}
+    row["text"] = "High pressure"
+    if ending == "json":
+        row["seen"], ending = json.dumps(cell), ".jsonl"
+    (admission,), dropped = read(write(tmp_path, ending, [row]), evidence_column="seen", system="icd10")
+    assert [tuple(span) for span in admission.evidence] == [("I10", 0, 4, 0), ("E11.9", 5, 8, 1), ("I10", 5, 8, 0)]
+    assert not dropped
+
+
+@pytest.mark.parametrize("cell", [None, "", " ", [], "[]"])
+def test_a_row_without_evidence(tmp_path, cell):
+    (admission,), _ = read(jsonl(tmp_path, {"seen": cell}), evidence_column="seen")
+    assert admission.evidence == ()
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("[{", "is not JSON: Expecting property name"),
+        ("3", "is not a list of {"),
+        ("words", "is not JSON: Expecting value"),
+        ([{"code": "I10", "begin": 0}], "is not a list of {"),
+        ([{"code": 10, "begin": 0, "end": 1}], "is not a list of {"),
+        ([{"code": "I10", "begin": 0.0, "end": 1}], "is not a list of {"),
+        ([{"code": "I10", "begin": False, "end": True}], "is not a list of {"),
+        ([["I10", 0, 1]], "is not a list of {"),
+        ([{"code": "I1/0", "begin": 0, "end": 1}], "'I1/0' is no icd10"),
+        ([{"code": "I10", "begin": 0, "end": 2}], "evidence of I10 from 0 to 2 isn't in a text of 1 characters"),
+        ([{"code": "I10", "begin": -1, "end": 1}], "evidence of I10 from -1 to 1 isn't in"),
+        ([{"code": "I10", "begin": 1, "end": 1}], "evidence of I10 from 1 to 1 isn't in"),
+    ],
+)
+def test_bad_evidence_is_named(tmp_path, cell, message):
+    path = jsonl(tmp_path, {"seen": cell})
+    assert f"row 1, column 'seen': {message}" in refused(path, evidence_column="seen", system="icd10")
+
+
+def test_a_missing_column_of_evidence_is_named(tmp_path):
+    assert "no column 'seen'" in refused(jsonl(tmp_path, {}), evidence_column="seen")
+
+
 def test_a_split_column_that_does_not_count_is_not_read(tmp_path):
     (admission,), _ = read(jsonl(tmp_path, {"split": "fold 3"}), PATIENT)
     assert admission.split is None
