@@ -2,6 +2,7 @@
 
 scikit-learn is what a study would call otherwise: label by label for the macro means, on the flattened arrays for the micro
 values. Both sides run in this one process, one after the other, on the same arrays; the values must agree, or it exits with 1.
+Beside that, icdcode alone: every metric, the memory that takes, intervals by 1,000 resamples, and thresholds.
 
     python benchmarks/metrics.py                       600 documents, 2,000 labels: under a minute
     python benchmarks/metrics.py --full                3,372 documents, 8,921 labels: a full test split of MIMIC-III
@@ -14,20 +15,26 @@ import os
 import platform
 import sys
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from icdcli.evaluation.bootstrap import RESAMPLES, intervals
 from icdcli.evaluation.metrics import evaluate
+from icdcli.evaluation.statistics import statistics_of
+from icdcli.evaluation.thresholds import tune
 
 Scores = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]
 
+Value = TypeVar("Value")
 NAMES = ("aucroc_macro", "aucroc_micro", "aucprc_macro", "aucprc_micro")
 FULL = (3_372, 8_921)
 CODES_PER_DOCUMENT = 16
@@ -57,11 +64,20 @@ def by_sklearn(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
     return float(np.mean([score(targets_NL[:, label], scores_NL[:, label]) for label in present]))
 
 
-def timed(compute: Callable[[], float]) -> tuple[float, float]:
+def timed(compute: Callable[[], Value]) -> tuple[Value, float]:
     """A value, and the seconds that it took."""
     start = time.perf_counter()
     value = compute()
     return value, time.perf_counter() - start
+
+
+def peak_memory(scores_NL: Scores, targets_NL: Booleans, names: tuple[str, ...] | None) -> float:
+    """The most memory while metrics are computed, the scores included, in times of the scores'."""
+    tracemalloc.start()
+    evaluate(scores_NL, targets_NL, names=names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return 1 + peak / scores_NL.nbytes
 
 
 def machine() -> dict[str, str]:
@@ -105,10 +121,24 @@ def main() -> int:
     together, seconds = timed(lambda: sum(evaluate(scores_NL, targets_NL, names=NAMES).values()))
     alone = sum(row["sklearn_s"] for row in rows)
     print(f"{'all four':<14}{'':>10}{seconds:>12.2f}{alone:>12.2f}{alone / seconds:>8.1f}")
+    metrics, every = timed(lambda: float(len(evaluate(scores_NL, targets_NL))))
+    memory = {what: peak_memory(scores_NL, targets_NL, names) for what, names in (("four", NAMES), ("all", None))}
+    print(f"every metric ({metrics:.0f}): {every:.2f} s, {alone / every:.1f} times scikit-learn's four")
+    print(f"memory in times of the scores': {memory['four']:.2f} for the four, {memory['all']:.2f} for every metric")
+    threshold_L = np.full(labels, 0.3, np.float32)
+    statistics, gathered = timed(lambda: statistics_of(scores_NL, targets_NL, threshold_L))
+    _, resampled = timed(lambda: intervals(statistics))
+    print(f"intervals of every metric: {gathered:.2f} s to gather, {resampled:.2f} s for {RESAMPLES:,} resamples")
+    tuning = {
+        how: timed(lambda how=how: tune(how, scores_NL, targets_NL, "validation"))[1] for how in ("auto", "auto_per_code")
+    }
+    print("thresholds: " + ", ".join(f"{how} {seconds_of:.2f} s" for how, seconds_of in tuning.items()))
     agree = all(row["difference"] < 1e-9 for row in rows) and np.isfinite(together)
     if options.json:
         about = {"documents": documents, "labels": labels, "seed": options.seed, "machine": machine()}
         result = {**about, "all_four_icdcode_s": seconds, "all_four_sklearn_s": alone, "metrics": rows}
+        result |= {"every_metric_icdcode_s": every, "memory_times_scores": memory, "statistics_s": gathered}
+        result |= {"intervals_s": resampled, "thresholds_s": tuning}
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if not agree:
         print("the two disagree", file=sys.stderr)

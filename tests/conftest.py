@@ -1,9 +1,14 @@
 """What all tests share: no network, and small models of real architectures, made once a session."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.result import Evaluation
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -19,6 +24,38 @@ def shared_data() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("the shared data is not beside this checkout")
     return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def made_up_evaluation() -> "Callable[..., Evaluation]":
+    """Makes evaluations of 40 made-up documents and 12 ICD-9 codes, common and rare ones."""
+    import numpy as np
+
+    from icdcli.data.corpus import Documents, Labels
+    from icdcli.evaluation.result import evaluate_split
+    from icdcli.evaluation.split import SplitScores
+    from icdcli.model.threshold import Threshold
+
+    codes = ("36.15", "401.9", "410.71", "427.31", "428.0", "486", "491.21", "496", "585.9", "599.0", "999.99", "V15.82")
+    titles = tuple(None if code == "999.99" else f"Title <{code}> & more" for code in codes)
+    counts = (0, 900, 3, 45, 600, 12, 7, 300, 60, 5, 1, 200)
+    labels = Labels(codes, ("procedure", *("diagnosis",) * 11), titles, counts, counts)
+
+    def make(
+        seed: int = 0, threshold: Threshold | None = None, skill: float = 2.0, split: str = "test", documents: int = 40
+    ) -> "Evaluation":
+        targets_NL = np.random.default_rng(1).random((documents, len(codes))) < np.linspace(0.05, 0.5, len(codes))
+        targets_NL[:, 10] = False
+        noise_NL = np.random.default_rng(seed).normal(-1, 1, targets_NL.shape)
+        scores_NL = (1 / (1 + np.exp(-noise_NL - skill * targets_NL))).astype(np.float32)
+        ids = [f"document {number}" for number in range(documents)]
+        targets = [np.flatnonzero(row).astype(np.int32) for row in targets_NL]
+        gold = Documents(ids, [None] * documents, np.arange(documents), targets)
+        losses_N = -np.where(targets_NL, np.log(scores_NL), np.log1p(-np.minimum(scores_NL, 0.999))).mean(axis=1)
+        scored = SplitScores(gold, scores_NL, losses_N)
+        return evaluate_split(split, scored, labels, threshold or Threshold(0.5), "icd9", {"run": "outputs/run"})
+
+    return make
 
 
 @pytest.fixture(scope="session")

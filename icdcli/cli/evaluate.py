@@ -1,39 +1,94 @@
 """``icdcode evaluate``: every metric of a trained coder on a split."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from icdcli.cli.common import Device, Json, Load, Run, Split, showing
 from icdcli.config import Config, load_config
 from icdcli.data.progress import Progress
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
+from icdcli.run_dir import RunDir, writing
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
+    from icdcli.evaluation.result import Evaluation
     from icdcli.model.saved import Coder
 
 
-def evaluate(run_dir: Run, load: Load = "metric", split: Split = None, device: Device = None, json: Json = False) -> None:
-    """Score a split with a run's checkpoint. Writes metrics.json, per_code.csv and predictions.parquet into the run's folder.
+def evaluate(
+    run_dir: Run,
+    load: Load = "metric",
+    split: Split = None,
+    against: Annotated[
+        Literal["published"] | None, typer.Option(help="Show published results beside, where they compare.")
+    ] = None,
+    html: Annotated[bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")] = False,
+    device: Device = None,
+    json: Json = False,
+) -> None:
+    """Score a split with a run's checkpoint. Writes metrics, results by code, predictions and curves into the run's folder.
 
-    Example: icdcode evaluate outputs/mimic3/automatic_coding --split test
+    Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
     """
-    from icdcli.evaluation.split import score_split, write_evaluation
-    from icdcli.report.tables import evaluation_table
+    from icdcli.evaluation.curves import confusions
+    from icdcli.evaluation.files import code_rows
+    from icdcli.evaluation.published import comparable
+    from icdcli.report.evaluation_page import evaluation_page
+    from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
+    from icdcli.report.evaluation_view import evaluation_view
 
     output = Output(json)
     run = RunDir.open(run_dir)
     with showing(output) as progress:
         coder, corpus = open_run(run, load, device, output, progress)
         split = split or default_split(corpus, output)
-        scored = score_split(coder, corpus, split, progress)
+        evaluation = evaluated(run, load, coder, corpus, split, progress)
+    published = comparable(corpus.card, split) if against else None
+    output.show(evaluation_view(evaluation, published))
     folder = run.evaluation(split)
-    about = {"split": split, "checkpoint": load, "dataset": corpus.card["dataset"], "protocol": corpus.card["protocol"]}
-    metrics = write_evaluation(folder, scored, coder, about)
-    title = f"{split}: {len(scored.documents):,} documents, {len(coder.labels):,} codes, threshold {coder.threshold:g}"
-    output.show(evaluation_table(metrics, title))
+    figures = evaluation_figures(evaluation)
+    with writing(folder):
+        write_pngs(figures, folder)
+        if html:
+            from icdcli.data.storage import replacing
+
+            page = evaluation_page(evaluation, figures, confusions(evaluation, corpus.system), code_rows(evaluation), published)
+            with replacing(folder / "report.html") as temporary:
+                temporary.write_text(page, encoding="utf-8")
+    output.say(f"Every metric: {folder / 'metrics.json'}")
+    if html:
+        output.say(f"As a page: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
-    output.result({"folder": folder, **about, "threshold": coder.threshold, "metrics": metrics})
+    output.result({"folder": folder, **evaluation.to_json()})
+
+
+def evaluated(
+    run: RunDir, load: str, coder: "Coder", corpus: "Corpus", split: str, progress: Progress | None = None
+) -> "Evaluation":
+    """Score a split, and write the evaluation into the run's folder."""
+    from icdcli.evaluation.files import write_evaluation
+    from icdcli.evaluation.result import evaluate_split
+    from icdcli.evaluation.split import score_split
+
+    scored = score_split(coder, corpus, split, progress)
+    about = {"run": str(run.root), "checkpoint": load, **checkpoint_identity(run, load)}
+    about |= {"dataset": corpus.card["dataset"], "protocol": corpus.card["protocol"], "corpus": corpus.folder.name}
+    evaluation = evaluate_split(split, scored, coder.labels, coder.threshold, corpus.system, about)
+    write_evaluation(run.evaluation(split), evaluation)
+    return evaluation
+
+
+def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
+    """What tells a run's checkpoint from every other: its step, and a hash over the hashes of its files."""
+    import hashlib
+
+    from icdcli.model.manifest import read_manifest
+    from icdcli.training.checkpoint import find_checkpoint
+
+    manifest = read_manifest(find_checkpoint(run, load))
+    files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
+    return {"step": int(manifest["step"]), "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12]}
 
 
 def open_run(run: RunDir, load: str, device: str | None, output: Output, progress: Progress) -> "tuple[Coder, Corpus]":
@@ -41,7 +96,8 @@ def open_run(run: RunDir, load: str, device: str | None, output: Output, progres
     from icdcli.data.corpus import open_corpus
     from icdcli.data.prepare import prepare
     from icdcli.data.tokens import use_workers
-    from icdcli.model.saved import load_saved, read_manifest
+    from icdcli.model.manifest import read_manifest
+    from icdcli.model.saved import load_saved
     from icdcli.training.checkpoint import find_checkpoint
     from icdcli.training.distributed import find_device
 

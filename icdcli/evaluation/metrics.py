@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.evaluation.ranking import Booleans, Floats, Scores, areas_under_curves, highest
+from icdcli.evaluation.calibration import calibration_bins, expected_calibration_error
+from icdcli.evaluation.ranking import Booleans, Floats, Integers, Scores, areas_under_curves, highest, pooled_areas
 
 Values = dict[str, float]
 
@@ -102,12 +103,12 @@ def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Val
     macro = [f"{share}_macro{labels}" for labels in ("", "_all") for share in ("f1", "precision", "recall")]
     return {
         ("aucroc_macro", "aucprc_macro"): _curves_by_label,
-        ("aucroc_micro", "aucprc_micro"): _curves_of_all,
-        ("aucroc_micro_present", "aucprc_micro_present"): _curves_of_present,
+        ("aucroc_micro", "aucprc_micro", "aucroc_micro_present", "aucprc_micro_present"): _curves_of_pools,
         ("f1_micro", "precision_micro", "recall_micro", *macro, "f1_macro_caml"): _decisions,
         ("exact_match",): _exact_match,
         (*at_k, "r_precision"): _highest_ranks,
         ("map",): _curves_by_document,
+        ("calibration_error",): _calibration,
     }
 
 
@@ -117,9 +118,8 @@ def _mean(values: Floats) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Floats:
-    numerator, denominator = np.asarray(numerator), np.asarray(denominator)
-    ratio: Floats = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+def _ratio(numerator: npt.NDArray[np.number], denominator: npt.NDArray[np.number]) -> Floats:
+    ratio: Floats = np.divide(numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0)
     return ratio
 
 
@@ -128,18 +128,12 @@ def _curves_by_label(inputs: _Inputs) -> Values:
     return {"aucroc_macro": _mean(roc_L), "aucprc_macro": _mean(precision_L)}
 
 
-def _curves_of_all(inputs: _Inputs) -> Values:
-    roc, precision = areas_under_curves(inputs.scores_NL.reshape(1, -1), inputs.targets_NL.reshape(1, -1))
-    return {"aucroc_micro": float(roc[0]), "aucprc_micro": float(precision[0])}
-
-
-def _curves_of_present(inputs: _Inputs) -> Values:
-    present_L = inputs.targets_NL.any(axis=0)
-    if not present_L.any():
-        return {"aucroc_micro_present": float("nan"), "aucprc_micro_present": float("nan")}
-    scores, targets = inputs.scores_NL[:, present_L], inputs.targets_NL[:, present_L]
-    roc, precision = areas_under_curves(scores.reshape(1, -1), targets.reshape(1, -1))
-    return {"aucroc_micro_present": float(roc[0]), "aucprc_micro_present": float(precision[0])}
+def _curves_of_pools(inputs: _Inputs) -> Values:
+    of_all, of_present = pooled_areas(inputs.scores_NL, inputs.targets_NL)
+    return {
+        **dict(zip(("aucroc_micro", "aucprc_micro"), of_all, strict=True)),
+        **dict(zip(("aucroc_micro_present", "aucprc_micro_present"), of_present, strict=True)),
+    }
 
 
 def _curves_by_document(inputs: _Inputs) -> Values:
@@ -149,43 +143,96 @@ def _curves_by_document(inputs: _Inputs) -> Values:
 
 def _decisions(inputs: _Inputs) -> Values:
     predicted_NL = inputs.scores_NL >= inputs.threshold
-    right_L = (predicted_NL & inputs.targets_NL).sum(axis=0)
     predicted_L, gold_L = predicted_NL.sum(axis=0), inputs.targets_NL.sum(axis=0)
+    right_L = np.logical_and(predicted_NL, inputs.targets_NL, out=predicted_NL).sum(axis=0)
+    return {name: float(value) for name, value in decision_metrics(right_L, predicted_L, gold_L).items()}
+
+
+def decision_metrics(
+    right_L: npt.NDArray[np.number], predicted_L: npt.NDArray[np.number], gold_L: npt.NDArray[np.number]
+) -> dict[str, Floats]:
+    """Precision, recall and F1, micro and in three ways macro, from counts of documents.
+
+    Args:
+        right_L: Documents in which the label is predicted and gold; axes before the labels' are kept.
+        predicted_L: Documents in which it is predicted.
+        gold_L: Documents in which it is gold.
+
+    Returns:
+        Metric name to value, or to values along the axes before the labels'.
+    """
     precision_L, recall_L = _ratio(right_L, predicted_L), _ratio(right_L, gold_L)
     f1_L = _ratio(2 * right_L, predicted_L + gold_L)
-    right, predicted, gold = right_L.sum(), predicted_L.sum(), gold_L.sum()
-    precision, recall = _mean(precision_L), _mean(recall_L)
+    right, predicted, gold = (counts_L.sum(axis=-1) for counts_L in (right_L, predicted_L, gold_L))
+    precision, recall = precision_L.mean(axis=-1), recall_L.mean(axis=-1)
     present_L = gold_L > 0
+    present = present_L.sum(axis=-1)
+
+    def mean_of_present(values_L: Floats) -> Floats:
+        none: Floats = np.full(present.shape, np.nan)
+        mean: Floats = np.divide((values_L * present_L).sum(axis=-1), present, out=none, where=present > 0)
+        return mean
+
     return {
-        "f1_micro": float(_ratio(2 * right, predicted + gold)),
-        "precision_micro": float(_ratio(right, predicted)),
-        "recall_micro": float(_ratio(right, gold)),
-        "f1_macro": _mean(f1_L[present_L]),
-        "precision_macro": _mean(precision_L[present_L]),
-        "recall_macro": _mean(recall_L[present_L]),
-        "f1_macro_all": _mean(f1_L),
+        "f1_micro": _ratio(2 * right, predicted + gold),
+        "precision_micro": _ratio(right, predicted),
+        "recall_micro": _ratio(right, gold),
+        "f1_macro": mean_of_present(f1_L),
+        "precision_macro": mean_of_present(precision_L),
+        "recall_macro": mean_of_present(recall_L),
+        "f1_macro_all": f1_L.mean(axis=-1),
         "precision_macro_all": precision,
         "recall_macro_all": recall,
-        "f1_macro_caml": float(_ratio(2 * precision * recall, precision + recall)),
+        "f1_macro_caml": _ratio(2 * precision * recall, precision + recall),
     }
 
 
 def _exact_match(inputs: _Inputs) -> Values:
-    wrong_N = ((inputs.scores_NL >= inputs.threshold) ^ inputs.targets_NL).any(axis=1)
-    return {"exact_match": float(1 - wrong_N.mean())}
+    return {"exact_match": float(exact_matches(inputs.scores_NL, inputs.targets_NL, inputs.threshold).mean())}
+
+
+def exact_matches(scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]) -> Booleans:
+    """Whether exactly the gold codes reach the threshold, of each document (N,)."""
+    return np.logical_not(np.asarray(((scores_NL >= threshold) ^ targets_NL).any(axis=1)))
 
 
 def _highest_ranks(inputs: _Inputs) -> Values:
-    gold_N = inputs.targets_NL.sum(axis=1)
-    # R-precision looks as deep as the document with the most gold codes.
-    depth = min(max((1, int(gold_N.max()), *inputs.k)), inputs.targets_NL.shape[1])
-    labels_NK = highest(inputs.scores_NL, depth)
-    hits_NK = np.cumsum(np.take_along_axis(inputs.targets_NL, labels_NK, axis=1), axis=1)
-    has_gold_N = gold_N > 0
-    hits_at = {rank: hits_NK[:, min(rank, depth) - 1] for rank in inputs.k}
-    at_gold_N = np.take_along_axis(hits_NK, np.maximum(gold_N - 1, 0)[:, None], axis=1)[:, 0]
+    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
+    has_gold_N = hits.gold_N > 0
+    gold_N = hits.gold_N[has_gold_N]
     return {
-        **{f"precision_at_{rank}": float(hits_N.mean() / rank) for rank, hits_N in hits_at.items()},
-        **{f"recall_at_{rank}": _mean(hits_N[has_gold_N] / gold_N[has_gold_N]) for rank, hits_N in hits_at.items()},
-        "r_precision": _mean(at_gold_N[has_gold_N] / gold_N[has_gold_N]),
+        **{f"precision_at_{rank}": float(hits_N.mean() / rank) for rank, hits_N in hits.at.items()},
+        **{f"recall_at_{rank}": _mean(hits_N[has_gold_N] / gold_N) for rank, hits_N in hits.at.items()},
+        "r_precision": _mean(hits.at_gold_N[has_gold_N] / gold_N),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Gold codes among the highest scored, by document.
+
+    Attributes:
+        gold_N: Each document's gold codes.
+        at: Rank k to the gold codes among the k highest scored.
+        at_gold_N: The gold codes among as many as the document has gold codes.
+    """
+
+    gold_N: Integers
+    at: dict[int, Integers]
+    at_gold_N: Integers
+
+
+def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) -> Hits:
+    """Count gold codes among the highest scored."""
+    gold_N = targets_NL.sum(axis=1)
+    # R-precision looks as deep as the document with the most gold codes.
+    depth = min(max((1, int(gold_N.max()), *k)), targets_NL.shape[1])
+    labels_NK = highest(scores_NL, depth)
+    hits_NK: Integers = np.cumsum(np.take_along_axis(targets_NL, labels_NK, axis=1), axis=1)
+    at_gold_N = np.take_along_axis(hits_NK, np.maximum(gold_N - 1, 0)[:, None], axis=1)[:, 0]
+    return Hits(gold_N, {rank: hits_NK[:, min(rank, depth) - 1] for rank in k}, np.where(gold_N > 0, at_gold_N, 0))
+
+
+def _calibration(inputs: _Inputs) -> Values:
+    bins = calibration_bins(inputs.scores_NL, inputs.targets_NL)
+    return {"calibration_error": float(expected_calibration_error(bins.sum(axis=0)))}

@@ -31,11 +31,15 @@ def sample_rows(documents: int, number: int, seed: int) -> list[int]:
 
 
 def sample_prediction(
-    document: str, codes: Sequence[str], scores_L: NDArray[np.float32], gold: NDArray[np.int32], threshold: float
+    document: str,
+    codes: Sequence[str],
+    scores_L: NDArray[np.float32],
+    gold: NDArray[np.int32],
+    threshold_L: NDArray[np.float32],
 ) -> SamplePrediction:
     """What a document's scores come to."""
     order = np.argsort(-scores_L, kind="stable")
-    predicted: list[int] = order[scores_L[order] >= np.float32(threshold)].tolist()
+    predicted: list[int] = order[(scores_L >= threshold_L)[order]].tolist()
     shown = sorted({*predicted, *gold.tolist()})
     return SamplePrediction(
         document,

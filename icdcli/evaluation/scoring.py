@@ -1,4 +1,4 @@
-"""Run a coder's network over documents: scores in document order, whatever order they are computed in.
+"""Run a coder's network over documents: logits in document order, whatever order they are computed in.
 
 Shapes: N documents, L labels, B documents of a batch.
 """
@@ -28,28 +28,28 @@ IN_MEMORY = 256 * 2**20
 
 
 @dataclass
-class Scores:
+class Scored:
     """What scoring fills in.
 
     Attributes:
-        scores_NL: Each code's probability, float32.
+        logits_NL: Each code's logit, float32.
         losses_N: Each document's loss, the mean over the labels.
     """
 
-    scores_NL: NDArray[np.float32]
+    logits_NL: NDArray[np.float32]
     losses_N: NDArray[np.float64]
 
     @classmethod
-    def empty(cls, documents: int, labels: int) -> "Scores":
+    def empty(cls, documents: int, labels: int) -> "Scored":
         """Room for so many documents: in memory, or in a temporary file that goes when the scores do."""
         size = documents * labels * 4
         # A file that outgrows its disk would end the process, and so must not be begun.
         if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
-            scores_NL = np.zeros((documents, labels), np.float32)
+            logits_NL = np.zeros((documents, labels), np.float32)
         else:
             with tempfile.TemporaryFile(prefix="icdcode-") as file:
-                scores_NL = np.memmap(file, np.float32, "w+", shape=(documents, labels))
-        return cls(scores_NL, np.zeros(documents, np.float64))
+                logits_NL = np.memmap(file, np.float32, "w+", shape=(documents, labels))
+        return cls(logits_NL, np.zeros(documents, np.float64))
 
 
 def document_losses(logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weight: float) -> torch.Tensor:
@@ -62,7 +62,7 @@ def document_losses(logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weigh
 def score_documents(
     network: CoderNetwork,
     documents: EncodedDocuments,
-    into: Scores,
+    into: Scored,
     pos_weight: float = 1.0,
     batch_tokens: int = BATCH_TOKENS,
     share: tuple[int, int] = (0, 1),
@@ -81,7 +81,7 @@ def score_documents(
     Yields:
         Documents scored so far, over all ranks as if they went in step.
     """
-    device, labels, training = network.output.weight.device, into.scores_NL.shape[1], network.training
+    device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = share
     plan = micro_batches(np.arange(len(documents)), documents.lengths, batch_tokens, network.padding)
     done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
@@ -90,9 +90,9 @@ def score_documents(
     try:
         for rows, so_far, (inputs, targets_BL) in zip(plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True):
             with torch.inference_mode():
-                logits_BL = network(*inputs.to(device))
+                logits_BL = network(inputs.to(device))
                 losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
-                into.scores_NL[rows] = torch.sigmoid(logits_BL).cpu().numpy()
+                into.logits_NL[rows] = logits_BL.cpu().numpy()
                 into.losses_N[rows] = losses_B.double().cpu().numpy()
             yield int(so_far)
     finally:

@@ -33,14 +33,16 @@ def estimate_view(estimate: Mapping[str, Any], free: int | None = None, seconds:
     Returns:
         A rich renderable.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_footer=True)
-    table.add_column("memory", footer=f"all, on {estimate['device']}", no_wrap=True)
-    table.add_column("about", footer=decimal(estimate["total"]), justify="right", no_wrap=True)
-    there = "" if free is None else f"{decimal(free)} free"
-    table.add_column("what it is", footer=plain(there, "" if free is None or estimate["total"] <= free else "bold red"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("memory", no_wrap=True)
+    table.add_column("about", justify="right", no_wrap=True)
+    table.add_column("what it is")
     for part, size in estimate["parts"].items():
         if size:
             table.add_row(part, decimal(size), PARTS[part])
+    there = "" if free is None else f"{decimal(free)} free"
+    style = "bold" if free is None or estimate["total"] <= free else "bold red"
+    table.add_row(f"all, on {estimate['device']}", decimal(estimate["total"]), there, style=style)
     documents = "1 document" if estimate["documents"] == 1 else f"{estimate['documents']:,} documents"
     lines = [f"largest micro-batch: {documents}, {estimate['tokens']:,} tokens"]
     if seconds is not None:

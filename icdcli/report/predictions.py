@@ -1,4 +1,4 @@
-"""One document's gold and predicted codes side by side: right, missed and extra told apart by signs and words."""
+"""One document's codes: gold and predicted side by side, told apart by signs and words; or just those that it is given."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.evaluation.coding import Choice, CodedNote
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.report.text import one_line, plain
 
@@ -82,3 +83,35 @@ def prediction_dict(sample: SamplePrediction, titles: Mapping[str, str], text: s
         for outcome, code in _outcomes(sample)
     ]
     return {"id": sample.id, "codes": codes} | ({} if text is None else {"text": text})
+
+
+def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> RenderableType:
+    """Render the codes that a note is given.
+
+    Args:
+        note: The note's id and its codes.
+        choice: Where it isn't the threshold alone that chooses, predicted codes are marked.
+        one_threshold: Whether it is the same for all codes and is told elsewhere.
+
+    Returns:
+        A rich renderable that fits any width from about 50 columns on: a heading, and a row a code.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    if not choice.by_threshold:
+        table.add_column("")
+    table.add_column("code", no_wrap=True)
+    table.add_column("title")
+    table.add_column("score", justify="right", no_wrap=True)
+    if not one_threshold:
+        table.add_column("threshold", justify="right", no_wrap=True)
+    for code in note.codes:
+        cells = [] if choice.by_threshold else ["*" if code.predicted else ""]
+        cells += [code.code, code.title or "", f"{code.score:.3f}"]
+        cells += [] if one_threshold else [f"{code.threshold:.3f}"]
+        table.add_row(*map(one_line, cells))
+    told, predicted = len(note.codes), sum(code.predicted for code in note.codes)
+    counts = f"{told} {'code' if told == 1 else 'codes'}" + ("" if choice.by_threshold else f", {predicted} predicted")
+    heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
+    if note.windows > 1:
+        heading += f", read in {note.windows} windows"
+    return Group(plain(heading, "bold"), *([table] if note.codes else []), plain(""))

@@ -14,12 +14,15 @@ ELLIPSIS = "…"
 _OTHER = {"loss": "mean binary cross-entropy, positives counted once whatever pos_weight is"}
 
 
-def evaluation_table(metrics: Mapping[str, float], title: str = "") -> RenderableType:
+def evaluation_table(
+    metrics: Mapping[str, float], title: str = "", intervals: Mapping[str, tuple[float, float]] | None = None
+) -> RenderableType:
     """Render an evaluation: metric, value, and what the metric is in whose convention.
 
     Args:
         metrics: Metric name to value.
         title: A heading, e.g. which split and threshold.
+        intervals: Metric name to the bounds of its 95 % interval; with them, of what a metric is only whose convention.
 
     Returns:
         A rich renderable.
@@ -27,10 +30,23 @@ def evaluation_table(metrics: Mapping[str, float], title: str = "") -> Renderabl
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("what it is")
+    if intervals is not None:
+        table.add_column("95 % interval", no_wrap=True)
+    table.add_column("what it is" if intervals is None else "as in")
     for name, value in metrics.items():
-        table.add_row(one_line(name), number(name, value), plain(METRICS.get(name, _OTHER.get(name, ""))))
+        what = METRICS.get(name, _OTHER.get(name, ""))
+        if intervals is None:
+            table.add_row(one_line(name), number(name, value), plain(what))
+        else:
+            # Beside the interval there is room for whose convention it is.
+            whose = what[what.rindex("(") + 1 : -1] if what.endswith(")") else ""
+            table.add_row(one_line(name), number(name, value), interval(name, intervals.get(name)), plain(whose))
     return Group(plain(title, "bold"), plain(""), table) if title else table
+
+
+def interval(name: str, bounds: tuple[float, float] | None) -> str:
+    """The bounds of an interval as text; nothing where there is none."""
+    return "" if bounds is None else "–".join(number(name, bound) for bound in bounds)
 
 
 def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | None]:

@@ -102,6 +102,8 @@ class TrainingView:
                 self._validations.append(replace(event, samples=()))
                 if not self._live:
                     self._output.say(self._validation_line(event))
+                if event.threshold is not None:
+                    self._output.say(f"threshold {event.threshold}")
                 self._show_samples(event)
             case Stopped():
                 self._stopped = event

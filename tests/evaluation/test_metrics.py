@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from icdcli.evaluation.metrics import evaluate
 from icdcli.metric_names import METRICS
@@ -80,6 +82,22 @@ def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(documents())
+def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
+    scores, targets = arrays
+    # The bins' edges, and the numbers next to them, which must fall to the same side.
+    edges = np.linspace(0, 1, 16, dtype=np.float32)[1:-1]
+    near = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))])
+    scores = np.concatenate([scores.ravel(), near])
+    targets = np.concatenate([targets.ravel(), np.arange(len(near)) % 2 == 0])
+    gold, mean_scores = calibration_curve(targets, scores, n_bins=15)
+    places = np.searchsorted(np.linspace(0, 1, 16)[1:-1], scores.astype(np.float64))
+    shares = np.bincount(places, minlength=15) / len(scores)
+    expected = float((np.abs(gold - mean_scores) * shares[shares > 0]).sum())
+    assert same(evaluate(scores[:, None], targets[:, None])["calibration_error"], expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
 def test_ranks_equal_a_stable_sort(arrays: Arrays) -> None:
     scores, targets = arrays
     ours = evaluate(scores, targets, k=(1, 5, 8))
@@ -119,6 +137,17 @@ def test_names_are_those_of_the_configuration() -> None:
     scores, targets = np.full((1, 1), 0.5, dtype=np.float32), np.ones((1, 1), dtype=bool)
     assert list(evaluate(scores, targets)) == list(METRICS)
     assert list(evaluate(scores, targets, names=["map", "f1_micro"])) == ["map", "f1_micro"]
+
+
+def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icdcli.evaluation.ranking._BLOCK", 1 << 16)  # as small beside the scores as it is in earnest
+    rng = np.random.default_rng(0)
+    scores, targets = rng.random((1500, 1000), dtype=np.float32), rng.random((1500, 1000)) < 0.01
+    tracemalloc.start()
+    evaluate(scores, targets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * scores.nbytes  # beside the scores themselves
 
 
 def test_each_metric_alone_equals_all_together() -> None:

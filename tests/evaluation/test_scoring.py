@@ -11,9 +11,10 @@ from transformers import AutoModel, LlamaConfig
 from icdcli.data.batches import Frame
 from icdcli.data.tokens import EncodedDocuments, Tokens
 from icdcli.evaluation import scoring
-from icdcli.evaluation.scoring import Scores, document_losses, score_documents
+from icdcli.evaluation.scoring import Scored, document_losses, score_documents
 from icdcli.model.coder import CoderNetwork
 from icdcli.model.padding import choose_padding
+from icdcli.model.pooling import PooledHead
 
 
 class Embedding(torch.nn.Module):
@@ -30,7 +31,7 @@ class Embedding(torch.nn.Module):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return CoderNetwork(Embedding(), 8, 5, "mean")
+    return CoderNetwork(Embedding(), PooledHead(8, 5, "mean"))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def documents():
 
 
 def scored(network, documents, **options):
-    scores = Scores.empty(len(documents), 5)
+    scores = Scored.empty(len(documents), 5)
     told = list(score_documents(network, documents, scores, **options))
     return scores, told
 
@@ -52,7 +53,7 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
     one_at_a_time, _ = scored(network, documents, batch_tokens=1)
     for batch_tokens in (30, 100, 10_000):
         scores, told = scored(network, documents, batch_tokens=batch_tokens)
-        np.testing.assert_allclose(scores.scores_NL, one_at_a_time.scores_NL, atol=1e-6)
+        np.testing.assert_allclose(scores.logits_NL, one_at_a_time.logits_NL, atol=1e-6)
         np.testing.assert_allclose(scores.losses_N, one_at_a_time.losses_N, atol=1e-6)
         assert told[-1] == 40 and told == sorted(told)
 
@@ -61,7 +62,7 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
 def packing():
     torch.manual_seed(0)
     sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return CoderNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), 16, 5, "mean")
+    return CoderNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean"))
 
 
 def test_scores_are_the_same_without_padding(packing, documents):
@@ -69,7 +70,7 @@ def test_scores_are_the_same_without_padding(packing, documents):
     choose_padding(packing, "free")
     for batch_tokens in (1, 100, 10_000):
         packed, told = scored(packing, documents, batch_tokens=batch_tokens)
-        np.testing.assert_allclose(packed.scores_NL, padded.scores_NL, atol=1e-6)
+        np.testing.assert_allclose(packed.logits_NL, padded.logits_NL, atol=1e-6)
         np.testing.assert_allclose(packed.losses_N, padded.losses_N, atol=1e-6)
         assert told[-1] == 40
 
@@ -81,7 +82,7 @@ def test_shares_add_up_to_the_whole(packing, documents, padding):
     whole, _ = scored(network, documents, batch_tokens=40)
     for ranks in (2, 3):
         parts = [scored(network, documents, batch_tokens=40, share=(rank, ranks))[0] for rank in range(ranks)]
-        assert (sum(part.scores_NL for part in parts) == whole.scores_NL).all()
+        assert (sum(part.logits_NL for part in parts) == whole.logits_NL).all()
         assert (sum(part.losses_N for part in parts) == whole.losses_N).all()
         assert sum((part.losses_N > 0).astype(int) for part in parts).max() == 1
 
@@ -91,11 +92,11 @@ def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_p
     monkeypatch.setattr(scoring, "IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     in_file, _ = scored(network, documents)
-    assert isinstance(in_file.scores_NL, np.memmap) and not isinstance(in_memory.scores_NL, np.memmap)
-    assert (in_file.scores_NL == in_memory.scores_NL).all()
+    assert isinstance(in_file.logits_NL, np.memmap) and not isinstance(in_memory.logits_NL, np.memmap)
+    assert (in_file.logits_NL == in_memory.logits_NL).all()
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
-    assert not isinstance(Scores.empty(40, 5).scores_NL, np.memmap)
+    assert not isinstance(Scored.empty(40, 5).logits_NL, np.memmap)
 
 
 @pytest.mark.parametrize("training", [True, False])

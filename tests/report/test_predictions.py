@@ -1,7 +1,8 @@
 from collections.abc import Callable
 
+from icdcli.evaluation.coding import Choice, CodedNote, NoteCode
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.report.predictions import prediction_dict, prediction_view
+from icdcli.report.predictions import coded_view, prediction_dict, prediction_view
 
 Render = Callable[..., list[str]]
 
@@ -58,3 +59,39 @@ def test_plain_values() -> None:
             {"code": "428.0", "title": None, "score": 0.98, "gold": False, "predicted": True, "outcome": "extra"},
         ],
     }
+
+
+CODED = CodedNote(
+    "ward [3]/7.txt",
+    windows=3,
+    codes=(
+        NoteCode("428.0", "Congestive heart failure " * 8, 0.98, 0.5, True),
+        NoteCode("401.9", None, 0.4, 0.25, True),
+        NoteCode("V45.81", "Bypass", 0.3, 0.5, False),
+    ),
+)
+
+
+def test_codes_of_a_note(render: Render) -> None:
+    lines = render(coded_view(CODED, Choice(), one_threshold=True))
+    assert lines[0] == "Note ward [3]/7.txt: 3 codes, read in 3 windows"
+    assert lines[1].split() == ["code", "title", "score"]
+    assert lines[3].split() == ["401.9", "0.400"] and lines[4].split() == ["V45.81", "Bypass", "0.300"]
+
+
+def test_predicted_codes_are_marked_where_others_are_shown(render: Render) -> None:
+    lines = render(coded_view(CODED, Choice(top=3), one_threshold=False))
+    assert lines[0] == "Note ward [3]/7.txt: 3 codes, 2 predicted, read in 3 windows"
+    assert [line[0] for line in lines[2:5]] == ["*", "*", " "]
+    assert [line.split()[-1] for line in lines[1:5]] == ["threshold", "0.500", "0.250", "0.500"]
+
+
+def test_codes_fit_the_width(render: Render) -> None:
+    for width in (60, 80, 100):
+        lines = render(coded_view(CODED, Choice(top=3), one_threshold=False), width)
+        assert max(map(len, lines)) <= width and lines[2].startswith("*  428.0") and "…" in lines[2]
+
+
+def test_a_note_without_codes_or_text(render: Render) -> None:
+    assert render(coded_view(CodedNote("1", 1, ()), Choice(), one_threshold=True)) == ["Note 1: 0 codes", ""]
+    assert render(coded_view(CodedNote("1", 0, ()), Choice(top=1), one_threshold=True)) == ["Note 1: no text", ""]

@@ -1,0 +1,126 @@
+"""Coders side by side, on the same documents and codes; anything else would compare the data.
+
+Shapes: N documents, L labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from icdcli.errors import ConfigError
+from icdcli.evaluation.bootstrap import Difference, differences
+from icdcli.evaluation.ranking import Scores
+from icdcli.evaluation.statistics import Statistics, statistics_of
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A coder's evaluation on a split.
+
+    Attributes:
+        name: What it is called, usually its run's folder.
+        threshold: Its threshold, in words.
+        ids: The documents' ids.
+        codes: The label space.
+        statistics: What metrics know of each document.
+    """
+
+    name: str
+    threshold: str
+    ids: tuple[str, ...]
+    codes: tuple[str, ...]
+    statistics: Statistics
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Coders on the same documents.
+
+    Attributes:
+        contestants: The coders, the one that the others are compared with first.
+        differences: For each other one, metric to how much higher it is than the first's.
+    """
+
+    contestants: tuple[Contestant, ...]
+    differences: tuple[dict[str, Difference], ...]
+
+
+def compare(contestants: Sequence[Contestant]) -> Comparison:
+    """Compare coders with the first of them.
+
+    Args:
+        contestants: At least two.
+
+    Raises:
+        ConfigError: When they have other documents, gold codes or label spaces.
+    """
+    first, *others = contestants
+    require_one_label_space({contestant.name: contestant.codes for contestant in contestants})
+    aligned = [first, *(_aligned(first, other) for other in others)]
+    return Comparison(tuple(aligned), tuple(differences(first.statistics, other.statistics) for other in aligned[1:]))
+
+
+def _aligned(first: Contestant, other: Contestant) -> Contestant:
+    """The same, documents in the first one's order."""
+    if set(first.ids) != set(other.ids):
+        common = len(set(first.ids) & set(other.ids))
+        raise ConfigError(
+            f"{other.name}: was evaluated on other documents than {first.name} ({len(other.ids):,} and {len(first.ids):,}, "
+            f"{common:,} in both); only runs on the same split of the same data can be compared"
+        )
+    place = {document: row for row, document in enumerate(other.ids)}
+    statistics = other.statistics.take([place[document] for document in first.ids])
+    if not np.array_equal(statistics.gold_NL, first.statistics.gold_NL):
+        raise ConfigError(
+            f"{other.name}: has other gold codes than {first.name} for the same documents: their data differ; only runs on "
+            "the same data can be compared"
+        )
+    return replace(other, ids=first.ids, statistics=statistics)
+
+
+def require_one_label_space(spaces: Mapping[str, Sequence[str]]) -> None:
+    """See that all have the same codes.
+
+    Args:
+        spaces: What is compared, by name, to its codes.
+
+    Raises:
+        ConfigError: When one has others than the first.
+    """
+    (first, codes), *others = spaces.items()
+    for name, its_codes in others:
+        if tuple(its_codes) != tuple(codes):
+            raise ConfigError(
+                f"{name}: its label space ({len(its_codes):,} codes) is not that of {first} ({len(codes):,} codes, "
+                f"{len(set(its_codes) & set(codes)):,} in both); compare on the codes that both have with --intersection"
+            )
+
+
+def common_codes(label_spaces: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The codes that are in all label spaces, in the first one's order.
+
+    Raises:
+        ConfigError: When there are none.
+    """
+    inside = set(label_spaces[0]).intersection(*label_spaces[1:])
+    if not inside:
+        raise ConfigError("the runs' label spaces have no code in common; there is nothing to compare")
+    return tuple(code for code in label_spaces[0] if code in inside)
+
+
+def restricted(
+    scores_NL: Scores, targets_NL: np.typing.NDArray[np.bool_], threshold_L: Scores, codes: Sequence[str], chosen: Sequence[str]
+) -> Statistics:
+    """The statistics as if there were no other codes than those chosen; the loss, which is of all codes, is left out.
+
+    Args:
+        scores_NL: Scores of the whole label space.
+        targets_NL: Gold codes.
+        threshold_L: A threshold a label.
+        codes: The label space.
+        chosen: Some of its codes, in the order wanted.
+    """
+    place = {code: label for label, code in enumerate(codes)}
+    labels = np.array([place[code] for code in chosen])
+    return statistics_of(scores_NL[:, labels], targets_NL[:, labels], threshold_L[labels])

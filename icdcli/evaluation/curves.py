@@ -1,0 +1,140 @@
+"""What an evaluation's pictures are drawn from: points of curves, few enough to draw, and codes that are taken for others.
+
+Shapes: N documents, L labels, P positives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from icdcli.evaluation.groups import by_chapter, by_training_frequency
+from icdcli.evaluation.ranking import Booleans, Floats, Scores, counts_below
+from icdcli.evaluation.result import Evaluation
+
+_POINTS = 400  # of a curve
+_CODES = 200  # of a chapter that are looked at for confusions, those most often missed and most often extra
+_PAIRS = 8  # confusions of a chapter that are told
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve, ascending in x.
+
+    Attributes:
+        x: Where.
+        y: What.
+    """
+
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often codes are gold that are scored so high; bins without a score are left out.
+
+    Attributes:
+        scores: The mean score of each bin.
+        gold: The share of its pairs of document and code that are gold.
+        counts: How many pairs it has.
+    """
+
+    scores: list[float]
+    gold: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A code that was missed where another of its chapter was predicted and isn't gold.
+
+    Attributes:
+        missed: The gold code.
+        instead: The predicted code.
+        documents: In how many documents.
+        of: In how many the gold code was missed.
+    """
+
+    missed: str
+    instead: str
+    documents: int
+    of: int
+
+
+def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
+    """Precision by recall of all pairs of document and code in one ranking, at a few hundred of its thresholds."""
+    positives_P = np.sort(scores_NL[targets_NL])
+    if not len(positives_P):
+        return Curve([], [])
+    tried_U, first_U = np.unique(positives_P, return_index=True)
+    # Highest threshold first, evenly over what is recalled.
+    places = np.unique(np.searchsorted(first_U, np.linspace(0, len(positives_P) - 1, _POINTS), "right") - 1)[::-1]
+    below, _ = counts_below(scores_NL, tried_U[places][::-1])
+    right = len(positives_P) - first_U[places]
+    return Curve((right / len(positives_P)).tolist(), (right / (scores_NL.size - below[::-1])).tolist())
+
+
+def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
+    """The curve of all codes, and of those that training saw so often."""
+    scores_NL, targets_NL = evaluation.scored.scores_NL, evaluation.targets_NL
+    groups = by_training_frequency(evaluation.labels)
+    curves = {"all codes": precision_recall(scores_NL, targets_NL)}
+    if len(groups) > 1:
+        for name, chosen_L in reversed(groups.items()):
+            curves[f"{name} in training"] = precision_recall(scores_NL[:, chosen_L], targets_NL[:, chosen_L])
+    return {name: curve for name, curve in curves.items() if curve.x}
+
+
+def calibration(evaluation: Evaluation) -> Calibration:
+    """The reliability diagram behind the expected calibration error."""
+    bins_B3 = evaluation.statistics.bins_NB3.sum(axis=0)
+    counts, scores, gold = bins_B3[bins_B3[:, 0] > 0].T
+    return Calibration((scores / counts).tolist(), (gold / counts).tolist(), counts.astype(int).tolist())
+
+
+def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
+    """F1 of each gold code against the training documents that have it, and the mean F1 by training frequency."""
+    gold_L = evaluation.by_code["gold"] > 0
+    counts_L, f1_L = np.array(evaluation.labels.train_counts)[gold_L], evaluation.f1_of_code()[gold_L]
+    order = np.argsort(counts_L, kind="stable")
+    means = {name: values["f1_macro"] for name, values in evaluation.by_training_frequency.items()}
+    return Curve(counts_L[order].tolist(), f1_L[order].tolist()), {k: v for k, v in means.items() if not np.isnan(v)}
+
+
+def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[Confusion]]:
+    """For each chapter its most frequent confusions, most documents first; chapters without any are left out.
+
+    A document with several codes doesn't say which of the predicted codes stands for which of the missed; every pair of the
+    same chapter counts.
+
+    Args:
+        evaluation: The evaluation.
+        system: ``icd9`` or ``icd10``; None, unknown: all codes are one chapter.
+    """
+    gold_NL, predicted_NL = evaluation.targets_NL, evaluation.statistics.predicted_NL
+    codes = np.array(evaluation.labels.codes)
+    found = {}
+    for name, chosen_L in (by_chapter(evaluation.labels, system) or {"all codes": np.ones(len(codes), bool)}).items():
+        labels = np.flatnonzero(chosen_L)
+        missed_L, missed_NM = _most(gold_NL[:, labels] & ~predicted_NL[:, labels])
+        extra_L, extra_NE = _most(predicted_NL[:, labels] & ~gold_NL[:, labels])
+        together_ME = missed_NM.T @ extra_NE
+        times_M = missed_NM.sum(axis=0)
+        places = np.argsort(-together_ME, axis=None, kind="stable")[:_PAIRS]
+        pairs = [
+            Confusion(str(codes[labels[missed_L[m]]]), str(codes[labels[extra_L[e]]]), int(together_ME[m, e]), int(times_M[m]))
+            for m, e in zip(*np.unravel_index(places, together_ME.shape), strict=True)
+            if together_ME[m, e] > 0
+        ]
+        if pairs:
+            found[name] = pairs
+    return found
+
+
+def _most(where_NL: Booleans) -> tuple[np.typing.NDArray[np.intp], Floats]:
+    """The labels that are true most often, and where, as numbers: products of whole label spaces would fill the memory."""
+    counts_L = where_NL.sum(axis=0)
+    chosen = np.argsort(-counts_L, kind="stable")[:_CODES]
+    chosen = chosen[counts_L[chosen] > 0]
+    return chosen, where_NL[:, chosen].astype(np.float64)

@@ -1,0 +1,129 @@
+"""Code notes from Python: text in, codes with titles and scores out.
+
+Shapes: N notes, L labels, T tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icdcli.data.tokens import EncodedDocuments, Tokens, encode
+from icdcli.errors import ConfigError
+from icdcli.evaluation.scoring import Scored, score_documents
+from icdcli.model.padding import choose_padding
+from icdcli.model.saved import Coder, load_saved
+from icdcli.model.state_cache import nearness_of
+from icdcli.model.untrained import untrained
+
+
+@dataclass(frozen=True, slots=True)
+class CodePrediction:
+    """A code that a note is given.
+
+    Attributes:
+        code: The dotted code.
+        title: Its official title, where it has one.
+        score: Its probability.
+    """
+
+    code: str
+    title: str | None
+    score: float
+
+
+@dataclass
+class NoteCoder(Coder):
+    """A trained coder that codes notes; `load_coder` makes one."""
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Score notes.
+
+        A note of more than ``max_len`` tokens is read in windows of that length, each overlapping the one before by a quarter;
+        of a code, the highest of all windows counts. Words alone are looked for in the whole note.
+
+        Args:
+            texts: The notes; they are held in memory, so hand over a few hundred at a time.
+
+        Returns:
+            scores_NL, in [0, 1].
+        """
+        labels = len(self.labels)
+        if not texts:
+            return np.zeros((0, labels), np.float32)
+        notes_W, documents = self._windows(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        if self.network.prior is not None:
+            with untrained(self) as reader:
+                documents = replace(documents, nearness=nearness_of(reader, self.network.prior, documents))
+        scored = Scored.empty(len(documents), labels)
+        for _ in score_documents(self.network, documents, scored):
+            pass
+        logits_NL = np.full((len(texts), labels), -np.inf, np.float32)
+        np.maximum.at(logits_NL, notes_W, scored.logits_NL)
+        return self.fused(logits_NL, texts)
+
+    def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
+        """Code notes.
+
+        Args:
+            texts: The notes, of any length; see `scores`.
+
+        Returns:
+            For each note, its codes with titles and scores at or above the threshold, highest score first.
+        """
+        found = []
+        threshold_L = self.threshold.values_L(len(self.labels))
+        for scores_L in self.scores(texts):
+            order = np.argsort(-scores_L, kind="stable")
+            kept = order[(scores_L >= threshold_L)[order]]
+            found.append(
+                [CodePrediction(self.labels.codes[i], self.labels.titles[i], float(scores_L[i])) for i in kept.tolist()]
+            )
+        return found
+
+    def windows(self, tokens: int) -> list[tuple[int, int]]:
+        """From and up to which token a note of so many tokens is read at a time; one window where it is read whole."""
+        room = self.config.max_len - len(self.frame)
+        if tokens <= room:
+            return [(0, tokens)]
+        starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
+        return [(start, start + room) for start in starts]
+
+    def _windows(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], EncodedDocuments]:
+        """The windows of all notes as documents, and which note each belongs to."""
+        parts = [(note, ids[start:end]) for note, ids in enumerate(notes) for start, end in self.windows(len(ids))]
+        offsets = np.cumsum([0, *(len(ids) for _, ids in parts)], dtype=np.int64)
+        tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
+        no_targets = [np.zeros(0, np.int32)] * len(parts)
+        rows = np.arange(len(parts))
+        documents = EncodedDocuments(tokens, rows, no_targets, self.frame, self.config.max_len, self.chunks)
+        return np.array([note for note, _ in parts], np.int64), documents
+
+
+def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteCoder:
+    """Load a trained coder.
+
+    Args:
+        path: A run's folder or a checkpoint's.
+        load: Which checkpoint of a run: ``metric``, ``loss`` or ``last``.
+        device: A torch device.
+
+    Raises:
+        ConfigError: When there is no such folder, or the base model can't be had.
+        ResumeError: When the checkpoint is incomplete or was changed.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such run or checkpoint folder")
+    checkpoint = folder if (folder / "manifest.json").is_file() else folder / "weights" / load
+    coder = load_saved(checkpoint, torch.device(device))
+    return note_coder(coder)
+
+
+def note_coder(coder: Coder) -> NoteCoder:
+    """A coder, ready to code notes."""
+    choose_padding(coder.network, "auto")
+    return NoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})

@@ -1,0 +1,155 @@
+"""Published results, so that a run can be held against them: where protocol, label space, split and metric are the same.
+
+Papers write "macro-F1" and "AUC" for different things; here each number stands under the name of the metric that it is. Numbers
+that only look comparable are why this field's tables can't be trusted: what doesn't match isn't shown, and the reason is told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """What a source reports.
+
+    Attributes:
+        name: Of the model.
+        source: Where it is reported.
+        values: Metric to value.
+        caveat: What to mind; empty where nothing is known.
+    """
+
+    name: str
+    source: str
+    values: Mapping[str, float]
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """The published results that fit an evaluation.
+
+    Attributes:
+        results: Those that fit, oldest first.
+        reason: Why none does; empty where some do.
+    """
+
+    results: tuple[PublishedResult, ...]
+    reason: str = ""
+
+
+_ADMISSIONS = 50_000  # fewer can't be all of MIMIC-III's with a discharge summary
+_MACRO = "how its macro-F1 is averaged was not verified; by its size over all labels, as CAML does"
+_ON_TEST = "the threshold was picked on the test split, so that its F1 is too high"
+
+# Name: source, caveat.
+_PAPERS = {
+    "CAML": ("Mullenbach et al. 2018", ""),
+    "PLM-ICD": ("Huang et al. 2022", ""),
+    "MSMN": ("Yuan et al. 2022", ""),
+    "KEPT": ("Yang et al. 2022", ""),
+    "PLM-CA": ("Edin et al. 2024", _MACRO),
+    "GKI-ICD": ("GKI-ICD 2025", f"{_ON_TEST}; {_MACRO}"),
+    "CoLa-ICD": ("CoLa-ICD 2026", _MACRO),
+}
+
+
+def _by_caml(name: str, **values: float) -> PublishedResult:
+    source, caveat = _PAPERS[name]
+    return PublishedResult(name, source, values, caveat)
+
+
+def _full(name: str, f1_macro: float, f1_micro: float, precision_at_8: float, **areas: float) -> PublishedResult:
+    return _by_caml(name, f1_micro=f1_micro, f1_macro_caml=f1_macro, precision_at_8=precision_at_8, **areas)
+
+
+_RESULTS: Mapping[str, tuple[PublishedResult, ...]] = {
+    "mimic3-full-caml": (
+        _full("CAML", 0.088, 0.539, 0.709, aucroc_macro=0.895, aucroc_micro=0.986),
+        _full("PLM-ICD", 0.104, 0.598, 0.771, aucroc_macro=0.926, aucroc_micro=0.989),
+        _full("MSMN", 0.103, 0.584, 0.752, aucroc_macro=0.950, aucroc_micro=0.992),
+        _full("KEPT", 0.118, 0.599, 0.771),
+        _full("PLM-CA", 0.103, 0.599, 0.772, aucroc_macro=0.916, aucroc_micro=0.989),
+        _full("GKI-ICD", 0.123, 0.612, 0.777, aucroc_macro=0.962, aucroc_micro=0.993),
+        _full("CoLa-ICD", 0.135, 0.621, 0.781, aucroc_macro=0.969),
+    ),
+    "mimic3-50": (
+        _by_caml("CAML", f1_micro=0.614),
+        _by_caml("PLM-ICD", f1_micro=0.719),
+        _by_caml("MSMN", f1_micro=0.725),
+        _by_caml("KEPT", f1_micro=0.728),
+        _by_caml("PLM-CA", f1_micro=0.710),
+        _by_caml("GKI-ICD", f1_micro=0.735),
+        _by_caml("CoLa-ICD", f1_micro=0.741),
+    ),
+    "mimic4-icd10": (
+        PublishedResult(
+            "LAAT", "Edin et al. 2023", {"f1_micro": 0.579, "f1_macro": 0.203, "precision_at_8": 0.689, "map": 0.606}
+        ),
+        PublishedResult(
+            "PLM-ICD",
+            "Edin et al. 2023",
+            {
+                **{"f1_micro": 0.585, "f1_macro": 0.211, "precision_at_8": 0.699, "map": 0.619},
+                **{"aucroc_macro": 0.966, "aucroc_micro_present": 0.992},
+            },
+        ),
+    ),
+}
+_ORIGINAL_TOOL = PublishedResult(
+    "original tool",
+    "its own guide",
+    {"aucroc_macro": 0.9057, "aucroc_micro_present": 0.9808, "aucprc_macro": 0.2073, "aucprc_micro_present": 0.4741},
+    "on the validation split by which its checkpoint was chosen",
+)
+_CODIESP_D = (
+    PublishedResult("TF-IDF and linear SVM", "measured for icdcode", {"f1_micro": 0.330, "map": 0.308}),
+    PublishedResult(
+        "PLM-ICD", "on CodiEsp-D", {"f1_micro": 0.219, "f1_macro": 0.216}, "how its macro-F1 is averaged was not verified"
+    ),
+)
+
+
+def comparable(card: Mapping[str, Any], split: str) -> Comparable:
+    """The published results on the same documents, codes and split as an evaluation's.
+
+    Args:
+        card: The corpus' card.
+        split: The split evaluated.
+    """
+    dataset, protocol = str(card["dataset"]), str(card["protocol"])
+    results, of_split, reason = _RESULTS.get(protocol, ()), "test", _not_the_benchmark(card)
+    if dataset == "codiesp":
+        results, reason = _CODIESP_D, _not_the_diagnoses(card)
+    elif protocol == "hadm-digit":
+        results, of_split, reason = (_ORIGINAL_TOOL,), "validation", _not_all_of_mimic3(card)
+    elif protocol == "mimic3-full":
+        reason = (
+            "papers report on CAML's 8,921 labels, with procedure codes read as numbers, and this protocol reads them right; "
+            "train with protocol=mimic3-full-caml to compare"
+        )
+    elif not results:
+        reason = f"no published result on {dataset}, protocol {protocol}, is known here"
+    if not reason and split != of_split:
+        reason = f"they are of the {of_split} split, this is the {split} split"
+    return Comparable((), reason) if reason else Comparable(results)
+
+
+def _not_the_benchmark(card: Mapping[str, Any]) -> str:
+    benchmark = card.get("benchmark") or {"is_benchmark": False, "reason": "its counts were never held against the paper's"}
+    return "" if benchmark["is_benchmark"] else f"this corpus is not the benchmark: {benchmark['reason']}"
+
+
+def _not_all_of_mimic3(card: Mapping[str, Any]) -> str:
+    few = card["documents"] < _ADMISSIONS
+    return f"this corpus has {card['documents']:,} documents, MIMIC-III over {_ADMISSIONS:,}" if few else ""
+
+
+def _not_the_diagnoses(card: Mapping[str, Any]) -> str:
+    options = card.get("options", {})
+    if options.get("codes") != "diagnoses":
+        return "they are of diagnoses alone"
+    if options.get("label_space", "seen") != "seen":
+        return "they are of the codes in use; this label space has more"
+    return ""

@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from icdcli.errors import ConfigError
+from icdcli.evaluation.compare import Contestant, common_codes, compare, restricted
+from icdcli.evaluation.metrics import evaluate
+from icdcli.evaluation.result import Evaluation
+
+Make = Callable[..., Evaluation]
+
+
+def contestant(name: str, evaluation: Evaluation) -> Contestant:
+    ids = tuple(evaluation.scored.documents.ids)
+    return Contestant(name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics)
+
+
+def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
+    coders = [contestant(name, made_up_evaluation(skill=skill)) for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))]
+    comparison = compare(coders)
+    better, same = comparison.differences
+    first, second = (coder.statistics.metrics["map"] for coder in coders[:2])
+    assert better["map"].value == pytest.approx(second - first) and better["map"].is_sure
+    assert same["map"] == (0, 0, 0) and not same["map"].is_sure
+
+
+def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
+    first, other = contestant("a", made_up_evaluation()), contestant("b", made_up_evaluation(seed=5))
+    order = np.random.default_rng(0).permutation(40).tolist()
+    shuffled = replace(other, ids=tuple(other.ids[row] for row in order), statistics=other.statistics.take(order))
+    assert compare([first, shuffled]).differences == compare([first, other]).differences
+
+
+def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
+    first = contestant("a", made_up_evaluation())
+    with pytest.raises(ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"):
+        compare([first, replace(first, name="b", ids=("another", *first.ids[1:]))])
+
+
+def test_other_gold_codes_are_refused(made_up_evaluation: Make) -> None:
+    first = contestant("a", made_up_evaluation())
+    changed = replace(first.statistics, gold_NL=~first.statistics.gold_NL)
+    with pytest.raises(ConfigError, match="b: has other gold codes than a for the same documents"):
+        compare([first, replace(first, name="b", statistics=changed)])
+
+
+def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
+    first = contestant("a", made_up_evaluation())
+    other = replace(first, name="b", codes=("new", *first.codes[1:]))
+    with pytest.raises(
+        ConfigError, match=r"b: its label space \(12 codes\) is not that of a \(12 codes, 11 in both\).*--intersection"
+    ):
+        compare([first, other])
+
+
+def test_the_codes_in_common() -> None:
+    assert common_codes([("b", "a", "c"), ("c", "b"), ("b", "c", "d")]) == ("b", "c")
+    with pytest.raises(ConfigError, match="no code in common"):
+        common_codes([("a",), ("b",)])
+
+
+def test_on_some_codes_it_is_as_if_there_were_no_others(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    scores, targets, codes = evaluation.scored.scores_NL, evaluation.targets_NL, evaluation.labels.codes
+    threshold = np.linspace(0.2, 0.8, 12).astype(np.float32)
+    chosen = ("486", "401.9")
+    labels = [codes.index(code) for code in chosen]
+    found = restricted(scores, targets, threshold, codes, chosen)
+    assert dict(found.metrics) == evaluate(scores[:, labels], targets[:, labels], threshold[labels])

@@ -1,0 +1,51 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from icdcli.evaluation.influence import influences
+from icdcli.evaluation.metrics import evaluate
+
+Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+COPIES = 3000
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Arrays:
+    shape = (draw(st.integers(2, 6)), draw(st.integers(1, 5)))
+    scores = hnp.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+    return draw(scores), draw(hnp.arrays(bool, shape))
+
+
+@settings(max_examples=25, deadline=None)
+@given(documents())
+def test_they_are_the_derivatives_by_the_weights_of_documents(arrays: Arrays) -> None:
+    scores, targets = arrays
+    found = influences(scores, targets)
+    # Of so many copies, one more of a document changes its weight by a small share.
+    many = np.tile(scores, (COPIES, 1)), np.tile(targets, (COPIES, 1))
+    before = evaluate(*many, names=list(found))
+    for document in range(len(scores)):
+        more = [np.concatenate([array, part[document : document + 1]]) for array, part in zip(many, arrays, strict=True)]
+        after = evaluate(*more, names=list(found))
+        for name, value in before.items():
+            change = 0.0 if np.isnan(value) else (after[name] - value) * COPIES
+            assert found[name][document] == pytest.approx(change, abs=0.01), name
+
+
+def test_documents_together_move_nothing() -> None:
+    draw = np.random.default_rng(0)
+    scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
+    assert all(abs(values.sum()) < 1e-10 for values in influences(scores, targets).values())
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    scores, targets = draw.random((40, 30), dtype=np.float32), draw.random((40, 30)) < 0.1
+    at_once = influences(scores, targets)
+    monkeypatch.setattr("icdcli.evaluation.ranking._BLOCK", 100)
+    for name, values in influences(scores, targets).items():
+        assert values == pytest.approx(at_once[name], abs=1e-12)
