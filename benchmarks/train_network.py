@@ -130,7 +130,7 @@ def ours(size: Size, max_len: int, seed: int) -> tuple[CoderNetwork, ModelConfig
 
 
 def _ready(network: Any, size: Size) -> Any:
-    network.output.to(size.device)
+    network.head.output.to(size.device)
     if size.checkpointing:
         use_gradient_checkpointing(network)
     return network

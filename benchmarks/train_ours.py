@@ -14,6 +14,7 @@ from icdcli.data.corpus import Labels
 from icdcli.data.tokens import EncodedDocuments, Tokens
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder
+from icdcli.model.threshold import Threshold
 from icdcli.training.budget import token_budget
 from icdcli.training.distributed import World
 from icdcli.training.meter import Meter
@@ -45,7 +46,7 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
     frame = Frame((), (), pad=0)
     train = EncodedDocuments(tokens, np.arange(len(read.ids)), read.targets, frame, max_len)
     training = Training(
-        coder=Coder(network, None, frame, labels, built_from, 0.5, own_backbone=False),
+        coder=Coder(network, None, frame, labels, built_from, Threshold(), own_backbone=False),
         optimizer=make_optimizer(network, config),
         train=train,
         validation=train,

@@ -7,13 +7,14 @@ look like stands here; how YAML is read and how problems are worded stands in `i
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from icdcli.errors import nearest
 from icdcli.metric_names import METRICS
 
+LexicalPart = Literal["ngrams", "descriptions", "evidence"]
 Common = Literal["train_loss", "validation_loss", "lr"]
 QUANTISED = (4, 8)
 ProtocolName = Literal[
@@ -49,6 +50,11 @@ def _device(value: Any) -> Any:
     return [int(word) for word in words]
 
 
+def _parts(value: Any) -> Any:
+    """``True`` for all parts, ``False`` for none."""
+    return list(get_args(LexicalPart)) if value is True else [] if value is False else value
+
+
 def _unique(values: list[str]) -> list[str]:
     if len(set(values)) < len(values):
         raise ValueError("names one thing twice")
@@ -63,6 +69,15 @@ def _metric(name: str) -> str:
 
 def _monitor(name: str) -> str:
     return name if name == "validation_loss" else _metric(name)
+
+
+def _threshold(value: float | str) -> float | str:
+    if isinstance(value, str):
+        if value not in ("auto", "auto_per_code"):
+            raise ValueError("should be a number from 0 to 1, auto or auto_per_code")
+    elif not 0 <= value <= 1:
+        raise ValueError("should be from 0 to 1")
+    return value
 
 
 def _interval(value: int | str) -> int | str:
@@ -104,11 +119,30 @@ class RunConfig(Section):
 class ModelConfig(Section):
     """What the coder is made of."""
 
-    model: str = Field("llama3", min_length=1, description="llama3, mistral, tiny, a Hugging Face id or a folder")
+    model: str = Field("llama3", min_length=1, description="llama3, mistral, tiny, minilm, a Hugging Face id or a folder")
     bit: Literal[4, 8, 16, 32] = Field(8, description="bits of a backbone weight: 4, 8, 16, 32")
     max_len: Integer = Field(1024, ge=4, description="tokens of a document that are read, special tokens included")
-    pooling_mode: Literal["mean", "weighted_mean", "bos_token", "eos_token"] = Field(
-        "mean", description="mean, weighted_mean, bos_token, eos_token"
+    chunk_len: Integer | None = Field(
+        None, ge=8, description="longer documents are read in overlapping chunks of so many tokens; null: the encoder's window"
+    )
+    chunk_stride: Integer | None = Field(
+        None, ge=1, description="tokens from one chunk's start to the next's; null: three quarters of chunk_len"
+    )
+    pooling_mode: Literal["mean", "weighted_mean", "bos_token", "eos_token", "label_attention"] = Field(
+        "mean", description="mean, weighted_mean, bos_token, eos_token, label_attention"
+    )
+    label_init: Literal["descriptions", "random"] = Field(
+        "descriptions", description="label_attention: what each code's query and output start from: descriptions, random"
+    )
+    label_width: Integer = Field(128, ge=1, description="label_attention: width of its queries, keys and values")
+    state_pooling: Integer = Field(4, ge=1, description="label_attention: neighbouring tokens' states averaged into one")
+    head_dropout: Number = Field(0.1, ge=0, lt=1, description="label_attention: dropout before and behind it")
+    lexical: Annotated[list[LexicalPart], BeforeValidator(_parts), AfterValidator(_unique)] = Field(
+        [],
+        description="scores of words alone, fused with the network's: True (all), or of ngrams, descriptions, evidence",
+    )
+    description_prior: bool = Field(
+        False, description="add to each logit how near the code's description comes to some words of the document"
     )
     lora_activate: bool = Field(True, description="train low-rank adapters on the frozen backbone")
     lora_r: Integer = Field(16, ge=1, description="rank of the adapters")
@@ -153,10 +187,17 @@ class DataConfig(Section):
     language: Literal["en", "es"] = Field("en", description="codiesp: en, es")
     codes: Literal["diagnoses", "procedures", "all"] = Field("diagnoses", description="codiesp: diagnoses, procedures, all")
     text_column: str = Field("text", description="table: column of the notes")
+    label_space: Literal["seen", "described"] = Field(
+        "seen", description="described: also codes of the system in no document, that have a title; benchmarks: their own"
+    )
     codes_column: str = Field("codes", description="table: column of the codes, a list or separated by ; or ,")
     id_column: str | None = Field(None, description="table: column of the documents' ids; null: id, if there is one")
     subject_column: str | None = Field(None, description="table: column of the patients; null: subject_id, if there is one")
     split_column: str | None = Field(None, description="table: column of the splits; null: split, if there is one")
+    evidence_column: str | None = Field(
+        None, description="table: column of annotated evidence, a list of {code, begin, end}; null: none"
+    )
+    evidence_path: UserPath | None = Field(None, description="mimic3: folder or file of MDACE's annotations; null: none")
     code_system: Literal["icd9", "icd10"] | None = Field(
         None, description="table and mimic4 by patient: icd9, icd10; null: codes as they stand, icd10 for mimic4"
     )
@@ -191,6 +232,9 @@ class TrainConfig(Section):
     padding: Literal["auto", "free", "batch"] = Field(
         "auto", description="free (documents end to end), batch (padded to the longest), auto: free where the model can"
     )
+    state_cache_gb: Number = Field(
+        20, ge=0, description="a frozen backbone's states are computed once, where they take no more on the disk; 0: never"
+    )
     checkpoint_every: Annotated[Integer | str, AfterValidator(_interval)] | None = Field(
         None, description="a checkpoint besides those of validations: 500 (steps), 20min, 1h; null: none"
     )
@@ -203,7 +247,9 @@ class LogConfig(Section):
     """What is shown and written while a run goes on."""
 
     prediction_print_n: Integer = Field(3, ge=0, description="sample predictions shown after a validation")
-    positive_threshold: Number = Field(0.5, ge=0, le=1, description="score from which a code counts as predicted")
+    positive_threshold: Annotated[Number | str, AfterValidator(_threshold)] = Field(
+        0.5, description="score from which a code counts as predicted: a number, or tuned on validation: auto, auto_per_code"
+    )
     common: Annotated[list[Common], AfterValidator(_unique)] = Field(
         ["train_loss", "validation_loss", "lr"], description="shown beside the metrics"
     )
@@ -254,6 +300,10 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
         found.append(("freeze_backbone", f"a {model.bit} bit backbone can't be trained; use LoRA, or bit: 16 or 32"))
     if model.lora_activate and model.freeze_backbone is False:
         found.append(("freeze_backbone", "LoRA keeps the backbone frozen; set lora_activate: False to train it whole"))
+    if model.description_prior and model.model == "tiny":
+        found.append(("description_prior", "model: tiny starts from nothing, its states don't tell what words mean"))
+    if model.chunk_stride is not None and model.chunk_len is not None and model.chunk_stride > model.chunk_len - 4:
+        found.append(("chunk_stride", f"chunks of {model.chunk_len} tokens must overlap; take {model.chunk_len * 3 // 4}"))
     if model.pooling_mode == "bos_token" and model.attention == "causal":
         found.append(("pooling_mode", "under causal attention the first token sees no other; use eos_token or a mean"))
     return found

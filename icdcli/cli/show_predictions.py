@@ -38,7 +38,7 @@ def show_predictions(
     notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text else {}
     documents = []
     for row, name, scores_L, gold in zip(rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True):
-        sample = sample_prediction(name, codes, scores_L, gold, coder.threshold)
+        sample = sample_prediction(name, codes, scores_L, gold, coder.threshold.values_L(len(codes)))
         output.show(prediction_view(sample, titles, notes.get(row)))
         documents.append(prediction_dict(sample, titles, notes.get(row)))
-    output.result({"split": split, "threshold": coder.threshold, "documents": documents})
+    output.result({"split": split, "threshold": str(coder.threshold), "documents": documents})

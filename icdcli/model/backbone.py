@@ -121,13 +121,6 @@ def _architecture(backbone: nn.Module) -> str:
 def _check(config: ModelConfig, settings: Any) -> None:
     if getattr(settings, "is_encoder_decoder", False):
         raise ConfigError(f"model: {config.model}: is an encoder-decoder ({settings.model_type}); give an encoder or a decoder")
-    window = getattr(settings, "max_position_embeddings", None)
-    if window is not None and getattr(settings, "model_type", "") in ("roberta", "camembert", "xlm-roberta"):
-        window -= settings.pad_token_id + 1  # these count positions from behind the padding index
-    if window is not None and config.max_len > window:
-        raise ConfigError(
-            f"max_len: {config.max_len}: model {config.model} reads at most {window} tokens; set max_len: {window}"
-        )
 
 
 def _set_attention(config: ModelConfig, settings: Any) -> None:

@@ -1,6 +1,6 @@
-"""The network: backbone, pooling, output layer; tokens in, one logit a code out.
+"""The network: backbone, head, description prior; tokens in, one logit a code out.
 
-Shapes: B documents, T tokens, D width, L labels.
+Shapes: B documents, C chunks, T tokens, D width, L labels.
 """
 
 import math
@@ -14,54 +14,89 @@ from icdcli.config import ModelConfig
 from icdcli.data.batches import Padding
 from icdcli.model.attention import PackedForm
 from icdcli.model.backbone import half_precision
-from icdcli.model.inputs import Segments
-from icdcli.model.pooling import pool, pool_packed
+from icdcli.model.description_prior import DescriptionPrior
+from icdcli.model.inputs import Inputs, Segments
+from icdcli.model.label_attention import LabelAttention
+from icdcli.model.pooling import PooledHead, average_neighbours
 
 
 class CoderNetwork(nn.Module):
-    """A backbone whose pooled states a linear layer turns into one logit a code.
+    """A backbone, and a head that turns its token states into one logit a code.
 
-    The output layer and the pooling are float32 whatever the backbone's precision: half-precision states into a full-precision
-    layer is a crash, and half-precision logits lose the small differences that ranking lives on.
+    The head is float32 whatever the backbone's precision: half-precision states into a full-precision layer is a crash, and
+    half-precision logits lose the small differences that ranking lives on.
+
+    Args:
+        backbone: Token ids to states.
+        head: States of documents that lie end to end to logits.
+        autocast: The precision that the backbone computes in; None: that of its weights.
+        state_pooling: How many neighbouring tokens' states the head sees as one.
+        prior: What the codes' descriptions add to the logits.
 
     Attributes:
         packed: How the backbone takes documents laid end to end; None where it takes them padded. `choose_padding` sets it.
     """
 
     def __init__(
-        self, backbone: nn.Module, width: int, labels: int, pooling_mode: str, autocast: torch.dtype | None = None
+        self,
+        backbone: nn.Module,
+        head: PooledHead | LabelAttention,
+        autocast: torch.dtype | None = None,
+        state_pooling: int = 1,
+        prior: DescriptionPrior | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pooling_mode = pooling_mode
+        self.head = head
+        self.prior = prior
         self.autocast = autocast
+        self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
-        self.output = nn.Linear(width, labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.head.bias_L.device
 
     @property
     def padding(self) -> Padding:
         """How documents must lie that this network reads."""
         return "batch" if self.packed is None else "free"
 
-    def forward(self, ids: Tensor, layout: Tensor | Segments) -> Tensor:
-        """Compute logits_BL (float32); see `icdcli.model.inputs.Inputs`.
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of the backbone is trained."""
+        return not any(weight.requires_grad for weight in self.backbone.parameters())
 
-        Args:
-            ids: Token ids: ids_BT, padded on the right, or ids_T of documents laid end to end.
-            layout: What tells documents apart: mask_BT, True where a token is real, or the segments.
+    def train(self, mode: bool = True) -> "CoderNetwork":
+        """Training mode or not; a frozen backbone stays as it is when it predicts, its dropout off."""
+        super().train(mode)
+        if mode and self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Compute logits_BL (float32).
 
         Raises:
-            ValueError: When the documents lie another way than `padding` says.
+            ValueError: When the documents lie another way than `padding` says, or a prior isn't told how near descriptions come.
         """
-        states = self.states(ids, layout)
-        if isinstance(layout, Segments):
-            logits_BL: Tensor = self.output(pool_packed(states, layout, self.pooling_mode))
+        if inputs.states_TD is not None:
+            states_TD, documents = inputs.states_TD, inputs.documents
         else:
-            logits_BL = self.output(pool(states, layout, self.pooling_mode))
-        return logits_BL
+            states_TD, documents = average_neighbours(self.states(inputs), inputs.documents, self.state_pooling)
+        logits_BL: Tensor = self.head(states_TD, documents)
+        if self.prior is None:
+            return logits_BL
+        if inputs.nearest_BL is None:
+            raise ValueError("a network with a description prior must be told how near the descriptions come to the documents")
+        added_BL: Tensor = self.prior(inputs.nearest_BL)
+        return logits_BL + added_BL
 
-    def states(self, ids: Tensor, layout: Tensor | Segments) -> Tensor:
-        """The backbone's states of the tokens, of its precision: hidden_BTD, or hidden_TD of documents laid end to end."""
+    def states(self, inputs: Inputs) -> Tensor:
+        """The backbone's states of the documents' tokens, one document after the other: states_TD, of its precision."""
+        ids, layout = inputs.ids, inputs.layout
+        assert ids is not None
         if isinstance(layout, Segments) and self.packed is not None:
             arguments = self.packed.arguments(ids, layout)
         elif isinstance(layout, Tensor) and self.packed is None:
@@ -70,26 +105,45 @@ class CoderNetwork(nn.Module):
             raise ValueError(f"this network reads documents with padding: {self.padding}")
         with torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None):
             states: Tensor = self.backbone(**arguments).last_hidden_state
-        return states[0] if isinstance(layout, Segments) else states
+        states_TD = states.flatten(0, 1)
+        return states_TD if inputs.kept_T is None else states_TD[inputs.kept_T]
 
     def start_from_frequencies(self, positives: Sequence[int], documents: int) -> None:
-        """Start the output bias at each code's prior log-odds, so that training needn't learn how rare codes are."""
+        """Start each code's bias at its prior log-odds, so that training needn't learn how rare codes are."""
         odds = [(count + 0.5) / (documents - count + 0.5) for count in positives]
         with torch.no_grad():
-            self.output.bias.copy_(torch.tensor([math.log(odd) for odd in odds]))
+            self.head.bias_L.copy_(torch.tensor([math.log(odd) for odd in odds]))
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The weights that training changes, by name; nothing else deserves an optimiser state."""
         return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
 
 
-def build_network(config: ModelConfig, backbone: nn.Module, labels: int) -> CoderNetwork:
-    """Put the output layer on a backbone, on the backbone's device."""
+def build_network(
+    config: ModelConfig, backbone: nn.Module, labels: int, descriptions: Sequence[int] | None = None
+) -> CoderNetwork:
+    """Put head and prior on a backbone, on the backbone's device.
+
+    Args:
+        config: What they are like.
+        backbone: Token ids to states.
+        labels: How many codes there are.
+        descriptions: How many descriptions each code has, for the prior; None: one.
+    """
     settings: Any = backbone.config
+    width: int = settings.hidden_size
     device = next(backbone.parameters()).device
     autocast = None if config.bit == 32 else half_precision(device)
-    network = CoderNetwork(backbone, settings.hidden_size, labels, config.pooling_mode, autocast)
-    network.output.to(device)
+    prior = DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
+    head: PooledHead | LabelAttention
+    if config.pooling_mode == "label_attention":
+        head = LabelAttention(width, labels, config.label_width, config.head_dropout)
+        network = CoderNetwork(backbone, head, autocast, config.state_pooling, prior)
+    else:
+        network = CoderNetwork(backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior)
+    for part in (network.head, network.prior):
+        if part is not None:
+            part.to(device)
     return network
 
 

@@ -1,13 +1,14 @@
 """Documents of one forward pass as tensors, padded or laid end to end.
 
-Shapes: B documents, T tokens, L labels.
+Shapes: B documents, C chunks, T tokens, D width, L labels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,11 +18,11 @@ from icdcli.data.tokens import EncodedDocuments
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Where the documents of a forward pass lie that are laid end to end.
+    """Where documents, or chunks of them, lie that are laid end to end.
 
     Attributes:
-        lengths: Tokens of each document. They stay on the host, so that nothing ever waits for the device.
-        starts: Where each document starts, and where the last one ends; B + 1 numbers (int32), on the device.
+        lengths: Tokens of each. They stay on the host, so that nothing ever waits for the device.
+        starts: Where each starts, and where the last one ends; one number more (int32), on the device.
     """
 
     lengths: tuple[int, ...]
@@ -48,36 +49,52 @@ class Segments:
         return torch.arange(sum(self.lengths), device=self.starts.device) - self.starts[self.documents_T()]
 
 
-class Inputs(NamedTuple):
-    """What a network takes: ``network(*inputs)``.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a network takes.
 
     Attributes:
-        ids: Token ids, ids_BT or, where documents lie end to end, ids_T.
-        layout: What tells documents apart: mask_BT (True where a token is real) or the segments.
+        documents: Where the documents' states lie once the backbone is done.
+        ids: Token ids, ids_CT or, where chunks lie end to end, ids_T; None where states are given.
+        layout: What tells chunks apart: mask_CT (True where a token is real) or segments.
+        kept_T: Which states make up the documents, counted over all of them; None where all do.
+        states_TD: A frozen backbone's states, where they were computed before.
+        nearest_BL: How near the labels' descriptions come to each document, where that was computed before.
     """
 
-    ids: Tensor
-    layout: Tensor | Segments
+    documents: Segments
+    ids: Tensor | None = None
+    layout: Tensor | Segments | None = None
+    kept_T: Tensor | None = None
+    states_TD: Tensor | None = None
+    nearest_BL: Tensor | None = None
 
     @classmethod
     def of(cls, batch: Padded | Packed) -> "Inputs":
         """A collated batch as tensors on the CPU."""
+        documents = Segments.of(batch.documents)
+        kept_T = None if batch.kept is None else torch.from_numpy(batch.kept)
         if isinstance(batch, Packed):
-            return cls(torch.from_numpy(batch.ids_T), Segments.of(batch.lengths))
-        return cls(torch.from_numpy(batch.ids_BT), torch.from_numpy(batch.mask_BT))
+            return cls(documents, torch.from_numpy(batch.ids_T), Segments.of(batch.chunks), kept_T)
+        return cls(documents, torch.from_numpy(batch.ids_CT), torch.from_numpy(batch.mask_CT), kept_T)
 
     def to(self, device: torch.device) -> "Inputs":
         """The same on a device; from pinned memory nothing waits for the copy."""
-        ids = self.ids.to(device, non_blocking=True)
-        if isinstance(self.layout, Segments):
-            return Inputs(ids, Segments(self.layout.lengths, self.layout.starts.to(device, non_blocking=True)))
-        return Inputs(ids, self.layout.to(device, non_blocking=True))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Inputs":
         """The same in memory that a GPU copies from by itself."""
-        if isinstance(self.layout, Segments):
-            return Inputs(self.ids.pin_memory(), Segments(self.layout.lengths, self.layout.starts.pin_memory()))
-        return Inputs(self.ids.pin_memory(), self.layout.pin_memory())
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Segments):
+                changed[field.name] = Segments(value.lengths, change(value.starts))
+            else:
+                changed[field.name] = None if value is None else change(value)
+        return Inputs(**changed)
 
 
 def read_batch(
@@ -86,7 +103,7 @@ def read_batch(
     """Read documents for one forward pass.
 
     Args:
-        documents: A split.
+        documents: A split; where it has states or nearness, these are read.
         rows: The documents' positions in it.
         labels: How many labels there are.
         padding: How the documents shall lie.
@@ -95,7 +112,14 @@ def read_batch(
     Returns:
         What the network takes and targets_BL, on the CPU.
     """
-    inputs = Inputs.of(collate([documents[row] for row in rows], documents.frame.pad, padding))
+    nearest_BL = None if documents.nearness is None else torch.from_numpy(documents.nearness[rows])
+    if documents.states is not None:
+        parts = [documents.states[row] for row in rows.tolist()]
+        states_TD = torch.from_numpy(np.concatenate(parts))
+        inputs = Inputs(Segments.of([len(part) for part in parts]), states_TD=states_TD, nearest_BL=nearest_BL)
+    else:
+        plain = Inputs.of(collate([documents[row] for row in rows], documents.frame.pad, padding))
+        inputs = Inputs(plain.documents, plain.ids, plain.layout, plain.kept_T, nearest_BL=nearest_BL)
     targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
     if device.type != "cuda":
         return inputs, targets_BL

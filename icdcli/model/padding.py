@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icdcli.data.batches import Ids, Padding, collate
+from icdcli.data.batches import Framed, Ids, Padding, collate
 from icdcli.errors import ConfigError
 from icdcli.model.attention import PackedForm
 from icdcli.model.coder import CoderNetwork
@@ -74,7 +74,7 @@ def _why_not(network: CoderNetwork) -> str | None:
     places = [np.arange(length) for length in _LENGTHS]
     documents: list[Ids] = [(4 + place) % settings.vocab_size for place in places]
     others: list[Ids] = [(4 + place + (place % 2 == 0) * 20) % settings.vocab_size for place in places]
-    kept_T = torch.from_numpy(np.concatenate(places) % 2 == 1).to(network.output.weight.device)
+    kept_T = torch.from_numpy(np.concatenate(places) % 2 == 1).to(network.device)
     training = network.training
     network.eval()
     try:
@@ -101,9 +101,8 @@ def _difference(found_TD: Tensor, expected_TD: Tensor) -> float:
 
 def _states(network: CoderNetwork, documents: list[Ids]) -> Tensor:
     """The states of the documents' tokens, one document after the other; hidden_TD in float32."""
-    inputs = Inputs.of(collate(documents, 0, network.padding)).to(network.output.weight.device)
-    states = network.states(*inputs).float()
-    return states[inputs.layout] if isinstance(inputs.layout, Tensor) else states
+    inputs = Inputs.of(collate([Framed.whole(ids) for ids in documents], 0, network.padding))
+    return network.states(inputs.to(network.device)).float()
 
 
 @contextmanager

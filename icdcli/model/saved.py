@@ -1,18 +1,19 @@
 """A trained coder on disk: write, verify, load. All that predicting needs lies in one folder, the base model apart.
 
-``head.safetensors`` holds the output layer, and the whole backbone where its weights can't be had again: trained through and
-through, or made on the spot (`tiny`). In that case ``backbone/`` holds its architecture and its tokenizer. With adapters,
+``head.safetensors`` holds the head and the prior, and the whole backbone where its weights can't be had again: trained through
+and through, or made on the spot (`tiny`). In that case ``backbone/`` holds its architecture and its tokenizer. With adapters,
 ``adapter/`` is what peft itself writes.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,19 +21,25 @@ from transformers import PreTrainedTokenizerFast
 
 from icdcli import __version__
 from icdcli.config import ModelConfig
-from icdcli.data.batches import Frame
-from icdcli.data.corpus import Labels, read_labels, write_labels
+from icdcli.data.batches import Chunks, Frame
+from icdcli.data.corpus import Documents, Labels, read_labels, write_labels
+from icdcli.data.tokens import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.model.backbone import ADAPTER, architecture_settings, load_backbone, new_backbone, tiny_config
 from icdcli.model.coder import CoderNetwork, build_network
+from icdcli.model.descriptions import Descriptions, describe
+from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.label_attention import LabelAttention
+from icdcli.model.manifest import verify
 from icdcli.model.source import TINY, find_source
-from icdcli.model.tokenizer import frame_of, load_tokenizer, train_tokenizer
+from icdcli.model.threshold import Threshold
+from icdcli.model.tokenizer import chunks_of, frame_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
-    from icdcli.model.predict import CodePrediction
+    from icdcli.lexical.scorers import Lexical
 
-FORMAT = 1
-_HEAD, _LABELS, _CODER, _MANIFEST = "head.safetensors", "labels.parquet", "coder.json", "manifest.json"
+FORMAT = 2
+_HEAD, _LABELS, _CODER, _LEXICAL = "head.safetensors", "labels.parquet", "coder.json", "lexical"
 
 
 @dataclass
@@ -47,6 +54,9 @@ class Coder:
         config: What the network was built from.
         threshold: The score from which a code counts as predicted.
         own_backbone: Whether the backbone's weights belong to this coder rather than to a base model.
+        chunks: How documents beyond the model's window are read; None: there are none.
+        lexical: What scores the words alone; None: nothing does.
+        fusion: How that and the network's logits become one score; None: as yet not fitted.
     """
 
     network: CoderNetwork
@@ -54,26 +64,30 @@ class Coder:
     frame: Frame
     labels: Labels
     config: ModelConfig
-    threshold: float
+    threshold: Threshold
     own_backbone: bool
+    chunks: Chunks | None = None
+    lexical: "Lexical | None" = None
+    fusion: Fusion | None = None
+
+    @property
+    def trained_backbone(self) -> bool:
+        """Whether training changes the backbone's states."""
+        return self.config.lora_activate or not self.config.frozen
 
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
-        return self.network.output.weight.device
+        return self.network.device
 
-    def predict(self, texts: Sequence[str]) -> list[list["CodePrediction"]]:
-        """Code notes.
+    def encoded(self, tokens: Tokens, documents: Documents) -> EncodedDocuments:
+        """A split's documents as the network reads them."""
+        return tokens.of(documents, self.frame, self.config.max_len, self.chunks)
 
-        Args:
-            texts: The notes; what goes beyond ``max_len`` tokens is not read.
-
-        Returns:
-            For each note, its codes with titles and scores at or above the threshold, highest score first.
-        """
-        from icdcli.model.predict import predict
-
-        return predict(self, texts)
+    def fused(self, logits_NL: NDArray[np.float32], texts: Iterable[str]) -> NDArray[np.float32]:
+        """Make the network's logits, and what the words alone say, into scores_NL in [0, 1]; overwrites the logits."""
+        words = {} if self.lexical is None or self.fusion is None else self.lexical.scores(list(texts))
+        return probabilities({NETWORK: logits_NL, **words}, self.fusion)
 
 
 def tokenizer_for(config: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -87,11 +101,21 @@ def new_coder(
     config: ModelConfig,
     tokenizer: PreTrainedTokenizerFast,
     labels: Labels,
-    threshold: float,
+    threshold: Threshold,
     device: torch.device,
     seed: int,
+    descriptions: Descriptions = (),
 ) -> Coder:
-    """A coder to be trained: pretrained backbone (or a new `tiny`), new adapters, new output layer.
+    """A coder to be trained: pretrained backbone (or a new `tiny`), new adapters, new head.
+
+    Args:
+        config: What it is made of.
+        tokenizer: Its backbone's.
+        labels: The label space.
+        threshold: The score from which a code counts as predicted.
+        device: Where the network shall compute.
+        seed: What everything random follows from.
+        descriptions: What each label's code means, where the head or the prior starts from that.
 
     Raises:
         ConfigError: When the configured model can't be loaded or can't do what is asked.
@@ -102,8 +126,21 @@ def new_coder(
         backbone = new_backbone(config, tiny_config(tokenizer), device)
     else:
         backbone = load_backbone(config, find_source(config.model), device)
-    network = build_network(config, backbone, len(labels))
-    return Coder(network, tokenizer, frame_of(tokenizer, config.pooling_mode), labels, config, threshold, own)
+    network = build_network(config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions])
+    frame = frame_of(tokenizer, config.pooling_mode)
+    coder = Coder(network, tokenizer, frame, labels, config, threshold, own, chunks_of(config, backbone.config, frame))
+    if descriptions:
+        _start_from_descriptions(coder, descriptions)
+    return coder
+
+
+def _start_from_descriptions(coder: Coder, descriptions: Descriptions) -> None:
+    network = coder.network
+    described = describe(network, coder.tokenizer, coder.frame, descriptions)
+    if isinstance(network.head, LabelAttention) and coder.config.label_init == "descriptions":
+        network.head.start_from_descriptions(described.titles_LD, described.known_L)
+    if network.prior is not None:
+        network.prior.start_from_descriptions(described.vectors_MD)
 
 
 def save_coder(folder: Path, coder: Coder) -> None:
@@ -117,7 +154,7 @@ def save_coder(folder: Path, coder: Coder) -> None:
         weights = get_peft_model_state_dict(model, adapter_name=ADAPTER, save_embedding_layers=False)
         save_file(_on_cpu(weights), adapter / "adapter_model.safetensors", metadata={"format": "pt"})
         model.peft_config[ADAPTER].save_pretrained(str(adapter))
-    head = {f"output.{name}": weight for name, weight in coder.network.output.state_dict().items()}
+    head, prior = _own_weights(coder.network), coder.network.prior
     if coder.own_backbone:
         head |= {f"backbone.{name}": weight for name, weight in _plain_weights(coder.network.backbone).items()}
         settings: Any = coder.network.backbone.config
@@ -130,9 +167,16 @@ def save_coder(folder: Path, coder: Coder) -> None:
         "icdcode": __version__,
         "model": coder.config.model_dump(mode="json"),
         "own_backbone": coder.own_backbone,
-        "threshold": coder.threshold,
+        "threshold": coder.threshold.to_json(),
         "frame": asdict(coder.frame),
+        "descriptions": None if prior is None else prior.counts,
+        "fusion": None if coder.fusion is None else coder.fusion.to_json(),
+        "lexical": coder.lexical is not None,
+        "chunks": None if coder.chunks is None else asdict(coder.chunks),
     }
+    if coder.lexical is not None:
+        (folder / _LEXICAL).mkdir()
+        coder.lexical.save(folder / _LEXICAL)
     (folder / _CODER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
@@ -163,29 +207,32 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> C
             backbone, tokenizer = load_backbone(config, source, device), load_tokenizer(source)
         except ConfigError as error:
             raise ConfigError(f"{folder}: its base model is needed to load it. {error}") from error
-    network = build_network(config, backbone, len(labels))
+    network = build_network(config, backbone, len(labels), about["descriptions"])
     _load_weights(network, folder, about["own_backbone"], config.lora_activate)
     frame = Frame(tuple(about["frame"]["prefix"]), tuple(about["frame"]["suffix"]), about["frame"]["pad"])
+    chunks = None if about["chunks"] is None else Chunks(**about["chunks"])
     if not trainable:
         network.requires_grad_(False)
-    return Coder(network.eval(), tokenizer, frame, labels, config, about["threshold"], about["own_backbone"])
+    lexical = None
+    if about["lexical"]:
+        from icdcli.lexical.scorers import Lexical  # scikit-learn and scipy, which most coders need not wait for
+
+        lexical = Lexical.load(folder / _LEXICAL, len(labels))
+    fusion = Fusion.from_json(about["fusion"])
+    own, threshold = about["own_backbone"], Threshold.from_json(about["threshold"])
+    return Coder(network.eval(), tokenizer, frame, labels, config, threshold, own, chunks, lexical, fusion)
 
 
 def _load_weights(network: CoderNetwork, folder: Path, own_backbone: bool, adapter: bool) -> None:
-    device = str(network.output.weight.device)
+    device = str(network.device)
     try:
         head = load_file(folder / _HEAD, device=device)
-        network.output.load_state_dict(
-            {name.removeprefix("output."): head.pop(name) for name in [*head] if name.startswith("output.")}
-        )
+        expected = _own_weights(network)
+        _copy({name: head.pop(name) for name in [*head] if name in expected}, expected, folder)
         if own_backbone:
             expected = _plain_weights(network.backbone)
             loaded = {name.removeprefix("backbone."): weight for name, weight in head.items()}
-            if expected.keys() != loaded.keys():
-                raise ResumeError(f"{folder / _HEAD}: its weights are not those of {folder / 'backbone'}")
-            with torch.no_grad():
-                for name, weight in expected.items():
-                    weight.copy_(loaded[name])
+            _copy(loaded, expected, folder)
         if adapter:
             from peft import set_peft_model_state_dict
 
@@ -195,6 +242,20 @@ def _load_weights(network: CoderNetwork, folder: Path, own_backbone: bool, adapt
                 raise ResumeError(f"{folder / 'adapter'}: its weights do not fit the base model: {result.unexpected_keys[0]}")
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
         raise ResumeError(f"{folder}: its weights can't be loaded: {error}") from error
+
+
+@torch.no_grad()
+def _copy(loaded: Mapping[str, Tensor], into: Mapping[str, Tensor], folder: Path) -> None:
+    if into.keys() != loaded.keys():
+        odd = ", ".join(sorted(into.keys() ^ loaded.keys())[:3])
+        raise ResumeError(f"{folder / _HEAD}: its weights are not those of {_CODER} ({odd})")
+    for name, weight in into.items():
+        weight.copy_(loaded[name])
+
+
+def _own_weights(network: CoderNetwork) -> dict[str, Tensor]:
+    """Everything but the backbone, under the names that it has in the network."""
+    return {name: weight for name, weight in network.state_dict().items() if not name.startswith("backbone.")}
 
 
 def _plain_weights(backbone: nn.Module) -> dict[str, Tensor]:
@@ -208,45 +269,3 @@ def _plain_weights(backbone: nn.Module) -> dict[str, Tensor]:
 
 def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-
-
-def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
-    """Note every file's sha256, so that a broken or changed one is found; ``about`` is kept beside them."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / _MANIFEST]
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
-    (folder / _MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """A checkpoint's manifest, taken at its word.
-
-    Raises:
-        ResumeError: When it is missing or can't be read.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResumeError(f"{folder}: holds no checkpoint (no {_MANIFEST})") from None
-    except ValueError as error:
-        raise ResumeError(f"{folder / _MANIFEST}: can't be read: {error}") from None
-    return manifest
-
-
-def verify(folder: Path) -> dict[str, Any]:
-    """Compare a checkpoint with its manifest, and return the manifest.
-
-    Raises:
-        ResumeError: When it is missing, a file of it is, or one was changed.
-    """
-    manifest = read_manifest(folder)
-    for name, digest in manifest["files"].items():
-        if not (folder / name).is_file():
-            raise ResumeError(f"{folder}: the checkpoint is incomplete: {name} is missing")
-        if _sha256(folder / name) != digest:
-            raise ResumeError(f"{folder / name}: was changed or is broken (its sha256 is not the manifest's)")
-    return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

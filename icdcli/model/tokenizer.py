@@ -1,11 +1,13 @@
 """The tokenizer of a backbone, and what stands around a document's tokens."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from icdcli.data.batches import Frame
+from icdcli.config import ModelConfig
+from icdcli.data.batches import Chunks, Frame
 from icdcli.errors import ConfigError
 from icdcli.model.source import Source, hub_errors
 
@@ -70,6 +72,40 @@ def frame_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> Frame:
         prefix = [lone]
     pad = _first_of(tokenizer.pad_token_id, last, first)
     return Frame(tuple(prefix), tuple(suffix), 0 if pad is None else pad)
+
+
+def chunks_of(config: ModelConfig, settings: Any, frame: Frame) -> Chunks | None:
+    """How documents that are longer than a chunk are read.
+
+    Args:
+        config: Its ``chunk_len`` and ``chunk_stride``; without the former, chunks are as long as the model's window.
+        settings: The backbone's.
+        frame: What stands around each chunk.
+
+    Returns:
+        None where documents are read whole.
+
+    Raises:
+        ConfigError: When chunks are longer than the window, or don't overlap or touch.
+    """
+    window = window_of(settings)
+    length = config.chunk_len or (config.max_len if window is None else window)
+    if window is not None and length > window:
+        raise ConfigError(f"chunk_len: {length}: model {config.model} reads at most {window} tokens; set chunk_len: {window}")
+    if length >= config.max_len:
+        return None
+    stride = config.chunk_stride or length * 3 // 4
+    if stride > length - len(frame):
+        raise ConfigError(f"chunk_stride: {stride}: would leave gaps between chunks of {length} tokens; set {length * 3 // 4}")
+    return Chunks(length, stride)
+
+
+def window_of(settings: Any) -> int | None:
+    """The most tokens that a model reads at once; None where nothing bounds them."""
+    window: int | None = getattr(settings, "max_position_embeddings", None)
+    if window is not None and getattr(settings, "model_type", "") in ("roberta", "camembert", "xlm-roberta"):
+        window -= settings.pad_token_id + 1  # these count positions from behind the padding index
+    return window
 
 
 def _first_of(*candidates: int | None) -> int | None:

@@ -22,7 +22,7 @@ def token_budget(network: CoderNetwork, checkpointing: bool) -> int:
     Returns:
         On a GPU what its free memory gives, else a number that does well on any machine.
     """
-    device = network.output.weight.device
+    device = network.device
     if device.type != "cuda":
         return ON_CPU
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

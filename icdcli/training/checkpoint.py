@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError
 
 from icdcli.errors import DataError, ResumeError
-from icdcli.model.saved import save_coder, verify, write_manifest
+from icdcli.model.manifest import verify, write_manifest
+from icdcli.model.saved import save_coder
 from icdcli.run_dir import CHECKPOINTS, RunDir, flush, writing
 from icdcli.training.state import RunState, Training
 from icdcli.training.stopping import Best

@@ -75,6 +75,7 @@ class Evaluated:
         best_loss: Whether the validation loss is the lowest so far.
         patience_left: Validations without improvement that may still follow before the run stops.
         samples: A few documents' predictions.
+        threshold: The threshold that was tuned on this validation, in words; None where it is fixed.
     """
 
     epoch: int
@@ -89,6 +90,7 @@ class Evaluated:
     best_loss: bool
     patience_left: int
     samples: tuple[SamplePrediction, ...] = field(default_factory=tuple)
+    threshold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

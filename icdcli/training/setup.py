@@ -4,17 +4,23 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from icdcli.config import Config, DataConfig, RunConfig, TrainConfig
+from icdcli.config import Config, DataConfig, ModelConfig, RunConfig, TrainConfig
 from icdcli.data.corpus import Corpus, open_corpus
 from icdcli.data.prepare import prepare
 from icdcli.data.progress import Progress
-from icdcli.data.tokens import Tokens, token_cache, use_workers
+from icdcli.data.tokens import EncodedDocuments, Tokens, token_cache, use_workers
 from icdcli.errors import ResumeError
+from icdcli.metric_names import monitored
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.descriptions import descriptions_of
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
+from icdcli.model.state_cache import with_known
+from icdcli.model.threshold import Threshold
 from icdcli.training.budget import token_budget
 from icdcli.training.checkpoint import load_state
 from icdcli.training.distributed import World
@@ -56,9 +62,15 @@ def new_training(config: Config, world: World, progress: Progress | None = None)
     use_workers(config.data.workers)
     corpus = find_corpus(config.data, world, progress)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
-    coder = new_coder(config.model, tokenizer, corpus.labels, config.log.positive_threshold, world.device, config.run.seed)
+    threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
+    described = descriptions_of(corpus.labels, corpus.system) if _starts_from_descriptions(config.model) else ()
+    coder = new_coder(config.model, tokenizer, corpus.labels, threshold, world.device, seed, described)
     coder.network.start_from_frequencies(corpus.labels.train_counts, corpus.card["splits"]["train"]["documents"])
-    return _training(config, coder, corpus, world, progress), corpus
+    return _training(config, coder, corpus, world, progress, fresh=True), corpus
+
+
+def _starts_from_descriptions(config: ModelConfig) -> bool:
+    return config.description_prior or (config.pooling_mode == "label_attention" and config.label_init == "descriptions")
 
 
 def resumed_training(
@@ -85,40 +97,78 @@ def resumed_training(
             "tables or the data options have changed. Put them back, or start a new run"
         )
     coder = load_saved(checkpoint, world.device, trainable=True)
-    coder.threshold = config.log.positive_threshold
     training = _training(config, coder, corpus, world, progress)
     load_state(checkpoint, training)
     return training, corpus
 
 
-def _training(config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None) -> Training:
+def _training(
+    config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None, fresh: bool = False
+) -> Training:
     tokens = read_tokens(corpus, coder, world, progress)
-    splits = [corpus.documents(split) for split in ("train", "validation")]
-    train, validation = (tokens.of(documents, coder.frame, config.model.max_len) for documents in splits)
+    splits = {split: corpus.documents(split) for split in ("train", "validation")}
     choose_padding(coder.network, config.train.padding)
+    encoded = {split: coder.encoded(tokens, documents) for split, documents in splits.items()}
+    encoded = _with_known(coder, corpus, encoded, config.train.state_cache_gb, world, progress, fresh)
+    words = _words_alone(config.model, coder, corpus, world, progress)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(coder.network)
     return Training(
         coder=coder,
         optimizer=make_optimizer(coder.network, config.train),
-        train=train,
-        validation=validation,
-        validation_ids=splits[1].ids,
-        train_ids=splits[0].ids,
+        train=encoded["train"],
+        validation=encoded["validation"],
+        validation_ids=splits["validation"].ids,
+        train_ids=splits["train"].ids,
         config=config.train,
         log=config.log,
         seed=config.run.seed,
         world=world,
-        state=RunState(Best(higher_is_better=config.train.monitor != "validation_loss")),
+        state=RunState(Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])),
         micro_batch_tokens=config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing),
+        validation_words=words,
     )
+
+
+def _words_alone(
+    config: ModelConfig, coder: Coder, corpus: Corpus, world: World, progress: Progress | None
+) -> dict[str, NDArray[np.float32]]:
+    """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
+    if not config.lexical:
+        return {}
+    from icdcli.lexical.scorers import Lexical
+
+    if coder.lexical is None:
+        coder.lexical = Lexical.of(corpus, config.lexical)
+    return coder.lexical.scores(list(corpus.texts("validation")))
+
+
+def _with_known(
+    coder: Coder,
+    corpus: Corpus,
+    splits: dict[str, EncodedDocuments],
+    gigabytes: float,
+    world: World,
+    progress: Progress | None,
+    fresh: bool,
+) -> dict[str, EncodedDocuments]:
+    """The splits with what doesn't change while the coder is trained, computed by rank 0 where it is not there yet."""
+    if world.first:
+        with_known(coder, corpus.folder, splits, gigabytes, progress, fresh)
+    world.wait()
+    known = with_known(coder, corpus.folder, splits, gigabytes, fresh=fresh)
+    prior, nearness = coder.network.prior, known["train"].nearness
+    if not fresh or prior is None or nearness is None:
+        return known
+    prior.start_from_similarities(nearness.near_NM)
+    return with_known(coder, corpus.folder, splits, gigabytes, fresh=fresh)
 
 
 def make_optimizer(network: CoderNetwork, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, weight in network.trainable().items():
-        factor = config.head_lr_factor if name.startswith("output.") else 1.0
+        factor = 1.0 if name.startswith("backbone.") else config.head_lr_factor
         groups.setdefault((factor, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
     options = [{"params": weights, "factor": factor, "weight_decay": decay} for (factor, decay), weights in groups.items()]
-    return torch.optim.AdamW(options, lr=config.lr0, fused=network.output.weight.device.type == "cuda")
+    return torch.optim.AdamW(options, lr=config.lr0, fused=network.device.type == "cuda")

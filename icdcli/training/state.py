@@ -1,9 +1,11 @@
 """A run, set up, and where it stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from icdcli.config import LogConfig, TrainConfig
 from icdcli.data.batches import Ids, epoch_plan, steps_per_epoch
@@ -58,6 +60,7 @@ class Training:
         stop_requested: Asked between steps; a signal's name ends the run there.
         train_ids: The ids of the training documents, to name those of a step that went wrong; none, and they are numbered.
         micro_batch_tokens: Tokens of a forward pass; lowered where the device runs out of memory.
+        validation_words: What the words alone say of the validation documents, by part (N, L); nothing where nobody asked.
     """
 
     coder: Coder
@@ -73,6 +76,7 @@ class Training:
     stop_requested: Callable[[], str | None] = lambda: None
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384
+    validation_words: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:

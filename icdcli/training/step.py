@@ -89,7 +89,7 @@ def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inpu
     try:
         for number, (inputs, targets_BL) in enumerate(batches):
             _seed(training, number)
-            logits_BL = network(*inputs.to(device))
+            logits_BL = network(inputs.to(device))
             losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), training.config.pos_weight)
             (losses_B.sum() / documents).backward()
             loss += losses_B.detach().sum()

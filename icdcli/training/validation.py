@@ -3,13 +3,19 @@
 from collections.abc import Generator, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from icdcli.data.batches import multi_hot
+from icdcli.evaluation.fusing import fit
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.scoring import BATCH_TOKENS, Scores, score_documents
+from icdcli.evaluation.scoring import BATCH_TOKENS, Scored, score_documents
+from icdcli.evaluation.split import unusable
+from icdcli.evaluation.thresholds import tune
+from icdcli.metric_names import monitored
+from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.training.events import Evaluated, Evaluating
-from icdcli.training.meter import Meter
+from icdcli.training.meter import Diverged, Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
 
@@ -17,30 +23,40 @@ _AT_ONCE = 1_000  # documents whose scores are summed over the ranks in one tran
 
 
 def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Evaluated]:
-    """Score the validation split."""
+    """Score the validation split; a threshold that is to be tuned is tuned on it, anew every time.
+
+    Raises:
+        Diverged: When a score is no longer a finite number.
+    """
     state, world, log = training.state, training.world, training.log
     labels = len(training.coder.labels)
     meter.flush()
-    scores = Scores.empty(len(training.validation), labels)
+    scored = Scored.empty(len(training.validation), labels)
     share = (world.rank, world.size)
     # As configured, not as memory turned out: the batches that the ranks share must be the same in all of them.
     tokens = training.config.micro_batch_tokens or BATCH_TOKENS
     network, pos_weight = training.coder.network, training.config.pos_weight
-    for done in score_documents(network, training.validation, scores, pos_weight, tokens, share):
+    for done in score_documents(network, training.validation, scored, pos_weight, tokens, share):
         yield Evaluating(done, len(training.validation))
-    for start in range(0, len(scores.scores_NL), _AT_ONCE):
-        world.sum_array(scores.scores_NL[start : start + _AT_ONCE])
-    world.sum_array(scores.losses_N)
+    for start in range(0, len(scored.logits_NL), _AT_ONCE):
+        world.sum_array(scored.logits_NL[start : start + _AT_ONCE])
+    world.sum_array(scored.losses_N)
+    if wrong := unusable(scored.logits_NL, training.validation_ids):
+        raise Diverged(f"a score of validation document {wrong}", state.step, training.documents_of(state.step))
     targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
-    validation_loss = float(scores.losses_N.mean())
-    monitor = training.config.monitor
-    names = list(dict.fromkeys([*log.metrics, *([monitor] if monitor and monitor != "validation_loss" else [])]))
-    metrics = evaluate(scores.scores_NL, targets_NL, training.coder.threshold, names=names)
-    if monitor == "validation_loss":
-        monitored = validation_loss
-    else:
-        monitored = metrics[monitor] if monitor else float(np.mean([metrics[name] for name in log.metrics]))
-    best_metric = state.best_metric.update(monitored)
+    validation_loss = float(scored.losses_N.mean())
+    coder, parts = training.coder, {NETWORK: scored.logits_NL, **training.validation_words}
+    if training.validation_words:
+        coder.fusion = fit(parts, targets_NL, "validation")
+    scores_NL = probabilities(parts, coder.fusion)
+    if coder.threshold.how != "fixed":
+        coder.threshold = tune(coder.threshold.how, scores_NL, targets_NL, "validation")
+    monitored_names, _ = monitored(training.config.monitor, log.metrics)
+    names = [name for name in dict.fromkeys([*log.metrics, *monitored_names]) if name != "validation_loss"]
+    metrics = evaluate(scores_NL, targets_NL, coder.threshold.values_L(labels), names=names)
+    values = metrics | {"validation_loss": validation_loss}
+    value = float(np.mean([values[name] for name in monitored_names]))
+    best_metric = state.best_metric.update(value)
     best_loss = state.best_loss.update(validation_loss)
     train_loss = state.epoch_loss / max(state.epoch_documents, 1)
     if state.step % training.steps_per_epoch == 0:
@@ -55,17 +71,19 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         validation_loss=validation_loss,
         lr=learning_rate(state.step, training.config),
         metrics={name: metrics[name] for name in log.metrics},
-        monitored=monitored,
+        monitored=value,
         best_metric=best_metric,
         best_loss=best_loss,
         patience_left=state.best_metric.patience_left(training.config.patience),
-        samples=tuple(_samples(training, scores)),
+        samples=tuple(_samples(training, scores_NL)),
+        threshold=None if coder.threshold.how == "fixed" else str(coder.threshold),
     )
 
 
-def _samples(training: Training, scores: Scores) -> Iterator[SamplePrediction]:
+def _samples(training: Training, scores_NL: NDArray[np.float32]) -> Iterator[SamplePrediction]:
     """The same few documents after every validation, so that one can watch them get better."""
     coder, validation = training.coder, training.validation
+    threshold_L = coder.threshold.values_L(len(coder.labels))
     for row in sample_rows(len(validation), training.log.prediction_print_n, training.seed):
         name, targets = training.validation_ids[row], validation.targets[row]
-        yield sample_prediction(name, coder.labels.codes, scores.scores_NL[row], targets, coder.threshold)
+        yield sample_prediction(name, coder.labels.codes, scores_NL[row], targets, threshold_L)

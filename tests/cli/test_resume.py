@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.model.saved import verify
+from icdcli.model.manifest import verify
 from icdcli.report import plots
 from icdcli.report.training_view import TrainingView
 from icdcli.training.events import Evaluating

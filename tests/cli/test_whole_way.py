@@ -15,7 +15,11 @@ CHECKPOINT = {
     *("head.safetensors", "labels.parquet", "coder.json", "state.pt", "manifest.json"),
     *("backbone/config.json", "backbone/tokenizer.json", "backbone/tokenizer_config.json"),
 }
-PER_CODE = ["code", "kind", "title", "train_count", "gold", "predicted", "right", "precision", "recall", "f1"]
+PER_CODE = ["code", "kind", "title", "train_count", "threshold", "gold", "predicted", "right", "precision", "recall", "f1"]
+EVALUATION = {
+    *("metrics.json", "per_code.csv", "predictions.parquet", "statistics.npz"),
+    *("precision_recall.png", "calibration.png", "f1_by_frequency.png"),
+}
 
 
 def header(path):
@@ -122,7 +126,7 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     answer = icdcode("evaluate", run_copy)
     assert answer.code == 0 and answer.err == "" and plain(answer.out)
     folder = run_copy / "evaluation" / "test"
-    assert f"Written: {folder}" in answer.out and files(folder) == {"metrics.json", "per_code.csv", "predictions.parquet"}
+    assert f"Written: {folder}" in answer.out and files(folder) == EVALUATION
     told = json.loads((folder / "metrics.json").read_text())
     assert set(told["metrics"]) == {"loss", *METRICS}
     assert (told["split"], told["checkpoint"], told["protocol"], told["threshold"]) == ("test", "metric", "patient", 0.5)
@@ -223,7 +227,18 @@ def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo-data", "prepare-data", "train", "resume", "plot-lr", "evaluate", "show-predictions", "config show", "config schema"],
+    [
+        "demo-data",
+        "prepare-data",
+        "train",
+        "resume",
+        "plot-lr",
+        "evaluate",
+        "compare",
+        "show-predictions",
+        "config show",
+        "config schema",
+    ],
 )
 def test_every_command_has_help_with_an_example(icdcode, command):
     answer = icdcode(*command.split(), "--help")

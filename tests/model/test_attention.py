@@ -7,13 +7,14 @@ from torch.nn import functional
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
 from icdcli.config import ModelConfig
-from icdcli.data.batches import collate
+from icdcli.data.batches import Framed, collate
 from icdcli.model import attention
 from icdcli.model.attention import packed_attention
 from icdcli.model.backbone import load_backbone
 from icdcli.model.coder import CoderNetwork, build_network, use_gradient_checkpointing
 from icdcli.model.inputs import Inputs, Segments
 from icdcli.model.padding import choose_padding
+from icdcli.model.pooling import PooledHead
 from icdcli.model.source import find_source
 
 CPU = torch.device("cpu")
@@ -42,11 +43,12 @@ def network_of(folder, attention="bidirectional", window=None, **options):
 
 def made(settings):
     torch.manual_seed(0)
-    return CoderNetwork(AutoModel.from_config(settings), settings.hidden_size, 7, "mean")
+    return CoderNetwork(AutoModel.from_config(settings), PooledHead(settings.hidden_size, 7, "mean"))
 
 
 def logits_of(network, documents=DOCUMENTS):
-    return network(*Inputs.of(collate(documents, 0, network.padding)).to(network.output.weight.device))
+    whole = [Framed.whole(ids) for ids in documents]
+    return network(Inputs.of(collate(whole, 0, network.padding)).to(network.device))
 
 
 def read_both_ways(network):
@@ -217,7 +219,7 @@ def test_the_kernel_of_a_gpu_computes_the_same(causal, window):
     module = SimpleNamespace(is_causal=causal, config=SimpleNamespace(sliding_window=window))
     lengths = (70, 33, 33, 2)
     states = [torch.randn(1, heads, sum(lengths), 64, device="cuda", dtype=torch.bfloat16) for heads in (4, 2, 2)]
-    segments = Inputs(torch.zeros(1), Segments.of(lengths)).to(torch.device("cuda")).layout
+    segments = Inputs(Segments.of(lengths)).to(torch.device("cuda")).documents
     if not attention._has_kernel(states[0], 0.0):
         pytest.skip("no kernel for this GPU in this torch")
     found = []

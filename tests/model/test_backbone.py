@@ -3,14 +3,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, GPT2Config, T5Config
 
 from icdcli.config import ModelConfig
+from icdcli.data.batches import Framed, collate
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
 from icdcli.model.coder import build_network, use_gradient_checkpointing
+from icdcli.model.inputs import Inputs
 from icdcli.model.source import Source, find_source
 
 CPU = torch.device("cpu")
@@ -23,6 +26,10 @@ def config_of(folder: Path, **options: object) -> ModelConfig:
 def load(folder: Path, **options: object) -> torch.nn.Module:
     config = config_of(folder, **options)
     return load_backbone(config, find_source(config.model), CPU).eval()
+
+
+def inputs_of(*documents: list[int]) -> Inputs:
+    return Inputs.of(collate([Framed.whole(np.array(ids)) for ids in documents], 0))
 
 
 def states(backbone: torch.nn.Module, ids: list[int], pad: int = 0) -> torch.Tensor:
@@ -78,11 +85,6 @@ def test_an_architecture_that_ignores_the_direction_is_refused(tmp_path, monkeyp
     ("make", "options", "message"),
     [
         (lambda: T5Config(vocab_size=50, d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8), {}, "is an encoder-decoder"),
-        (
-            lambda: GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=32),
-            {},
-            "reads at most 32 tokens; set max_len: 32",
-        ),
     ],
 )
 def test_what_a_model_cannot_do_is_told(tmp_path, make: Callable[[], object], options, message):
@@ -99,8 +101,8 @@ def test_lora_trains_the_adapters_and_the_head_alone(model_folders):
     config = config_of(model_folders["llama"], lora_activate=True, lora_r=4)
     network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
     names = set(network.trainable())
-    assert {"output.weight", "output.bias"} < names
-    assert all(".lora_" in name for name in names - {"output.weight", "output.bias"})
+    assert {"head.output.weight", "head.output.bias"} < names
+    assert all(".lora_" in name for name in names - {"head.output.weight", "head.output.bias"})
     # Four projections of attention and three of the MLP, two factors each, in two layers; none on our own head.
     assert len(names) == 2 + 7 * 2 * 2
 
@@ -121,7 +123,7 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
         pytest.importorskip("bitsandbytes")
     config = config_of(model_folders["llama"], bit=bit, lora_activate=True, lora_r=4)
     network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7).train()
-    logits_BL = network(torch.tensor([[5, 6, 7, 8], [5, 6, 0, 0]]), torch.tensor([[True] * 4, [True, True, False, False]]))
+    logits_BL = network(inputs_of([5, 6, 7, 8], [5, 6]))
     assert logits_BL.dtype == torch.float32 and logits_BL.isfinite().all()
     logits_BL.sum().backward()
     gradients = {name: weight.grad for name, weight in network.trainable().items()}
@@ -136,16 +138,16 @@ def test_a_validation_does_not_change_the_gradients_of_a_quantised_backbone(mode
     for name, weight in network.trainable().items():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)  # zero at first, and then no gradient reaches the first factor
-    batch = torch.tensor([[5, 6, 7, 8]]), torch.tensor([[True] * 4])
+    batch = inputs_of([5, 6, 7, 8])
     gradients = []
     for _ in range(2):
         network.train()
         network.zero_grad()
-        network(*batch).sum().backward()
+        network(batch).sum().backward()
         gradients.append({name: weight.grad.clone() for name, weight in network.trainable().items()})
         network.eval()
         with torch.inference_mode():
-            network(*batch)
+            network(batch)
     for name, first in gradients[0].items():
         assert first.any()
         torch.testing.assert_close(gradients[1][name], first)

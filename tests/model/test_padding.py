@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, DebertaV2Config, Gemma2Config, LlamaConfig, StableLmConfig
 
+from icdcli.data.batches import Framed, Packed, collate
 from icdcli.errors import ConfigError
 from icdcli.model.coder import CoderNetwork
-from icdcli.model.inputs import Inputs, Segments
+from icdcli.model.inputs import Inputs
 from icdcli.model.padding import choose_padding
+from icdcli.model.pooling import PooledHead
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
 SIZES |= {"pad_token_id": 0, "max_position_embeddings": 64}
@@ -13,17 +16,17 @@ SIZES |= {"pad_token_id": 0, "max_position_embeddings": 64}
 
 def network_of(settings, autocast=None):
     torch.manual_seed(0)
-    return CoderNetwork(AutoModel.from_config(settings), 32, 3, "mean", autocast)
+    return CoderNetwork(AutoModel.from_config(settings), PooledHead(32, 3, "mean"), autocast)
 
 
 def test_a_network_reads_padded_documents_until_it_is_asked():
     network = network_of(LlamaConfig(**SIZES))
     assert network.padding == "batch"
     with pytest.raises(ValueError, match="padding: batch"):
-        network(torch.tensor([5, 6, 7]), Segments.of((2, 1)))
+        network(Inputs.of(Packed(np.array([5, 6, 7]), (2, 1), None, (2, 1))))
     assert choose_padding(network, "auto") == network.padding == "free"
     with pytest.raises(ValueError, match="padding: free"):
-        network(torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.bool))
+        network(Inputs.of(collate([Framed.whole(np.array([5, 6, 7]))], 0)))
 
 
 @pytest.mark.parametrize(
@@ -39,13 +42,13 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
 def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
     network = network_of(settings, autocast)
     before = settings._attn_implementation
-    inputs = Inputs(torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.tensor([[True] * 3, [True, False, False]]))
-    logits_BL = network.eval()(*inputs)
+    inputs = Inputs.of(collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], 0))
+    logits_BL = network.eval()(inputs)
     assert choose_padding(network, "auto") == network.padding == "batch"
     with pytest.raises(ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"):
         choose_padding(network, "free")
     assert settings._attn_implementation == before
-    assert torch.equal(network(*inputs), logits_BL)
+    assert torch.equal(network(inputs), logits_BL)
 
 
 def test_layers_that_look_past_a_short_trial_are_refused():

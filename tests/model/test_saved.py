@@ -9,8 +9,10 @@ import icdcli
 from icdcli.config import ModelConfig
 from icdcli.data.corpus import Labels
 from icdcli.errors import ConfigError, ResumeError
-from icdcli.model.predict import predict
-from icdcli.model.saved import load_saved, new_coder, save_coder, tokenizer_for, verify, write_manifest
+from icdcli.evaluation.predict import note_coder
+from icdcli.model.manifest import verify, write_manifest
+from icdcli.model.saved import load_saved, new_coder, save_coder, tokenizer_for
+from icdcli.model.threshold import Threshold
 
 CPU = torch.device("cpu")
 CODES, KINDS_OF_CODE = ("401.9", "428.0", "99.04"), ("diagnosis", "diagnosis", "procedure")
@@ -31,7 +33,7 @@ def make(kind, folders, seed=0):
     options = dict(KINDS[kind])
     options["model"] = str(folders.get(options["model"], options["model"]))
     config = ModelConfig(**{"bit": 32, "max_len": 64, "lora_r": 4, **options})
-    coder = new_coder(config, tokenizer_for(config, NOTES * 5), LABELS, 0.4, CPU, seed)
+    coder = new_coder(config, tokenizer_for(config, NOTES * 5), LABELS, Threshold(0.4), CPU, seed)
     # As training would leave it: nothing as it was initialised.
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -49,8 +51,8 @@ def save(coder, folder):
 
 def scores(coder):
     coder.network.eval()
-    coder.threshold = 0.0
-    return [[(found.code, found.score) for found in note] for note in predict(coder, NOTES)]
+    coder.threshold = Threshold(0.0)
+    return [[(found.code, found.score) for found in note] for note in note_coder(coder).predict(NOTES)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,7 +60,7 @@ def test_what_was_saved_gives_the_same_scores(kind, model_folders, tmp_path):
     coder = make(kind, model_folders)
     folder = save(coder, tmp_path / "last")
     loaded = load_saved(folder, CPU)
-    assert (loaded.labels, loaded.threshold, loaded.frame, loaded.config) == (LABELS, 0.4, coder.frame, coder.config)
+    assert (loaded.labels, loaded.threshold, loaded.frame, loaded.config) == (LABELS, Threshold(0.4), coder.frame, coder.config)
     assert not loaded.network.trainable()
     assert scores(loaded) == scores(coder)
 
@@ -137,12 +139,12 @@ def test_coding_notes_from_python(model_folders, tmp_path):
     (run / "weights").mkdir(parents=True)
     save(make("tiny", model_folders), run / "weights" / "metric")
     coder = icdcli.load_coder(run)
-    coder.threshold = 0.0
+    coder.threshold = Threshold(0.0)
     found = coder.predict(NOTES)
     assert [len(note) for note in found] == [3, 3, 3]
     assert all(note == sorted(note, key=lambda one: -one.score) for note in found)
     assert {one.code: one.title for one in found[0]} == dict(zip(LABELS.codes, LABELS.titles, strict=True))
-    coder.threshold = 1.0
+    coder.threshold = Threshold(1.0)
     assert coder.predict(NOTES) == [[], [], []]
     assert icdcli.load_coder(run / "weights" / "metric").labels == LABELS
     with pytest.raises(ConfigError, match="no such run or checkpoint"):
@@ -152,8 +154,8 @@ def test_coding_notes_from_python(model_folders, tmp_path):
 def test_a_note_scores_the_same_alone_and_among_others(model_folders):
     coder = make("tiny", model_folders)
     coder.network.eval()
-    coder.threshold = 0.0
-    together = predict(coder, NOTES)
+    coder.threshold = Threshold(0.0)
+    together = note_coder(coder).predict(NOTES)
     for note, expected in zip(NOTES, together, strict=True):
-        [alone] = predict(coder, [note])
+        [alone] = note_coder(coder).predict([note])
         np.testing.assert_allclose([one.score for one in alone], [one.score for one in expected], atol=1e-6)

@@ -29,13 +29,13 @@ def test_training_is_repeatable_and_writes_any_text(tokenizer):
 def test_eos_stands_at_the_end_after_truncation(tokenizer):
     frame = frame_of(tokenizer, "eos_token")
     long = tokenizer(TEXTS[0] * 50, add_special_tokens=False).input_ids
-    framed = frame.around(long, max_len=16)
+    [framed] = frame.read(long, max_len=16).chunks
     assert len(framed) == 16 and framed[-1] == tokenizer.eos_token_id
     assert framed[:-1].tolist() == long[:15]
 
 
 def test_bos_stands_at_the_start(tokenizer):
-    assert frame_of(tokenizer, "bos_token").around([9, 9], 16).tolist() == [tokenizer.bos_token_id, 9, 9]
+    assert frame_of(tokenizer, "bos_token").read([9, 9], 16).chunks[0].tolist() == [tokenizer.bos_token_id, 9, 9]
 
 
 def test_the_tokenizers_own_special_tokens_are_kept_once(tokenizer):
@@ -47,7 +47,7 @@ def test_the_tokenizers_own_special_tokens_are_kept_once(tokenizer):
 
 @pytest.mark.parametrize("mode", ["mean", "weighted_mean", "bos_token", "eos_token"])
 def test_an_empty_text_still_has_a_token(tokenizer, mode):
-    assert len(frame_of(tokenizer, mode).around([], 16)) == 1
+    assert len(frame_of(tokenizer, mode).read([], 16)) == 1
 
 
 @pytest.mark.parametrize(("mode", "missing"), [("bos_token", "BOS"), ("eos_token", "EOS")])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from icdcli.errors import DataError, ResumeError
-from icdcli.model.predict import load_coder
-from icdcli.model.saved import verify
+from icdcli.evaluation.predict import load_coder
+from icdcli.model.manifest import verify
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.checkpoint import find_checkpoint, find_whole_checkpoint, make_last, save_checkpoint
 from icdcli.training.distributed import World

@@ -64,9 +64,9 @@ def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
     assert training.steps_per_epoch == 13
     [*_, evaluated, _] = train(training)
     assert isinstance(evaluated, Evaluated)
-    from icdcli.evaluation.scoring import Scores, score_documents
+    from icdcli.evaluation.scoring import Scored, score_documents
 
-    scores = Scores.empty(len(training.train), len(training.coder.labels))
+    scores = Scored.empty(len(training.train), len(training.coder.labels))
     for _ in score_documents(training.coder.network, training.train, scores):
         pass
     assert evaluated.train_loss == pytest.approx(scores.losses_N.mean(), rel=1e-5)
@@ -80,7 +80,7 @@ def test_only_trainable_weights_change_and_have_a_state(config, options):
         if isinstance(event, StepDone) and event.step == 3:
             break
     changed = {name for name, weight in weights_of(training).items() if not torch.equal(weight, before[name])}
-    assert changed <= trained and {"output.weight", "output.bias"} <= changed
+    assert changed <= trained and {"head.output.weight", "head.output.bias"} <= changed
     assert len(training.optimizer.state) == len(trained)
 
 
@@ -88,7 +88,7 @@ def test_the_output_starts_at_the_codes_frequencies(config):
     training = started(config())
     counts = np.array(training.coder.labels.train_counts)
     odds = (counts + 0.5) / (len(training.train) - counts + 0.5)
-    np.testing.assert_allclose(training.coder.network.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
+    np.testing.assert_allclose(training.coder.network.head.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
 
 
 def test_the_head_learns_so_many_times_faster(config):
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, 
             seen.append(event)
             if isinstance(event, Started if bad == 1 else StepDone) and event.step == bad - 1:
                 with torch.no_grad():
-                    training.coder.network.output.bias[0] = math.nan
+                    training.coder.network.head.output.bias[0] = math.nan
     assert seen[-1].step == 4 + 5 * (bad > 5)
     names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
     assert f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0" in str(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.model.saved import verify
+from icdcli.model.manifest import verify
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.distributed import World
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Saved, StepDone, Stopped
@@ -37,7 +37,7 @@ def break_at(kind, step):
     def happens(training, event):
         if isinstance(event, kind) and event.step == step:
             with torch.no_grad():
-                training.coder.network.output.bias[0] = math.nan
+                training.coder.network.head.output.bias[0] = math.nan
 
     return happens
 

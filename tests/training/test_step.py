@@ -7,13 +7,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, LlamaConfig
 
 from icdcli.config import LogConfig, ModelConfig, TrainConfig
-from icdcli.data.batches import Frame
+from icdcli.data.batches import Frame, collate
 from icdcli.data.corpus import Labels
 from icdcli.data.tokens import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError
 from icdcli.model.coder import CoderNetwork
+from icdcli.model.inputs import Inputs
 from icdcli.model.padding import choose_padding
+from icdcli.model.pooling import PooledHead
 from icdcli.model.saved import Coder
+from icdcli.model.threshold import Threshold
 from icdcli.training.distributed import World
 from icdcli.training.meter import Meter
 from icdcli.training.state import RunState, Training
@@ -45,7 +48,7 @@ def small_llama(dropout=0.0):
     sizes = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     settings = LlamaConfig(**sizes, max_position_embeddings=64, pad_token_id=0, attention_dropout=dropout)
     settings.is_causal = False
-    return CoderNetwork(AutoModel.from_config(settings), 16, LABELS, "mean").train()
+    return CoderNetwork(AutoModel.from_config(settings), PooledHead(16, LABELS, "mean")).train()
 
 
 def run_of(network=None, padding="free", budget=16_384, world=None, optimizer=None, **options):
@@ -60,7 +63,7 @@ def run_of(network=None, padding="free", budget=16_384, world=None, optimizer=No
     labels = Labels(tuple("ABCDE"), ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     config = TrainConfig(**{"steps": 100, "warmup_steps": 0, "batch_size": 8, "max_grad_norm": 1e9, **options})
     return Training(
-        coder=Coder(network, None, Frame((1,), (), 0), labels, ModelConfig(), 0.5, own_backbone=False),
+        coder=Coder(network, None, Frame((1,), (), 0), labels, ModelConfig(), Threshold(), own_backbone=False),
         optimizer=optimizer or torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}]),
         train=train,
         validation=train,
@@ -101,7 +104,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     before = {name: weight.detach().clone() for name, weight in network.trainable().items()}
     training = run_of(network, budget=64)
     optimiser_step(training, STEP, Meter(training))
-    found = network.output.bias.grad.clone()
+    found = network.head.output.bias.grad.clone()
     with torch.no_grad():
         for name, weight in network.trainable().items():
             weight.copy_(before[name])
@@ -109,14 +112,12 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     choose_padding(network, "batch")
     losses = []
     for row in STEP:
-        logits_L = network(
-            torch.from_numpy(training.train[row])[None], torch.ones(1, len(training.train[row]), dtype=torch.bool)
-        )[0]
+        logits_L = network(Inputs.of(collate([training.train[row]], 0)))[0]
         targets_L = torch.zeros(LABELS)
         targets_L[training.train.targets[row].tolist()] = 1
         losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_L, targets_L, pos_weight=torch.tensor(5.0)))
     torch.stack(losses).mean().backward()
-    torch.testing.assert_close(found, network.output.bias.grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found, network.head.output.bias.grad, rtol=1e-4, atol=1e-7)
 
 
 def events_of(network, steps=4, **options):
@@ -153,7 +154,7 @@ class Watched(torch.nn.Module):
 class Lookup(CoderNetwork):
     def __init__(self, memory=10**9):
         torch.manual_seed(0)
-        super().__init__(Watched(memory), 16, LABELS, "mean")
+        super().__init__(Watched(memory), PooledHead(16, LABELS, "mean"))
 
 
 def lookup_run(network, **options):

@@ -1,0 +1,59 @@
+"""The backbone as it was before our training, which the description prior goes by: its states never move."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from icdcli.model.backbone import ADAPTER, load_backbone
+from icdcli.model.coder import CoderNetwork
+from icdcli.model.padding import choose_padding
+from icdcli.model.source import find_source
+
+if TYPE_CHECKING:
+    from icdcli.model.saved import Coder
+
+
+@contextmanager
+def untrained(coder: "Coder", fresh: bool = False) -> Iterator[CoderNetwork]:
+    """A network whose `states` are those of the backbone before training.
+
+    That is the coder's own where the backbone is frozen, or once our adapters are off; else the base model is loaded again.
+
+    Args:
+        coder: Its network is as it was afterwards.
+        fresh: Whether no step has been taken, so that the backbone is still untrained.
+
+    Raises:
+        ConfigError: When the base model is needed and can't be had.
+    """
+    network = coder.network
+    if fresh or not coder.trained_backbone:
+        yield network
+    elif not coder.own_backbone:
+        with _without_adapter(network.backbone):
+            yield network
+    else:
+        frozen = coder.config.model_copy(update={"lora_activate": False, "freeze_backbone": True})
+        original = CoderNetwork(load_backbone(frozen, find_source(frozen.model), network.device), network.head)
+        original.autocast = network.autocast
+        choose_padding(original, "auto")
+        yield original
+
+
+@contextmanager
+def _without_adapter(backbone: Any) -> Iterator[None]:
+    """Switch our adapter off, and leave pretrained ones on."""
+    pretrained = [name for name in backbone.peft_config if name != ADAPTER]
+    if not pretrained:
+        with backbone.disable_adapter():
+            yield
+        return
+    wanted = {name: weight.requires_grad for name, weight in backbone.named_parameters()}
+    active = list(backbone.active_adapters)
+    backbone.base_model.set_adapter(pretrained)
+    try:
+        yield
+    finally:
+        backbone.base_model.set_adapter(active)
+        for name, weight in backbone.named_parameters():
+            weight.requires_grad_(wanted[name])
