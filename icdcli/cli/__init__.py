@@ -7,12 +7,14 @@ import typer
 
 from icdcli import __version__
 from icdcli.cli import (
+    compare,
     config,
     demo_data,
     describe,
     doctor,
     evaluate,
     plot_lr,
+    predict,
     prepare_data,
     resume,
     show_predictions,
@@ -45,6 +47,8 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("plot-lr")(plot_lr.plot_lr)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("predict")(predict.predict)
 app.command("show-predictions")(show_predictions.show_predictions)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

@@ -1,0 +1,216 @@
+"""``icdcode predict``: codes for new notes."""
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icdcli.cli.common import Load, Port, showing
+from icdcli.cli.watch import in_all_processes
+from icdcli.config import load_config
+from icdcli.data.progress import Progress
+from icdcli.errors import ConfigError
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.data.notes import Notes
+    from icdcli.evaluation.coding import BlockCoder
+    from icdcli.evaluation.coding_parts import CodingParts
+    from icdcli.training.distributed import World
+
+_SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What was asked for."""
+
+    checkpoint: Path
+    files: list[str]
+    text_column: str | None
+    id_column: str | None
+    top: int | None
+    min_score: float | None
+    output: Path | None
+
+
+def predict(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a checkpoint.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one note."
+        ),
+    ],
+    top: Annotated[int | None, typer.Option(help="So many codes a note, predicted or not.", min=1)] = None,
+    min_score: Annotated[float | None, typer.Option(help="Codes from this score on, predicted or not.", min=0, max=1)] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A .jsonl, .csv or .parquet file; the same call again goes on where one was stopped.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="The tables' column of notes. Default: text.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Their column of ids. Default: id, or the row's number.")] = None,
+    load: Load = "metric",
+    device: Annotated[str | None, typer.Option(help="cpu, mps, 0, [0,1] … Default: the first GPU, else the CPU.")] = None,
+    port: Port = 10001,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSONL on standard output, a line a note; with --output, one object about the file.")
+    ] = False,
+) -> None:
+    """Give new notes their codes. The checkpoint alone is needed: no corpus and no other data.
+
+    Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --text-column note --output codes.jsonl
+    """
+    call = _Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, output)
+    chosen = _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
+
+    def work(output: Output) -> None:
+        with _stopping(output, call.output is not None):
+            _predict(call, chosen, output)
+
+    in_all_processes(chosen, port, work, json)
+
+
+def _find_checkpoint(folder: Path, load: str) -> Path:
+    """A run's checkpoint, or the one that the folder is."""
+    if (folder / "manifest.json").is_file():
+        return folder
+    run = RunDir.open(folder)
+    from icdcli.training.checkpoint import find_checkpoint
+
+    return find_checkpoint(run, load)
+
+
+def _default_device() -> str | list[int]:
+    """The first GPU; where processes were started, all of them, one a process; the CPU where there is none."""
+    import torch
+
+    from icdcli.training.distributed import world_of_slurm
+
+    world_of_slurm(os.environ)
+    count = torch.cuda.device_count()
+    return [*range(count if "WORLD_SIZE" in os.environ else min(count, 1))] or "cpu"
+
+
+def _predict(call: _Call, device: str | list[int], output: Output) -> None:
+    from icdcli import load_coder
+    from icdcli.data.notes import STANDARD_INPUT, find_notes, read_note
+    from icdcli.evaluation.coding import Choice, block_coder
+    from icdcli.training.distributed import join_world
+
+    world = join_world(device)
+    if world.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
+        raise ConfigError("several processes share notes from files and write into one: give --output, and no -")
+    given = read_note(sys.stdin.buffer.read, "standard input") if STANDARD_INPUT in call.files else b""
+    notes = find_notes(call.files, given, call.text_column, call.id_column)
+    parts = None if call.output is None else _parts(call, call.output, notes)
+    coder = load_coder(call.checkpoint, device=str(world.device))
+    threshold, choice = coder.threshold, Choice(call.top, call.min_score)
+    told = f"{call.checkpoint}: {len(coder.labels):,} codes, threshold {threshold}"
+    writer = block_coder(coder, choice)
+    with showing(output) as progress:
+        if parts is None:
+            _check(notes, progress, output)
+            output.say(told if choice.by_threshold else f"{told}; * predicted: at or above it")
+            _show(notes, writer, output, one_threshold=threshold.per_code is None)
+            return
+        count = _write(parts, notes, writer, world, progress, output)
+    output.say(told)
+    output.say(f"Written: {call.output}, {count:,} notes")
+    about = {"checkpoint": call.checkpoint, "threshold": str(threshold), "top": call.top, "min_score": call.min_score}
+    output.result({"output": call.output, "notes": count, **about})
+
+
+def _parts(call: _Call, path: Path, notes: "Notes") -> "CodingParts":
+    from icdcli import __version__
+    from icdcli.evaluation.coding_parts import CodingParts
+
+    if any(path.exists() and Path(name).exists() and path.samefile(name) for name in call.files):
+        raise ConfigError(f"--output {path}: is what the notes are read from; give another name")
+    try:
+        checkpoint = hashlib.sha256((call.checkpoint / "manifest.json").read_bytes()).hexdigest()
+    except OSError:
+        checkpoint = ""  # loading it says what is wrong
+    options = f"--top {call.top} --min-score {call.min_score}"
+    made_of = {"another checkpoint": checkpoint, "other notes": notes.state, "other options": options}
+    return CodingParts(path, made_of | {"another version of icdcode": __version__})
+
+
+def _check(notes: "Notes", progress: Progress, output: Output) -> int:
+    """See that all notes can be read, before the first is coded; how many there are."""
+    count = notes.check(progress)
+    if notes.without_text:
+        output.warn(f"{notes.without_text:,} of {count:,} notes have no text, and get no codes")
+    return count
+
+
+def _show(notes: "Notes", coder: "BlockCoder", output: Output, one_threshold: bool) -> None:
+    """Show each note's codes as soon as they are there: on the terminal, or as JSONL on standard output."""
+    from icdcli.evaluation.coded_files import note_line
+    from icdcli.evaluation.coding import blocks
+    from icdcli.report.predictions import coded_view
+
+    if output.json and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is: JSON has no other
+    for block in blocks(notes, _SHOWN_AT_ONCE):
+        for note in coder.code(block):
+            if output.json:
+                sys.stdout.write(note_line(note))
+            else:
+                output.show(coded_view(note, coder.choice, one_threshold))
+        sys.stdout.flush()
+
+
+def _write(
+    parts: "CodingParts", notes: "Notes", coder: "BlockCoder", world: "World", progress: Progress, output: Output
+) -> int:
+    """Write all notes' codes into a file, together with the other processes; how many notes there are."""
+    with parts.alone() if world.first else nullcontext():
+        if world.first:
+            if parts.changed:
+                output.warn(f"{parts.folder}: was begun with {' and '.join(parts.changed)}; beginning anew")
+            elif parts.begun:
+                output.say(f"Going on with what is done in {parts.folder}")
+            parts.begin(parts.notes or _check(notes, progress, output))
+        world.wait()
+        count = parts.notes or 0
+
+        def told(done: int, before: int) -> None:
+            progress("coding", done - before, count - before, "notes", f"{before:,} were done before" if before else "")
+
+        number = parts.code(notes, coder.code, (world.rank, world.size), told)
+        if world.size > 1:
+            parts.wait(number, lambda there: progress("waiting for the other processes", there, number, "parts"))
+            world.wait()
+        if world.first:
+            parts.finish(number)
+    return count
+
+
+@contextmanager
+def _stopping(output: Output, kept: bool) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the work at once, with a word about what is kept."""
+    caught: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.say("Stopped. The same command goes on from here." if kept else "Stopped.")
+        raise typer.Exit(128 + caught[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
