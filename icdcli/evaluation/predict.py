@@ -1,6 +1,6 @@
 """Code notes from Python: text in, codes with titles and scores out.
 
-Shapes: N notes, L labels, T tokens.
+Shapes: N notes, W windows of them, L labels, T tokens.
 """
 
 from collections.abc import Sequence
@@ -54,16 +54,25 @@ class NoteCoder(Coder):
         labels = len(self.labels)
         if not texts:
             return np.zeros((0, labels), np.float32)
-        notes_W, documents = self._windows(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        logits_NL = np.full((len(texts), labels), -np.inf, np.float32)
+        np.maximum.at(logits_NL, notes_W, logits_WL)
+        return self.fused(logits_NL, texts)
+
+    def window_logits(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The network's logits of each note's windows, and which note each of them belongs to; one note's stand together.
+
+        Args:
+            notes: The notes' tokens, whole.
+        """
+        notes_W, documents = self._windows(notes)
         if self.network.prior is not None:
             with untrained(self) as reader:
                 documents = replace(documents, nearness=nearness_of(reader, self.network.prior, documents))
-        scored = Scored.empty(len(documents), labels)
+        scored = Scored.empty(len(documents), len(self.labels))
         for _ in score_documents(self.network, documents, scored):
             pass
-        logits_NL = np.full((len(texts), labels), -np.inf, np.float32)
-        np.maximum.at(logits_NL, notes_W, scored.logits_NL)
-        return self.fused(logits_NL, texts)
+        return notes_W, scored.logits_NL
 
     def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
         """Code notes.

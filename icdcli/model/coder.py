@@ -79,7 +79,7 @@ class CoderNetwork(nn.Module):
         """Compute logits_BL (float32).
 
         Raises:
-            ValueError: When the documents lie another way than `padding` says, or a prior isn't told how near descriptions come.
+            ValueError: When the documents lie another way than `padding` says, or the prior lacks what it goes by.
         """
         if inputs.states_TD is not None:
             states_TD, documents = inputs.states_TD, inputs.documents

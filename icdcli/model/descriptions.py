@@ -3,7 +3,6 @@
 Shapes: L labels, M descriptions, D width.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,41 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batches import Frame, collate
-from icdcli.data.corpus import Labels
 from icdcli.data.tokens import encode
-from icdcli.icd.codes import System
-from icdcli.icd.terms import inclusion_terms
-from icdcli.icd.titles import description
+from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.coder import CoderNetwork
 from icdcli.model.inputs import Inputs
 from icdcli.model.pooling import pool
 
-Descriptions = Sequence[Sequence[str]]
-"""For each label, what its code means: its title or what comes nearest to one, then other words for it. Empty where nothing is
-known."""
-
 _AT_ONCE = 64
 _LONGEST = 128  # tokens; the longest title of ICD-10-CM has about a hundred
-
-
-def descriptions_of(labels: Labels, system: System | None) -> list[tuple[str, ...]]:
-    """What each label's code means.
-
-    Args:
-        labels: The label space, with the data set's own titles.
-        system: The codes' system; None: unknown, and only their own titles tell what they mean.
-
-    Returns:
-        For each label its title, or what comes nearest to one in the hierarchy, then its inclusion terms.
-    """
-    if system is None:
-        return [(title,) if title else () for title in labels.titles]
-    found = []
-    for code, kind in zip(labels.codes, labels.kinds, strict=True):
-        first = description(code, kind, system, labels.known_titles)
-        others = inclusion_terms(code) if (system, kind) == ("icd10", "diagnosis") else ()
-        found.append((first, *others) if first else others)
-    return found
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ title says, whether or not it was ever trained on.
 
 It goes through fused attention with the codes as queries, so that no matrix of codes and tokens is ever held.
 
-Shapes: B documents, T tokens, L labels, D width of the backbone, W width of the attention, N documents of one length, S their
-length.
+Shapes: B documents, T tokens, L labels, K some of these, D width of the backbone, W width of the attention, N documents of one
+length, S their length.
 """
 
 import torch
@@ -71,18 +71,20 @@ class LabelAttention(nn.Module):
             logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, self.outputs_LW) + self.bias_L
         return logits_BL
 
-    def weights(self, states_SD: Tensor) -> Tensor:
-        """What each code attends to in one document.
+    def weights(self, states_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
+        """What codes attend to in one document.
 
         Args:
             states_SD: The document's states.
+            labels_K: Of which codes; None: of all. What is given back is as large as it looks: ask for few, or short documents.
 
         Returns:
-            weights_LS, float32; each row sums to 1. It is as large as it looks: ask for it document by document.
+            weights_KS, float32; each row sums to 1.
         """
-        scores_LS = self.queries_LW @ self.key(states_SD.float()).T * self.key.out_features**-0.5
-        weights_LS: Tensor = scores_LS.softmax(dim=-1)
-        return weights_LS
+        queries_KW = self.queries_LW if labels_K is None else self.queries_LW[labels_K]
+        scores_KS = queries_KW @ self.key(states_SD.float()).T * self.key.out_features**-0.5
+        weights_KS: Tensor = scores_KS.softmax(dim=-1)
+        return weights_KS
 
 
 def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Segments) -> Tensor:

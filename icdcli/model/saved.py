@@ -25,9 +25,10 @@ from icdcli.data.batches import Chunks, Frame
 from icdcli.data.corpus import Documents, Labels, read_labels, write_labels
 from icdcli.data.tokens import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError, ResumeError
+from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.backbone import ADAPTER, architecture_settings, load_backbone, new_backbone, tiny_config
 from icdcli.model.coder import CoderNetwork, build_network
-from icdcli.model.descriptions import Descriptions, describe
+from icdcli.model.descriptions import describe
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.label_attention import LabelAttention
 from icdcli.model.manifest import verify

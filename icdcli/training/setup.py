@@ -14,9 +14,9 @@ from icdcli.data.prepare import prepare
 from icdcli.data.progress import Progress
 from icdcli.data.tokens import EncodedDocuments, Tokens, token_cache, use_workers
 from icdcli.errors import ResumeError
+from icdcli.lexical.descriptions import descriptions_of
 from icdcli.metric_names import monitored
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
-from icdcli.model.descriptions import descriptions_of
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
 from icdcli.model.state_cache import with_known

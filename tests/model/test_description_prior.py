@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from icdcli.model import description_prior
+from icdcli.model.description_prior import WINDOW, DescriptionPrior
+from icdcli.model.inputs import Segments
+
+COUNTS = [2, 1, 3]
+
+
+@pytest.fixture
+def prior():
+    torch.manual_seed(0)
+    prior = DescriptionPrior(8, COUNTS, weight=2.0)
+    prior.start_from_descriptions(torch.randn(sum(COUNTS), 8))
+    return prior
+
+
+def nearest(prior, states_SD):
+    """As the definition has it."""
+    size = min(WINDOW, len(states_SD))
+    windows = [states_SD[start : start + size].mean(dim=0) for start in range(len(states_SD) - size + 1)]
+    near = [[torch.cosine_similarity(text, window, dim=0) for window in windows] for text in prior.descriptions_MD]
+    return torch.tensor(near).amax(dim=1)
+
+
+def test_a_similarity_is_the_cosine_to_the_nearest_window_of_the_same_document(prior, monkeypatch):
+    states_TD = torch.randn(24, 8)
+    lengths = (15, 6, 2, 1)
+    expected = torch.stack([nearest(prior, states) for states in states_TD.split(lengths)])
+    for at_once in (4_096, 3):
+        monkeypatch.setattr(description_prior, "_PLACES_AT_ONCE", at_once)
+        torch.testing.assert_close(prior.similarities(states_TD, Segments.of(lengths)), expected)
+
+
+def test_what_counts_is_the_nearest_of_a_codes_descriptions_each_less_what_is_usual_for_it(prior):
+    near_NM = np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float16)
+    prior.start_from_similarities(near_NM)
+    less = near_NM - near_NM.astype(np.float64).mean(axis=0)
+    expected = np.stack([less[:, :2].max(axis=1), less[:, 2], less[:, 3:].max(axis=1)], axis=1)
+    nearness = prior.nearness(near_NM)
+    np.testing.assert_allclose(nearness[np.array([4, 0])], expected[[4, 0]], atol=1e-3)
+    added_BL = prior(torch.from_numpy(nearness[np.arange(5)]))
+    np.testing.assert_allclose(added_BL.detach().numpy(), 2 * expected, atol=2e-3)
+
+
+def test_a_code_without_a_description_gets_nothing(prior):
+    vectors = torch.randn(6, 8)
+    vectors[2] = 0
+    prior.start_from_descriptions(vectors)
+    near_NM = prior.similarities(torch.randn(9, 8), Segments.of((9,))).half().numpy()
+    prior.start_from_similarities(near_NM)
+    assert prior.nearness(near_NM)[np.array([0])][0, 1] == 0
+
+
+def test_only_the_weight_is_learned(prior):
+    assert [name for name, _ in prior.named_parameters()] == ["weight"]
+    assert prior.counts == COUNTS

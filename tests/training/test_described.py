@@ -1,0 +1,141 @@
+"""Runs whose heads start from what the codes mean, with what is computed before training and what words alone say."""
+
+import numpy as np
+import pytest
+import torch
+
+from icdcli.evaluation.metrics import evaluate
+from icdcli.evaluation.predict import note_coder
+from icdcli.evaluation.split import score_split
+from icdcli.model import state_cache
+from icdcli.model.manifest import write_manifest
+from icdcli.model.saved import load_saved, save_coder
+from icdcli.model.state_cache import nearness_of
+from icdcli.model.untrained import untrained
+from icdcli.training.distributed import World
+from icdcli.training.events import Evaluated
+from icdcli.training.loop import train
+from icdcli.training.setup import new_training
+
+CPU = torch.device("cpu")
+ALONE = World(0, 1, CPU)
+
+
+@pytest.fixture
+def described(config, model_folders, tmp_path):
+    """A configuration of a small pretrained encoder with a head that starts from the descriptions."""
+
+    def make(**changes):
+        options = {
+            "model": model_folders["bert"], "freeze_backbone": True, "pooling_mode": "label_attention", "label_width": 16,
+            "description_prior": True, "code_system": "icd10", "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
+        }  # fmt: skip
+        return config(**(options | changes))
+
+    return make
+
+
+def told(training):
+    return [event for event in train(training) if isinstance(event, Evaluated)]
+
+
+def losses(config):
+    return [(event.train_loss, event.validation_loss) for event in told(new_training(config, ALONE)[0])]
+
+
+def save(training, folder):
+    folder.mkdir()
+    save_coder(folder, training.coder)
+    write_manifest(folder, {})
+    return load_saved(folder, CPU)
+
+
+@pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
+def test_states_that_were_computed_before_train_as_those_computed_on_the_way(described, pooling_mode):
+    with_states, _ = new_training(described(pooling_mode=pooling_mode), ALONE)
+    without, _ = new_training(described(pooling_mode=pooling_mode, state_cache_gb=0), ALONE)
+    assert with_states.train.states is not None and without.train.states is None
+    for cached, computed in zip(told(with_states), told(without), strict=True):
+        assert cached.train_loss == pytest.approx(computed.train_loss, rel=1e-3)
+        assert cached.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
+
+
+def test_what_was_computed_once_is_there_the_next_time(described, monkeypatch):
+    first = losses(described())
+    monkeypatch.setattr(state_cache, "_fill", lambda *_: pytest.fail("computed again"))
+    assert losses(described()) == first
+
+
+def test_another_backbone_or_length_has_its_own(described, model_folders, tmp_path):
+    folders = []
+    for changes in ({}, {"max_len": 24}, {"state_pooling": 2}, {"chunk_len": 16}):
+        _, corpus = new_training(described(**changes), ALONE)
+        folders.append({path.name for path in corpus.folder.glob("s*-train-*")})
+    assert len(set.union(*folders)) == 7  # states each, similarities each but for another state_pooling
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(described, monkeypatch):
+    from icdcli.errors import DataError
+
+    monkeypatch.setattr(state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(DataError, match=r"computed before training takes .* GB.*state_cache_gb"):
+        new_training(described(), ALONE)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4}, {"freeze_backbone": False}]
+)
+def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
+    training, corpus = new_training(described(**options, lr0=0.05), ALONE)
+    before = training.validation.nearness.near_NM
+    told(training)
+    documents = training.coder.encoded(training.train.tokens, corpus.documents("validation"))
+    with untrained(training.coder) as reader:
+        after = nearness_of(reader, training.coder.network.prior, documents).near_NM
+    np.testing.assert_allclose(after, before, atol=2e-3)
+    if options:
+        trained = nearness_of(training.coder.network, training.coder.network.prior, documents).near_NM
+        assert np.abs(trained - before).max() > 0.01
+
+
+@pytest.mark.parametrize("lexical", [False, True])
+def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tmp_path, lexical):
+    options = {"max_len": 200, "chunk_len": 16, "chunk_stride": 8, "positive_threshold": "auto"}
+    training, corpus = new_training(described(lexical=lexical, **options), ALONE)
+    last = told(training)[-1]
+    coder = save(training, tmp_path / "saved")
+    assert (coder.chunks is not None) and (coder.fusion is not None) == (coder.lexical is not None) == lexical
+    found = score_split(coder, corpus, "validation")
+    targets_NL = found.documents.targets_NL(len(corpus.labels))
+    again = evaluate(found.scores_NL, targets_NL, coder.threshold.values_L(len(corpus.labels)), names=list(last.metrics))
+    assert again == pytest.approx(last.metrics, rel=1e-4)
+    some = score_split(coder, corpus, "validation", only=[3, 1])
+    np.testing.assert_allclose(some.scores_NL, found.scores_NL[[3, 1]], atol=2e-3)
+    texts = list(corpus.texts("validation"))
+    np.testing.assert_allclose(note_coder(coder).scores(texts), found.scores_NL, atol=2e-3)
+
+
+def test_words_alone_help_a_network_that_has_learned_nothing(described):
+    plain, with_words = (
+        told(new_training(described(lexical=lexical, lr0=1e-9, metrics="[map]"), ALONE)[0])[-1] for lexical in (False, True)
+    )
+    assert with_words.metrics["map"] > plain.metrics["map"] + 0.1
+
+
+def test_a_note_longer_than_the_window_is_read_to_its_end(config):
+    training, _ = new_training(config(steps=96), ALONE)
+    told(training)
+    coder = note_coder(training.coder)
+    filler = "patient seen. stable. " * 100
+    windows = coder.windows(len(coder.tokenizer(filler, add_special_tokens=False).input_ids))
+    assert len(windows) > 3 and all(end - start <= 48 for start, end in windows)
+    pneumonia = coder.labels.index["J18.9"]
+    [filled], [both] = coder.scores([filler]), coder.scores([filler + "lobar infiltrate. pneumonia"])
+    assert both[pneumonia] > filled[pneumonia] + 0.2
+
+
+def test_labels_start_from_their_descriptions_the_same_in_every_process(described):
+    first, second = (new_training(described(), ALONE)[0].coder.network.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    random = new_training(described(label_init="random"), ALONE)[0].coder.network.state_dict()
+    assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
