@@ -224,6 +224,12 @@ class TrainConfig(Section):
     gradient_checkpointing: bool = Field(True, description="compute activations twice rather than keep them")
     patience: Integer = Field(5, ge=0, description="early stopping epochs: validations without progress; 0: never stop early")
     head_lr_factor: Number = Field(1.0, gt=0, description="the output layer learns so many times faster than the backbone")
+    head_steps: Integer = Field(
+        0, ge=0, description="first steps, over which the head learns alone; each stage has its own warm-up and decay"
+    )
+    joint_head_lr_factor: Number | None = Field(
+        None, gt=0, description="head_lr_factor after head_steps, when all learn; null: a tenth of it, at least 1"
+    )
     weight_decay: Number = Field(0.01, ge=0, description="AdamW's weight decay")
     max_grad_norm: Number = Field(1.0, gt=0, description="longer gradients are cut to this norm")
     micro_batch_tokens: Integer | None = Field(
@@ -241,6 +247,13 @@ class TrainConfig(Section):
     monitor: Annotated[str, AfterValidator(_monitor)] | None = Field(
         None, description="what the best checkpoint goes by: a metric or validation_loss; null: the mean of metrics"
     )
+
+    @property
+    def joint_factor(self) -> float:
+        """How many times faster than the backbone the head learns, when both do."""
+        if self.joint_head_lr_factor is not None:
+            return self.joint_head_lr_factor
+        return max(self.head_lr_factor / 10, 1.0) if self.head_steps else self.head_lr_factor
 
 
 class LogConfig(Section):
@@ -290,8 +303,15 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
     model, train, run = config.model, config.train, config.run
     quantised = model.bit in QUANTISED
     found = []
-    if train.warmup_steps >= train.steps:
-        found.append(("warmup_steps", f"{train.warmup_steps} warm-up steps leave nothing of {train.steps} steps"))
+    stages = [train.head_steps, train.steps - train.head_steps] if train.head_steps else [train.steps]
+    if train.head_steps >= train.steps:
+        found.append(
+            ("head_steps", f"leave nothing of {train.steps} steps for the backbone; or freeze it")
+        )
+    elif train.warmup_steps >= min(stages):
+        found.append(("warmup_steps", f"{train.warmup_steps} warm-up steps leave nothing of {min(stages)} steps"))
+    if train.head_steps and model.frozen and not model.lora_activate:
+        found.append(("head_steps", "the backbone is frozen, so that the head always learns alone; leave it out"))
     if quantised and run.device == "mps":
         found.append(("bit", f"{model.bit} bit needs a CUDA GPU or a CPU; on mps use bit: 16 or 32"))
     if quantised and model.model == "tiny":

@@ -70,14 +70,14 @@ def with_known(
         splits: Split to documents.
         gigabytes: The most that the states of all of them may take on the disk; beyond, they are computed whenever needed.
         progress: Told how far it is.
-        fresh: Whether no step has been taken.
+        fresh: Whether no step has changed the backbone.
 
     Raises:
         DataError: When it doesn't fit the disk.
     """
     network = coder.network
     size = sum(size_of_states(documents, network) for documents in splits.values())
-    states = not coder.trained_backbone and size <= gigabytes * 1e9
+    states = (fresh or not coder.trained_backbone) and size <= gigabytes * 1e9
     if not states and network.prior is None:
         return dict(splits)
     wanted = Wanted(states, network.prior, fingerprint(coder.tokenizer.backend_tokenizer))

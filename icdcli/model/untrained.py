@@ -21,7 +21,7 @@ def untrained(coder: "Coder", fresh: bool = False) -> Iterator[CoderNetwork]:
 
     Args:
         coder: Its network is as it was afterwards.
-        fresh: Whether no step has been taken, so that the backbone is still untrained.
+        fresh: Whether no step has changed the backbone.
 
     Raises:
         ConfigError: When the base model is needed and can't be had.

@@ -14,7 +14,7 @@ _REACHED = 0.5
 """The share of the matrix products a second that training reaches of what the device does of large ones alone, about."""
 
 
-def time_by_trying(training: Training, at_most: float = 20.0) -> float:
+def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0) -> float:
     """Seconds that the rest of a run will take, validations included, from its next steps.
 
     The steps are taken: the training is of no use afterwards. The time of a step goes by its tokens, that of a validation by
@@ -22,6 +22,7 @@ def time_by_trying(training: Training, at_most: float = 20.0) -> float:
 
     Args:
         training: A run that is set up; all its processes take part.
+        estimate: What its memory was estimated as; knows the operations a token.
         at_most: Seconds after which no further step is begun; one step and one to warm up are always taken.
     """
     config, state, world = training.config, training.state, training.world
@@ -42,12 +43,13 @@ def time_by_trying(training: Training, at_most: float = 20.0) -> float:
         return 0.0
     training_tokens = left * config.batch_size * float(lengths.mean())
     validations = -(-left // training.steps_per_epoch)
-    forward = 1 / 4 if config.gradient_checkpointing else 1 / 3
-    scored = validations * int(training.validation.lengths.sum()) * forward
+    scored = validations * int(training.validation.lengths.sum()) * estimate.scoring / estimate.operations
     return taken / tokens * (training_tokens + scored)
 
 
-def time_by_counting(config: Config, estimate: Estimate, tokens_a_document: float, rate: float, ranks: int = 1) -> float:
+def time_by_counting(
+    config: Config, estimate: Estimate, tokens_a_document: float, rate: float, ranks: int = 1, documents: int = 0
+) -> float:
     """Seconds that a run's steps will take, from the operations that they need; it may well be half or twice that.
 
     Args:
@@ -56,9 +58,10 @@ def time_by_counting(config: Config, estimate: Estimate, tokens_a_document: floa
         tokens_a_document: Mean tokens of a document.
         rate: What `operations_a_second` measured.
         ranks: Processes that share the work.
+        documents: How many the backbone reads before training, where it does.
     """
-    tokens = config.train.steps * config.train.batch_size * tokens_a_document
-    return tokens * estimate.operations / (_REACHED * rate * ranks)
+    steps = config.train.steps * config.train.batch_size * estimate.operations / ranks
+    return tokens_a_document * (steps + documents * estimate.reading) / (_REACHED * rate)
 
 
 def operations_a_second(device: torch.device, bit: int, seconds: float = 0.3) -> float:

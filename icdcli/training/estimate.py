@@ -1,34 +1,36 @@
 """How much memory a training will take, part by part, before anything is loaded.
 
-Weights are counted from the architecture's settings alone; what lies beside them while a micro-batch is computed comes from
-`icdcli.training.simulation`. On a CPU the parts add up to the most memory that the process takes, on a GPU to what its tensors
-take (``torch.cuda.max_memory_allocated``) and CUDA itself.
+Weights are counted from the architecture's settings alone; what lies beside them at the worst moment (a step, a validation, or
+the reading of what is computed before training) comes from `icdcli.training.simulation`. On a CPU the parts add up to the most
+memory that the process takes, on a GPU to what its tensors take (``torch.cuda.max_memory_allocated``) and CUDA itself.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig
 
-from icdcli.config import QUANTISED, Config, ModelConfig
-from icdcli.data.batches import Padding, epoch_plan, micro_batches, rank_shares
-from icdcli.model.backbone import ADAPTER, finish_backbone, tiny_config
+from icdcli.config import QUANTISED, Config
+from icdcli.data.batches import Chunks, Frame, Ids, Padding, epoch_plan, micro_batches, rank_shares
+from icdcli.evaluation.scoring import BATCH_TOKENS
+from icdcli.model.backbone import tiny_config
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
-from icdcli.model.source import TINY, Source, find_source, hub_errors
-from icdcli.model.tokenizer import train_tokenizer
-from icdcli.training.budget import ON_CPU, tokens_that_fit
+from icdcli.model.source import TINY, find_source, hub_errors
+from icdcli.model.tokenizer import chunks_of, train_tokenizer
+from icdcli.training.budget import ON_CPU, bytes_per_token, tokens_that_fit
 from icdcli.training.machine import resident_memory
-from icdcli.training.simulation import simulate
+from icdcli.training.simulation import Simulated, Simulation, Sizes
+from icdcli.training.skeleton import largest_unpacked, likely_padding, projected, skeleton, weight_sizes
 from icdcli.training.state import Training
 
 _CUDA = 500 * 2**20  # what CUDA takes of a GPU for itself, about
+_LATER = 40 * 2**20  # what a training that is set up still loads: what draws, and what writes a checkpoint
 _TINY_VOCABULARY = 16_384  # that `icdcli.model.tokenizer.train_tokenizer` stops at
+_READ_TOKENS = 8_192  # that `icdcli.model.state_cache` reads at once
+_SCORED = 11  # bytes of a document's score of a label while metrics are computed, measured
 _HOLES = 0.1
 """The share of what a micro-batch asks for that is left between blocks in use when the C library's heap is largest; measured
 on a CPU with glibc 2.36, see `tests/training/test_estimate.py`."""
@@ -45,14 +47,20 @@ class Estimate:
             and ``libraries`` (Python, torch, the data; on a GPU what CUDA takes for itself).
         documents: Documents of the largest micro-batch.
         tokens: Tokens of the largest micro-batch, padding included.
-        operations: Floating-point operations a token, forward and backward.
+        cached: Whether the backbone's states are computed before training, once.
+        operations: Floating-point operations a token of a step, forward and backward.
+        scoring: The same of a validation.
+        reading: The same of what is computed before training; 0 where nothing is.
     """
 
     device: str
     parts: dict[str, int]
     documents: int
     tokens: int
+    cached: bool
     operations: float
+    scoring: float
+    reading: float
 
     @property
     def total(self) -> int:
@@ -86,26 +94,32 @@ def estimate_training(config: Config, training: Training) -> Estimate:
     return estimate_memory(
         config,
         len(training.coder.labels),
-        training.train.lengths,
+        training.train.state_lengths,
+        training.validation.state_lengths,
         settings=network.backbone.config,
         device=device.type,
         ranks=training.world.size,
         budget=training.micro_batch_tokens,
         padding=network.padding,
-        libraries=None if device.type == "cuda" else (resident_memory() or 0) - loaded,
+        cached=training.train.states is not None,
+        descriptions=None if network.prior is None else network.prior.counts,
+        libraries=None if device.type == "cuda" else (resident_memory() or 0) - loaded + _LATER,
     )
 
 
 def estimate_memory(
     config: Config,
     labels: int,
-    document_lengths: NDArray[np.int64] | None = None,
+    train: NDArray[np.int64] | None = None,
+    validation: NDArray[np.int64] | None = None,
     *,
     settings: Any = None,
     device: str | None = None,
     ranks: int | None = None,
     budget: int | None = None,
     padding: Padding | None = None,
+    cached: bool | None = None,
+    descriptions: Sequence[int] | None = None,
     free: int = 0,
     libraries: int | None = None,
 ) -> Estimate:
@@ -114,128 +128,144 @@ def estimate_memory(
     Args:
         config: The run's configuration.
         labels: The number of labels.
-        document_lengths: Tokens of each training document, special tokens included; None: all are ``max_len`` long.
+        train: Tokens of each training document, special tokens included; None: a step's, all ``max_len`` long.
+        validation: The same of the validation split; None: a forward pass's.
         settings: The architecture's settings; None: those of the configured model.
         device: ``cpu``, ``cuda`` or ``mps``; None: as configured.
         ranks: Processes that share a step; None: as many as devices are configured.
         budget: Tokens of a micro-batch; None: as configured or, where that is left open, by ``free``.
-        padding: How documents lie; None: as configured, ``auto`` taken for ``free``.
+        padding: How documents lie; None: as configured, ``auto`` taken for ``free`` where the architecture may do so.
+        cached: Whether the backbone's states are computed before training; None: where it is frozen and they may be kept.
+        descriptions: How many descriptions each code has, where a prior goes by them; None: one.
         free: Bytes of the GPU's memory that are free.
-        libraries: Bytes that the process takes without the model; None: those that this one takes now.
+        libraries: Bytes that the process takes without the model; None: those that this one takes now, and some more.
 
     Raises:
-        ConfigError: When the configured model's settings can't be read.
+        ConfigError: When the configured model's settings can't be read, or don't go with the configuration.
     """
     device = device or (config.run.device if isinstance(config.run.device, str) else "cuda")
     ranks = ranks or (len(config.run.device) if isinstance(config.run.device, list) else 1)
-    padding = padding or ("batch" if config.train.padding == "batch" else "free")
-    source = None if config.model.model == TINY else find_source(config.model.model)
-    settings = model_settings(config.model.model) if settings is None else settings
-    network = _skeleton(config.model, settings, source, labels, device)
     if libraries is None:
-        libraries = _CUDA if device == "cuda" else resident_memory() or 0
-    parts = _weights(network, config.model.bit)
+        libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
+    if settings is None:
+        settings = model_settings(config.model.model)
+    source = None if config.model.model == TINY else find_source(config.model.model)
+    network = skeleton(config.model, settings, source, labels, device, descriptions)
+    parts = weight_sizes(network, config.model.bit)
     trained = [weight.nbytes for weight in network.trainable().values()]
     parts["optimiser"] = 2 * sum(trained)
     if budget is None:
-        left = free - sum(parts.values())
-        room = tokens_that_fit(network, config.train.gradient_checkpointing, left) if device == "cuda" else ON_CPU
-        budget = config.train.micro_batch_tokens or room
-    if document_lengths is None:
-        document_lengths = np.full(config.train.batch_size, config.model.max_len)
-    lengths, accumulating = _largest_pass(config, document_lengths, ranks, budget, padding)
-    unpacked = _largest_unpacked(network) if config.model.bit in QUANTISED else 0
-    if config.train.gradient_checkpointing:
-        use_gradient_checkpointing(network)
-    simulated = simulate(network, lengths, padding, accumulating)
-    while_updating = sum(trained) + (sum(trained) if ranks > 1 else 2 * max(trained) if device == "cpu" else 0)
-    if simulated.peak + unpacked >= while_updating:
-        parts["gradients"] = simulated.gradients
-        parts["activations"] = simulated.peak + unpacked - simulated.gradients
-    else:
-        parts["gradients"], parts["activations"] = while_updating, 0
+        left, checkpointing = free - sum(parts.values()), config.train.gradient_checkpointing
+        on_its_own = tokens_that_fit(network, checkpointing, left) if device == "cuda" else ON_CPU
+        budget = config.train.micro_batch_tokens or on_its_own
+    padding = padding or likely_padding(config, network)
+    chunks = chunks_of(config.model, settings, Frame((), (), 0))
+    scored = 0 if validation is None else len(validation)
+    if train is None:
+        train = np.full(config.train.batch_size, config.model.max_len)
+    if validation is None:
+        validation = np.full(max(BATCH_TOKENS // config.model.max_len, 1), config.model.max_len)
+    if cached is None:
+        cached = network.frozen and _size_of_states(network, settings, train, validation) <= config.train.state_cache_gb * 1e9
+    largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
+    step = _sizes(train[largest], chunks)
+    passes = _think_through(config, network, padding, cached, chunks, step, accumulating, validation)
+    unpacked = largest_unpacked(network) if config.model.bit in QUANTISED else 0
+    updating = 2 * sum(trained) if ranks > 1 else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
+    moments = [  # gradients, and what else there is
+        (passes.training.gradients, passes.training.peak - passes.training.gradients + unpacked * (not cached)),
+        (updating, 0),
+        (sum(trained), passes.scoring.peak + unpacked * (not cached)),
+        (0, passes.reading.peak + unpacked - parts["optimiser"]),  # which is not there yet
+        (sum(trained), _SCORED * scored * labels if device == "cpu" else 0),
+    ]
+    parts["gradients"], parts["activations"] = max(moments, key=sum)
     if device == "cpu":
-        parts["holes"] = int(_HOLES * simulated.churn)
+        parts["holes"] = int(_HOLES * passes.training.churn)
     parts["libraries"] = libraries
-    tokens = sum(lengths) if padding == "free" else len(lengths) * max(lengths)
-    return Estimate(device, parts, len(lengths), tokens, simulated.operations / tokens)
+    return Estimate(
+        device=device,
+        parts=parts,
+        documents=len(step.documents),
+        tokens=step.tokens(padding),
+        cached=cached,
+        operations=passes.training.operations / step.tokens(padding),
+        scoring=passes.scoring.operations / passes.scored.tokens(padding),
+        reading=passes.reading.operations / passes.read.tokens(padding),
+    )
 
 
-def _skeleton(config: ModelConfig, settings: Any, source: Source | None, labels: int, device: str) -> CoderNetwork:
-    """The network without its weights' values, on the meta device."""
-    settings = copy.deepcopy(settings)
-    if hasattr(settings, "quantization_config"):
-        del settings.quantization_config  # counted, not done
-    if device == "cuda":
-        for name in ("attention_dropout", "attention_probs_dropout_prob"):
-            if hasattr(settings, name):  # only on a CPU does it take a number for each pair of tokens
-                setattr(settings, name, 0.0)
-    half = torch.bfloat16
-    with torch.device("meta"):
-        plain = AutoModel.from_config(settings, dtype=torch.float32 if config.bit == 32 or not config.frozen else half)
-        # Whether attention is bidirectional can't be tried without weights, and changes nothing here.
-        backbone = finish_backbone(config.model_copy(update={"attention": "causal"}), plain, ())
-        if source is not None:
-            for adapter in source.adapters:
-                backbone = _with_pretrained(backbone, source, adapter)
-        autocast = None if config.bit == 32 else half
-        return CoderNetwork(backbone, settings.hidden_size, labels, config.pooling_mode, autocast)
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """The passes of a training that may take most memory, and the documents of those that are no step."""
+
+    training: Simulated
+    scoring: Simulated
+    reading: Simulated
+    scored: Sizes
+    read: Sizes
 
 
-def _with_pretrained(backbone: Any, source: Source, adapter: str) -> Any:
-    """A further adapter, frozen and active, of the shape of a pretrained one."""
-    import peft
+def _think_through(
+    config: Config,
+    network: CoderNetwork,
+    padding: Padding,
+    cached: bool,
+    chunks: Chunks | None,
+    step: Sizes,
+    accumulating: bool,
+    validation: Ids,
+) -> _Passes:
+    """What the passes of a training come to: thought through, or about, where an architecture looks at what tensors hold."""
+    lengths = _read(validation, chunks)
 
-    with hub_errors(source.name, adapter):
-        shape = peft.PeftConfig.from_pretrained(adapter)
-    if isinstance(backbone, peft.PeftModel):
-        backbone.add_adapter(f"pretrained{len(backbone.peft_config)}", shape)
-    else:
-        backbone = peft.get_peft_model(backbone, shape, adapter_name="pretrained0")
-    backbone.base_model.set_adapter(list(backbone.peft_config))
-    for key, weight in backbone.named_parameters():
-        weight.requires_grad_(f".{ADAPTER}." in key)
-    return backbone
+    def longest(budget: int) -> Sizes:
+        return _sizes(validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks)
 
-
-def _weights(network: CoderNetwork, bit: int) -> dict[str, int]:
-    """Bytes of the weights, adapters and output layer."""
-    parts = {"weights": sum(buffer.nbytes for buffer in network.buffers()), "adapters": 0, "head": 0}
-    quantised = {id(linear.weight) for linear in _linears(network)} if bit in QUANTISED else set()
-    for name, weight in network.named_parameters():
-        part = "head" if name.startswith("output.") else "adapters" if "lora_" in name else "weights"
-        parts[part] += _quantised_size(weight, bit) if id(weight) in quantised else weight.nbytes
-    return parts
-
-
-def _quantised_size(weight: nn.Parameter, bit: int) -> int:
-    """Bytes of a weight that bitsandbytes has quantised.
-
-    Eight bits: a float32 scale a row (Dettmers et al. 2022, LLM.int8). Four: blocks of 64 with a scale each, of which 256 are
-    quantised to eight bits with a float32 scale of their own (Dettmers et al. 2023, QLoRA).
-    """
-    if bit == 8:
-        return weight.numel() + 4 * weight.shape[0]
-    return int(weight.numel() * (1 / 2 + 1 / 64 + 4 / (64 * 256)))
+    scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
+    nothing = Simulated(0, 0, 0, 0)
+    checkpointing = config.train.gradient_checkpointing
+    reads_before = cached or network.prior is not None
+    bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projected(network)
+    if checkpointing:
+        use_gradient_checkpointing(network)
+    try:
+        simulation = Simulation(network, padding, cached)
+        training, scoring = simulation.training(step, accumulating), simulation.scoring(scored)
+        return _Passes(training, scoring, simulation.reading(read) if reads_before else nothing, scored, read)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        tokens = step.tokens(padding)
+        training = Simulated(int(tokens * bytes_kept), 0, 0, 3 * forward * tokens)
+        scoring, reading = (Simulated(0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read))
+        return _Passes(training, scoring, reading if reads_before else nothing, scored, read)
 
 
-def _linears(network: CoderNetwork) -> list[nn.Linear]:
-    """The backbone's own projections, which are what is quantised."""
-    modules = network.backbone.named_modules()
-    return [module for name, module in modules if isinstance(module, nn.Linear) and "lora_" not in name]
+def _read(lengths: Ids, chunks: Chunks | None) -> Ids:
+    """Tokens that the backbone reads of documents of so many states."""
+    return Frame((), (), 0).tokens(lengths, int(lengths.max()), chunks)
 
 
-def _largest_unpacked(network: CoderNetwork) -> int:
-    """Bytes of the largest quantised weight in half precision: each is unpacked while it is multiplied."""
-    return max((2 * linear.weight.numel() for linear in _linears(network)), default=0)
+def _sizes(lengths: Ids, chunks: Chunks | None) -> Sizes:
+    """Documents of one pass."""
+    if chunks is None:
+        return Sizes(tuple(lengths.tolist()), tuple(lengths.tolist()))
+    of_each = [
+        [chunks.length] * (read // chunks.length) if length > chunks.length else [length]
+        for length, read in zip(lengths.tolist(), _read(lengths, chunks).tolist(), strict=True)
+    ]
+    return Sizes(tuple(lengths.tolist()), tuple(length for parts in of_each for length in parts))
 
 
-def _largest_pass(
-    config: Config, lengths: NDArray[np.int64], ranks: int, budget: int, padding: Padding
-) -> tuple[Sequence[int], bool]:
-    """The documents' lengths of an epoch's largest micro-batch, and whether steps have more than one."""
+def _size_of_states(network: CoderNetwork, settings: Any, *splits: Ids) -> int:
+    """Bytes that the states of splits take on the disk, as in `icdcli.model.state_cache`."""
+    states = sum(int((-(-lengths // network.state_pooling)).sum()) for lengths in splits)
+    return states * int(settings.hidden_size) * 2
 
-    def size(rows: NDArray[np.int64]) -> int:
+
+def _largest_pass(config: Config, lengths: Ids, ranks: int, budget: int, padding: Padding) -> tuple[Ids, bool]:
+    """The documents of an epoch's largest micro-batch, and whether steps have more than one."""
+
+    def size(rows: Ids) -> int:
         return int(lengths[rows].sum() if padding == "free" else len(rows) * lengths[rows].max())
 
     largest, several = np.zeros(0, np.int64), False
@@ -244,4 +274,4 @@ def _largest_pass(
             passes = micro_batches(share, lengths, budget, padding)
             several |= len(passes) > 1
             largest = max([largest, *passes], key=lambda rows: size(rows) if len(rows) else 0)
-    return lengths[largest].tolist(), several
+    return largest, several

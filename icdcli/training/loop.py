@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 
 from icdcli.training.events import CheckpointDue, Event, Started, Stopped
 from icdcli.training.meter import Meter
+from icdcli.training.stages import begin_stage, steps_left
 from icdcli.training.state import Training
 from icdcli.training.step import optimiser_steps
 from icdcli.training.validation import validate
@@ -60,7 +61,7 @@ def train(training: Training) -> Iterator[Event]:
     state, config = training.state, training.config
     per_epoch = training.steps_per_epoch
     meter, interval = Meter(training), Interval(config.checkpoint_every)
-    training.coder.network.train()
+    begin_stage(training)
     yield Started(state.step, config.steps, per_epoch)
     signal: str | None = None
     while True:
@@ -87,10 +88,10 @@ def _reason_to_end(training: Training) -> str | None:
 
 
 def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Event, None, str | None]:
-    """The steps to the end of the epoch, or of the run; returns the signal that came meanwhile."""
+    """The steps to the end of the epoch, the stage or the run; returns the signal that came meanwhile."""
     state = training.state
     epoch, place = divmod(state.step, training.steps_per_epoch)
-    left = training.config.steps - state.step
+    left = steps_left(state.step, training.config)
     for done in optimiser_steps(training, training.plan(epoch)[place:][:left], meter):
         yield done
         signal, time_is_up = _asked(training, interval, together=done.train_loss is not None)
@@ -101,6 +102,8 @@ def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Ev
             meter.flush()
             yield CheckpointDue(state.step)
             interval.begin()
+    if state.step == training.config.head_steps:
+        begin_stage(training)
     return None
 
 

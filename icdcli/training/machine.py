@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 _KILO = 1024  # what /proc calls kB
+_OWN_GROUPS = Path("/proc/self/cgroup")
 # Where control groups tell limits: version 2 names no controllers, version 1 has a tree a controller.
 _GROUPS = {
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
@@ -65,6 +66,14 @@ def free_memory() -> int | None:
     return total_memory() if free is None else max(0, min([free, *left]))
 
 
+def room(device: torch.device) -> int | None:
+    """Bytes that a training on a device would find: those that are free, and those that this process takes itself."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    free = free_memory()
+    return None if free is None else free + (resident_memory() or 0)
+
+
 def processor() -> str:
     """The processor's name."""
     try:
@@ -114,7 +123,7 @@ def _entry(file: Path, name: str) -> int | None:
 def _limits() -> list[tuple[int, int]]:
     """Limits that control groups set this process, each with what is used of it without the cache of files, in bytes."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     found = []

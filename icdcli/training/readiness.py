@@ -3,35 +3,36 @@
 Nothing is trained or prepared, and nothing downloaded but a model's settings, which are a few hundred bytes.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import try_to_load_from_cache
 from platformdirs import user_cache_path
 
 from icdcli.config import QUANTISED, Config, DataConfig, impossible_combinations
-from icdcli.data.corpus import CARD
+from icdcli.data.corpus import CARD, open_corpus
 from icdcli.data.prepare import HOME
 from icdcli.data.published import PUBLISHED
 from icdcli.data.recognise import choose_source
 from icdcli.data.rows import Reading
 from icdcli.data.split_lists import load_split_lists
-from icdcli.errors import IcdcodeError
+from icdcli.errors import DataError, IcdcodeError
 from icdcli.model.source import TINY, find_source
 from icdcli.run_dir import require_project
 from icdcli.training.checkup import why_not_quantised
 from icdcli.training.distributed import find_device
 from icdcli.training.duration import operations_a_second, time_by_counting
 from icdcli.training.estimate import Estimate, estimate_memory, model_settings
-from icdcli.training.machine import free_memory, gpus, resident_memory
+from icdcli.training.machine import room
 
 UNKNOWN_LABELS = 10_000
 """Taken for the number of labels while nobody knows it; the codes in use in MIMIC-III are 8,929."""
 
+_SPLITS = ("train", "validation")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -42,26 +43,26 @@ def examine(config: Config) -> dict[str, Any]:
         ``problems`` (a message for each reason why it can't run), ``model`` and ``data`` (what is known of them, None where
         there is a problem) and, where the model's settings can be read, ``memory``: the ``estimate``, the bytes that the
         device has ``free``, and ``changes`` to the configuration that would make it fit, where it doesn't; and the ``seconds``
-        of its steps.
+        that its steps and what is computed before them take, about.
     """
     problems: list[str] = []
     found: dict[str, Any] = {"model": None, "data": None, "memory": None, "seconds": None}
-    device: torch.device | None = None
+    devices: list[torch.device] = []
     with _noting(problems):
         require_project(config.run.project)
     with _noting(problems):
-        numbers = config.run.device if isinstance(config.run.device, list) else [0]
-        device = [find_device(config.run.device, local) for local in range(len(numbers))][0]
-    if config.model.bit in QUANTISED and device is not None:
-        reason = why_not_quantised(config.model.bit, device)
+        several = config.run.device if isinstance(config.run.device, list) else [0]
+        devices = [find_device(config.run.device, local) for local in range(len(several))]
+    if config.model.bit in QUANTISED and devices:
+        reason = why_not_quantised(config.model.bit, devices[0])
         problems += [f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"] if reason else []
     with _noting(problems):
         found["data"] = about_data(config.data)
     with _noting(problems):
         found["model"] = about_model(config.model.model)
     if found["model"] is not None:
-        labels = (found["data"] or {}).get("labels") or UNKNOWN_LABELS
-        found |= _what_it_takes(config, labels, device, problems)
+        with _noting(problems):
+            found |= _what_it_takes(config, found["data"] or {}, devices, problems)
     return {"problems": problems, **found}
 
 
@@ -106,47 +107,40 @@ def about_data(config: DataConfig) -> dict[str, Any]:
     homes = [config.cache_dir] if config.cache_dir is not None else [base / HOME, user_cache_path("icdcode")]
     cards = [path for home in homes for path in home.glob(f"{chosen.dataset}-{protocol.name}-*/{CARD}")]
     for path in sorted(cards, key=lambda path: path.stat().st_mtime, reverse=True):
-        card = json.loads(path.read_text(encoding="utf-8"))
-        if card.get("options") == chosen.options:
-            return {**about, "corpus": path.parent, "labels": card["labels"]["count"]}
+        try:
+            corpus = open_corpus(path.parent)
+        except DataError:  # of an earlier version; training leaves it alone as well
+            continue
+        if corpus.card.get("options") == chosen.options:
+            documents = {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
+            return {**about, "corpus": path.parent, "labels": len(corpus.labels), "documents": documents}
     published = PUBLISHED.get(protocol.name)
-    return {**about, "corpus": None, "labels": None if published is None else published.labels}
+    return {**about, "corpus": None, "labels": None if published is None else published.labels, "documents": {}}
 
 
-def _what_it_takes(config: Config, labels: int, device: torch.device | None, problems: list[str]) -> dict[str, Any]:
+def _what_it_takes(config: Config, data: dict[str, Any], devices: list[torch.device], problems: list[str]) -> dict[str, Any]:
     """Memory and time; a problem where the memory that is free doesn't do."""
-    free = _free(config, device)
+    free = min((found for found in map(room, devices) if found is not None), default=None)
+    labels, documents = data.get("labels") or UNKNOWN_LABELS, data.get("documents") or {}
 
     def estimate(config: Config) -> Estimate:
-        return estimate_memory(config, labels, free=free or 0)
+        lengths = [np.full(documents[split], config.model.max_len) if split in documents else None for split in _SPLITS]
+        return estimate_memory(config, labels, *lengths, free=free or 0)
 
     wanted = estimate(config)
     memory: dict[str, Any] = {"estimate": wanted.as_dict(), "labels": labels, "free": free, "changes": {}}
     if free is not None and wanted.total > free:
         memory["changes"], total = changes_that_fit(config, estimate, free)
         pairs = " ".join(f"{key}={value}" for key, value in memory["changes"].items())
-        way = (
-            f"it would fit with {pairs}" if total <= free else f"not even {pairs} would do" if pairs else "take a smaller model"
-        )
-        problems.append(
-            f"memory: about {wanted.total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free on {device}; {way}"
-        )
+        way = f"it would fit with {pairs}" if total <= free else "take a smaller model or another machine"
+        needed = f"about {wanted.total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free on {devices[0]}"
+        problems.append(f"memory: {needed}; {way}")
     seconds = None
-    if device is not None:
-        ranks = len(config.run.device) if isinstance(config.run.device, list) else 1
-        rate = operations_a_second(device, config.model.bit)
-        seconds = time_by_counting(config, wanted, config.model.max_len, rate, ranks)
+    if devices:
+        rate = operations_a_second(devices[0], config.model.bit)
+        documents_read = sum(documents.get(split, 0) for split in _SPLITS)
+        seconds = time_by_counting(config, wanted, config.model.max_len, rate, len(devices), documents_read)
     return {"memory": memory, "seconds": seconds}
-
-
-def _free(config: Config, device: torch.device | None) -> int | None:
-    """Bytes that a training would find free; of several GPUs on the fullest."""
-    if device is None:
-        return None
-    if device.type == "cuda":
-        return min(gpu.free for gpu in gpus() if gpu.number in config.run.device)
-    free = free_memory()
-    return None if free is None else free + (resident_memory() or 0)  # what this process takes is free when it has ended
 
 
 def changes_that_fit(config: Config, estimate: Callable[[Config], Estimate], free: int) -> tuple[dict[str, Any], int]:

@@ -97,19 +97,19 @@ def resumed_training(
             "tables or the data options have changed. Put them back, or start a new run"
         )
     coder = load_saved(checkpoint, world.device, trainable=True)
-    training = _training(config, coder, corpus, world, progress)
+    training = _training(config, coder, corpus, world, progress, step=manifest["step"])
     load_state(checkpoint, training)
     return training, corpus
 
 
 def _training(
-    config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None, fresh: bool = False
+    config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None, fresh: bool = False, step: int = 0
 ) -> Training:
     tokens = read_tokens(corpus, coder, world, progress)
     splits = {split: corpus.documents(split) for split in ("train", "validation")}
     choose_padding(coder.network, config.train.padding)
     encoded = {split: coder.encoded(tokens, documents) for split, documents in splits.items()}
-    encoded = _with_known(coder, corpus, encoded, config.train.state_cache_gb, world, progress, fresh)
+    encoded = _with_known(config.train, coder, corpus, encoded, world, progress, fresh, step)
     words = _words_alone(config.model, coder, corpus, world, progress)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(coder.network)
@@ -127,6 +127,7 @@ def _training(
         state=RunState(Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])),
         micro_batch_tokens=config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing),
         validation_words=words,
+        backbone_weights=[weight for name, weight in coder.network.trainable().items() if name.startswith("backbone.")],
     )
 
 
@@ -144,31 +145,37 @@ def _words_alone(
 
 
 def _with_known(
+    config: TrainConfig,
     coder: Coder,
     corpus: Corpus,
     splits: dict[str, EncodedDocuments],
-    gigabytes: float,
     world: World,
     progress: Progress | None,
     fresh: bool,
+    step: int,
 ) -> dict[str, EncodedDocuments]:
     """The splits with what doesn't change while the coder is trained, computed by rank 0 where it is not there yet."""
+    untrained = fresh or step < config.head_steps
+    gigabytes = config.state_cache_gb if config.head_steps or not coder.trained_backbone else 0
     if world.first:
-        with_known(coder, corpus.folder, splits, gigabytes, progress, fresh)
+        with_known(coder, corpus.folder, splits, gigabytes, progress, untrained)
     world.wait()
-    known = with_known(coder, corpus.folder, splits, gigabytes, fresh=fresh)
+    known = with_known(coder, corpus.folder, splits, gigabytes, fresh=untrained)
     prior, nearness = coder.network.prior, known["train"].nearness
     if not fresh or prior is None or nearness is None:
         return known
     prior.start_from_similarities(nearness.near_NM)
-    return with_known(coder, corpus.folder, splits, gigabytes, fresh=fresh)
+    return with_known(coder, corpus.folder, splits, gigabytes, fresh=untrained)
 
 
 def make_optimizer(network: CoderNetwork, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    groups: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
     for name, weight in network.trainable().items():
-        factor = 1.0 if name.startswith("backbone.") else config.head_lr_factor
-        groups.setdefault((factor, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
-    options = [{"params": weights, "factor": factor, "weight_decay": decay} for (factor, decay), weights in groups.items()]
+        alone, together = (1.0, 1.0) if name.startswith("backbone.") else (config.head_lr_factor, config.joint_factor)
+        groups.setdefault((alone, together, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+    options = [
+        {"params": weights, "factor": alone, "joint_factor": together, "weight_decay": decay}
+        for (alone, together, decay), weights in groups.items()
+    ]
     return torch.optim.AdamW(options, lr=config.lr0, fused=network.device.type == "cuda")

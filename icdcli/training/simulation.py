@@ -1,12 +1,13 @@
-"""A forward and backward pass that is only thought through: what it would hold in memory, and how much it would compute.
+"""Forward and backward passes that are only thought through: what they would hold in memory, and how much they would compute.
 
 The network itself runs, on tensors that have a shape and no content (torch's fake tensors), so that an 8B model takes seconds
-and no memory. What is alive is counted, which holds for any architecture, adapters and gradient checkpointing without a
+and no memory. What is alive is counted, which holds for any architecture, adapters, heads and gradient checkpointing without a
 formula for each.
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 
 from icdcli.data.batches import Padding
 from icdcli.evaluation.scoring import document_losses
@@ -29,8 +31,25 @@ LARGE = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """The documents of one forward pass, by their sizes alone.
+
+    Attributes:
+        documents: States of each document.
+        chunks: Tokens of each chunk that the backbone reads; as many as documents where these fit its window.
+    """
+
+    documents: tuple[int, ...]
+    chunks: tuple[int, ...]
+
+    def tokens(self, padding: Padding) -> int:
+        """Tokens of the pass, padding included."""
+        return sum(self.chunks) if padding == "free" else len(self.chunks) * max(self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
-    """What a forward and backward pass comes to.
+    """What a pass comes to.
 
     Attributes:
         peak: Bytes alive at most, beside the weights.
@@ -45,33 +64,85 @@ class Simulated:
     operations: int
 
 
-def simulate(network: CoderNetwork, lengths: Sequence[int], padding: Padding, accumulating: bool) -> Simulated:
-    """Think a micro-batch through.
+class Simulation:
+    """A network whose passes are thought through.
 
     Args:
         network: On the meta device; of no use afterwards.
-        lengths: Tokens of each document.
-        padding: How the documents lie.
-        accumulating: Whether the gradients of another micro-batch are there already.
+        padding: How documents lie.
+        cached: Whether the backbone's states were computed before.
     """
-    with FakeTensorMode():
-        _imagine_weights(network)
+
+    def __init__(self, network: CoderNetwork, padding: Padding, cached: bool = False) -> None:
+        self._network, self._padding, self._cached = network, padding, cached
+        self._mode = FakeTensorMode()
+        with self._mode:
+            _imagine_weights(network)
         if padding == "free":
             network.packed = PackedForm.put_on(network.backbone)
-            inputs = Inputs(torch.zeros(sum(lengths), dtype=torch.int64), Segments.of(lengths))
-        else:
-            ids_BT = torch.zeros(len(lengths), max(lengths), dtype=torch.int64)
-            inputs = Inputs(ids_BT, torch.ones_like(ids_BT, dtype=torch.bool))
-        ledger = _Ledger(network)
-        network.train()
-        with ledger:
+
+    def training(self, sizes: Sizes, accumulating: bool = False) -> Simulated:
+        """The forward and backward pass of a micro-batch.
+
+        Args:
+            sizes: Its documents.
+            accumulating: Whether the gradients of another micro-batch are there already.
+        """
+        self._network.train()
+        with self._counting() as ledger:
             for _ in range(2 if accumulating else 1):
                 ledger.churn = ledger.operations = 0
-                logits_BL = network(*inputs)
-                losses_B = document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
-                losses_B.sum().backward()
-                del logits_BL, losses_B
-    return Simulated(ledger.peak, ledger.gradients_at_peak, ledger.churn, ledger.operations)
+                self._losses(sizes).sum().backward()
+        self._network.zero_grad(set_to_none=True)
+        return ledger.found()
+
+    def scoring(self, sizes: Sizes) -> Simulated:
+        """The forward pass of a validation."""
+        self._network.eval()
+        with self._counting() as ledger, torch.no_grad():
+            self._losses(sizes)
+        return ledger.found()
+
+    def reading(self, sizes: Sizes) -> Simulated:
+        """The backbone's forward pass, with which states and similarities are computed before training."""
+        self._network.eval()
+        with self._counting() as ledger, torch.no_grad():
+            inputs = self._inputs(sizes, cached=False)
+            states_TD = self._network.states(inputs)
+            if self._network.prior is not None:
+                self._network.prior.similarities(states_TD, inputs.documents)
+        return ledger.found()
+
+    @contextmanager
+    def _counting(self) -> Iterator["_Ledger"]:
+        ledger = _Ledger(self._network)
+        try:
+            with self._mode, ledger:
+                yield ledger
+        finally:
+            ledger.close()
+
+    def _losses(self, sizes: Sizes) -> Tensor:
+        logits_BL = self._network(self._inputs(sizes, self._cached))
+        return document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
+
+    def _inputs(self, sizes: Sizes, cached: bool) -> Inputs:
+        network, total = self._network, sum(sizes.documents)
+        nearest_BL = None if network.prior is None else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
+        if cached:
+            settings: Any = network.backbone.config
+            documents = Segments.of([-(-length // network.state_pooling) for length in sizes.documents])
+            states_TD = torch.zeros(sum(documents.lengths), settings.hidden_size, dtype=torch.float16)
+            return Inputs(documents, states_TD=states_TD, nearest_BL=nearest_BL)
+        layout: Segments | Tensor = Segments.of(sizes.chunks)
+        if self._padding == "free":
+            ids = torch.zeros(sum(sizes.chunks), dtype=torch.int64)
+        else:
+            ids = torch.zeros(len(sizes.chunks), max(sizes.chunks), dtype=torch.int64)
+            layout = torch.ones_like(ids, dtype=torch.bool)
+        all_kept = self._padding == "free" and total == sum(sizes.chunks)
+        kept_T = None if all_kept else torch.zeros(total, dtype=torch.int64)
+        return Inputs(Segments.of(sizes.documents), ids, layout, kept_T, nearest_BL=nearest_BL)
 
 
 def _imagine_weights(network: nn.Module) -> None:
@@ -92,9 +163,11 @@ class _Ledger(TorchDispatchMode):
         self.alive = self.peak = self.churn = self.operations = 0
         self.gradients = self.gradients_at_peak = 0
         self._sizes = {_key(weight): 0 for weight in (*network.parameters(), *network.buffers())}
-        for weight in network.parameters():
-            if weight.requires_grad:
-                weight.register_post_accumulate_grad_hook(self._take_gradient())
+        self._hooks: list[RemovableHandle] = [
+            weight.register_post_accumulate_grad_hook(self._take_gradient())
+            for weight in network.parameters()
+            if weight.requires_grad
+        ]
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
@@ -104,6 +177,15 @@ class _Ledger(TorchDispatchMode):
         if count := _OPERATIONS.get(function._overloadpacket):
             self.operations += count(*args, **(kwargs or {}), out_val=made)
         return made
+
+    def found(self) -> Simulated:
+        """What was counted."""
+        return Simulated(self.peak, self.gradients_at_peak, self.churn, self.operations)
+
+    def close(self) -> None:
+        """Take no more gradients."""
+        for hook in self._hooks:
+            hook.remove()
 
     def _take(self, tensor: Tensor) -> None:
         storage, key = tensor.untyped_storage(), _key(tensor)

@@ -22,6 +22,7 @@ from icdcli.model.inputs import Inputs, read_batch
 from icdcli.training.events import StepDone
 from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
+from icdcli.training.stages import learning_rate_factor
 from icdcli.training.state import Training
 
 
@@ -127,7 +128,7 @@ def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter
     epoch = state.step // training.steps_per_epoch + 1
     lr = learning_rate(state.step + 1, config)
     for group in training.optimizer.param_groups:
-        group["lr"] = lr * group["factor"]
+        group["lr"] = lr * learning_rate_factor(group, state.step, config)
     weights = list(training.coder.network.trainable().values())
     training.world.sum_gradients(weights)
     meter.norms.append(torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm))

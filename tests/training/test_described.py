@@ -13,9 +13,11 @@ from icdcli.model.saved import load_saved, save_coder
 from icdcli.model.state_cache import nearness_of
 from icdcli.model.untrained import untrained
 from icdcli.training.distributed import World
-from icdcli.training.events import Evaluated
+from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
+from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
+from icdcli.training.stages import learning_rate_factor
 
 CPU = torch.device("cpu")
 ALONE = World(0, 1, CPU)
@@ -126,12 +128,43 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96), ALONE)
     told(training)
     coder = note_coder(training.coder)
-    filler = "patient seen. stable. " * 100
+    filler = "high blood pressure. patient seen. plan discussed. stable. " * 60
     windows = coder.windows(len(coder.tokenizer(filler, add_special_tokens=False).input_ids))
     assert len(windows) > 3 and all(end - start <= 48 for start, end in windows)
     pneumonia = coder.labels.index["J18.9"]
     [filled], [both] = coder.scores([filler]), coder.scores([filler + "lobar infiltrate. pneumonia"])
-    assert both[pneumonia] > filled[pneumonia] + 0.2
+    assert filled[pneumonia] < 0.3 and both[pneumonia] > 0.6
+
+
+@pytest.mark.parametrize(
+    "options", [{"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"}, {"freeze_backbone": False}]
+)
+def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(described, options):
+    training, _ = new_training(described(head_steps=10, warmup_steps=2, lora_dropout=0.0, **options), ALONE)
+    network, seen = training.coder.network, {}
+    assert training.train.states is not None
+    for event in train(training):
+        if isinstance(event, StepDone):
+            seen[event.step] = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+            assert (training.train.states is not None) == network.frozen == (event.step <= 10)
+
+    def moved(first, last):
+        return {name.split(".")[0] for name in seen[first] if not torch.equal(seen[first][name], seen[last][name])}
+
+    assert moved(1, 10) == {"head", "prior"}
+    assert moved(10, 24) == {"head", "prior", "backbone"}
+
+
+def test_each_stage_has_a_schedule_of_its_own(config):
+    options = config(head_steps=10, warmup_steps=4, head_lr_factor=50, lrf=0.0).train
+    rates = [learning_rate(step, options) for step in range(1, 25)]
+    assert (
+        rates[3] == rates[13] == max(rates)
+        and rates[9] == pytest.approx(0, abs=1e-9)
+        and rates[23] == pytest.approx(0, abs=1e-9)
+    )
+    group = {"factor": 50.0, "joint_factor": options.joint_factor}
+    assert [learning_rate_factor(group, step, options) for step in (0, 9, 10, 23)] == [50, 50, 5, 5]
 
 
 def test_labels_start_from_their_descriptions_the_same_in_every_process(described):
