@@ -221,6 +221,13 @@ class TrainConfig(Section):
     pos_weight: Number = Field(
         5, gt=0, description="how much more a code that is there counts in the loss than one that is not"
     )
+    loss: Literal["bce", "asl", "focal"] = Field("bce", description="bce (cross-entropy), asl (asymmetric), focal")
+    loss_gamma: Number = Field(2, ge=0, description="focal, asl: how little what is known already counts")
+    loss_margin: Number = Field(0.05, ge=0, lt=1, description="asl: probability up to which a wrong code counts for nothing")
+    label_smoothing: Number = Field(0, ge=0, lt=1, description="share by which targets are moved towards one half")
+    rdrop_alpha: Number = Field(
+        0, ge=0, description="weight of the difference between two draws of dropout (R-Drop); 0: one draw, half the time"
+    )
     gradient_checkpointing: bool = Field(True, description="compute activations twice rather than keep them")
     patience: Integer = Field(5, ge=0, description="early stopping epochs: validations without progress; 0: never stop early")
     head_lr_factor: Number = Field(1.0, gt=0, description="the output layer learns so many times faster than the backbone")

@@ -17,9 +17,9 @@ from torch import Tensor
 from icdcli.data.ahead import one_ahead
 from icdcli.data.batches import Ids, micro_batches, rank_shares
 from icdcli.errors import ConfigError
-from icdcli.evaluation.scoring import document_losses
 from icdcli.model.inputs import Inputs, read_batch
 from icdcli.training.events import StepDone
+from icdcli.training.losses import disagreement, training_losses
 from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.stages import learning_rate_factor
@@ -83,20 +83,31 @@ def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inpu
     Returns:
         The sum of their documents' losses; None where the memory doesn't do.
     """
-    network, device = training.coder.network, training.world.device
+    device = training.world.device
     meter.step_began = time.monotonic()
     training.optimizer.zero_grad(set_to_none=True)
     loss = torch.zeros((), device=device)
     try:
         for number, (inputs, targets_BL) in enumerate(batches):
             _seed(training, number)
-            logits_BL = network(inputs.to(device))
-            losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), training.config.pos_weight)
+            losses_B = _losses(training, inputs.to(device), targets_BL.to(device, non_blocking=True))
             (losses_B.sum() / documents).backward()
             loss += losses_B.detach().sum()
     except torch.OutOfMemoryError:
         return None  # what the error's frames hold is free only after this
     return loss
+
+
+def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
+    """A micro-batch's losses_B; with ``rdrop_alpha`` of two forward passes."""
+    network, config = training.coder.network, training.config
+    logits_BL = network(inputs)
+    losses_B = training_losses(logits_BL, targets_BL, config)
+    if not config.rdrop_alpha:
+        return losses_B
+    again_BL = network(inputs)
+    both_B = (losses_B + training_losses(again_BL, targets_BL, config)) / 2
+    return both_B + config.rdrop_alpha * disagreement(logits_BL, again_BL)
 
 
 def _seed(training: Training, number: int) -> None:

@@ -99,6 +99,19 @@ def test_the_gradient_is_the_same_for_any_micro_batches_and_ranks(padding, budge
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_two_draws_without_dropout_are_one():
+    once, loss = gradient_of()
+    twice, same_loss = gradient_of(rdrop_alpha=4.0)
+    assert same_loss == pytest.approx(loss)
+    for mine, theirs in zip(twice, once, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_two_draws_that_differ_cost():
+    losses = [gradient_of(network=small_llama(dropout=0.5), rdrop_alpha=alpha)[1] for alpha in (1e-9, 50.0)]
+    assert losses[1] > losses[0] + 1e-3
+
+
 def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     network = small_llama()
     before = {name: weight.detach().clone() for name, weight in network.trainable().items()}
