@@ -24,6 +24,7 @@ def evaluate(
         Literal["published"] | None, typer.Option(help="Show published results beside, where they compare.")
     ] = None,
     html: Annotated[bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")] = False,
+    ablate: Annotated[bool, typer.Option("--ablate", help="Also show what each part of the coder is worth.")] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -31,12 +32,13 @@ def evaluate(
 
     Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
     """
+    from icdcli.evaluation.ablation import ablate as ablations
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
     from icdcli.evaluation.published import comparable
     from icdcli.report.evaluation_page import evaluation_page
     from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
-    from icdcli.report.evaluation_view import evaluation_view
+    from icdcli.report.evaluation_view import ablation_table, evaluation_view
 
     output = Output(json)
     run = RunDir.open(run_dir)
@@ -44,8 +46,11 @@ def evaluate(
         coder, corpus = open_run(run, load, device, output, progress)
         split = split or default_split(corpus, output)
         evaluation = evaluated(run, load, coder, corpus, split, progress)
+        rows = ablations(coder, corpus, split, progress) if ablate else []
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
+    if rows:
+        output.show(ablation_table(rows, split))
     folder = run.evaluation(split)
     figures = evaluation_figures(evaluation)
     with writing(folder):
@@ -60,7 +65,8 @@ def evaluate(
     if html:
         output.say(f"As a page: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
-    output.result({"folder": folder, **evaluation.to_json()})
+    told = {"ablation": {row.without or "nothing": row.metrics for row in rows}} if rows else {}
+    output.result({"folder": folder, **evaluation.to_json(), **told})
 
 
 def evaluated(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus import Corpus, Documents
 from icdcli.data.progress import Progress
-from icdcli.data.tokens import token_cache
+from icdcli.data.tokens import Nearness, token_cache
 from icdcli.errors import DataError
 from icdcli.evaluation.scoring import Scored, score_documents
+from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder
 from icdcli.model.state_cache import nearness_of, with_known
@@ -35,6 +36,23 @@ class SplitScores:
     losses_N: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class SplitParts:
+    """What each part of a coder says of a split.
+
+    Attributes:
+        documents: The split's documents, with their gold labels.
+        parts: The network's logits and what words alone say, each (N, L).
+        nearness: How near the labels' descriptions come, where the network has a prior.
+        losses_N: Each document's loss by the network alone, positives not weighted.
+    """
+
+    documents: Documents
+    parts: dict[str, NDArray[np.float32]]
+    nearness: Nearness | None
+    losses_N: NDArray[np.float64]
+
+
 def score_split(
     coder: Coder,
     corpus: Corpus,
@@ -43,7 +61,20 @@ def score_split(
     only: Sequence[int] | None = None,
     state_cache_gb: float = 20,
 ) -> SplitScores:
-    """Score a split's documents.
+    """Score a split's documents; see `split_parts`."""
+    found = split_parts(coder, corpus, split, progress, only, state_cache_gb)
+    return SplitScores(found.documents, probabilities(found.parts, coder.fusion), found.losses_N)
+
+
+def split_parts(
+    coder: Coder,
+    corpus: Corpus,
+    split: str,
+    progress: Progress | None = None,
+    only: Sequence[int] | None = None,
+    state_cache_gb: float = 20,
+) -> SplitParts:
+    """Score a split's documents, each part of the coder for itself.
 
     Args:
         coder: The trained coder.
@@ -77,8 +108,10 @@ def score_split(
     for done in score_documents(coder.network, encoded, scored):
         if progress is not None:
             progress(f"scoring the {split} split", done, len(documents))
-    scores_NL = coder.fused(scored.logits_NL, _texts(corpus, split, only) if coder.lexical is not None else ())
-    return SplitScores(documents, scores_NL, scored.losses_N)
+    parts = {NETWORK: scored.logits_NL}
+    if coder.lexical is not None:
+        parts |= coder.lexical.scores(list(_texts(corpus, split, only)))
+    return SplitParts(documents, parts, encoded.nearness, scored.losses_N)
 
 
 def _texts(corpus: Corpus, split: str, only: Sequence[int] | None) -> Iterable[str]:

@@ -12,6 +12,7 @@ from icdcli.report.tables import evaluation_table
 from icdcli.report.text import number, one_line, plain
 
 if TYPE_CHECKING:
+    from icdcli.evaluation.ablation import Ablation
     from icdcli.evaluation.published import Comparable
     from icdcli.evaluation.result import Evaluation
 
@@ -138,3 +139,22 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> Iterator[Re
 def published_metrics(published: "Comparable") -> Sequence[str]:
     """The metrics that any of the results has."""
     return list(dict.fromkeys(name for result in published.results for name in result.values))
+
+
+def ablation_table(rows: Sequence["Ablation"], split: str) -> RenderableType:
+    """What each part of a coder is worth.
+
+    Args:
+        rows: The whole coder first.
+        split: What was evaluated.
+
+    Returns:
+        A rich renderable, of at most 80 columns.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"Without each part, on {split}", title_justify="left")
+    table.add_column("without")
+    for name in rows[0].metrics:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(row.without or "nothing", *(number(name, value) for name, value in row.metrics.items()))
+    return table

@@ -1,0 +1,87 @@
+"""What each part of a coder is worth: the evaluation again with the part left out.
+
+The network is the one that was trained with all of its parts; what is left is fused anew, and its threshold tuned anew, on the
+validation split. So a row says what the part adds to this coder, not what a coder would be worth that never had it.
+
+Shapes: N documents, L labels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.data.corpus import Corpus
+from icdcli.data.progress import Progress
+from icdcli.evaluation.fusing import fit
+from icdcli.evaluation.metrics import evaluate
+from icdcli.evaluation.split import SplitParts, split_parts
+from icdcli.evaluation.thresholds import tune
+from icdcli.model.fusion import NETWORK, probabilities
+from icdcli.model.saved import Coder
+
+PRIOR = "prior"
+METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
+
+Parts = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One row.
+
+    Attributes:
+        without: The part that is left out; None: none is.
+        metrics: Metric name to value, of `METRICS`.
+    """
+
+    without: str | None
+    metrics: dict[str, float]
+
+
+def ablate(coder: Coder, corpus: Corpus, split: str, progress: Progress | None = None) -> list[Ablation]:
+    """Evaluate a coder whole, and without each of its parts.
+
+    Args:
+        coder: One with a description prior or scores of words alone; of any other the only part is the network.
+        corpus: The corpus that it was trained on.
+        split: The split to evaluate; what is left is fitted on the validation split, whichever this is.
+        progress: Told how far it is.
+
+    Raises:
+        ConfigError: When a split has no documents.
+        DataError: When the corpus has another label space than the coder.
+    """
+    fitted_on = split_parts(coder, corpus, "validation", progress)
+    measured_on = fitted_on if split == "validation" else split_parts(coder, corpus, split, progress)
+    labels = len(coder.labels)
+    targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
+    rows = []
+    for without in (None, *_names(coder, fitted_on)):
+        fusion_parts, parts = (_left(coder, each, without) for each in (fitted_on, measured_on))
+        fusion = fit(fusion_parts, targets, "validation")
+        threshold = tune("auto", probabilities(fusion_parts, fusion), targets, "validation")
+        scores_NL = probabilities(parts, fusion)
+        rows.append(Ablation(without, evaluate(scores_NL, gold, threshold.values_L(labels), names=METRICS)))
+    return rows
+
+
+def _names(coder: Coder, found: SplitParts) -> Iterator[str]:
+    """The parts that there are, where there is more than one."""
+    if coder.network.prior is not None:
+        yield PRIOR
+    if len(found.parts) > 1:
+        yield from found.parts
+
+
+def _left(coder: Coder, found: SplitParts, without: str | None) -> Parts:
+    """What the other parts say: copies, to be worked on."""
+    parts = {name: part.copy() for name, part in found.parts.items() if name != without}
+    if without == NETWORK:
+        parts = {NETWORK: np.zeros_like(found.parts[NETWORK]), **parts}
+    if without == PRIOR and coder.network.prior is not None and found.nearness is not None:
+        weight = np.float32(coder.network.prior.weight.item())
+        for row in range(len(parts[NETWORK])):
+            parts[NETWORK][row] -= weight * found.nearness[np.array([row])][0]
+    return parts

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from icdcli.lexical.description_overlap import DescriptionOverlap
+
+DESCRIPTIONS = [
+    ("Acute kidney failure", "Renal shutdown"),
+    ("Chronic kidney disease",),
+    (),
+    ("Burn of the left hand",),
+]
+SAMPLE = [
+    "The patient has a chronic cough.",
+    "Disease of the left hand, acute on chronic.",
+    "Kidney stones, and the burn was acute.",
+    "A failure to thrive.",
+]
+
+
+@pytest.fixture(scope="module")
+def overlap():
+    return DescriptionOverlap.fit(DESCRIPTIONS, SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("acute kidney failure", 0), ("Chronic diseases of the kidneys", 1), ("the left hand was burnt", 3)]
+)
+def test_the_code_that_the_text_names_is_first(overlap, text, label):
+    assert overlap.scores([f"Admitted yesterday: {text}, otherwise well."])[0].argmax() == label
+
+
+def test_any_of_a_codes_descriptions_will_do(overlap):
+    assert overlap.scores(["in renal shutdown"])[0].argmax() == 0
+
+
+def test_a_code_without_description_never_scores(overlap):
+    assert not overlap.scores([*SAMPLE, "kidney"])[:, 2].any()
+
+
+def test_what_every_document_has_says_nothing(overlap):
+    assert overlap.scores(SAMPLE).mean(axis=0) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_word_of_fewer_codes_and_documents_counts_more(overlap):
+    weights = dict(zip(overlap.phrases.vocabulary, overlap.weight_V, strict=True))
+    assert weights["shutdown"] > weights["kidney"] and weights["shutdown"] > weights["acute"]
+
+
+def test_a_word_weighs_what_the_formula_says(overlap):
+    weights = dict(zip(overlap.phrases.vocabulary, overlap.weight_V, strict=True))
+    assert weights["kidney"] == pytest.approx(np.log(5 / 2) * np.log(5 / 3) ** 1.5)
+    found = overlap.phrases.coverage(["kidney"], 10)[0]
+    whole = weights["acute"] + weights["kidney"] + weights["failure"]
+    assert found == pytest.approx(weights["kidney"] / whole**0.7)
+
+
+def test_titles_in_another_script_do_no_harm():
+    overlap = DescriptionOverlap.fit([("острая почечная недостаточность",), ("急性腎不全",)], SAMPLE)
+    assert not overlap.scores([*SAMPLE, "acute kidney failure"]).any()
+
+
+@pytest.mark.parametrize("descriptions", [[(), ()], [("…",), ("",)]])
+def test_descriptions_without_a_word_score_nothing(descriptions):
+    assert not DescriptionOverlap.fit(descriptions, SAMPLE).scores(SAMPLE).any()
+
+
+def test_texts_without_words_and_no_texts(overlap):
+    assert overlap.scores(["", "…"]) == pytest.approx(np.tile(-overlap.mean_L, (2, 1)))
+    assert overlap.scores([]).shape == (0, 4)
+
+
+def test_no_sample_is_no_problem():
+    assert DescriptionOverlap.fit(DESCRIPTIONS, []).scores(["acute kidney failure"]).shape == (1, 4)
+
+
+def test_what_is_saved_gives_the_same_scores(overlap):
+    again = DescriptionOverlap.from_arrays(overlap.arrays(), [list(texts) for texts in DESCRIPTIONS], 4)
+    assert np.array_equal(again.scores(SAMPLE), overlap.scores(SAMPLE))
+
+
+@pytest.mark.parametrize("descriptions", [DESCRIPTIONS[:3], [*DESCRIPTIONS[:3], ("Another burn",)]])
+def test_other_descriptions_than_those_saved_are_refused(overlap, descriptions):
+    with pytest.raises(ValueError, match="for 4 labels"):
+        DescriptionOverlap.from_arrays(overlap.arrays(), descriptions, 4)

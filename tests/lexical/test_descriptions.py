@@ -1,0 +1,26 @@
+from icdcli.data.corpus import Labels
+from icdcli.icd.terms import inclusion_terms
+from icdcli.icd.titles import title_of
+from icdcli.lexical.descriptions import descriptions_of
+
+
+def labels(*codes, kinds=None, titles=None):
+    zeros = (0,) * len(codes)
+    return Labels(codes, kinds or ("diagnosis",) * len(codes), titles or (None,) * len(codes), zeros, zeros)
+
+
+def test_the_data_sets_own_title_comes_first():
+    assert descriptions_of(labels("I10", titles=("Pressure",)), "icd10")[0][0] == "Pressure"
+
+
+def test_a_code_without_title_has_the_official_one_and_its_inclusion_terms():
+    [found] = descriptions_of(labels("A02.0"), "icd10")
+    assert found == (title_of("A02.0", "diagnosis", "icd10"), *inclusion_terms("A02.0")) and len(found) > 1
+
+
+def test_a_code_of_no_known_system_has_its_title_only():
+    assert descriptions_of(labels("x", "A02.0", titles=("An x", None)), None) == [("An x",), ()]
+
+
+def test_a_code_that_is_none_has_nothing():
+    assert descriptions_of(labels("nonsense!"), "icd10") == [()]

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+from icdcli.lexical import ngram_ridge
+from icdcli.lexical.ngram_features import FEATURES, counts, inverse_frequencies, weighted
+from icdcli.lexical.ngram_ridge import EXACT_PENALTY, EXACT_WORD_SHARE, NgramRidge
+
+LABELS = 12
+WAYS = {"exact": {}, "sketched": {"exact_documents": 0, "columns": 256}}
+
+
+def fitted(notes, way="exact", targets=None):
+    return NgramRidge.fit(notes.texts, targets or notes.targets, LABELS, **WAYS[way])
+
+
+def matrix(targets):
+    targets_NL = np.zeros((len(targets), LABELS))
+    for row, labels in zip(targets_NL, targets, strict=True):
+        row[labels] = 1
+    return targets_NL
+
+
+def plain_features(texts):
+    counted = counts(texts)
+    idf = inverse_frequencies(len(texts), np.bincount(counted.indices, minlength=FEATURES))
+    features = weighted(counted, idf, EXACT_WORD_SHARE).astype(np.float64)
+    return features[:, np.unique(features.indices)].toarray()
+
+
+@pytest.fixture(scope="module")
+def notes(made_up_notes):
+    return made_up_notes(40, LABELS)
+
+
+def test_the_exact_way_solves_the_normal_equations(notes):
+    ridge = fitted(notes)
+    features = plain_features(notes.texts)
+    weights = features.T @ ridge.solution_ML
+    # Scores come from weights in half precision.
+    np.testing.assert_allclose(ridge.scores(notes.texts), features @ weights, atol=5e-3)
+    residual = matrix(notes.targets) - features @ weights
+    np.testing.assert_allclose(features.T @ residual, EXACT_PENALTY * weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_score_out_of_fold_is_that_of_a_fit_without_the_document(notes, way):
+    ridge = fitted(notes, way)
+    basis = ridge._basis(ridge._features(notes.texts)).astype(np.float64)
+    penalty = EXACT_PENALTY if way == "exact" else ngram_ridge.SKETCH_PENALTY
+    products = basis if way == "exact" else basis @ basis.T  # the basis of the exact way are the cosines
+    expected = np.zeros((len(notes.texts), LABELS))
+    for row in range(len(notes.texts)):
+        others = np.delete(np.arange(len(notes.texts)), row)
+        inner = products[np.ix_(others, others)] + penalty * np.eye(len(others))
+        expected[row] = products[row, others] @ np.linalg.solve(inner, matrix(notes.targets)[others])
+    np.testing.assert_allclose(ridge.out_of_fold(notes.texts, notes.targets), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_score_out_of_fold_never_saw_its_own_labels(notes, way):
+    other = [np.array([11], np.int32), *notes.targets[1:]]
+    before = fitted(notes, way).out_of_fold(notes.texts, notes.targets)
+    after = fitted(notes, way, other).out_of_fold(notes.texts, other)
+    np.testing.assert_allclose(after[0], before[0], atol=2e-4)
+    assert np.abs(after[1:] - before[1:]).max() > 0.01
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_scores_out_of_fold_can_be_had_in_parts(notes, way):
+    ridge = fitted(notes, way)
+    whole = ridge.out_of_fold(notes.texts, notes.targets)
+    np.testing.assert_allclose(ridge.out_of_fold(notes.texts[5:9], notes.targets[5:9], 5), whole[5:9], atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_codes_are_found_in_new_documents(notes, made_up_notes, way):
+    scores = fitted(notes, way).scores([f"{name} and more" for name in notes.names])
+    assert (scores.argmax(axis=1) == np.arange(LABELS)).mean() > 0.9
+
+
+def test_the_number_of_documents_decides_the_way(notes):
+    def way(limit):
+        return NgramRidge.fit(notes.texts, notes.targets, LABELS, exact_documents=limit, columns=64).documents_FN is None
+
+    assert (way(40), way(39)) == (False, True)
+
+
+def test_the_number_of_features_decides_it_too(notes, monkeypatch):
+    monkeypatch.setattr(ngram_ridge, "EXACT_VALUES", 1000)
+    assert NgramRidge.fit(notes.texts, notes.targets, LABELS, columns=64).documents_FN is None
+
+
+def test_a_sketch_grows_with_neither_documents_nor_words(made_up_notes):
+    shapes = {
+        NgramRidge.fit(*made_up_notes(size)[:2], LABELS, exact_documents=0, columns=64).weights_ML.shape for size in (20, 40)
+    }
+    assert shapes == {(64, LABELS)}
+
+
+def test_frequent_words_have_columns_of_their_own():
+    texts = ["fever cough", "fever cough", "fever"]
+    ridge = NgramRidge.fit(texts, [np.array([0], np.int32)] * 3, 1, exact_documents=0, columns=8)
+    assert set(ridge.own_words) == set(counts(["fever cough"]).indices[-2:])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_label_nobody_has_scores_nothing(notes, way):
+    ridge = NgramRidge.fit(notes.texts, notes.targets, LABELS + 1, **WAYS[way])
+    assert not ridge.scores(notes.texts)[:, LABELS].any()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fitting_again_gives_the_same_bytes(notes, way):
+    first, second = (fitted(notes, way).weights_ML.tobytes() for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_without_words_scores_nothing(notes, way):
+    assert not fitted(notes, way).scores(["", "…"]).any()
+
+
+def test_no_text_gives_no_row(notes):
+    assert fitted(notes).scores([]).shape == (0, LABELS)
+
+
+def test_texts_that_come_once_do_for_the_exact_way(notes):
+    once = NgramRidge.fit(iter(notes.texts), notes.targets, LABELS)
+    assert np.array_equal(once.weights_ML, fitted(notes).weights_ML)
+
+
+def test_texts_that_come_once_are_refused_where_they_are_needed_twice(notes):
+    with pytest.raises(ValueError, match="gone through twice"):
+        NgramRidge.fit(iter(notes.texts), notes.targets, LABELS, exact_documents=0)
+
+
+@pytest.mark.parametrize(("texts", "targets"), [([], []), (["a"], []), (["a", "b"], [np.zeros(0, np.int32)])])
+def test_texts_and_targets_must_be_as_many(texts, targets):
+    with pytest.raises(ValueError, match="as many of both"):
+        NgramRidge.fit(texts, targets, 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_saved_gives_the_same_scores(notes, way):
+    ridge = fitted(notes, way)
+    again = NgramRidge.from_arrays(ridge.arrays(), LABELS)
+    assert np.array_equal(again.scores(notes.texts), ridge.scores(notes.texts))
+
+
+def test_scores_out_of_fold_are_refused_from_what_was_saved(notes):
+    with pytest.raises(ValueError, match="not from a lean or saved one"):
+        NgramRidge.from_arrays(fitted(notes).arrays(), LABELS).out_of_fold(notes.texts, notes.targets)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": np.zeros(3)},
+        {"known": np.array([FEATURES])},
+        {"starts": np.zeros(2, np.int64)},
+        {"columns": np.array([FEATURES])},
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(notes, change):
+    with pytest.raises(ValueError):  # noqa: PT011
+        NgramRidge.from_arrays(fitted(notes).arrays() | change, LABELS)

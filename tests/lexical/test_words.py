@@ -1,0 +1,32 @@
+import pytest
+
+from icdcli.lexical.words import folded, spelling, stem, words
+
+
+def test_folding_takes_off_case_and_accents_of_any_form():
+    assert folded("Ménière, NIÑO, e\u0301, ﬁbrosis") == "meniere, nino, e, fibrosis"
+
+
+def test_words_are_runs_of_letters_and_digits():
+    assert words("T4-N0_M1: 40,2 °C/día; ¿COVID-19?") == ["t4", "n0", "m1", "40", "2", "c", "dia", "covid", "19"]
+
+
+def test_number_and_gender_make_no_difference_to_a_stem():
+    assert stem("edemas") == stem("edema") and stem("renales") == stem("renal") and stem("derecho") == stem("derecha")
+
+
+def test_short_words_are_their_own_stems():
+    assert [stem(word) for word in ("tos", "pie", "a", "")] == ["tos", "pie", "a", ""]
+
+
+@pytest.mark.parametrize(
+    ("english", "spanish"),
+    [
+        ("pyelonephritis", "pielonefritis"),
+        ("stenosis", "estenosis"),
+        ("diarrhea", "diarrea"),
+        ("cholecystitis", "colecistitis"),
+    ],
+)
+def test_cognates_are_spelt_alike(english, spanish):
+    assert spelling(english) == spelling(spanish)
