@@ -75,8 +75,12 @@ class CoderNetwork(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Inputs, labels: Tensor | None = None) -> Tensor:
         """Compute logits_BL (float32).
+
+        Args:
+            inputs: The documents.
+            labels: The labels that logits are wanted of; None: all.
 
         Raises:
             ValueError: When the documents lie another way than `padding` says, or the prior lacks what it goes by.
@@ -85,12 +89,12 @@ class CoderNetwork(nn.Module):
             states_TD, documents = inputs.states_TD, inputs.documents
         else:
             states_TD, documents = average_neighbours(self.states(inputs), inputs.documents, self.state_pooling)
-        logits_BL: Tensor = self.head(states_TD, documents)
+        logits_BL: Tensor = self.head(states_TD, documents, labels)
         if self.prior is None:
             return logits_BL
         if inputs.nearest_BL is None:
             raise ValueError("a network with a description prior must be told how near the descriptions come to the documents")
-        added_BL: Tensor = self.prior(inputs.nearest_BL)
+        added_BL: Tensor = self.prior(inputs.nearest_BL if labels is None else inputs.nearest_BL[:, labels])
         return logits_BL + added_BL
 
     def states(self, inputs: Inputs) -> Tensor:
@@ -108,9 +112,19 @@ class CoderNetwork(nn.Module):
         states_TD = states.flatten(0, 1)
         return states_TD if inputs.kept_T is None else states_TD[inputs.kept_T]
 
-    def start_from_frequencies(self, positives: Sequence[int], documents: int) -> None:
-        """Start each code's bias at its prior log-odds, so that training needn't learn how rare codes are."""
+    def start_from_frequencies(self, positives: Sequence[int], documents: int, open_ended: bool = False) -> None:
+        """Start each code's bias at its prior log-odds, so that training needn't learn how rare codes are.
+
+        Args:
+            positives: How many training documents have each code.
+            documents: How many there are.
+            open_ended: Whether codes that none has are candidates that training leaves alone. All of them together are then as
+                likely as the codes that one document has (Good 1953), and each as likely as the next.
+        """
         odds = [(count + 0.5) / (documents - count + 0.5) for count in positives]
+        if open_ended and 0 in positives:
+            once, never = max(positives.count(1), 1), positives.count(0)
+            odds = [odd if count else once / (documents * never) for odd, count in zip(odds, positives, strict=True)]
         with torch.no_grad():
             self.head.bias_L.copy_(torch.tensor([math.log(odd) for odd in odds]))
 

@@ -100,6 +100,27 @@ class DescriptionPrior(nn.Module):
             rows.append(best_M)
         return torch.stack(rows)
 
+    @torch.inference_mode()
+    def nearest(self, states_TD: Tensor, labels: Sequence[int]) -> list[tuple[float, int]]:
+        """Where the descriptions of some codes come nearest to one document.
+
+        Args:
+            states_TD: The frozen backbone's states of the document, as `similarities` takes them.
+            labels: The codes that are asked for.
+
+        Returns:
+            For each, what is added to its logit, and at which state the nearest window begins; it is `WINDOW` long, or as long
+            as the document where this is shorter.
+        """
+        windows_PD = _windows(states_TD.float())
+        found = []
+        for label in labels:
+            mine = slice(int(self.firsts_L[label]), int(self.firsts_L[label]) + self.counts[label])
+            near_P = (windows_PD @ self.descriptions_MD[mine].T - self.offset_M[mine]).amax(dim=1)
+            place = int(near_P.argmax())
+            found.append((float(self.weight * near_P[place]), place))
+        return found
+
 
 def _windows(states_TD: Tensor) -> Tensor:
     """The direction of the mean of every window; of the whole document where it is shorter."""

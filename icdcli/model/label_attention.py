@@ -62,13 +62,15 @@ class LabelAttention(nn.Module):
         self.queries_LW.copy_(QUERY_SCALE * projected_LW)
         self.outputs_LW.copy_(OUTPUT_SCALE * functional.normalize(projected_LW, dim=1))
 
-    def forward(self, states_TD: Tensor, documents: Segments) -> Tensor:
-        """Compute logits_BL, float32, from token states of any floating dtype."""
+    def forward(self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None) -> Tensor:
+        """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
+        weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
+        queries_LW, outputs_LW, bias_L = weights if labels is None else (weight[labels] for weight in weights)
         with torch.autocast(states_TD.device.type, enabled=False):  # the softmax of thousands of tokens needs float32
             states_TD = self.dropout(states_TD.float())
-            found_BLW = attend(self.queries_LW, self.key(states_TD), self.value(states_TD), documents)
+            found_BLW = attend(queries_LW, self.key(states_TD), self.value(states_TD), documents)
             found_BLW = self.dropout(self.norm(found_BLW))
-            logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, self.outputs_LW) + self.bias_L
+            logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, outputs_LW) + bias_L
         return logits_BL
 
     def weights(self, states_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:

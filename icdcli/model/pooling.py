@@ -27,10 +27,10 @@ class PooledHead(nn.Module):
         """What each label's logit starts from."""
         return self.output.bias
 
-    def forward(self, states_TD: Tensor, documents: Segments) -> Tensor:
-        """Compute logits_BL, float32, from token states of any floating dtype."""
+    def forward(self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None) -> Tensor:
+        """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
         logits_BL: Tensor = self.output(pool(states_TD, documents, self.mode))
-        return logits_BL
+        return logits_BL if labels is None else logits_BL[:, labels]
 
 
 def pool(states_TD: Tensor, documents: Segments, mode: str) -> Tensor:

@@ -30,8 +30,8 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
         capability = ".".join(map(str, gpu["capability"]))
         rows[f"GPU {gpu['number']}"] = f"{gpu['name']}, {_of(gpu['free'], gpu['total'])}, capability {capability}"
     if not machine["gpus"]:
-        rows["GPU"] = "none that PyTorch can use"
-    rows["CUDA"] = machine["cuda"] or "this PyTorch is built without it"
+        rows["GPU"] = "none that PyTorch can use; train with device=cpu"
+    rows["CUDA"] = machine["cuda"] or "this PyTorch is built without it; pytorch.org has builds with it"
     disk, lists = checkup["disk"], checkup["split_lists"]
     rows["disk"] = f"{_of(disk['free'], disk['total'])}, in {disk['folder']}"
     here = [protocol for protocol, there in lists["protocols"].items() if there]
@@ -39,13 +39,15 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
     packages = checkup["packages"]
     missing = [name for name, version in packages.items() if version is None]
     installed = "  ".join(f"{name} {version}" for name, version in packages.items() if version is not None)
+    if missing:
+        installed += f"\nnot installed: {', '.join(missing)}; needed only where a configuration asks for them"
     works = Table.grid(padding=(0, 2, 0, 0))
     for ability in checkup["works"]:
         sign = plain("yes", "green") if ability["works"] else plain("no", "yellow")
         works.add_row(ability["name"], sign, plain(ability["note"]))
     return Group(
         _headed("This machine", _grid(rows)),
-        _headed("Packages", plain(installed + (f"\nnot installed: {', '.join(missing)}" if missing else ""))),
+        _headed("Packages", plain(installed)),
         _headed("What works here", works),
     )
 

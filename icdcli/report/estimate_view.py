@@ -13,10 +13,10 @@ from icdcli.report.text import duration, plain
 PARTS = {
     "weights": "the backbone's own",
     "adapters": "low-rank adapters, pretrained ones included",
-    "head": "the output layer",
+    "head": "the output layer, or label attention, and the prior",
     "optimiser": "AdamW's two averages of each trained weight",
     "gradients": "those that are there at the peak",
-    "activations": "what a micro-batch keeps until its gradient is known",
+    "activations": "what the largest forward pass keeps",
     "holes": "freed, and not yet given back to the system",
     "libraries": "Python, torch and the data; on a GPU CUDA itself",
 }
@@ -45,6 +45,8 @@ def estimate_view(estimate: Mapping[str, Any], free: int | None = None, seconds:
     table.add_row(f"all, on {estimate['device']}", decimal(estimate["total"]), there, style=style)
     documents = "1 document" if estimate["documents"] == 1 else f"{estimate['documents']:,} documents"
     lines = [f"largest micro-batch: {documents}, {estimate['tokens']:,} tokens"]
+    if estimate["cached"]:
+        lines.append("the frozen backbone's states are computed once, before training")
     if seconds is not None:
         lines.append(f"time: about {duration(seconds)}")
     return Group(table, plain("\n".join(lines)))

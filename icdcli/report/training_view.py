@@ -104,6 +104,8 @@ class TrainingView:
                     self._output.say(self._validation_line(event))
                 if event.threshold is not None:
                     self._output.say(f"threshold {event.threshold}")
+                if event.alarm is not None:
+                    self._output.warn(event.alarm)
                 self._show_samples(event)
             case Stopped():
                 self._stopped = event

@@ -55,18 +55,22 @@ def what_works(folder: Path) -> list[dict[str, Any]]:
         folder: Where runs would lie.
 
     Returns:
-        For each ability its ``name``, whether it ``works``, and a ``note``.
+        For each ability its ``name``, whether it ``works``, and a ``note``: what is done instead where it doesn't.
     """
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     found = [_ability("bfloat16", half_precision(device) is torch.bfloat16, f"half precision is {half_precision(device)}")]
     for bit in QUANTISED:
         reason = why_not_quantised(bit, device)
-        found.append(_ability(f"{bit} bit", reason is None, reason or f"tried on {device}"))
+        found.append(
+            _ability(f"{bit} bit", reason is None, f"tried on {device}" if reason is None else f"{reason}; use bit: 16 or 32")
+        )
     kernel = gpu and find_spec("torch.nn.attention.varlen") is not None and torch.cuda.get_device_capability() >= (8, 0)
     found.append(_ability("varlen attention", kernel, "one kernel" if kernel else "documents are taken one after the other"))
     isal = find_spec("isal") is not None
-    found.append(_ability("ISA-L", isal, ".gz is unpacked quickly" if isal else ".gz is unpacked by zlib, more slowly"))
+    found.append(
+        _ability("ISA-L", isal, ".gz is unpacked quickly" if isal else ".gz is unpacked by zlib, more slowly; pip install isal")
+    )
     there = _nearest_folder(folder)
     links = _has_links(there)
     found.append(_ability("symbolic links", links, f"in {there}" if links else f"{there}: checkpoints are folders instead"))

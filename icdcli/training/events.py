@@ -76,6 +76,7 @@ class Evaluated:
         patience_left: Validations without improvement that may still follow before the run stops.
         samples: A few documents' predictions.
         threshold: The threshold that was tuned on this validation, in words; None where it is fixed.
+        alarm: What looks wrong, and what to do about it; None where nothing does.
     """
 
     epoch: int
@@ -91,6 +92,7 @@ class Evaluated:
     patience_left: int
     samples: tuple[SamplePrediction, ...] = field(default_factory=tuple)
     threshold: str | None = None
+    alarm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

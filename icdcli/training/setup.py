@@ -65,7 +65,8 @@ def new_training(config: Config, world: World, progress: Progress | None = None)
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     described = descriptions_of(corpus.labels, corpus.system) if _starts_from_descriptions(config.model) else ()
     coder = new_coder(config.model, tokenizer, corpus.labels, threshold, world.device, seed, described)
-    coder.network.start_from_frequencies(corpus.labels.train_counts, corpus.card["splits"]["train"]["documents"])
+    documents = corpus.card["splits"]["train"]["documents"]
+    coder.network.start_from_frequencies(corpus.labels.train_counts, documents, _is_open_ended(corpus))
     return _training(config, coder, corpus, world, progress, fresh=True), corpus
 
 
@@ -127,8 +128,16 @@ def _training(
         state=RunState(Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])),
         micro_batch_tokens=config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing),
         validation_words=words,
+        learned=torch.tensor(corpus.labels.train_counts, device=world.device).nonzero()[:, 0]
+        if _is_open_ended(corpus)
+        else None,
         backbone_weights=[weight for name, weight in coder.network.trainable().items() if name.startswith("backbone.")],
     )
+
+
+def _is_open_ended(corpus: Corpus) -> bool:
+    """Whether codes are candidates because they have a title, so that not having seen one says nothing against it."""
+    return bool(corpus.card["labels"].get("space") == "described")
 
 
 def _words_alone(

@@ -61,6 +61,7 @@ class Training:
         train_ids: The ids of the training documents, to name those of a step that went wrong; none, and they are numbered.
         micro_batch_tokens: Tokens of a forward pass; lowered where the device runs out of memory.
         validation_words: What the words alone say of the validation documents, by part (N, L); nothing where nobody asked.
+        learned: The labels that training goes by, on the device; None: all.
         backbone_weights: The weights of the backbone that are trained, from step ``head_steps`` on.
     """
 
@@ -79,6 +80,7 @@ class Training:
     micro_batch_tokens: int = 16_384
     validation_words: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
+    learned: torch.Tensor | None = None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -100,12 +100,14 @@ def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inpu
 
 def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
     """A micro-batch's losses_B; with ``rdrop_alpha`` of two forward passes."""
-    network, config = training.coder.network, training.config
-    logits_BL = network(inputs)
+    network, config, learned = training.coder.network, training.config, training.learned
+    if learned is not None:
+        targets_BL = targets_BL[:, learned]
+    logits_BL = network(inputs, learned)
     losses_B = training_losses(logits_BL, targets_BL, config)
     if not config.rdrop_alpha:
         return losses_B
-    again_BL = network(inputs)
+    again_BL = network(inputs, learned)
     both_B = (losses_B + training_losses(again_BL, targets_BL, config)) / 2
     return both_B + config.rdrop_alpha * disagreement(logits_BL, again_BL)
 

@@ -14,6 +14,7 @@ from icdcli.evaluation.split import unusable
 from icdcli.evaluation.thresholds import tune
 from icdcli.metric_names import monitored
 from icdcli.model.fusion import NETWORK, probabilities
+from icdcli.training.collapse import SAMPLE, alarm
 from icdcli.training.events import Evaluated, Evaluating
 from icdcli.training.meter import Diverged, Meter
 from icdcli.training.schedule import learning_rate
@@ -48,6 +49,7 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     coder, parts = training.coder, {NETWORK: scored.logits_NL, **training.validation_words}
     if training.validation_words:
         coder.fusion = fit(parts, targets_NL, "validation")
+    network_logits_NL = scored.logits_NL[:SAMPLE].copy()  # the rest is overwritten
     scores_NL = probabilities(parts, coder.fusion)
     if coder.threshold.how != "fixed":
         coder.threshold = tune(coder.threshold.how, scores_NL, targets_NL, "validation")
@@ -56,6 +58,7 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     metrics = evaluate(scores_NL, targets_NL, coder.threshold.values_L(labels), names=names)
     values = metrics | {"validation_loss": validation_loss}
     value = float(np.mean([values[name] for name in monitored_names]))
+    trouble = alarm(network_logits_NL, value, state.best_metric.value, state.best_metric.higher_is_better, training.config.lr0)
     best_metric = state.best_metric.update(value)
     best_loss = state.best_loss.update(validation_loss)
     train_loss = state.epoch_loss / max(state.epoch_documents, 1)
@@ -76,6 +79,7 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         best_loss=best_loss,
         patience_left=state.best_metric.patience_left(training.config.patience),
         samples=tuple(_samples(training, scores_NL)),
+        alarm=trouble,
         threshold=None if coder.threshold.how == "fixed" else str(coder.threshold),
     )
 

@@ -172,3 +172,23 @@ def test_labels_start_from_their_descriptions_the_same_in_every_process(describe
     assert all(torch.equal(first[name], second[name]) for name in first)
     random = new_training(described(label_init="random"), ALONE)[0].coder.network.state_dict()
     assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
+
+
+def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(described, monkeypatch):
+    from icdcli.data import corpus_writer
+
+    some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
+    monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))
+    training, corpus = new_training(described(label_space="described", steps=13, weight_decay=0), ALONE)
+    head, labels = training.coder.network.head, corpus.labels
+    seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
+    assert set(training.learned.tolist()) == seen and len(labels) > 140
+    never = labels.train_counts.count(0)
+    documents = corpus.card["splits"]["train"]["documents"]
+    unseen = labels.train_counts.index(0)
+    # No code is in one document alone, so that as many as one might be are shared by all that are in none.
+    assert head.bias_L[unseen].item() == pytest.approx(np.log(1 / (documents * never)), rel=1e-4)
+    before = head.queries_LW.detach().clone()
+    [evaluated] = told(training)
+    assert {label for label in range(len(labels)) if not torch.equal(head.queries_LW[label], before[label])} == seen
+    assert np.isfinite(evaluated.validation_loss) and len(evaluated.samples[0].scores) < 30
