@@ -148,6 +148,9 @@ class ModelConfig(Section):
     lora_r: Integer = Field(16, ge=1, description="rank of the adapters")
     lora_alpha: Integer = Field(32, ge=1, description="scale of the adapters; they count alpha / r times")
     lora_dropout: Number = Field(0.05, ge=0, lt=1, description="dropout before the adapters")
+    lora_targets: Annotated[list[str], AfterValidator(_unique)] = Field(
+        [], description="names of the backbone's layers that get adapters, such as q_proj; none named: all linear ones"
+    )
     freeze_backbone: bool | None = Field(
         None, description="keep the backbone's own weights; null: yes with LoRA, 4 or 8 bit, else no"
     )
@@ -312,9 +315,7 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
     found = []
     stages = [train.head_steps, train.steps - train.head_steps] if train.head_steps else [train.steps]
     if train.head_steps >= train.steps:
-        found.append(
-            ("head_steps", f"leave nothing of {train.steps} steps for the backbone; or freeze it")
-        )
+        found.append(("head_steps", f"leave nothing of {train.steps} steps for the backbone; or freeze it"))
     elif train.warmup_steps >= min(stages):
         found.append(("warmup_steps", f"{train.warmup_steps} warm-up steps leave nothing of {min(stages)} steps"))
     if train.head_steps and model.frozen and not model.lora_activate:

@@ -17,9 +17,10 @@ _FIXED = {
     **dict.fromkeys(("project", "name"), "a run stays in its folder"),
     **dict.fromkeys(("seed", "batch_size"), "the documents of the steps to come follow from it"),
     **dict.fromkeys(("metrics", "monitor", "pos_weight", "positive_threshold"), "the best so far was measured with it"),
-    **dict.fromkeys(("weight_decay", "head_lr_factor"), "the optimiser's state is arranged by it"),
+    **dict.fromkeys(("weight_decay", "head_lr_factor", "joint_head_lr_factor"), "the optimiser's state is arranged by it"),
+    "head_steps": "what was learned so far follows from it",
     **dict.fromkeys(("dataset", "protocol", "label_pruning", "language", "codes", "code_system"), "the corpus depends on it"),
-    "text_cleaning": "the corpus depends on it",
+    **dict.fromkeys(("text_cleaning", "label_space", "evidence_column", "evidence_path"), "the corpus depends on it"),
     **dict.fromkeys(("text_column", "codes_column", "id_column", "subject_column", "split_column"), "the corpus depends on it"),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from icdcli.data.text_cleaning import CLEANERS
 from icdcli.data.tokens import EncodedDocuments, Tokens, encode
 from icdcli.errors import ConfigError
 from icdcli.evaluation.scoring import Scored, score_documents
@@ -54,7 +55,8 @@ class NoteCoder(Coder):
         labels = len(self.labels)
         if not texts:
             return np.zeros((0, labels), np.float32)
-        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        texts = [CLEANERS[self.text_cleaning](text) for text in texts]
+        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(texts))
         logits_NL = np.full((len(texts), labels), -np.inf, np.float32)
         np.maximum.at(logits_NL, notes_W, logits_WL)
         return self.fused(logits_NL, texts)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from icdcli.config import QUANTISED, ModelConfig
@@ -124,13 +125,20 @@ def _check(config: ModelConfig, settings: Any) -> None:
 
 
 def _set_attention(config: ModelConfig, settings: Any) -> None:
+    if settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:  # an encoder, which sees both ways without being told
+        if config.attention == "causal":
+            raise ConfigError(
+                f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, whose tokens see one another; "
+                "leave attention out"
+            )
+        return
     # transformers >= 5.2 reads this key of the configuration when it makes the mask (measured: sdpa and eager, padded or not).
     settings.is_causal = config.attention == "causal"
     window = getattr(settings, "sliding_window", None)
-    if config.attention == "bidirectional" and window is not None and config.max_len > window:
+    if config.attention == "bidirectional" and window is not None and (config.chunk_len or config.max_len) > window:
         raise ConfigError(
             f"max_len: {config.max_len}: model {config.model} attends within a sliding window of {window} tokens; "
-            f"set max_len: {window}"
+            f"set max_len: {window}, or chunk_len: {window} to read longer documents in chunks"
         )
 
 
@@ -164,8 +172,13 @@ def _with_adapters(config: ModelConfig, backbone: PreTrainedModel, adapters: tup
     import peft
 
     ours = peft.LoraConfig(
-        r=config.lora_r, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout, target_modules="all-linear"
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_targets) or "all-linear",
     )
+    if config.lora_targets:
+        _require_targets(config, backbone)
     if not adapters:
         return peft.get_peft_model(backbone, ours, adapter_name=ADAPTER)
     names = [f"pretrained{i}" for i in range(len(adapters))]
@@ -184,6 +197,15 @@ def _with_adapters(config: ModelConfig, backbone: PreTrainedModel, adapters: tup
     for name, weight in model.named_parameters():
         weight.requires_grad_(f".{ADAPTER}." in name)
     return model  # type: ignore[no-any-return]  # peft ships no types
+
+
+def _require_targets(config: ModelConfig, backbone: nn.Module) -> None:
+    """Layers are named as peft names them: by the last part of their path, or by the whole of it."""
+    paths = [path for path, module in backbone.named_modules() if "Linear" in type(module).__name__]
+    missing = [name for name in config.lora_targets if not any(path == name or path.endswith(f".{name}") for path in paths)]
+    if missing:
+        there = ", ".join(sorted({path.rpartition(".")[2] for path in paths}))
+        raise ConfigError(f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer; it has {there}")
 
 
 def _require_weights(model: nn.Module, name: str, adapter: str) -> None:

@@ -58,6 +58,7 @@ class Coder:
         chunks: How documents beyond the model's window are read; None: there are none.
         lexical: What scores the words alone; None: nothing does.
         fusion: How that and the network's logits become one score; None: as yet not fitted.
+        text_cleaning: What was done to the texts that it learned from, and is done to those that it codes.
     """
 
     network: CoderNetwork
@@ -70,6 +71,7 @@ class Coder:
     chunks: Chunks | None = None
     lexical: "Lexical | None" = None
     fusion: Fusion | None = None
+    text_cleaning: str = "none"
 
     @property
     def trained_backbone(self) -> bool:
@@ -173,6 +175,7 @@ def save_coder(folder: Path, coder: Coder) -> None:
         "descriptions": None if prior is None else prior.counts,
         "fusion": None if coder.fusion is None else coder.fusion.to_json(),
         "lexical": coder.lexical is not None,
+        "text_cleaning": coder.text_cleaning,
         "chunks": None if coder.chunks is None else asdict(coder.chunks),
     }
     if coder.lexical is not None:
@@ -221,7 +224,9 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> C
         lexical = Lexical.load(folder / _LEXICAL, len(labels))
     fusion = Fusion.from_json(about["fusion"])
     own, threshold = about["own_backbone"], Threshold.from_json(about["threshold"])
-    return Coder(network.eval(), tokenizer, frame, labels, config, threshold, own, chunks, lexical, fusion)
+    return Coder(
+        network.eval(), tokenizer, frame, labels, config, threshold, own, chunks, lexical, fusion, about["text_cleaning"]
+    )
 
 
 def _load_weights(network: CoderNetwork, folder: Path, own_backbone: bool, adapter: bool) -> None:

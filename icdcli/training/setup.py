@@ -65,6 +65,7 @@ def new_training(config: Config, world: World, progress: Progress | None = None)
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     described = descriptions_of(corpus.labels, corpus.system) if _starts_from_descriptions(config.model) else ()
     coder = new_coder(config.model, tokenizer, corpus.labels, threshold, world.device, seed, described)
+    coder.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
     coder.network.start_from_frequencies(corpus.labels.train_counts, documents, _is_open_ended(corpus))
     return _training(config, coder, corpus, world, progress, fresh=True), corpus

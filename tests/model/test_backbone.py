@@ -242,3 +242,17 @@ def test_a_gated_model_says_whose_licence_to_accept():
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(ConfigError, match="holds no Hugging Face model"):
         find_source(str(tmp_path))
+
+
+def test_adapters_are_put_where_they_are_wanted(model_folders):
+    config = config_of(model_folders["llama"], lora_activate=True, lora_r=4, lora_targets=["q_proj", "v_proj"])
+    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
+    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in network.trainable() if ".lora_" in name}
+    assert adapted == {"q_proj", "v_proj"}
+    with pytest.raises(ConfigError, match=r"lora_targets: query: model .* has no such linear layer; it has .*q_proj"):
+        load(model_folders["llama"], lora_activate=True, lora_targets=["q_proj", "query"])
+
+
+def test_an_encoder_is_not_causal(model_folders):
+    with pytest.raises(ConfigError, match=r"attention: causal: model .* \(bert\) is an encoder"):
+        load(model_folders["bert"], attention="causal")

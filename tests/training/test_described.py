@@ -192,3 +192,9 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(de
     [evaluated] = told(training)
     assert {label for label in range(len(labels)) if not torch.equal(head.queries_LW[label], before[label])} == seen
     assert np.isfinite(evaluated.validation_loss) and len(evaluated.samples[0].scores) < 30
+
+
+def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp_path):
+    training, corpus = new_training(described(text_cleaning="edin"), ALONE)
+    coder = note_coder(save(training, tmp_path / "saved"))
+    np.testing.assert_array_equal(coder.scores(["High BLOOD -- pressure, 17!"]), coder.scores(["high blood pressure"]))
