@@ -139,6 +139,12 @@ def new_coder(
 
 def _start_from_descriptions(coder: Coder, descriptions: Descriptions) -> None:
     network = coder.network
+    if not any(descriptions):
+        key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
+        raise ConfigError(
+            f"{key}: none of the {len(descriptions)} codes has a title; name their system (code_system: icd9 or icd10), or set "
+            "label_init: random and description_prior: False"
+        )
     described = describe(network, coder.tokenizer, coder.frame, descriptions)
     if isinstance(network.head, LabelAttention) and coder.config.label_init == "descriptions":
         network.head.start_from_descriptions(described.titles_LD, described.known_L)

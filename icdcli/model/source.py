@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 
+from icdcli.config import TFIDF
 from icdcli.errors import ConfigError
 
 TINY = "tiny"
@@ -61,7 +62,7 @@ def find_source(name: str) -> Source:
     else:
         repository, adapters = name, ()
         if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
-            known = ", ".join([*_KNOWN, TINY, MINILM])
+            known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
             raise ConfigError(f"model: {name}: is no folder here and no Hugging Face id (owner/name); known names: {known}")
         if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise ConfigError(f"model: {name}: the folder holds no Hugging Face model (no config.json)")

@@ -79,10 +79,10 @@ def load_trained(folder: Path, device: torch.device) -> Coder | TfidfCoder:
         ResumeError: When the folder is incomplete or was changed.
         ConfigError: When the base model can't be had.
     """
+    if not _is_tfidf(folder):
+        return load_saved(folder, device)
     verify(folder)
     about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
-    if about["model"]["model"] != TFIDF:
-        return load_saved(folder, device)
     if about["format"] != FORMAT:
         raise ResumeError(f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}")
     from icdcli.lexical.tfidf import Tfidf  # scikit-learn and scipy, which a network need not wait for
@@ -91,3 +91,11 @@ def load_trained(folder: Path, device: torch.device) -> Coder | TfidfCoder:
     threshold = Threshold.from_json(about["threshold"])
     words = Tfidf.load(folder, len(labels))
     return TfidfCoder(words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"])
+
+
+def _is_tfidf(folder: Path) -> bool:
+    try:
+        about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
+        return bool(about["model"]["model"] == TFIDF)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # whoever loads it as a network says what is wrong

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from icdcli.errors import ConfigError
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.predict import note_coder
 from icdcli.evaluation.split import score_split
@@ -198,3 +199,30 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
     training, corpus = new_training(described(text_cleaning="edin"), ALONE)
     coder = note_coder(save(training, tmp_path / "saved"))
     np.testing.assert_array_equal(coder.scores(["High BLOOD -- pressure, 17!"]), coder.scores(["high blood pressure"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "key"), [({}, "description_prior: True"), ({"description_prior": False}, "label_init: descriptions")]
+)
+def test_codes_of_no_known_system_have_nothing_to_start_from(described, options, key):
+    with pytest.raises(ConfigError, match=f"{key}: none of the 4 codes has a title; name their system"):
+        new_training(described(code_system="null", **options), ALONE)
+    training, _ = new_training(described(code_system="null", label_init="random", description_prior=False, steps=13), ALONE)
+    assert len(told(training)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_len": 500, "chunk_len": 200}, "chunk_len: 200: model .* reads at most 128 tokens; set chunk_len: 128"),
+        ({"max_len": 200, "chunk_len": 16, "chunk_stride": 15}, "chunk_stride: chunks of 16 tokens must overlap"),
+    ],
+)
+def test_chunks_that_a_model_cannot_read_are_told(described, options, message):
+    with pytest.raises(ConfigError, match=message):
+        new_training(described(**options), ALONE)
+
+
+def test_documents_longer_than_the_window_are_read_in_chunks_without_being_asked(described):
+    training, _ = new_training(described(max_len=500), ALONE)
+    assert (training.coder.chunks.length, training.coder.chunks.stride) == (128, 96)
