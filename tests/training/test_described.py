@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from icdcli.errors import ConfigError
+from icdcli.evaluation.ablation import ablate
+from icdcli.evaluation.fusing import fit
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.predict import note_coder
-from icdcli.evaluation.split import score_split
+from icdcli.evaluation.split import score_split, split_parts
 from icdcli.model import state_cache
+from icdcli.model.fusion import probabilities
 from icdcli.model.manifest import write_manifest
 from icdcli.model.saved import load_saved, save_coder
 from icdcli.model.state_cache import nearness_of
@@ -226,3 +229,18 @@ def test_chunks_that_a_model_cannot_read_are_told(described, options, message):
 def test_documents_longer_than_the_window_are_read_in_chunks_without_being_asked(described):
     training, _ = new_training(described(max_len=500), ALONE)
     assert (training.coder.chunks.length, training.coder.chunks.stride) == (128, 96)
+
+
+def test_what_each_part_is_worth(described):
+    training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
+    last = told(training)[-1]
+    whole, *rows = ablate(training.coder, corpus, "validation")
+    assert whole.without is None and whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
+    assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
+    parts = split_parts(training.coder, corpus, "validation")
+    by_words = {name: part for name, part in parts.parts.items() if name != "network"}
+    by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
+    targets_NL = parts.documents.targets_NL(len(corpus.labels))
+    alone = evaluate(probabilities(by_words, fit(by_words, targets_NL, "validation")), targets_NL, names=["map"])
+    assert rows[1].metrics["map"] == pytest.approx(alone["map"])
+    assert len(ablate(new_training(described(description_prior=False, steps=13), ALONE)[0].coder, corpus, "validation")) == 1
