@@ -17,6 +17,7 @@ from icdcli.metric_names import METRICS
 LexicalPart = Literal["ngrams", "descriptions", "evidence"]
 Common = Literal["train_loss", "validation_loss", "lr"]
 QUANTISED = (4, 8)
+TFIDF = "tfidf"
 ProtocolName = Literal[
     "patient",
     "hadm-digit",
@@ -119,7 +120,9 @@ class RunConfig(Section):
 class ModelConfig(Section):
     """What the coder is made of."""
 
-    model: str = Field("llama3", min_length=1, description="llama3, mistral, tiny, minilm, a Hugging Face id or a folder")
+    model: str = Field(
+        "llama3", min_length=1, description="llama3, mistral, tiny, minilm, a Hugging Face id or a folder; tfidf: no network"
+    )
     bit: Literal[4, 8, 16, 32] = Field(8, description="bits of a backbone weight: 4, 8, 16, 32")
     max_len: Integer = Field(1024, ge=4, description="tokens of a document that are read, special tokens included")
     chunk_len: Integer | None = Field(
@@ -157,6 +160,12 @@ class ModelConfig(Section):
     attention: Literal["bidirectional", "causal"] = Field(
         "bidirectional", description="what a decoder's tokens see: bidirectional, causal"
     )
+    word_ngrams: Integer = Field(1, ge=1, le=3, description="tfidf: the longest run of words that is a feature")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is TF-IDF with a linear classifier a code, and not a network."""
+        return self.model == TFIDF
 
     @property
     def frozen(self) -> bool:
@@ -311,6 +320,9 @@ class Config(BaseModel):
 def impossible_combinations(config: Config) -> list[tuple[str, str]]:
     """Values that are right alone and wrong together, each as (the key to change, what is wrong)."""
     model, train, run = config.model, config.train, config.run
+    if model.is_baseline:
+        asked = {"lexical": bool(model.lexical), "description_prior": model.description_prior}
+        return [(key, f"model: {TFIDF} is one score of words alone; leave it out") for key, on in asked.items() if on]
     quantised = model.bit in QUANTISED
     found = []
     stages = [train.head_steps, train.steps - train.head_steps] if train.head_steps else [train.steps]

@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from icdcli.data.progress import Progress
+from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.report.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.coding import Find
+    from icdcli.model.saved import Coder
+    from icdcli.model.tfidf_coder import TfidfCoder
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Keys of the configuration to change.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
@@ -37,6 +43,26 @@ def showing(output: Output) -> Iterator[Progress]:
             bars[stage].update(done, total or None, note)
 
         yield progress
+
+
+def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = False) -> "Find":
+    """A function that finds the words that a coder chose codes by.
+
+    Args:
+        coder: Any coder.
+        checkpoint: Its name in a message.
+        cut: As `icdcli.evaluation.evidence.finder` takes it.
+
+    Raises:
+        ConfigError: When it is a baseline, which knows no places.
+    """
+    from icdcli.evaluation.evidence import finder
+    from icdcli.evaluation.predict import NoteCoder, note_coder
+    from icdcli.model.tfidf_coder import TfidfCoder
+
+    if isinstance(coder, TfidfCoder):
+        raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")
+    return finder(coder if isinstance(coder, NoteCoder) else note_coder(coder), cut)
 
 
 def shipped_config(name: str) -> Path:

@@ -27,8 +27,10 @@ def doctor(
 
     Example: icdcode doctor configs/config.yaml bit=4
     """
+    if config is not None and "=" in config.name and not config.exists():
+        raise ConfigError(f"{config}: a key without a configuration; name its file first: icdcode doctor CONFIG {config}")
     options = None if config is None else load_config(config, overrides or [])
-    if options is not None:
+    if options is not None and not options.model.is_baseline:
         _give_up_on_an_unreachable_hub(options.model.model)
     from icdcli.report.doctor_view import configuration_view, machine_view
     from icdcli.training.checkup import about_disk, about_machine, about_packages, about_split_lists, what_works

@@ -4,16 +4,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, showing
+from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
 from icdcli.config import Config, load_config
 from icdcli.data.progress import Progress
+from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, writing
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus
+    from icdcli.evaluation.coding import Find
     from icdcli.evaluation.result import Evaluation
+    from icdcli.evaluation.sample import SamplePrediction
+    from icdcli.evaluation.spans import Spans
     from icdcli.model.saved import Coder
+    from icdcli.model.tfidf_coder import TfidfCoder
+
+_SHOWN = 3  # documents with evidence on the page
 
 
 def evaluate(
@@ -24,6 +31,12 @@ def evaluate(
         Literal["published"] | None, typer.Option(help="Show published results beside, where they compare.")
     ] = None,
     html: Annotated[bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")] = False,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence", help="With --html: also show what the codes of a few documents were chosen by, in their words."
+        ),
+    ] = False,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also show what each part of the coder is worth.")] = False,
     device: Device = None,
     json: Json = False,
@@ -36,17 +49,23 @@ def evaluate(
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
     from icdcli.evaluation.published import comparable
+    from icdcli.model.tfidf_coder import TfidfCoder
     from icdcli.report.evaluation_page import evaluation_page
     from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
     from icdcli.report.evaluation_view import ablation_table, evaluation_view
 
+    if evidence and not html:
+        raise ConfigError("--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions")
     output = Output(json)
     run = RunDir.open(run_dir)
     with showing(output) as progress:
         coder, corpus = open_run(run, load, device, output, progress)
+        find = find_evidence(coder, str(run.root), cut=True) if evidence else None
+        if ablate and isinstance(coder, TfidfCoder):
+            raise ConfigError(f"--ablate: {run.root} is a baseline, which has no parts to leave out")
         split = split or default_split(corpus, output)
         evaluation = evaluated(run, load, coder, corpus, split, progress)
-        rows = ablations(coder, corpus, split, progress) if ablate else []
+        rows = ablations(coder, corpus, split, progress) if ablate and not isinstance(coder, TfidfCoder) else []
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
     if rows:
@@ -58,7 +77,9 @@ def evaluate(
         if html:
             from icdcli.data.storage import replacing
 
-            page = evaluation_page(evaluation, figures, confusions(evaluation, corpus.system), code_rows(evaluation), published)
+            chapters, codes = confusions(evaluation, corpus.system), code_rows(evaluation)
+            shown = [] if find is None else _documents(evaluation, corpus, find)
+            page = evaluation_page(evaluation, figures, chapters, codes, published, shown)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"Every metric: {folder / 'metrics.json'}")
@@ -69,8 +90,26 @@ def evaluate(
     output.result({"folder": folder, **evaluation.to_json(), **told})
 
 
+def _documents(
+    evaluation: "Evaluation", corpus: "Corpus", find: "Find"
+) -> "list[tuple[SamplePrediction, str, dict[str, Spans]]]":
+    """A few documents with what is predicted for them, their texts, and the words that it was chosen by."""
+    from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
+
+    scored, labels = evaluation.scored, evaluation.labels
+    rows = sorted(sample_rows(len(scored.documents), _SHOWN, seed=0))
+    threshold_L = evaluation.threshold.values_L(len(labels))
+    documents = []
+    for row, text in enumerate(corpus.texts(evaluation.split)):
+        if row in rows:
+            gold, name = scored.documents.targets[row], scored.documents.ids[row]
+            sample = sample_prediction(name, labels.codes, scored.scores_NL[row], gold, threshold_L)
+            documents.append((sample, text, evidence_of_sample(find, text, sample.predicted, labels.index)))
+    return documents
+
+
 def evaluated(
-    run: RunDir, load: str, coder: "Coder", corpus: "Corpus", split: str, progress: Progress | None = None
+    run: RunDir, load: str, coder: "Coder | TfidfCoder", corpus: "Corpus", split: str, progress: Progress | None = None
 ) -> "Evaluation":
     """Score a split, and write the evaluation into the run's folder."""
     from icdcli.evaluation.files import write_evaluation
@@ -97,22 +136,24 @@ def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
     return {"step": int(manifest["step"]), "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12]}
 
 
-def open_run(run: RunDir, load: str, device: str | None, output: Output, progress: Progress) -> "tuple[Coder, Corpus]":
+def open_run(
+    run: RunDir, load: str, device: str | None, output: Output, progress: Progress
+) -> "tuple[Coder | TfidfCoder, Corpus]":
     """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
     from icdcli.data.corpus import open_corpus
     from icdcli.data.prepare import prepare
     from icdcli.data.tokens import use_workers
     from icdcli.model.manifest import read_manifest
-    from icdcli.model.saved import load_saved
+    from icdcli.model.tfidf_coder import load_trained
     from icdcli.training.checkpoint import find_checkpoint
     from icdcli.training.distributed import find_device
 
     config: Config = load_config(run.args, [] if device is None else [f"device={device}"])
     use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
-    chosen = find_device(config.run.device)
+    chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
     corpus = open_corpus(prepare(config.data, progress).folder)
-    coder = load_saved(checkpoint, chosen)
+    coder = load_trained(checkpoint, chosen)
     learned = read_manifest(checkpoint)["corpus"]
     if learned != corpus.folder.name and coder.labels.codes == corpus.labels.codes:  # else scoring refuses
         output.warn(

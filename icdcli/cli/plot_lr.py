@@ -7,6 +7,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides, shipped_config
 from icdcli.config import TrainConfig, load_config
+from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -35,7 +36,10 @@ def plot_lr(
 
     source = source or shipped_config("config.yaml")
     run = RunDir.open(source) if source.is_dir() else None
-    config = load_config(run.args if run else source, overrides or []).train
+    options = load_config(run.args if run else source, overrides or [])
+    if options.model.is_baseline:
+        raise ConfigError(f"{source}: model: {options.model.model} is fitted in one go: there is no schedule to draw")
+    config = options.train
     picture = run.lr_schedule if run else Path("vis_outputs") / "lr_schedule.png"
     steps, rates = schedule_points(config)
     output = Output(json)

@@ -2,20 +2,17 @@
 
 import hashlib
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Load, Port, showing
-from icdcli.cli.watch import in_all_processes
+from icdcli.cli.common import Load, Port, find_evidence, showing
+from icdcli.cli.watch import ending_at_once, in_all_processes
 from icdcli.config import load_config
 from icdcli.data.progress import Progress
 from icdcli.errors import ConfigError
@@ -41,6 +38,7 @@ class _Call:
     id_column: str | None
     top: int | None
     min_score: float | None
+    evidence: bool
     output: Path | None
 
 
@@ -54,6 +52,14 @@ def predict(
     ],
     top: Annotated[int | None, typer.Option(help="So many codes a note, predicted or not.", min=1)] = None,
     min_score: Annotated[float | None, typer.Option(help="Codes from this score on, predicted or not.", min=0, max=1)] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence",
+            help="Mark the words that each code was chosen by; the terminal shows them in their sentences, which may tell who "
+            "the patients are.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="A .jsonl, .csv or .parquet file; the same call again goes on where one was stopped.")
     ] = None,
@@ -70,11 +76,12 @@ def predict(
 
     Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --text-column note --output codes.jsonl
     """
-    call = _Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, output)
+    call = _Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, evidence, output)
     chosen = _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
 
     def work(output: Output) -> None:
-        with _stopping(output, call.output is not None):
+        kept = call.output is not None
+        with ending_at_once(output, "Stopped. The same command goes on from here." if kept else "Stopped."):
             _predict(call, chosen, output)
 
     in_all_processes(chosen, port, work, json)
@@ -116,7 +123,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     coder = load_coder(call.checkpoint, device=str(world.device))
     threshold, choice = coder.threshold, Choice(call.top, call.min_score)
     told = f"{call.checkpoint}: {len(coder.labels):,} codes, threshold {threshold}"
-    writer = block_coder(coder, choice)
+    writer = block_coder(coder, choice, find_evidence(coder, str(call.checkpoint)) if call.evidence else None)
     with showing(output) as progress:
         if parts is None:
             _check(notes, progress, output)
@@ -140,9 +147,9 @@ def _parts(call: _Call, path: Path, notes: "Notes") -> "CodingParts":
         checkpoint = hashlib.sha256((call.checkpoint / "manifest.json").read_bytes()).hexdigest()
     except OSError:
         checkpoint = ""  # loading it says what is wrong
-    options = f"--top {call.top} --min-score {call.min_score}"
+    options = f"--top {call.top} --min-score {call.min_score}" + (" --evidence" if call.evidence else "")
     made_of = {"another checkpoint": checkpoint, "other notes": notes.state, "other options": options}
-    return CodingParts(path, made_of | {"another version of icdcode": __version__})
+    return CodingParts(path, made_of | {"another version of icdcode": __version__}, call.evidence)
 
 
 def _check(notes: "Notes", progress: Progress, output: Output) -> int:
@@ -157,16 +164,20 @@ def _show(notes: "Notes", coder: "BlockCoder", output: Output, one_threshold: bo
     """Show each note's codes as soon as they are there: on the terminal, or as JSONL on standard output."""
     from icdcli.evaluation.coded_files import note_line
     from icdcli.evaluation.coding import blocks
+    from icdcli.report.evidence_view import evidence_view
     from icdcli.report.predictions import coded_view
 
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is: JSON has no other
     for block in blocks(notes, _SHOWN_AT_ONCE):
-        for note in coder.code(block):
+        for given, note in zip(block, coder.code(block), strict=True):
             if output.json:
                 sys.stdout.write(note_line(note))
-            else:
-                output.show(coded_view(note, coder.choice, one_threshold))
+                continue
+            output.show(coded_view(note, coder.choice, one_threshold))
+            if coder.find is not None and note.codes:
+                marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
+                output.show(evidence_view(given.text, marked, signs=not output.live))
         sys.stdout.flush()
 
 
@@ -194,23 +205,3 @@ def _write(
         if world.first:
             parts.finish(number)
     return count
-
-
-@contextmanager
-def _stopping(output: Output, kept: bool) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the work at once, with a word about what is kept."""
-    caught: list[int] = []
-
-    def take(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        output.say("Stopped. The same command goes on from here." if kept else "Stopped.")
-        raise typer.Exit(128 + caught[0]) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

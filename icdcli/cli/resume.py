@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from icdcli.cli.baseline import resume_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run, showing
 from icdcli.cli.train import begin, describe
 from icdcli.cli.watch import follow, in_all_processes
@@ -41,6 +42,9 @@ def resume(
     before = load_config(run.args)
     config = load_config(run.args, overrides or [])
     changes = allowed_changes(before, config)
+    if config.model.is_baseline:
+        resume_baseline(run, load, Output(json))
+        return
     in_all_processes(config.run.device, port, lambda output: _resume(run, config, load, changes, dry_run, output), json)
 
 

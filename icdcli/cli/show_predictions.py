@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, showing
+from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
 from icdcli.cli.evaluate import default_split, open_run
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
@@ -17,6 +17,10 @@ def show_predictions(
     split: Split = None,
     seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 0,
     text: Annotated[bool, typer.Option("--text", help="Show the notes too; they may tell who the patients are.")] = False,
+    evidence: Annotated[
+        bool,
+        typer.Option("--evidence", help="Show the words that predicted codes were chosen by, in their sentences of the notes."),
+    ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -24,8 +28,9 @@ def show_predictions(
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
-    from icdcli.evaluation.sample import sample_prediction, sample_rows
+    from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
     from icdcli.evaluation.split import score_split
+    from icdcli.report.evidence_view import evidence_view
     from icdcli.report.predictions import prediction_dict, prediction_view
 
     output = Output(json)
@@ -34,11 +39,16 @@ def show_predictions(
         split = split or default_split(corpus, output)
         rows = sample_rows(len(corpus.documents(split)), number, seed)
         scored = score_split(coder, corpus, split, progress, only=rows)
+        find = find_evidence(coder, str(run_dir), cut=True) if evidence else None
     codes, titles = coder.labels.codes, coder.labels.known_titles
-    notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text else {}
+    notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text or evidence else {}
     documents = []
     for row, name, scores_L, gold in zip(rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True):
         sample = sample_prediction(name, codes, scores_L, gold, coder.threshold.values_L(len(codes)))
-        output.show(prediction_view(sample, titles, notes.get(row)))
-        documents.append(prediction_dict(sample, titles, notes.get(row)))
+        found = {} if find is None else evidence_of_sample(find, notes[row], sample.predicted, coder.labels.index)
+        output.show(prediction_view(sample, titles, notes[row] if text else None))
+        if found:
+            marked = [(code, titles.get(code), spans) for code, spans in found.items()]
+            output.show(evidence_view(notes[row], marked, signs=not output.live))
+        documents.append(prediction_dict(sample, titles, notes[row] if text else None, found if evidence else None))
     output.result({"split": split, "threshold": str(coder.threshold), "documents": documents})

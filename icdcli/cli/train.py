@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icdcli.cli.baseline import train_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
 from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
@@ -29,6 +30,9 @@ def train(
     Example: icdcode train configs/config.yaml mimic3_data_path=mimic-iii model=mistral device=[0,1]
     """
     options = load_config(config, overrides or [])
+    if options.model.is_baseline:
+        in_all_processes("cpu", port, lambda output: train_baseline(options, dry_run, output), json)
+        return
     in_all_processes(options.run.device, port, lambda output: _train(options, dry_run, output), json)
 
 
@@ -43,6 +47,7 @@ def _train(config: Config, dry_run: bool, output: Output) -> None:
     summary = describe(training, corpus)
     output.say("\n".join(f"{name:<10} {value}" for name, value in summary.items()))
     if dry_run:
+        summary |= _what_it_takes(config, training, output)
         output.say("Dry run: nothing was trained or written.")
         output.result({"dry_run": True, **summary})
         return
@@ -53,6 +58,25 @@ def _train(config: Config, dry_run: bool, output: Output) -> None:
         begin(run, config)
     output.say(f"run        {run.root}")
     follow(training, run, corpus, config, output)
+
+
+def _what_it_takes(config: Config, training: "Training", output: Output) -> dict[str, Any]:
+    """Show the memory that a training will take, part by part, and its time; the training is of no use afterwards."""
+    from icdcli.report.estimate_view import estimate_view
+    from icdcli.training.duration import operations_a_second, time_by_counting, time_by_trying
+    from icdcli.training.estimate import estimate_training
+    from icdcli.training.machine import room
+
+    world = training.world
+    estimate, free = estimate_training(config, training), room(world.device)
+    if world.broadcast(free is None or estimate.total <= free):
+        output.say("Trying some steps, to see how long they take")
+        seconds = time_by_trying(training, estimate)
+    else:
+        rate = operations_a_second(world.device, config.model.bit)
+        seconds = time_by_counting(config, estimate, float(training.train.lengths.mean()), rate, world.size)
+    output.show(estimate_view(estimate.as_dict(), free, seconds))
+    return {"memory": {"estimate": estimate.as_dict(), "free": free}, "seconds": seconds}
 
 
 def begin(run: RunDir, config: Config) -> None:

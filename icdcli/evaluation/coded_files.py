@@ -2,6 +2,9 @@
 
 A file is made of parts, which are written alone and joined later, whoever wrote them. In a table, a note without any code
 has one row, in which the code is missing: so no note is.
+
+Where evidence is asked for, a code has its spans: in JSONL as a list of objects, in tables as three lists of numbers
+(``begin``, ``end``, ``weight``), which CSV writes with blanks between. Characters are counted from 0 in the note's text.
 """
 
 import csv
@@ -9,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.coding import CodedNote
+from icdcli.evaluation.coding import CodedNote, NoteCode
+from icdcli.evaluation.spans import Span
 
 _SCHEMA = pa.schema(
     [
@@ -28,6 +33,9 @@ _SCHEMA = pa.schema(
         ("predicted", pa.bool_()),
         ("windows", pa.int32()),
     ]
+)
+_WITH_EVIDENCE = pa.schema(
+    [*_SCHEMA, ("begin", pa.list_(pa.int64())), ("end", pa.list_(pa.int64())), ("weight", pa.list_(pa.float32()))]
 )
 _GROUP_ROWS = 1 << 16
 
@@ -47,8 +55,12 @@ class Format:
     join: Callable[[Path, Iterable[Path]], None]
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, evidence: bool = False) -> Format:
     """The format that a file's name asks for.
+
+    Args:
+        path: The file.
+        evidence: Whether codes have evidence.
 
     Raises:
         ConfigError: When it is none of them.
@@ -56,12 +68,12 @@ def format_of(path: Path) -> Format:
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
         raise ConfigError(f"--output {path}: should end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}")
-    return found
+    return found(_WITH_EVIDENCE if evidence else _SCHEMA)
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
     """A note with its codes as plain values: ``id``, ``windows``, and ``codes`` (a list)."""
-    return {"id": note.id, "windows": note.windows, "codes": [code._asdict() for code in note.codes]}
+    return {"id": note.id, "windows": note.windows, "codes": [_code_dict(code) for code in note.codes]}
 
 
 def note_line(note: CodedNote) -> str:
@@ -69,12 +81,24 @@ def note_line(note: CodedNote) -> str:
     return json.dumps(note_dict(note), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _rows(notes: Iterable[CodedNote]) -> Iterator[tuple[Any, ...]]:
+def _code_dict(code: NoteCode) -> dict[str, Any]:
+    values = code._asdict()
+    spans = values.pop("evidence")
+    return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
+
+
+def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, ...]]:
+    """What each column has, in the schema's order."""
     for note in notes:
         for code in note.codes:
-            yield note.id, *code, note.windows
+            values = code._asdict() | {"id": note.id, "windows": note.windows}
+            spans = values.pop("evidence") or ()
+            for name in Span._fields:
+                values[name] = [getattr(span, name) for span in spans]
+            yield tuple(values[name] for name in schema.names)
         if not note.codes:
-            yield note.id, None, None, None, None, None, note.windows
+            values = {"id": note.id, "windows": note.windows}
+            yield tuple(values.get(name) for name in schema.names)
 
 
 def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
@@ -82,15 +106,16 @@ def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
         file.writelines(map(note_line, notes))
 
 
-def _write_csv(path: Path, notes: Sequence[CodedNote]) -> None:
+def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
+    rows = ([" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row] for row in _rows(schema, notes))
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(_rows(notes))
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _write_parquet(path: Path, notes: Sequence[CodedNote]) -> None:
-    columns = zip(*_rows(notes), strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-    pq.write_table(pa.table(arrays, schema=_SCHEMA), path)
+def _write_parquet(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
+    columns = zip(*_rows(schema, notes), strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), path)
 
 
 def _join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -> None:
@@ -102,13 +127,13 @@ def _join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -
                 shutil.copyfileobj(content, file)
 
 
-def _join_csv(path: Path, parts: Iterable[Path]) -> None:
-    _join_lines(path, parts, _SCHEMA.names)
+def _join_csv(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
+    _join_lines(path, parts, schema.names)
 
 
-def _join_parquet(path: Path, parts: Iterable[Path]) -> None:
+def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
     tables: list[pa.Table] = []
-    with pq.ParquetWriter(path, _SCHEMA) as writer:
+    with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
             with pq.ParquetFile(part) as file:
                 tables.append(file.read())
@@ -119,11 +144,8 @@ def _join_parquet(path: Path, parts: Iterable[Path]) -> None:
             writer.write_table(pa.concat_tables(tables))
 
 
-_FORMATS = {
-    format.ending: format
-    for format in (
-        Format(".jsonl", _write_jsonl, _join_lines),
-        Format(".csv", _write_csv, _join_csv),
-        Format(".parquet", _write_parquet, _join_parquet),
-    )
+_FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
+    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, _join_lines),
+    ".csv": lambda schema: Format(".csv", partial(_write_csv, schema), partial(_join_csv, schema)),
+    ".parquet": lambda schema: Format(".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)),
 }

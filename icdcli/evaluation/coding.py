@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.note_text import Note
+from icdcli.evaluation.spans import Spans
 
 if TYPE_CHECKING:
-    from icdcli.evaluation.predict import NoteCoder
+    from icdcli.evaluation.predict import NoteCoder, TfidfNoteCoder
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
 """Where a block of notes ends: what a call that was killed has to do again at most."""
@@ -21,6 +22,9 @@ _AT_ONCE = 250_000  # characters given to the network together: a few batches, a
 
 Read = Callable[[Sequence[str]], tuple[NDArray[np.float32], Sequence[int]]]
 """How a coder reads texts: scores_NL, each code's probability, and in how many windows each text was read."""
+
+Find = Callable[[str, Sequence[int]], list[Spans]]
+"""How evidence is found: a note and labels, to the words that speak for each, in the same order."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class NoteCode(NamedTuple):
         score: Its probability.
         threshold: The score from which it counts as predicted.
         predicted: Whether it does.
+        evidence: The words that it was chosen by, where that is asked for.
     """
 
     code: str
@@ -71,6 +76,7 @@ class NoteCode(NamedTuple):
     score: float
     threshold: float
     predicted: bool
+    evidence: Spans | None = None
 
 
 class CodedNote(NamedTuple):
@@ -98,6 +104,7 @@ class BlockCoder:
         titles: The title of each label, where it has one.
         threshold_L: The threshold of each label.
         choice: Which codes are told.
+        find: Finds the words that a note's codes were chosen by; None: nobody asks for them.
     """
 
     read: Read
@@ -105,6 +112,7 @@ class BlockCoder:
     titles: Sequence[str | None]
     threshold_L: NDArray[np.float32]
     choice: Choice
+    find: Find | None = None
 
     def code(self, notes: Sequence[Note], progress: Callable[[int], None] | None = None) -> list[CodedNote]:
         """Code some notes.
@@ -122,8 +130,10 @@ class BlockCoder:
         for places in self._together(notes):
             scores_NL, windows = self.read([notes[place].text for place in places])
             for place, scores_L, count in zip(places, scores_NL, windows, strict=True):
-                coded[place] = CodedNote(notes[place].id, count, self._codes(scores_L))
-            if progress is not None:
+                coded[place] = CodedNote(notes[place].id, count, self._codes(scores_L, notes[place].text))
+                if progress is not None and self.find is not None:
+                    progress(len(coded))
+            if progress is not None and self.find is None:
                 progress(len(coded))
         return [coded[place] for place in range(len(notes))]
 
@@ -141,7 +151,9 @@ class BlockCoder:
         if places:
             yield places
 
-    def _codes(self, scores_L: NDArray[np.float32]) -> tuple[NoteCode, ...]:
+    def _codes(self, scores_L: NDArray[np.float32], text: str) -> tuple[NoteCode, ...]:
+        labels = self.choice.of(scores_L, self.threshold_L)
+        found = [None] * len(labels) if self.find is None else self.find(text, labels)
         return tuple(
             NoteCode(
                 self.codes[label],
@@ -149,8 +161,9 @@ class BlockCoder:
                 round(float(scores_L[label]), 6),
                 round(float(self.threshold_L[label]), 6),
                 bool(scores_L[label] >= self.threshold_L[label]),
+                spans,
             )
-            for label in self.choice.of(scores_L, self.threshold_L)
+            for label, spans in zip(labels, found, strict=True)
         )
 
 
@@ -173,14 +186,11 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
         yield block
 
 
-def block_coder(coder: "NoteCoder", choice: Choice) -> BlockCoder:
+def block_coder(coder: "NoteCoder | TfidfNoteCoder", choice: Choice, find: Find | None = None) -> BlockCoder:
     """A trained coder, for coding notes by the block."""
-    from icdcli.data.tokens import encode  # not above: what shows a note's codes needs no tokenizer
-
-    ids_of = encode(coder.tokenizer.backend_tokenizer)
 
     def read(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        return coder.scores(texts), [len(coder.windows(len(ids))) for ids in ids_of(list(texts))]
+        return coder.scores(texts), coder.window_counts(texts)
 
     labels = coder.labels
-    return BlockCoder(read, labels.codes, labels.titles, coder.threshold.values_L(len(labels)), choice)
+    return BlockCoder(read, labels.codes, labels.titles, coder.threshold.values_L(len(labels)), choice, find)

@@ -38,20 +38,21 @@ class CodingParts:
         folder: Where its parts lie.
     """
 
-    def __init__(self, output: Path, made_of: Mapping[str, str]) -> None:
+    def __init__(self, output: Path, made_of: Mapping[str, str], evidence: bool = False) -> None:
         """Name a file and what it is made of.
 
         Args:
             output: Its name's ending says its format.
             made_of: For each thing that the file depends on, how it is told that it changed (``other notes``), and something
                 that changes with it.
+            evidence: Whether codes have evidence.
 
         Raises:
             ConfigError: When there can't be such a file.
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.parts")
-        self._format = format_of(output)
+        self._format = format_of(output, evidence)
         self._made_of = dict(made_of)
         if not output.parent.is_dir():
             raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first")

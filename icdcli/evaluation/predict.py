@@ -15,9 +15,11 @@ from icdcli.data.text_cleaning import CLEANERS
 from icdcli.data.tokens import EncodedDocuments, Tokens, encode
 from icdcli.errors import ConfigError
 from icdcli.evaluation.scoring import Scored, score_documents
+from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.model.padding import choose_padding
-from icdcli.model.saved import Coder, load_saved
+from icdcli.model.saved import Coder
 from icdcli.model.state_cache import nearness_of
+from icdcli.model.tfidf_coder import TfidfCoder, load_trained
 from icdcli.model.untrained import untrained
 
 
@@ -85,15 +87,11 @@ class NoteCoder(Coder):
         Returns:
             For each note, its codes with titles and scores at or above the threshold, highest score first.
         """
-        found = []
-        threshold_L = self.threshold.values_L(len(self.labels))
-        for scores_L in self.scores(texts):
-            order = np.argsort(-scores_L, kind="stable")
-            kept = order[(scores_L >= threshold_L)[order]]
-            found.append(
-                [CodePrediction(self.labels.codes[i], self.labels.titles[i], float(scores_L[i])) for i in kept.tolist()]
-            )
-        return found
+        return _predicted(self, self.scores(texts))
+
+    def window_counts(self, texts: Sequence[str]) -> list[int]:
+        """In how many windows each note is read."""
+        return [len(self.windows(len(ids))) for ids in encode(self.tokenizer.backend_tokenizer)(list(texts))]
 
     def windows(self, tokens: int) -> list[tuple[int, int]]:
         """From and up to which token a note of so many tokens is read at a time; one window where it is read whole."""
@@ -114,7 +112,25 @@ class NoteCoder(Coder):
         return np.array([note for note, _ in parts], np.int64), documents
 
 
-def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteCoder:
+@dataclass
+class TfidfNoteCoder(TfidfCoder):
+    """A baseline that codes notes as a `NoteCoder` does; `load_coder` makes one."""
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Score notes, each as a whole: scores_NL, in [0, 1]; see `NoteCoder.scores`."""
+        logits_NL = self.logits([CLEANERS[self.text_cleaning](text) for text in texts])
+        return probabilities({NETWORK: logits_NL}, None)
+
+    def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
+        """Code notes; see `NoteCoder.predict`."""
+        return _predicted(self, self.scores(texts))
+
+    def window_counts(self, texts: Sequence[str]) -> list[int]:
+        """In how many windows each note is read: in one."""
+        return [1] * len(texts)
+
+
+def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteCoder | TfidfNoteCoder:
     """Load a trained coder.
 
     Args:
@@ -130,7 +146,9 @@ def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> N
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such run or checkpoint folder")
     checkpoint = folder if (folder / "manifest.json").is_file() else folder / "weights" / load
-    coder = load_saved(checkpoint, torch.device(device))
+    coder = load_trained(checkpoint, torch.device(device))
+    if isinstance(coder, TfidfCoder):
+        return TfidfNoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})
     return note_coder(coder)
 
 
@@ -138,3 +156,14 @@ def note_coder(coder: Coder) -> NoteCoder:
     """A coder, ready to code notes."""
     choose_padding(coder.network, "auto")
     return NoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})
+
+
+def _predicted(coder: Coder | TfidfCoder, scores_NL: NDArray[np.float32]) -> list[list[CodePrediction]]:
+    """Each note's codes at or above the threshold, highest score first."""
+    found, labels = [], coder.labels
+    threshold_L = coder.threshold.values_L(len(labels))
+    for scores_L in scores_NL:
+        order = np.argsort(-scores_L, kind="stable")
+        kept = order[(scores_L >= threshold_L)[order]]
+        found.append([CodePrediction(labels.codes[i], labels.titles[i], float(scores_L[i])) for i in kept.tolist()])
+    return found

@@ -1,10 +1,13 @@
 """A few documents with what a coder says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from icdcli.evaluation.coding import Find
+from icdcli.evaluation.spans import Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,15 @@ def sample_prediction(
         tuple(codes[label] for label in predicted),
         {codes[label]: float(scores_L[label]) for label in shown},
     )
+
+
+def evidence_of_sample(find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]) -> dict[str, Spans]:
+    """The words of a document that each of some codes was chosen by.
+
+    Args:
+        find: Finds them.
+        text: The document's text.
+        codes: The codes.
+        index: Code to label.
+    """
+    return dict(zip(codes, find(text, [index[code] for code in codes]), strict=True))

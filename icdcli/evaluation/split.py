@@ -5,6 +5,7 @@ Shapes: N documents, L labels.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder
 from icdcli.model.state_cache import nearness_of, with_known
+from icdcli.model.tfidf_coder import TfidfCoder
 from icdcli.model.untrained import untrained
+
+_WORDS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class SplitParts:
 
 
 def score_split(
-    coder: Coder,
+    coder: Coder | TfidfCoder,
     corpus: Corpus,
     split: str,
     progress: Progress | None = None,
@@ -62,6 +66,8 @@ def score_split(
     state_cache_gb: float = 20,
 ) -> SplitScores:
     """Score a split's documents; see `split_parts`."""
+    if isinstance(coder, TfidfCoder):
+        return _score_words(coder, corpus, split, progress, only)
     found = split_parts(coder, corpus, split, progress, only, state_cache_gb)
     return SplitScores(found.documents, probabilities(found.parts, coder.fusion), found.losses_N)
 
@@ -88,14 +94,7 @@ def split_parts(
         ConfigError: When the split has no documents.
         DataError: When the corpus has another label space than the coder.
     """
-    if corpus.labels.codes != coder.labels.codes:
-        raise DataError(
-            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) is not the one that the coder was trained on "
-            f"({len(coder.labels)} codes); prepare the data with the options of the run's args.yaml"
-        )
-    documents = corpus.documents(split)
-    if only is not None:
-        documents = documents.take(only)
+    documents = _documents(coder, corpus, split, only)
     tokens = token_cache(corpus.folder, coder.tokenizer.backend_tokenizer, progress)
     scored = Scored.empty(len(documents), len(coder.labels))
     choose_padding(coder.network, "auto")
@@ -112,6 +111,34 @@ def split_parts(
     if coder.lexical is not None:
         parts |= coder.lexical.scores(list(_texts(corpus, split, only)))
     return SplitParts(documents, parts, encoded.nearness, scored.losses_N)
+
+
+def _documents(coder: Coder | TfidfCoder, corpus: Corpus, split: str, only: Sequence[int] | None) -> Documents:
+    if corpus.labels.codes != coder.labels.codes:
+        raise DataError(
+            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) is not the one that the coder was trained on "
+            f"({len(coder.labels)} codes); prepare the data with the options of the run's args.yaml"
+        )
+    documents = corpus.documents(split)
+    return documents if only is None else documents.take(only)
+
+
+def _score_words(
+    coder: TfidfCoder, corpus: Corpus, split: str, progress: Progress | None, only: Sequence[int] | None
+) -> SplitScores:
+    """Score a split with a baseline, some documents at a time."""
+    documents = _documents(coder, corpus, split, only)
+    scored = Scored.empty(len(documents), len(coder.labels))
+    texts = iter(_texts(corpus, split, only))
+    for start in range(0, len(documents), _WORDS_AT_ONCE):
+        logits_BL = coder.logits(list(islice(texts, _WORDS_AT_ONCE)))
+        rows = slice(start, start + len(logits_BL))
+        scored.logits_NL[rows] = logits_BL
+        gold_B = [logits_L[gold].sum(dtype=float) for logits_L, gold in zip(logits_BL, documents.targets[rows], strict=True)]
+        scored.losses_N[rows] = (np.logaddexp(0, logits_BL, dtype=float).sum(axis=1) - gold_B) / logits_BL.shape[1]
+        if progress is not None:
+            progress(f"scoring the {split} split", rows.stop, len(documents))
+    return SplitScores(documents, probabilities({NETWORK: scored.logits_NL}, None), scored.losses_N)
 
 
 def _texts(corpus: Corpus, split: str, only: Sequence[int] | None) -> Iterable[str]:

@@ -64,7 +64,9 @@ def configuration_view(name: str, found: Mapping[str, Any]) -> RenderableType:
     """
     rows = {}
     if (model := found["model"]) is not None:
-        rows["model"] = f"{model['name']}: {model['architecture']}, {model['layers']} layers, {model['width']} wide"
+        rows["model"] = f"{model['name']}: words alone, on the CPU"
+        if model["architecture"] is not None:
+            rows["model"] = f"{model['name']}: {model['architecture']}, {model['layers']} layers, {model['width']} wide"
         if not model["here"]:
             rows["weights"] = f"not here yet; training downloads them from {model['base']}"
     if (data := found["data"]) is not None:

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: no network, no other file, no note's text.
+"""An evaluation as one HTML page that needs nothing else: no network, no other file; no note's text unless it is given.
 
 The page's frame and its few lines of JavaScript stand in ``evaluation_page.html`` beside this file; its content security policy
 forbids it to load anything.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from icdcli.metric_names import METRICS
 from icdcli.report.evaluation_plots import as_svg
 from icdcli.report.evaluation_view import GROUP_COLUMNS, group_value, heading, published_metrics
+from icdcli.report.evidence_view import evidence_html
 from icdcli.report.tables import interval
 from icdcli.report.text import number
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from icdcli.evaluation.curves import Confusion
     from icdcli.evaluation.published import Comparable
     from icdcli.evaluation.result import Evaluation
+    from icdcli.evaluation.sample import SamplePrediction
+    from icdcli.evaluation.spans import Spans
 
 _LOSS = "mean binary cross-entropy, positives counted once"
 _OF_INTERVALS = (
@@ -38,6 +41,7 @@ def evaluation_page(
     confusions: "Mapping[str, Sequence[Confusion]]",
     code_rows: Sequence[Mapping[str, Any]],
     published: "Comparable | None" = None,
+    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]" = (),
 ) -> str:
     """Write the page.
 
@@ -47,6 +51,7 @@ def evaluation_page(
         confusions: Chapter to its most frequent confusions.
         code_rows: A row a code, as `icdcli.evaluation.files.code_rows` gives them.
         published: Published results to stand beside it, where they were asked for.
+        documents: A few documents with their texts and the words that each predicted code was chosen by, where asked for.
 
     Returns:
         HTML.
@@ -70,6 +75,7 @@ def evaluation_page(
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
         confusions="".join(_confusions(name, pairs, titles) for name, pairs in confusions.items()) or "<p>None.</p>",
         codes=_json(code_rows),
+        evidence=_evidence(documents, titles) if documents else "",
     )
 
 
@@ -118,6 +124,21 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
     rows = [(named(pair.missed), named(pair.instead), pair.documents, pair.of) for pair in pairs]
     columns = ("gold, but missed", "predicted instead", "documents", "of so many missed")
     return f"<details><summary>{escape(chapter)}</summary>{_table(columns, rows, text=(0, 1))}</details>"
+
+
+def _evidence(documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]", titles: Mapping[str, str]) -> str:
+    parts = [
+        "<h2>Evidence</h2><p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>"
+    ]
+    for sample, text, evidence in documents:
+        gold = ", ".join(sample.gold) or "none"
+        marked = [
+            (code, f"{titles.get(code, '')} {sample.scores[code]:.3f}{'' if code in sample.gold else ', not gold'}", spans)
+            for code, spans in evidence.items()
+        ]
+        body = evidence_html(text, marked) if marked else "<p>No code is predicted.</p>"
+        parts.append(f"<details open><summary>{escape(sample.id)}</summary><p>Gold: {escape(gold)}</p>{body}</details>")
+    return "".join(parts)
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from icdcli.evaluation.coding import Choice, CodedNote
 from icdcli.evaluation.sample import SamplePrediction
+from icdcli.evaluation.spans import Spans
 from icdcli.report.text import one_line, plain
 
 _SIGNS = {"right": ("=", "green"), "missed": ("-", "yellow"), "extra": ("+", "red")}
@@ -59,17 +60,23 @@ def prediction_view(sample: SamplePrediction, titles: Mapping[str, str], text: s
     return Group(*parts, table if outcomes else plain("no gold and no predicted code"), plain(""))
 
 
-def prediction_dict(sample: SamplePrediction, titles: Mapping[str, str], text: str | None = None) -> dict[str, Any]:
+def prediction_dict(
+    sample: SamplePrediction,
+    titles: Mapping[str, str],
+    text: str | None = None,
+    evidence: Mapping[str, Spans] | None = None,
+) -> dict[str, Any]:
     """The same as plain values for JSON.
 
     Args:
         sample: The document's gold and predicted codes with scores.
         titles: Code to title.
         text: The document's text, where it is asked for.
+        evidence: Code to the words that it was chosen by, where that is asked for.
 
     Returns:
-        ``id``, ``codes`` (a list of ``code``, ``title``, ``score``, ``gold``, ``predicted``, ``outcome``) and, where
-        given, ``text``.
+        ``id``, ``codes`` (a list of ``code``, ``title``, ``score``, ``gold``, ``predicted``, ``outcome`` and, where given,
+        ``evidence``: a list of ``begin``, ``end``, ``weight``) and, where given, ``text``.
     """
     codes = [
         {
@@ -80,6 +87,7 @@ def prediction_dict(sample: SamplePrediction, titles: Mapping[str, str], text: s
             "predicted": outcome != "missed",
             "outcome": outcome,
         }
+        | ({"evidence": [span._asdict() for span in evidence[code]]} if evidence and code in evidence else {})
         for outcome, code in _outcomes(sample)
     ]
     return {"id": sample.id, "codes": codes} | ({} if text is None else {"text": text})

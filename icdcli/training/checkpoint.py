@@ -40,13 +40,35 @@ def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about
     Raises:
         DataError: When it can't be written; the checkpoints before it stay.
     """
-    weights, step = run.root / "weights", training.state.step
+
+    def write(folder: Path) -> None:
+        save_coder(folder, training.coder)
+        torch.save({"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}, folder / _STATE)
+
+    write_checkpoint(run, names, training.state.step, write, about)
+
+
+def write_checkpoint(
+    run: RunDir, names: Sequence[str], step: int, write: Callable[[Path], None], about: dict[str, Any]
+) -> None:
+    """Write a checkpoint of whatever kind; see `save_checkpoint`.
+
+    Args:
+        run: The run's folder.
+        names: As there.
+        step: Its step, which names its folder.
+        write: Writes the files into an empty folder.
+        about: As there.
+
+    Raises:
+        DataError: When it can't be written; the checkpoints before it stay.
+    """
+    weights = run.root / "weights"
     side = weights / _STEPS / ".new"
     try:
         _prune(weights)  # what a process that was killed left behind
         side.mkdir(parents=True)
-        save_coder(side, training.coder)
-        torch.save({"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}, side / _STATE)
+        write(side)
         write_manifest(side, {"step": step, **about})
         _flush_all(side)
         verify(side)

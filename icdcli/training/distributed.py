@@ -4,12 +4,14 @@ Every process computes its share of a step's documents; gradients are summed, so
 number of processes.
 """
 
+import logging
 import os
 import re
 import socket
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +19,16 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from icdcli.errors import ConfigError
+from icdcli.training.lifeline import Lifeline
+
+PROGRAM = ["-m", "icdcli"]
+"""What each process is started with."""
+
+# The first process may prepare a corpus, or compute a frozen backbone's states, while the others wait; that one is gone is
+# noticed another way.
+_LONGEST_WAIT = timedelta(days=1)
+_TO_SAVE = 3600  # seconds that the launcher gives its processes after a signal
+_lifeline: Lifeline | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +72,20 @@ class World:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
+        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
+
+    def agree(self, *wanted: int) -> tuple[int, ...]:
+        """The largest of each number over all processes; no GPU is waited for."""
+        if self.size == 1:
+            return wanted
+        numbers = torch.tensor(wanted)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX)
+        return tuple(numbers.tolist())
 
     def wait(self) -> None:
         """Return when every process has come here."""
-        if self.size > 1:
-            dist.barrier()
+        self.agree(0)
 
 
 def must_launch(device: str | list[int]) -> bool:
@@ -84,18 +103,23 @@ def launch(arguments: list[str], processes: int, port: int) -> int:
         port: Where they find one another; see `free_port`.
 
     Returns:
-        The exit code of the first process that failed, 0 where none did.
+        The exit code of the first process that failed, or of the signal that was handed on to all; 0 where all is well.
     """
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
+    # The processes speak for themselves. After a signal they finish a step and a checkpoint; torch would give them 30 seconds.
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_TO_SAVE))
     options = [f"--nproc-per-node={processes}", f"--master-port={port}", "--master-addr=127.0.0.1"]
     try:
-        main([*options, "-m", "icdcli", *arguments])
+        main([*options, *PROGRAM, *arguments])
     except ChildFailedError as error:
-        # The process itself has said what was wrong.
         code: int = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code
+    except SignalException as signal:
+        return 128 + int(signal.sigval)
     return 0
 
 
@@ -155,15 +179,42 @@ def join_world(device: str | list[int]) -> World:
     chosen = find_device(device, local if size > 1 else 0)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    world = World(rank, size, chosen)
     if size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(minutes=30))
-    return World(rank, size, chosen)
+        # What the processes agree on lies in main memory, so that no GPU is waited for.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
+        global _lifeline
+        _lifeline = Lifeline.between(rank, size, os.environ["MASTER_ADDR"], world.broadcast)
+    return world
 
 
 def leave_world() -> None:
-    """Undo `join_world`."""
+    """Undo `join_world`, once all processes have come here; to be called when all is well."""
+    global _lifeline
     if dist.is_initialized():
+        # A launcher ends the others as soon as one ends with an exit code other than 0, while another may be saving.
+        dist.all_reduce(torch.zeros(1))
+        if _lifeline is not None:
+            _lifeline.finish()
+            _lifeline = None
         dist.destroy_process_group()
+
+
+def one_of_several() -> bool:
+    """Whether this process has joined a world of several."""
+    return dist.is_initialized() and dist.get_world_size() > 1
+
+
+def other_is_lost(wait: float) -> bool:
+    """Whether another process is gone, or goes within so many seconds: what fails here then is only what follows from it."""
+    return _lifeline is not None and _lifeline.lost.wait(wait)
+
+
+def leave_others(code: int) -> NoReturn:
+    """End this process alone and at once, whatever is under way, after it has said why; the others end by themselves."""
+    if _lifeline is not None:
+        _lifeline.fail()
+    os._exit(code)
 
 
 def find_device(device: str | list[int], local: int = 0) -> torch.device:

@@ -5,6 +5,7 @@ on exactly where a checkpoint left it without any generator's state.
 """
 
 import re
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 
@@ -52,8 +53,7 @@ def train(training: Training) -> Iterator[Event]:
     Yields:
         `Started`, then `StepDone` after every step, `CheckpointDue` as often as configured, `Evaluating` and `Evaluated` after
         every epoch and after the last step, `Stopped` at the end. A request to stop is heeded after a step and between two
-        batches of a validation, which then is as if it had not begun. Several processes talk about it at logged steps only,
-        and finish a validation.
+        batches of a validation, which then is as if it had not begun. Several processes agree about it there.
 
     Raises:
         Diverged: When a loss or a gradient is no longer a finite number, with the step and its documents.
@@ -63,20 +63,20 @@ def train(training: Training) -> Iterator[Event]:
     meter, interval = Meter(training), Interval(config.checkpoint_every)
     begin_stage(training)
     yield Started(state.step, config.steps, per_epoch)
-    signal: str | None = None
+    stop: str | None = None
     while True:
         at_a_mark = state.step % per_epoch == 0 or state.step == config.steps
         # Also the validation that an interruption came before.
         if at_a_mark and state.step > state.validated:
-            signal = yield from _validation(training, meter, interval)
+            stop = yield from _validation(training, meter, interval)
             interval.begin()
         if reason := _reason_to_end(training):
             yield Stopped(reason, state.step, finished=True)
             return
-        if signal is None:
-            signal = yield from _epoch(training, meter, interval)
-        if signal is not None:
-            yield Stopped(f"interrupted by {signal}", state.step, finished=False)
+        if stop is None:
+            stop = yield from _epoch(training, meter, interval)
+        if stop is not None:
+            yield Stopped(f"interrupted by {stop}", state.step, finished=False)
             return
 
 
@@ -94,10 +94,10 @@ def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Ev
     left = steps_left(state.step, training.config)
     for done in optimiser_steps(training, training.plan(epoch)[place:][:left], meter):
         yield done
-        signal, time_is_up = _asked(training, interval, together=done.train_loss is not None)
-        if signal is not None:
+        stop, time_is_up = _asked(training, interval)
+        if stop is not None:
             meter.flush()
-            return signal
+            return stop
         if time_is_up or interval.ends_at(state.step):
             meter.flush()
             yield CheckpointDue(state.step)
@@ -115,21 +115,15 @@ def _validation(training: Training, meter: Meter, interval: Interval) -> Generat
             event = next(under_way)
         except StopIteration as end:
             yield end.value
-            return _asked(training, interval, together=True)[0]
+            return _asked(training, interval)[0]
         yield event
-        if training.world.size == 1 and (signal := training.stop_requested()) is not None:
+        if (stop := _asked(training, interval)[0]) is not None:
             under_way.close()
-            return signal
+            return stop
 
 
-def _asked(training: Training, interval: Interval, together: bool) -> tuple[str | None, bool]:
-    """What rank 0 wants: to stop by a signal, and a checkpoint since the time is up.
-
-    Several processes talk about it only when they come together anyway: at logged steps and after validations.
-    """
-    wanted = training.stop_requested(), interval.is_up()
-    if training.world.size == 1:
-        return wanted
-    told = training.world.broadcast(wanted) if together else (None, False)
-    assert isinstance(told, tuple)
-    return told
+def _asked(training: Training, interval: Interval) -> tuple[str | None, bool]:
+    """What any process wants: to stop, by a signal that came to it, and a checkpoint, since the time is up."""
+    stop = training.stop_requested()
+    number, time_is_up = training.world.agree(0 if stop is None else signal.Signals[stop], interval.is_up())
+    return signal.Signals(number).name if number else None, bool(time_is_up)

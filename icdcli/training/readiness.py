@@ -50,6 +50,11 @@ def examine(config: Config) -> dict[str, Any]:
     devices: list[torch.device] = []
     with _noting(problems):
         require_project(config.run.project)
+    if config.model.is_baseline:
+        with _noting(problems):
+            found["data"] = about_data(config.data)
+        found["model"] = {"name": config.model.model, "architecture": None, "base": None, "here": True}
+        return {"problems": problems, **found}
     with _noting(problems):
         several = config.run.device if isinstance(config.run.device, list) else [0]
         devices = [find_device(config.run.device, local) for local in range(len(several))]

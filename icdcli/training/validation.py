@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.batches import multi_hot
+from icdcli.data.batches import micro_batches, multi_hot
 from icdcli.evaluation.fusing import fit
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
@@ -37,8 +37,13 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     # As configured, not as memory turned out: the batches that the ranks share must be the same in all of them.
     tokens = training.config.micro_batch_tokens or BATCH_TOKENS
     network, pos_weight = training.coder.network, training.config.pos_weight
+    total = len(training.validation)
+    rounds = -(-len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding)) // world.size)
     for done in score_documents(network, training.validation, scored, pos_weight, tokens, share):
-        yield Evaluating(done, len(training.validation))
+        rounds -= 1
+        yield Evaluating(done, total)
+    if rounds:  # the other processes have one batch more, and agree after each whether to go on
+        yield Evaluating(total, total)
     for start in range(0, len(scored.logits_NL), _AT_ONCE):
         world.sum_array(scored.logits_NL[start : start + _AT_ONCE])
     world.sum_array(scored.losses_N)

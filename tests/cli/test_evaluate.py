@@ -92,10 +92,9 @@ def test_no_output_holds_a_notes_text(icdcode, place, pair):
 
 
 def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monkeypatch):
-    from icdcli.evaluation import scoring
+    from icdcli.evaluation import split
 
-    score = scoring.torch.sigmoid
-    monkeypatch.setattr(scoring.torch, "sigmoid", lambda logits: score(logits) * float("nan"))
+    monkeypatch.setattr(split, "probabilities", lambda parts, fusion: parts["network"] * float("nan"))
     refused(3, "evaluate", pair[0], says=["the test split: scores of document ", "are not finite numbers", "--load"])
     assert not (pair[0] / "evaluation" / "test").exists()
 

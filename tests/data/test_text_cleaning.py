@@ -1,6 +1,10 @@
-import pytest
+from itertools import pairwise
 
-from icdcli.data.text_cleaning import CLEANERS
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icdcli.data.text_cleaning import CLEANERS, kept_words
 
 TEXT = "Admission Date:  [**2151-7-16**]\n\nMr. O'Neil's BP 120/80, T2DM; 2nd day, café x_1 ½"
 
@@ -15,3 +19,12 @@ TEXT = "Admission Date:  [**2151-7-16**]\n\nMr. O'Neil's BP 120/80, T2DM; 2nd da
 )
 def test_a_text_is_cleaned_as_its_paper_does(name, cleaned):
     assert CLEANERS[name](TEXT) == cleaned
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from("aZ9 ½_.,\nİßΣéǅ²"), st.characters())))
+def test_words_that_are_kept_are_those_of_the_cleaned_text_and_stand_where_they_stood(text):
+    for cleaning in ("caml", "edin"):
+        kept = [*kept_words(text, cleaning)]
+        assert " ".join(word for word, _, _ in kept) == CLEANERS[cleaning](text)
+        assert all(word in text[begin:end].lower() for word, begin, end in kept)
+        assert all(before[2] <= after[1] or cleaning == "edin" for before, after in pairwise(kept))

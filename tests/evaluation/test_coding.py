@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from icdcli.data.note_text import Note
 from icdcli.evaluation import coding
 from icdcli.evaluation.coding import BlockCoder, Choice, blocks
+from icdcli.evaluation.spans import Span
 
 CODES, TITLES = ("A00.0", "B00.1", "C00"), ("Cholera", None, "Lip")
 PREDICTED = Choice()
@@ -44,7 +47,7 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
 
 def test_a_code_tells_its_title_score_threshold_and_decision():
     (note,) = coder(threshold=(0.25, 0.5, 0.75)).code(of_lengths(30))
-    assert [tuple(code) for code in note.codes] == [("B00.1", None, 0.5, 0.5, True), ("A00.0", "Cholera", 0.3, 0.25, True)]
+    assert [code[:5] for code in note.codes] == [("B00.1", None, 0.5, 0.5, True), ("A00.0", "Cholera", 0.3, 0.25, True)]
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,22 @@ def test_blocks_end_by_number_and_by_length(monkeypatch):
         ["7"],
     ]
     assert list(blocks([])) == []
+
+
+def test_evidence_is_asked_for_of_the_told_codes_alone():
+    asked = []
+
+    def find(text, labels):
+        asked.append((len(text), labels))
+        return [(Span(label, label + 1, 1.0),) for label in labels]
+
+    told = []
+    marking = replace(coder(Choice(top=2)), find=find)
+    notes = marking.code(of_lengths(80, 0, 30), told.append)
+    assert asked == [(80, [0, 1]), (30, [2, 1])] and told == [2, 3]
+    assert [[code.evidence for code in note.codes] for note in notes] == [
+        [((0, 1, 1.0),), ((1, 2, 1.0),)],
+        [],
+        [((2, 3, 1.0),), ((1, 2, 1.0),)],
+    ]
+    assert all(code.evidence is None for note in coder().code(of_lengths(80)) for code in note.codes)

@@ -57,3 +57,16 @@ def test_a_code_without_a_description_gets_nothing(prior):
 def test_only_the_weight_is_learned(prior):
     assert [name for name, _ in prior.named_parameters()] == ["weight"]
     assert prior.counts == COUNTS
+
+
+def test_the_nearest_window_of_a_code_is_where_it_gets_what_is_added_from(prior):
+    for length in (30, WINDOW, 2):
+        states_TD = torch.randn(length, 8)
+        nearest_BL = torch.from_numpy(
+            prior.nearness(prior.similarities(states_TD, Segments.of([length])).numpy())[np.arange(1)]
+        )
+        found = prior.nearest(states_TD, [2, 0, 1])
+        torch.testing.assert_close(torch.tensor([added for added, _ in found]), prior(nearest_BL)[0, [2, 0, 1]])
+        for label, (added, place) in zip([2, 0, 1], found, strict=True):
+            alone = prior.nearest(states_TD[place : place + WINDOW], [label])
+            assert alone == [(pytest.approx(added, abs=1e-5), 0)]

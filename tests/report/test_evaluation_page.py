@@ -10,6 +10,8 @@ from icdcli.evaluation.curves import confusions
 from icdcli.evaluation.files import code_rows
 from icdcli.evaluation.published import Comparable, comparable
 from icdcli.evaluation.result import Evaluation
+from icdcli.evaluation.sample import SamplePrediction
+from icdcli.evaluation.spans import Span
 from icdcli.model.threshold import Threshold
 from icdcli.report.evaluation_page import evaluation_page
 from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
@@ -102,3 +104,17 @@ def test_pictures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> Non
 def test_what_has_nothing_to_show_is_not_drawn(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(documents=1)
     assert evaluation.counts["gold"] > 0 and "calibration" in evaluation_figures(evaluation)
+
+
+def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page: str) -> None:
+    evaluation = made_up_evaluation()
+    figures = evaluation_figures(evaluation)
+    sample = SamplePrediction("<7>", ("401.9",), ("428.0",), {"401.9": 0.1, "428.0": 0.75})
+    text = "Denies </p> fever. Has dropsy."
+    marked = {"428.0": (Span(23, 29, 1.0),)}
+    told = evaluation_page(evaluation, figures, {}, code_rows(evaluation), documents=[(sample, text, marked), (sample, "", {})])
+    assert "<p>Has <mark>dropsy</mark>.</p>" in told and "0.750, not gold" in told and "No code is predicted." in told
+    assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in told and "fever" not in told
+    balance = Balance()
+    balance.feed(told)
+    assert not balance.wrong and "<mark>" not in page

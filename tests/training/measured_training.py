@@ -1,6 +1,6 @@
-"""A process that trains an epoch on made-up tokens and tells the memory that it took before and at most; for test_estimate.py.
+"""A process that trains an epoch on made-up tokens, validates, and tells the memory that it took before and at most.
 
-Run as ``python measured_training.py architecture sizes options lengths``, the last three as JSON.
+For test_estimate.py. Run as ``python measured_training.py architecture sizes options lengths``, the last three as JSON.
 """
 
 import json
@@ -26,6 +26,7 @@ from icdcli.training.setup import be_reproducible, make_optimizer
 from icdcli.training.state import RunState, Training
 from icdcli.training.step import optimiser_steps
 from icdcli.training.stopping import Best
+from icdcli.training.validation import validate
 
 LABELS = 500
 ARCHITECTURES = {"llama": LlamaConfig, "bert": BertConfig}
@@ -52,7 +53,7 @@ def training_of(config, settings, lengths):
         optimizer=make_optimizer(network, config.train),
         train=documents,
         validation=documents,
-        validation_ids=[],
+        validation_ids=[str(number) for number in range(len(lengths))],
         config=config.train,
         log=config.log,
         seed=0,
@@ -62,11 +63,20 @@ def training_of(config, settings, lengths):
     )
 
 
-if __name__ == "__main__":
-    architecture, sizes, options, lengths = sys.argv[1], *map(json.loads, sys.argv[2:])
-    before = resident_memory()
-    training = training_of(load_config(None, options), ARCHITECTURES[architecture](**sizes), lengths)
+def train_and_validate(config, settings, lengths):
+    """An epoch, and a validation of the same documents."""
+    training = training_of(config, settings, lengths)
     training.coder.network.train()
     for _ in optimiser_steps(training, training.plan(0), Meter(training)):
         pass
+    for _ in validate(training, Meter(training)):
+        pass
+
+
+if __name__ == "__main__":
+    architecture, sizes, options, lengths = sys.argv[1], *map(json.loads, sys.argv[2:])
+    config, small = load_config(None, options), {**sizes, "hidden_size": 16, "intermediate_size": 16}
+    train_and_validate(config, ARCHITECTURES[architecture](**small), [8, 8])  # loads what is loaded when it is needed
+    before = resident_memory()
+    train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths)
     print(json.dumps([before, peak_memory()]))

@@ -9,8 +9,10 @@ from icdcli.errors import ConfigError
 from icdcli.training.distributed import World
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Started, StepDone, Stopped
 from icdcli.training.loop import Interval, train
+from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
+from icdcli.training.validation import validate
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -217,20 +219,38 @@ def test_an_interval_is_in_steps_or_in_time(every, seconds):
     assert not interval.is_up()
 
 
-def test_several_processes_talk_about_stopping_at_logged_steps_only(config, monkeypatch):
+@pytest.mark.parametrize("at", ["step", "validation"])
+def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(config, monkeypatch, at):
     training = started(config())
-    training.world = World(1, 2, ALONE.device)
+    training.world, training.validation = World(1, 2, ALONE.device), training.train
+    end = training.steps_per_epoch
     told = []
 
-    def broadcast(world, value):
+    def agree(world, signal_of_this_one, time_is_up):
         told.append(training.state.step)
-        return ("SIGTERM" if training.state.step == 15 else None, training.state.step == 10)
+        stop = told.count(end) == 3 if at == "validation" else training.state.step == 7
+        return (15 if stop else signal_of_this_one, training.state.step == 4)
 
-    monkeypatch.setattr(World, "broadcast", broadcast)
+    monkeypatch.setattr(World, "agree", agree)
     for name in ("sum_gradients", "sum_array"):
         monkeypatch.setattr(World, name, lambda world, values: None)
-    training.stop_requested = lambda: "SIGINT"  # this one's own signal: rank 0 decides
+    training.config = training.config.model_copy(update={"micro_batch_tokens": 100})
     events = list(train(training))
-    assert told == [5, 10, training.steps_per_epoch, 15]
-    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [10]
-    assert events[-1] == Stopped("interrupted by SIGTERM", 15, finished=False)
+    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [4]
+    last = 7 if at == "step" else end
+    assert events[-1] == Stopped("interrupted by SIGTERM", last, finished=False)
+    assert told == [*range(1, last + 1), *[end] * (2 if at == "validation" else 0)]
+    assert training.state.validated == 0
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 9])
+def test_all_processes_agree_equally_often_in_a_validation(config, monkeypatch, ranks):
+    training = started(config(micro_batch_tokens=100))
+    training.validation, training.validation_ids = training.train, training.train_ids
+    for name in ("sum_gradients", "sum_array"):
+        monkeypatch.setattr(World, name, lambda world, values: None)
+    rounds = set()
+    for rank in range(ranks):
+        training.world = World(rank, ranks, ALONE.device)
+        rounds.add(sum(1 for _ in validate(training, Meter(training))))
+    assert len(rounds) == 1

@@ -1,0 +1,240 @@
+"""Whether the words that `--evidence` marks are those that annotators marked, and those that the coder went by.
+
+On CodiEsp in Spanish, the dev split, which no rule of the evidence was chosen on. Every method ranks the same words; each code
+is given as many words as `icdcode` marks for it, the best by that method:
+
+    random              any words
+    attention           what the code attends to
+    input x gradient    length of the logit's gradient by each token times the token
+    AttInGrad           the two together (Edin et al. 2024)
+    icdcode             AttInGrad, and the window nearest to the code's description by how much that adds to the logit
+
+Plausible: precision, recall and F1 over words, pairs of a document and a gold code pooled, against the words that annotators
+marked for the code (all places of it); AP is the mean over pairs of the average precision of the whole ranking. Faithful:
+comprehensiveness (higher is better) and sufficiency (lower is better) at 10 % of the words, as `icdcli.evaluation.faithfulness`
+says.
+
+    python benchmarks/evidence.py DATA                          trains a coder (minutes), then 40 documents
+    python benchmarks/evidence.py DATA --run outputs/benchmark/evidence --documents 250 --json evidence.json
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from icdcli.config import load_config
+from icdcli.data.corpus import Corpus, open_corpus
+from icdcli.data.prepare import prepare
+from icdcli.evaluation.evidence import NoteReader, Window, chosen
+from icdcli.evaluation.faithfulness import SHARE, faithfulness
+from icdcli.evaluation.predict import NoteCoder, load_coder
+
+Weights = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+METHODS = ("random", "attention", "input x gradient", "AttInGrad", "icdcode")
+CONFIG = """\
+device: cpu
+project: {project}
+name: {name}
+data_path: {data}
+language: es
+model: minilm
+bit: 32
+max_len: 4096
+lora_activate: False
+freeze_backbone: True
+pooling_mode: label_attention
+label_width: 256
+description_prior: True
+batch_size: 16
+steps: 256
+warmup_steps: 30
+lr0: 0.003
+lrf: 0.0
+scheduler_type: linear
+pos_weight: 1
+patience: 0
+monitor: map
+metrics: [map, f1_micro]
+positive_threshold: auto
+prediction_print_n: 0
+"""
+
+
+def train(run: Path, data: Path) -> None:
+    """Train a small coder as a user would."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "config.yaml"
+        config.write_text(CONFIG.format(project=run.parent, name=run.name, data=data), encoding="utf-8")
+        subprocess.run([sys.executable, "-m", "icdcli", "train", str(config)], check=True, stdout=sys.stderr)
+
+
+def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
+    """How much each word counts for each code by each method, weights_KW."""
+    head = window.head
+    tokens = {"attention": head.attention_KT, "input x gradient": head.norms_KT, "AttInGrad": head.weights_KT}
+    tokens["icdcode"] = window.weights_KT
+    by_word = {name: window.by_word(weights_KT) for name, weights_KT in tokens.items() if weights_KT is not None}
+    return {"random": draw.random(by_word["icdcode"].shape), **by_word}
+
+
+def marked(window: Window, fragments: list[tuple[int, int]]) -> Booleans:
+    """Which of a window's words annotators marked."""
+    begins, ends = window.words.places.T
+    words_W = np.zeros(len(begins), bool)
+    for begin, end in fragments:
+        words_W |= (ends > begin) & (begins < end)
+    return words_W
+
+
+def best(weights_W: Weights, number: int) -> Booleans:
+    """So many words that count most."""
+    chosen_W = np.zeros(len(weights_W), bool)
+    chosen_W[np.argsort(-weights_W, kind="stable")[:number]] = True
+    return chosen_W
+
+
+def average_precision(weights_W: Weights, gold_W: Booleans) -> float:
+    """The mean precision of the ranking at each marked word."""
+    hits = gold_W[np.argsort(-weights_W, kind="stable")]
+    return float((np.cumsum(hits)[hits] / (np.flatnonzero(hits) + 1)).mean())
+
+
+class Plausible:
+    """Pairs of a document and a gold code, pooled."""
+
+    def __init__(self) -> None:
+        self.counts, self.precisions = np.zeros(3), []
+
+    def add(self, weights_W: Weights, gold_W: Booleans, number: int) -> None:
+        """Add a pair."""
+        mine_W = best(weights_W, number)
+        self.counts += [(mine_W & gold_W).sum(), mine_W.sum(), gold_W.sum()]
+        self.precisions.append(average_precision(weights_W, gold_W))
+
+    def row(self) -> dict[str, float]:
+        """The measures."""
+        right, mine, gold = self.counts
+        measures = {"precision": right / mine, "recall": right / gold, "f1": 2 * right / (mine + gold)}
+        return {**measures, "ap": float(np.mean(self.precisions))}
+
+
+def main() -> int:
+    """Measure, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description="Evidence against annotators' spans, and how faithful it is.")
+    parser.add_argument("data", type=Path, metavar="DATA", help="the folder of CodiEsp")
+    parser.add_argument("--run", type=Path, default=Path("outputs/benchmark/evidence"), help="a run; trained where missing")
+    parser.add_argument("--documents", type=int, default=40, metavar="N")
+    parser.add_argument(
+        "--faithful", type=int, default=10, metavar="N", help="so many of them are scored again, which takes long"
+    )
+    parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args()
+    if not options.run.is_dir():
+        train(options.run, options.data)
+    coder = load_coder(options.run)
+    config = load_config(options.run / "args.yaml")
+    corpus = open_corpus(prepare(config.data).folder)
+    result = measure(coder, corpus, options.split, options.documents, options.faithful, options.seed)
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure(coder: NoteCoder, corpus: Corpus, split: str, number: int, scored_again: int, seed: int) -> dict[str, Any]:
+    """Go through some documents of a split, and score the first of them again."""
+    draw = np.random.default_rng(seed)
+    documents, evidence, threshold_L = (
+        corpus.documents(split),
+        corpus.evidence(split),
+        coder.threshold.values_L(len(coder.labels)),
+    )
+    order = draw.permutation(len(documents))[:number].tolist()
+    rows, again = set(order), set(order[:scored_again])
+    reader, start = NoteReader(coder), time.perf_counter()
+    plausible = {which: defaultdict(Plausible) for which in ("gold", "gold, predicted")}
+    faithful = {which: defaultdict(list) for which in ("gold", "predicted")}
+    words = []
+    for row, text in enumerate(corpus.texts(split)):
+        if row not in rows:
+            continue
+        scores_L = coder.scores([text])[0]
+        gold, predicted = set(documents.targets[row].tolist()), set(np.flatnonzero(scores_L >= threshold_L).tolist())
+        fragments = defaultdict(list)
+        for fragment in evidence.of(row):
+            fragments[fragment.label].append((fragment.begin, fragment.end))
+        labels = sorted(gold | predicted)
+        for window in reader.read(text, labels):
+            mine = [labels[place] for place in window.asked]
+            ranked = rankings(window, draw)
+            numbers = [int(chosen(weights_W).sum()) for weights_W in ranked["icdcode"]]
+            words += numbers
+            for name, weights_KW in ranked.items():
+                for label, weights_W, taken in zip(mine, weights_KW, numbers, strict=True):
+                    gold_W = marked(window, fragments[label])
+                    if gold_W.any():
+                        plausible["gold"][name].add(weights_W, gold_W, taken)
+                        if label in predicted:
+                            plausible["gold, predicted"][name].add(weights_W, gold_W, taken)
+                if row not in again:
+                    continue
+                places = [(begin, end) for begin, end in window.words.places.tolist()]
+                found = faithfulness(coder.scores, text, places, weights_KW, mine)
+                for which, codes in (("gold", gold), ("predicted", predicted)):
+                    kept = [place for place, label in enumerate(mine) if label in codes]
+                    faithful[which][name] += list(zip(*(part[kept] for part in found), strict=True))
+        rows.discard(row)
+        print(f"{len(rows)} documents left, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    return {
+        "split": split,
+        "documents": number,
+        "scored_again": len(again),
+        "words_a_code": float(np.mean(words)),
+        "share": SHARE,
+        "plausible": {w: {m: parts[m].row() for m in METHODS if m in parts} for w, parts in plausible.items()},
+        "pairs": {w: len(parts["icdcode"].precisions) for w, parts in plausible.items()},
+        "faithful": {
+            w: {
+                m: dict(zip(("comprehensiveness", "sufficiency"), np.mean(parts[m], axis=0).tolist(), strict=True))
+                for m in parts
+            }
+            for w, parts in faithful.items()
+        },
+        "faithful_pairs": {w: len(parts["icdcode"]) for w, parts in faithful.items()},
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the tables."""
+    print(f"CodiEsp, Spanish, {result['split']}: {result['documents']} documents, {result['words_a_code']:.2f} words a code")
+    for which, methods in result["plausible"].items():
+        print(f"\n{result['pairs'][which]} codes ({which}) with annotators' spans")
+        print(f"{'':<18}{'precision':>11}{'recall':>9}{'F1':>8}{'AP':>8}")
+        for name, row in methods.items():
+            print(f"{name:<18}{row['precision']:>11.3f}{row['recall']:>9.3f}{row['f1']:>8.3f}{row['ap']:>8.3f}")
+    print(f"\nfaithfulness at {result['share']:.0%} of the words, {result['scored_again']} documents")
+    counts = result["faithful_pairs"]
+    print(f"{'':<18}{'predicted codes':>26}{'gold codes':>26}")
+    print(f"{'':<18}{'comprehensive':>15}{'sufficient':>11}{'comprehensive':>15}{'sufficient':>11}")
+    for name in METHODS:
+        cells = [result["faithful"][which][name] for which in ("predicted", "gold")]
+        print(f"{name:<18}" + "".join(f"{cell['comprehensiveness']:>15.3f}{cell['sufficiency']:>11.3f}" for cell in cells))
+    print(f"{'codes':<18}{counts['predicted']:>26}{counts['gold']:>26}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Trainings of several processes, one of which dies or gets a signal at some moment; the others must end, too.
+
+A program of its own: it imports everything once and forks the processes, as ``srun`` starts them: without a launcher that would
+end the others. Usage: ``python processes.py CONFIG PROJECT CASES``, CASES being JSON: a list of [processes, rank, place, way],
+see `PLACES` and `end`. Prints JSON: of each case the processes' exit codes, what each wrote to standard error, and how many
+batches of validations and steps were computed after the moment.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import peft  # noqa: F401  (here, so that no process after the fork takes the time)
+import torch
+
+import icdcli.evaluation.scoring as scoring
+import icdcli.report.training_view  # noqa: F401
+import icdcli.training.checkpoint as checkpoint
+import icdcli.training.setup  # noqa: F401
+import icdcli.training.step as step
+from icdcli.cli import main
+from icdcli.errors import DataError
+from icdcli.report import plots
+
+# Where the moment may be: a function, and the how-manieth call of it.
+PLACES = {
+    "setup": (icdcli.training.setup, "find_corpus", 1),
+    "step": (step, "_losses", 3),
+    "validation": (scoring, "document_losses", 2),
+    "checkpoint": (checkpoint, "write_manifest", 1),
+}
+AT_MOST = 60  # seconds in which all must have ended
+
+
+def end(way):
+    if way == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if way == "exit":
+        os._exit(7)
+    if way == "defect":
+        raise RuntimeError("a defect of ours")
+    if way == "told":
+        raise DataError("notes.csv: can't be read; put it back")
+    os.kill(os.getpid(), signal.Signals[way])
+
+
+def at_the_moment(place, way, passed):
+    """Let this process end there, or send itself a signal."""
+    module, name, number = PLACES[place]
+    function, calls = getattr(module, name), [0]
+
+    def called(*words, **options):
+        calls[0] += 1
+        if calls[0] == number:
+            passed.value = 1
+            end(way)
+        return function(*words, **options)
+
+    setattr(module, name, called)
+
+
+def count(module, name, passed, counted):
+    function = getattr(module, name)
+
+    def called(*words, **options):
+        if passed.value:
+            with counted.get_lock():
+                counted.value += 1
+        return function(*words, **options)
+
+    setattr(module, name, called)
+
+
+def free_port():
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return chosen.getsockname()[1]
+
+
+def start(number, environment, words, case, log, passed, counted):
+    """One of the processes; its number in the system."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.environ.update(environment, RANK=str(number), LOCAL_RANK=str(number))
+        with open(log, "w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        for picture in ("learning_curves_png", "lr_schedule_png"):
+            setattr(plots, picture, lambda *_: None)  # they take longer than the training
+        count(step, "_losses", passed, counted["steps"])
+        count(scoring, "document_losses", passed, counted["batches"])
+        if number == case[1]:
+            at_the_moment(*case[2:], passed)
+        sys.argv = ["icdcode", *words]
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run(config, project, name, case):
+    environment = {"WORLD_SIZE": str(case[0]), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    words = ["train", str(config), f"project={project}", f"name={name}"]
+    passed = multiprocessing.Value("i", 0)
+    counted = {what: multiprocessing.Value("i", 0) for what in ("steps", "batches")}
+    logs = [project.parent / f"{project.name}-{name}-{number}.log" for number in range(case[0])]
+    children = [start(number, environment, words, case, log, passed, counted) for number, log in enumerate(logs)]
+    codes: list[int | None] = [None] * len(children)
+    deadline = time.monotonic() + AT_MOST
+    while None in codes and time.monotonic() < deadline:
+        for number, child in enumerate(children):
+            if codes[number] is None and (ended := os.waitpid(child, os.WNOHANG))[0]:
+                codes[number] = os.waitstatus_to_exitcode(ended[1])
+        time.sleep(0.02)
+    for number, child in enumerate(children):
+        if codes[number] is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    told = [log.read_text() for log in logs]
+    return {"codes": codes, "told": told, **{what: counter.value for what, counter in counted.items()}}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    where = Path(sys.argv[2])
+    print(json.dumps([run(sys.argv[1], where, f"case-{i}", case) for i, case in enumerate(json.loads(sys.argv[3]))]))

@@ -1,0 +1,195 @@
+"""`model: tfidf` through the same commands as a network."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from icdcli.cli.baseline import train_baseline
+from icdcli.config import load_config
+from icdcli.lexical import tfidf
+from icdcli.metric_names import METRICS
+from icdcli.model import tfidf_coder
+from icdcli.model.tfidf_coder import load_trained
+from icdcli.report.console import Output
+
+CONFIG = """\
+model: tfidf
+data_path: {tables}
+label_pruning: True
+project: {project}
+name: words
+positive_threshold: auto
+prediction_print_n: 1
+metrics: ['f1_micro', 'aucroc_micro']
+"""
+
+
+@pytest.fixture(scope="module")
+def config(place):
+    path = place.root / "tfidf.yaml"
+    path.write_text(CONFIG.format(tables=place.tables, project=place.project))
+    return path
+
+
+@pytest.fixture(scope="module")
+def answer(icdcode, config):
+    return icdcode("train", config)
+
+
+@pytest.fixture
+def run(answer, place, tmp_path):
+    """The folder of a trained baseline, to be changed."""
+    assert answer.code == 0, answer
+    return Path(shutil.copytree(place.project / "words", tmp_path / "words", symlinks=True))
+
+
+def test_training_makes_the_run_folder_as_promised(answer, place, run, files):
+    assert (answer.code, answer.err) == (0, "")
+    checkpoint = ("coder.json", "labels.parquet", "manifest.json", "tfidf.npz", "vocabulary.json")
+    assert files(run) == {"args.yaml", "results.csv", *(f"weights/steps/1/{name}" for name in checkpoint)}
+    assert f"Next: icdcode evaluate {place.project / 'words'}" in answer.out and "Sample predictions" in answer.out
+    assert "f1_micro" in answer.out and "nan" not in answer.out and "tuned on the validation split" in answer.out
+
+
+def test_args_repeat_the_run(icdcode, run, tmp_path):
+    again = icdcode("train", run / "args.yaml", f"project={tmp_path}", "name=again", "--json")
+    assert again.code == 0 and again.json["finished"] and set(again.json["metrics"]) == {"f1_micro", "aucroc_micro"}
+    for name in ("tfidf.npz", "vocabulary.json", "coder.json", "labels.parquet"):
+        assert (tmp_path / "again/weights/last" / name).read_bytes() == (run / "weights/last" / name).read_bytes()
+
+
+def test_keys_without_a_meaning_are_named_and_no_gpu_is_asked_for(icdcode, config, tmp_path):
+    answer = icdcode("train", config, f"project={tmp_path / 'new'}", "device=[0,1]", "lr0=1e-3", "--dry-run", "--json")
+    assert answer.code == 0 and answer.json["dry_run"] and "a linear classifier for each of" in answer.json["model"]
+    assert "warning: model: tfidf has no use for device, lr0" in answer.err and not (tmp_path / "new").exists()
+
+
+def test_of_several_processes_the_first_does_it(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    train_baseline(load_config(config, [f"project={tmp_path / 'new'}"]), False, Output(False))
+    assert not (tmp_path / "new").exists()
+
+
+def test_it_is_evaluated_and_shown_as_every_coder(icdcode, run):
+    answer = icdcode("evaluate", run, "--html")
+    assert answer.code == 0 and answer.err == ""
+    told = json.loads((run / "evaluation/test/metrics.json").read_text())
+    assert set(told["metrics"]) == {"loss", *METRICS} and told["threshold_tuned_on"] == "validation"
+    assert (run / "evaluation/test/report.html").is_file()
+    validation = icdcode("evaluate", run, "--split", "validation", "--json").json
+    trained = json.loads((run / "weights/last/manifest.json").read_text())
+    assert {name: validation["metrics"][name] for name in trained["metrics"]} == pytest.approx(trained["metrics"], abs=1e-12)
+    assert validation["metrics"]["loss"] == pytest.approx(trained["validation_loss"], abs=1e-12)
+    shown = icdcode("show-predictions", run, "-n", "2", "--json")
+    assert len(shown.json["documents"]) == 2 and shown.json["threshold"].endswith("tuned on the validation split)")
+
+
+def test_there_are_no_parts_to_leave_out(refused, run):
+    refused(2, "evaluate", run, "--ablate", says="has no parts to leave out")
+    assert not (run / "evaluation").exists()
+
+
+def test_it_stands_beside_a_network(icdcode, run, run_copy):
+    answer = icdcode("compare", run, run_copy, "--json")
+    assert answer.code == 0, answer
+    assert run.name in answer.err and run_copy.name in answer.err
+
+
+def test_new_notes_are_coded_by_the_checkpoint_alone(icdcode, run, place, tmp_path):
+    corpus = next((place.tables / ".icdcode").glob("mimic3-patient-*"))
+    texts = pq.read_table(corpus / "documents.parquet", columns=["text"]).column("text").to_pylist()[:5]
+    (tmp_path / "notes.jsonl").write_text("\n".join(json.dumps({"id": str(n), "text": text}) for n, text in enumerate(texts)))
+    alone = shutil.copytree((run / "weights" / "metric").resolve(), tmp_path / "checkpoint")
+    shutil.rmtree(run)
+    answer = icdcode("predict", alone, tmp_path / "notes.jsonl", "--top", "3", "--json")
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert answer.code == 0 and [(line["id"], line["windows"], len(line["codes"])) for line in lines] == [
+        (str(number), 1, 3) for number in range(5)
+    ]
+    written = icdcode("predict", alone, tmp_path / "notes.jsonl", "--output", tmp_path / "codes.parquet")
+    assert written.code == 0 and "5 notes" in written.out
+
+
+def test_resuming_says_that_it_is_finished(icdcode, refused, run):
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
+    answer = icdcode("resume", run)
+    assert answer.code == 0 and "finished before" in answer.out and f"Next: icdcode evaluate {run}" in answer.out
+    told = icdcode("resume", run, "--json").json
+    assert (told["finished"], told["step"], told["run"]) == (True, 1, str(run))
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
+    refused(4, "resume", run, "word_ngrams=2", says="it is another model then")
+    shutil.rmtree(run / "weights")
+    refused(4, "resume", run, says="it ended before its first checkpoint; begin anew with `icdcode train")
+
+
+def test_there_is_no_schedule_to_plot(refused, run, config):
+    for source in (run, config):
+        refused(2, "plot-lr", source, says="there is no schedule to draw")
+
+
+def test_the_doctor_asks_for_no_network(icdcode, config):
+    answer = icdcode("doctor", config, "--json")
+    assert answer.code == 0 and answer.json["config"]["problems"] == []
+    assert "words alone, on the CPU" in answer.err and "can run here" in answer.err
+
+
+@pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json"])
+def test_a_broken_checkpoint_is_told(refused, run, name):
+    path = run / "weights/steps/1" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    refused(4, "evaluate", run, says=[name, "was changed or is broken"])
+    refused(4, "resume", run, says=[name, "was changed or is broken"])
+
+
+def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):
+    table = tmp_path / "notes.csv"
+    table.write_text("text,codes\n" + "".join(f"word{n},I10\n" for n in range(60)))
+    answer = icdcode("train", config, f"data_path={table}", f"project={tmp_path / 'runs'}")
+    assert answer.code == 3 and answer.err.startswith("error: table-") and "share no word" in answer.err
+    assert [*(tmp_path / "runs").iterdir()] == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_at_once_and_says_what_to_do(icdcode, config, tmp_path, monkeypatch, number, code):
+    def signalled(*_):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr(tfidf, "_out_of_fold", signalled)
+    answer = icdcode("train", config, f"project={tmp_path}")
+    assert answer.code == code
+    assert f"nothing of it is kept. Begin anew with: icdcode train {tmp_path / 'words' / 'args.yaml'}" in answer.out
+    assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(icdcode, config, tmp_path, monkeypatch):
+    def full(path, labels):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tfidf_coder, "write_labels", full)  # the vocabulary is written by then
+    answer = icdcode("train", config, f"project={tmp_path}")
+    assert answer.code == 3 and "the checkpoint of step 1 can't be written" in answer.err
+    assert not [path for path in (tmp_path / "words" / "weights").rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_killed_at_every_operation_it_has_a_whole_checkpoint_or_none(config, tmp_path):
+    program, root = Path(__file__).with_name("killing_baseline.py"), Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, program, config, tmp_path / "runs", 3]
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = [Path(folder) for folder in json.loads(done.stdout)["killed"]]
+    named = [folder / "weights" / name for folder in runs for name in ("metric", "loss", "last")]
+    there = [path for path in named if path.is_symlink()]
+    assert 0 < len(there) < len(named)
+    for path in there:
+        assert load_trained(path, None).labels.codes

@@ -1,0 +1,153 @@
+"""What the doctor tells of a machine and a configuration, and what it must not do meanwhile."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from icdcli.data.corpus import open_corpus
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_a_hub(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_machine_alone(icdcode, empty):
+    answer = icdcode("doctor")
+    assert (answer.code, answer.err) == (0, "")
+    for heading in ("This machine", "Packages", "What works here"):
+        assert heading in answer.out.splitlines()
+    assert f"torch {torch.__version__}" in answer.out
+    assert "Configuration" not in answer.out
+    assert list(empty.iterdir()) == []
+
+
+def test_it_fits_80_columns(icdcode, place, monkeypatch):
+    monkeypatch.setattr("icdcli.report.console.Console", _narrow)
+    lines = icdcode("doctor", place.config).out.splitlines()
+    assert len(lines) > 30 and max(map(len, lines)) <= 80
+
+
+def _narrow(**options):
+    from rich.console import Console
+
+    return Console(**options, width=80)
+
+
+def test_json_is_one_object_and_the_rest_goes_to_standard_error(icdcode, empty):
+    answer = icdcode("doctor", "--json")
+    assert answer.code == 0
+    assert set(answer.json) == {"machine", "packages", "works", "disk", "split_lists"}
+    assert answer.json["machine"]["cores"] >= 1 and answer.json["packages"]["torch"] == torch.__version__
+    assert all(set(ability) == {"name", "works", "note"} and ability["note"] for ability in answer.json["works"])
+    assert "This machine" in answer.err
+
+
+def test_a_configuration_that_can_run(icdcode, place, files):
+    before = files(place.root)
+    answer = icdcode("doctor", place.config, "--json")
+    assert answer.code == 0, answer
+    found = answer.json["config"]
+    assert found["problems"] == []
+    assert found["model"] == {"name": "tiny", "architecture": "llama", "layers": 1, "width": 256, "base": None, "here": True}
+    assert (found["data"]["dataset"], found["data"]["protocol"]) == ("mimic3", "patient")
+    memory = found["memory"]
+    assert memory["estimate"]["total"] == sum(memory["estimate"]["parts"].values()) <= memory["free"]
+    assert found["seconds"] > 0
+    assert files(place.root) == before
+
+
+def test_a_prepared_corpus_is_known_with_its_labels(icdcode, place, trained):
+    found = icdcode("doctor", place.config, "--json").json["config"]
+    assert found["data"]["corpus"].startswith(str(place.tables / ".icdcode"))
+    assert found["data"]["documents"]["train"] > found["data"]["documents"]["validation"] > 0
+    labels = len(open_corpus(Path(found["data"]["corpus"])).labels)
+    assert found["memory"]["labels"] == found["data"]["labels"] == labels
+
+
+def test_every_problem_is_told_at_once(icdcode, place, empty):
+    answer = icdcode(
+        "doctor", place.config, "device=[7]", "data_path=nowhere", "model=somebody/nothing", f"project={place.config}"
+    )
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {place.config} can't run here:") and answer.err.count("error: ") == 1
+    for told in ("device: [7]:", "nowhere", "model: somebody/nothing: can't be reached", str(place.config)):
+        assert told in answer.err
+    assert "This configuration can run here." not in answer.out and "This machine" in answer.out
+    assert list(empty.iterdir()) == []
+
+
+def test_json_tells_problems_too(icdcode, place):
+    answer = icdcode("doctor", place.config, "data_path=nowhere", "--json")
+    assert answer.code == 2
+    [problem] = answer.json["config"]["problems"]
+    assert problem in answer.err and "icdcode demo-data" in problem
+    assert answer.json["config"]["data"] is None and answer.json["config"]["memory"]["labels"] == 10_000
+
+
+def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch):
+    monkeypatch.setattr("icdcli.training.estimate.resident_memory", lambda: 10**8)
+    total = icdcode("doctor", place.config, "max_len=512", "--json").json["config"]["memory"]["estimate"]["total"]
+    monkeypatch.setattr("icdcli.training.readiness.room", lambda device: total - 1)
+    answer = icdcode("doctor", place.config, "max_len=512", "--json")
+    assert answer.code == 2
+    pairs = [f"{key}={value}" for key, value in answer.json["config"]["memory"]["changes"].items()]
+    assert pairs and "max_len=256" not in pairs  # which would change the result
+    assert f"it would fit with {' '.join(pairs)}" in answer.err
+    assert icdcode("doctor", place.config, "max_len=512", *pairs).code == 0
+
+
+def test_memory_that_nothing_makes_enough(icdcode, place, monkeypatch):
+    monkeypatch.setattr("icdcli.training.readiness.room", lambda device: 1000)
+    answer = icdcode("doctor", place.config)
+    assert answer.code == 2 and "take a smaller model or another machine" in answer.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU that is asked for is there")
+def test_a_newcomer_without_gpu_and_data(icdcode, empty):
+    (empty / "mine.yaml").write_text("model: tiny\nbit: 32\n")
+    answer = icdcode("doctor", "mine.yaml")
+    assert answer.code == 2
+    assert "device: [0]: this machine has no GPU that PyTorch can use; run with device=cpu" in answer.err
+    assert "`icdcode demo-data data`" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml: there is no such configuration file"),
+        (["device=cpu"], "device=cpu: a key without a configuration; name its file first: icdcode doctor CONFIG device=cpu"),
+        (["."], "is a folder, not a YAML file"),
+    ],
+)
+def test_no_configuration(refused, empty, words, says):
+    refused(2, "doctor", *words, says=says)
+
+
+def test_wrong_keys_are_told_before_anything_is_looked_at(refused, place):
+    refused(2, "doctor", place.config, "stps=3", "bit=5", says=["(did you mean 'steps'?)", "bit: should be 4, 8, 16 or 32"])
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(icdcode, place, monkeypatch):
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    asked = []
+
+    def refuse(address, timeout):
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr("icdcli.cli.doctor.socket.create_connection", refuse)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    icdcode("doctor", place.config)
+    assert asked == [("hub.example", 80)] and os.environ["HF_HUB_OFFLINE"] == "1"

@@ -1,0 +1,70 @@
+"""What `icdcode train --dry-run` tells of a run, and that it leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+# Ends with the most memory that the process took.
+MEASURED = """\
+import sys
+from icdcli.cli import main
+from icdcli.training.machine import peak_memory
+try:
+    main()
+finally:
+    print(peak_memory(), file=sys.stderr)
+"""
+
+
+def test_memory_and_time_are_told(icdcode, place, trained, files):
+    before = files(place.project)
+    answer = icdcode("train", place.config, "--dry-run", "--json")
+    assert answer.code == 0, answer
+    told = answer.json
+    estimate = told["memory"]["estimate"]
+    assert told["dry_run"] is True and told["steps"].startswith("12, ")
+    assert estimate["device"] == "cpu" and estimate["total"] == sum(estimate["parts"].values()) <= told["memory"]["free"]
+    assert {"weights", "head", "optimiser", "libraries"} <= set(estimate["parts"])
+    assert told["seconds"] > 0
+    assert files(place.project) == before
+
+
+def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch):
+    from rich.console import Console
+
+    monkeypatch.setattr("icdcli.report.console.Console", lambda **options: Console(**options, width=80))
+    lines = icdcode("train", place.config, "--dry-run").out.splitlines()
+    [start] = [number for number, line in enumerate(lines) if line.startswith("memory")]
+    assert any(line.startswith("all, on cpu") for line in lines[start:])
+    assert any(line.startswith("time: about ") for line in lines[start:])
+    assert lines[-1] == "Dry run: nothing was trained or written."
+    assert max(map(len, lines[start:])) <= 80
+
+
+def test_what_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
+    def no_steps(*_, **__):
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr("icdcli.training.duration.time_by_trying", no_steps)
+    monkeypatch.setattr("icdcli.training.machine.room", lambda device: 1000)
+    told = icdcode("train", place.config, "--dry-run", "--json").json
+    assert told["memory"]["free"] == 1000 and told["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_what_is_told_is_within_15_per_cent_of_what_the_run_takes(place):
+    words = [str(place.config), "max_len=512", "batch_size=48", "steps=8", "name=measured", "--json"]
+
+    def run(*command):
+        call = [sys.executable, "-c", MEASURED, *command]
+        done = subprocess.run(call, capture_output=True, text=True, check=True, timeout=600, env=os.environ)
+        return json.loads(done.stdout), int(done.stderr.splitlines()[-1])
+
+    _, most = run("train", *words)
+    dry, _ = run("train", *words, "--dry-run")
+    doctor, _ = run("doctor", *words)
+    for told in (dry["memory"], doctor["config"]["memory"]):
+        assert told["estimate"]["total"] == pytest.approx(most, rel=0.15)

@@ -1,0 +1,156 @@
+"""Several processes that train together: one that dies takes the others down, one that is asked to stop stops them all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from icdcli.training.distributed import free_port
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+GONE = "is gone, so that the others end as well"
+DEFECT = "a defect of ours"
+TOLD = "error: notes.csv: can't be read; put it back"
+
+
+@pytest.fixture
+def config(place, tmp_path):
+    """A configuration whose validations take several batches of each process."""
+    path = tmp_path / "config.yaml"
+    lines = place.config.read_text().splitlines()
+    lines = [line for line in lines if line.split(":")[0] not in ("steps", "log_every", "micro_batch_tokens")]
+    path.write_text("\n".join([*lines, "steps: 12", "log_every: 50", "micro_batch_tokens: 64"]) + "\n")
+    return path
+
+
+@pytest.fixture
+def play(config, tmp_path):
+    """Plays cases, see processes.py; what came of each."""
+
+    def run(*cases):
+        command = [sys.executable, HERE / "processes.py", config, tmp_path / "runs", json.dumps(cases)]
+        done = subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def ends_well(case, found):
+    """All ended, the one that failed with its own exit code, and one message said why."""
+    processes, rank, _, way = case
+    codes, told = found["codes"], "".join(found["told"])
+    own = {"killed": -9, "exit": 7, "defect": 1, "told": 3}[way]
+    assert codes[rank] == own and None not in codes, found
+    assert all(code not in (None, 0) for code in codes), found
+    silent = way in ("killed", "exit")
+    assert told.count(GONE) == silent and told.count(TOLD) == (way == "told"), found
+    assert told.count("Traceback") == (way == "defect") == told.count(f"RuntimeError: {DEFECT}"), found
+    assert not silent or f"process {rank} of {processes} " in told, found
+    return True
+
+
+def test_a_process_takes_the_others_along_whether_it_dies_or_is_asked_to_stop(play):
+    died, asked = (2, 1, "step", "killed"), (2, 1, "validation", "SIGTERM")
+    killed, stopped = play(died, asked)
+    assert ends_well(died, killed)
+    assert stopped["codes"] == [143, 143] and stopped["batches"] <= 4, stopped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["killed", "exit", "defect", "told"])
+def test_a_process_that_dies_anywhere_takes_the_others_down(play, way):
+    places = [("setup", 1), ("step", 0), ("step", 2), ("validation", 0), ("validation", 1), ("checkpoint", 0)]
+    cases = [(3, rank, place, way) for place, rank in places if (place, way) != ("checkpoint", "defect")]
+    for case, found in zip(cases, play(*cases), strict=True):
+        assert ends_well(case, found)
+
+
+@pytest.mark.slow
+def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps(play, tmp_path):
+    cases = [(2, 1, "validation", "SIGTERM"), (2, 1, "step", "SIGINT")]
+    validation, step = play(*cases)
+    assert (validation["codes"], step["codes"]) == ([143, 143], [130, 130]), (validation, step)
+    # Each process may be in its next batch already; a whole validation is many.
+    assert validation["batches"] <= 4 and step["batches"] == 0
+    for name, state in (("case-0", 6), ("case-1", 1)):
+        last = tmp_path / "runs" / name / "weights" / "last"
+        assert json.loads((last / "manifest.json").read_text())["step"] == state
+    assert "interrupted by SIGTERM (step 6)" in validation["told"][0]
+
+
+@pytest.fixture
+def launched(config, tmp_path):
+    """Starts two processes as torchrun or as ``device: [0,1]`` does, with a moment for one of them; the launcher."""
+    started = []
+
+    def launch(how, rank, place, way):
+        first = tmp_path / "first.py"
+        first.write_text(
+            f"import os, sys\nsys.path.insert(0, {str(HERE)!r})\nimport processes\nfrom multiprocessing import Value\n"
+            f"if os.environ['RANK'] == {str(rank)!r}:\n    processes.at_the_moment({place!r}, {way!r}, Value('i', 0))\n"
+            "processes.main()\n"
+        )
+        words = ["train", str(config), f"project={tmp_path / 'runs'}", "steps=100000", "patience=0"]
+        port = str(free_port(29_500))
+        if how == "torchrun":
+            start = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}", str(first)]
+        else:
+            ours = "import sys; from icdcli.training import distributed; distributed.PROGRAM = [sys.argv[2]]; "
+            start = ["-c", ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))", port, str(first)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started.append(subprocess.Popen([sys.executable, *start, *words], cwd=tmp_path, env=ENVIRONMENT, **pipes))
+        return started[-1]
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [("torchrun", 1), ("ours", 3)])
+def test_a_launched_process_that_dies_takes_the_job_down(launched, how, code):
+    job = launched(how, 1, "step", "told")
+    told, _ = job.communicate(timeout=240)
+    assert job.returncode == code and told.count(TOLD) == 1 and GONE not in told, told
+    assert how == "torchrun" or "Traceback" not in told, told
+
+
+@pytest.mark.slow
+def test_a_launched_process_that_is_killed_takes_the_job_down(launched):
+    job = launched("ours", 0, "validation", "killed")
+    told, _ = job.communicate(timeout=240)
+    assert job.returncode == 128 + signal.SIGKILL and told.count(GONE) == 1 and "Traceback" not in told, told
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_launcher_saves_and_is_its_exit_code(launched, tmp_path):
+    job = launched("ours", 2, "step", "told")
+    wait_for(tmp_path / "runs" / "run" / "weights" / "last", job)
+    job.send_signal(signal.SIGTERM)
+    told, _ = job.communicate(timeout=240)
+    assert job.returncode == 143 and "Traceback" not in told, told
+    step = json.loads((tmp_path / "runs" / "run" / "weights" / "last" / "manifest.json").read_text())["step"]
+    assert f"interrupted by SIGTERM (step {step})" in told
+
+
+@pytest.mark.slow
+def test_without_their_launcher_the_processes_end(launched, tmp_path):
+    job = launched("ours", 2, "step", "told")
+    wait_for(tmp_path / "runs" / "run" / "weights" / "last", job)
+    job.kill()
+    job.communicate(timeout=60)  # returns when all who could write into its pipe are gone
+
+
+def wait_for(path, job):
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert job.poll() is None and time.monotonic() < deadline, job.communicate()
+        time.sleep(0.1)
