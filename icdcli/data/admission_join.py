@@ -7,6 +7,7 @@ private file as they stream by; what stays in memory is where they lie and which
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -15,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.admission import Admission, Code
+from icdcli.data.arrow import values_of
 from icdcli.data.protocols import CodeFilter
 from icdcli.data.rows import Reading
 
 _BUFFER = 1 << 20
+_BEGINNING = 64  # bytes that tell at once of nearly all texts that they aren't blank
 _ADMISSIONS_BETWEEN_REPORTS = 256
 _CODE = 0xFFFFFFFF  # the part of a pair that is the code's number
 
@@ -55,11 +58,11 @@ class AdmissionCodes:
             for raw in raws.dictionary.to_pylist():
                 if raw not in spelled:
                     spelled[raw] = self._number(spell(raw), reasons)
-            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[raws.indices.to_numpy()]
+            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[values_of(raws.indices, np.int32)]
             numbers = [
                 self._admissions.setdefault(id, len(self._admissions)) if id else -1 for id in ids.dictionary.to_pylist()
             ]
-            admissions = np.array(numbers)[ids.indices.to_numpy()]
+            admissions = np.array(numbers)[values_of(ids.indices, np.int32)]
             for place, reason in enumerate(reasons):
                 reading.drop(reason, int((codes == -1 - place).sum()))
             reading.drop(
@@ -135,26 +138,42 @@ class NotesAside:
         self.subjects: dict[str, str | None] = {}
         self._path = folder / ".notes"
         self._places: dict[str, list[int]] = {}  # admission to (offset, length) of each note, end to end
-        self._offset = 0
+        self._offset = self._written = 0
+        self._waiting: list[bytes] = []
+        self._under_way: Future[int] | None = None
 
     def __enter__(self) -> "NotesAside":
         handle = os.open(self._path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o600)
-        self._file = os.fdopen(handle, "w+b", buffering=_BUFFER)
+        self._file = os.fdopen(handle, "w+b")
+        self._background = ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *exception: object) -> None:
         try:
+            self._background.shutdown()
             self._file.close()
         finally:
             self._path.unlink(missing_ok=True)
 
-    def add(self, admission: str, subject: str | None, text: str) -> None:
-        """Put one note aside."""
-        content = text.encode()
-        self._file.write(content)
+    def add(self, admission: str, subject: str | None, content: bytes) -> None:
+        """Put one note aside, as UTF-8."""
+        self._waiting.append(content)
         self.subjects.setdefault(admission, subject)
         self._places.setdefault(admission, []).extend((self._offset, len(content)))
         self._offset += len(content)
+        if self._offset - self._written >= _BUFFER:
+            self._write()
+
+    def _write(self) -> None:
+        """Write what waits, in another thread, while more is gathered."""
+        self._through()
+        content, self._waiting, self._written = b"".join(self._waiting), [], self._offset
+        self._under_way = self._background.submit(self._file.write, content)
+
+    def _through(self) -> None:
+        """Wait for what is being written, and raise what went wrong with it."""
+        if self._under_way is not None:
+            self._under_way.result()
 
     def text(self, admission: str) -> str:
         """An admission's notes in the order that they came in, a line break between them."""
@@ -164,12 +183,20 @@ class NotesAside:
 
     def finish(self) -> None:
         """Make what was added readable."""
+        self._write()
+        self._through()
         self._file.flush()
+
+
+def is_blank(content: bytes) -> bool:
+    """Whether a text in UTF-8 has nothing but white space."""
+    beginning = content[:_BEGINNING].decode(errors="ignore")
+    return not beginning.strip() and not content.decode().strip()
 
 
 def join_admissions(
     reading: Reading,
-    notes: Iterator[tuple[str, str, str]],
+    notes: Iterator[tuple[str, str, bytes]],
     codes: AdmissionCodes,
     keep: CodeFilter | None,
     work: Path,
@@ -178,7 +205,7 @@ def join_admissions(
 
     Args:
         reading: Counts what is dropped.
-        notes: Subject, admission and text of each note, in file order; those without admission or text are dropped.
+        notes: Subject, admission and text (UTF-8) of each note, in file order; those without admission or text are dropped.
         codes: The admissions' codes.
         keep: Chooses codes by the number of admissions with a note that have them; None: all.
         work: A private folder to put notes aside in.
@@ -191,7 +218,7 @@ def join_admissions(
         for subject, admission, text in notes:
             if not admission:
                 dropped["discharge notes without an admission's id"] += 1
-            elif not text or text.isspace():
+            elif is_blank(text):
                 dropped["discharge notes without text"] += 1
             else:
                 aside.add(admission, subject or None, text)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from icdcli.data.admission import SPLITS
+from icdcli.data.arrow import numbers, strings
 from icdcli.data.evidence import EVIDENCE, Evidence, read_evidence
 from icdcli.data.storage import replacing
 from icdcli.errors import ConfigError, DataError
@@ -239,10 +240,11 @@ def open_corpus(folder: Path) -> Corpus:
 
 def write_labels(path: Path, labels: Labels) -> None:
     """Write a label space as Parquet, whole or not at all."""
-    columns = [range(len(labels)), labels.codes, labels.kinds, labels.titles, labels.counts, labels.train_counts]
-    arrays = [pa.array(list(column), kind) for column, kind in zip(columns, _LABELS_SCHEMA.types, strict=True)]
+    number = numbers(range(len(labels)), np.int32)
+    texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
+    counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
     with replacing(path) as temporary:
-        pq.write_table(pa.table(arrays, schema=_LABELS_SCHEMA), temporary)
+        pq.write_table(pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA), temporary)
 
 
 def read_labels(path: Path) -> Labels:

@@ -1,7 +1,7 @@
 """Writing documents.parquet as documents stream by, and counting on the way what the card says of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.admission import SPLITS, Admission, Code
+from icdcli.data.arrow import lists_of_strings, strings, values_of
 from icdcli.data.corpus import DOCUMENTS_SCHEMA
 from icdcli.data.statistics import CorpusStatistics
 from icdcli.errors import DataError
 
 _GROUP_DOCUMENTS = 2048
-_GROUP_CHARACTERS = 8 << 20  # a row group ends early where texts are long, so that memory stays bounded
+_GROUP_CHARACTERS = (
+    2 << 20
+)  # a row group ends early where texts are long: it stays in the processor's cache, and memory bounded
 
 Document = tuple[Admission, str, list[str]]
 """An admission, its split, and its codes as the corpus writes them."""
@@ -85,7 +88,7 @@ class DocumentWriter:
 
     def _describe(self, table: pa.Table) -> None:
         columns = {name: table.column(name).chunk(0) for name in table.column_names}
-        codes = np.diff(columns["codes"].offsets.to_numpy()).tolist()
+        codes = np.diff(values_of(columns["codes"].offsets, np.int32)).tolist()
         self.statistics.add(columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes)
 
     def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -103,18 +106,10 @@ class DocumentWriter:
 def _table(group: list[Document]) -> pa.Table:
     admissions, splits, codes = zip(*group, strict=True)
     try:
-        texts = _strings([admission.text for admission in admissions])
+        texts = strings([admission.text for admission in admissions])
     except UnicodeEncodeError as error:
         first, last = admissions[0].id, admissions[-1].id
         raise DataError(f"documents {first} to {last}: a text is no valid Unicode ({error.reason})") from error
     ids, subjects = [admission.id for admission in admissions], [admission.subject_id for admission in admissions]
-    strings = [pa.array(column, pa.string()) for column in (ids, subjects, splits)]
-    return pa.table([*strings, texts, pa.array(codes, pa.list_(pa.string()))], schema=DOCUMENTS_SCHEMA)
-
-
-def _strings(texts: Sequence[str]) -> pa.StringArray:
-    """An Arrow array of long texts, for which one exact allocation beats pyarrow's growing one five times over."""
-    encoded = [text.encode() for text in texts]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    columns = [strings(ids), strings(subjects), strings(splits), texts, lists_of_strings(codes)]
+    return pa.table(columns, schema=DOCUMENTS_SCHEMA)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from icdcli.data.admission import Admission, Code
-from icdcli.data.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.admission_join import AdmissionCodes, is_blank, join_admissions
 from icdcli.data.mdace import MdaceAnnotations
 from icdcli.data.protocols import Protocol
 from icdcli.data.raw_files import find_tables
@@ -95,18 +95,18 @@ class Mimic3Source:
             found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
         return found
 
-    def _notes(self, description: str | None, annotated: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    def _notes(self, description: str | None, annotated: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
         """Subject, admission and text of the notes that the protocol takes; notes by ROW_ID what evidence is about."""
         table, any_note = self.tables["NOTEEVENTS"], False
         marked = self.mdace.note_ids if self.mdace else frozenset[str]()
-        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", "TEXT", *(("ROW_ID",) if self.mdace else ()))
-        for chunk in self.reading.rows(table, columns, where={"CATEGORY": CATEGORY}):
-            for subject, id, note_description, text, *row in chunk:
+        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", *(("ROW_ID",) if self.mdace else ()), "TEXT")
+        for chunk in self.reading.notes(table, columns, where={"CATEGORY": CATEGORY}):
+            for subject, id, note_description, *row, text in chunk:
                 if description is not None and note_description != description:
                     self.reading.dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
                 else:
-                    any_note = any_note or bool(id and text.strip())
-                    annotated.update((number, text) for number in row if number in marked)
+                    any_note = any_note or bool(id and not is_blank(text))
+                    annotated.update((number, text.decode()) for number in row if number in marked)
                     yield subject, id, text
         if not any_note:
             wanted = f"CATEGORY {CATEGORY!r}" + (f" and DESCRIPTION {description!r}" if description else "")

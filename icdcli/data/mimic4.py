@@ -87,8 +87,8 @@ class Mimic4Source:
             raise DataError(f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id")
         return found
 
-    def _notes(self) -> Iterator[tuple[str, str, str]]:
-        for chunk in self.reading.rows(self.tables[NOTES], ("subject_id", "hadm_id", "text")):
+    def _notes(self) -> Iterator[tuple[str, str, bytes]]:
+        for chunk in self.reading.notes(self.tables[NOTES], ("subject_id", "hadm_id", "text")):
             yield from ((subject, id, text) for subject, id, text in chunk)
 
     def _code(self, raw: str, kind: str, table: str) -> Code:

@@ -21,6 +21,8 @@ from icdcli.data.progress import Progress
 from icdcli.errors import DataError, nearest
 
 Row = tuple[str, ...]
+NoteRow = tuple[Any, ...]
+"""Strings, and at the end the note's UTF-8."""
 _Column = TypeVar("_Column", bound=Sequence[Any])
 _Values = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], bool], _Column]
 """Makes a column of a block, of where its fields begin and end, and of whether some stood in quotes."""
@@ -66,7 +68,20 @@ class Reading:
         Raises:
             DataError: With the file, the line where known, what is wrong and what to do.
         """
-        for columns_of_block in self._columns(path, columns, where, _strings):
+        yield from self._rows(path, columns, where, [_strings] * len(columns))
+
+    def notes(self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None) -> Iterator[list[NoteRow]]:
+        """The same as `rows`, the last column as UTF-8: for notes that are only passed on, which decoding would copy twice.
+
+        Raises:
+            DataError: As `rows`.
+        """
+        yield from self._rows(path, columns, where, [*[_strings] * (len(columns) - 1), _contents])
+
+    def _rows(
+        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None, values: Sequence[_Values[Any]]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        for columns_of_block in self._columns(path, columns, where, values):
             rows = list(zip(*columns_of_block, strict=True))
             for start in range(0, len(rows), self.chunk_size):
                 yield rows[start : start + self.chunk_size]
@@ -82,10 +97,10 @@ class Reading:
         Raises:
             DataError: As `rows`.
         """
-        return self._columns(path, columns, where, _arrow_strings)
+        return self._columns(path, columns, where, [_arrow_strings] * len(columns))
 
     def _columns(
-        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None, values: _Values[_Column]
+        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None, values: Sequence[_Values[_Column]]
     ) -> Iterator[list[_Column]]:
         stream = ByteStream(path)
         with stream.blocks() as blocks:
@@ -253,7 +268,12 @@ class _Table(Generic[_Column]):
     """One table while it is read."""
 
     def __init__(
-        self, reading: Reading, path: Path, columns: Sequence[str], where: Mapping[str, str], values: _Values[_Column]
+        self,
+        reading: Reading,
+        path: Path,
+        columns: Sequence[str],
+        where: Mapping[str, str],
+        values: Sequence[_Values[_Column]],
     ) -> None:
         self.rows = 0
         self._reading = reading
@@ -301,8 +321,8 @@ class _Table(Generic[_Column]):
                 chosen = chosen[_equal(data, starts_RC[chosen, place], ends_RC[chosen, place], value)]
             starts_RC, ends_RC, quoted_RC = starts_RC[chosen], ends_RC[chosen], quoted_RC[chosen]
         return [
-            self._values_of(data, starts_RC[:, place], ends_RC[:, place], bool(quoted_RC[:, place].any()))
-            for place in range(count)
+            values(data, starts_RC[:, place], ends_RC[:, place], bool(quoted_RC[:, place].any()))
+            for place, values in enumerate(self._values_of)
         ]
 
     def _parsed(self, window: _Window, width: int, wanted: list[int]) -> tuple[list[_Column], int]:
@@ -316,7 +336,8 @@ class _Table(Generic[_Column]):
             elif all(row.fields[place] == value for place, value in required):
                 rows.append(tuple([row.fields[place] for place in wanted[: len(self._columns)]]))
         columns = [_in_a_row([row[place] for row in rows]) for place in range(len(self._columns))]
-        return [self._values_of(*column, False) for column in columns], len(window.data) if window.last else consumed
+        found = [values(*column, False) for values, column in zip(self._values_of, columns, strict=True)]
+        return found, len(window.data) if window.last else consumed
 
     def _bad(self, window: _Window, row: Parsed) -> None:
         known = self._path.name in self._reading.first_bad_row  # the line of the first is told, and costs another reading
@@ -349,6 +370,13 @@ def _strings(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[n
         # Within quotes every quote is doubled; to look for one of them is many times faster than for both.
         fields = ['"'.join(field.split('"')[::2]) if '"' in field else field for field in fields]
     return fields
+
+
+def _contents(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool) -> list[bytes]:
+    """Fields as they are encoded, in UTF-8."""
+    block = data.data
+    fields = [bytes(block[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return [b'"'.join(field.split(b'"')[::2]) if b'"' in field else field for field in fields] if quoted else fields
 
 
 def _ascii(block: memoryview) -> str | None:

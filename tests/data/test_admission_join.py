@@ -36,7 +36,8 @@ def test_rows_without_a_code_or_an_admission_are_counted_by_reason(codes_of):
 
 def join(tmp_path, notes, codes, keep=None):
     reading = Reading()
-    return list(join_admissions(reading, iter(notes), codes, keep, tmp_path)), reading.dropped
+    encoded = ((subject, admission, text.encode()) for subject, admission, text in notes)
+    return list(join_admissions(reading, encoded, codes, keep, tmp_path)), reading.dropped
 
 
 def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of):
@@ -51,11 +52,20 @@ def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of)
 
 def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
     with pytest.raises(KeyError), NotesAside(tmp_path) as aside:
-        aside.add("1", None, "x")
+        aside.add("1", None, b"x")
         (path,) = tmp_path.iterdir()
         assert path.stat().st_mode & 0o777 == 0o600
         aside.text("2")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "blank"), [
+    ("", True), ("\t\n ", True), ("\u2003\xa0\x1f" * 100, True), (" " * 500 + "x", False), ("\xa0" * 500 + "é", False),
+])  # fmt: skip
+def test_a_note_of_nothing_but_white_space_of_any_script_is_without_text(tmp_path, codes_of, text, blank):
+    admissions, dropped = join(tmp_path, [("s", "1", text)], codes_of(("1", A)))
+    assert [admission.text for admission in admissions] == [text] * (not blank)
+    assert dropped["discharge notes without text"] == blank
 
 
 def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_path, codes_of):

@@ -43,8 +43,12 @@ def by_csv(content: bytes, skip: bool) -> list[tuple[str, ...]] | None:
 
 
 def by_us(path, skip: bool) -> list[tuple[str, ...]] | None:
+    columns = ("x", "y", "z")
     try:
-        return [row for chunk in Reading(skip_bad_rows=skip).rows(path, ("x", "y", "z")) for row in chunk]
+        rows = [row for chunk in Reading(skip_bad_rows=skip).rows(path, columns) for row in chunk]
+        notes = [row for chunk in Reading(skip_bad_rows=skip).notes(path, columns) for row in chunk]
+        assert notes == [(*row[:-1], row[-1].encode()) for row in rows]
+        return rows
     except DataError as error:
         if "has a header but no rows" in str(error):
             return []
