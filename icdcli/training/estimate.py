@@ -34,6 +34,7 @@ _SCORED = 11  # bytes of a document's score of a label while metrics are compute
 _HOLES = {False: 0.035, True: 0.055}
 """The share of what a step and a validation ask for that is left between blocks in use when the C library's heap is largest,
 without and with gradient checkpointing; measured on a CPU with glibc 2.36, see `tests/training/test_estimate.py`."""
+_HOLES_OF_A_BLOCK = 7  # and as many of a step's largest, which steps of other lengths leave; measured likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def estimate_memory(
     parts["gradients"], parts["activations"] = max(moments, key=sum)
     if device == "cpu":
         churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
-        parts["holes"] = int(_HOLES[config.train.gradient_checkpointing] * churn)
+        parts["holes"] = int(_HOLES[config.train.gradient_checkpointing] * churn) + _HOLES_OF_A_BLOCK * passes.training.block
     if libraries is None:  # now that what the model needs is imported
         libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
     parts["libraries"] = libraries
@@ -224,7 +225,7 @@ def _think_through(
         return _sizes(validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks)
 
     scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
-    nothing = Simulated(0, 0, 0, 0)
+    nothing = Simulated(0, 0, 0, 0, 0)
     checkpointing = config.train.gradient_checkpointing
     reads_before = cached or network.prior is not None
     bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projected(network)
@@ -236,8 +237,8 @@ def _think_through(
         return _Passes(training, scoring, simulation.reading(read) if reads_before else nothing, scored, read)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         tokens = step.tokens(padding)
-        training = Simulated(int(tokens * bytes_kept), 0, 0, 3 * forward * tokens)
-        scoring, reading = (Simulated(0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read))
+        training = Simulated(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
+        scoring, reading = (Simulated(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read))
         return _Passes(training, scoring, reading if reads_before else nothing, scored, read)
 
 

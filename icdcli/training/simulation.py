@@ -55,12 +55,14 @@ class Simulated:
         peak: Bytes alive at most, beside the weights.
         gradients: Bytes of those that are gradients of weights.
         churn: Bytes of all the blocks below `LARGE` that it asks for.
+        block: Bytes of the largest of these on the way forward; on the way back, gradients are as large as weights.
         operations: Floating-point operations of its matrix products.
     """
 
     peak: int
     gradients: int
     churn: int
+    block: int
     operations: int
 
 
@@ -92,7 +94,10 @@ class Simulation:
         with self._counting() as ledger:
             for _ in range(2 if accumulating else 1):
                 ledger.churn = ledger.operations = 0
-                self._losses(sizes).sum().backward()
+                loss = self._losses(sizes).sum()
+                block = ledger.block
+                loss.backward()
+                ledger.block = block
         self._network.zero_grad(set_to_none=True)
         return ledger.found()
 
@@ -160,7 +165,7 @@ class _Ledger(TorchDispatchMode):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive = self.peak = self.churn = self.operations = 0
+        self.alive = self.peak = self.churn = self.block = self.operations = 0
         self.gradients = self.gradients_at_peak = 0
         self._sizes = {_key(weight): 0 for weight in (*network.parameters(), *network.buffers())}
         self._hooks: list[RemovableHandle] = [
@@ -180,7 +185,7 @@ class _Ledger(TorchDispatchMode):
 
     def found(self) -> Simulated:
         """What was counted."""
-        return Simulated(self.peak, self.gradients_at_peak, self.churn, self.operations)
+        return Simulated(self.peak, self.gradients_at_peak, self.churn, self.block, self.operations)
 
     def close(self) -> None:
         """Take no more gradients."""
@@ -194,7 +199,9 @@ class _Ledger(TorchDispatchMode):
         size = self._sizes[key] = storage.nbytes()
         weakref.finalize(storage, self._give_up, key)
         self.alive += size
-        self.churn += size if size < LARGE else 0
+        if size < LARGE:
+            self.churn += size
+            self.block = max(self.block, size)
         if self.alive > self.peak:
             self.peak, self.gradients_at_peak = self.alive, self.gradients
 
