@@ -241,6 +241,10 @@ class TrainConfig(Section):
         0, ge=0, description="weight of the difference between two draws of dropout (R-Drop); 0: one draw, half the time"
     )
     gradient_checkpointing: bool = Field(True, description="compute activations twice rather than keep them")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="several processes: ddp (all weights in each), fsdp (each keeps a part of them)"
+    )
+    torch_compile: bool = Field(False, description="compile the backbone's layers: slow at first, faster later")
     patience: Integer = Field(5, ge=0, description="early stopping epochs: validations without progress; 0: never stop early")
     head_lr_factor: Number = Field(1.0, gt=0, description="the output layer learns so many times faster than the backbone")
     head_steps: Integer = Field(
@@ -338,6 +342,10 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
         found.append(("bit", "model: tiny is made on the spot and is not quantised; use bit: 32"))
     if quantised and model.freeze_backbone is False:
         found.append(("freeze_backbone", f"a {model.bit} bit backbone can't be trained; use LoRA, or bit: 16 or 32"))
+    if train.strategy == "fsdp":
+        found += [("strategy", f"fsdp: {why}; use ddp") for why in _against_sharing(config)]
+    if train.torch_compile:
+        found += [("torch_compile", why) for why in _against_compiling(config)]
     if model.lora_activate and model.freeze_backbone is False:
         found.append(("freeze_backbone", "LoRA keeps the backbone frozen; set lora_activate: False to train it whole"))
     if model.description_prior and model.model == "tiny":
@@ -347,6 +355,29 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
     if model.pooling_mode == "bos_token" and model.attention == "causal":
         found.append(("pooling_mode", "under causal attention the first token sees no other; use eos_token or a mean"))
     return found
+
+
+def _against_sharing(config: Config) -> list[str]:
+    """What keeps the weights from being shared out over the processes."""
+    model, run = config.model, config.run
+    reasons = {
+        f"{model.bit} bit weights can't be shared out": model.bit in QUANTISED,
+        f"device: {run.device} has one process": run.device == "mps",
+        "head_steps freezes weights that are shared out already": config.train.head_steps > 0,
+        "the backbone is frozen, so that little is trained": model.frozen and not model.lora_activate,
+    }
+    return [reason for reason, holds in reasons.items() if holds]
+
+
+def _against_compiling(config: Config) -> list[str]:
+    """What keeps the backbone's layers from being compiled."""
+    reasons = {
+        "layers computed twice aren't compiled; set gradient_checkpointing: False": config.train.gradient_checkpointing,
+        f"{config.model.bit} bit layers aren't compiled; use bit: 16 or 32": config.model.bit in QUANTISED,
+        "has not been tried with strategy: fsdp; use ddp": config.train.strategy == "fsdp",
+        "not on mps; leave it out": config.run.device == "mps",
+    }
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def load_config(path: Path | str | None = None, overrides: tuple[str, ...] | list[str] = ()) -> Config:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AttentionInterface, AutoConfig, AutoModel, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
@@ -113,6 +113,47 @@ def finish_backbone(config: ModelConfig, plain: PreTrainedModel, adapters: tuple
             "set attention: causal"
         )
     return backbone
+
+
+def layers_of(backbone: nn.Module, key: str) -> list[nn.Module]:
+    """The layers that an architecture stacks, which can be treated one by one.
+
+    Args:
+        backbone: With or without adapters.
+        key: What asks for it, for the message.
+
+    Raises:
+        ConfigError: When the architecture doesn't tell.
+    """
+    names = set(getattr(backbone, "_no_split_modules", None) or ())
+    stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
+    layers = [layer for stack in stacks for layer in stack if type(layer).__name__ in names]
+    if not layers:
+        raise ConfigError(f"{key}: this architecture ({_architecture(backbone)}) doesn't tell its layers; leave it out")
+    return layers
+
+
+def compile_layers(backbone: nn.Module) -> None:
+    """Compile a backbone's layers, which keep their weights and names; lengths of documents never lead to compiling anew.
+
+    Raises:
+        ConfigError: When nothing can be compiled on this machine.
+    """
+    from icdcli.model.attention import PACKED, packed_attention
+
+    layers = layers_of(backbone, "torch_compile: True")
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=next(backbone.parameters()).device))
+    except Exception as error:  # of the compiler's many kinds
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"torch_compile: True: nothing can be compiled here: {reason}. It takes a C++ compiler on a CPU, and triton on a "
+            "GPU; or leave it out"
+        ) from error
+    # The places of documents are other numbers each time; attention itself has its kernels.
+    AttentionInterface.register(PACKED, torch.compiler.disable(packed_attention))
+    for layer in layers:
+        layer.compile(dynamic=True)
 
 
 def _architecture(backbone: nn.Module) -> str:

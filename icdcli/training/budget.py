@@ -4,7 +4,10 @@ from typing import Any
 
 import torch
 
+from icdcli.config import TrainConfig
 from icdcli.model.coder import CoderNetwork
+from icdcli.training.distributed import World
+from icdcli.training.state import Training
 
 ON_CPU = 16_384
 _LEAST, _MOST = 1_024, 65_536
@@ -51,3 +54,17 @@ def bytes_per_token(network: CoderNetwork, checkpointing: bool) -> float:
     # One layer is computed again at a time, its gradients beside it; the last states are pooled in float32.
     kept = layers * width * size + 2 * layer if checkpointing else layers * layer
     return kept + 16 * width
+
+
+def micro_batches_of(config: TrainConfig, world: World) -> str:
+    """What the size of micro-batches depends on, besides the memory that they turned out to take."""
+    return f"{world.size} {world.device.type} {config.micro_batch_tokens} {config.gradient_checkpointing} {config.strategy}"
+
+
+def go_on_with_micro_batches(training: Training) -> None:
+    """Take the micro-batches that a run's memory was found to hold; dropout follows from them."""
+    state, now = training.state, micro_batches_of(training.config, training.world)
+    if state.micro_batches_of == now and state.micro_batch_tokens:
+        training.micro_batch_tokens = state.micro_batch_tokens[training.world.rank]
+    else:
+        state.micro_batches_of, state.micro_batch_tokens = now, []

@@ -161,7 +161,7 @@ def load_state(folder: Path, training: Training) -> None:
         ResumeError: When the state doesn't fit what is trained.
     """
     try:
-        state = torch.load(folder / _STATE, map_location=training.world.device, weights_only=True)
+        state = torch.load(folder / _STATE, map_location="cpu" if training.shards else training.world.device, weights_only=True)
         saved, fresh = state["optimizer"]["param_groups"], training.optimizer.state_dict()["param_groups"]
         # The options are those of now: another device may want another implementation.
         groups = [{**now, "params": then["params"]} for then, now in zip(saved, fresh, strict=True)]

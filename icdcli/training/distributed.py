@@ -54,6 +54,12 @@ class World:
         """Add up all processes' gradients, in one transfer."""
         if self.size == 1:
             return
+        from torch.distributed.tensor import DTensor
+
+        # Those of weights that are shared out are summed already.
+        weights = [weight for weight in weights if not isinstance(weight, DTensor)]
+        if not weights:
+            return
         gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in weights]
         flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
         dist.all_reduce(flat)

@@ -151,7 +151,9 @@ def estimate_memory(
     source = None if config.model.model == TINY else find_source(config.model.model)
     network = skeleton(config.model, settings, source, labels, device, descriptions)
     parts = weight_sizes(network, config.model.bit)
-    trained = [weight.nbytes for weight in network.trainable().values()]
+    shared = ranks if config.train.strategy == "fsdp" else 1
+    parts["weights"] //= shared  # beside one layer's, which are gathered while it is computed
+    trained = [weight.nbytes // (1 if config.model.lora_activate else shared) for weight in network.trainable().values()]
     parts["optimiser"] = 2 * sum(trained)
     if budget is None:
         left, checkpointing = free - sum(parts.values()), config.train.gradient_checkpointing

@@ -76,7 +76,8 @@ def train(training: Training) -> Iterator[Event]:
         if stop is None:
             stop = yield from _epoch(training, meter, interval)
         if stop is not None:
-            yield Stopped(f"interrupted by {stop}", state.step, finished=False)
+            with training.together():
+                yield Stopped(f"interrupted by {stop}", state.step, finished=False)
             return
 
 
@@ -100,7 +101,8 @@ def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Ev
             return stop
         if time_is_up or interval.ends_at(state.step):
             meter.flush()
-            yield CheckpointDue(state.step)
+            with training.together():
+                yield CheckpointDue(state.step)
             interval.begin()
     if state.step == training.config.head_steps:
         begin_stage(training)
@@ -114,7 +116,8 @@ def _validation(training: Training, meter: Meter, interval: Interval) -> Generat
         try:
             event = next(under_way)
         except StopIteration as end:
-            yield end.value
+            with training.together():
+                yield end.value
             return _asked(training, interval)[0]
         yield event
         if (stop := _asked(training, interval)[0]) is not None:

@@ -1,7 +1,7 @@
 """Loss, tokens and time between two logged steps."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -33,7 +33,10 @@ def require_finite_weights(training: Training) -> None:
     Raises:
         Diverged: When a trained weight is not finite.
     """
-    finite = [weight.isfinite().all() for weight in training.coder.network.trainable().values()]
+    weights: Iterable[torch.Tensor] = training.coder.network.trainable().values()
+    if training.shards is not None:
+        weights = map(training.shards.whole, weights)
+    finite = [weight.isfinite().all() for weight in weights]
     if not torch.stack(finite).all():
         raise Diverged("a weight", training.state.step, training.documents_of(training.state.step))
 
@@ -44,6 +47,7 @@ class Meter:
     Attributes:
         pending: The sum of its documents' losses, of each step since the last flush.
         norms: The length of the gradient before it was cut, of the same steps.
+        notes: What other processes have to tell, for the next event.
     """
 
     def __init__(self, training: Training) -> None:
@@ -55,6 +59,8 @@ class Meter:
         self.pending: list[torch.Tensor] = []
         self.norms: list[torch.Tensor] = []
         self.documents = 0
+        self.notes: list[str] = []
+        self._tokens_before = training.micro_batch_tokens
 
     def flush(self) -> None:
         """Bring the progress up to date; to be called before every save, which keeps it and must keep nothing worthless.
@@ -66,8 +72,7 @@ class Meter:
         state.seconds = self.seconds_before + time.monotonic() - self.started
         if not self.pending:
             return
-        losses = np.array(torch.stack(self.pending).tolist())
-        self.training.world.sum_array(losses)
+        losses = self._sums_of_all(np.array(torch.stack(self.pending).tolist()))
         self._require_finite(losses)
         # One after the other: the sum is the same however often it was read in between, as it is before an interruption.
         for loss in losses.tolist():
@@ -86,6 +91,24 @@ class Meter:
         self.step_began, self.in_steps, self.tokens = now, 0.0, 0
         state.window_loss, state.window_documents = 0.0, 0
         return loss, speed
+
+    def _sums_of_all(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The losses of all processes; in the same transfer, each tells how large its micro-batches are."""
+        training, world = self.training, self.training.world
+        told = np.zeros((world.size, 2))
+        told[world.rank] = self._tokens_before, training.micro_batch_tokens
+        numbers = np.concatenate([losses, told.ravel()])
+        world.sum_array(numbers)
+        told = numbers[len(losses) :].reshape(told.shape).astype(int)
+        known = training.state.micro_batch_tokens or told[:, 0].tolist()
+        now = told[:, 1].tolist()
+        self.notes += [
+            f"process {rank} ran out of memory; going on there with micro_batch_tokens: {tokens} in place of {before}"
+            for rank, (before, tokens) in enumerate(zip(known, now, strict=True))
+            if tokens < before and rank != world.rank  # which has told itself
+        ]
+        training.state.micro_batch_tokens = now
+        return numbers[: len(losses)]
 
     def _require_finite(self, losses: NDArray[np.float64]) -> None:
         norms = np.array(torch.stack(self.norms).tolist() if self.norms else np.zeros_like(losses))

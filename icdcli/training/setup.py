@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,16 +16,20 @@ from icdcli.data.tokens import EncodedDocuments, Tokens, token_cache, use_worker
 from icdcli.errors import ResumeError
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.metric_names import monitored
+from icdcli.model.backbone import compile_layers
 from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
 from icdcli.model.padding import choose_padding
 from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
 from icdcli.model.state_cache import with_known
 from icdcli.model.threshold import Threshold
-from icdcli.training.budget import token_budget
+from icdcli.training.budget import go_on_with_micro_batches, micro_batches_of, token_budget
 from icdcli.training.checkpoint import load_state
 from icdcli.training.distributed import World
 from icdcli.training.state import RunState, Training
 from icdcli.training.stopping import Best
+
+if TYPE_CHECKING:
+    from icdcli.training.sharding import Shards
 
 
 def be_reproducible(config: RunConfig) -> None:
@@ -101,6 +105,7 @@ def resumed_training(
     coder = load_saved(checkpoint, world.device, trainable=True)
     training = _training(config, coder, corpus, world, progress, step=manifest["step"])
     load_state(checkpoint, training)
+    go_on_with_micro_batches(training)
     return training, corpus
 
 
@@ -115,9 +120,18 @@ def _training(
     words = _words_alone(config.model, coder, corpus, world, progress)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(coder.network)
+    if config.train.torch_compile:
+        compile_layers(coder.network.backbone)
+    shards = _share_out(config, coder, world)
+    optimizer = make_optimizer(coder.network, config.train)
+    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing)
+    if shards is not None:
+        shards.follow(optimizer)
+        micro_batch_tokens = -world.agree(-micro_batch_tokens)[0]  # the least
+    best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
     return Training(
         coder=coder,
-        optimizer=make_optimizer(coder.network, config.train),
+        optimizer=optimizer,
         train=encoded["train"],
         validation=encoded["validation"],
         validation_ids=splits["validation"].ids,
@@ -126,14 +140,23 @@ def _training(
         log=config.log,
         seed=config.run.seed,
         world=world,
-        state=RunState(Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])),
-        micro_batch_tokens=config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing),
+        state=RunState(best, micro_batches_of=micro_batches_of(config.train, world)),
+        micro_batch_tokens=micro_batch_tokens,
         validation_words=words,
         learned=torch.tensor(corpus.labels.train_counts, device=world.device).nonzero()[:, 0]
         if _is_open_ended(corpus)
         else None,
         backbone_weights=[weight for name, weight in coder.network.trainable().items() if name.startswith("backbone.")],
+        shards=shards,
     )
+
+
+def _share_out(config: Config, coder: Coder, world: World) -> "Shards | None":
+    if config.train.strategy == "ddp" or world.size == 1:
+        return None
+    from icdcli.training.sharding import Shards
+
+    return Shards(coder.network, config.model.lora_activate, coder.own_backbone, world)
 
 
 def _is_open_ended(corpus: Corpus) -> bool:

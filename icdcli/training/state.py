@@ -1,7 +1,9 @@
 """A run, set up, and where it stands."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +15,9 @@ from icdcli.data.tokens import EncodedDocuments
 from icdcli.model.saved import Coder
 from icdcli.training.distributed import World
 from icdcli.training.stopping import Best
+
+if TYPE_CHECKING:
+    from icdcli.training.sharding import Shards
 
 
 @dataclass
@@ -27,6 +32,8 @@ class RunState:
         window_loss: The same since the last logged step.
         window_documents: The same since the last logged step.
         validated: The step of the last validation.
+        micro_batch_tokens: Those of each process, as memory turned out.
+        micro_batches_of: What they were found for; a run on another device, say, begins with its own.
         best_metric: The monitored value.
         best_loss: The validation loss.
     """
@@ -40,6 +47,8 @@ class RunState:
     window_loss: float = 0.0
     window_documents: int = 0
     validated: int = 0
+    micro_batch_tokens: list[int] = field(default_factory=list)
+    micro_batches_of: str = ""
 
 
 @dataclass
@@ -63,6 +72,7 @@ class Training:
         validation_words: What the words alone say of the validation documents, by part (N, L); nothing where nobody asked.
         learned: The labels that training goes by, on the device; None: all.
         backbone_weights: The weights of the backbone that are trained, from step ``head_steps`` on.
+        shards: The weights shared out over the processes; None where each has all.
     """
 
     coder: Coder
@@ -80,6 +90,7 @@ class Training:
     micro_batch_tokens: int = 16_384
     validation_words: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
+    shards: "Shards | None" = None
     learned: torch.Tensor | None = None
 
     @property
@@ -90,6 +101,10 @@ class Training:
     def plan(self, epoch: int) -> list[Ids]:
         """The positions of the documents of each step of an epoch, counted from 0."""
         return epoch_plan(self.train.lengths, self.config.batch_size, self.seed, epoch)
+
+    def together(self) -> AbstractContextManager[None]:
+        """To be entered by all processes around what is saved; the first process saves."""
+        return nullcontext() if self.shards is None else self.shards.together()
 
     def documents_of(self, step: int) -> list[str]:
         """The ids of a step's documents, the steps counted from 1."""

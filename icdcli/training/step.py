@@ -56,7 +56,8 @@ def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> I
         with closing(one_ahead(read, (rows for step in steps[place:] for rows in mine(step)))) as batches:
             for rows in steps[place:]:
                 with _naming_the_key():
-                    loss = _accumulate(training, len(rows), islice(batches, len(mine(rows))), meter)
+                    own = len(_share(training, lengths, training.micro_batch_tokens, rows)[0])
+                    loss = _accumulate(training, len(rows), own, islice(batches, len(mine(rows))), meter)
                     if loss is None:
                         note = _halve(training, mine(rows), lengths)
                         break
@@ -72,13 +73,25 @@ def optimiser_step(training: Training, rows: Ids, meter: Meter) -> StepDone:
 
 
 def _micro_batches(training: Training, lengths: Ids, budget: int, rows: Ids) -> list[Ids]:
-    """This process's share of a step, in forward passes."""
-    world = training.world
-    return micro_batches(rank_shares(rows, lengths, world.size)[world.rank], lengths, budget, training.coder.network.padding)
+    """This process's forward passes of a step: those of its share, then those that it only makes along with the others."""
+    own, along = _share(training, lengths, budget, rows)
+    return own + [rows[:1]] * along
 
 
-def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inputs, Tensor]], meter: Meter) -> Tensor | None:
-    """The gradient of a step's mean loss, as far as this process's micro-batches go.
+def _share(training: Training, lengths: Ids, budget: int, rows: Ids) -> tuple[list[Ids], int]:
+    """This process's share of a step, and how many forward passes more another makes, where weights are shared out."""
+    world, padding = training.world, training.coder.network.padding
+    shares = rank_shares(rows, lengths, world.size)
+    own = micro_batches(shares[world.rank], lengths, budget, padding)
+    if training.shards is None:
+        return own, 0
+    return own, max(len(micro_batches(share, lengths, budget, padding)) for share in shares) - len(own)
+
+
+def _accumulate(
+    training: Training, documents: int, own: int, batches: Iterable[tuple[Inputs, Tensor]], meter: Meter
+) -> Tensor | None:
+    """The gradient of a step's mean loss, as far as this process's micro-batches go; those after its own count nothing.
 
     Returns:
         The sum of their documents' losses; None where the memory doesn't do.
@@ -91,8 +104,9 @@ def _accumulate(training: Training, documents: int, batches: Iterable[tuple[Inpu
         for number, (inputs, targets_BL) in enumerate(batches):
             _seed(training, number)
             losses_B = _losses(training, inputs.to(device), targets_BL.to(device, non_blocking=True))
-            (losses_B.sum() / documents).backward()
-            loss += losses_B.detach().sum()
+            (losses_B.sum() / documents if number < own else 0 * losses_B.sum()).backward()
+            if number < own:
+                loss += losses_B.detach().sum()
     except torch.OutOfMemoryError:
         return None  # what the error's frames hold is free only after this
     return loss
@@ -121,6 +135,11 @@ def _halve(training: Training, batches: list[Ids], lengths: Ids) -> str:
     """Make micro-batches half as large as the largest of a step that didn't fit, and say so."""
     training.optimizer.zero_grad(set_to_none=True)
     torch.cuda.empty_cache()
+    if training.shards is not None:
+        raise ConfigError(
+            f"micro_batch_tokens: {training.micro_batch_tokens}: {training.world.device} ran out of memory, and with strategy: "
+            f"fsdp no process can go back alone; go on with micro_batch_tokens={max(training.micro_batch_tokens // 2, 1)}"
+        )
     if all(len(rows) == 1 for rows in batches):
         raise ConfigError(
             f"max_len: a document of {lengths[batches[0][0]]} tokens is more than the memory of {training.world.device} holds, "
@@ -144,7 +163,8 @@ def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter
         group["lr"] = lr * learning_rate_factor(group, state.step, config)
     weights = list(training.coder.network.trainable().values())
     training.world.sum_gradients(weights)
-    meter.norms.append(torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm))
+    norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
+    meter.norms.append(norm if training.shards is None else training.shards.total(norm))
     training.optimizer.step()
     state.step += 1
     meter.pending.append(loss)
@@ -155,15 +175,19 @@ def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter
         meter.in_steps += time.monotonic() - meter.step_began
         return StepDone(state.step, epoch, lr, note=note)
     mean_loss, speed = meter.read_window()
-    return StepDone(state.step, epoch, lr, mean_loss, speed, note)
+    notes, meter.notes = [*([note] if note else []), *meter.notes], []
+    return StepDone(state.step, epoch, lr, mean_loss, speed, "; ".join(notes) or None)
 
 
 @contextmanager
 def _naming_the_key() -> Iterator[None]:
-    """Say which key to change where an algorithm has no form that gives the same result every time."""
+    """Say which key to change where a model can't be compiled, or an algorithm has no form that gives the same every time."""
     try:
         yield
     except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(f"torch_compile: True: this model can't be compiled: {reason}. Leave it out") from error
         if "deterministic" not in str(error):
             raise
         raise ConfigError(f"deterministic: True: {str(error).splitlines()[0]} Train with deterministic=False") from error

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from icdcli.data.batches import micro_batches, multi_hot
@@ -14,6 +15,7 @@ from icdcli.evaluation.split import unusable
 from icdcli.evaluation.thresholds import tune
 from icdcli.metric_names import monitored
 from icdcli.model.fusion import NETWORK, probabilities
+from icdcli.model.inputs import read_batch
 from icdcli.training.collapse import SAMPLE, alarm
 from icdcli.training.events import Evaluated, Evaluating
 from icdcli.training.meter import Diverged, Meter
@@ -43,6 +45,8 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         rounds -= 1
         yield Evaluating(done, total)
     if rounds:  # the other processes have one batch more, and agree after each whether to go on
+        if training.shards is not None:
+            _go_along(training)
         yield Evaluating(total, total)
     for start in range(0, len(scored.logits_NL), _AT_ONCE):
         world.sum_array(scored.logits_NL[start : start + _AT_ONCE])
@@ -87,6 +91,17 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         alarm=trouble,
         threshold=None if coder.threshold.how == "fixed" else str(coder.threshold),
     )
+
+
+def _go_along(training: Training) -> None:
+    """Make a forward pass for nothing, since the others make one, and weights are shared out."""
+    network, device = training.coder.network, training.world.device
+    shortest = np.array([training.validation.lengths.argmin()])
+    inputs, _ = read_batch(training.validation, shortest, len(training.coder.labels), network.padding, device)
+    network.eval()
+    with torch.inference_mode():
+        network(inputs.to(device))
+    network.train()
 
 
 def _samples(training: Training, scores_NL: NDArray[np.float32]) -> Iterator[SamplePrediction]:

@@ -188,6 +188,13 @@ def test_several_ranks_hold_their_gradients_twice_while_they_add_them_up():
     assert together.total > alone.total
 
 
+@pytest.mark.parametrize("adapters", [False, True])
+def test_weights_that_are_shared_out_take_their_part(adapters):
+    whole, shared = (estimated(ranks=4, strategy=strategy, lora_activate=adapters).parts for strategy in ("ddp", "fsdp"))
+    assert shared["weights"] == whole["weights"] // 4
+    assert shared["optimiser"] == pytest.approx(whole["optimiser"] / (1 if adapters else 4), rel=0.01)
+
+
 def test_a_gpu_has_no_heap_and_keeps_no_attention_weights(model_folders):
     bert = AutoConfig.from_pretrained(model_folders["bert"])
     cpu, gpu = (estimated(settings=bert, device=device, budget=400) for device in ("cpu", "cuda"))

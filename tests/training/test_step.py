@@ -17,6 +17,7 @@ from icdcli.model.padding import choose_padding
 from icdcli.model.pooling import PooledHead
 from icdcli.model.saved import Coder
 from icdcli.model.threshold import Threshold
+from icdcli.training.budget import go_on_with_micro_batches, micro_batches_of
 from icdcli.training.distributed import World
 from icdcli.training.meter import Meter
 from icdcli.training.state import RunState, Training
@@ -203,6 +204,38 @@ def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
     notes = [done.note for done in found if done.note]
     assert notes and f"micro_batch_tokens: {training.micro_batch_tokens} in place of" in notes[-1]
     assert max(np.prod(shape) for shape in tight.backbone.shapes) <= 60
+
+
+@dataclass(frozen=True)
+class WithAnother(Simulated):
+    """The first of two; the other says how large its micro-batches were and are, each time that losses are added up."""
+
+    told: list[tuple[int, int]] = field(default_factory=list)
+
+    def sum_array(self, values):
+        values[-2:] = self.told.pop(0)
+
+
+def test_what_another_process_ran_out_of_is_told_once():
+    network = Lookup()
+    training = lookup_run(network, world=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)]))
+    notes = [done.note for done in optimiser_steps(training, training.plan(0), Meter(training))]
+    assert notes == [None, "process 1 ran out of memory; going on there with micro_batch_tokens: 32 in place of 64", None]
+    assert training.state.micro_batch_tokens == [training.micro_batch_tokens, 32]
+
+
+def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold():
+    training = lookup_run(Lookup(memory=60))
+    training.state.micro_batches_of = micro_batches_of(training.config, training.world)
+    list(optimiser_steps(training, training.plan(0), Meter(training)))
+    again = lookup_run(Lookup())
+    again.state = training.state
+    go_on_with_micro_batches(again)
+    assert again.micro_batch_tokens == training.micro_batch_tokens <= 60
+    other = lookup_run(Lookup(), gradient_checkpointing=not again.config.gradient_checkpointing)
+    other.state = training.state
+    go_on_with_micro_batches(other)
+    assert other.micro_batch_tokens == 16_384 and other.state.micro_batch_tokens == []
 
 
 def test_a_document_that_does_not_fit_alone_is_told():
