@@ -4,16 +4,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.docs-installed
 DEMO_DATA := data/demo
 DEMO_RESULT := outputs/demo/latest.json
 
-.PHONY: help demo test slow lint clean
+.PHONY: help demo test slow lint docs clean
 
 help:
 	@echo "make demo    synthetic notes, a corpus, a trained coder, its scores and predictions (about three minutes)"
 	@echo "make test    the fast tests"
 	@echo "make slow    the tests that take longer"
 	@echo "make lint    style and types"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make clean   remove .venv, caches and build leftovers; data and outputs stay"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -41,7 +43,7 @@ demo: $(INSTALLED)
 	echo "  evaluation/test/                  metrics, results per code, predictions"; \
 	echo "  weights/                          the trained coder"; \
 	echo "More: $(BIN)/icdcode show-predictions $$run -n 9"; \
-	echo "Your own notes: README.md, 'Your own data'"
+	echo "Your own notes: docs/own-notes.md"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
@@ -55,6 +57,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Once its packages are there, the site needs no network: theme, search and the Python pages are made of what lies here.
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Written: site/index.html"
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,9 +1,10 @@
 """Makes the README's pictures from the program itself: its own views, fed with what a real run left on disk.
 
-    .venv/bin/python docs/make_pictures.py outputs/demo/tiny
+    .venv/bin/python docs/make_pictures.py outputs/demo/tiny --notes outputs/notes
 
-writes training.svg (the live view in the last epoch), predictions.svg and learning_curves.png to docs/pictures/. The run
-must have been evaluated on its test split.
+writes training.svg (the live view in the last epoch), predictions.svg and learning_curves.png to docs/pictures/; the run
+must have been evaluated on its test split. With ``--notes``, the run of docs/own-notes.md, also evidence.svg: the codes of
+that page's note, with the words that they were chosen by.
 """
 
 import argparse
@@ -14,14 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from icdcli.config import Config, load_config
 from icdcli.data.corpus import read_labels
+from icdcli.data.note_text import Note
+from icdcli.evaluation.coding import Choice, block_coder
+from icdcli.evaluation.evidence import finder
+from icdcli.evaluation.predict import load_coder
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.report.console import Output
+from icdcli.report.evidence_view import evidence_view
 from icdcli.report.plots import learning_curves_png
-from icdcli.report.predictions import prediction_view
+from icdcli.report.predictions import coded_view, prediction_view
 from icdcli.report.training_view import TrainingView
 from icdcli.run_dir import RESULT_COLUMNS, RunDir, read_rows, write_atomically
 from icdcli.training.events import Evaluated, Started, StepDone
@@ -98,6 +104,16 @@ def prediction_picture(run: RunDir) -> RenderableType:
     raise SystemExit("no document of the test split has a right, a missed and an extra code")
 
 
+def evidence_picture(run: Path) -> RenderableType:
+    """The codes of the note on the page about one's own notes, with their evidence."""
+    page = (PICTURES.parent / "own-notes.md").read_text(encoding="utf-8")
+    text = page.split("<!-- file: new_note.txt -->\n```text\n")[1].split("```")[0]
+    coder, choice = load_coder(run), Choice(None, None)
+    (note,) = block_coder(coder, choice, finder(coder)).code([Note("new_note.txt", text)])
+    marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
+    return Group(coded_view(note, choice, one_threshold=True), evidence_view(text, marked, signs=False))
+
+
 def _indented(text: re.Match[str]) -> str:
     """A text whose leading blanks became a place further right, since some viewers drop them."""
     words = html.unescape(text["words"])
@@ -121,11 +137,15 @@ def main() -> None:
     """Make all pictures of a run."""
     parser = argparse.ArgumentParser(description="Make the README's pictures from a run.")
     parser.add_argument("run", type=Path, help="a finished, evaluated run, such as outputs/demo/tiny")
-    run = RunDir.open(parser.parse_args().run)
+    parser.add_argument("--notes", type=Path, help="the run of docs/own-notes.md")
+    given = parser.parse_args()
+    run = RunDir.open(given.run)
     config = load_config(run.args)
     PICTURES.mkdir(exist_ok=True)
     save_svg(training_picture(run, config), "training", "icdcode train configs/demo.yaml")
     save_svg(prediction_picture(run), "predictions", f"icdcode show-predictions {run.root}")
+    if given.notes is not None:
+        save_svg(evidence_picture(given.notes), "evidence", "icdcode predict outputs/notes new_note.txt --evidence")
     learning_curves_png(table(run.results), [*config.log.common, *config.log.metrics], PICTURES / "learning_curves.png")
 
 

@@ -1,0 +1,116 @@
+"""Writes configuration.md from the configuration's own types, so that the page can't say what the program doesn't do.
+
+    .venv/bin/python docs/make_configuration.py
+
+`tests/docs/test_pages.py` holds the committed page against this.
+"""
+
+import re
+import types
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from icdcli.config import Config, Metric
+
+PAGE = Path(__file__).parent / "configuration.md"
+SINCE: dict[str, str] = {}  # key: the version it came with, where that isn't the first
+FIRST = "0.1"
+HEAD = """\
+<!-- Written by docs/make_configuration.py; change icdcli/config.py instead. -->
+# Configuration
+
+One flat YAML file; every key has a default, so that a file holds only what differs. Any key can also be given behind a
+command, as `key=value`, and wins over the file. All problems of both are told in one message, with line and nearest valid
+key. `icdcode config show CONFIG` tells what a file comes to; `icdcode config schema` prints a JSON Schema, with which
+editors check the YAML while you type.
+
+```bash
+icdcode config show configs/config.yaml max_len=2048
+icdcode config schema > config.schema.json
+```
+
+What to begin with:
+
+| configuration | for |
+|---|---|
+"""
+
+
+def words(kind: Any) -> str:
+    """A type as a person says it."""
+    if kind is Metric:
+        return "[metric](evaluation.md)"
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return words(arguments[0])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (types.UnionType, Union):
+        return " or ".join(dict.fromkeys("null" if part is type(None) else words(part) for part in arguments))
+    if origin is list:
+        return f"list of {words(arguments[0])}"
+    return {int: "whole number", float: "number", bool: "True or False", str: "text", Path: "path"}[kind]
+
+
+def bounds(field: FieldInfo) -> str:
+    """The limits of a number."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{signs[name]} {value}"
+        for limit in field.metadata
+        for name in signs
+        if (value := getattr(limit, name, None)) is not None
+    ]
+    return f", {' and '.join(found)}" if found else ""
+
+
+def kind_of(key: str, field: FieldInfo) -> str:
+    """What a value must be."""
+    return {
+        "device": "`cpu`, `mps` or list of GPU numbers",
+        "lexical": "True, False, or list of `ngrams`, `descriptions`, `evidence`",
+        "positive_threshold": "number from 0 to 1, `auto`, `auto_per_code`",
+        "checkpoint_every": "whole number of steps, a time, or null",
+        "monitor": "[metric](evaluation.md), `validation_loss` or null",
+    }.get(key, words(field.annotation) + bounds(field))
+
+
+def plain(value: Any) -> str:
+    """A default as YAML says it."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def first_sentence(path: Path) -> str:
+    """What a configuration says of itself."""
+    comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return re.split(r"(?<=\.)\s", " ".join(line.removeprefix("# ") for line in comment))[0]
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD.removesuffix("\n")]
+    for path in sorted((PAGE.parents[1] / "configs").glob("*.yaml")):
+        lines.append(f"| `configs/{path.name}` | {first_sentence(path)} |")
+    defaults = Config().flat()
+    for name, section in Config.sections.items():
+        lines += ["", f"## {name.capitalize()}", "", (section.__doc__ or "").splitlines()[0], ""]
+        lines += ["| key | type | default | meaning | since |", "|---|---|---|---|---|"]
+        for key, field in section.model_fields.items():
+            cells = [
+                f"`{key}`",
+                kind_of(key, field),
+                f"`{plain(defaults[key])}`",
+                field.description or "",
+                SINCE.get(key, FIRST),
+            ]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
