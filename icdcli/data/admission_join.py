@@ -89,7 +89,7 @@ class AdmissionCodes:
         names = list(self._admissions)
         return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
 
-    def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> dict[str, frozenset[Code]]:
+    def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> Mapping[str, frozenset[Code]]:
         """The codes of some admissions; asked when all tables are read.
 
         Args:
@@ -99,22 +99,45 @@ class AdmissionCodes:
         Returns:
             Admission to codes, without those admissions that are left with none.
         """
-        names, codes = list(self._admissions), list(self._codes)
-        wanted = np.zeros(len(names), dtype=bool)
+        codes = list(self._codes)
+        wanted = np.zeros(len(self._admissions), dtype=bool)
         wanted[[self._admissions[admission] for admission in admissions if admission in self._admissions]] = True
         pairs = self._unique_pairs[wanted[self._unique_pairs >> 32]]
         if keep is not None:
             counts = np.bincount(pairs & _CODE, minlength=len(codes))
             kept = keep(Counter({code: int(count) for code, count in zip(codes, counts, strict=True) if count}))
             pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
-        number_of_pair = pairs >> 32
-        first = np.flatnonzero(_changes(number_of_pair))
-        in_order = [codes[code] for code in (pairs & _CODE).tolist()]
-        edges = [*first.tolist(), len(in_order)]
-        return {
-            names[number]: frozenset(in_order[begin:end])
-            for number, begin, end in zip(number_of_pair[first].tolist(), edges, edges[1:], strict=False)
-        }
+        return _CodesOfSome(self._admissions, codes, pairs)
+
+
+class _CodesOfSome(Mapping[str, frozenset[Code]]):
+    """Admission to codes, each set made when it is asked for: all of them at once would be most of what memory holds."""
+
+    def __init__(self, admissions: Mapping[str, int], codes: list[Code], pairs: NDArray[np.int64]) -> None:
+        self._admissions, self._codes = admissions, codes
+        self._code_of_pair = (pairs & _CODE).astype(np.int32)
+        # Where each admission's pairs begin, and where they end; those without any begin where they end.
+        self._edges = np.searchsorted(pairs >> 32, np.arange(len(admissions) + 1)).astype(np.int32)
+
+    def _edges_of(self, admission: str) -> tuple[int, int]:
+        number = self._admissions.get(admission)
+        return (0, 0) if number is None else (int(self._edges[number]), int(self._edges[number + 1]))
+
+    def __getitem__(self, admission: str) -> frozenset[Code]:
+        begin, end = self._edges_of(admission)
+        if begin == end:
+            raise KeyError(admission)
+        return frozenset([self._codes[code] for code in self._code_of_pair[begin:end].tolist()])
+
+    def __contains__(self, admission: object) -> bool:
+        begin, end = self._edges_of(str(admission))
+        return begin < end
+
+    def __iter__(self) -> Iterator[str]:
+        return filter(self.__contains__, self._admissions)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.diff(self._edges)))
 
 
 def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
