@@ -276,6 +276,14 @@ def test_the_korean_readme_is_the_same_document() -> None:
     }
 
 
+@pytest.mark.parametrize("readme", DOCUMENTS[:2], ids=name_of)
+def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None:
+    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| `\.venv/bin/python benchmarks/", text_of(readme), re.MULTILINE)
+    figures = {figure for row in rows for figure in re.findall(r"\d*\.\d+|\d[\d,]*(?= MB)", row)}
+    measured = set(re.findall(r"\d*\.\d+|\d[\d,]*", text_of(ROOT / "docs" / "benchmarks.md")))
+    assert len(rows) > 4 and figures <= measured
+
+
 # What is really run
 
 
