@@ -63,12 +63,3 @@ def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = Fals
     if isinstance(coder, TfidfCoder):
         raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")
     return finder(coder if isinstance(coder, NoteCoder) else note_coder(coder), cut)
-
-
-def shipped_config(name: str) -> Path:
-    """A configuration that comes with icdcode: the working folder's, else the package's."""
-    import icdcli
-
-    package = Path(icdcli.__file__).parent
-    places = [Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
-    return next((place for place in places if place.is_file()), places[0])

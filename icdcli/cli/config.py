@@ -34,6 +34,20 @@ def show(
     output.result(effective.flat())
 
 
+@app.command("list")
+def list_shipped(json: Json = False) -> None:
+    """List the configurations that come with icdcode. A name of theirs may stand wherever a YAML file may.
+
+    Example: icdcode config list
+    """
+    from icdcli.config_file import shipped_configs
+
+    output = Output(json)
+    about = {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in shipped_configs().items()}
+    output.say("\n".join(f"{name:<20} {line}" for name, line in about.items()))
+    output.result(about)
+
+
 @app.command("schema")
 def schema() -> None:
     """Print a JSON Schema of the configuration. Editors check YAML with it while one types.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Overrides, shipped_config
+from icdcli.cli.common import Json, Overrides
 from icdcli.config import TrainConfig, load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -34,7 +34,7 @@ def plot_lr(
     from icdcli.report.plots import lr_schedule_png
     from icdcli.report.terminal_plots import lr_schedule_plot
 
-    source = source or shipped_config("config.yaml")
+    source = source or Path("configs/config.yaml")
     run = RunDir.open(source) if source.is_dir() else None
     options = load_config(run.args if run else source, overrides or [])
     if options.model.is_baseline:

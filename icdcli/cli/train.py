@@ -33,10 +33,11 @@ def train(
     if options.model.is_baseline:
         in_all_processes("cpu", port, lambda output: train_baseline(options, dry_run, output), json)
         return
-    in_all_processes(options.run.device, port, lambda output: _train(options, dry_run, output), json)
+    in_all_processes(options.run.device, port, lambda output: train_run(options, dry_run, output), json)
 
 
-def _train(config: Config, dry_run: bool, output: Output) -> None:
+def train_run(config: Config, dry_run: bool, output: Output) -> None:
+    """Train a coder in this process, one of those that take part; see `train`."""
     from icdcli.training.distributed import join_world
     from icdcli.training.setup import new_training
 
