@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Json, Overrides
+from icdcli.cli.completion import complete_config
 from icdcli.config import load_config
 from icdcli.report.console import Output
 
@@ -14,7 +15,10 @@ app = typer.Typer(help="Show what a configuration means. Print its JSON Schema f
 
 @app.command("show")
 def show(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.", autocompletion=complete_config),
+    ] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:

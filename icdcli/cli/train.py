@@ -7,6 +7,7 @@ import typer
 
 from icdcli.cli.baseline import train_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
+from icdcli.cli.completion import complete_config
 from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.", autocompletion=complete_config)
+    ],
     overrides: Overrides = None,
     port: Port = 10001,
     dry_run: DryRun = False,
