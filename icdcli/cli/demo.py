@@ -18,6 +18,7 @@ from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 _CONFIG = "demo.yaml"
+_FOLDER = Path("icdcode-demo")
 
 
 class _Steps(Output):
@@ -35,7 +36,7 @@ class _Steps(Output):
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for all of it.")] = Path("icdcode-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for all of it.")] = _FOLDER,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
@@ -49,8 +50,13 @@ def demo(
     from icdcli.data.demo import write_demo_data
     from icdcli.report.evaluation_view import evaluation_view
 
+    # `icdcode demo steps=20` names no folder: the first argument is an override then.
+    words = list(overrides or [])
+    if "=" in str(folder):
+        words, folder = [str(folder), *words], _FOLDER
     output = _Steps(json)
-    config = _config(folder, overrides or [])
+    given = _overrides(folder, words)
+    config = load_config(Path(_CONFIG), given)
     data = config.data.data_path
     assert data is not None  # the configuration that comes with icdcode names it
     if not (data / "NOTEEVENTS.csv.gz").exists():
@@ -58,7 +64,7 @@ def demo(
         with output.progress("Writing notes", 2000, "admissions") as bar:
             write_demo_data(data, progress=bar.update)
     output.begin(f"A corpus: icdcode prepare-data {data} --config {_CONFIG}")
-    output.say(f"Prepared: {prepared(data, _overrides(folder, overrides or []), Path(_CONFIG), output).folder}")
+    output.say(f"Prepared: {prepared(data, given, Path(_CONFIG), output).folder}")
     run = unfinished(config)
     if run is not None:
         output.begin(f"Training goes on: icdcode resume {run.root}")
@@ -97,10 +103,6 @@ def _overrides(folder: Path, overrides: list[str]) -> list[str]:
     shipped = load_config(Path(_CONFIG))
     places = {"data_path": folder / str(shipped.data.data_path), "project": folder / shipped.run.project}
     return [*(f"{key}={quoted(str(place), ensure_ascii=False)}" for key, place in places.items()), *overrides]
-
-
-def _config(folder: Path, overrides: list[str]) -> Config:
-    return load_config(Path(_CONFIG), _overrides(folder, overrides))
 
 
 def _summary(run: RunDir) -> str:
