@@ -1,5 +1,6 @@
 """``icdcode train``: a run from a configuration."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,17 @@ def train(
     if options.model.is_baseline:
         in_all_processes("cpu", port, lambda output: train_baseline(options, dry_run, output), json)
         return
+    if "RANK" not in os.environ:  # one of several processes leaves it to those that work together
+        _require_data(options)
     in_all_processes(options.run.device, port, lambda output: train_run(options, dry_run, output), json)
+
+
+def _require_data(config: Config) -> None:
+    """Tell of data that aren't there before torch is loaded, which takes seconds."""
+    from icdcli.data.recognise import choose_source
+    from icdcli.data.rows import Reading
+
+    choose_source(config.data, Reading())
 
 
 def train_run(config: Config, dry_run: bool, output: Output) -> None:

@@ -1,6 +1,9 @@
-"""The manual that each command carries: what it does, and an example that the command line understands."""
+"""What a command tells before it does anything: its manual, with an example that parses, and what is missing."""
 
+import os
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -41,3 +44,16 @@ def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
     answer = icdcode("demo", "nothing=1")
     assert answer.code == 2 and "nothing" in answer.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_data_are_told_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from icdcli.cli import main; sys.argv = ['icdcode', 'train', 'demo.yaml', 'data_path=nowhere']\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    env = {name: value for name, value in os.environ.items() if name != "RANK"} | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (3, "False")
+    assert "nowhere" in done.stderr
