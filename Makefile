@@ -5,8 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
-DEMO_DATA := data/demo
-DEMO_RESULT := outputs/demo/latest.json
 
 .PHONY: help demo test slow lint docs clean
 
@@ -26,24 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# `icdcode train --json` gives its result as JSON on standard output, and what a person watches on standard error: so the
-# steps after it know the run's folder, which counts up (tiny, tiny2 ...).
+# In this folder: the tables in data/demo, the runs in outputs/demo.
 demo: $(INSTALLED)
-	@icdcode() { printf '\n$$ icdcode %s\n' "$$*" >&2; $(BIN)/icdcode "$$@"; }; set -e; \
-	test -e $(DEMO_DATA)/NOTEEVENTS.csv.gz || icdcode demo-data $(DEMO_DATA); \
-	icdcode prepare-data $(DEMO_DATA) --config configs/demo.yaml; \
-	mkdir -p $(dir $(DEMO_RESULT)); \
-	icdcode train configs/demo.yaml --json > $(DEMO_RESULT); \
-	run=$$($(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["run"])' < $(DEMO_RESULT)); \
-	icdcode evaluate $$run; \
-	icdcode show-predictions $$run -n 2; \
-	echo "Where to look in $$run:"; \
-	echo "  results.csv                       losses and metrics of each epoch"; \
-	echo "  vis_outputs/learning_curves.png   the same as a picture"; \
-	echo "  evaluation/test/                  metrics, results per code, predictions"; \
-	echo "  weights/                          the trained coder"; \
-	echo "More: $(BIN)/icdcode show-predictions $$run -n 9"; \
-	echo "Your own notes: docs/own-notes.md"
+	$(BIN)/icdcode demo .
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"

@@ -27,12 +27,26 @@ class _Value:
     place: str
 
 
+def shipped_configs() -> dict[str, Path]:
+    """The configurations that come with icdcode, by name: beside the package's modules, or in the checkout."""
+    package = Path(__file__).parent
+    folder = next(place for place in (package / "configs", package.parent / "configs") if place.is_dir())
+    return {path.name: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def found_config(path: Path) -> Path:
+    """A configuration file; where none is there, the one that comes with icdcode under the name NAME or configs/NAME."""
+    if path.exists() or path.parent not in (Path("."), Path("configs")):
+        return path
+    return shipped_configs().get(path.name, path)
+
+
 def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
     """Read a file and its overrides; see `icdcli.config.load_config`."""
     problems: list[str] = []
     values: dict[str, _Value] = {}
     if path is not None:
-        values.update(_from_file(path, problems))
+        values.update(_from_file(found_config(path), problems))
     values.update(_from_overrides(overrides, problems))
     for key in [key for key in values if key not in FIELDS]:
         problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
@@ -55,7 +69,9 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file") from None
+        raise ConfigError(
+            f"{path}: there is no such configuration file; `icdcode config list` names those that come with icdcode"
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, not a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:

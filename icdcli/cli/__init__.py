@@ -9,6 +9,7 @@ from icdcli import __version__
 from icdcli.cli import (
     compare,
     config,
+    demo,
     demo_data,
     describe,
     doctor,
@@ -40,6 +41,7 @@ def _icdcode(version: Annotated[bool, typer.Option("--version", help="Show the v
         raise typer.Exit
 
 
+app.command("demo")(demo.demo)
 app.command("demo-data")(demo_data.demo_data)
 app.command("prepare-data")(prepare_data.prepare_data)
 app.command("describe")(describe.describe)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from icdcli.cli.completion import complete_override, complete_run
 from icdcli.data.progress import Progress
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from icdcli.model.saved import Coder
     from icdcli.model.tfidf_coder import TfidfCoder
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="Keys of the configuration to change.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="key=value", help="Keys of the configuration to change.", autocompletion=complete_override),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.", autocompletion=complete_run)]
 Load = Annotated[Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint.")]
 Port = Annotated[int, typer.Option(help="Where the processes of several GPUs find one another.", min=1, max=65535)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Set everything up, say what would be done, and leave.")]
@@ -63,12 +67,3 @@ def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = Fals
     if isinstance(coder, TfidfCoder):
         raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")
     return finder(coder if isinstance(coder, NoteCoder) else note_coder(coder), cut)
-
-
-def shipped_config(name: str) -> Path:
-    """A configuration that comes with icdcode: the working folder's, else the package's."""
-    import icdcli
-
-    package = Path(icdcli.__file__).parent
-    places = [Path("configs") / name, package / "configs" / name, package.parent / "configs" / name]
-    return next((place for place in places if place.is_file()), places[0])

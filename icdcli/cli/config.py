@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Json, Overrides
+from icdcli.cli.completion import complete_config
 from icdcli.config import load_config
 from icdcli.report.console import Output
 
@@ -14,7 +15,10 @@ app = typer.Typer(help="Show what a configuration means. Print its JSON Schema f
 
 @app.command("show")
 def show(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.", autocompletion=complete_config),
+    ] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
@@ -32,6 +36,20 @@ def show(
     output = Output(json)
     output.say(to_yaml(effective, explain=True).rstrip())
     output.result(effective.flat())
+
+
+@app.command("list")
+def list_shipped(json: Json = False) -> None:
+    """List the configurations that come with icdcode. A name of theirs may stand wherever a YAML file may.
+
+    Example: icdcode config list
+    """
+    from icdcli.config_file import shipped_configs
+
+    output = Output(json)
+    about = {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in shipped_configs().items()}
+    output.say("\n".join(f"{name:<20} {line}" for name, line in about.items()))
+    output.result(about)
 
 
 @app.command("schema")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from icdcli.cli.common import Json, Overrides
+from icdcli.cli.completion import complete_config
 from icdcli.config import Config, load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -16,7 +17,12 @@ from icdcli.report.console import Output
 
 def doctor(
     config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG", help="A YAML file: see whether it can run here, and what it takes.")
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file: see whether it can run here, and what it takes.",
+            autocompletion=complete_config,
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Overrides, shipped_config
+from icdcli.cli.common import Json, Overrides
+from icdcli.cli.completion import complete_config
 from icdcli.config import TrainConfig, load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -22,7 +23,10 @@ def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int],
 
 def plot_lr(
     source: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG | RUN_DIR", help="Default: configs/config.yaml.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG | RUN_DIR", help="Default: configs/config.yaml.", show_default=False, autocompletion=complete_config
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
@@ -34,7 +38,7 @@ def plot_lr(
     from icdcli.report.plots import lr_schedule_png
     from icdcli.report.terminal_plots import lr_schedule_plot
 
-    source = source or shipped_config("config.yaml")
+    source = source or Path("configs/config.yaml")
     run = RunDir.open(source) if source.is_dir() else None
     options = load_config(run.args if run else source, overrides or [])
     if options.model.is_baseline:

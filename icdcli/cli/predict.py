@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icdcli.cli.common import Load, Port, find_evidence, showing
+from icdcli.cli.completion import complete_run
 from icdcli.cli.watch import ending_at_once, in_all_processes
 from icdcli.config import load_config
 from icdcli.data.progress import Progress
@@ -43,7 +44,9 @@ class _Call:
 
 
 def predict(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a checkpoint.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a checkpoint.", autocompletion=complete_run)
+    ],
     files: Annotated[
         list[str],
         typer.Argument(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from icdcli.cli.common import Json, Overrides, showing
+from icdcli.cli.completion import complete_config
 from icdcli.config import load_config
 from icdcli.report.console import Output
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 def prepare_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the raw tables, or one file of notes and codes.")],
     overrides: Overrides = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration whose data options apply.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration whose data options apply.", autocompletion=complete_config)
+    ] = None,
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Count rows that are no valid CSV and go on; as skip_bad_rows=True.")
     ] = False,

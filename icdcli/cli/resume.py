@@ -64,6 +64,11 @@ def allowed_changes(before: Config, after: Config) -> dict[str, tuple[Any, Any]]
     return changes
 
 
+def run_on(run: RunDir, config: Config, output: Output) -> None:
+    """Go on in this process with a run as it is, from its last checkpoint."""
+    _resume(run, config, "last", {}, False, output)
+
+
 def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any, Any]], dry_run: bool, output: Output) -> None:
     from icdcli.training.checkpoint import find_whole_checkpoint, make_last
     from icdcli.training.distributed import join_world

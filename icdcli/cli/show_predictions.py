@@ -1,5 +1,6 @@
 """``icdcode show-predictions``: what a coder says of a few documents, beside what is right."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,12 +29,26 @@ def show_predictions(
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
+    show(run_dir, Output(json), number, load, split, seed, text, evidence, device)
+
+
+def show(
+    run_dir: Path,
+    output: Output,
+    number: int = 3,
+    load: str = "metric",
+    split: str | None = None,
+    seed: int = 0,
+    text: bool = False,
+    evidence: bool = False,
+    device: str | None = None,
+) -> None:
+    """Show a few documents of a run and give them as the result; the arguments are the command's."""
     from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
     from icdcli.evaluation.split import score_split
     from icdcli.report.evidence_view import evidence_view
     from icdcli.report.predictions import prediction_dict, prediction_view
 
-    output = Output(json)
     with showing(output) as progress:
         coder, corpus = open_run(RunDir.open(run_dir), load, device, output, progress)
         split = split or default_split(corpus, output)

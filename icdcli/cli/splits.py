@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Json, showing
+from icdcli.cli.completion import complete_protocol
 from icdcli.report.console import Output
 
 app = typer.Typer(
@@ -15,7 +16,10 @@ app = typer.Typer(
 
 @app.command("fetch")
 def fetch(
-    protocols: Annotated[list[str] | None, typer.Argument(metavar="PROTOCOL", help="Whose lists. Default: all.")] = None,
+    protocols: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROTOCOL", help="Whose lists. Default: all.", autocompletion=complete_protocol),
+    ] = None,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Another folder, for splits_path.")] = None,
     address: Annotated[
         str | None, typer.Option(metavar="URL", help="A mirror's scheme and host, instead of the public.")

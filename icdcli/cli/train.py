@@ -1,5 +1,6 @@
 """``icdcode train``: a run from a configuration."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 
 from icdcli.cli.baseline import train_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
+from icdcli.cli.completion import complete_config
 from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.", autocompletion=complete_config)
+    ],
     overrides: Overrides = None,
     port: Port = 10001,
     dry_run: DryRun = False,
@@ -33,10 +37,21 @@ def train(
     if options.model.is_baseline:
         in_all_processes("cpu", port, lambda output: train_baseline(options, dry_run, output), json)
         return
-    in_all_processes(options.run.device, port, lambda output: _train(options, dry_run, output), json)
+    if "RANK" not in os.environ:  # one of several processes leaves it to those that work together
+        _require_data(options)
+    in_all_processes(options.run.device, port, lambda output: train_run(options, dry_run, output), json)
 
 
-def _train(config: Config, dry_run: bool, output: Output) -> None:
+def _require_data(config: Config) -> None:
+    """Tell of data that aren't there before torch is loaded, which takes seconds."""
+    from icdcli.data.recognise import choose_source
+    from icdcli.data.rows import Reading
+
+    choose_source(config.data, Reading())
+
+
+def train_run(config: Config, dry_run: bool, output: Output) -> None:
+    """Train a coder in this process, one of those that take part; see `train`."""
     from icdcli.training.distributed import join_world
     from icdcli.training.setup import new_training
 

@@ -1,0 +1,74 @@
+"""What the shell offers when Tab is pressed: keys and values of the configuration, runs, configurations, protocols.
+
+Nothing here imports more than the configuration does, so that an answer comes at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from icdcli.config import ProtocolName
+
+_SKIPPED = ("patient", "hadm-digit")  # drawn here; nothing is published for them
+
+
+def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Keys with their meaning (``batch_size=``); after the equals sign, the values that a key may have."""
+    from icdcli.config_file import FIELDS
+
+    key, equals, begun = incomplete.partition("=")
+    if equals:
+        return [(f"{key}={value}", "") for value in _values_of(key) if value.startswith(begun)]
+    # Bash takes the equals sign for a word of its own: the word before, where it is a bare key, waits for its value.
+    before = [str(word) for word in ctx.params.get("overrides") or [] if word != "="]
+    if before and before[-1] in FIELDS:
+        return [(value, "") for value in _values_of(before[-1]) if value.startswith(incomplete)]
+    return [(f"{name}=", field.description or "") for name, (_, field) in FIELDS.items() if name.startswith(incomplete)]
+
+
+def _values_of(key: str) -> list[str]:
+    from icdcli.config_file import FIELDS
+
+    return _choices(FIELDS[key][1].annotation) if key in FIELDS else []
+
+
+def _choices(annotation: Any) -> list[str]:
+    if annotation is bool:
+        return ["True", "False"]
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    if get_origin(annotation) in (Union, UnionType):
+        return [value for part in get_args(annotation) for value in _choices(part)]
+    return ["null"] if annotation is type(None) else []
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """YAML files and folders from here on, and the names of the configurations that come with icdcode."""
+    from icdcli.config_file import shipped_configs
+
+    here = _paths(incomplete, lambda path: path.is_dir() or path.suffix in (".yaml", ".yml"))
+    return list(dict.fromkeys([*here, *(name for name in shipped_configs() if name.startswith(incomplete))]))
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Folders from here on: run folders as they are, others with a slash to go into them."""
+    return _paths(incomplete, Path.is_dir)
+
+
+def complete_protocol(incomplete: str) -> list[str]:
+    """Protocols whose split lists are published."""
+    return [name for name in get_args(ProtocolName) if name not in _SKIPPED and name.startswith(incomplete)]
+
+
+def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
+    folder, _, begun = incomplete.rpartition("/")
+    start = f"{folder}/" if "/" in incomplete else ""
+    try:
+        found = sorted(path for path in Path(start or ".").iterdir() if path.name.startswith(begun) and wanted(path))
+    except OSError:  # no such folder, or one that may not be read: there is nothing to offer
+        return []
+    shown = [path for path in found if begun or not path.name.startswith(".")]
+    return [start + path.name + ("" if not path.is_dir() or (path / "args.yaml").is_file() else "/") for path in shown]

@@ -1,0 +1,69 @@
+"""What the shell offers on Tab, asked for as a shell does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from icdcli.cli.completion import complete_protocol
+
+
+def offered(words, cwd, shell="bash", code="from icdcli.cli import app; app(prog_name='icdcode')"):
+    given = {"_ICDCODE_COMPLETE": f"complete_{shell}", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    given |= {"_TYPER_COMPLETE_ARGS": " ".join(words), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | given | {"PYTHONPATH": path}, cwd=cwd, capture_output=True, text=True
+    )
+    assert not done.stderr
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("words", "answers"),
+    [
+        (["ba"], ["batch_size="]),
+        (["padding="], ["padding=auto", "padding=free", "padding=batch"]),
+        (["lora_activate=F"], ["lora_activate=False"]),
+        (["padding", "="], ["auto", "free", "batch"]),
+        (["padding", "=", "fr"], ["free"]),
+        (["nothing="], []),
+    ],
+)
+def test_keys_and_values_of_the_configuration_are_offered(words, answers, tmp_path):
+    assert offered(["icdcode", "train", "laptop.yaml", *words], tmp_path) == answers
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_keys(shell, tmp_path):
+    assert "batch_size=" in "\n".join(offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, shell))
+
+
+def test_shipped_configurations_and_own_files_are_offered(tmp_path):
+    (tmp_path / "lapland.yaml").touch()
+    (tmp_path / "lap.txt").touch()
+    found = offered(["icdcode", "train", "lap"], tmp_path)
+    assert found == ["lapland.yaml", "laptop.yaml", "laptop_quality.yaml"]
+
+
+def test_run_folders_are_offered_whole_and_others_to_go_into(tmp_path):
+    (tmp_path / "outputs" / "tiny").mkdir(parents=True)
+    (tmp_path / "outputs" / "tiny" / "args.yaml").touch()
+    assert offered(["icdcode", "evaluate", "out"], tmp_path) == ["outputs/"]
+    assert offered(["icdcode", "evaluate", "outputs/"], tmp_path) == ["outputs/tiny"]
+
+
+def test_protocols_offered_are_those_with_published_lists():
+    from icdcli.data.split_lists import PUBLISHED
+
+    assert set(complete_protocol("")) == set(PUBLISHED)
+
+
+def test_completion_imports_nothing_heavy(tmp_path):
+    code = (
+        "import atexit, sys; from icdcli.cli import app\n"
+        "atexit.register(lambda: print(*{'torch', 'transformers', 'pandas', 'sklearn', 'pyarrow'} & set(sys.modules)))\n"
+        "app(prog_name='icdcode')"
+    )
+    assert offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, code=code) == ["batch_size="]

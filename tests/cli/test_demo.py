@@ -1,0 +1,82 @@
+"""The whole demonstration as one command, and the configurations that come with the program."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icdcli.cli.demo import unfinished
+from icdcli.config import load_config
+from icdcli.config_file import found_config, shipped_configs
+
+SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
+
+
+@pytest.mark.slow
+def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icdcode, tmp_path):
+    first = icdcode("demo", tmp_path, "--json", *SMALL)
+    assert first.code == 0, first.err
+    run = tmp_path / "outputs" / "demo" / "tiny"
+    assert first.json["run"] == str(run)
+    assert (run / "evaluation" / "test" / "metrics.json").is_file()
+    args = run / "args.yaml"
+    args.write_text(args.read_text().replace("steps: 6", "steps: 8"))  # as a run that was interrupted at step 6
+    notes = (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat()
+    second = icdcode("demo", tmp_path, "--json", *SMALL)
+    assert second.code == 0, second.err
+    assert second.json["run"] == str(run) and "step 6" in second.err
+    third = icdcode("demo", tmp_path, "--json", *SMALL)
+    assert third.json["run"] == f"{run}2"
+    assert (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat().st_mtime_ns == notes.st_mtime_ns
+
+
+def test_a_project_without_checkpoints_has_nothing_to_go_on_with(tmp_path):
+    config = load_config("demo.yaml", [f"project={tmp_path}"])
+    assert unfinished(config) is None
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "args.yaml").write_text("steps: 5\n")
+    assert unfinished(config) is None
+
+
+def test_a_shipped_configuration_is_found_by_name_where_no_such_file_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config("laptop.yaml").run.name == "laptop"
+    assert load_config("configs/laptop.yaml").run.name == "laptop"
+
+
+def test_a_file_of_ones_own_comes_before_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("laptop.yaml").write_text("name: mine\n")
+    assert load_config("laptop.yaml").run.name == "mine"
+
+
+def test_a_path_elsewhere_is_never_taken_for_a_shipped_name(tmp_path):
+    assert found_config(tmp_path / "laptop.yaml") == tmp_path / "laptop.yaml"
+
+
+def test_config_list_names_every_shipped_configuration_with_a_line_about_it(icdcode):
+    listed = icdcode("config", "list", "--json").json
+    assert set(listed) == set(shipped_configs()) >= {"demo.yaml", "laptop.yaml", "config.yaml"}
+    assert all(listed.values())
+
+
+def test_a_missing_configuration_is_told_with_where_the_shipped_ones_are_listed(icdcode):
+    answer = icdcode("train", "nothing.yaml")
+    assert answer.code == 2
+    assert "nothing.yaml" in answer.err and "icdcode config list" in answer.err
+
+
+def test_no_file_of_the_repository_has_a_name_that_windows_refuses():
+    root = Path(__file__).parents[2]
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=False).stdout.decode()
+    names = [name for name in listed.split("\0") if name] or [str(path.relative_to(root)) for path in root.glob("*")]
+    assert names
+    assert [name for name in names if set(name) & set('<>:"\\|?*')] == []
+
+
+def test_what_a_shipped_name_means_costs_no_heavy_import():
+    code = "import sys; from icdcli.config import load_config; load_config('demo.yaml'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert not {"torch", "transformers", "pandas", "pyarrow"} & set(loaded.stdout.split())

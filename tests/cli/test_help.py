@@ -1,0 +1,59 @@
+"""What a command tells before it does anything: its manual, with an example that parses, and what is missing."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from icdcli.cli import app
+
+
+def commands(group, words=()):
+    """Every command below a group, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_an_example_that_parses(words):
+    command = COMMANDS[words]
+    about, _, example = command.help.partition("Example: ")
+    assert about.strip().endswith((".", ")."))
+    called = shlex.split(example.partition(" > ")[0])
+    assert called[: 1 + len(words)] == ["icdcode", *words]
+    command.make_context(" ".join(words), called[1 + len(words) :])
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_option_and_argument_says_what_it_is(words):
+    silent = [param.name for param in COMMANDS[words].params if param.name != "help" and not getattr(param, "help", None)]
+    assert silent == []
+
+
+def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = icdcode("demo", "nothing=1")
+    assert answer.code == 2 and "nothing" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_data_are_told_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from icdcli.cli import main; sys.argv = ['icdcode', 'train', 'demo.yaml', 'data_path=nowhere']\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    env = {name: value for name, value in os.environ.items() if name != "RANK"} | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (3, "False")
+    assert "nowhere" in done.stderr
