@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
 
-.PHONY: help demo test slow lint docs clean
+.PHONY: help demo test slow lint docs oldest newest clean
 
 help:
 	@echo "make demo    synthetic notes, a corpus, a trained coder, its scores and predictions (about three minutes)"
@@ -14,6 +14,8 @@ help:
 	@echo "make slow    the tests that take longer"
 	@echo "make lint    style and types"
 	@echo "make docs    the documentation as a site, in site/"
+	@echo "make oldest  the fast tests with the oldest versions that pyproject.toml allows, in .venv-oldest (Python 3.11)"
+	@echo "make newest  the same with the newest that there are, in .venv-newest"
 	@echo "make clean   remove .venv, caches and build leftovers; data and outputs stay"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -49,6 +51,19 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
+# Each into an environment of its own, from nothing: what .venv holds shall not help. What old packages say about new ones
+# that they use (matplotlib 3.9 about pyparsing, say) is no warning of ours.
+oldest:
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(PYTHON) .ci/oldest.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt -e '.[dev]'
+	.venv-oldest/bin/python -m pytest -m "not slow" -W default
+
+newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	.venv-newest/bin/python -m pytest -m "not slow"
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
+	rm -rf .venv .venv-oldest .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,6 +36,7 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
     "prior": ("laptop.yaml", ["lexical=False"], "… and the description prior"),
     "laptop": ("laptop.yaml", [], "laptop.yaml: … and words alone"),
     "laptop_quality": ("laptop_quality.yaml", [], "laptop_quality.yaml: … and one epoch of all"),
+    "described": ("laptop.yaml", ["label_space=described"], "laptop.yaml, every code with a title a candidate"),
     "codiesp_es": ("codiesp_es.yaml", [], "codiesp_es.yaml (Spanish, evidence lexicon)"),
 }
 METRICS = ("map", "f1_micro")

@@ -69,9 +69,8 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: there is no such configuration file; `icdcode config list` names those that come with icdcode"
-        ) from None
+        hint = f"{nearest(path.name, shipped_configs())}; `icdcode config list` names those that come with icdcode"
+        raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, not a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:

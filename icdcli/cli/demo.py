@@ -9,6 +9,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides, showing
 from icdcli.cli.evaluate import evaluated, open_run
+from icdcli.cli.predict import Call, code_notes
 from icdcli.cli.prepare_data import prepared
 from icdcli.cli.resume import run_on
 from icdcli.cli.show_predictions import show
@@ -19,6 +20,10 @@ from icdcli.run_dir import RunDir
 
 _CONFIG = "demo.yaml"
 _FOLDER = Path("icdcode-demo")
+_NOTE = (
+    "Admitted with shortness of breath. Known congestive heart failure and type 2 diabetes, on insulin. "
+    "Creatinine rose during the stay. Denies chest pain. Father had a stroke.\n"
+)
 
 
 class _Steps(Output):
@@ -40,7 +45,7 @@ def demo(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Make up notes, prepare them, train a small coder on two CPU cores, score it and show what it predicts (three minutes).
+    """Make up notes, prepare them, train a small coder on two CPU cores, score it and code a new note (three minutes).
 
     Writes DIR/data/demo and DIR/outputs/demo. A second call keeps the notes, goes on with a run that was interrupted after
     a checkpoint, and otherwise trains a new one beside those that are there.
@@ -80,7 +85,11 @@ def demo(
     output.show(evaluation_view(evaluation))
     output.begin(f"Predictions: icdcode show-predictions {run.root} -n 2")
     show(run.root, output, number=2)
-    output.say(_summary(run))
+    note = config.run.project / "new_note.txt"
+    note.write_text(_NOTE, encoding="utf-8")
+    output.begin(f"A new note: icdcode predict {run.root} {note} --evidence")
+    code_notes(Call(run.checkpoint("metric"), [str(note)], evidence=True), "cpu", output)
+    output.say(_summary(run, note))
     Output.result(output, {"run": run.root, **evaluation.to_json()})
 
 
@@ -105,13 +114,18 @@ def _overrides(folder: Path, overrides: list[str]) -> list[str]:
     return [*(f"{key}={quoted(str(place), ensure_ascii=False)}" for key, place in places.items()), *overrides]
 
 
-def _summary(run: RunDir) -> str:
+def _summary(run: RunDir, note: Path) -> str:
     return f"""
-Done: notes made up, a corpus prepared of them, a coder trained, scored and asked. No patient was behind it.
+Done: notes made up, a corpus prepared of them, a coder trained, scored and asked. No patient was behind it, and it is no
+coder for real notes.
+
 Where to look in {run.root}:
   results.csv                       losses and metrics of each epoch
   vis_outputs/learning_curves.png   the same as a picture
   evaluation/test/                  metrics, results per code, predictions
   weights/                          the trained coder
-More:           icdcode show-predictions {run.root} -n 9
-Next, your own notes: icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10"""
+
+What to type next:
+  icdcode predict {run.root} {note} --evidence   (change the note's words first)
+  icdcode evaluate {run.root} --html
+  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10   (notes of your own)"""

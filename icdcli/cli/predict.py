@@ -30,17 +30,17 @@ _SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
 
 
 @dataclass(frozen=True)
-class _Call:
-    """What was asked for."""
+class Call:
+    """What was asked for, as the options of `predict` say it."""
 
     checkpoint: Path
     files: list[str]
-    text_column: str | None
-    id_column: str | None
-    top: int | None
-    min_score: float | None
-    evidence: bool
-    output: Path | None
+    text_column: str | None = None
+    id_column: str | None = None
+    top: int | None = None
+    min_score: float | None = None
+    evidence: bool = False
+    output: Path | None = None
 
 
 def predict(
@@ -79,13 +79,13 @@ def predict(
 
     Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --text-column note --output codes.jsonl
     """
-    call = _Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, evidence, output)
+    call = Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, evidence, output)
     chosen = _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
 
     def work(output: Output) -> None:
         kept = call.output is not None
         with ending_at_once(output, "Stopped. The same command goes on from here." if kept else "Stopped."):
-            _predict(call, chosen, output)
+            code_notes(call, chosen, output)
 
     in_all_processes(chosen, port, work, json)
 
@@ -111,7 +111,8 @@ def _default_device() -> str | list[int]:
     return [*range(count if "WORLD_SIZE" in os.environ else min(count, 1))] or "cpu"
 
 
-def _predict(call: _Call, device: str | list[int], output: Output) -> None:
+def code_notes(call: Call, device: str | list[int], output: Output) -> None:
+    """Give the notes of a call their codes: on the screen, or into its file."""
     from icdcli import load_coder
     from icdcli.data.notes import STANDARD_INPUT, find_notes, read_note
     from icdcli.evaluation.coding import Choice, block_coder
@@ -140,7 +141,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     output.result({"output": call.output, "notes": count, **about})
 
 
-def _parts(call: _Call, path: Path, notes: "Notes") -> "CodingParts":
+def _parts(call: Call, path: Path, notes: "Notes") -> "CodingParts":
     from icdcli import __version__
     from icdcli.evaluation.coding_parts import CodingParts
 
