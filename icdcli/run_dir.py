@@ -1,71 +1,18 @@
-"""The run folder: what it is called, what lies where in it, and how its files are written.
-
-Every file is written beside its name and renamed into place, so that a reader never meets half a file; the two tables that grow
-are appended to a whole line at a time.
-"""
+"""The run folder: what it is called, what lies where in it, and how its tables grow, a whole line at a time."""
 
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.files import write_atomically, writing
 
 CHECKPOINTS = ("metric", "loss", "last")
 STEP_COLUMNS = ("step", "epoch", "train_loss", "lr", "tokens_per_second")
 RESULT_COLUMNS = ("epoch", "step", "seconds", "train_loss", "validation_loss", "lr")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Tell in one message that a file can't be written: a full disk, a folder that one may not write in.
-
-    Raises:
-        DataError: When it can't.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{path}: can't be written ({error.strerror or error}). What was written before is whole: make room, or set "
-            "the folder's permissions right, then go on"
-        ) from error
-
-
-def flush(path: Path) -> None:
-    """Wait until a file, or the list of a folder's files, is on the disk itself."""
-    if not path.is_dir():
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        return
-    with suppress(OSError):  # not every system can do so for a folder; what is lost then is the safety from a power cut
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, and flushed to the disk.
-
-    Raises:
-        DataError: When it can't be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    with writing(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def require_project(project: Path) -> None:

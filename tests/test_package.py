@@ -16,7 +16,7 @@ import icdcli
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "icdcli"
 ROOMS = (
-    {"errors", "metric_names", "config", "config_file", "run_dir"},
+    {"errors", "metric_names", "config", "config_file", "files", "run_dir"},
     {"icd"},
     {"data"},
     {"lexical"},

@@ -1,11 +1,10 @@
-import os
 import resource
 from contextlib import contextmanager
 
 import pytest
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.run_dir import RunDir, append_row, flush, later_rows, read_rows, set_aside_after, write_atomically
+from icdcli.run_dir import RunDir, append_row, later_rows, read_rows, set_aside_after
 
 COLUMNS = ("step", "loss")
 
@@ -41,19 +40,6 @@ def test_what_is_no_run_folder(tmp_path):
         RunDir.open(tmp_path / "none")
     with pytest.raises(ConfigError, match="is no run folder"):
         RunDir.open(tmp_path)
-
-
-def test_a_failed_write_leaves_the_file_before(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, "before")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("icdcli.run_dir.os.fsync", full)
-    with pytest.raises(DataError, match="file: can.t be written .No space left on device.*make room"):
-        write_atomically(path, "after")
-    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_row_is_written_whole_or_not_at_all(run):
@@ -103,12 +89,3 @@ def test_a_table_that_training_did_not_write_is_left_alone(run, content):
     with pytest.raises(DataError, match="results.csv: is not as training wrote it"):
         set_aside_after(run, 10, 10)
     assert run.results.read_text() == content and later_rows(RunDir(run.root / "none"), 0, 0) == 0
-
-
-def test_files_and_folders_reach_the_disk(tmp_path, monkeypatch):
-    flushed = []
-    monkeypatch.setattr("icdcli.run_dir.os.fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
-    (tmp_path / "file").write_text("content")
-    for path in (tmp_path / "file", tmp_path):
-        flush(path)
-    assert flushed == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]

@@ -9,8 +9,9 @@ from icdcli.cli.common import showing
 from icdcli.cli.watch import ending_at_once
 from icdcli.config import Config
 from icdcli.errors import DataError
+from icdcli.files import write_atomically
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, require_project, write_atomically
+from icdcli.run_dir import RunDir, require_project
 
 _HAS_NONE = ("train_loss", "lr")
 

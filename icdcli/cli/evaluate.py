@@ -8,8 +8,9 @@ from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, sho
 from icdcli.config import Config, load_config
 from icdcli.data.progress import Progress
 from icdcli.errors import ConfigError
+from icdcli.files import writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, writing
+from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus

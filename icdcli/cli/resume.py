@@ -10,8 +10,9 @@ from icdcli.cli.train import begin, describe
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
 from icdcli.errors import ResumeError
+from icdcli.files import writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, later_rows, set_aside_after, writing
+from icdcli.run_dir import RunDir, later_rows, set_aside_after
 
 # What a checkpoint can't follow, and why.
 _FIXED = {

@@ -12,8 +12,9 @@ from icdcli.cli.completion import complete_config
 from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.watch import follow, in_all_processes
 from icdcli.config import Config, load_config
+from icdcli.files import write_atomically, writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, require_project, write_atomically, writing
+from icdcli.run_dir import RunDir, require_project
 
 if TYPE_CHECKING:
     from icdcli.data.corpus import Corpus

@@ -166,8 +166,7 @@ class NotesAside:
         self._under_way: Future[int] | None = None
 
     def __enter__(self) -> "NotesAside":
-        handle = os.open(self._path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o600)
-        self._file = os.fdopen(handle, "w+b")
+        self._file = open(self._path, "w+b", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
         self._background = ThreadPoolExecutor(1)
         return self
 
@@ -200,9 +199,15 @@ class NotesAside:
 
     def text(self, admission: str) -> str:
         """An admission's notes in the order that they came in, a line break between them."""
-        places, file = self._places[admission], self._file.fileno()
+        places = self._places[admission]
         notes = zip(places[::2], places[1::2], strict=True)
-        return "\n".join(os.pread(file, length, offset).decode() for offset, length in notes)
+        return "\n".join(self._read(offset, length).decode() for offset, length in notes)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), length, offset)
+        self._file.seek(offset)  # Windows; one thread reads
+        return self._file.read(length)
 
     def finish(self) -> None:
         """Make what was added readable."""

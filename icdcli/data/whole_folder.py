@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from icdcli.data.progress import Progress
 from icdcli.data.storage import private_folder
+from icdcli.files import flush
 
 _PARTIAL, _LOCK = ".partial", ".lock"
 
@@ -61,12 +62,12 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
 def finish(partial: Path, folder: Path) -> None:
     """Give a folder that is whole its name, in place of a damaged one where there is one; it lasts through a power cut."""
     for file in partial.iterdir():
-        _flush(file)
-    _flush(partial)
+        flush(file)
+    flush(partial)
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(partial, folder)
-    _flush(folder.parent)
+    flush(folder.parent)
 
 
 def _sweep(home: Path) -> None:
@@ -85,11 +86,3 @@ def _sweep(home: Path) -> None:
 
 def _lock(home: Path, key: str) -> FileLock:
     return FileLock(home / f".{key}{_LOCK}", mode=0o600)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -21,7 +21,7 @@ from icdcli.data.storage import private_folder, replacing, write_json
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.coded_files import format_of
 from icdcli.evaluation.coding import CodedNote, blocks
-from icdcli.run_dir import flush
+from icdcli.files import flush
 
 _JOURNAL, _LOCK = "journal.json", ".lock"
 

@@ -19,7 +19,7 @@ from icdcli.data.storage import replacing
 from icdcli.errors import DataError
 from icdcli.evaluation.result import Evaluation
 from icdcli.evaluation.statistics import Statistics
-from icdcli.run_dir import write_atomically, writing
+from icdcli.files import write_atomically, writing
 
 SHOWN = 20
 """Codes a document of which predictions.parquet tells at least the score, gold and predicted ones apart."""

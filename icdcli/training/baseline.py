@@ -19,10 +19,11 @@ from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.evaluation.split import SplitScores, score_split
 from icdcli.evaluation.thresholds import tune
+from icdcli.files import flush
 from icdcli.metric_names import monitored
 from icdcli.model.tfidf_coder import TfidfCoder, save_tfidf
 from icdcli.model.threshold import Threshold
-from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row, flush
+from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row
 from icdcli.training.checkpoint import write_checkpoint
 from icdcli.training.events import Evaluated, Event, Saved, Started, Stopped
 from icdcli.training.machine import cores

@@ -18,9 +18,10 @@ import torch
 from safetensors import SafetensorError
 
 from icdcli.errors import DataError, ResumeError
+from icdcli.files import flush, writing
 from icdcli.model.manifest import verify, write_manifest
 from icdcli.model.saved import save_coder
-from icdcli.run_dir import CHECKPOINTS, RunDir, flush, writing
+from icdcli.run_dir import CHECKPOINTS, RunDir
 from icdcli.training.state import RunState, Training
 from icdcli.training.stopping import Best
 

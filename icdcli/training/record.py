@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from icdcli.errors import ConfigError, ResumeError
-from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row, flush, writing
+from icdcli.files import flush, writing
+from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row
 from icdcli.training.checkpoint import find_checkpoint, save_checkpoint
 from icdcli.training.events import CheckpointDue, Evaluated, Event, Saved, StepDone, Stopped
 from icdcli.training.meter import Diverged, require_finite_weights

@@ -128,7 +128,7 @@ def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
 
 def _seed(training: Training, number: int) -> None:
     draws = np.random.SeedSequence([training.seed, training.state.step, number, training.world.rank])
-    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0] >> 1))
+    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]) >> 1)
 
 
 def _halve(training: Training, batches: list[Ids], lengths: Ids) -> str:

@@ -40,7 +40,10 @@ def join(tmp_path, notes, codes, keep=None):
     return list(join_admissions(reading, encoded, codes, keep, tmp_path)), reading.dropped
 
 
-def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of):
+@pytest.mark.parametrize("system", ["here", "one without pread"])
+def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system):
+    if system != "here":
+        monkeypatch.delattr("os.pread")  # Windows
     notes = [("s", "1", "first"), *(("t", str(n), f"note {n} é") for n in range(2, 5000)), ("u", "1", "last")]
     codes = codes_of(*((str(n), A) for n in range(1, 5000)))
     admissions, _ = join(tmp_path, notes, codes)

@@ -72,7 +72,7 @@ def test_many_rows_keep_their_order(tmp_path):
 def test_parquet_of_other_string_types(tmp_path):
     kinds = [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
     for kind in kinds:
-        texts = pa.array(["one", None, "two"]).cast(kind)
+        texts = pa.array(["one", None, "two"], kind)
         pq.write_table(pa.table({"text": texts, "id": [1, 2, 3]}), tmp_path / "n.parquet")
         assert read(tmp_path / "n.parquet") == [("1", "one"), ("2", ""), ("3", "two")]
 
