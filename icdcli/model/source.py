@@ -120,7 +120,7 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ConfigError(f"{what}: its weights are damaged ({error}); copy or download it again") from error
-    except ValueError as error:  # what transformers makes of a folder or repository that lacks a part
+    except (ImportError, ValueError) as error:  # what transformers makes of a folder or repository that lacks a part
         raise ConfigError(f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}") from error
     except (OSError, HfHubHTTPError) as error:
         chain = [error, error.__cause__, error.__context__]

@@ -69,12 +69,14 @@ def test_many_rows_keep_their_order(tmp_path):
         assert read(write(tmp_path / name, rows)) == rows
 
 
-def test_parquet_of_other_string_types(tmp_path):
-    kinds = [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
-    for kind in kinds:
-        texts = pa.array(["one", None, "two"], kind)
-        pq.write_table(pa.table({"text": texts, "id": [1, 2, 3]}), tmp_path / "n.parquet")
-        assert read(tmp_path / "n.parquet") == [("1", "one"), ("2", ""), ("3", "two")]
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_parquet_of_other_string_types(tmp_path, kind):
+    table = pa.table({"text": pa.array(["one", None, "two"], kind), "id": [1, 2, 3]})
+    try:
+        pq.write_table(table, tmp_path / "n.parquet")
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(str(error))  # pyarrow < 21
+    assert read(tmp_path / "n.parquet") == [("1", "one"), ("2", ""), ("3", "two")]
 
 
 def test_text_files_and_folders(tmp_path):

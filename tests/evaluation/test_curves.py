@@ -18,7 +18,7 @@ Make = Callable[..., Evaluation]
 @st.composite
 def documents(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     shape = (draw(st.integers(1, 9)), draw(st.integers(1, 6)))
-    scores = hnp.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.2, 0.25, 0.5, 0.75, 1.0]))
+    scores = hnp.arrays(np.float32, shape, elements=st.sampled_from([*np.float32([0.0, 0.2, 0.25, 0.5, 0.75, 1.0])]))
     return draw(scores), draw(hnp.arrays(bool, shape))
 
 

@@ -21,7 +21,7 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def documents(draw: st.DrawFn) -> Arrays:
     """Scores with many ties, both zeros and subnormals among them, and targets with empty rows and constant columns."""
     shape = (draw(st.integers(1, 12)), draw(st.integers(1, 9)))
-    few = st.sampled_from([0.0, -0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])
+    few = st.sampled_from([*np.float32([0.0, -0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])])
     scores = st.one_of(few, st.floats(0, 1, width=32))
     targets = hnp.arrays(bool, shape, elements=st.booleans(), fill=st.just(False))
     return draw(hnp.arrays(np.float32, shape, elements=scores)), draw(targets)

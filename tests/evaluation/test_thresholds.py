@@ -16,7 +16,7 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def documents(draw: st.DrawFn) -> Arrays:
     """Scores with many ties, and targets with at least one positive."""
     shape = (draw(st.integers(1, 9)), draw(st.integers(1, 6)))
-    few = st.sampled_from([0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])
+    few = st.sampled_from([*np.float32([0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])])
     scores = draw(hnp.arrays(np.float32, shape, elements=st.one_of(few, st.floats(0, 1, width=32))))
     targets = draw(hnp.arrays(bool, shape))
     targets[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
