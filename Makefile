@@ -45,7 +45,7 @@ lint: $(INSTALLED)
 # Once its packages are there, the site needs no network: theme, search and the Python pages are made of what lies here.
 docs: $(DOCS_INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "Written: site/index.html"
+	@echo "Written: site/index.html; with its search: python3 -m http.server -d site"
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -88,7 +88,7 @@ def plain(value: Any) -> str:
 def first_sentence(path: Path) -> str:
     """What a configuration says of itself."""
     comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return re.split(r"(?<=\.)\s", " ".join(line.removeprefix("# ") for line in comment))[0]
+    return re.split(r"(?<=\.)\s(?=[A-Z`])", " ".join(line.removeprefix("# ") for line in comment))[0]
 
 
 def page() -> str:

@@ -69,6 +69,8 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
+        if "=" in path.name:
+            raise ConfigError(f"{path}: a key without a configuration; name its file first, e.g. config.yaml {path}") from None
         hint = f"{nearest(path.name, shipped_configs())}; `icdcode config list` names those that come with icdcode"
         raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
     except IsADirectoryError:

@@ -33,8 +33,6 @@ def doctor(
 
     Example: icdcode doctor configs/config.yaml bit=4
     """
-    if config is not None and "=" in config.name and not config.exists():
-        raise ConfigError(f"{config}: a key without a configuration; name its file first: icdcode doctor CONFIG {config}")
     options = None if config is None else load_config(config, overrides or [])
     if options is not None and not options.model.is_baseline:
         _give_up_on_an_unreachable_hub(options.model.model)

@@ -126,7 +126,7 @@ def test_a_newcomer_without_gpu_and_data(icdcode, empty):
     ("words", "says"),
     [
         (["nowhere.yaml"], "nowhere.yaml: there is no such configuration file"),
-        (["device=cpu"], "device=cpu: a key without a configuration; name its file first: icdcode doctor CONFIG device=cpu"),
+        (["device=cpu"], "device=cpu: a key without a configuration; name its file first, e.g. config.yaml device=cpu"),
         (["."], "is a folder, not a YAML file"),
     ],
 )
