@@ -24,12 +24,13 @@ from icdcli.evaluation.coding import Choice, block_coder
 from icdcli.evaluation.evidence import finder
 from icdcli.evaluation.predict import load_coder
 from icdcli.evaluation.sample import SamplePrediction
+from icdcli.files import write_atomically
 from icdcli.report.console import Output
 from icdcli.report.evidence_view import evidence_view
 from icdcli.report.plots import learning_curves_png
 from icdcli.report.predictions import coded_view, prediction_view
 from icdcli.report.training_view import TrainingView
-from icdcli.run_dir import RESULT_COLUMNS, RunDir, read_rows, write_atomically
+from icdcli.run_dir import RESULT_COLUMNS, RunDir, read_rows
 from icdcli.training.events import Evaluated, Started, StepDone
 
 PICTURES = Path(__file__).parent / "pictures"

@@ -20,10 +20,43 @@ from icdcli.run_dir import RunDir
 
 _CONFIG = "demo.yaml"
 _FOLDER = Path("icdcode-demo")
-_NOTE = (
-    "Admitted with shortness of breath. Known congestive heart failure and type 2 diabetes, on insulin. "
-    "Creatinine rose during the stay. Denies chest pain. Father had a stroke.\n"
-)
+_NOTE = """\
+Admission Date:  [**2140-3-2**]       Discharge Date:  [**2140-3-9**]
+Sex: F    Service: MEDICINE
+Allergies: No Known Drug Allergies
+
+REASON FOR ADMISSION:
+71 year old woman who presents with shortness of breath and leg swelling. No chest pain, chills or headache.
+
+PAST MEDICAL HISTORY:
+- type 2 diabetes, on insulin
+- high blood pressure
+- h/o heart attack
+
+SOCIAL HISTORY:
+Lives alone. Never smoked. Denies alcohol.
+
+FAMILY HISTORY:
+Father had atrial fibrillation.
+
+Physical Exam:
+T 98.1 HR 92 BP 148/83. Crackles at both bases. WBC-7.2 Hct-33 Na-137
+
+Hospital Course by Problem:
+Chest film with pulmonary edema, treated with furosemide. She was found to have congestive heart failure.
+Creatinine rose from 1.1 to 2.4, consistent with acute renal failure.
+No evidence of pneumonia. Vital signs remained stable overnight.
+
+Discharge Medications:
+furosemide 40 mg daily, insulin glargine 20 units daily, lisinopril 10 mg daily
+
+Discharge Diagnosis:
+- congestive heart failure
+- acute renal failure
+
+Followup Instructions:
+Return for fever, chest pain or shortness of breath.
+"""
 
 
 class _Steps(Output):
@@ -86,9 +119,11 @@ def demo(
     output.begin(f"Predictions: icdcode show-predictions {run.root} -n 2")
     show(run.root, output, number=2)
     note = config.run.project / "new_note.txt"
-    note.write_text(_NOTE, encoding="utf-8")
+    if not note.exists():
+        note.write_text(_NOTE, encoding="utf-8")
     output.begin(f"A new note: icdcode predict {run.root} {note} --evidence")
-    code_notes(Call(run.checkpoint("metric"), [str(note)], evidence=True), "cpu", output)
+    codes = run.root / "new_note.jsonl" if json else None  # standard output has room for one object
+    code_notes(Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes), "cpu", output)
     output.say(_summary(run, note))
     Output.result(output, {"run": run.root, **evaluation.to_json()})
 

@@ -21,6 +21,9 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     run = tmp_path / "outputs" / "demo" / "tiny"
     assert first.json["run"] == str(run)
     assert (run / "evaluation" / "test" / "metrics.json").is_file()
+    assert (run / "new_note.jsonl").read_text().count("\n") == 1
+    note = tmp_path / "outputs" / "demo" / "new_note.txt"
+    note.write_text("No evidence of pneumonia.\n")
     args = run / "args.yaml"
     args.write_text(args.read_text().replace("steps: 6", "steps: 8"))  # as a run that was interrupted at step 6
     notes = (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat()
@@ -29,6 +32,7 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     assert second.json["run"] == str(run) and "step 6" in second.err
     third = icdcode("demo", tmp_path, "--json", *SMALL)
     assert third.json["run"] == f"{run}2"
+    assert note.read_text() == "No evidence of pneumonia.\n"  # changed by the user
     assert (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat().st_mtime_ns == notes.st_mtime_ns
 
 
