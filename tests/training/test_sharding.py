@@ -1,8 +1,11 @@
 """Weights shared out over processes: the same numbers and the same files as where each process has all of them."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from icdcli.training.distributed import free_port
 
 ROOT = Path(__file__).parents[2]
 PART = Path(__file__).with_name("part_of_each.py")
+CLOCK = {"seconds", "tokens_per_second"}
 WHOLE = {"pooling_mode": "mean"}
 HALF = {"pooling_mode": "mean", "bit": 16, "freeze_backbone": False}
 ADAPTERS = {
@@ -27,13 +31,41 @@ ADAPTERS = {
 }
 
 
-def torchrun(place, *words, processes=2):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def launching(*words, processes=2):
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    command += [f"--master-port={free_port(29_700)}", *map(str, words)]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=240)
+    return [*command, f"--master-port={free_port(29_700)}", *map(str, words)]
+
+
+def torchrun(place, *words, processes=2):
+    command = launching(*words, processes=processes)
+    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def killed_after_a_checkpoint(place, run, *words):
+    """Whether a launch was killed, all its processes at once, between its first checkpoint and its end."""
+    started = subprocess.Popen(launching(*words), cwd=place, env=ENVIRONMENT, start_new_session=True)
+    try:
+        while started.poll() is None and not (run / "weights" / "last").exists():
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+    return started.wait() == -signal.SIGKILL
+
+
+def end_of(run):
+    """What a run has come to, but for the clock."""
+    tables = []
+    for name in ("results.csv", "steps.csv"):
+        tables.append([{key: row[key] for key in row if key not in CLOCK} for row in read_rows(run / name)])
+    files = {path.relative_to(run).name: path.read_bytes() for path in (run / "weights/last/").rglob("*.safetensors")}
+    assert len(tables[1]) > 1 and files
+    return tables, files
 
 
 def the_same(one, other, relative=1e-3, absolute=1e-4):
@@ -66,6 +98,17 @@ def test_sharing_out_changes_neither_numbers_nor_files(config, model_folders, tm
     runs = tmp_path / "runs"
     # In half precision sums of gradients in another order are other sums.
     assert the_same(runs / "ddp", runs / "fsdp", **({"relative": 1e-2, "absolute": 1e-2} if changes == HALF else {}))
+
+
+@pytest.mark.slow
+def test_a_killed_run_comes_bit_for_bit_to_the_same_end(config, model_folders, tmp_path):
+    path, runs = tmp_path / "config.yaml", tmp_path / "runs"
+    changes = {**ADAPTERS, "lora_dropout": 0.3, "checkpoint_every": 3, "log_every": 1, "strategy": "fsdp"}
+    path.write_text(to_yaml(config(steps=40, batch_size=7, micro_batch_tokens=100, model=model_folders["llama"], **changes)))
+    torchrun(tmp_path, "-m", "icdcli", "train", path, "name=whole")
+    assert killed_after_a_checkpoint(tmp_path, runs / "killed", "-m", "icdcli", "train", path, "name=killed")
+    torchrun(tmp_path, "-m", "icdcli", "resume", runs / "killed", "--load", "last")
+    assert end_of(runs / "killed") == end_of(runs / "whole")
 
 
 @pytest.mark.slow

@@ -28,6 +28,9 @@ DOCUMENTS, LABELS = 24, 5
 STEP = np.array([3, 17, 4, 9, 22, 0, 11])
 
 
+Unsupported = type("Unsupported", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
+
+
 @dataclass(frozen=True)
 class Simulated(World):
     """A rank of several that is alone in its process: its own gradient is kept aside."""
@@ -242,6 +245,28 @@ def test_a_document_that_does_not_fit_alone_is_told():
     training = lookup_run(Lookup(memory=20))
     with pytest.raises(ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"):
         list(optimiser_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
+
+
+def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_with():
+    training = lookup_run(Lookup(memory=60))
+    training.shards = object()
+    with pytest.raises(ConfigError, match="strategy: fsdp no process can go back alone; go on with micro_batch_tokens=8192"):
+        list(optimiser_steps(training, training.plan(0), Meter(training)))
+
+
+@pytest.mark.parametrize(("error", "says"), [
+    (Unsupported("a call that dynamo doesn't know\nand where"), "^torch_compile: True: this model can't be compiled: a call"),
+    (RuntimeError("cumsum has no deterministic form."), "^deterministic: True: cumsum has no deterministic form. Train with"),
+])  # fmt: skip
+def test_what_torch_refuses_is_told_with_the_key(monkeypatch, error, says):
+    def refuse(*_, **__):
+        raise error
+
+    network = Lookup()
+    monkeypatch.setattr(network.backbone, "forward", refuse)
+    training = lookup_run(network)
+    with pytest.raises(ConfigError, match=says):
+        list(optimiser_steps(training, training.plan(0), Meter(training)))
 
 
 def test_the_next_steps_documents_are_read_while_this_step_is_computed():
