@@ -1,10 +1,7 @@
 """``icdcode doctor``: what this machine has, and whether a configuration can run on it."""
 
-import os
-import socket
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -34,8 +31,6 @@ def doctor(
     Example: icdcode doctor configs/config.yaml bit=4
     """
     options = None if config is None else load_config(config, overrides or [])
-    if options is not None and not options.model.is_baseline:
-        _give_up_on_an_unreachable_hub(options.model.model)
     from icdcli.report.doctor_view import configuration_view, machine_view
     from icdcli.training.checkup import about_disk, about_machine, about_packages, about_split_lists, what_works
 
@@ -63,16 +58,3 @@ def _examined(config: Config) -> dict[str, Any]:
     from icdcli.training.readiness import examine
 
     return examine(config)
-
-
-def _give_up_on_an_unreachable_hub(model: str) -> None:
-    """Look whether the hub can be reached at all: its library asks for every file six times before it says no."""
-    proxies = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    if "HF_HUB_OFFLINE" in os.environ or Path(model).is_dir() or any(name in os.environ for name in proxies):
-        return
-    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    port = address.port or (80 if address.scheme == "http" else 443)
-    try:
-        socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except OSError:
-        os.environ["HF_HUB_OFFLINE"] = "1"

