@@ -90,7 +90,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
 
     monkeypatch.setattr("icdcli.model.source.socket.create_connection", refuse)
     source._give_up_on_an_unreachable_hub.cache_clear()
-    for _ in range(2):
-        with pytest.raises(ConfigError, match="owner/name: can't be reached, and is not in this machine's"):
-            find_source("owner/name")
+    for name in ("owner/name", "owner/other"):
+        with pytest.raises(ConfigError, match="can't be reached, and is not in this machine's"):
+            load_tokenizer(find_source(name))
     assert asked == [("hub.example", 80)]
