@@ -70,6 +70,7 @@ def evaluation_page(
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
         of_intervals=_OF_INTERVALS,
         metrics=_metrics(evaluation),
+        to_evidence='<a href="#evidence">Evidence</a>' if documents else "",
         published=_published(evaluation, published) if published else "",
         figures="".join(as_svg(figure, name) for name, figure in figures.items()),
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
@@ -128,7 +129,7 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
 
 def _evidence(documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]", titles: Mapping[str, str]) -> str:
     parts = [
-        "<h2>Evidence</h2><p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>"
+        "<h2 id=evidence>Evidence</h2><p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>"
     ]
     for sample, text, evidence in documents:
         gold = ", ".join(sample.gold) or "none"

@@ -110,8 +110,8 @@ def test_show_predictions(icdcode, trained):
 def test_the_page(icdcode, run_copy, refused):
     assert icdcode("evaluate", run_copy, "--html", "--evidence").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "<h2>Evidence</h2>" in page and "<mark>" in page
+    assert "<h2 id=evidence>Evidence</h2>" in page and "#evidence" in page and "<mark>" in page
     assert icdcode("evaluate", run_copy, "--html").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "<h2>Evidence</h2>" not in page and "<mark>" not in page
+    assert "Evidence</h2>" not in page and "#evidence" not in page and "<mark>" not in page
     refused(2, "evaluate", run_copy, "--evidence", says="--evidence: stands on the page that --html writes")
