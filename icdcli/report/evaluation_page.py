@@ -129,7 +129,8 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
 
 def _evidence(documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]", titles: Mapping[str, str]) -> str:
     parts = [
-        "<h2 id=evidence>Evidence</h2><p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>"
+        "<h2 id=evidence>Evidence</h2>",
+        "<p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>",
     ]
     for sample, text, evidence in documents:
         gold = ", ".join(sample.gold) or "none"
