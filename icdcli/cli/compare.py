@@ -34,15 +34,15 @@ def compare(
 
     Example: icdcode compare outputs/mimic3/automatic_coding outputs/mimic3/automatic_coding2
     """
+    if not 2 <= len(run_dirs) <= _MOST:
+        raise ConfigError(f"compare: needs two runs or more, {_MOST} at most; {len(run_dirs)} given")
+    output = Output(json)
+    runs = [RunDir.open(run_dir) for run_dir in run_dirs]
     from icdcli.data.corpus import read_labels
     from icdcli.evaluation.compare import common_codes, compare, require_one_label_space
     from icdcli.report.comparison_view import comparison_dict, comparison_view
     from icdcli.training.checkpoint import find_checkpoint
 
-    if not 2 <= len(run_dirs) <= _MOST:
-        raise ConfigError(f"compare: needs two runs or more, {_MOST} at most; {len(run_dirs)} given")
-    output = Output(json)
-    runs = [RunDir.open(run_dir) for run_dir in run_dirs]
     # Told apart before anything is scored, which may take hours.
     spaces = {str(run.root): read_labels(find_checkpoint(run, load) / "labels.parquet").codes for run in runs}
     chosen = common_codes([*spaces.values()]) if intersection else None

@@ -46,6 +46,10 @@ def evaluate(
 
     Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
     """
+    if evidence and not html:
+        raise ConfigError("--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions")
+    output = Output(json)
+    run = RunDir.open(run_dir)
     from icdcli.evaluation.ablation import ablate as ablations
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
@@ -55,10 +59,6 @@ def evaluate(
     from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
     from icdcli.report.evaluation_view import ablation_table, evaluation_view
 
-    if evidence and not html:
-        raise ConfigError("--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions")
-    output = Output(json)
-    run = RunDir.open(run_dir)
     with showing(output) as progress:
         coder, corpus = open_run(run, load, device, output, progress)
         find = find_evidence(coder, str(run.root), cut=True) if evidence else None

@@ -44,13 +44,14 @@ def show(
     device: str | None = None,
 ) -> None:
     """Show a few documents of a run and give them as the result; the arguments are the command's."""
+    run = RunDir.open(run_dir)
     from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
     from icdcli.evaluation.split import score_split
     from icdcli.report.evidence_view import evidence_view
     from icdcli.report.predictions import prediction_dict, prediction_view
 
     with showing(output) as progress:
-        coder, corpus = open_run(RunDir.open(run_dir), load, device, output, progress)
+        coder, corpus = open_run(run, load, device, output, progress)
         split = split or default_split(corpus, output)
         rows = sample_rows(len(corpus.documents(split)), number, seed)
         scored = score_split(coder, corpus, split, progress, only=rows)

@@ -46,14 +46,17 @@ def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_data_are_told_before_torch_is_loaded(tmp_path):
+@pytest.mark.parametrize(("words", "exit_code"), [
+    ("train demo.yaml data_path=nowhere", 3), ("evaluate nowhere", 2), ("show-predictions nowhere", 2), ("compare nowhere b", 2),
+])  # fmt: skip
+def test_what_is_missing_is_told_before_torch_is_loaded(tmp_path, words, exit_code):
     code = (
-        "import sys; from icdcli.cli import main; sys.argv = ['icdcode', 'train', 'demo.yaml', 'data_path=nowhere']\n"
+        f"import sys; from icdcli.cli import main; sys.argv = ['icdcode', *{words.split()}]\n"
         "try: main()\n"
         "finally: print('torch' in sys.modules)"
     )
     path = os.pathsep.join(filter(None, sys.path))
     env = {name: value for name, value in os.environ.items() if name != "RANK"} | {"PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (3, "False")
+    assert (done.returncode, done.stdout.strip()) == (exit_code, "False")
     assert "nowhere" in done.stderr
