@@ -47,7 +47,8 @@ def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("words", "exit_code"), [
-    ("train demo.yaml data_path=nowhere", 3), ("evaluate nowhere", 2), ("show-predictions nowhere", 2), ("compare nowhere b", 2),
+    ("train demo.yaml data_path=nowhere", 3),
+    ("evaluate nowhere", 2), ("show-predictions nowhere", 2), ("compare nowhere x", 2),
 ])  # fmt: skip
 def test_what_is_missing_is_told_before_torch_is_loaded(tmp_path, words, exit_code):
     code = (
