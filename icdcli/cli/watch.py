@@ -1,6 +1,5 @@
 """What `train` and `resume` share: the processes, the signals, and a run followed to its end."""
 
-import atexit
 import os
 import signal
 import sys
@@ -49,14 +48,7 @@ def in_all_processes(device: str | list[int], port: int, work: Callable[[Output]
         if one_of_several():
             _leave_others(error, output)
         raise
-    several = one_of_several()
     leave_world()
-    if several:
-        # Torch's caches keep the process group of sharded weights, and so its threads. One of them that drops a tensor while
-        # the interpreter is taken down aborts the process, all work done: so nothing is taken down.
-        atexit._run_exitfuncs()
-        _flush()
-        os._exit(0)
 
 
 def _leave_others(error: BaseException, output: Output) -> None:
@@ -78,13 +70,9 @@ def _leave_others(error: BaseException, output: Output) -> None:
         time.sleep(60)  # the process is ended while it waits here
     else:
         traceback.print_exception(error)
-    _flush()
-    leave_others(code)
-
-
-def _flush() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
+    leave_others(code)
 
 
 def _say_at_last(output: Output, text: object) -> None:

@@ -4,6 +4,7 @@ Every process computes its share of a step's documents; gradients are summed, so
 number of processes.
 """
 
+import ctypes
 import logging
 import os
 import re
@@ -199,7 +200,12 @@ def leave_world() -> None:
     global _lifeline
     if dist.is_initialized():
         # A launcher ends the others as soon as one ends with an exit code other than 0, while another may be saving.
-        dist.all_reduce(torch.zeros(1))
+        last = dist.all_reduce(torch.zeros(1), async_op=True)
+        last.wait()
+        # Whoever drops an operation last needs the interpreter for its tensor. Torch's caches keep the process group of sharded
+        # weights and so gloo's threads; one that drops it while the interpreter is taken down aborts the process, all work
+        # done. So it is never dropped.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(last))
         if _lifeline is not None:
             _lifeline.finish()
             _lifeline = None
