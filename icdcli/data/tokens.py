@@ -130,8 +130,16 @@ class Nearness:
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
-    """Sixteen hexadecimal digits that change when the tokenizer would tokenise differently."""
-    return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:16]
+    """Sixteen hexadecimal digits that change when the tokenizer would tokenise a whole text differently."""
+    return hashlib.sha256(_plain(tokenizer).to_str().encode()).hexdigest()[:16]
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    """One that leaves texts whole: a file may carry truncation and padding, and a call leaves what it asked for in its own."""
+    plain = Tokenizer.from_str(tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return plain
 
 
 def use_workers(workers: int) -> None:
@@ -180,10 +188,8 @@ def _texts(documents: pq.ParquetFile) -> Iterator[list[str]]:
 
 
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:
-    """A function from texts to their token ids, whole: a tokenizer file may carry a truncation and padding of its own."""
-    plain = Tokenizer.from_str(tokenizer.to_str())
-    plain.no_truncation()
-    plain.no_padding()
+    """A function from texts to their token ids, whole."""
+    plain = _plain(tokenizer)
     return lambda texts: [found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)]
 
 

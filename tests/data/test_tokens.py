@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
 
 from icdcli.data.batches import Frame
 from icdcli.data.corpus import Documents
@@ -48,6 +49,15 @@ def test_the_second_time_it_is_only_opened(corpus, tokenizer):
     seen.clear()
     tokens = token_cache(corpus, tokenizer, progress)
     assert seen == [] and isinstance(tokens.ids, np.memmap)
+
+
+def test_what_another_call_asked_of_the_tokenizer_makes_no_second_cache(corpus, tokenizer):
+    first = token_cache(corpus, tokenizer)
+    asked = Tokenizer.from_str(tokenizer.to_str())
+    asked.enable_truncation(4)
+    asked.enable_padding(length=4)
+    second = token_cache(corpus, asked)
+    assert np.array_equal(first.ids, second.ids) and len([*corpus.glob("tokens-*")]) == 1
 
 
 def test_the_files_are_private_and_documented(corpus, tokenizer):
