@@ -113,8 +113,8 @@ def theirs(size: Size, max_len: int, seed: int) -> Plain:
         warnings.simplefilter("ignore", FutureWarning)  # peft's, at a name that transformers is about to change
         adapted = peft.get_peft_model(backbone, options)
     torch.manual_seed(seed + 2)
-    network: Any = Plain(adapted, size.shape["hidden_size"])
-    return _ready(network, size)
+    network = Plain(adapted, size.shape["hidden_size"])
+    return _ready(network, network.output, size)
 
 
 def ours(size: Size, max_len: int, seed: int) -> tuple[CoderNetwork, ModelConfig]:
@@ -126,11 +126,12 @@ def ours(size: Size, max_len: int, seed: int) -> tuple[CoderNetwork, ModelConfig
     torch.manual_seed(seed + 1)
     backbone = finish_backbone(config, plain, ())
     torch.manual_seed(seed + 2)
-    return _ready(build_network(config, backbone, LABELS), size), config
+    network: Any = build_network(config, backbone, LABELS)
+    return _ready(network, network.head.output, size), config
 
 
-def _ready(network: Any, size: Size) -> Any:
-    network.head.output.to(size.device)
+def _ready(network: Any, output: nn.Module, size: Size) -> Any:
+    output.to(size.device)
     if size.checkpointing:
         use_gradient_checkpointing(network)
     return network
