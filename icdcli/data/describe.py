@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from icdcli.data.admission import SPLITS
+from icdcli.data.arrays import cache_opened, read_array
 from icdcli.data.corpus import DOCUMENTS, LABELS, Corpus, Labels
 from icdcli.data.statistics import summaries
 from icdcli.errors import DataError
@@ -171,11 +172,9 @@ def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np
 
 def _lengths(folder: Path, splits: NDArray[np.uint8]) -> dict[str, Any]:
     """Tokens a document, of one token cache."""
-    try:
-        lengths = np.diff(np.load(folder / "offsets.npy"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: can't be read ({error}); delete this folder, it is made anew") from error
-    if len(lengths) != len(splits):
-        raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
+    with cache_opened(folder):
+        lengths = np.diff(read_array(folder / "offsets.npy"))
+        if len(lengths) != len(splits):
+            raise ValueError("it does not fit its corpus")
     longer = {str(length): int(np.count_nonzero(lengths > length)) for length in _LENGTHS}
     return {"lengths": summaries(lengths, splits), "longer_than": longer}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from icdcli.data.ahead import one_ahead
+from icdcli.data.arrays import cache_opened, read_array
 from icdcli.data.batches import Chunks, Frame, Framed, Ids
 from icdcli.data.corpus import Documents
 from icdcli.data.progress import Progress
@@ -176,9 +177,10 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = 
             raise DataError(
                 f"{folder}: the token cache can't be written ({error.strerror}); free space or set cache_dir"
             ) from error
-    tokens = Tokens(np.load(folder / _IDS, mmap_mode="r"), np.load(folder / _OFFSETS))
-    if len(tokens) != count or tokens.offsets[-1] != len(tokens.ids):
-        raise DataError(f"{folder}: does not fit its corpus; delete this folder, it is made anew")
+    with cache_opened(folder):
+        tokens = Tokens(read_array(folder / _IDS, mapped=True), read_array(folder / _OFFSETS))
+        if len(tokens) != count or tokens.offsets[-1] != len(tokens.ids):
+            raise ValueError("it does not fit its corpus")
     return tokens
 
 

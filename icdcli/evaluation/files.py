@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from icdcli.data.arrays import read_arrays, write_arrays
 from icdcli.data.storage import replacing
 from icdcli.errors import DataError
 from icdcli.evaluation.result import Evaluation
@@ -112,18 +112,17 @@ def write_statistics(path: Path, evaluation: Evaluation) -> None:
         "threshold": str(evaluation.threshold),
         **evaluation.about,
     }
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            about=np.array(json.dumps(about, default=str)),
-            ids=np.array(evaluation.scored.documents.ids, dtype=np.str_),
-            codes=np.array(evaluation.labels.codes, dtype=np.str_),
-            means=np.stack(list(statistics.means.values())),
-            influences=np.stack(list(statistics.influences.values())),
-            bins=statistics.bins_NB3,
-            predicted=np.packbits(statistics.predicted_NL, axis=1),
-            gold=np.packbits(statistics.gold_NL, axis=1),
-        )
+    arrays = {
+        "about": np.array(json.dumps(about, default=str)),
+        "ids": np.array(evaluation.scored.documents.ids, dtype=np.str_),
+        "codes": np.array(evaluation.labels.codes, dtype=np.str_),
+        "means": np.stack(list(statistics.means.values())),
+        "influences": np.stack(list(statistics.influences.values())),
+        "bins": statistics.bins_NB3,
+        "predicted": np.packbits(statistics.predicted_NL, axis=1),
+        "gold": np.packbits(statistics.gold_NL, axis=1),
+    }
+    write_arrays(path, arrays, compressed=True)
 
 
 def read_statistics(path: Path) -> tuple[Statistics, tuple[str, ...], tuple[str, ...], Mapping[str, Any]]:
@@ -136,22 +135,21 @@ def read_statistics(path: Path) -> tuple[Statistics, tuple[str, ...], tuple[str,
         DataError: When the file is damaged.
     """
     try:
-        # Opened here, since numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            if about["format"] != _FORMAT:
-                raise ValueError(f"format {about['format']}")
-            predicted_NL, gold_NL = (
-                np.unpackbits(file[name], axis=1, count=about["labels"]).astype(bool) for name in ("predicted", "gold")
-            )
-            statistics = Statistics(
-                about["metrics"],
-                dict(zip(about["means"], file["means"], strict=True)),
-                predicted_NL,
-                gold_NL,
-                file["bins"],
-                dict(zip(about["influences"], file["influences"], strict=True)),
-            )
-            return statistics, tuple(file["ids"].tolist()), tuple(file["codes"].tolist()), about
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        arrays = read_arrays(path)
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != _FORMAT:
+            raise ValueError(f"format {about['format']}")
+        predicted_NL, gold_NL = (
+            np.unpackbits(arrays[name], axis=1, count=about["labels"]).astype(bool) for name in ("predicted", "gold")
+        )
+        statistics = Statistics(
+            about["metrics"],
+            dict(zip(about["means"], arrays["means"], strict=True)),
+            predicted_NL,
+            gold_NL,
+            arrays["bins"],
+            dict(zip(about["influences"], arrays["influences"], strict=True)),
+        )
+        return statistics, tuple(arrays["ids"].tolist()), tuple(arrays["codes"].tolist()), about
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: can't be read ({error}); delete it, `icdcode evaluate` writes it anew") from error

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from icdcli.data.arrays import Arrays
 from icdcli.lexical.descriptions import Descriptions
-from icdcli.lexical.ngram_ridge import Arrays
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.words import words
 

@@ -25,12 +25,12 @@ Shapes: N documents, B documents of a block, F features, M columns or training d
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from icdcli.data.arrays import Arrays
 from icdcli.lexical.ngram_features import FEATURES, NGRAM_FEATURES, counts, inverse_frequencies, weighted
 
 EXACT_DOCUMENTS = 4096
@@ -43,7 +43,6 @@ _BLOCK = 256
 _LABELS = 512
 
 Targets = Sequence[NDArray[np.int32]]
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)

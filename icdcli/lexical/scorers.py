@@ -10,7 +10,6 @@ Shapes: N documents, L labels.
 """
 
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,14 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.arrays import read_arrays, write_arrays
 from icdcli.data.corpus import Corpus
-from icdcli.data.storage import private_folder, replacing, write_json
+from icdcli.data.storage import private_folder, write_json
 from icdcli.errors import ResumeError
 from icdcli.lexical.description_overlap import DescriptionOverlap
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.evidence_fit import Annotations, fit_evidence, fit_evidence_out_of_fold
 from icdcli.lexical.evidence_lexicon import EvidenceLexicon
-from icdcli.lexical.ngram_ridge import Arrays, NgramRidge, Targets
+from icdcli.lexical.ngram_ridge import NgramRidge, Targets
 
 PARTS = ("ngrams", "descriptions", "evidence")
 FORMAT = 1
@@ -124,8 +124,7 @@ class Lexical:
             words["strings"] = [" ".join(string) for string in self.evidence.strings]
             words["little_words"] = sorted(self.evidence.little_words)
         for part in self.parts:
-            with replacing(folder / f"{part}.npz") as temporary, temporary.open("wb") as file:
-                np.savez(file, **getattr(self, part).arrays())
+            write_arrays(folder / f"{part}.npz", getattr(self, part).arrays())
         write_json(folder / _ABOUT, {"format": FORMAT, "parts": self.parts, "labels": self.number_of_labels, **words})
 
     @classmethod
@@ -143,7 +142,7 @@ class Lexical:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
             if about["format"] != FORMAT or about["labels"] != number_of_labels:
                 raise ValueError(f"format {about['format']} for {about['labels']} labels, not {FORMAT} for {number_of_labels}")
-            arrays = {part: _read(folder / f"{part}.npz") for part in about["parts"]}
+            arrays = {part: read_arrays(folder / f"{part}.npz") for part in about["parts"]}
             ngrams = descriptions = evidence = None
             if "ngrams" in arrays:
                 ngrams = NgramRidge.from_arrays(arrays["ngrams"], number_of_labels)
@@ -152,7 +151,7 @@ class Lexical:
             if "evidence" in arrays:
                 strings = [string.split() for string in about["strings"]]
                 evidence = EvidenceLexicon.from_arrays(arrays["evidence"], strings, about["little_words"], number_of_labels)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
                 f"{folder}: the scores of words alone can't be read ({error}); take another checkpoint, or train anew"
             ) from error
@@ -218,8 +217,3 @@ def _overlap(
 def _marked(annotations: Annotations | None, parts: Sequence[str]) -> Annotations | None:
     """The annotations, where there are any and the part is on."""
     return annotations if "evidence" in parts and annotations is not None and any(annotations) else None
-
-
-def _read(path: Path) -> Arrays:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        return dict(file)

@@ -18,7 +18,6 @@ Shapes: N documents, B documents of a block, F features (words), L labels, S lab
 """
 
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +31,9 @@ from scipy.optimize import minimize
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from icdcli.data.arrays import read_arrays, write_arrays
 from icdcli.data.progress import Progress
-from icdcli.data.storage import replacing, write_json
+from icdcli.data.storage import write_json
 from icdcli.errors import DataError, ResumeError
 
 FOLDS = 3
@@ -138,15 +138,14 @@ class Tfidf:
         columns = sorted(self.vectorizer.vocabulary_.items(), key=lambda item: int(item[1]))
         longest = int(self.vectorizer.ngram_range[1])
         write_json(folder / _VOCABULARY, {"longest": longest, "words": [word for word, _ in columns]})
-        with replacing(folder / _ARRAYS) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                idf=self.vectorizer.idf_,
-                offsets=self.offsets_L,
-                values=self.weights_FL.data,
-                labels=self.weights_FL.indices.astype(np.int32),
-                starts=self.weights_FL.indptr.astype(np.int64),
-            )
+        arrays = {
+            "idf": self.vectorizer.idf_,
+            "offsets": self.offsets_L,
+            "values": self.weights_FL.data,
+            "labels": self.weights_FL.indices.astype(np.int32),
+            "starts": self.weights_FL.indptr.astype(np.int64),
+        }
+        write_arrays(folder / _ARRAYS, arrays)
 
     @classmethod
     def load(cls, folder: Path, number_of_labels: int) -> "Tfidf":
@@ -161,9 +160,7 @@ class Tfidf:
         """
         try:
             vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
-            # Opened here, since numpy leaves a damaged file open.
-            with (folder / _ARRAYS).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = read_arrays(folder / _ARRAYS)
             shape = (len(vocabulary["words"]), number_of_labels)
             if (*arrays["idf"].shape, *arrays["offsets"].shape) != shape:
                 raise ValueError(
@@ -173,7 +170,7 @@ class Tfidf:
             weights_FL.check_format()
             vectorizer = _vectorizer(vocabulary["longest"], vocabulary=vocabulary["words"])
             vectorizer.idf_ = arrays["idf"]
-        except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
                 f"{folder}: the baseline can't be read ({error}); take another checkpoint, or train anew"
             ) from error

@@ -21,6 +21,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from icdcli.data.ahead import one_ahead
+from icdcli.data.arrays import cache_opened, read_array
 from icdcli.data.batches import Ids, collate, micro_batches
 from icdcli.data.progress import Progress
 from icdcli.data.tokens import EncodedDocuments, Nearness, States, fingerprint
@@ -107,7 +108,7 @@ def precompute(
         The documents, with their states and nearness.
 
     Raises:
-        DataError: When it doesn't fit the disk.
+        DataError: When it doesn't fit the disk, or what was computed is damaged.
     """
     parts = [part for part, on in (("states", wanted.states), ("similarities", wanted.prior is not None)) if on]
     if not parts:
@@ -118,11 +119,14 @@ def precompute(
         _make(corpus, {part: keys[part] for part in missing}, split, documents, network, wanted, progress)
     if "states" in keys:
         folder = corpus / keys["states"]
-        states = States(np.load(folder / _STATES, mmap_mode="r"), np.load(folder / _OFFSETS))
+        with cache_opened(folder):
+            states = States(read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS))
         documents = replace(documents, states=states)
     if "similarities" in keys:
         assert wanted.prior is not None
-        near_NM = np.load(corpus / keys["similarities"] / _SIMILARITIES, mmap_mode="r")
+        folder = corpus / keys["similarities"]
+        with cache_opened(folder):
+            near_NM = read_array(folder / _SIMILARITIES, mapped=True)
         documents = replace(documents, nearness=wanted.prior.nearness(near_NM))
     return documents
 

@@ -139,6 +139,7 @@ def repeat_a_word(folder):
         lose_a_word,
         repeat_a_word,
         lambda folder: (folder / "tfidf.npz").unlink(),
+        lambda folder: (folder / "tfidf.npz").write_bytes(b""),
         lambda folder: (folder / "vocabulary.json").write_text("{"),
         lambda folder: (folder / "vocabulary.json").write_text("[]"),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.fusing import fit
 from icdcli.evaluation.metrics import evaluate
@@ -81,10 +81,17 @@ def test_another_backbone_or_length_has_its_own(described, model_folders, tmp_pa
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(described, monkeypatch):
-    from icdcli.errors import DataError
-
     monkeypatch.setattr(state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(DataError, match=r"computed before training takes .* GB.*state_cache_gb"):
+        new_training(described(), ALONE)
+
+
+@pytest.mark.parametrize("file", ["states.npy", "similarities.npy", "ids.npy"])
+def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file):
+    _, corpus = new_training(described(), ALONE)
+    for path in corpus.folder.glob(f"*/{file}"):
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match=f"can't be read .{file} is damaged.*; delete this folder, it is made anew"):
         new_training(described(), ALONE)
 
 
