@@ -181,9 +181,9 @@ def _aside(table: Path, number: int) -> Path:
 
 def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
     """A table's lines: the header and those up to a step; those of later ones and, after a power cut, half a line."""
-    lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
-    columns = lines[0].strip().split(",") if lines else []
     try:
+        lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
+        columns = lines[0].strip().split(",") if lines else []
         steps = [
             int(values[columns.index("step")]) if len(values := line.split(",")) == len(columns) else step + 1
             for line in lines[1:]

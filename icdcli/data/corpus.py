@@ -5,7 +5,8 @@
     evidence.parquet    id · code · begin · end · group, where annotators marked evidence; see `icdcli.data.evidence`
     card.json           what it was made of, and how
 
-Any Parquet reader opens it. It holds patient text: its folder is 0700, its files 0600.
+Any Parquet reader opens it; each page has a checksum, so that damage is told, never read. It holds
+patient text: its folder is 0700, its files 0600.
 """
 
 import json
@@ -160,10 +161,7 @@ class Corpus:
         path = self.folder / DOCUMENTS
         columns = ["id", "subject_id", "split", "codes"]
         self._require(split)
-        try:
-            table = pq.read_table(path, columns=columns, partitioning=None)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+        table = pa.Table.from_batches(list(document_batches(self.folder, columns, 8192)))
         rows = np.flatnonzero(np.asarray(table.column("split").to_pylist(), dtype=object) == split)
         ids, subject_ids, _, codes = (table.column(name).take(rows).to_pylist() for name in columns)
         index = self.labels.index
@@ -178,13 +176,13 @@ class Corpus:
 
         Raises:
             ConfigError: When no document is in such a split.
+            DataError: When the file can't be read.
         """
         self._require(split)
-        with pq.ParquetFile(self.folder / DOCUMENTS) as file:
-            for batch in file.iter_batches(batch_size=256, columns=["split", "text"]):
-                for found, text in zip(batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True):
-                    if found == split:
-                        yield text
+        for batch in document_batches(self.folder, ["split", "text"], 256):
+            for found, text in zip(batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True):
+                if found == split:
+                    yield text
 
     def evidence(self, split: str) -> Evidence:
         """Where in a split's texts annotators saw their codes, in the order of `documents`; empty where nobody did.
@@ -238,13 +236,32 @@ def open_corpus(folder: Path) -> Corpus:
     return Corpus(folder, card, labels)
 
 
+def document_batches(folder: Path, columns: Sequence[str], documents: int) -> Iterator[pa.RecordBatch]:
+    """Stream a corpus's documents.
+
+    Args:
+        folder: The corpus's folder.
+        columns: What is wanted of each, in `DOCUMENTS_SCHEMA`'s order.
+        documents: At most so many are in memory together.
+
+    Raises:
+        DataError: When the file can't be read, or isn't what was written.
+    """
+    path = folder / DOCUMENTS
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(batch_size=documents, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+
+
 def write_labels(path: Path, labels: Labels) -> None:
     """Write a label space as Parquet, whole or not at all."""
     number = numbers(range(len(labels)), np.int32)
     texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
     counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
     with replacing(path) as temporary:
-        pq.write_table(pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA), temporary)
+        pq.write_table(pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA), temporary, write_page_checksum=True)
 
 
 def read_labels(path: Path) -> Labels:
@@ -254,7 +271,7 @@ def read_labels(path: Path) -> Labels:
         DataError: When it is missing or damaged, or the labels aren't 0, 1, 2 … in order.
     """
     try:
-        table = pq.read_table(path, columns=_LABELS_SCHEMA.names, partitioning=None)
+        table = pq.read_table(path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True)
         label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: can't be read as a label space ({error})") from error

@@ -4,19 +4,17 @@ Most of it was gathered while the corpus was written. How often labels are used 
 split has, and how long documents are in tokens, is counted here, without reading a text.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from icdcli.data.admission import SPLITS
 from icdcli.data.arrays import cache_opened, read_array
-from icdcli.data.corpus import DOCUMENTS, LABELS, Corpus, Labels
+from icdcli.data.corpus import DOCUMENTS, LABELS, Corpus, Labels, document_batches
 from icdcli.data.statistics import summaries
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS
@@ -123,7 +121,7 @@ def _count(corpus: Corpus, chapter_of_label: NDArray[np.int64], chapters: int) -
     labels = np.zeros((len(SPLITS), len(corpus.labels)), dtype=np.int64)
     in_chapter = np.zeros(chapters, dtype=np.int64)
     splits = [np.empty(0, dtype=np.uint8)]
-    for batch in _batches(path, ["split", "codes"]):
+    for batch in document_batches(corpus.folder, ["split", "codes"], _AT_ONCE):
         split_of_document = _places(batch["split"], SPLITS, path)
         label_of_mention = _places(batch["codes"].flatten(), corpus.labels.codes, path)
         document_of_mention = np.repeat(np.arange(len(batch)), np.asarray(pc.list_value_length(batch["codes"])))
@@ -150,14 +148,6 @@ def _chapters(corpus: Corpus) -> tuple[list[dict[str, str | None]], NDArray[np.i
     ]
     known: list[dict[str, str | None]] = [{"kind": kind, "id": chapter.id, "title": chapter.title} for kind, chapter in keys]
     return [*known, {"kind": None, "id": None, "title": "in no chapter"}], np.array(found, dtype=np.int64)
-
-
-def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=_AT_ONCE, columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
 
 
 def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np.int64]:

@@ -52,7 +52,13 @@ class DocumentWriter:
         """
         self._path.touch(mode=0o600)
         # Snappy costs a third of zstd's time; no two notes are the same, so a dictionary of them would only cost memory.
-        file = pq.ParquetWriter(self._path, DOCUMENTS_SCHEMA, compression="snappy", use_dictionary=["split", "subject_id"])
+        file = pq.ParquetWriter(
+            self._path,
+            DOCUMENTS_SCHEMA,
+            compression="snappy",
+            use_dictionary=["split", "subject_id"],
+            write_page_checksum=True,
+        )
         with file, ThreadPoolExecutor(2) as background:
             under_way: list[Future[None]] = []
             for group in self._groups(documents):

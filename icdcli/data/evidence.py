@@ -131,7 +131,7 @@ class EvidenceWriter:
             return
         if self._file is None:
             self._path.touch(mode=0o600)
-            self._file = pq.ParquetWriter(self._path, SCHEMA, compression="snappy")
+            self._file = pq.ParquetWriter(self._path, SCHEMA, compression="snappy", write_page_checksum=True)
         arrays = [pa.array(column, kind) for column, kind in zip(self._columns, SCHEMA.types, strict=True)]
         self._file.write_table(pa.table(arrays, schema=SCHEMA))
         self._columns = [[] for _ in SCHEMA]
@@ -180,6 +180,6 @@ def read_evidence(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> E
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None).select(SCHEMA.names)
+        return pq.read_table(path, partitioning=None, page_checksum_verification=True).select(SCHEMA.names)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from icdcli.data.ahead import one_ahead
 from icdcli.data.arrays import cache_opened, read_array
 from icdcli.data.batches import Chunks, Frame, Framed, Ids
-from icdcli.data.corpus import Documents
+from icdcli.data.corpus import DOCUMENTS, Documents, document_batches
 from icdcli.data.progress import Progress
 from icdcli.data.whole_folder import alone, finish, partial_folder
 from icdcli.errors import DataError
@@ -163,15 +163,14 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = 
     Raises:
         DataError: When the cache can't be written or does not fit the corpus.
     """
-    documents = pq.ParquetFile(corpus / "documents.parquet")
-    count = documents.metadata.num_rows
+    count = pq.read_metadata(corpus / DOCUMENTS).num_rows
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     if not (folder / _META).is_file():
         try:
             with alone(corpus, folder.name, progress):
                 if not (folder / _META).is_file():  # another process may have made it meanwhile
                     with partial_folder(corpus, folder.name) as partial:
-                        _write(partial, _texts(documents), count, tokenizer, progress)
+                        _write(partial, _texts(corpus), count, tokenizer, progress)
                         finish(partial, folder)
         except OSError as error:
             raise DataError(
@@ -179,13 +178,14 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = 
             ) from error
     with cache_opened(folder):
         tokens = Tokens(read_array(folder / _IDS, mapped=True), read_array(folder / _OFFSETS))
-        if len(tokens) != count or tokens.offsets[-1] != len(tokens.ids):
+        lengths = np.diff(tokens.offsets, prepend=0)  # the first starts at 0
+        if len(tokens) != count or lengths[0] or lengths.min() < 0 or lengths.sum() != len(tokens.ids):
             raise ValueError("it does not fit its corpus")
     return tokens
 
 
-def _texts(documents: pq.ParquetFile) -> Iterator[list[str]]:
-    for batch in documents.iter_batches(batch_size=_AT_ONCE, columns=["text"]):
+def _texts(corpus: Path) -> Iterator[list[str]]:
+    for batch in document_batches(corpus, ["text"], _AT_ONCE):
         yield batch.column(0).to_pylist()
 
 

@@ -106,6 +106,26 @@ def test_a_damaged_part_is_named(folder, part):
     assert part in refused(folder)
 
 
+def damage(path, word):
+    """One letter of a word in a file."""
+    content = path.read_bytes()
+    assert word in content
+    path.write_bytes(content.replace(word, word.swapcase()))
+
+
+@pytest.mark.parametrize("word", [b"three", b"Z99.0"])
+def test_one_changed_letter_is_told_and_never_read(folder, word):
+    damage(folder / "documents.parquet", word)
+    corpus = open_corpus(folder)
+    with pytest.raises(DataError, match=r"documents\.parquet: can't be read .*prepare the data again"):
+        assert corpus.documents("train") and list(corpus.texts("train"))
+
+
+def test_one_changed_letter_of_a_label_is_told(folder):
+    damage(folder / "labels.parquet", b"Z99.0")
+    assert "can't be read as a label space" in refused(folder)
+
+
 def test_parts_that_do_not_belong_together_are_refused(folder):
     write_labels(folder / "labels.parquet", LABELS)
     assert "holds 3 documents and 2 labels, its card says 3 and 3" in refused(folder)

@@ -94,9 +94,11 @@ def test_as_many_threads_tokenise_as_there_are_workers(tokenizer, tmp_path, work
     assert int(done.stdout) == workers
 
 
-def test_a_cache_of_another_corpus_is_told(corpus, tokenizer):
-    token_cache(corpus, tokenizer)
-    np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", np.zeros(3, np.int64))
+@pytest.mark.parametrize("change", [lambda offsets: offsets[:-1], lambda offsets: offsets - 1, lambda offsets: -offsets])
+def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
+    offsets = token_cache(corpus, tokenizer).offsets
+    offsets = np.append(change(offsets[:-1]), offsets[-1])
+    np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", offsets)
     with pytest.raises(DataError, match="does not fit its corpus.*; delete this folder"):
         token_cache(corpus, tokenizer)
 
