@@ -63,9 +63,12 @@ class NoteTable:
         """The column of texts as the table writes it, and that of ids where there is one.
 
         Raises:
-            DataError: When the table can't be read or has no such column.
+            DataError: When the table can't be read, or has no such column or several.
         """
         available = self._header()
+        for name in (self.text_column, self.id_column or _USUAL_ID):
+            if available.count(name) > 1:
+                raise DataError(f"{self.path}: has {available.count(name)} columns {name!r}; rename all but one")
         wanted = [self.text_column]
         if self.id_column is not None or _USUAL_ID in (name.strip().lower() for name in available):
             wanted.append(self.id_column or _USUAL_ID)
@@ -94,7 +97,7 @@ class NoteTable:
         # A float may have been an id that lost its leading zeros or its last digits.
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise self._wrong(number, 1, "is empty" if value is None else f"is {type(value).__name__}; write ids as strings")
-        return str(value)
+        return checked(str(value), f"{self.path}, row {number}, column {self.columns[1]!r}")
 
     def _wrong(self, number: int, column: int, problem: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns[column]!r}: {problem}")
@@ -116,7 +119,10 @@ class NoteTable:
             yield from map(list, rows)
 
     def _jsonl(self) -> Iterator[list[Any]]:
-        for record in self._objects():
+        numbered = len(self.columns) == 1
+        for number, record in enumerate(self._objects(), start=1):
+            if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
+                raise DataError(f"{self.path}, row {number}: has an id, and the first row has none; give every row one")
             yield [record.get(column) for column in self.columns]
 
     def _objects(self) -> Iterator[dict[str, Any]]:

@@ -130,7 +130,8 @@ class BlockCoder:
         for places in self._together(notes):
             scores_NL, windows = self.read([notes[place].text for place in places])
             for place, scores_L, count in zip(places, scores_NL, windows, strict=True):
-                coded[place] = CodedNote(notes[place].id, count, self._codes(scores_L, notes[place].text))
+                codes = self._codes(scores_L, notes[place].text) if count else ()  # none where cleaning leaves no text
+                coded[place] = CodedNote(notes[place].id, count, codes)
                 if progress is not None and self.find is not None:
                     progress(len(coded))
             if progress is not None and self.find is None:
@@ -188,9 +189,5 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
 
 def block_coder(coder: "NoteCoder | TfidfNoteCoder", choice: Choice, find: Find | None = None) -> BlockCoder:
     """A trained coder, for coding notes by the block."""
-
-    def read(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        return coder.scores(texts), coder.window_counts(texts)
-
     labels = coder.labels
-    return BlockCoder(read, labels.codes, labels.titles, coder.threshold.values_L(len(labels)), choice, find)
+    return BlockCoder(coder.read, labels.codes, labels.titles, coder.threshold.values_L(len(labels)), choice, find)

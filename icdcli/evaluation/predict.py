@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from icdcli.data.text_cleaning import CLEANERS
 from icdcli.data.tokens import EncodedDocuments, Tokens, encode
 from icdcli.errors import ConfigError
+from icdcli.evaluation.coding import Read
 from icdcli.evaluation.scoring import Scored, score_documents
 from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.model.padding import choose_padding
@@ -52,16 +53,19 @@ class NoteCoder(Coder):
             texts: The notes; they are held in memory, so hand over a few hundred at a time.
 
         Returns:
-            scores_NL, in [0, 1].
+            scores_NL, in [0, 1]; a note without text, or of which cleaning leaves nothing, has 0 for every code.
         """
-        labels = len(self.labels)
-        if not texts:
-            return np.zeros((0, labels), np.float32)
-        texts = [CLEANERS[self.text_cleaning](text) for text in texts]
-        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(texts))
-        logits_NL = np.full((len(texts), labels), -np.inf, np.float32)
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Do what `scores` does, and say in how many windows each note was read; 0: it has no text."""
+        return _read_texts(texts, self.text_cleaning, len(self.labels), self._read)
+
+    def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        logits_NL = np.full((len(texts), len(self.labels)), -np.inf, np.float32)
         np.maximum.at(logits_NL, notes_W, logits_WL)
-        return self.fused(logits_NL, texts)
+        return self.fused(logits_NL, texts), np.bincount(notes_W, minlength=len(texts)).tolist()
 
     def window_logits(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The network's logits of each note's windows, and which note each of them belongs to; one note's stand together.
@@ -87,11 +91,7 @@ class NoteCoder(Coder):
         Returns:
             For each note, its codes with titles and scores at or above the threshold, highest score first.
         """
-        return _predicted(self, self.scores(texts))
-
-    def window_counts(self, texts: Sequence[str]) -> list[int]:
-        """In how many windows each note is read."""
-        return [len(self.windows(len(ids))) for ids in encode(self.tokenizer.backend_tokenizer)(list(texts))]
+        return _predicted(self, *self.read(texts))
 
     def windows(self, tokens: int) -> list[tuple[int, int]]:
         """From and up to which token a note of so many tokens is read at a time; one window where it is read whole."""
@@ -118,16 +118,18 @@ class TfidfNoteCoder(TfidfCoder):
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Score notes, each as a whole: scores_NL, in [0, 1]; see `NoteCoder.scores`."""
-        logits_NL = self.logits([CLEANERS[self.text_cleaning](text) for text in texts])
-        return probabilities({NETWORK: logits_NL}, None)
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Do what `scores` does, and say in how many windows each note was read: one, or 0 where it has no text."""
+        return _read_texts(texts, self.text_cleaning, len(self.labels), self._read)
+
+    def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        return probabilities({NETWORK: self.logits(texts)}, None), [1] * len(texts)
 
     def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
         """Code notes; see `NoteCoder.predict`."""
-        return _predicted(self, self.scores(texts))
-
-    def window_counts(self, texts: Sequence[str]) -> list[int]:
-        """In how many windows each note is read: in one."""
-        return [1] * len(texts)
+        return _predicted(self, *self.read(texts))
 
 
 def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteCoder | TfidfNoteCoder:
@@ -158,12 +160,24 @@ def note_coder(coder: Coder) -> NoteCoder:
     return NoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})
 
 
-def _predicted(coder: Coder | TfidfCoder, scores_NL: NDArray[np.float32]) -> list[list[CodePrediction]]:
-    """Each note's codes at or above the threshold, highest score first."""
+def _read_texts(texts: Sequence[str], cleaning: str, labels: int, read: Read) -> tuple[NDArray[np.float32], list[int]]:
+    """Clean notes and read those with text: scores_NL, and in how many windows each was read."""
+    cleaned = [CLEANERS[cleaning](text) for text in texts]
+    places = [place for place, text in enumerate(cleaned) if text.strip()]
+    scores_NL, windows_N = np.zeros((len(texts), labels), np.float32), np.zeros(len(texts), np.int64)
+    if places:
+        scores_NL[places], windows_N[places] = read([cleaned[place] for place in places])
+    return scores_NL, windows_N.tolist()
+
+
+def _predicted(
+    coder: Coder | TfidfCoder, scores_NL: NDArray[np.float32], windows_N: Sequence[int]
+) -> list[list[CodePrediction]]:
+    """Each note's codes at or above the threshold, highest score first; none of a note without text."""
     found, labels = [], coder.labels
     threshold_L = coder.threshold.values_L(len(labels))
-    for scores_L in scores_NL:
+    for scores_L, windows in zip(scores_NL, windows_N, strict=True):
         order = np.argsort(-scores_L, kind="stable")
-        kept = order[(scores_L >= threshold_L)[order]]
+        kept = order[(scores_L >= threshold_L)[order]] if windows else order[:0]
         found.append([CodePrediction(labels.codes[i], labels.titles[i], float(scores_L[i])) for i in kept.tolist()])
     return found

@@ -28,8 +28,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResumeError(f"{folder}: holds no checkpoint (no {MANIFEST})") from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ResumeError(f"{folder / MANIFEST}: can't be read: {error}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ResumeError(f"{folder / MANIFEST}: doesn't say which files the checkpoint has; {folder} is none, or damaged")
     return manifest
 
 

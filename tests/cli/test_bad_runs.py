@@ -63,7 +63,13 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "holds no checkpoint (no manifest.json)"), ("{", "manifest.json: can't be read")]
+    ("content", "says"),
+    [
+        (None, "holds no checkpoint (no manifest.json)"),
+        ("{", "manifest.json: can't be read"),
+        ("[]", "manifest.json: doesn't say which files"),
+        ('{"name": "a web site", "files": ["index.html"]}', "manifest.json: doesn't say which files"),
+    ],
 )
 def test_manifest_missing_or_damaged(refused_run, run_copy, content, says):
     manifest = run_copy / "weights" / "last" / "manifest.json"

@@ -152,9 +152,19 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b'{"text": "a"}\n\xff', "line 2: not UTF-8 (byte 0xff)", name="n.jsonl")
     refused(gzip.compress(b'{"text": "a"}' * 99)[:-9], "ends too early", name="n.jsonl.gz")
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
-    refused(b'{"text": ""}\n{"id": 3}', "none of the notes has any text", name="n.jsonl")
+    refused(b'{"text": "a"}\n{"text": "b", "ID": 3}', "row 2: has an id, and the first row has none", name="n.jsonl")
+    refused(b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': is no valid Unicode", name="n.jsonl")
+    refused(b"text,id,text\na,1,b\n", "has 2 columns 'text'; rename all but one", name="n.csv")
+    refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
+    refused(b'{"text": ""}\n{"key": 3}', "none of the notes has any text", name="n.jsonl")
     monkeypatch.setattr(note_tables, "_LONGEST_LINE", 30)
     refused(b'{"text": "' + b"a" * 30 + b'"}', "line 1: is longer than", name="n.jsonl")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), tmp_path / "n.parquet")
+    with pytest.raises(DataError, match="has 2 columns 'text'"):
+        find_notes([str(tmp_path / "n.parquet")]).check()
 
 
 def test_a_column_of_numbers_is_no_text(tmp_path):

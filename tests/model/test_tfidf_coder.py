@@ -77,9 +77,10 @@ def test_notes_are_coded_from_python(coder, folder):
     assert [[code.code for code in note] for note in found.predict(NOTES)][0] == ["I10"]
     assert found.predict(NOTES)[2][0].title is None
     assert found.predict([]) == [] and found.scores([]).shape == (0, 3)
-    assert found.window_counts(NOTES) == [1, 1, 1]
-    scores = found.scores(NOTES)
-    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-coder.logits(NOTES))), rtol=1e-6)
+    scores, windows = found.read(NOTES)
+    np.testing.assert_array_equal(scores, found.scores(NOTES))
+    np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-coder.logits(NOTES[::2]))), rtol=1e-6)
+    assert windows == [1, 0, 1] and not scores[1].any() and found.predict(NOTES)[1] == []  # the second has no text
     together = found.predict(NOTES)
     assert [found.predict([note])[0] for note in NOTES] == together
 

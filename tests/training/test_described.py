@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from icdcli.data.note_text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
+from icdcli.evaluation.coding import Choice, block_coder
 from icdcli.evaluation.fusing import fit
 from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.predict import note_coder
@@ -209,6 +211,12 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
     training, corpus = new_training(described(text_cleaning="edin"), ALONE)
     coder = note_coder(save(training, tmp_path / "saved"))
     np.testing.assert_array_equal(coder.scores(["High BLOOD -- pressure, 17!"]), coder.scores(["high blood pressure"]))
+    # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
+    notes = ["12 34", " \n", "", "pain " + "17 " * 400]
+    assert coder.read(notes)[1] == [0, 0, 0, 1]
+    assert coder.predict(notes)[:3] == [[], [], []] and not coder.scores(notes)[:3].any()
+    coded = block_coder(coder, Choice(top=2)).code([Note(str(place), note) for place, note in enumerate(notes)])
+    assert [(note.windows, len(note.codes)) for note in coded] == [(0, 0), (0, 0), (0, 0), (1, 2)]
 
 
 @pytest.mark.parametrize(
