@@ -184,11 +184,17 @@ def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
     try:
         lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
         columns = lines[0].strip().split(",") if lines else []
-        steps = [
-            int(values[columns.index("step")]) if len(values := line.split(",")) == len(columns) else step + 1
-            for line in lines[1:]
-        ]
+        steps = [_step_of(line, columns, step + 1) for line in lines[1:]]
     except ValueError:
         raise DataError(f"{table}: is not as training wrote it; put it back, or move it away") from None
     rows = list(zip(steps, lines[1:], strict=True))
     return lines[:1] + [line for at, line in rows if at <= step], [line for at, line in rows if at > step]
+
+
+def _step_of(line: str, columns: list[str], of_half_a_line: int) -> int:
+    """A row's step; ValueError where a value is no number (it may be empty)."""
+    values = line.strip().split(",")
+    if len(values) != len(columns):
+        return of_half_a_line
+    numbers = [float(value or "nan") for value in values]
+    return int(numbers[columns.index("step")])

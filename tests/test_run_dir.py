@@ -83,7 +83,9 @@ def test_half_a_line_that_a_power_cut_left_is_set_aside(run):
     assert run.steps.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"step;loss\n10;0.1\n", b"a,b\n1,2\n", b"step,loss\nten,0.1\n", b"step\xff\n"])
+@pytest.mark.parametrize(
+    "content", [b"step;loss\n10;0.1\n", b"a,b\n1,2\n", b"step,loss\nten,0.1\n", b"step,loss\n10,0.q\n", b"step\xff\n"]
+)
 def test_a_table_that_training_did_not_write_is_left_alone(run, content):
     run.results.write_bytes(content)
     with pytest.raises(DataError, match="results.csv: is not as training wrote it"):
