@@ -27,7 +27,7 @@ SHOWN = 20
 STATISTICS = "statistics.npz"
 _AT_ONCE = 1000  # documents of a row group of predictions.parquet
 _COLUMNS = ("code", "kind", "title", "train_count", "threshold", "gold", "predicted", "right", "precision", "recall", "f1")
-_FORMAT = 1
+_FORMAT = 2
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:

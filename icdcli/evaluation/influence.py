@@ -1,8 +1,9 @@
-"""How much each document sways an area under a curve, so that areas have intervals without being computed a thousand times.
+"""How much each document sways a metric that no resample of documents gives cheaply, or none gives rightly.
 
-An area's derivative by the weights of the documents (the infinitesimal jackknife, Jaeckel 1972; Efron 1982) takes one more
-look at the scores. The area of a resample is then, to first order, the area plus the resample's weights times the derivative;
-for AUROC over whole documents that is the variance of Obuchowski 1997 for clustered data.
+Macro metrics sway as leaving the document out moves them (`icdcli.evaluation.jackknife`). Areas under the curves of all pairs
+in one ranking have too many candidates for that and enough positives to do without: they sway by their derivative by the
+weights of documents (the infinitesimal jackknife, Jaeckel 1972; Efron 1982), for which one more look at the scores is enough.
+For AUROC over whole documents that is the variance of Obuchowski 1997 for clustered data.
 
 Shapes: N documents, L labels, P positives, C candidates of a ranking.
 """
@@ -11,13 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icdcli.evaluation.jackknife import areas_without_each, decisions_without_each
 from icdcli.evaluation.ranking import SIDES, Booleans, Floats, Integers, Scores, blocks, counts_below
-
-AREAS = {
-    "aucroc_macro": "aucprc_macro",
-    "aucroc_micro": "aucprc_micro",
-    "aucroc_micro_present": "aucprc_micro_present",
-}
 
 
 @dataclass(frozen=True)
@@ -84,42 +80,28 @@ class _Ranking:
         return roc_N, precision_N
 
 
-def influences(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Floats]:
-    """The derivatives of the areas by the documents' weights, at weights of one.
+def influences(scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans) -> dict[str, Floats]:
+    """How much each document sways the areas under curves and the macro metrics.
+
+    Args:
+        scores_NL: Scores.
+        predicted_NL: Which codes are predicted.
+        targets_NL: Which are gold.
 
     Returns:
-        Metric name to (N,), for the metrics of `AREAS`; zeros where the metric is undefined.
+        Metric name to (N,), their sum zero; all zeros where the metric is undefined.
     """
     present_L: Booleans = np.asarray(targets_NL.any(axis=0))
-    by_metric: dict[str, Floats] = {}
-    found = {
-        "aucroc_macro": _by_label(scores_NL, targets_NL),
-        "aucroc_micro": _pooled(scores_NL, targets_NL, np.ones_like(present_L)),
-        "aucroc_micro_present": _pooled(scores_NL, targets_NL, present_L),
-    }
-    for roc, precision in AREAS.items():
-        by_metric[roc], by_metric[precision] = found[roc]
+    pools = {"micro": np.ones_like(present_L), "micro_present": present_L}
+    by_metric = {}
+    for pool, chosen_L in pools.items():
+        by_metric[f"aucroc_{pool}"], by_metric[f"aucprc_{pool}"] = _pooled(scores_NL, targets_NL, chosen_L)
+    without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(predicted_NL, targets_NL)
+    for name, values_N in without.items():
+        defined_N = ~np.isnan(values_N)
+        mean = values_N[defined_N].mean() if defined_N.any() else 0.0
+        by_metric[name] = np.where(defined_N, mean - values_N, 0.0)
     return by_metric
-
-
-def _by_label(scores_NL: Scores, targets_NL: Booleans) -> tuple[Floats, Floats]:
-    documents, labels = scores_NL.shape
-    roc_N, precision_N = np.zeros(documents), np.zeros(documents)
-    with_negative = present = 0
-    for block in blocks(labels, documents):
-        scores_BN, targets_BN = np.ascontiguousarray(scores_NL.T[block]), np.ascontiguousarray(targets_NL.T[block])
-        for row in np.flatnonzero(targets_BN.any(axis=1)):
-            positives_P = np.sort(scores_BN[row][targets_BN[row]])
-            below_P, up_to_P = counts_below(scores_BN[row][None], positives_P)
-            ranking = _Ranking.of(positives_P, below_P, up_to_P, documents)
-            of_all = ranking.derivatives_of_negatives(scores_BN[row])
-            of_positives = ranking.derivatives_of_positives(scores_BN[row][targets_BN[row]])
-            for total_N, all_N, positive_P in zip((roc_N, precision_N), of_all, of_positives, strict=True):
-                all_N[targets_BN[row]] = positive_P
-                total_N += all_N
-            present += 1
-            with_negative += bool(ranking.negatives)
-    return roc_N / max(with_negative, 1), precision_N / max(present, 1)
 
 
 def _pooled(scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans) -> tuple[Floats, Floats]:

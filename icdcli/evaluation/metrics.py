@@ -21,6 +21,9 @@ from icdcli.evaluation.calibration import calibration_bins, expected_calibration
 from icdcli.evaluation.ranking import Booleans, Floats, Integers, Scores, areas_under_curves, highest, pooled_areas
 
 Values = dict[str, float]
+Counts = npt.NDArray[np.number]
+Rates = tuple[Floats, Floats, Floats]
+"""Precision, recall and F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,39 +151,54 @@ def _decisions(inputs: _Inputs) -> Values:
     return {name: float(value) for name, value in decision_metrics(right_L, predicted_L, gold_L).items()}
 
 
-def decision_metrics(
-    right_L: npt.NDArray[np.number], predicted_L: npt.NDArray[np.number], gold_L: npt.NDArray[np.number]
-) -> dict[str, Floats]:
+def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> dict[str, Floats]:
     """Precision, recall and F1, micro and in three ways macro, from counts of documents.
 
     Args:
-        right_L: Documents in which the label is predicted and gold; axes before the labels' are kept.
+        right_L: Documents in which the label is predicted and gold.
         predicted_L: Documents in which it is predicted.
         gold_L: Documents in which it is gold.
 
     Returns:
-        Metric name to value, or to values along the axes before the labels'.
+        Metric name to value.
     """
-    precision_L, recall_L = _ratio(right_L, predicted_L), _ratio(right_L, gold_L)
-    f1_L = _ratio(2 * right_L, predicted_L + gold_L)
-    right, predicted, gold = (counts_L.sum(axis=-1) for counts_L in (right_L, predicted_L, gold_L))
-    precision, recall = precision_L.mean(axis=-1), recall_L.mean(axis=-1)
-    present_L = gold_L > 0
-    present = present_L.sum(axis=-1)
+    rates, present_L = decision_rates(right_L, predicted_L, gold_L), gold_L > 0
+    of_all = [np.asarray(rates_L.sum()) for rates_L in rates]
+    of_present = [np.asarray(rates_L[present_L].sum()) for rates_L in rates]
+    micro = decision_rates(right_L.sum(), predicted_L.sum(), gold_L.sum())
+    return micro_decisions(micro) | macro_decisions(of_all, of_present, len(gold_L), np.asarray(present_L.sum()))
 
-    def mean_of_present(values_L: Floats) -> Floats:
-        none: Floats = np.full(present.shape, np.nan)
-        mean: Floats = np.divide((values_L * present_L).sum(axis=-1), present, out=none, where=present > 0)
-        return mean
 
+def decision_rates(right: Counts, predicted: Counts, gold: Counts) -> Rates:
+    """Precision, recall and F1 from counts, all of one shape; zero where a denominator is."""
+    return _ratio(right, predicted), _ratio(right, gold), _ratio(2 * right, predicted + gold)
+
+
+def micro_decisions(rates: Rates) -> dict[str, Floats]:
+    """Metric name to what `decision_rates` says of the counts of all labels together."""
+    precision, recall, f1 = rates
+    return {"f1_micro": f1, "precision_micro": precision, "recall_micro": recall}
+
+
+def macro_decisions(of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Counts) -> dict[str, Floats]:
+    """The macro metrics from sums over labels, of any shape.
+
+    Args:
+        of_all: The sums of what `decision_rates` says of each label, over all labels.
+        of_present: Over those that are gold somewhere.
+        labels: How many there are.
+        present: How many of them are gold somewhere.
+
+    Returns:
+        Metric name to value; NaN where it is undefined.
+    """
+    precision, recall, f1 = (sums / labels for sums in of_all)
+    of_present = [np.divide(sums, present, out=np.full(np.shape(sums), np.nan), where=present > 0) for sums in of_present]
     return {
-        "f1_micro": _ratio(2 * right, predicted + gold),
-        "precision_micro": _ratio(right, predicted),
-        "recall_micro": _ratio(right, gold),
-        "f1_macro": mean_of_present(f1_L),
-        "precision_macro": mean_of_present(precision_L),
-        "recall_macro": mean_of_present(recall_L),
-        "f1_macro_all": f1_L.mean(axis=-1),
+        "f1_macro": of_present[2],
+        "precision_macro": of_present[0],
+        "recall_macro": of_present[1],
+        "f1_macro_all": f1,
         "precision_macro_all": precision,
         "recall_macro_all": recall,
         "f1_macro_caml": _ratio(2 * precision * recall, precision + recall),

@@ -14,10 +14,8 @@ import numpy.typing as npt
 
 from icdcli.evaluation.calibration import calibration_bins, expected_calibration_error
 from icdcli.evaluation.influence import influences
-from icdcli.evaluation.metrics import decision_metrics, evaluate, exact_matches, hits_by_document
+from icdcli.evaluation.metrics import decision_rates, evaluate, exact_matches, hits_by_document, micro_decisions
 from icdcli.evaluation.ranking import Booleans, Floats, Scores, areas_under_curves
-
-_SPARSE = 20  # a matrix with fewer true cells than one in so many is summed cell by cell
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ class Statistics:
     def resampled(self, weights_RN: npt.NDArray[np.int64]) -> dict[str, Floats]:
         """The metrics of resamples of the documents.
 
-        Areas under curves are linear estimates on the scale of log-odds (`icdcli.evaluation.influence`), all else is exact.
+        Areas under curves and macro metrics are linear estimates on the scale of log-odds (`icdcli.evaluation.influence`), all
+        else is exact.
 
         Args:
             weights_RN: How often each document stands in each resample.
@@ -68,11 +67,8 @@ class Statistics:
             Metric name to (R,); NaN where it is undefined.
         """
         values = {name: _weighted_means(values_N, weights_RN) for name, values_N in self.means.items()}
-        right_RL, predicted_RL, gold_RL = (
-            _weighted_sums(where_NL, weights_RN)
-            for where_NL in (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
-        )
-        values |= decision_metrics(right_RL, predicted_RL, gold_RL)
+        counts = (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
+        values |= micro_decisions(decision_rates(*(weights_RN @ where_NL.sum(axis=1) for where_NL in counts)))
         bins_RB3 = np.tensordot(weights_RN, self.bins_NB3, 1)
         values["calibration_error"] = expected_calibration_error(bins_RB3)
         for name, influence_N in self.influences.items():
@@ -110,7 +106,7 @@ def statistics_of(
     }
     predicted_NL = scores_NL >= threshold_L
     bins_NB3 = calibration_bins(scores_NL, targets_NL)
-    return Statistics(metrics, means, predicted_NL, targets_NL, bins_NB3, influences(scores_NL, targets_NL))
+    return Statistics(metrics, means, predicted_NL, targets_NL, bins_NB3, influences(scores_NL, predicted_NL, targets_NL))
 
 
 def _weighted_means(values_N: Floats, weights_RN: npt.NDArray[np.int64]) -> Floats:
@@ -119,15 +115,6 @@ def _weighted_means(values_N: Floats, weights_RN: npt.NDArray[np.int64]) -> Floa
     sums_R = weights_RN @ np.where(defined_N, values_N, 0.0)
     means_R: Floats = np.divide(sums_R, weights_R, out=np.full(len(weights_R), np.nan), where=weights_R > 0)
     return means_R
-
-
-def _weighted_sums(where_NL: Booleans, weights_RN: npt.NDArray[np.int64]) -> Floats:
-    documents, labels = np.nonzero(where_NL)
-    if len(documents) * _SPARSE > where_NL.size:
-        # float32 holds whole numbers to 16 million.
-        return (weights_RN.astype(np.float32) @ where_NL.astype(np.float32)).astype(np.float64)
-    width = where_NL.shape[1]
-    return np.stack([np.bincount(labels, weights_N[documents], width) for weights_N in weights_RN])
 
 
 def _moved(value: float, by_R: Floats) -> Floats:

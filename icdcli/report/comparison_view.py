@@ -43,14 +43,14 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
             values = (number(metric, each.statistics.metrics[metric]) for each in (first, contestant))
             bounds = f"{_signed(difference.low)} to {_signed(difference.high)}"
             table.add_row(
-                *(one_line(metric), *values, _signed(difference.value), bounds, "sure" if difference.is_sure else ""),
-                style="bold" if difference.is_sure else "",
+                *(one_line(metric), *values, _signed(difference.value), bounds, "sure" if difference.sure else ""),
+                style="bold" if difference.sure else "",
             )
         parts += [table, plain("")]
     parts.append(
         plain(
-            'Paired: documents drawn 1,000 times, the same for both. "sure": the interval leaves zero out. Of many metrics one '
-            "in twenty does by chance."
+            'Paired: documents drawn 1,000 times, the same for both. "sure": the interval leaves zero out, as that of one in '
+            "twenty metrics does by chance."
         )
     )
     return Group(*parts)
@@ -66,7 +66,7 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
 
     Returns:
         ``documents``, ``codes``, and ``runs``: a list of ``name``, ``threshold``, ``metrics`` and, but for the first run,
-        ``differences``, metric to ``value``, ``low`` and ``high``.
+        ``differences``, metric to ``value``, ``low``, ``high`` and ``sure``.
     """
     runs: list[dict[str, Any]] = []
     for contestant, differences in zip(comparison.contestants, ({}, *comparison.differences), strict=True):

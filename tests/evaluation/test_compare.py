@@ -22,8 +22,8 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
     comparison = compare(coders)
     better, same = comparison.differences
     first, second = (coder.statistics.metrics["map"] for coder in coders[:2])
-    assert better["map"].value == pytest.approx(second - first) and better["map"].is_sure
-    assert same["map"] == (0, 0, 0) and not same["map"].is_sure
+    assert better["map"].value == pytest.approx(second - first) and better["map"].sure
+    assert same["map"] == (0, 0, 0, False) and not same["map"].sure
 
 
 def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:

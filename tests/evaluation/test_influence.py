@@ -22,9 +22,10 @@ def documents(draw: st.DrawFn) -> Arrays:
 
 @settings(max_examples=25, deadline=None)
 @given(documents())
-def test_they_are_the_derivatives_by_the_weights_of_documents(arrays: Arrays) -> None:
+def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(arrays: Arrays) -> None:
     scores, targets = arrays
-    found = influences(scores, targets)
+    found = {name: values for name, values in influences(scores, scores >= 0.5, targets).items() if "micro" in name}
+    assert len(found) == 4
     # Of so many copies, one more of a document changes its weight by a small share.
     many = np.tile(scores, (COPIES, 1)), np.tile(targets, (COPIES, 1))
     before = evaluate(*many, names=list(found))
@@ -39,13 +40,13 @@ def test_they_are_the_derivatives_by_the_weights_of_documents(arrays: Arrays) ->
 def test_documents_together_move_nothing() -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
-    assert all(abs(values.sum()) < 1e-10 for values in influences(scores, targets).values())
+    assert all(abs(values.sum()) < 1e-10 for values in influences(scores, scores >= 0.5, targets).values())
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((40, 30), dtype=np.float32), draw.random((40, 30)) < 0.1
-    at_once = influences(scores, targets)
+    at_once = influences(scores, scores >= 0.5, targets)
     monkeypatch.setattr("icdcli.evaluation.ranking._BLOCK", 100)
-    for name, values in influences(scores, targets).items():
+    for name, values in influences(scores, scores >= 0.5, targets).items():
         assert values == pytest.approx(at_once[name], abs=1e-12)

@@ -107,4 +107,4 @@ def test_a_comparison_in_json(made_up_evaluation: Make) -> None:
     told = comparison_dict(comparison)
     assert (told["documents"], told["codes"], len(told["runs"])) == (40, 12, 2)
     assert "differences" not in told["runs"][0]
-    assert set(told["runs"][1]["differences"]["map"]) == {"value", "low", "high"}
+    assert set(told["runs"][1]["differences"]["map"]) == {"value", "low", "high", "sure"}
