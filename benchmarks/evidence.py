@@ -1,13 +1,13 @@
 """Whether the words that `--evidence` marks are those that annotators marked, and those that the coder went by.
 
-On CodiEsp in Spanish, the dev split, which no rule of the evidence was chosen on. Every method ranks the same words; each code
-is given as many words as `icdcode` marks for it, the best by that method:
+On CodiEsp in Spanish, the dev split. The coder is that of `configs/codiesp_es.yaml`, or one with other parts (``--lexical``).
+Every method ranks the same words; each code is given as many words as `icdcode` marks for it, the best by that method:
 
     random              any words
     attention           what the code attends to
     input x gradient    length of the logit's gradient by each token times the token
     AttInGrad           the two together (Edin et al. 2024)
-    icdcode             AttInGrad, and the window nearest to the code's description by how much that adds to the logit
+    icdcode             AttInGrad, the window nearest to the code's description, and what scores words alone, by what each adds
 
 Plausible: precision, recall and F1 over words, pairs of a document and a gold code pooled, against the words that annotators
 marked for the code (all places of it); AP is the mean over pairs of the average precision of the whole ranking. Faithful:
@@ -15,6 +15,7 @@ comprehensiveness (higher is better) and sufficiency (lower is better) at 10 % o
 says.
 
     python benchmarks/evidence.py DATA                          trains a coder (minutes), then 40 documents
+    python benchmarks/evidence.py DATA --lexical '[]'           a network alone
     python benchmarks/evidence.py DATA --run outputs/benchmark/evidence --documents 250 --json evidence.json
 """
 
@@ -22,7 +23,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -42,50 +42,23 @@ Weights = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 METHODS = ("random", "attention", "input x gradient", "AttInGrad", "icdcode")
-CONFIG = """\
-device: cpu
-project: {project}
-name: {name}
-data_path: {data}
-language: es
-model: minilm
-bit: 32
-max_len: 4096
-lora_activate: False
-freeze_backbone: True
-pooling_mode: label_attention
-label_width: 256
-description_prior: True
-batch_size: 16
-steps: 256
-warmup_steps: 30
-lr0: 0.003
-lrf: 0.0
-scheduler_type: linear
-pos_weight: 1
-patience: 0
-monitor: map
-metrics: [map, f1_micro]
-positive_threshold: auto
-prediction_print_n: 0
-"""
+CONFIG = Path(__file__).parents[1] / "configs" / "codiesp_es.yaml"
 
 
-def train(run: Path, data: Path) -> None:
-    """Train a small coder as a user would."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "config.yaml"
-        config.write_text(CONFIG.format(project=run.parent, name=run.name, data=data), encoding="utf-8")
-        subprocess.run([sys.executable, "-m", "icdcli", "train", str(config)], check=True, stdout=sys.stderr)
+def train(run: Path, data: Path, lexical: str) -> None:
+    """Train a coder as a user would."""
+    changes = {"data_path": data, "project": run.parent, "name": run.name, "lexical": lexical}
+    command = [sys.executable, "-m", "icdcli", "train", CONFIG, *(f"{key}={value}" for key, value in changes.items())]
+    subprocess.run(command, check=True, stdout=sys.stderr)
 
 
 def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
     """How much each word counts for each code by each method, weights_KW."""
     head = window.head
     tokens = {"attention": head.attention_KT, "input x gradient": head.norms_KT, "AttInGrad": head.weights_KT}
-    tokens["icdcode"] = window.weights_KT
     by_word = {name: window.by_word(weights_KT) for name, weights_KT in tokens.items() if weights_KT is not None}
-    return {"random": draw.random(by_word["icdcode"].shape), **by_word}
+    weights_KW = window.weights_KW
+    return {"random": draw.random(weights_KW.shape), **by_word, "icdcode": weights_KW}
 
 
 def marked(window: Window, fragments: list[tuple[int, int]]) -> Booleans:
@@ -134,6 +107,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Evidence against annotators' spans, and how faithful it is.")
     parser.add_argument("data", type=Path, metavar="DATA", help="the folder of CodiEsp")
     parser.add_argument("--run", type=Path, default=Path("outputs/benchmark/evidence"), help="a run; trained where missing")
+    parser.add_argument("--lexical", default="True", metavar="PARTS", help="what scores words alone in a coder that is trained")
     parser.add_argument("--documents", type=int, default=40, metavar="N")
     parser.add_argument(
         "--faithful", type=int, default=10, metavar="N", help="so many of them are scored again, which takes long"
@@ -143,7 +117,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
     if not options.run.is_dir():
-        train(options.run, options.data)
+        train(options.run, options.data, options.lexical)
     coder = load_coder(options.run)
     config = load_config(options.run / "args.yaml")
     corpus = open_corpus(prepare(config.data).folder)

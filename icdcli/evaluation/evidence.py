@@ -1,14 +1,14 @@
 """Which words of a note made a coder choose a code.
 
-Each part of a coder that knows where in a note it finds a code says how much each token counts: the head by
-`icdcli.evaluation.attribution`, a description prior by the window that comes nearest to the code's description. The parts count
-as much as they add to the code's logit. A word, a run of letters and digits, has the sum of its tokens; blanks, punctuation and
-special tokens have no part, and a code's words have 1 together. Its evidence are the words that have at least `LEAST` of that,
-and in any case the one that has most; neighbours with nothing but blanks between become one span.
+Each part of a coder says how much each piece of a note counts: the network's head by `icdcli.evaluation.attribution`, a
+description prior by the window that comes nearest to the code's description, what scores words alone (``lexical``) by what each
+word gives its scores beyond the note's mean word. The parts count as much as they add to the code's logit, fused as they are.
 
-What scores words alone (``lexical``) doesn't say where it found a code, and is left out.
+A word, a run of letters and digits, has the sum of its tokens; blanks, punctuation and special tokens have no part, and a
+code's words have 1 together. Its evidence are the words that have at least `LEAST` of that, and in any case the one with most;
+neighbours with nothing but blanks between become one span.
 
-Shapes: K codes that are asked for, T tokens, W words.
+Shapes: K codes that are asked for, T tokens or other pieces, W words, P parts.
 """
 
 import re
@@ -28,12 +28,14 @@ from icdcli.evaluation.coding import Find
 from icdcli.evaluation.predict import NoteCoder
 from icdcli.evaluation.spans import Span, Spans
 from icdcli.model.description_prior import WINDOW
+from icdcli.model.fusion import NETWORK
 from icdcli.model.inputs import Inputs
 from icdcli.model.untrained import untrained
 
 LEAST = 0.1
-"""The share of what counts for a code that a word of its evidence has; chosen on 40 training documents of CodiEsp, in Spanish,
-where anything from 0.08 to 0.15 gives the same F1 within .005."""
+"""The share of what counts for a code that a word of its evidence has; chosen for a network on 40 training documents of
+CodiEsp, in Spanish, where anything from 0.08 to 0.15 gives the same F1 within .005. With words alone fused, 0.08 to 0.12 are
+within .03 of each other on 30 documents of dev."""
 
 # Letters and digits, with accents that stand apart from them, joined by what stands within words: COVID-19, 3.5, Graves'.
 _WORD = re.compile(r"[\w\u0300-\u036f]+(?:[-'’.][\w\u0300-\u036f]+)*")
@@ -87,7 +89,7 @@ def finder(coder: NoteCoder, cut: bool = False) -> Find:
     def find(text: str, labels: Sequence[int]) -> list[Spans]:
         found: list[Spans] = [()] * len(labels)
         for window in reader.read(text, labels):
-            for place, weights_W in zip(window.asked, window.by_word(window.weights_KT), strict=True):
+            for place, weights_W in zip(window.asked, window.weights_KW, strict=True):
                 found[place] = _spans(text, window.words.places, weights_W)
         return found
 
@@ -109,11 +111,6 @@ class Words:
     def __len__(self) -> int:
         return len(self.places)
 
-    def within(self, begin: int, end: int) -> "Words":
-        """Those of which any part is read from and up to these characters."""
-        part = slice(np.searchsorted(self.read[:, 1], begin, side="right"), np.searchsorted(self.read[:, 0], end, side="left"))
-        return Words(self.places[part], self.read[part])
-
 
 def words_of(text: str, cleaning: str = "none") -> tuple[str, Words]:
     """What a coder with this ``text_cleaning`` reads of a note, and the note's words."""
@@ -132,43 +129,63 @@ def chosen(weights_W: Weights, least: float = LEAST) -> NDArray[np.bool_]:
     return (weights_W > 0) & (weights_W >= min(least, float(weights_W.max(initial=0))))
 
 
-@dataclass(frozen=True)
-class Window:
-    """A window of a note and what its tokens count for.
+class Part(NamedTuple):
+    """What one part of a coder finds in a note.
 
     Attributes:
-        asked: Which of the codes that were asked for have their score from this window: K of them.
-        head: What the network's head makes of it.
-        prior: What the description prior adds to each logit, and what each token counts for in it; None: there is none.
-        tokens: Where each token begins and ends in what is read, (T, 2).
-        words: The window's words: W of them.
+        added_K: What it adds to each code's logit.
+        weights_KT: How much each piece of the note counts for that.
+        pieces: Where each of them begins and ends in what is read, (T, 2): tokens, or words.
+    """
+
+    added_K: NDArray[np.floating]
+    weights_KT: NDArray[np.floating]
+    pieces: Numbers
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a note and what counts for the codes that have their score from it.
+
+    Attributes:
+        asked: Which of the codes that were asked for these are: K of them.
+        head: What the network's head makes of the window.
+        parts: What each part of the coder finds, the head first; what scores words alone finds it in the whole note.
+        words: The note's words: W of them.
     """
 
     asked: tuple[int, ...]
     head: Attribution
-    prior: tuple[NDArray[np.float64], Weights] | None
-    tokens: Numbers
+    parts: tuple[Part, ...]
     words: Words
 
     @property
-    def weights_KT(self) -> Weights:
-        """How much each token counts for each code, every part by what it adds to the logit; each row sums to 1."""
-        head_KT = _shares(self.head.weights_KT.astype(np.float64))
-        if self.prior is None:
-            return head_KT
-        added_K, prior_KT = self.prior
-        of_prior_K, of_head_K = np.maximum(added_K, 0), np.maximum(self.head.added_K, 0)
-        share_K = of_prior_K / np.maximum(of_prior_K + of_head_K, 1e-9)
-        return _shares((1 - share_K[:, None]) * head_KT + share_K[:, None] * prior_KT)
+    def weights_KW(self) -> Weights:
+        """How much each word counts for each code, every part by what it adds to the logit; each row sums to 1, or to 0."""
+        added_PK = np.array([np.maximum(part.added_K, 0) for part in self.parts], np.float64)
+        # Where nothing speaks for a code, the head tells what it looked at, if it counts at all.
+        added_PK[0] += (added_PK.sum(axis=0) == 0) & (self.parts[0].added_K != 0)
+        return _shares(
+            sum(
+                added_K[:, None] * self.by_word(part.weights_KT, part.pieces)
+                for added_K, part in zip(added_PK, self.parts, strict=True)
+            )
+        )
 
-    def by_word(self, weights_KT: NDArray[np.floating]) -> Weights:
-        """What each word has of what the tokens count for, (K, W); each row sums to 1, or to 0 where no word counts."""
+    def by_word(self, weights_KT: NDArray[np.floating], pieces: Numbers | None = None) -> Weights:
+        """What each word has of what pieces of the note count for, (K, W); each row sums to 1, or to 0 where no word counts.
+
+        Args:
+            weights_KT: How much each piece counts.
+            pieces: Where each begins and ends in what is read, (T, 2); None: the window's tokens.
+        """
+        pieces = self.parts[0].pieces if pieces is None else pieces
         weights_KW = np.zeros((len(weights_KT), len(self.words)))
-        first = np.searchsorted(self.words.read[:, 1], self.tokens[:, 0], side="right")
-        last = np.searchsorted(self.words.read[:, 0], self.tokens[:, 1], side="left")
-        for token in np.flatnonzero(last > first).tolist():  # a token of several words, as some tokenizers have, is shared
-            share_K = weights_KT[:, token] / (last[token] - first[token])
-            weights_KW[:, first[token] : last[token]] += share_K[:, None]
+        first = np.searchsorted(self.words.read[:, 1], pieces[:, 0], side="right")
+        last = np.searchsorted(self.words.read[:, 0], pieces[:, 1], side="left")
+        for piece in np.flatnonzero(last > first).tolist():  # a token of several words, as some tokenizers have, is shared
+            share_K = weights_KT[:, piece] / (last[piece] - first[piece])
+            weights_KW[:, first[piece] : last[piece]] += share_K[:, None]
         return _shares(weights_KW)
 
 
@@ -180,6 +197,7 @@ class NoteReader:
         self._tokenizer = Tokenizer.from_str(coder.tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._network = 1.0 if coder.fusion is None else coder.fusion.weights[NETWORK]
 
     def read(self, text: str, labels: Sequence[int]) -> Iterator[Window]:
         """Say what a note's tokens count for.
@@ -197,12 +215,18 @@ class NoteReader:
             return
         encoded = self._tokenizer.encode(read, add_special_tokens=False)
         tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        of_words = self._lexical(read, labels)
         for (start, end), asked in self._windows(encoded.ids, labels):
             document = coder.frame.read(encoded.ids[start:end], coder.config.max_len, coder.chunks)
             mine = [labels[place] for place in asked]
             head = attribute(coder.network, document, coder.frame, mine)
-            part = tokens[start:end]
-            yield Window(asked, head, self._prior(document, mine), part, words.within(part[0, 0], part[-1, 1]))
+            rows = list(asked)
+            parts = (
+                Part(self._network * head.added_K, head.weights_KT, tokens[start:end]),
+                *self._prior(document, mine, tokens[start:end]),
+                *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in of_words),
+            )
+            yield Window(asked, head, parts, words)
 
     def _windows(self, ids: list[int], labels: Sequence[int]) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Windows as from and up to which token, each with the places of the codes that have their score from it."""
@@ -213,10 +237,21 @@ class NoteReader:
         for number in np.unique(best_K).tolist():
             yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())
 
-    def _prior(self, document: Framed, labels: Sequence[int]) -> tuple[NDArray[np.float64], Weights] | None:
+    def _lexical(self, read: str, labels: Sequence[int]) -> list[Part]:
+        coder = self._coder
+        if coder.lexical is None or coder.fusion is None:
+            return []
+        scores = coder.lexical.scores([read])
+        pieces, by_part = coder.lexical.by_word(read, labels)
+        return [
+            Part(coder.fusion.weights[part] * scores[part][0, list(labels)], _beyond_the_mean(weights_KW), pieces)
+            for part, weights_KW in by_part.items()
+        ]
+
+    def _prior(self, document: Framed, labels: Sequence[int], tokens: Numbers) -> list[Part]:
         coder, prior = self._coder, self._coder.network.prior
         if prior is None:
-            return None
+            return []
         with untrained(coder) as reader, torch.inference_mode():
             inputs = Inputs.of(collate([document], coder.frame.pad, reader.padding)).to(reader.device)
             nearest = prior.nearest(reader.states(inputs), labels)
@@ -224,13 +259,21 @@ class NoteReader:
         for row, (_, place) in enumerate(nearest):
             weights_KT[row, place : place + WINDOW] = 1
         own = slice(len(coder.frame.prefix), len(document) - len(coder.frame.suffix))
-        return np.array([added for added, _ in nearest]), _shares(weights_KT[:, own])
+        return [Part(self._network * np.array([added for added, _ in nearest]), weights_KT[:, own], tokens)]
 
 
 def _shares(weights: Weights) -> Weights:
     """Each row by its sum; a row of zeros stays one."""
     sums = weights.sum(axis=1, keepdims=True)
     return weights / np.where(sums > 0, sums, 1)
+
+
+def _beyond_the_mean(weights_KW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What each word gives beyond the note's mean word: of a frequent code's n-grams any word gives some."""
+    if not weights_KW.size:
+        return weights_KW
+    beyond_KW = np.maximum(weights_KW - weights_KW.mean(axis=1, keepdims=True), 0)
+    return np.where(beyond_KW.any(axis=1, keepdims=True), beyond_KW, np.maximum(weights_KW, 0))
 
 
 def _spans(text: str, places: Numbers, weights_W: Weights) -> Spans:

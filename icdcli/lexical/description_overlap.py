@@ -10,7 +10,7 @@ The powers, the window of `WINDOW` words and the mean were chosen on CodiEsp's d
 MAP .35 there in English; in Spanish the same English phrases still reach .27, through the words that the two languages share
 (`icdcli.lexical.words.spelling`). A language or script that shares none gets zeros.
 
-Shapes: N documents, V words of the phrases, P phrases, L labels.
+Shapes: N documents, V words of the phrases, P phrases, L labels, K labels that are asked for, W words of a document.
 """
 
 from collections.abc import Iterable, Sequence
@@ -79,6 +79,15 @@ class DescriptionOverlap:
         for row, text in enumerate(texts):
             scores_NL[row] = self._score(words(text))
         return scores_NL
+
+    def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
+        """What each word of a document, folded, gives some labels' best descriptions, as (K, W); the mean isn't taken off."""
+        found_KW = np.zeros((len(labels), len(document)), np.float32)
+        for row, label in enumerate(labels):
+            found_PW = self.phrases.found(document, np.flatnonzero(self.labels_P == label).tolist(), WINDOW)
+            if len(found_PW):
+                found_KW[row] = found_PW[found_PW.sum(axis=1).argmax()]
+        return found_KW
 
     def arrays(self) -> Arrays:
         """What `from_arrays` makes it of, besides the descriptions."""

@@ -14,7 +14,8 @@ the longest find only gives MAP .505; the words beside a find, negations among t
 Only documents with annotations are learnt from: where few of a corpus are annotated, the others would pass for documents that
 contain the strings without meaning them.
 
-Shapes: N documents, P strings, E pairs of a string and a label, C candidates, K features, L labels.
+Shapes: N documents, P strings, E pairs of a string and a label, C candidates or a document's content words, K features or
+labels that are asked for, W words of a document, L labels.
 """
 
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ _POWER = 3
 _LEAST_SCORE = 0.02
 FEATURES = 6
 _LEAST_COVERAGE = 0.27
+_MOST = 0.99
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class EvidenceLexicon:
 
     def find(self, text: str) -> Finds:
         """Look the strings up in one document."""
-        stems = content(text, self.little_words)
+        return self._find(content(text, self.little_words))
+
+    def _find(self, stems: Sequence[str]) -> Finds:
         coverage_P = self._phrases.coverage(stems, WINDOW, _LEAST_COVERAGE)
         whole_P = np.zeros(len(self.strings), bool)
         for start, first in enumerate(stems):
@@ -95,6 +99,47 @@ class EvidenceLexicon:
                     whole_P[found] = True
         strings = np.flatnonzero(whole_P | (coverage_P > 0)).astype(np.int32)
         return Finds(strings, np.where(whole_P, 1, coverage_P)[strings].astype(np.float32), whole_P[strings])
+
+    def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
+        """How much each word of a document is found as evidence of some labels, as (K, W).
+
+        A find counts -ln(1 - coverage³ · k / (n + 1)), which is what `features` sums up, at each place where the string is
+        whole, or at the best one; its words share that. Finds that count less than a tenth of the label's best are left out.
+
+        Args:
+            document: Its words, folded.
+            labels: The labels.
+        """
+        content_C = np.array([place for place, word in enumerate(document) if word not in self.little_words], np.int64)
+        stems = [stem(document[place]) for place in content_C.tolist()]
+        finds = self._find(stems)
+        coverage_P = np.zeros(len(self.strings))
+        coverage_P[finds.strings] = finds.coverage
+        found_KW = np.zeros((len(labels), len(document)), np.float32)
+        for row, label in enumerate(labels):
+            pairs = np.flatnonzero((self.label_E == label) & (coverage_P[self.string_E] > 0) & (self.evidence_E > 0))
+            strings = self.string_E[pairs]
+            share = coverage_P[strings] ** _POWER * _reliable(self.evidence_E[pairs], self.contain_P[strings])
+            counted = -np.log1p(-np.minimum(share, _MOST))
+            kept = np.flatnonzero(counted >= 0.1 * counted.max(initial=0))
+            for find, places_C in zip(kept, self._places(stems, strings[kept].tolist()), strict=True):
+                found_KW[row, content_C] += counted[find] * places_C
+        return found_KW
+
+    def _places(self, stems: Sequence[str], strings: Sequence[int]) -> NDArray[np.float32]:
+        """What share of a find each stem of a document has, (strings, stems): 1 together, at each place of a whole string."""
+        places_SC = self._phrases.found(stems, strings, WINDOW)
+        places_SC /= np.maximum(places_SC.sum(axis=1, keepdims=True), 1e-9)
+        for row, string in enumerate(strings):
+            wanted = self.strings[string]
+            starts = [
+                at for at, first in enumerate(stems) if first == wanted[0] and tuple(stems[at : at + len(wanted)]) == wanted
+            ]
+            if starts:
+                places_SC[row] = 0
+            for start in starts:
+                places_SC[row, start : start + len(wanted)] += 1 / len(wanted)
+        return places_SC
 
     def score(self, finds: Finds) -> NDArray[np.float32]:
         """Score a document by what was found in it, as (L)."""
@@ -122,7 +167,7 @@ class EvidenceLexicon:
         coverage_P[finds.strings], whole_P[finds.strings] = finds.coverage, finds.whole
         pairs = np.flatnonzero((coverage_P[self.string_E] > 0) & (evidence_E > 0))
         strings, label, evidence = self.string_E[pairs], self.label_E[pairs], evidence_E[pairs]
-        reliable = evidence / (np.maximum(contain_P[strings], evidence) + 1)
+        reliable = _reliable(evidence, contain_P[strings])
         share = coverage_P[strings] ** _POWER
         whole = whole_P[strings]
         best_L, whole_L, many_L, weighty_L = np.zeros((4, self.number_of_labels))
@@ -131,7 +176,7 @@ class EvidenceLexicon:
         np.maximum.at(whole_L, label[whole], reliable[whole])
         np.maximum.at(many_L, label[whole], np.log(evidence[whole]))
         np.maximum.at(weighty_L, label, share * self._weight_P[strings])
-        np.add.at(none_L, label, np.log1p(-np.minimum(share * reliable, 0.99)))
+        np.add.at(none_L, label, np.log1p(-np.minimum(share * reliable, _MOST)))
         labels = np.flatnonzero(best_L > _LEAST_SCORE)
         columns = (
             np.ones(len(labels)),
@@ -211,6 +256,11 @@ class EvidenceLexicon:
 def content(text: str, little_words: frozenset[str]) -> list[str]:
     """The stems of a text's words, the little words left out."""
     return [stem(word) for word in words(text) if word not in little_words]
+
+
+def _reliable(evidence: NDArray[np.int32], contain: NDArray[np.int32]) -> NDArray[np.float64]:
+    share: NDArray[np.float64] = evidence / (np.maximum(contain, evidence) + 1)
+    return share
 
 
 def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:

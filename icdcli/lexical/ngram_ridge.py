@@ -19,7 +19,8 @@ A document's score out of fold is what a fit without it would give it, by the le
 score s, its target y and its leverage h, which in the exact way is y - α / [(K + λI)⁻¹]ᵢᵢ, with its weight α. Only what is no
 label, the documents' frequencies of features, still counts it.
 
-Shapes: N documents, B documents of a block, F features, M columns or training documents, L labels.
+Shapes: N documents, B documents of a block, F features, M columns or training documents, L labels, K labels that are asked for,
+W words of a document, D different ones.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -120,6 +121,27 @@ class NgramRidge:
             block = slice(first, first + _BLOCK)
             scores_NL[block] = self._basis(self._features(texts[block])) @ self.weights_ML
         return scores_NL
+
+    def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
+        """What each word of a document gives some labels' scores, as (K, W); a row's sum is the score.
+
+        That is exact: no n-gram reaches from word to word, and a score is a sum over what a document has of each.
+
+        Args:
+            document: Its words, folded.
+            labels: The labels.
+        """
+        if not len(document):
+            return np.zeros((len(labels), 0), np.float32)
+        different, place_W, times_D = np.unique(np.array(document), return_inverse=True, return_counts=True)
+        counts_DF = counts(different.tolist())
+        counts_1F = sparse.csr_matrix(times_D[None].astype(np.float32)) @ counts_DF
+        of_document, of_each_F = self._weighted(counts_1F), np.zeros(FEATURES, np.float32)
+        of_each_F[of_document.indices] = of_document.data
+        of_each_F[counts_1F.indices] /= counts_1F.data
+        counts_DF.data *= of_each_F[counts_DF.indices]
+        scores_DK: NDArray[np.float32] = self._basis(counts_DF) @ self.weights_ML[:, list(labels)]
+        return scores_DK.T[:, place_W]
 
     def out_of_fold(self, texts: Sequence[str], targets: Targets, first: int = 0) -> NDArray[np.float32]:
         """Score training documents as fits without each of them would.
@@ -236,8 +258,10 @@ class NgramRidge:
         return cls(idf_F, None, own_words, _rounded(weights_ML), weights_ML, factor_MM)
 
     def _features(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        share = SKETCH_WORD_SHARE if self.documents_FN is None else EXACT_WORD_SHARE
-        return weighted(counts(texts), self.idf_F, share)
+        return self._weighted(counts(texts))
+
+    def _weighted(self, counts_BF: sparse.csr_matrix) -> sparse.csr_matrix:
+        return weighted(counts_BF, self.idf_F, SKETCH_WORD_SHARE if self.documents_FN is None else EXACT_WORD_SHARE)
 
     def _basis(self, features_BF: sparse.csr_matrix) -> NDArray[np.float32]:
         if self.documents_FN is None:

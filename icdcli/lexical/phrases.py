@@ -7,7 +7,8 @@ and ``pyelonephritis`` in Spanish ``pielonefritis``. What else is looked for has
 score is as honest as the phrases that it is of. (Weighing n-grams by how rare they are instead changed CodiEsp's MAP by less
 than .004, up or down.)
 
-Shapes: P phrases, V different words of the phrases, T words of a text, G n-grams.
+Shapes: P phrases, V different words of the phrases, C words of a phrase, T words of a text, S windows, W words of a window,
+G n-grams.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from functools import cached_property
 from zlib import crc32
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -111,6 +113,34 @@ class Phrases:
             part = concerned[first : first + _TOGETHER]
             found_P[part] = (weights_PC[part] @ best_TC.T).max(axis=1)
         return found_P
+
+    def found(self, words: Sequence[str], phrases: Sequence[int], window: int) -> NDArray[np.float32]:
+        """Where in a text some phrases are, and how much of each every word is.
+
+        Args:
+            words: The text's words.
+            phrases: Which phrases.
+            window: As in `coverage`.
+
+        Returns:
+            (phrases, T), float32: for each phrase zeros but for the words of its best window, the first of equal ones, that are
+            likest to its words; a row's sum is the phrase's coverage.
+        """
+        found_PT = np.zeros((len(phrases), len(words)), np.float32)
+        if not len(words) or not len(phrases):
+            return found_PT
+        different, place_T = np.unique(np.array(words), return_inverse=True)
+        likeness = self._likeness_of(different.tolist())
+        step = -(-len(words) // _WINDOWS)
+        for row, phrase in enumerate(phrases):
+            of_phrase = self.weights_PV[[phrase]]
+            weighed_TC = likeness[:, of_phrase.indices].toarray()[place_T] * of_phrase.data
+            after = np.zeros((min(window, len(words)) - 1, weighed_TC.shape[1]), np.float32)
+            windows_SCW = sliding_window_view(np.concatenate([weighed_TC, after]), len(after) + 1, axis=0)[::step]
+            start = int(windows_SCW.max(axis=-1).sum(axis=-1).argmax()) * step
+            best_C = start + weighed_TC[start : start + window].argmax(axis=0)
+            np.add.at(found_PT[row], best_C, weighed_TC[best_C, np.arange(len(best_C))])
+        return found_PT
 
     def _likeness_of(self, words: Sequence[str]) -> sparse.csr_matrix:
         """How like each of the words the vocabulary's are, (words, V); remembered, as texts share most of their words."""

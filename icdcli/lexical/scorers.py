@@ -6,7 +6,7 @@ one score of them. What lies on disk, private (0600), for it holds words of the 
     lexical.json        the parts, and their words: descriptions, annotated strings
     <part>.npz          its numbers
 
-Shapes: N documents, L labels.
+Shapes: N documents, L labels, K labels that are asked for, W words of a document.
 """
 
 import json
@@ -28,6 +28,7 @@ from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.evidence_fit import Annotations, fit_evidence, fit_evidence_out_of_fold
 from icdcli.lexical.evidence_lexicon import EvidenceLexicon
 from icdcli.lexical.ngram_ridge import NgramRidge, Targets
+from icdcli.lexical.words import placed_words
 
 PARTS = ("ngrams", "descriptions", "evidence")
 FORMAT = 1
@@ -113,6 +114,11 @@ class Lexical:
             texts: The documents, so many at a time as (N, L) of each part may take memory.
         """
         return {part: getattr(self, part).scores(texts) for part in self.parts}
+
+    def by_word(self, text: str, labels: Sequence[int]) -> tuple[NDArray[np.int64], Scores]:
+        """Where each word of a document begins and ends, (W, 2), and how much it says for some labels: part to (K, W)."""
+        document, places = placed_words(text)
+        return places, {part: getattr(self, part).by_word(document, labels) for part in self.parts}
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made where missing."""

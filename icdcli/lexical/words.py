@@ -8,6 +8,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 _WORD = re.compile(r"[^\W_]+")
 _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 _ENDING = re.compile(r"[aeo]?s?$")
@@ -28,6 +31,21 @@ def folded(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a text, folded: runs of letters and digits."""
     return _WORD.findall(folded(text))
+
+
+def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
+    """The words of a text, folded, and where each begins and ends in the text, (W, 2)."""
+    pieces = [_folded_character(character) for character in text]
+    character = np.repeat(np.arange(len(text)), [len(piece) for piece in pieces])  # that each folded one comes from
+    joined = "".join(pieces)
+    spans = np.array([match.span() for match in _WORD.finditer(joined)], np.int64).reshape(-1, 2)
+    places = np.column_stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1])
+    return [joined[begin:end] for begin, end in spans.tolist()], places
+
+
+@lru_cache(maxsize=1 << 12)
+def _folded_character(character: str) -> str:
+    return folded(character)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -8,11 +8,12 @@ from transformers import BertTokenizerFast
 from icdcli.config import ModelConfig
 from icdcli.data.batches import Chunks, Frame
 from icdcli.data.corpus import Labels
-from icdcli.evaluation.attribution import Attribution
-from icdcli.evaluation.evidence import NoteReader, Window, Words, chosen, evidence_of, finder, words_of
+from icdcli.evaluation.evidence import NoteReader, Part, Window, Words, chosen, evidence_of, finder, words_of
 from icdcli.evaluation.predict import NoteCoder
+from icdcli.lexical.scorers import Lexical
 from icdcli.model.coder import CoderNetwork
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
+from icdcli.model.fusion import Fusion
 from icdcli.model.label_attention import LabelAttention
 from icdcli.model.pooling import PooledHead
 from icdcli.model.threshold import Threshold
@@ -174,41 +175,90 @@ def test_the_nearest_window_counts_by_what_the_prior_adds():
         coder.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
     (window,) = NoteReader(coder).read(text, [0])
-    added_K, prior_KT = window.prior
-    assert added_K[0] == pytest.approx(10, abs=0.5) and prior_KT.sum() == pytest.approx(1)
+    _, prior = window.parts
+    assert prior.added_K[0] == pytest.approx(10, abs=0.5) and np.count_nonzero(prior.weights_KT) == WINDOW
     (spans,) = finder(coder)(text, [0])
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
 
-def window_of(head_KT, added, prior=None):
-    head_KT = np.array(head_KT, np.float32)
-    tokens = np.array([[0, 4], [4, 5], [5, 7], [7, 9], [10, 12]])
+TOKENS = np.array([[0, 4], [4, 5], [5, 7], [7, 9], [10, 12]])
+
+
+def window_of(head_KT, added, *others):
     read = np.array([[0, 4], [5, 9], [10, 12]])
-    head = Attribution(np.array(added, np.float32), head_KT, head_KT, None)
-    return Window((0,), head, prior, tokens, Words(read, read))
+    parts = (Part(np.array(added, np.float32), np.array(head_KT, np.float32), TOKENS), *others)
+    return Window((0,), None, parts, Words(read, read))
 
 
 def test_parts_count_by_what_they_add_to_the_logit():
-    nearest_KT = np.array([[0, 0, 0, 0, 1.0]])
-    window = window_of([[4, 2, 1, 1, 0]], [3.0], (np.array([1.0]), nearest_KT))
-    np.testing.assert_allclose(window.weights_KT, [[0.375, 0.1875, 0.09375, 0.09375, 0.25]])
-    against = window_of([[4, 2, 1, 1, 0]], [3.0], (np.array([-1.0]), nearest_KT))
-    np.testing.assert_allclose(against.weights_KT, window_of([[4, 2, 1, 1, 0]], [3.0]).weights_KT)
-    alone = window_of([[4, 2, 1, 1, 0]], [-3.0], (np.array([1.0]), nearest_KT))
-    np.testing.assert_allclose(alone.weights_KT, nearest_KT)
+    head_KT, nearest_KT = [[4, 2, 1, 1, 0]], np.array([[0, 0, 0, 0, 1.0]])
+    window = window_of(head_KT, [3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(window.weights_KW, [[0.75 * 4 / 6, 0.75 * 2 / 6, 0.25]])
+    against = window_of(head_KT, [3.0], Part(np.array([-1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(against.weights_KW, window_of(head_KT, [3.0]).weights_KW)
+    alone = window_of(head_KT, [-3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(alone.weights_KW, [[0, 0, 1]])
+
+
+def test_the_head_tells_what_it_looked_at_where_nothing_speaks_for_a_code_unless_it_does_not_count():
+    head_KT = [[4, 2, 1, 1, 0]]
+    np.testing.assert_allclose(window_of(head_KT, [-3.0]).weights_KW, [[4 / 6, 2 / 6, 0]])
+    np.testing.assert_array_equal(window_of(head_KT, [0.0]).weights_KW, np.zeros((1, 3)))
+
+
+def test_words_alone_have_pieces_of_their_own():
+    pieces = np.array([[5, 6], [7, 9], [10, 12]])  # as 3.5 is two words, and a word that the note has as one
+    window = window_of([[0, 0, 0, 0, 1]], [1.0], Part(np.array([1.0]), np.array([[1.0, 2.0, 1.0]]), pieces))
+    np.testing.assert_allclose(window.weights_KW, [[0, 0.5 * 3 / 4, 0.5 * 1 / 4 + 0.5]])
 
 
 def test_a_word_has_the_sum_of_its_tokens_and_punctuation_has_no_part():
     window = window_of([[4, 2, 1, 1, 0]], [1.0])
-    np.testing.assert_allclose(window.by_word(window.weights_KT), [[4 / 6, 2 / 6, 0]])
+    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
     np.testing.assert_array_equal(window.by_word(np.zeros((1, 5))), np.zeros((1, 3)))
 
 
 def test_a_token_of_several_words_is_shared_among_them():
     read = np.array([[0, 4], [5, 9]])
-    head = Attribution(np.ones(1), np.ones((1, 1)), np.ones((1, 1)), None)
-    window = Window((0,), head, None, np.array([[0, 9]]), Words(read, read))
-    np.testing.assert_allclose(window.by_word(window.weights_KT), [[0.5, 0.5]])
+    part = Part(np.ones(1), np.ones((1, 1)), np.array([[0, 9]]))
+    np.testing.assert_allclose(Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]])
+
+
+def with_words_alone(network, **changes):
+    """The coder, and n-grams that find F00 in another word, fused with the network's logits at this weight."""
+    texts = [
+        " ".join(["dolor tos mareo leve derecho agudo edema fractura".split()[(n + m) % 8] for m in range(4)])
+        for n in range(40)
+    ]
+    targets = [np.array([0] if n % 10 == 0 else [], np.int32) for n in range(40)]
+    texts = [text + " calentura" * len(target) for text, target in zip(texts, targets, strict=True)]
+    fusion = Fusion({"network": network, "ngrams": 8.0}, -3.0, "validation")
+    return coder_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
+
+
+@pytest.mark.parametrize("cleaning", ["none", "caml"])
+def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
+    text = "Dolor, fiebre y CALENTURA; tos"
+    (alone,), (together,), (hardly,) = (
+        finder(with_words_alone(network, text_cleaning=cleaning))(text, [0]) for network in (0.0, 8.0, 1e-6)
+    )
+    assert words(text, alone) == words(text, hardly) == ["CALENTURA"]
+    assert words(text, together) == ["fiebre", "CALENTURA"]
+
+
+def test_words_alone_are_found_beyond_the_window_of_the_network():
+    text = "calentura " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10
+    found = finder(with_words_alone(8.0, max_len=12))(text, [0])[0]
+    assert words(text, found) == ["calentura", "fiebre"]
+
+
+def test_a_network_that_does_not_count_marks_nothing():
+    assert finder(with_words_alone(0.0))("fiebre", [0]) == [()]
+
+
+@pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])
+def test_notes_of_a_word_are_marked(text):
+    assert " ".join(words(text, finder(with_words_alone(0.0))(text, [0])[0])) == text.replace(",", "")
 
 
 @pytest.mark.parametrize(

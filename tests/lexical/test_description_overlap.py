@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from icdcli.lexical.description_overlap import DescriptionOverlap
+from icdcli.lexical.words import words
 
 DESCRIPTIONS = [
     ("Acute kidney failure", "Renal shutdown"),
@@ -82,3 +83,12 @@ def test_what_is_saved_gives_the_same_scores(overlap):
 def test_other_descriptions_than_those_saved_are_refused(overlap, descriptions):
     with pytest.raises(ValueError, match="for 4 labels"):
         DescriptionOverlap.from_arrays(overlap.arrays(), descriptions, 4)
+
+
+def test_what_words_give_sums_up_to_the_score_and_its_mean(overlap):
+    text = "In renal shutdown, with a burn of the hand."
+    document = words(text)
+    found = overlap.by_word(document, [0, 2, 3])
+    np.testing.assert_allclose(found.sum(axis=1), (overlap.scores([text])[0] + overlap.mean_L)[[0, 2, 3]], atol=1e-6)
+    assert [document[place] for place in np.flatnonzero(found[0])] == ["renal", "shutdown"]
+    assert not found[1].any() and {document[place] for place in np.flatnonzero(found[2])} >= {"burn", "hand"}

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from icdcli.lexical.evidence_fit import fit_evidence, fit_evidence_out_of_fold
 from icdcli.lexical.evidence_lexicon import FEATURES, EvidenceLexicon
+from icdcli.lexical.words import words
 
 FEVER, KIDNEY, MASS = 0, 1, 2
 LABELS = 4
@@ -164,3 +165,17 @@ def test_arrays_that_do_not_fit_are_refused(lexicon, change):
 def test_any_text_can_be_scored(text):
     lexicon = fit_evidence(["tiene fiebre", text], [np.array([0], np.int32)] * 2, [[(0, "fiebre")], [(0, text)]], 1)
     assert np.isfinite(lexicon.scores([text])).all()
+
+
+def test_evidence_is_marked_at_every_place_where_it_is_whole(lexicon):
+    document = words("Con fiebre alta; sin tos. Fiebre con cólico y sin renal.")
+    fever, kidney, mass, nothing = lexicon.by_word(document, range(LABELS))
+    # fiebre: 3 / 5 in two places; fiebre alta: 1 / 2, which its two words share
+    fiebre, alta = -np.log(2 / 5), -np.log(1 / 2)
+    np.testing.assert_allclose(fever[[1, 2, 5]], [fiebre + alta / 2, alta / 2, fiebre], rtol=1e-5)
+    assert np.count_nonzero(fever) == 3
+    # In part, where a word stands between: its two words have the same weight.
+    assert {document[place] for place in np.flatnonzero(kidney)} == {"colico", "renal"}
+    assert kidney.sum() == pytest.approx(-np.log(1 - 2 / 3), rel=0.01)
+    assert not mass.any() and not nothing.any()
+    assert lexicon.by_word([], [FEVER]).shape == (1, 0)

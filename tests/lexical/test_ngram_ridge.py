@@ -4,6 +4,7 @@ import pytest
 from icdcli.lexical import ngram_ridge
 from icdcli.lexical.ngram_features import FEATURES, counts, inverse_frequencies, weighted
 from icdcli.lexical.ngram_ridge import EXACT_PENALTY, EXACT_WORD_SHARE, NgramRidge
+from icdcli.lexical.words import words
 
 LABELS = 12
 WAYS = {"exact": {}, "sketched": {"exact_documents": 0, "columns": 256}}
@@ -164,3 +165,15 @@ def test_scores_out_of_fold_are_refused_from_what_was_saved(notes):
 def test_arrays_that_do_not_fit_are_refused(notes, change):
     with pytest.raises(ValueError):  # noqa: PT011
         NgramRidge.from_arrays(fitted(notes).arrays() | change, LABELS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_words_give_sums_up_to_the_score(notes, way):
+    ridge = fitted(notes, way)
+    text = f"{notes.texts[0]} {notes.names[1]} neverseen {notes.names[1]}"
+    document, labels = words(text), [3, 1]
+    found = ridge.by_word(document, labels)
+    np.testing.assert_allclose(found.sum(axis=1), ridge.scores([text])[0, labels], atol=1e-5)
+    first, last = (place for place, word in enumerate(document) if word == words(notes.names[1])[0])
+    assert found[1, first] == found[1, last] > 0.05
+    assert ridge.by_word([], labels).shape == (2, 0)

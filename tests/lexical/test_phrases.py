@@ -99,3 +99,21 @@ def test_empty_phrases_and_texts_are_no_problem(phrases):
     found.weigh(np.ones(len(found.vocabulary)), 1)
     assert found.coverage([], 5).tolist() == [0] * len(phrases)
     assert found.coverage(["fever"], 5) == pytest.approx([float(bool(phrase)) for phrase in phrases])
+
+
+def test_a_phrase_is_found_at_the_words_that_are_likest_to_its_own():
+    phrases = made("renal failure", "hepatic abscess", "burn", weights={"renal": 3.0})
+    found = phrases.found("a renal cyst and later acute renal failures".split(), [0, 2], window=4)
+    assert found.shape == (2, 8) and not found[1].any()
+    assert found[0, 6] == pytest.approx(0.75) and 0.1 < found[0, 7] < 0.25 and not found[0, :6].any()
+    assert phrases.found([], [0, 1], 4).shape == (2, 0) and phrases.found(["renal"], [], 4).shape == (0, 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([*UNLIKE, "y"]), max_size=12), st.integers(1, 6), st.integers(2, 5))
+def test_what_is_found_sums_up_to_the_coverage(text, window, most):
+    phrases = made("fiebre tos", "dolor", "vomito masa quiste")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_WINDOWS", most)
+        found, covered = phrases.found(text, range(3), window), phrases.coverage(text, window)
+    np.testing.assert_allclose(found.sum(axis=1), covered, atol=1e-6)

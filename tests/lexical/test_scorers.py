@@ -183,3 +183,13 @@ def test_on_codiesp_a_part_alone_reaches_what_was_measured(shared_data, tmp_path
     targets = corpus.documents("validation").targets_NL(len(corpus.labels))
     found = [average_precision_score(row, scored) for row, scored in zip(targets, scores, strict=True) if row.any()]
     assert np.mean(found) > floor
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_says_where_it_finds_a_code(fitted, notes, part):
+    text = f"So, {notes.names[5]}: {notes.names[2]}!"
+    places, found = fitted.by_word(text, [2, 5])
+    assert tuple(found) == PARTS and found[part].shape == (2, len(places))
+    for weights_W, name in zip(found[part], (notes.names[2], notes.names[5]), strict=True):
+        best = np.sort(np.argsort(-weights_W)[:2])
+        assert [text[begin:end] for begin, end in places[best].tolist()] == name.split()

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from icdcli.lexical.words import folded, spelling, stem, words
+from icdcli.lexical.words import folded, placed_words, spelling, stem, words
 
 
 def test_folding_takes_off_case_and_accents_of_any_form():
@@ -30,3 +32,25 @@ def test_short_words_are_their_own_stems():
 )
 def test_cognates_are_spelt_alike(english, spanish):
     assert spelling(english) == spelling(spanish)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Niño, na\u0301usea.", {"nino": "Niño", "nausea": "na\u0301usea"}),
+        ("ﬁbrosis x² İstanbul", {"fibrosis": "ﬁbrosis", "x2": "x²", "istanbul": "İstanbul"}),
+        ("½ 😷 °C", {"1": "½", "2": "½", "c": "C"}),
+        ("", {}),
+    ],
+)
+def test_words_have_their_places_in_the_text(text, expected):
+    found, places = placed_words(text)
+    assert found == words(text) and places.shape == (len(found), 2)
+    assert dict(zip(found, (text[begin:end] for begin, end in places.tolist()), strict=True)) == expected
+
+
+@given(st.text(st.characters(exclude_characters="Σ", exclude_categories=["Cs"])))  # a last sigma is written otherwise
+def test_placed_words_are_the_words(text):
+    found, places = placed_words(text)
+    assert found == words(text)
+    assert all(0 <= begin < end <= len(text) for begin, end in places.tolist())
