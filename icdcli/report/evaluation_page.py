@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LOSS = "mean binary cross-entropy, positives counted once"
 _OF_INTERVALS = (
     "95 % intervals by resampling documents 1,000 times. They tell how much the choice of documents sways a metric, not how "
-    "another training would turn out; those of macro means over rare codes are a little too narrow."
+    "another training would turn out."
 )
 
 
