@@ -194,7 +194,8 @@ def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
 def _step_of(line: str, columns: list[str], of_half_a_line: int) -> int:
     """A row's step; ValueError where a value is no number (it may be empty)."""
     values = line.strip().split(",")
-    if len(values) != len(columns):
+    if not line.endswith("\n") or len(values) != len(columns):
         return of_half_a_line
-    numbers = [float(value or "nan") for value in values]
-    return int(numbers[columns.index("step")])
+    for value in values:
+        float(value or "nan")
+    return int(values[columns.index("step")])

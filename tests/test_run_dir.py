@@ -76,15 +76,24 @@ def test_a_validation_that_is_still_to_come_has_no_row(run, tmp_path):
     assert [row["step"] for row in read_rows(run.results)] == ["10", "20"] and len(read_rows(run.steps)) == 3
 
 
-def test_half_a_line_that_a_power_cut_left_is_set_aside(run):
+@pytest.mark.parametrize("half", [b"40", b"40,0.02", b"40,1e-", b"40,0.0\0\0\0"])
+def test_half_a_line_that_a_power_cut_left_is_set_aside(run, half):
     whole = run.steps.read_bytes()
-    run.steps.write_bytes(whole + b"40")
+    run.steps.write_bytes(whole + half)
     assert len(set_aside_after(run, 30, 30)) == 1
     assert run.steps.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
-    "content", [b"step;loss\n10;0.1\n", b"a,b\n1,2\n", b"step,loss\nten,0.1\n", b"step,loss\n10,0.q\n", b"step\xff\n"]
+    "content",
+    [
+        b"step;loss\n10;0.1\n",
+        b"a,b\n1,2\n",
+        b"step,loss\nten,0.1\n",
+        b"step,loss\n10,0.q\n",
+        b"step,loss\ninf,0.1\n",
+        b"step\xff\n",
+    ],
 )
 def test_a_table_that_training_did_not_write_is_left_alone(run, content):
     run.results.write_bytes(content)

@@ -66,9 +66,12 @@ class NoteTable:
             DataError: When the table can't be read, or has no such column or several.
         """
         available = self._header()
-        for name in (self.text_column, self.id_column or _USUAL_ID):
-            if available.count(name) > 1:
-                raise DataError(f"{self.path}: has {available.count(name)} columns {name!r}; rename all but one")
+        for wanted_name in (self.text_column, self.id_column or _USUAL_ID):
+            alike = [name for name in available if name.strip().lower() == wanted_name.strip().lower()]
+            if len(alike) > 1 and alike.count(wanted_name) != 1:
+                raise DataError(
+                    f"{self.path}: has {len(alike)} columns {wanted_name!r}, whatever their case; rename all but one"
+                )
         wanted = [self.text_column]
         if self.id_column is not None or _USUAL_ID in (name.strip().lower() for name in available):
             wanted.append(self.id_column or _USUAL_ID)
@@ -123,7 +126,11 @@ class NoteTable:
         for number, record in enumerate(self._objects(), start=1):
             if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
                 raise DataError(f"{self.path}, row {number}: has an id, and the first row has none; give every row one")
-            yield [record.get(column) for column in self.columns]
+            if missing := [column for column in self.columns if column not in record]:
+                raise DataError(
+                    f"{self.path}, row {number}: has no {missing[0]!r}; where there is none, write null or an empty string"
+                )
+            yield [record[column] for column in self.columns]
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         with _lines(self.path) as lines:

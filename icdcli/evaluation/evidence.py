@@ -50,7 +50,7 @@ class Evidence(NamedTuple):
     Attributes:
         code: The dotted code.
         score: Its probability.
-        spans: The words; none where the note has none.
+        spans: The words; none where the note has none or, where parts are fused, none speaks for the code.
     """
 
     code: str
@@ -152,19 +152,21 @@ class Window:
         head: What the network's head makes of the window.
         parts: What each part of the coder finds, the head first; what scores words alone finds it in the whole note.
         words: The note's words: W of them.
+        fused: Whether the parts are fused; else, where nothing speaks for a code, the head tells what it looked at.
     """
 
     asked: tuple[int, ...]
     head: Attribution
     parts: tuple[Part, ...]
     words: Words
+    fused: bool = False
 
     @property
     def weights_KW(self) -> Weights:
         """How much each word counts for each code, every part by what it adds to the logit; each row sums to 1, or to 0."""
         added_PK = np.array([np.maximum(part.added_K, 0) for part in self.parts], np.float64)
-        # Where nothing speaks for a code, the head tells what it looked at, if it counts at all.
-        added_PK[0] += (added_PK.sum(axis=0) == 0) & (self.parts[0].added_K != 0)
+        if not self.fused:
+            added_PK[0] += added_PK.sum(axis=0) == 0
         return _shares(
             sum(
                 added_K[:, None] * self.by_word(part.weights_KT, part.pieces)
@@ -226,7 +228,7 @@ class NoteReader:
                 *self._prior(document, mine, tokens[start:end]),
                 *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in of_words),
             )
-            yield Window(asked, head, parts, words)
+            yield Window(asked, head, parts, words, fused=coder.fusion is not None)
 
     def _windows(self, ids: list[int], labels: Sequence[int]) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Windows as from and up to which token, each with the places of the codes that have their score from it."""

@@ -89,7 +89,7 @@ def influences(scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans) 
         targets_NL: Which are gold.
 
     Returns:
-        Metric name to (N,), their sum zero; all zeros where the metric is undefined.
+        Metric name to (N,), their sum zero; of a macro metric all NaN where it is undefined, or would be without some document.
     """
     present_L: Booleans = np.asarray(targets_NL.any(axis=0))
     pools = {"micro": np.ones_like(present_L), "micro_present": present_L}
@@ -97,11 +97,7 @@ def influences(scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans) 
     for pool, chosen_L in pools.items():
         by_metric[f"aucroc_{pool}"], by_metric[f"aucprc_{pool}"] = _pooled(scores_NL, targets_NL, chosen_L)
     without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(predicted_NL, targets_NL)
-    for name, values_N in without.items():
-        defined_N = ~np.isnan(values_N)
-        mean = values_N[defined_N].mean() if defined_N.any() else 0.0
-        by_metric[name] = np.where(defined_N, mean - values_N, 0.0)
-    return by_metric
+    return by_metric | {name: values_N.mean() - values_N for name, values_N in without.items()}
 
 
 def _pooled(scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans) -> tuple[Floats, Floats]:

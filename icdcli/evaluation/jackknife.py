@@ -3,7 +3,7 @@
 Resamples tell too little of them. Most codes stand in one or two documents, and a resample that has the only document of a code
 three times knows of that code what one that has it once knows: resamples agree where other documents would not. Leaving each
 document out (the jackknife, Quenouille 1956; Tukey 1958) sees a code with one document come and go. Its variance is on average
-no smaller than the true one (Efron and Stein 1981); of one code's AUROC it is that of DeLong et al. 1988.
+no smaller than the true one (Efron and Stein 1981).
 
 Shapes: N documents, L labels, P positives, D decisions: pairs of document and label that are predicted or gold.
 """

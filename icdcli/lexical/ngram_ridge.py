@@ -33,6 +33,7 @@ from scipy import linalg, sparse
 
 from icdcli.data.arrays import Arrays
 from icdcli.lexical.ngram_features import FEATURES, NGRAM_FEATURES, counts, inverse_frequencies, weighted
+from icdcli.lexical.words import places_of
 
 EXACT_DOCUMENTS = 4096
 EXACT_VALUES = 16_000_000
@@ -133,14 +134,16 @@ class NgramRidge:
         """
         if not len(document):
             return np.zeros((len(labels), 0), np.float32)
-        different, place_W, times_D = np.unique(np.array(document), return_inverse=True, return_counts=True)
-        counts_DF = counts(different.tolist())
-        counts_1F = sparse.csr_matrix(times_D[None].astype(np.float32)) @ counts_DF
+        different, place_W = places_of(document)
+        counts_DF = counts(different)
+        counts_1F = sparse.csr_matrix(np.bincount(place_W)[None].astype(np.float32)) @ counts_DF
         of_document, of_each_F = self._weighted(counts_1F), np.zeros(FEATURES, np.float32)
         of_each_F[of_document.indices] = of_document.data
         of_each_F[counts_1F.indices] /= counts_1F.data
         counts_DF.data *= of_each_F[counts_DF.indices]
-        scores_DK: NDArray[np.float32] = self._basis(counts_DF) @ self.weights_ML[:, list(labels)]
+        weights_MK = self.weights_ML[:, list(labels)]
+        blocks = (counts_DF[first : first + _BLOCK] for first in range(0, len(different), _BLOCK))
+        scores_DK: NDArray[np.float32] = np.concatenate([self._basis(block) @ weights_MK for block in blocks])
         return scores_DK.T[:, place_W]
 
     def out_of_fold(self, texts: Sequence[str], targets: Targets, first: int = 0) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
-from icdcli.lexical.words import spelling
+from icdcli.lexical.words import places_of, spelling
 
 LEAST_LIKENESS = 0.65
 _SAME_WORD = 0.7
@@ -129,8 +129,8 @@ class Phrases:
         found_PT = np.zeros((len(phrases), len(words)), np.float32)
         if not len(words) or not len(phrases):
             return found_PT
-        different, place_T = np.unique(np.array(words), return_inverse=True)
-        likeness = self._likeness_of(different.tolist())
+        different, place_T = places_of(words)
+        likeness = self._likeness_of(different)
         step = -(-len(words) // _WINDOWS)
         for row, phrase in enumerate(phrases):
             of_phrase = self.weights_PV[[phrase]]

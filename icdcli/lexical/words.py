@@ -6,6 +6,7 @@ and a word that they don't fit is left as it is or cut by a letter or two on bot
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,8 +25,9 @@ _ADDED_E = re.compile(r"^es(?=[ptcm])")
 
 
 def folded(text: str) -> str:
-    """The text in lower case and without accents."""
-    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text.lower()))
+    """The text in lower case and without accents; a sigma that ends a word is a sigma."""
+    # Lower case before, for what has a capital with an accent of its own, and after, for what is made of capitals: ™, ℃.
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text.lower()).lower()).replace("ς", "σ")
 
 
 def words(text: str) -> list[str]:
@@ -41,6 +43,12 @@ def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
     spans = np.array([match.span() for match in _WORD.finditer(joined)], np.int64).reshape(-1, 2)
     places = np.column_stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1])
     return [joined[begin:end] for begin, end in spans.tolist()], places
+
+
+def places_of(words: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The different ones of some words, and which of them each word is."""
+    number = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    return list(number), np.array([number[word] for word in words], np.int64)
 
 
 @lru_cache(maxsize=1 << 12)

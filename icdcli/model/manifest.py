@@ -28,9 +28,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResumeError(f"{folder}: holds no checkpoint (no {MANIFEST})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResumeError(f"{folder / MANIFEST}: can't be read: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict) or not isinstance(files := manifest.get("files"), dict) or not files:
         raise ResumeError(f"{folder / MANIFEST}: doesn't say which files the checkpoint has; {folder} is none, or damaged")
     return manifest
 
@@ -43,9 +43,13 @@ def verify(folder: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
-        if not (folder / name).is_file():
-            raise ResumeError(f"{folder}: the checkpoint is incomplete: {name} is missing")
-        if _sha256(folder / name) != digest:
+        try:
+            found = _sha256(folder / name)
+        except FileNotFoundError:
+            raise ResumeError(f"{folder}: the checkpoint is incomplete: {name} is missing") from None
+        except (OSError, ValueError) as error:
+            raise ResumeError(f"{folder}: a file of the checkpoint can't be read: {error}") from None
+        if found != digest:
             raise ResumeError(f"{folder / name}: was changed or is broken (its sha256 is not the manifest's)")
     return manifest
 

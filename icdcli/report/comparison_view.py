@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.evaluation.bootstrap import FEWEST
 from icdcli.report.evaluation_view import HEADLINE
 from icdcli.report.text import number, one_line, plain
 
@@ -50,7 +51,7 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
     parts.append(
         plain(
             'Paired: documents drawn 1,000 times, the same for both. "sure": the interval leaves zero out, as that of one in '
-            "twenty metrics does by chance."
+            f"twenty metrics does by chance, and {FEWEST} or more documents make the difference."
         )
     )
     return Group(*parts)

@@ -67,7 +67,9 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
     [
         (None, "holds no checkpoint (no manifest.json)"),
         ("{", "manifest.json: can't be read"),
+        ("[" * 100_000, "manifest.json: can't be read"),
         ("[]", "manifest.json: doesn't say which files"),
+        ('{"files": {}}', "manifest.json: doesn't say which files"),
         ('{"name": "a web site", "files": ["index.html"]}', "manifest.json: doesn't say which files"),
     ],
 )

@@ -154,9 +154,11 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
     refused(b'{"text": "a"}\n{"text": "b", "ID": 3}', "row 2: has an id, and the first row has none", name="n.jsonl")
     refused(b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': is no valid Unicode", name="n.jsonl")
-    refused(b"text,id,text\na,1,b\n", "has 2 columns 'text'; rename all but one", name="n.csv")
+    refused(b"text,id,text\na,1,b\n", "has 2 columns 'text', whatever their case; rename all but one", name="n.csv")
+    refused(b"Text,TEXT\n,b\n", "has 2 columns 'text', whatever their case", name="n.csv")
+    refused(b'{"text": "a"}\n{"Text": "b"}', "row 2: has no 'text'; where there is none, write null", name="n.jsonl")
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
-    refused(b'{"text": ""}\n{"key": 3}', "none of the notes has any text", name="n.jsonl")
+    refused(b'{"text": ""}\n{"text": null}', "none of the notes has any text", name="n.jsonl")
     monkeypatch.setattr(note_tables, "_LONGEST_LINE", 30)
     refused(b'{"text": "' + b"a" * 30 + b'"}', "line 1: is longer than", name="n.jsonl")
 

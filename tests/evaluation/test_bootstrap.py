@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,8 +88,28 @@ def test_more_documents_narrow_an_interval() -> None:
 def test_what_is_undefined_has_no_interval() -> None:
     scores = np.full((4, 3), 0.1, np.float32)
     found = statistics_of(scores, np.zeros((4, 3), bool), np.full(3, 0.5, np.float32))
-    assert {"f1_micro", "exact_match"} <= set(intervals(found, 20))
+    assert {"map", "aucroc_micro", "f1_macro"} <= {name for name, value in found.metrics.items() if np.isnan(value)}
     assert not {"map", "aucroc_micro", "f1_macro", "loss"} & set(intervals(found, 20))
+
+
+def test_what_no_resample_changes_has_no_interval() -> None:
+    # All right in five documents is no certainty that all is right.
+    scores, targets = np.tile([[0.9, 0.1]], (5, 1)).astype(np.float32), np.tile([[True, False]], (5, 1))
+    found = statistics_of(scores, targets, np.full(2, 0.5, np.float32))
+    assert found.metrics["f1_micro"] == found.metrics["map"] == 1 and set(intervals(found, 50)) == {"exact_match"}
+    alone = statistics_of(scores[:1], targets[:1], np.full(2, 0.5, np.float32))
+    assert set(intervals(alone, 50)) == {"exact_match"}
+
+
+def test_a_macro_metric_of_one_document_has_no_interval_and_no_sure_difference() -> None:
+    draw = np.random.default_rng(0)
+    targets = np.zeros((50, 4), bool)
+    targets[7, :3] = True
+    scores = [draw.random(targets.shape).astype(np.float32) for _ in range(2)]
+    first, second = (statistics_of(each, targets, np.full(4, 0.5, np.float32)) for each in scores)
+    assert not {"aucroc_macro", "aucprc_macro", "f1_macro"} & set(intervals(first, 50))
+    found = differences(first, second, 50)["aucroc_macro"]
+    assert (found.low, found.high, found.sure) == (-1, 1, False)
 
 
 def test_a_coder_does_not_differ_from_itself() -> None:
@@ -159,15 +178,50 @@ def test_intervals_hold_what_the_metric_is_on_average() -> None:
         assert held >= 86, (name, held)
 
 
-def test_few_documents_that_differ_are_never_sure() -> None:
-    found = statistics(*made_up())
-    for better, sure in ((5, False), (6, True)):
-        exact = np.zeros(60)
-        first = replace(
-            found, means=dict(found.means) | {"exact_match": exact}, metrics=dict(found.metrics) | {"exact_match": 0.0}
-        )
-        exact = np.arange(60) < better
-        means = {"exact_match": exact.astype(float)}
-        second = replace(first, means=dict(found.means) | means, metrics=dict(found.metrics) | {"exact_match": exact.mean()})
-        difference = differences(first, second, 300)["exact_match"]
-        assert difference.low > 0 and difference.sure == sure
+def one_better(documents: int, better: int) -> dict[str, Any]:
+    """Of so many documents, the second coder finds in some a code that the first misses; else they are alike."""
+    draw = np.random.default_rng(4)
+    targets = draw.random((documents, 8)) < 0.3
+    targets[:better, 0] = True
+    scores = np.where(targets, 0.8, 0.2) + draw.normal(0, 0.02, targets.shape)
+    scores[5:9, 1:] = 1 - scores[5:9, 1:]  # neither is perfect
+    second = scores.copy()
+    scores[:better, 0] = 0.21
+    made = [statistics_of(each.astype(np.float32), targets, np.full(8, 0.5, np.float32)) for each in (scores, second)]
+    return dict(differences(*made, 400))
+
+
+@pytest.mark.parametrize("better", [1, 2, 3, 4, 5])
+def test_few_documents_that_differ_are_never_sure(better: int) -> None:
+    found = one_better(200, better)
+    assert found["f1_micro"].value > 0 and len(found) == 26
+    assert not [name for name, difference in found.items() if difference.sure]
+
+
+def test_more_documents_that_differ_are() -> None:
+    found = one_better(200, 12)
+    assert {"f1_micro", "f1_macro", "recall_micro", "aucprc_micro", "map", "exact_match"} <= {
+        name for name, difference in found.items() if difference.sure
+    }
+
+
+def test_few_documents_are_never_sure() -> None:
+    draw = np.random.default_rng(6)
+    for documents in (1, 2, 5):
+        targets = draw.random((documents, 30)) < 0.3
+        targets[:, 0] = True
+        good, bad = targets * 0.9, 0.9 - targets * 0.8
+        made = [statistics_of(each.astype(np.float32), targets, np.full(30, 0.5, np.float32)) for each in (bad, good)]
+        assert not [name for name, difference in differences(*made, 100).items() if difference.sure]
+
+
+@pytest.mark.parametrize("documents", [10, 20])
+def test_with_few_documents_coders_of_one_skill_seldom_differ_surely(documents: int) -> None:
+    draw, rounds = np.random.default_rng(8), 100
+    sure: dict[str, int] = {}
+    for seed in range(rounds):
+        scores, targets = rare_codes(draw, documents, coders=2)
+        first, second = (statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores)
+        for name, difference in differences(first, second, 200, seed).items():
+            sure[name] = sure.get(name, 0) + difference.sure
+    assert max(sure.values()) <= 18, sure

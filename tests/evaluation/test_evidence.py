@@ -200,10 +200,10 @@ def test_parts_count_by_what_they_add_to_the_logit():
     np.testing.assert_allclose(alone.weights_KW, [[0, 0, 1]])
 
 
-def test_the_head_tells_what_it_looked_at_where_nothing_speaks_for_a_code_unless_it_does_not_count():
-    head_KT = [[4, 2, 1, 1, 0]]
-    np.testing.assert_allclose(window_of(head_KT, [-3.0]).weights_KW, [[4 / 6, 2 / 6, 0]])
-    np.testing.assert_array_equal(window_of(head_KT, [0.0]).weights_KW, np.zeros((1, 3)))
+def test_where_nothing_speaks_for_a_code_a_head_alone_tells_what_it_looked_at():
+    window = window_of([[4, 2, 1, 1, 0]], [-3.0])
+    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
+    np.testing.assert_array_equal(replace(window, fused=True).weights_KW, np.zeros((1, 3)))
 
 
 def test_words_alone_have_pieces_of_their_own():
@@ -224,15 +224,15 @@ def test_a_token_of_several_words_is_shared_among_them():
     np.testing.assert_allclose(Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]])
 
 
-def with_words_alone(network, **changes):
-    """The coder, and n-grams that find F00 in another word, fused with the network's logits at this weight."""
+def with_words_alone(network, words_alone=8.0, **changes):
+    """The coder, and n-grams that find F00 and H00 in other words, fused with the network's logits at these weights."""
+    fillers = "dolor tos mareo leve derecho agudo edema fractura".split()
+    texts = [" ".join(fillers[(number + place) % 8] for place in range(4)) for number in range(40)]
+    targets = [np.array([[0], [1]][number % 2] if number % 5 == 0 else [], np.int32) for number in range(40)]
     texts = [
-        " ".join(["dolor tos mareo leve derecho agudo edema fractura".split()[(n + m) % 8] for m in range(4)])
-        for n in range(40)
+        f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}" for text, own in zip(texts, targets, strict=True)
     ]
-    targets = [np.array([0] if n % 10 == 0 else [], np.int32) for n in range(40)]
-    texts = [text + " calentura" * len(target) for text, target in zip(texts, targets, strict=True)]
-    fusion = Fusion({"network": network, "ngrams": 8.0}, -3.0, "validation")
+    fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
     return coder_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
 
 
@@ -252,8 +252,40 @@ def test_words_alone_are_found_beyond_the_window_of_the_network():
     assert words(text, found) == ["calentura", "fiebre"]
 
 
-def test_a_network_that_does_not_count_marks_nothing():
-    assert finder(with_words_alone(0.0))("fiebre", [0]) == [()]
+def test_codes_of_different_windows_have_their_own_words():
+    text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
+    coder = with_words_alone(8.0, max_len=12)
+    together = finder(coder)(text, [1, 0])
+    assert [words(text, spans) for spans in together] == [["sangre", "hematuria"], ["fiebre", "calentura"]]
+    assert together == [finder(coder)(text, [label])[0] for label in (1, 0)]
+
+
+def test_each_part_counts_by_its_weight_in_the_fusion():
+    prior = DescriptionPrior(WIDTH, [1, 1, 1])
+    prior.start_from_descriptions(torch.eye(WIDTH)[:3])
+    text = "a b c d e fiebre a b c d e calentura"
+    for network, words_alone in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
+        coder = with_words_alone(network, words_alone, head="label_attention", prior=prior)
+        (window,) = NoteReader(coder).read(text, [0])
+        head, nearest, ngrams = (part.added_K for part in window.parts)
+        (alone,) = NoteReader(coder_of(head="label_attention", prior=prior)).read(text, [0])
+        np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
+        np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
+        np.testing.assert_allclose(ngrams, words_alone * coder.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5)
+
+
+def test_what_any_word_gives_is_no_evidence():
+    coder, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
+    (window,) = NoteReader(coder).read(text, [0])
+    given_W = coder.lexical.ngrams.by_word(text.split(), [0])[0]
+    expected_W = np.maximum(given_W - given_W.mean(), 0)
+    np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
+    assert (given_W[:7] > 0).any() and (window.weights_KW[0] == 0).sum() >= 5
+
+
+@pytest.mark.parametrize("network", [0.0, 1e-9])
+def test_a_network_that_does_not_count_marks_nothing(network):
+    assert finder(with_words_alone(network))("fiebre", [2]) == [()]
 
 
 @pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])

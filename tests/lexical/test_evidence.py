@@ -179,3 +179,20 @@ def test_evidence_is_marked_at_every_place_where_it_is_whole(lexicon):
     assert kidney.sum() == pytest.approx(-np.log(1 - 2 / 3), rel=0.01)
     assert not mass.any() and not nothing.any()
     assert lexicon.by_word([], [FEVER]).shape == (1, 0)
+
+
+def test_what_is_found_in_part_counts_by_the_cube_of_its_share(lexicon):
+    document = words("dolor abdominal y cólico")
+    places, coverage = lexicon.by_word(document, [KIDNEY])[0], lexicon.find("cólico").coverage.max()
+    assert coverage < 0.7 and np.count_nonzero(places) == 1
+    assert places[3] == pytest.approx(-np.log(1 - coverage**3 * 2 / 3), rel=1e-4)
+
+
+def test_finds_that_count_less_than_a_tenth_of_the_best_are_left_out():
+    texts = [*TEXTS, *["Sudor"] * 30]
+    annotations = [*ANNOTATIONS[:-1], [*ANNOTATIONS[-1], (FEVER, "sudor")], *[[(KIDNEY, "Sudor")]] * 30]
+    texts[4] += " Sudor."
+    targets = [np.array(sorted({label for label, _ in marked}), np.int32) for marked in annotations]
+    lexicon = fit_evidence(texts, targets, annotations, LABELS)
+    document = words("fiebre y sudor")  # 1 of 32, against 3 of 5
+    assert [document[place] for place in np.flatnonzero(lexicon.by_word(document, [FEVER])[0])] == ["fiebre"]
