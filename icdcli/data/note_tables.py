@@ -66,12 +66,6 @@ class NoteTable:
             DataError: When the table can't be read, or has no such column or several.
         """
         available = self._header()
-        for wanted_name in (self.text_column, self.id_column or _USUAL_ID):
-            alike = [name for name in available if name.strip().lower() == wanted_name.strip().lower()]
-            if len(alike) > 1 and alike.count(wanted_name) != 1:
-                raise DataError(
-                    f"{self.path}: has {len(alike)} columns {wanted_name!r}, whatever their case; rename all but one"
-                )
         wanted = [self.text_column]
         if self.id_column is not None or _USUAL_ID in (name.strip().lower() for name in available):
             wanted.append(self.id_column or _USUAL_ID)

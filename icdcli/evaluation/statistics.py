@@ -8,6 +8,7 @@ Shapes: N documents, L labels, B bins, R resamples.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,12 @@ class Statistics:
         """The number of documents."""
         return len(self.gold_NL)
 
+    @cached_property
+    def _counts_N3(self) -> npt.NDArray[np.int64]:
+        """Each document's codes that are predicted and gold, predicted, gold."""
+        decisions = (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
+        return np.stack([where_NL.sum(axis=1) for where_NL in decisions], axis=1)
+
     def take(self, rows: Sequence[int]) -> "Statistics":
         """The same documents in another order: all positions, each once."""
         order = np.array(rows)
@@ -67,8 +74,8 @@ class Statistics:
             Metric name to (R,); NaN where it is undefined.
         """
         values = {name: _weighted_means(values_N, weights_RN) for name, values_N in self.means.items()}
-        counts = (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
-        values |= micro_decisions(decision_rates(*(weights_RN @ where_NL.sum(axis=1) for where_NL in counts)))
+        right_R, predicted_R, gold_R = (weights_RN @ self._counts_N3).T
+        values |= micro_decisions(decision_rates(right_R, predicted_R, gold_R))
         bins_RB3 = np.tensordot(weights_RN, self.bins_NB3, 1)
         values["calibration_error"] = expected_calibration_error(bins_RB3)
         for name, influence_N in self.influences.items():

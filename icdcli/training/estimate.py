@@ -237,6 +237,7 @@ def _think_through(
         simulation = Simulation(network, padding, cached)
         training, scoring = simulation.training(step, accumulating), simulation.scoring(scored)
         return _Passes(training, scoring, simulation.reading(read) if reads_before else nothing, scored, read)
+    # A backbone of someone else's may do what tensors without memory can't; then the formula alone is told.
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         tokens = step.tokens(padding)
         training = Simulated(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)

@@ -69,13 +69,14 @@ def test_many_rows_keep_their_order(tmp_path):
         assert read(write(tmp_path / name, rows)) == rows
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+_WRITES_VIEWS = pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 21, reason="pyarrow writes views from 21 on")
+_STRINGS = [pa.large_string(), pytest.param(pa.string_view(), marks=_WRITES_VIEWS), pa.dictionary(pa.int32(), pa.string())]
+
+
+@pytest.mark.parametrize("kind", _STRINGS, ids=str)
 def test_parquet_of_other_string_types(tmp_path, kind):
     table = pa.table({"text": pa.array(["one", None, "two"], kind), "id": [1, 2, 3]})
-    try:
-        pq.write_table(table, tmp_path / "n.parquet")
-    except pa.ArrowNotImplementedError as error:
-        pytest.skip(str(error))  # pyarrow < 21
+    pq.write_table(table, tmp_path / "n.parquet")
     assert read(tmp_path / "n.parquet") == [("1", "one"), ("2", ""), ("3", "two")]
 
 

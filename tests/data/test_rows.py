@@ -10,7 +10,7 @@ from xxhash import xxh3_128
 
 from icdcli.data import byte_stream, rows
 from icdcli.data.raw_files import find_table, find_tables
-from icdcli.data.rows import Reading, read_header
+from icdcli.data.rows import Reading, match_columns, read_header
 from icdcli.errors import DataError
 
 
@@ -86,6 +86,16 @@ def test_two_files_for_one_table_are_refused(tmp_path):
     (tmp_path / "a.csv.gz").touch()
     with pytest.raises(DataError, match=r"A\.csv and a\.csv\.gz could both be A"):
         find_table(tmp_path, "A")
+
+
+@pytest.mark.parametrize("header", ["a,b,a", "A,b, a"])
+def test_columns_that_cannot_be_told_apart_are_refused(tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
+    assert "has 2 columns 'a', whatever their case; rename all but one" in refused(tmp_path / "t.csv")
+
+
+def test_of_columns_alike_the_one_of_that_very_name_is_read(tmp_path):
+    assert match_columns(tmp_path, ["Text", "text"], ["text"]) == [1]
 
 
 def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):

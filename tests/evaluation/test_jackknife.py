@@ -4,25 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from icdcli.evaluation.jackknife import areas_without_each, decisions_without_each
 from icdcli.evaluation.metrics import evaluate
 
-Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> Arrays:
-    shape = (draw(st.integers(2, 8)), draw(st.integers(1, 5)))
-    scores = hnp.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
-    return draw(scores), draw(hnp.arrays(bool, shape))
-
 
 @settings(max_examples=200, deadline=None)
-@given(documents())
-def test_they_are_the_metrics_of_the_other_documents(arrays: Arrays) -> None:
-    scores, targets = arrays
+@given(st.data())
+def test_they_are_the_metrics_of_the_other_documents(scored_documents: Any, data: st.DataObject) -> None:
+    scores, targets = arrays = data.draw(scored_documents(most=8))
     found = areas_without_each(scores, targets) | decisions_without_each(scores >= 0.5, targets)
     assert len(found) == 9
     for document in range(len(scores)):

@@ -1,0 +1,21 @@
+"""Made-up scores and targets of few documents, with many ties, for tests that try all kinds of them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+
+@st.composite
+def _scored_documents(draw: st.DrawFn, most: int) -> tuple[Any, Any]:
+    shape = (draw(st.integers(2, most)), draw(st.integers(1, 5)))
+    scores = hnp.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
+    return draw(scores), draw(hnp.arrays(bool, shape))
+
+
+@pytest.fixture(scope="session")
+def scored_documents() -> Any:
+    """Makes a strategy for scores and targets of two to so many documents and one to five labels."""
+    return _scored_documents
