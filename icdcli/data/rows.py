@@ -162,10 +162,8 @@ def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -
     """
     lower = [name.strip().lower() for name in available]
     for name in wanted:
-        if lower.count(name.lower()) > 1 and available.count(name) != 1:
-            raise DataError(
-                f"{path}: has {lower.count(name.lower())} columns {name!r}, whatever their case; rename all but one"
-            )
+        if (alike := lower.count(name.lower())) > 1 and available.count(name) != 1:
+            raise DataError(f"{path}: has {alike} columns {name!r}, whatever their case; rename all but one")
     missing = [name for name in wanted if name.lower() not in lower]
     if not missing:
         return [available.index(name) if name in available else lower.index(name.lower()) for name in wanted]
