@@ -11,7 +11,7 @@ Every method ranks the same words; each code is given as many words as `icdcode`
 
 Plausible: precision, recall and F1 over words, pairs of a document and a gold code pooled, against the words that annotators
 marked for the code (all places of it); AP is the mean over pairs of the average precision of the whole ranking. Faithful:
-comprehensiveness (higher is better) and sufficiency (lower is better) at 10 % of the words, as `icdcli.evaluation.faithfulness`
+comprehensiveness (higher is better) and sufficiency (lower is better) at 10 % of the words, as `icdcli.explain.faithfulness`
 says.
 
     python benchmarks/evidence.py DATA                          trains a coder (minutes), then 40 documents
@@ -31,12 +31,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.config import load_config
-from icdcli.data.corpus import Corpus, open_corpus
-from icdcli.data.prepare import prepare
-from icdcli.evaluation.evidence import NoteReader, Window, chosen
-from icdcli.evaluation.faithfulness import SHARE, faithfulness
-from icdcli.evaluation.predict import NoteCoder, load_coder
+from icdcli.config.schema import load_config
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.explain.evidence import NoteReader, Window, chosen
+from icdcli.explain.faithfulness import SHARE, faithfulness
+from icdcli.model.coding_model import NoteCoder, load_coder
 
 Weights = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from icdcli.model.inputs import Segments
-from icdcli.model.label_attention import LabelAttention
+from icdcli.model.batch import Segments
+from icdcli.model.heads.label_attention import LabelAttention
 
 WAYS = ("fused", "plain")
 WIDTH = 384

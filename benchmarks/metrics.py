@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from icdcli.evaluation.bootstrap import RESAMPLES, intervals
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.statistics import statistics_of
-from icdcli.evaluation.thresholds import tune
+from icdcli.evaluation.threshold_tuning import tune
+from icdcli.metrics.bootstrap import RESAMPLES, intervals
+from icdcli.metrics.document_statistics import statistics_of
+from icdcli.metrics.metrics import evaluate
 
 Scores = npt.NDArray[np.float32]
 Booleans = npt.NDArray[np.bool_]

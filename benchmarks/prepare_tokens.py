@@ -68,7 +68,7 @@ def _cached(corpus: Path, tokenizer: Path) -> Measured:
     """Make the token cache, or open it where it is; and what memory that took."""
     from tokenizers import Tokenizer
 
-    from icdcli.data.tokens import token_cache
+    from icdcli.data.token_cache import token_cache
 
     backend = Tokenizer.from_file(str(tokenizer))
     before, start = _resident_megabytes(), time.perf_counter()

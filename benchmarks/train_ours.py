@@ -8,20 +8,20 @@ from train_documents import LABELS, Documents
 from train_network import POS_WEIGHT, SIZES, ours
 from train_watch import Watch
 
-from icdcli.config import LogConfig, TrainConfig
-from icdcli.data.batches import Frame
-from icdcli.data.corpus import Labels
-from icdcli.data.tokens import EncodedDocuments, Tokens
-from icdcli.model.padding import choose_padding
-from icdcli.model.saved import Coder
+from icdcli.config.schema import LogConfig, TrainConfig
+from icdcli.data.batching import Frame
+from icdcli.data.corpus.reader import Labels
+from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.distributed.process_group import World
+from icdcli.model.checkpoint import Coder
+from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
-from icdcli.training.budget import token_budget
-from icdcli.training.distributed import World
-from icdcli.training.meter import Meter
+from icdcli.training.early_stopping import Best
+from icdcli.training.micro_batches import token_budget
 from icdcli.training.setup import make_optimizer
 from icdcli.training.state import RunState, Training
 from icdcli.training.step import optimiser_steps
-from icdcli.training.stopping import Best
+from icdcli.training.step_metrics import Meter
 
 
 def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_every: int) -> Watch:

@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import BertConfig, LlamaConfig, MistralConfig
 
-from icdcli.config import Config, load_config
-from icdcli.training.estimate import Estimate, estimate_memory
+from icdcli.config.schema import Config, load_config
+from icdcli.profiling.memory import Estimate, estimate_memory
 
 PAGE = Path(__file__).parent / "memory.md"
 LABELS = 8_929  # all codes of MIMIC-III

@@ -17,19 +17,19 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console, Group, RenderableType
 
-from icdcli.config import Config, load_config
-from icdcli.data.corpus import read_labels
-from icdcli.data.note_text import Note
-from icdcli.evaluation.coding import Choice, block_coder
-from icdcli.evaluation.evidence import finder
-from icdcli.evaluation.predict import load_coder
+from icdcli.config.schema import Config, load_config
+from icdcli.data.corpus.reader import read_labels
+from icdcli.data.notes.text import Note
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.files import write_atomically
+from icdcli.explain.evidence import finder
+from icdcli.io.files import write_atomically
+from icdcli.model.coding_model import load_coder
+from icdcli.predict.batches import Choice, block_coder
 from icdcli.report.console import Output
-from icdcli.report.evidence_view import evidence_view
-from icdcli.report.plots import learning_curves_png
-from icdcli.report.predictions import coded_view, prediction_view
-from icdcli.report.training_view import TrainingView
+from icdcli.report.plots.run import learning_curves_png
+from icdcli.report.views.evidence import evidence_view
+from icdcli.report.views.predictions import coded_view, prediction_view
+from icdcli.report.views.training import TrainingView
 from icdcli.run_dir import RESULT_COLUMNS, RunDir, read_rows
 from icdcli.training.events import Evaluated, Started, StepDone
 

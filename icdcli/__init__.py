@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from icdcli.evaluation.predict import load_coder
+    from icdcli.model.coding_model import load_coder
 
 __version__ = "0.1.0"
 # Threads that spin while they wait make everything several times slower as soon as a neighbour needs the cores. OpenMP reads
@@ -16,7 +16,7 @@ __all__ = ["__version__", "load_coder"]
 def __getattr__(name: str) -> Any:
     # Looked up when asked for: importing the package must not cost the seconds that torch takes.
     if name == "load_coder":
-        from icdcli.evaluation.predict import load_coder
+        from icdcli.model.coding_model import load_coder
 
         return load_coder
     raise AttributeError(f"module 'icdcli' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.files import write_atomically, writing
+from icdcli.io.files import write_atomically, writing
 
 CHECKPOINTS = ("metric", "loss", "last")
 STEP_COLUMNS = ("step", "epoch", "train_loss", "lr", "tokens_per_second")

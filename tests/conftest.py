@@ -1,6 +1,8 @@
 """What all tests share: no network, and small models of real architectures, made once a session."""
 
+import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from icdcli.evaluation.result import Evaluation
+    from icdcli.config.schema import Config
+    from icdcli.evaluation.evaluate import Evaluation
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -31,9 +34,9 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
     """Makes evaluations of 40 made-up documents and 12 ICD-9 codes, common and rare ones."""
     import numpy as np
 
-    from icdcli.data.corpus import Documents, Labels
-    from icdcli.evaluation.result import evaluate_split
-    from icdcli.evaluation.split import SplitScores
+    from icdcli.data.corpus.reader import Documents, Labels
+    from icdcli.evaluation.evaluate import evaluate_split
+    from icdcli.evaluation.score_split import SplitScores
     from icdcli.model.threshold import Threshold
 
     codes = ("36.15", "401.9", "410.71", "427.31", "428.0", "486", "491.21", "496", "585.9", "599.0", "999.99", "V15.82")
@@ -88,3 +91,44 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         AutoModel.from_config(config).save_pretrained(root / name)
         tokenizer.save_pretrained(root / name)
     return {name: root / name for name in configs}
+
+
+WORDINGS = {
+    "I10": ["hypertension", "htn", "high blood pressure"],
+    "E11.9": ["diabetes", "dm2", "type two diabetes"],
+    "J18.9": ["pneumonia", "pna", "lobar infiltrate"],
+    "N17.9": ["acute kidney injury", "aki", "renal failure"],
+}
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 120 short notes in which wordings stand for four codes."""
+    draw = random.Random(0)
+    path = tmp_path_factory.mktemp("notes") / "notes.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(120):
+            codes = [code for code in WORDINGS if draw.random() < 0.4] or ["I10"]
+            words = [draw.choice(WORDINGS[code]) for code in codes] + ["patient seen", "plan discussed", "stable"]
+            draw.shuffle(words)
+            row = {"id": str(number), "subject_id": str(number // 2), "text": ". ".join(words), "codes": codes}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture
+def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
+    """A configuration of a quick run on the notes, with changes."""
+
+    from icdcli.config.schema import load_config
+
+    def make(**changes: object) -> "Config":
+        options: dict[str, object] = {
+            "model": "tiny", "bit": 32, "lora_activate": False, "max_len": 48, "device": "cpu", "data_path": notes,
+            "project": tmp_path / "runs", "name": "run", "batch_size": 8, "steps": 24, "warmup_steps": 4, "lr0": 2e-3,
+            "head_lr_factor": 20, "pos_weight": 1, "gradient_checkpointing": False, "log_every": 5,
+            "metrics": "[f1_micro, aucroc_micro]", "prediction_print_n": 2,
+        }  # fmt: skip
+        return load_config(None, [f"{key}={value}" for key, value in (options | changes).items()])
+
+    return make

@@ -6,10 +6,10 @@ from contextlib import closing
 from typing import Any
 
 from icdcli.cli.common import showing
-from icdcli.cli.watch import ending_at_once
-from icdcli.config import Config
+from icdcli.cli.processes import ending_at_once
+from icdcli.config.schema import Config
 from icdcli.errors import DataError
-from icdcli.files import write_atomically
+from icdcli.io.files import write_atomically
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, require_project
 
@@ -18,13 +18,13 @@ _HAS_NONE = ("train_loss", "lr")
 
 def train_baseline(config: Config, dry_run: bool, output: Output) -> None:
     """Fit a baseline, in this process alone, and tell about it as about every training."""
-    from icdcli.config_file import to_yaml
-    from icdcli.data.corpus import open_corpus
-    from icdcli.data.prepare import prepare
-    from icdcli.report.training_view import TrainingView
+    from icdcli.config.loading import to_yaml
+    from icdcli.data.corpus.prepare import prepare
+    from icdcli.data.corpus.reader import open_corpus
+    from icdcli.report.views.training import TrainingView
     from icdcli.training import baseline
     from icdcli.training.events import Evaluated
-    from icdcli.training.trackers import Trackers
+    from icdcli.training.loggers import Trackers
 
     if int(os.environ.get("RANK", "0")) > 0:
         return  # one of several processes that somebody started: the first does it
@@ -78,7 +78,7 @@ def resume_baseline(run: RunDir, load: str, output: Output) -> None:
     Raises:
         ResumeError: When the run ended before it was fitted.
     """
-    from icdcli.training.checkpoint import find_whole_checkpoint
+    from icdcli.training.checkpointing import find_whole_checkpoint
 
     checkpoint, manifest = find_whole_checkpoint(run, load, output.warn)
     output.say(f"from       {checkpoint}\nThis run was finished before: a baseline is fitted in one go")

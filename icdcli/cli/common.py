@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from icdcli.cli.completion import complete_override, complete_run
-from icdcli.data.progress import Progress
 from icdcli.errors import ConfigError
+from icdcli.io.progress import Progress
 from icdcli.report.console import Output
 from icdcli.report.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from icdcli.evaluation.coding import Find
-    from icdcli.model.saved import Coder
-    from icdcli.model.tfidf_coder import TfidfCoder
+    from icdcli.explain.spans import Find
+    from icdcli.model.checkpoint import Coder
+    from icdcli.model.tfidf_model import TfidfCoder
 
 Overrides = Annotated[
     list[str] | None,
@@ -55,14 +55,14 @@ def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = Fals
     Args:
         coder: Any coder.
         checkpoint: Its name in a message.
-        cut: As `icdcli.evaluation.evidence.finder` takes it.
+        cut: As `icdcli.explain.evidence.finder` takes it.
 
     Raises:
         ConfigError: When it is a baseline, which knows no places.
     """
-    from icdcli.evaluation.evidence import finder
-    from icdcli.evaluation.predict import NoteCoder, note_coder
-    from icdcli.model.tfidf_coder import TfidfCoder
+    from icdcli.explain.evidence import finder
+    from icdcli.model.coding_model import NoteCoder, note_coder
+    from icdcli.model.tfidf_model import TfidfCoder
 
     if isinstance(coder, TfidfCoder):
         raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")

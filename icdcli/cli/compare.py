@@ -12,8 +12,8 @@ from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from icdcli.data.progress import Progress
     from icdcli.evaluation.compare import Contestant
+    from icdcli.io.progress import Progress
 
 _MOST = 26
 
@@ -38,10 +38,10 @@ def compare(
         raise ConfigError(f"compare: needs two runs or more, {_MOST} at most; {len(run_dirs)} given")
     output = Output(json)
     runs = [RunDir.open(run_dir) for run_dir in run_dirs]
-    from icdcli.data.corpus import read_labels
+    from icdcli.data.corpus.reader import read_labels
     from icdcli.evaluation.compare import common_codes, compare, require_one_label_space
-    from icdcli.report.comparison_view import comparison_dict, comparison_view
-    from icdcli.training.checkpoint import find_checkpoint
+    from icdcli.report.views.comparison import comparison_dict, comparison_view
+    from icdcli.training.checkpointing import find_checkpoint
 
     # Told apart before anything is scored, which may take hours.
     spaces = {str(run.root): read_labels(find_checkpoint(run, load) / "labels.parquet").codes for run in runs}
@@ -62,7 +62,7 @@ def _contestant(
 ) -> "Contestant":
     from icdcli.evaluation.compare import Contestant, restricted
     from icdcli.evaluation.files import STATISTICS, read_statistics
-    from icdcli.evaluation.split import score_split
+    from icdcli.evaluation.score_split import score_split
 
     name, kept = str(run.root), run.evaluation(split) / STATISTICS
     if chosen is not None:

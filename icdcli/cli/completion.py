@@ -10,14 +10,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from icdcli.config import ProtocolName
+from icdcli.config.schema import ProtocolName
 
 _SKIPPED = ("patient", "hadm-digit")  # drawn here; nothing is published for them
 
 
 def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Keys with their meaning (``batch_size=``); after the equals sign, the values that a key may have."""
-    from icdcli.config_file import FIELDS
+    from icdcli.config.loading import FIELDS
 
     key, equals, begun = incomplete.partition("=")
     if equals:
@@ -30,7 +30,7 @@ def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
 
 
 def _values_of(key: str) -> list[str]:
-    from icdcli.config_file import FIELDS
+    from icdcli.config.loading import FIELDS
 
     return _choices(FIELDS[key][1].annotation) if key in FIELDS else []
 
@@ -47,7 +47,7 @@ def _choices(annotation: Any) -> list[str]:
 
 def complete_config(incomplete: str) -> list[str]:
     """YAML files and folders from here on, and the names of the configurations that come with icdcode."""
-    from icdcli.config_file import shipped_configs
+    from icdcli.config.loading import shipped_configs
 
     here = _paths(incomplete, lambda path: path.is_dir() or path.suffix in (".yaml", ".yml"))
     return list(dict.fromkeys([*here, *(name for name in shipped_configs() if name.startswith(incomplete))]))

@@ -7,7 +7,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config import load_config
+from icdcli.config.schema import load_config
 from icdcli.report.console import Output
 
 app = typer.Typer(help="Show what a configuration means. Print its JSON Schema for editors.", no_args_is_help=True)
@@ -26,7 +26,7 @@ def show(
 
     Example: icdcode config show configs/config.yaml batch_size=4
     """
-    from icdcli.config_file import to_yaml
+    from icdcli.config.loading import to_yaml
 
     # `config show lr0=1e-3` has no file: the first argument is an override then.
     words = list(overrides or [])
@@ -44,7 +44,7 @@ def list_shipped(json: Json = False) -> None:
 
     Example: icdcode config list
     """
-    from icdcli.config_file import shipped_configs
+    from icdcli.config.loading import shipped_configs
 
     output = Output(json)
     about = {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in shipped_configs().items()}
@@ -58,6 +58,6 @@ def schema() -> None:
 
     Example: icdcode config schema > config.schema.json
     """
-    from icdcli.config_file import config_schema
+    from icdcli.config.loading import config_schema
 
     Output(json=True).result(config_schema())

@@ -14,7 +14,7 @@ from icdcli.cli.prepare_data import prepared
 from icdcli.cli.resume import run_on
 from icdcli.cli.show_predictions import show
 from icdcli.cli.train import train_run
-from icdcli.config import Config, load_config
+from icdcli.config.schema import Config, load_config
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -85,8 +85,8 @@ def demo(
 
     Example: icdcode demo icdcode-demo
     """
-    from icdcli.data.demo import write_demo_data
-    from icdcli.report.evaluation_view import evaluation_view
+    from icdcli.data.synthetic.generator import write_demo_data
+    from icdcli.report.views.evaluation import evaluation_view
 
     # `icdcode demo steps=20` names no folder: the first argument is an override then.
     words = list(overrides or [])
@@ -130,7 +130,7 @@ def demo(
 
 def unfinished(config: Config) -> RunDir | None:
     """The latest run of a project that has a checkpoint but not all of its steps; None where there is none."""
-    from icdcli.model.manifest import read_manifest
+    from icdcli.io.manifest import read_manifest
 
     runs = sorted(config.run.project.glob(f"{config.run.name}*/args.yaml"), key=lambda path: path.stat().st_mtime)
     if not runs:

@@ -22,7 +22,7 @@ def demo_data(
     """
     from dataclasses import asdict
 
-    from icdcli.data.demo import write_demo_data
+    from icdcli.data.synthetic.generator import write_demo_data
 
     output = Output(json)
     with output.progress("Writing notes", admissions, "admissions") as bar:

@@ -24,11 +24,11 @@ def describe(
 
     Example: icdcode describe data/demo protocol=patient label_pruning=True
     """
-    from icdcli.data.corpus import CARD, open_corpus
-    from icdcli.data.describe import describe
-    from icdcli.data.storage import write_json
-    from icdcli.report.corpus_plots import corpus_png
-    from icdcli.report.corpus_view import corpus_view
+    from icdcli.data.corpus.card import describe
+    from icdcli.data.corpus.reader import CARD, open_corpus
+    from icdcli.io.storage import write_json
+    from icdcli.report.plots.corpus import corpus_png
+    from icdcli.report.views.corpus import corpus_view
 
     output = Output(json)
     corpus_folder = data

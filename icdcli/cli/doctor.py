@@ -7,7 +7,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config import Config, load_config
+from icdcli.config.schema import Config, load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 
@@ -31,8 +31,8 @@ def doctor(
     Example: icdcode doctor configs/config.yaml bit=4
     """
     options = None if config is None else load_config(config, overrides or [])
-    from icdcli.report.doctor_view import configuration_view, machine_view
-    from icdcli.training.checkup import about_disk, about_machine, about_packages, about_split_lists, what_works
+    from icdcli.profiling.check_machine import about_disk, about_machine, about_packages, about_split_lists, what_works
+    from icdcli.report.views.doctor import configuration_view, machine_view
 
     output = Output(json)
     folder = Path() if options is None else options.run.project
@@ -55,6 +55,6 @@ def doctor(
 
 
 def _examined(config: Config) -> dict[str, Any]:
-    from icdcli.training.readiness import examine
+    from icdcli.profiling.check_config import examine
 
     return examine(config)

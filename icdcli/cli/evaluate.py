@@ -5,21 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
-from icdcli.config import Config, load_config
-from icdcli.data.progress import Progress
+from icdcli.config.schema import Config, load_config
 from icdcli.errors import ConfigError
-from icdcli.files import writing
+from icdcli.io.files import writing
+from icdcli.io.progress import Progress
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from icdcli.data.corpus import Corpus
-    from icdcli.evaluation.coding import Find
-    from icdcli.evaluation.result import Evaluation
+    from icdcli.data.corpus.reader import Corpus
+    from icdcli.evaluation.evaluate import Evaluation
     from icdcli.evaluation.sample import SamplePrediction
-    from icdcli.evaluation.spans import Spans
-    from icdcli.model.saved import Coder
-    from icdcli.model.tfidf_coder import TfidfCoder
+    from icdcli.explain.spans import Find, Spans
+    from icdcli.model.checkpoint import Coder
+    from icdcli.model.tfidf_model import TfidfCoder
 
 _SHOWN = 3  # documents with evidence on the page
 
@@ -53,11 +52,11 @@ def evaluate(
     from icdcli.evaluation.ablation import ablate as ablations
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
-    from icdcli.evaluation.published import comparable
-    from icdcli.model.tfidf_coder import TfidfCoder
-    from icdcli.report.evaluation_page import evaluation_page
-    from icdcli.report.evaluation_plots import evaluation_figures, write_pngs
-    from icdcli.report.evaluation_view import ablation_table, evaluation_view
+    from icdcli.evaluation.published_results import comparable
+    from icdcli.model.tfidf_model import TfidfCoder
+    from icdcli.report.html import evaluation_page
+    from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
+    from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
     with showing(output) as progress:
         coder, corpus = open_run(run, load, device, output, progress)
@@ -76,7 +75,7 @@ def evaluate(
     with writing(folder):
         write_pngs(figures, folder)
         if html:
-            from icdcli.data.storage import replacing
+            from icdcli.io.storage import replacing
 
             chapters, codes = confusions(evaluation, corpus.system), code_rows(evaluation)
             shown = [] if find is None else _documents(evaluation, corpus, find)
@@ -113,9 +112,9 @@ def evaluated(
     run: RunDir, load: str, coder: "Coder | TfidfCoder", corpus: "Corpus", split: str, progress: Progress | None = None
 ) -> "Evaluation":
     """Score a split, and write the evaluation into the run's folder."""
+    from icdcli.evaluation.evaluate import evaluate_split
     from icdcli.evaluation.files import write_evaluation
-    from icdcli.evaluation.result import evaluate_split
-    from icdcli.evaluation.split import score_split
+    from icdcli.evaluation.score_split import score_split
 
     scored = score_split(coder, corpus, split, progress)
     about = {"run": str(run.root), "checkpoint": load, **checkpoint_identity(run, load)}
@@ -129,8 +128,8 @@ def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
     """What tells a run's checkpoint from every other: its step, and a hash over the hashes of its files."""
     import hashlib
 
-    from icdcli.model.manifest import read_manifest
-    from icdcli.training.checkpoint import find_checkpoint
+    from icdcli.io.manifest import read_manifest
+    from icdcli.training.checkpointing import find_checkpoint
 
     manifest = read_manifest(find_checkpoint(run, load))
     files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
@@ -141,13 +140,13 @@ def open_run(
     run: RunDir, load: str, device: str | None, output: Output, progress: Progress
 ) -> "tuple[Coder | TfidfCoder, Corpus]":
     """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
-    from icdcli.data.corpus import open_corpus
-    from icdcli.data.prepare import prepare
-    from icdcli.data.tokens import use_workers
-    from icdcli.model.manifest import read_manifest
-    from icdcli.model.tfidf_coder import load_trained
-    from icdcli.training.checkpoint import find_checkpoint
-    from icdcli.training.distributed import find_device
+    from icdcli.data.corpus.prepare import prepare
+    from icdcli.data.corpus.reader import open_corpus
+    from icdcli.data.token_cache import use_workers
+    from icdcli.distributed.process_group import find_device
+    from icdcli.io.manifest import read_manifest
+    from icdcli.model.tfidf_model import load_trained
+    from icdcli.training.checkpointing import find_checkpoint
 
     config: Config = load_config(run.args, [] if device is None else [f"device={device}"])
     use_workers(config.data.workers)

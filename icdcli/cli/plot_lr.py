@@ -7,7 +7,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config import TrainConfig, load_config
+from icdcli.config.schema import TrainConfig, load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
@@ -35,8 +35,8 @@ def plot_lr(
 
     Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
     """
-    from icdcli.report.plots import lr_schedule_png
-    from icdcli.report.terminal_plots import lr_schedule_plot
+    from icdcli.report.plots.run import lr_schedule_png
+    from icdcli.report.plots.terminal import lr_schedule_plot
 
     source = source or Path("configs/config.yaml")
     run = RunDir.open(source) if source.is_dir() else None

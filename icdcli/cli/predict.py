@@ -13,18 +13,18 @@ import typer
 
 from icdcli.cli.common import Load, Port, find_evidence, showing
 from icdcli.cli.completion import complete_run
-from icdcli.cli.watch import ending_at_once, in_all_processes
-from icdcli.config import load_config
-from icdcli.data.progress import Progress
+from icdcli.cli.processes import ending_at_once, in_all_processes
+from icdcli.config.schema import load_config
 from icdcli.errors import ConfigError
+from icdcli.io.progress import Progress
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from icdcli.data.notes import Notes
-    from icdcli.evaluation.coding import BlockCoder
-    from icdcli.evaluation.coding_parts import CodingParts
-    from icdcli.training.distributed import World
+    from icdcli.data.notes.files import Notes
+    from icdcli.distributed.process_group import World
+    from icdcli.predict.batches import BlockCoder
+    from icdcli.predict.resumable_output import CodingParts
 
 _SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
 
@@ -95,7 +95,7 @@ def _find_checkpoint(folder: Path, load: str) -> Path:
     if (folder / "manifest.json").is_file():
         return folder
     run = RunDir.open(folder)
-    from icdcli.training.checkpoint import find_checkpoint
+    from icdcli.training.checkpointing import find_checkpoint
 
     return find_checkpoint(run, load)
 
@@ -104,7 +104,7 @@ def _default_device() -> str | list[int]:
     """The first GPU; where processes were started, all of them, one a process; the CPU where there is none."""
     import torch
 
-    from icdcli.training.distributed import world_of_slurm
+    from icdcli.distributed.process_group import world_of_slurm
 
     world_of_slurm(os.environ)
     count = torch.cuda.device_count()
@@ -114,9 +114,9 @@ def _default_device() -> str | list[int]:
 def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     """Give the notes of a call their codes: on the screen, or into its file."""
     from icdcli import load_coder
-    from icdcli.data.notes import STANDARD_INPUT, find_notes, read_note
-    from icdcli.evaluation.coding import Choice, block_coder
-    from icdcli.training.distributed import join_world
+    from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
+    from icdcli.distributed.process_group import join_world
+    from icdcli.predict.batches import Choice, block_coder
 
     world = join_world(device)
     if world.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
@@ -143,7 +143,7 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
 
 def _parts(call: Call, path: Path, notes: "Notes") -> "CodingParts":
     from icdcli import __version__
-    from icdcli.evaluation.coding_parts import CodingParts
+    from icdcli.predict.resumable_output import CodingParts
 
     if any(path.exists() and Path(name).exists() and path.samefile(name) for name in call.files):
         raise ConfigError(f"--output {path}: is what the notes are read from; give another name")
@@ -166,10 +166,10 @@ def _check(notes: "Notes", progress: Progress, output: Output) -> int:
 
 def _show(notes: "Notes", coder: "BlockCoder", output: Output, one_threshold: bool) -> None:
     """Show each note's codes as soon as they are there: on the terminal, or as JSONL on standard output."""
-    from icdcli.evaluation.coded_files import note_line
-    from icdcli.evaluation.coding import blocks
-    from icdcli.report.evidence_view import evidence_view
-    from icdcli.report.predictions import coded_view
+    from icdcli.predict.batches import blocks
+    from icdcli.predict.writers import note_line
+    from icdcli.report.views.evidence import evidence_view
+    from icdcli.report.views.predictions import coded_view
 
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is: JSON has no other

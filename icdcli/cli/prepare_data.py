@@ -8,11 +8,11 @@ import typer
 
 from icdcli.cli.common import Json, Overrides, showing
 from icdcli.cli.completion import complete_config
-from icdcli.config import load_config
+from icdcli.config.schema import load_config
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
-    from icdcli.data.prepare import PreparedCorpus
+    from icdcli.data.corpus.prepare import PreparedCorpus
 
 
 def prepare_data(
@@ -30,9 +30,9 @@ def prepare_data(
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """
-    from icdcli.data.corpus import open_corpus
-    from icdcli.data.describe import describe
-    from icdcli.report.corpus_view import corpus_view
+    from icdcli.data.corpus.card import describe
+    from icdcli.data.corpus.reader import open_corpus
+    from icdcli.report.views.corpus import corpus_view
 
     output = Output(json)
     given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
@@ -44,7 +44,7 @@ def prepare_data(
 
 def prepared(data: Path, overrides: list[str], config: Path | None, output: Output) -> "PreparedCorpus":
     """Prepare data unless that is done, showing how far it is, and warn of what a person should know."""
-    from icdcli.data.prepare import prepare
+    from icdcli.data.corpus.prepare import prepare
 
     options = load_config(config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]).data
     with showing(output) as progress:

@@ -6,11 +6,11 @@ import typer
 
 from icdcli.cli.baseline import resume_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run, showing
+from icdcli.cli.processes import follow, in_all_processes
 from icdcli.cli.train import begin, describe
-from icdcli.cli.watch import follow, in_all_processes
-from icdcli.config import Config, load_config
+from icdcli.config.schema import Config, load_config
 from icdcli.errors import ResumeError
-from icdcli.files import writing
+from icdcli.io.files import writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, later_rows, set_aside_after
 
@@ -71,8 +71,8 @@ def run_on(run: RunDir, config: Config, output: Output) -> None:
 
 
 def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any, Any]], dry_run: bool, output: Output) -> None:
-    from icdcli.training.checkpoint import find_whole_checkpoint, make_last
-    from icdcli.training.distributed import join_world
+    from icdcli.distributed.process_group import join_world
+    from icdcli.training.checkpointing import find_whole_checkpoint, make_last
     from icdcli.training.setup import resumed_training
 
     world = join_world(config.run.device)

@@ -46,9 +46,9 @@ def show(
     """Show a few documents of a run and give them as the result; the arguments are the command's."""
     run = RunDir.open(run_dir)
     from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
-    from icdcli.evaluation.split import score_split
-    from icdcli.report.evidence_view import evidence_view
-    from icdcli.report.predictions import prediction_dict, prediction_view
+    from icdcli.evaluation.score_split import score_split
+    from icdcli.report.views.evidence import evidence_view
+    from icdcli.report.views.predictions import prediction_dict, prediction_view
 
     with showing(output) as progress:
         coder, corpus = open_run(run, load, device, output, progress)

@@ -30,8 +30,8 @@ def fetch(
 
     Example: icdcode splits fetch mimic3-full mimic3-50
     """
-    from icdcli.data.split_fetch import fetch_split_lists
-    from icdcli.data.split_lists import PUBLISHED, splits_home
+    from icdcli.data.benchmarks.download import fetch_split_lists
+    from icdcli.data.benchmarks.split_lists import PUBLISHED, splits_home
 
     output = Output(json)
     folder = splits_home() if to is None else to
@@ -52,7 +52,7 @@ def list_(json: Json = False) -> None:
     from rich import box
     from rich.table import Table
 
-    from icdcli.data.split_lists import PUBLISHED, sha256_of, splits_home
+    from icdcli.data.benchmarks.split_lists import PUBLISHED, sha256_of, splits_home
 
     output, folder = Output(json), splits_home()
     table = Table("protocol", "file", "there", "sha256", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

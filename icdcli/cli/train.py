@@ -10,14 +10,14 @@ from icdcli.cli.baseline import train_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
 from icdcli.cli.completion import complete_config
 from icdcli.cli.plot_lr import schedule_points
-from icdcli.cli.watch import follow, in_all_processes
-from icdcli.config import Config, load_config
-from icdcli.files import write_atomically, writing
+from icdcli.cli.processes import follow, in_all_processes
+from icdcli.config.schema import Config, load_config
+from icdcli.io.files import write_atomically, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, require_project
 
 if TYPE_CHECKING:
-    from icdcli.data.corpus import Corpus
+    from icdcli.data.corpus.reader import Corpus
     from icdcli.training.state import Training
 
 
@@ -45,15 +45,15 @@ def train(
 
 def _require_data(config: Config) -> None:
     """Tell of data that aren't there before torch is loaded, which takes seconds."""
-    from icdcli.data.recognise import choose_source
-    from icdcli.data.rows import Reading
+    from icdcli.data.sources.recognize import choose_source
+    from icdcli.io.csv_reader import Reading
 
     choose_source(config.data, Reading())
 
 
 def train_run(config: Config, dry_run: bool, output: Output) -> None:
     """Train a coder in this process, one of those that take part; see `train`."""
-    from icdcli.training.distributed import join_world
+    from icdcli.distributed.process_group import join_world
     from icdcli.training.setup import new_training
 
     require_project(config.run.project)
@@ -78,10 +78,10 @@ def train_run(config: Config, dry_run: bool, output: Output) -> None:
 
 def _what_it_takes(config: Config, training: "Training", output: Output) -> dict[str, Any]:
     """Show the memory that a training will take, part by part, and its time; the training is of no use afterwards."""
-    from icdcli.report.estimate_view import estimate_view
-    from icdcli.training.duration import operations_a_second, time_by_counting, time_by_trying
-    from icdcli.training.estimate import estimate_training
-    from icdcli.training.machine import room
+    from icdcli.distributed.hardware import room
+    from icdcli.profiling.memory import estimate_training
+    from icdcli.profiling.runtime import operations_a_second, time_by_counting, time_by_trying
+    from icdcli.report.views.estimate import estimate_view
 
     world = training.world
     estimate, free = estimate_training(config, training), room(world.device)
@@ -97,8 +97,8 @@ def _what_it_takes(config: Config, training: "Training", output: Output) -> dict
 
 def begin(run: RunDir, config: Config) -> None:
     """Put on disk what a run can tell before its first step."""
-    from icdcli.config_file import to_yaml
-    from icdcli.report.plots import lr_schedule_png
+    from icdcli.config.loading import to_yaml
+    from icdcli.report.plots.run import lr_schedule_png
 
     write_atomically(run.args, to_yaml(config))
     with writing(run.lr_schedule):

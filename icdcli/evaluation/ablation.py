@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus import Corpus
-from icdcli.data.progress import Progress
-from icdcli.evaluation.fusing import fit
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.split import SplitParts, split_parts
-from icdcli.evaluation.thresholds import tune
+from icdcli.data.corpus.reader import Corpus
+from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.score_split import SplitParts, split_parts
+from icdcli.evaluation.threshold_tuning import tune
+from icdcli.io.progress import Progress
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.checkpoint import Coder
 from icdcli.model.fusion import NETWORK, probabilities
-from icdcli.model.saved import Coder
 
 PRIOR = "prior"
 METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.bootstrap import Difference, differences
-from icdcli.evaluation.ranking import Scores
-from icdcli.evaluation.statistics import Statistics, statistics_of
+from icdcli.metrics.bootstrap import Difference, differences
+from icdcli.metrics.document_statistics import Statistics, statistics_of
+from icdcli.metrics.ranking import Scores
 
 
 @dataclass(frozen=True)

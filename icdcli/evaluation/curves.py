@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.groups import by_chapter, by_training_frequency
-from icdcli.evaluation.ranking import Booleans, Floats, Scores, counts_below
-from icdcli.evaluation.result import Evaluation
+from icdcli.metrics.ranking import Booleans, Floats, Scores, counts_below
 
 _POINTS = 400  # of a curve
 _CODES = 200  # of a chapter that are looked at for confusions, those most often missed and most often extra

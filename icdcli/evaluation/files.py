@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icdcli.data.arrays import read_arrays, write_arrays
-from icdcli.data.storage import replacing
 from icdcli.errors import DataError
-from icdcli.evaluation.result import Evaluation
-from icdcli.evaluation.statistics import Statistics
-from icdcli.files import write_atomically, writing
+from icdcli.evaluation.evaluate import Evaluation
+from icdcli.io.files import write_atomically, writing
+from icdcli.io.npz import read_arrays, write_arrays
+from icdcli.io.storage import replacing
+from icdcli.metrics.document_statistics import Statistics
 
 SHOWN = 20
 """Codes a document of which predictions.parquet tells at least the score, gold and predicted ones apart."""

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from icdcli.data.corpus import Labels
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.ranking import Booleans, Scores
+from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import chapter_of, chapters
+from icdcli.metrics.metrics import evaluate
+from icdcli.metrics.ranking import Booleans, Scores
 
 FREQUENCIES = {"never": (0, 0), "1-10": (1, 10), "11-50": (11, 50), "51-500": (51, 500), ">500": (501, None)}
 """Documents of the training split that have the code: from, to; None: without end."""
@@ -65,7 +65,7 @@ def evaluate_groups(
     """Compute metrics of groups of labels, each as if there were no other labels.
 
     Args:
-        scores_NL: As in `icdcli.evaluation.metrics.evaluate`.
+        scores_NL: As in `icdcli.metrics.metrics.evaluate`.
         targets_NL: As there.
         threshold_L: A threshold a label.
         groups: A group's name to its labels.

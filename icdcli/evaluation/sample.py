@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.evaluation.coding import Find
-from icdcli.evaluation.spans import Spans
+from icdcli.explain.spans import Find, Spans
 
 
 @dataclass(frozen=True, slots=True)

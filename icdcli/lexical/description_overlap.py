@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from icdcli.data.arrays import Arrays
+from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.words import words

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from icdcli.data.corpus import Labels
+from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import System
 from icdcli.icd.terms import inclusion_terms
 from icdcli.icd.titles import description

@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.arrays import Arrays
+from icdcli.io.npz import Arrays
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.words import stem, words
 

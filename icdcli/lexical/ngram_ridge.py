@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from icdcli.data.arrays import Arrays
+from icdcli.io.npz import Arrays
 from icdcli.lexical.ngram_features import FEATURES, NGRAM_FEATURES, counts, inverse_frequencies, weighted
 from icdcli.lexical.words import places_of
 

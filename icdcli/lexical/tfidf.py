@@ -31,10 +31,10 @@ from scipy.optimize import minimize
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from icdcli.data.arrays import read_arrays, write_arrays
-from icdcli.data.progress import Progress
-from icdcli.data.storage import write_json
 from icdcli.errors import DataError, ResumeError
+from icdcli.io.npz import read_arrays, write_arrays
+from icdcli.io.progress import Progress
+from icdcli.io.storage import write_json
 
 FOLDS = 3
 WEIGHTS_FROM = 0.1

@@ -12,9 +12,9 @@ from transformers import AttentionInterface, AutoConfig, AutoModel, LlamaConfig,
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from icdcli.config import QUANTISED, ModelConfig
+from icdcli.config.schema import QUANTISED, ModelConfig
 from icdcli.errors import ConfigError
-from icdcli.model.source import Source, hub_errors
+from icdcli.model.hub import Source, hub_errors
 
 # It warns of a kernel that it can do without when it is imported (peft does so too), and of the float16 that LLM.int8 always
 # rounds its inputs to; neither asks anything of a user.
@@ -139,7 +139,7 @@ def compile_layers(backbone: nn.Module) -> None:
     Raises:
         ConfigError: When nothing can be compiled on this machine.
     """
-    from icdcli.model.attention import PACKED, packed_attention
+    from icdcli.model.packed_attention import PACKED, packed_attention
 
     layers = layers_of(backbone, "torch_compile: True")
     try:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from icdcli.data.tokens import Nearness
-from icdcli.model.inputs import Segments
+from icdcli.data.token_cache import Nearness
+from icdcli.model.batch import Segments
 
 WINDOW = 6
 """Tokens of a window: about as many as the words that a diagnosis takes in a note."""

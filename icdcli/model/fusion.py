@@ -2,7 +2,7 @@
 
 A late fusion: a code's logit is a weighted sum of what the parts say, with weights that all codes share; so few numbers can be
 fitted on a validation split without learning it by heart. They belong to the coder, as its threshold does. How they are fitted
-stands in `icdcli.evaluation.fusing`.
+stands in `icdcli.evaluation.fusion_fitting`.
 
 Shapes: N documents, L labels.
 """

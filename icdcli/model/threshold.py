@@ -1,7 +1,7 @@
 """From which score on a code counts as predicted: one number for all codes or one a code, given or tuned on validation.
 
 It belongs to the coder: a score means little without the threshold that was chosen for it, and a threshold little without
-saying on which documents it was chosen. How one is tuned stands in `icdcli.evaluation.thresholds`.
+saying on which documents it was chosen. How one is tuned stands in `icdcli.evaluation.threshold_tuning`.
 
 Shapes: L labels.
 """

@@ -6,10 +6,10 @@ from typing import Any
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from icdcli.config import ModelConfig
-from icdcli.data.batches import Chunks, Frame
+from icdcli.config.schema import ModelConfig
+from icdcli.data.batching import Chunks, Frame
 from icdcli.errors import ConfigError
-from icdcli.model.source import Source, hub_errors
+from icdcli.model.hub import Source, hub_errors
 
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 

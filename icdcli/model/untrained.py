@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from icdcli.model.backbone import ADAPTER, load_backbone
-from icdcli.model.coder import CoderNetwork
-from icdcli.model.padding import choose_padding
-from icdcli.model.source import find_source
+from icdcli.model.hub import find_source
+from icdcli.model.network import CoderNetwork
+from icdcli.model.packing import choose_padding
 
 if TYPE_CHECKING:
-    from icdcli.model.saved import Coder
+    from icdcli.model.checkpoint import Coder
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from icdcli.report.formatting import plain
 from icdcli.report.progress import BarProgress, LineProgress, Progress
-from icdcli.report.text import plain
 
 
 def _console(stderr: bool) -> Console:

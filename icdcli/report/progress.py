@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from icdcli.report.text import duration, one_line, plain
+from icdcli.report.formatting import duration, one_line, plain
 
 PATIENCE = 2.0
 """Seconds after which progress is worth showing."""

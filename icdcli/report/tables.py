@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.metric_names import METRICS
-from icdcli.report.text import number, one_line, plain
+from icdcli.config.metric_names import METRICS
+from icdcli.report.formatting import number, one_line, plain
 from icdcli.training.events import Evaluated
 
 ELLIPSIS = "…"

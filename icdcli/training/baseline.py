@@ -11,22 +11,22 @@ from functools import partial
 
 import numpy as np
 
-from icdcli.config import Config
-from icdcli.data.corpus import Corpus
-from icdcli.data.progress import Progress
+from icdcli.config.metric_names import monitored
+from icdcli.config.schema import Config
+from icdcli.data.corpus.reader import Corpus
+from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
-from icdcli.evaluation.metrics import evaluate
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.split import SplitScores, score_split
-from icdcli.evaluation.thresholds import tune
-from icdcli.files import flush
-from icdcli.metric_names import monitored
-from icdcli.model.tfidf_coder import TfidfCoder, save_tfidf
+from icdcli.evaluation.score_split import SplitScores, score_split
+from icdcli.evaluation.threshold_tuning import tune
+from icdcli.io.files import flush
+from icdcli.io.progress import Progress
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.tfidf_model import TfidfCoder, save_tfidf
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row
-from icdcli.training.checkpoint import write_checkpoint
+from icdcli.training.checkpointing import write_checkpoint
 from icdcli.training.events import Evaluated, Event, Saved, Started, Stopped
-from icdcli.training.machine import cores
 
 _USED = {
     *("seed", "deterministic", "project", "name", "model", "word_ngrams", "monitor"),

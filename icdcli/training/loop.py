@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Generator, Iterator
 
 from icdcli.training.events import CheckpointDue, Event, Started, Stopped
-from icdcli.training.meter import Meter
 from icdcli.training.stages import begin_stage, steps_left
 from icdcli.training.state import Training
 from icdcli.training.step import optimiser_steps
+from icdcli.training.step_metrics import Meter
 from icdcli.training.validation import validate
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from icdcli.config import TrainConfig
+from icdcli.config.schema import TrainConfig
 
 
 def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 
-from icdcli.config import TrainConfig
+from icdcli.config.schema import TrainConfig
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

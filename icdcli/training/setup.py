@@ -8,28 +8,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.config import Config, DataConfig, ModelConfig, RunConfig, TrainConfig
-from icdcli.data.corpus import Corpus, open_corpus
-from icdcli.data.prepare import prepare
-from icdcli.data.progress import Progress
-from icdcli.data.tokens import EncodedDocuments, Tokens, token_cache, use_workers
+from icdcli.config.metric_names import monitored
+from icdcli.config.schema import Config, DataConfig, ModelConfig, RunConfig, TrainConfig
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.token_cache import EncodedDocuments, Tokens, token_cache, use_workers
+from icdcli.distributed.process_group import World
 from icdcli.errors import ResumeError
+from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
-from icdcli.metric_names import monitored
 from icdcli.model.backbone import compile_layers
-from icdcli.model.coder import CoderNetwork, use_gradient_checkpointing
-from icdcli.model.padding import choose_padding
-from icdcli.model.saved import Coder, load_saved, new_coder, tokenizer_for
-from icdcli.model.state_cache import with_known
+from icdcli.model.checkpoint import Coder, load_saved, new_coder, tokenizer_for
+from icdcli.model.network import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.packing import choose_padding
+from icdcli.model.precompute import with_known
 from icdcli.model.threshold import Threshold
-from icdcli.training.budget import go_on_with_micro_batches, micro_batches_of, token_budget
-from icdcli.training.checkpoint import load_state
-from icdcli.training.distributed import World
+from icdcli.training.checkpointing import load_state
+from icdcli.training.early_stopping import Best
+from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of, token_budget
 from icdcli.training.state import RunState, Training
-from icdcli.training.stopping import Best
 
 if TYPE_CHECKING:
-    from icdcli.training.sharding import Shards
+    from icdcli.distributed.fsdp import Shards
 
 
 def be_reproducible(config: RunConfig) -> None:
@@ -154,7 +154,7 @@ def _training(
 def _share_out(config: Config, coder: Coder, world: World) -> "Shards | None":
     if config.train.strategy == "ddp" or world.size == 1:
         return None
-    from icdcli.training.sharding import Shards
+    from icdcli.distributed.fsdp import Shards
 
     return Shards(coder.network, config.model.lora_activate, coder.own_backbone, world)
 
@@ -170,7 +170,7 @@ def _words_alone(
     """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
     if not config.lexical:
         return {}
-    from icdcli.lexical.scorers import Lexical
+    from icdcli.lexical.lexical_model import Lexical
 
     if coder.lexical is None:
         coder.lexical = Lexical.of(corpus, config.lexical)

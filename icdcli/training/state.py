@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.config import LogConfig, TrainConfig
-from icdcli.data.batches import Ids, epoch_plan, steps_per_epoch
-from icdcli.data.tokens import EncodedDocuments
-from icdcli.model.saved import Coder
-from icdcli.training.distributed import World
-from icdcli.training.stopping import Best
+from icdcli.config.schema import LogConfig, TrainConfig
+from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
+from icdcli.data.token_cache import EncodedDocuments
+from icdcli.distributed.process_group import World
+from icdcli.model.checkpoint import Coder
+from icdcli.training.early_stopping import Best
 
 if TYPE_CHECKING:
-    from icdcli.training.sharding import Shards
+    from icdcli.distributed.fsdp import Shards
 
 
 @dataclass

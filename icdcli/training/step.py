@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icdcli.data.ahead import one_ahead
-from icdcli.data.batches import Ids, micro_batches, rank_shares
+from icdcli.data.batching import Ids, micro_batches, rank_shares
 from icdcli.errors import ConfigError
-from icdcli.model.inputs import Inputs, read_batch
+from icdcli.io.prefetch import one_ahead
+from icdcli.model.batch import Inputs, read_batch
 from icdcli.training.events import StepDone
 from icdcli.training.losses import disagreement, training_losses
-from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.stages import learning_rate_factor
 from icdcli.training.state import Training
+from icdcli.training.step_metrics import Meter
 
 
 def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> Iterator[StepDone]:

@@ -6,21 +6,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.data.batches import micro_batches, multi_hot
-from icdcli.evaluation.fusing import fit
-from icdcli.evaluation.metrics import evaluate
+from icdcli.config.metric_names import monitored
+from icdcli.data.batching import micro_batches, multi_hot
+from icdcli.evaluation.fusion_fitting import fit
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.scoring import BATCH_TOKENS, Scored, score_documents
-from icdcli.evaluation.split import unusable
-from icdcli.evaluation.thresholds import tune
-from icdcli.metric_names import monitored
+from icdcli.evaluation.score_split import unusable
+from icdcli.evaluation.threshold_tuning import tune
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.batch import read_batch
 from icdcli.model.fusion import NETWORK, probabilities
-from icdcli.model.inputs import read_batch
+from icdcli.model.scoring import BATCH_TOKENS, Scored, score_documents
 from icdcli.training.collapse import SAMPLE, alarm
 from icdcli.training.events import Evaluated, Evaluating
-from icdcli.training.meter import Diverged, Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
+from icdcli.training.step_metrics import Diverged, Meter
 
 _AT_ONCE = 1_000  # documents whose scores are summed over the ranks in one transfer
 

@@ -150,7 +150,7 @@ def files():
 @pytest.fixture
 def signal_at(monkeypatch):
     """Lets a signal come as soon as a step is done."""
-    from icdcli.report.training_view import TrainingView
+    from icdcli.report.views.training import TrainingView
 
     def arrange(step, number):
         handle = TrainingView.handle
@@ -169,7 +169,7 @@ def signal_at(monkeypatch):
 @pytest.fixture
 def no_pictures():
     """Leaves out the pictures, which take longer than a small training."""
-    from icdcli.report import plots
+    from icdcli.report.plots import run as plots
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("learning_curves_png", "lr_schedule_png"):

@@ -18,11 +18,11 @@ import peft  # noqa: F401  (here, so that no process after the fork takes the ti
 import torch
 
 import icdcli.cli.evaluate  # noqa: F401
-import icdcli.report.training_view  # noqa: F401
+import icdcli.report.views.training  # noqa: F401
 import icdcli.training.loop
 import icdcli.training.setup  # noqa: F401
 from icdcli.cli import main
-from icdcli.report import plots
+from icdcli.report.plots import run as plots
 
 OPERATIONS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.rmtree"}
 

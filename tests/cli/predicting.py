@@ -13,11 +13,8 @@ import torch
 from killing import run
 
 import icdcli.cli.predict
-import icdcli.evaluation.coding_parts
-import icdcli.model.saved
-import icdcli.training.checkpoint
-import icdcli.training.distributed  # noqa: F401  (all here, so that no process after the fork takes the time)
-from icdcli.evaluation import coding
+import icdcli.distributed.process_group  # noqa: F401  (all here, so that no process after the fork takes the time)
+from icdcli.predict import batches as coding
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

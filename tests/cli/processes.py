@@ -18,14 +18,14 @@ from pathlib import Path
 import peft  # noqa: F401  (here, so that no process after the fork takes the time)
 import torch
 
-import icdcli.evaluation.scoring as scoring
-import icdcli.report.training_view  # noqa: F401
-import icdcli.training.checkpoint as checkpoint
+import icdcli.model.scoring as scoring
+import icdcli.report.views.training  # noqa: F401
+import icdcli.training.checkpointing as checkpoint
 import icdcli.training.setup  # noqa: F401
 import icdcli.training.step as step
 from icdcli.cli import main
 from icdcli.errors import DataError
-from icdcli.report import plots
+from icdcli.report.plots import run as plots
 
 # Where the moment may be: a function, and the how-manieth call of it.
 PLACES = {

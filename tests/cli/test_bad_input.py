@@ -113,7 +113,7 @@ def test_data_folder_that_is_not_there(refused, place, tmp_path, monkeypatch):
 
 
 def test_interrupting_preparation_leaves_no_corpus(icdcode, table_copies, monkeypatch):
-    from icdcli.data import prepare
+    from icdcli.data.corpus import prepare
 
     def interrupt(*_):
         raise KeyboardInterrupt

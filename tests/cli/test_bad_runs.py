@@ -161,7 +161,7 @@ def test_data_that_is_gone(refused_run, run_copy):
 
 
 def test_checkpoint_of_another_format(refused_run, run_copy):
-    from icdcli.model.manifest import write_manifest
+    from icdcli.io.manifest import write_manifest
 
     folder = run_copy / "weights" / "metric"
     about = json.loads((folder / "coder.json").read_text())

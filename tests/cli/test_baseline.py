@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli.cli.baseline import train_baseline
-from icdcli.config import load_config
+from icdcli.config.metric_names import METRICS
+from icdcli.config.schema import load_config
 from icdcli.lexical import tfidf
-from icdcli.metric_names import METRICS
-from icdcli.model import tfidf_coder
-from icdcli.model.tfidf_coder import load_trained
+from icdcli.model import tfidf_model as tfidf_coder
+from icdcli.model.tfidf_model import load_trained
 from icdcli.report.console import Output
 
 CONFIG = """\

@@ -55,7 +55,7 @@ def test_run_folders_are_offered_whole_and_others_to_go_into(tmp_path):
 
 
 def test_protocols_offered_are_those_with_published_lists():
-    from icdcli.data.split_lists import PUBLISHED
+    from icdcli.data.benchmarks.split_lists import PUBLISHED
 
     assert set(complete_protocol("")) == set(PUBLISHED)
 

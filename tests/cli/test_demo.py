@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from icdcli.cli.demo import unfinished
-from icdcli.config import load_config
-from icdcli.config_file import found_config, shipped_configs
+from icdcli.config.loading import found_config, shipped_configs
+from icdcli.config.schema import load_config
 
 SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
 
@@ -81,6 +81,6 @@ def test_no_file_of_the_repository_has_a_name_that_windows_refuses():
 
 
 def test_what_a_shipped_name_means_costs_no_heavy_import():
-    code = "import sys; from icdcli.config import load_config; load_config('demo.yaml'); print(*sys.modules)"
+    code = "import sys; from icdcli.config.schema import load_config; load_config('demo.yaml'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
     assert not {"torch", "transformers", "pandas", "pyarrow"} & set(loaded.stdout.split())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.data.corpus import open_corpus
+from icdcli.data.corpus.reader import open_corpus
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def test_json_tells_problems_too(icdcode, place):
 
 
 def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch):
-    monkeypatch.setattr("icdcli.training.estimate.resident_memory", lambda: 10**8)
+    monkeypatch.setattr("icdcli.profiling.memory.resident_memory", lambda: 10**8)
     total = icdcode("doctor", place.config, "max_len=512", "--json").json["config"]["memory"]["estimate"]["total"]
-    monkeypatch.setattr("icdcli.training.readiness.room", lambda device: total - 1)
+    monkeypatch.setattr("icdcli.profiling.check_config.room", lambda device: total - 1)
     answer = icdcode("doctor", place.config, "max_len=512", "--json")
     assert answer.code == 2
     pairs = [f"{key}={value}" for key, value in answer.json["config"]["memory"]["changes"].items()]
@@ -102,7 +102,7 @@ def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch
 
 
 def test_memory_that_nothing_makes_enough(icdcode, place, monkeypatch):
-    monkeypatch.setattr("icdcli.training.readiness.room", lambda device: 1000)
+    monkeypatch.setattr("icdcli.profiling.check_config.room", lambda device: 1000)
     answer = icdcode("doctor", place.config)
     assert answer.code == 2 and "take a smaller model or another machine" in answer.err
 

@@ -11,7 +11,7 @@ import pytest
 MEASURED = """\
 import sys
 from icdcli.cli import main
-from icdcli.training.machine import peak_memory
+from icdcli.distributed.hardware import peak_memory
 try:
     main()
 finally:
@@ -48,8 +48,8 @@ def test_what_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
     def no_steps(*_, **__):
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("icdcli.training.duration.time_by_trying", no_steps)
-    monkeypatch.setattr("icdcli.training.machine.room", lambda device: 1000)
+    monkeypatch.setattr("icdcli.profiling.runtime.time_by_trying", no_steps)
+    monkeypatch.setattr("icdcli.distributed.hardware.room", lambda device: 1000)
     told = icdcode("train", place.config, "--dry-run", "--json").json
     assert told["memory"]["free"] == 1000 and told["seconds"] > 0
 

@@ -92,7 +92,7 @@ def test_no_output_holds_a_notes_text(icdcode, place, pair):
 
 
 def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monkeypatch):
-    from icdcli.evaluation import split
+    from icdcli.evaluation import score_split as split
 
     monkeypatch.setattr(split, "probabilities", lambda parts, fusion: parts["network"] * float("nan"))
     refused(3, "evaluate", pair[0], says=["the test split: scores of document ", "are not finite numbers", "--load"])

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli import load_coder
-from icdcli.evaluation import evidence as evidence_module
-from icdcli.evaluation.evidence import evidence_of
+from icdcli.explain import evidence as evidence_module
+from icdcli.explain.evidence import evidence_of
 
 TEXTS = [
     "Übelkeit 😷.\nAcute on chronic heart failure; denies fever. Type two diabetes mellitus.",

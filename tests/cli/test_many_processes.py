@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.training.distributed import free_port
+from icdcli.distributed.process_group import free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -102,7 +102,9 @@ def launched(config, tmp_path):
         if how == "torchrun":
             start = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}", str(first)]
         else:
-            ours = "import sys; from icdcli.training import distributed; distributed.PROGRAM = [sys.argv[2]]; "
+            ours = (
+                "import sys; from icdcli.distributed import process_group as distributed; distributed.PROGRAM = [sys.argv[2]]; "
+            )
             start = ["-c", ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))", port, str(first)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         started.append(subprocess.Popen([sys.executable, *start, *words], cwd=tmp_path, env=ENVIRONMENT, **pipes))

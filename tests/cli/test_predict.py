@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli import load_coder
-from icdcli.evaluation import coding
+from icdcli.predict import batches as coding
 
 ROOT = Path(__file__).parents[2]
 IDS = ["Übelkeit", *(f"n{number}" for number in range(1, 13))]
@@ -217,7 +217,7 @@ def test_processes_of_torchrun_share_the_notes(icdcode, trained, table, tmp_path
         port = free.getsockname()[1]
     output = tmp_path / "codes.jsonl"
     start = ["-m", "torch.distributed.run", "--nproc-per-node=3", f"--master-port={port}"]
-    shrink = "from icdcli.evaluation import coding; coding.BLOCK_CHARACTERS = 80; from icdcli.cli import main; main()"
+    shrink = "from icdcli.predict import batches as coding; coding.BLOCK_CHARACTERS = 80; from icdcli.cli import main; main()"
     script = tmp_path / "predict.py"
     script.write_text(shrink)
     done = process(*start, script, "predict", trained, table, "--output", output, "--device", "cpu", "--json")
@@ -280,7 +280,7 @@ def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
 
 
 def test_a_base_model_that_is_gone(refused, run_copy, table):
-    from icdcli.model import manifest
+    from icdcli.io import manifest
 
     checkpoint = (run_copy / "weights" / "metric").resolve()
     about = json.loads((checkpoint / "coder.json").read_text())
@@ -293,7 +293,7 @@ def test_a_base_model_that_is_gone(refused, run_copy, table):
 
 
 def test_processes_need_a_file(refused, trained, table, monkeypatch):
-    from icdcli.training import distributed
+    from icdcli.distributed import process_group as distributed
 
     monkeypatch.setattr(distributed, "join_world", lambda device: distributed.World(0, 2, distributed.find_device("cpu")))
     for words in ([table], [table, "-", "--output", "codes.csv"]):

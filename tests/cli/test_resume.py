@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.model.manifest import verify
-from icdcli.report import plots
-from icdcli.report.training_view import TrainingView
+from icdcli.io.manifest import verify
+from icdcli.report.plots import run as plots
+from icdcli.report.views.training import TrainingView
 from icdcli.training.events import Evaluating
 
 pytestmark = pytest.mark.usefixtures("no_pictures")

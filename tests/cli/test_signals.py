@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from icdcli.cli.watch import stopping_at_a_signal
+from icdcli.cli.processes import stopping_at_a_signal
 
 
 @pytest.fixture

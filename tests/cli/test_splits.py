@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from icdcli.data import split_lists
-from icdcli.data.split_lists import PublishedFile, PublishedLists
+from icdcli.data.benchmarks import split_lists
+from icdcli.data.benchmarks.split_lists import PublishedFile, PublishedLists
 
 CONTENTS = {"train_50_hadm_ids.csv": b"11\n14\n", "dev_50_hadm_ids.csv": b"12\n", "test_50_hadm_ids.csv": b"13\n"}
 

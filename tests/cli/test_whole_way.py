@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.metric_names import METRICS
+from icdcli.config.metric_names import METRICS
 
 CHECKPOINT = {
     *("head.safetensors", "labels.parquet", "coder.json", "state.pt", "manifest.json"),

@@ -9,8 +9,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.config import DataConfig
-from icdcli.data.prepare import prepare
+from icdcli.config.schema import DataConfig
+from icdcli.data.corpus.prepare import prepare
 
 
 def beside(name: str) -> ModuleType:

@@ -6,8 +6,8 @@ import pytest
 
 from icdcli.errors import ConfigError
 from icdcli.evaluation.compare import Contestant, common_codes, compare, restricted
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.result import Evaluation
+from icdcli.evaluation.evaluate import Evaluation
+from icdcli.metrics.metrics import evaluate
 
 Make = Callable[..., Evaluation]
 

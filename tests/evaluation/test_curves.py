@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import precision_recall_curve
 
 from icdcli.evaluation.curves import calibration, confusions, f1_by_frequency, precision_recall, precision_recall_curves
-from icdcli.evaluation.result import Evaluation
+from icdcli.evaluation.evaluate import Evaluation
 from icdcli.model.threshold import Threshold
 
 Make = Callable[..., Evaluation]

@@ -1,4 +1,4 @@
-from icdcli.data.corpus import Labels
+from icdcli.data.corpus.reader import Labels
 from icdcli.icd.terms import inclusion_terms
 from icdcli.icd.titles import title_of
 from icdcli.lexical.descriptions import descriptions_of

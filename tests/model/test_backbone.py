@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModel, GPT2Config, T5Config
 
-from icdcli.config import ModelConfig
-from icdcli.data.batches import Framed, collate
+from icdcli.config.schema import ModelConfig
+from icdcli.data.batching import Framed, collate
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
-from icdcli.model.coder import build_network, use_gradient_checkpointing
-from icdcli.model.inputs import Inputs
-from icdcli.model.source import Source, find_source
+from icdcli.model.batch import Inputs
+from icdcli.model.hub import Source, find_source
+from icdcli.model.network import build_network, use_gradient_checkpointing
 
 CPU = torch.device("cpu")
 
@@ -229,7 +229,7 @@ def test_a_model_that_cannot_be_had(name, message):
 def test_a_gated_model_says_whose_licence_to_accept():
     from huggingface_hub.errors import GatedRepoError
 
-    from icdcli.model.source import hub_errors
+    from icdcli.model.hub import hub_errors
 
     with pytest.raises(ConfigError, match="is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth"):
         with hub_errors("llama3", "meta/x"):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from icdcli.model import description_prior
+from icdcli.model.batch import Segments
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
-from icdcli.model.inputs import Segments
 
 COUNTS = [2, 1, 3]
 

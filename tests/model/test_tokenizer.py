@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tokenizers.processors import TemplateProcessing
 
-from icdcli.data.tokens import encode
+from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.model.tokenizer import frame_of, train_tokenizer
 

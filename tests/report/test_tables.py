@@ -1,7 +1,7 @@
 import math
 from collections.abc import Callable
 
-from icdcli.metric_names import METRICS
+from icdcli.config.metric_names import METRICS
 from icdcli.report.tables import evaluation_table, validations_table
 from icdcli.training.events import Evaluated
 

@@ -5,14 +5,14 @@ import os
 import numpy as np
 import pytest
 
-from icdcli.config import load_config
-from icdcli.data.corpus import open_corpus
-from icdcli.data.prepare import prepare
+from icdcli.config.schema import load_config
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import open_corpus
 from icdcli.errors import ConfigError, DataError
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.split import score_split
-from icdcli.evaluation.thresholds import best_for_all
-from icdcli.model.tfidf_coder import load_trained
+from icdcli.evaluation.score_split import score_split
+from icdcli.evaluation.threshold_tuning import best_for_all
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.tfidf_model import load_trained
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.baseline import fit_baseline, train_baseline, unused_keys
 from icdcli.training.events import Evaluated, Saved, Started, Stopped

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from icdcli.distributed.process_group import World
 from icdcli.training.collapse import alarm
-from icdcli.training.distributed import World
 from icdcli.training.events import Evaluated
 from icdcli.training.loop import train
 from icdcli.training.setup import new_training

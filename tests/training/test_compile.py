@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from icdcli.config_file import to_yaml
+from icdcli.config.loading import to_yaml
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import compile_layers, layers_of
 from icdcli.run_dir import read_rows

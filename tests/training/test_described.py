@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from icdcli.data.note_text import Note
+from icdcli.data.notes.text import Note
+from icdcli.distributed.process_group import World
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
-from icdcli.evaluation.coding import Choice, block_coder
-from icdcli.evaluation.fusing import fit
-from icdcli.evaluation.metrics import evaluate
-from icdcli.evaluation.predict import note_coder
-from icdcli.evaluation.split import score_split, split_parts
-from icdcli.model import state_cache
+from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.score_split import score_split, split_parts
+from icdcli.io.manifest import write_manifest
+from icdcli.metrics.metrics import evaluate
+from icdcli.model import precompute as state_cache
+from icdcli.model.checkpoint import load_saved, save_coder
+from icdcli.model.coding_model import note_coder
 from icdcli.model.fusion import probabilities
-from icdcli.model.manifest import write_manifest
-from icdcli.model.saved import load_saved, save_coder
-from icdcli.model.state_cache import nearness_of
+from icdcli.model.precompute import nearness_of
 from icdcli.model.untrained import untrained
-from icdcli.training.distributed import World
+from icdcli.predict.batches import Choice, block_coder
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
 from icdcli.training.schedule import learning_rate
@@ -188,7 +188,7 @@ def test_labels_start_from_their_descriptions_the_same_in_every_process(describe
 
 
 def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(described, monkeypatch):
-    from icdcli.data import corpus_writer
+    from icdcli.data.corpus import writer as corpus_writer
 
     some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
     monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from icdcli.distributed.process_group import World
 from icdcli.errors import ConfigError
-from icdcli.training.distributed import World
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Started, StepDone, Stopped
 from icdcli.training.loop import Interval, train
-from icdcli.training.meter import Meter
 from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
+from icdcli.training.step_metrics import Meter
 from icdcli.training.validation import validate
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -66,7 +66,7 @@ def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
     assert training.steps_per_epoch == 13
     [*_, evaluated, _] = train(training)
     assert isinstance(evaluated, Evaluated)
-    from icdcli.evaluation.scoring import Scored, score_documents
+    from icdcli.model.scoring import Scored, score_documents
 
     scores = Scored.empty(len(training.train), len(training.coder.labels))
     for _ in score_documents(training.coder.network, training.train, scores):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from icdcli.config import TrainConfig
+from icdcli.config.schema import TrainConfig
 from icdcli.training.losses import disagreement, training_losses
 
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from icdcli.config import TrainConfig
+from icdcli.config.schema import TrainConfig
 from icdcli.training.schedule import learning_rate
 
 

@@ -6,23 +6,23 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, LlamaConfig
 
-from icdcli.config import LogConfig, ModelConfig, TrainConfig
-from icdcli.data.batches import Frame, collate
-from icdcli.data.corpus import Labels
-from icdcli.data.tokens import EncodedDocuments, Tokens
+from icdcli.config.schema import LogConfig, ModelConfig, TrainConfig
+from icdcli.data.batching import Frame, collate
+from icdcli.data.corpus.reader import Labels
+from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.distributed.process_group import World
 from icdcli.errors import ConfigError
-from icdcli.model.coder import CoderNetwork
-from icdcli.model.inputs import Inputs
-from icdcli.model.padding import choose_padding
-from icdcli.model.pooling import PooledHead
-from icdcli.model.saved import Coder
+from icdcli.model.batch import Inputs
+from icdcli.model.checkpoint import Coder
+from icdcli.model.heads.pooled import PooledHead
+from icdcli.model.network import CoderNetwork
+from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
-from icdcli.training.budget import go_on_with_micro_batches, micro_batches_of
-from icdcli.training.distributed import World
-from icdcli.training.meter import Meter
+from icdcli.training.early_stopping import Best
+from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of
 from icdcli.training.state import RunState, Training
 from icdcli.training.step import optimiser_step, optimiser_steps
-from icdcli.training.stopping import Best
+from icdcli.training.step_metrics import Meter
 
 DOCUMENTS, LABELS = 24, 5
 STEP = np.array([3, 17, 4, 9, 22, 0, 11])

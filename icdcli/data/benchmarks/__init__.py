@@ -1,0 +1,1 @@
+"""Published benchmarks: their protocols, split lists and counts."""

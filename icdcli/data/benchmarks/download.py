@@ -1,0 +1,102 @@
+"""Fetching the published split lists: the one place where icdcode's data rooms use a network, and only when asked to.
+
+Nothing is believed but the published SHA-256, so that a mirror, a proxy's error page or a changed file can't put other
+splits in the published ones' place.
+"""
+
+import hashlib
+import os
+import urllib.request
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from icdcli.data.benchmarks.split_lists import PublishedFile, published_lists, sha256_of
+from icdcli.errors import ConfigError, DataError
+from icdcli.io.progress import Progress
+
+_TIMEOUT = 30.0  # seconds that a server may stay silent
+_BY_HAND = "`icdcode splits list` names the addresses, to bring the files by hand"
+
+
+def fetch_split_lists(
+    protocols: Sequence[str], folder: Path, address: str | None = None, progress: Progress | None = None
+) -> list[Path]:
+    """Download the preferred published lists of some protocols, all or nothing; what is there and right stays.
+
+    The proxies that the environment names (``https_proxy``, ``no_proxy``) are used.
+
+    Args:
+        protocols: Protocols that `icdcli.data.benchmarks.split_lists.PUBLISHED` names.
+        folder: Where the files shall lie; made where missing.
+        address: Stands in place of the public addresses' scheme and host, e.g. ``https://mirror.hospital``.
+        progress: Told the files that are downloaded.
+
+    Returns:
+        The files that were downloaded.
+
+    Raises:
+        ConfigError: When a protocol has no published lists, or the address is none.
+        DataError: When a file can't be had or isn't the published one, or the folder can't be written.
+    """
+    wanted = {file.name: file for protocol in protocols for file in published_lists(protocol)[0].files}
+    addresses = {name: file.address if address is None else _on_mirror(file, address) for name, file in wanted.items()}
+    missing = [file for file in wanted.values() if sha256_of(folder / file.name) != file.sha256]
+    contents: dict[Path, bytes] = {}
+    for number, file in enumerate(missing, start=1):
+        contents[folder / file.name] = _download(addresses[file.name], file)
+        if progress:
+            progress("downloading split lists", number, len(missing), "files")
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, content)
+    except OSError as error:
+        raise DataError(f"{folder}: can't be written ({error.strerror}); free space or choose another folder") from error
+    return list(contents)
+
+
+def _on_mirror(file: PublishedFile, address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError(f"address: {address!r} should begin with http:// or https:// and name a host")
+    return address.rstrip("/") + urlsplit(file.address).path
+
+
+def _download(address: str, file: PublishedFile) -> bytes:
+    try:
+        # An opener of our own: the shared one keeps the proxies of the process' first request.
+        with urllib.request.build_opener().open(address, timeout=_TIMEOUT) as response:
+            content: bytes = response.read()
+    except HTTPError as error:
+        with error:  # it holds the connection
+            answer = f"{error.code} {error.reason}"
+        raise DataError(f"{address}: the server answers {answer}; nothing was written; {_BY_HAND}") from error
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a host or port that can't be
+        reason = getattr(error, "reason", error)
+        raise DataError(
+            f"{address}: can't be downloaded ({reason}); nothing was written; try again or name a mirror; {_BY_HAND}"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        raise DataError(
+            f"{file.name}: what {address} gives is not the published file: its sha256 should be {file.sha256} and is {found} "
+            f"({len(content):,} bytes); nothing was written; {_BY_HAND}"
+        )
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a public file, whole or not at all; unlike what holds patient text, others may read it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The prepared corpus: written once, read by everything that follows."""

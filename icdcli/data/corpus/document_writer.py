@@ -1,0 +1,121 @@
+"""Writing documents.parquet as documents stream by, and counting on the way what the card says of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA
+from icdcli.data.corpus.statistics import CorpusStatistics
+from icdcli.data.sources.admission import SPLITS, Admission, Code
+from icdcli.errors import DataError
+from icdcli.io.arrow import lists_of_strings, strings, values_of
+
+_GROUP_DOCUMENTS = 2048
+_GROUP_CHARACTERS = (
+    2 << 20
+)  # a row group ends early where texts are long: it stays in the processor's cache, and memory bounded
+
+Document = tuple[Admission, str, list[str]]
+"""An admission, its split, and its codes as the corpus writes them."""
+
+
+class DocumentWriter:
+    """Writes a row group at a time, in a thread of its own while the next one is gathered.
+
+    Attributes:
+        code_counts: Split to code to documents with it.
+        kind_counts: Code and kind to documents with it, in all splits.
+        statistics: What the card describes the documents by.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.code_counts: dict[str, Counter[str]] = {}
+        self.kind_counts: Counter[Code] = Counter()
+        self.statistics = CorpusStatistics()
+        self._path = path
+        self._documents: Counter[str] = Counter()
+        self._subjects: dict[str, set[str]] = {}
+
+    def write(self, documents: Iterable[tuple[Admission, str]]) -> None:
+        """Write all documents, each with its split.
+
+        Raises:
+            DataError: When a text is no valid Unicode.
+            OSError: When the file can't be written.
+        """
+        self._path.touch(mode=0o600)
+        # Snappy costs a third of zstd's time; no two notes are the same, so a dictionary of them would only cost memory.
+        file = pq.ParquetWriter(
+            self._path,
+            DOCUMENTS_SCHEMA,
+            compression="snappy",
+            use_dictionary=["split", "subject_id"],
+            write_page_checksum=True,
+        )
+        with file, ThreadPoolExecutor(2) as background:
+            under_way: list[Future[None]] = []
+            for group in self._groups(documents):
+                self._count(group)
+                table = _table(group)
+                for before in under_way:
+                    before.result()
+                under_way = [background.submit(file.write_table, table), background.submit(self._describe, table)]
+            for last in under_way:
+                last.result()
+
+    def _groups(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[list[Document]]:
+        group: list[Document] = []
+        characters = 0
+        for admission, split in documents:
+            group.append((admission, split, sorted({code.code for code in admission.codes})))
+            characters += len(admission.text)
+            if len(group) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
+                yield group
+                group, characters = [], 0
+        if group:
+            yield group
+
+    def _count(self, group: list[Document]) -> None:
+        self.kind_counts.update(chain.from_iterable(admission.codes for admission, _, _ in group))
+        for split in {split for _, split, _ in group}:
+            part = [(admission, codes) for admission, its, codes in group if its == split]
+            self._documents[split] += len(part)
+            self.code_counts.setdefault(split, Counter()).update(chain.from_iterable(codes for _, codes in part))
+            subjects = {admission.subject_id for admission, _ in part if admission.subject_id is not None}
+            if subjects:
+                self._subjects.setdefault(split, set()).update(subjects)
+
+    def _describe(self, table: pa.Table) -> None:
+        columns = {name: table.column(name).chunk(0) for name in table.column_names}
+        codes = np.diff(values_of(columns["codes"].offsets, np.int32)).tolist()
+        self.statistics.add(columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes)
+
+    def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
+        """What the card says of each split that has documents, in the order of `SPLITS`."""
+        result: dict[str, dict[str, float]] = {}
+        for split in (split for split in SPLITS if split in self._documents):
+            result[split] = {"documents": self._documents[split]}
+            if split in self._subjects:
+                result[split]["subjects"] = len(self._subjects[split])
+            result[split]["codes_per_document"] = round(description["codes"][split]["mean"], 2)
+            result[split]["words_per_document"] = round(description["words"][split]["mean"], 1)
+        return result
+
+
+def _table(group: list[Document]) -> pa.Table:
+    admissions, splits, codes = zip(*group, strict=True)
+    try:
+        texts = strings([admission.text for admission in admissions])
+    except UnicodeEncodeError as error:
+        first, last = admissions[0].id, admissions[-1].id
+        raise DataError(f"documents {first} to {last}: a text is no valid Unicode ({error.reason})") from error
+    ids, subjects = [admission.id for admission in admissions], [admission.subject_id for admission in admissions]
+    columns = [strings(ids), strings(subjects), strings(splits), texts, lists_of_strings(codes)]
+    return pa.table(columns, schema=DOCUMENTS_SCHEMA)

@@ -1,0 +1,178 @@
+"""From whatever the user points at to a prepared corpus, once.
+
+The corpus' folder is named by a hash over the source files and every option that changes the result, so that a second
+call finds it and does nothing. It is written under another name and renamed when whole: nobody ever sees half a corpus.
+The source files are hashed while they are parsed; their hashes are remembered by place, size and time of change.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from icdcli.config.schema import DataConfig
+from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.benchmarks.published_counts import hold_against_published
+from icdcli.data.benchmarks.split_lists import load_split_lists, sha256_of
+from icdcli.data.corpus.cleaning import CLEANERS
+from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
+from icdcli.data.corpus.writer import write_card, write_corpus
+from icdcli.data.sources.recognize import choose_source
+from icdcli.errors import ConfigError, DataError
+from icdcli.io.csv_reader import Reading
+from icdcli.io.folders import alone, finish, partial_folder
+from icdcli.io.progress import Progress
+from icdcli.io.storage import (
+    file_hash,
+    file_states,
+    is_writable,
+    recall_hashes,
+    remember_hashes,
+    source_files,
+)
+
+HOME = ".icdcode"
+_HASH_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """What `prepare` gives.
+
+    Attributes:
+        folder: The corpus' folder.
+        created: False where it was there already.
+        card: What it was made of, and how.
+        changed: Source files that are not what an earlier corpus of the same options was made of.
+    """
+
+    folder: Path
+    created: bool
+    card: dict[str, Any]
+    changed: tuple[str, ...] = ()
+
+
+def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCorpus:
+    """Prepare a data set as a corpus, unless the same one is there.
+
+    Args:
+        config: Where the data lie, and how they are to be read.
+        progress: Told (stage, done, total): bytes or documents, total 0 where it isn't known.
+
+    Returns:
+        The corpus, which `icdcli.data.corpus.reader.open_corpus` opens.
+
+    Raises:
+        ConfigError: When the options don't fit the data set, or no folder for the corpus can be written.
+        DataError: When the data can't be recognised or used, or the disk is full.
+    """
+    reading = Reading(config.chunk_size, config.skip_bad_rows, progress)
+    chosen = choose_source(config, reading)
+    protocol = chosen.protocol
+    about: dict[str, Any] = {"dataset": chosen.dataset, "protocol": protocol.name, "options": chosen.options}
+    published_lists = False
+    if protocol.is_benchmark:
+        lists = load_split_lists(protocol.name, config.splits_path)
+        protocol, published_lists = protocol.with_lists(lists.splits), lists.published
+        about["split_lists"] = {file.name: sha256_of(file) for file in lists.files}
+    base = config.path if config.path.is_dir() else config.path.parent
+    states = file_states(chosen.source.files())
+    home = _home(config, base)
+    key = _hash({**about, "states": list(states.values())})
+    try:
+        with alone(home, key, progress):
+            known = recall_hashes(home, states)
+            if known.keys() == states.keys():
+                folder = _folder(home, about | {"sources": source_files(known, base)})
+                card = _intact(folder)
+                if card is not None:
+                    return PreparedCorpus(folder, False, card)
+            with partial_folder(home, key) as partial:
+                described = "label_space" in chosen.options
+                cleaner = CLEANERS[config.text_cleaning]
+                content = write_corpus(partial, chosen.source, protocol, config.label_pruning, described, cleaner)
+                about["sources"] = source_files(_hashes(states, reading), base)
+                remember_hashes(home, states, _hashes(states, reading))
+                benchmark = _benchmark(protocol, reading, content, published_lists)
+                changed = _changed_since(home, about)
+                folder = _folder(home, about)
+                card = _intact(folder)  # of the same files in another place, or touched since
+                if card is not None:
+                    return PreparedCorpus(folder, False, card)
+                card = write_card(partial, {**about, **content, **({"benchmark": benchmark} if benchmark else {})})
+                finish(partial, folder)
+    except OSError as error:
+        raise DataError(f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir") from error
+    return PreparedCorpus(folder, True, card, changed)
+
+
+def _home(config: DataConfig, base: Path) -> Path:
+    """The folder that corpora lie in."""
+    homes = [config.cache_dir] if config.cache_dir is not None else [base / HOME, user_cache_path("icdcode")]
+    home = next(filter(is_writable, homes), None)
+    if home is None:
+        raise ConfigError(f"cache_dir: {homes[-1]} can't be written; set cache_dir to a folder of your own")
+    return home
+
+
+def _benchmark(
+    protocol: Protocol, reading: Reading, content: Mapping[str, Any], published_lists: bool
+) -> dict[str, Any] | None:
+    rows = {path.name.split(".", 1)[0]: count for path, count in reading.rows_read.items()}
+    return hold_against_published(protocol.name, rows, content["splits"], content["labels"]["count"], published_lists)
+
+
+def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
+    """The SHA-256 of each source file: of what was parsed or, where that has none, of the file as it is.
+
+    Raises:
+        DataError: When a file has changed since the call began.
+    """
+    hashes = {file: reading.hashes.get(file) or file_hash(file) for file in states}
+    now = file_states(list(states))
+    changed = [file for file in states if states[file] != now[file]]
+    if changed:
+        raise DataError(f"{changed[0]}: has changed while it was read; prepare the data again when nothing writes to it")
+    return hashes
+
+
+def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
+    """How the source files differ from those of the latest corpus that was made in the same way."""
+    cards = sorted(home.glob(f"{about['dataset']}-{about['protocol']}-*/{CARD}"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(cards):
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            sources = {file["name"]: file for file in before["sources"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a damaged corpus says nothing about its files
+        if before.get("options") == about["options"]:
+            now = {file["name"]: file for file in about["sources"]}
+            return tuple(
+                f"{name}: {sources[name]['size']:,} bytes before, {now[name]['size']:,} now"
+                for name in sources.keys() & now.keys()
+                if sources[name]["xxh3"] != now[name]["xxh3"]
+            )
+    return ()
+
+
+def _folder(home: Path, about: Mapping[str, Any]) -> Path:
+    return home / f"{about['dataset']}-{about['protocol']}-{_hash(about)}"
+
+
+def _hash(about: Mapping[str, Any]) -> str:
+    content = json.dumps({"format": FORMAT, **about}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _intact(folder: Path) -> dict[str, Any] | None:
+    """The card of a corpus that is there and whole."""
+    if not folder.is_dir():
+        return None
+    try:
+        return open_corpus(folder).card
+    except DataError:
+        return None  # a corpus that was damaged since is made again

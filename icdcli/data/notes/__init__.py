@@ -1,0 +1,1 @@
+"""New notes to be coded: text files, folders and tables."""

@@ -1,0 +1,1 @@
+"""The data sets that icdcode reads, one file per source."""

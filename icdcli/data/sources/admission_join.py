@@ -1,0 +1,263 @@
+"""Joining notes and codes per admission without holding the notes.
+
+An admission's notes may stand far apart in a file, so none is complete before the file's end. Notes are put aside in a
+private file as they stream by; what stays in memory is where they lie and which codes each admission has.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.data.benchmarks.protocols import CodeFilter
+from icdcli.data.sources.admission import Admission, Code
+from icdcli.io.arrow import values_of
+from icdcli.io.csv_reader import Reading
+
+_BUFFER = 1 << 20
+_BEGINNING = 64  # bytes that tell at once of nearly all texts that they aren't blank
+_ADMISSIONS_BETWEEN_REPORTS = 256
+_CODE = 0xFFFFFFFF  # the part of a pair that is the code's number
+
+
+class AdmissionCodes:
+    """Which codes each admission has, in a few bytes a row."""
+
+    def __init__(self) -> None:
+        self._codes: dict[Code, int] = {}
+        self._admissions: dict[str, int] = {}
+        self._pairs: list[NDArray[np.int64]] = []  # admission << 32 | code; the same pair may stand in it more than once
+
+    def read(
+        self,
+        reading: Reading,
+        table: Path,
+        columns: tuple[str, str],
+        spell: Callable[[str], Code | str],
+        where: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add the rows of a table.
+
+        Args:
+            reading: Reads it, and counts what is dropped.
+            table: The raw table.
+            columns: Those of the admission's id and of the code.
+            spell: Makes a code of a raw one, or says why such rows are dropped; asked once a spelling.
+            where: Column to exact value; other rows are none of its.
+        """
+        spelled: dict[str, int] = {}
+        reasons: list[str] = []
+        for ids, raws in reading.arrays(table, columns, where):
+            ids, raws = ids.dictionary_encode(), raws.dictionary_encode()
+            for raw in raws.dictionary.to_pylist():
+                if raw not in spelled:
+                    spelled[raw] = self._number(spell(raw), reasons)
+            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[values_of(raws.indices, np.int32)]
+            numbers = [
+                self._admissions.setdefault(id, len(self._admissions)) if id else -1 for id in ids.dictionary.to_pylist()
+            ]
+            admissions = np.array(numbers)[values_of(ids.indices, np.int32)]
+            for place, reason in enumerate(reasons):
+                reading.drop(reason, int((codes == -1 - place).sum()))
+            reading.drop(
+                f"rows of {table.name.split('.')[0]} without {columns[0]}", int(((codes >= 0) & (admissions < 0)).sum())
+            )
+            kept = (codes >= 0) & (admissions >= 0)
+            self._pairs.append(admissions[kept] << 32 | codes[kept])
+
+    def _number(self, code: Code | str, reasons: list[str]) -> int:
+        """A code's number; of a reason, -1 for the first, -2 for the next."""
+        if isinstance(code, str):
+            if code not in reasons:
+                reasons.append(code)
+            return -1 - reasons.index(code)
+        return self._codes.setdefault(code, len(self._codes))
+
+    @cached_property
+    def _unique_pairs(self) -> NDArray[np.int64]:
+        return _distinct(np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self._pairs])))
+
+    @cached_property
+    def admissions(self) -> frozenset[str]:
+        """The admissions that have a code; asked when all tables are read."""
+        names = list(self._admissions)
+        return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
+
+    def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> Mapping[str, frozenset[Code]]:
+        """The codes of some admissions; asked when all tables are read.
+
+        Args:
+            admissions: Those that have a note; the codes are counted over them.
+            keep: Chooses codes by the number of these admissions that have them; None: all.
+
+        Returns:
+            Admission to codes, without those admissions that are left with none.
+        """
+        codes = list(self._codes)
+        wanted = np.zeros(len(self._admissions), dtype=bool)
+        wanted[[self._admissions[admission] for admission in admissions if admission in self._admissions]] = True
+        pairs = self._unique_pairs[wanted[self._unique_pairs >> 32]]
+        if keep is not None:
+            counts = np.bincount(pairs & _CODE, minlength=len(codes))
+            kept = keep(Counter({code: int(count) for code, count in zip(codes, counts, strict=True) if count}))
+            pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
+        return _CodesOfSome(self._admissions, codes, pairs)
+
+
+class _CodesOfSome(Mapping[str, frozenset[Code]]):
+    """Admission to codes, each set made when it is asked for: all of them at once would be most of what memory holds."""
+
+    def __init__(self, admissions: Mapping[str, int], codes: list[Code], pairs: NDArray[np.int64]) -> None:
+        self._admissions, self._codes = admissions, codes
+        self._code_of_pair = (pairs & _CODE).astype(np.int32)
+        # Where each admission's pairs begin, and where they end; those without any begin where they end.
+        self._edges = np.searchsorted(pairs >> 32, np.arange(len(admissions) + 1)).astype(np.int32)
+
+    def _edges_of(self, admission: str) -> tuple[int, int]:
+        number = self._admissions.get(admission)
+        return (0, 0) if number is None else (int(self._edges[number]), int(self._edges[number + 1]))
+
+    def __getitem__(self, admission: str) -> frozenset[Code]:
+        begin, end = self._edges_of(admission)
+        if begin == end:
+            raise KeyError(admission)
+        return frozenset([self._codes[code] for code in self._code_of_pair[begin:end].tolist()])
+
+    def __contains__(self, admission: object) -> bool:
+        begin, end = self._edges_of(str(admission))
+        return begin < end
+
+    def __iter__(self) -> Iterator[str]:
+        return filter(self.__contains__, self._admissions)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.diff(self._edges)))
+
+
+def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a value stands that the one before is not."""
+    return np.concatenate((np.ones(min(len(ordered), 1), dtype=bool), ordered[1:] != ordered[:-1]))
+
+
+def _distinct(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each value of an ordered array once; several times as fast as np.unique, which doesn't know the order."""
+    return ordered[_changes(ordered)]
+
+
+class NotesAside:
+    """Notes written to a private file as they come, and read back admission by admission.
+
+    Attributes:
+        subjects: Admission to subject, that of its first note, in the order of the first notes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.subjects: dict[str, str | None] = {}
+        self._path = folder / ".notes"
+        self._places: dict[str, list[int]] = {}  # admission to (offset, length) of each note, end to end
+        self._offset = self._written = 0
+        self._waiting: list[bytes] = []
+        self._under_way: Future[int] | None = None
+
+    def __enter__(self) -> "NotesAside":
+        self._file = open(self._path, "w+b", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
+        self._background = ThreadPoolExecutor(1)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._background.shutdown()
+            self._file.close()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, admission: str, subject: str | None, content: bytes) -> None:
+        """Put one note aside, as UTF-8."""
+        self._waiting.append(content)
+        self.subjects.setdefault(admission, subject)
+        self._places.setdefault(admission, []).extend((self._offset, len(content)))
+        self._offset += len(content)
+        if self._offset - self._written >= _BUFFER:
+            self._write()
+
+    def _write(self) -> None:
+        """Write what waits, in another thread, while more is gathered."""
+        self._through()
+        content, self._waiting, self._written = b"".join(self._waiting), [], self._offset
+        self._under_way = self._background.submit(self._file.write, content)
+
+    def _through(self) -> None:
+        """Wait for what is being written, and raise what went wrong with it."""
+        if self._under_way is not None:
+            self._under_way.result()
+
+    def text(self, admission: str) -> str:
+        """An admission's notes in the order that they came in, a line break between them."""
+        places = self._places[admission]
+        notes = zip(places[::2], places[1::2], strict=True)
+        return "\n".join(self._read(offset, length).decode() for offset, length in notes)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), length, offset)
+        self._file.seek(offset)  # Windows; one thread reads
+        return self._file.read(length)
+
+    def finish(self) -> None:
+        """Make what was added readable."""
+        self._write()
+        self._through()
+        self._file.flush()
+
+
+def is_blank(content: bytes) -> bool:
+    """Whether a text in UTF-8 has nothing but white space."""
+    beginning = content[:_BEGINNING].decode(errors="ignore")
+    return not beginning.strip() and not content.decode().strip()
+
+
+def join_admissions(
+    reading: Reading,
+    notes: Iterator[tuple[str, str, bytes]],
+    codes: AdmissionCodes,
+    keep: CodeFilter | None,
+    work: Path,
+) -> Iterator[Admission]:
+    """Join notes and codes, in the order of the admissions' first notes.
+
+    Args:
+        reading: Counts what is dropped.
+        notes: Subject, admission and text (UTF-8) of each note, in file order; those without admission or text are dropped.
+        codes: The admissions' codes.
+        keep: Chooses codes by the number of admissions with a note that have them; None: all.
+        work: A private folder to put notes aside in.
+
+    Yields:
+        Admissions with at least one note and one code that was kept.
+    """
+    dropped = reading.dropped
+    with NotesAside(work) as aside:
+        for subject, admission, text in notes:
+            if not admission:
+                dropped["discharge notes without an admission's id"] += 1
+            elif is_blank(text):
+                dropped["discharge notes without text"] += 1
+            else:
+                aside.add(admission, subject or None, text)
+        aside.finish()
+        codes_of = codes.of(aside.subjects, keep)
+        with_codes = len(aside.subjects.keys() & codes.admissions)
+        reading.drop("admissions with a note but no codes", len(aside.subjects) - with_codes)
+        reading.drop("admissions without any of the protocol's codes", with_codes - len(codes_of))
+        reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
+        complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
+        for number, admission in enumerate(complete, start=1):
+            yield Admission(admission, aside.subjects[admission], aside.text(admission), codes_of[admission])
+            if reading.progress and (number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)):
+                reading.progress("joining notes and codes", number, len(codes_of), "admissions")

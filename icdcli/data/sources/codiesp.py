@@ -1,0 +1,191 @@
+"""CodiEsp v4: clinical cases in Spanish, or machine-translated to English, with ICD-10 codes.
+
+The folder is the published one: ``{train,dev,test}/text_files[_en]/ID.txt``, with ``{split}D.tsv`` (diagnoses,
+ICD-10-CM) and ``{split}P.tsv`` (procedures, ICD-10-PCS), each row ``ID<tab>code`` without a header. Every case was read
+by an annotator, so one without codes is a case that has none, and stays.
+
+``{split}X.tsv`` says where annotators saw a code: ``ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code<tab>words<tab>begin end;begin
+end``, in characters of the Spanish text. Some fragments there are empty, and a few end a mark earlier or later than the words
+given; what holds other letters than those is left out, and counted.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.sources.admission import Admission, Code, Span
+from icdcli.errors import DataError
+from icdcli.icd.codes import System, dotted
+from icdcli.io.csv_reader import Reading
+
+FOLDERS = {"train": "train", "validation": "dev", "test": "test"}
+TEXT_FOLDERS = {"en": "text_files_en", "es": "text_files"}
+_KINDS = {"diagnoses": ("diagnosis",), "procedures": ("procedure",), "all": ("diagnosis", "procedure")}
+_LETTER = {"diagnosis": "D", "procedure": "P"}
+_EVIDENCE_KINDS = {"DIAGNOSTICO": "diagnosis", "PROCEDIMIENTO": "procedure"}
+
+
+class _Annotation(NamedTuple):
+    """One row of an evidence table."""
+
+    code: Code
+    words: str
+    fragments: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class CodiespSource:
+    """The folder that holds ``train/`` and ``dev/``, and ``test/`` where one has it.
+
+    Attributes:
+        folder: The data set's folder.
+        language: ``en`` (machine-translated) or ``es`` (the original).
+        codes: ``diagnoses``, ``procedures`` or ``all``.
+        reading: Whom to tell how far it is; collects what was dropped.
+    """
+
+    folder: Path
+    language: str = "en"
+    codes: str = "diagnoses"
+    reading: Reading = field(default_factory=Reading)
+
+    system: System | None = "icd10"
+
+    def files(self) -> list[Path]:
+        """The files that the corpus depends on.
+
+        Raises:
+            DataError: Naming what is missing.
+        """
+        return [
+            file
+            for split in self._splits()
+            for file in (*self._tables(split).values(), *self._evidence_tables(split), *self._texts(split))
+        ]
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """Nothing: CodiEsp has no titles of its own."""
+        return {}
+
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Read the cases.
+
+        Args:
+            protocol: The official one: the split is the folder's.
+            work: Not needed here.
+
+        Yields:
+            The cases in the order of train, dev, test and of their names.
+
+        Raises:
+            DataError: When a file can't be read as it should.
+        """
+        for split in self._splits():
+            codes = self._codes(split)
+            annotations = self._annotations(split)
+            texts = self._texts(split)
+            for number, path in enumerate(texts, start=1):
+                text = _read_text(path)
+                case = codes.pop(path.stem, set())
+                if text.strip():
+                    spans = self._spans(text, annotations.pop(path.stem, []))
+                    yield Admission(path.stem, None, text, frozenset(case), split, spans)
+                else:
+                    self.reading.drop("cases without text", 1)
+                if self.reading.progress:
+                    self.reading.progress(f"reading {split} cases", number, len(texts))
+            self.reading.drop("cases with codes but no text", len(codes))
+            self.reading.drop("annotations of cases without text", sum(map(len, annotations.values())))
+
+    def _splits(self) -> list[str]:
+        there = [split for split in FOLDERS if split != "test" or (self.folder / FOLDERS[split]).is_dir()]
+        parts = [
+            part for split in there for part in (self._text_folder(split), *self._tables(split).values()) if not part.exists()
+        ]
+        if parts:
+            names = ", ".join(str(part.relative_to(self.folder)) for part in parts)
+            raise DataError(f"{self.folder}: CodiEsp's {names} missing; unpack the whole data set into this folder")
+        return there
+
+    def _text_folder(self, split: str) -> Path:
+        return self.folder / FOLDERS[split] / TEXT_FOLDERS[self.language]
+
+    def _tables(self, split: str) -> dict[str, Path]:
+        folder = self.folder / FOLDERS[split]
+        return {kind: folder / f"{folder.name}{_LETTER[kind]}.tsv" for kind in _KINDS[self.codes]}
+
+    def _evidence_tables(self, split: str) -> list[Path]:
+        """The split's table of evidence, if it is there and about the texts that are read."""
+        path = self.folder / FOLDERS[split] / f"{FOLDERS[split]}X.tsv"
+        return [path] if self.language == "es" and path.is_file() else []
+
+    def _texts(self, split: str) -> list[Path]:
+        return sorted(self._text_folder(split).glob("*.txt"))
+
+    def _codes(self, split: str) -> dict[str, set[Code]]:
+        found: dict[str, set[Code]] = {}
+        for kind, path in self._tables(split).items():
+            for number, line in enumerate(_read_text(path).splitlines(), start=1):
+                if not line.strip():
+                    continue
+                fields = line.split("\t")
+                if len(fields) != 2:
+                    raise DataError(f"{path}, line {number}: {len(fields)} fields where ID<tab>code should be")
+                try:
+                    code = Code(dotted(fields[1], kind, "icd10"), kind)
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: {error}") from error
+                found.setdefault(fields[0].strip(), set()).add(code)
+        return found
+
+    def _annotations(self, split: str) -> dict[str, list[_Annotation]]:
+        """Each case's annotations of the kinds that are read."""
+        found: dict[str, list[_Annotation]] = {}
+        for path in self._evidence_tables(split):
+            for number, line in enumerate(_read_text(path).splitlines(), start=1):
+                if not line.strip():
+                    continue
+                id, kind, code, words, places = [*line.split("\t"), "", "", "", ""][:5]
+                if line.count("\t") != 4 or kind not in _EVIDENCE_KINDS:
+                    wanted = f"ID<tab>{'|'.join(_EVIDENCE_KINDS)}<tab>code<tab>words<tab>begin end;begin end"
+                    raise DataError(f"{path}, line {number}: is not {wanted}")
+                if _EVIDENCE_KINDS[kind] not in _KINDS[self.codes]:
+                    continue
+                try:
+                    its_code = Code(dotted(code, _EVIDENCE_KINDS[kind], "icd10"), _EVIDENCE_KINDS[kind])
+                    fragments = [(int(begin), int(end)) for begin, end in (place.split() for place in places.split(";"))]
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: {error}") from error
+                found.setdefault(id.strip(), []).append(_Annotation(its_code, words, fragments))
+        return found
+
+    def _spans(self, text: str, annotations: list[_Annotation]) -> tuple[Span, ...]:
+        """The annotations whose place in the text holds their words."""
+        spans: list[Span] = []
+        for group, annotation in enumerate(annotations):
+            fragments = [(begin, end) for begin, end in annotation.fragments if 0 <= begin < end <= len(text)]
+            if _letters(" ".join(text[begin:end] for begin, end in fragments)) != _letters(annotation.words):
+                self.reading.drop("annotations whose place in the text holds other words", 1)
+                continue
+            self.reading.drop("empty fragments of annotations", len(annotation.fragments) - len(fragments))
+            spans += [Span(annotation.code.code, begin, end, group) for begin, end in fragments]
+        return tuple(spans)
+
+
+def _letters(words: str) -> str:
+    return "".join(re.findall(r"\w", words))
+
+
+def _read_text(path: Path) -> str:
+    # Decoded without translating line ends: the evidence offsets of CodiEsp count characters of the file as it is.
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8; save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from error

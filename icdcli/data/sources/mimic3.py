@@ -1,0 +1,135 @@
+"""MIMIC-III v1.4: five raw tables in, one document an admission out.
+
+Codes are read as strings, so that no leading zero is lost, and get their dot by the kind of table they come from, so that
+diagnoses and procedures can't collide; unless a protocol asks for the codes as an older tool read them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.admission_join import AdmissionCodes, is_blank, join_admissions
+from icdcli.data.sources.mdace import MdaceAnnotations
+from icdcli.errors import DataError
+from icdcli.icd.codes import System, dotted
+from icdcli.io.csv_reader import Reading
+from icdcli.io.raw_tables import find_tables
+
+CATEGORY = "Discharge summary"
+CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
+TITLE_TABLES = {"diagnosis": "D_ICD_DIAGNOSES", "procedure": "D_ICD_PROCEDURES"}
+TABLES = ("NOTEEVENTS", *CODE_TABLES.values(), *TITLE_TABLES.values())
+
+
+@dataclass(frozen=True)
+class Mimic3Source:
+    """The folder of the raw tables, ``.csv`` or ``.csv.gz``, in any case.
+
+    Attributes:
+        folder: Where the tables lie.
+        reading: How they are read, and what is learned on the way.
+        mdace: Annotated evidence of some of the notes, if there is any.
+    """
+
+    folder: Path
+    reading: Reading = field(default_factory=Reading)
+    mdace: MdaceAnnotations | None = None
+
+    system: System | None = "icd9"
+
+    @cached_property
+    def tables(self) -> dict[str, Path]:
+        """The five tables.
+
+        Raises:
+            DataError: Naming all that are missing.
+        """
+        return find_tables(self.folder, TABLES)
+
+    def files(self) -> list[Path]:
+        """The files that the corpus depends on."""
+        return [*self.tables.values(), *(self.mdace.files() if self.mdace else ())]
+
+    @cached_property
+    def titles(self) -> dict[Code, str]:
+        """The codes of the data set's own D_ICD tables, each with its long title."""
+        found: dict[Code, str] = {}
+        for kind, name in TITLE_TABLES.items():
+            for chunk in self.reading.rows(self.tables[name], ("ICD9_CODE", "LONG_TITLE")):
+                for raw, title in chunk:
+                    found[self._code(raw, kind, name)] = title.strip()
+        return found
+
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
+
+        Args:
+            protocol: Decides which notes and codes count.
+            work: A private folder for what must be put aside meanwhile.
+
+        Raises:
+            DataError: When a table can't be read as it should.
+        """
+        codes = self._codes(protocol)
+        texts: dict[str, str] = {}
+        notes = self._notes(protocol.note_description, texts)
+        admissions = join_admissions(self.reading, notes, codes, protocol.keep_codes, work)
+        if self.mdace is None:
+            return admissions
+        return self.mdace.attach(admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml))
+
+    def _codes(self, protocol: Protocol) -> AdmissionCodes:
+        found = AdmissionCodes()
+        for kind, name in CODE_TABLES.items():
+
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
+                if not raw.strip():
+                    return f"{kind} rows with an empty ICD9_CODE"
+                code = self._code(raw, kind, name, protocol.codes_as_caml)
+                outside = protocol.tabled_codes_only and code not in self.titles
+                return f"{kind} rows with a code outside the D_ICD tables" if outside else code
+
+            found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
+        return found
+
+    def _notes(self, description: str | None, annotated: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
+        """Subject, admission and text of the notes that the protocol takes; notes by ROW_ID what evidence is about."""
+        table, any_note = self.tables["NOTEEVENTS"], False
+        marked = self.mdace.note_ids if self.mdace else frozenset[str]()
+        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", *(("ROW_ID",) if self.mdace else ()), "TEXT")
+        for chunk in self.reading.notes(table, columns, where={"CATEGORY": CATEGORY}):
+            for subject, id, note_description, *row, text in chunk:
+                if description is not None and note_description != description:
+                    self.reading.dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
+                else:
+                    any_note = any_note or bool(id and not is_blank(text))
+                    annotated.update((number, text.decode()) for number in row if number in marked)
+                    yield subject, id, text
+        if not any_note:
+            wanted = f"CATEGORY {CATEGORY!r}" + (f" and DESCRIPTION {description!r}" if description else "")
+            raise DataError(f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?")
+
+    def _code(self, raw: str, kind: str, table: str, as_caml: bool = False) -> Code:
+        try:
+            return Code(_spelled(raw, kind, as_caml), kind)
+        except ValueError as error:
+            raise DataError(f"{self.tables[table]}: column ICD9_CODE: {error}") from error
+
+
+def _spelled(raw: str, kind: str, as_caml: bool) -> str:
+    return _procedure_as_caml(raw) if as_caml and kind == "procedure" else dotted(raw, kind, "icd9")
+
+
+def _procedure_as_caml(raw: str) -> str:
+    """A procedure code as CAML's preparation writes it (Mullenbach et al. 2018).
+
+    Its column was read as numbers, so leading zeros are gone (``0066`` is ``66``), and its dot stands after two
+    characters even where nothing follows (``66.``); some codes thereby become others' (``0331`` and ``331``).
+    """
+    digits = raw.strip()
+    if digits.isdecimal():
+        digits = str(int(digits))
+    return f"{digits[:2]}.{digits[2:]}"

@@ -1,0 +1,130 @@
+"""MIMIC-IV v2.2: ``hosp/`` with the codes of two ICD versions, ``note/`` with the discharge notes.
+
+A protocol reads one ICD version; an admission's codes of the other version are not its codes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
+from icdcli.errors import DataError
+from icdcli.icd.codes import System, dotted
+from icdcli.io.csv_reader import Reading
+from icdcli.io.raw_tables import find_tables, list_folder
+
+CODE_TABLES = {"diagnosis": "diagnoses_icd", "procedure": "procedures_icd"}
+TITLE_TABLES = {"diagnosis": "d_icd_diagnoses", "procedure": "d_icd_procedures"}
+NOTES = "discharge"
+_VERSIONS: dict[System, str] = {"icd9": "9", "icd10": "10"}
+_DEEPEST = 5  # folders below the given one: physionet.org/files/mimiciv/2.2/hosp
+
+
+@dataclass(frozen=True)
+class Mimic4Source:
+    """The folder that ``hosp/`` and ``note/`` lie in, at any depth as downloaded, or that holds their tables itself.
+
+    Attributes:
+        folder: The folder.
+        system: The ICD version whose codes are read.
+        reading: How the tables are read, and what is learned on the way.
+    """
+
+    folder: Path
+    system: System = "icd10"
+    reading: Reading = field(default_factory=Reading)
+
+    @cached_property
+    def tables(self) -> dict[str, Path]:
+        """The five tables.
+
+        Raises:
+            DataError: Naming all that are missing, or two folders that could both be meant.
+        """
+        hosp, note = self._part("hosp"), self._part("note")
+        return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(note, [NOTES])
+
+    def files(self) -> list[Path]:
+        """The files that the corpus depends on."""
+        return list(self.tables.values())
+
+    @cached_property
+    def titles(self) -> dict[Code, str]:
+        """The codes of the data set's own d_icd tables, each with its title."""
+        found: dict[Code, str] = {}
+        version = {"icd_version": _VERSIONS[self.system]}
+        for kind, name in TITLE_TABLES.items():
+            for chunk in self.reading.rows(self.tables[name], ("icd_code", "long_title"), where=version):
+                for raw, title in chunk:
+                    found[self._code(raw, kind, name)] = title.strip()
+        return found
+
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Join notes and codes; see `icdcli.data.sources.admission_join.join_admissions`.
+
+        Args:
+            protocol: Decides which codes count.
+            work: A private folder for what must be put aside meanwhile.
+
+        Raises:
+            DataError: When a table can't be read as it should.
+        """
+        return join_admissions(self.reading, self._notes(), self._codes(), protocol.keep_codes, work)
+
+    def _codes(self) -> AdmissionCodes:
+        found = AdmissionCodes()
+        version = {"icd_version": _VERSIONS[self.system]}
+        for kind, name in CODE_TABLES.items():
+
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
+                return self._code(raw, kind, name) if raw.strip() else f"{kind} rows with an empty icd_code"
+
+            found.read(self.reading, self.tables[name], ("hadm_id", "icd_code"), spell, version)
+        if not found.admissions:
+            raise DataError(f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id")
+        return found
+
+    def _notes(self) -> Iterator[tuple[str, str, bytes]]:
+        for chunk in self.reading.notes(self.tables[NOTES], ("subject_id", "hadm_id", "text")):
+            yield from ((subject, id, text) for subject, id, text in chunk)
+
+    def _code(self, raw: str, kind: str, table: str) -> Code:
+        try:
+            return Code(dotted(raw, kind, self.system), kind)
+        except ValueError as error:
+            raise DataError(f"{self.tables[table]}: column icd_code: {error}") from error
+
+    def _part(self, name: str) -> Path:
+        """The folder of one part; the given one where its tables lie side by side."""
+        found = parts(self.folder, name)
+        if len(found) > 1:
+            both = " and ".join(str(path) for path in found[:2])
+            raise DataError(f"{self.folder}: both {both} could be meant; set data_path to the folder of one release")
+        return found[0] if found else self.folder
+
+
+def parts(folder: Path, name: str) -> list[Path]:
+    """The folders of this name (``hosp``, ``note``) at or below a folder, the nearest depth only.
+
+    Raises:
+        DataError: When there is no such folder, or it can't be read.
+    """
+    list_folder(folder)
+    level = [folder]
+    for _ in range(_DEEPEST):
+        entries = [entry for parent in level for entry in _entries(parent)]
+        level = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        found = sorted(entry for entry in level if entry.name.lower() == name)
+        if found:
+            return found
+    return []
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except PermissionError:
+        return []  # another user's folder somewhere below is none of ours

@@ -1,0 +1,304 @@
+"""One table of the user's own: a CSV, JSONL or Parquet file with a column of texts and a column of codes.
+
+Rows are counted from 1, without the header; that number is the document's id where the table has no ids, and the place
+that messages name.
+"""
+
+import ast
+import json
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.data.benchmarks.protocols import Protocol, own_split
+from icdcli.data.corpus.annotations import check_span
+from icdcli.data.sources.admission import Admission, Code, Span
+from icdcli.errors import DataError
+from icdcli.icd.codes import KINDS, System, dotted, kind_of
+from icdcli.icd.titles import titles
+from icdcli.io.csv_reader import Reading, match_columns, read_header
+
+ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
+_ROWS_BETWEEN_REPORTS = 4096
+_ROWS_AT_ONCE = 256  # of a Parquet file; a note may be long
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """The file and what its columns mean.
+
+    Attributes:
+        path: A file that ends in .csv, .csv.gz, .jsonl or .parquet.
+        text_column: The column of the notes.
+        codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or blanks.
+        id_column: The column of unique ids; None: ``id`` where there is one, else the row's number.
+        subject_column: The column of patients; None: ``subject_id`` where there is one.
+        split_column: The column of splits; None: ``split`` where there is one.
+        evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …, "begin": …, "end": …}`` in
+            characters of the text; fragments of one annotation share a number ``group``. None: no evidence.
+        reading: How the table is read; collects what was dropped.
+        system: The codes' system, by which dots are put right and titles known; None: codes are kept as they stand, and
+            all are called diagnoses.
+    """
+
+    path: Path
+    text_column: str = "text"
+    codes_column: str = "codes"
+    id_column: str | None = None
+    subject_column: str | None = None
+    split_column: str | None = None
+    evidence_column: str | None = None
+    reading: Reading = field(default_factory=Reading)
+    system: System | None = None
+
+    def files(self) -> list[Path]:
+        """The files that the corpus depends on."""
+        return [self.path]
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """Nothing: such a table has no titles of its own."""
+        return {}
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the table says which split a document is in."""
+        return "split_column" in self._columns
+
+    @cached_property
+    def _columns(self) -> dict[str, str]:
+        """Each role that a column plays in this table, with the column's name.
+
+        Raises:
+            DataError: When a column is missing.
+        """
+        available = _header(self.path)
+        columns = {"text_column": self.text_column, "codes_column": self.codes_column}
+        for role, usual in _USUAL_NAMES.items():
+            name: str | None = getattr(self, role)
+            if name is not None or usual in (column.strip().lower() for column in available):
+                columns[role] = name or usual
+        if self.evidence_column is not None:
+            columns["evidence_column"] = self.evidence_column
+        places = match_columns(self.path, available, list(columns.values()))
+        return {role: available[place] for role, place in zip(columns, places, strict=True)}
+
+    def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
+        """Read the documents.
+
+        Args:
+            protocol: Decides whether the split column, where there is one, is read.
+            work: Not needed here.
+
+        Yields:
+            The rows with a text and at least one code, in the table's order.
+
+        Raises:
+            DataError: When the file or a value in it is not as it should be, with the row.
+        """
+        roles = list(self._columns)
+        splits_count = self.has_splits and protocol.split_of is own_split
+        rows_of: dict[str, int] = {}
+        records = _records(self.path, list(self._columns.values()), self.reading)
+        for number, values in enumerate(records, start=1):
+            row = dict(zip(roles, values, strict=True))
+            id = str(number) if "id_column" not in row else self._name(row["id_column"], "id_column", number)
+            if id is None:
+                raise self._wrong(number, "id_column", "is empty; every document needs its own id")
+            if id in rows_of:
+                raise self._wrong(number, "id_column", f"{id!r} stands in row {rows_of[id]} too; ids must differ")
+            rows_of[id] = number
+            subject = self._name(row.get("subject_column"), "subject_column", number)
+            split = self._split(row["split_column"], number) if splits_count else None
+            text, codes = row["text_column"], self._codes(row["codes_column"], number)
+            if text is not None and not isinstance(text, str):
+                raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text")
+            if not text or not text.strip():
+                self.reading.drop("rows without text", 1)
+            elif not codes:
+                self.reading.drop("rows without codes", 1)
+            else:
+                yield Admission(id, subject, text, codes, split, self._evidence(row.get("evidence_column"), text, number))
+
+    def _name(self, value: Any, role: str, number: int) -> str | None:
+        """An id as a string; a float is refused, since it may have been an id that lost its leading zeros or digits."""
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self._wrong(number, role, f"is {value!r}; write ids as strings")
+        return str(value).strip() or None
+
+    def _split(self, value: Any, number: int) -> str:
+        split = _SPLITS.get(str(value).strip().lower())
+        if split is None:
+            raise self._wrong(number, "split_column", f"is {value!r}; a split is train, validation or test")
+        return split
+
+    def _codes(self, value: Any, number: int) -> frozenset[Code]:
+        try:
+            return frozenset(self._code(raw) for raw in _code_list(value) if raw.strip())
+        except ValueError as error:
+            raise self._wrong(number, "codes_column", str(error)) from error
+
+    def _code(self, raw: str) -> Code:
+        if self.system is None:
+            return Code(raw.strip(), "diagnosis")
+        kind = _kind(raw, self.system)
+        return Code(dotted(raw, kind, self.system), kind)
+
+    def _evidence(self, value: Any, text: str, number: int) -> tuple[Span, ...]:
+        """The spans of one cell."""
+        try:
+            items = json.loads(value.strip() or "[]") if isinstance(value, str) else value or []
+            if not isinstance(items, list):
+                raise TypeError
+            spans: list[Span] = []
+            groups: dict[int | str, int] = {}
+            for place, item in enumerate(items):
+                code, begin, end, group = item["code"], item["begin"], item["end"], item.get("group")
+                if not isinstance(code, str) or {type(begin), type(end)} != {int} or type(group) not in (int, type(None)):
+                    raise TypeError
+                own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
+                spans.append(Span(self._code(code).code, begin, end, own))
+                check_span(spans[-1], len(text))
+        except (TypeError, KeyError, AttributeError):
+            message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}'
+            raise self._wrong(number, "evidence_column", message) from None
+        except ValueError as error:
+            problem = f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise self._wrong(number, "evidence_column", problem) from error
+        return tuple(spans)
+
+    def _wrong(self, number: int, role: str, message: str) -> DataError:
+        return DataError(f"{self.path}, row {number}, column {self._columns[role]!r}: {message}")
+
+
+def _kind(raw: str, system: System) -> str:
+    """The kind of a code, of which the table doesn't tell: without its dot, the one kind that has such a code."""
+    if "." not in raw:
+        known = [kind for kind in KINDS if dotted(raw, kind, system) in titles(system, kind)]
+        if len(known) == 1:
+            return known[0]
+    return kind_of(raw, system)
+
+
+def _code_list(value: Any) -> list[str]:
+    """The codes of one cell.
+
+    Raises:
+        ValueError: When it holds something else than strings.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        if not value.strip().startswith("["):
+            return re.split(r"[;,\s]+", value)
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            try:
+                value = ast.literal_eval(value.strip())  # how pandas writes a list into a CSV file
+            except (SyntaxError, ValueError):
+                raise ValueError(f"{value[:60]!r} begins like a list and isn't one") from None
+    if not isinstance(value, list):
+        raise ValueError(f"is {type(value).__name__}; codes are a list of strings, or one string separated by ; or ,")
+    for code in value:
+        if not isinstance(code, str):
+            raise ValueError(f"holds {code!r}; codes must be strings, since numbers lose their zeros")
+    return value
+
+
+def _header(path: Path) -> list[str]:
+    name = path.name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        return read_header(path)
+    if name.endswith(".jsonl"):
+        return list(next(_jsonl(path, Reading()), {}))
+    return [str(column) for column in _parquet(path).schema_arrow.names]
+
+
+def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:
+    """The rows as values of `columns`, whatever the format."""
+    name, stage = path.name.lower(), f"reading {path.name}"
+    if name.endswith((".csv", ".csv.gz")):
+        for chunk in reading.rows(path, columns):
+            yield from chunk
+    elif name.endswith(".jsonl"):
+        for number, record in enumerate(_jsonl(path, reading), start=1):
+            yield [record.get(column) for column in columns]
+            if reading.progress and number % _ROWS_BETWEEN_REPORTS == 0:
+                reading.progress(stage, number, 0, "rows")
+    else:
+        table, number = _parquet(path), 0
+        try:
+            for batch in table.iter_batches(batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)):
+                yield from zip(*(batch.column(column).to_pylist() for column in columns), strict=True)
+                number += batch.num_rows
+                if reading.progress:
+                    reading.progress(stage, number, table.metadata.num_rows, "rows")
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: damaged Parquet file ({error}); write or copy it again") from error
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: can't be read as a Parquet file ({error})") from error
+
+
+def _jsonl(path: Path, reading: Reading) -> Iterator[dict[str, Any]]:
+    number = 0
+    try:
+        with path.open("rb") as lines:
+            for line, content in enumerate(lines, start=1):
+                content = content.removeprefix(BOM_UTF8) if line == 1 else content
+                if not content.strip():
+                    continue
+                number += 1
+                try:
+                    record = _record(content)
+                except ValueError as error:
+                    reading.bad(path, line, str(error))
+                else:
+                    yield record
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from error
+    if number == 0:
+        raise DataError(f"{path}: is empty; JSONL is one object a line")
+
+
+def _record(content: bytes) -> dict[str, Any]:
+    """One line of JSONL.
+
+    Raises:
+        ValueError: Saying what is wrong with it.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"is {type(record).__name__}; write one object a line")
+    return record

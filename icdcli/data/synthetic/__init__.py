@@ -1,0 +1,1 @@
+"""Synthetic MIMIC-III tables for the demo and the tests."""

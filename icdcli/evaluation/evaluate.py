@@ -1,0 +1,155 @@
+"""Everything that is said of a coder on a split: what `icdcode evaluate` shows and writes, and what runs are compared by.
+
+Shapes: N documents, L labels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from icdcli.data.corpus.reader import Labels
+from icdcli.errors import DataError
+from icdcli.evaluation.groups import by_chapter, by_kind, by_training_frequency, counts, evaluate_groups
+from icdcli.evaluation.score_split import SplitScores, unusable
+from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
+from icdcli.metrics.document_statistics import Statistics, statistics_of
+from icdcli.metrics.ranking import Booleans, Floats, Integers
+from icdcli.model.threshold import Threshold
+
+Groups = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A coder on a split; `evaluate_split` makes one.
+
+    Attributes:
+        split: The split.
+        about: Run, checkpoint, data set, protocol …, as given.
+        labels: The label space.
+        threshold: From which score on a code counted as predicted.
+        scored: The scores.
+        targets_NL: The gold codes.
+        statistics: What metrics know of each document, and the metrics.
+        intervals: Metric to its 95 % interval over documents.
+        by_kind: Kind of code to its metrics.
+        by_chapter: Chapter to its metrics; empty where the coding system isn't known.
+        by_training_frequency: How often training saw a code, to the metrics of such codes.
+    """
+
+    split: str
+    about: Mapping[str, object]
+    labels: Labels
+    threshold: Threshold
+    scored: SplitScores
+    targets_NL: Booleans
+    statistics: Statistics
+    intervals: dict[str, Interval]
+    by_kind: Groups
+    by_chapter: Groups
+    by_training_frequency: Groups
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Metric to value, the loss first; NaN where undefined."""
+        return self.statistics.metrics
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be kept in mind with these numbers, a sentence each."""
+        found = []
+        if self.threshold.tuned_on == self.split:
+            found.append(
+                f"the threshold was tuned on this very split, {self.split}: F1, precision, recall and exact match are "
+                "better here than on new documents"
+            )
+        elif self.threshold.how != "fixed" and self.threshold.tuned_on is None:
+            found.append(f"positive_threshold {self.threshold.how}: not tuned yet, the checkpoint is older than any validation")
+        if self.split == "train":
+            found.append("the coder was trained on these documents")
+        return found
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """What the metrics rest on: documents, labels, labels without a positive or a negative, and gold codes."""
+        return {"documents": len(self.scored.documents)} | counts(self.targets_NL)
+
+    @cached_property
+    def by_code(self) -> dict[str, Integers]:
+        """Each label's documents: ``gold``, ``predicted`` and ``right``, both (L,)."""
+        predicted_NL = self.statistics.predicted_NL
+        return {
+            "gold": self.targets_NL.sum(axis=0),
+            "predicted": predicted_NL.sum(axis=0),
+            "right": (self.targets_NL & predicted_NL).sum(axis=0),
+        }
+
+    def f1_of_code(self) -> Floats:
+        """Each label's F1 (L,); NaN where it is neither gold nor predicted."""
+        codes = self.by_code
+        either_L = codes["gold"] + codes["predicted"]
+        f1_L: Floats = np.divide(2 * codes["right"], either_L, out=np.full(len(either_L), np.nan), where=either_L > 0)
+        return f1_L
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``metrics.json`` holds; values of JSON's types, None where undefined. No text, no document's id."""
+        threshold: dict[str, Any] = {"threshold": self.threshold.value, "threshold_how": self.threshold.how}
+        if self.threshold.how != "fixed":
+            threshold["threshold_tuned_on"] = self.threshold.tuned_on
+        return {
+            "split": self.split,
+            **self.about,
+            **threshold,
+            **self.counts,
+            "notes": self.notes,
+            "metrics": _finite(self.metrics),
+            "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "by_kind": {name: _finite(values) for name, values in self.by_kind.items()},
+            "by_training_frequency": {name: _finite(values) for name, values in self.by_training_frequency.items()},
+            "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
+        }
+
+
+def evaluate_split(
+    split: str,
+    scored: SplitScores,
+    labels: Labels,
+    threshold: Threshold,
+    system: str | None = None,
+    about: Mapping[str, object] | None = None,
+) -> Evaluation:
+    """Compute everything that is said of a coder on a split.
+
+    Args:
+        split: The split.
+        scored: Its scores.
+        labels: The label space.
+        threshold: The coder's threshold.
+        system: ``icd9`` or ``icd10``, for the chapters; None: unknown.
+        about: Told beside the metrics: run, checkpoint, data set, protocol …
+
+    Raises:
+        DataError: When a score is NaN or infinite; the documents are named.
+    """
+    if wrong := unusable(scored.scores_NL, scored.documents.ids):
+        raise DataError(
+            f"the {split} split: scores of document {wrong} are not finite numbers. The coder's weights are broken or too "
+            "large for its precision: evaluate another checkpoint with --load, or train again with a lower lr0"
+        )
+    targets_NL = scored.documents.targets_NL(len(labels))
+    threshold_L = threshold.values_L(len(labels))
+    statistics = statistics_of(scored.scores_NL, targets_NL, threshold_L, scored.losses_N)
+    groups = [
+        evaluate_groups(scored.scores_NL, targets_NL, threshold_L, labels_of_group)
+        for labels_of_group in (by_kind(labels), by_chapter(labels, system), by_training_frequency(labels))
+    ]
+    found = intervals(statistics)
+    return Evaluation(split, about or {}, labels, threshold, scored, targets_NL, statistics, found, *groups)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Evidence: the words behind each predicted code."""

@@ -1,0 +1,1 @@
+"""Metrics from arrays alone: scores in, numbers and their intervals out."""

@@ -1,0 +1,256 @@
+"""Every metric, from scores and targets alone, each convention under its own name (``icdcli/config/metric_names.py``).
+
+What is undefined is left out of means, and a mean of nothing is NaN: labels without a positive or a negative have no
+AUROC, labels without a positive no average precision, documents without a gold code no recall@k, R-precision or average
+precision. They do count in precision@k, as zero. A ratio of decisions whose denominator is empty (precision of a label
+never predicted, F1 of a label neither predicted nor gold) is zero, as it is in the papers and in scikit-learn.
+
+Ties count as scikit-learn counts them in AUROC and average precision. Where k codes must be chosen, the earlier label
+is taken first. Precision@k divides by k even where there are fewer labels.
+
+Shapes: N documents, L labels, K ranks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
+from icdcli.metrics.ranking import Booleans, Floats, Integers, Scores, areas_under_curves, highest, pooled_areas
+
+Values = dict[str, float]
+Counts = npt.NDArray[np.number]
+Rates = tuple[Floats, Floats, Floats]
+"""Precision, recall and F1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    scores_NL: Scores
+    targets_NL: Booleans
+    threshold: npt.NDArray[np.float32]
+    k: tuple[int, ...]
+
+
+def evaluate(
+    scores_NL: npt.NDArray[np.floating],
+    targets_NL: Booleans,
+    threshold: float | npt.NDArray[np.floating] = 0.5,
+    k: Sequence[int] = (5, 8, 15),
+    names: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Compute metrics of scored documents.
+
+    Args:
+        scores_NL: Scores in [0, 1]; taken as float32.
+        targets_NL: Whether the document has the label's code; bool.
+        threshold: Scores at or above it count as predicted; one for all labels or one a label (L,). It is compared as
+            float32, so that a score stored as 0.7 reaches a threshold of 0.7.
+        k: Ranks of precision@k and recall@k.
+        names: Metrics to compute, each cheap one without the costly others; None: all.
+
+    Returns:
+        Metric name to value, in the order of ``names`` or, where all are computed, of ``METRICS``; NaN where undefined.
+
+    Raises:
+        ValueError: Where shapes differ or are empty, targets aren't bool, scores are NaN, infinite or outside [0, 1]
+            (the first documents' rows are named), a threshold is NaN, a rank isn't positive, or a name is unknown.
+    """
+    inputs = _checked(scores_NL, targets_NL, threshold, k)
+    groups = _groups(inputs.k)
+    known = [name for group in groups for name in group]
+    wanted = known if names is None else list(names)
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"unknown metrics {', '.join(unknown)}; known with k = {inputs.k}: {', '.join(known)}")
+    values: Values = {}
+    for group, compute in groups.items():
+        if not set(group).isdisjoint(wanted):
+            values |= compute(inputs)
+    return {name: values[name] for name in wanted}
+
+
+def _checked(
+    scores: npt.NDArray[np.floating],
+    targets: Booleans,
+    threshold: float | npt.NDArray[np.floating],
+    k: Sequence[int],
+) -> _Inputs:
+    with np.errstate(over="ignore"):  # A float64 too large for float32 becomes infinite and is told below.
+        scores = np.asarray(scores, dtype=np.float32)
+        threshold = np.asarray(threshold, dtype=np.float32)
+    targets = np.asarray(targets)
+    if scores.ndim != 2 or not scores.size or scores.shape != targets.shape:
+        raise ValueError(
+            f"scores and targets must have the same shape (documents, labels), not empty; "
+            f"they have {scores.shape} and {targets.shape}"
+        )
+    if targets.dtype != np.bool_:
+        raise ValueError(f"targets must be bool, not {targets.dtype}")
+    # The extremes first: they are NaN where any score is, and need no memory.
+    if not (scores.min() >= 0 and scores.max() <= 1):
+        rows = np.flatnonzero(~((scores >= 0) & (scores <= 1)).all(axis=1))
+        first = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        raise ValueError(f"scores must be finite and in [0, 1]; they aren't in {len(rows)} documents, rows {first}")
+    if threshold.shape not in ((), (scores.shape[1],)) or np.isnan(threshold).any():
+        raise ValueError(f"threshold must be one number or one a label ({scores.shape[1]}), and not NaN")
+    if any(rank < 1 for rank in k):
+        raise ValueError(f"k must be positive ranks, not {tuple(k)}")
+    return _Inputs(scores, targets, threshold, tuple(dict.fromkeys(k)))
+
+
+def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Values]]:
+    """The metrics that are computed together, and how; in the order of ``METRICS``."""
+    at_k = [f"{share}_at_{rank}" for share in ("precision", "recall") for rank in k]
+    macro = [f"{share}_macro{labels}" for labels in ("", "_all") for share in ("f1", "precision", "recall")]
+    return {
+        ("aucroc_macro", "aucprc_macro"): _curves_by_label,
+        ("aucroc_micro", "aucprc_micro", "aucroc_micro_present", "aucprc_micro_present"): _curves_of_pools,
+        ("f1_micro", "precision_micro", "recall_micro", *macro, "f1_macro_caml"): _decisions,
+        ("exact_match",): _exact_match,
+        (*at_k, "r_precision"): _highest_ranks,
+        ("map",): _curves_by_document,
+        ("calibration_error",): _calibration,
+    }
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is defined; NaN, without a warning, where nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _ratio(numerator: npt.NDArray[np.number], denominator: npt.NDArray[np.number]) -> Floats:
+    ratio: Floats = np.divide(numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0)
+    return ratio
+
+
+def _curves_by_label(inputs: _Inputs) -> Values:
+    roc_L, precision_L = areas_under_curves(inputs.scores_NL.T, inputs.targets_NL.T)
+    return {"aucroc_macro": _mean(roc_L), "aucprc_macro": _mean(precision_L)}
+
+
+def _curves_of_pools(inputs: _Inputs) -> Values:
+    of_all, of_present = pooled_areas(inputs.scores_NL, inputs.targets_NL)
+    return {
+        **dict(zip(("aucroc_micro", "aucprc_micro"), of_all, strict=True)),
+        **dict(zip(("aucroc_micro_present", "aucprc_micro_present"), of_present, strict=True)),
+    }
+
+
+def _curves_by_document(inputs: _Inputs) -> Values:
+    _, precision_N = areas_under_curves(inputs.scores_NL, inputs.targets_NL)
+    return {"map": _mean(precision_N)}
+
+
+def _decisions(inputs: _Inputs) -> Values:
+    predicted_NL = inputs.scores_NL >= inputs.threshold
+    predicted_L, gold_L = predicted_NL.sum(axis=0), inputs.targets_NL.sum(axis=0)
+    right_L = np.logical_and(predicted_NL, inputs.targets_NL, out=predicted_NL).sum(axis=0)
+    return {name: float(value) for name, value in decision_metrics(right_L, predicted_L, gold_L).items()}
+
+
+def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> dict[str, Floats]:
+    """Precision, recall and F1, micro and in three ways macro, from counts of documents.
+
+    Args:
+        right_L: Documents in which the label is predicted and gold.
+        predicted_L: Documents in which it is predicted.
+        gold_L: Documents in which it is gold.
+
+    Returns:
+        Metric name to value.
+    """
+    rates, present_L = decision_rates(right_L, predicted_L, gold_L), gold_L > 0
+    of_all = [np.asarray(rates_L.sum()) for rates_L in rates]
+    of_present = [np.asarray(rates_L[present_L].sum()) for rates_L in rates]
+    micro = decision_rates(right_L.sum(), predicted_L.sum(), gold_L.sum())
+    return micro_decisions(micro) | macro_decisions(of_all, of_present, len(gold_L), np.asarray(present_L.sum()))
+
+
+def decision_rates(right: Counts, predicted: Counts, gold: Counts) -> Rates:
+    """Precision, recall and F1 from counts, all of one shape; zero where a denominator is."""
+    return _ratio(right, predicted), _ratio(right, gold), _ratio(2 * right, predicted + gold)
+
+
+def micro_decisions(rates: Rates) -> dict[str, Floats]:
+    """Metric name to what `decision_rates` says of the counts of all labels together."""
+    precision, recall, f1 = rates
+    return {"f1_micro": f1, "precision_micro": precision, "recall_micro": recall}
+
+
+def macro_decisions(of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Counts) -> dict[str, Floats]:
+    """The macro metrics from sums over labels, of any shape.
+
+    Args:
+        of_all: The sums of what `decision_rates` says of each label, over all labels.
+        of_present: Over those that are gold somewhere.
+        labels: How many there are.
+        present: How many of them are gold somewhere.
+
+    Returns:
+        Metric name to value; NaN where it is undefined.
+    """
+    precision, recall, f1 = (sums / labels for sums in of_all)
+    of_present = [np.divide(sums, present, out=np.full(np.shape(sums), np.nan), where=present > 0) for sums in of_present]
+    return {
+        "f1_macro": of_present[2],
+        "precision_macro": of_present[0],
+        "recall_macro": of_present[1],
+        "f1_macro_all": f1,
+        "precision_macro_all": precision,
+        "recall_macro_all": recall,
+        "f1_macro_caml": _ratio(2 * precision * recall, precision + recall),
+    }
+
+
+def _exact_match(inputs: _Inputs) -> Values:
+    return {"exact_match": float(exact_matches(inputs.scores_NL, inputs.targets_NL, inputs.threshold).mean())}
+
+
+def exact_matches(scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]) -> Booleans:
+    """Whether exactly the gold codes reach the threshold, of each document (N,)."""
+    return np.logical_not(np.asarray(((scores_NL >= threshold) ^ targets_NL).any(axis=1)))
+
+
+def _highest_ranks(inputs: _Inputs) -> Values:
+    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
+    has_gold_N = hits.gold_N > 0
+    gold_N = hits.gold_N[has_gold_N]
+    return {
+        **{f"precision_at_{rank}": float(hits_N.mean() / rank) for rank, hits_N in hits.at.items()},
+        **{f"recall_at_{rank}": _mean(hits_N[has_gold_N] / gold_N) for rank, hits_N in hits.at.items()},
+        "r_precision": _mean(hits.at_gold_N[has_gold_N] / gold_N),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Gold codes among the highest scored, by document.
+
+    Attributes:
+        gold_N: Each document's gold codes.
+        at: Rank k to the gold codes among the k highest scored.
+        at_gold_N: The gold codes among as many as the document has gold codes.
+    """
+
+    gold_N: Integers
+    at: dict[int, Integers]
+    at_gold_N: Integers
+
+
+def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) -> Hits:
+    """Count gold codes among the highest scored."""
+    gold_N = targets_NL.sum(axis=1)
+    # R-precision looks as deep as the document with the most gold codes.
+    depth = min(max((1, int(gold_N.max()), *k)), targets_NL.shape[1])
+    labels_NK = highest(scores_NL, depth)
+    hits_NK: Integers = np.cumsum(np.take_along_axis(targets_NL, labels_NK, axis=1), axis=1)
+    at_gold_N = np.take_along_axis(hits_NK, np.maximum(gold_N - 1, 0)[:, None], axis=1)[:, 0]
+    return Hits(gold_N, {rank: hits_NK[:, min(rank, depth) - 1] for rank in k}, np.where(gold_N > 0, at_gold_N, 0))
+
+
+def _calibration(inputs: _Inputs) -> Values:
+    bins = calibration_bins(inputs.scores_NL, inputs.targets_NL)
+    return {"calibration_error": float(expected_calibration_error(bins.sum(axis=0)))}

@@ -1,0 +1,1 @@
+"""Heads: from token states to one logit per code."""

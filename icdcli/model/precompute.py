@@ -1,0 +1,274 @@
+"""What never changes while a coder is trained, computed once and kept in the corpus's folder.
+
+Where the backbone is frozen, its token states: an epoch then takes seconds. Where the descriptions count, how near each comes
+to each document. Both lie memory-mapped, in half precision, under a name that changes with everything that they depend on.
+
+Shapes: N documents, T tokens, D width, M descriptions of labels.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from icdcli.data.batching import Ids, collate, micro_batches
+from icdcli.data.token_cache import EncodedDocuments, Nearness, States, fingerprint
+from icdcli.errors import DataError
+from icdcli.io.folders import alone, finish, partial_folder
+from icdcli.io.npz import cache_opened, read_array
+from icdcli.io.prefetch import one_ahead
+from icdcli.io.progress import Progress
+from icdcli.model.batch import Inputs
+from icdcli.model.description_prior import DescriptionPrior
+from icdcli.model.heads.pooled import average_neighbours
+from icdcli.model.network import CoderNetwork
+from icdcli.model.untrained import untrained
+
+if TYPE_CHECKING:
+    from icdcli.model.checkpoint import Coder
+
+_STATES, _OFFSETS, _SIMILARITIES, _META = "states.npy", "offsets.npy", "similarities.npy", "meta.json"
+_BATCH_TOKENS = 8_192
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be computed before training.
+
+    Attributes:
+        states: Whether the token states are.
+        prior: The prior whose similarities are; None: none are.
+        tokenizer: What tells the tokenizer from others.
+    """
+
+    states: bool
+    prior: DescriptionPrior | None
+    tokenizer: str
+
+
+def with_known(
+    coder: "Coder",
+    corpus: Path,
+    splits: Mapping[str, EncodedDocuments],
+    gigabytes: float,
+    progress: Progress | None = None,
+    fresh: bool = False,
+) -> dict[str, EncodedDocuments]:
+    """Documents with all that is known of them before the coder is trained.
+
+    Args:
+        coder: Whose network shall read them.
+        corpus: The corpus's folder.
+        splits: Split to documents.
+        gigabytes: The most that the states of all of them may take on the disk; beyond, they are computed whenever needed.
+        progress: Told how far it is.
+        fresh: Whether no step has changed the backbone.
+
+    Raises:
+        DataError: When it doesn't fit the disk.
+    """
+    network = coder.network
+    size = sum(size_of_states(documents, network) for documents in splits.values())
+    states = (fresh or not coder.trained_backbone) and size <= gigabytes * 1e9
+    if not states and network.prior is None:
+        return dict(splits)
+    wanted = Wanted(states, network.prior, fingerprint(coder.tokenizer.backend_tokenizer))
+    with untrained(coder, fresh) as reader:
+        return {split: precompute(corpus, split, each, reader, wanted, progress) for split, each in splits.items()}
+
+
+def precompute(
+    corpus: Path,
+    split: str,
+    documents: EncodedDocuments,
+    network: CoderNetwork,
+    wanted: Wanted,
+    progress: Progress | None = None,
+) -> EncodedDocuments:
+    """Open what was computed of a split, computing it first where that has not been done.
+
+    Args:
+        corpus: The corpus's folder.
+        split: The split's name.
+        documents: Its documents.
+        network: Whose backbone, untrained, makes the states; left in the mode it was found in.
+        wanted: What is to be computed.
+        progress: Told how far it is.
+
+    Returns:
+        The documents, with their states and nearness.
+
+    Raises:
+        DataError: When it doesn't fit the disk, or what was computed is damaged.
+    """
+    parts = [part for part, on in (("states", wanted.states), ("similarities", wanted.prior is not None)) if on]
+    if not parts:
+        return documents
+    keys = {part: f"{part}-{split}-{_key(part, documents, network, wanted)}" for part in parts}
+    missing = [part for part in parts if not (corpus / keys[part] / _META).is_file()]
+    if missing:
+        _make(corpus, {part: keys[part] for part in missing}, split, documents, network, wanted, progress)
+    if "states" in keys:
+        folder = corpus / keys["states"]
+        with cache_opened(folder):
+            states = States(read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS))
+        documents = replace(documents, states=states)
+    if "similarities" in keys:
+        assert wanted.prior is not None
+        folder = corpus / keys["similarities"]
+        with cache_opened(folder):
+            near_NM = read_array(folder / _SIMILARITIES, mapped=True)
+        documents = replace(documents, nearness=wanted.prior.nearness(near_NM))
+    return documents
+
+
+def nearness_of(network: CoderNetwork, prior: DescriptionPrior, documents: EncodedDocuments) -> Nearness:
+    """How near the descriptions come to a few documents, computed in memory."""
+    near_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
+    for rows, inputs, states_TD in read_states(network, documents):
+        near_NM[rows] = prior.similarities(states_TD, inputs.documents).half().cpu().numpy()
+    return prior.nearness(near_NM)
+
+
+def size_of_states(documents: EncodedDocuments, network: CoderNetwork) -> int:
+    """Bytes that a split's states take."""
+    return int(_state_lengths(documents, network).sum()) * _width(network) * 2
+
+
+def _make(
+    corpus: Path,
+    keys: dict[str, str],
+    split: str,
+    documents: EncodedDocuments,
+    network: CoderNetwork,
+    wanted: Wanted,
+    progress: Progress | None,
+) -> None:
+    prior = wanted.prior if "similarities" in keys else None
+    needed = size_of_states(documents, network) * ("states" in keys)
+    if prior is not None:
+        needed += len(documents) * len(prior.descriptions_MD) * 2
+    free = shutil.disk_usage(corpus).free
+    if needed > free:
+        raise DataError(
+            f"{corpus}: what is computed before training takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; free "
+            "space, set cache_dir to another disk, or lower state_cache_gb"
+        )
+    with ExitStack() as stack:
+        for key in sorted(keys.values()):
+            stack.enter_context(alone(corpus, key, progress))
+        missing = {part: key for part, key in keys.items() if not (corpus / key / _META).is_file()}
+        folders = {part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()}
+        if not folders:
+            return  # another process has made them meanwhile
+        try:
+            _fill(folders, split, documents, network, prior if "similarities" in folders else None, progress)
+            for part, folder in folders.items():
+                (folder / _META).write_text(json.dumps({"split": split, "documents": len(documents)}) + "\n", "utf-8")
+                for path in folder.iterdir():
+                    path.chmod(0o600)
+                finish(folder, corpus / missing[part])
+        except OSError as error:
+            raise DataError(f"{corpus}: can't be written ({error.strerror}); free space or set cache_dir") from error
+
+
+def _fill(
+    folders: dict[str, Path],
+    split: str,
+    documents: EncodedDocuments,
+    network: CoderNetwork,
+    prior: DescriptionPrior | None,
+    progress: Progress | None,
+) -> None:
+    """Write both in one pass over the documents."""
+    offsets = np.cumsum([0, *_state_lengths(documents, network)], dtype=np.int64)
+    states_TD = near_NM = None
+    if "states" in folders:
+        np.save(folders["states"] / _OFFSETS, offsets)
+        states_TD = open_memmap(folders["states"] / _STATES, "w+", np.float16, (int(offsets[-1]), _width(network)))
+    if prior is not None:
+        shape = (len(documents), len(prior.descriptions_MD))
+        near_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
+    done = 0
+    for rows, inputs, found_TD in read_states(network, documents):
+        if states_TD is not None:
+            averaged_TD, grouped = average_neighbours(found_TD, inputs.documents, network.state_pooling)
+            parts = averaged_TD.half().cpu().split(list(grouped.lengths))
+            for row, part in zip(rows.tolist(), parts, strict=True):
+                states_TD[offsets[row] : offsets[row + 1]] = part.numpy()
+        if prior is not None and near_NM is not None:
+            near_NM[rows] = prior.similarities(found_TD, inputs.documents).half().cpu().numpy()
+        done += len(rows)
+        if progress is not None:
+            progress(f"reading the {split} split with the backbone", done, len(documents))
+    for array in (states_TD, near_NM):
+        if array is not None:
+            array.flush()
+
+
+def read_states(network: CoderNetwork, documents: EncodedDocuments) -> Iterator[tuple[Ids, Inputs, Tensor]]:
+    """Let the backbone read documents, longest first.
+
+    Args:
+        network: Left in the mode it was found in.
+        documents: What to read.
+
+    Yields:
+        The documents' positions, what was read, and its states_TD, one a token.
+    """
+    training = network.training
+    network.eval()
+    plan = micro_batches(np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding)
+
+    def read(rows: Ids) -> Inputs:
+        return Inputs.of(collate([documents[row] for row in rows], documents.frame.pad, network.padding))
+
+    try:
+        for rows, inputs in zip(plan, one_ahead(read, plan), strict=True):
+            there = inputs.to(network.device)
+            with torch.inference_mode():
+                yield rows, there, network.states(there)
+    finally:
+        network.train(training)
+
+
+def _state_lengths(documents: EncodedDocuments, network: CoderNetwork) -> Ids:
+    return -(-documents.state_lengths // network.state_pooling)
+
+
+def _width(network: CoderNetwork) -> int:
+    settings: Any = network.backbone.config
+    return int(settings.hidden_size)
+
+
+def _key(part: str, documents: EncodedDocuments, network: CoderNetwork, wanted: Wanted) -> str:
+    """Sixteen hexadecimal digits that change with everything that the part depends on."""
+    settings: Any = network.backbone.config
+    about = {
+        "tokenizer": wanted.tokenizer,
+        "frame": asdict(documents.frame),
+        "max_len": documents.max_len,
+        "chunks": None if documents.chunks is None else asdict(documents.chunks),
+        "autocast": str(network.autocast),
+        "causal": getattr(settings, "is_causal", None),
+    }
+    if part == "states":
+        about["state_pooling"] = network.state_pooling
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, weight in network.backbone.named_parameters():
+        if ".lora_" not in name or "pretrained" in name:
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+            # Whoever trains a backbone moves every weight: the first few hundred tell one from another.
+            digest.update(weight.detach().reshape(-1)[:256].float().cpu().numpy().tobytes())
+    if part == "similarities" and wanted.prior is not None:
+        digest.update(wanted.prior.descriptions_MD.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Codes for new notes, in batches, written to resumable files."""

@@ -1,0 +1,151 @@
+"""Coded notes as files: JSONL with a line a note; CSV and Parquet with a row a note and code.
+
+A file is made of parts, which are written alone and joined later, whoever wrote them. In a table, a note without any code
+has one row, in which the code is missing: so no note is.
+
+Where evidence is asked for, a code has its spans: in JSONL as a list of objects, in tables as three lists of numbers
+(``begin``, ``end``, ``weight``), which CSV writes with blanks between. Characters are counted from 0 in the note's text.
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.errors import ConfigError
+from icdcli.explain.spans import Span
+from icdcli.predict.batches import CodedNote, NoteCode
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("code", pa.string()),
+        ("title", pa.string()),
+        ("score", pa.float32()),
+        ("threshold", pa.float32()),
+        ("predicted", pa.bool_()),
+        ("windows", pa.int32()),
+    ]
+)
+_WITH_EVIDENCE = pa.schema(
+    [*_SCHEMA, ("begin", pa.list_(pa.int64())), ("end", pa.list_(pa.int64())), ("weight", pa.list_(pa.float32()))]
+)
+_GROUP_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way of writing coded notes.
+
+    Attributes:
+        ending: Of the files' names.
+        write: Writes a part.
+        join: Joins parts, in order, to the whole file.
+    """
+
+    ending: str
+    write: Callable[[Path, Sequence[CodedNote]], None]
+    join: Callable[[Path, Iterable[Path]], None]
+
+
+def format_of(path: Path, evidence: bool = False) -> Format:
+    """The format that a file's name asks for.
+
+    Args:
+        path: The file.
+        evidence: Whether codes have evidence.
+
+    Raises:
+        ConfigError: When it is none of them.
+    """
+    found = _FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise ConfigError(f"--output {path}: should end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}")
+    return found(_WITH_EVIDENCE if evidence else _SCHEMA)
+
+
+def note_dict(note: CodedNote) -> dict[str, Any]:
+    """A note with its codes as plain values: ``id``, ``windows``, and ``codes`` (a list)."""
+    return {"id": note.id, "windows": note.windows, "codes": [_code_dict(code) for code in note.codes]}
+
+
+def note_line(note: CodedNote) -> str:
+    """A note with its codes as a line of JSONL, line end included."""
+    return json.dumps(note_dict(note), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _code_dict(code: NoteCode) -> dict[str, Any]:
+    values = code._asdict()
+    spans = values.pop("evidence")
+    return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
+
+
+def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, ...]]:
+    """What each column has, in the schema's order."""
+    for note in notes:
+        for code in note.codes:
+            values = code._asdict() | {"id": note.id, "windows": note.windows}
+            spans = values.pop("evidence") or ()
+            for name in Span._fields:
+                values[name] = [getattr(span, name) for span in spans]
+            yield tuple(values[name] for name in schema.names)
+        if not note.codes:
+            values = {"id": note.id, "windows": note.windows}
+            yield tuple(values.get(name) for name in schema.names)
+
+
+def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(map(note_line, notes))
+
+
+def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
+    rows = ([" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row] for row in _rows(schema, notes))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _write_parquet(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
+    columns = zip(*_rows(schema, notes), strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), path)
+
+
+def _join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -> None:
+    with path.open("wb") as file:
+        if header:
+            file.write(",".join(header).encode() + b"\n")
+        for part in parts:
+            with part.open("rb") as content:
+                shutil.copyfileobj(content, file)
+
+
+def _join_csv(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
+    _join_lines(path, parts, schema.names)
+
+
+def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
+    tables: list[pa.Table] = []
+    with pq.ParquetWriter(path, schema) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                tables.append(file.read())
+            if sum(table.num_rows for table in tables) >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(tables))
+                tables.clear()
+        if tables:
+            writer.write_table(pa.concat_tables(tables))
+
+
+_FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
+    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, _join_lines),
+    ".csv": lambda schema: Format(".csv", partial(_write_csv, schema), partial(_join_csv, schema)),
+    ".parquet": lambda schema: Format(".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)),
+}

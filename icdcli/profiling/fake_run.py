@@ -1,0 +1,239 @@
+"""Forward and backward passes that are only thought through: what they would hold in memory, and how much they would compute.
+
+The network itself runs, on tensors that have a shape and no content (torch's fake tensors), so that an 8B model takes seconds
+and no memory. What is alive is counted, which holds for any architecture, adapters, heads and gradient checkpointing without a
+formula for each.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
+
+from icdcli.data.batching import Padding
+from icdcli.model.batch import Inputs, Segments
+from icdcli.model.network import CoderNetwork
+from icdcli.model.packed_attention import PackedForm
+from icdcli.model.scoring import document_losses
+
+LARGE = 32 * 2**20
+"""Bytes from which the C library gives a block back to the system at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The documents of one forward pass, by their sizes alone.
+
+    Attributes:
+        documents: States of each document.
+        chunks: Tokens of each chunk that the backbone reads; as many as documents where these fit its window.
+    """
+
+    documents: tuple[int, ...]
+    chunks: tuple[int, ...]
+
+    def tokens(self, padding: Padding) -> int:
+        """Tokens of the pass, padding included."""
+        return sum(self.chunks) if padding == "free" else len(self.chunks) * max(self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a pass comes to.
+
+    Attributes:
+        peak: Bytes alive at most, beside the weights.
+        gradients: Bytes of those that are gradients of weights.
+        churn: Bytes of all the blocks below `LARGE` that it asks for.
+        block: Bytes of the largest of these on the way forward; on the way back, gradients are as large as weights.
+        operations: Floating-point operations of its matrix products.
+    """
+
+    peak: int
+    gradients: int
+    churn: int
+    block: int
+    operations: int
+
+
+class Simulation:
+    """A network whose passes are thought through.
+
+    Args:
+        network: On the meta device; of no use afterwards.
+        padding: How documents lie.
+        cached: Whether the backbone's states were computed before.
+    """
+
+    def __init__(self, network: CoderNetwork, padding: Padding, cached: bool = False) -> None:
+        self._network, self._padding, self._cached = network, padding, cached
+        self._mode = FakeTensorMode()
+        with self._mode:
+            _imagine_weights(network)
+        if padding == "free":
+            network.packed = PackedForm.put_on(network.backbone)
+
+    def training(self, sizes: Sizes, accumulating: bool = False) -> Simulated:
+        """The forward and backward pass of a micro-batch.
+
+        Args:
+            sizes: Its documents.
+            accumulating: Whether the gradients of another micro-batch are there already.
+        """
+        self._network.train()
+        with self._counting() as ledger:
+            for _ in range(2 if accumulating else 1):
+                ledger.churn = ledger.operations = 0
+                loss = self._losses(sizes).sum()
+                block = ledger.block
+                loss.backward()
+                ledger.block = block
+        self._network.zero_grad(set_to_none=True)
+        return ledger.found()
+
+    def scoring(self, sizes: Sizes) -> Simulated:
+        """The forward pass of a validation."""
+        self._network.eval()
+        with self._counting() as ledger, torch.no_grad():
+            self._losses(sizes)
+        return ledger.found()
+
+    def reading(self, sizes: Sizes) -> Simulated:
+        """The backbone's forward pass, with which states and similarities are computed before training."""
+        self._network.eval()
+        with self._counting() as ledger, torch.no_grad():
+            inputs = self._inputs(sizes, cached=False)
+            states_TD = self._network.states(inputs)
+            if self._network.prior is not None:
+                self._network.prior.similarities(states_TD, inputs.documents)
+        return ledger.found()
+
+    @contextmanager
+    def _counting(self) -> Iterator["_Ledger"]:
+        ledger = _Ledger(self._network)
+        try:
+            with self._mode, ledger:
+                yield ledger
+        finally:
+            ledger.close()
+
+    def _losses(self, sizes: Sizes) -> Tensor:
+        logits_BL = self._network(self._inputs(sizes, self._cached))
+        return document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
+
+    def _inputs(self, sizes: Sizes, cached: bool) -> Inputs:
+        network, total = self._network, sum(sizes.documents)
+        nearest_BL = None if network.prior is None else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
+        if cached:
+            settings: Any = network.backbone.config
+            documents = Segments.of([-(-length // network.state_pooling) for length in sizes.documents])
+            states_TD = torch.zeros(sum(documents.lengths), settings.hidden_size, dtype=torch.float16)
+            return Inputs(documents, states_TD=states_TD, nearest_BL=nearest_BL)
+        layout: Segments | Tensor = Segments.of(sizes.chunks)
+        if self._padding == "free":
+            ids = torch.zeros(sum(sizes.chunks), dtype=torch.int64)
+        else:
+            ids = torch.zeros(len(sizes.chunks), max(sizes.chunks), dtype=torch.int64)
+            layout = torch.ones_like(ids, dtype=torch.bool)
+        all_kept = self._padding == "free" and total == sum(sizes.chunks)
+        kept_T = None if all_kept else torch.zeros(total, dtype=torch.int64)
+        return Inputs(Segments.of(sizes.documents), ids, layout, kept_T, nearest_BL=nearest_BL)
+
+
+def _imagine_weights(network: nn.Module) -> None:
+    """Put fake tensors of the CPU in the place of those of the meta device, for which autocast has no rules."""
+    for module in network.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            fake = torch.empty(weight.shape, dtype=weight.dtype)
+            setattr(module, name, nn.Parameter(fake, weight.requires_grad))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
+
+
+class _Ledger(TorchDispatchMode):
+    """Counts the bytes of the storages that operations make, until they are given up."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = self.peak = self.churn = self.block = self.operations = 0
+        self.gradients = self.gradients_at_peak = 0
+        self._sizes = {_key(weight): 0 for weight in (*network.parameters(), *network.buffers())}
+        self._hooks: list[RemovableHandle] = [
+            weight.register_post_accumulate_grad_hook(self._take_gradient())
+            for weight in network.parameters()
+            if weight.requires_grad
+        ]
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._take(tensor)
+        if count := _OPERATIONS.get(function._overloadpacket):
+            self.operations += count(*args, **(kwargs or {}), out_val=made)
+        return made
+
+    def found(self) -> Simulated:
+        """What was counted."""
+        return Simulated(self.peak, self.gradients_at_peak, self.churn, self.block, self.operations)
+
+    def close(self) -> None:
+        """Take no more gradients."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _take(self, tensor: Tensor) -> None:
+        storage, key = tensor.untyped_storage(), _key(tensor)
+        if key in self._sizes:
+            return
+        size = self._sizes[key] = storage.nbytes()
+        weakref.finalize(storage, self._give_up, key)
+        self.alive += size
+        if size < LARGE:
+            self.churn += size
+            self.block = max(self.block, size)
+        if self.alive > self.peak:
+            self.peak, self.gradients_at_peak = self.alive, self.gradients
+
+    def _give_up(self, key: int) -> None:
+        self.alive -= self._sizes.pop(key)
+
+    def _take_gradient(self) -> Callable[[Tensor], None]:
+        first = True
+
+        def take(weight: Tensor) -> None:
+            nonlocal first
+            self.gradients += weight.nbytes if first else 0
+            first = False
+
+        return take
+
+
+def _key(tensor: Tensor) -> int:
+    key: int = tensor.untyped_storage()._cdata
+    return key
+
+
+def _attention_operations(query: Tensor, key: Tensor, *_: Any, **__: Any) -> int:
+    """Two products a pair of tokens: scores, and weighted values."""
+    return 4 * prod(query.shape) * key.shape[-2]
+
+
+# torch counts attention on GPUs; its form for CPUs is missing. Its gradient recomputes the scores: five products for two.
+_OPERATIONS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda gradient, query, key, *_, **__: _attention_operations(query, key) * 5 // 2
+    ),
+}

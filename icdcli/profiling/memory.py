@@ -1,0 +1,282 @@
+"""How much memory a training will take, part by part, before anything is loaded.
+
+Weights are counted from the architecture's settings alone; what lies beside them at the worst moment (a step, a validation, or
+the reading of what is computed before training) comes from `icdcli.profiling.fake_run`. On a CPU the parts add up to the most
+memory that the process takes, on a GPU to what its tensors take (``torch.cuda.max_memory_allocated``) and CUDA itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import AutoConfig
+
+from icdcli.config.schema import QUANTISED, Config
+from icdcli.data.batching import Chunks, Frame, Ids, Padding, epoch_plan, micro_batches, rank_shares
+from icdcli.distributed.hardware import resident_memory
+from icdcli.model.backbone import tiny_config
+from icdcli.model.hub import TINY, find_source, hub_errors
+from icdcli.model.network import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.scoring import BATCH_TOKENS
+from icdcli.model.tokenizer import chunks_of, train_tokenizer
+from icdcli.profiling.fake_run import Simulated, Simulation, Sizes
+from icdcli.profiling.meta_model import largest_unpacked, likely_padding, projected, skeleton, weight_sizes
+from icdcli.training.micro_batches import ON_CPU, bytes_per_token, tokens_that_fit
+from icdcli.training.state import Training
+
+_CUDA = 500 * 2**20  # what CUDA takes of a GPU for itself, about
+_LATER = 40 * 2**20  # what a training that is set up still loads: what draws, and what writes a checkpoint
+_TINY_VOCABULARY = 16_384  # that `icdcli.model.tokenizer.train_tokenizer` stops at
+_READ_TOKENS = 8_192  # that `icdcli.model.precompute` reads at once
+_SCORED = 11  # bytes of a document's score of a label while metrics are computed, measured
+_HOLES = {False: 0.035, True: 0.055}
+"""The share of what a step and a validation ask for that is left between blocks in use when the C library's heap is largest,
+without and with gradient checkpointing; measured on a CPU with glibc 2.36, see `tests/training/test_estimate.py`."""
+_HOLES_OF_A_BLOCK = 7  # and as many of a step's largest, which steps of other lengths leave; measured likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The memory of one training process at its peak.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``mps``.
+        parts: Bytes of each part: ``weights``, ``adapters`` and ``head``; ``optimiser`` (AdamW's two averages of each trained
+            weight); ``gradients`` and ``activations``, as they are at the peak; ``holes`` (freed, not given back to the system)
+            and ``libraries`` (Python, torch, the data; on a GPU what CUDA takes for itself).
+        documents: Documents of the largest micro-batch.
+        tokens: Tokens of the largest micro-batch, padding included.
+        cached: Whether the backbone's states are computed before training, once.
+        operations: Floating-point operations a token of a step, forward and backward.
+        scoring: The same of a validation.
+        reading: The same of what is computed before training; 0 where nothing is.
+    """
+
+    device: str
+    parts: dict[str, int]
+    documents: int
+    tokens: int
+    cached: bool
+    operations: float
+    scoring: float
+    reading: float
+
+    @property
+    def total(self) -> int:
+        """Bytes of all parts."""
+        return sum(self.parts.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values for JSON."""
+        return {"total": self.total, **asdict(self)}
+
+
+def model_settings(name: str) -> Any:
+    """The settings of the architecture that ``model`` names; of `tiny` for the largest vocabulary that it may have.
+
+    Raises:
+        ConfigError: When they can't be read.
+    """
+    if name == TINY:
+        settings = tiny_config(train_tokenizer([]))
+        settings.vocab_size = _TINY_VOCABULARY
+        return settings
+    source = find_source(name)
+    with hub_errors(source.name, source.base):
+        return AutoConfig.from_pretrained(source.base)
+
+
+def estimate_training(config: Config, training: Training) -> Estimate:
+    """The memory of a training that is set up and has not begun, in this process."""
+    network, device = training.coder.network, training.world.device
+    loaded = sum(weight.nbytes for weight in network.parameters() if weight.device.type == "cpu")
+    return estimate_memory(
+        config,
+        len(training.coder.labels),
+        training.train.state_lengths,
+        training.validation.state_lengths,
+        settings=network.backbone.config,
+        device=device.type,
+        ranks=training.world.size,
+        budget=training.micro_batch_tokens,
+        padding=network.padding,
+        cached=training.train.states is not None,
+        descriptions=None if network.prior is None else network.prior.counts,
+        libraries=None if device.type == "cuda" else (resident_memory() or 0) - loaded + _LATER,
+    )
+
+
+def estimate_memory(
+    config: Config,
+    labels: int,
+    train: NDArray[np.int64] | None = None,
+    validation: NDArray[np.int64] | None = None,
+    *,
+    settings: Any = None,
+    device: str | None = None,
+    ranks: int | None = None,
+    budget: int | None = None,
+    padding: Padding | None = None,
+    cached: bool | None = None,
+    descriptions: Sequence[int] | None = None,
+    free: int = 0,
+    libraries: int | None = None,
+) -> Estimate:
+    """The memory of a training, from its configuration.
+
+    Args:
+        config: The run's configuration.
+        labels: The number of labels.
+        train: Tokens of each training document, special tokens included; None: a step's, all ``max_len`` long.
+        validation: The same of the validation split; None: a forward pass's.
+        settings: The architecture's settings; None: those of the configured model.
+        device: ``cpu``, ``cuda`` or ``mps``; None: as configured.
+        ranks: Processes that share a step; None: as many as devices are configured.
+        budget: Tokens of a micro-batch; None: as configured or, where that is left open, by ``free``.
+        padding: How documents lie; None: as configured, ``auto`` taken for ``free`` where the architecture may do so.
+        cached: Whether the backbone's states are computed before training; None: where it is frozen and they may be kept.
+        descriptions: How many descriptions each code has, where a prior goes by them; None: one.
+        free: Bytes of the GPU's memory that are free.
+        libraries: Bytes that the process takes without the model; None: those that this one takes now, and some more.
+
+    Raises:
+        ConfigError: When the configured model's settings can't be read, or don't go with the configuration.
+    """
+    device = device or (config.run.device if isinstance(config.run.device, str) else "cuda")
+    ranks = ranks or (len(config.run.device) if isinstance(config.run.device, list) else 1)
+    if settings is None:
+        settings = model_settings(config.model.model)
+    source = None if config.model.model == TINY else find_source(config.model.model)
+    network = skeleton(config.model, settings, source, labels, device, descriptions)
+    parts = weight_sizes(network, config.model.bit)
+    shared = ranks if config.train.strategy == "fsdp" else 1
+    parts["weights"] //= shared  # beside one layer's, which are gathered while it is computed
+    trained = [weight.nbytes // (1 if config.model.lora_activate else shared) for weight in network.trainable().values()]
+    parts["optimiser"] = 2 * sum(trained)
+    if budget is None:
+        left, checkpointing = free - sum(parts.values()), config.train.gradient_checkpointing
+        on_its_own = tokens_that_fit(network, checkpointing, left) if device == "cuda" else ON_CPU
+        budget = config.train.micro_batch_tokens or on_its_own
+    padding = padding or likely_padding(config, network)
+    chunks = chunks_of(config.model, settings, Frame((), (), 0))
+    scored = 0 if validation is None else len(validation)
+    if train is None:
+        train = np.full(config.train.batch_size, config.model.max_len)
+    if validation is None:
+        validation = np.full(max(BATCH_TOKENS // config.model.max_len, 1), config.model.max_len)
+    if cached is None:
+        cached = network.frozen and _size_of_states(network, settings, train, validation) <= config.train.state_cache_gb * 1e9
+    largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
+    step = _sizes(train[largest], chunks)
+    passes = _think_through(config, network, padding, cached, chunks, step, accumulating, validation)
+    unpacked = largest_unpacked(network) if config.model.bit in QUANTISED else 0
+    updating = 2 * sum(trained) if ranks > 1 else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
+    moments = [  # gradients, and what else there is
+        (passes.training.gradients, passes.training.peak - passes.training.gradients + unpacked * (not cached)),
+        (updating, 0),
+        (sum(trained), passes.scoring.peak + unpacked * (not cached)),
+        (0, passes.reading.peak + unpacked - parts["optimiser"]),  # which is not there yet
+        (sum(trained), _SCORED * scored * labels if device == "cpu" else 0),
+    ]
+    parts["gradients"], parts["activations"] = max(moments, key=sum)
+    if device == "cpu":
+        churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
+        parts["holes"] = int(_HOLES[config.train.gradient_checkpointing] * churn) + _HOLES_OF_A_BLOCK * passes.training.block
+    if libraries is None:  # now that what the model needs is imported
+        libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
+    parts["libraries"] = libraries
+    return Estimate(
+        device=device,
+        parts=parts,
+        documents=len(step.documents),
+        tokens=step.tokens(padding),
+        cached=cached,
+        operations=passes.training.operations / step.tokens(padding),
+        scoring=passes.scoring.operations / passes.scored.tokens(padding),
+        reading=passes.reading.operations / passes.read.tokens(padding),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """The passes of a training that may take most memory, and the documents of those that are no step."""
+
+    training: Simulated
+    scoring: Simulated
+    reading: Simulated
+    scored: Sizes
+    read: Sizes
+
+
+def _think_through(
+    config: Config,
+    network: CoderNetwork,
+    padding: Padding,
+    cached: bool,
+    chunks: Chunks | None,
+    step: Sizes,
+    accumulating: bool,
+    validation: Ids,
+) -> _Passes:
+    """What the passes of a training come to: thought through, or about, where an architecture looks at what tensors hold."""
+    lengths = _read(validation, chunks)
+
+    def longest(budget: int) -> Sizes:
+        return _sizes(validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks)
+
+    scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
+    nothing = Simulated(0, 0, 0, 0, 0)
+    checkpointing = config.train.gradient_checkpointing
+    reads_before = cached or network.prior is not None
+    bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projected(network)
+    if checkpointing:
+        use_gradient_checkpointing(network)
+    try:
+        simulation = Simulation(network, padding, cached)
+        training, scoring = simulation.training(step, accumulating), simulation.scoring(scored)
+        return _Passes(training, scoring, simulation.reading(read) if reads_before else nothing, scored, read)
+    # A backbone of someone else's may do what tensors without memory can't; then the formula alone is told.
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        tokens = step.tokens(padding)
+        training = Simulated(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
+        scoring, reading = (Simulated(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read))
+        return _Passes(training, scoring, reading if reads_before else nothing, scored, read)
+
+
+def _read(lengths: Ids, chunks: Chunks | None) -> Ids:
+    """Tokens that the backbone reads of documents of so many states."""
+    return Frame((), (), 0).tokens(lengths, int(lengths.max()), chunks)
+
+
+def _sizes(lengths: Ids, chunks: Chunks | None) -> Sizes:
+    """Documents of one pass."""
+    if chunks is None:
+        return Sizes(tuple(lengths.tolist()), tuple(lengths.tolist()))
+    of_each = [
+        [chunks.length] * (read // chunks.length) if length > chunks.length else [length]
+        for length, read in zip(lengths.tolist(), _read(lengths, chunks).tolist(), strict=True)
+    ]
+    return Sizes(tuple(lengths.tolist()), tuple(length for parts in of_each for length in parts))
+
+
+def _size_of_states(network: CoderNetwork, settings: Any, *splits: Ids) -> int:
+    """Bytes that the states of splits take on the disk, as in `icdcli.model.precompute`."""
+    states = sum(int((-(-lengths // network.state_pooling)).sum()) for lengths in splits)
+    return states * int(settings.hidden_size) * 2
+
+
+def _largest_pass(config: Config, lengths: Ids, ranks: int, budget: int, padding: Padding) -> tuple[Ids, bool]:
+    """The documents of an epoch's largest micro-batch, and whether steps have more than one."""
+
+    def size(rows: Ids) -> int:
+        return int(lengths[rows].sum() if padding == "free" else len(rows) * lengths[rows].max())
+
+    largest, several = np.zeros(0, np.int64), False
+    for step in epoch_plan(lengths, config.train.batch_size, config.run.seed, 0):
+        for share in rank_shares(step, lengths, ranks):
+            passes = micro_batches(share, lengths, budget, padding)
+            several |= len(passes) > 1
+            largest = max([largest, *passes], key=lambda rows: size(rows) if len(rows) else 0)
+    return largest, several

@@ -1,0 +1,217 @@
+"""The data card on the terminal: what `prepare-data` ends with and `describe` shows again. It fits 80 columns."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from icdcli.report.formatting import one_line, plain
+
+_SPLIT_COLUMNS = {
+    "documents": "documents",
+    "subjects": "subjects",
+    "words_per_document": "mean words",
+    "codes_per_document": "mean codes",
+}
+_QUANTILES = ("mean", "min", "p5", "p25", "p50", "p75", "p95", "max")
+
+
+def corpus_view(described: Mapping[str, Any]) -> RenderableType:
+    """Render what a corpus holds.
+
+    Args:
+        described: What `icdcli.data.corpus.card.describe` gives, or the content of ``card.json``; missing keys are left out.
+
+    Returns:
+        A rich renderable.
+    """
+    name = " · ".join(str(described[key]) for key in ("dataset", "protocol") if described.get(key))
+    sections: list[Sequence[RenderableType]] = [
+        [plain(f"Corpus {name}".rstrip(), "bold")],
+        [_splits(described.get("splits", {}))],
+        _benchmark(described.get("benchmark")),
+        _labels(described),
+        _dropped(described.get("dropped", {})),
+        _lengths("words", described.get("words")),
+        _lengths("codes", described.get("codes")),
+    ]
+    for cache, tokens in described.get("tokens", {}).items():
+        sections += [_lengths("tokens", tokens["lengths"], f" ({cache})"), [_longer(tokens, described["documents"])]]
+    sections += [_leakage(described.get("leakage"), described.get("duplicates", {}))]
+    blank = plain("")
+    return Group(*(part for section in sections if section for part in (*section, blank)))
+
+
+class Bars:
+    """A histogram in one line, a character a bin: blocks of eighths or, where the encoding has none, ASCII signs."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._counts = counts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The line; a bin that holds anything is seen."""
+        signs = ".:-=+*#@" if options.ascii_only else "▁▂▃▄▅▆▇█"
+        most = max(self._counts, default=0)
+        bars = (signs[-(-count * len(signs) // most) - 1] if count else " " for count in self._counts)
+        yield Text("".join(bars), no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As wide as there are bins."""
+        return Measurement(len(self._counts), len(self._counts))
+
+
+def _table(*headings: str) -> Table:
+    """A table of a name and numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for position, heading in enumerate(headings):
+        table.add_column(one_line(heading), justify="right" if position else "left")
+    return table
+
+
+def _count(value: Any) -> str:
+    """A count or a mean, tolerant of what a card lacks."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "" if value is None else str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _splits(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    table = _table("split", *_SPLIT_COLUMNS.values())
+    for name, split in splits.items():
+        table.add_row(one_line(name), *(_count(split.get(key)) for key in _SPLIT_COLUMNS))
+    return table
+
+
+def _benchmark(benchmark: Mapping[str, Any] | None) -> list[RenderableType]:
+    """The corpus held against the published one of its protocol."""
+    if not benchmark:
+        return []
+    parts: list[RenderableType] = []
+    counts = benchmark.get("counts", {})
+    if counts:
+        table = _table(benchmark["protocol"], "found", "published", "")
+        table.columns[-1].justify = "left"
+        for name, count in counts.items():
+            same = count["found"] == count["published"]
+            mark = plain("same", "green") if same else plain("DIFFERS", "bold red")
+            table.add_row(one_line(name), _count(count["found"]), _count(count["published"]), mark)
+        parts += [table]
+    if benchmark["is_benchmark"]:
+        return [*parts, plain(f"the benchmark {benchmark['protocol']}, as published", "green")]
+    return [*parts, plain("not the benchmark: ", "bold red") + plain(benchmark["reason"])]
+
+
+def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
+    """The label space, and its long tail in words."""
+    labels = described.get("labels", {})
+    if "count" not in labels:
+        return []
+    without = described.get("without_title", {"count": labels.get("without_title"), "first": []})
+    line = f"labels: {_count(labels['count'])}"
+    if without["count"]:
+        line += f", {_count(without['count'])} without a title"
+    if without["first"]:
+        line += f" ({', '.join(without['first'])}{' …' if without['count'] > len(without['first']) else ''})"
+    lines = [line]
+    if without["count"] == labels["count"] and described.get("dataset") == "table":
+        lines.append("no label has a title: is code_system (icd9, icd10) named, and the right one?")
+    if "labels_by_split" in described:
+        found = described["labels_by_split"]
+        lines.append("labels seen: " + ", ".join(f"{split} {_count(labels['seen'])}" for split, labels in found.items()))
+        new = [f"{_count(labels['unseen_in_training'])} in {split}" for split, labels in found.items() if split != "train"]
+        lines += [f"labels never seen in training: {', '.join(new)}"] if new else []
+    frequency = described.get("label_frequency")
+    if frequency:
+        numbers = {name: _count(count) for name, count in frequency["labels_with"].items()}
+        lines.append(
+            f"long tail: {numbers['no']} labels in no document, {numbers['one']} in one, {numbers['fewer_than_5']} in fewer "
+            f"than 5, {numbers['fewer_than_10']} in fewer than 10; {numbers['at_least_100']} in 100 or more"
+        )
+        lines += [
+            f"{percent} % of the {_count(frequency['mentions'])} code mentions are of {_number(most['labels'], 'label')} "
+            f"({_percent(most['share'])} of those in use)"
+            for percent, most in frequency["covering"].items()
+        ]
+    return [plain(line) for line in lines]
+
+
+def _dropped(dropped: Mapping[str, int]) -> list[RenderableType]:
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    lines.add_column(justify="right")
+    lines.add_column()
+    for reason, count in dropped.items():
+        if count:
+            lines.add_row("  " + _count(count), plain(reason))
+    return [plain("dropped or set aside:"), lines] if lines.row_count else []
+
+
+def _lengths(quantity: str, described: Mapping[str, Any] | None, note: str = "") -> list[RenderableType]:
+    """Quantiles and histograms of words, codes or tokens a document."""
+    if not described:
+        return []
+    parts = {name: part for name, part in described.items() if name != "all" or len(described) > 2}
+    table, bars = _table("", *_QUANTILES), Table.grid(padding=(0, 2, 0, 0))
+    for name, part in parts.items():
+        table.add_row(one_line(name), *(_count(part[quantile]) for quantile in _QUANTILES))
+        bars.add_row(one_line(name), Bars(part["histogram"]["counts"]))
+    histogram = described["all"]["histogram"]
+    edges = histogram["edges"]
+    widths = (
+        "each bar wider than the one before (log scale)"
+        if histogram["scale"] == "log"
+        else f"each bar {_count(edges[1] - edges[0])} wide"
+    )
+    scale = f"from {_count(edges[0])} to {_count(edges[-1] - 1)} {quantity}, {widths}"
+    return [plain(f"{quantity} a document{note}", "bold"), table, plain(""), bars, plain(scale)]
+
+
+def _longer(tokens: Mapping[str, Any], documents: int) -> RenderableType:
+    table = _table("longer than", *(_count(int(length)) for length in tokens["longer_than"]), "tokens")
+    table.add_row("documents", *(_count(count) for count in tokens["longer_than"].values()))
+    table.add_row("share", *(_percent(count / documents) for count in tokens["longer_than"].values()))
+    return table
+
+
+def _leakage(
+    leakage: Mapping[str, Mapping[str, Any]] | None, duplicates: Mapping[str, Mapping[str, int]]
+) -> list[RenderableType]:
+    """What stands in two splits, loudly, and texts that stand in one split more than once."""
+    if leakage is None:
+        return [
+            plain(
+                "Lengths and leakage aren't described: this corpus was made by an older icdcode. "
+                "To have them, delete its folder and prepare the data again."
+            )
+        ]
+    leaks = list(_leaks(leakage))
+    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks] or [plain("leakage between splits: none")]
+    if any(pair["subjects"] is None for pair in leakage.values()):
+        parts.append(plain("whether a subject stands in two splits isn't known: the source doesn't name every split's"))
+    for split, found in duplicates.items():
+        if found["texts"]:
+            times = f"{_number(found['texts'], 'text')} in {_number(found['documents'], 'document')}"
+            parts.append(plain(f"repeated within {split}: {times}"))
+    return list(parts)
+
+
+def _leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for pair, found in leakage.items():
+        what = []
+        if found["subjects"]:
+            what.append(_number(found["subjects"], "subject"))
+        if found["texts"]:
+            what.append(f"{_number(found['texts'], 'text')} word for word ({_number(found['documents'], 'document')})")
+        if what:
+            yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(what)}"

@@ -1,0 +1,160 @@
+"""An evaluation on the terminal: headline metrics with intervals, best and worst codes, rare and common ones; 80 columns."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from icdcli.report.formatting import number, one_line, plain
+from icdcli.report.tables import evaluation_table
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.ablation import Ablation
+    from icdcli.evaluation.evaluate import Evaluation
+    from icdcli.evaluation.published_results import Comparable
+
+HEADLINE = (
+    *("loss", "f1_micro", "precision_micro", "recall_micro", "f1_macro", "f1_macro_caml"),
+    *("aucroc_micro", "aucroc_macro", "aucprc_micro", "aucprc_macro"),
+    *("precision_at_8", "recall_at_15", "map", "exact_match", "calibration_error"),
+)
+GROUP_COLUMNS = {
+    "labels": "codes",
+    "gold": "gold",
+    "f1_micro": "F1\nmicro",
+    "f1_macro": "F1\nmacro",
+    "precision_micro": "precision\nmicro",
+    "recall_micro": "recall\nmicro",
+    "aucroc_macro": "AUROC\nmacro",
+}
+_SHOWN = 5  # codes at either end
+_ENOUGH = 5  # gold documents, from which on a code's F1 says something
+
+
+def evaluation_view(evaluation: "Evaluation", published: "Comparable | None" = None) -> RenderableType:
+    """Render an evaluation.
+
+    Args:
+        evaluation: What to show.
+        published: Published results to stand beside it, where they were asked for.
+
+    Returns:
+        A rich renderable.
+    """
+    headline = {name: evaluation.metrics[name] for name in HEADLINE if name in evaluation.metrics}
+    parts: list[RenderableType] = [
+        *(plain(line, "bold") for line in heading(evaluation)),
+        *(plain("note: ", "bold yellow") + plain(note) for note in evaluation.notes),
+        plain(""),
+        evaluation_table(headline, intervals=evaluation.intervals),
+        plain(""),
+        *_groups("training documents that have the code", evaluation.by_training_frequency),
+        *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
+        *_best_and_worst(evaluation),
+        *(_published(evaluation, published) if published else []),
+    ]
+    return Group(*parts)
+
+
+def heading(evaluation: "Evaluation") -> list[str]:
+    """What the numbers are of: documents, codes, threshold."""
+    counts = evaluation.counts
+    odd = [
+        f"{counts[key]:,} {words}"
+        for key, words in (("labels_without_positive", "without a positive"), ("labels_without_negative", "without a negative"))
+        if counts[key]
+    ]
+    codes = f"{counts['labels']:,} codes" + (f" ({', '.join(odd)})" if odd else "")
+    return [
+        f"{evaluation.split}: {counts['documents']:,} documents, {codes}",
+        f"threshold {evaluation.threshold}",
+    ]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position else "left", vertical="bottom")
+    return table
+
+
+def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[RenderableType]:
+    table = _table(title.replace(" that ", "\nthat "), *GROUP_COLUMNS.values())
+    for name, values in groups.items():
+        table.add_row(one_line(name), *(group_value(key, values[key]) for key in GROUP_COLUMNS))
+    return [table, plain("")]
+
+
+def group_value(key: str, value: float) -> str:
+    """A cell of a table of groups; nothing where the metric is undefined."""
+    if key in ("labels", "gold"):
+        return f"{value:,.0f}"
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
+    codes, f1_L = evaluation.by_code, evaluation.f1_of_code()
+    least = _ENOUGH if (codes["gold"] >= _ENOUGH).sum() >= 2 * _SHOWN else 1
+    # The best first; of equal ones the more frequent is the better at the top and the worse at the bottom.
+    known = [label for label in range(len(f1_L)) if codes["gold"][label] >= least]
+    best = sorted(known, key=lambda label: (-f1_L[label], -codes["gold"][label]))[:_SHOWN]
+    worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes["gold"][label]))[:_SHOWN]
+    if not best:
+        return []
+    table = _table("code", "title", "gold", "right", "extra", "F1")
+    table.columns[1].justify = "left"
+    for rows in (best, worst[::-1]):
+        for label in rows:
+            gold, predicted, right = (int(codes[name][label]) for name in ("gold", "predicted", "right"))
+            title = one_line(evaluation.labels.titles[label] or "")
+            numbers = (f"{gold:,}", f"{right:,}", f"{predicted - right:,}", f"{f1_L[label]:.3f}")
+            table.add_row(one_line(evaluation.labels.codes[label]), title, *numbers)
+        table.add_section()
+    of = f" of {least} or more gold documents" if least > 1 else ""
+    return [plain(f"best and worst codes{of}", "bold"), table, plain("")]
+
+
+def _published(evaluation: "Evaluation", published: "Comparable") -> Iterator[RenderableType]:
+    yield plain("published results", "bold")
+    if published.reason:
+        yield plain(f"none to compare with: {published.reason}")
+        yield plain("")
+        return
+    names = published_metrics(published)
+    table = _table("", *(name.replace("_", "\n") for name in names))
+    table.add_row(one_line("this run"), *(number(name, evaluation.metrics[name]) for name in names), style="bold")
+    for result in published.results:
+        cells = [f"{result.values[name]:.3f}" if name in result.values else "" for name in names]
+        table.add_row(one_line(result.name), *cells)
+    yield table
+    for result in published.results:
+        caveat = f" ({result.caveat})" if result.caveat else ""
+        yield plain(f"{result.name}: {result.source}{caveat}")
+    yield plain("")
+
+
+def published_metrics(published: "Comparable") -> Sequence[str]:
+    """The metrics that any of the results has."""
+    return list(dict.fromkeys(name for result in published.results for name in result.values))
+
+
+def ablation_table(rows: Sequence["Ablation"], split: str) -> RenderableType:
+    """What each part of a coder is worth.
+
+    Args:
+        rows: The whole coder first.
+        split: What was evaluated.
+
+    Returns:
+        A rich renderable, of at most 80 columns.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"Without each part, on {split}", title_justify="left")
+    table.add_column("without")
+    for name in rows[0].metrics:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(row.without or "nothing", *(number(name, value) for name, value in row.metrics.items()))
+    return table

@@ -1,0 +1,188 @@
+"""A training run as a person watches it: a live view on a terminal, plain lines elsewhere.
+
+It only consumes the events of ``icdcli/training/events.py``; the training loop knows nothing of it.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.filesize import decimal
+
+from icdcli.report.console import Output
+from icdcli.report.formatting import duration, number, plain
+from icdcli.report.progress import LINE_INTERVAL, bar_line, seconds_left
+from icdcli.report.tables import validation_values, validations_table
+from icdcli.report.views.predictions import prediction_view
+from icdcli.training.events import Evaluated, Evaluating, Event, Started, StepDone, Stopped
+
+ROWS = 8
+"""Validations shown while training goes on; all of them stay on the screen at its end."""
+
+
+class TrainingView:
+    """Shows the events of a run, as a context manager around the loop that hands them to ``handle``.
+
+    Args:
+        output: Where to show them.
+        patience: The run's patience; 0, which never stops early, hides the count.
+        common: Which of ``train_loss``, ``validation_loss`` and ``lr`` are shown.
+        metrics: The metrics shown, in this order.
+        titles: Code to title, for sample predictions.
+        memory: Gives the bytes of memory in use, or None where that can't be told; asked at every logged step.
+        clock: Seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        *,
+        patience: int,
+        common: Sequence[str] = ("train_loss", "validation_loss", "lr"),
+        metrics: Sequence[str] = (),
+        titles: Mapping[str, str] | None = None,
+        memory: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._output = output
+        self._patience = patience
+        self._common = tuple(common)
+        self._columns = (*common, *metrics)
+        self._titles = titles or {}
+        self._memory = memory
+        self._clock = clock
+        self._live = output.live
+        self._stack = ExitStack()
+        self._began = self._last_line = clock()
+        self._started = Started(step=0, total_steps=0, steps_per_epoch=0)
+        self._step: StepDone | None = None
+        self._logged: StepDone | None = None
+        self._in_use: int | None = None
+        self._evaluating: Evaluating | None = None
+        self._validations: list[Evaluated] = []
+        self._stopped: Stopped | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._stack.enter_context(self._output.watch(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._closed = True
+        self._stack.close()
+        if self._stopped is not None:
+            self._output.say(f"{self._stopped.reason} (step {self._stopped.step:,})")
+
+    def handle(self, event: Event) -> None:
+        """Take one event in and show it."""
+        match event:
+            case Started():
+                self._started = event
+                self._began = self._clock()
+                self._last_line = self._began - LINE_INTERVAL
+            case StepDone():
+                self._step, self._evaluating = event, None
+                if event.note is not None:
+                    self._output.warn(f"step {event.step:,}: {event.note}")
+                if event.train_loss is not None:
+                    self._logged, self._in_use = event, self._memory()
+                    self._line(self._step_line)
+            case Evaluating():
+                if self._evaluating is None:
+                    self._last_line = self._clock()  # A short validation needs no line of its own.
+                self._evaluating = event
+                self._line(self._evaluating_line)
+            case Evaluated():
+                self._evaluating = None
+                self._validations.append(replace(event, samples=()))
+                if not self._live:
+                    self._output.say(self._validation_line(event))
+                if event.threshold is not None:
+                    self._output.say(f"threshold {event.threshold}")
+                if event.alarm is not None:
+                    self._output.warn(event.alarm)
+                self._show_samples(event)
+            case Stopped():
+                self._stopped = event
+
+    def _line(self, words: Callable[[], str]) -> None:
+        if not self._live and self._clock() - self._last_line >= LINE_INTERVAL:
+            self._last_line = self._clock()
+            self._output.say(words())
+
+    def _show_samples(self, event: Evaluated) -> None:
+        if event.samples:
+            self._output.show(plain(f"Sample predictions after epoch {event.epoch}", "bold"))
+        for sample in event.samples:
+            self._output.show(prediction_view(sample, self._titles))
+
+    def _now(self) -> list[str]:
+        """Where training stands: the last logged values that the configuration asks for."""
+        words = [] if self._step is None else [f"epoch {self._step.epoch}"]
+        if self._logged is not None:
+            values = {"train_loss": self._logged.train_loss, "lr": self._logged.lr}
+            words += [
+                f"{name} {number(name, value)}" for name, value in values.items() if name in self._common and value is not None
+            ]
+            if self._logged.tokens_per_second is not None:
+                words.append(f"{self._logged.tokens_per_second:,.0f} tokens/s")
+            if self._in_use is not None:
+                words.append(f"memory {decimal(self._in_use)}")
+        return words
+
+    def _place(self) -> str:
+        done = self._started.step if self._step is None else self._step.step
+        left = seconds_left(
+            self._clock() - self._began, done - self._started.step, self._started.total_steps - self._started.step
+        )
+        words = f"step {done:,}/{self._started.total_steps:,}"
+        return words if left is None else f"{words}  {duration(left)} left"
+
+    def _step_line(self) -> str:
+        return "  ".join([self._place(), *self._now()])
+
+    def _evaluating_line(self) -> str:
+        assert self._evaluating is not None
+        return f"validation  {self._evaluating.done:,}/{self._evaluating.total:,} documents"
+
+    def _validation_line(self, event: Evaluated) -> str:
+        values = validation_values(event, self._columns)
+        words = ["validation", *(f"{name} {value}" for name, value in values.items())]
+        if best := [name for name, flag in (("metric", event.best_metric), ("loss", event.best_loss)) if flag]:
+            words.append(f"best {' and '.join(best)} so far")
+        return "  ".join([*words, *self._patience_left(event)])
+
+    def _patience_left(self, event: Evaluated) -> list[str]:
+        return [f"patience left {event.patience_left}"] if self._patience else []
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # The bars first: of a view higher than the terminal the end is cut.
+        if not self._closed:
+            done = self._started.step if self._step is None else self._step.step
+            yield bar_line("Training", done, self._started.total_steps, self._place())
+            if self._evaluating is not None:
+                state = self._evaluating
+                yield bar_line("Validation", state.done, state.total, f"{state.done:,}/{state.total:,} documents")
+            patience = self._patience_left(self._validations[-1]) if self._validations else []
+            yield from map(plain, _lines([*self._now(), *patience], options.max_width))
+        if self._validations:
+            limit = None if self._closed else ROWS
+            yield plain("")
+            yield validations_table(self._validations, self._columns, options.max_width, limit)
+
+
+def _lines(words: Sequence[str], width: int) -> list[str]:
+    """As many words to a line as fit; none is broken."""
+    lines = [""]
+    for word in words:
+        together = f"{lines[-1]}  {word}".lstrip()
+        if len(together) > width and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = together
+    return lines

@@ -1,0 +1,93 @@
+from collections import Counter
+
+import pytest
+
+from icdcli.data.benchmarks.protocols import at_least, most_frequent
+from icdcli.data.sources.admission import Code
+from icdcli.data.sources.admission_join import AdmissionCodes, NotesAside, join_admissions
+from icdcli.io.csv_reader import Reading
+
+A, B, C = Code("A00", "diagnosis"), Code("B00", "diagnosis"), Code("B00", "procedure")
+
+
+@pytest.fixture
+def codes_of(tmp_path_factory):
+    """Makes a table of (admission, code) and reads it."""
+
+    def read(*pairs, reading=None, spell=None):
+        table = tmp_path_factory.mktemp("codes") / "codes.csv"
+        table.write_text("id,code\n" + "".join(f"{id},{code.code}/{code.kind}\n" for id, code in pairs))
+        codes = AdmissionCodes()
+        codes.read(reading or Reading(), table, ("id", "code"), spell or (lambda raw: Code(*raw.split("/"))))
+        return codes
+
+    return read
+
+
+def test_rows_without_a_code_or_an_admission_are_counted_by_reason(codes_of):
+    reading = Reading()
+    codes = codes_of(
+        ("1", A), ("2", B), ("2", B), ("", A), ("3", C), reading=reading,
+        spell=lambda raw: Code(*raw.split("/")) if raw.startswith("A") else f"not {raw[0]}",
+    )  # fmt: skip
+    assert codes.admissions == {"1"}
+    assert reading.dropped == {"not B": 3, "rows of codes without id": 1}
+
+
+def join(tmp_path, notes, codes, keep=None):
+    reading = Reading()
+    encoded = ((subject, admission, text.encode()) for subject, admission, text in notes)
+    return list(join_admissions(reading, encoded, codes, keep, tmp_path)), reading.dropped
+
+
+@pytest.mark.parametrize("system", ["here", "one without pread"])
+def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system):
+    if system != "here":
+        monkeypatch.delattr("os.pread")  # Windows
+    notes = [("s", "1", "first"), *(("t", str(n), f"note {n} é") for n in range(2, 5000)), ("u", "1", "last")]
+    codes = codes_of(*((str(n), A) for n in range(1, 5000)))
+    admissions, _ = join(tmp_path, notes, codes)
+    assert [admission.id for admission in admissions] == [str(n) for n in range(1, 5000)]
+    assert (admissions[0].text, admissions[0].subject_id) == ("first\nlast", "s")
+    assert admissions[4998].text == "note 4999 é"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
+    with pytest.raises(KeyError), NotesAside(tmp_path) as aside:
+        aside.add("1", None, b"x")
+        (path,) = tmp_path.iterdir()
+        assert path.stat().st_mode & 0o777 == 0o600
+        aside.text("2")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "blank"), [
+    ("", True), ("\t\n ", True), ("\u2003\xa0\x1f" * 100, True), (" " * 500 + "x", False), ("\xa0" * 500 + "é", False),
+])  # fmt: skip
+def test_a_note_of_nothing_but_white_space_of_any_script_is_without_text(tmp_path, codes_of, text, blank):
+    admissions, dropped = join(tmp_path, [("s", "1", text)], codes_of(("1", A)))
+    assert [admission.text for admission in admissions] == [text] * (not blank)
+    assert dropped["discharge notes without text"] == blank
+
+
+def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_path, codes_of):
+    codes = codes_of(("1", A), ("1", A), ("1", B), ("2", B), ("3", A), ("3", A), ("1", C))
+    assert codes.of(["1", "2", "9"]) == {"1": {A, B, C}, "2": {B}}
+    seen = []
+    codes.of(["1", "2"], lambda counts: seen.append(counts) or set())
+    assert seen == [Counter({A: 1, B: 2, C: 1})]
+    admissions, dropped = join(tmp_path, [("s", "1", "x"), ("s", "2", " \n"), ("s", "", "x")], codes, at_least(2))
+    assert admissions == [] and dropped == {
+        "discharge notes without text": 1,
+        "discharge notes without an admission's id": 1,
+        "admissions without any of the protocol's codes": 1,
+        "admissions with codes but no note": 2,
+    }
+
+
+def test_filters_choose_codes_by_count_and_ties_by_name():
+    counts = Counter({A: 3, B: 2, C: 2, Code("Z", "diagnosis"): 2})
+    assert most_frequent(2)(counts) == {A, B}
+    assert most_frequent(9)(counts) == set(counts)
+    assert at_least(3)(counts) == {A}

@@ -1,0 +1,141 @@
+import gzip
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from icdcli.data.benchmarks.protocols import HADM_DIGIT, PATIENT
+from icdcli.data.sources.admission import Code
+from icdcli.data.sources.mimic3 import Mimic3Source
+from icdcli.errors import DataError
+from icdcli.io.csv_reader import Reading
+
+NOTES = """ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
+1,11,208,2150-01-01,,,Discharge summary,Report,,,"Second admission,
+""quoted"" text"
+2,10,101,2150-01-01,,,Discharge summary,Report,,,First note
+3,10,101,2150-01-01,,,Nursing,Report,,,Nothing to do with it
+4,10,,2150-01-01,,,Discharge summary,Report,,,No admission
+5,12,309,2150-01-01,,,Discharge summary,Report,,,Without codes
+6,10,101,2150-01-01,,,Discharge summary,Addendum,,,An addendum
+7,13,400,2150-01-01,,,Discharge summary,Report,,,"  "
+8,14,500,2150-01-01,,,Discharge summary ,Report,,,Another category
+9,15,607,2150-01-01,,,Discharge summary,Addendum,,,Only an addendum
+"""
+DIAGNOSES = """ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE
+1,10,101,1,0331
+2,10,101,2,4280
+3,10,101,3,4280
+4,11,208,1,E8497
+5,11,208,,
+6,16,700,1,4280
+7,15,607,1,99999
+"""
+PROCEDURES = """ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE
+1,10,101,1,0331
+2,11,208,1,3615
+"""
+D_DIAGNOSES = """ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE
+1,0331,Whoop cough,Whooping cough of our own
+2,4280,CHF NOS,"Failure, unspecified"
+3,4019,Hypertension,Not in use
+"""
+D_PROCEDURES = """ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE
+1,0331,Spinal tap,Spinal tap
+2,3615,1 int mam-cor art bypass,Single bypass
+"""
+TABLES = {
+    "NOTEEVENTS": NOTES,
+    "DIAGNOSES_ICD": DIAGNOSES,
+    "PROCEDURES_ICD": PROCEDURES,
+    "D_ICD_DIAGNOSES": D_DIAGNOSES,
+    "D_ICD_PROCEDURES": D_PROCEDURES,
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in TABLES.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def read(folder, protocol=PATIENT, **options):
+    source = Mimic3Source(folder, Reading(**options))
+    with TemporaryDirectory() as work:
+        return list(source.admissions(protocol, Path(work))), source.reading.dropped
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 100_000])
+def test_notes_and_codes_are_joined_per_admission(folder, chunk_size):
+    (second, first, addendum), dropped = read(folder, chunk_size=chunk_size)
+    assert (second.id, second.subject_id, second.text) == ("208", "11", 'Second admission,\n"quoted" text')
+    assert second.codes == {Code("E849.7", "diagnosis"), Code("36.15", "procedure")}
+    assert (first.id, first.subject_id, first.text) == ("101", "10", "First note\nAn addendum")
+    assert first.codes == {Code("033.1", "diagnosis"), Code("428.0", "diagnosis"), Code("03.31", "procedure")}
+    assert addendum.id == "607" and addendum.codes == {Code("999.99", "diagnosis")}
+    assert dropped == {
+        "diagnosis rows with an empty ICD9_CODE": 1,
+        "discharge notes without an admission's id": 1,
+        "discharge notes without text": 1,
+        "admissions with a note but no codes": 1,
+        "admissions with codes but no note": 1,
+    }
+
+
+def test_hadm_digit_takes_reports_and_tabled_codes_only(folder):
+    admissions, dropped = read(folder, HADM_DIGIT)
+    assert {a.id: a.text for a in admissions} == {"208": 'Second admission,\n"quoted" text', "101": "First note"}
+    assert {a.id: HADM_DIGIT.split_of(a) for a in admissions} == {"208": "validation", "101": "train"}
+    assert admissions[0].codes == {Code("36.15", "procedure")}
+    assert dropped["diagnosis rows with a code outside the D_ICD tables"] == 2
+    assert dropped["discharge notes whose DESCRIPTION isn't Report"] == 2
+
+
+def test_lower_case_compressed_tables_give_the_same(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("lower")
+    for name, text in TABLES.items():
+        header, rows = text.split("\n", 1)
+        (other / f"{name.lower()}.csv.gz").write_bytes(gzip.compress(f"{header.lower()}\n{rows}".encode()))
+    assert read(other) == read(folder)
+
+
+def test_titles_come_from_the_data_sets_own_tables(folder):
+    titles = Mimic3Source(folder).titles
+    assert titles[Code("033.1", "diagnosis")] == "Whooping cough of our own"
+    assert titles[Code("03.31", "procedure")] == "Spinal tap"
+    assert len(titles) == 5
+
+
+def test_missing_tables_are_all_named(folder):
+    for name in ("NOTEEVENTS", "D_ICD_PROCEDURES"):
+        (folder / f"{name}.csv").unlink()
+    with pytest.raises(DataError, match=r"missing NOTEEVENTS\.csv or .*, D_ICD_PROCEDURES\.csv or"):
+        Mimic3Source(folder).files()
+
+
+def test_a_missing_column_names_table_and_column(folder):
+    (folder / "DIAGNOSES_ICD.csv").write_text("ROW_ID,HADM_ID,ICD9\n1,101,0331\n")
+    with pytest.raises(DataError, match=r"DIAGNOSES_ICD\.csv: no column 'ICD9_CODE' \(did you mean 'ICD9'\?\)"):
+        read(folder)
+
+
+def test_an_empty_noteevents_is_refused(folder):
+    (folder / "NOTEEVENTS.csv").write_text(NOTES.split("\n", 1)[0] + "\n")
+    with pytest.raises(DataError, match=r"NOTEEVENTS\.csv: has a header but no rows"):
+        read(folder)
+
+
+def test_notes_of_other_categories_alone_are_refused(folder):
+    (folder / "NOTEEVENTS.csv").write_text(NOTES.replace("Discharge summary", "Nursing"))
+    with pytest.raises(DataError, match="no row has CATEGORY 'Discharge summary', a HADM_ID and a text"):
+        read(folder)
+    (folder / "NOTEEVENTS.csv").write_text(NOTES.replace("Report", "report"))
+    with pytest.raises(DataError, match="CATEGORY 'Discharge summary' and DESCRIPTION 'Report'"):
+        read(folder, HADM_DIGIT)
+
+
+def test_what_is_no_code_is_refused(folder):
+    (folder / "PROCEDURES_ICD.csv").write_text(PROCEDURES.replace("3615", "36/15"))
+    with pytest.raises(DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is no icd9 procedure code"):
+        read(folder)

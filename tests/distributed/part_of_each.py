@@ -1,0 +1,15 @@
+"""Under torchrun: sets a training up, and tells which share of the weights this process holds. For test_sharding.py."""
+
+import sys
+
+from torch.distributed.tensor import DTensor
+
+from icdcli.config.schema import load_config
+from icdcli.distributed.process_group import join_world, leave_world
+from icdcli.training.setup import new_training
+
+training, _ = new_training(load_config(sys.argv[1]), join_world("cpu"), None)
+weights = list(training.coder.network.parameters())
+held = sum(weight.to_local().numel() if isinstance(weight, DTensor) else weight.numel() for weight in weights)
+sys.stdout.write(f"{held / sum(weight.numel() for weight in weights)}\n")  # at once, so that lines stay apart
+leave_world()

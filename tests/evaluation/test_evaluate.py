@@ -1,0 +1,144 @@
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from icdcli.config.metric_names import METRICS
+from icdcli.errors import DataError
+from icdcli.evaluation.evaluate import Evaluation, evaluate_split
+from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
+from icdcli.evaluation.groups import by_chapter, by_kind, by_training_frequency
+from icdcli.evaluation.score_split import unusable
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.threshold import Threshold
+
+Make = Callable[..., Evaluation]
+PER_CODE = Threshold(0.4, "auto_per_code", "validation", tuple(np.linspace(0.2, 0.8, 12).astype(np.float32).tolist()))
+
+
+def test_labels_fall_into_groups(made_up_evaluation: Make) -> None:
+    labels = made_up_evaluation().labels
+    kinds = by_kind(labels)
+    assert {name: int(chosen.sum()) for name, chosen in kinds.items()} == {"diagnosis": 11, "procedure": 1}
+    frequencies = {
+        name: [labels.train_counts[i] for i in np.flatnonzero(c)] for name, c in by_training_frequency(labels).items()
+    }
+    assert frequencies == {"never": [0], "1-10": [3, 7, 5, 1], "11-50": [45, 12], "51-500": [300, 60, 200], ">500": [900, 600]}
+    chapters = by_chapter(labels, "icd9")
+    assert list(chapters)[0] == "Diseases of the circulatory system (390-459)" and list(chapters)[-1] != "in no chapter"
+    assert [labels.codes[i] for i in np.flatnonzero(next(iter(chapters.values())))] == ["401.9", "410.71", "427.31", "428.0"]
+    assert np.stack(list(chapters.values())).sum(axis=0).tolist() == [1] * 12
+    assert by_chapter(labels, None) == {}
+
+
+def test_codes_outside_every_chapter_are_a_group_of_their_own(made_up_evaluation: Make) -> None:
+    labels = made_up_evaluation().labels
+    odd = replace(labels, codes=("nonsense", *labels.codes[1:]))
+    chapters = by_chapter(odd, "icd9")
+    assert np.flatnonzero(chapters["in no chapter"]).tolist() == [0] and list(chapters)[-1] == "in no chapter"
+
+
+def test_a_group_is_evaluated_as_if_there_were_no_other_labels(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation(threshold=PER_CODE)
+    chosen = by_training_frequency(evaluation.labels)["1-10"]
+    values = evaluation.by_training_frequency["1-10"]
+    scores, targets = evaluation.scored.scores_NL[:, chosen], evaluation.targets_NL[:, chosen]
+    alone = evaluate(scores, targets, np.array(PER_CODE.per_code)[chosen])
+    assert {name: values[name] for name in METRICS} == pytest.approx(alone, nan_ok=True)
+    assert (values["labels"], values["labels_without_positive"], values["gold"]) == (4, 1, targets.sum())
+
+
+def test_labels_without_a_positive_are_counted(made_up_evaluation: Make) -> None:
+    counts = made_up_evaluation().counts
+    assert (counts["documents"], counts["labels"]) == (40, 12)
+    assert (counts["labels_without_positive"], counts["labels_without_negative"]) == (1, 0)
+
+
+def test_the_metrics_are_those_of_the_arrays(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation(threshold=PER_CODE)
+    expected = evaluate(evaluation.scored.scores_NL, evaluation.targets_NL, PER_CODE.values_L(12))
+    assert dict(evaluation.metrics) == {"loss": evaluation.scored.losses_N.mean(), **expected}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "split", "note"),
+    [
+        (Threshold(0.5), "test", None),
+        (Threshold(0.4, "auto", "validation"), "test", None),
+        (Threshold(0.4, "auto", "validation"), "validation", "was tuned on this very split, validation"),
+        (Threshold(how="auto"), "test", "positive_threshold auto: not tuned yet"),
+        (Threshold(0.5), "train", "trained on these documents"),
+    ],
+)
+def test_what_must_be_kept_in_mind_is_said(
+    made_up_evaluation: Make, threshold: Threshold, split: str, note: str | None
+) -> None:
+    notes = made_up_evaluation(threshold=threshold, split=split).notes
+    assert len(notes) == (note is not None) and all(note in told for told in notes if note)
+
+
+def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    scores = evaluation.scored.scores_NL.copy()
+    scores[[3, 7], 2] = np.nan, np.inf
+    with pytest.raises(DataError, match="test split: scores of document document 3, document 7 are not finite"):
+        evaluate_split("test", replace(evaluation.scored, scores_NL=scores), evaluation.labels, Threshold())
+    assert unusable(np.full((9, 2), np.nan, np.float32), list("abcdefghi")) == "a, b, c, d, e and 4 more"
+    assert unusable(np.zeros((2, 2), np.float32), ["a", "b"]) == ""
+
+
+def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Path) -> None:
+    evaluation = made_up_evaluation(threshold=PER_CODE)
+    write_evaluation(tmp_path / "test", evaluation)
+    told = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert told["metrics"] == pytest.approx(dict(evaluation.metrics))
+    assert (told["threshold"], told["threshold_how"], told["threshold_tuned_on"]) == (0.4, "auto_per_code", "validation")
+    assert told["by_training_frequency"]["never"]["labels"] == 1 and "Diseases of the circulatory" in str(told["by_chapter"])
+    with (tmp_path / "test" / "per_code.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["threshold"]) for row in rows] == pytest.approx(list(PER_CODE.per_code or ()), abs=1e-5)
+    gold, predicted, right = (sum(int(row[name]) for row in rows) for name in ("gold", "predicted", "right"))
+    assert 2 * right / (gold + predicted) == pytest.approx(told["metrics"]["f1_micro"])
+    assert [row["recall"] for row in rows if row["gold"] == "0"] == [""]
+    table = pq.read_table(tmp_path / "test" / "predictions.parquet")
+    assert sum(table["predicted"].to_pylist()) == predicted and table.num_rows == 40 * 12
+    assert (tmp_path / "test" / "predictions.parquet").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_undefined_metric_is_null(made_up_evaluation: Make) -> None:
+    told = made_up_evaluation(documents=1).to_json()
+    assert told["metrics"]["aucroc_macro"] is None and told["metrics"]["f1_micro"] is not None
+    json.dumps(told, allow_nan=False)
+
+
+def test_statistics_are_read_back(made_up_evaluation: Make, tmp_path: Path) -> None:
+    evaluation = made_up_evaluation()
+    write_evaluation(tmp_path, evaluation)
+    statistics, ids, codes, about = read_statistics(tmp_path / STATISTICS)
+    assert ids == tuple(evaluation.scored.documents.ids) and codes == evaluation.labels.codes
+    assert (about["run"], about["threshold"]) == ("outputs/run", "0.5")
+    drawn = np.random.default_rng(0).integers(0, 3, (4, 40))
+    before, after = evaluation.statistics.resampled(drawn), statistics.resampled(drawn)
+    assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)
+    assert (tmp_path / STATISTICS).stat().st_mode & 0o777 == 0o600
+
+
+def a_bit_changed(data: bytes) -> bytes:
+    place = data.index(b"ids.npy") + 30  # amid what was compressed, which zlib tells
+    return data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100, a_bit_changed]
+)
+def test_damaged_statistics_are_told(made_up_evaluation: Make, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    write_evaluation(tmp_path, made_up_evaluation())
+    path = tmp_path / STATISTICS
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="can't be read .* delete it, `icdcode evaluate` writes it anew"):
+        read_statistics(path)

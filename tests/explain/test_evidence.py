@@ -1,0 +1,322 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertTokenizerFast
+
+from icdcli.config.schema import ModelConfig
+from icdcli.data.batching import Chunks, Frame
+from icdcli.data.corpus.reader import Labels
+from icdcli.explain.evidence import NoteReader, Part, Window, Words, chosen, evidence_of, finder, words_of
+from icdcli.lexical.lexical_model import Lexical
+from icdcli.model.coding_model import NoteCoder
+from icdcli.model.description_prior import WINDOW, DescriptionPrior
+from icdcli.model.fusion import Fusion
+from icdcli.model.heads.label_attention import LabelAttention
+from icdcli.model.heads.pooled import PooledHead
+from icdcli.model.network import CoderNetwork
+from icdcli.model.threshold import Threshold
+from icdcli.model.tokenizer import frame_of, train_tokenizer
+
+CODES = ("F00", "H00", "Z00")  # fever, hematuria, nothing at all
+WIDTH = 8
+FEVER, HEMATURIA = "fiebre", "hematuria"
+TEXT = "Mujer de 43 años 😷 con náuseas.\nNiega fiebre;\tsin más síntomas"
+
+
+class Lookup(torch.nn.Module):
+    """A backbone that only looks tokens up."""
+
+    def __init__(self, vocabulary):
+        super().__init__()
+        self.table = torch.nn.Embedding(vocabulary, WIDTH)
+        self.config = type("Settings", (), {"hidden_size": WIDTH})
+
+    def get_input_embeddings(self):
+        return self.table
+
+    def forward(self, input_ids, attention_mask):
+        return type("States", (), {"last_hidden_state": self.table(input_ids)})
+
+
+def byte_pairs():
+    return train_tokenizer([TEXT, f"{FEVER} {HEMATURIA} dolor", "a b c d e"] * 5, vocabulary=600)
+
+
+def word_pieces():
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hem", "##at", "##uria", "fie", "##bre", "nauseas", "sin", "de"]
+    pieces = [*words, *(f"{before}{letter}" for before in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz0123456789")]
+    return BertTokenizerFast(vocab={word: place for place, word in enumerate(pieces)}, do_lower_case=True, strip_accents=True)
+
+
+def coder_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **changes):
+    """A coder that gives F00 for the tokens of fever and H00 for those of hematuria, and for nothing else."""
+    tokenizer = tokenizer()
+    torch.manual_seed(0)
+    backbone = Lookup(len(tokenizer))
+    with torch.no_grad():
+        backbone.table.weight.mul_(0.01)
+        for word, place in ((FEVER, 0), (HEMATURIA, 1)):
+            for before in ("", " "):
+                ids = tokenizer(before + word, add_special_tokens=False).input_ids
+                backbone.table.weight[ids, place] = 5
+    if head == "label_attention":
+        part = LabelAttention(WIDTH, len(CODES), WIDTH, 0.1)
+        with torch.no_grad():
+            for layer in (part.key, part.value):
+                layer.weight.copy_(torch.eye(WIDTH))
+                layer.bias.zero_()
+            part.queries_LW.copy_(4 * torch.eye(WIDTH)[: len(CODES)])
+            part.outputs_LW.copy_(torch.eye(WIDTH)[: len(CODES)])
+    else:
+        part = PooledHead(WIDTH, len(CODES), head)
+        with torch.no_grad():
+            part.output.weight.copy_(torch.eye(WIDTH)[: len(CODES)])
+    network = CoderNetwork(backbone, part, prior=prior)
+    network.requires_grad_(False)
+    config = ModelConfig(max_len=max_len, lora_activate=False, freeze_backbone=True)
+    labels = Labels(CODES, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3)
+    frame = frame_of(tokenizer, "mean")
+    coder = NoteCoder(network.eval(), tokenizer, frame, labels, config, Threshold(0.5), own_backbone=False)
+    return replace(coder, **changes)
+
+
+def words(text, spans):
+    return [text[span.begin : span.end] for span in spans]
+
+
+@pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
+@pytest.mark.parametrize("head", ["mean", "label_attention"])
+def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
+    coder = coder_of(tokenizer, head)
+    text = TEXT + ", hematuria."
+    fever, hematuria = evidence_of(coder, text, ["F00", "H00"])
+    assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
+    assert min(fever.spans[0].weight, hematuria.spans[0].weight) > 0.5
+    scores_L = coder.scores([text])[0]
+    assert (fever.code, fever.score) == ("F00", float(scores_L[0])) and hematuria.score == float(scores_L[1])
+
+
+@pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Ñandú, año y náuseas: fiebre.", "fiebre"),
+        ("😷👩‍⚕️ fiebre 😷", "fiebre"),
+        ("uno\r\n\r\n\tfiebre\n", "fiebre"),
+        ("na\u0301useas fiebre", "fiebre"),
+        ("«fiebre»", "fiebre"),
+        ("no-fiebre alta", "no-fiebre"),
+        ("\ufefffiebre", "fiebre"),
+        ("fiebre", "fiebre"),
+    ],
+)
+def test_characters_are_those_of_the_note(tokenizer, text, word):
+    (found,) = evidence_of(coder_of(tokenizer), text, ["F00"])
+    assert words(text, found.spans)[0].endswith(word) and not found.spans[0].weight < 0.3
+
+
+def test_cleaned_notes_are_marked_where_they_stand():
+    text = "İstanbul: FIEBRE, 39 grados.\nHEMATURIA"
+    for cleaning in ("caml", "edin"):
+        found = evidence_of(coder_of(text_cleaning=cleaning), text, ["F00", "H00"])
+        assert [words(text, each.spans) for each in found] == [["FIEBRE"], ["HEMATURIA"]]
+
+
+def test_neighbours_become_one_span_and_others_do_not():
+    text = "fiebre \n fiebre, fiebre"
+    (found,) = evidence_of(coder_of(), text, ["F00"])
+    assert words(text, found.spans) == ["fiebre \n fiebre", "fiebre"]
+    assert sum(span.weight for span in found.spans) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("head", ["mean", "label_attention"])
+def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
+    coder = coder_of(head=head, max_len=12)
+    text = "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y dolor"
+    fever, hematuria, nothing = evidence_of(coder, text, list(CODES))
+    assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
+    assert nothing.spans and all(0 <= span.begin < span.end <= len(text) for span in nothing.spans)
+
+
+@pytest.mark.parametrize("head", ["mean", "label_attention"])
+def test_chunks_mark_the_same_words(head):
+    text = "a b c d e " * 4 + "fiebre " + "a b c d e " * 4
+    whole, chunked = (finder(coder_of(head=head, max_len=200, chunks=chunks))(text, [0, 1]) for chunks in (None, Chunks(12, 8)))
+    for one, other in zip(whole, chunked, strict=True):
+        assert [span[:2] for span in one] == [span[:2] for span in other]
+        assert [span.weight for span in one] == pytest.approx([span.weight for span in other], abs=1e-3)
+    assert words(text, whole[0]) == [FEVER]
+
+
+def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
+    find = finder(coder_of(head="label_attention"))
+    together, alone = find(TEXT, [0, 1, 2]), [find(TEXT, [label])[0] for label in range(3)]
+    assert [[span[:2] for span in spans] for spans in together] == [[span[:2] for span in spans] for spans in alone]
+
+
+@pytest.mark.parametrize("text", ["", " \n", "😷 … !", "."])
+def test_notes_without_words_have_no_evidence(text):
+    assert [each.spans for each in evidence_of(coder_of(), text, ["F00", "Z00"])] == [(), ()]
+
+
+def test_no_codes_and_unknown_codes():
+    assert evidence_of(coder_of(), TEXT, []) == []
+    with pytest.raises(ValueError, match="no code 'X99'"):
+        evidence_of(coder_of(), TEXT, ["F00", "X99"])
+
+
+def test_the_nearest_window_counts_by_what_the_prior_adds():
+    prior = DescriptionPrior(WIDTH, [1, 1, 1])
+    prior.start_from_descriptions(torch.eye(WIDTH)[:3])
+    coder = coder_of(head="label_attention", prior=prior)
+    with torch.no_grad():
+        coder.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
+    text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
+    (window,) = NoteReader(coder).read(text, [0])
+    _, prior = window.parts
+    assert prior.added_K[0] == pytest.approx(10, abs=0.5) and np.count_nonzero(prior.weights_KT) == WINDOW
+    (spans,) = finder(coder)(text, [0])
+    assert set(" ".join(words(text, spans)).split()) == {FEVER}
+
+
+TOKENS = np.array([[0, 4], [4, 5], [5, 7], [7, 9], [10, 12]])
+
+
+def window_of(head_KT, added, *others):
+    read = np.array([[0, 4], [5, 9], [10, 12]])
+    parts = (Part(np.array(added, np.float32), np.array(head_KT, np.float32), TOKENS), *others)
+    return Window((0,), None, parts, Words(read, read))
+
+
+def test_parts_count_by_what_they_add_to_the_logit():
+    head_KT, nearest_KT = [[4, 2, 1, 1, 0]], np.array([[0, 0, 0, 0, 1.0]])
+    window = window_of(head_KT, [3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(window.weights_KW, [[0.75 * 4 / 6, 0.75 * 2 / 6, 0.25]])
+    against = window_of(head_KT, [3.0], Part(np.array([-1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(against.weights_KW, window_of(head_KT, [3.0]).weights_KW)
+    alone = window_of(head_KT, [-3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
+    np.testing.assert_allclose(alone.weights_KW, [[0, 0, 1]])
+
+
+def test_where_nothing_speaks_for_a_code_a_head_alone_tells_what_it_looked_at():
+    window = window_of([[4, 2, 1, 1, 0]], [-3.0])
+    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
+    np.testing.assert_array_equal(replace(window, fused=True).weights_KW, np.zeros((1, 3)))
+
+
+def test_words_alone_have_pieces_of_their_own():
+    pieces = np.array([[5, 6], [7, 9], [10, 12]])  # as 3.5 is two words, and a word that the note has as one
+    window = window_of([[0, 0, 0, 0, 1]], [1.0], Part(np.array([1.0]), np.array([[1.0, 2.0, 1.0]]), pieces))
+    np.testing.assert_allclose(window.weights_KW, [[0, 0.5 * 3 / 4, 0.5 * 1 / 4 + 0.5]])
+
+
+def test_a_word_has_the_sum_of_its_tokens_and_punctuation_has_no_part():
+    window = window_of([[4, 2, 1, 1, 0]], [1.0])
+    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
+    np.testing.assert_array_equal(window.by_word(np.zeros((1, 5))), np.zeros((1, 3)))
+
+
+def test_a_token_of_several_words_is_shared_among_them():
+    read = np.array([[0, 4], [5, 9]])
+    part = Part(np.ones(1), np.ones((1, 1)), np.array([[0, 9]]))
+    np.testing.assert_allclose(Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]])
+
+
+def with_words_alone(network, words_alone=8.0, **changes):
+    """The coder, and n-grams that find F00 and H00 in other words, fused with the network's logits at these weights."""
+    fillers = "dolor tos mareo leve derecho agudo edema fractura".split()
+    texts = [" ".join(fillers[(number + place) % 8] for place in range(4)) for number in range(40)]
+    targets = [np.array([[0], [1]][number % 2] if number % 5 == 0 else [], np.int32) for number in range(40)]
+    texts = [
+        f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}" for text, own in zip(texts, targets, strict=True)
+    ]
+    fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
+    return coder_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
+
+
+@pytest.mark.parametrize("cleaning", ["none", "caml"])
+def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
+    text = "Dolor, fiebre y CALENTURA; tos"
+    (alone,), (together,), (hardly,) = (
+        finder(with_words_alone(network, text_cleaning=cleaning))(text, [0]) for network in (0.0, 8.0, 1e-6)
+    )
+    assert words(text, alone) == words(text, hardly) == ["CALENTURA"]
+    assert words(text, together) == ["fiebre", "CALENTURA"]
+
+
+def test_words_alone_are_found_beyond_the_window_of_the_network():
+    text = "calentura " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10
+    found = finder(with_words_alone(8.0, max_len=12))(text, [0])[0]
+    assert words(text, found) == ["calentura", "fiebre"]
+
+
+def test_codes_of_different_windows_have_their_own_words():
+    text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
+    coder = with_words_alone(8.0, max_len=12)
+    together = finder(coder)(text, [1, 0])
+    assert [words(text, spans) for spans in together] == [["sangre", "hematuria"], ["fiebre", "calentura"]]
+    assert together == [finder(coder)(text, [label])[0] for label in (1, 0)]
+
+
+def test_each_part_counts_by_its_weight_in_the_fusion():
+    prior = DescriptionPrior(WIDTH, [1, 1, 1])
+    prior.start_from_descriptions(torch.eye(WIDTH)[:3])
+    text = "a b c d e fiebre a b c d e calentura"
+    for network, words_alone in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
+        coder = with_words_alone(network, words_alone, head="label_attention", prior=prior)
+        (window,) = NoteReader(coder).read(text, [0])
+        head, nearest, ngrams = (part.added_K for part in window.parts)
+        (alone,) = NoteReader(coder_of(head="label_attention", prior=prior)).read(text, [0])
+        np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
+        np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
+        np.testing.assert_allclose(ngrams, words_alone * coder.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5)
+
+
+def test_what_any_word_gives_is_no_evidence():
+    coder, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
+    (window,) = NoteReader(coder).read(text, [0])
+    given_W = coder.lexical.ngrams.by_word(text.split(), [0])[0]
+    expected_W = np.maximum(given_W - given_W.mean(), 0)
+    np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
+    assert (given_W[:7] > 0).any() and (window.weights_KW[0] == 0).sum() >= 5
+
+
+@pytest.mark.parametrize("network", [0.0, 1e-9])
+def test_a_network_that_does_not_count_marks_nothing(network):
+    assert finder(with_words_alone(network))("fiebre", [2]) == [()]
+
+
+@pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])
+def test_notes_of_a_word_are_marked(text):
+    assert " ".join(words(text, finder(with_words_alone(0.0))(text, [0])[0])) == text.replace(",", "")
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [([0.5, 0.3, 0.1, 0.06, 0.04], "11100"), ([0.05, 0.06, 0.05], "010"), ([0.0, 0.0], "00"), ([], "")],
+)
+def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expected):
+    assert "".join(map(str, chosen(np.array(weights)).astype(int))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("COVID-19, 3.5 mg/dl", ["COVID-19", "3.5", "mg", "dl"]),
+        ("L'eau. Fin", ["L'eau", "Fin"]),
+        ("na\u0301useas, año 😷", ["na\u0301useas", "año"]),
+        ("dolor- (fiebre)", ["dolor", "fiebre"]),
+        ("", []),
+    ],
+)
+def test_words(text, expected):
+    read, found = words_of(text)
+    assert read == text and [text[begin:end] for begin, end in found.places.tolist()] == expected
+
+
+def test_frames_count_for_nothing():
+    coder = coder_of()
+    coder = replace(coder, frame=Frame((5, 6), (7,), 0))
+    assert words(TEXT, finder(coder)(TEXT, [0])[0]) == [FEVER]

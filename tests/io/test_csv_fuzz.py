@@ -1,0 +1,111 @@
+"""Fuzzing the CSV reader against Python's own csv module, which says what a file means."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from icdcli.errors import DataError
+from icdcli.io import byte_stream
+from icdcli.io.csv_reader import Reading
+from icdcli.io.csv_scan import scan
+
+FIELD = st.text(st.sampled_from('a,"\n\r é€\U0001f600\x01 0;\t'), max_size=12)
+WIDTH = 3
+
+
+def by_csv(content: bytes, skip: bool) -> list[tuple[str, ...]] | None:
+    """The rows after the header; None where there is something wrong and it is not to be skipped."""
+    rows = []
+    lines = content.splitlines(keepends=True)
+    reader = csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            row = ["wrong"]
+        if row is None:
+            return rows[1:]
+        if row:
+            try:
+                "".join(row).encode()
+            except UnicodeEncodeError:
+                row = ["wrong"]
+        if row and (len(row) != WIDTH or "\0" in "".join(row)):
+            if not skip:
+                return None
+            continue
+        if row:
+            rows.append(tuple(row))
+
+
+def by_us(path, skip: bool) -> list[tuple[str, ...]] | None:
+    columns = ("x", "y", "z")
+    try:
+        rows = [row for chunk in Reading(skip_bad_rows=skip).rows(path, columns) for row in chunk]
+        notes = [row for chunk in Reading(skip_bad_rows=skip).notes(path, columns) for row in chunk]
+        assert notes == [(*row[:-1], row[-1].encode()) for row in rows]
+        return rows
+    except DataError as error:
+        if "has a header but no rows" in str(error):
+            return []
+        assert str(path) in str(error)
+        return None
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "t.csv"
+
+
+@pytest.fixture(params=[1, 7, 64, 1 << 20], scope="module")
+def block(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(byte_stream, "BLOCK", request.param)
+        yield request.param
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.lists(FIELD, min_size=WIDTH, max_size=WIDTH), max_size=6),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end):
+    text = io.StringIO()
+    csv.writer(text, quoting=quoting, lineterminator=end).writerows([["x", "y", "z"], *rows])
+    path.write_bytes(text.getvalue().encode())
+    assert by_us(path, False) == by_csv(path.read_bytes(), False)
+    if quoting == csv.QUOTE_ALL:  # else csv leaves a lone carriage return without quotes, and reads it as a line's end
+        assert by_us(path, False) == [tuple(row) for row in rows]
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    content=st.lists(
+        st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"\r\n", b"\xe9", b"\0", b"\xc3\xa9", b'","', b',"']), max_size=40
+    )
+)
+@example(content=[b"a,", b'"', b"b", b'"', b",c\n", b'"', b"never closed,,\n"])
+@example(content=[b",,", b"\r", b",,\n"])
+@example(content=[b'a"b,c,d\n', b'"x","y","z"\n'])
+@pytest.mark.parametrize("skip", [False, True])
+def test_any_bytes_mean_what_they_mean_to_csv(path, block, content, skip):
+    path.write_bytes(b"x,y,z\n" + b"".join(content))
+    assert by_us(path, skip) == by_csv(path.read_bytes(), skip)
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.text(st.sampled_from('ab,"\n '), max_size=9), min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=5
+    )
+)
+def test_regular_rows_take_the_fast_way(rows):
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    block = np.frombuffer(text.getvalue().encode(), dtype=np.uint8)
+    found = scan(block, WIDTH, [2, 0])
+    assert found is not None and found.consumed == len(block) and found.starts_RC.shape == (len(rows), 2)

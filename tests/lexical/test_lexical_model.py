@@ -1,0 +1,195 @@
+import json
+import stat
+
+import numpy as np
+import pytest
+
+from icdcli.config.schema import DataConfig
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import open_corpus
+from icdcli.errors import ResumeError
+from icdcli.lexical.lexical_model import PARTS, Lexical, fit_out_of_fold
+
+LABELS = 8
+
+
+@pytest.fixture(scope="module")
+def notes(made_up_notes):
+    return made_up_notes(30, LABELS)
+
+
+@pytest.fixture(scope="module")
+def descriptions(notes):
+    return [(name, "something else") for name in notes.names]
+
+
+@pytest.fixture(scope="module")
+def fitted(notes, descriptions):
+    return Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations)
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    fitted.save(tmp_path / "lexical")
+    return tmp_path / "lexical"
+
+
+def test_every_part_scores_every_document_and_label(fitted, notes):
+    scores = fitted.scores(notes.texts[:3])
+    assert tuple(scores) == PARTS
+    assert {part: (matrix.shape, matrix.dtype) for part, matrix in scores.items()} == dict.fromkeys(
+        PARTS, ((3, LABELS), np.float32)
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_finds_the_code(fitted, notes, part):
+    assert fitted.scores([f"so {name} then" for name in notes.names])[part].argmax(axis=1).tolist() == list(range(LABELS))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_alone_scores_as_among_others(fitted, notes, descriptions, part):
+    alone = Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part])
+    assert alone.parts == (part,)
+    assert np.array_equal(alone.scores(notes.texts)[part], fitted.scores(notes.texts)[part])
+
+
+def test_what_there_is_nothing_for_is_left_off(notes):
+    nothing = [()] * LABELS
+    assert Lexical.fit(notes.texts, notes.targets, nothing).parts == ("ngrams",)
+    assert Lexical.fit(notes.texts, notes.targets, nothing, [[]] * 30).parts == ("ngrams",)
+
+
+def test_no_part_is_no_score(notes, descriptions):
+    assert Lexical.fit(notes.texts, notes.targets, descriptions, parts=()).scores(notes.texts) == {}
+
+
+def test_what_is_loaded_scores_as_what_was_saved(fitted, saved, notes):
+    loaded, original = Lexical.load(saved, LABELS).scores(notes.texts), fitted.scores(notes.texts)
+    assert all(np.array_equal(loaded[part], original[part]) for part in PARTS)
+
+
+def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
+    Lexical.load(saved, LABELS).save(tmp_path / "again")
+    files = sorted(path.name for path in saved.iterdir())
+    assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"]
+    assert [(saved / name).read_bytes() for name in files] == [(tmp_path / "again" / name).read_bytes() for name in files]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_comes_back_alone(notes, descriptions, tmp_path, part):
+    Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part]).save(tmp_path)
+    assert Lexical.load(tmp_path, LABELS).parts == (part,)
+
+
+def test_its_files_are_private(saved):
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in saved.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"])
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 no archive", b"\x80\x04pickle"])
+def test_a_missing_or_damaged_file_is_told_with_its_folder(saved, name, content):
+    if content is None:
+        (saved / name).unlink()
+    else:
+        (saved / name).write_bytes(content)
+    with pytest.raises(ResumeError, match="lexical: the scores of words alone can't be read"):
+        Lexical.load(saved, LABELS)
+
+
+def test_pickled_arrays_are_refused(saved):
+    np.savez(saved / "evidence.npz", **{"weights": np.array([{}], object)})
+    with pytest.raises(ResumeError, match="can't be read"):
+        Lexical.load(saved, LABELS)
+
+
+def test_another_number_of_labels_is_refused(saved):
+    with pytest.raises(ResumeError, match="for 8 labels, not 1 for 9"):
+        Lexical.load(saved, LABELS + 1)
+
+
+def test_words_that_do_not_belong_to_the_numbers_are_refused(saved):
+    about = json.loads((saved / "lexical.json").read_text())
+    (saved / "lexical.json").write_text(json.dumps(about | {"strings": about["strings"][1:]}))
+    with pytest.raises(ResumeError, match="can't be read"):
+        Lexical.load(saved, LABELS)
+
+
+def test_out_of_fold_no_part_saw_a_documents_labels_or_annotations(notes, descriptions):
+    before = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[1]
+    targets = [*notes.targets[:4], np.array([0, 7], np.int32), *notes.targets[5:]]
+    marked = [(0, " ".join(notes.texts[4].split()[:2])), (7, notes.texts[4].split()[5])]
+    annotations = [*notes.annotations[:4], marked, *notes.annotations[5:]]
+    after = fit_out_of_fold(notes.texts, targets, descriptions, annotations)[1]
+    assert tuple(before) == PARTS
+    for part in PARTS:
+        np.testing.assert_allclose(after[part][4], before[part][4], atol=1e-5)
+    assert all(np.abs(after[part] - before[part]).max() > 0.001 for part in ("ngrams", "evidence"))
+
+
+def test_fitting_out_of_fold_fits_as_always(fitted, notes, descriptions):
+    again = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[0]
+    for part, scores in again.scores(notes.texts).items():
+        assert np.array_equal(scores, fitted.scores(notes.texts)[part])
+
+
+def test_out_of_fold_a_document_that_nobody_annotated_is_scored_as_new(notes, descriptions):
+    annotations = [*notes.annotations[:-1], []]
+    lexical, scores = fit_out_of_fold(notes.texts, notes.targets, descriptions, annotations)
+    assert np.array_equal(scores["evidence"][-1], lexical.scores(notes.texts[-1:])["evidence"][0])
+    assert scores["evidence"][-1].any()
+
+
+@pytest.fixture
+def corpus(tmp_path, notes):
+    """The made-up notes as a prepared corpus, their codes called A00 to A07 and annotated."""
+    path, lines = tmp_path / "notes.jsonl", []
+    for row, (text, targets) in enumerate(zip(notes.texts, notes.targets, strict=True)):
+        seen = [
+            {"code": f"A0{label}", "begin": text.index(notes.names[label]), "end": text.index(notes.names[label]) + 8}
+            for label in targets
+        ]
+        split = "train" if row < 24 else "validation"
+        codes = [f"A0{label}" for label in targets]
+        lines.append(json.dumps({"id": str(row), "split": split, "text": text, "codes": codes, "seen": seen}))
+    path.write_text("\n".join(lines) + "\n")
+    return lambda **options: open_corpus(prepare(DataConfig(data_path=path, **options)).folder)
+
+
+def test_a_corpus_gives_all_that_is_needed(corpus):
+    annotated = corpus(evidence_column="seen")
+    scores = Lexical.of(annotated).scores(list(annotated.texts("validation")))
+    assert "evidence" in scores and "ngrams" in scores
+    targets = annotated.documents("validation").targets_NL(len(annotated.labels))
+    assert scores["evidence"][targets].mean() > 10 * scores["evidence"][~targets].mean()
+
+
+def test_a_corpus_without_annotations_has_no_lexicon(corpus):
+    assert "evidence" not in Lexical.of(corpus(), PARTS).parts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("language", "part", "floor"),
+    [("en", "ngrams", 0.28), ("en", "descriptions", 0.34), ("es", "descriptions", 0.265), ("es", "evidence", 0.63)],
+)
+def test_on_codiesp_a_part_alone_reaches_what_was_measured(shared_data, tmp_path, language, part, floor):
+    from sklearn.metrics import average_precision_score
+
+    config = DataConfig(data_path=shared_data / "codiesp", language=language, cache_dir=tmp_path)
+    corpus = open_corpus(prepare(config).folder)
+    scores = Lexical.of(corpus, [part]).scores(list(corpus.texts("validation")))[part]
+    targets = corpus.documents("validation").targets_NL(len(corpus.labels))
+    found = [average_precision_score(row, scored) for row, scored in zip(targets, scores, strict=True) if row.any()]
+    assert np.mean(found) > floor
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_says_where_it_finds_a_code(fitted, notes, part):
+    text = f"So, {notes.names[5]}: {notes.names[2]}!"
+    places, found = fitted.by_word(text, [2, 5])
+    assert tuple(found) == PARTS and found[part].shape == (2, len(places))
+    for weights_W, name in zip(found[part], (notes.names[2], notes.names[5]), strict=True):
+        best = np.sort(np.argsort(-weights_W)[:2])
+        assert [text[begin:end] for begin, end in places[best].tolist()] == name.split()

@@ -1,0 +1,30 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icdcli.metrics.jackknife import areas_without_each, decisions_without_each
+from icdcli.metrics.metrics import evaluate
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_they_are_the_metrics_of_the_other_documents(scored_documents: Any, data: st.DataObject) -> None:
+    scores, targets = arrays = data.draw(scored_documents(most=8))
+    found = areas_without_each(scores, targets) | decisions_without_each(scores >= 0.5, targets)
+    assert len(found) == 9
+    for document in range(len(scores)):
+        others = evaluate(*(np.delete(array, document, axis=0) for array in arrays), 0.5, names=list(found))
+        for name, value in others.items():
+            assert found[name][document] == pytest.approx(value, abs=1e-12, nan_ok=True), name
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    scores, targets = draw.random((40, 30), dtype=np.float32), draw.random((40, 30)) < 0.1
+    at_once = areas_without_each(scores, targets)
+    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 100)
+    for name, values in areas_without_each(scores, targets).items():
+        assert values == pytest.approx(at_once[name], abs=1e-12)

@@ -1,0 +1,219 @@
+import math
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
+
+from icdcli.config.metric_names import METRICS
+from icdcli.metrics.metrics import evaluate
+
+Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Arrays:
+    """Scores with many ties, both zeros and subnormals among them, and targets with empty rows and constant columns."""
+    shape = (draw(st.integers(1, 12)), draw(st.integers(1, 9)))
+    few = st.sampled_from([*np.float32([0.0, -0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])])
+    scores = st.one_of(few, st.floats(0, 1, width=32))
+    targets = hnp.arrays(bool, shape, elements=st.booleans(), fill=st.just(False))
+    return draw(hnp.arrays(np.float32, shape, elements=scores)), draw(targets)
+
+
+def same(value: float, expected: float) -> bool:
+    return (math.isnan(value) and math.isnan(expected)) or abs(value - expected) < 1e-12
+
+
+def mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def roc(scores: Any, targets: Any) -> float:
+    return float(sk.roc_auc_score(targets, scores)) if 0 < targets.sum() < targets.size else math.nan
+
+
+def precision(scores: Any, targets: Any) -> float:
+    return float(sk.average_precision_score(targets, scores)) if targets.any() else math.nan
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_areas_equal_scikit_learn(arrays: Arrays) -> None:
+    scores, targets = arrays
+    ours = evaluate(scores, targets)
+    present = targets.any(axis=0)
+    for name, area in (("aucroc", roc), ("aucprc", precision)):
+        by_label = [area(scores[:, label], targets[:, label]) for label in range(targets.shape[1])]
+        assert same(ours[f"{name}_macro"], mean([value for value in by_label if not math.isnan(value)]))
+        assert same(ours[f"{name}_micro"], area(scores.ravel(), targets.ravel()))
+        assert same(ours[f"{name}_micro_present"], area(scores[:, present].ravel(), targets[:, present].ravel()))
+    rows = [precision(row, gold) for row, gold in zip(scores, targets, strict=True) if gold.any()]
+    assert same(ours["map"], mean(rows))
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents(), st.sampled_from([0.0, 0.25, 0.5, 0.9]))
+def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
+    scores, targets = arrays
+    ours = evaluate(scores, targets, threshold)
+    predicted = scores >= np.float32(threshold)
+    # Without a second column scikit-learn takes one label for a binary problem and answers by class.
+    empty = np.zeros((len(targets), 1), dtype=bool)
+    given = np.hstack([targets, empty]), np.hstack([predicted, empty])
+    by_label = sk.precision_recall_fscore_support(*given, average=None, zero_division=0)[:3]
+    micro = sk.precision_recall_fscore_support(*given, average="micro", zero_division=0)[:3]
+    present = targets.any(axis=0)
+    for name, value, values in zip(("precision", "recall", "f1"), micro, by_label, strict=True):
+        assert same(ours[f"{name}_micro"], float(value))
+        assert same(ours[f"{name}_macro_all"], mean(values[:-1]))
+        assert same(ours[f"{name}_macro"], mean(values[:-1][present]))
+    total = ours["precision_macro_all"] + ours["recall_macro_all"]
+    harmonic = 2 * ours["precision_macro_all"] * ours["recall_macro_all"] / total if total else 0.0
+    assert same(ours["f1_macro_caml"], harmonic)
+    assert same(ours["exact_match"], float(sk.accuracy_score(*given)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
+    scores, targets = arrays
+    # The bins' edges, and the numbers next to them, which must fall to the same side.
+    edges = np.linspace(0, 1, 16, dtype=np.float32)[1:-1]
+    near = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))])
+    scores = np.concatenate([scores.ravel(), near])
+    targets = np.concatenate([targets.ravel(), np.arange(len(near)) % 2 == 0])
+    gold, mean_scores = calibration_curve(targets, scores, n_bins=15)
+    places = np.searchsorted(np.linspace(0, 1, 16)[1:-1], scores.astype(np.float64))
+    shares = np.bincount(places, minlength=15) / len(scores)
+    expected = float((np.abs(gold - mean_scores) * shares[shares > 0]).sum())
+    assert same(evaluate(scores[:, None], targets[:, None])["calibration_error"], expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents())
+def test_ranks_equal_a_stable_sort(arrays: Arrays) -> None:
+    scores, targets = arrays
+    ours = evaluate(scores, targets, k=(1, 5, 8))
+    ranked = [[gold[label] for label in np.argsort(-row, kind="stable")] for row, gold in zip(scores, targets, strict=True)]
+    with_gold = [hits for hits in ranked if any(hits)]
+    for k in (1, 5, 8):
+        assert same(ours[f"precision_at_{k}"], mean([sum(hits[:k]) / k for hits in ranked]))
+        assert same(ours[f"recall_at_{k}"], mean([sum(hits[:k]) / sum(hits) for hits in with_gold]))
+    assert same(ours["r_precision"], mean([sum(hits[: sum(hits)]) / sum(hits) for hits in with_gold]))
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    scores, targets = rng.random((40, 30), dtype=np.float32), rng.random((40, 30)) < 0.1
+    at_once = evaluate(scores, targets)
+    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 100)
+    assert evaluate(scores, targets) == at_once
+
+
+def test_by_hand() -> None:
+    scores = np.array([[0.9, 0.8, 0.1, 0.0], [0.6, 0.7, 0.2, 0.0]], dtype=np.float32)
+    targets = np.array([[True, False, True, False], [False, True, False, False]])
+    values = evaluate(scores, targets, k=(1, 2))
+    assert values["f1_micro"] == pytest.approx(2 * 2 / (4 + 3))
+    assert values["f1_macro"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert values["f1_macro_all"] == pytest.approx((2 / 3 + 2 / 3 + 0 + 0) / 4)
+    # Both means over all labels: precision (1/2 + 1/2) / 4, recall (1 + 1) / 4.
+    assert values["f1_macro_caml"] == pytest.approx(2 * 0.25 * 0.5 / 0.75)
+    assert values["precision_at_1"] == 1.0
+    assert values["recall_at_2"] == pytest.approx((1 / 2 + 1) / 2)
+    assert values["r_precision"] == pytest.approx((1 / 2 + 1) / 2)
+    assert values["map"] == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
+    assert values["exact_match"] == 0.0
+
+
+def test_names_are_those_of_the_configuration() -> None:
+    scores, targets = np.full((1, 1), 0.5, dtype=np.float32), np.ones((1, 1), dtype=bool)
+    assert list(evaluate(scores, targets)) == list(METRICS)
+    assert list(evaluate(scores, targets, names=["map", "f1_micro"])) == ["map", "f1_micro"]
+
+
+def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 1 << 16)  # as small beside the scores as it is in earnest
+    rng = np.random.default_rng(0)
+    scores, targets = rng.random((1500, 1000), dtype=np.float32), rng.random((1500, 1000)) < 0.01
+    tracemalloc.start()
+    evaluate(scores, targets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * scores.nbytes  # beside the scores themselves
+
+
+def test_each_metric_alone_equals_all_together() -> None:
+    rng = np.random.default_rng(1)
+    scores, targets = rng.random((30, 20), dtype=np.float32), rng.random((30, 20)) < 0.2
+    together = evaluate(scores, targets)
+    assert {name: evaluate(scores, targets, names=[name])[name] for name in METRICS} == together
+
+
+def test_a_score_at_the_threshold_counts() -> None:
+    scores = np.array([[0.7, 0.5]], dtype=np.float32)
+    targets = np.array([[True, True]])
+    assert evaluate(scores, targets, 0.7)["recall_micro"] == 0.5
+    assert evaluate(scores, targets, np.array([0.7, 0.5]))["recall_micro"] == 1.0
+    assert evaluate(scores, targets, np.array([0.7, 0.6]))["recall_micro"] == 0.5
+
+
+def test_nothing_gold_is_nan_without_a_warning() -> None:
+    values = evaluate(np.full((3, 4), 0.1, dtype=np.float32), np.zeros((3, 4), dtype=bool))
+    undefined = {name for name, value in values.items() if math.isnan(value)}
+    assert undefined >= {"aucroc_macro", "aucprc_micro_present", "f1_macro", "recall_at_5", "r_precision", "map"}
+    assert values["f1_micro"] == values["f1_macro_all"] == values["precision_at_5"] == 0.0
+    assert values["exact_match"] == 1.0
+
+
+def test_inputs_are_left_as_they_were() -> None:
+    rng = np.random.default_rng(2)
+    scores, targets = rng.random((8, 6), dtype=np.float32), rng.random((8, 6)) < 0.3
+    before = scores.copy(), targets.copy()
+    evaluate(scores, targets)
+    assert (scores == before[0]).all() and (targets == before[1]).all()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.001, 1.5])
+def test_wrong_scores_name_their_documents(wrong: float) -> None:
+    scores = np.full((9, 3), 0.5)
+    scores[[1, 7], 2] = wrong
+    with pytest.raises(ValueError, match=r"aren't in 2 documents, rows 1, 7$"):
+        evaluate(scores, np.ones((9, 3), dtype=bool))
+
+
+def test_many_wrong_scores_name_the_first() -> None:
+    with pytest.raises(ValueError, match=r"aren't in 9 documents, rows 0, 1, 2, 3, 4, …$"):
+        evaluate(np.full((9, 3), 2.0), np.ones((9, 3), dtype=bool))
+
+
+@pytest.mark.parametrize(("scores", "targets"), [((2, 3), (3, 2)), ((0, 3), (0, 3)), ((2, 0), (2, 0)), ((3,), (3,))])
+def test_wrong_shapes(scores: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must have the same shape"):
+        evaluate(np.zeros(scores, dtype=np.float32), np.zeros(targets, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": np.zeros(2)}, r"one a label \(3\)"),
+        ({"threshold": math.nan}, "not NaN"),
+        ({"k": (5, 0)}, r"positive ranks, not \(5, 0\)"),
+        ({"names": ["map", "f1_mikro", "precision_at_9"]}, "unknown metrics f1_mikro, precision_at_9; known with k"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(np.zeros((2, 3), dtype=np.float32), np.zeros((2, 3), dtype=bool), **arguments)
+
+
+def test_targets_that_are_not_bool() -> None:
+    with pytest.raises(ValueError, match="must be bool, not int64"):
+        evaluate(np.zeros((2, 3), dtype=np.float32), np.zeros((2, 3), dtype=np.int64))

@@ -1,0 +1,161 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import icdcli
+from icdcli.config.schema import ModelConfig
+from icdcli.data.corpus.reader import Labels
+from icdcli.errors import ConfigError, ResumeError
+from icdcli.io.manifest import verify, write_manifest
+from icdcli.model.checkpoint import load_saved, new_coder, save_coder, tokenizer_for
+from icdcli.model.coding_model import note_coder
+from icdcli.model.threshold import Threshold
+
+CPU = torch.device("cpu")
+CODES, KINDS_OF_CODE = ("401.9", "428.0", "99.04"), ("diagnosis", "diagnosis", "procedure")
+LABELS = Labels(CODES, KINDS_OF_CODE, ("Hypertension", None, "X"), (3, 2, 1), (2, 1, 1))
+NOTES = ["chest pain", "", "denies fever, heart failure and diabetes mellitus type two"]
+KINDS = {
+    "tiny": {"model": "tiny", "lora_activate": False},
+    "tiny-lora": {"model": "tiny", "lora_activate": True},
+    "tiny-frozen": {"model": "tiny", "lora_activate": False, "freeze_backbone": True},
+    "lora": {"model": "llama", "lora_activate": True},
+    "frozen": {"model": "bert", "lora_activate": False, "freeze_backbone": True},
+    "full": {"model": "mistral", "lora_activate": False},
+    "half": {"model": "llama", "lora_activate": True, "bit": 16},
+}
+
+
+def make(kind, folders, seed=0):
+    options = dict(KINDS[kind])
+    options["model"] = str(folders.get(options["model"], options["model"]))
+    config = ModelConfig(**{"bit": 32, "max_len": 64, "lora_r": 4, **options})
+    coder = new_coder(config, tokenizer_for(config, NOTES * 5), LABELS, Threshold(0.4), CPU, seed)
+    # As training would leave it: nothing as it was initialised.
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in coder.network.trainable().values():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
+    return coder
+
+
+def save(coder, folder):
+    folder.mkdir()
+    save_coder(folder, coder)
+    write_manifest(folder, {"step": 7})
+    return folder
+
+
+def scores(coder):
+    coder.network.eval()
+    coder.threshold = Threshold(0.0)
+    return [[(found.code, found.score) for found in note] for note in note_coder(coder).predict(NOTES)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_saved_gives_the_same_scores(kind, model_folders, tmp_path):
+    coder = make(kind, model_folders)
+    folder = save(coder, tmp_path / "last")
+    loaded = load_saved(folder, CPU)
+    assert (loaded.labels, loaded.threshold, loaded.frame, loaded.config) == (LABELS, Threshold(0.4), coder.frame, coder.config)
+    assert not loaded.network.trainable()
+    assert scores(loaded) == scores(coder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_are_the_contracts(kind, model_folders, tmp_path):
+    folder = save(make(kind, model_folders), tmp_path / "last")
+    found = {path.name for path in folder.iterdir()}
+    expected = {"head.safetensors", "labels.parquet", "coder.json", "manifest.json"}
+    expected |= {"adapter"} if "lora" in kind or kind == "half" else set()
+    expected |= {"backbone"} if "tiny" in kind or kind == "full" else set()
+    assert found == expected
+    if "adapter" in found:
+        assert {path.name for path in (folder / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_a_frozen_base_is_not_saved(model_folders, tmp_path):
+    folder = save(make("lora", model_folders), tmp_path / "last")
+    assert (folder / "head.safetensors").stat().st_size < 5_000
+
+
+def test_a_coder_that_owns_its_backbone_needs_no_base(model_folders, tmp_path):
+    copy = tmp_path / "mistral"
+    shutil.copytree(model_folders["mistral"], copy)
+    folder = save(make("full", {"mistral": copy}), tmp_path / "last")
+    shutil.rmtree(copy)
+    assert scores(load_saved(folder, CPU))
+
+
+def test_a_missing_base_is_named(model_folders, tmp_path):
+    copy = tmp_path / "llama"
+    shutil.copytree(model_folders["llama"], copy)
+    folder = save(make("lora", {"llama": copy}), tmp_path / "last")
+    shutil.rmtree(copy)
+    with pytest.raises(ConfigError, match="its base model is needed to load it"):
+        load_saved(folder, CPU)
+
+
+def test_the_same_seed_gives_the_same_new_coder(model_folders, tmp_path):
+    for kind in ("tiny", "lora"):
+        assert scores(make(kind, model_folders)) == scores(make(kind, model_folders))
+        assert scores(make(kind, model_folders)) != scores(make(kind, model_folders, seed=1))
+
+
+def test_every_change_of_a_file_is_found(model_folders, tmp_path):
+    folder = save(make("tiny-lora", model_folders), tmp_path / "last")
+    assert verify(folder)["step"] == 7
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ResumeError, match="was changed or is broken"):
+            load_saved(folder, CPU)
+        path.unlink()
+        with pytest.raises(ResumeError, match=f"{path.name} is missing"):
+            load_saved(folder, CPU)
+        path.write_bytes(content)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ResumeError, match="can't be read"):
+        load_saved(folder, CPU)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(ResumeError, match="holds no checkpoint"):
+        load_saved(folder, CPU)
+
+
+def test_another_format_is_told(model_folders, tmp_path):
+    folder = save(make("tiny", model_folders), tmp_path / "last")
+    about = json.loads((folder / "coder.json").read_text())
+    (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
+    write_manifest(folder, {})
+    with pytest.raises(ResumeError, match="written by another version"):
+        load_saved(folder, CPU)
+
+
+def test_coding_notes_from_python(model_folders, tmp_path):
+    run = tmp_path / "run"
+    (run / "weights").mkdir(parents=True)
+    save(make("tiny", model_folders), run / "weights" / "metric")
+    coder = icdcli.load_coder(run)
+    coder.threshold = Threshold(0.0)
+    found = coder.predict(NOTES)
+    assert [len(note) for note in found] == [3, 0, 3]  # the second has no text
+    assert all(note == sorted(note, key=lambda one: -one.score) for note in found)
+    assert {one.code: one.title for one in found[0]} == dict(zip(LABELS.codes, LABELS.titles, strict=True))
+    coder.threshold = Threshold(1.0)
+    assert coder.predict(NOTES) == [[], [], []]
+    assert icdcli.load_coder(run / "weights" / "metric").labels == LABELS
+    with pytest.raises(ConfigError, match="no such run or checkpoint"):
+        icdcli.load_coder(tmp_path / "none")
+
+
+def test_a_note_scores_the_same_alone_and_among_others(model_folders):
+    coder = make("tiny", model_folders)
+    coder.network.eval()
+    coder.threshold = Threshold(0.0)
+    together = note_coder(coder).predict(NOTES)
+    for note, expected in zip(NOTES, together, strict=True):
+        [alone] = note_coder(coder).predict([note])
+        np.testing.assert_allclose([one.score for one in alone], [one.score for one in expected], atol=1e-6)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, DebertaV2Config, Gemma2Config, LlamaConfig, StableLmConfig
+
+from icdcli.data.batching import Framed, Packed, collate
+from icdcli.errors import ConfigError
+from icdcli.model.batch import Inputs
+from icdcli.model.heads.pooled import PooledHead
+from icdcli.model.network import CoderNetwork
+from icdcli.model.packing import choose_padding
+
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
+SIZES |= {"pad_token_id": 0, "max_position_embeddings": 64}
+
+
+def network_of(settings, autocast=None):
+    torch.manual_seed(0)
+    return CoderNetwork(AutoModel.from_config(settings), PooledHead(32, 3, "mean"), autocast)
+
+
+def test_a_network_reads_padded_documents_until_it_is_asked():
+    network = network_of(LlamaConfig(**SIZES))
+    assert network.padding == "batch"
+    with pytest.raises(ValueError, match="padding: batch"):
+        network(Inputs.of(Packed(np.array([5, 6, 7]), (2, 1), None, (2, 1))))
+    assert choose_padding(network, "auto") == network.padding == "free"
+    with pytest.raises(ValueError, match="padding: free"):
+        network(Inputs.of(collate([Framed.whole(np.array([5, 6, 7]))], 0)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (DebertaV2Config(**SIZES), r"\(deberta-v2\).* its states differ by"),  # attention of its own
+        (StableLmConfig(**SIZES, num_key_value_heads=2), r"\(stablelm\).* needs their places"),  # hands no arguments down
+        (Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=2), r"\(gemma2\).* knows no softcap"),
+    ],
+    ids=lambda value: getattr(value, "model_type", ""),
+)
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
+def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
+    network = network_of(settings, autocast)
+    before = settings._attn_implementation
+    inputs = Inputs.of(collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], 0))
+    logits_BL = network.eval()(inputs)
+    assert choose_padding(network, "auto") == network.padding == "batch"
+    with pytest.raises(ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"):
+        choose_padding(network, "free")
+    assert settings._attn_implementation == before
+    assert torch.equal(network(inputs), logits_BL)
+
+
+def test_layers_that_look_past_a_short_trial_are_refused():
+    settings = LlamaConfig(**SIZES)
+    settings.attention_chunk_size = 8_192
+    with pytest.raises(ConfigError, match="chunks"):
+        choose_padding(network_of(settings), "free")
+    settings.attention_chunk_size, settings.layer_types = None, ["full_attention", "linear_attention"]
+    with pytest.raises(ConfigError, match="linear_attention"):
+        choose_padding(network_of(settings), "free")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_trial_leaves_no_trace(training):
+    network = network_of(LlamaConfig(**SIZES)).train(training)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    choose_padding(network, "auto")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert network.training == training and all(weight.grad is None for weight in network.parameters())

@@ -1,0 +1,112 @@
+import shutil
+import tempfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoModel, LlamaConfig
+
+from icdcli.data.batching import Frame
+from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.model import scoring
+from icdcli.model.heads.pooled import PooledHead
+from icdcli.model.network import CoderNetwork
+from icdcli.model.packing import choose_padding
+from icdcli.model.scoring import Scored, document_losses, score_documents
+
+
+class Embedding(torch.nn.Module):
+    """A backbone that only looks tokens up."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(50, 8)
+
+    def forward(self, input_ids, attention_mask):
+        return type("States", (), {"last_hidden_state": self.table(input_ids)})
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return CoderNetwork(Embedding(), PooledHead(8, 5, "mean"))
+
+
+@pytest.fixture
+def documents():
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(0, 30, 40)
+    tokens = Tokens(draw.integers(3, 50, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
+    targets = [np.flatnonzero(draw.random(5) < 0.4).astype(np.int32) for _ in lengths]
+    return EncodedDocuments(tokens, np.arange(40), targets, Frame((1,), (), 0), 20)
+
+
+def scored(network, documents, **options):
+    scores = Scored.empty(len(documents), 5)
+    told = list(score_documents(network, documents, scores, **options))
+    return scores, told
+
+
+def test_scores_stand_in_document_order_whatever_the_batches(network, documents):
+    one_at_a_time, _ = scored(network, documents, batch_tokens=1)
+    for batch_tokens in (30, 100, 10_000):
+        scores, told = scored(network, documents, batch_tokens=batch_tokens)
+        np.testing.assert_allclose(scores.logits_NL, one_at_a_time.logits_NL, atol=1e-6)
+        np.testing.assert_allclose(scores.losses_N, one_at_a_time.losses_N, atol=1e-6)
+        assert told[-1] == 40 and told == sorted(told)
+
+
+@pytest.fixture
+def packing():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return CoderNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean"))
+
+
+def test_scores_are_the_same_without_padding(packing, documents):
+    padded, _ = scored(packing, documents, batch_tokens=100)
+    choose_padding(packing, "free")
+    for batch_tokens in (1, 100, 10_000):
+        packed, told = scored(packing, documents, batch_tokens=batch_tokens)
+        np.testing.assert_allclose(packed.logits_NL, padded.logits_NL, atol=1e-6)
+        np.testing.assert_allclose(packed.losses_N, padded.losses_N, atol=1e-6)
+        assert told[-1] == 40
+
+
+@pytest.mark.parametrize("padding", ["free", "batch"])
+def test_shares_add_up_to_the_whole(packing, documents, padding):
+    network = packing
+    choose_padding(network, padding)
+    whole, _ = scored(network, documents, batch_tokens=40)
+    for ranks in (2, 3):
+        parts = [scored(network, documents, batch_tokens=40, share=(rank, ranks))[0] for rank in range(ranks)]
+        assert (sum(part.logits_NL for part in parts) == whole.logits_NL).all()
+        assert (sum(part.losses_N for part in parts) == whole.losses_N).all()
+        assert sum((part.losses_N > 0).astype(int) for part in parts).max() == 1
+
+
+def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_path, monkeypatch):
+    in_memory, _ = scored(network, documents)
+    monkeypatch.setattr(scoring, "IN_MEMORY", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_file, _ = scored(network, documents)
+    assert isinstance(in_file.logits_NL, np.memmap) and not isinstance(in_memory.logits_NL, np.memmap)
+    assert (in_file.logits_NL == in_memory.logits_NL).all()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    assert not isinstance(Scored.empty(40, 5).logits_NL, np.memmap)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_is_left_as_it_was(network, documents, training):
+    network.train(training)
+    scored(network, documents)
+    assert network.training == training
+
+
+def test_the_loss_is_torchs_own():
+    logits_BL, targets_BL = torch.randn(3, 4), torch.rand(3, 4).round()
+    expected = functional.binary_cross_entropy_with_logits(logits_BL, targets_BL, pos_weight=torch.full((4,), 5.0))
+    torch.testing.assert_close(document_losses(logits_BL, targets_BL, 5.0).mean(), expected)

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import icdcli
+from icdcli.config.schema import ModelConfig
+from icdcli.data.corpus.reader import Labels
+from icdcli.errors import ResumeError
+from icdcli.io.manifest import write_manifest
+from icdcli.lexical.tfidf import Tfidf
+from icdcli.model.tfidf_model import TfidfCoder, load_trained, save_tfidf
+from icdcli.model.threshold import Threshold
+
+CPU = torch.device("cpu")
+LABELS = Labels(("I10", "J18.9", "R05"), ("diagnosis",) * 3, ("Hypertension", None, "Cough"), (20, 15, 0), (20, 15, 0))
+WORDS = (["hypertension", "stable"], ["pneumonia", "infiltrate"])
+TEXTS = [" ".join(WORDS[n % 2]) + (" seen" if n % 3 else " patient") for n in range(40)]
+NOTES = ["hypertension", "", "patient with pneumonia"]
+
+
+@pytest.fixture(scope="module")
+def coder():
+    words = Tfidf.fit(TEXTS, [np.array([n % 2], np.int32) for n in range(40)], 3)
+    per_code = Threshold(0.4, "auto_per_code", "validation", (0.4, 0.3, 0.6))
+    return TfidfCoder(words, LABELS, ModelConfig(model="tfidf", word_ngrams=2), per_code, "caml")
+
+
+@pytest.fixture
+def folder(coder, tmp_path):
+    save_tfidf(tmp_path, coder)
+    write_manifest(tmp_path, {"step": 1})
+    return tmp_path
+
+
+def test_what_was_saved_is_the_same_coder(coder, folder):
+    found = load_trained(folder, CPU)
+    assert isinstance(found, TfidfCoder)
+    for name in ("labels", "config", "threshold", "text_cleaning"):
+        assert getattr(found, name) == getattr(coder, name)
+    assert np.array_equal(found.logits(NOTES), coder.logits(NOTES))
+
+
+def test_the_files_are_the_contracts(folder):
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"tfidf.npz", "vocabulary.json", "labels.parquet", "coder.json", "manifest.json"}
+    assert json.loads((folder / "coder.json").read_text())["model"]["model"] == "tfidf"
+
+
+@pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json", "labels.parquet", "coder.json"])
+def test_a_file_that_was_changed_or_lost_is_told(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?")
+    with pytest.raises(ResumeError, match="was changed or is broken"):
+        load_trained(folder, CPU)
+    (folder / name).unlink()
+    with pytest.raises(ResumeError, match="is missing"):
+        load_trained(folder, CPU)
+
+
+def test_another_format_is_told(folder):
+    about = json.loads((folder / "coder.json").read_text())
+    (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
+    write_manifest(folder, {})
+    with pytest.raises(ResumeError, match="written by another version"):
+        load_trained(folder, CPU)
+
+
+def test_a_folder_without_a_checkpoint_is_told(tmp_path):
+    with pytest.raises(ResumeError, match="holds no checkpoint"):
+        load_trained(tmp_path, CPU)
+
+
+def test_notes_are_coded_from_python(coder, folder):
+    found = icdcli.load_coder(folder)
+    assert [[code.code for code in note] for note in found.predict(NOTES)][0] == ["I10"]
+    assert found.predict(NOTES)[2][0].title is None
+    assert found.predict([]) == [] and found.scores([]).shape == (0, 3)
+    scores, windows = found.read(NOTES)
+    np.testing.assert_array_equal(scores, found.scores(NOTES))
+    np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-coder.logits(NOTES[::2]))), rtol=1e-6)
+    assert windows == [1, 0, 1] and not scores[1].any() and found.predict(NOTES)[1] == []  # the second has no text
+    together = found.predict(NOTES)
+    assert [found.predict([note])[0] for note in NOTES] == together
+
+
+def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(folder):
+    found = icdcli.load_coder(folder)
+    assert np.array_equal(found.scores(["HYPERTENSION 120 80"]), found.scores(["hypertension"]))
+    found.text_cleaning = "none"
+    words = set(found.words.vectorizer.vocabulary_)
+    assert "hypertension" in words and "120" not in words

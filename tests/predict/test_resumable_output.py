@@ -1,0 +1,240 @@
+import csv
+import json
+import os
+import stat
+import threading
+
+import pyarrow.parquet as pq
+import pytest
+
+from icdcli.data.notes.text import Note
+from icdcli.errors import ConfigError, DataError
+from icdcli.predict import batches as coding
+from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.predict.resumable_output import CodingParts
+from icdcli.predict.writers import format_of
+
+NOTES = [Note(f"n{number}", "text") for number in range(23)]
+MADE_OF = {"checkpoint": "1", "notes": "2"}
+ENDINGS = ("jsonl", "csv", "parquet")
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(coding, "BLOCK_CHARACTERS", 16)  # four of these notes
+
+
+def code(notes, told=lambda done: None):
+    told(len(notes))
+    found = [NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True), NoteCode("B00", None, 0.123456, 0.5, False)]
+    return [CodedNote(note.id, 1, tuple(found[: int(note.id[1:]) % 3])) for note in notes]
+
+
+def whole(output, notes=NOTES, code=code, **made_of):
+    parts = CodingParts(output, MADE_OF | made_of)
+    with parts.alone():
+        parts.begin(parts.notes or len(notes))
+        parts.finish(parts.code(notes, code))
+    return output.read_bytes()
+
+
+def stopping_at(number):
+    """Codes, and fails at a note."""
+
+    def stop(notes, told):
+        if any(note.id == f"n{number}" for note in notes):
+            raise ZeroDivisionError
+        return code(notes, told)
+
+    return stop
+
+
+def stopped(output, at=13, **made_of):
+    with pytest.raises(ZeroDivisionError):
+        whole(output, code=stopping_at(at), **made_of)
+    assert not output.exists()
+    return CodingParts(output, MADE_OF | made_of)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, ending):
+    output = tmp_path / f"codes.{ending}"
+    whole(output)
+    if ending == "jsonl":
+        notes = [json.loads(line) for line in output.read_text().splitlines()]
+        assert [note["id"] for note in notes] == [note.id for note in NOTES]
+        assert notes[1]["codes"][0] == {
+            "code": "A00.0",
+            "title": 'Of "water", Übel',
+            "score": 0.75,
+            "threshold": 0.5,
+            "predicted": True,
+        }
+        assert [len(note["codes"]) for note in notes[:4]] == [0, 1, 2, 0]
+    else:
+        rows = list(csv.DictReader(output.read_text().splitlines())) if ending == "csv" else pq.read_table(output).to_pylist()
+        assert [row["id"] for row in rows[:5]] == ["n0", "n1", "n2", "n2", "n3"]
+        assert list(rows[0].values())[1:] == (
+            ["", "", "", "", "", "1"] if ending == "csv" else [None, None, None, None, None, 1]
+        )
+        assert float(rows[3]["score"]) == pytest.approx(0.123456) and str(rows[3]["predicted"]) == "False"
+        assert rows[1]["title"] == 'Of "water", Übel' and rows[3]["title"] == ("" if ending == "csv" else None)
+        assert list(dict.fromkeys(row["id"] for row in rows)) == [note.id for note in NOTES]
+    assert list(tmp_path.iterdir()) == [output]
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
+    expected = whole(tmp_path / f"whole.{ending}")
+    parts = stopped(tmp_path / f"codes.{ending}")
+    assert parts.notes == len(NOTES) and parts.changed == []
+    assert stat.S_IMODE(parts.folder.stat().st_mode) == 0o700
+    done, told = [], []
+    with parts.alone():
+        parts.begin(parts.notes)
+        count = parts.code(
+            NOTES, lambda notes, news: done.extend(notes) or code(notes, news), told=lambda *news: told.append(news)
+        )
+        parts.finish(count)
+    assert parts.output.read_bytes() == expected
+    assert [note.id for note in done] == [f"n{number}" for number in range(12, 23)]
+    assert (4, 4) in told and told[-1] == (23, 12) and sorted(told) == told
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"whole.{ending}", f"codes.{ending}"])
+
+
+def test_what_changed_is_told_and_begun_anew(tmp_path):
+    output = tmp_path / "codes.jsonl"
+    stopped(output)
+    parts = CodingParts(output, MADE_OF | {"notes": "3"})
+    assert parts.begun and parts.changed == ["notes"] and parts.notes is None
+    assert list(parts.folder.glob("*.jsonl"))  # until it is begun anew, nothing is lost
+    seen = []
+    whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), notes=NOTES[:9])
+    whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), checkpoint="other")
+    assert len(seen) == 23 + 9 - 9
+
+
+def test_damaged_journal_and_half_a_part(tmp_path):
+    output = tmp_path / "codes.jsonl"
+    expected = whole(tmp_path / "whole.jsonl")
+    parts = stopped(output)
+    (parts.folder / ".0000003.jsonl.abc").write_text("half")
+    assert whole(output) == expected
+    parts = stopped(output := tmp_path / "other.jsonl")
+    (parts.folder / "journal.json").write_text("{")
+    (parts.folder / "0000001.jsonl").write_text("not of this call")
+    assert not parts.begun and whole(output) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.jsonl", "other.jsonl", "whole.jsonl"]
+
+
+def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path):
+    output = tmp_path / "codes.csv"
+    output.write_text("earlier")
+    parts = CodingParts(output, MADE_OF)
+    with pytest.raises(ZeroDivisionError), parts.alone():
+        parts.begin(len(NOTES))
+        parts.code(NOTES, stopping_at(0))
+    assert output.read_text() == "earlier"
+
+
+def test_nothing_is_left_where_nothing_was_begun(tmp_path):
+    with pytest.raises(DataError), CodingParts(tmp_path / "codes.csv", MADE_OF).alone():
+        raise DataError("the notes can't be read")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_parts_keeps_what_is_not_ours(tmp_path):
+    parts = stopped(tmp_path / "codes.csv")
+    (parts.folder / "mine.csv").write_text("mine")
+    whole(parts.output)
+    assert [path.name for path in parts.folder.iterdir()] == ["mine.csv"]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 9])
+def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
+    expected = whole(tmp_path / "whole.jsonl")
+    output = tmp_path / "codes.jsonl"
+    first = CodingParts(output, MADE_OF)
+    coded = [[] for _ in range(ranks)]
+    begun = threading.Barrier(ranks)
+
+    def work(rank):
+        parts = CodingParts(output, MADE_OF)
+        begun.wait()
+        count = parts.code(NOTES, lambda notes, told: coded[rank].extend(notes) or code(notes, told), (rank, ranks))
+        parts.wait(count, lambda there: None, pause=0.001)
+
+    with first.alone():
+        first.begin(len(NOTES))
+        threads = [threading.Thread(target=work, args=(rank,)) for rank in range(ranks)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        first.finish(6)
+    assert output.read_bytes() == expected
+    assert [len(notes) for notes in coded] == [sum([4, 4, 4, 4, 4, 3][rank::ranks]) for rank in range(ranks)]
+
+
+def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
+    expected = whole(tmp_path / "whole.csv")
+    output = tmp_path / "codes.csv"
+    parts = CodingParts(output, MADE_OF)
+    with parts.alone():
+        parts.begin(len(NOTES))
+        parts.code(NOTES, code, (1, 3))
+    assert whole(output) == expected
+
+
+def test_two_calls_for_one_file(tmp_path):
+    output = tmp_path / "codes.csv"
+    with CodingParts(output, MADE_OF).alone():
+        with pytest.raises(ConfigError, match="another icdcode is writing it"), CodingParts(output, MADE_OF).alone():
+            pass
+    assert whole(output)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("codes.txt", "should end in .jsonl, .csv or .parquet"),
+        ("codes", "should end in"),
+        ("gone/codes.csv", "there is no folder"),
+        ("folder.csv", "is a folder"),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, name, says):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigError, match=says):
+        CodingParts(tmp_path / name, MADE_OF)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "codes.csv.parts").write_text("in the way")
+    with pytest.raises(ConfigError, match="can't be written"), CodingParts(tmp_path / "codes.csv", MADE_OF).alone():
+        pass
+
+
+def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
+    output = tmp_path / "codes.jsonl"
+    replace, count = os.replace, [0]
+
+    def full(*paths):
+        count[0] += 1
+        if count[0] == 4:
+            raise OSError(28, "No space left on device")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match=r"can't be written \(No space left on device\). What is done is kept"):
+        whole(output)
+    assert not output.exists() and len(list((tmp_path / "codes.jsonl.parts").glob("*.jsonl"))) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(coding, "BLOCK_CHARACTERS", 16)
+    assert whole(output) == whole(tmp_path / "other.jsonl")
+
+
+def test_formats_are_known_by_their_ending(tmp_path):
+    assert format_of(tmp_path / "A.CSV").ending == ".csv"

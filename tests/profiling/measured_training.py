@@ -1,0 +1,82 @@
+"""A process that trains an epoch on made-up tokens, validates, and tells the memory that it took before and at most.
+
+For test_estimate.py. Run as ``python measured_training.py architecture sizes options lengths``, the last three as JSON.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from transformers import BertConfig, LlamaConfig
+
+from icdcli.config.schema import load_config
+from icdcli.data.batching import Frame
+from icdcli.data.corpus.reader import Labels
+from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.distributed.hardware import peak_memory, resident_memory
+from icdcli.distributed.process_group import World
+from icdcli.model.backbone import new_backbone
+from icdcli.model.checkpoint import Coder
+from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.packing import choose_padding
+from icdcli.model.threshold import Threshold
+from icdcli.training.early_stopping import Best
+from icdcli.training.setup import be_reproducible, make_optimizer
+from icdcli.training.state import RunState, Training
+from icdcli.training.step import optimiser_steps
+from icdcli.training.step_metrics import Meter
+from icdcli.training.validation import validate
+
+LABELS = 500
+ARCHITECTURES = {"llama": LlamaConfig, "bert": BertConfig}
+
+
+def training_of(config, settings, lengths):
+    """A training on documents of these lengths, of random tokens."""
+    be_reproducible(config.run)
+    settings.is_causal = False
+    network = build_network(config.model, new_backbone(config.model, settings, torch.device("cpu")), LABELS)
+    choose_padding(network, config.train.padding)
+    if config.train.gradient_checkpointing:
+        use_gradient_checkpointing(network)
+    draw, frame = np.random.default_rng(0), Frame((), (), 0)
+    ids = draw.integers(0, settings.vocab_size, sum(lengths), dtype=np.uint32)
+    targets = [np.array([0, 1], np.int32)] * len(lengths)
+    documents = EncodedDocuments(
+        Tokens(ids, np.cumsum([0, *lengths])), np.arange(len(lengths)), targets, frame, config.model.max_len
+    )
+    names = tuple(map(str, range(LABELS)))
+    labels = Labels(names, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
+    return Training(
+        coder=Coder(network, None, frame, labels, config.model, Threshold(), own_backbone=True),
+        optimizer=make_optimizer(network, config.train),
+        train=documents,
+        validation=documents,
+        validation_ids=[str(number) for number in range(len(lengths))],
+        config=config.train,
+        log=config.log,
+        seed=0,
+        world=World(0, 1, torch.device("cpu")),
+        state=RunState(Best(higher_is_better=True)),
+        micro_batch_tokens=config.train.micro_batch_tokens or 16_384,
+    )
+
+
+def train_and_validate(config, settings, lengths):
+    """An epoch, and a validation of the same documents."""
+    training = training_of(config, settings, lengths)
+    training.coder.network.train()
+    for _ in optimiser_steps(training, training.plan(0), Meter(training)):
+        pass
+    for _ in validate(training, Meter(training)):
+        pass
+
+
+if __name__ == "__main__":
+    architecture, sizes, options, lengths = sys.argv[1], *map(json.loads, sys.argv[2:])
+    config, small = load_config(None, options), {**sizes, "hidden_size": 16, "intermediate_size": 16}
+    train_and_validate(config, ARCHITECTURES[architecture](**small), [8, 8])  # loads what is loaded when it is needed
+    before = resident_memory()
+    train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths)
+    print(json.dumps([before, peak_memory()]))

@@ -1,0 +1,113 @@
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icdcli.report.plots.run import learning_curves_png, lr_schedule_png
+from icdcli.report.plots.terminal import lr_landmarks, lr_schedule_plot
+
+STEPS = list(range(201))
+RATES = [1e-4 * min(step / 20, (200 - step) / 180 + 0.001) for step in STEPS]
+
+
+def test_landmarks() -> None:
+    assert [(step, label) for step, _, label in lr_landmarks(STEPS, RATES)] == [
+        (20, "warm-up ends, peak: step 20, 1.00e-04"),
+        (200, "last: step 200, 1.00e-07"),
+    ]
+    assert [label for *_, label in lr_landmarks([0, 1], [2e-3, 1e-3])] == [
+        "peak: step 0, 2.00e-03",
+        "last: step 1, 1.00e-03",
+    ]
+    assert [label for *_, label in lr_landmarks([0, 1], [0, 1e-3])] == ["warm-up ends, peak: step 1, 1.00e-03"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_terminal_plot_fits_and_is_labelled(width: int) -> None:
+    drawing = lr_schedule_plot(STEPS, RATES, width=width, height=18)
+    lines = drawing.splitlines()
+    assert max(map(len, lines)) <= width and len(lines) <= 18
+    assert "\x1b" not in drawing
+    for label in ("warm-up ends, peak: step 20, 1.00e-04", "last: step 200, 1.00e-07", "optimiser step", "1.00e-04┤"):
+        assert label in drawing
+
+
+def test_terminal_plot_takes_the_terminals_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("LINES", "30")
+    lines = lr_schedule_plot(STEPS, RATES).splitlines()
+    assert max(map(len, lines)) == 90 and len(lines) == 20
+
+
+@pytest.mark.parametrize(("steps", "rates"), [([1], [1e-4]), ([1, 2], [0.0, 0.0]), (range(3), [1e-3, 1e-3, 1e-3])])
+def test_odd_schedules_are_drawn(steps: list[int], rates: list[float], tmp_path: Path) -> None:
+    assert "peak" in lr_schedule_plot(steps, rates, width=80, height=15)
+    lr_schedule_png(steps, rates, tmp_path / "lr.png")
+    assert (tmp_path / "lr.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("steps", "rates"), [([], []), ([1, 2], [0.1])])
+def test_wrong_schedules(steps: list[int], rates: list[float], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="as many learning rates as steps"):
+        lr_schedule_plot(steps, rates)
+    with pytest.raises(ValueError, match="as many learning rates as steps"):
+        lr_schedule_png(steps, rates, tmp_path / "lr.png")
+
+
+def test_pngs_are_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
+    rows = [
+        {"epoch": 1, "train_loss": 0.7, "validation_loss": 0.8, "lr": 1e-4, "f1_micro": math.nan},
+        {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.7, "lr": 5e-5},
+    ]
+    folder = tmp_path / "run" / "vis_outputs"
+    contents = []
+    for _ in range(2):
+        lr_schedule_png(STEPS, RATES, folder / "lr_schedule.png")
+        learning_curves_png(rows, ["train_loss", "validation_loss", "lr", "f1_micro"], folder / "learning_curves.png")
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert set(contents[0]) == {"lr_schedule.png", "learning_curves.png"}
+    assert contents[0] == contents[1]
+    assert all(content.startswith(b"\x89PNG") for content in contents[0].values())
+
+
+def test_a_panel_for_each_kind_that_is_asked_for(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    rows = [{"epoch": 1.0, "train_loss": 0.7, "lr": 1e-4, "f1_micro": 0.1}]
+    heights = []
+    for columns in (["train_loss"], ["train_loss", "f1_micro"], ["train_loss", "f1_micro", "lr"]):
+        learning_curves_png(rows, columns, tmp_path / "curves.png")
+        heights.append(imread(tmp_path / "curves.png").shape[0])
+    assert heights[0] < heights[1] < heights[2]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [([], ["lr"]), ([{"epoch": 1.0}], [])])
+def test_nothing_to_draw(rows: list[dict[str, float]], columns: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one validation and one column"):
+        learning_curves_png(rows, columns, tmp_path / "curves.png")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lr.png"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        lr_schedule_png(STEPS, RATES, path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_the_room_is_imported_without_anything_heavy() -> None:
+    code = (
+        "import sys, icdcli.report.plots.run, icdcli.report.plots.terminal, icdcli.report.views.training\n"
+        "print([name for name in ('matplotlib', 'plotext', 'torch', 'pandas') if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.strip() == "[]"

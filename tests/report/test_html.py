@@ -1,0 +1,120 @@
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from icdcli.evaluation.curves import confusions
+from icdcli.evaluation.evaluate import Evaluation
+from icdcli.evaluation.files import code_rows
+from icdcli.evaluation.published_results import Comparable, comparable
+from icdcli.evaluation.sample import SamplePrediction
+from icdcli.explain.spans import Span
+from icdcli.model.threshold import Threshold
+from icdcli.report.html import evaluation_page
+from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
+
+Make = Callable[..., Evaluation]
+CARD = {"dataset": "mimic3", "protocol": "mimic3-full-caml", "benchmark": {"is_benchmark": True, "reason": ""}}
+VOID = {"meta", "input", "path", "use", "rect", "br"}
+
+
+def page_of(evaluation: Evaluation, published: Comparable | None = None) -> str:
+    figures = evaluation_figures(evaluation)
+    return evaluation_page(evaluation, figures, confusions(evaluation, "icd9"), code_rows(evaluation), published)
+
+
+class Balance(HTMLParser):
+    """Collects elements that are closed in another order than they were opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID and (not self.open or self.open.pop() != tag):
+            self.wrong.append(tag)
+
+
+@pytest.fixture(scope="module")
+def page(made_up_evaluation: Make) -> str:
+    return page_of(made_up_evaluation())
+
+
+def test_it_is_whole_and_loads_nothing(page: str) -> None:
+    parser = Balance()
+    parser.feed(page)
+    assert not parser.wrong and not parser.open
+    assert all(address.startswith("#") for address in parser.addresses)
+    assert "default-src 'none'" in page and "url(http" not in page
+    assert page.count("<svg") == 3 and not re.search(r"\$[a-z]", page)
+
+
+def test_it_names_no_document(page: str, made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    assert not any(re.search(rf"{document}\b", page) for document in evaluation.scored.documents.ids)
+
+
+def test_titles_are_text_and_not_markup(made_up_evaluation: Make) -> None:
+    page = page_of(made_up_evaluation(threshold=Threshold(0.35), skill=0.5))
+    assert "Title <" not in page and "Title &lt;428.0&gt; &amp; more" in page
+
+
+def test_the_table_of_codes_is_data(page: str, made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)
+    assert found
+    table = json.loads(found[1])
+    assert [row[0] for row in table["rows"]] == list(evaluation.labels.codes)
+    assert table["columns"] == list(code_rows(evaluation)[0])
+    assert table["rows"][0][2] == "Title <36.15> & more" and table["rows"][10][2] is None
+
+
+def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
+    with_papers = page_of(evaluation, comparable(CARD, "test"))
+    assert f"<td>{evaluation.metrics['map']:.4f}</td>" in with_papers and "tuned on this very split" in with_papers
+    assert "Huang et al. 2022" in with_papers and "picked on the test split" in with_papers
+    assert "None to compare with: a reason." in page_of(evaluation, Comparable((), "a reason"))
+    assert "Published" not in page and "tuned on this very split" not in page
+
+
+def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: Make) -> None:
+    assert page_of(made_up_evaluation()) == page
+
+
+def test_pictures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> None:
+    paths = write_pngs(evaluation_figures(made_up_evaluation()), tmp_path / "test")
+    assert [path.name for path in paths] == ["precision_recall.png", "calibration.png", "f1_by_frequency.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in paths)
+
+
+def test_what_has_nothing_to_show_is_not_drawn(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation(documents=1)
+    assert evaluation.counts["gold"] > 0 and "calibration" in evaluation_figures(evaluation)
+
+
+def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page: str) -> None:
+    evaluation = made_up_evaluation()
+    figures = evaluation_figures(evaluation)
+    sample = SamplePrediction("<7>", ("401.9",), ("428.0",), {"401.9": 0.1, "428.0": 0.75})
+    text = "Denies </p> fever. Has dropsy."
+    marked = {"428.0": (Span(23, 29, 1.0),)}
+    told = evaluation_page(evaluation, figures, {}, code_rows(evaluation), documents=[(sample, text, marked), (sample, "", {})])
+    assert "<p>Has <mark>dropsy</mark>.</p>" in told and "0.750, not gold" in told and "No code is predicted." in told
+    assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in told and "fever" not in told
+    balance = Balance()
+    balance.feed(told)
+    assert not balance.wrong and "<mark>" not in page

@@ -1,0 +1,259 @@
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from icdcli.report.plots.corpus import corpus_png
+from icdcli.report.views.corpus import Bars, corpus_view
+
+Render = Callable[..., list[str]]
+
+BENCHMARK: dict[str, Any] = {
+    "protocol": "mimic3-full",
+    "is_benchmark": True,
+    "reason": "",
+    "counts": {"train documents": {"found": 47719, "published": 47719}, "labels": {"found": 8929, "published": 8929}},
+}
+
+
+def summary(*counts: int, scale: str = "linear") -> dict[str, Any]:
+    edges = [4, 12, 40, 13_000] if scale == "log" else [100, 5_100, 10_100, 15_100]
+    quantiles = {"min": 104, "p5": 411, "p25": 903, "p50": 1344, "p75": 2000, "p95": 13527, "max": 15001}
+    return {"mean": 1513.24, **quantiles, "histogram": {"scale": scale, "edges": edges, "counts": list(counts)}}
+
+
+def pair(subjects: int | None = 0, texts: int = 0, documents: int = 0) -> dict[str, int | None]:
+    return {"subjects": subjects, "texts": texts, "documents": documents}
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    """A description of a made-up corpus."""
+    splits = ("all", "train", "validation", "test")
+    return {
+        "dataset": "mimic3",
+        "protocol": "patient",
+        "documents": 1800,
+        "splits": {
+            "train": {"documents": 1600, "subjects": 1200, "codes_per_document": 15.94, "words_per_document": 1513.2},
+            "validation": {"documents": 100, "subjects": 90, "codes_per_document": 15.9, "words_per_document": 1500.0},
+            "test": {"documents": 100, "codes_per_document": 16.0},
+        },
+        "labels": {"count": 8929, "without_title": 160},
+        "dropped": {"rows outside the D_ICD tables": 4, "nothing": 0},
+        "words": {split: summary(0, 3, 8, scale="log") for split in splits},
+        "codes": {split: summary(1, 0, 8) for split in splits},
+        "leakage": {"train & validation": pair(), "train & test": pair(), "validation & test": pair()},
+        "duplicates": {split: {"texts": 0, "documents": 0} for split in splits[1:]},
+        "label_frequency": {
+            "counts": [1200, 300, 7, 1, 0],
+            "mentions": 1508,
+            "labels_with": {"no": 1, "one": 1, "fewer_than_5": 2, "fewer_than_10": 3, "at_least_100": 2},
+            "covering": {"50": {"labels": 1, "share": 0.25}, "90": {"labels": 2, "share": 0.5}},
+        },
+        "labels_by_split": {
+            "train": {"seen": 8693, "unseen_in_training": 0},
+            "validation": {"seen": 3012, "unseen_in_training": 43},
+            "test": {"seen": 4085, "unseen_in_training": 120},
+        },
+        "without_title": {"count": 160, "first": ["12.34", "99.9"]},
+        "tokens": {
+            "tokens-0123456789abcdef": {
+                "lengths": {split: summary(1, 2, 3) for split in splits},
+                "longer_than": {"512": 1700, "1024": 900, "2048": 450, "4096": 9, "8192": 0},
+            }
+        },
+        "chapters": [
+            {"kind": "diagnosis", "id": "390-459", "title": "Diseases of the circulatory system", "documents": 1500},
+            {"kind": "procedure", "id": "01-05", "title": "Operations on the nervous system " * 3, "documents": 30},
+            {"kind": None, "id": None, "title": "in no chapter", "documents": 3},
+        ],
+        "benchmark": BENCHMARK,
+        **changes,
+    }
+
+
+def test_it_fits_eighty_columns_and_shortens_nothing(render: Render) -> None:
+    lines = render(corpus_view(described()))
+    assert max(map(len, lines)) <= 80
+    without_titles = [line for line in lines if "without a title" not in line]
+    assert not any("…" in line for line in without_titles)
+
+
+def test_splits_labels_and_what_was_dropped(render: Render) -> None:
+    lines = render(corpus_view(described()))
+    assert lines[0] == "Corpus mimic3 · patient"
+    assert [line.split() for line in lines[2:7] if line.startswith("t")] == [
+        ["train", "1,600", "1,200", "1,513.2", "15.9"],
+        ["test", "100", "16.0"],
+    ]
+    text = "\n".join(lines)
+    assert "labels: 8,929, 160 without a title (12.34, 99.9 …)\n" in text
+    assert "labels seen: train 8,693, validation 3,012, test 4,085\n" in text
+    assert "never seen in training: 43 in validation, 120 in test\n" in text
+    assert "dropped or set aside:\n  4  rows outside the D_ICD tables\n" in text and "nothing" not in text
+
+
+def test_a_table_without_any_title_is_asked_for_its_code_system(render: Render) -> None:
+    hint = "no label has a title: is code_system (icd9, icd10) named, and the right one?"
+    none = {"count": 8929, "first": ["a00"]}
+    assert hint in render(corpus_view(described(dataset="table", without_title=none)))
+    assert hint not in render(corpus_view(described(dataset="table")))
+
+
+def test_the_long_tail_is_told_in_words(render: Render) -> None:
+    text = " ".join(render(corpus_view(described())))
+    assert "1 labels in no document, 1 in one, 2 in fewer than 5, 3 in fewer than 10; 2 in 100 or more" in text
+    assert "50 % of the 1,508 code mentions are of 1 label (25.0 % of those in use)" in text
+    assert "90 % of the 1,508 code mentions are of 2 labels (50.0 % of those in use)" in text
+
+
+def test_quantiles_and_histograms(render: Render) -> None:
+    lines = render(corpus_view(described()))
+    start = lines.index("words a document")
+    assert lines[start + 1].split() == ["mean", "min", "p5", "p25", "p50", "p75", "p95", "max"]
+    row = ["validation", "1,513.2", "104", "411", "903", "1,344", "2,000", "13,527", "15,001"]
+    assert row in [line.split() for line in lines[start : start + 8]]
+    assert "validation   ▃█" in lines
+    assert "from 4 to 12,999 words, each bar wider than the one before (log scale)" in lines
+    assert "validation  ▁ █" in lines and "from 100 to 15,099 codes, each bar 5,000 wide" in lines
+
+
+def test_tokens_and_what_is_too_long_for_a_model(render: Render) -> None:
+    lines = render(corpus_view(described()))
+    assert "tokens a document (tokens-0123456789abcdef)" in lines
+    rows = [line.split() for line in lines]
+    assert ["longer", "than", "512", "1,024", "2,048", "4,096", "8,192", "tokens"] in rows
+    assert ["documents", "1,700", "900", "450", "9", "0"] in rows
+    assert ["share", "94.4", "%", "50.0", "%", "25.0", "%", "0.5", "%", "0.0", "%"] in rows
+
+
+def test_one_split_is_not_shown_twice(render: Render) -> None:
+    one = described(words={"all": summary(1, 2, 3), "train": summary(1, 2, 3)}, codes={}, tokens={})
+    assert not [line for line in render(corpus_view(one)) if line.startswith("all")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "encoding", "drawn"),
+    [
+        ([1, 0, 8, 16, 1000], "utf-8", "▁ ▁▁█"),
+        ([1, 0, 500, 1000], "ascii", ". =@"),
+        ([0, 0], "utf-8", "  "),
+        ([], "utf-8", ""),
+    ],
+)
+def test_bars_show_every_bin_that_holds_anything(counts: list[int], encoding: str, drawn: str) -> None:
+    file = TextIOWrapper(BytesIO(), encoding=encoding)
+    Console(file=file, width=80).print(Bars(counts))
+    file.seek(0)
+    assert file.read() == drawn + "\n"
+
+
+def test_no_leakage_is_said(render: Render) -> None:
+    text = "\n".join(render(corpus_view(described())))
+    assert "leakage between splits: none" in text
+    assert not any(word in text for word in ("warning", "repeated", "isn't known"))
+
+
+def test_leakage_is_a_warning_in_words(render: Render) -> None:
+    leakage = {"train & validation": pair(1200, 1, 8), "train & test": pair(1), "validation & test": pair(0)}
+    duplicates = {"train": {"texts": 2, "documents": 5}, "test": {"texts": 0, "documents": 0}}
+    lines = " ".join(render(corpus_view(described(leakage=leakage, duplicates=duplicates))))
+    assert "warning: leakage, in both train and validation: 1,200 subjects and 1 text word for word (8 documents)" in lines
+    assert "warning: leakage, in both train and test: 1 subject" in lines
+    assert lines.count("warning") == 2 and "none" not in lines
+    assert "repeated within train: 2 texts in 5 documents" in lines and "within test" not in lines
+
+
+def test_subjects_that_are_not_known_are_not_called_apart(render: Render) -> None:
+    text = " ".join(render(corpus_view(described(leakage={"train & test": pair(None)}))))
+    assert "whether a subject stands in two splits isn't known" in text
+
+
+def test_a_benchmark_as_published(render: Render) -> None:
+    lines = render(corpus_view(described()))
+    assert ["train", "documents", "47,719", "47,719", "same"] in [line.split() for line in lines]
+    assert "the benchmark mimic3-full, as published" in lines
+    assert not any("DIFFERS" in line or "not the benchmark" in line for line in lines)
+
+
+def test_a_count_that_differs_is_loud(render: Render) -> None:
+    other = copy.deepcopy(BENCHMARK) | {"is_benchmark": False, "reason": "the number of labels differs"}
+    other["counts"]["labels"]["found"] = 8921
+    view = corpus_view(described(benchmark=other))
+    lines = render(view)
+    assert ["labels", "8,921", "8,929", "DIFFERS"] in [line.split() for line in lines]
+    assert "not the benchmark: the number of labels differs" in lines
+    terminal = Console(file=StringIO(), width=80, force_terminal=True, color_system="standard")
+    with terminal.capture() as capture:
+        terminal.print(view)
+    assert "\x1b[1;31mDIFFERS" in capture.get() and "\x1b[1;31mnot the benchmark: " in capture.get()
+
+
+def test_no_benchmark_is_said_without_counts(render: Render) -> None:
+    other = {"protocol": "mimic3-full", "is_benchmark": False, "reason": "NOTEEVENTS has 12 rows", "counts": {}}
+    assert "not the benchmark: NOTEEVENTS has 12 rows" in render(corpus_view(described(benchmark=other)))
+
+
+@pytest.mark.parametrize("card", [{}, {"splits": {"train": {}}}, {"labels": {}, "dropped": {}}])
+def test_a_card_that_lacks_things(card: dict[str, Any], render: Render) -> None:
+    lines = render(corpus_view(card))
+    assert lines[0] == "Corpus"
+    assert "Lengths and leakage aren't described: this corpus was made by an older icdcode." in " ".join(lines)
+
+
+def test_text_from_data_is_no_markup(render: Render) -> None:
+    odd = described(dropped={"[red]rows\x1b[0m": 1}, without_title={"count": 1, "first": ["[b]"]})
+    text = "\n".join(render(corpus_view(odd)))
+    assert "[red]rows" in text and "([b])" in text and "\x1b" not in text
+
+
+# The picture
+
+
+def test_the_picture_is_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        corpus_png(described(), tmp_path / "new" / f"{name}.png")
+    one, two = (tmp_path / "new" / f"{name}.png" for name in ("one", "two"))
+    assert one.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and one.read_bytes() == two.read_bytes()
+    assert sorted(path.name for path in one.parent.iterdir()) == ["one.png", "two.png"]
+
+
+def test_the_picture_has_a_panel_for_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[list[str]] = []
+    monkeypatch.setattr(
+        "icdcli.report.plots.corpus.save_figure",
+        lambda figure, _: titles.append([axes.get_title(loc="left") for axes in figure.axes]),
+    )
+    corpus_png(described(), tmp_path / "a.png")
+    tokens = described()["tokens"]["tokens-0123456789abcdef"]
+    corpus_png(described(tokens={"tokens-a": tokens, "tokens-b": tokens}, chapters=[]), tmp_path / "b.png")
+    lengths = ["Words a document", "Codes a document"]
+    labels = ["Label frequency", "Labels seen by split"]
+    assert titles[0] == [*lengths, "Tokens a document", *labels, "Chapters"]
+    assert titles[1] == [*lengths, "Tokens (tokens-a) a document", "Tokens (tokens-b) a document", *labels]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"words": None, "codes": None, "tokens": {}, "chapters": []},
+        {"label_frequency": {"counts": [0], "mentions": 0, "labels_with": {}, "covering": {}}, "tokens": {}},
+        {"label_frequency": {"counts": [1], "mentions": 1, "covering": {"50": {"labels": 1, "share": 1.0}}}, "tokens": {}},
+        {"labels_by_split": {"train": {"seen": 0, "unseen_in_training": 0}}, "tokens": {}},
+    ],
+)
+def test_poor_corpora_are_drawn(changes: dict[str, Any], tmp_path: Path) -> None:
+    corpus_png(described(**changes), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_looking_imports_neither_pyarrow_nor_matplotlib() -> None:
+    code = "import sys, icdcli.report.views.corpus, icdcli.report.plots.corpus; print({'pyarrow', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

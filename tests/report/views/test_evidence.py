@@ -1,0 +1,85 @@
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+
+from icdcli.explain.spans import Span
+from icdcli.report.console import Output
+from icdcli.report.views.evidence import evidence_html, evidence_view, passages
+
+Render = Callable[..., list[str]]
+
+TEXT = "Mujer de 43 años.\nNiega fiebre; refiere  lumbalgia\tintensa 😷.  Alta."
+
+
+def spans(text: str, *words: str) -> tuple[Span, ...]:
+    return tuple(Span(text.index(word), text.index(word) + len(word), 0.5) for word in words)
+
+
+def told(text: str, *words: str) -> list[str]:
+    found = passages(text, spans(text, *words))
+    return ["".join(f"[{piece}]" if marked else piece for piece, marked in passage) for passage in found]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["fiebre"], ["Niega [fiebre]; refiere lumbalgia intensa 😷."]),
+        (["fiebre", "lumbalgia\tintensa"], ["Niega [fiebre]; refiere [lumbalgia intensa] 😷."]),
+        (["Mujer", "Alta"], ["[Mujer] de 43 años.", "[Alta]."]),
+        (["años.\nNiega"], ["Mujer de 43 [años. Niega] fiebre; refiere lumbalgia intensa 😷."]),
+        ([], []),
+    ],
+)
+def test_evidence_is_shown_in_its_sentences(words: list[str], expected: list[str]) -> None:
+    assert told(TEXT, *words) == expected
+
+
+def test_of_long_sentences_what_is_around_the_evidence_is_shown() -> None:
+    text = " ".join(f"w{number}" for number in range(400))
+    (one,) = told(text, "w200")
+    assert one.startswith("…w1") and one.endswith("…") and "[w200]" in one and len(one) < 260
+    assert all(word.strip("[]…") in text.split() for word in one.split())
+    near, far = told(text, "w200", "w203", "w300")
+    assert "[w200]" in near and "[w203]" in near and "[w300]" in far
+    assert told(text, "w0 ")[0].startswith("[w0 ]w1") and told(text, "w399")[0].endswith("w398 [w399]")
+
+
+def test_a_word_longer_than_what_is_shown_is_left_out_around_the_evidence() -> None:
+    text = "x" * 400 + " fiebre " + "y" * 400
+    assert told(text, "fiebre") == ["…[fiebre]…"] or told(text, "fiebre") == ["… [fiebre] …"]
+
+
+def test_stars_stand_where_a_style_cannot_be_seen(render: Render) -> None:
+    view = evidence_view(TEXT, [("M54.5", "Low back [bold]pain", spans(TEXT, "lumbalgia")), ("R50", None, ())], signs=True)
+    assert render(view) == ["M54.5  Low back [bold]pain", "  Niega fiebre; refiere **lumbalgia** intensa 😷.", "R50", ""]
+
+
+def test_it_fits_the_width(render: Render) -> None:
+    text = "fiebre " * 40
+    for width in (40, 80):
+        lines = render(evidence_view(text, [("R50", "Fever " * 30, spans(text, "fiebre"))], signs=True), width)
+        assert max(map(len, lines)) <= width and len(lines) > 3
+
+
+def test_on_a_terminal_the_words_have_a_style_and_no_stars(terminal: Output) -> None:
+    terminal.show(evidence_view(TEXT, [("M54.5", None, spans(TEXT, "lumbalgia"))], signs=False))
+    shown = terminal.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "**" not in shown and "\x1b[1;7mlumbalgia\x1b[0m" in shown
+
+
+def test_control_characters_never_reach_the_terminal(render: Render) -> None:
+    text = "ni\x1b[31mega fiebre"
+    lines = render(evidence_view(text, [("R50", None, spans(text, "fiebre"))], signs=True))
+    assert lines[1] == "  ni�[31mega **fiebre**"
+
+
+def test_html_is_escaped() -> None:
+    text = "<b>fiebre</b> & <script>alert()</script>"
+    html = evidence_html(text, [("R50", "<i>", spans(text, "fiebre</b> &"))])
+    seen = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: seen.append(tag)  # type: ignore[method-assign]
+    parser.feed(html)
+    assert set(seen) == {"dl", "dt", "dd", "p", "mark"}
+    assert "<mark>fiebre&lt;/b&gt; &amp;</mark>" in html

@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+
+from icdcli.report.console import Output
+from icdcli.report.views.training import TrainingView
+from icdcli.training.events import Evaluated, Evaluating, SamplePrediction, Saved, Started, StepDone, Stopped
+
+Render = Callable[..., list[str]]
+SAMPLE = SamplePrediction("17", ("428.0",), ("428.0",), {"428.0": 0.98})
+VALIDATION = Evaluated(
+    epoch=1,
+    step=100,
+    seconds=60.0,
+    train_loss=0.5,
+    validation_loss=0.6,
+    lr=1e-4,
+    metrics={"f1_micro": 0.7, "map": 0.8},
+    monitored=0.75,
+    best_metric=True,
+    best_loss=False,
+    patience_left=5,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def step(number: int) -> StepDone:
+    return StepDone(number, 1, 1e-4, train_loss=0.5, tokens_per_second=12345.6)
+
+
+def test_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with TrainingView(Output(), patience=5, metrics=["f1_micro"], clock=clock) as view:
+        view.handle(Started(step=100, total_steps=200, steps_per_epoch=100))
+        for now, number in ((5, 110), (9, 120), (15, 130), (24, 140), (26, 150)):
+            clock.now = now
+            view.handle(StepDone(number - 1, 1, 1e-4))  # Not logged: never a line.
+            view.handle(step(number))
+    assert capsys.readouterr().out.splitlines() == [
+        "step 110/200  0:00:45 left  epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s",
+        "step 130/200  0:00:35 left  epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s",
+        "step 150/200  0:00:26 left  epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s",
+    ]
+
+
+def test_a_logged_step_tells_the_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[int] = []
+
+    def memory() -> int:
+        asked.append(1)
+        return 12_345_678_901
+
+    with TrainingView(Output(), patience=5, memory=memory) as view:
+        view.handle(Started(step=0, total_steps=200, steps_per_epoch=100))
+        view.handle(StepDone(9, 1, 1e-4))
+        assert not asked  # Between logged steps nothing may wait for the device.
+        view.handle(step(10))
+    assert capsys.readouterr().out.endswith("  12,346 tokens/s  memory 12.3 GB\n")
+
+
+def test_what_a_step_has_to_say_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(Output(), patience=5) as view:
+        view.handle(replace(StepDone(7, 1, 1e-4), note="out of memory; going on with less"))
+    assert capsys.readouterr().err == "warning: step 7: out of memory; going on with less\n"
+
+
+def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with TrainingView(Output(), patience=5, common=["validation_loss"], metrics=["map", "f1_micro"], clock=clock) as view:
+        view.handle(Started(0, 200, 100))
+        for now in (1, 5, 12, 15, 23):
+            clock.now = now
+            view.handle(Evaluating(now * 10, 1000))
+        view.handle(VALIDATION)
+        view.handle(Saved("metric", 100))
+        view.handle(Stopped("no progress for 5 validations", 100, True))
+    assert capsys.readouterr().out.splitlines() == [
+        "validation  120/1,000 documents",
+        "validation  230/1,000 documents",
+        "validation  epoch 1  step 100  validation_loss 0.6000  map 0.8000  f1_micro 0.7000  "
+        "best metric so far  patience left 5",
+        "no progress for 5 validations (step 100)",
+    ]
+
+
+def test_without_patience_none_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(Output(), patience=0) as view:
+        view.handle(VALIDATION)
+    assert "patience" not in capsys.readouterr().out
+
+
+def test_sample_predictions_come_with_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(Output(), patience=5, titles={"428.0": "Heart failure"}) as view:
+        view.handle(replace(VALIDATION, samples=(SAMPLE,)))
+    out = capsys.readouterr().out
+    assert "Sample predictions after epoch 1" in out and "Heart failure" in out
+
+
+def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Render) -> None:
+    clock = Clock()
+    view = TrainingView(terminal, patience=5, metrics=["f1_micro"], clock=clock)
+    assert render(view)[0].startswith("Training")
+    view.handle(Started(0, 1000, 100))
+    clock.now = 10
+    view.handle(step(100))
+    view.handle(Evaluating(30, 90))
+    lines = render(view)
+    assert lines[0].endswith("step 100/1,000  0:01:30 left")
+    assert lines[1].startswith("Validation") and lines[1].endswith("30/90 documents")
+    assert lines[2] == "epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s"
+    view.handle(VALIDATION)
+    lines = render(view)
+    assert lines[1].endswith("patience left 5")
+    assert lines[-1].split() == ["1", "100", "0.5000", "0.6000", "1.00e-04", "0.7000", "metric"]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_word_of_the_live_view_is_broken(terminal: Output, render: Render, width: int) -> None:
+    view = TrainingView(terminal, patience=50, memory=lambda: 123_456_789_012)
+    view.handle(Started(0, 1_000_000, 100))
+    view.handle(StepDone(123_456, 1234, 1e-4, train_loss=0.05, tokens_per_second=1_234_567.0))
+    view.handle(VALIDATION)
+    lines = render(view, width)
+    assert max(map(len, lines)) <= width
+    words = ("epoch 1234", "train_loss 0.05000", "lr 1.00e-04", "1,234,567 tokens/s", "memory 123.5 GB", "patience left 5")
+    assert all(any(word in line for line in lines) for word in words)
+    assert (width < 120) == (lines[1] != "  ".join(words))
+
+
+def test_the_live_view_shows_few_validations_and_leaves_all(terminal: Output, render: Render) -> None:
+    with TrainingView(terminal, patience=5, metrics=["f1_micro"]) as view:
+        view.handle(Started(0, 2000, 100))
+        for epoch in range(1, 21):
+            view.handle(replace(VALIDATION, epoch=epoch, step=epoch * 100, best_metric=epoch == 1))
+        during = [line.split()[0] for line in render(view)[5:]]
+        view.handle(Stopped("all steps are done", 2000, True))
+    assert during == ["1", "…", *map(str, range(14, 21))]
+    assert [line.split()[0] for line in render(view)[3:]] == [str(epoch) for epoch in range(1, 21)]
+    assert not any(line.startswith("Training") for line in render(view))
+    assert isinstance(terminal.console.file, StringIO)
+    assert terminal.console.file.getvalue().splitlines()[-1].endswith("all steps are done (step 2,000)")
+
+
+def test_an_interruption_passes_through_and_closes_the_view(terminal: Output) -> None:
+    with pytest.raises(KeyboardInterrupt), TrainingView(terminal, patience=5) as view:
+        view.handle(Started(0, 10, 10))
+        raise KeyboardInterrupt
+    with terminal.watch("another view"):  # Possible only where the first one has gone.
+        terminal.say("still here")
+    assert isinstance(terminal.console.file, StringIO)
+    assert "still here" in terminal.console.file.getvalue()
