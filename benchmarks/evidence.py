@@ -36,7 +36,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.explain.evidence import NoteReader, Window, chosen
 from icdcli.explain.faithfulness import SHARE, faithfulness
-from icdcli.model.coding_model import NoteCoder, load_coder
+from icdcli.model.coding_model import NoteModel, load_model
 
 Weights = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -118,34 +118,34 @@ def main() -> int:
     options = parser.parse_args()
     if not options.run.is_dir():
         train(options.run, options.data, options.lexical)
-    coder = load_coder(options.run)
+    model = load_model(options.run)
     config = load_config(options.run / "args.yaml")
     corpus = open_corpus(prepare(config.data).folder)
-    result = measure(coder, corpus, options.split, options.documents, options.faithful, options.seed)
+    result = measure(model, corpus, options.split, options.documents, options.faithful, options.seed)
     show(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(coder: NoteCoder, corpus: Corpus, split: str, number: int, scored_again: int, seed: int) -> dict[str, Any]:
+def measure(model: NoteModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int) -> dict[str, Any]:
     """Go through some documents of a split, and score the first of them again."""
     draw = np.random.default_rng(seed)
     documents, evidence, threshold_L = (
         corpus.documents(split),
         corpus.evidence(split),
-        coder.threshold.values_L(len(coder.labels)),
+        model.threshold.values_L(len(model.labels)),
     )
     order = draw.permutation(len(documents))[:number].tolist()
     rows, again = set(order), set(order[:scored_again])
-    reader, start = NoteReader(coder), time.perf_counter()
+    reader, start = NoteReader(model), time.perf_counter()
     plausible = {which: defaultdict(Plausible) for which in ("gold", "gold, predicted")}
     faithful = {which: defaultdict(list) for which in ("gold", "predicted")}
     words = []
     for row, text in enumerate(corpus.texts(split)):
         if row not in rows:
             continue
-        scores_L = coder.scores([text])[0]
+        scores_L = model.scores([text])[0]
         gold, predicted = set(documents.targets[row].tolist()), set(np.flatnonzero(scores_L >= threshold_L).tolist())
         fragments = defaultdict(list)
         for fragment in evidence.of(row):
@@ -166,7 +166,7 @@ def measure(coder: NoteCoder, corpus: Corpus, split: str, number: int, scored_ag
                 if row not in again:
                     continue
                 places = [(begin, end) for begin, end in window.words.places.tolist()]
-                found = faithfulness(coder.scores, text, places, weights_KW, mine)
+                found = faithfulness(model.scores, text, places, weights_KW, mine)
                 for which, codes in (("gold", gold), ("predicted", predicted)):
                     kept = [place for place, label in enumerate(mine) if label in codes]
                     faithful[which][name] += list(zip(*(part[kept] for part in found), strict=True))

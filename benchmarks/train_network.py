@@ -21,7 +21,7 @@ from transformers import AutoModel, LlamaConfig
 
 from icdcli.config.schema import ModelConfig
 from icdcli.model.backbone import finish_backbone
-from icdcli.model.network import CoderNetwork, build_network, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
 
 LORA_R, LORA_ALPHA, POS_WEIGHT = 16, 32, 5.0
 # Dense bfloat16, operations a second, from NVIDIA's data sheets; the first name that a device's name holds.
@@ -117,7 +117,7 @@ def theirs(size: Size, max_len: int, seed: int) -> Plain:
     return _ready(network, network.output, size)
 
 
-def ours(size: Size, max_len: int, seed: int) -> tuple[CoderNetwork, ModelConfig]:
+def ours(size: Size, max_len: int, seed: int) -> tuple[CodingNetwork, ModelConfig]:
     """The network as icdcode makes it, and the configuration that it was made from."""
     config = ModelConfig(
         model="llama", bit=size.bit, max_len=max_len, lora_r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=0.0

@@ -9,18 +9,18 @@ from train_network import POS_WEIGHT, SIZES, ours
 from train_watch import Watch
 
 from icdcli.config.schema import LogConfig, TrainConfig
-from icdcli.data.batching import Frame
+from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
-from icdcli.distributed.process_group import World
-from icdcli.model.checkpoint import Coder
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.micro_batches import token_budget
 from icdcli.training.setup import make_optimizer
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimiser_steps
+from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 
@@ -43,10 +43,10 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
     codes = tuple(f"{label:03}" for label in range(LABELS))
     labels = Labels(codes, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     tokens = Tokens(np.concatenate(read.ids), np.concatenate([[0], np.cumsum(read.lengths)]))
-    frame = Frame((), (), pad=0)
-    train = EncodedDocuments(tokens, np.arange(len(read.ids)), read.targets, frame, max_len)
+    special_tokens = SpecialTokens((), (), pad=0)
+    train = EncodedDocuments(tokens, np.arange(len(read.ids)), read.targets, special_tokens, max_len)
     training = Training(
-        coder=Coder(network, None, frame, labels, built_from, Threshold(), own_backbone=False),
+        model=NeuralModel(network, None, special_tokens, labels, built_from, Threshold(), own_backbone=False),
         optimizer=make_optimizer(network, config),
         train=train,
         validation=train,
@@ -54,7 +54,7 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
         config=config,
         log=LogConfig(log_every=log_every),
         seed=seed,
-        world=World(0, 1, device),
+        process_group=ProcessGroup(0, 1, device),
         state=RunState(Best(higher_is_better=True)),
         micro_batch_tokens=token_budget(network, size.checkpointing),
     )
@@ -62,7 +62,7 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
     meter = Meter(training)
     network.train()
     watch.lengths += [read.lengths[rows] for rows in read.order]
-    for done in optimiser_steps(training, read.order, meter):
+    for done in optimizer_steps(training, read.order, meter):
         watch.step_done(done.step)
         if done.train_loss is not None:
             watch.losses.append(done.train_loss)

@@ -23,8 +23,8 @@ from icdcli.data.notes.text import Note
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.evidence import finder
 from icdcli.io.files import write_atomically
-from icdcli.model.coding_model import load_coder
-from icdcli.predict.batches import Choice, block_coder
+from icdcli.model.coding_model import load_model
+from icdcli.predict.batches import Choice, batch_predictor
 from icdcli.report.console import Output
 from icdcli.report.plots.run import learning_curves_png
 from icdcli.report.views.evidence import evidence_view
@@ -109,8 +109,8 @@ def evidence_picture(run: Path) -> RenderableType:
     """The codes of the note on the page about one's own notes, with their evidence."""
     page = (PICTURES.parent / "own-notes.md").read_text(encoding="utf-8")
     text = page.split("<!-- file: new_note.txt -->\n```text\n")[1].split("```")[0]
-    coder, choice = load_coder(run), Choice(None, None)
-    (note,) = block_coder(coder, choice, finder(coder)).code([Note("new_note.txt", text)])
+    model, choice = load_model(run), Choice(None, None)
+    (note,) = batch_predictor(model, choice, finder(model)).code([Note("new_note.txt", text)])
     marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
     return Group(coded_view(note, choice, one_threshold=True), evidence_view(text, marked, signs=False))
 

@@ -31,8 +31,8 @@ def train_baseline(config: Config, dry_run: bool, output: Output) -> None:
     require_project(config.run.project)
     if unused := baseline.unused_keys(config):
         output.warn(f"model: {config.model.model} has no use for {', '.join(unused)}")
-    with showing(output) as progress:
-        corpus = open_corpus(prepare(config.data, progress).folder)
+    with showing(output) as on_progress:
+        corpus = open_corpus(prepare(config.data, on_progress).folder)
     documents = {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
     seen = sum(count > 0 for count in corpus.labels.train_counts)
     summary = {
@@ -51,8 +51,8 @@ def train_baseline(config: Config, dry_run: bool, output: Output) -> None:
     output.say(f"run        {run.root}")
     stopped = f"Stopped; nothing of it is kept. Begin anew with: icdcode train {run.args}"
     try:
-        with ending_at_once(output, stopped), showing(output) as progress:
-            events = list(baseline.train_baseline(config, corpus, run, progress))
+        with ending_at_once(output, stopped), showing(output) as on_progress:
+            events = list(baseline.train_baseline(config, corpus, run, on_progress))
     except DataError:
         if not run.results.exists():  # nothing to learn from
             shutil.rmtree(run.root)

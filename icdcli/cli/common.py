@@ -11,12 +11,12 @@ from icdcli.cli.completion import complete_override, complete_run
 from icdcli.errors import ConfigError
 from icdcli.io.progress import Progress
 from icdcli.report.console import Output
-from icdcli.report.progress import Progress as Bar
+from icdcli.report.progress import ProgressView
 
 if TYPE_CHECKING:
     from icdcli.explain.spans import Find
-    from icdcli.model.checkpoint import Coder
-    from icdcli.model.tfidf_model import TfidfCoder
+    from icdcli.model.checkpoint import NeuralModel
+    from icdcli.model.tfidf_model import TfidfModel
 
 Overrides = Annotated[
     list[str] | None,
@@ -37,23 +37,23 @@ Split = Annotated[
 def showing(output: Output) -> Iterator[Progress]:
     """A progress function that shows one stage after another, each once it has taken two seconds."""
     with ExitStack() as stack:
-        bars: dict[str, Bar] = {}
+        bars: dict[str, ProgressView] = {}
 
-        def progress(stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
+        def on_progress(stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
             if stage not in bars:
                 stack.close()
                 bars.clear()
                 bars[stage] = stack.enter_context(output.progress(stage, total or None, unit))
             bars[stage].update(done, total or None, note)
 
-        yield progress
+        yield on_progress
 
 
-def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = False) -> "Find":
+def find_evidence(model: "NeuralModel | TfidfModel", checkpoint: str, cut: bool = False) -> "Find":
     """A function that finds the words that a coder chose codes by.
 
     Args:
-        coder: Any coder.
+        model: Any coder.
         checkpoint: Its name in a message.
         cut: As `icdcli.explain.evidence.finder` takes it.
 
@@ -61,9 +61,9 @@ def find_evidence(coder: "Coder | TfidfCoder", checkpoint: str, cut: bool = Fals
         ConfigError: When it is a baseline, which knows no places.
     """
     from icdcli.explain.evidence import finder
-    from icdcli.model.coding_model import NoteCoder, note_coder
-    from icdcli.model.tfidf_model import TfidfCoder
+    from icdcli.model.coding_model import NoteModel, note_model
+    from icdcli.model.tfidf_model import TfidfModel
 
-    if isinstance(coder, TfidfCoder):
+    if isinstance(model, TfidfModel):
         raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")
-    return finder(coder if isinstance(coder, NoteCoder) else note_coder(coder), cut)
+    return finder(model if isinstance(model, NoteModel) else note_model(model), cut)

@@ -12,7 +12,7 @@ from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from icdcli.evaluation.compare import Contestant
+    from icdcli.evaluation.compare import Contender
     from icdcli.io.progress import Progress
 
 _MOST = 26
@@ -48,8 +48,8 @@ def compare(
     chosen = common_codes([*spaces.values()]) if intersection else None
     if chosen is None:
         require_one_label_space(spaces)
-    with showing(output) as progress:
-        contestants = [_contestant(run, load, split, device, chosen, output, progress) for run in runs]
+    with showing(output) as on_progress:
+        contestants = [_contestant(run, load, split, device, chosen, output, on_progress) for run in runs]
     comparison = compare(contestants)
     if chosen is not None:
         output.say(f"On the {len(chosen):,} codes that all runs know, as if there were no others.")
@@ -58,26 +58,32 @@ def compare(
 
 
 def _contestant(
-    run: RunDir, load: str, split: str, device: str | None, chosen: tuple[str, ...] | None, output: Output, progress: "Progress"
-) -> "Contestant":
-    from icdcli.evaluation.compare import Contestant, restricted
+    run: RunDir,
+    load: str,
+    split: str,
+    device: str | None,
+    chosen: tuple[str, ...] | None,
+    output: Output,
+    on_progress: "Progress",
+) -> "Contender":
+    from icdcli.evaluation.compare import Contender, restricted
     from icdcli.evaluation.files import STATISTICS, read_statistics
     from icdcli.evaluation.score_split import score_split
 
     name, kept = str(run.root), run.evaluation(split) / STATISTICS
     if chosen is not None:
-        coder, corpus = open_run(run, load, device, output, progress)
-        scored = score_split(coder, corpus, split, progress)
-        labels = len(coder.labels)
-        targets_NL, threshold_L = scored.documents.targets_NL(labels), coder.threshold.values_L(labels)
-        statistics = restricted(scored.scores_NL, targets_NL, threshold_L, coder.labels.codes, chosen)
-        return Contestant(name, str(coder.threshold), tuple(scored.documents.ids), chosen, statistics)
+        model, corpus = open_run(run, load, device, output, on_progress)
+        scored = score_split(model, corpus, split, on_progress)
+        labels = len(model.labels)
+        targets_NL, threshold_L = scored.documents.targets_NL(labels), model.threshold.values_L(labels)
+        statistics = restricted(scored.scores_NL, targets_NL, threshold_L, model.labels.codes, chosen)
+        return Contender(name, str(model.threshold), tuple(scored.documents.ids), chosen, statistics)
     if kept.is_file():
         statistics, ids, codes, about = read_statistics(kept)
         if about.items() >= checkpoint_identity(run, load).items():
-            return Contestant(name, about["threshold"], ids, codes, statistics)
-    coder, corpus = open_run(run, load, device, output, progress)
-    evaluation = evaluated(run, load, coder, corpus, split, progress)
+            return Contender(name, about["threshold"], ids, codes, statistics)
+    model, corpus = open_run(run, load, device, output, on_progress)
+    evaluation = evaluated(run, load, model, corpus, split, on_progress)
     output.say(f"Evaluated: {run.evaluation(split)}")
     ids = tuple(evaluation.scored.documents.ids)
-    return Contestant(name, str(evaluation.threshold), ids, coder.labels.codes, evaluation.statistics)
+    return Contender(name, str(evaluation.threshold), ids, model.labels.codes, evaluation.statistics)

@@ -100,7 +100,7 @@ def demo(
     if not (data / "NOTEEVENTS.csv.gz").exists():
         output.begin(f"Synthetic notes: icdcode demo-data {data}")
         with output.progress("Writing notes", 2000, "admissions") as bar:
-            write_demo_data(data, progress=bar.update)
+            write_demo_data(data, on_progress=bar.update)
     output.begin(f"A corpus: icdcode prepare-data {data} --config {_CONFIG}")
     output.say(f"Prepared: {prepared(data, given, Path(_CONFIG), output).folder}")
     run = unfinished(config)
@@ -112,9 +112,9 @@ def demo(
         train_run(config, False, output)
         run = RunDir.open(Path(output.given[-1]["run"]))
     output.begin(f"Scores: icdcode evaluate {run.root}")
-    with showing(output) as progress:
-        coder, corpus = open_run(run, "metric", None, output, progress)
-        evaluation = evaluated(run, "metric", coder, corpus, "test", progress)
+    with showing(output) as on_progress:
+        model, corpus = open_run(run, "metric", None, output, on_progress)
+        evaluation = evaluated(run, "metric", model, corpus, "test", on_progress)
     output.show(evaluation_view(evaluation))
     output.begin(f"Predictions: icdcode show-predictions {run.root} -n 2")
     show(run.root, output, number=2)

@@ -26,7 +26,7 @@ def demo_data(
 
     output = Output(json)
     with output.progress("Writing notes", admissions, "admissions") as bar:
-        summary = write_demo_data(folder, admissions, seed, overwrite=overwrite, progress=bar.update)
+        summary = write_demo_data(folder, admissions, seed, overwrite=overwrite, on_progress=bar.update)
     output.say(
         f"{summary.folder}: {summary.admissions:,} admissions of {summary.subjects:,} patients, {summary.documents:,} with a "
         f"discharge summary ({summary.words_per_document:.0f} words), {summary.codes} codes, "

@@ -24,7 +24,7 @@ def describe(
 
     Example: icdcode describe data/demo protocol=patient label_pruning=True
     """
-    from icdcli.data.corpus.card import describe
+    from icdcli.data.corpus.card import describe_corpus
     from icdcli.data.corpus.reader import CARD, open_corpus
     from icdcli.io.storage import write_json
     from icdcli.report.plots.corpus import corpus_png
@@ -38,7 +38,7 @@ def describe(
         raise ConfigError(
             f"{data}: is prepared already, so that options of the data change nothing; give the raw data's folder"
         )
-    described = describe(open_corpus(corpus_folder))
+    described = describe_corpus(open_corpus(corpus_folder))
     output.show(corpus_view(described))
     folder = to or corpus_folder
     try:

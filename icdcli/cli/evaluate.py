@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from icdcli.data.corpus.reader import Corpus
     from icdcli.evaluation.evaluate import Evaluation
     from icdcli.evaluation.sample import SamplePrediction
-    from icdcli.explain.spans import Find, Spans
-    from icdcli.model.checkpoint import Coder
-    from icdcli.model.tfidf_model import TfidfCoder
+    from icdcli.explain.spans import EvidenceSpans, Find
+    from icdcli.model.checkpoint import NeuralModel
+    from icdcli.model.tfidf_model import TfidfModel
 
 _SHOWN = 3  # documents with evidence on the page
 
@@ -53,19 +53,19 @@ def evaluate(
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
     from icdcli.evaluation.published_results import comparable
-    from icdcli.model.tfidf_model import TfidfCoder
+    from icdcli.model.tfidf_model import TfidfModel
     from icdcli.report.html import evaluation_page
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
-    with showing(output) as progress:
-        coder, corpus = open_run(run, load, device, output, progress)
-        find = find_evidence(coder, str(run.root), cut=True) if evidence else None
-        if ablate and isinstance(coder, TfidfCoder):
+    with showing(output) as on_progress:
+        model, corpus = open_run(run, load, device, output, on_progress)
+        find = find_evidence(model, str(run.root), cut=True) if evidence else None
+        if ablate and isinstance(model, TfidfModel):
             raise ConfigError(f"--ablate: {run.root} is a baseline, which has no parts to leave out")
         split = split or default_split(corpus, output)
-        evaluation = evaluated(run, load, coder, corpus, split, progress)
-        rows = ablations(coder, corpus, split, progress) if ablate and not isinstance(coder, TfidfCoder) else []
+        evaluation = evaluated(run, load, model, corpus, split, on_progress)
+        rows = ablations(model, corpus, split, on_progress) if ablate and not isinstance(model, TfidfModel) else []
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
     if rows:
@@ -92,7 +92,7 @@ def evaluate(
 
 def _documents(
     evaluation: "Evaluation", corpus: "Corpus", find: "Find"
-) -> "list[tuple[SamplePrediction, str, dict[str, Spans]]]":
+) -> "list[tuple[SamplePrediction, str, dict[str, EvidenceSpans]]]":
     """A few documents with what is predicted for them, their texts, and the words that it was chosen by."""
     from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
 
@@ -109,17 +109,17 @@ def _documents(
 
 
 def evaluated(
-    run: RunDir, load: str, coder: "Coder | TfidfCoder", corpus: "Corpus", split: str, progress: Progress | None = None
+    run: RunDir, load: str, model: "NeuralModel | TfidfModel", corpus: "Corpus", split: str, on_progress: Progress | None = None
 ) -> "Evaluation":
     """Score a split, and write the evaluation into the run's folder."""
     from icdcli.evaluation.evaluate import evaluate_split
     from icdcli.evaluation.files import write_evaluation
     from icdcli.evaluation.score_split import score_split
 
-    scored = score_split(coder, corpus, split, progress)
+    scored = score_split(model, corpus, split, on_progress)
     about = {"run": str(run.root), "checkpoint": load, **checkpoint_identity(run, load)}
     about |= {"dataset": corpus.card["dataset"], "protocol": corpus.card["protocol"], "corpus": corpus.folder.name}
-    evaluation = evaluate_split(split, scored, coder.labels, coder.threshold, corpus.system, about)
+    evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
     write_evaluation(run.evaluation(split), evaluation)
     return evaluation
 
@@ -137,8 +137,8 @@ def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
 
 
 def open_run(
-    run: RunDir, load: str, device: str | None, output: Output, progress: Progress
-) -> "tuple[Coder | TfidfCoder, Corpus]":
+    run: RunDir, load: str, device: str | None, output: Output, on_progress: Progress
+) -> "tuple[NeuralModel | TfidfModel, Corpus]":
     """A run's coder, and the corpus that its configuration gives; with a word about it where that is no longer the same."""
     from icdcli.data.corpus.prepare import prepare
     from icdcli.data.corpus.reader import open_corpus
@@ -152,15 +152,15 @@ def open_run(
     use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
-    corpus = open_corpus(prepare(config.data, progress).folder)
-    coder = load_trained(checkpoint, chosen)
+    corpus = open_corpus(prepare(config.data, on_progress).folder)
+    model = load_trained(checkpoint, chosen)
     learned = read_manifest(checkpoint)["corpus"]
-    if learned != corpus.folder.name and coder.labels.codes == corpus.labels.codes:  # else scoring refuses
+    if learned != corpus.folder.name and model.labels.codes == corpus.labels.codes:  # else scoring refuses
         output.warn(
             f"{checkpoint}: was trained on the corpus {learned}, but the data now gives {corpus.folder.name}: "
             "what is scored may be what it was trained on"
         )
-    return coder, corpus
+    return model, corpus
 
 
 def default_split(corpus: "Corpus", output: Output) -> str:

@@ -22,8 +22,8 @@ from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
-    from icdcli.distributed.process_group import World
-    from icdcli.predict.batches import BlockCoder
+    from icdcli.distributed.process_group import ProcessGroup
+    from icdcli.predict.batches import BatchPredictor
     from icdcli.predict.resumable_output import CodingParts
 
 _SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
@@ -104,37 +104,37 @@ def _default_device() -> str | list[int]:
     """The first GPU; where processes were started, all of them, one a process; the CPU where there is none."""
     import torch
 
-    from icdcli.distributed.process_group import world_of_slurm
+    from icdcli.distributed.process_group import read_slurm_environment
 
-    world_of_slurm(os.environ)
+    read_slurm_environment(os.environ)
     count = torch.cuda.device_count()
     return [*range(count if "WORLD_SIZE" in os.environ else min(count, 1))] or "cpu"
 
 
 def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     """Give the notes of a call their codes: on the screen, or into its file."""
-    from icdcli import load_coder
+    from icdcli import load_model
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
-    from icdcli.distributed.process_group import join_world
-    from icdcli.predict.batches import Choice, block_coder
+    from icdcli.distributed.process_group import join_process_group
+    from icdcli.predict.batches import Choice, batch_predictor
 
-    world = join_world(device)
-    if world.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
+    process_group = join_process_group(device)
+    if process_group.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
         raise ConfigError("several processes share notes from files and write into one: give --output, and no -")
     given = read_note(sys.stdin.buffer.read, "standard input") if STANDARD_INPUT in call.files else b""
     notes = find_notes(call.files, given, call.text_column, call.id_column)
     parts = None if call.output is None else _parts(call, call.output, notes)
-    coder = load_coder(call.checkpoint, device=str(world.device))
-    threshold, choice = coder.threshold, Choice(call.top, call.min_score)
-    told = f"{call.checkpoint}: {len(coder.labels):,} codes, threshold {threshold}"
-    writer = block_coder(coder, choice, find_evidence(coder, str(call.checkpoint)) if call.evidence else None)
-    with showing(output) as progress:
+    model = load_model(call.checkpoint, device=str(process_group.device))
+    threshold, choice = model.threshold, Choice(call.top, call.min_score)
+    told = f"{call.checkpoint}: {len(model.labels):,} codes, threshold {threshold}"
+    writer = batch_predictor(model, choice, find_evidence(model, str(call.checkpoint)) if call.evidence else None)
+    with showing(output) as on_progress:
         if parts is None:
-            _check(notes, progress, output)
+            _check(notes, on_progress, output)
             output.say(told if choice.by_threshold else f"{told}; * predicted: at or above it")
             _show(notes, writer, output, one_threshold=threshold.per_code is None)
             return
-        count = _write(parts, notes, writer, world, progress, output)
+        count = _write(parts, notes, writer, process_group, on_progress, output)
     output.say(told)
     output.say(f"Written: {call.output}, {count:,} notes")
     about = {"checkpoint": call.checkpoint, "threshold": str(threshold), "top": call.top, "min_score": call.min_score}
@@ -156,15 +156,15 @@ def _parts(call: Call, path: Path, notes: "Notes") -> "CodingParts":
     return CodingParts(path, made_of | {"another version of icdcode": __version__}, call.evidence)
 
 
-def _check(notes: "Notes", progress: Progress, output: Output) -> int:
+def _check(notes: "Notes", on_progress: Progress, output: Output) -> int:
     """See that all notes can be read, before the first is coded; how many there are."""
-    count = notes.check(progress)
+    count = notes.check(on_progress)
     if notes.without_text:
         output.warn(f"{notes.without_text:,} of {count:,} notes have no text, and get no codes")
     return count
 
 
-def _show(notes: "Notes", coder: "BlockCoder", output: Output, one_threshold: bool) -> None:
+def _show(notes: "Notes", model: "BatchPredictor", output: Output, one_threshold: bool) -> None:
     """Show each note's codes as soon as they are there: on the terminal, or as JSONL on standard output."""
     from icdcli.predict.batches import blocks
     from icdcli.predict.writers import note_line
@@ -174,38 +174,43 @@ def _show(notes: "Notes", coder: "BlockCoder", output: Output, one_threshold: bo
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is: JSON has no other
     for block in blocks(notes, _SHOWN_AT_ONCE):
-        for given, note in zip(block, coder.code(block), strict=True):
+        for given, note in zip(block, model.code(block), strict=True):
             if output.json:
                 sys.stdout.write(note_line(note))
                 continue
-            output.show(coded_view(note, coder.choice, one_threshold))
-            if coder.find is not None and note.codes:
+            output.show(coded_view(note, model.choice, one_threshold))
+            if model.find is not None and note.codes:
                 marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
                 output.show(evidence_view(given.text, marked, signs=not output.live))
         sys.stdout.flush()
 
 
 def _write(
-    parts: "CodingParts", notes: "Notes", coder: "BlockCoder", world: "World", progress: Progress, output: Output
+    parts: "CodingParts",
+    notes: "Notes",
+    model: "BatchPredictor",
+    process_group: "ProcessGroup",
+    on_progress: Progress,
+    output: Output,
 ) -> int:
     """Write all notes' codes into a file, together with the other processes; how many notes there are."""
-    with parts.alone() if world.first else nullcontext():
-        if world.first:
+    with parts.alone() if process_group.first else nullcontext():
+        if process_group.first:
             if parts.changed:
                 output.warn(f"{parts.folder}: was begun with {' and '.join(parts.changed)}; beginning anew")
             elif parts.begun:
                 output.say(f"Going on with what is done in {parts.folder}")
-            parts.begin(parts.notes or _check(notes, progress, output))
-        world.wait()
+            parts.begin(parts.notes or _check(notes, on_progress, output))
+        process_group.wait()
         count = parts.notes or 0
 
         def told(done: int, before: int) -> None:
-            progress("coding", done - before, count - before, "notes", f"{before:,} were done before" if before else "")
+            on_progress("coding", done - before, count - before, "notes", f"{before:,} were done before" if before else "")
 
-        number = parts.code(notes, coder.code, (world.rank, world.size), told)
-        if world.size > 1:
-            parts.wait(number, lambda there: progress("waiting for the other processes", there, number, "parts"))
-            world.wait()
-        if world.first:
+        number = parts.code(notes, model.code, (process_group.rank, process_group.size), told)
+        if process_group.size > 1:
+            parts.wait(number, lambda there: on_progress("waiting for the other processes", there, number, "parts"))
+            process_group.wait()
+        if process_group.first:
             parts.finish(number)
     return count

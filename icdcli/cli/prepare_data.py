@@ -30,14 +30,14 @@ def prepare_data(
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """
-    from icdcli.data.corpus.card import describe
+    from icdcli.data.corpus.card import describe_corpus
     from icdcli.data.corpus.reader import open_corpus
     from icdcli.report.views.corpus import corpus_view
 
     output = Output(json)
     given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
     corpus = prepared(folder, given, config, output)
-    output.show(corpus_view(describe(open_corpus(corpus.folder))))
+    output.show(corpus_view(describe_corpus(open_corpus(corpus.folder))))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
     output.result({"folder": corpus.folder, "created": corpus.created, "changed": corpus.changed, "card": corpus.card})
 
@@ -47,8 +47,8 @@ def prepared(data: Path, overrides: list[str], config: Path | None, output: Outp
     from icdcli.data.corpus.prepare import prepare
 
     options = load_config(config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]).data
-    with showing(output) as progress:
-        corpus = prepare(options, progress)
+    with showing(output) as on_progress:
+        corpus = prepare(options, on_progress)
     for table in corpus.changed:
         output.warn(f"changed since the last corpus was made of it: {table}")
     for file, problem in corpus.card["first_bad_row"].items():

@@ -29,7 +29,14 @@ def in_all_processes(device: str | list[int], port: int, work: Callable[[Output]
     A process of several that fails says why itself, and ends at once, and so do the others.
     """
     from icdcli.distributed import watchdog as lifeline
-    from icdcli.distributed.process_group import find_device, free_port, launch, leave_world, must_launch, one_of_several
+    from icdcli.distributed.process_group import (
+        find_device,
+        free_port,
+        launch,
+        leave_process_group,
+        must_launch,
+        one_of_several,
+    )
 
     if must_launch(device):
         find_device(device)  # one message here rather than one a process
@@ -48,7 +55,7 @@ def in_all_processes(device: str | list[int], port: int, work: Callable[[Output]
         if one_of_several():
             _leave_others(error, output)
         raise
-    leave_world()
+    leave_process_group()
 
 
 def _leave_others(error: BaseException, output: Output) -> None:
@@ -90,22 +97,22 @@ def follow(training: "Training", run: RunDir, corpus: "Corpus", config: Config, 
     from icdcli.training.loop import train
     from icdcli.training.recorder import record
 
-    log, world = config.log, training.world
+    log, process_group = config.log, training.process_group
     view = TrainingView(
         output,
         patience=config.train.patience,
         common=log.common,
         metrics=log.metrics,
         titles=corpus.labels.known_titles,
-        memory=lambda: memory_in_use(world.device),
+        memory=lambda: memory_in_use(process_group.device),
     )
-    trackers = Trackers(log.trackers if world.first else [], run.root, config.flat(), output.warn)
+    trackers = Trackers(log.trackers if process_group.first else [], run.root, config.flat(), output.warn)
     result: dict[str, Any] = {"run": run.root}
     with stopping_at_a_signal(training) as caught, view, closing(trackers):
         for event in record(train(training), run, training, corpus.folder.name):
             view.handle(event)
             trackers.handle(event)
-            if isinstance(event, Evaluated) and training.world.first:
+            if isinstance(event, Evaluated) and training.process_group.first:
                 rows = [{name: float(value or "nan") for name, value in row.items()} for row in read_rows(run.results)]
                 with writing(run.learning_curves):
                     learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
@@ -119,7 +126,7 @@ def follow(training: "Training", run: RunDir, corpus: "Corpus", config: Config, 
         output.say(f"This run was finished before. It would go on with: icdcode resume {run.root} {key}={2 * longer[key]}")
     output.say(f"Next: icdcode {'evaluate' if result['finished'] else 'resume'} {run.root}")
     output.result(result)
-    [signalled] = world.agree(max(caught, default=0))  # also waits for what the first process saves
+    [signalled] = process_group.agree(max(caught, default=0))  # also waits for what the first process saves
     if signalled:
         raise typer.Exit(128 + signalled)
 
@@ -135,7 +142,7 @@ def stopping_at_a_signal(training: "Training") -> Iterator[list[int]]:
 
     caught: list[int] = []
 
-    def take(number: int, frame: FrameType | None) -> None:
+    def take(number: int, special_tokens: FrameType | None) -> None:
         if caught:
             leave_others(128 + number)
         caught.append(number)
@@ -154,7 +161,7 @@ def ending_at_once(output: Output, words: str) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the work at once, with a word about what is kept."""
     caught: list[int] = []
 
-    def take(number: int, frame: FrameType | None) -> None:
+    def take(number: int, special_tokens: FrameType | None) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 

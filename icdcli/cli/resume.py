@@ -71,16 +71,16 @@ def run_on(run: RunDir, config: Config, output: Output) -> None:
 
 
 def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any, Any]], dry_run: bool, output: Output) -> None:
-    from icdcli.distributed.process_group import join_world
+    from icdcli.distributed.process_group import join_process_group
     from icdcli.training.checkpointing import find_whole_checkpoint, make_last
     from icdcli.training.setup import resumed_training
 
-    world = join_world(config.run.device)
-    checkpoint, manifest = find_whole_checkpoint(run, load, lambda text: output.warn(text) if world.first else None)
+    process_group = join_process_group(config.run.device)
+    checkpoint, manifest = find_whole_checkpoint(run, load, lambda text: output.warn(text) if process_group.first else None)
     if config.train.steps < manifest["step"]:
         raise ResumeError(f"steps={config.train.steps}: {checkpoint} is at step {manifest['step']} already; give more steps")
-    with showing(output) as progress:
-        training, corpus = resumed_training(config, checkpoint, manifest, world, progress)
+    with showing(output) as on_progress:
+        training, corpus = resumed_training(config, checkpoint, manifest, process_group, on_progress)
     reached = (training.state.step, training.state.validated)
     later = later_rows(run, *reached)
     summary = {"from": f"{checkpoint}, step {training.state.step:,}", **describe(training, corpus)}
@@ -92,8 +92,8 @@ def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any
         output.say("Dry run: nothing was trained or written.")
         output.result({"dry_run": True, **summary})
         return
-    world.wait()  # all have read what rank 0 may now move
-    if world.first:
+    process_group.wait()  # all have read what rank 0 may now move
+    if process_group.first:
         # In this order: a run that is killed in between still has no gap in its tables.
         make_last(run, checkpoint)
         for path in set_aside_after(run, *reached):
@@ -101,5 +101,5 @@ def _resume(run: RunDir, config: Config, load: str, changes: dict[str, tuple[Any
         if changes:
             with writing(run.root):
                 begin(run, config)
-    world.wait()
+    process_group.wait()
     follow(training, run, corpus, config, output)

@@ -50,21 +50,21 @@ def show(
     from icdcli.report.views.evidence import evidence_view
     from icdcli.report.views.predictions import prediction_dict, prediction_view
 
-    with showing(output) as progress:
-        coder, corpus = open_run(run, load, device, output, progress)
+    with showing(output) as on_progress:
+        model, corpus = open_run(run, load, device, output, on_progress)
         split = split or default_split(corpus, output)
         rows = sample_rows(len(corpus.documents(split)), number, seed)
-        scored = score_split(coder, corpus, split, progress, only=rows)
-        find = find_evidence(coder, str(run_dir), cut=True) if evidence else None
-    codes, titles = coder.labels.codes, coder.labels.known_titles
+        scored = score_split(model, corpus, split, on_progress, only=rows)
+        find = find_evidence(model, str(run_dir), cut=True) if evidence else None
+    codes, titles = model.labels.codes, model.labels.known_titles
     notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text or evidence else {}
     documents = []
     for row, name, scores_L, gold in zip(rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True):
-        sample = sample_prediction(name, codes, scores_L, gold, coder.threshold.values_L(len(codes)))
-        found = {} if find is None else evidence_of_sample(find, notes[row], sample.predicted, coder.labels.index)
+        sample = sample_prediction(name, codes, scores_L, gold, model.threshold.values_L(len(codes)))
+        found = {} if find is None else evidence_of_sample(find, notes[row], sample.predicted, model.labels.index)
         output.show(prediction_view(sample, titles, notes[row] if text else None))
         if found:
             marked = [(code, titles.get(code), spans) for code, spans in found.items()]
             output.show(evidence_view(notes[row], marked, signs=not output.live))
         documents.append(prediction_dict(sample, titles, notes[row] if text else None, found if evidence else None))
-    output.result({"split": split, "threshold": str(coder.threshold), "documents": documents})
+    output.result({"split": split, "threshold": str(model.threshold), "documents": documents})

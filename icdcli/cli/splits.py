@@ -35,8 +35,8 @@ def fetch(
 
     output = Output(json)
     folder = splits_home() if to is None else to
-    with showing(output) as progress:
-        files = fetch_split_lists(protocols or list(PUBLISHED), folder, address, progress)
+    with showing(output) as on_progress:
+        files = fetch_split_lists(protocols or list(PUBLISHED), folder, address, on_progress)
     output.say(f"{'Downloaded: ' + ', '.join(file.name for file in files) if files else 'All there already'}; folder: {folder}")
     if to is not None:
         output.say(f"To use these lists: splits_path={to}")

@@ -53,13 +53,13 @@ def _require_data(config: Config) -> None:
 
 def train_run(config: Config, dry_run: bool, output: Output) -> None:
     """Train a coder in this process, one of those that take part; see `train`."""
-    from icdcli.distributed.process_group import join_world
+    from icdcli.distributed.process_group import join_process_group
     from icdcli.training.setup import new_training
 
     require_project(config.run.project)
-    world = join_world(config.run.device)
-    with showing(output) as progress:
-        training, corpus = new_training(config, world, progress)
+    process_group = join_process_group(config.run.device)
+    with showing(output) as on_progress:
+        training, corpus = new_training(config, process_group, on_progress)
     summary = describe(training, corpus)
     output.say("\n".join(f"{name:<10} {value}" for name, value in summary.items()))
     if dry_run:
@@ -67,10 +67,10 @@ def train_run(config: Config, dry_run: bool, output: Output) -> None:
         output.say("Dry run: nothing was trained or written.")
         output.result({"dry_run": True, **summary})
         return
-    root = world.broadcast(RunDir.create(config.run.project, config.run.name).root if world.first else None)
+    root = process_group.broadcast(RunDir.create(config.run.project, config.run.name).root if process_group.first else None)
     assert isinstance(root, Path)
     run = RunDir(root)
-    if world.first:
+    if process_group.first:
         begin(run, config)
     output.say(f"run        {run.root}")
     follow(training, run, corpus, config, output)
@@ -83,14 +83,14 @@ def _what_it_takes(config: Config, training: "Training", output: Output) -> dict
     from icdcli.profiling.runtime import operations_a_second, time_by_counting, time_by_trying
     from icdcli.report.views.estimate import estimate_view
 
-    world = training.world
-    estimate, free = estimate_training(config, training), room(world.device)
-    if world.broadcast(free is None or estimate.total <= free):
+    process_group = training.process_group
+    estimate, free = estimate_training(config, training), room(process_group.device)
+    if process_group.broadcast(free is None or estimate.total <= free):
         output.say("Trying some steps, to see how long they take")
         seconds = time_by_trying(training, estimate)
     else:
-        rate = operations_a_second(world.device, config.model.bit)
-        seconds = time_by_counting(config, estimate, float(training.train.lengths.mean()), rate, world.size)
+        rate = operations_a_second(process_group.device, config.model.bit)
+        seconds = time_by_counting(config, estimate, float(training.train.lengths.mean()), rate, process_group.size)
     output.show(estimate_view(estimate.as_dict(), free, seconds))
     return {"memory": {"estimate": estimate.as_dict(), "free": free}, "seconds": seconds}
 
@@ -107,13 +107,13 @@ def begin(run: RunDir, config: Config) -> None:
 
 def describe(training: "Training", corpus: "Corpus") -> dict[str, Any]:
     """What is about to be trained, on what, in words."""
-    weights = list(training.coder.network.parameters())
-    trained = sum(weight.numel() for weight in training.coder.network.trainable().values())
+    weights = list(training.model.network.parameters())
+    trained = sum(weight.numel() for weight in training.model.network.trainable().values())
     lengths = training.train.lengths
     return {
         "corpus": corpus.folder.name,
         "documents": f"{len(training.train):,} train, {len(training.validation):,} validation; {len(corpus.labels):,} codes",
         "tokens": f"{lengths.mean():,.0f} a document, at most {training.train.max_len:,}",
-        "weights": f"{trained:,} trained of {sum(weight.numel() for weight in weights):,}, on {training.world.device}",
+        "weights": f"{trained:,} trained of {sum(weight.numel() for weight in weights):,}, on {training.process_group.device}",
         "steps": f"{training.config.steps:,}, {training.steps_per_epoch:,} an epoch",
     }

@@ -16,7 +16,7 @@ from icdcli.errors import nearest
 
 LexicalPart = Literal["ngrams", "descriptions", "evidence"]
 Common = Literal["train_loss", "validation_loss", "lr"]
-QUANTISED = (4, 8)
+QUANTIZED = (4, 8)
 TFIDF = "tfidf"
 ProtocolName = Literal[
     "patient",
@@ -172,7 +172,7 @@ class ModelConfig(Section):
         """Whether the backbone's own weights stay as they are."""
         if self.freeze_backbone is not None:
             return self.freeze_backbone
-        return self.lora_activate or self.bit in QUANTISED
+        return self.lora_activate or self.bit in QUANTIZED
 
 
 class DataConfig(Section):
@@ -327,7 +327,7 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
     if model.is_baseline:
         asked = {"lexical": bool(model.lexical), "description_prior": model.description_prior}
         return [(key, f"model: {TFIDF} is one score of words alone; leave it out") for key, on in asked.items() if on]
-    quantised = model.bit in QUANTISED
+    quantized = model.bit in QUANTIZED
     found = []
     stages = [train.head_steps, train.steps - train.head_steps] if train.head_steps else [train.steps]
     if train.head_steps >= train.steps:
@@ -336,11 +336,11 @@ def impossible_combinations(config: Config) -> list[tuple[str, str]]:
         found.append(("warmup_steps", f"{train.warmup_steps} warm-up steps leave nothing of {min(stages)} steps"))
     if train.head_steps and model.frozen and not model.lora_activate:
         found.append(("head_steps", "the backbone is frozen, so that the head always learns alone; leave it out"))
-    if quantised and run.device == "mps":
+    if quantized and run.device == "mps":
         found.append(("bit", f"{model.bit} bit needs a CUDA GPU or a CPU; on mps use bit: 16 or 32"))
-    if quantised and model.model == "tiny":
+    if quantized and model.model == "tiny":
         found.append(("bit", "model: tiny is made on the spot and is not quantised; use bit: 32"))
-    if quantised and model.freeze_backbone is False:
+    if quantized and model.freeze_backbone is False:
         found.append(("freeze_backbone", f"a {model.bit} bit backbone can't be trained; use LoRA, or bit: 16 or 32"))
     if train.strategy == "fsdp":
         found += [("strategy", f"fsdp: {why}; use ddp") for why in _against_sharing(config)]
@@ -361,7 +361,7 @@ def _against_sharing(config: Config) -> list[str]:
     """What keeps the weights from being shared out over the processes."""
     model, run = config.model, config.run
     reasons = {
-        f"{model.bit} bit weights can't be shared out": model.bit in QUANTISED,
+        f"{model.bit} bit weights can't be shared out": model.bit in QUANTIZED,
         f"device: {run.device} has one process": run.device == "mps",
         "head_steps freezes weights that are shared out already": config.train.head_steps > 0,
         "the backbone is frozen, so that little is trained": model.frozen and not model.lora_activate,
@@ -373,7 +373,7 @@ def _against_compiling(config: Config) -> list[str]:
     """What keeps the backbone's layers from being compiled."""
     reasons = {
         "layers computed twice aren't compiled; set gradient_checkpointing: False": config.train.gradient_checkpointing,
-        f"{config.model.bit} bit layers aren't compiled; use bit: 16 or 32": config.model.bit in QUANTISED,
+        f"{config.model.bit} bit layers aren't compiled; use bit: 16 or 32": config.model.bit in QUANTIZED,
         "has not been tried with strategy: fsdp; use ddp": config.train.strategy == "fsdp",
         "not on mps; leave it out": config.run.device == "mps",
     }

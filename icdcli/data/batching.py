@@ -35,7 +35,7 @@ class Chunks:
 
 
 @dataclass(frozen=True, slots=True)
-class Framed:
+class TokenizedDocument:
     """A document as the backbone reads it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Framed:
     kept: tuple[tuple[int, int], ...]
 
     @classmethod
-    def whole(cls, ids: Ids) -> "Framed":
+    def whole(cls, ids: Ids) -> "TokenizedDocument":
         """A document of one chunk."""
         return cls((ids,), ((0, len(ids)),))
 
@@ -57,7 +57,7 @@ class Framed:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SpecialTokens:
     """What stands around a document's own tokens.
 
     Attributes:
@@ -73,7 +73,7 @@ class Frame:
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    def read(self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None) -> Framed:
+    def read(self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None) -> TokenizedDocument:
         """A document's tokens, cut so that it is at most ``max_len`` long with what stands around it.
 
         Args:
@@ -86,14 +86,14 @@ class Frame:
         cut = np.asarray(ids[: max_len - len(self)], dtype=np.int64)
         room = len(cut) if chunks is None else chunks.length - len(self)
         if len(cut) <= room:
-            return Framed.whole(self._around(cut))
+            return TokenizedDocument.whole(self._around(cut))
         assert chunks is not None
         last = len(cut) - room
         starts = np.array([*range(0, last, chunks.stride), last])
         # Where one chunk's part of the document ends and the next one's begins: in the middle of what both read.
         borders = (starts[1:] + starts[:-1] + room) // 2 + len(self.prefix)
         kept = zip([0, *(borders - starts[1:])], [*(borders - starts[:-1]), room + len(self)], strict=True)
-        return Framed(
+        return TokenizedDocument(
             tuple(self._around(cut[start : start + room]) for start in starts.tolist()),
             tuple((int(start), int(end)) for start, end in kept),
         )
@@ -145,7 +145,7 @@ class Packed:
     documents: tuple[int, ...]
 
 
-def collate(documents: Sequence[Framed], pad: int, padding: Padding = "batch") -> Padded | Packed:
+def collate(documents: Sequence[TokenizedDocument], pad: int, padding: Padding = "batch") -> Padded | Packed:
     """Lay documents end to end (``free``), or side by side, padded to the longest of them and no further (``batch``)."""
     chunks = [ids for document in documents for ids in document.chunks]
     kept = [part for document in documents for part in document.kept]

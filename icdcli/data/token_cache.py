@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from icdcli.data.batching import Chunks, Frame, Framed, Ids
+from icdcli.data.batching import Chunks, Ids, SpecialTokens, TokenizedDocument
 from icdcli.data.corpus.reader import DOCUMENTS, Documents, document_batches
 from icdcli.errors import DataError
 from icdcli.io.folders import alone, finish, partial_folder
@@ -42,9 +42,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def of(self, documents: Documents, frame: Frame, max_len: int, chunks: Chunks | None = None) -> "EncodedDocuments":
+    def of(
+        self, documents: Documents, special_tokens: SpecialTokens, max_len: int, chunks: Chunks | None = None
+    ) -> "EncodedDocuments":
         """A split's documents as the network reads them."""
-        return EncodedDocuments(self, documents.rows, documents.targets, frame, max_len, chunks)
+        return EncodedDocuments(self, documents.rows, documents.targets, special_tokens, max_len, chunks)
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
@@ -58,7 +60,7 @@ class EncodedDocuments:
         tokens: The corpus's tokens.
         rows: Each document's row in the corpus.
         targets: Each document's label indices, ascending.
-        frame: What stands around a document.
+        special_tokens: What stands around a document.
         max_len: The longest that a document may be, frame included.
         chunks: How documents beyond the model's window are read; None: whole.
         states: What a frozen backbone makes of them, where that was computed before.
@@ -68,7 +70,7 @@ class EncodedDocuments:
     tokens: Tokens
     rows: NDArray[np.int64]
     targets: Sequence[NDArray[np.int32]]
-    frame: Frame
+    special_tokens: SpecialTokens
     max_len: int
     chunks: Chunks | None = None
     states: "States | None" = None
@@ -81,16 +83,16 @@ class EncodedDocuments:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens that the backbone reads of each document, cut and framed."""
         offsets = self.tokens.offsets
-        return self.frame.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks)
+        return self.special_tokens.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks)
 
     @property
     def state_lengths(self) -> NDArray[np.int64]:
         """States of each document: its tokens, cut and framed, each once."""
         offsets = self.tokens.offsets
-        return self.frame.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
+        return self.special_tokens.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
 
-    def __getitem__(self, position: int) -> Framed:
-        return self.frame.read(self.tokens[self.rows[position]], self.max_len, self.chunks)
+    def __getitem__(self, position: int) -> TokenizedDocument:
+        return self.special_tokens.read(self.tokens[self.rows[position]], self.max_len, self.chunks)
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,13 @@ def use_workers(workers: int) -> None:
         os.environ["RAYON_NUM_THREADS"] = str(workers)
 
 
-def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = None) -> Tokens:
+def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None = None) -> Tokens:
     """Open a corpus's tokens, tokenising it first where that has not been done.
 
     Args:
         corpus: The prepared corpus's folder; the cache lies in its ``tokens-<fingerprint>/``.
         tokenizer: A fast tokenizer's backend.
-        progress: Told ("tokenising", documents done, documents).
+        on_progress: Told ("tokenising", documents done, documents).
 
     Raises:
         DataError: When the cache can't be written or does not fit the corpus.
@@ -167,10 +169,10 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, progress: Progress | None = 
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     if not (folder / _META).is_file():
         try:
-            with alone(corpus, folder.name, progress):
+            with alone(corpus, folder.name, on_progress):
                 if not (folder / _META).is_file():  # another process may have made it meanwhile
                     with partial_folder(corpus, folder.name) as partial:
-                        _write(partial, _texts(corpus), count, tokenizer, progress)
+                        _write(partial, _texts(corpus), count, tokenizer, on_progress)
                         finish(partial, folder)
         except OSError as error:
             raise DataError(
@@ -200,7 +202,7 @@ def _write(
     batches: Iterator[list[str]],
     count: int,
     tokenizer: Tokenizer,
-    progress: Progress | None,
+    on_progress: Progress | None,
 ) -> None:
     ids_of = encode(tokenizer)
     lengths: list[int] = []
@@ -211,8 +213,8 @@ def _write(
             for ids in found:
                 lengths.append(len(ids))
                 file.write(np.array(ids, dtype=np.uint32).tobytes())
-            if progress is not None:
-                progress("tokenising", len(lengths), count)
+            if on_progress is not None:
+                on_progress("tokenising", len(lengths), count)
         file.seek(0)
         # numpy leaves room in the header for the length to grow, so that it can be written last.
         _write_header(file, sum(lengths))

@@ -18,10 +18,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import layers_of
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 
 
 class Shards:
@@ -31,21 +31,21 @@ class Shards:
         network: Whole in every process; from now on each keeps its part.
         adapters: Whether only adapters and head are trained; these stay whole.
         all_saved: Whether checkpoints hold the backbone's weights.
-        world: This process among its fellows.
+        process_group: This process among its fellows.
 
     Raises:
         ConfigError: When this version of torch, or this architecture, can't.
     """
 
-    def __init__(self, network: CoderNetwork, adapters: bool, all_saved: bool, world: World) -> None:
+    def __init__(self, network: CodingNetwork, adapters: bool, all_saved: bool, process_group: ProcessGroup) -> None:
         if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
             raise ConfigError(f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}; use ddp")
-        self.network, self.world = network, world
+        self.network, self.process_group = network, process_group
         self._all_saved = all_saved
         self._optimizer: torch.optim.Optimizer | None = None
         self._whole: dict[int, Tensor] = {}  # by the identity of what is shared out
         whole_everywhere = set(network.trainable().values()) if adapters else set()
-        mesh = init_device_mesh(world.device.type, (world.size,))
+        mesh = init_device_mesh(process_group.device.type, (process_group.size,))
         precise = MixedPrecisionPolicy(reduce_dtype=torch.float32)  # as gradients are summed without sharing out
         # What is left of the backbone, and then the head: of one module, all weights must be equally precise.
         outer = [network.backbone] if adapters else [network.backbone, network]
@@ -77,7 +77,7 @@ class Shards:
             if isinstance(shared, DTensor):
                 with torch.no_grad():
                     whole = shared.full_tensor()
-                if self.world.first:
+                if self.process_group.first:
                     self._whole[id(shared)] = whole.cpu()
         try:
             yield

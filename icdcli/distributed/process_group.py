@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from icdcli.distributed.watchdog import Lifeline
+from icdcli.distributed.watchdog import Watchdog
 from icdcli.errors import ConfigError
 
 PROGRAM = ["-m", "icdcli"]
@@ -29,11 +29,11 @@ PROGRAM = ["-m", "icdcli"]
 # noticed another way.
 _LONGEST_WAIT = timedelta(days=1)
 _TO_SAVE = 3600  # seconds that the launcher gives its processes after a signal
-_lifeline: Lifeline | None = None
+_watchdog: Watchdog | None = None
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among its fellows.
 
     Attributes:
@@ -97,7 +97,7 @@ class World:
 
 def must_launch(device: str | list[int]) -> bool:
     """Whether the configuration asks for several processes and none has been started yet."""
-    world_of_slurm(os.environ)
+    read_slurm_environment(os.environ)
     return isinstance(device, list) and len(device) > 1 and "WORLD_SIZE" not in os.environ
 
 
@@ -144,7 +144,7 @@ def free_port(wanted: int) -> int:
     raise ConfigError(f"--port: neither {wanted} nor any other port of this machine can be used")
 
 
-def world_of_slurm(environment: MutableMapping[str, str]) -> None:
+def read_slurm_environment(environment: MutableMapping[str, str]) -> None:
     """Translate what ``srun`` tells its tasks into what torch reads, where nobody has told torch yet.
 
     A batch script's own shell is no task of ``srun``: it has no SLURM_STEP_NUM_TASKS.
@@ -174,30 +174,30 @@ def first_host(nodes: str) -> str:
     return prefix + re.split("[-,]", numbers)[0] + suffix.split(",")[0]
 
 
-def join_world(device: str | list[int]) -> World:
+def join_process_group(device: str | list[int]) -> ProcessGroup:
     """Become a process of the world that was launched, or the only one.
 
     Raises:
         ConfigError: When the device asked for is not there.
     """
-    world_of_slurm(os.environ)
+    read_slurm_environment(os.environ)
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = find_device(device, local if size > 1 else 0)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    world = World(rank, size, chosen)
+    process_group = ProcessGroup(rank, size, chosen)
     if size > 1 and not dist.is_initialized():
         # What the processes agree on lies in main memory, so that no GPU is waited for.
         dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
-        global _lifeline
-        _lifeline = Lifeline.between(rank, size, os.environ["MASTER_ADDR"], world.broadcast)
-    return world
+        global _watchdog
+        _watchdog = Watchdog.between(rank, size, os.environ["MASTER_ADDR"], process_group.broadcast)
+    return process_group
 
 
-def leave_world() -> None:
-    """Undo `join_world`, once all processes have come here; to be called when all is well."""
-    global _lifeline
+def leave_process_group() -> None:
+    """Undo `join_process_group`, once all processes have come here; to be called when all is well."""
+    global _watchdog
     if dist.is_initialized():
         # A launcher ends the others as soon as one ends with an exit code other than 0, while another may be saving.
         last = dist.all_reduce(torch.zeros(1), async_op=True)
@@ -206,9 +206,9 @@ def leave_world() -> None:
         # weights and so gloo's threads; one that drops it while the interpreter is taken down aborts the process, all work
         # done. So it is never dropped.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(last))
-        if _lifeline is not None:
-            _lifeline.finish()
-            _lifeline = None
+        if _watchdog is not None:
+            _watchdog.finish()
+            _watchdog = None
         dist.destroy_process_group()
 
 
@@ -219,13 +219,13 @@ def one_of_several() -> bool:
 
 def other_is_lost(wait: float) -> bool:
     """Whether another process is gone, or goes within so many seconds: what fails here then is only what follows from it."""
-    return _lifeline is not None and _lifeline.lost.wait(wait)
+    return _watchdog is not None and _watchdog.lost.wait(wait)
 
 
 def leave_others(code: int) -> NoReturn:
     """End this process alone and at once, whatever is under way, after it has said why; the others end by themselves."""
-    if _lifeline is not None:
-        _lifeline.fail()
+    if _watchdog is not None:
+        _watchdog.fail()
     os._exit(code)
 
 

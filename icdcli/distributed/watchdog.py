@@ -28,7 +28,7 @@ say_lost: Callable[[str], None] = logging.getLogger(__name__).error
 """Told of a process that is gone without a word; the command line puts its own way of telling here."""
 
 
-class Lifeline:
+class Watchdog:
     """This process's connections to its fellows: the first process has one to each of the others.
 
     Args:
@@ -49,7 +49,7 @@ class Lifeline:
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
     @classmethod
-    def between(cls, rank: int, size: int, host: str, broadcast: Callable[[object], object]) -> "Lifeline":
+    def between(cls, rank: int, size: int, host: str, broadcast: Callable[[object], object]) -> "Watchdog":
         """Connect all processes; to be called in all of them.
 
         Args:

@@ -18,7 +18,7 @@ from icdcli.evaluation.score_split import SplitParts, split_parts
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
-from icdcli.model.checkpoint import Coder
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.fusion import NETWORK, probabilities
 
 PRIOR = "prior"
@@ -40,26 +40,26 @@ class Ablation:
     metrics: dict[str, float]
 
 
-def ablate(coder: Coder, corpus: Corpus, split: str, progress: Progress | None = None) -> list[Ablation]:
+def ablate(model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress | None = None) -> list[Ablation]:
     """Evaluate a coder whole, and without each of its parts.
 
     Args:
-        coder: One with a description prior or scores of words alone; of any other the only part is the network.
+        model: One with a description prior or scores of words alone; of any other the only part is the network.
         corpus: The corpus that it was trained on.
         split: The split to evaluate; what is left is fitted on the validation split, whichever this is.
-        progress: Told how far it is.
+        on_progress: Told how far it is.
 
     Raises:
         ConfigError: When a split has no documents.
         DataError: When the corpus has another label space than the coder.
     """
-    fitted_on = split_parts(coder, corpus, "validation", progress)
-    measured_on = fitted_on if split == "validation" else split_parts(coder, corpus, split, progress)
-    labels = len(coder.labels)
+    fitted_on = split_parts(model, corpus, "validation", on_progress)
+    measured_on = fitted_on if split == "validation" else split_parts(model, corpus, split, on_progress)
+    labels = len(model.labels)
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
-    for without in (None, *_names(coder, fitted_on)):
-        fusion_parts, parts = (_left(coder, each, without) for each in (fitted_on, measured_on))
+    for without in (None, *_names(model, fitted_on)):
+        fusion_parts, parts = (_left(model, each, without) for each in (fitted_on, measured_on))
         fusion = fit(fusion_parts, targets, "validation")
         threshold = tune("auto", probabilities(fusion_parts, fusion), targets, "validation")
         scores_NL = probabilities(parts, fusion)
@@ -67,21 +67,21 @@ def ablate(coder: Coder, corpus: Corpus, split: str, progress: Progress | None =
     return rows
 
 
-def _names(coder: Coder, found: SplitParts) -> Iterator[str]:
+def _names(model: NeuralModel, found: SplitParts) -> Iterator[str]:
     """The parts that there are, where there is more than one."""
-    if coder.network.prior is not None:
+    if model.network.prior is not None:
         yield PRIOR
     if len(found.parts) > 1:
         yield from found.parts
 
 
-def _left(coder: Coder, found: SplitParts, without: str | None) -> Parts:
+def _left(model: NeuralModel, found: SplitParts, without: str | None) -> Parts:
     """What the other parts say: copies, to be worked on."""
     parts = {name: part.copy() for name, part in found.parts.items() if name != without}
     if without == NETWORK:
         parts = {NETWORK: np.zeros_like(found.parts[NETWORK]), **parts}
-    if without == PRIOR and coder.network.prior is not None and found.nearness is not None:
-        weight = np.float32(coder.network.prior.weight.item())
+    if without == PRIOR and model.network.prior is not None and found.nearness is not None:
+        weight = np.float32(model.network.prior.weight.item())
         for row in range(len(parts[NETWORK])):
             parts[NETWORK][row] -= weight * found.nearness[np.array([row])][0]
     return parts

@@ -15,7 +15,7 @@ from icdcli.metrics.ranking import Scores
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Contender:
     """A coder's evaluation on a split.
 
     Attributes:
@@ -42,11 +42,11 @@ class Comparison:
         differences: For each other one, metric to how much higher it is than the first's.
     """
 
-    contestants: tuple[Contestant, ...]
+    contestants: tuple[Contender, ...]
     differences: tuple[dict[str, Difference], ...]
 
 
-def compare(contestants: Sequence[Contestant]) -> Comparison:
+def compare(contestants: Sequence[Contender]) -> Comparison:
     """Compare coders with the first of them.
 
     Args:
@@ -61,7 +61,7 @@ def compare(contestants: Sequence[Contestant]) -> Comparison:
     return Comparison(tuple(aligned), tuple(differences(first.statistics, other.statistics) for other in aligned[1:]))
 
 
-def _aligned(first: Contestant, other: Contestant) -> Contestant:
+def _aligned(first: Contender, other: Contender) -> Contender:
     """The same, documents in the first one's order."""
     if set(first.ids) != set(other.ids):
         common = len(set(first.ids) & set(other.ids))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.explain.spans import Find, Spans
+from icdcli.explain.spans import EvidenceSpans, Find
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def sample_prediction(
     )
 
 
-def evidence_of_sample(find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]) -> dict[str, Spans]:
+def evidence_of_sample(find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]) -> dict[str, EvidenceSpans]:
     """The words of a document that each of some codes was chosen by.
 
     Args:

@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from icdcli.data.batching import Frame, Framed, Ids, collate
+from icdcli.data.batching import Ids, SpecialTokens, TokenizedDocument, collate
 from icdcli.model.batch import Inputs, Segments
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import average_neighbours
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 
 _TOKENS_AT_ONCE = 4_096
 _NUMBERS_AT_ONCE = 1 << 26
@@ -62,7 +62,9 @@ class Attribution:
         return self.norms_KT if self.attention_KT is None else self.norms_KT * self.attention_KT
 
 
-def attribute(network: CoderNetwork, document: Framed, frame: Frame, labels: Sequence[int]) -> Attribution:
+def attribute(
+    network: CodingNetwork, document: TokenizedDocument, special_tokens: SpecialTokens, labels: Sequence[int]
+) -> Attribution:
     """Say how much each token of a document made the network choose each of some codes.
 
     What a description prior adds to the logits is left out: it goes by a backbone that was never trained, and knows by itself
@@ -71,13 +73,13 @@ def attribute(network: CoderNetwork, document: Framed, frame: Frame, labels: Seq
     Args:
         network: Left in the mode it was found in.
         document: The document as the network reads it.
-        frame: What stands around its tokens.
+        special_tokens: What stands around its tokens.
         labels: The codes that are asked for.
     """
     training = network.training
     network.eval()
     try:
-        passes = [_Pass(network, document, frame, first, end) for first, end in _passes(document)]
+        passes = [_Pass(network, document, special_tokens, first, end) for first, end in _passes(document)]
         with torch.no_grad():
             states_TD = torch.cat([states_CD[each.kept_C] for each in passes for states_CD, _ in [each.read()]])
         at_once = max(1, _NUMBERS_AT_ONCE // states_TD.numel())
@@ -85,7 +87,7 @@ def attribute(network: CoderNetwork, document: Framed, frame: Frame, labels: Seq
         parts = [_attribute(network, states_TD, passes, torch.tensor(group, device=network.device)) for group in groups]
     finally:
         network.train(training)
-    own = slice(len(frame.prefix), len(document) - len(frame.suffix))
+    own = slice(len(special_tokens.prefix), len(document) - len(special_tokens.suffix))
     attention = [part.attention_KT[:, own] for part in parts if part.attention_KT is not None]
     return Attribution(
         np.concatenate([part.added_K for part in parts]),
@@ -95,7 +97,7 @@ def attribute(network: CoderNetwork, document: Framed, frame: Frame, labels: Seq
     )
 
 
-def _attribute(network: CoderNetwork, states_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor) -> Attribution:
+def _attribute(network: CodingNetwork, states_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor) -> Attribution:
     """The same, special tokens included."""
     added_K, gradients_KTD, attention_KT = _by_states(network, states_TD, labels_K)
     inputs_KTD = torch.zeros_like(gradients_KTD)
@@ -116,7 +118,7 @@ def _attribute(network: CoderNetwork, states_TD: Tensor, passes: "Sequence[_Pass
     )
 
 
-def _by_states(network: CoderNetwork, states_TD: Tensor, labels_K: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _by_states(network: CodingNetwork, states_TD: Tensor, labels_K: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Each code's logit less its bias, the logit's gradient by the states, and what the code attends to; all float32."""
     head = network.head
     whole = Segments.of([len(states_TD)])
@@ -145,16 +147,18 @@ class _Pass:
         places_C: Where each of those stands in the document.
     """
 
-    def __init__(self, network: CoderNetwork, document: Framed, frame: Frame, first: int, end: int) -> None:
+    def __init__(
+        self, network: CodingNetwork, document: TokenizedDocument, special_tokens: SpecialTokens, first: int, end: int
+    ) -> None:
         self._network = network
         chunks, kept = document.chunks[first:end], document.kept[first:end]
-        parts = [Framed.whole(ids) for ids in chunks]
-        self._inputs = Inputs.of(collate(parts, frame.pad, network.padding)).to(network.device)
+        parts = [TokenizedDocument.whole(ids) for ids in chunks]
+        self._inputs = Inputs.of(collate(parts, special_tokens.pad, network.padding)).to(network.device)
         starts = np.cumsum([0, *map(len, chunks[:-1])]).tolist()
         before = sum(stop - start for start, stop in document.kept[:first])
         befores = before + np.cumsum([0, *(stop - start for start, stop in kept)])
         self.rows = slice(before, int(befores[-1]))
-        own = [np.arange(len(frame.prefix), len(ids) - len(frame.suffix)) for ids in chunks]
+        own = [np.arange(len(special_tokens.prefix), len(ids) - len(special_tokens.suffix)) for ids in chunks]
         self.kept_C = self._tensor([start + np.arange(*part) for start, part in zip(starts, kept, strict=True)])
         self.own_C = self._tensor([start + part for start, part in zip(starts, own, strict=True)])
         # A chunk's first kept token stands where those of the chunks before end, its others beside that.
@@ -176,7 +180,7 @@ class _Pass:
         return torch.from_numpy(np.concatenate(parts)).to(self._network.device)
 
 
-def _passes(document: Framed) -> Iterator[tuple[int, int]]:
+def _passes(document: TokenizedDocument) -> Iterator[tuple[int, int]]:
     """From and up to which chunk a document is read at a time."""
     first = tokens = 0
     for place, ids in enumerate(document.chunks):

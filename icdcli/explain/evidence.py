@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from icdcli.data.batching import Framed, collate
+from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.data.corpus.cleaning import kept_words
 from icdcli.explain.attribution import Attribution, attribute
-from icdcli.explain.spans import Find, Span, Spans
+from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, Find
 from icdcli.model.batch import Inputs
-from icdcli.model.coding_model import NoteCoder
+from icdcli.model.coding_model import NoteModel
 from icdcli.model.description_prior import WINDOW
 from icdcli.model.fusion import NETWORK
 from icdcli.model.untrained import untrained
@@ -43,7 +43,7 @@ Numbers = NDArray[np.int64]
 Weights = NDArray[np.float64]
 
 
-class Evidence(NamedTuple):
+class CodeEvidence(NamedTuple):
     """A code and the words that it was chosen by.
 
     Attributes:
@@ -54,39 +54,39 @@ class Evidence(NamedTuple):
 
     code: str
     score: float
-    spans: Spans
+    spans: EvidenceSpans
 
 
-def evidence_of(coder: NoteCoder, text: str, codes: Sequence[str]) -> list[Evidence]:
+def evidence_of(model: NoteModel, text: str, codes: Sequence[str]) -> list[CodeEvidence]:
     """Say which words made a coder give a note some codes their scores.
 
     Args:
-        coder: The coder.
+        model: The coder.
         text: The note, of any length; of several windows, the one counts that gives the code its score.
         codes: Any codes of the coder's label space, predicted or not.
 
     Raises:
         ValueError: For a code that it doesn't know.
     """
-    if unknown := [code for code in codes if code not in coder.labels.index]:
+    if unknown := [code for code in codes if code not in model.labels.index]:
         raise ValueError(f"the coder has no code {unknown[0]!r}")
-    labels = [coder.labels.index[code] for code in codes]
-    scores_L = coder.scores([text])[0]
-    found = finder(coder)(text, labels)
-    return [Evidence(code, float(scores_L[label]), spans) for code, label, spans in zip(codes, labels, found, strict=True)]
+    labels = [model.labels.index[code] for code in codes]
+    scores_L = model.scores([text])[0]
+    found = finder(model)(text, labels)
+    return [CodeEvidence(code, float(scores_L[label]), spans) for code, label, spans in zip(codes, labels, found, strict=True)]
 
 
-def finder(coder: NoteCoder, cut: bool = False) -> Find:
+def finder(model: NoteModel, cut: bool = False) -> Find:
     """A function that finds evidence in notes, one after the other.
 
     Args:
-        coder: The coder.
+        model: The coder.
         cut: Whether what is beyond ``max_len`` tokens isn't read, as it isn't in a corpus's documents.
     """
-    reader = NoteReader(coder, cut)
+    reader = NoteReader(model, cut)
 
-    def find(text: str, labels: Sequence[int]) -> list[Spans]:
-        found: list[Spans] = [()] * len(labels)
+    def find(text: str, labels: Sequence[int]) -> list[EvidenceSpans]:
+        found: list[EvidenceSpans] = [()] * len(labels)
         for window in reader.read(text, labels):
             for place, weights_W in zip(window.asked, window.weights_KW, strict=True):
                 found[place] = _spans(text, window.words.places, weights_W)
@@ -193,12 +193,12 @@ class Window:
 class NoteReader:
     """Reads notes for the words that count."""
 
-    def __init__(self, coder: NoteCoder, cut: bool = False) -> None:
-        self._coder, self._cut = coder, cut
-        self._tokenizer = Tokenizer.from_str(coder.tokenizer.backend_tokenizer.to_str())
+    def __init__(self, model: NoteModel, cut: bool = False) -> None:
+        self._model, self._cut = model, cut
+        self._tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._network = 1.0 if coder.fusion is None else coder.fusion.weights[NETWORK]
+        self._network = 1.0 if model.fusion is None else model.fusion.weights[NETWORK]
 
     def read(self, text: str, labels: Sequence[int]) -> Iterator[Window]:
         """Say what a note's tokens count for.
@@ -210,56 +210,56 @@ class NoteReader:
         Yields:
             The windows that give any of them its score; none for a note without words.
         """
-        coder = self._coder
-        read, words = words_of(text, coder.text_cleaning)
+        model = self._model
+        read, words = words_of(text, model.text_cleaning)
         if not len(words) or not labels:
             return
         encoded = self._tokenizer.encode(read, add_special_tokens=False)
         tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
         of_words = self._lexical(read, labels)
         for (start, end), asked in self._windows(encoded.ids, labels):
-            document = coder.frame.read(encoded.ids[start:end], coder.config.max_len, coder.chunks)
+            document = model.special_tokens.read(encoded.ids[start:end], model.config.max_len, model.chunks)
             mine = [labels[place] for place in asked]
-            head = attribute(coder.network, document, coder.frame, mine)
+            head = attribute(model.network, document, model.special_tokens, mine)
             rows = list(asked)
             parts = (
                 Part(self._network * head.added_K, head.weights_KT, tokens[start:end]),
                 *self._prior(document, mine, tokens[start:end]),
                 *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in of_words),
             )
-            yield Window(asked, head, parts, words, fused=coder.fusion is not None)
+            yield Window(asked, head, parts, words, fused=model.fusion is not None)
 
     def _windows(self, ids: list[int], labels: Sequence[int]) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Windows as from and up to which token, each with the places of the codes that have their score from it."""
-        windows = self._coder.windows(len(ids))[: 1 if self._cut else None]
+        windows = self._model.windows(len(ids))[: 1 if self._cut else None]
         best_K = np.zeros(len(labels), np.int64)
         if len(windows) > 1:
-            best_K = self._coder.window_logits([ids])[1][:, labels].argmax(axis=0)
+            best_K = self._model.window_logits([ids])[1][:, labels].argmax(axis=0)
         for number in np.unique(best_K).tolist():
             yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())
 
     def _lexical(self, read: str, labels: Sequence[int]) -> list[Part]:
-        coder = self._coder
-        if coder.lexical is None or coder.fusion is None:
+        model = self._model
+        if model.lexical is None or model.fusion is None:
             return []
-        scores = coder.lexical.scores([read])
-        pieces, by_part = coder.lexical.by_word(read, labels)
+        scores = model.lexical.scores([read])
+        pieces, by_part = model.lexical.by_word(read, labels)
         return [
-            Part(coder.fusion.weights[part] * scores[part][0, list(labels)], _beyond_the_mean(weights_KW), pieces)
+            Part(model.fusion.weights[part] * scores[part][0, list(labels)], _beyond_the_mean(weights_KW), pieces)
             for part, weights_KW in by_part.items()
         ]
 
-    def _prior(self, document: Framed, labels: Sequence[int], tokens: Numbers) -> list[Part]:
-        coder, prior = self._coder, self._coder.network.prior
+    def _prior(self, document: TokenizedDocument, labels: Sequence[int], tokens: Numbers) -> list[Part]:
+        model, prior = self._model, self._model.network.prior
         if prior is None:
             return []
-        with untrained(coder) as reader, torch.inference_mode():
-            inputs = Inputs.of(collate([document], coder.frame.pad, reader.padding)).to(reader.device)
+        with untrained(model) as reader, torch.inference_mode():
+            inputs = Inputs.of(collate([document], model.special_tokens.pad, reader.padding)).to(reader.device)
             nearest = prior.nearest(reader.states(inputs), labels)
         weights_KT = np.zeros((len(labels), len(document)))
         for row, (_, place) in enumerate(nearest):
             weights_KT[row, place : place + WINDOW] = 1
-        own = slice(len(coder.frame.prefix), len(document) - len(coder.frame.suffix))
+        own = slice(len(model.special_tokens.prefix), len(document) - len(model.special_tokens.suffix))
         return [Part(self._network * np.array([added for added, _ in nearest]), weights_KT[:, own], tokens)]
 
 
@@ -277,13 +277,13 @@ def _beyond_the_mean(weights_KW: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(beyond_KW.any(axis=1, keepdims=True), beyond_KW, np.maximum(weights_KW, 0))
 
 
-def _spans(text: str, places: Numbers, weights_W: Weights) -> Spans:
-    spans: list[Span] = []
+def _spans(text: str, places: Numbers, weights_W: Weights) -> EvidenceSpans:
+    spans: list[EvidenceSpan] = []
     for word in np.flatnonzero(chosen(weights_W)).tolist():
         begin, end = places[word].tolist()
-        span = Span(begin, end, float(weights_W[word]))
+        span = EvidenceSpan(begin, end, float(weights_W[word]))
         if spans and not text[spans[-1].end : span.begin].strip():
             last = spans.pop()
-            span = Span(last.begin, span.end, last.weight + span.weight)
+            span = EvidenceSpan(last.begin, span.end, last.weight + span.weight)
         spans.append(span)
     return tuple(span._replace(weight=round(span.weight, 6)) for span in spans)

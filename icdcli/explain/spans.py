@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
-class Span(NamedTuple):
+class EvidenceSpan(NamedTuple):
     """Words of a note that stand together.
 
     Attributes:
@@ -18,8 +18,8 @@ class Span(NamedTuple):
     weight: float
 
 
-Spans = tuple[Span, ...]
+EvidenceSpans = tuple[EvidenceSpan, ...]
 """A code's, in the note's order."""
 
-Find = Callable[[str, Sequence[int]], list[Spans]]
+Find = Callable[[str, Sequence[int]], list[EvidenceSpans]]
 """How evidence is found: a note and labels, to the words that speak for each, in the same order."""

@@ -39,7 +39,7 @@ class Reading:
     Attributes:
         chunk_size: At most so many rows are handed over at a time.
         skip_bad_rows: Whether a row that is no valid CSV is counted and passed over; else it ends the reading.
-        progress: Told the bytes of each table that are read (compressed bytes, where compressed), and the rows kept.
+        on_progress: Told the bytes of each table that are read (compressed bytes, where compressed), and the rows kept.
         hashes: File to its XXH3 hash, of every file that was read to its end.
         rows_read: File to the number of its rows, bad ones included, of every file that was read to its end.
         dropped: Reason to the number of rows, notes or documents that were left out for it.
@@ -48,7 +48,7 @@ class Reading:
 
     chunk_size: int = 100_000
     skip_bad_rows: bool = False
-    progress: Progress | None = None
+    on_progress: Progress | None = None
     hashes: dict[Path, str] = field(default_factory=dict)
     rows_read: dict[Path, int] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -115,9 +115,9 @@ class Reading:
         self._tell(stream, kept)
 
     def _tell(self, stream: ByteStream, kept: int) -> None:
-        if self.progress:
+        if self.on_progress:
             size = max(stream.position, stream.path.stat().st_size)
-            self.progress(f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} kept")
+            self.on_progress(f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} kept")
 
     def drop(self, reason: str, count: int) -> None:
         """Count what was left out; nothing is told of nothing."""

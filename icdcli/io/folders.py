@@ -20,20 +20,20 @@ _PARTIAL, _LOCK = ".partial", ".lock"
 
 
 @contextmanager
-def alone(home: Path, key: str, progress: Progress | None = None) -> Iterator[None]:
+def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator[None]:
     """Do something that no other process does meanwhile; waits for one that does.
 
     Args:
         home: The folder that it is done in.
         key: What it is called there.
-        progress: Told that there is something to wait for.
+        on_progress: Told that there is something to wait for.
     """
     lock = _lock(home, key)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if progress:
-            progress("waiting for another icdcode that makes the same", 0, 0, "")
+        if on_progress:
+            on_progress("waiting for another icdcode that makes the same", 0, 0, "")
         lock.acquire()
     try:
         yield

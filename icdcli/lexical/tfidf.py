@@ -73,7 +73,7 @@ class Tfidf:
         longest: int = 1,
         seed: int = 0,
         threads: int = 1,
-        progress: Progress | None = None,
+        on_progress: Progress | None = None,
     ) -> "Tfidf":
         """Fit to training documents.
 
@@ -84,7 +84,7 @@ class Tfidf:
             longest: The longest run of words that is a feature.
             seed: What the folds are drawn from.
             threads: How many codes are fitted at once, up to `MOST_THREADS`; it changes the time alone.
-            progress: Told how far it is.
+            on_progress: Told how far it is.
 
         Raises:
             DataError: When there is nothing to learn from: no code, or no word that documents share.
@@ -107,8 +107,8 @@ class Tfidf:
 
         def told(fitted: int) -> None:
             done[0] += fitted
-            if progress is not None:
-                progress("fitting a classifier a code", done[0], number, "classifiers")
+            if on_progress is not None:
+                on_progress("fitting a classifier a code", done[0], number, "classifiers")
 
         fit = partial(_fit, threads=min(threads, MOST_THREADS), told=told)
         fold_N = np.random.Generator(np.random.PCG64(seed)).permutation(documents) % folds

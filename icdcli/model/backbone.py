@@ -12,9 +12,9 @@ from transformers import AttentionInterface, AutoConfig, AutoModel, LlamaConfig,
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from icdcli.config.schema import QUANTISED, ModelConfig
+from icdcli.config.schema import QUANTIZED, ModelConfig
 from icdcli.errors import ConfigError
-from icdcli.model.hub import Source, hub_errors
+from icdcli.model.hub import PretrainedSource, hub_errors
 
 # It warns of a kernel that it can do without when it is imported (peft does so too), and of the float16 that LLM.int8 always
 # rounds its inputs to; neither asks anything of a user.
@@ -51,7 +51,7 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def load_backbone(config: ModelConfig, source: Source, device: torch.device) -> nn.Module:
+def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.device) -> nn.Module:
     """The pretrained backbone on its device, its pretrained adapters active and everything frozen or not as configured.
 
     Raises:
@@ -61,10 +61,10 @@ def load_backbone(config: ModelConfig, source: Source, device: torch.device) -> 
         settings = AutoConfig.from_pretrained(source.base)
     _check(config, settings)
     _set_attention(config, settings)
-    quantisation = _quantisation(config.bit, device)
+    quantization = _quantization(config.bit, device)
     options: dict[str, Any] = {"dtype": _weight_dtype(config, device)}
-    if quantisation is not None:
-        options |= {"quantization_config": quantisation, "device_map": {"": device}}
+    if quantization is not None:
+        options |= {"quantization_config": quantization, "device_map": {"": device}}
     bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -75,7 +75,7 @@ def load_backbone(config: ModelConfig, source: Source, device: torch.device) -> 
     finally:
         if bar:
             transformers_logging.enable_progress_bar()
-    if quantisation is None:
+    if quantization is None:
         backbone = backbone.to(device)
     for module in backbone.modules():
         # On CPUs with AVX-512 BF16, bitsandbytes (0.50) repacks a 4-bit weight at the first forward pass in evaluation mode,
@@ -183,8 +183,8 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
         )
 
 
-def _quantisation(bit: int, device: torch.device) -> Any:
-    if bit not in QUANTISED:
+def _quantization(bit: int, device: torch.device) -> Any:
+    if bit not in QUANTIZED:
         return None
     try:
         import bitsandbytes  # noqa: F401  (transformers' own message doesn't name our key)

@@ -118,7 +118,7 @@ def read_batch(
         states_TD = torch.from_numpy(np.concatenate(parts))
         inputs = Inputs(Segments.of([len(part) for part in parts]), states_TD=states_TD, nearest_BL=nearest_BL)
     else:
-        plain = Inputs.of(collate([documents[row] for row in rows], documents.frame.pad, padding))
+        plain = Inputs.of(collate([documents[row] for row in rows], documents.special_tokens.pad, padding))
         inputs = Inputs(plain.documents, plain.ids, plain.layout, plain.kept_T, nearest_BL=nearest_BL)
     targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
     if device.type != "cuda":

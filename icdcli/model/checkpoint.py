@@ -21,20 +21,20 @@ from transformers import PreTrainedTokenizerFast
 
 from icdcli import __version__
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Chunks, Frame
+from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Documents, Labels, read_labels, write_labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.backbone import ADAPTER, architecture_settings, load_backbone, new_backbone, tiny_config
-from icdcli.model.description_states import describe
+from icdcli.model.description_states import embed_descriptions
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.heads.label_attention import LabelAttention
-from icdcli.model.hub import TINY, find_source
-from icdcli.model.network import CoderNetwork, build_network
+from icdcli.model.hub import TINY, find_pretrained
+from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.threshold import Threshold
-from icdcli.model.tokenizer import chunks_of, frame_of, load_tokenizer, train_tokenizer
+from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
 
 if TYPE_CHECKING:
     from icdcli.lexical.lexical_model import Lexical
@@ -44,13 +44,13 @@ _HEAD, _LABELS, _CODER, _LEXICAL = "head.safetensors", "labels.parquet", "coder.
 
 
 @dataclass
-class Coder:
+class NeuralModel:
     """A network with what turns text into its input and its output into codes.
 
     Attributes:
         network: Tokens to logits.
         tokenizer: Text to tokens.
-        frame: The special tokens around a document.
+        special_tokens: The special tokens around a document.
         labels: The label space, in the order of the logits.
         config: What the network was built from.
         threshold: The score from which a code counts as predicted.
@@ -61,9 +61,9 @@ class Coder:
         text_cleaning: What was done to the texts that it learned from, and is done to those that it codes.
     """
 
-    network: CoderNetwork
+    network: CodingNetwork
     tokenizer: PreTrainedTokenizerFast
-    frame: Frame
+    special_tokens: SpecialTokens
     labels: Labels
     config: ModelConfig
     threshold: Threshold
@@ -85,7 +85,7 @@ class Coder:
 
     def encoded(self, tokens: Tokens, documents: Documents) -> EncodedDocuments:
         """A split's documents as the network reads them."""
-        return tokens.of(documents, self.frame, self.config.max_len, self.chunks)
+        return tokens.of(documents, self.special_tokens, self.config.max_len, self.chunks)
 
     def fused(self, logits_NL: NDArray[np.float32], texts: Iterable[str]) -> NDArray[np.float32]:
         """Make the network's logits, and what the words alone say, into scores_NL in [0, 1]; overwrites the logits."""
@@ -97,10 +97,10 @@ def tokenizer_for(config: ModelConfig, texts: Iterable[str]) -> PreTrainedTokeni
     """The tokenizer that a new coder reads with; `tiny` trains its own on the training notes."""
     if config.model == TINY:
         return train_tokenizer(texts)
-    return load_tokenizer(find_source(config.model))
+    return load_tokenizer(find_pretrained(config.model))
 
 
-def new_coder(
+def new_model(
     config: ModelConfig,
     tokenizer: PreTrainedTokenizerFast,
     labels: Labels,
@@ -108,7 +108,7 @@ def new_coder(
     device: torch.device,
     seed: int,
     descriptions: Descriptions = (),
-) -> Coder:
+) -> NeuralModel:
     """A coder to be trained: pretrained backbone (or a new `tiny`), new adapters, new head.
 
     Args:
@@ -128,69 +128,71 @@ def new_coder(
     if config.model == TINY:
         backbone = new_backbone(config, tiny_config(tokenizer), device)
     else:
-        backbone = load_backbone(config, find_source(config.model), device)
+        backbone = load_backbone(config, find_pretrained(config.model), device)
     network = build_network(config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions])
-    frame = frame_of(tokenizer, config.pooling_mode)
-    coder = Coder(network, tokenizer, frame, labels, config, threshold, own, chunks_of(config, backbone.config, frame))
+    special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
+    model = NeuralModel(
+        network, tokenizer, special_tokens, labels, config, threshold, own, chunks_of(config, backbone.config, special_tokens)
+    )
     if descriptions:
-        _start_from_descriptions(coder, descriptions)
-    return coder
+        _start_from_descriptions(model, descriptions)
+    return model
 
 
-def _start_from_descriptions(coder: Coder, descriptions: Descriptions) -> None:
-    network = coder.network
+def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> None:
+    network = model.network
     if not any(descriptions):
         key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
         raise ConfigError(
             f"{key}: none of the {len(descriptions)} codes has a title; name their system (code_system: icd9 or icd10), or set "
             "label_init: random and description_prior: False"
         )
-    described = describe(network, coder.tokenizer, coder.frame, descriptions)
-    if isinstance(network.head, LabelAttention) and coder.config.label_init == "descriptions":
+    described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
+    if isinstance(network.head, LabelAttention) and model.config.label_init == "descriptions":
         network.head.start_from_descriptions(described.titles_LD, described.known_L)
     if network.prior is not None:
         network.prior.start_from_descriptions(described.vectors_MD)
 
 
-def save_coder(folder: Path, coder: Coder) -> None:
+def save_model(folder: Path, model: NeuralModel) -> None:
     """Write a coder into an empty folder; `write_manifest` completes it."""
-    if coder.config.lora_activate:
+    if model.config.lora_activate:
         from peft import get_peft_model_state_dict
 
         adapter = folder / "adapter"
         adapter.mkdir()
-        model: Any = coder.network.backbone
-        weights = get_peft_model_state_dict(model, adapter_name=ADAPTER, save_embedding_layers=False)
+        backbone: Any = model.network.backbone
+        weights = get_peft_model_state_dict(backbone, adapter_name=ADAPTER, save_embedding_layers=False)
         save_file(_on_cpu(weights), adapter / "adapter_model.safetensors", metadata={"format": "pt"})
-        model.peft_config[ADAPTER].save_pretrained(str(adapter))
-    head, prior = _own_weights(coder.network), coder.network.prior
-    if coder.own_backbone:
-        head |= {f"backbone.{name}": weight for name, weight in _plain_weights(coder.network.backbone).items()}
-        settings: Any = coder.network.backbone.config
+        backbone.peft_config[ADAPTER].save_pretrained(str(adapter))
+    head, prior = _own_weights(model.network), model.network.prior
+    if model.own_backbone:
+        head |= {f"backbone.{name}": weight for name, weight in _plain_weights(model.network.backbone).items()}
+        settings: Any = model.network.backbone.config
         settings.save_pretrained(folder / "backbone")
-        coder.tokenizer.save_pretrained(folder / "backbone")
+        model.tokenizer.save_pretrained(folder / "backbone")
     save_file(_on_cpu(head), folder / _HEAD, metadata={"format": "pt"})
-    write_labels(folder / _LABELS, coder.labels)
+    write_labels(folder / _LABELS, model.labels)
     about = {
         "format": FORMAT,
         "icdcode": __version__,
-        "model": coder.config.model_dump(mode="json"),
-        "own_backbone": coder.own_backbone,
-        "threshold": coder.threshold.to_json(),
-        "frame": asdict(coder.frame),
+        "model": model.config.model_dump(mode="json"),
+        "own_backbone": model.own_backbone,
+        "threshold": model.threshold.to_json(),
+        "frame": asdict(model.special_tokens),
         "descriptions": None if prior is None else prior.counts,
-        "fusion": None if coder.fusion is None else coder.fusion.to_json(),
-        "lexical": coder.lexical is not None,
-        "text_cleaning": coder.text_cleaning,
-        "chunks": None if coder.chunks is None else asdict(coder.chunks),
+        "fusion": None if model.fusion is None else model.fusion.to_json(),
+        "lexical": model.lexical is not None,
+        "text_cleaning": model.text_cleaning,
+        "chunks": None if model.chunks is None else asdict(model.chunks),
     }
-    if coder.lexical is not None:
+    if model.lexical is not None:
         (folder / _LEXICAL).mkdir()
-        coder.lexical.save(folder / _LEXICAL)
+        model.lexical.save(folder / _LEXICAL)
     (folder / _CODER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> Coder:
+def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> NeuralModel:
     """Read a coder back; the same scores as before it was written.
 
     Args:
@@ -213,13 +215,13 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> C
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "backbone")
     else:
         try:
-            source = find_source(config.model)
+            source = find_pretrained(config.model)
             backbone, tokenizer = load_backbone(config, source, device), load_tokenizer(source)
         except ConfigError as error:
             raise ConfigError(f"{folder}: its base model is needed to load it. {error}") from error
     network = build_network(config, backbone, len(labels), about["descriptions"])
     _load_weights(network, folder, about["own_backbone"], config.lora_activate)
-    frame = Frame(tuple(about["frame"]["prefix"]), tuple(about["frame"]["suffix"]), about["frame"]["pad"])
+    special_tokens = SpecialTokens(tuple(about["frame"]["prefix"]), tuple(about["frame"]["suffix"]), about["frame"]["pad"])
     chunks = None if about["chunks"] is None else Chunks(**about["chunks"])
     if not trainable:
         network.requires_grad_(False)
@@ -230,12 +232,22 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> C
         lexical = Lexical.load(folder / _LEXICAL, len(labels))
     fusion = Fusion.from_json(about["fusion"])
     own, threshold = about["own_backbone"], Threshold.from_json(about["threshold"])
-    return Coder(
-        network.eval(), tokenizer, frame, labels, config, threshold, own, chunks, lexical, fusion, about["text_cleaning"]
+    return NeuralModel(
+        network.eval(),
+        tokenizer,
+        special_tokens,
+        labels,
+        config,
+        threshold,
+        own,
+        chunks,
+        lexical,
+        fusion,
+        about["text_cleaning"],
     )
 
 
-def _load_weights(network: CoderNetwork, folder: Path, own_backbone: bool, adapter: bool) -> None:
+def _load_weights(network: CodingNetwork, folder: Path, own_backbone: bool, adapter: bool) -> None:
     device = str(network.device)
     try:
         head = load_file(folder / _HEAD, device=device)
@@ -265,7 +277,7 @@ def _copy(loaded: Mapping[str, Tensor], into: Mapping[str, Tensor], folder: Path
         weight.copy_(loaded[name])
 
 
-def _own_weights(network: CoderNetwork) -> dict[str, Tensor]:
+def _own_weights(network: CodingNetwork) -> dict[str, Tensor]:
     """Everything but the backbone, under the names that it has in the network."""
     return {name: weight for name, weight in network.state_dict().items() if not name.startswith("backbone.")}
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.token_cache import EncodedDocuments, Tokens, encode
 from icdcli.errors import ConfigError
-from icdcli.model.checkpoint import Coder
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.fusion import NETWORK, probabilities
 from icdcli.model.packing import choose_padding
 from icdcli.model.precompute import nearness_of
 from icdcli.model.scoring import Scored, score_documents
-from icdcli.model.tfidf_model import TfidfCoder, load_trained
+from icdcli.model.tfidf_model import TfidfModel, load_trained
 from icdcli.model.untrained import untrained
 
 Read = Callable[[Sequence[str]], tuple[NDArray[np.float32], Sequence[int]]]
@@ -42,8 +42,8 @@ class CodePrediction:
 
 
 @dataclass
-class NoteCoder(Coder):
-    """A trained coder that codes notes; `load_coder` makes one."""
+class NoteModel(NeuralModel):
+    """A trained coder that codes notes; `load_model` makes one."""
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Score notes.
@@ -97,7 +97,7 @@ class NoteCoder(Coder):
 
     def windows(self, tokens: int) -> list[tuple[int, int]]:
         """From and up to which token a note of so many tokens is read at a time; one window where it is read whole."""
-        room = self.config.max_len - len(self.frame)
+        room = self.config.max_len - len(self.special_tokens)
         if tokens <= room:
             return [(0, tokens)]
         starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
@@ -110,16 +110,16 @@ class NoteCoder(Coder):
         tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
         no_targets = [np.zeros(0, np.int32)] * len(parts)
         rows = np.arange(len(parts))
-        documents = EncodedDocuments(tokens, rows, no_targets, self.frame, self.config.max_len, self.chunks)
+        documents = EncodedDocuments(tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks)
         return np.array([note for note, _ in parts], np.int64), documents
 
 
 @dataclass
-class TfidfNoteCoder(TfidfCoder):
-    """A baseline that codes notes as a `NoteCoder` does; `load_coder` makes one."""
+class TfidfNoteModel(TfidfModel):
+    """A baseline that codes notes as a `NoteModel` does; `load_model` makes one."""
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score notes, each as a whole: scores_NL, in [0, 1]; see `NoteCoder.scores`."""
+        """Score notes, each as a whole: scores_NL, in [0, 1]; see `NoteModel.scores`."""
         return self.read(texts)[0]
 
     def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
@@ -130,11 +130,11 @@ class TfidfNoteCoder(TfidfCoder):
         return probabilities({NETWORK: self.logits(texts)}, None), [1] * len(texts)
 
     def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
-        """Code notes; see `NoteCoder.predict`."""
+        """Code notes; see `NoteModel.predict`."""
         return _predicted(self, *self.read(texts))
 
 
-def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteCoder | TfidfNoteCoder:
+def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteModel | TfidfNoteModel:
     """Load a trained coder.
 
     Args:
@@ -150,16 +150,16 @@ def load_coder(path: str | Path, load: str = "metric", device: str = "cpu") -> N
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such run or checkpoint folder")
     checkpoint = folder if (folder / "manifest.json").is_file() else folder / "weights" / load
-    coder = load_trained(checkpoint, torch.device(device))
-    if isinstance(coder, TfidfCoder):
-        return TfidfNoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})
-    return note_coder(coder)
+    model = load_trained(checkpoint, torch.device(device))
+    if isinstance(model, TfidfModel):
+        return TfidfNoteModel(**{field.name: getattr(model, field.name) for field in fields(model)})
+    return note_model(model)
 
 
-def note_coder(coder: Coder) -> NoteCoder:
+def note_model(model: NeuralModel) -> NoteModel:
     """A coder, ready to code notes."""
-    choose_padding(coder.network, "auto")
-    return NoteCoder(**{field.name: getattr(coder, field.name) for field in fields(coder)})
+    choose_padding(model.network, "auto")
+    return NoteModel(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 
 def _read_texts(texts: Sequence[str], cleaning: str, labels: int, read: Read) -> tuple[NDArray[np.float32], list[int]]:
@@ -173,11 +173,11 @@ def _read_texts(texts: Sequence[str], cleaning: str, labels: int, read: Read) ->
 
 
 def _predicted(
-    coder: Coder | TfidfCoder, scores_NL: NDArray[np.float32], windows_N: Sequence[int]
+    model: NeuralModel | TfidfModel, scores_NL: NDArray[np.float32], windows_N: Sequence[int]
 ) -> list[list[CodePrediction]]:
     """Each note's codes at or above the threshold, highest score first; none of a note without text."""
-    found, labels = [], coder.labels
-    threshold_L = coder.threshold.values_L(len(labels))
+    found, labels = [], model.labels
+    threshold_L = model.threshold.values_L(len(labels))
     for scores_L, windows in zip(scores_NL, windows_N, strict=True):
         order = np.argsort(-scores_L, kind="stable")
         kept = order[(scores_L >= threshold_L)[order]] if windows else order[:0]

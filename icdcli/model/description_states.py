@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from icdcli.data.batching import Frame, collate
+from icdcli.data.batching import SpecialTokens, collate
 from icdcli.data.token_cache import encode
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.batch import Inputs
 from icdcli.model.heads.pooled import pool
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 
 _AT_ONCE = 64
 _LONGEST = 128  # tokens; the longest title of ICD-10-CM has about a hundred
 
 
 @dataclass(frozen=True)
-class Described:
+class EmbeddedDescriptions:
     """The descriptions as vectors.
 
     Attributes:
@@ -39,13 +39,15 @@ class Described:
 
 
 @torch.no_grad()
-def describe(network: CoderNetwork, tokenizer: PreTrainedTokenizerFast, frame: Frame, descriptions: Descriptions) -> Described:
+def embed_descriptions(
+    network: CodingNetwork, tokenizer: PreTrainedTokenizerFast, special_tokens: SpecialTokens, descriptions: Descriptions
+) -> EmbeddedDescriptions:
     """The mean of the backbone's states over each description.
 
     Args:
         network: Whose backbone reads them; left in the mode it was found in.
         tokenizer: The backbone's.
-        frame: What stands around each description.
+        special_tokens: What stands around each description.
         descriptions: For each label.
 
     Returns:
@@ -63,14 +65,14 @@ def describe(network: CoderNetwork, tokenizer: PreTrainedTokenizerFast, frame: F
     network.eval()
     for start in range(0, len(longest_first), _AT_ONCE):
         places = longest_first[start : start + _AT_ONCE]
-        documents = [frame.read(ids[place], _LONGEST) for place in places]
-        inputs = Inputs.of(collate(documents, frame.pad, network.padding)).to(network.device)
+        documents = [special_tokens.read(ids[place], _LONGEST) for place in places]
+        inputs = Inputs.of(collate(documents, special_tokens.pad, network.padding)).to(network.device)
         vectors_MD[places] = pool(network.states(inputs), inputs.documents, "mean")
     network.train(training)
     known_L = torch.tensor([len(texts) > 0 for texts in descriptions], device=network.device)
-    return Described(counts, vectors_MD, vectors_MD[firsts.tolist()], known_L)
+    return EmbeddedDescriptions(counts, vectors_MD, vectors_MD[firsts.tolist()], known_L)
 
 
-def _width(network: CoderNetwork) -> int:
+def _width(network: CodingNetwork) -> int:
     settings = getattr(network.backbone, "config")  # noqa: B009  (peft's wrapper and transformers' models both have it)
     return int(settings.hidden_size)

@@ -33,7 +33,7 @@ _KNOWN = {
 
 
 @dataclass(frozen=True)
-class Source:
+class PretrainedSource:
     """A pretrained backbone.
 
     Attributes:
@@ -49,7 +49,7 @@ class Source:
     adapters: tuple[str, ...] = ()
 
 
-def find_source(name: str) -> Source:
+def find_pretrained(name: str) -> PretrainedSource:
     """Resolve the value of ``model:``.
 
     Raises:
@@ -58,7 +58,7 @@ def find_source(name: str) -> Source:
     """
     if name == MINILM:
         folder = str(_minilm_folder())
-        return Source(name, folder, folder)
+        return PretrainedSource(name, folder, folder)
     if name in _KNOWN:
         repository = _KNOWN[name]
         adapters: tuple[str, ...] = (repository, f"{repository}-unsup-simcse")
@@ -73,7 +73,7 @@ def find_source(name: str) -> Source:
         base = _base_of_adapter(repository)
     if base is not None and not adapters:
         adapters = (repository,)
-    return Source(name, base or repository, repository, adapters)
+    return PretrainedSource(name, base or repository, repository, adapters)
 
 
 def _minilm_folder() -> Path:

@@ -20,7 +20,7 @@ from icdcli.model.heads.pooled import PooledHead, average_neighbours
 from icdcli.model.packed_attention import PackedForm
 
 
-class CoderNetwork(nn.Module):
+class CodingNetwork(nn.Module):
     """A backbone, and a head that turns its token states into one logit a code.
 
     The head is float32 whatever the backbone's precision: half-precision states into a full-precision layer is a crash, and
@@ -68,7 +68,7 @@ class CoderNetwork(nn.Module):
         """Whether nothing of the backbone is trained."""
         return not any(weight.requires_grad for weight in self.backbone.parameters())
 
-    def train(self, mode: bool = True) -> "CoderNetwork":
+    def train(self, mode: bool = True) -> "CodingNetwork":
         """Training mode or not; a frozen backbone stays as it is when it predicts, its dropout off."""
         super().train(mode)
         if mode and self.frozen:
@@ -135,7 +135,7 @@ class CoderNetwork(nn.Module):
 
 def build_network(
     config: ModelConfig, backbone: nn.Module, labels: int, descriptions: Sequence[int] | None = None
-) -> CoderNetwork:
+) -> CodingNetwork:
     """Put head and prior on a backbone, on the backbone's device.
 
     Args:
@@ -152,16 +152,16 @@ def build_network(
     head: PooledHead | LabelAttention
     if config.pooling_mode == "label_attention":
         head = LabelAttention(width, labels, config.label_width, config.head_dropout)
-        network = CoderNetwork(backbone, head, autocast, config.state_pooling, prior)
+        network = CodingNetwork(backbone, head, autocast, config.state_pooling, prior)
     else:
-        network = CoderNetwork(backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior)
+        network = CodingNetwork(backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior)
     for part in (network.head, network.prior):
         if part is not None:
             part.to(device)
     return network
 
 
-def use_gradient_checkpointing(network: CoderNetwork) -> None:
+def use_gradient_checkpointing(network: CodingNetwork) -> None:
     """Compute activations twice rather than keep them."""
     backbone: Any = network.backbone
     # a later transformers 5 gave the method another name; the old one warns.

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icdcli.data.batching import Framed, Ids, Padding, collate
+from icdcli.data.batching import Ids, Padding, TokenizedDocument, collate
 from icdcli.errors import ConfigError
 from icdcli.model.batch import Inputs
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packed_attention import PackedForm
 
 _LENGTHS = (9, 9, 5)  # two of one length, which attention takes together
@@ -29,7 +29,7 @@ _ROUNDED = 0.1
 weights alone change states by some per cent, since how a token is rounded depends on its neighbours, padded or not."""
 
 
-def choose_padding(network: CoderNetwork, wanted: Literal["auto", "free", "batch"]) -> Padding:
+def choose_padding(network: CodingNetwork, wanted: Literal["auto", "free", "batch"]) -> Padding:
     """Let a network read documents end to end, where that is wanted and it can.
 
     It can where the tokens' states are the same as with padded documents. That is tried on a few tokens, on the device and in
@@ -40,7 +40,7 @@ def choose_padding(network: CoderNetwork, wanted: Literal["auto", "free", "batch
         wanted: ``padding`` of the configuration.
 
     Returns:
-        How documents must lie, as `CoderNetwork.padding` says from now on.
+        How documents must lie, as `CodingNetwork.padding` says from now on.
 
     Raises:
         ConfigError: When ``free`` is wanted and the architecture can't.
@@ -58,13 +58,13 @@ def choose_padding(network: CoderNetwork, wanted: Literal["auto", "free", "batch
     return network.padding
 
 
-def _read_padded(network: CoderNetwork) -> None:
+def _read_padded(network: CodingNetwork) -> None:
     if network.packed is not None:
         network.packed.take_off(network.backbone)
         network.packed = None
 
 
-def _why_not(network: CoderNetwork) -> str | None:
+def _why_not(network: CodingNetwork) -> str | None:
     """Why the network can't read documents end to end; None where it can."""
     settings: Any = network.backbone.config
     strange = sorted(set(getattr(settings, "layer_types", None) or ()) - _LAYERS)
@@ -99,9 +99,9 @@ def _difference(found_TD: Tensor, expected_TD: Tensor) -> float:
     return float(((found_TD - expected_TD).norm(dim=1) / expected_TD.norm(dim=1)).mean())
 
 
-def _states(network: CoderNetwork, documents: list[Ids]) -> Tensor:
+def _states(network: CodingNetwork, documents: list[Ids]) -> Tensor:
     """The states of the documents' tokens, one document after the other; hidden_TD in float32."""
-    inputs = Inputs.of(collate([Framed.whole(ids) for ids in documents], 0, network.padding))
+    inputs = Inputs.of(collate([TokenizedDocument.whole(ids) for ids in documents], 0, network.padding))
     return network.states(inputs.to(network.device)).float()
 
 

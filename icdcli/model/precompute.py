@@ -30,11 +30,11 @@ from icdcli.io.progress import Progress
 from icdcli.model.batch import Inputs
 from icdcli.model.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbours
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.untrained import untrained
 
 if TYPE_CHECKING:
-    from icdcli.model.checkpoint import Coder
+    from icdcli.model.checkpoint import NeuralModel
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = "states.npy", "offsets.npy", "similarities.npy", "meta.json"
 _BATCH_TOKENS = 8_192
@@ -56,43 +56,43 @@ class Wanted:
 
 
 def with_known(
-    coder: "Coder",
+    model: "NeuralModel",
     corpus: Path,
     splits: Mapping[str, EncodedDocuments],
     gigabytes: float,
-    progress: Progress | None = None,
+    on_progress: Progress | None = None,
     fresh: bool = False,
 ) -> dict[str, EncodedDocuments]:
     """Documents with all that is known of them before the coder is trained.
 
     Args:
-        coder: Whose network shall read them.
+        model: Whose network shall read them.
         corpus: The corpus's folder.
         splits: Split to documents.
         gigabytes: The most that the states of all of them may take on the disk; beyond, they are computed whenever needed.
-        progress: Told how far it is.
+        on_progress: Told how far it is.
         fresh: Whether no step has changed the backbone.
 
     Raises:
         DataError: When it doesn't fit the disk.
     """
-    network = coder.network
+    network = model.network
     size = sum(size_of_states(documents, network) for documents in splits.values())
-    states = (fresh or not coder.trained_backbone) and size <= gigabytes * 1e9
+    states = (fresh or not model.trained_backbone) and size <= gigabytes * 1e9
     if not states and network.prior is None:
         return dict(splits)
-    wanted = Wanted(states, network.prior, fingerprint(coder.tokenizer.backend_tokenizer))
-    with untrained(coder, fresh) as reader:
-        return {split: precompute(corpus, split, each, reader, wanted, progress) for split, each in splits.items()}
+    wanted = Wanted(states, network.prior, fingerprint(model.tokenizer.backend_tokenizer))
+    with untrained(model, fresh) as reader:
+        return {split: precompute(corpus, split, each, reader, wanted, on_progress) for split, each in splits.items()}
 
 
 def precompute(
     corpus: Path,
     split: str,
     documents: EncodedDocuments,
-    network: CoderNetwork,
+    network: CodingNetwork,
     wanted: Wanted,
-    progress: Progress | None = None,
+    on_progress: Progress | None = None,
 ) -> EncodedDocuments:
     """Open what was computed of a split, computing it first where that has not been done.
 
@@ -102,7 +102,7 @@ def precompute(
         documents: Its documents.
         network: Whose backbone, untrained, makes the states; left in the mode it was found in.
         wanted: What is to be computed.
-        progress: Told how far it is.
+        on_progress: Told how far it is.
 
     Returns:
         The documents, with their states and nearness.
@@ -116,7 +116,7 @@ def precompute(
     keys = {part: f"{part}-{split}-{_key(part, documents, network, wanted)}" for part in parts}
     missing = [part for part in parts if not (corpus / keys[part] / _META).is_file()]
     if missing:
-        _make(corpus, {part: keys[part] for part in missing}, split, documents, network, wanted, progress)
+        _make(corpus, {part: keys[part] for part in missing}, split, documents, network, wanted, on_progress)
     if "states" in keys:
         folder = corpus / keys["states"]
         with cache_opened(folder):
@@ -131,7 +131,7 @@ def precompute(
     return documents
 
 
-def nearness_of(network: CoderNetwork, prior: DescriptionPrior, documents: EncodedDocuments) -> Nearness:
+def nearness_of(network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments) -> Nearness:
     """How near the descriptions come to a few documents, computed in memory."""
     near_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
     for rows, inputs, states_TD in read_states(network, documents):
@@ -139,7 +139,7 @@ def nearness_of(network: CoderNetwork, prior: DescriptionPrior, documents: Encod
     return prior.nearness(near_NM)
 
 
-def size_of_states(documents: EncodedDocuments, network: CoderNetwork) -> int:
+def size_of_states(documents: EncodedDocuments, network: CodingNetwork) -> int:
     """Bytes that a split's states take."""
     return int(_state_lengths(documents, network).sum()) * _width(network) * 2
 
@@ -149,9 +149,9 @@ def _make(
     keys: dict[str, str],
     split: str,
     documents: EncodedDocuments,
-    network: CoderNetwork,
+    network: CodingNetwork,
     wanted: Wanted,
-    progress: Progress | None,
+    on_progress: Progress | None,
 ) -> None:
     prior = wanted.prior if "similarities" in keys else None
     needed = size_of_states(documents, network) * ("states" in keys)
@@ -165,13 +165,13 @@ def _make(
         )
     with ExitStack() as stack:
         for key in sorted(keys.values()):
-            stack.enter_context(alone(corpus, key, progress))
+            stack.enter_context(alone(corpus, key, on_progress))
         missing = {part: key for part, key in keys.items() if not (corpus / key / _META).is_file()}
         folders = {part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()}
         if not folders:
             return  # another process has made them meanwhile
         try:
-            _fill(folders, split, documents, network, prior if "similarities" in folders else None, progress)
+            _fill(folders, split, documents, network, prior if "similarities" in folders else None, on_progress)
             for part, folder in folders.items():
                 (folder / _META).write_text(json.dumps({"split": split, "documents": len(documents)}) + "\n", "utf-8")
                 for path in folder.iterdir():
@@ -185,9 +185,9 @@ def _fill(
     folders: dict[str, Path],
     split: str,
     documents: EncodedDocuments,
-    network: CoderNetwork,
+    network: CodingNetwork,
     prior: DescriptionPrior | None,
-    progress: Progress | None,
+    on_progress: Progress | None,
 ) -> None:
     """Write both in one pass over the documents."""
     offsets = np.cumsum([0, *_state_lengths(documents, network)], dtype=np.int64)
@@ -208,14 +208,14 @@ def _fill(
         if prior is not None and near_NM is not None:
             near_NM[rows] = prior.similarities(found_TD, inputs.documents).half().cpu().numpy()
         done += len(rows)
-        if progress is not None:
-            progress(f"reading the {split} split with the backbone", done, len(documents))
+        if on_progress is not None:
+            on_progress(f"reading the {split} split with the backbone", done, len(documents))
     for array in (states_TD, near_NM):
         if array is not None:
             array.flush()
 
 
-def read_states(network: CoderNetwork, documents: EncodedDocuments) -> Iterator[tuple[Ids, Inputs, Tensor]]:
+def read_states(network: CodingNetwork, documents: EncodedDocuments) -> Iterator[tuple[Ids, Inputs, Tensor]]:
     """Let the backbone read documents, longest first.
 
     Args:
@@ -230,7 +230,7 @@ def read_states(network: CoderNetwork, documents: EncodedDocuments) -> Iterator[
     plan = micro_batches(np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding)
 
     def read(rows: Ids) -> Inputs:
-        return Inputs.of(collate([documents[row] for row in rows], documents.frame.pad, network.padding))
+        return Inputs.of(collate([documents[row] for row in rows], documents.special_tokens.pad, network.padding))
 
     try:
         for rows, inputs in zip(plan, one_ahead(read, plan), strict=True):
@@ -241,21 +241,21 @@ def read_states(network: CoderNetwork, documents: EncodedDocuments) -> Iterator[
         network.train(training)
 
 
-def _state_lengths(documents: EncodedDocuments, network: CoderNetwork) -> Ids:
+def _state_lengths(documents: EncodedDocuments, network: CodingNetwork) -> Ids:
     return -(-documents.state_lengths // network.state_pooling)
 
 
-def _width(network: CoderNetwork) -> int:
+def _width(network: CodingNetwork) -> int:
     settings: Any = network.backbone.config
     return int(settings.hidden_size)
 
 
-def _key(part: str, documents: EncodedDocuments, network: CoderNetwork, wanted: Wanted) -> str:
+def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted: Wanted) -> str:
     """Sixteen hexadecimal digits that change with everything that the part depends on."""
     settings: Any = network.backbone.config
     about = {
         "tokenizer": wanted.tokenizer,
-        "frame": asdict(documents.frame),
+        "frame": asdict(documents.special_tokens),
         "max_len": documents.max_len,
         "chunks": None if documents.chunks is None else asdict(documents.chunks),
         "autocast": str(network.autocast),

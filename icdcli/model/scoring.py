@@ -18,7 +18,7 @@ from icdcli.data.batching import micro_batches
 from icdcli.data.token_cache import EncodedDocuments
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.batch import read_batch
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 
 BATCH_TOKENS = 16_384
 """Tokens of a forward pass where nobody says otherwise."""
@@ -60,7 +60,7 @@ def document_losses(logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weigh
 
 
 def score_documents(
-    network: CoderNetwork,
+    network: CodingNetwork,
     documents: EncodedDocuments,
     into: Scored,
     pos_weight: float = 1.0,

@@ -21,7 +21,7 @@ from icdcli.config.schema import TFIDF, ModelConfig
 from icdcli.data.corpus.reader import Labels, read_labels, write_labels
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import verify
-from icdcli.model.checkpoint import Coder, load_saved
+from icdcli.model.checkpoint import NeuralModel, load_saved
 from icdcli.model.threshold import Threshold
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LABELS, _CODER = "labels.parquet", "coder.json"
 
 
 @dataclass
-class TfidfCoder:
+class TfidfModel:
     """A baseline with what makes codes of its output.
 
     Attributes:
@@ -54,21 +54,21 @@ class TfidfCoder:
         return self.words.logits(texts)
 
 
-def save_tfidf(folder: Path, coder: TfidfCoder) -> None:
+def save_tfidf(folder: Path, model: TfidfModel) -> None:
     """Write a baseline into an empty folder; `write_manifest` completes it."""
-    coder.words.save(folder)
-    write_labels(folder / _LABELS, coder.labels)
+    model.words.save(folder)
+    write_labels(folder / _LABELS, model.labels)
     about = {
         "format": FORMAT,
         "icdcode": __version__,
-        "model": coder.config.model_dump(mode="json"),
-        "threshold": coder.threshold.to_json(),
-        "text_cleaning": coder.text_cleaning,
+        "model": model.config.model_dump(mode="json"),
+        "threshold": model.threshold.to_json(),
+        "text_cleaning": model.text_cleaning,
     }
     (folder / _CODER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def load_trained(folder: Path, device: torch.device) -> Coder | TfidfCoder:
+def load_trained(folder: Path, device: torch.device) -> NeuralModel | TfidfModel:
     """Read a coder back, whichever it is; see `icdcli.model.checkpoint.load_saved`.
 
     Args:
@@ -90,7 +90,7 @@ def load_trained(folder: Path, device: torch.device) -> Coder | TfidfCoder:
     labels = read_labels(folder / _LABELS)
     threshold = Threshold.from_json(about["threshold"])
     words = Tfidf.load(folder, len(labels))
-    return TfidfCoder(words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"])
+    return TfidfModel(words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"])
 
 
 def _is_tfidf(folder: Path) -> bool:

@@ -7,14 +7,14 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Chunks, Frame
+from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.errors import ConfigError
-from icdcli.model.hub import Source, hub_errors
+from icdcli.model.hub import PretrainedSource, hub_errors
 
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 
 
-def load_tokenizer(source: Source) -> PreTrainedTokenizerFast:
+def load_tokenizer(source: PretrainedSource) -> PreTrainedTokenizerFast:
     """The backbone's own tokenizer.
 
     Raises:
@@ -42,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 16_384) -> PreTraine
     )
 
 
-def frame_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> Frame:
+def special_tokens_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> SpecialTokens:
     """The special tokens that stand before and after each document.
 
     They are the tokenizer's own, plus what the pooling reads: a beginning-of-sequence token for ``bos_token``, an
@@ -71,16 +71,16 @@ def frame_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> Frame:
             raise ConfigError("this tokenizer has no special token at all, so that an empty note would have no tokens")
         prefix = [lone]
     pad = _first_of(tokenizer.pad_token_id, last, first)
-    return Frame(tuple(prefix), tuple(suffix), 0 if pad is None else pad)
+    return SpecialTokens(tuple(prefix), tuple(suffix), 0 if pad is None else pad)
 
 
-def chunks_of(config: ModelConfig, settings: Any, frame: Frame) -> Chunks | None:
+def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens) -> Chunks | None:
     """How documents that are longer than a chunk are read.
 
     Args:
         config: Its ``chunk_len`` and ``chunk_stride``; without the former, chunks are as long as the model's window.
         settings: The backbone's.
-        frame: What stands around each chunk.
+        special_tokens: What stands around each chunk.
 
     Returns:
         None where documents are read whole.
@@ -95,7 +95,7 @@ def chunks_of(config: ModelConfig, settings: Any, frame: Frame) -> Chunks | None
     if length >= config.max_len:
         return None
     stride = config.chunk_stride or length * 3 // 4
-    if stride > length - len(frame):
+    if stride > length - len(special_tokens):
         raise ConfigError(f"chunk_stride: {stride}: would leave gaps between chunks of {length} tokens; set {length * 3 // 4}")
     return Chunks(length, stride)
 

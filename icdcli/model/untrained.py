@@ -5,36 +5,36 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from icdcli.model.backbone import ADAPTER, load_backbone
-from icdcli.model.hub import find_source
-from icdcli.model.network import CoderNetwork
+from icdcli.model.hub import find_pretrained
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 
 if TYPE_CHECKING:
-    from icdcli.model.checkpoint import Coder
+    from icdcli.model.checkpoint import NeuralModel
 
 
 @contextmanager
-def untrained(coder: "Coder", fresh: bool = False) -> Iterator[CoderNetwork]:
+def untrained(model: "NeuralModel", fresh: bool = False) -> Iterator[CodingNetwork]:
     """A network whose `states` are those of the backbone before training.
 
     That is the coder's own where the backbone is frozen, or once our adapters are off; else the base model is loaded again.
 
     Args:
-        coder: Its network is as it was afterwards.
+        model: Its network is as it was afterwards.
         fresh: Whether no step has changed the backbone.
 
     Raises:
         ConfigError: When the base model is needed and can't be had.
     """
-    network = coder.network
-    if fresh or not coder.trained_backbone:
+    network = model.network
+    if fresh or not model.trained_backbone:
         yield network
-    elif not coder.own_backbone:
+    elif not model.own_backbone:
         with _without_adapter(network.backbone):
             yield network
     else:
-        frozen = coder.config.model_copy(update={"lora_activate": False, "freeze_backbone": True})
-        original = CoderNetwork(load_backbone(frozen, find_source(frozen.model), network.device), network.head)
+        frozen = model.config.model_copy(update={"lora_activate": False, "freeze_backbone": True})
+        original = CodingNetwork(load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head)
         original.autocast = network.autocast
         choose_padding(original, "auto")
         yield original

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.notes.text import Note
-from icdcli.explain.spans import Find, Spans
-from icdcli.model.coding_model import Read
+from icdcli.explain.spans import EvidenceSpans, Find
 
 if TYPE_CHECKING:
-    from icdcli.model.coding_model import NoteCoder, TfidfNoteCoder
+    from icdcli.model.coding_model import NoteModel, Read, TfidfNoteModel
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
 """Where a block of notes ends: what a call that was killed has to do again at most."""
@@ -71,7 +70,7 @@ class NoteCode(NamedTuple):
     score: float
     threshold: float
     predicted: bool
-    evidence: Spans | None = None
+    evidence: EvidenceSpans | None = None
 
 
 class CodedNote(NamedTuple):
@@ -90,7 +89,7 @@ class CodedNote(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BlockCoder:
+class BatchPredictor:
     """A coder as coding notes needs it.
 
     Attributes:
@@ -102,19 +101,19 @@ class BlockCoder:
         find: Finds the words that a note's codes were chosen by; None: nobody asks for them.
     """
 
-    read: Read
+    read: "Read"
     codes: Sequence[str]
     titles: Sequence[str | None]
     threshold_L: NDArray[np.float32]
     choice: Choice
     find: Find | None = None
 
-    def code(self, notes: Sequence[Note], progress: Callable[[int], None] | None = None) -> list[CodedNote]:
+    def code(self, notes: Sequence[Note], on_progress: Callable[[int], None] | None = None) -> list[CodedNote]:
         """Code some notes.
 
         Args:
             notes: A block of them.
-            progress: Told how many are done.
+            on_progress: Told how many are done.
 
         Returns:
             The notes with their codes, in the same order.
@@ -127,10 +126,10 @@ class BlockCoder:
             for place, scores_L, count in zip(places, scores_NL, windows, strict=True):
                 codes = self._codes(scores_L, notes[place].text) if count else ()  # none where cleaning leaves no text
                 coded[place] = CodedNote(notes[place].id, count, codes)
-                if progress is not None and self.find is not None:
-                    progress(len(coded))
-            if progress is not None and self.find is None:
-                progress(len(coded))
+                if on_progress is not None and self.find is not None:
+                    on_progress(len(coded))
+            if on_progress is not None and self.find is None:
+                on_progress(len(coded))
         return [coded[place] for place in range(len(notes))]
 
     def _together(self, notes: Sequence[Note]) -> Iterator[list[int]]:
@@ -182,7 +181,7 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
         yield block
 
 
-def block_coder(coder: "NoteCoder | TfidfNoteCoder", choice: Choice, find: Find | None = None) -> BlockCoder:
+def batch_predictor(model: "NoteModel | TfidfNoteModel", choice: Choice, find: Find | None = None) -> BatchPredictor:
     """A trained coder, for coding notes by the block."""
-    labels = coder.labels
-    return BlockCoder(coder.read, labels.codes, labels.titles, coder.threshold.values_L(len(labels)), choice, find)
+    labels = model.labels
+    return BatchPredictor(model.read, labels.codes, labels.titles, model.threshold.values_L(len(labels)), choice, find)

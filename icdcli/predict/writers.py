@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import ConfigError
-from icdcli.explain.spans import Span
+from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
 
 _SCHEMA = pa.schema(
@@ -93,7 +93,7 @@ def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, 
         for code in note.codes:
             values = code._asdict() | {"id": note.id, "windows": note.windows}
             spans = values.pop("evidence") or ()
-            for name in Span._fields:
+            for name in EvidenceSpan._fields:
                 values[name] = [getattr(span, name) for span in spans]
             yield tuple(values[name] for name in schema.names)
         if not note.codes:

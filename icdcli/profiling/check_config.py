@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from platformdirs import user_cache_path
 
-from icdcli.config.schema import QUANTISED, Config, DataConfig, impossible_combinations
+from icdcli.config.schema import QUANTIZED, Config, DataConfig, impossible_combinations
 from icdcli.data.benchmarks.published_counts import PUBLISHED
 from icdcli.data.benchmarks.split_lists import load_split_lists
 from icdcli.data.corpus.prepare import HOME
@@ -23,8 +23,8 @@ from icdcli.distributed.hardware import room
 from icdcli.distributed.process_group import find_device
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.csv_reader import Reading
-from icdcli.model.hub import TINY, find_source
-from icdcli.profiling.check_machine import why_not_quantised
+from icdcli.model.hub import TINY, find_pretrained
+from icdcli.profiling.check_machine import why_not_quantized
 from icdcli.profiling.memory import Estimate, estimate_memory, model_settings
 from icdcli.profiling.runtime import operations_a_second, time_by_counting
 from icdcli.run_dir import require_project
@@ -58,8 +58,8 @@ def examine(config: Config) -> dict[str, Any]:
     with _noting(problems):
         several = config.run.device if isinstance(config.run.device, list) else [0]
         devices = [find_device(config.run.device, local) for local in range(len(several))]
-    if config.model.bit in QUANTISED and devices:
-        reason = why_not_quantised(config.model.bit, devices[0])
+    if config.model.bit in QUANTIZED and devices:
+        reason = why_not_quantized(config.model.bit, devices[0])
         problems += [f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"] if reason else []
     with _noting(problems):
         found["data"] = about_data(config.data)
@@ -91,7 +91,7 @@ def about_model(name: str) -> dict[str, Any]:
     about |= {"width": settings.hidden_size}
     if name == TINY:
         return {**about, "base": None, "here": True}
-    base = find_source(name).base
+    base = find_pretrained(name).base
     here = Path(base).is_dir() or any(isinstance(try_to_load_from_cache(base, file), str) for file in _WEIGHTS)
     return {**about, "base": base, "here": here}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from icdcli.config.schema import QUANTISED
+from icdcli.config.schema import QUANTIZED
 from icdcli.data.benchmarks.split_lists import PUBLISHED, sha256_of, splits_home
 from icdcli.distributed import hardware as machine
 from icdcli.model.backbone import half_precision
@@ -60,8 +60,8 @@ def what_works(folder: Path) -> list[dict[str, Any]]:
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     found = [_ability("bfloat16", half_precision(device) is torch.bfloat16, f"half precision is {half_precision(device)}")]
-    for bit in QUANTISED:
-        reason = why_not_quantised(bit, device)
+    for bit in QUANTIZED:
+        reason = why_not_quantized(bit, device)
         found.append(
             _ability(f"{bit} bit", reason is None, f"tried on {device}" if reason is None else f"{reason}; use bit: 16 or 32")
         )
@@ -81,7 +81,7 @@ def _ability(name: str, works: bool, note: str) -> dict[str, Any]:
     return {"name": name, "works": works, "note": note}
 
 
-def why_not_quantised(bit: int, device: torch.device) -> str | None:
+def why_not_quantized(bit: int, device: torch.device) -> str | None:
     """Why weights of 4 or 8 bits can't be used, tried on a small layer; None where they can."""
     try:
         with warnings.catch_warnings():

@@ -22,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from icdcli.data.batching import Padding
 from icdcli.model.batch import Inputs, Segments
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
 
@@ -75,7 +75,7 @@ class Simulation:
         cached: Whether the backbone's states were computed before.
     """
 
-    def __init__(self, network: CoderNetwork, padding: Padding, cached: bool = False) -> None:
+    def __init__(self, network: CodingNetwork, padding: Padding, cached: bool = False) -> None:
         self._network, self._padding, self._cached = network, padding, cached
         self._mode = FakeTensorMode()
         with self._mode:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoConfig
 
-from icdcli.config.schema import QUANTISED, Config
-from icdcli.data.batching import Chunks, Frame, Ids, Padding, epoch_plan, micro_batches, rank_shares
+from icdcli.config.schema import QUANTIZED, Config
+from icdcli.data.batching import Chunks, Ids, Padding, SpecialTokens, epoch_plan, micro_batches, rank_shares
 from icdcli.distributed.hardware import resident_memory
 from icdcli.model.backbone import tiny_config
-from icdcli.model.hub import TINY, find_source, hub_errors
-from icdcli.model.network import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.hub import TINY, find_pretrained, hub_errors
+from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.scoring import BATCH_TOKENS
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
 from icdcli.profiling.fake_run import Simulated, Simulation, Sizes
@@ -83,23 +83,23 @@ def model_settings(name: str) -> Any:
         settings = tiny_config(train_tokenizer([]))
         settings.vocab_size = _TINY_VOCABULARY
         return settings
-    source = find_source(name)
+    source = find_pretrained(name)
     with hub_errors(source.name, source.base):
         return AutoConfig.from_pretrained(source.base)
 
 
 def estimate_training(config: Config, training: Training) -> Estimate:
     """The memory of a training that is set up and has not begun, in this process."""
-    network, device = training.coder.network, training.world.device
+    network, device = training.model.network, training.process_group.device
     loaded = sum(weight.nbytes for weight in network.parameters() if weight.device.type == "cpu")
     return estimate_memory(
         config,
-        len(training.coder.labels),
+        len(training.model.labels),
         training.train.state_lengths,
         training.validation.state_lengths,
         settings=network.backbone.config,
         device=device.type,
-        ranks=training.world.size,
+        ranks=training.process_group.size,
         budget=training.micro_batch_tokens,
         padding=network.padding,
         cached=training.train.states is not None,
@@ -148,7 +148,7 @@ def estimate_memory(
     ranks = ranks or (len(config.run.device) if isinstance(config.run.device, list) else 1)
     if settings is None:
         settings = model_settings(config.model.model)
-    source = None if config.model.model == TINY else find_source(config.model.model)
+    source = None if config.model.model == TINY else find_pretrained(config.model.model)
     network = skeleton(config.model, settings, source, labels, device, descriptions)
     parts = weight_sizes(network, config.model.bit)
     shared = ranks if config.train.strategy == "fsdp" else 1
@@ -160,7 +160,7 @@ def estimate_memory(
         on_its_own = tokens_that_fit(network, checkpointing, left) if device == "cuda" else ON_CPU
         budget = config.train.micro_batch_tokens or on_its_own
     padding = padding or likely_padding(config, network)
-    chunks = chunks_of(config.model, settings, Frame((), (), 0))
+    chunks = chunks_of(config.model, settings, SpecialTokens((), (), 0))
     scored = 0 if validation is None else len(validation)
     if train is None:
         train = np.full(config.train.batch_size, config.model.max_len)
@@ -171,7 +171,7 @@ def estimate_memory(
     largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
     step = _sizes(train[largest], chunks)
     passes = _think_through(config, network, padding, cached, chunks, step, accumulating, validation)
-    unpacked = largest_unpacked(network) if config.model.bit in QUANTISED else 0
+    unpacked = largest_unpacked(network) if config.model.bit in QUANTIZED else 0
     updating = 2 * sum(trained) if ranks > 1 else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
     moments = [  # gradients, and what else there is
         (passes.training.gradients, passes.training.peak - passes.training.gradients + unpacked * (not cached)),
@@ -212,7 +212,7 @@ class _Passes:
 
 def _think_through(
     config: Config,
-    network: CoderNetwork,
+    network: CodingNetwork,
     padding: Padding,
     cached: bool,
     chunks: Chunks | None,
@@ -247,7 +247,7 @@ def _think_through(
 
 def _read(lengths: Ids, chunks: Chunks | None) -> Ids:
     """Tokens that the backbone reads of documents of so many states."""
-    return Frame((), (), 0).tokens(lengths, int(lengths.max()), chunks)
+    return SpecialTokens((), (), 0).tokens(lengths, int(lengths.max()), chunks)
 
 
 def _sizes(lengths: Ids, chunks: Chunks | None) -> Sizes:
@@ -261,7 +261,7 @@ def _sizes(lengths: Ids, chunks: Chunks | None) -> Sizes:
     return Sizes(tuple(lengths.tolist()), tuple(length for parts in of_each for length in parts))
 
 
-def _size_of_states(network: CoderNetwork, settings: Any, *splits: Ids) -> int:
+def _size_of_states(network: CodingNetwork, settings: Any, *splits: Ids) -> int:
     """Bytes that the states of splits take on the disk, as in `icdcli.model.precompute`."""
     states = sum(int((-(-lengths // network.state_pooling)).sum()) for lengths in splits)
     return states * int(settings.hidden_size) * 2

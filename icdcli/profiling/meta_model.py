@@ -9,16 +9,21 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from icdcli.config.schema import QUANTISED, Config, ModelConfig
+from icdcli.config.schema import QUANTIZED, Config, ModelConfig
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import ADAPTER, finish_backbone
-from icdcli.model.hub import Source, hub_errors
-from icdcli.model.network import CoderNetwork, build_network
+from icdcli.model.hub import PretrainedSource, hub_errors
+from icdcli.model.network import CodingNetwork, build_network
 
 
 def skeleton(
-    config: ModelConfig, settings: Any, source: Source | None, labels: int, device: str, descriptions: Sequence[int] | None
-) -> CoderNetwork:
+    config: ModelConfig,
+    settings: Any,
+    source: PretrainedSource | None,
+    labels: int,
+    device: str,
+    descriptions: Sequence[int] | None,
+) -> CodingNetwork:
     """The network without its weights' values, on the meta device.
 
     Args:
@@ -47,7 +52,7 @@ def skeleton(
         return build_network(config, backbone, labels, descriptions)
 
 
-def _with_pretrained(backbone: Any, source: Source, adapter: str) -> Any:
+def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> Any:
     """A further adapter, frozen and active, of the shape of a pretrained one."""
     import peft
 
@@ -66,29 +71,29 @@ def _with_pretrained(backbone: Any, source: Source, adapter: str) -> Any:
     return backbone
 
 
-def likely_padding(config: Config, network: CoderNetwork) -> Padding:
+def likely_padding(config: Config, network: CodingNetwork) -> Padding:
     """How documents will lie, which only a loaded network can tell for certain; see `icdcli.model.packing`."""
     backbone: Any = network.backbone
     able = any(getattr(module, "_supports_attention_backend", False) for module in backbone.modules())
     return "free" if able and config.train.padding != "batch" else "batch"
 
 
-def projected(network: CoderNetwork) -> int:
+def projected(network: CodingNetwork) -> int:
     """The numbers that the backbone's projections hold."""
     return sum(linear.weight.numel() for linear in _linears(network))
 
 
-def weight_sizes(network: CoderNetwork, bit: int) -> dict[str, int]:
+def weight_sizes(network: CodingNetwork, bit: int) -> dict[str, int]:
     """Bytes of the backbone's weights, of the adapters, and of head and prior, each with what isn't trained of them."""
     parts = {"weights": 0, "adapters": 0, "head": 0}
-    quantised = {id(linear.weight) for linear in _linears(network)} if bit in QUANTISED else set()
+    quantized = {id(linear.weight) for linear in _linears(network)} if bit in QUANTIZED else set()
     for name, weight in (*network.named_parameters(), *network.named_buffers()):
         part = "head" if not name.startswith("backbone.") else "adapters" if "lora_" in name else "weights"
-        parts[part] += _quantised_size(weight, bit) if id(weight) in quantised else weight.nbytes
+        parts[part] += _quantized_size(weight, bit) if id(weight) in quantized else weight.nbytes
     return parts
 
 
-def _quantised_size(weight: Tensor, bit: int) -> int:
+def _quantized_size(weight: Tensor, bit: int) -> int:
     """Bytes of a weight that bitsandbytes has quantised.
 
     Eight bits: a float32 scale a row (Dettmers et al. 2022, LLM.int8). Four: blocks of 64 with a scale each, of which 256 are
@@ -99,12 +104,12 @@ def _quantised_size(weight: Tensor, bit: int) -> int:
     return int(weight.numel() * (1 / 2 + 1 / 64 + 4 / (64 * 256)))
 
 
-def _linears(network: CoderNetwork) -> list[nn.Linear]:
+def _linears(network: CodingNetwork) -> list[nn.Linear]:
     """The backbone's own projections, which are what is quantised."""
     modules = network.backbone.named_modules()
     return [module for name, module in modules if isinstance(module, nn.Linear) and "lora_" not in name]
 
 
-def largest_unpacked(network: CoderNetwork) -> int:
+def largest_unpacked(network: CodingNetwork) -> int:
     """Bytes of the largest quantised weight in half precision: each is unpacked while it is multiplied."""
     return max((2 * linear.weight.numel() for linear in _linears(network)), default=0)

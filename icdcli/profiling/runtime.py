@@ -7,7 +7,7 @@ import torch
 from icdcli.config.schema import Config
 from icdcli.profiling.memory import Estimate
 from icdcli.training.state import Training
-from icdcli.training.step import optimiser_steps
+from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 _REACHED = 0.5
@@ -25,19 +25,19 @@ def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0
         estimate: What its memory was estimated as; knows the operations a token.
         at_most: Seconds after which no further step is begun; one step and one to warm up are always taken.
     """
-    config, state, world = training.config, training.state, training.world
+    config, state, process_group = training.config, training.state, training.process_group
     lengths, left = training.train.lengths, training.config.steps - training.state.step
     epoch, place = divmod(state.step, training.steps_per_epoch)
     steps = training.plan(epoch)[place:][:left]
-    training.coder.network.train()
-    began, tokens, taken = _now(world.device), 0, 0.0
-    for number, (rows, _) in enumerate(zip(steps, optimiser_steps(training, steps, Meter(training)), strict=True)):
-        taken = _now(world.device) - began
+    training.model.network.train()
+    began, tokens, taken = _now(process_group.device), 0, 0.0
+    for number, (rows, _) in enumerate(zip(steps, optimizer_steps(training, steps, Meter(training)), strict=True)):
+        taken = _now(process_group.device) - began
         if number == 0 and len(steps) > 1:
-            began = _now(world.device)  # the first is slower: kernels are chosen, memory is asked for
+            began = _now(process_group.device)  # the first is slower: kernels are chosen, memory is asked for
             continue
         tokens += int(lengths[rows].sum())
-        if world.broadcast(taken >= at_most):
+        if process_group.broadcast(taken >= at_most):
             break
     if not tokens:
         return 0.0

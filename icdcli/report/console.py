@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from icdcli.report.formatting import plain
-from icdcli.report.progress import BarProgress, LineProgress, Progress
+from icdcli.report.progress import BarProgress, LineProgress, ProgressView
 
 
 def _console(stderr: bool) -> Console:
@@ -99,7 +99,7 @@ class Output:
         sys.stdout.flush()
 
     @contextmanager
-    def progress(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Progress]:
+    def progress(self, description: str, total: int | None = None, unit: str = "") -> Iterator[ProgressView]:
         """Show how far something is, once it has taken two seconds.
 
         Args:

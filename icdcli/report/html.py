@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from icdcli.evaluation.evaluate import Evaluation
     from icdcli.evaluation.published_results import Comparable
     from icdcli.evaluation.sample import SamplePrediction
-    from icdcli.explain.spans import Spans
+    from icdcli.explain.spans import EvidenceSpans
 
 _LOSS = "mean binary cross-entropy, positives counted once"
 _OF_INTERVALS = (
@@ -41,7 +41,7 @@ def evaluation_page(
     confusions: "Mapping[str, Sequence[Confusion]]",
     code_rows: Sequence[Mapping[str, Any]],
     published: "Comparable | None" = None,
-    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]" = (),
+    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]" = (),
 ) -> str:
     """Write the page.
 
@@ -57,14 +57,14 @@ def evaluation_page(
         HTML.
     """
     titles = evaluation.labels.known_titles
-    frame = Template(files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8"))
+    special_tokens = Template(files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8"))
     about = {"evaluated": "; ".join(heading(evaluation))} | {k.replace("_", " "): v for k, v in evaluation.about.items()}
     groups = {
         "Training documents with the code": evaluation.by_training_frequency,
         "Kind of code": evaluation.by_kind,
         "Chapter": evaluation.by_chapter,
     }
-    return frame.substitute(
+    return special_tokens.substitute(
         title=escape(f"Evaluation on the {evaluation.split} split"),
         about="".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
@@ -127,7 +127,9 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
     return f"<details><summary>{escape(chapter)}</summary>{_table(columns, rows, text=(0, 1))}</details>"
 
 
-def _evidence(documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, Spans]]]", titles: Mapping[str, str]) -> str:
+def _evidence(
+    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]", titles: Mapping[str, str]
+) -> str:
     parts = [
         "<h2 id=evidence>Evidence</h2>",
         "<p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>",

@@ -22,7 +22,7 @@ LINE_INTERVAL = 10.0
 Clock = Callable[[], float]
 
 
-class Progress(Protocol):
+class ProgressView(Protocol):
     """What whoever does the work sees."""
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:

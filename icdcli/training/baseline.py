@@ -22,7 +22,7 @@ from icdcli.evaluation.threshold_tuning import tune
 from icdcli.io.files import flush
 from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
-from icdcli.model.tfidf_model import TfidfCoder, save_tfidf
+from icdcli.model.tfidf_model import TfidfModel, save_tfidf
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row
 from icdcli.training.checkpointing import write_checkpoint
@@ -42,14 +42,14 @@ def unused_keys(config: Config) -> list[str]:
     return [key for key in differing if (key, given[key]) != ("device", "cpu")]
 
 
-def train_baseline(config: Config, corpus: Corpus, run: RunDir, progress: Progress | None = None) -> Iterator[Event]:
+def train_baseline(config: Config, corpus: Corpus, run: RunDir, on_progress: Progress | None = None) -> Iterator[Event]:
     """Fit a baseline, validate it, and put it on disk as ``metric``, ``loss`` and ``last``.
 
     Args:
         config: The run's configuration.
         corpus: The prepared corpus.
         run: The run's folder.
-        progress: Told how far it is.
+        on_progress: Told how far it is.
 
     Yields:
         `Started`, `Evaluated`, a `Saved` for each name, `Stopped`; each after what it means is on disk.
@@ -59,15 +59,15 @@ def train_baseline(config: Config, corpus: Corpus, run: RunDir, progress: Progre
     """
     began = time.monotonic()
     yield Started(0, 1, 1)
-    coder = fit_baseline(config, corpus, progress)
-    event = validate_baseline(config, coder, corpus, began, progress)
-    _record(run, coder, corpus, event)
+    model = fit_baseline(config, corpus, on_progress)
+    event = validate_baseline(config, model, corpus, began, on_progress)
+    _record(run, model, corpus, event)
     yield event
     yield from (Saved(name, 1) for name in CHECKPOINTS)
     yield Stopped("the baseline is fitted", 1, finished=True)
 
 
-def fit_baseline(config: Config, corpus: Corpus, progress: Progress | None = None) -> TfidfCoder:
+def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = None) -> TfidfModel:
     """Fit a baseline to the training split; its threshold, where it is to be tuned, isn't yet.
 
     Raises:
@@ -77,29 +77,29 @@ def fit_baseline(config: Config, corpus: Corpus, progress: Progress | None = Non
 
     targets, labels = corpus.documents("train").targets, corpus.labels
     threads, longest = config.data.workers or cores(), config.model.word_ngrams
-    fit = partial(Tfidf.fit, longest=longest, seed=config.run.seed, threads=threads, progress=progress)
+    fit = partial(Tfidf.fit, longest=longest, seed=config.run.seed, threads=threads, on_progress=on_progress)
     try:
         words = fit(corpus.texts("train"), targets, len(labels))
     except DataError as error:
         raise DataError(f"{corpus.folder.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
-    return TfidfCoder(words, labels, config.model, threshold, config.data.text_cleaning)
+    return TfidfModel(words, labels, config.model, threshold, config.data.text_cleaning)
 
 
 def validate_baseline(
-    config: Config, coder: TfidfCoder, corpus: Corpus, began: float, progress: Progress | None = None
+    config: Config, model: TfidfModel, corpus: Corpus, began: float, on_progress: Progress | None = None
 ) -> Evaluated:
     """Score the validation split; a threshold that is to be tuned is tuned on it."""
-    scored = score_split(coder, corpus, "validation", progress)
-    scores_NL, targets_NL = scored.scores_NL, scored.documents.targets_NL(len(coder.labels))
-    if coder.threshold.how != "fixed":
-        coder.threshold = tune(coder.threshold.how, scores_NL, targets_NL, "validation")
+    scored = score_split(model, corpus, "validation", on_progress)
+    scores_NL, targets_NL = scored.scores_NL, scored.documents.targets_NL(len(model.labels))
+    if model.threshold.how != "fixed":
+        model.threshold = tune(model.threshold.how, scores_NL, targets_NL, "validation")
     metrics = config.log.metrics
     names = list(dict.fromkeys([*metrics, *monitored(config.train.monitor, metrics)[0]]))
     values = evaluate(
         scores_NL,
         targets_NL,
-        coder.threshold.values_L(len(coder.labels)),
+        model.threshold.values_L(len(model.labels)),
         names=[name for name in names if name != "validation_loss"],
     )
     values["validation_loss"] = loss = float(scored.losses_N.mean())
@@ -115,22 +115,22 @@ def validate_baseline(
         best_metric=True,
         best_loss=True,
         patience_left=config.train.patience,
-        samples=tuple(_samples(config, coder, scored)),
-        threshold=None if coder.threshold.how == "fixed" else str(coder.threshold),
+        samples=tuple(_samples(config, model, scored)),
+        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
     )
 
 
-def _samples(config: Config, coder: TfidfCoder, scored: SplitScores) -> Iterator[SamplePrediction]:
-    documents, threshold_L = scored.documents, coder.threshold.values_L(len(coder.labels))
+def _samples(config: Config, model: TfidfModel, scored: SplitScores) -> Iterator[SamplePrediction]:
+    documents, threshold_L = scored.documents, model.threshold.values_L(len(model.labels))
     for row in sample_rows(len(documents), config.log.prediction_print_n, config.run.seed):
         name, targets = documents.ids[row], documents.targets[row]
-        yield sample_prediction(name, coder.labels.codes, scored.scores_NL[row], targets, threshold_L)
+        yield sample_prediction(name, model.labels.codes, scored.scores_NL[row], targets, threshold_L)
 
 
-def _record(run: RunDir, coder: TfidfCoder, corpus: Corpus, event: Evaluated) -> None:
+def _record(run: RunDir, model: TfidfModel, corpus: Corpus, event: Evaluated) -> None:
     values = {name: getattr(event, name) for name in RESULT_COLUMNS} | event.metrics
     values |= {"seconds": round(event.seconds, 3), "train_loss": "", "lr": ""}  # which it has none of
     append_row(run.results, [*RESULT_COLUMNS, *event.metrics], values)
     flush(run.results)
     about = {"epoch": 1, "validation_loss": event.validation_loss, "metrics": event.metrics}
-    write_checkpoint(run, CHECKPOINTS, 1, lambda folder: save_tfidf(folder, coder), {"corpus": corpus.folder.name, **about})
+    write_checkpoint(run, CHECKPOINTS, 1, lambda folder: save_tfidf(folder, model), {"corpus": corpus.folder.name, **about})

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import flush, writing
 from icdcli.io.manifest import verify, write_manifest
-from icdcli.model.checkpoint import save_coder
+from icdcli.model.checkpoint import save_model
 from icdcli.run_dir import CHECKPOINTS, RunDir
 from icdcli.training.early_stopping import Best
 from icdcli.training.state import RunState, Training
@@ -43,7 +43,7 @@ def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about
     """
 
     def write(folder: Path) -> None:
-        save_coder(folder, training.coder)
+        save_model(folder, training.model)
         torch.save({"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}, folder / _STATE)
 
     write_checkpoint(run, names, training.state.step, write, about)
@@ -162,7 +162,9 @@ def load_state(folder: Path, training: Training) -> None:
         ResumeError: When the state doesn't fit what is trained.
     """
     try:
-        state = torch.load(folder / _STATE, map_location="cpu" if training.shards else training.world.device, weights_only=True)
+        state = torch.load(
+            folder / _STATE, map_location="cpu" if training.shards else training.process_group.device, weights_only=True
+        )
         saved, fresh = state["optimizer"]["param_groups"], training.optimizer.state_dict()["param_groups"]
         # The options are those of now: another device may want another implementation.
         groups = [{**now, "params": then["params"]} for then, now in zip(saved, fresh, strict=True)]

@@ -12,14 +12,14 @@ from collections.abc import Callable, Generator, Iterator
 from icdcli.training.events import CheckpointDue, Event, Started, Stopped
 from icdcli.training.stages import begin_stage, steps_left
 from icdcli.training.state import Training
-from icdcli.training.step import optimiser_steps
+from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 from icdcli.training.validation import validate
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
-class Interval:
+class CheckpointTimer:
     """When a checkpoint besides those of validations is due.
 
     Args:
@@ -60,7 +60,7 @@ def train(training: Training) -> Iterator[Event]:
     """
     state, config = training.state, training.config
     per_epoch = training.steps_per_epoch
-    meter, interval = Meter(training), Interval(config.checkpoint_every)
+    meter, interval = Meter(training), CheckpointTimer(config.checkpoint_every)
     begin_stage(training)
     yield Started(state.step, config.steps, per_epoch)
     stop: str | None = None
@@ -88,12 +88,12 @@ def _reason_to_end(training: Training) -> str | None:
     return f"all {config.steps} steps are done" if state.validated == state.step >= config.steps else None
 
 
-def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Event, None, str | None]:
+def _epoch(training: Training, meter: Meter, interval: CheckpointTimer) -> Generator[Event, None, str | None]:
     """The steps to the end of the epoch, the stage or the run; returns the signal that came meanwhile."""
     state = training.state
     epoch, place = divmod(state.step, training.steps_per_epoch)
     left = steps_left(state.step, training.config)
-    for done in optimiser_steps(training, training.plan(epoch)[place:][:left], meter):
+    for done in optimizer_steps(training, training.plan(epoch)[place:][:left], meter):
         yield done
         stop, time_is_up = _asked(training, interval)
         if stop is not None:
@@ -109,7 +109,7 @@ def _epoch(training: Training, meter: Meter, interval: Interval) -> Generator[Ev
     return None
 
 
-def _validation(training: Training, meter: Meter, interval: Interval) -> Generator[Event, None, str | None]:
+def _validation(training: Training, meter: Meter, interval: CheckpointTimer) -> Generator[Event, None, str | None]:
     """A validation; returns the signal that came meanwhile."""
     under_way = validate(training, meter)
     while True:
@@ -125,8 +125,8 @@ def _validation(training: Training, meter: Meter, interval: Interval) -> Generat
             return stop
 
 
-def _asked(training: Training, interval: Interval) -> tuple[str | None, bool]:
+def _asked(training: Training, interval: CheckpointTimer) -> tuple[str | None, bool]:
     """What any process wants: to stop, by a signal that came to it, and a checkpoint, since the time is up."""
     stop = training.stop_requested()
-    number, time_is_up = training.world.agree(0 if stop is None else signal.Signals[stop], interval.is_up())
+    number, time_is_up = training.process_group.agree(0 if stop is None else signal.Signals[stop], interval.is_up())
     return signal.Signals(number).name if number else None, bool(time_is_up)

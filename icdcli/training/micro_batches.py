@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from icdcli.config.schema import TrainConfig
-from icdcli.distributed.process_group import World
-from icdcli.model.network import CoderNetwork
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.model.network import CodingNetwork
 from icdcli.training.state import Training
 
 ON_CPU = 16_384
@@ -15,7 +15,7 @@ _SHARE = 0.8  # of the free memory; fragments and what is not reckoned with take
 _HALVED = 2  # bytes of a number in half precision
 
 
-def token_budget(network: CoderNetwork, checkpointing: bool) -> int:
+def token_budget(network: CodingNetwork, checkpointing: bool) -> int:
     """Tokens of a micro-batch that the device should have memory for; running out of it halves them later.
 
     Args:
@@ -32,7 +32,7 @@ def token_budget(network: CoderNetwork, checkpointing: bool) -> int:
     return tokens_that_fit(network, checkpointing, free)
 
 
-def tokens_that_fit(network: CoderNetwork, checkpointing: bool, free: int) -> int:
+def tokens_that_fit(network: CodingNetwork, checkpointing: bool, free: int) -> int:
     """Tokens of a micro-batch for so many bytes of free memory."""
     # A gradient and AdamW's two averages, in float32.
     still_to_come = 12 * sum(weight.numel() for weight in network.trainable().values())
@@ -40,7 +40,7 @@ def tokens_that_fit(network: CoderNetwork, checkpointing: bool, free: int) -> in
     return int(min(max(tokens, _LEAST), _MOST))
 
 
-def bytes_per_token(network: CoderNetwork, checkpointing: bool) -> float:
+def bytes_per_token(network: CodingNetwork, checkpointing: bool) -> float:
     """Roughly what one token keeps in memory until its gradient is computed.
 
     After Korthikanti et al. 2022: a layer keeps about 17 numbers per unit of width, 8 of them in a feed-forward part of four
@@ -56,15 +56,15 @@ def bytes_per_token(network: CoderNetwork, checkpointing: bool) -> float:
     return kept + 16 * width
 
 
-def micro_batches_of(config: TrainConfig, world: World) -> str:
+def micro_batches_of(config: TrainConfig, process_group: ProcessGroup) -> str:
     """What the size of micro-batches depends on, besides the memory that they turned out to take."""
-    return f"{world.size} {world.device.type} {config.micro_batch_tokens} {config.gradient_checkpointing} {config.strategy}"
+    return f"{process_group.size} {process_group.device.type} {config.micro_batch_tokens} {config.gradient_checkpointing} {config.strategy}"
 
 
 def go_on_with_micro_batches(training: Training) -> None:
     """Take the micro-batches that a run's memory was found to hold; dropout follows from them."""
-    state, now = training.state, micro_batches_of(training.config, training.world)
+    state, now = training.state, micro_batches_of(training.config, training.process_group)
     if state.micro_batches_of == now and state.micro_batch_tokens:
-        training.micro_batch_tokens = state.micro_batch_tokens[training.world.rank]
+        training.micro_batch_tokens = state.micro_batch_tokens[training.process_group.rank]
     else:
         state.micro_batches_of, state.micro_batch_tokens = now, []

@@ -13,13 +13,13 @@ from icdcli.config.schema import Config, DataConfig, ModelConfig, RunConfig, Tra
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.token_cache import EncodedDocuments, Tokens, token_cache, use_workers
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
-from icdcli.model.checkpoint import Coder, load_saved, new_coder, tokenizer_for
-from icdcli.model.network import CoderNetwork, use_gradient_checkpointing
+from icdcli.model.checkpoint import NeuralModel, load_saved, new_model, tokenizer_for
+from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.packing import choose_padding
 from icdcli.model.precompute import with_known
 from icdcli.model.threshold import Threshold
@@ -41,21 +41,21 @@ def be_reproducible(config: RunConfig) -> None:
     torch.use_deterministic_algorithms(config.deterministic)
 
 
-def find_corpus(config: DataConfig, world: World, progress: Progress | None = None) -> Corpus:
+def find_corpus(config: DataConfig, process_group: ProcessGroup, on_progress: Progress | None = None) -> Corpus:
     """The prepared corpus, made by rank 0 where it is not there yet."""
-    folder = world.broadcast(prepare(config, progress).folder if world.first else None)
+    folder = process_group.broadcast(prepare(config, on_progress).folder if process_group.first else None)
     assert isinstance(folder, Path)
     return open_corpus(folder)
 
 
-def read_tokens(corpus: Corpus, coder: Coder, world: World, progress: Progress | None = None) -> Tokens:
+def read_tokens(corpus: Corpus, model: NeuralModel, process_group: ProcessGroup, on_progress: Progress | None = None) -> Tokens:
     """The corpus's token cache, made by rank 0 where it is not there yet."""
-    tokens = token_cache(corpus.folder, coder.tokenizer.backend_tokenizer, progress) if world.first else None
-    world.wait()
-    return token_cache(corpus.folder, coder.tokenizer.backend_tokenizer) if tokens is None else tokens
+    tokens = token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress) if process_group.first else None
+    process_group.wait()
+    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer) if tokens is None else tokens
 
 
-def new_training(config: Config, world: World, progress: Progress | None = None) -> tuple[Training, Corpus]:
+def new_training(config: Config, process_group: ProcessGroup, on_progress: Progress | None = None) -> tuple[Training, Corpus]:
     """Set up a run from its configuration.
 
     Raises:
@@ -64,15 +64,15 @@ def new_training(config: Config, world: World, progress: Progress | None = None)
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
-    corpus = find_corpus(config.data, world, progress)
+    corpus = find_corpus(config.data, process_group, on_progress)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     described = descriptions_of(corpus.labels, corpus.system) if _starts_from_descriptions(config.model) else ()
-    coder = new_coder(config.model, tokenizer, corpus.labels, threshold, world.device, seed, described)
-    coder.text_cleaning = config.data.text_cleaning
+    model = new_model(config.model, tokenizer, corpus.labels, threshold, process_group.device, seed, described)
+    model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
-    coder.network.start_from_frequencies(corpus.labels.train_counts, documents, _is_open_ended(corpus))
-    return _training(config, coder, corpus, world, progress, fresh=True), corpus
+    model.network.start_from_frequencies(corpus.labels.train_counts, documents, _is_open_ended(corpus))
+    return _training(config, model, corpus, process_group, on_progress, fresh=True), corpus
 
 
 def _starts_from_descriptions(config: ModelConfig) -> bool:
@@ -80,7 +80,7 @@ def _starts_from_descriptions(config: ModelConfig) -> bool:
 
 
 def resumed_training(
-    config: Config, checkpoint: Path, manifest: dict[str, Any], world: World, progress: Progress | None = None
+    config: Config, checkpoint: Path, manifest: dict[str, Any], process_group: ProcessGroup, on_progress: Progress | None = None
 ) -> tuple[Training, Corpus]:
     """Set up a run where a checkpoint left it.
 
@@ -88,49 +88,55 @@ def resumed_training(
         config: The run's configuration, overrides applied.
         checkpoint: The checkpoint's folder.
         manifest: Its manifest.
-        world: This process among its fellows.
-        progress: Told what is being prepared.
+        process_group: This process among its fellows.
+        on_progress: Told what is being prepared.
 
     Raises:
         ResumeError: When the data or the model is no longer what the checkpoint was trained on.
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
-    corpus = find_corpus(config.data, world, progress)
+    corpus = find_corpus(config.data, process_group, on_progress)
     if manifest["corpus"] != corpus.folder.name:
         raise ResumeError(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives {corpus.folder.name}: the "
             "tables or the data options have changed. Put them back, or start a new run"
         )
-    coder = load_saved(checkpoint, world.device, trainable=True)
-    training = _training(config, coder, corpus, world, progress, step=manifest["step"])
+    model = load_saved(checkpoint, process_group.device, trainable=True)
+    training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
     go_on_with_micro_batches(training)
     return training, corpus
 
 
 def _training(
-    config: Config, coder: Coder, corpus: Corpus, world: World, progress: Progress | None, fresh: bool = False, step: int = 0
+    config: Config,
+    model: NeuralModel,
+    corpus: Corpus,
+    process_group: ProcessGroup,
+    on_progress: Progress | None,
+    fresh: bool = False,
+    step: int = 0,
 ) -> Training:
-    tokens = read_tokens(corpus, coder, world, progress)
+    tokens = read_tokens(corpus, model, process_group, on_progress)
     splits = {split: corpus.documents(split) for split in ("train", "validation")}
-    choose_padding(coder.network, config.train.padding)
-    encoded = {split: coder.encoded(tokens, documents) for split, documents in splits.items()}
-    encoded = _with_known(config.train, coder, corpus, encoded, world, progress, fresh, step)
-    words = _words_alone(config.model, coder, corpus, world, progress)
+    choose_padding(model.network, config.train.padding)
+    encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
+    encoded = _with_known(config.train, model, corpus, encoded, process_group, on_progress, fresh, step)
+    words = _words_alone(config.model, model, corpus, process_group, on_progress)
     if config.train.gradient_checkpointing:
-        use_gradient_checkpointing(coder.network)
+        use_gradient_checkpointing(model.network)
     if config.train.torch_compile:
-        compile_layers(coder.network.backbone)
-    shards = _share_out(config, coder, world)
-    optimizer = make_optimizer(coder.network, config.train)
-    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(coder.network, config.train.gradient_checkpointing)
+        compile_layers(model.network.backbone)
+    shards = _share_out(config, model, process_group)
+    optimizer = make_optimizer(model.network, config.train)
+    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(model.network, config.train.gradient_checkpointing)
     if shards is not None:
         shards.follow(optimizer)
-        micro_batch_tokens = -world.agree(-micro_batch_tokens)[0]  # the least
+        micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]  # the least
     best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
     return Training(
-        coder=coder,
+        model=model,
         optimizer=optimizer,
         train=encoded["train"],
         validation=encoded["validation"],
@@ -139,24 +145,24 @@ def _training(
         config=config.train,
         log=config.log,
         seed=config.run.seed,
-        world=world,
-        state=RunState(best, micro_batches_of=micro_batches_of(config.train, world)),
+        process_group=process_group,
+        state=RunState(best, micro_batches_of=micro_batches_of(config.train, process_group)),
         micro_batch_tokens=micro_batch_tokens,
         validation_words=words,
-        learned=torch.tensor(corpus.labels.train_counts, device=world.device).nonzero()[:, 0]
+        learned=torch.tensor(corpus.labels.train_counts, device=process_group.device).nonzero()[:, 0]
         if _is_open_ended(corpus)
         else None,
-        backbone_weights=[weight for name, weight in coder.network.trainable().items() if name.startswith("backbone.")],
+        backbone_weights=[weight for name, weight in model.network.trainable().items() if name.startswith("backbone.")],
         shards=shards,
     )
 
 
-def _share_out(config: Config, coder: Coder, world: World) -> "Shards | None":
-    if config.train.strategy == "ddp" or world.size == 1:
+def _share_out(config: Config, model: NeuralModel, process_group: ProcessGroup) -> "Shards | None":
+    if config.train.strategy == "ddp" or process_group.size == 1:
         return None
     from icdcli.distributed.fsdp import Shards
 
-    return Shards(coder.network, config.model.lora_activate, coder.own_backbone, world)
+    return Shards(model.network, config.model.lora_activate, model.own_backbone, process_group)
 
 
 def _is_open_ended(corpus: Corpus) -> bool:
@@ -165,43 +171,43 @@ def _is_open_ended(corpus: Corpus) -> bool:
 
 
 def _words_alone(
-    config: ModelConfig, coder: Coder, corpus: Corpus, world: World, progress: Progress | None
+    config: ModelConfig, model: NeuralModel, corpus: Corpus, process_group: ProcessGroup, on_progress: Progress | None
 ) -> dict[str, NDArray[np.float32]]:
     """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
     if not config.lexical:
         return {}
     from icdcli.lexical.lexical_model import Lexical
 
-    if coder.lexical is None:
-        coder.lexical = Lexical.of(corpus, config.lexical)
-    return coder.lexical.scores(list(corpus.texts("validation")))
+    if model.lexical is None:
+        model.lexical = Lexical.of(corpus, config.lexical)
+    return model.lexical.scores(list(corpus.texts("validation")))
 
 
 def _with_known(
     config: TrainConfig,
-    coder: Coder,
+    model: NeuralModel,
     corpus: Corpus,
     splits: dict[str, EncodedDocuments],
-    world: World,
-    progress: Progress | None,
+    process_group: ProcessGroup,
+    on_progress: Progress | None,
     fresh: bool,
     step: int,
 ) -> dict[str, EncodedDocuments]:
     """The splits with what doesn't change while the coder is trained, computed by rank 0 where it is not there yet."""
     untrained = fresh or step < config.head_steps
-    gigabytes = config.state_cache_gb if config.head_steps or not coder.trained_backbone else 0
-    if world.first:
-        with_known(coder, corpus.folder, splits, gigabytes, progress, untrained)
-    world.wait()
-    known = with_known(coder, corpus.folder, splits, gigabytes, fresh=untrained)
-    prior, nearness = coder.network.prior, known["train"].nearness
+    gigabytes = config.state_cache_gb if config.head_steps or not model.trained_backbone else 0
+    if process_group.first:
+        with_known(model, corpus.folder, splits, gigabytes, on_progress, untrained)
+    process_group.wait()
+    known = with_known(model, corpus.folder, splits, gigabytes, fresh=untrained)
+    prior, nearness = model.network.prior, known["train"].nearness
     if not fresh or prior is None or nearness is None:
         return known
     prior.start_from_similarities(nearness.near_NM)
-    return with_known(coder, corpus.folder, splits, gigabytes, fresh=untrained)
+    return with_known(model, corpus.folder, splits, gigabytes, fresh=untrained)
 
 
-def make_optimizer(network: CoderNetwork, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
     groups: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
     for name, weight in network.trainable().items():

@@ -19,7 +19,7 @@ def begin_stage(training: Training) -> None:
         weight.requires_grad_(learns)
     if learns and training.backbone_weights:
         training.train, training.validation = (replace(each, states=None) for each in (training.train, training.validation))
-    training.coder.network.train()
+    training.model.network.train()
 
 
 def steps_left(step: int, config: TrainConfig) -> int:

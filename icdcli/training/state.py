@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from icdcli.config.schema import LogConfig, TrainConfig
 from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.token_cache import EncodedDocuments
-from icdcli.distributed.process_group import World
-from icdcli.model.checkpoint import Coder
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.training.early_stopping import Best
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Training:
     """A run, set up.
 
     Attributes:
-        coder: What is trained.
+        model: What is trained.
         optimizer: Over the trainable weights only.
         train: The training split.
         validation: The validation split.
@@ -64,7 +64,7 @@ class Training:
         config: How to train.
         log: What to log.
         seed: What every random draw follows from.
-        world: This process among its fellows.
+        process_group: This process among its fellows.
         state: Where the run stands.
         stop_requested: Asked between steps; a signal's name ends the run there.
         train_ids: The ids of the training documents, to name those of a step that went wrong; none, and they are numbered.
@@ -75,7 +75,7 @@ class Training:
         shards: The weights shared out over the processes; None where each has all.
     """
 
-    coder: Coder
+    model: NeuralModel
     optimizer: torch.optim.Optimizer
     train: EncodedDocuments
     validation: EncodedDocuments
@@ -83,7 +83,7 @@ class Training:
     config: TrainConfig
     log: LogConfig
     seed: int
-    world: World
+    process_group: ProcessGroup
     state: RunState
     stop_requested: Callable[[], str | None] = lambda: None
     train_ids: Sequence[str] = ()

@@ -26,7 +26,7 @@ from icdcli.training.state import Training
 from icdcli.training.step_metrics import Meter
 
 
-def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> Iterator[StepDone]:
+def optimizer_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> Iterator[StepDone]:
     """One optimiser update after the other; each micro-batch is read while the one before it is computed.
 
     Where the device runs out of memory, the micro-batches are halved, and the step is done again.
@@ -49,9 +49,9 @@ def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> I
         read = partial(
             read_batch,
             training.train,
-            labels=len(training.coder.labels),
-            padding=training.coder.network.padding,
-            device=training.world.device,
+            labels=len(training.model.labels),
+            padding=training.model.network.padding,
+            device=training.process_group.device,
         )
         with closing(one_ahead(read, (rows for step in steps[place:] for rows in mine(step)))) as batches:
             for rows in steps[place:]:
@@ -66,9 +66,9 @@ def optimiser_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> I
                 yield done
 
 
-def optimiser_step(training: Training, rows: Ids, meter: Meter) -> StepDone:
-    """One optimiser update; see `optimiser_steps`."""
-    [done] = optimiser_steps(training, [rows], meter)
+def optimizer_step(training: Training, rows: Ids, meter: Meter) -> StepDone:
+    """One optimiser update; see `optimizer_steps`."""
+    [done] = optimizer_steps(training, [rows], meter)
     return done
 
 
@@ -80,9 +80,9 @@ def _micro_batches(training: Training, lengths: Ids, budget: int, rows: Ids) -> 
 
 def _share(training: Training, lengths: Ids, budget: int, rows: Ids) -> tuple[list[Ids], int]:
     """This process's share of a step, and how many forward passes more another makes, where weights are shared out."""
-    world, padding = training.world, training.coder.network.padding
-    shares = rank_shares(rows, lengths, world.size)
-    own = micro_batches(shares[world.rank], lengths, budget, padding)
+    process_group, padding = training.process_group, training.model.network.padding
+    shares = rank_shares(rows, lengths, process_group.size)
+    own = micro_batches(shares[process_group.rank], lengths, budget, padding)
     if training.shards is None:
         return own, 0
     return own, max(len(micro_batches(share, lengths, budget, padding)) for share in shares) - len(own)
@@ -96,7 +96,7 @@ def _accumulate(
     Returns:
         The sum of their documents' losses; None where the memory doesn't do.
     """
-    device = training.world.device
+    device = training.process_group.device
     meter.step_began = time.monotonic()
     training.optimizer.zero_grad(set_to_none=True)
     loss = torch.zeros((), device=device)
@@ -114,7 +114,7 @@ def _accumulate(
 
 def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
     """A micro-batch's losses_B; with ``rdrop_alpha`` of two forward passes."""
-    network, config, learned = training.coder.network, training.config, training.learned
+    network, config, learned = training.model.network, training.config, training.learned
     if learned is not None:
         targets_BL = targets_BL[:, learned]
     logits_BL = network(inputs, learned)
@@ -127,7 +127,7 @@ def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
 
 
 def _seed(training: Training, number: int) -> None:
-    draws = np.random.SeedSequence([training.seed, training.state.step, number, training.world.rank])
+    draws = np.random.SeedSequence([training.seed, training.state.step, number, training.process_group.rank])
     torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]) >> 1)
 
 
@@ -137,19 +137,19 @@ def _halve(training: Training, batches: list[Ids], lengths: Ids) -> str:
     torch.cuda.empty_cache()
     if training.shards is not None:
         raise ConfigError(
-            f"micro_batch_tokens: {training.micro_batch_tokens}: {training.world.device} ran out of memory, and with strategy: "
+            f"micro_batch_tokens: {training.micro_batch_tokens}: {training.process_group.device} ran out of memory, and with strategy: "
             f"fsdp no process can go back alone; go on with micro_batch_tokens={max(training.micro_batch_tokens // 2, 1)}"
         )
     if all(len(rows) == 1 for rows in batches):
         raise ConfigError(
-            f"max_len: a document of {lengths[batches[0][0]]} tokens is more than the memory of {training.world.device} holds, "
+            f"max_len: a document of {lengths[batches[0][0]]} tokens is more than the memory of {training.process_group.device} holds, "
             "even alone. Lower max_len, set gradient_checkpointing: True, or a lower bit"
         )
     before = training.micro_batch_tokens
     largest = max(int(lengths[rows].sum()) for rows in batches)
     training.micro_batch_tokens = max(min(before, largest) // 2, 1)
     return (
-        f"{training.world.device} ran out of memory; going on with micro_batch_tokens: {training.micro_batch_tokens} "
+        f"{training.process_group.device} ran out of memory; going on with micro_batch_tokens: {training.micro_batch_tokens} "
         f"in place of {before}"
     )
 
@@ -161,8 +161,8 @@ def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter
     lr = learning_rate(state.step + 1, config)
     for group in training.optimizer.param_groups:
         group["lr"] = lr * learning_rate_factor(group, state.step, config)
-    weights = list(training.coder.network.trainable().values())
-    training.world.sum_gradients(weights)
+    weights = list(training.model.network.trainable().values())
+    training.process_group.sum_gradients(weights)
     norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
     meter.norms.append(norm if training.shards is None else training.shards.total(norm))
     training.optimizer.step()

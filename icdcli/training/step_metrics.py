@@ -33,7 +33,7 @@ def require_finite_weights(training: Training) -> None:
     Raises:
         Diverged: When a trained weight is not finite.
     """
-    weights: Iterable[torch.Tensor] = training.coder.network.trainable().values()
+    weights: Iterable[torch.Tensor] = training.model.network.trainable().values()
     if training.shards is not None:
         weights = map(training.shards.whole, weights)
     finite = [weight.isfinite().all() for weight in weights]
@@ -94,18 +94,18 @@ class Meter:
 
     def _sums_of_all(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
         """The losses of all processes; in the same transfer, each tells how large its micro-batches are."""
-        training, world = self.training, self.training.world
-        told = np.zeros((world.size, 2))
-        told[world.rank] = self._tokens_before, training.micro_batch_tokens
+        training, process_group = self.training, self.training.process_group
+        told = np.zeros((process_group.size, 2))
+        told[process_group.rank] = self._tokens_before, training.micro_batch_tokens
         numbers = np.concatenate([losses, told.ravel()])
-        world.sum_array(numbers)
+        process_group.sum_array(numbers)
         told = numbers[len(losses) :].reshape(told.shape).astype(int)
         known = training.state.micro_batch_tokens or told[:, 0].tolist()
         now = told[:, 1].tolist()
         self.notes += [
             f"process {rank} ran out of memory; going on there with micro_batch_tokens: {tokens} in place of {before}"
             for rank, (before, tokens) in enumerate(zip(known, now, strict=True))
-            if tokens < before and rank != world.rank  # which has told itself
+            if tokens < before and rank != process_group.rank  # which has told itself
         ]
         training.state.micro_batch_tokens = now
         return numbers[: len(losses)]

@@ -31,16 +31,18 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     Raises:
         Diverged: When a score is no longer a finite number.
     """
-    state, world, log = training.state, training.world, training.log
-    labels = len(training.coder.labels)
+    state, process_group, log = training.state, training.process_group, training.log
+    labels = len(training.model.labels)
     meter.flush()
     scored = Scored.empty(len(training.validation), labels)
-    share = (world.rank, world.size)
+    share = (process_group.rank, process_group.size)
     # As configured, not as memory turned out: the batches that the ranks share must be the same in all of them.
     tokens = training.config.micro_batch_tokens or BATCH_TOKENS
-    network, pos_weight = training.coder.network, training.config.pos_weight
+    network, pos_weight = training.model.network, training.config.pos_weight
     total = len(training.validation)
-    rounds = -(-len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding)) // world.size)
+    rounds = -(
+        -len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding)) // process_group.size
+    )
     for done in score_documents(network, training.validation, scored, pos_weight, tokens, share):
         rounds -= 1
         yield Evaluating(done, total)
@@ -49,22 +51,22 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
             _go_along(training)
         yield Evaluating(total, total)
     for start in range(0, len(scored.logits_NL), _AT_ONCE):
-        world.sum_array(scored.logits_NL[start : start + _AT_ONCE])
-    world.sum_array(scored.losses_N)
+        process_group.sum_array(scored.logits_NL[start : start + _AT_ONCE])
+    process_group.sum_array(scored.losses_N)
     if wrong := unusable(scored.logits_NL, training.validation_ids):
         raise Diverged(f"a score of validation document {wrong}", state.step, training.documents_of(state.step))
     targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
     validation_loss = float(scored.losses_N.mean())
-    coder, parts = training.coder, {NETWORK: scored.logits_NL, **training.validation_words}
+    model, parts = training.model, {NETWORK: scored.logits_NL, **training.validation_words}
     if training.validation_words:
-        coder.fusion = fit(parts, targets_NL, "validation")
+        model.fusion = fit(parts, targets_NL, "validation")
     network_logits_NL = scored.logits_NL[:SAMPLE].copy()  # the rest is overwritten
-    scores_NL = probabilities(parts, coder.fusion)
-    if coder.threshold.how != "fixed":
-        coder.threshold = tune(coder.threshold.how, scores_NL, targets_NL, "validation")
+    scores_NL = probabilities(parts, model.fusion)
+    if model.threshold.how != "fixed":
+        model.threshold = tune(model.threshold.how, scores_NL, targets_NL, "validation")
     monitored_names, _ = monitored(training.config.monitor, log.metrics)
     names = [name for name in dict.fromkeys([*log.metrics, *monitored_names]) if name != "validation_loss"]
-    metrics = evaluate(scores_NL, targets_NL, coder.threshold.values_L(labels), names=names)
+    metrics = evaluate(scores_NL, targets_NL, model.threshold.values_L(labels), names=names)
     values = metrics | {"validation_loss": validation_loss}
     value = float(np.mean([values[name] for name in monitored_names]))
     trouble = alarm(network_logits_NL, value, state.best_metric.value, state.best_metric.higher_is_better, training.config.lr0)
@@ -89,15 +91,15 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         patience_left=state.best_metric.patience_left(training.config.patience),
         samples=tuple(_samples(training, scores_NL)),
         alarm=trouble,
-        threshold=None if coder.threshold.how == "fixed" else str(coder.threshold),
+        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
     )
 
 
 def _go_along(training: Training) -> None:
     """Make a forward pass for nothing, since the others make one, and weights are shared out."""
-    network, device = training.coder.network, training.world.device
+    network, device = training.model.network, training.process_group.device
     shortest = np.array([training.validation.lengths.argmin()])
-    inputs, _ = read_batch(training.validation, shortest, len(training.coder.labels), network.padding, device)
+    inputs, _ = read_batch(training.validation, shortest, len(training.model.labels), network.padding, device)
     network.eval()
     with torch.inference_mode():
         network(inputs.to(device))
@@ -106,8 +108,8 @@ def _go_along(training: Training) -> None:
 
 def _samples(training: Training, scores_NL: NDArray[np.float32]) -> Iterator[SamplePrediction]:
     """The same few documents after every validation, so that one can watch them get better."""
-    coder, validation = training.coder, training.validation
-    threshold_L = coder.threshold.values_L(len(coder.labels))
+    model, validation = training.model, training.validation
+    threshold_L = model.threshold.values_L(len(model.labels))
     for row in sample_rows(len(validation), training.log.prediction_print_n, training.seed):
         name, targets = training.validation_ids[row], validation.targets[row]
-        yield sample_prediction(name, coder.labels.codes, scores_NL[row], targets, threshold_L)
+        yield sample_prediction(name, model.labels.codes, scores_NL[row], targets, threshold_L)

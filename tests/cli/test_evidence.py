@@ -9,7 +9,7 @@ import signal
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli import load_coder
+from icdcli import load_model
 from icdcli.explain import evidence as evidence_module
 from icdcli.explain.evidence import evidence_of
 
@@ -35,10 +35,10 @@ def predicted(icdcode, trained, notes):
 
 
 def test_the_evidence_is_that_of_python(trained, predicted):
-    coder = load_coder(trained)
+    model = load_model(trained)
     for text, note in zip(TEXTS, predicted, strict=True):
         assert len(note["codes"]) == (2 if text else 0)
-        expected = evidence_of(coder, text, [code["code"] for code in note["codes"]])
+        expected = evidence_of(model, text, [code["code"] for code in note["codes"]])
         for code, found in zip(note["codes"], expected, strict=True):
             assert [(span["begin"], span["end"]) for span in code["evidence"]] == [span[:2] for span in found.spans]
             assert all(re.fullmatch(r"\w.*\w|\w", text[span["begin"] : span["end"]], re.DOTALL) for span in code["evidence"])

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli import load_coder
+from icdcli import load_model
 from icdcli.predict import batches as coding
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,8 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def coder(trained):
-    return load_coder(trained)
+def model(trained):
+    return load_model(trained)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def process(*words, **environment):
     return subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_the_codes_are_those_of_the_coder(icdcode, trained, table, coder):
+def test_the_codes_are_those_of_the_coder(icdcode, trained, table, model):
     answer = icdcode("predict", trained, table, "--json")
     assert answer.code == 0, answer
     notes = lines(answer.out)
     assert [note["id"] for note in notes] == IDS
-    for note, text, expected in zip(notes, TEXTS, coder.predict(TEXTS), strict=True):
+    for note, text, expected in zip(notes, TEXTS, model.predict(TEXTS), strict=True):
         assert note["windows"] == bool(text)
         codes = note["codes"]
         assert [(code["code"], code["title"]) for code in codes] == [(code.code, code.title) for code in expected if text]
@@ -76,11 +76,11 @@ def test_the_codes_are_those_of_the_coder(icdcode, trained, table, coder):
     assert sum(len(note["codes"]) for note in notes) > 10
 
 
-def test_top_and_min_score(icdcode, trained, table, coder):
+def test_top_and_min_score(icdcode, trained, table, model):
     top = lines(icdcode("predict", trained, table, "--top", 3, "--json").out)
     assert [len(note["codes"]) for note in top] == [3 if text else 0 for text in TEXTS]
     low = lines(icdcode("predict", trained, table, "--min-score", 0.2, "--json").out)
-    scores_NL = coder.scores([text for text in TEXTS if text])
+    scores_NL = model.scores([text for text in TEXTS if text])
     assert [len(note["codes"]) for note in low if note["windows"]] == (scores_NL >= np.float32(0.2)).sum(axis=1).tolist()
     assert {code["predicted"] for note in low for code in note["codes"]} == {True, False}
     assert [note["codes"][:3] for note in low] == [note["codes"] for note in top]
@@ -116,11 +116,11 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert len(shown) == 6 and "diabetes" not in answer.out.replace("Diabetes", "")
 
 
-def test_a_long_note_is_read_to_its_end_and_says_so(icdcode, trained, tmp_path, coder):
+def test_a_long_note_is_read_to_its_end_and_says_so(icdcode, trained, tmp_path, model):
     (tmp_path / "long.txt").write_text(" ".join(TEXTS * 9))
     (note,) = lines(icdcode("predict", trained, tmp_path / "long.txt", "--top", 1, "--json").out)
-    tokens = len(coder.tokenizer(" ".join(TEXTS * 9), add_special_tokens=False)["input_ids"])
-    assert note["windows"] == len(coder.windows(tokens)) > 5
+    tokens = len(model.tokenizer(" ".join(TEXTS * 9), add_special_tokens=False)["input_ids"])
+    assert note["windows"] == len(model.windows(tokens)) > 5
     shown = " ".join(icdcode("predict", trained, tmp_path / "long.txt").out.split())
     assert f"codes, read in {note['windows']} windows" in shown
 
@@ -153,7 +153,7 @@ main()
 def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_blocks, monkeypatch):
     output = tmp_path / "codes.jsonl"
     whole = icdcode("predict", trained, table, "--json").out
-    code, calls = coding.BlockCoder.code, []
+    code, calls = coding.BatchPredictor.code, []
 
     def stop_at_the_third(self, *arguments):
         calls.append(arguments)
@@ -161,7 +161,7 @@ def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_bl
             os.kill(os.getpid(), signal.SIGTERM)
         return code(self, *arguments)
 
-    monkeypatch.setattr(coding.BlockCoder, "code", stop_at_the_third)
+    monkeypatch.setattr(coding.BatchPredictor, "code", stop_at_the_third)
     stopped = icdcode("predict", trained, table, "--output", output)
     assert stopped.code == 143 and "Stopped. The same command goes on from here." in stopped.out
     assert not output.exists()
@@ -295,7 +295,9 @@ def test_a_base_model_that_is_gone(refused, run_copy, table):
 def test_processes_need_a_file(refused, trained, table, monkeypatch):
     from icdcli.distributed import process_group as distributed
 
-    monkeypatch.setattr(distributed, "join_world", lambda device: distributed.World(0, 2, distributed.find_device("cpu")))
+    monkeypatch.setattr(
+        distributed, "join_process_group", lambda device: distributed.ProcessGroup(0, 2, distributed.find_device("cpu"))
+    )
     for words in ([table], [table, "-", "--output", "codes.csv"]):
         refused(2, "predict", trained, *words, says="several processes share notes from files and write into one")
 
@@ -305,7 +307,7 @@ def test_a_defect_shows_no_note(icdcode, trained, tmp_path, monkeypatch):
         raise ZeroDivisionError
 
     (tmp_path / "note.txt").write_text(SECRET)
-    monkeypatch.setattr(type(load_coder(trained)), "read", fail)
+    monkeypatch.setattr(type(load_model(trained)), "read", fail)
     with pytest.raises(ZeroDivisionError) as caught:
         icdcode("predict", trained, tmp_path / "note.txt")
     assert SECRET not in "".join(traceback.format_exception(caught.value))

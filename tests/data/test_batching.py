@@ -3,8 +3,8 @@ import pytest
 
 from icdcli.data.batching import (
     Chunks,
-    Frame,
-    Framed,
+    SpecialTokens,
+    TokenizedDocument,
     collate,
     epoch_plan,
     micro_batches,
@@ -43,13 +43,15 @@ def test_a_step_holds_documents_of_like_length_and_neighbours_do_not():
 
 
 def test_a_batch_is_padded_to_its_longest_document_and_no_further():
-    batch = collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], pad=0)
+    batch = collate([TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], pad=0)
     assert batch.ids_CT.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch.mask_CT.tolist() == [[True] * 3, [True, False, False]]
 
 
 def test_documents_laid_end_to_end_have_no_padding():
-    batch = collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], pad=0, padding="free")
+    batch = collate(
+        [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], pad=0, padding="free"
+    )
     assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.chunks == (3, 1)
 
 
@@ -106,13 +108,13 @@ def test_without_padding_a_budget_holds_more_documents():
 
 
 def test_a_document_is_cut_within_its_frame():
-    frame = Frame((1,), (2,), 0)
-    assert frame.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 12, 2]
-    assert frame.read(np.arange(10, 12, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 2]
-    assert frame.read([], 5).chunks[0].tolist() == [1, 2]
+    special_tokens = SpecialTokens((1,), (2,), 0)
+    assert special_tokens.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 12, 2]
+    assert special_tokens.read(np.arange(10, 12, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 2]
+    assert special_tokens.read([], 5).chunks[0].tolist() == [1, 2]
 
 
-CHUNKED = Frame((1, 2), (3,), 0)
+CHUNKED = SpecialTokens((1, 2), (3,), 0)
 
 
 def states_of(framed):
@@ -134,7 +136,7 @@ def test_the_states_of_overlapping_chunks_are_those_of_the_whole_document(own, s
 
 
 def test_a_token_in_two_chunks_has_the_state_of_the_one_whose_border_is_farther_away():
-    framed = Frame((), (), 0).read(np.arange(12), 12, Chunks(8, 4))
+    framed = SpecialTokens((), (), 0).read(np.arange(12), 12, Chunks(8, 4))
     assert [part.tolist() for part in framed.chunks] == [list(range(8)), list(range(4, 12))]
     assert framed.kept == ((0, 6), (2, 8))
 

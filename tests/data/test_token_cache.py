@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
-from icdcli.data.batching import Frame
+from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Documents
 from icdcli.data.token_cache import fingerprint, token_cache
 from icdcli.errors import DataError
@@ -41,13 +41,13 @@ def test_every_document_is_tokenised_whole_in_order(corpus, tokenizer):
 def test_the_second_time_it_is_only_opened(corpus, tokenizer):
     seen = []
 
-    def progress(*told):
+    def on_progress(*told):
         seen.append(told)
 
-    token_cache(corpus, tokenizer, progress)
+    token_cache(corpus, tokenizer, on_progress)
     assert seen[-1] == ("tokenising", 400, 400)
     seen.clear()
-    tokens = token_cache(corpus, tokenizer, progress)
+    tokens = token_cache(corpus, tokenizer, on_progress)
     assert seen == [] and isinstance(tokens.ids, np.memmap)
 
 
@@ -117,7 +117,7 @@ def test_documents_are_cut_when_they_are_read(corpus, tokenizer):
     rows = np.array([2, 1])
     documents = Documents(["a", "b"], [None, None], rows, [np.array([0], np.int32)] * 2)
     for max_len in (4, 64):
-        encoded = tokens.of(documents, Frame((), (2,), 0), max_len)
+        encoded = tokens.of(documents, SpecialTokens((), (2,), 0), max_len)
         assert encoded.lengths.tolist() == [len(encoded[0]), len(encoded[1])]
         [first], [empty] = encoded[0].chunks, encoded[1].chunks
         assert first[-1] == 2 and empty.tolist() == [2] and len(first) <= max_len

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from icdcli.config.loading import to_yaml
-from icdcli.distributed.process_group import find_device, first_host, free_port, launch, must_launch, world_of_slurm
+from icdcli.distributed.process_group import find_device, first_host, free_port, launch, must_launch, read_slurm_environment
 from icdcli.errors import ConfigError
 from icdcli.run_dir import read_rows
 
@@ -69,15 +69,15 @@ def test_the_first_host_of_a_slurm_list(nodes, host):
 def test_the_tasks_of_srun_are_a_world_and_a_batch_script_is_none():
     task = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_NODELIST": "gpu[1-2]", "SLURM_JOB_ID": "41234567"}
     environment = {**task, "SLURM_STEP_NUM_TASKS": "4"}
-    world_of_slurm(environment)
-    world = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
-    assert world == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu1", "MASTER_PORT": "34567"}
+    read_slurm_environment(environment)
+    process_group = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
+    assert process_group == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu1", "MASTER_PORT": "34567"}
     for other in ({**task, "SLURM_NTASKS": "4"}, {**task, "SLURM_STEP_NUM_TASKS": "1"}):
         before = dict(other)
-        world_of_slurm(other)
+        read_slurm_environment(other)
         assert other == before
     told = {**task, "SLURM_STEP_NUM_TASKS": "4", "WORLD_SIZE": "2"}
-    world_of_slurm(told)
+    read_slurm_environment(told)
     assert "RANK" not in told  # torchrun under srun has told torch already
 
 

@@ -5,23 +5,23 @@ import numpy as np
 import pytest
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.compare import Contestant, common_codes, compare, restricted
+from icdcli.evaluation.compare import Contender, common_codes, compare, restricted
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.metrics.metrics import evaluate
 
 Make = Callable[..., Evaluation]
 
 
-def contestant(name: str, evaluation: Evaluation) -> Contestant:
+def contestant(name: str, evaluation: Evaluation) -> Contender:
     ids = tuple(evaluation.scored.documents.ids)
-    return Contestant(name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics)
+    return Contender(name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics)
 
 
 def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
-    coders = [contestant(name, made_up_evaluation(skill=skill)) for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))]
-    comparison = compare(coders)
+    models = [contestant(name, made_up_evaluation(skill=skill)) for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))]
+    comparison = compare(models)
     better, same = comparison.differences
-    first, second = (coder.statistics.metrics["map"] for coder in coders[:2])
+    first, second = (model.statistics.metrics["map"] for model in models[:2])
     assert better["map"].value == pytest.approx(second - first) and better["map"].sure
     assert same["map"] == (0, 0, 0, False) and not same["map"].sure
 

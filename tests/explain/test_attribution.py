@@ -4,18 +4,18 @@ import torch
 from transformers import AutoModel, BertConfig
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Chunks, Frame, collate
+from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.explain import attribution
 from icdcli.explain.attribution import attribute
 from icdcli.model.backbone import load_backbone
 from icdcli.model.batch import Inputs
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.hub import find_source
-from icdcli.model.network import CoderNetwork
+from icdcli.model.hub import find_pretrained
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 
-FRAME = Frame((1,), (2,), 0)
+FRAME = SpecialTokens((1,), (2,), 0)
 WIDTH, LABELS = 16, 16  # as many labels as dimensions: nothing may take one for the other
 ASKED = [3, 5, 5, 15]
 CHUNKS = Chunks(20, 12)
@@ -45,7 +45,7 @@ def bert():
 def network_of(backbone, head, state_pooling=1):
     torch.manual_seed(0)
     head = LabelAttention(WIDTH, LABELS, 8, 0.2) if head == "label_attention" else PooledHead(WIDTH, LABELS, head)
-    network = CoderNetwork(backbone(), head, state_pooling=state_pooling)
+    network = CodingNetwork(backbone(), head, state_pooling=state_pooling)
     network.requires_grad_(False)
     return network.eval()
 
@@ -179,7 +179,9 @@ def test_half_precision_comes_near(ids):
 @pytest.mark.parametrize("architecture", ["llama", "mistral", "bert"])
 def test_adapters_are_gone_through(model_folders, architecture, padding, ids):
     config = ModelConfig(model=str(model_folders[architecture]), bit=32, max_len=64, lora_activate=True, lora_dropout=0.5)
-    network = CoderNetwork(load_backbone(config, find_source(config.model), torch.device("cpu")), PooledHead(64, 8, "mean"))
+    network = CodingNetwork(
+        load_backbone(config, find_pretrained(config.model), torch.device("cpu")), PooledHead(64, 8, "mean")
+    )
     choose_padding(network, padding)
     document = FRAME.read(ids, 64)
     before = attribute(network, document, FRAME, [3])

@@ -6,18 +6,18 @@ import torch
 from transformers import BertTokenizerFast
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Chunks, Frame
+from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.explain.evidence import NoteReader, Part, Window, Words, chosen, evidence_of, finder, words_of
 from icdcli.lexical.lexical_model import Lexical
-from icdcli.model.coding_model import NoteCoder
+from icdcli.model.coding_model import NoteModel
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.threshold import Threshold
-from icdcli.model.tokenizer import frame_of, train_tokenizer
+from icdcli.model.tokenizer import special_tokens_of, train_tokenizer
 
 CODES = ("F00", "H00", "Z00")  # fever, hematuria, nothing at all
 WIDTH = 8
@@ -50,7 +50,7 @@ def word_pieces():
     return BertTokenizerFast(vocab={word: place for place, word in enumerate(pieces)}, do_lower_case=True, strip_accents=True)
 
 
-def coder_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **changes):
+def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **changes):
     """A coder that gives F00 for the tokens of fever and H00 for those of hematuria, and for nothing else."""
     tokenizer = tokenizer()
     torch.manual_seed(0)
@@ -73,13 +73,13 @@ def coder_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **change
         part = PooledHead(WIDTH, len(CODES), head)
         with torch.no_grad():
             part.output.weight.copy_(torch.eye(WIDTH)[: len(CODES)])
-    network = CoderNetwork(backbone, part, prior=prior)
+    network = CodingNetwork(backbone, part, prior=prior)
     network.requires_grad_(False)
     config = ModelConfig(max_len=max_len, lora_activate=False, freeze_backbone=True)
     labels = Labels(CODES, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3)
-    frame = frame_of(tokenizer, "mean")
-    coder = NoteCoder(network.eval(), tokenizer, frame, labels, config, Threshold(0.5), own_backbone=False)
-    return replace(coder, **changes)
+    special_tokens = special_tokens_of(tokenizer, "mean")
+    model = NoteModel(network.eval(), tokenizer, special_tokens, labels, config, Threshold(0.5), own_backbone=False)
+    return replace(model, **changes)
 
 
 def words(text, spans):
@@ -89,12 +89,12 @@ def words(text, spans):
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
 def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
-    coder = coder_of(tokenizer, head)
+    model = model_of(tokenizer, head)
     text = TEXT + ", hematuria."
-    fever, hematuria = evidence_of(coder, text, ["F00", "H00"])
+    fever, hematuria = evidence_of(model, text, ["F00", "H00"])
     assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
     assert min(fever.spans[0].weight, hematuria.spans[0].weight) > 0.5
-    scores_L = coder.scores([text])[0]
+    scores_L = model.scores([text])[0]
     assert (fever.code, fever.score) == ("F00", float(scores_L[0])) and hematuria.score == float(scores_L[1])
 
 
@@ -113,29 +113,29 @@ def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
     ],
 )
 def test_characters_are_those_of_the_note(tokenizer, text, word):
-    (found,) = evidence_of(coder_of(tokenizer), text, ["F00"])
+    (found,) = evidence_of(model_of(tokenizer), text, ["F00"])
     assert words(text, found.spans)[0].endswith(word) and not found.spans[0].weight < 0.3
 
 
 def test_cleaned_notes_are_marked_where_they_stand():
     text = "İstanbul: FIEBRE, 39 grados.\nHEMATURIA"
     for cleaning in ("caml", "edin"):
-        found = evidence_of(coder_of(text_cleaning=cleaning), text, ["F00", "H00"])
+        found = evidence_of(model_of(text_cleaning=cleaning), text, ["F00", "H00"])
         assert [words(text, each.spans) for each in found] == [["FIEBRE"], ["HEMATURIA"]]
 
 
 def test_neighbours_become_one_span_and_others_do_not():
     text = "fiebre \n fiebre, fiebre"
-    (found,) = evidence_of(coder_of(), text, ["F00"])
+    (found,) = evidence_of(model_of(), text, ["F00"])
     assert words(text, found.spans) == ["fiebre \n fiebre", "fiebre"]
     assert sum(span.weight for span in found.spans) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
 def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
-    coder = coder_of(head=head, max_len=12)
+    model = model_of(head=head, max_len=12)
     text = "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y dolor"
-    fever, hematuria, nothing = evidence_of(coder, text, list(CODES))
+    fever, hematuria, nothing = evidence_of(model, text, list(CODES))
     assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
     assert nothing.spans and all(0 <= span.begin < span.end <= len(text) for span in nothing.spans)
 
@@ -143,7 +143,7 @@ def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
 def test_chunks_mark_the_same_words(head):
     text = "a b c d e " * 4 + "fiebre " + "a b c d e " * 4
-    whole, chunked = (finder(coder_of(head=head, max_len=200, chunks=chunks))(text, [0, 1]) for chunks in (None, Chunks(12, 8)))
+    whole, chunked = (finder(model_of(head=head, max_len=200, chunks=chunks))(text, [0, 1]) for chunks in (None, Chunks(12, 8)))
     for one, other in zip(whole, chunked, strict=True):
         assert [span[:2] for span in one] == [span[:2] for span in other]
         assert [span.weight for span in one] == pytest.approx([span.weight for span in other], abs=1e-3)
@@ -151,33 +151,33 @@ def test_chunks_mark_the_same_words(head):
 
 
 def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
-    find = finder(coder_of(head="label_attention"))
+    find = finder(model_of(head="label_attention"))
     together, alone = find(TEXT, [0, 1, 2]), [find(TEXT, [label])[0] for label in range(3)]
     assert [[span[:2] for span in spans] for spans in together] == [[span[:2] for span in spans] for spans in alone]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "😷 … !", "."])
 def test_notes_without_words_have_no_evidence(text):
-    assert [each.spans for each in evidence_of(coder_of(), text, ["F00", "Z00"])] == [(), ()]
+    assert [each.spans for each in evidence_of(model_of(), text, ["F00", "Z00"])] == [(), ()]
 
 
 def test_no_codes_and_unknown_codes():
-    assert evidence_of(coder_of(), TEXT, []) == []
+    assert evidence_of(model_of(), TEXT, []) == []
     with pytest.raises(ValueError, match="no code 'X99'"):
-        evidence_of(coder_of(), TEXT, ["F00", "X99"])
+        evidence_of(model_of(), TEXT, ["F00", "X99"])
 
 
 def test_the_nearest_window_counts_by_what_the_prior_adds():
     prior = DescriptionPrior(WIDTH, [1, 1, 1])
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
-    coder = coder_of(head="label_attention", prior=prior)
+    model = model_of(head="label_attention", prior=prior)
     with torch.no_grad():
-        coder.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
+        model.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
-    (window,) = NoteReader(coder).read(text, [0])
+    (window,) = NoteReader(model).read(text, [0])
     _, prior = window.parts
     assert prior.added_K[0] == pytest.approx(10, abs=0.5) and np.count_nonzero(prior.weights_KT) == WINDOW
-    (spans,) = finder(coder)(text, [0])
+    (spans,) = finder(model)(text, [0])
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
 
@@ -233,7 +233,7 @@ def with_words_alone(network, words_alone=8.0, **changes):
         f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}" for text, own in zip(texts, targets, strict=True)
     ]
     fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
-    return coder_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
+    return model_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
 
 
 @pytest.mark.parametrize("cleaning", ["none", "caml"])
@@ -254,10 +254,10 @@ def test_words_alone_are_found_beyond_the_window_of_the_network():
 
 def test_codes_of_different_windows_have_their_own_words():
     text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
-    coder = with_words_alone(8.0, max_len=12)
-    together = finder(coder)(text, [1, 0])
+    model = with_words_alone(8.0, max_len=12)
+    together = finder(model)(text, [1, 0])
     assert [words(text, spans) for spans in together] == [["sangre", "hematuria"], ["fiebre", "calentura"]]
-    assert together == [finder(coder)(text, [label])[0] for label in (1, 0)]
+    assert together == [finder(model)(text, [label])[0] for label in (1, 0)]
 
 
 def test_each_part_counts_by_its_weight_in_the_fusion():
@@ -265,19 +265,19 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
     text = "a b c d e fiebre a b c d e calentura"
     for network, words_alone in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
-        coder = with_words_alone(network, words_alone, head="label_attention", prior=prior)
-        (window,) = NoteReader(coder).read(text, [0])
+        model = with_words_alone(network, words_alone, head="label_attention", prior=prior)
+        (window,) = NoteReader(model).read(text, [0])
         head, nearest, ngrams = (part.added_K for part in window.parts)
-        (alone,) = NoteReader(coder_of(head="label_attention", prior=prior)).read(text, [0])
+        (alone,) = NoteReader(model_of(head="label_attention", prior=prior)).read(text, [0])
         np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
         np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
-        np.testing.assert_allclose(ngrams, words_alone * coder.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5)
+        np.testing.assert_allclose(ngrams, words_alone * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5)
 
 
 def test_what_any_word_gives_is_no_evidence():
-    coder, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
-    (window,) = NoteReader(coder).read(text, [0])
-    given_W = coder.lexical.ngrams.by_word(text.split(), [0])[0]
+    model, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
+    (window,) = NoteReader(model).read(text, [0])
+    given_W = model.lexical.ngrams.by_word(text.split(), [0])[0]
     expected_W = np.maximum(given_W - given_W.mean(), 0)
     np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
     assert (given_W[:7] > 0).any() and (window.weights_KW[0] == 0).sum() >= 5
@@ -317,6 +317,6 @@ def test_words(text, expected):
 
 
 def test_frames_count_for_nothing():
-    coder = coder_of()
-    coder = replace(coder, frame=Frame((5, 6), (7,), 0))
-    assert words(TEXT, finder(coder)(TEXT, [0])[0]) == [FEVER]
+    model = model_of()
+    model = replace(model, special_tokens=SpecialTokens((5, 6), (7,), 0))
+    assert words(TEXT, finder(model)(TEXT, [0])[0]) == [FEVER]

@@ -62,7 +62,7 @@ def test_progress_ends_at_the_files_size(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a\n" + "1\n" * 10_000)
     seen = []
-    everything(path, ("a",), progress=lambda *told: seen.append(told))
+    everything(path, ("a",), on_progress=lambda *told: seen.append(told))
     assert seen[-1] == ("reading t.csv", path.stat().st_size, path.stat().st_size, "bytes", "10,000 kept")
     assert [told[1] for told in seen] == sorted(told[1] for told in seen)
 

@@ -67,8 +67,8 @@ def test_scores_out_of_fold_are_as_often_right_as_they_say(notes):
     # Half of the codes' words are missing, so that nobody can be sure.
     random = np.random.default_rng(0)
     hidden = [" ".join(word for word in text.split() if random.random() < 0.5) for text in notes.texts]
-    coder = Tfidf.fit(hidden[:200], notes.targets[:200], LABELS)
-    chances, gold = probabilities(coder.logits(hidden[200:])), matrix(notes.targets[200:])
+    model = Tfidf.fit(hidden[:200], notes.targets[:200], LABELS)
+    chances, gold = probabilities(model.logits(hidden[200:])), matrix(notes.targets[200:])
     assert chances.sum() == pytest.approx(gold.sum(), rel=0.2)
     sure, unsure = chances > 0.5, chances < 0.1
     assert gold[sure].mean() == pytest.approx(chances[sure].mean(), abs=0.15)
@@ -99,15 +99,15 @@ def test_runs_of_words_are_features_where_asked_for(notes, fitted):
 
 
 def test_what_was_saved_gives_the_same_scores(notes, fitted, tmp_path):
-    for coder in (fitted, fit(notes, longest=2)):
-        coder.save(tmp_path)
-        assert same(coder, Tfidf.load(tmp_path, LABELS), [*notes.texts, "", "nothing known"])
+    for model in (fitted, fit(notes, longest=2)):
+        model.save(tmp_path)
+        assert same(model, Tfidf.load(tmp_path, LABELS), [*notes.texts, "", "nothing known"])
 
 
 def test_the_same_fit_gives_the_same_files_and_nobody_else_may_read_them(notes, fitted, tmp_path):
-    for name, coder in (("one", fitted), ("other", fit(notes))):
+    for name, model in (("one", fitted), ("other", fit(notes))):
         (tmp_path / name).mkdir()
-        coder.save(tmp_path / name)
+        model.save(tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == ["tfidf.npz", "vocabulary.json"]
     for file in files:
@@ -192,7 +192,7 @@ def test_a_thousand_codes_are_fitted_and_some_of_them_calibrated(notes, monkeypa
     monkeypatch.setattr(tfidf, "_CALIBRATION_LABELS", 3)
     monkeypatch.setattr(tfidf, "_CALIBRATION_PAIRS", 0)
     told = []
-    fit(notes, progress=lambda stage, done, total, unit: told.append((done, total)))
+    fit(notes, on_progress=lambda stage, done, total, unit: told.append((done, total)))
     assert told[0] == (1, LABELS + 3 * 3) and told[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
 
 

@@ -143,20 +143,20 @@ def test_documents_may_change_places() -> None:
     assert all(there[name] == pytest.approx(back[name]) for name in there)
 
 
-def rare_codes(draw: np.random.Generator, documents: int, coders: int) -> tuple[list[Any], Any]:
+def rare_codes(draw: np.random.Generator, documents: int, models: int) -> tuple[list[Any], Any]:
     """As many coders of one skill for the same documents; most codes stand in one or two of them, as in discharge notes."""
     shares = np.clip(0.3 / np.arange(1, 201) ** 0.9, 0.005, None)
     targets = draw.random((documents, len(shares))) < shares
     logits = np.log(shares / (1 - shares)) + (2.5 + draw.normal(0, 0.5, (documents, 1))) * targets
     logits += draw.normal(0, 1, targets.shape)
-    return [(1 / (1 + np.exp(-logits - draw.normal(0, 1, targets.shape)))).astype(np.float32) for _ in range(coders)], targets
+    return [(1 / (1 + np.exp(-logits - draw.normal(0, 1, targets.shape)))).astype(np.float32) for _ in range(models)], targets
 
 
 def test_coders_of_one_skill_seldom_differ_surely() -> None:
     draw, rounds = np.random.default_rng(1), 100
     sure: dict[str, int] = {}
     for seed in range(rounds):
-        scores, targets = rare_codes(draw, 100, coders=2)
+        scores, targets = rare_codes(draw, 100, models=2)
         first, second = (statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores)
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure
@@ -169,7 +169,7 @@ def test_intervals_hold_what_the_metric_is_on_average() -> None:
     draw, rounds = np.random.default_rng(2), 100
     found = []
     for _ in range(rounds):
-        [scores], targets = rare_codes(draw, 100, coders=1)
+        [scores], targets = rare_codes(draw, 100, models=1)
         found.append(statistics_of(scores, targets, np.full(200, 0.3, np.float32)))
     bounds = [intervals(each, 200, seed) for seed, each in enumerate(found)]
     for name in found[0].metrics:
@@ -220,7 +220,7 @@ def test_with_few_documents_coders_of_one_skill_seldom_differ_surely(documents: 
     draw, rounds = np.random.default_rng(8), 100
     sure: dict[str, int] = {}
     for seed in range(rounds):
-        scores, targets = rare_codes(draw, documents, coders=2)
+        scores, targets = rare_codes(draw, documents, models=2)
         first, second = (statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores)
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure

@@ -9,11 +9,11 @@ import torch
 from transformers import AutoModel, GPT2Config, T5Config
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Framed, collate
+from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
 from icdcli.model.batch import Inputs
-from icdcli.model.hub import Source, find_source
+from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network, use_gradient_checkpointing
 
 CPU = torch.device("cpu")
@@ -25,11 +25,11 @@ def config_of(folder: Path, **options: object) -> ModelConfig:
 
 def load(folder: Path, **options: object) -> torch.nn.Module:
     config = config_of(folder, **options)
-    return load_backbone(config, find_source(config.model), CPU).eval()
+    return load_backbone(config, find_pretrained(config.model), CPU).eval()
 
 
 def inputs_of(*documents: list[int]) -> Inputs:
-    return Inputs.of(collate([Framed.whole(np.array(ids)) for ids in documents], 0))
+    return Inputs.of(collate([TokenizedDocument.whole(np.array(ids)) for ids in documents], 0))
 
 
 def states(backbone: torch.nn.Module, ids: list[int], pad: int = 0) -> torch.Tensor:
@@ -99,7 +99,7 @@ def test_a_sliding_window_shorter_than_the_document_is_refused(model_folders):
 
 def test_lora_trains_the_adapters_and_the_head_alone(model_folders):
     config = config_of(model_folders["llama"], lora_activate=True, lora_r=4)
-    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
+    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     names = set(network.trainable())
     assert {"head.output.weight", "head.output.bias"} < names
     assert all(".lora_" in name for name in names - {"head.output.weight", "head.output.bias"})
@@ -122,7 +122,7 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
     if bit in (4, 8):
         pytest.importorskip("bitsandbytes")
     config = config_of(model_folders["llama"], bit=bit, lora_activate=True, lora_r=4)
-    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7).train()
+    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7).train()
     logits_BL = network(inputs_of([5, 6, 7, 8], [5, 6]))
     assert logits_BL.dtype == torch.float32 and logits_BL.isfinite().all()
     logits_BL.sum().backward()
@@ -134,7 +134,7 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
 def test_a_validation_does_not_change_the_gradients_of_a_quantised_backbone(model_folders, bit):
     pytest.importorskip("bitsandbytes")
     config = config_of(model_folders["llama"], bit=bit, lora_activate=True, lora_r=4, lora_dropout=0.0)
-    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
+    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     for name, weight in network.trainable().items():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)  # zero at first, and then no gradient reaches the first factor
@@ -186,7 +186,7 @@ def llm2vec(model_folders, tmp_path) -> tuple[str, list[str]]:
 
 def test_two_pretrained_adapters_are_the_same_as_merging_them_in_order(model_folders, llm2vec):
     merged, adapters = llm2vec
-    source = Source("llama3", str(model_folders["llama"]), str(model_folders["llama"]), tuple(adapters))
+    source = PretrainedSource("llama3", str(model_folders["llama"]), str(model_folders["llama"]), tuple(adapters))
     expected = states(load(Path(merged)), [5, 6, 7, 8])
     for options in ({"freeze_backbone": True}, {"lora_activate": True, "lora_r": 4}):
         backbone = load_backbone(config_of(model_folders["llama"], **options), source, CPU).eval()
@@ -197,7 +197,7 @@ def test_two_pretrained_adapters_are_the_same_as_merging_them_in_order(model_fol
 
 def test_a_folder_with_an_adapter_brings_its_base(model_folders, llm2vec):
     _, [first, _] = llm2vec
-    assert find_source(first) == Source(first, str(model_folders["llama"]), first, (first,))
+    assert find_pretrained(first) == PretrainedSource(first, str(model_folders["llama"]), first, (first,))
 
 
 def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_path):
@@ -205,7 +205,7 @@ def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_pat
 
     file = Path(llm2vec[1][0]) / "adapter_model.safetensors"
     save_file({f"other.{name}": weight for name, weight in load_file(file).items()}, file)
-    source = Source("x", str(model_folders["llama"]), str(model_folders["llama"]), (str(file.parent),))
+    source = PretrainedSource("x", str(model_folders["llama"]), str(model_folders["llama"]), (str(file.parent),))
     with pytest.warns(UserWarning), pytest.raises(ConfigError, match="none of its weights was loaded"):
         load_backbone(config_of(model_folders["llama"], freeze_backbone=True), source, CPU)
 
@@ -222,7 +222,7 @@ def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_pat
 )
 def test_a_model_that_cannot_be_had(name, message):
     with pytest.raises(ConfigError, match=message):
-        source = find_source(name)
+        source = find_pretrained(name)
         load_backbone(ModelConfig(model=name, bit=32), source, CPU)
 
 
@@ -241,12 +241,12 @@ def test_a_gated_model_says_whose_licence_to_accept():
 
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(ConfigError, match="holds no Hugging Face model"):
-        find_source(str(tmp_path))
+        find_pretrained(str(tmp_path))
 
 
 def test_adapters_are_put_where_they_are_wanted(model_folders):
     config = config_of(model_folders["llama"], lora_activate=True, lora_r=4, lora_targets=["q_proj", "v_proj"])
-    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
+    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in network.trainable() if ".lora_" in name}
     assert adapted == {"q_proj", "v_proj"}
     with pytest.raises(ConfigError, match=r"lora_targets: query: model .* has no such linear layer; it has .*q_proj"):

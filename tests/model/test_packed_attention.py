@@ -7,13 +7,13 @@ from torch.nn import functional
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Framed, collate
+from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.model import packed_attention as attention
 from icdcli.model.backbone import load_backbone
 from icdcli.model.batch import Inputs, Segments
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.hub import find_source
-from icdcli.model.network import CoderNetwork, build_network, use_gradient_checkpointing
+from icdcli.model.hub import find_pretrained
+from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
 from icdcli.model.packed_attention import packed_attention
 from icdcli.model.packing import choose_padding
 
@@ -32,7 +32,7 @@ def network_of(folder, attention="bidirectional", window=None, **options):
     config = ModelConfig(
         **{"model": str(folder), "bit": 32, "max_len": 64, "lora_activate": False, "attention": attention, **options}
     )
-    network = build_network(config, load_backbone(config, find_source(config.model), CPU), 7)
+    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     if window is not None:
         network.backbone.config.sliding_window = window
     for name, weight in network.trainable().items():
@@ -43,11 +43,11 @@ def network_of(folder, attention="bidirectional", window=None, **options):
 
 def made(settings):
     torch.manual_seed(0)
-    return CoderNetwork(AutoModel.from_config(settings), PooledHead(settings.hidden_size, 7, "mean"))
+    return CodingNetwork(AutoModel.from_config(settings), PooledHead(settings.hidden_size, 7, "mean"))
 
 
 def logits_of(network, documents=DOCUMENTS):
-    whole = [Framed.whole(ids) for ids in documents]
+    whole = [TokenizedDocument.whole(ids) for ids in documents]
     return network(Inputs.of(collate(whole, 0, network.padding)).to(network.device))
 
 

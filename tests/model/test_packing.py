@@ -3,11 +3,11 @@ import pytest
 import torch
 from transformers import AutoModel, DebertaV2Config, Gemma2Config, LlamaConfig, StableLmConfig
 
-from icdcli.data.batching import Framed, Packed, collate
+from icdcli.data.batching import Packed, TokenizedDocument, collate
 from icdcli.errors import ConfigError
 from icdcli.model.batch import Inputs
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
@@ -16,7 +16,7 @@ SIZES |= {"pad_token_id": 0, "max_position_embeddings": 64}
 
 def network_of(settings, autocast=None):
     torch.manual_seed(0)
-    return CoderNetwork(AutoModel.from_config(settings), PooledHead(32, 3, "mean"), autocast)
+    return CodingNetwork(AutoModel.from_config(settings), PooledHead(32, 3, "mean"), autocast)
 
 
 def test_a_network_reads_padded_documents_until_it_is_asked():
@@ -26,7 +26,7 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
         network(Inputs.of(Packed(np.array([5, 6, 7]), (2, 1), None, (2, 1))))
     assert choose_padding(network, "auto") == network.padding == "free"
     with pytest.raises(ValueError, match="padding: free"):
-        network(Inputs.of(collate([Framed.whole(np.array([5, 6, 7]))], 0)))
+        network(Inputs.of(collate([TokenizedDocument.whole(np.array([5, 6, 7]))], 0)))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
 def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
     network = network_of(settings, autocast)
     before = settings._attn_implementation
-    inputs = Inputs.of(collate([Framed.whole(np.array([5, 6, 7])), Framed.whole(np.array([8]))], 0))
+    inputs = Inputs.of(collate([TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], 0))
     logits_BL = network.eval()(inputs)
     assert choose_padding(network, "auto") == network.padding == "batch"
     with pytest.raises(ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"):

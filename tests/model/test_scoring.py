@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 from transformers import AutoModel, LlamaConfig
 
-from icdcli.data.batching import Frame
+from icdcli.data.batching import SpecialTokens
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.model import scoring
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 from icdcli.model.scoring import Scored, document_losses, score_documents
 
@@ -31,7 +31,7 @@ class Embedding(torch.nn.Module):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return CoderNetwork(Embedding(), PooledHead(8, 5, "mean"))
+    return CodingNetwork(Embedding(), PooledHead(8, 5, "mean"))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def documents():
     lengths = draw.integers(0, 30, 40)
     tokens = Tokens(draw.integers(3, 50, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
     targets = [np.flatnonzero(draw.random(5) < 0.4).astype(np.int32) for _ in lengths]
-    return EncodedDocuments(tokens, np.arange(40), targets, Frame((1,), (), 0), 20)
+    return EncodedDocuments(tokens, np.arange(40), targets, SpecialTokens((1,), (), 0), 20)
 
 
 def scored(network, documents, **options):
@@ -62,7 +62,7 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
 def packing():
     torch.manual_seed(0)
     sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return CoderNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean"))
+    return CodingNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean"))
 
 
 def test_scores_are_the_same_without_padding(packing, documents):

@@ -10,7 +10,7 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.tfidf import Tfidf
-from icdcli.model.tfidf_model import TfidfCoder, load_trained, save_tfidf
+from icdcli.model.tfidf_model import TfidfModel, load_trained, save_tfidf
 from icdcli.model.threshold import Threshold
 
 CPU = torch.device("cpu")
@@ -21,25 +21,25 @@ NOTES = ["hypertension", "", "patient with pneumonia"]
 
 
 @pytest.fixture(scope="module")
-def coder():
+def model():
     words = Tfidf.fit(TEXTS, [np.array([n % 2], np.int32) for n in range(40)], 3)
     per_code = Threshold(0.4, "auto_per_code", "validation", (0.4, 0.3, 0.6))
-    return TfidfCoder(words, LABELS, ModelConfig(model="tfidf", word_ngrams=2), per_code, "caml")
+    return TfidfModel(words, LABELS, ModelConfig(model="tfidf", word_ngrams=2), per_code, "caml")
 
 
 @pytest.fixture
-def folder(coder, tmp_path):
-    save_tfidf(tmp_path, coder)
+def folder(model, tmp_path):
+    save_tfidf(tmp_path, model)
     write_manifest(tmp_path, {"step": 1})
     return tmp_path
 
 
-def test_what_was_saved_is_the_same_coder(coder, folder):
+def test_what_was_saved_is_the_same_coder(model, folder):
     found = load_trained(folder, CPU)
-    assert isinstance(found, TfidfCoder)
+    assert isinstance(found, TfidfModel)
     for name in ("labels", "config", "threshold", "text_cleaning"):
-        assert getattr(found, name) == getattr(coder, name)
-    assert np.array_equal(found.logits(NOTES), coder.logits(NOTES))
+        assert getattr(found, name) == getattr(model, name)
+    assert np.array_equal(found.logits(NOTES), model.logits(NOTES))
 
 
 def test_the_files_are_the_contracts(folder):
@@ -72,21 +72,21 @@ def test_a_folder_without_a_checkpoint_is_told(tmp_path):
         load_trained(tmp_path, CPU)
 
 
-def test_notes_are_coded_from_python(coder, folder):
-    found = icdcli.load_coder(folder)
+def test_notes_are_coded_from_python(model, folder):
+    found = icdcli.load_model(folder)
     assert [[code.code for code in note] for note in found.predict(NOTES)][0] == ["I10"]
     assert found.predict(NOTES)[2][0].title is None
     assert found.predict([]) == [] and found.scores([]).shape == (0, 3)
     scores, windows = found.read(NOTES)
     np.testing.assert_array_equal(scores, found.scores(NOTES))
-    np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-coder.logits(NOTES[::2]))), rtol=1e-6)
+    np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-model.logits(NOTES[::2]))), rtol=1e-6)
     assert windows == [1, 0, 1] and not scores[1].any() and found.predict(NOTES)[1] == []  # the second has no text
     together = found.predict(NOTES)
     assert [found.predict([note])[0] for note in NOTES] == together
 
 
 def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(folder):
-    found = icdcli.load_coder(folder)
+    found = icdcli.load_model(folder)
     assert np.array_equal(found.scores(["HYPERTENSION 120 80"]), found.scores(["hypertension"]))
     found.text_cleaning = "none"
     words = set(found.words.vectorizer.vocabulary_)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from icdcli.data.notes.text import Note
-from icdcli.explain.spans import Span
+from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict import batches as coding
-from icdcli.predict.batches import BlockCoder, Choice, blocks
+from icdcli.predict.batches import BatchPredictor, Choice, blocks
 
 CODES, TITLES = ("A00.0", "B00.1", "C00"), ("Cholera", None, "Lip")
 PREDICTED = Choice()
 
 
-def coder(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
+def model(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
     """Scores a text by its length: so that it can be told which text a score is of."""
 
     def read(texts):
@@ -21,7 +21,7 @@ def coder(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
         scores_NL = np.array([[len(text) / 100, 0.5, 1 - len(text) / 100] for text in texts], np.float32)
         return scores_NL, [1 + len(text) // 50 for text in texts]
 
-    return BlockCoder(read, CODES, TITLES, np.array(threshold, np.float32), choice)
+    return BatchPredictor(read, CODES, TITLES, np.array(threshold, np.float32), choice)
 
 
 def of_lengths(*lengths):
@@ -32,7 +32,7 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
     monkeypatch.setattr(coding, "_AT_ONCE", 100)
     seen, told = [], []
     notes = of_lengths(20, 70, 40, 0, 60)
-    coded = coder(seen=seen).code(notes, told.append)
+    coded = model(seen=seen).code(notes, told.append)
     assert seen == [[70], [60, 40], [20]] and told == [2, 4, 5]
     assert [note.id for note in coded] == ["0", "1", "2", "3", "4"]
     assert [note.windows for note in coded] == [1, 2, 1, 0, 2]
@@ -46,7 +46,7 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
 
 
 def test_a_code_tells_its_title_score_threshold_and_decision():
-    (note,) = coder(threshold=(0.25, 0.5, 0.75)).code(of_lengths(30))
+    (note,) = model(threshold=(0.25, 0.5, 0.75)).code(of_lengths(30))
     assert [code[:5] for code in note.codes] == [("B00.1", None, 0.5, 0.5, True), ("A00.0", "Cholera", 0.3, 0.25, True)]
 
 
@@ -64,19 +64,19 @@ def test_a_code_tells_its_title_score_threshold_and_decision():
     ],
 )
 def test_which_codes_are_told(choice, codes):
-    (note,) = coder(choice).code(of_lengths(80))
+    (note,) = model(choice).code(of_lengths(80))
     assert " ".join(code.code[0] for code in note.codes) == codes
     assert all(code.predicted == (code.score >= 0.5) for code in note.codes)
 
 
 def test_of_equal_scores_the_first_label_comes_first():
-    (note,) = coder(Choice(top=3)).code(of_lengths(50))
+    (note,) = model(Choice(top=3)).code(of_lengths(50))
     assert [code.code for code in note.codes] == list(CODES)
 
 
 def test_notes_without_text_are_not_read():
     seen = []
-    assert [note.codes for note in coder(seen=seen).code([Note("1", " \n"), Note("2", "")])] == [(), ()]
+    assert [note.codes for note in model(seen=seen).code([Note("1", " \n"), Note("2", "")])] == [(), ()]
     assert seen == []
 
 
@@ -98,10 +98,10 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
 
     def find(text, labels):
         asked.append((len(text), labels))
-        return [(Span(label, label + 1, 1.0),) for label in labels]
+        return [(EvidenceSpan(label, label + 1, 1.0),) for label in labels]
 
     told = []
-    marking = replace(coder(Choice(top=2)), find=find)
+    marking = replace(model(Choice(top=2)), find=find)
     notes = marking.code(of_lengths(80, 0, 30), told.append)
     assert asked == [(80, [0, 1]), (30, [2, 1])] and told == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
@@ -109,4 +109,4 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
         [],
         [((2, 3, 1.0),), ((1, 2, 1.0),)],
     ]
-    assert all(code.evidence is None for note in coder().code(of_lengths(80)) for code in note.codes)
+    assert all(code.evidence is None for note in model().code(of_lengths(80)) for code in note.codes)

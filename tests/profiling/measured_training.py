@@ -11,20 +11,20 @@ import torch
 from transformers import BertConfig, LlamaConfig
 
 from icdcli.config.schema import load_config
-from icdcli.data.batching import Frame
+from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.distributed.hardware import peak_memory, resident_memory
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.backbone import new_backbone
-from icdcli.model.checkpoint import Coder
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.setup import be_reproducible, make_optimizer
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimiser_steps
+from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 from icdcli.training.validation import validate
 
@@ -40,16 +40,16 @@ def training_of(config, settings, lengths):
     choose_padding(network, config.train.padding)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(network)
-    draw, frame = np.random.default_rng(0), Frame((), (), 0)
+    draw, special_tokens = np.random.default_rng(0), SpecialTokens((), (), 0)
     ids = draw.integers(0, settings.vocab_size, sum(lengths), dtype=np.uint32)
     targets = [np.array([0, 1], np.int32)] * len(lengths)
     documents = EncodedDocuments(
-        Tokens(ids, np.cumsum([0, *lengths])), np.arange(len(lengths)), targets, frame, config.model.max_len
+        Tokens(ids, np.cumsum([0, *lengths])), np.arange(len(lengths)), targets, special_tokens, config.model.max_len
     )
     names = tuple(map(str, range(LABELS)))
     labels = Labels(names, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     return Training(
-        coder=Coder(network, None, frame, labels, config.model, Threshold(), own_backbone=True),
+        model=NeuralModel(network, None, special_tokens, labels, config.model, Threshold(), own_backbone=True),
         optimizer=make_optimizer(network, config.train),
         train=documents,
         validation=documents,
@@ -57,7 +57,7 @@ def training_of(config, settings, lengths):
         config=config.train,
         log=config.log,
         seed=0,
-        world=World(0, 1, torch.device("cpu")),
+        process_group=ProcessGroup(0, 1, torch.device("cpu")),
         state=RunState(Best(higher_is_better=True)),
         micro_batch_tokens=config.train.micro_batch_tokens or 16_384,
     )
@@ -66,8 +66,8 @@ def training_of(config, settings, lengths):
 def train_and_validate(config, settings, lengths):
     """An epoch, and a validation of the same documents."""
     training = training_of(config, settings, lengths)
-    training.coder.network.train()
-    for _ in optimiser_steps(training, training.plan(0), Meter(training)):
+    training.model.network.train()
+    for _ in optimizer_steps(training, training.plan(0), Meter(training)):
         pass
     for _ in validate(training, Meter(training)):
         pass

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.config.schema import QUANTISED
+from icdcli.config.schema import QUANTIZED
 from icdcli.profiling import check_machine as checkup
 
 CPU = torch.device("cpu")
@@ -41,19 +41,19 @@ def test_each_ability_is_tried_and_noted(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("bit", QUANTISED)
+@pytest.mark.parametrize("bit", QUANTIZED)
 def test_quantised_weights_that_cannot_be_used_say_why_and_what_to_do(monkeypatch, tmp_path, bit):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    reason = checkup.why_not_quantised(bit, CPU)
+    reason = checkup.why_not_quantized(bit, CPU)
     assert reason.startswith("ModuleNotFoundError: ") and "\n" not in reason
     [ability] = [ability for ability in checkup.what_works(tmp_path) if ability["name"] == f"{bit} bit"]
     assert not ability["works"] and ability["note"] == f"{reason}; use bit: 16 or 32"
 
 
-@pytest.mark.parametrize("bit", QUANTISED)
+@pytest.mark.parametrize("bit", QUANTIZED)
 def test_quantised_weights_work_where_the_package_does(bit):
     pytest.importorskip("bitsandbytes")
-    assert checkup.why_not_quantised(bit, CPU) is None
+    assert checkup.why_not_quantized(bit, CPU) is None
 
 
 def test_a_folder_without_links_is_told(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel, BertConfig, LlamaConfig
 
 from icdcli.config.schema import ModelConfig
-from icdcli.data.batching import Chunks, Frame, collate
+from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.model.backbone import finish_backbone
 from icdcli.model.batch import Inputs, Segments
 from icdcli.model.heads.pooled import average_neighbours
@@ -40,7 +40,7 @@ def simulation_of(padding="free", cached=False, **options):
 
 
 def read(chunks=None):
-    return [Frame((), (), 0).read(torch.arange(length).numpy() % 500, 512, chunks) for length in LENGTHS]
+    return [SpecialTokens((), (), 0).read(torch.arange(length).numpy() % 500, 512, chunks) for length in LENGTHS]
 
 
 def inputs_of(network, padding, cached, chunks):

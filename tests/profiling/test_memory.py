@@ -16,7 +16,7 @@ from icdcli.config.schema import load_config
 from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
 from icdcli.model import precompute as state_cache
 from icdcli.model.backbone import load_backbone
-from icdcli.model.hub import find_source
+from icdcli.model.hub import find_pretrained
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
 from icdcli.profiling.meta_model import skeleton, weight_sizes
@@ -43,7 +43,7 @@ def estimated(lengths=None, *, validation=None, settings=LLAMA, device=None, ran
 def test_weights_take_what_they_take_when_they_are_loaded(model_folders, bit):
     folder = str(model_folders["llama"])
     config = config_of(model=folder, bit=bit, lora_activate=True, max_len=64)
-    backbone = load_backbone(config.model, find_source(folder), torch.device("cpu"))
+    backbone = load_backbone(config.model, find_pretrained(folder), torch.device("cpu"))
     loaded = {"weights": sum(buffer.nbytes for buffer in backbone.buffers()), "adapters": 0}
     for name, weight in backbone.named_parameters():
         loaded["adapters" if "lora_" in name else "weights"] += weight.nbytes
@@ -73,7 +73,7 @@ def _buffers():
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
 def test_pretrained_adapters_count_and_stay_frozen(model_folders, tmp_path):
-    base = load_backbone(config_of().model, find_source(str(model_folders["llama"])), torch.device("cpu"))
+    base = load_backbone(config_of().model, find_pretrained(str(model_folders["llama"])), torch.device("cpu"))
     adapter = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules="all-linear"))
     torch.nn.init.ones_(next(weight for name, weight in adapter.named_parameters() if "lora_B" in name))
     adapter.peft_config["default"].base_model_name_or_path = str(model_folders["llama"])
@@ -236,15 +236,15 @@ def training_of(config, settings, lengths):
 def test_a_training_that_is_set_up_is_estimated_as_it_is(padding):
     config, lengths = config_of(padding=padding, micro_batch_tokens=120), [30, 90, 90, 20, 60]
     training = training_of(config, LlamaConfig(**SIZES, num_key_value_heads=2), lengths)
-    before = {name: weight.clone() for name, weight in training.coder.network.named_parameters()}
+    before = {name: weight.clone() for name, weight in training.model.network.named_parameters()}
     found = estimate_training(config, training)
     known = {"settings": LLAMA, "budget": 120, "padding": padding, "libraries": found.parts["libraries"]}
     named = estimate_memory(config, 500, np.array(lengths), np.array(lengths), **known)
     assert found.parts == pytest.approx(named.parts, rel=0.01)
     assert replace(found, parts={}) == replace(named, parts={})
     assert found.parts["libraries"] > 10**8
-    assert training.coder.network.padding == padding
-    assert all(torch.equal(weight, before[name]) for name, weight in training.coder.network.named_parameters())
+    assert training.model.network.padding == padding
+    assert all(torch.equal(weight, before[name]) for name, weight in training.model.network.named_parameters())
 
 
 @pytest.mark.slow

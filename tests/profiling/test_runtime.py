@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from icdcli.config.schema import load_config
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.profiling import runtime as duration
 from icdcli.profiling.memory import Estimate
 from icdcli.profiling.runtime import operations_a_second, time_by_counting, time_by_trying
@@ -17,7 +17,7 @@ def estimate(operations=6.0, scoring=2.0, reading=0.0):
 
 @pytest.fixture
 def training(config):
-    training, _ = new_training(config(steps=30), World(0, 1, CPU))
+    training, _ = new_training(config(steps=30), ProcessGroup(0, 1, CPU))
     return training
 
 
@@ -54,7 +54,7 @@ def test_no_step_is_begun_once_the_time_is_up(training, clock):
 
 
 def test_a_run_of_one_step_is_measured_by_it(config, clock):
-    training, _ = new_training(config(steps=1, warmup_steps=0), World(0, 1, CPU))
+    training, _ = new_training(config(steps=1, warmup_steps=0), ProcessGroup(0, 1, CPU))
     assert time_by_trying(training, estimate()) > 0.9
 
 

@@ -11,7 +11,7 @@ from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.files import code_rows
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.explain.spans import Span
+from icdcli.explain.spans import EvidenceSpan
 from icdcli.model.threshold import Threshold
 from icdcli.report.html import evaluation_page
 from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
@@ -111,7 +111,7 @@ def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page
     figures = evaluation_figures(evaluation)
     sample = SamplePrediction("<7>", ("401.9",), ("428.0",), {"401.9": 0.1, "428.0": 0.75})
     text = "Denies </p> fever. Has dropsy."
-    marked = {"428.0": (Span(23, 29, 1.0),)}
+    marked = {"428.0": (EvidenceSpan(23, 29, 1.0),)}
     told = evaluation_page(evaluation, figures, {}, code_rows(evaluation), documents=[(sample, text, marked), (sample, "", {})])
     assert "<p>Has <mark>dropsy</mark>.</p>" in told and "0.750, not gold" in told and "No code is predicted." in told
     assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in told and "fever" not in told

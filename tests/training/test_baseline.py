@@ -64,13 +64,13 @@ def test_a_run_is_put_on_disk_as_every_other(trained):
 
 def test_what_it_tells_is_what_its_checkpoint_scores(trained):
     corpus, run, events = trained(monitor="map")
-    coder = loaded(run)
-    scored = score_split(coder, corpus, "validation")
-    targets = scored.documents.targets_NL(len(coder.labels))
+    model = loaded(run)
+    scored = score_split(model, corpus, "validation")
+    targets = scored.documents.targets_NL(len(model.labels))
     expected = evaluate(scored.scores_NL, targets, 0.5, names=["f1_micro", "aucroc_micro", "map"])
     assert events[1].metrics == {name: expected[name] for name in ("f1_micro", "aucroc_micro")}
     assert events[1].monitored == expected["map"]
-    logits = coder.logits(list(corpus.texts("validation"))).astype(np.float64)
+    logits = model.logits(list(corpus.texts("validation"))).astype(np.float64)
     np.testing.assert_allclose(scored.scores_NL, 1 / (1 + np.exp(-logits)), rtol=1e-5)
     np.testing.assert_allclose(scored.losses_N, np.log1p(np.exp(np.where(targets, -logits, logits))).mean(axis=1), rtol=1e-6)
     assert events[1].validation_loss == scored.losses_N.mean()
@@ -78,9 +78,9 @@ def test_what_it_tells_is_what_its_checkpoint_scores(trained):
 
 def test_some_documents_score_as_among_all(trained):
     corpus, run, _ = trained()
-    coder = loaded(run)
-    everything = score_split(coder, corpus, "train")
-    some = score_split(coder, corpus, "train", only=[7, 2])
+    model = loaded(run)
+    everything = score_split(model, corpus, "train")
+    some = score_split(model, corpus, "train", only=[7, 2])
     assert some.documents.ids == [everything.documents.ids[row] for row in (7, 2)]
     assert np.array_equal(some.scores_NL, everything.scores_NL[[7, 2]])
     assert np.array_equal(some.losses_N, everything.losses_N[[7, 2]])
@@ -88,11 +88,11 @@ def test_some_documents_score_as_among_all(trained):
 
 def test_a_threshold_is_tuned_on_validation_and_kept(trained):
     corpus, run, events = trained(positive_threshold="auto")
-    coder = loaded(run)
-    scored = score_split(coder, corpus, "validation")
-    value, f1 = best_for_all(scored.scores_NL, scored.documents.targets_NL(len(coder.labels)))
-    assert (coder.threshold.value, coder.threshold.tuned_on) == (value, "validation")
-    assert events[1].threshold == str(coder.threshold) and events[1].metrics["f1_micro"] == pytest.approx(f1)
+    model = loaded(run)
+    scored = score_split(model, corpus, "validation")
+    value, f1 = best_for_all(scored.scores_NL, scored.documents.targets_NL(len(model.labels)))
+    assert (model.threshold.value, model.threshold.tuned_on) == (value, "validation")
+    assert events[1].threshold == str(model.threshold) and events[1].metrics["f1_micro"] == pytest.approx(f1)
 
 
 def test_the_same_seed_gives_the_same_bytes(trained):

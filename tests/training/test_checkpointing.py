@@ -5,10 +5,10 @@ import shutil
 import pytest
 import torch
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.manifest import verify
-from icdcli.model.coding_model import load_coder
+from icdcli.model.coding_model import load_model
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.checkpointing import find_checkpoint, find_whole_checkpoint, make_last, save_checkpoint
 from icdcli.training.events import Evaluated, Saved, StepDone, Stopped
@@ -16,7 +16,7 @@ from icdcli.training.loop import train
 from icdcli.training.recorder import record
 from icdcli.training.setup import new_training, resumed_training
 
-ALONE = World(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 DROPOUT = {"lora_activate": True, "lora_dropout": 0.3, "lora_r": 4}
 
 
@@ -296,7 +296,7 @@ def as_before(run):
 def test_a_run_of_the_older_layout_goes_on(config):
     run, _ = run_it(config(), stop_after=17)
     as_before(run)
-    assert load_coder(run.root).labels == load_coder(run.root, "last").labels
+    assert load_model(run.root).labels == load_model(run.root, "last").labels
     resume_it(config(), run)
     assert steps_of(run, "last", "previous") == {"last": 24, "previous": 17}
     assert run.checkpoint("last").is_symlink()

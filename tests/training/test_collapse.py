@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.training.collapse import alarm
 from icdcli.training.events import Evaluated
 from icdcli.training.loop import train
@@ -31,8 +31,8 @@ def test_a_collapse_is_told_with_its_remedy(logits_NL, value, best, higher_is_be
 
 
 def test_a_run_that_has_collapsed_says_so_at_its_validation(config):
-    training, _ = new_training(config(lr0=1e-12, steps=13), World(0, 1, torch.device("cpu")))
+    training, _ = new_training(config(lr0=1e-12, steps=13), ProcessGroup(0, 1, torch.device("cpu")))
     with torch.no_grad():
-        training.coder.network.head.output.weight.zero_()
+        training.model.network.head.output.weight.zero_()
     [evaluated] = [event for event in train(training) if isinstance(event, Evaluated)]
     assert evaluated.alarm is not None and "collapsed" in evaluated.alarm

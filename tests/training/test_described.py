@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from icdcli.data.notes.text import Note
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.fusion_fitting import fit
@@ -13,12 +13,12 @@ from icdcli.evaluation.score_split import score_split, split_parts
 from icdcli.io.manifest import write_manifest
 from icdcli.metrics.metrics import evaluate
 from icdcli.model import precompute as state_cache
-from icdcli.model.checkpoint import load_saved, save_coder
-from icdcli.model.coding_model import note_coder
+from icdcli.model.checkpoint import load_saved, save_model
+from icdcli.model.coding_model import note_model
 from icdcli.model.fusion import probabilities
 from icdcli.model.precompute import nearness_of
 from icdcli.model.untrained import untrained
-from icdcli.predict.batches import Choice, block_coder
+from icdcli.predict.batches import Choice, batch_predictor
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
 from icdcli.training.schedule import learning_rate
@@ -26,7 +26,7 @@ from icdcli.training.setup import new_training
 from icdcli.training.stages import learning_rate_factor
 
 CPU = torch.device("cpu")
-ALONE = World(0, 1, CPU)
+ALONE = ProcessGroup(0, 1, CPU)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def losses(config):
 
 def save(training, folder):
     folder.mkdir()
-    save_coder(folder, training.coder)
+    save_model(folder, training.model)
     write_manifest(folder, {})
     return load_saved(folder, CPU)
 
@@ -104,12 +104,12 @@ def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
     before = training.validation.nearness.near_NM
     told(training)
-    documents = training.coder.encoded(training.train.tokens, corpus.documents("validation"))
-    with untrained(training.coder) as reader:
-        after = nearness_of(reader, training.coder.network.prior, documents).near_NM
+    documents = training.model.encoded(training.train.tokens, corpus.documents("validation"))
+    with untrained(training.model) as reader:
+        after = nearness_of(reader, training.model.network.prior, documents).near_NM
     np.testing.assert_allclose(after, before, atol=2e-3)
     if options:
-        trained = nearness_of(training.coder.network, training.coder.network.prior, documents).near_NM
+        trained = nearness_of(training.model.network, training.model.network.prior, documents).near_NM
         assert np.abs(trained - before).max() > 0.01
 
 
@@ -118,16 +118,16 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
     options = {"max_len": 200, "chunk_len": 16, "chunk_stride": 8, "positive_threshold": "auto"}
     training, corpus = new_training(described(lexical=lexical, **options), ALONE)
     last = told(training)[-1]
-    coder = save(training, tmp_path / "saved")
-    assert (coder.chunks is not None) and (coder.fusion is not None) == (coder.lexical is not None) == lexical
-    found = score_split(coder, corpus, "validation")
+    model = save(training, tmp_path / "saved")
+    assert (model.chunks is not None) and (model.fusion is not None) == (model.lexical is not None) == lexical
+    found = score_split(model, corpus, "validation")
     targets_NL = found.documents.targets_NL(len(corpus.labels))
-    again = evaluate(found.scores_NL, targets_NL, coder.threshold.values_L(len(corpus.labels)), names=list(last.metrics))
+    again = evaluate(found.scores_NL, targets_NL, model.threshold.values_L(len(corpus.labels)), names=list(last.metrics))
     assert again == pytest.approx(last.metrics, rel=1e-4)
-    some = score_split(coder, corpus, "validation", only=[3, 1])
+    some = score_split(model, corpus, "validation", only=[3, 1])
     np.testing.assert_allclose(some.scores_NL, found.scores_NL[[3, 1]], atol=2e-3)
     texts = list(corpus.texts("validation"))
-    np.testing.assert_allclose(note_coder(coder).scores(texts), found.scores_NL, atol=2e-3)
+    np.testing.assert_allclose(note_model(model).scores(texts), found.scores_NL, atol=2e-3)
 
 
 def test_words_alone_help_a_network_that_has_learned_nothing(described):
@@ -140,12 +140,12 @@ def test_words_alone_help_a_network_that_has_learned_nothing(described):
 def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96), ALONE)
     told(training)
-    coder = note_coder(training.coder)
+    model = note_model(training.model)
     filler = "high blood pressure. patient seen. plan discussed. stable. " * 60
-    windows = coder.windows(len(coder.tokenizer(filler, add_special_tokens=False).input_ids))
+    windows = model.windows(len(model.tokenizer(filler, add_special_tokens=False).input_ids))
     assert len(windows) > 3 and all(end - start <= 48 for start, end in windows)
-    pneumonia = coder.labels.index["J18.9"]
-    [filled], [both] = coder.scores([filler]), coder.scores([filler + "lobar infiltrate. pneumonia"])
+    pneumonia = model.labels.index["J18.9"]
+    [filled], [both] = model.scores([filler]), model.scores([filler + "lobar infiltrate. pneumonia"])
     assert filled[pneumonia] < 0.3 and both[pneumonia] > 0.6
 
 
@@ -154,7 +154,7 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
 )
 def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(described, options):
     training, _ = new_training(described(head_steps=10, warmup_steps=2, lora_dropout=0.0, **options), ALONE)
-    network, seen = training.coder.network, {}
+    network, seen = training.model.network, {}
     assert training.train.states is not None
     for event in train(training):
         if isinstance(event, StepDone):
@@ -181,9 +181,9 @@ def test_each_stage_has_a_schedule_of_its_own(config):
 
 
 def test_labels_start_from_their_descriptions_the_same_in_every_process(described):
-    first, second = (new_training(described(), ALONE)[0].coder.network.state_dict() for _ in range(2))
+    first, second = (new_training(described(), ALONE)[0].model.network.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    random = new_training(described(label_init="random"), ALONE)[0].coder.network.state_dict()
+    random = new_training(described(label_init="random"), ALONE)[0].model.network.state_dict()
     assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
 
 
@@ -193,7 +193,7 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(de
     some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
     monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))
     training, corpus = new_training(described(label_space="described", steps=13, weight_decay=0), ALONE)
-    head, labels = training.coder.network.head, corpus.labels
+    head, labels = training.model.network.head, corpus.labels
     seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
     assert set(training.learned.tolist()) == seen and len(labels) > 140
     never = labels.train_counts.count(0)
@@ -209,13 +209,13 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(de
 
 def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp_path):
     training, corpus = new_training(described(text_cleaning="edin"), ALONE)
-    coder = note_coder(save(training, tmp_path / "saved"))
-    np.testing.assert_array_equal(coder.scores(["High BLOOD -- pressure, 17!"]), coder.scores(["high blood pressure"]))
+    model = note_model(save(training, tmp_path / "saved"))
+    np.testing.assert_array_equal(model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"]))
     # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
     notes = ["12 34", " \n", "", "pain " + "17 " * 400]
-    assert coder.read(notes)[1] == [0, 0, 0, 1]
-    assert coder.predict(notes)[:3] == [[], [], []] and not coder.scores(notes)[:3].any()
-    coded = block_coder(coder, Choice(top=2)).code([Note(str(place), note) for place, note in enumerate(notes)])
+    assert model.read(notes)[1] == [0, 0, 0, 1]
+    assert model.predict(notes)[:3] == [[], [], []] and not model.scores(notes)[:3].any()
+    coded = batch_predictor(model, Choice(top=2)).code([Note(str(place), note) for place, note in enumerate(notes)])
     assert [(note.windows, len(note.codes)) for note in coded] == [(0, 0), (0, 0), (0, 0), (1, 2)]
 
 
@@ -243,19 +243,19 @@ def test_chunks_that_a_model_cannot_read_are_told(described, options, message):
 
 def test_documents_longer_than_the_window_are_read_in_chunks_without_being_asked(described):
     training, _ = new_training(described(max_len=500), ALONE)
-    assert (training.coder.chunks.length, training.coder.chunks.stride) == (128, 96)
+    assert (training.model.chunks.length, training.model.chunks.stride) == (128, 96)
 
 
 def test_what_each_part_is_worth(described):
     training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
     last = told(training)[-1]
-    whole, *rows = ablate(training.coder, corpus, "validation")
+    whole, *rows = ablate(training.model, corpus, "validation")
     assert whole.without is None and whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
     assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
-    parts = split_parts(training.coder, corpus, "validation")
+    parts = split_parts(training.model, corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
     targets_NL = parts.documents.targets_NL(len(corpus.labels))
     alone = evaluate(probabilities(by_words, fit(by_words, targets_NL, "validation")), targets_NL, names=["map"])
     assert rows[1].metrics["map"] == pytest.approx(alone["map"])
-    assert len(ablate(new_training(described(description_prior=False, steps=13), ALONE)[0].coder, corpus, "validation")) == 1
+    assert len(ablate(new_training(described(description_prior=False, steps=13), ALONE)[0].model, corpus, "validation")) == 1

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Started, StepDone, Stopped
-from icdcli.training.loop import Interval, train
+from icdcli.training.loop import CheckpointTimer, train
 from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
 from icdcli.training.step_metrics import Meter
 from icdcli.training.validation import validate
 
-ALONE = World(0, 1, torch.device("cpu"))
+ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 
 
 def started(config):
@@ -22,7 +22,7 @@ def started(config):
 
 
 def weights_of(training):
-    return {name: weight.detach().clone() for name, weight in training.coder.network.named_parameters()}
+    return {name: weight.detach().clone() for name, weight in training.model.network.named_parameters()}
 
 
 def test_a_run_tells_everything_in_order(config):
@@ -68,8 +68,8 @@ def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
     assert isinstance(evaluated, Evaluated)
     from icdcli.model.scoring import Scored, score_documents
 
-    scores = Scored.empty(len(training.train), len(training.coder.labels))
-    for _ in score_documents(training.coder.network, training.train, scores):
+    scores = Scored.empty(len(training.train), len(training.model.labels))
+    for _ in score_documents(training.model.network, training.train, scores):
         pass
     assert evaluated.train_loss == pytest.approx(scores.losses_N.mean(), rel=1e-5)
 
@@ -77,7 +77,7 @@ def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
 @pytest.mark.parametrize("options", [{}, {"lora_activate": True}, {"freeze_backbone": True}])
 def test_only_trainable_weights_change_and_have_a_state(config, options):
     training = started(config(**options))
-    before, trained = weights_of(training), set(training.coder.network.trainable())
+    before, trained = weights_of(training), set(training.model.network.trainable())
     for event in train(training):
         if isinstance(event, StepDone) and event.step == 3:
             break
@@ -88,9 +88,9 @@ def test_only_trainable_weights_change_and_have_a_state(config, options):
 
 def test_the_output_starts_at_the_codes_frequencies(config):
     training = started(config())
-    counts = np.array(training.coder.labels.train_counts)
+    counts = np.array(training.model.labels.train_counts)
     odds = (counts + 0.5) / (len(training.train) - counts + 0.5)
-    np.testing.assert_allclose(training.coder.network.head.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
+    np.testing.assert_allclose(training.model.network.head.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
 
 
 def test_the_head_learns_so_many_times_faster(config):
@@ -143,7 +143,7 @@ def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, 
             seen.append(event)
             if isinstance(event, Started if bad == 1 else StepDone) and event.step == bad - 1:
                 with torch.no_grad():
-                    training.coder.network.head.output.bias[0] = math.nan
+                    training.model.network.head.output.bias[0] = math.nan
     assert seen[-1].step == 4 + 5 * (bad > 5)
     names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
     assert f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0" in str(
@@ -180,7 +180,7 @@ def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
     step = training.steps_per_epoch
     assert isinstance(events[-2], Evaluating) and events[-1] == Stopped("interrupted by SIGTERM", step, finished=False)
     assert training.state == before and before.validated == 0 and before.epoch_documents == len(training.train)
-    assert training.coder.network.training
+    assert training.model.network.training
 
 
 def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(config):
@@ -200,7 +200,7 @@ def test_checkpoints_are_due_every_so_many_steps(config):
 
 def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
     looks = iter(range(0, 100_000, 10))  # every look at the clock is ten seconds later
-    monkeypatch.setattr("icdcli.training.loop.Interval", lambda every: Interval(every, lambda: next(looks)))
+    monkeypatch.setattr("icdcli.training.loop.CheckpointTimer", lambda every: CheckpointTimer(every, lambda: next(looks)))
     events = list(train(started(config(checkpoint_every="1min"))))
     # The validation after step 13 is saved, too: from there it is a minute again.
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [6, 12, 19]
@@ -209,7 +209,7 @@ def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
 @pytest.mark.parametrize(("every", "seconds"), [("90s", 90), ("20min", 1200), ("2 h", 7200), (7, None), (None, None)])
 def test_an_interval_is_in_steps_or_in_time(every, seconds):
     now = [1000.0]
-    interval = Interval(every, lambda: now[0])
+    interval = CheckpointTimer(every, lambda: now[0])
     assert interval.seconds == seconds and interval.steps == (every if isinstance(every, int) else None)
     assert [interval.ends_at(step) for step in (6, 7, 14)] == [every == 7 and step > 6 for step in (6, 7, 14)]
     assert not interval.is_up()
@@ -222,18 +222,18 @@ def test_an_interval_is_in_steps_or_in_time(every, seconds):
 @pytest.mark.parametrize("at", ["step", "validation"])
 def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(config, monkeypatch, at):
     training = started(config())
-    training.world, training.validation = World(1, 2, ALONE.device), training.train
+    training.process_group, training.validation = ProcessGroup(1, 2, ALONE.device), training.train
     end = training.steps_per_epoch
     told = []
 
-    def agree(world, signal_of_this_one, time_is_up):
+    def agree(process_group, signal_of_this_one, time_is_up):
         told.append(training.state.step)
         stop = told.count(end) == 3 if at == "validation" else training.state.step == 7
         return (15 if stop else signal_of_this_one, training.state.step == 4)
 
-    monkeypatch.setattr(World, "agree", agree)
+    monkeypatch.setattr(ProcessGroup, "agree", agree)
     for name in ("sum_gradients", "sum_array"):
-        monkeypatch.setattr(World, name, lambda world, values: None)
+        monkeypatch.setattr(ProcessGroup, name, lambda process_group, values: None)
     training.config = training.config.model_copy(update={"micro_batch_tokens": 100})
     events = list(train(training))
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [4]
@@ -248,9 +248,9 @@ def test_all_processes_agree_equally_often_in_a_validation(config, monkeypatch, 
     training = started(config(micro_batch_tokens=100))
     training.validation, training.validation_ids = training.train, training.train_ids
     for name in ("sum_gradients", "sum_array"):
-        monkeypatch.setattr(World, name, lambda world, values: None)
+        monkeypatch.setattr(ProcessGroup, name, lambda process_group, values: None)
     rounds = set()
     for rank in range(ranks):
-        training.world = World(rank, ranks, ALONE.device)
+        training.process_group = ProcessGroup(rank, ranks, ALONE.device)
         rounds.add(sum(1 for _ in validate(training, Meter(training))))
     assert len(rounds) == 1

@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.manifest import verify
 from icdcli.run_dir import RunDir, read_rows
@@ -19,7 +19,7 @@ def recorded(config):
     """Records a run; what happens is told to a function first."""
 
     def run_it(happens=lambda training, event: None, **changes):
-        training, corpus = new_training(config(**changes), World(0, 1, torch.device("cpu")))
+        training, corpus = new_training(config(**changes), ProcessGroup(0, 1, torch.device("cpu")))
         run = RunDir.create(config().run.project, "run")
         events = []
         try:
@@ -37,7 +37,7 @@ def break_at(kind, step):
     def happens(training, event):
         if isinstance(event, kind) and event.step == step:
             with torch.no_grad():
-                training.coder.network.head.output.bias[0] = math.nan
+                training.model.network.head.output.bias[0] = math.nan
 
     return happens
 

@@ -7,21 +7,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, LlamaConfig
 
 from icdcli.config.schema import LogConfig, ModelConfig, TrainConfig
-from icdcli.data.batching import Frame, collate
+from icdcli.data.batching import SpecialTokens, collate
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.model.batch import Inputs
-from icdcli.model.checkpoint import Coder
+from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.network import CoderNetwork
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimiser_step, optimiser_steps
+from icdcli.training.step import optimizer_step, optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 DOCUMENTS, LABELS = 24, 5
@@ -32,7 +32,7 @@ Unsupported = type("Unsupported", (RuntimeError,), {"__module__": "torch._dynamo
 
 
 @dataclass(frozen=True)
-class Simulated(World):
+class Simulated(ProcessGroup):
     """A rank of several that is alone in its process: its own gradient is kept aside."""
 
     rank: int = 0
@@ -52,22 +52,22 @@ def small_llama(dropout=0.0):
     sizes = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     settings = LlamaConfig(**sizes, max_position_embeddings=64, pad_token_id=0, attention_dropout=dropout)
     settings.is_causal = False
-    return CoderNetwork(AutoModel.from_config(settings), PooledHead(16, LABELS, "mean")).train()
+    return CodingNetwork(AutoModel.from_config(settings), PooledHead(16, LABELS, "mean")).train()
 
 
-def run_of(network=None, padding="free", budget=16_384, world=None, optimizer=None, **options):
+def run_of(network=None, padding="free", budget=16_384, process_group=None, optimizer=None, **options):
     network = network or small_llama()
-    if isinstance(network, CoderNetwork):
+    if isinstance(network, CodingNetwork):
         choose_padding(network, padding)
     draw = np.random.default_rng(0)
     lengths = draw.integers(1, 40, DOCUMENTS)
     tokens = Tokens(draw.integers(3, 60, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
     targets = [np.flatnonzero(draw.random(LABELS) < 0.4).astype(np.int32) for _ in lengths]
-    train = EncodedDocuments(tokens, np.arange(DOCUMENTS), targets, Frame((1,), (), 0), 30)
+    train = EncodedDocuments(tokens, np.arange(DOCUMENTS), targets, SpecialTokens((1,), (), 0), 30)
     labels = Labels(tuple("ABCDE"), ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     config = TrainConfig(**{"steps": 100, "warmup_steps": 0, "batch_size": 8, "max_grad_norm": 1e9, **options})
     return Training(
-        coder=Coder(network, None, Frame((1,), (), 0), labels, ModelConfig(), Threshold(), own_backbone=False),
+        model=NeuralModel(network, None, SpecialTokens((1,), (), 0), labels, ModelConfig(), Threshold(), own_backbone=False),
         optimizer=optimizer or torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}]),
         train=train,
         validation=train,
@@ -75,7 +75,7 @@ def run_of(network=None, padding="free", budget=16_384, world=None, optimizer=No
         config=config,
         log=LogConfig(log_every=1),
         seed=0,
-        world=world or Simulated(),
+        process_group=process_group or Simulated(),
         state=RunState(Best(higher_is_better=True)),
         micro_batch_tokens=budget,
     )
@@ -86,9 +86,10 @@ def gradient_of(**options):
     ranks = options.pop("ranks", 1)
     worlds = [Simulated(rank, ranks) for rank in range(ranks)]
     losses = [
-        optimiser_step(training, STEP, Meter(training)).train_loss for training in (run_of(world=w, **options) for w in worlds)
+        optimizer_step(training, STEP, Meter(training)).train_loss
+        for training in (run_of(process_group=w, **options) for w in worlds)
     ]
-    return [sum(parts) for parts in zip(*(world.gradients for world in worlds), strict=True)], sum(losses)
+    return [sum(parts) for parts in zip(*(process_group.gradients for process_group in worlds), strict=True)], sum(losses)
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
@@ -120,7 +121,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     network = small_llama()
     before = {name: weight.detach().clone() for name, weight in network.trainable().items()}
     training = run_of(network, budget=64)
-    optimiser_step(training, STEP, Meter(training))
+    optimizer_step(training, STEP, Meter(training))
     found = network.head.output.bias.grad.clone()
     with torch.no_grad():
         for name, weight in network.trainable().items():
@@ -140,7 +141,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
 def events_of(network, steps=4, **options):
     training = run_of(network, **options)
     plan = training.plan(0) * 2
-    return list(optimiser_steps(training, plan[:steps], Meter(training))), training
+    return list(optimizer_steps(training, plan[:steps], Meter(training))), training
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
@@ -168,7 +169,7 @@ class Watched(torch.nn.Module):
         return type("States", (), {"last_hidden_state": self.table(input_ids)})
 
 
-class Lookup(CoderNetwork):
+class Lookup(CodingNetwork):
     def __init__(self, memory=10**9):
         torch.manual_seed(0)
         super().__init__(Watched(memory), PooledHead(16, LABELS, "mean"))
@@ -176,7 +177,7 @@ class Lookup(CoderNetwork):
 
 def lookup_run(network, **options):
     training = run_of(None, **options)
-    training.coder.network = network
+    training.model.network = network
     training.optimizer = torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}])
     return training
 
@@ -185,8 +186,8 @@ def test_every_micro_batch_of_every_step_and_rank_draws_for_itself():
     seeds = []
     for rank in (0, 1):
         network = Lookup()
-        training = lookup_run(network, budget=40, world=Simulated(rank, 2))
-        list(optimiser_steps(training, training.plan(0), Meter(training)))
+        training = lookup_run(network, budget=40, process_group=Simulated(rank, 2))
+        list(optimizer_steps(training, training.plan(0), Meter(training)))
         assert len(network.backbone.seeds) > len(training.plan(0))
         seeds += network.backbone.seeds
     assert len(set(seeds)) == len(seeds)
@@ -195,10 +196,10 @@ def test_every_micro_batch_of_every_step_and_rank_draws_for_itself():
 def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
     expected, roomy = [], Lookup()
     training = lookup_run(roomy)
-    expected = list(optimiser_steps(training, training.plan(0), Meter(training)))
+    expected = list(optimizer_steps(training, training.plan(0), Meter(training)))
     tight = Lookup(memory=60)
     training = lookup_run(tight)
-    found = list(optimiser_steps(training, training.plan(0), Meter(training)))
+    found = list(optimizer_steps(training, training.plan(0), Meter(training)))
     assert [done.step for done in found] == [1, 2, 3]
     assert [done.train_loss for done in found] == pytest.approx([done.train_loss for done in expected], rel=1e-5)
     for name, weight in roomy.trainable().items():
@@ -221,16 +222,16 @@ class WithAnother(Simulated):
 
 def test_what_another_process_ran_out_of_is_told_once():
     network = Lookup()
-    training = lookup_run(network, world=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)]))
-    notes = [done.note for done in optimiser_steps(training, training.plan(0), Meter(training))]
+    training = lookup_run(network, process_group=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)]))
+    notes = [done.note for done in optimizer_steps(training, training.plan(0), Meter(training))]
     assert notes == [None, "process 1 ran out of memory; going on there with micro_batch_tokens: 32 in place of 64", None]
     assert training.state.micro_batch_tokens == [training.micro_batch_tokens, 32]
 
 
 def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold():
     training = lookup_run(Lookup(memory=60))
-    training.state.micro_batches_of = micro_batches_of(training.config, training.world)
-    list(optimiser_steps(training, training.plan(0), Meter(training)))
+    training.state.micro_batches_of = micro_batches_of(training.config, training.process_group)
+    list(optimizer_steps(training, training.plan(0), Meter(training)))
     again = lookup_run(Lookup())
     again.state = training.state
     go_on_with_micro_batches(again)
@@ -244,14 +245,14 @@ def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold(
 def test_a_document_that_does_not_fit_alone_is_told():
     training = lookup_run(Lookup(memory=20))
     with pytest.raises(ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"):
-        list(optimiser_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
+        list(optimizer_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
 
 
 def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_with():
     training = lookup_run(Lookup(memory=60))
     training.shards = object()
     with pytest.raises(ConfigError, match="strategy: fsdp no process can go back alone; go on with micro_batch_tokens=8192"):
-        list(optimiser_steps(training, training.plan(0), Meter(training)))
+        list(optimizer_steps(training, training.plan(0), Meter(training)))
 
 
 @pytest.mark.parametrize(("error", "says"), [
@@ -266,7 +267,7 @@ def test_what_torch_refuses_is_told_with_the_key(monkeypatch, error, says):
     monkeypatch.setattr(network.backbone, "forward", refuse)
     training = lookup_run(network)
     with pytest.raises(ConfigError, match=says):
-        list(optimiser_steps(training, training.plan(0), Meter(training)))
+        list(optimizer_steps(training, training.plan(0), Meter(training)))
 
 
 def test_the_next_steps_documents_are_read_while_this_step_is_computed():
@@ -280,9 +281,9 @@ def test_the_next_steps_documents_are_read_while_this_step_is_computed():
             read.append(int(position))
             return super().__getitem__(position)
 
-    training.train = Told(inner.tokens, inner.rows, inner.targets, inner.frame, inner.max_len)
+    training.train = Told(inner.tokens, inner.rows, inner.targets, inner.special_tokens, inner.max_len)
     plan = training.plan(0)
-    steps = optimiser_steps(training, plan, Meter(training))
+    steps = optimizer_steps(training, plan, Meter(training))
     next(steps)
     steps.close()
     assert set(read) == {*plan[0].tolist(), *plan[1].tolist()}
@@ -301,7 +302,7 @@ def test_between_logged_steps_nothing_waits_for_the_device():
     training = run_of(padding="free", budget=64)
     training.log = LogConfig(log_every=50)
     with NoLooking():
-        assert len(list(optimiser_steps(training, training.plan(0), Meter(training)))) == 3
+        assert len(list(optimizer_steps(training, training.plan(0), Meter(training)))) == 3
     with pytest.raises(AssertionError, match="waits"), NoLooking():
         torch.ones(1).item()
 
@@ -310,11 +311,11 @@ def test_the_length_of_the_gradient_is_told_and_cut():
     training = run_of(max_grad_norm=1e-3)
     training.log = LogConfig(log_every=50)
     meter = Meter(training)
-    optimiser_step(training, STEP, meter)
+    optimizer_step(training, STEP, meter)
     [norm], [loss] = meter.norms, meter.pending
     assert norm > 1e-3 and loss > 0
     lengths = torch.stack(
-        [weight.grad.norm() for weight in training.coder.network.trainable().values() if weight.grad is not None]
+        [weight.grad.norm() for weight in training.model.network.trainable().values() if weight.grad is not None]
     )
     assert lengths.norm() == pytest.approx(1e-3, rel=1e-3)
     assert (meter.documents, meter.tokens) == (7, training.train.lengths[STEP].sum())

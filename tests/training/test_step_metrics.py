@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from icdcli.distributed.process_group import World
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.training.setup import new_training
 from icdcli.training.step_metrics import Diverged, Meter
@@ -11,7 +11,7 @@ from icdcli.training.step_metrics import Diverged, Meter
 
 @pytest.fixture
 def meter(config):
-    training, _ = new_training(config(), World(0, 1, torch.device("cpu")))
+    training, _ = new_training(config(), ProcessGroup(0, 1, torch.device("cpu")))
     training.train_ids = [f"note-{row}" for row in range(len(training.train))]
     return Meter(training)
 

@@ -22,7 +22,7 @@ _BY_HAND = "`icdcode splits list` names the addresses, to bring the files by han
 
 
 def fetch_split_lists(
-    protocols: Sequence[str], folder: Path, address: str | None = None, progress: Progress | None = None
+    protocols: Sequence[str], folder: Path, address: str | None = None, on_progress: Progress | None = None
 ) -> list[Path]:
     """Download the preferred published lists of some protocols, all or nothing; what is there and right stays.
 
@@ -32,7 +32,7 @@ def fetch_split_lists(
         protocols: Protocols that `icdcli.data.benchmarks.split_lists.PUBLISHED` names.
         folder: Where the files shall lie; made where missing.
         address: Stands in place of the public addresses' scheme and host, e.g. ``https://mirror.hospital``.
-        progress: Told the files that are downloaded.
+        on_progress: Told the files that are downloaded.
 
     Returns:
         The files that were downloaded.
@@ -47,8 +47,8 @@ def fetch_split_lists(
     contents: dict[Path, bytes] = {}
     for number, file in enumerate(missing, start=1):
         contents[folder / file.name] = _download(addresses[file.name], file)
-        if progress:
-            progress("downloading split lists", number, len(missing), "files")
+        if on_progress:
+            on_progress("downloading split lists", number, len(missing), "files")
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,18 +18,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from icdcli.data.sources.admission import SPLITS, Admission, Span
+from icdcli.data.sources.admission import SPLITS, Admission, AnnotatedSpan
 from icdcli.errors import DataError
 
-EVIDENCE = "evidence.parquet"
+ANNOTATIONS = "evidence.parquet"
 SCHEMA = pa.schema(
     [("id", pa.string()), ("code", pa.string()), ("begin", pa.int64()), ("end", pa.int64()), ("group", pa.int32())]
 )
 _GROUP_ROWS = 65_536
 
 
-class Fragment(NamedTuple):
-    """A span as a corpus gives it back: `icdcli.data.sources.admission.Span` with a label for its code."""
+class AnnotatedFragment(NamedTuple):
+    """A span as a corpus gives it back: `icdcli.data.sources.admission.AnnotatedSpan` with a label for its code."""
 
     label: int
     begin: int
@@ -38,7 +38,7 @@ class Fragment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Annotations:
     """The evidence of one split; all fragments in one line, those of document i from ``starts[i]`` to ``starts[i + 1]``.
 
     Attributes:
@@ -59,11 +59,11 @@ class Evidence:
         """The number of fragments; 0 where a split has no evidence."""
         return len(self.labels)
 
-    def of(self, document: int) -> list[Fragment]:
+    def of(self, document: int) -> list[AnnotatedFragment]:
         """One document's fragments, in the order that its source gives them."""
         part = slice(self.starts[document], self.starts[document + 1])
         columns = (self.labels, self.begins, self.ends, self.groups)
-        return [Fragment(*values) for values in zip(*(column[part].tolist() for column in columns), strict=True)]
+        return [AnnotatedFragment(*values) for values in zip(*(column[part].tolist() for column in columns), strict=True)]
 
     def surfaces(self, document: int, text: str) -> list[tuple[int, str]]:
         """What one document's annotations say: label and words, the fragments of one annotation joined by a blank.
@@ -78,7 +78,7 @@ class Evidence:
         return [(label, " ".join(fragments)) for (_, label), fragments in found.items()]
 
 
-class EvidenceWriter:
+class AnnotationWriter:
     """Writes the evidence of documents as they stream by; without any, there is no file."""
 
     def __init__(self, path: Path, dropped: Counter[str]) -> None:
@@ -137,7 +137,7 @@ class EvidenceWriter:
         self._columns = [[] for _ in SCHEMA]
 
 
-def check_span(span: Span, length: int) -> None:
+def check_span(span: AnnotatedSpan, length: int) -> None:
     """See that a span lies in its text.
 
     Args:
@@ -151,7 +151,7 @@ def check_span(span: Span, length: int) -> None:
         raise ValueError(f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of {length:,} characters")
 
 
-def read_evidence(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> Evidence:
+def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> Annotations:
     """Read the evidence of some documents.
 
     Args:
@@ -175,7 +175,7 @@ def read_evidence(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> E
     np.cumsum(np.bincount(documents.to_numpy(), minlength=len(ids)), out=starts[1:])
     label_of_place = np.fromiter(index.values(), dtype=np.int32, count=len(index))
     begins, ends, groups = (table.column(name).to_numpy()[order] for name in ("begin", "end", "group"))
-    return Evidence(starts, label_of_place[labels.to_numpy()[order]], begins, ends, groups)
+    return Annotations(starts, label_of_place[labels.to_numpy()[order]], begins, ends, groups)
 
 
 def _read(path: Path) -> pa.Table:

@@ -26,7 +26,7 @@ _AT_ONCE = 8192  # documents whose codes are in memory together
 _FIRST = 10  # codes without a title that are named
 
 
-def describe(corpus: Corpus) -> dict[str, Any]:
+def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     """Describe a prepared corpus.
 
     Args:

@@ -56,12 +56,12 @@ class PreparedCorpus:
     changed: tuple[str, ...] = ()
 
 
-def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCorpus:
+def prepare(config: DataConfig, on_progress: Progress | None = None) -> PreparedCorpus:
     """Prepare a data set as a corpus, unless the same one is there.
 
     Args:
         config: Where the data lie, and how they are to be read.
-        progress: Told (stage, done, total): bytes or documents, total 0 where it isn't known.
+        on_progress: Told (stage, done, total): bytes or documents, total 0 where it isn't known.
 
     Returns:
         The corpus, which `icdcli.data.corpus.reader.open_corpus` opens.
@@ -70,7 +70,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
         ConfigError: When the options don't fit the data set, or no folder for the corpus can be written.
         DataError: When the data can't be recognised or used, or the disk is full.
     """
-    reading = Reading(config.chunk_size, config.skip_bad_rows, progress)
+    reading = Reading(config.chunk_size, config.skip_bad_rows, on_progress)
     chosen = choose_source(config, reading)
     protocol = chosen.protocol
     about: dict[str, Any] = {"dataset": chosen.dataset, "protocol": protocol.name, "options": chosen.options}
@@ -84,7 +84,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> PreparedCor
     home = _home(config, base)
     key = _hash({**about, "states": list(states.values())})
     try:
-        with alone(home, key, progress):
+        with alone(home, key, on_progress):
             known = recall_hashes(home, states)
             if known.keys() == states.keys():
                 folder = _folder(home, about | {"sources": source_files(known, base)})

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.annotations import EVIDENCE, Evidence, read_evidence
+from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.sources.admission import SPLITS
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System
@@ -184,14 +184,14 @@ class Corpus:
                 if found == split:
                     yield text
 
-    def evidence(self, split: str) -> Evidence:
+    def evidence(self, split: str) -> Annotations:
         """Where in a split's texts annotators saw their codes, in the order of `documents`; empty where nobody did.
 
         Raises:
             ConfigError: When no document is in such a split.
             DataError: When the files can't be read, or a code isn't in the label space.
         """
-        return read_evidence(self.folder / EVIDENCE, self.documents(split).ids, self.labels.index)
+        return read_annotations(self.folder / ANNOTATIONS, self.documents(split).ids, self.labels.index)
 
     def _require(self, split: str) -> None:
         if split not in self.splits:
@@ -231,8 +231,8 @@ def open_corpus(folder: Path) -> Corpus:
             f"{folder}: holds {metadata.num_rows} documents and {len(labels)} labels, its card says {documents} and "
             f"{count}; delete the folder and prepare the data again"
         )
-    if "evidence" in card and not (folder / EVIDENCE).is_file():
-        raise DataError(f"{folder}: {EVIDENCE} is missing; delete the folder and prepare the data again")
+    if "evidence" in card and not (folder / ANNOTATIONS).is_file():
+        raise DataError(f"{folder}: {ANNOTATIONS} is missing; delete the folder and prepare the data again")
     return Corpus(folder, card, labels)
 
 

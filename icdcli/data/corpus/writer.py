@@ -12,7 +12,7 @@ import pyarrow as pa
 
 import icdcli
 from icdcli.data.benchmarks import protocols
-from icdcli.data.corpus.annotations import EVIDENCE, EvidenceWriter
+from icdcli.data.corpus.annotations import ANNOTATIONS, AnnotationWriter
 from icdcli.data.corpus.document_writer import DocumentWriter
 from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
 from icdcli.data.sources.admission import SPLITS, Admission, Code
@@ -76,7 +76,7 @@ def write_corpus(
     """
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS)
-    evidence = EvidenceWriter(folder / EVIDENCE, dropped)
+    evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
     writer.write(evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped)))
     description = writer.statistics.description()
     splits = writer.splits(description)

@@ -124,7 +124,7 @@ class Notes:
         words = [word for name, part in zip(self.names, self.parts, strict=True) for word in (name, *part.state())]
         return xxh3_128_hexdigest("\n".join(words).encode(errors="surrogateescape"))
 
-    def check(self, progress: Progress | None = None) -> int:
+    def check(self, on_progress: Progress | None = None) -> int:
         """Read all notes and count them.
 
         Returns:
@@ -136,8 +136,8 @@ class Notes:
         count = self.without_text = 0
         for count, note in enumerate(self, start=1):
             self.without_text += not note.has_text
-            if progress and count % _BETWEEN_REPORTS == 0:
-                progress("reading the notes", count, 0, "notes")
+            if on_progress and count % _BETWEEN_REPORTS == 0:
+                on_progress("reading the notes", count, 0, "notes")
         if count == self.without_text:
             raise DataError("none of the notes has any text" if count else "there are no notes")
         return count

@@ -18,7 +18,7 @@ class Code(NamedTuple):
     kind: str
 
 
-class Span(NamedTuple):
+class AnnotatedSpan(NamedTuple):
     """Characters of a text that an annotator gave as evidence of a code.
 
     Attributes:
@@ -52,4 +52,4 @@ class Admission:
     text: str
     codes: frozenset[Code] = field(default_factory=frozenset)
     split: str | None = None
-    evidence: tuple[Span, ...] = ()
+    evidence: tuple[AnnotatedSpan, ...] = ()

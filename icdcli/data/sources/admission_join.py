@@ -259,5 +259,5 @@ def join_admissions(
         complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
         for number, admission in enumerate(complete, start=1):
             yield Admission(admission, aside.subjects[admission], aside.text(admission), codes_of[admission])
-            if reading.progress and (number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)):
-                reading.progress("joining notes and codes", number, len(codes_of), "admissions")
+            if reading.on_progress and (number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)):
+                reading.on_progress("joining notes and codes", number, len(codes_of), "admissions")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from icdcli.data.benchmarks.protocols import Protocol
-from icdcli.data.sources.admission import Admission, Code, Span
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
@@ -96,8 +96,8 @@ class CodiespSource:
                     yield Admission(path.stem, None, text, frozenset(case), split, spans)
                 else:
                     self.reading.drop("cases without text", 1)
-                if self.reading.progress:
-                    self.reading.progress(f"reading {split} cases", number, len(texts))
+                if self.reading.on_progress:
+                    self.reading.on_progress(f"reading {split} cases", number, len(texts))
             self.reading.drop("cases with codes but no text", len(codes))
             self.reading.drop("annotations of cases without text", sum(map(len, annotations.values())))
 
@@ -163,16 +163,16 @@ class CodiespSource:
                 found.setdefault(id.strip(), []).append(_Annotation(its_code, words, fragments))
         return found
 
-    def _spans(self, text: str, annotations: list[_Annotation]) -> tuple[Span, ...]:
+    def _spans(self, text: str, annotations: list[_Annotation]) -> tuple[AnnotatedSpan, ...]:
         """The annotations whose place in the text holds their words."""
-        spans: list[Span] = []
+        spans: list[AnnotatedSpan] = []
         for group, annotation in enumerate(annotations):
             fragments = [(begin, end) for begin, end in annotation.fragments if 0 <= begin < end <= len(text)]
             if _letters(" ".join(text[begin:end] for begin, end in fragments)) != _letters(annotation.words):
                 self.reading.drop("annotations whose place in the text holds other words", 1)
                 continue
             self.reading.drop("empty fragments of annotations", len(annotation.fragments) - len(fragments))
-            spans += [Span(annotation.code.code, begin, end, group) for begin, end in fragments]
+            spans += [AnnotatedSpan(annotation.code.code, begin, end, group) for begin, end in fragments]
         return tuple(spans)
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from icdcli.data.sources.admission import Admission, Span
+from icdcli.data.sources.admission import Admission, AnnotatedSpan
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import dotted
 from icdcli.io.csv_reader import Reading
@@ -78,7 +78,9 @@ class MdaceAnnotations:
             if notes is not None:
                 read = [note for note in notes if note.id in texts]
                 spans = [span for note in read for span in self._spans(note, texts[note.id], admission.text, spell)]
-                grouped = [Span(*span, group) for group, span in enumerate(dict.fromkeys(spans))]  # some are in two files
+                grouped = [
+                    AnnotatedSpan(*span, group) for group, span in enumerate(dict.fromkeys(spans))
+                ]  # some are in two files
                 admission = replace(admission, evidence=tuple(grouped))
                 placed.update(note.id for note in read)
             yield admission

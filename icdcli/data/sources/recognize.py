@@ -54,7 +54,7 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
             f"{path}: no such file or folder{where}; set data_path (or mimic3_data_path) to your data, "
             f"or make synthetic ones with `icdcode demo-data {path}`"
         )
-    dataset = config.dataset or recognise(path)
+    dataset = config.dataset or recognize(path)
     if path.is_file() != (dataset == "table"):
         wanted, given = ("file", "folder") if dataset == "table" else ("folder", "file")
         raise DataError(f"{path}: is a {given}, but dataset: {dataset} is a {wanted}; these are known:{_LOOKS_LIKE}")
@@ -93,7 +93,7 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
     return Chosen(dataset, source, protocol, own)
 
 
-def recognise(path: Path) -> str:
+def recognize(path: Path) -> str:
     """The name of the data set that a folder or file holds.
 
     Raises:

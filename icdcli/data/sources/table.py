@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from icdcli.data.benchmarks.protocols import Protocol, own_split
 from icdcli.data.corpus.annotations import check_span
-from icdcli.data.sources.admission import Admission, Code, Span
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS, System, dotted, kind_of
 from icdcli.icd.titles import titles
@@ -165,20 +165,20 @@ class TableSource:
         kind = _kind(raw, self.system)
         return Code(dotted(raw, kind, self.system), kind)
 
-    def _evidence(self, value: Any, text: str, number: int) -> tuple[Span, ...]:
+    def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
         """The spans of one cell."""
         try:
             items = json.loads(value.strip() or "[]") if isinstance(value, str) else value or []
             if not isinstance(items, list):
                 raise TypeError
-            spans: list[Span] = []
+            spans: list[AnnotatedSpan] = []
             groups: dict[int | str, int] = {}
             for place, item in enumerate(items):
                 code, begin, end, group = item["code"], item["begin"], item["end"], item.get("group")
                 if not isinstance(code, str) or {type(begin), type(end)} != {int} or type(group) not in (int, type(None)):
                     raise TypeError
                 own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
-                spans.append(Span(self._code(code).code, begin, end, own))
+                spans.append(AnnotatedSpan(self._code(code).code, begin, end, own))
                 check_span(spans[-1], len(text))
         except (TypeError, KeyError, AttributeError):
             message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}'
@@ -245,16 +245,16 @@ def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[S
     elif name.endswith(".jsonl"):
         for number, record in enumerate(_jsonl(path, reading), start=1):
             yield [record.get(column) for column in columns]
-            if reading.progress and number % _ROWS_BETWEEN_REPORTS == 0:
-                reading.progress(stage, number, 0, "rows")
+            if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
+                reading.on_progress(stage, number, 0, "rows")
     else:
         table, number = _parquet(path), 0
         try:
             for batch in table.iter_batches(batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)):
                 yield from zip(*(batch.column(column).to_pylist() for column in columns), strict=True)
                 number += batch.num_rows
-                if reading.progress:
-                    reading.progress(stage, number, table.metadata.num_rows, "rows")
+                if reading.on_progress:
+                    reading.on_progress(stage, number, table.metadata.num_rows, "rows")
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: damaged Parquet file ({error}); write or copy it again") from error
 

@@ -81,7 +81,7 @@ class _Stay:
 
 
 def write_demo_data(
-    folder: Path, admissions: int = 2000, seed: int = 0, *, overwrite: bool = False, progress: Progress | None = None
+    folder: Path, admissions: int = 2000, seed: int = 0, *, overwrite: bool = False, on_progress: Progress | None = None
 ) -> DemoSummary:
     """Writes synthetic MIMIC-III tables, each as NAME.csv.gz.
 
@@ -90,7 +90,7 @@ def write_demo_data(
         admissions: How many hospital stays, at least 20.
         seed: The same seed gives the same bytes.
         overwrite: Whether tables that lie there already may be replaced.
-        progress: Called with (admissions done, admissions in all) now and then.
+        on_progress: Called with (admissions done, admissions in all) now and then.
 
     Returns:
         What was written.
@@ -108,16 +108,16 @@ def write_demo_data(
             if rng.random() >= 0.02:
                 stay.note = _note_for(rng, stay, names)
             stays.append(stay)
-            if progress and len(stays) % 50 == 0:
-                progress(len(stays), admissions)
+            if on_progress and len(stays) % 50 == 0:
+                on_progress(len(stays), admissions)
         _write_patients(building, stays)
         _write_admissions(building, stays, names)
         for kind in KINDS:
             _write_codes(building, stays, kind)
             _write_dictionary(building, kind, {code for stay in stays for code in stay.codes[kind]})
         rows = _write_notes(building, rng, stays)
-        if progress:
-            progress(admissions, admissions)
+        if on_progress:
+            on_progress(admissions, admissions)
     return _summary(folder, stays, rows)
 
 

@@ -20,7 +20,7 @@ def corpus_png(described: Mapping[str, Any], path: Path) -> None:
     """Draw what a corpus holds: a column of lengths, one of labels and, where they are known, one of chapters.
 
     Args:
-        described: What `icdcli.data.corpus.card.describe` gives; what an older corpus lacks is left out.
+        described: What `icdcli.data.corpus.card.describe_corpus` gives; what an older corpus lacks is left out.
         path: The PNG; folders above it are made, and it is replaced whole.
     """
     columns = [

@@ -24,7 +24,7 @@ def corpus_view(described: Mapping[str, Any]) -> RenderableType:
     """Render what a corpus holds.
 
     Args:
-        described: What `icdcli.data.corpus.card.describe` gives, or the content of ``card.json``; missing keys are left out.
+        described: What `icdcli.data.corpus.card.describe_corpus` gives, or the content of ``card.json``; missing keys are left out.
 
     Returns:
         A rich renderable.

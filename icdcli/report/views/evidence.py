@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from icdcli.explain.spans import Spans
+from icdcli.explain.spans import EvidenceSpans
 from icdcli.report.formatting import plain
 
 _END = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
@@ -18,7 +18,7 @@ _LONGEST, _AROUND = 300, 100
 
 _STYLE, _SIGN, _CUT = "bold reverse", "**", "…"
 
-Marked = tuple[str, str | None, Spans]
+Marked = tuple[str, str | None, EvidenceSpans]
 """A code, its title and the words that it was chosen by."""
 
 
@@ -26,7 +26,7 @@ Passage = list[tuple[str, bool]]
 """Some of a note's text, shown together: in pieces, each with whether it is evidence; runs of blanks are one."""
 
 
-def passages(text: str, spans: Spans) -> Iterator[Passage]:
+def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
     """The sentences that spans stand in; or, of a long one, what is around them.
 
     A sentence ends where a line does, or behind a full stop, a question or exclamation mark that a blank follows.

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.explain.spans import Spans
+from icdcli.explain.spans import EvidenceSpans
 from icdcli.predict.batches import Choice, CodedNote
 from icdcli.report.formatting import one_line, plain
 
@@ -64,7 +64,7 @@ def prediction_dict(
     sample: SamplePrediction,
     titles: Mapping[str, str],
     text: str | None = None,
-    evidence: Mapping[str, Spans] | None = None,
+    evidence: Mapping[str, EvidenceSpans] | None = None,
 ) -> dict[str, Any]:
     """The same as plain values for JSON.
 

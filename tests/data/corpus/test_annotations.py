@@ -7,10 +7,10 @@ import pytest
 
 from icdcli.config.schema import DataConfig
 from icdcli.data.corpus import annotations as evidence
-from icdcli.data.corpus.card import describe
+from icdcli.data.corpus.card import describe_corpus
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
-from icdcli.data.sources.admission import Admission, Code, Span
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.errors import ConfigError, DataError
 
 
@@ -59,7 +59,7 @@ def test_the_card_counts_it(tmp_path):
     card = prepared(tmp_path).card
     assert card["evidence"] == {"train": {"documents": 2, "annotations": 3, "fragments": 4}}
     assert card["dropped"] == {"annotations of a code that their document doesn't have": 1}
-    assert describe(open_corpus(prepared(tmp_path).folder))["evidence"] == card["evidence"]
+    assert describe_corpus(open_corpus(prepared(tmp_path).folder))["evidence"] == card["evidence"]
 
 
 def test_the_file_is_private_and_as_the_contract_says(tmp_path):
@@ -78,8 +78,8 @@ def test_a_file_of_many_parts_reads_as_one(tmp_path, monkeypatch):
 
 
 def test_a_source_that_lets_bad_spans_pass_is_stopped(tmp_path):
-    bad = Admission("1", None, "x", frozenset({Code("I10", "diagnosis")}), evidence=(Span("I10", 0, 2, 0),))
-    writer = evidence.EvidenceWriter(tmp_path / "evidence.parquet", Counter())
+    bad = Admission("1", None, "x", frozenset({Code("I10", "diagnosis")}), evidence=(AnnotatedSpan("I10", 0, 2, 0),))
+    writer = evidence.AnnotationWriter(tmp_path / "evidence.parquet", Counter())
     with pytest.raises(ValueError, match="evidence of I10 from 0 to 2 isn't in a text of 1 characters"):
         list(writer.pass_on([(bad, "train")]))
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli.config.schema import DataConfig
-from icdcli.data.corpus.card import describe, label_frequency
+from icdcli.data.corpus.card import describe_corpus, label_frequency
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA, Labels, open_corpus
 from icdcli.errors import DataError
@@ -49,7 +49,7 @@ def add_tokens(corpus, lengths, name="tokens-a"):
 
 
 def test_what_the_card_says_is_repeated(corpus):
-    described = describe(corpus)
+    described = describe_corpus(corpus)
     for key in ("dataset", "protocol", "documents", "splits", "labels", "dropped"):
         assert described[key] == corpus.card[key]
     assert described.items() >= corpus.card["description"].items()
@@ -57,17 +57,17 @@ def test_what_the_card_says_is_repeated(corpus):
     assert described["leakage"]["train & validation"] == {"subjects": 1, "texts": 1, "documents": 2}
     assert "benchmark" not in described
     corpus.card["benchmark"] = {"protocol": "mimic3-full", "is_benchmark": True, "reason": "", "counts": {}}
-    assert describe(corpus)["benchmark"] == corpus.card["benchmark"]
+    assert describe_corpus(corpus)["benchmark"] == corpus.card["benchmark"]
 
 
 def test_a_description_is_json(corpus):
     add_tokens(corpus, [5, 4, 3, 2, 1])
-    described = describe(corpus)
+    described = describe_corpus(corpus)
     assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
 def test_labels_are_counted_by_split(corpus):
-    assert describe(corpus)["labels_by_split"] == {
+    assert describe_corpus(corpus)["labels_by_split"] == {
         "train": {"seen": 4, "unseen_in_training": 0},
         "validation": {"seen": 2, "unseen_in_training": 1},
         "test": {"seen": 3, "unseen_in_training": 2},
@@ -75,19 +75,19 @@ def test_labels_are_counted_by_split(corpus):
 
 
 def test_counts_do_not_depend_on_how_many_documents_are_read_at_once(corpus, monkeypatch):
-    whole = describe(corpus)
+    whole = describe_corpus(corpus)
     monkeypatch.setattr("icdcli.data.corpus.card._AT_ONCE", 2)
-    assert describe(corpus) == whole
+    assert describe_corpus(corpus) == whole
 
 
 def test_codes_without_a_title_are_named(tmp_path):
     strange = [f"999.{n:03}" for n in range(12)]
-    described = describe(prepared(tmp_path, [*ROWS, ("train", "9", "text", strange)]))
+    described = describe_corpus(prepared(tmp_path, [*ROWS, ("train", "9", "text", strange)]))
     assert described["without_title"] == {"count": 13, "first": ["123.456", *strange[:9]]}
 
 
 def test_documents_are_counted_once_a_chapter(corpus):
-    chapters = describe(corpus)["chapters"]
+    chapters = describe_corpus(corpus)["chapters"]
     assert [(chapter["kind"], chapter["id"], chapter["documents"]) for chapter in chapters] == [
         ("diagnosis", "390-459", 5),
         ("procedure", "01-05", 1),
@@ -98,15 +98,15 @@ def test_documents_are_counted_once_a_chapter(corpus):
 
 
 def test_chapters_need_a_coding_system(tmp_path):
-    assert "chapters" not in describe(prepared(tmp_path, code_system=None))
+    assert "chapters" not in describe_corpus(prepared(tmp_path, code_system=None))
 
 
 def test_mimic3_and_codiesp_have_a_coding_system_without_an_option(corpus):
     corpus.card["options"] = {}
     corpus.card["dataset"] = "mimic3"
-    assert describe(corpus)["chapters"][0]["id"] == "390-459"
+    assert describe_corpus(corpus)["chapters"][0]["id"] == "390-459"
     corpus.card["dataset"] = "codiesp"
-    assert [chapter["id"] for chapter in describe(corpus)["chapters"]][-1] is None
+    assert [chapter["id"] for chapter in describe_corpus(corpus)["chapters"]][-1] is None
 
 
 def labels(*counts):
@@ -130,10 +130,10 @@ def test_as_many_labels_as_are_needed_cover_a_share():
 
 
 def test_each_token_cache_is_described(corpus):
-    assert describe(corpus)["tokens"] == {}
+    assert describe_corpus(corpus)["tokens"] == {}
     add_tokens(corpus, [512, 513, 1024, 4097, 9000], "tokens-b")
     add_tokens(corpus, [1, 2, 3, 4, 5], "tokens-a")
-    tokens = describe(corpus)["tokens"]
+    tokens = describe_corpus(corpus)["tokens"]
     assert list(tokens) == ["tokens-a", "tokens-b"]
     assert tokens["tokens-b"]["longer_than"] == {"512": 4, "1024": 2, "2048": 2, "4096": 2, "8192": 1}
     assert set(tokens["tokens-a"]["longer_than"].values()) == {0}
@@ -142,9 +142,9 @@ def test_each_token_cache_is_described(corpus):
 
 
 def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
-    whole = describe(corpus)
+    whole = describe_corpus(corpus)
     del corpus.card["description"]
-    older = describe(corpus)
+    older = describe_corpus(corpus)
     assert whole.keys() - older.keys() == {"words", "codes", "leakage", "duplicates"}
     assert older == {key: value for key, value in whole.items() if key in older}
 
@@ -159,7 +159,7 @@ def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
 def test_parts_that_do_not_fit_are_refused(corpus, columns, says):
     rewritten(corpus, **columns)
     with pytest.raises(DataError, match=says):
-        describe(corpus)
+        describe_corpus(corpus)
 
 
 def test_damaged_documents_are_told_in_one_message(corpus):
@@ -168,17 +168,17 @@ def test_damaged_documents_are_told_in_one_message(corpus):
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     path.write_bytes(content[:4] + bytes(footer - 4) + content[footer:])
     with pytest.raises(DataError, match=r"(?s)documents.parquet: can't be read .* prepare the data again"):
-        describe(corpus)
+        describe_corpus(corpus)
 
 
 def test_damaged_tokens_are_told_in_one_message(corpus):
     add_tokens(corpus, [1, 2])
     (corpus.folder / "tokens-a" / "offsets.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match="tokens-a: can't be read .* delete this folder"):
-        describe(corpus)
+        describe_corpus(corpus)
 
 
 def test_tokens_of_other_documents_are_refused(corpus):
     add_tokens(corpus, [1, 2])
     with pytest.raises(DataError, match="tokens-a: .* does not fit its corpus.*; delete this folder"):
-        describe(corpus)
+        describe_corpus(corpus)

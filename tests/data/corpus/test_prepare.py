@@ -12,7 +12,7 @@ from icdcli.config.schema import DataConfig
 from icdcli.data.corpus import prepare as prepare_module
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
-from icdcli.data.sources.recognize import recognise
+from icdcli.data.sources.recognize import recognize
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.storage import file_hash, file_states, recall_hashes, remember_hashes
 
@@ -227,25 +227,25 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path):
 
 
 def test_data_sets_are_recognised(tmp_path, data):
-    assert recognise(data) == "mimic3"
+    assert recognize(data) == "mimic3"
     (data / "NOTEEVENTS.csv").unlink()
-    assert recognise(data) == "mimic3"  # so that the message names the missing table
+    assert recognize(data) == "mimic3"  # so that the message names the missing table
     with pytest.raises(DataError, match=r"missing NOTEEVENTS\.csv"):
         prepare(DataConfig(data_path=data))
     (tmp_path / "c" / "train" / "text_files_en").mkdir(parents=True)
-    assert recognise(tmp_path / "c") == "codiesp"
+    assert recognize(tmp_path / "c") == "codiesp"
     for name in ("t.csv", "t.CSV.gz", "t.jsonl", "t.parquet"):
         (tmp_path / name).touch()
-        assert recognise(tmp_path / name) == "table"
+        assert recognize(tmp_path / name) == "table"
 
 
 def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(DataError, match=r"(?s)is no data set that icdcode knows.*mimic3:.*codiesp:.*table:"):
-            recognise(path)
+            recognize(path)
     (tmp_path / "physionet.org" / "files" / "mimiciv" / "2.2" / "hosp").mkdir(parents=True)
-    assert recognise(tmp_path) == "mimic4"
+    assert recognize(tmp_path) == "mimic4"
 
 
 def test_a_path_that_is_not_there_or_of_another_kind_is_refused(tmp_path, data):

@@ -136,11 +136,11 @@ def test_who_waits_is_told_so_and_finds_it_done(data):
     while not list(data.glob(".icdcode/.*.partial")):
         time.sleep(0.01)
 
-    def progress(stage, *_):
+    def on_progress(stage, *_):
         told.append(stage)
         release.unlink(missing_ok=True)
 
-    prepared = prepare(DataConfig(data_path=data), progress)
+    prepared = prepare(DataConfig(data_path=data), on_progress)
     assert process.wait() == 0 and not prepared.created
     assert told[0] == "waiting for another icdcode that makes the same"
 

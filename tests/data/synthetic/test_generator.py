@@ -219,7 +219,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
 
 def test_progress_ends_with_everything_done(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    write_demo_data(tmp_path, admissions=120, progress=lambda done, total: calls.append((done, total)))
+    write_demo_data(tmp_path, admissions=120, on_progress=lambda done, total: calls.append((done, total)))
     assert calls == [(50, 120), (100, 120), (120, 120)]
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from icdcli.evaluation.compare import Contestant, compare
+from icdcli.evaluation.compare import Contender, compare
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.model.threshold import Threshold
@@ -81,9 +81,9 @@ def test_few_documents_are_shown_too(render: Render, made_up_evaluation: Make, d
     assert max(map(len, lines)) <= 80
 
 
-def contestants(make: Make, *skills: float) -> list[Contestant]:
+def contestants(make: Make, *skills: float) -> list[Contender]:
     return [
-        Contestant(f"outputs/run{number}", "0.5", tuple(e.scored.documents.ids), e.labels.codes, e.statistics)
+        Contender(f"outputs/run{number}", "0.5", tuple(e.scored.documents.ids), e.labels.codes, e.statistics)
         for number, e in enumerate((make(skill=skill) for skill in skills), 1)
     ]
 

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from icdcli.explain.spans import Span
+from icdcli.explain.spans import EvidenceSpan
 from icdcli.report.console import Output
 from icdcli.report.views.evidence import evidence_html, evidence_view, passages
 
@@ -12,8 +12,8 @@ Render = Callable[..., list[str]]
 TEXT = "Mujer de 43 años.\nNiega fiebre; refiere  lumbalgia\tintensa 😷.  Alta."
 
 
-def spans(text: str, *words: str) -> tuple[Span, ...]:
-    return tuple(Span(text.index(word), text.index(word) + len(word), 0.5) for word in words)
+def spans(text: str, *words: str) -> tuple[EvidenceSpan, ...]:
+    return tuple(EvidenceSpan(text.index(word), text.index(word) + len(word), 0.5) for word in words)
 
 
 def told(text: str, *words: str) -> list[str]:
