@@ -5,7 +5,9 @@ import sys
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
 for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
     if found := re.match(r"([\w.-]+)(?:>=|==)([\w.]+)", requirement):
         sys.stdout.write(f"{found[1]}=={found[2]}\n")

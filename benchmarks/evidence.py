@@ -48,15 +48,30 @@ CONFIG = Path(__file__).parents[1] / "configs" / "codiesp_es.yaml"
 def train(run: Path, data: Path, lexical: str) -> None:
     """Train a coder as a user would."""
     changes = {"data_path": data, "project": run.parent, "name": run.name, "lexical": lexical}
-    command = [sys.executable, "-m", "icdcli", "train", CONFIG, *(f"{key}={value}" for key, value in changes.items())]
+    command = [
+        sys.executable,
+        "-m",
+        "icdcli",
+        "train",
+        CONFIG,
+        *(f"{key}={value}" for key, value in changes.items()),
+    ]
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
 def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
     """How much each word counts for each code by each method, weights_KW."""
     head = window.head
-    tokens = {"attention": head.attention_KT, "input x gradient": head.norms_KT, "AttInGrad": head.weights_KT}
-    by_word = {name: window.by_word(weights_KT) for name, weights_KT in tokens.items() if weights_KT is not None}
+    tokens = {
+        "attention": head.attention_KT,
+        "input x gradient": head.norms_KT,
+        "AttInGrad": head.weights_KT,
+    }
+    by_word = {
+        name: window.by_word(weights_KT)
+        for name, weights_KT in tokens.items()
+        if weights_KT is not None
+    }
     weights_KW = window.weights_KW
     return {"random": draw.random(weights_KW.shape), **by_word, "icdcode": weights_KW}
 
@@ -98,19 +113,39 @@ class Plausible:
     def row(self) -> dict[str, float]:
         """The measures."""
         right, mine, gold = self.counts
-        measures = {"precision": right / mine, "recall": right / gold, "f1": 2 * right / (mine + gold)}
+        measures = {
+            "precision": right / mine,
+            "recall": right / gold,
+            "f1": 2 * right / (mine + gold),
+        }
         return {**measures, "ap": float(np.mean(self.precisions))}
 
 
 def main() -> int:
     """Measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description="Evidence against annotators' spans, and how faithful it is.")
+    parser = argparse.ArgumentParser(
+        description="Evidence against annotators' spans, and how faithful it is."
+    )
     parser.add_argument("data", type=Path, metavar="DATA", help="the folder of CodiEsp")
-    parser.add_argument("--run", type=Path, default=Path("outputs/benchmark/evidence"), help="a run; trained where missing")
-    parser.add_argument("--lexical", default="True", metavar="PARTS", help="what scores words alone in a coder that is trained")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        default=Path("outputs/benchmark/evidence"),
+        help="a run; trained where missing",
+    )
+    parser.add_argument(
+        "--lexical",
+        default="True",
+        metavar="PARTS",
+        help="what scores words alone in a coder that is trained",
+    )
     parser.add_argument("--documents", type=int, default=40, metavar="N")
     parser.add_argument(
-        "--faithful", type=int, default=10, metavar="N", help="so many of them are scored again, which takes long"
+        "--faithful",
+        type=int,
+        default=10,
+        metavar="N",
+        help="so many of them are scored again, which takes long",
     )
     parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
     parser.add_argument("--seed", type=int, default=0)
@@ -121,14 +156,18 @@ def main() -> int:
     model = load_model(options.run)
     config = load_config(options.run / "args.yaml")
     corpus = open_corpus(prepare(config.data).folder)
-    result = measure(model, corpus, options.split, options.documents, options.faithful, options.seed)
+    result = measure(
+        model, corpus, options.split, options.documents, options.faithful, options.seed
+    )
     show(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(model: NoteModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int) -> dict[str, Any]:
+def measure(
+    model: NoteModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int
+) -> dict[str, Any]:
     """Go through some documents of a split, and score the first of them again."""
     draw = np.random.default_rng(seed)
     documents, evidence, threshold_L = (
@@ -146,7 +185,10 @@ def measure(model: NoteModel, corpus: Corpus, split: str, number: int, scored_ag
         if row not in rows:
             continue
         scores_L = model.scores([text])[0]
-        gold, predicted = set(documents.targets[row].tolist()), set(np.flatnonzero(scores_L >= threshold_L).tolist())
+        gold, predicted = (
+            set(documents.targets[row].tolist()),
+            set(np.flatnonzero(scores_L >= threshold_L).tolist()),
+        )
         fragments = defaultdict(list)
         for fragment in evidence.of(row):
             fragments[fragment.label].append((fragment.begin, fragment.end))
@@ -171,18 +213,30 @@ def measure(model: NoteModel, corpus: Corpus, split: str, number: int, scored_ag
                     kept = [place for place, label in enumerate(mine) if label in codes]
                     faithful[which][name] += list(zip(*(part[kept] for part in found), strict=True))
         rows.discard(row)
-        print(f"{len(rows)} documents left, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{len(rows)} documents left, {time.perf_counter() - start:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
     return {
         "split": split,
         "documents": number,
         "scored_again": len(again),
         "words_a_code": float(np.mean(words)),
         "share": SHARE,
-        "plausible": {w: {m: parts[m].row() for m in METHODS if m in parts} for w, parts in plausible.items()},
+        "plausible": {
+            w: {m: parts[m].row() for m in METHODS if m in parts} for w, parts in plausible.items()
+        },
         "pairs": {w: len(parts["icdcode"].precisions) for w, parts in plausible.items()},
         "faithful": {
             w: {
-                m: dict(zip(("comprehensiveness", "sufficiency"), np.mean(parts[m], axis=0).tolist(), strict=True))
+                m: dict(
+                    zip(
+                        ("comprehensiveness", "sufficiency"),
+                        np.mean(parts[m], axis=0).tolist(),
+                        strict=True,
+                    )
+                )
                 for m in parts
             }
             for w, parts in faithful.items()
@@ -194,19 +248,30 @@ def measure(model: NoteModel, corpus: Corpus, split: str, number: int, scored_ag
 
 def show(result: dict[str, Any]) -> None:
     """Print the tables."""
-    print(f"CodiEsp, Spanish, {result['split']}: {result['documents']} documents, {result['words_a_code']:.2f} words a code")
+    print(
+        f"CodiEsp, Spanish, {result['split']}: {result['documents']} documents, {result['words_a_code']:.2f} words a code"
+    )
     for which, methods in result["plausible"].items():
         print(f"\n{result['pairs'][which]} codes ({which}) with annotators' spans")
         print(f"{'':<18}{'precision':>11}{'recall':>9}{'F1':>8}{'AP':>8}")
         for name, row in methods.items():
-            print(f"{name:<18}{row['precision']:>11.3f}{row['recall']:>9.3f}{row['f1']:>8.3f}{row['ap']:>8.3f}")
-    print(f"\nfaithfulness at {result['share']:.0%} of the words, {result['scored_again']} documents")
+            print(
+                f"{name:<18}{row['precision']:>11.3f}{row['recall']:>9.3f}{row['f1']:>8.3f}{row['ap']:>8.3f}"
+            )
+    print(
+        f"\nfaithfulness at {result['share']:.0%} of the words, {result['scored_again']} documents"
+    )
     counts = result["faithful_pairs"]
     print(f"{'':<18}{'predicted codes':>26}{'gold codes':>26}")
     print(f"{'':<18}{'comprehensive':>15}{'sufficient':>11}{'comprehensive':>15}{'sufficient':>11}")
     for name in METHODS:
         cells = [result["faithful"][which][name] for which in ("predicted", "gold")]
-        print(f"{name:<18}" + "".join(f"{cell['comprehensiveness']:>15.3f}{cell['sufficiency']:>11.3f}" for cell in cells))
+        print(
+            f"{name:<18}"
+            + "".join(
+                f"{cell['comprehensiveness']:>15.3f}{cell['sufficiency']:>11.3f}" for cell in cells
+            )
+        )
     print(f"{'codes':<18}{counts['predicted']:>26}{counts['gold']:>26}")
 
 

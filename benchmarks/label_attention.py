@@ -33,7 +33,9 @@ def plain(head: LabelAttention, states_TD: Tensor) -> Tensor:
     """The formula, with the matrix of codes and tokens."""
     keys_TW, values_TW = head.key(states_TD), head.value(states_TD)
     weights_LT = (head.queries_LW @ keys_TW.T * keys_TW.shape[1] ** -0.5).softmax(dim=-1)
-    found_LW = functional.layer_norm(weights_LT @ values_TW, (keys_TW.shape[1],), head.norm.weight, head.norm.bias)
+    found_LW = functional.layer_norm(
+        weights_LT @ values_TW, (keys_TW.shape[1],), head.norm.weight, head.norm.bias
+    )
     logits_L: Tensor = (found_LW * head.outputs_LW).sum(dim=-1) + head.bias_L
     return logits_L
 
@@ -45,19 +47,32 @@ def side(way: str, tokens: int, labels: int, into: Path) -> None:
     states_TD = torch.randn(tokens, WIDTH, requires_grad=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
-    logits_L = head(states_TD, Segments.of((tokens,)))[0] if way == "fused" else plain(head, states_TD)
+    logits_L = (
+        head(states_TD, Segments.of((tokens,)))[0] if way == "fused" else plain(head, states_TD)
+    )
     # So that the gradients are of the size that training has.
     functional.binary_cross_entropy_with_logits(logits_L, torch.zeros(labels)).backward()
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert states_TD.grad is not None and head.queries_LW.grad is not None
-    arrays = {"logits": logits_L.detach(), "states": states_TD.grad, "queries": head.queries_LW.grad}
-    np.savez(into, seconds=seconds, megabytes=(peak - before) / 1024, **{name: each.numpy() for name, each in arrays.items()})
+    arrays = {
+        "logits": logits_L.detach(),
+        "states": states_TD.grad,
+        "queries": head.queries_LW.grad,
+    }
+    np.savez(
+        into,
+        seconds=seconds,
+        megabytes=(peak - before) / 1024,
+        **{name: each.numpy() for name, each in arrays.items()},
+    )
 
 
 def main() -> int:
     """Run both sides, print a table, and say whether they agree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokens", type=int, default=8_192)
     parser.add_argument("--labels", type=int, default=8_929)
     parser.add_argument("--json", type=Path)
@@ -72,20 +87,29 @@ def main() -> int:
         for way in WAYS:
             into = Path(folder) / f"{way}.npz"
             sizes = ["--tokens", str(arguments.tokens), "--labels", str(arguments.labels)]
-            subprocess.run([sys.executable, __file__, "--side", way, "--into", str(into), *sizes], check=True)
+            subprocess.run(
+                [sys.executable, __file__, "--side", way, "--into", str(into), *sizes], check=True
+            )
             found[way] = dict(np.load(into))
     difference = max(
-        float(np.abs(found["fused"][name] - found["plain"][name]).max()) for name in ("logits", "states", "queries")
+        float(np.abs(found["fused"][name] - found["plain"][name]).max())
+        for name in ("logits", "states", "queries")
     )
     print(f"{arguments.labels:,} codes, {arguments.tokens:,} tokens, forward and backward")
     print(f"{'':<8}{'seconds':>10}{'peak MB':>10}{'times the memory':>19}")
     for way in WAYS:
         times = found[way]["megabytes"] / found["fused"]["megabytes"]
-        print(f"{way:<8}{found[way]['seconds']:>10.2f}{found[way]['megabytes']:>10,.0f}{times:>19.1f}")
+        print(
+            f"{way:<8}{found[way]['seconds']:>10.2f}{found[way]['megabytes']:>10,.0f}{times:>19.1f}"
+        )
     print(f"largest difference of logits and gradients: {difference:.1e}")
     if arguments.json:
-        told = {way: {key: float(found[way][key]) for key in ("seconds", "megabytes")} for way in WAYS}
-        arguments.json.write_text(json.dumps({"difference": difference, **told}, indent=2) + "\n", encoding="utf-8")
+        told = {
+            way: {key: float(found[way][key]) for key in ("seconds", "megabytes")} for way in WAYS
+        }
+        arguments.json.write_text(
+            json.dumps({"difference": difference, **told}, indent=2) + "\n", encoding="utf-8"
+        )
     return 0 if difference < 1e-5 else 1
 
 

@@ -46,7 +46,10 @@ def made_up(documents: int, labels: int, seed: int) -> tuple[Scores, Booleans]:
     frequency_L = 1.0 / np.arange(1, labels + 1)
     frequency_L = np.minimum(0.5, frequency_L * CODES_PER_DOCUMENT / frequency_L.sum())
     targets_NL = draw.random((documents, labels)) < frequency_L
-    logits_NL = draw.normal(np.log(frequency_L / (1 - frequency_L)), 1.0, (documents, labels)) + 2.5 * targets_NL
+    logits_NL = (
+        draw.normal(np.log(frequency_L / (1 - frequency_L)), 1.0, (documents, labels))
+        + 2.5 * targets_NL
+    )
     return (1 / (1 + np.exp(-logits_NL))).astype(np.float32), targets_NL
 
 
@@ -85,59 +88,114 @@ def machine() -> dict[str, str]:
     processor = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        processor = next(
+            line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         pass  # not Linux, or a processor that gives no name: its architecture stands there
     packages = {name: version(name) for name in ("numpy", "scikit-learn", "icdcode")}
-    return {"processor": processor, "cores": str(os.cpu_count()), "python": platform.python_version(), **packages}
+    return {
+        "processor": processor,
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        **packages,
+    }
 
 
 def main() -> int:
     """Measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description="The four areas under curves: icdcode against scikit-learn.")
+    parser = argparse.ArgumentParser(
+        description="The four areas under curves: icdcode against scikit-learn."
+    )
     parser.add_argument("--documents", type=int, default=600, metavar="N")
     parser.add_argument("--labels", type=int, default=2_000, metavar="L")
-    parser.add_argument("--full", action="store_true", help=f"{FULL[0]:,} documents, {FULL[1]:,} labels")
+    parser.add_argument(
+        "--full", action="store_true", help=f"{FULL[0]:,} documents, {FULL[1]:,} labels"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
     documents, labels = FULL if options.full else (options.documents, options.labels)
     scores_NL, targets_NL = made_up(documents, labels, options.seed)
-    evaluate(scores_NL[:32], targets_NL[:32], names=NAMES)  # the first call pays for what is loaded once
+    evaluate(
+        scores_NL[:32], targets_NL[:32], names=NAMES
+    )  # the first call pays for what is loaded once
 
-    print(f"{documents:,} documents x {labels:,} labels, {targets_NL.any(axis=0).sum():,} of them with a positive")
-    print(f"{'metric':<14}{'value':>10}{'icdcode s':>12}{'sklearn s':>12}{'times':>8}{'difference':>12}")
+    print(
+        f"{documents:,} documents x {labels:,} labels, {targets_NL.any(axis=0).sum():,} of them with a positive"
+    )
+    print(
+        f"{'metric':<14}{'value':>10}{'icdcode s':>12}{'sklearn s':>12}{'times':>8}{'difference':>12}"
+    )
     rows = []
     for name in NAMES:
         ours, our_seconds = timed(lambda name=name: by_icdcode(name, scores_NL, targets_NL))
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a label that scikit-learn only warns about would make the comparison unfair
+            warnings.simplefilter(
+                "error"
+            )  # a label that scikit-learn only warns about would make the comparison unfair
             theirs, their_seconds = timed(lambda name=name: by_sklearn(name, scores_NL, targets_NL))
         ratio, difference = their_seconds / our_seconds, abs(ours - theirs)
-        print(f"{name:<14}{ours:>10.6f}{our_seconds:>12.2f}{their_seconds:>12.2f}{ratio:>8.1f}{difference:>12.1e}", flush=True)
+        print(
+            f"{name:<14}{ours:>10.6f}{our_seconds:>12.2f}{their_seconds:>12.2f}{ratio:>8.1f}{difference:>12.1e}",
+            flush=True,
+        )
         rows.append(
-            {"metric": name, "value": ours, "icdcode_s": our_seconds, "sklearn_s": their_seconds, "difference": difference}
+            {
+                "metric": name,
+                "value": ours,
+                "icdcode_s": our_seconds,
+                "sklearn_s": their_seconds,
+                "difference": difference,
+            }
         )
     together, seconds = timed(lambda: sum(evaluate(scores_NL, targets_NL, names=NAMES).values()))
     alone = sum(row["sklearn_s"] for row in rows)
     print(f"{'all four':<14}{'':>10}{seconds:>12.2f}{alone:>12.2f}{alone / seconds:>8.1f}")
     metrics, every = timed(lambda: float(len(evaluate(scores_NL, targets_NL))))
-    memory = {what: peak_memory(scores_NL, targets_NL, names) for what, names in (("four", NAMES), ("all", None))}
-    print(f"every metric ({metrics:.0f}): {every:.2f} s, {alone / every:.1f} times scikit-learn's four")
-    print(f"memory in times of the scores': {memory['four']:.2f} for the four, {memory['all']:.2f} for every metric")
+    memory = {
+        what: peak_memory(scores_NL, targets_NL, names)
+        for what, names in (("four", NAMES), ("all", None))
+    }
+    print(
+        f"every metric ({metrics:.0f}): {every:.2f} s, {alone / every:.1f} times scikit-learn's four"
+    )
+    print(
+        f"memory in times of the scores': {memory['four']:.2f} for the four, {memory['all']:.2f} for every metric"
+    )
     threshold_L = np.full(labels, 0.3, np.float32)
     statistics, gathered = timed(lambda: statistics_of(scores_NL, targets_NL, threshold_L))
     _, resampled = timed(lambda: intervals(statistics))
-    print(f"intervals of every metric: {gathered:.2f} s to gather, {resampled:.2f} s for {RESAMPLES:,} resamples")
+    print(
+        f"intervals of every metric: {gathered:.2f} s to gather, {resampled:.2f} s for {RESAMPLES:,} resamples"
+    )
     tuning = {
-        how: timed(lambda how=how: tune(how, scores_NL, targets_NL, "validation"))[1] for how in ("auto", "auto_per_code")
+        how: timed(lambda how=how: tune(how, scores_NL, targets_NL, "validation"))[1]
+        for how in ("auto", "auto_per_code")
     }
-    print("thresholds: " + ", ".join(f"{how} {seconds_of:.2f} s" for how, seconds_of in tuning.items()))
+    print(
+        "thresholds: "
+        + ", ".join(f"{how} {seconds_of:.2f} s" for how, seconds_of in tuning.items())
+    )
     agree = all(row["difference"] < 1e-9 for row in rows) and np.isfinite(together)
     if options.json:
-        about = {"documents": documents, "labels": labels, "seed": options.seed, "machine": machine()}
-        result = {**about, "all_four_icdcode_s": seconds, "all_four_sklearn_s": alone, "metrics": rows}
-        result |= {"every_metric_icdcode_s": every, "memory_times_scores": memory, "statistics_s": gathered}
+        about = {
+            "documents": documents,
+            "labels": labels,
+            "seed": options.seed,
+            "machine": machine(),
+        }
+        result = {
+            **about,
+            "all_four_icdcode_s": seconds,
+            "all_four_sklearn_s": alone,
+            "metrics": rows,
+        }
+        result |= {
+            "every_metric_icdcode_s": every,
+            "memory_times_scores": memory,
+            "statistics_s": gathered,
+        }
         result |= {"intervals_s": resampled, "thresholds_s": tuning}
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if not agree:

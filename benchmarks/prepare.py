@@ -75,8 +75,18 @@ def compare(folder: Path, work: Path, runs: int, gigabytes: float) -> Measured:
     if gigabytes >= OF_GIGABYTES:
         promises.append(_promise("icdcode's peak MB", best[OURS]["peak_mb"], PROMISED_PEAK))
     if not agree:
-        print("the sides did not make the same documents:", json.dumps(made, indent=2), file=sys.stderr)
-    return {"agree": agree, "best": best, "promises": promises, "gzip_seconds": unpacking, "runs": found}
+        print(
+            "the sides did not make the same documents:",
+            json.dumps(made, indent=2),
+            file=sys.stderr,
+        )
+    return {
+        "agree": agree,
+        "best": best,
+        "promises": promises,
+        "gzip_seconds": unpacking,
+        "runs": found,
+    }
 
 
 def _show(best: dict[str, Measured]) -> list[Measured]:
@@ -89,10 +99,21 @@ def _show(best: dict[str, Measured]) -> list[Measured]:
         if side == OURS:
             print(f"{side:<26}{figures['seconds']:>9.2f}{'':18}{figures['peak_mb']:>10,.0f}")
             continue
-        slower = {"what": f"times as slow: {side}", "value": times, "at_least": PROMISED_TIMES[side]}
+        slower = {
+            "what": f"times as slow: {side}",
+            "value": times,
+            "at_least": PROMISED_TIMES[side],
+        }
         larger = {"what": f"more memory (MB): {side}", "value": more, "at_least": 0}
-        missed = [name for name, one in (("time", slower), ("memory", larger)) if one["value"] < one["at_least"]]
-        promises += [slower | {"kept": "time" not in missed}, larger | {"kept": "memory" not in missed}]
+        missed = [
+            name
+            for name, one in (("time", slower), ("memory", larger))
+            if one["value"] < one["at_least"]
+        ]
+        promises += [
+            slower | {"kept": "time" not in missed},
+            larger | {"kept": "memory" not in missed},
+        ]
         print(
             f"{side:<26}{figures['seconds']:>9.2f}{times:>8.1f}{f'>= {PROMISED_TIMES[side]:g}':>10}"
             f"{figures['peak_mb']:>10,.0f}{more:>9,.0f}{'   missed: ' + ', '.join(missed) if missed else ''}"
@@ -102,7 +123,10 @@ def _show(best: dict[str, Measured]) -> list[Measured]:
 
 def compare_sizes(folders: dict[float, Path], work: Path, runs: int) -> Measured:
     """Print icdcode's peak memory at two sizes, the smaller first: it must hardly grow."""
-    peaks = {size: [_fresh(OURS, folder, work)["peak_mb"] for _ in range(runs)] for size, folder in folders.items()}
+    peaks = {
+        size: [_fresh(OURS, folder, work)["peak_mb"] for _ in range(runs)]
+        for size, folder in folders.items()
+    }
     for size, found in peaks.items():
         print(f"{size:>6g} GB of notes:{max(found):>6,.0f} MB at the peak, the highest of {runs}")
     smaller, larger = map(max, peaks.values())
@@ -134,31 +158,57 @@ def _unpacking_seconds(file: Path) -> float:
 
 def main() -> int:
     """Make the tables, measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description="From raw tables to a corpus: icdcode against pandas, polars and duckdb.")
-    parser.add_argument("--gigabytes", type=float, default=1, metavar="N", help="size of NOTEEVENTS.csv (default: 1)")
+    parser = argparse.ArgumentParser(
+        description="From raw tables to a corpus: icdcode against pandas, polars and duckdb."
+    )
+    parser.add_argument(
+        "--gigabytes",
+        type=float,
+        default=1,
+        metavar="N",
+        help="size of NOTEEVENTS.csv (default: 1)",
+    )
     parser.add_argument("--gzip", action="store_true", help="the tables are .csv.gz")
-    parser.add_argument("--runs", type=int, default=2, metavar="N", help="the best of so many counts (default: 2)")
-    parser.add_argument("--folder", type=Path, help="keep the tables here for the next time (default: a temporary folder)")
+    parser.add_argument(
+        "--runs", type=int, default=2, metavar="N", help="the best of so many counts (default: 2)"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="keep the tables here for the next time (default: a temporary folder)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--flat", action="store_true", help="icdcode's memory alone, at half and at double the size")
+    mode.add_argument(
+        "--flat", action="store_true", help="icdcode's memory alone, at half and at double the size"
+    )
     mode.add_argument("--tokens", action="store_true", help="the token cache")
     options = parser.parse_args()
     missing = [name for name in ("pandas", "polars", "duckdb") if find_spec(name) is None]
     if missing and not (options.flat or options.tokens):
-        print(f"{', '.join(missing)}: not installed; pip install -e '.[benchmark]' installs what is compared", file=sys.stderr)
+        print(
+            f"{', '.join(missing)}: not installed; pip install -e '.[benchmark]' installs what is compared",
+            file=sys.stderr,
+        )
         return 2
     with tempfile.TemporaryDirectory(prefix="icdcode-benchmark-") as temporary:
         home = options.folder or Path(temporary)
-        sizes = (options.gigabytes / 2, options.gigabytes * 2) if options.flat else (options.gigabytes,)
-        folders = {size: packed(tables(home, size)) if options.gzip else tables(home, size) for size in sizes}
+        sizes = (
+            (options.gigabytes / 2, options.gigabytes * 2) if options.flat else (options.gigabytes,)
+        )
+        folders = {
+            size: packed(tables(home, size)) if options.gzip else tables(home, size)
+            for size in sizes
+        }
         with tempfile.TemporaryDirectory(dir=home) as work:  # on the disk that the tables are on
             if options.flat:
                 result = compare_sizes(folders, Path(work), options.runs)
             elif options.tokens:
                 result = compare_tokens(folders[options.gigabytes], Path(work), options.runs)
             else:
-                result = compare(folders[options.gigabytes], Path(work), options.runs, options.gigabytes)
+                result = compare(
+                    folders[options.gigabytes], Path(work), options.runs, options.gigabytes
+                )
     if options.json:
         about = {"gigabytes": options.gigabytes, "gzip": options.gzip, "machine": machine()}
         options.json.write_text(json.dumps(about | result, indent=2) + "\n", encoding="utf-8")

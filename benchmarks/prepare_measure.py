@@ -32,7 +32,9 @@ def measured(task: str, *places: Path) -> Measured:
     Returns:
         Seconds, peak memory and what was made.
     """
-    done = subprocess.run([sys.executable, __file__, task, *map(str, places)], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, task, *map(str, places)], stdout=subprocess.PIPE, text=True
+    )
     if done.returncode:
         raise SystemExit(f"{task}: ended with {done.returncode}; what it said stands above")
     result: Measured = json.loads(done.stdout.splitlines()[-1])
@@ -54,9 +56,17 @@ def machine() -> dict[str, str]:
     processor = platform.machine()
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
+        processor = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            processor,
+        )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    about = {"processor": processor, "cores": str(os.cpu_count()), "memory": f"{memory:.0f} GB", "system": platform.system()}
+    about = {
+        "processor": processor,
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory:.0f} GB",
+        "system": platform.system(),
+    }
     about["python"] = platform.python_version()
     for name in ("pandas", "polars", "duckdb", "pyarrow", "isal", "tokenizers"):
         try:
@@ -70,7 +80,11 @@ def _side(name: str, tables: Path, work: Path) -> Measured:
     start = time.perf_counter()
     file = SIDES[name](tables, work)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    peak = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024)
+        / 1e6
+    )
     return {"seconds": seconds, "peak_mb": peak, "made": _contents(file)}
 
 

@@ -50,7 +50,9 @@ def pandas_chunks(tables: Path, work: Path, options: Mapping[str, Any] = AS_TEXT
     import pandas
 
     columns = ["HADM_ID", "CATEGORY", "TEXT"]
-    chunks = pandas.read_csv(_table(tables, "NOTEEVENTS"), usecols=columns, chunksize=100_000, **options)
+    chunks = pandas.read_csv(
+        _table(tables, "NOTEEVENTS"), usecols=columns, chunksize=100_000, **options
+    )
     notes = pandas.concat([chunk[chunk["CATEGORY"] == DISCHARGE] for chunk in chunks])
     return _with_pandas(notes, tables, work)
 
@@ -62,11 +64,21 @@ def _with_pandas(notes: "DataFrame", tables: Path, work: Path) -> Path:
     texts = notes.groupby("HADM_ID", sort=False)["TEXT"].agg("\n".join)
     parts = []
     for name, pattern in (("DIAGNOSES_ICD", DIAGNOSIS), ("PROCEDURES_ICD", PROCEDURE)):
-        part = pandas.read_csv(_table(tables, name), usecols=["HADM_ID", "ICD9_CODE"], dtype="str").dropna()
-        parts.append(part.assign(codes=part["ICD9_CODE"].str.replace(pattern, r"\1.\2", regex=True)))
+        part = pandas.read_csv(
+            _table(tables, name), usecols=["HADM_ID", "ICD9_CODE"], dtype="str"
+        ).dropna()
+        parts.append(
+            part.assign(codes=part["ICD9_CODE"].str.replace(pattern, r"\1.\2", regex=True))
+        )
     codes = pandas.concat(parts).groupby("HADM_ID", sort=False)["codes"].agg(list)
-    documents = pandas.concat([texts.rename("text"), codes], axis=1, join="inner").rename_axis("id").reset_index()
-    documents["split"] = documents["id"].str[-1].map({"8": "validation", "9": "test"}).fillna("train")
+    documents = (
+        pandas.concat([texts.rename("text"), codes], axis=1, join="inner")
+        .rename_axis("id")
+        .reset_index()
+    )
+    documents["split"] = (
+        documents["id"].str[-1].map({"8": "validation", "9": "test"}).fillna("train")
+    )
     file = work / "documents.parquet"
     documents.to_parquet(file, compression="zstd", compression_level=1, index=False)
     return file
@@ -77,7 +89,9 @@ def polars(tables: Path, work: Path) -> Path:
     import polars as pl
 
     def codes_of(name: str, pattern: str) -> pl.LazyFrame:
-        rows = pl.scan_csv(_table(tables, name), schema_overrides={"HADM_ID": pl.String, "ICD9_CODE": pl.String})
+        rows = pl.scan_csv(
+            _table(tables, name), schema_overrides={"HADM_ID": pl.String, "ICD9_CODE": pl.String}
+        )
         dotted = pl.col("ICD9_CODE").str.replace(pattern, "${1}.${2}")
         return rows.drop_nulls(["HADM_ID", "ICD9_CODE"]).select(id="HADM_ID", codes=dotted)
 
@@ -89,10 +103,18 @@ def polars(tables: Path, work: Path) -> Path:
     )
     codes = pl.concat([codes_of("DIAGNOSES_ICD", DIAGNOSIS), codes_of("PROCEDURES_ICD", PROCEDURE)])
     digit = pl.col("id").str.slice(-1)
-    split = pl.when(digit == "8").then(pl.lit("validation")).when(digit == "9").then(pl.lit("test")).otherwise(pl.lit("train"))
+    split = (
+        pl.when(digit == "8")
+        .then(pl.lit("validation"))
+        .when(digit == "9")
+        .then(pl.lit("test"))
+        .otherwise(pl.lit("train"))
+    )
     file = work / "documents.parquet"
     documents = texts.join(codes.group_by("id").agg("codes"), on="id").with_columns(split=split)
-    documents.sink_parquet(file, compression="zstd", compression_level=1, maintain_order=False, engine="streaming")
+    documents.sink_parquet(
+        file, compression="zstd", compression_level=1, maintain_order=False, engine="streaming"
+    )
     return file
 
 

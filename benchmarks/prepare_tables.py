@@ -19,7 +19,9 @@ _DIAGNOSES, _PROCEDURES = (14_567, 6_984), (3_882, 2_032)  # codes in the D_ICD 
 _WORDS, _PARAGRAPHS = 6_000, 20_000
 _AT_ONCE = 500  # rows a write
 
-_NOTE_COLUMNS = "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT"
+_NOTE_COLUMNS = (
+    "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT"
+)
 _CODE_COLUMNS = "ROW_ID SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE"
 _TITLE_COLUMNS = "ROW_ID ICD9_CODE SHORT_TITLE LONG_TITLE"
 
@@ -60,7 +62,10 @@ def tables(folder: Path, gigabytes: float) -> Path:
 
 def packed(folder: Path) -> Path:
     """The same tables as .csv.gz, by gzip -6, in a folder beside, made where they aren't there."""
-    made, making = folder.with_name(f"{folder.name}-gzip"), folder.with_name(f"{folder.name}-gzip.partial")
+    made, making = (
+        folder.with_name(f"{folder.name}-gzip"),
+        folder.with_name(f"{folder.name}-gzip.partial"),
+    )
     if not made.is_dir():
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
@@ -85,7 +90,11 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
                 if draw.random() >= DISCHARGE_SHARE:
                     category, description, _, shortest, longest = kinds[row % len(kinds)]
                     # It belongs to an admission that had, or will have, its summary elsewhere in the file; or to none.
-                    admission = None if draw.random() < _WITHOUT_ADMISSION else int(draw.random() * admissions * 1.05)
+                    admission = (
+                        None
+                        if draw.random() < _WITHOUT_ADMISSION
+                        else int(draw.random() * admissions * 1.05)
+                    )
                     rest = f'2151-08-04 10:15:00,2151-08-04 10:32:00,"{category}","{description}",{15_000 + row % 5_000},'
                 else:
                     shortest, longest = _DISCHARGE_PARAGRAPHS
@@ -101,7 +110,9 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
                 first = int(draw.random() * (_PARAGRAPHS - count))
                 text = "\n\n".join(paragraphs[first : first + count])
                 is_error = "1" if row % 2_351 == 0 else ""
-                rows.append(f'{row},{_ids(admission, row)},2151-08-04,{rest}{is_error},"{text}\n"\n')
+                rows.append(
+                    f'{row},{_ids(admission, row)},2151-08-04,{rest}{is_error},"{text}\n"\n'
+                )
             written += file.write("".join(rows).encode("ascii"))
     return admissions
 
@@ -113,17 +124,30 @@ def _write_codes(folder: Path, draw: random.Random, admissions: int) -> None:
         ("PROCEDURES", _procedures(), _PROCEDURES, (0, 8)),
     ):
         codes = draw.sample(pool, known)
-        titles = (f'{row},"{code}","Title {row}","Title {row}, in ""full"""' for row, code in enumerate(codes, 1))
+        titles = (
+            f'{row},"{code}","Title {row}","Title {row}, in ""full"""'
+            for row, code in enumerate(codes, 1)
+        )
         _write(folder / f"D_ICD_{table}.csv", _TITLE_COLUMNS, titles)
-        every = (admission for admission in range(admissions * 9 // 8) if admission % 5_000 != 4_999)
-        _write(folder / f"{table}_ICD.csv", _CODE_COLUMNS, _coded(draw, every, codes[:used], fewest, most))
+        every = (
+            admission for admission in range(admissions * 9 // 8) if admission % 5_000 != 4_999
+        )
+        _write(
+            folder / f"{table}_ICD.csv",
+            _CODE_COLUMNS,
+            _coded(draw, every, codes[:used], fewest, most),
+        )
 
 
-def _coded(draw: random.Random, admissions: Iterator[int], codes: Sequence[str], fewest: int, most: int) -> Iterator[str]:
+def _coded(
+    draw: random.Random, admissions: Iterator[int], codes: Sequence[str], fewest: int, most: int
+) -> Iterator[str]:
     row = 0
     for admission in admissions:
         # A few common codes and a long tail; no code twice in an admission, so that no side has to look for that.
-        places = dict.fromkeys(int(len(codes) * draw.random() ** 3) for _ in range(draw.randint(fewest, most)))
+        places = dict.fromkeys(
+            int(len(codes) * draw.random() ** 3) for _ in range(draw.randint(fewest, most))
+        )
         for number, place in enumerate(places, 1):
             row += 1
             yield f'{row},{_ids(admission, row)},{number},"{codes[place]}"'
@@ -150,9 +174,13 @@ def _header(columns: str) -> str:
 
 
 def _diagnoses() -> list[str]:
-    categories = [f"{number:03d}" for number in range(1, 1_000)] + [f"V{number:02d}" for number in range(1, 92)]
+    categories = [f"{number:03d}" for number in range(1, 1_000)] + [
+        f"V{number:02d}" for number in range(1, 92)
+    ]
     endings = ["", *"0123456789", *(f"{number:02d}" for number in range(10))]
-    external = [f"E{number}{ending}" for number in range(800, 1_000) for ending in ("", *"0123456789")]
+    external = [
+        f"E{number}{ending}" for number in range(800, 1_000) for ending in ("", *"0123456789")
+    ]
     return [category + ending for category in categories for ending in endings] + external
 
 
@@ -163,8 +191,13 @@ def _procedures() -> list[str]:
 
 def _made_up_paragraphs(draw: random.Random) -> list[str]:
     """Paragraphs of about 60 words in lines of ten, as they stand between two quotes of a CSV file."""
-    words = ["".join(draw.choices("eeeetttaaaooiinnssrrhhlldcumfpgwybvk", k=draw.randint(2, 9))) for _ in range(_WORDS)]
-    weights = [1 / (rank + 3) ** 1.4 for rank in range(_WORDS)]  # after Zipf's law: this decides how well it packs
+    words = [
+        "".join(draw.choices("eeeetttaaaooiinnssrrhhlldcumfpgwybvk", k=draw.randint(2, 9)))
+        for _ in range(_WORDS)
+    ]
+    weights = [
+        1 / (rank + 3) ** 1.4 for rank in range(_WORDS)
+    ]  # after Zipf's law: this decides how well it packs
     paragraphs = []
     for number in range(_PARAGRAPHS):
         drawn = draw.choices(words, weights=weights, k=60)
@@ -175,5 +208,7 @@ def _made_up_paragraphs(draw: random.Random) -> list[str]:
             drawn[40] = f'""{drawn[40]}""'
         drawn[0] = drawn[0].title() + ":"
         drawn[-1] += "."
-        paragraphs.append("\n".join(" ".join(drawn[start : start + 10]) for start in range(0, 60, 10)))
+        paragraphs.append(
+            "\n".join(" ".join(drawn[start : start + 10]) for start in range(0, 60, 10))
+        )
     return paragraphs

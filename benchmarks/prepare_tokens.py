@@ -34,7 +34,9 @@ def compare_tokens(tables: Path, work: Path, runs: int) -> Measured:
         for way in WAYS:
             found[way].append(measured(way, corpus, tokenizer))
     found["opened again"] = [measured(OURS, corpus, tokenizer) for _ in range(runs)]
-    best = {way: min(results, key=lambda result: result["seconds"]) for way, results in found.items()}
+    best = {
+        way: min(results, key=lambda result: result["seconds"]) for way, results in found.items()
+    }
     print(f"{made['documents']:,} documents, {best[OURS]['tokens']:,} tokens; best of {runs}")
     print(f"{'':<24}{'seconds':>10}{'tokens/s':>13}{'times':>8}")
     for way in WAYS:
@@ -48,7 +50,11 @@ def compare_tokens(tables: Path, work: Path, runs: int) -> Measured:
     )
     agree = len({result["tokens"] for results in found.values() for result in results}) == 1
     if not agree:
-        print("not the same number of tokens:", {way: best[way]["tokens"] for way in best}, file=sys.stderr)
+        print(
+            "not the same number of tokens:",
+            {way: best[way]["tokens"] for way in best},
+            file=sys.stderr,
+        )
     return {"agree": agree, "best": best, "runs": found}
 
 
@@ -59,7 +65,9 @@ def _corpus(tables: Path, work: Path) -> Measured:
     from icdcli.model.tokenizer import train_tokenizer
 
     documents, tokenizer = icdcode(tables, work), work / "tokenizer.json"
-    train_tokenizer(islice(_texts(documents.parent), _LEARNED_FROM), _VOCABULARY).backend_tokenizer.save(str(tokenizer))
+    train_tokenizer(
+        islice(_texts(documents.parent), _LEARNED_FROM), _VOCABULARY
+    ).backend_tokenizer.save(str(tokenizer))
     count = parquet.ParquetFile(documents).metadata.num_rows
     return {"corpus": str(documents.parent), "tokenizer": str(tokenizer), "documents": count}
 
@@ -94,7 +102,9 @@ def _one_at_a_time(corpus: Path, tokenizer: Path) -> Measured:
 def _texts(corpus: Path) -> Iterator[str]:
     from pyarrow import parquet
 
-    for batch in parquet.ParquetFile(corpus / "documents.parquet").iter_batches(256, columns=["text"]):
+    for batch in parquet.ParquetFile(corpus / "documents.parquet").iter_batches(
+        256, columns=["text"]
+    ):
         yield from batch.column(0).to_pylist()
 
 

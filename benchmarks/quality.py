@@ -23,7 +23,12 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 ROWS: dict[str, tuple[str, list[str], str]] = {
     "mean": (
         "laptop.yaml",
-        ["pooling_mode=mean", "description_prior=False", "lexical=False", "lr0=0.03"],  # the best of 0.003, 0.01, 0.03, 0.1
+        [
+            "pooling_mode=mean",
+            "description_prior=False",
+            "lexical=False",
+            "lr0=0.03",
+        ],  # the best of 0.003, 0.01, 0.03, 0.1
         "mean pooling, linear layer (the original's design)",
     ),
     "tfidf": ("tfidf.yaml", [], "TF-IDF, linear model"),
@@ -32,11 +37,19 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
         ["label_init=random", "description_prior=False", "lexical=False"],
         "label attention, random start",
     ),
-    "descriptions": ("laptop.yaml", ["description_prior=False", "lexical=False"], "… started from descriptions"),
+    "descriptions": (
+        "laptop.yaml",
+        ["description_prior=False", "lexical=False"],
+        "… started from descriptions",
+    ),
     "prior": ("laptop.yaml", ["lexical=False"], "… and the description prior"),
     "laptop": ("laptop.yaml", [], "laptop.yaml: … and words alone"),
     "laptop_quality": ("laptop_quality.yaml", [], "laptop_quality.yaml: … and one epoch of all"),
-    "described": ("laptop.yaml", ["label_space=described"], "laptop.yaml, every code with a title a candidate"),
+    "described": (
+        "laptop.yaml",
+        ["label_space=described"],
+        "laptop.yaml, every code with a title a candidate",
+    ),
     "codiesp_es": ("codiesp_es.yaml", [], "codiesp_es.yaml (Spanish, evidence lexicon)"),
 }
 METRICS = ("map", "f1_micro")
@@ -45,7 +58,10 @@ METRICS = ("map", "f1_micro")
 def icdcode(*arguments: str) -> dict[str, Any]:
     """Run a command of ours, and give what it says on standard output."""
     found = subprocess.run(
-        [sys.executable, "-m", "icdcli", *arguments, "--json"], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "icdcli", *arguments, "--json"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     told: dict[str, Any] = json.loads(found.stdout)
     return told
@@ -56,18 +72,33 @@ def measure(name: str, data: Path, out: Path, split: str) -> dict[str, Any]:
     config, changes, what = ROWS[name]
     done = out / f"{name}.json"
     if not done.is_file():
-        places = [f"data_path={data}", f"project={out}", f"name={name}", f"cache_dir={out / 'cache'}", "prediction_print_n=0"]
+        places = [
+            f"data_path={data}",
+            f"project={out}",
+            f"name={name}",
+            f"cache_dir={out / 'cache'}",
+            "prediction_print_n=0",
+        ]
         began = time.perf_counter()
         run = icdcode("train", str(CONFIGS / config), *places, *changes)["run"]
-        done.write_text(json.dumps({"run": run, "seconds": time.perf_counter() - began}), encoding="utf-8")
+        done.write_text(
+            json.dumps({"run": run, "seconds": time.perf_counter() - began}), encoding="utf-8"
+        )
     about = json.loads(done.read_text(encoding="utf-8"))
     told = icdcode("evaluate", about["run"], "--split", split)
-    return {"what": what, **about, "metrics": told["metrics"], "intervals": told.get("intervals", {})}
+    return {
+        "what": what,
+        **about,
+        "metrics": told["metrics"],
+        "intervals": told.get("intervals", {}),
+    }
 
 
 def main() -> None:
     """Measure the rows and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="the folder of CodiEsp")
     parser.add_argument("out", type=Path, help="where the runs are kept")
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
@@ -78,9 +109,13 @@ def main() -> None:
     found = {}
     print(f"{'design':<52}{'MAP':>20}{'micro-F1':>20}{'minutes':>9}")
     for name in arguments.rows:
-        found[name] = row = measure(name, arguments.data.resolve(), arguments.out.resolve(), arguments.split)
+        found[name] = row = measure(
+            name, arguments.data.resolve(), arguments.out.resolve(), arguments.split
+        )
         cells = [_cell(row, metric) for metric in METRICS]
-        print(f"{row['what']:<52}{cells[0]:>20}{cells[1]:>20}{row['seconds'] / 60:>9.1f}", flush=True)
+        print(
+            f"{row['what']:<52}{cells[0]:>20}{cells[1]:>20}{row['seconds'] / 60:>9.1f}", flush=True
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

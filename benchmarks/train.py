@@ -47,14 +47,18 @@ def measured(side: str, options: argparse.Namespace) -> Measured:
     told = json.dumps({**vars(options), "side": side, "loss_every": LOSS_EVERY}, default=str)
     command = [sys.executable, str(Path(__file__).with_name("train_side.py")), told]
     # The Trainer would take all GPUs that it sees.
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={"CUDA_VISIBLE_DEVICES": "0", **os.environ})
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, env={"CUDA_VISIBLE_DEVICES": "0", **os.environ}
+    )
     if done.returncode:
         raise SystemExit(f"{SIDES[side]}: ended with {done.returncode}; what it said stands above")
     result: Measured = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def best_of(rounds: int, chosen: list[str], options: argparse.Namespace) -> dict[str, list[Measured]]:
+def best_of(
+    rounds: int, chosen: list[str], options: argparse.Namespace
+) -> dict[str, list[Measured]]:
     """Train every chosen side, round by round, so that a busy minute meets them all; each side's rounds, the fastest first."""
     found: dict[str, list[Measured]] = {side: [] for side in chosen}
     for number in range(1, rounds + 1):
@@ -63,16 +67,22 @@ def best_of(rounds: int, chosen: list[str], options: argparse.Namespace) -> dict
             result = found[side][-1]
             said = result.get("not_measured") or f"{result['documents_per_second']:.2f} documents/s"
             print(f"round {number}, {side}: {said}", file=sys.stderr, flush=True)
-    return {side: sorted(runs, key=lambda run: run.get("seconds", 0.0)) for side, runs in found.items()}
+    return {
+        side: sorted(runs, key=lambda run: run.get("seconds", 0.0)) for side, runs in found.items()
+    }
 
 
 def show_speed(found: dict[str, Measured]) -> None:
     """Print what each side's training took; a row that could not be filled says so."""
-    print(f"{'':<33}{'documents/s':>12}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}{'a faster':>10}")
+    print(
+        f"{'':<33}{'documents/s':>12}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}{'a faster':>10}"
+    )
     for side, name in SIDES.items():
         row = found.get(side, {"not_measured": ""})
         if "not_measured" in row:
-            print(f"{side}  {name:<30}  not measured{': ' * bool(row['not_measured'])}{row['not_measured']}")
+            print(
+                f"{side}  {name:<30}  not measured{': ' * bool(row['not_measured'])}{row['not_measured']}"
+            )
             continue
         used = "not measured" if row["utilisation"] is None else f"{row['utilisation']:.1%}"
         times = "" if side == "a" or "a_times" not in row else f"{row['a_times']:.2f} x"
@@ -83,9 +93,12 @@ def show_speed(found: dict[str, Measured]) -> None:
 def show_losses(found: dict[str, Measured]) -> None:
     """Print the loss curves side by side."""
     print(
-        f"\nmean loss of {LOSS_EVERY} steps, d's of other documents\n{'to step':>7}" + "".join(f"{side:>11}" for side in found)
+        f"\nmean loss of {LOSS_EVERY} steps, d's of other documents\n{'to step':>7}"
+        + "".join(f"{side:>11}" for side in found)
     )
-    for number, losses in enumerate(zip(*(row["losses"] for row in found.values()), strict=True), start=1):
+    for number, losses in enumerate(
+        zip(*(row["losses"] for row in found.values()), strict=True), start=1
+    ):
         print(f"{number * LOSS_EVERY:>7}" + "".join(f"{loss:>11.6f}" for loss in losses))
 
 
@@ -106,12 +119,16 @@ def show_promises(found: dict[str, Measured], options: argparse.Namespace) -> No
     if options.size == "8b":
         if "a" in found and found["a"]["utilisation"] is not None:
             used = found["a"]["utilisation"]
-            print(f"aimed at: a uses {AIMED_UTILISATION:.0%} of the card's dense bfloat16 peak; it uses {used:.1%}")
+            print(
+                f"aimed at: a uses {AIMED_UTILISATION:.0%} of the card's dense bfloat16 peak; it uses {used:.1%}"
+            )
     elif (options.lengths, options.max_len) == ("codiesp", 1_024):
         for side, least in PROMISED_TIMES.items():
             if "a_times" in found.get(side, {}):
                 held = "held" if found[side]["a_times"] >= least else "NOT HELD"
-                print(f"promised: a at least {least} times as fast as {side}; {held}: {found[side]['a_times']:.2f}")
+                print(
+                    f"promised: a at least {least} times as fast as {side}; {held}: {found[side]['a_times']:.2f}"
+                )
 
 
 def machine() -> dict[str, str]:
@@ -119,24 +136,61 @@ def machine() -> dict[str, str]:
     processor = platform.machine()
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
+        processor = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            processor,
+        )
     packages = {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")}
-    return {"processor": processor, "cores": str(os.cpu_count()), "python": platform.python_version(), **packages}
+    return {
+        "processor": processor,
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        **packages,
+    }
 
 
 def read_arguments() -> argparse.Namespace:
     """The command line, its defaults filled in."""
-    parser = argparse.ArgumentParser(description="Training: icdcode against Hugging Face's Trainer and padding to max_len.")
+    parser = argparse.ArgumentParser(
+        description="Training: icdcode against Hugging Face's Trainer and padding to max_len."
+    )
     parser.add_argument("--lengths", choices=MAX_LEN, default="codiesp")
-    parser.add_argument("--codiesp", type=Path, metavar="DIR", help="the real lengths of the cases in this folder")
-    parser.add_argument("--size", choices=TOLERANCE, default="small", help="small: CPU; 8b: Llama 3 8B's shape, CUDA")
-    parser.add_argument("--documents", type=int, default=480, metavar="N", help="different documents")
-    parser.add_argument("--steps", type=int, default=60, metavar="N", help=f"optimiser steps, a multiple of {LOSS_EVERY}")
+    parser.add_argument(
+        "--codiesp", type=Path, metavar="DIR", help="the real lengths of the cases in this folder"
+    )
+    parser.add_argument(
+        "--size",
+        choices=TOLERANCE,
+        default="small",
+        help="small: CPU; 8b: Llama 3 8B's shape, CUDA",
+    )
+    parser.add_argument(
+        "--documents", type=int, default=480, metavar="N", help="different documents"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=60,
+        metavar="N",
+        help=f"optimiser steps, a multiple of {LOSS_EVERY}",
+    )
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="documents a step")
-    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="forward passes a step of b, c and d")
-    parser.add_argument("--max-len", type=int, metavar="N", help="tokens of a document; codiesp: 1024, mimic: 4096")
-    parser.add_argument("--only", type=lambda sides: sides.split(","), default=list(SIDES), metavar="a,b", help="these sides")
-    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="the fastest of so many counts")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, metavar="N", help="forward passes a step of b, c and d"
+    )
+    parser.add_argument(
+        "--max-len", type=int, metavar="N", help="tokens of a document; codiesp: 1024, mimic: 4096"
+    )
+    parser.add_argument(
+        "--only",
+        type=lambda sides: sides.split(","),
+        default=list(SIDES),
+        metavar="a,b",
+        help="these sides",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="the fastest of so many counts"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
@@ -166,19 +220,30 @@ def main() -> int:
             row["a_times"] = found["a"]["tokens_per_second"] / row["tokens_per_second"]
     device = next((row["device"] for row in found.values()), "not measured")
     real = "real" if options.codiesp else "log-normal"
-    print(f"{options.size} network, {device}; {options.lengths} lengths ({real}), max_len {options.max_len:,}")
-    print(f"{options.documents:,} documents, {options.steps} steps of {options.batch_size}; {json.dumps(machine())}\n")
+    print(
+        f"{options.size} network, {device}; {options.lengths} lengths ({real}), max_len {options.max_len:,}"
+    )
+    print(
+        f"{options.documents:,} documents, {options.steps} steps of {options.batch_size}; {json.dumps(machine())}\n"
+    )
     show_speed(best)
     apart = 0.0
     if found:
         show_losses(found)
         apart = disagreement(found)
-        print(f"largest difference on the same documents: {apart:.1e}, allowed {TOLERANCE[options.size]:.0e}\n")
+        print(
+            f"largest difference on the same documents: {apart:.1e}, allowed {TOLERANCE[options.size]:.0e}\n"
+        )
         show_promises(found, options)
     if options.json:
         about = {**vars(options), "codiesp": options.codiesp is not None}
         del about["json"]
-        result = {"options": about, "machine": machine(), "largest_difference": apart, "sides": runs}
+        result = {
+            "options": about,
+            "machine": machine(),
+            "largest_difference": apart,
+            "sides": runs,
+        }
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if apart > TOLERANCE[options.size]:
         print("the losses disagree", file=sys.stderr)

@@ -41,7 +41,13 @@ class Documents:
 
 
 def documents(
-    lengths: str, codiesp: Path | None, count: int, max_len: int, steps: int, batch_size: int, seed: int
+    lengths: str,
+    codiesp: Path | None,
+    count: int,
+    max_len: int,
+    steps: int,
+    batch_size: int,
+    seed: int,
 ) -> Documents:
     """Make documents, and draw which of them make which step.
 
@@ -65,18 +71,26 @@ def documents(
         lengths_N = draw.lognormal(np.log(median), deviation, count)
     lengths_N = np.clip(lengths_N.round().astype(np.int64), 4, max_len)
     frequency_L = 1 / np.sqrt(np.arange(1, LABELS + 1))
-    targets_NL = draw.random((count, LABELS)) < np.minimum(0.9, frequency_L * LABELS_A_DOCUMENT / frequency_L.sum())
+    targets_NL = draw.random((count, LABELS)) < np.minimum(
+        0.9, frequency_L * LABELS_A_DOCUMENT / frequency_L.sum()
+    )
     targets = [np.flatnonzero(row).astype(np.int32) for row in targets_NL]
     ids = [_tokens(length, labels, draw) for length, labels in zip(lengths_N, targets, strict=True)]
     passes = [draw.permutation(count) for _ in range(-(-steps * batch_size // count))]
-    return Documents(ids, targets, list(np.concatenate(passes)[: steps * batch_size].reshape(steps, batch_size)))
+    return Documents(
+        ids, targets, list(np.concatenate(passes)[: steps * batch_size].reshape(steps, batch_size))
+    )
 
 
-def _tokens(length: int, labels: NDArray[np.int32], draw: np.random.Generator) -> NDArray[np.uint32]:
+def _tokens(
+    length: int, labels: NDArray[np.int32], draw: np.random.Generator
+) -> NDArray[np.uint32]:
     """Random ids, some of them replaced by those of the document's labels; 0 is kept for padding."""
     ids = draw.integers(1, VOCABULARY, length)
     if len(labels):
-        of_the_rule = 1 + draw.choice(labels, length) * IDS_A_LABEL + draw.integers(0, IDS_A_LABEL, length)
+        of_the_rule = (
+            1 + draw.choice(labels, length) * IDS_A_LABEL + draw.integers(0, IDS_A_LABEL, length)
+        )
         ids = np.where(draw.random(length) < SHARE_OF_RULE, of_the_rule, ids)
     return ids.astype(np.uint32)
 
@@ -84,4 +98,6 @@ def _tokens(length: int, labels: NDArray[np.int32], draw: np.random.Generator) -
 def _real_lengths(folder: Path) -> NDArray[np.float64]:
     """Tokens of CodiEsp's English cases, estimated from their words."""
     files = sorted(folder.glob("*/text_files_en/*.txt"))
-    return np.array([len(file.read_text(encoding="utf-8").split()) for file in files]) * TOKENS_A_WORD
+    return (
+        np.array([len(file.read_text(encoding="utf-8").split()) for file in files]) * TOKENS_A_WORD
+    )

@@ -90,12 +90,18 @@ class Plain(nn.Module):
         self.backbone = backbone
         self.output = nn.Linear(width, LABELS)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
         """The mean loss over documents and labels, and logits_BL."""
-        hidden_BTD = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden_BTD = self.backbone(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).last_hidden_state
         with torch.autocast(input_ids.device.type, enabled=False):
             mask_BT1 = attention_mask.unsqueeze(-1).float()
-            logits_BL = self.output((hidden_BTD.float() * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1))
+            logits_BL = self.output(
+                (hidden_BTD.float() * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
+            )
             weight = torch.tensor(POS_WEIGHT, device=logits_BL.device)
             loss = functional.binary_cross_entropy_with_logits(logits_BL, labels, pos_weight=weight)
         return {"loss": loss, "logits": logits_BL}
@@ -107,10 +113,14 @@ def theirs(size: Size, max_len: int, seed: int) -> Plain:
 
     backbone = _backbone(size, max_len, seed)
     torch.manual_seed(seed + 1)
-    options = peft.LoraConfig(r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=0.0, target_modules="all-linear")
+    options = peft.LoraConfig(
+        r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=0.0, target_modules="all-linear"
+    )
     backbone.requires_grad_(False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft's, at a name that transformers is about to change
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # peft's, at a name that transformers is about to change
         adapted = peft.get_peft_model(backbone, options)
     torch.manual_seed(seed + 2)
     network = Plain(adapted, size.shape["hidden_size"])
@@ -140,7 +150,9 @@ def _ready(network: Any, output: nn.Module, size: Size) -> Any:
 def _backbone(size: Size, max_len: int, seed: int) -> Any:
     """Random weights, drawn where they are needed: eight thousand million of them on a CPU would take minutes."""
     settings = LlamaConfig(**size.shape, max_position_embeddings=max_len, use_cache=False)
-    settings.is_causal = False  # every token sees every other one, as icdcode's configuration has it
+    settings.is_causal = (
+        False  # every token sees every other one, as icdcode's configuration has it
+    )
     dtype = torch.float32 if size.bit == 32 else torch.bfloat16
     torch.manual_seed(seed)
     with torch.device(size.device):

@@ -44,9 +44,13 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
     labels = Labels(codes, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     tokens = Tokens(np.concatenate(read.ids), np.concatenate([[0], np.cumsum(read.lengths)]))
     special_tokens = SpecialTokens((), (), pad=0)
-    train = EncodedDocuments(tokens, np.arange(len(read.ids)), read.targets, special_tokens, max_len)
+    train = EncodedDocuments(
+        tokens, np.arange(len(read.ids)), read.targets, special_tokens, max_len
+    )
     training = Training(
-        model=NeuralModel(network, None, special_tokens, labels, built_from, Threshold(), own_backbone=False),
+        model=NeuralModel(
+            network, None, special_tokens, labels, built_from, Threshold(), own_backbone=False
+        ),
         optimizer=make_optimizer(network, config),
         train=train,
         validation=train,

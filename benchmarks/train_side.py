@@ -22,12 +22,22 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
         return {"not_measured": "this machine has no CUDA GPU"}
     codiesp = Path(options["codiesp"]) if options["codiesp"] else None
     steps, batch_size = options["steps"], options["batch_size"]
-    read = documents(options["lengths"], codiesp, options["documents"], max_len, steps, batch_size, seed)
+    read = documents(
+        options["lengths"], codiesp, options["documents"], max_len, steps, batch_size, seed
+    )
     try:
         if options["side"] == "a":
             watch = train_ours(read, size, max_len, seed, options["loss_every"])
         else:
-            watch = train_theirs(options["side"], read, size, max_len, seed, options["loss_every"], options["accumulate"])
+            watch = train_theirs(
+                options["side"],
+                read,
+                size,
+                max_len,
+                seed,
+                options["loss_every"],
+                options["accumulate"],
+            )
     except torch.OutOfMemoryError:
         return {"not_measured": "the GPU's memory does not hold it; --accumulate takes less"}
     return watch.found(size)

@@ -57,7 +57,15 @@ class _Watching(TrainerCallback):
             self.watch.losses.append(logs["loss"])
 
 
-def train_theirs(side: str, read: Documents, size_name: str, max_len: int, seed: int, log_every: int, accumulate: int) -> Watch:
+def train_theirs(
+    side: str,
+    read: Documents,
+    size_name: str,
+    max_len: int,
+    seed: int,
+    log_every: int,
+    accumulate: int,
+) -> Watch:
     """Train on the documents in their order, or grouped by length for d.
 
     Args:
@@ -71,11 +79,17 @@ def train_theirs(side: str, read: Documents, size_name: str, max_len: int, seed:
     """
     size = SIZES[size_name]
     network = theirs(size, max_len, seed)
-    logging.getLogger("transformers").setLevel(logging.ERROR)  # it advises to pad while tokenising: there is no text here
+    logging.getLogger("transformers").setLevel(
+        logging.ERROR
+    )  # it advises to pad while tokenising: there is no text here
     padding = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, "[PAD]")), pad_token="[PAD]", padding_side="right"
+        tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, "[PAD]")),
+        pad_token="[PAD]",
+        padding_side="right",
     )
-    collator = DataCollatorWithPadding(padding, padding="max_length" if side == "c" else "longest", max_length=max_len)
+    collator = DataCollatorWithPadding(
+        padding, padding="max_length" if side == "c" else "longest", max_length=max_len
+    )
     device = torch.device(size.device)
     with tempfile.TemporaryDirectory() as folder:
         options = TrainingArguments(
@@ -98,7 +112,8 @@ def train_theirs(side: str, read: Documents, size_name: str, max_len: int, seed:
         )
         watch = Watch(network, device, len(read.order), accumulate)
         network.register_forward_pre_hook(
-            lambda _, __, tensors: watch.lengths.append(tensors["attention_mask"].sum(dim=1)), with_kwargs=True
+            lambda _, __, tensors: watch.lengths.append(tensors["attention_mask"].sum(dim=1)),
+            with_kwargs=True,
         )
         trainer = Trainer(
             network, options, train_dataset=_Examples(read), data_collator=collator, callbacks=[_Watching(watch)]

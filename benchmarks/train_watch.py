@@ -22,7 +22,9 @@ class Watch:
         lengths: Tokens of each forward pass's documents.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, steps: int, accumulate: int = 1) -> None:
+    def __init__(
+        self, network: nn.Module, device: torch.device, steps: int, accumulate: int = 1
+    ) -> None:
         self.network, self.device, self.steps, self.accumulate = network, device, steps, accumulate
         self.weights = fingerprint(network)
         self.losses: list[float] = []
@@ -61,7 +63,11 @@ class Watch:
         """Most MB in use so far: what tensors took of a GPU, what the process took of the memory."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+        return (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            * (1 if sys.platform == "darwin" else 1024)
+            / 1e6
+        )
 
     def found(self, size_name: str) -> dict[str, Any]:
         """All figures."""

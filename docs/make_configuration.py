@@ -50,10 +50,14 @@ def words(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (types.UnionType, Union):
-        return " or ".join(dict.fromkeys("null" if part is type(None) else words(part) for part in arguments))
+        return " or ".join(
+            dict.fromkeys("null" if part is type(None) else words(part) for part in arguments)
+        )
     if origin is list:
         return f"list of {words(arguments[0])}"
-    return {int: "whole number", float: "number", bool: "True or False", str: "text", Path: "path"}[kind]
+    return {int: "whole number", float: "number", bool: "True or False", str: "text", Path: "path"}[
+        kind
+    ]
 
 
 def bounds(field: FieldInfo) -> str:
@@ -87,8 +91,12 @@ def plain(value: Any) -> str:
 
 def first_sentence(path: Path) -> str:
     """What a configuration says of itself."""
-    comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return re.split(r"(?<=\.)\s(?=[A-Z`])", " ".join(line.removeprefix("# ") for line in comment))[0]
+    comment = takewhile(
+        lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines()
+    )
+    return re.split(r"(?<=\.)\s(?=[A-Z`])", " ".join(line.removeprefix("# ") for line in comment))[
+        0
+    ]
 
 
 def page() -> str:

@@ -54,8 +54,16 @@ Memory grows with the longest forward pass, not with `batch_size`: a step's docu
 def estimate(settings: Any, bit: int, length: int, lora: bool) -> Estimate:
     """The memory of one training."""
     whole = [] if lora else ["lora_activate=False", "freeze_backbone=False"]
-    options = ["model=minilm", f"bit={bit}", f"max_len={length}", f"micro_batch_tokens={length}", *whole]
-    config: Config = load_config(None, options)  # the model's name doesn't count where its settings are given
+    options = [
+        "model=minilm",
+        f"bit={bit}",
+        f"max_len={length}",
+        f"micro_batch_tokens={length}",
+        *whole,
+    ]
+    config: Config = load_config(
+        None, options
+    )  # the model's name doesn't count where its settings are given
     return estimate_memory(config, LABELS, settings=settings, libraries=CUDA)
 
 
@@ -68,7 +76,9 @@ def row(name: str, settings: Any, bit: int, lora: bool = True) -> str:
 def page() -> str:
     """The whole page."""
     lengths = " | ".join(f"`max_len` {length:,}" for length in LENGTHS)
-    lines = [HEAD.format(lengths=lengths, rules="|".join(["---:"] * len(LENGTHS))).removesuffix("\n")]
+    lines = [
+        HEAD.format(lengths=lengths, rules="|".join(["---:"] * len(LENGTHS))).removesuffix("\n")
+    ]
     for name, settings in MODELS.items():
         lines += [row(name, settings, bit) for bit in (4, 8, 16, 32)]
     lines.append(row("BERT base", MODELS["BERT base"], 32, lora=False))

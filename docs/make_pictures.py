@@ -50,7 +50,8 @@ def evaluated(row: Row, before: list[Row], config: Config) -> Evaluated:
     metrics = {name: value for name, value in row.items() if name not in RESULT_COLUMNS}
     monitor = config.train.monitor or ""
     values = [
-        earlier[monitor] if monitor in earlier else np.mean([earlier[name] for name in metrics]) for earlier in [*before, row]
+        earlier[monitor] if monitor in earlier else np.mean([earlier[name] for name in metrics])
+        for earlier in [*before, row]
     ]
     sign = -1 if config.train.monitor == "validation_loss" else 1
     losses = [earlier["validation_loss"] for earlier in [*before, row]]
@@ -73,12 +74,20 @@ def evaluated(row: Row, before: list[Row], config: Config) -> Evaluated:
 def training_picture(run: RunDir, config: Config) -> RenderableType:
     """The live view as it stood half way through the last epoch."""
     results, steps = table(run.results), table(run.steps)
-    last = max(row["step"] for row in steps if row["step"] <= (results[-2]["step"] + results[-1]["step"]) / 2)
+    last = max(
+        row["step"]
+        for row in steps
+        if row["step"] <= (results[-2]["step"] + results[-1]["step"]) / 2
+    )
     now = 0.0
     output = Output()
     output.console = Console(file=io.StringIO(), width=WIDTH, force_interactive=True)
     view = TrainingView(
-        output, patience=config.train.patience, common=config.log.common, metrics=config.log.metrics, clock=lambda: now
+        output,
+        patience=config.train.patience,
+        common=config.log.common,
+        metrics=config.log.metrics,
+        clock=lambda: now,
     )
     per_epoch = int(results[0]["step"])
     view.handle(Started(step=0, total_steps=config.train.steps, steps_per_epoch=per_epoch))
@@ -86,9 +95,17 @@ def training_picture(run: RunDir, config: Config) -> RenderableType:
         view.handle(evaluated(row, results[:number], config))
     for row in steps:
         if row["step"] <= last:
-            now = float(np.interp(row["step"], [0, *(r["step"] for r in results)], [0, *(r["seconds"] for r in results)]))
+            now = float(
+                np.interp(
+                    row["step"],
+                    [0, *(r["step"] for r in results)],
+                    [0, *(r["seconds"] for r in results)],
+                )
+            )
             step, epoch = int(row["step"]), int(row["epoch"])
-            view.handle(StepDone(step, epoch, row["lr"], row["train_loss"], row["tokens_per_second"]))
+            view.handle(
+                StepDone(step, epoch, row["lr"], row["train_loss"], row["tokens_per_second"])
+            )
     return view
 
 
@@ -98,10 +115,14 @@ def prediction_picture(run: RunDir) -> RenderableType:
     titles = read_labels(run.checkpoint("metric") / "labels.parquet").known_titles
     for id in dict.fromkeys(row["id"] for row in rows):
         own = [row for row in rows if row["id"] == id]
-        gold, predicted = ({row["code"] for row in own if row[kind]} for kind in ("gold", "predicted"))
+        gold, predicted = (
+            {row["code"] for row in own if row[kind]} for kind in ("gold", "predicted")
+        )
         if gold & predicted and gold - predicted and predicted - gold:
             scores = {row["code"]: row["score"] for row in own}
-            return prediction_view(SamplePrediction(id, tuple(sorted(gold)), tuple(sorted(predicted)), scores), titles)
+            return prediction_view(
+                SamplePrediction(id, tuple(sorted(gold)), tuple(sorted(predicted)), scores), titles
+            )
     raise SystemExit("no document of the test split has a right, a missed and an extra code")
 
 
@@ -112,7 +133,9 @@ def evidence_picture(run: Path) -> RenderableType:
     model, choice = load_model(run), Choice(None, None)
     (note,) = batch_predictor(model, choice, finder(model)).code([Note("new_note.txt", text)])
     marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
-    return Group(coded_view(note, choice, one_threshold=True), evidence_view(text, marked, signs=False))
+    return Group(
+        coded_view(note, choice, one_threshold=True), evidence_view(text, marked, signs=False)
+    )
 
 
 def _indented(text: re.Match[str]) -> str:
@@ -127,9 +150,18 @@ def _indented(text: re.Match[str]) -> str:
 
 def save_svg(renderable: RenderableType, name: str, title: str) -> None:
     """Write what a terminal would show; without rich's web font, which would be fetched from elsewhere."""
-    console = Console(record=True, file=io.StringIO(), width=WIDTH, force_terminal=True, color_system="truecolor", emoji=False)
+    console = Console(
+        record=True,
+        file=io.StringIO(),
+        width=WIDTH,
+        force_terminal=True,
+        color_system="truecolor",
+        emoji=False,
+    )
     console.print(renderable)
-    svg = re.sub(r"\s*@font-face \{.*?\}", "", console.export_svg(title=title, unique_id=name), flags=re.S)
+    svg = re.sub(
+        r"\s*@font-face \{.*?\}", "", console.export_svg(title=title, unique_id=name), flags=re.S
+    )
     texts = r'x="(?P<x>[\d.]+)"(?P<y> y="[\d.]+" )textLength="(?P<length>[\d.]+)"(?P<rest>[^>]*)>(?P<words>&#160;[^<]*)<'
     write_atomically(PICTURES / f"{name}.svg", re.sub(texts, _indented, svg))
 
@@ -137,7 +169,9 @@ def save_svg(renderable: RenderableType, name: str, title: str) -> None:
 def main() -> None:
     """Make all pictures of a run."""
     parser = argparse.ArgumentParser(description="Make the README's pictures from a run.")
-    parser.add_argument("run", type=Path, help="a finished, evaluated run, such as outputs/demo/tiny")
+    parser.add_argument(
+        "run", type=Path, help="a finished, evaluated run, such as outputs/demo/tiny"
+    )
     parser.add_argument("--notes", type=Path, help="the run of docs/own-notes.md")
     given = parser.parse_args()
     run = RunDir.open(given.run)
@@ -146,8 +180,16 @@ def main() -> None:
     save_svg(training_picture(run, config), "training", "icdcode train configs/demo.yaml")
     save_svg(prediction_picture(run), "predictions", f"icdcode show-predictions {run.root}")
     if given.notes is not None:
-        save_svg(evidence_picture(given.notes), "evidence", "icdcode predict outputs/notes new_note.txt --evidence")
-    learning_curves_png(table(run.results), [*config.log.common, *config.log.metrics], PICTURES / "learning_curves.png")
+        save_svg(
+            evidence_picture(given.notes),
+            "evidence",
+            "icdcode predict outputs/notes new_note.txt --evidence",
+        )
+    learning_curves_png(
+        table(run.results),
+        [*config.log.common, *config.log.metrics],
+        PICTURES / "learning_curves.png",
+    )
 
 
 if __name__ == "__main__":

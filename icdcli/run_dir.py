@@ -21,7 +21,9 @@ def require_project(project: Path) -> None:
     Raises:
         ConfigError: When they can't.
     """
-    there = next(path for path in (project.absolute(), *project.absolute().parents) if path.exists())
+    there = next(
+        path for path in (project.absolute(), *project.absolute().parents) if path.exists()
+    )
     if not there.is_dir():
         raise ConfigError(f"{there}: is a file; `project:` must be a folder")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -53,10 +55,14 @@ class RunDir:
                 root.mkdir()
             except FileExistsError:
                 if not project.is_dir():
-                    raise ConfigError(f"{project}: is a file; `project:` must be a folder") from None
+                    raise ConfigError(
+                        f"{project}: is a file; `project:` must be a folder"
+                    ) from None
                 number += 1
             except OSError as error:
-                raise ConfigError(f"{root}: can't be made ({error.strerror}); set `project:` elsewhere") from None
+                raise ConfigError(
+                    f"{root}: can't be made ({error.strerror}); set `project:` elsewhere"
+                ) from None
             else:
                 return cls(root)
 
@@ -70,7 +76,9 @@ class RunDir:
         if not root.is_dir():
             raise ConfigError(f"{root}: there is no such run folder")
         if not (root / "args.yaml").is_file():
-            raise ConfigError(f"{root}: is no run folder (it has no args.yaml); give the folder that `icdcode train` named")
+            raise ConfigError(
+                f"{root}: is no run folder (it has no args.yaml); give the folder that `icdcode train` named"
+            )
         return cls(root)
 
     @property
@@ -182,13 +190,19 @@ def _aside(table: Path, number: int) -> Path:
 def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
     """A table's lines: the header and those up to a step; those of later ones and, after a power cut, half a line."""
     try:
-        lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
+        lines = (
+            table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
+        )
         columns = lines[0].strip().split(",") if lines else []
         steps = [_step_of(line, columns, step + 1) for line in lines[1:]]
     except ValueError:
-        raise DataError(f"{table}: is not as training wrote it; put it back, or move it away") from None
+        raise DataError(
+            f"{table}: is not as training wrote it; put it back, or move it away"
+        ) from None
     rows = list(zip(steps, lines[1:], strict=True))
-    return lines[:1] + [line for at, line in rows if at <= step], [line for at, line in rows if at > step]
+    return lines[:1] + [line for at, line in rows if at <= step], [
+        line for at, line in rows if at > step
+    ]
 
 
 def _step_of(line: str, columns: list[str], of_half_a_line: int) -> int:

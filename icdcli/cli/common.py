@@ -20,16 +20,38 @@ if TYPE_CHECKING:
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="key=value", help="Keys of the configuration to change.", autocompletion=complete_override),
+    typer.Argument(
+        metavar="key=value",
+        help="Keys of the configuration to change.",
+        autocompletion=complete_override,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, everything else on standard error.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run.", autocompletion=complete_run)]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object on standard output, everything else on standard error."
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Argument(metavar="RUN_DIR", help="The folder of a run.", autocompletion=complete_run),
+]
 Load = Annotated[Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint.")]
-Port = Annotated[int, typer.Option(help="Where the processes of several GPUs find one another.", min=1, max=65535)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Set everything up, say what would be done, and leave.")]
-Device = Annotated[str | None, typer.Option(help="Instead of the run's own device: cpu, mps, 0, 1 …")]
+Port = Annotated[
+    int,
+    typer.Option(help="Where the processes of several GPUs find one another.", min=1, max=65535),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Set everything up, say what would be done, and leave.")
+]
+Device = Annotated[
+    str | None, typer.Option(help="Instead of the run's own device: cpu, mps, 0, 1 …")
+]
 Split = Annotated[
-    str | None, typer.Option(help="train, validation or test. Default: test, or validation where there is no test split.")
+    str | None,
+    typer.Option(
+        help="train, validation or test. Default: test, or validation where there is no test split."
+    ),
 ]
 
 
@@ -39,7 +61,9 @@ def showing(output: Output) -> Iterator[Progress]:
     with ExitStack() as stack:
         bars: dict[str, ProgressView] = {}
 
-        def on_progress(stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
+        def on_progress(
+            stage: str, done: int, total: int, unit: str = "documents", note: str = ""
+        ) -> None:
             if stage not in bars:
                 stack.close()
                 bars.clear()
@@ -65,5 +89,7 @@ def find_evidence(model: "NeuralModel | TfidfModel", checkpoint: str, cut: bool 
     from icdcli.model.tfidf_model import TfidfModel
 
     if isinstance(model, TfidfModel):
-        raise ConfigError(f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code")
+        raise ConfigError(
+            f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code"
+        )
     return finder(model if isinstance(model, NoteModel) else note_model(model), cut)

@@ -26,7 +26,11 @@ def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
     before = [str(word) for word in ctx.params.get("overrides") or [] if word != "="]
     if before and before[-1] in FIELDS:
         return [(value, "") for value in _values_of(before[-1]) if value.startswith(incomplete)]
-    return [(f"{name}=", field.description or "") for name, (_, field) in FIELDS.items() if name.startswith(incomplete)]
+    return [
+        (f"{name}=", field.description or "")
+        for name, (_, field) in FIELDS.items()
+        if name.startswith(incomplete)
+    ]
 
 
 def _values_of(key: str) -> list[str]:
@@ -50,7 +54,9 @@ def complete_config(incomplete: str) -> list[str]:
     from icdcli.config.loading import shipped_configs
 
     here = _paths(incomplete, lambda path: path.is_dir() or path.suffix in (".yaml", ".yml"))
-    return list(dict.fromkeys([*here, *(name for name in shipped_configs() if name.startswith(incomplete))]))
+    return list(
+        dict.fromkeys([*here, *(name for name in shipped_configs() if name.startswith(incomplete))])
+    )
 
 
 def complete_run(incomplete: str) -> list[str]:
@@ -60,15 +66,26 @@ def complete_run(incomplete: str) -> list[str]:
 
 def complete_protocol(incomplete: str) -> list[str]:
     """Protocols whose split lists are published."""
-    return [name for name in get_args(ProtocolName) if name not in _SKIPPED and name.startswith(incomplete)]
+    return [
+        name
+        for name in get_args(ProtocolName)
+        if name not in _SKIPPED and name.startswith(incomplete)
+    ]
 
 
 def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
     folder, _, begun = incomplete.rpartition("/")
     start = f"{folder}/" if "/" in incomplete else ""
     try:
-        found = sorted(path for path in Path(start or ".").iterdir() if path.name.startswith(begun) and wanted(path))
+        found = sorted(
+            path
+            for path in Path(start or ".").iterdir()
+            if path.name.startswith(begun) and wanted(path)
+        )
     except OSError:  # no such folder, or one that may not be read: there is nothing to offer
         return []
     shown = [path for path in found if begun or not path.name.startswith(".")]
-    return [start + path.name + ("" if not path.is_dir() or (path / "args.yaml").is_file() else "/") for path in shown]
+    return [
+        start + path.name + ("" if not path.is_dir() or (path / "args.yaml").is_file() else "/")
+        for path in shown
+    ]

@@ -10,14 +10,20 @@ from icdcli.cli.completion import complete_config
 from icdcli.config.schema import load_config
 from icdcli.report.console import Output
 
-app = typer.Typer(help="Show what a configuration means. Print its JSON Schema for editors.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show what a configuration means. Print its JSON Schema for editors.", no_args_is_help=True
+)
 
 
 @app.command("show")
 def show(
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="CONFIG", help="A YAML file; without one, the defaults.", autocompletion=complete_config),
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file; without one, the defaults.",
+            autocompletion=complete_config,
+        ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
@@ -47,7 +53,10 @@ def list_shipped(json: Json = False) -> None:
     from icdcli.config.loading import shipped_configs
 
     output = Output(json)
-    about = {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in shipped_configs().items()}
+    about = {
+        name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        for name, path in shipped_configs().items()
+    }
     output.say("\n".join(f"{name:<20} {line}" for name, line in about.items()))
     output.result(about)
 

@@ -74,7 +74,9 @@ class _Steps(Output):
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for all of it.")] = _FOLDER,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder for all of it.")
+    ] = _FOLDER,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
@@ -108,7 +110,9 @@ def demo(
         output.begin(f"Training goes on: icdcode resume {run.root}")
         run_on(run, load_config(run.args), output)
     else:
-        output.begin(f"Training: icdcode train {_CONFIG} data_path={data} project={config.run.project}")
+        output.begin(
+            f"Training: icdcode train {_CONFIG} data_path={data} project={config.run.project}"
+        )
         train_run(config, False, output)
         run = RunDir.open(Path(output.given[-1]["run"]))
     output.begin(f"Scores: icdcode evaluate {run.root}")
@@ -123,7 +127,9 @@ def demo(
         note.write_text(_NOTE, encoding="utf-8")
     output.begin(f"A new note: icdcode predict {run.root} {note} --evidence")
     codes = run.root / "new_note.jsonl" if json else None  # standard output has room for one object
-    code_notes(Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes), "cpu", output)
+    code_notes(
+        Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes), "cpu", output
+    )
     output.say(_summary(run, note))
     Output.result(output, {"run": run.root, **evaluation.to_json()})
 
@@ -132,7 +138,10 @@ def unfinished(config: Config) -> RunDir | None:
     """The latest run of a project that has a checkpoint but not all of its steps; None where there is none."""
     from icdcli.io.manifest import read_manifest
 
-    runs = sorted(config.run.project.glob(f"{config.run.name}*/args.yaml"), key=lambda path: path.stat().st_mtime)
+    runs = sorted(
+        config.run.project.glob(f"{config.run.name}*/args.yaml"),
+        key=lambda path: path.stat().st_mtime,
+    )
     if not runs:
         return None
     run = RunDir(runs[-1].parent)
@@ -145,8 +154,14 @@ def unfinished(config: Config) -> RunDir | None:
 def _overrides(folder: Path, overrides: list[str]) -> list[str]:
     """The configuration's own places, taken from the demo's folder; what the command line says comes after."""
     shipped = load_config(Path(_CONFIG))
-    places = {"data_path": folder / str(shipped.data.data_path), "project": folder / shipped.run.project}
-    return [*(f"{key}={quoted(str(place), ensure_ascii=False)}" for key, place in places.items()), *overrides]
+    places = {
+        "data_path": folder / str(shipped.data.data_path),
+        "project": folder / shipped.run.project,
+    }
+    return [
+        *(f"{key}={quoted(str(place), ensure_ascii=False)}" for key, place in places.items()),
+        *overrides,
+    ]
 
 
 def _summary(run: RunDir, note: Path) -> str:

@@ -13,7 +13,9 @@ def demo_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the tables shall lie.")],
     admissions: Annotated[int, typer.Option(help="Hospital stays to make up.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace tables that are there already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace tables that are there already.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write synthetic tables in the exact MIMIC-III format. No patient is behind them.
@@ -26,7 +28,9 @@ def demo_data(
 
     output = Output(json)
     with output.progress("Writing notes", admissions, "admissions") as bar:
-        summary = write_demo_data(folder, admissions, seed, overwrite=overwrite, on_progress=bar.update)
+        summary = write_demo_data(
+            folder, admissions, seed, overwrite=overwrite, on_progress=bar.update
+        )
     output.say(
         f"{summary.folder}: {summary.admissions:,} admissions of {summary.subjects:,} patients, {summary.documents:,} with a "
         f"discharge summary ({summary.words_per_document:.0f} words), {summary.codes} codes, "

@@ -12,10 +12,18 @@ from icdcli.report.console import Output
 
 
 def describe(
-    data: Annotated[Path, typer.Argument(metavar="DATA|CORPUS", help="Raw data, or the folder of a prepared corpus.")],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA|CORPUS", help="Raw data, or the folder of a prepared corpus."),
+    ],
     overrides: Overrides = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration whose data options apply to raw data.")] = None,
-    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the files go. Default: the corpus' folder.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration whose data options apply to raw data.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the files go. Default: the corpus' folder."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a corpus holds, and write it as describe.png and describe.json. Raw data are prepared first.
@@ -46,6 +54,8 @@ def describe(
         (folder / "describe.png").chmod(0o600)  # a count of one is a patient
         write_json(folder / "describe.json", described)
     except OSError as error:
-        raise DataError(f"{folder}: can't be written ({error.strerror}); give another folder with --to") from error
+        raise DataError(
+            f"{folder}: can't be written ({error.strerror}); give another folder with --to"
+        ) from error
     output.say(f"Corpus: {corpus_folder}\nWritten: describe.png and describe.json in {folder}")
     output.result({"folder": corpus_folder, "to": folder, "description": described})

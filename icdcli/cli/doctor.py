@@ -31,7 +31,13 @@ def doctor(
     Example: icdcode doctor configs/config.yaml bit=4
     """
     options = None if config is None else load_config(config, overrides or [])
-    from icdcli.profiling.check_machine import about_disk, about_machine, about_packages, about_split_lists, what_works
+    from icdcli.profiling.check_machine import (
+        about_disk,
+        about_machine,
+        about_packages,
+        about_split_lists,
+        what_works,
+    )
     from icdcli.report.views.doctor import configuration_view, machine_view
 
     output = Output(json)

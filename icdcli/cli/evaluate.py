@@ -28,16 +28,22 @@ def evaluate(
     load: Load = "metric",
     split: Split = None,
     against: Annotated[
-        Literal["published"] | None, typer.Option(help="Show published results beside, where they compare.")
+        Literal["published"] | None,
+        typer.Option(help="Show published results beside, where they compare."),
     ] = None,
-    html: Annotated[bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")
+    ] = False,
     evidence: Annotated[
         bool,
         typer.Option(
-            "--evidence", help="With --html: also show what the codes of a few documents were chosen by, in their words."
+            "--evidence",
+            help="With --html: also show what the codes of a few documents were chosen by, in their words.",
         ),
     ] = False,
-    ablate: Annotated[bool, typer.Option("--ablate", help="Also show what each part of the coder is worth.")] = False,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also show what each part of the coder is worth.")
+    ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
@@ -46,7 +52,9 @@ def evaluate(
     Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
     """
     if evidence and not html:
-        raise ConfigError("--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions")
+        raise ConfigError(
+            "--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions"
+        )
     output = Output(json)
     run = RunDir.open(run_dir)
     from icdcli.evaluation.ablation import ablate as ablations
@@ -62,10 +70,16 @@ def evaluate(
         model, corpus = open_run(run, load, device, output, on_progress)
         find = find_evidence(model, str(run.root), cut=True) if evidence else None
         if ablate and isinstance(model, TfidfModel):
-            raise ConfigError(f"--ablate: {run.root} is a baseline, which has no parts to leave out")
+            raise ConfigError(
+                f"--ablate: {run.root} is a baseline, which has no parts to leave out"
+            )
         split = split or default_split(corpus, output)
         evaluation = evaluated(run, load, model, corpus, split, on_progress)
-        rows = ablations(model, corpus, split, on_progress) if ablate and not isinstance(model, TfidfModel) else []
+        rows = (
+            ablations(model, corpus, split, on_progress)
+            if ablate and not isinstance(model, TfidfModel)
+            else []
+        )
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
     if rows:
@@ -104,12 +118,19 @@ def _documents(
         if row in rows:
             gold, name = scored.documents.targets[row], scored.documents.ids[row]
             sample = sample_prediction(name, labels.codes, scored.scores_NL[row], gold, threshold_L)
-            documents.append((sample, text, evidence_of_sample(find, text, sample.predicted, labels.index)))
+            documents.append(
+                (sample, text, evidence_of_sample(find, text, sample.predicted, labels.index))
+            )
     return documents
 
 
 def evaluated(
-    run: RunDir, load: str, model: "NeuralModel | TfidfModel", corpus: "Corpus", split: str, on_progress: Progress | None = None
+    run: RunDir,
+    load: str,
+    model: "NeuralModel | TfidfModel",
+    corpus: "Corpus",
+    split: str,
+    on_progress: Progress | None = None,
 ) -> "Evaluation":
     """Score a split, and write the evaluation into the run's folder."""
     from icdcli.evaluation.evaluate import evaluate_split
@@ -118,7 +139,11 @@ def evaluated(
 
     scored = score_split(model, corpus, split, on_progress)
     about = {"run": str(run.root), "checkpoint": load, **checkpoint_identity(run, load)}
-    about |= {"dataset": corpus.card["dataset"], "protocol": corpus.card["protocol"], "corpus": corpus.folder.name}
+    about |= {
+        "dataset": corpus.card["dataset"],
+        "protocol": corpus.card["protocol"],
+        "corpus": corpus.folder.name,
+    }
     evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
     write_evaluation(run.evaluation(split), evaluation)
     return evaluation
@@ -133,7 +158,10 @@ def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
 
     manifest = read_manifest(find_checkpoint(run, load))
     files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
-    return {"step": int(manifest["step"]), "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12]}
+    return {
+        "step": int(manifest["step"]),
+        "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12],
+    }
 
 
 def open_run(
@@ -155,7 +183,9 @@ def open_run(
     corpus = open_corpus(prepare(config.data, on_progress).folder)
     model = load_trained(checkpoint, chosen)
     learned = read_manifest(checkpoint)["corpus"]
-    if learned != corpus.folder.name and model.labels.codes == corpus.labels.codes:  # else scoring refuses
+    if (
+        learned != corpus.folder.name and model.labels.codes == corpus.labels.codes
+    ):  # else scoring refuses
         output.warn(
             f"{checkpoint}: was trained on the corpus {learned}, but the data now gives {corpus.folder.name}: "
             "what is scored may be what it was trained on"
@@ -167,5 +197,7 @@ def default_split(corpus: "Corpus", output: Output) -> str:
     """The test split, or validation, with a word about it, where the protocol has none."""
     if "test" in corpus.splits:
         return "test"
-    output.warn(f"protocol {corpus.card['protocol']} has no test split; this is the validation split, which training has seen")
+    output.warn(
+        f"protocol {corpus.card['protocol']} has no test split; this is the validation split, which training has seen"
+    )
     return "validation"

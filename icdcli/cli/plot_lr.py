@@ -25,7 +25,10 @@ def plot_lr(
     source: Annotated[
         Path | None,
         typer.Argument(
-            metavar="CONFIG | RUN_DIR", help="Default: configs/config.yaml.", show_default=False, autocompletion=complete_config
+            metavar="CONFIG | RUN_DIR",
+            help="Default: configs/config.yaml.",
+            show_default=False,
+            autocompletion=complete_config,
         ),
     ] = None,
     overrides: Overrides = None,
@@ -42,7 +45,9 @@ def plot_lr(
     run = RunDir.open(source) if source.is_dir() else None
     options = load_config(run.args if run else source, overrides or [])
     if options.model.is_baseline:
-        raise ConfigError(f"{source}: model: {options.model.model} is fitted in one go: there is no schedule to draw")
+        raise ConfigError(
+            f"{source}: model: {options.model.model} is fitted in one go: there is no schedule to draw"
+        )
     config = options.train
     picture = run.lr_schedule if run else Path("vis_outputs") / "lr_schedule.png"
     steps, rates = schedule_points(config)

@@ -45,16 +45,26 @@ class Call:
 
 def predict(
     run_dir: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a checkpoint.", autocompletion=complete_run)
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR",
+            help="The folder of a run, or of a checkpoint.",
+            autocompletion=complete_run,
+        ),
     ],
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one note."
+            metavar="FILE",
+            help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one note.",
         ),
     ],
-    top: Annotated[int | None, typer.Option(help="So many codes a note, predicted or not.", min=1)] = None,
-    min_score: Annotated[float | None, typer.Option(help="Codes from this score on, predicted or not.", min=0, max=1)] = None,
+    top: Annotated[
+        int | None, typer.Option(help="So many codes a note, predicted or not.", min=1)
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Codes from this score on, predicted or not.", min=0, max=1)
+    ] = None,
     evidence: Annotated[
         bool,
         typer.Option(
@@ -64,27 +74,53 @@ def predict(
         ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="A .jsonl, .csv or .parquet file; the same call again goes on where one was stopped.")
+        Path | None,
+        typer.Option(
+            help="A .jsonl, .csv or .parquet file; the same call again goes on where one was stopped."
+        ),
     ] = None,
-    text_column: Annotated[str | None, typer.Option(help="The tables' column of notes. Default: text.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Their column of ids. Default: id, or the row's number.")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The tables' column of notes. Default: text.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Their column of ids. Default: id, or the row's number.")
+    ] = None,
     load: Load = "metric",
-    device: Annotated[str | None, typer.Option(help="cpu, mps, 0, [0,1] … Default: the first GPU, else the CPU.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, mps, 0, [0,1] … Default: the first GPU, else the CPU.")
+    ] = None,
     port: Port = 10001,
     json: Annotated[
-        bool, typer.Option("--json", help="JSONL on standard output, a line a note; with --output, one object about the file.")
+        bool,
+        typer.Option(
+            "--json",
+            help="JSONL on standard output, a line a note; with --output, one object about the file.",
+        ),
     ] = False,
 ) -> None:
     """Give new notes their codes. The checkpoint alone is needed: no corpus and no other data.
 
     Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --text-column note --output codes.jsonl
     """
-    call = Call(_find_checkpoint(run_dir, load), files, text_column, id_column, top, min_score, evidence, output)
-    chosen = _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
+    call = Call(
+        _find_checkpoint(run_dir, load),
+        files,
+        text_column,
+        id_column,
+        top,
+        min_score,
+        evidence,
+        output,
+    )
+    chosen = (
+        _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
+    )
 
     def work(output: Output) -> None:
         kept = call.output is not None
-        with ending_at_once(output, "Stopped. The same command goes on from here." if kept else "Stopped."):
+        with ending_at_once(
+            output, "Stopped. The same command goes on from here." if kept else "Stopped."
+        ):
             code_notes(call, chosen, output)
 
     in_all_processes(chosen, port, work, json)
@@ -120,14 +156,20 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
 
     process_group = join_process_group(device)
     if process_group.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
-        raise ConfigError("several processes share notes from files and write into one: give --output, and no -")
-    given = read_note(sys.stdin.buffer.read, "standard input") if STANDARD_INPUT in call.files else b""
+        raise ConfigError(
+            "several processes share notes from files and write into one: give --output, and no -"
+        )
+    given = (
+        read_note(sys.stdin.buffer.read, "standard input") if STANDARD_INPUT in call.files else b""
+    )
     notes = find_notes(call.files, given, call.text_column, call.id_column)
     parts = None if call.output is None else _parts(call, call.output, notes)
     model = load_model(call.checkpoint, device=str(process_group.device))
     threshold, choice = model.threshold, Choice(call.top, call.min_score)
     told = f"{call.checkpoint}: {len(model.labels):,} codes, threshold {threshold}"
-    writer = batch_predictor(model, choice, find_evidence(model, str(call.checkpoint)) if call.evidence else None)
+    writer = batch_predictor(
+        model, choice, find_evidence(model, str(call.checkpoint)) if call.evidence else None
+    )
     with showing(output) as on_progress:
         if parts is None:
             _check(notes, on_progress, output)
@@ -137,7 +179,12 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
         count = _write(parts, notes, writer, process_group, on_progress, output)
     output.say(told)
     output.say(f"Written: {call.output}, {count:,} notes")
-    about = {"checkpoint": call.checkpoint, "threshold": str(threshold), "top": call.top, "min_score": call.min_score}
+    about = {
+        "checkpoint": call.checkpoint,
+        "threshold": str(threshold),
+        "top": call.top,
+        "min_score": call.min_score,
+    }
     output.result({"output": call.output, "notes": count, **about})
 
 
@@ -151,8 +198,14 @@ def _parts(call: Call, path: Path, notes: "Notes") -> "CodingParts":
         checkpoint = hashlib.sha256((call.checkpoint / "manifest.json").read_bytes()).hexdigest()
     except OSError:
         checkpoint = ""  # loading it says what is wrong
-    options = f"--top {call.top} --min-score {call.min_score}" + (" --evidence" if call.evidence else "")
-    made_of = {"another checkpoint": checkpoint, "other notes": notes.state, "other options": options}
+    options = f"--top {call.top} --min-score {call.min_score}" + (
+        " --evidence" if call.evidence else ""
+    )
+    made_of = {
+        "another checkpoint": checkpoint,
+        "other notes": notes.state,
+        "other options": options,
+    }
     return CodingParts(path, made_of | {"another version of icdcode": __version__}, call.evidence)
 
 
@@ -197,7 +250,9 @@ def _write(
     with parts.alone() if process_group.first else nullcontext():
         if process_group.first:
             if parts.changed:
-                output.warn(f"{parts.folder}: was begun with {' and '.join(parts.changed)}; beginning anew")
+                output.warn(
+                    f"{parts.folder}: was begun with {' and '.join(parts.changed)}; beginning anew"
+                )
             elif parts.begun:
                 output.say(f"Going on with what is done in {parts.folder}")
             parts.begin(parts.notes or _check(notes, on_progress, output))
@@ -205,11 +260,22 @@ def _write(
         count = parts.notes or 0
 
         def told(done: int, before: int) -> None:
-            on_progress("coding", done - before, count - before, "notes", f"{before:,} were done before" if before else "")
+            on_progress(
+                "coding",
+                done - before,
+                count - before,
+                "notes",
+                f"{before:,} were done before" if before else "",
+            )
 
         number = parts.code(notes, model.code, (process_group.rank, process_group.size), told)
         if process_group.size > 1:
-            parts.wait(number, lambda there: on_progress("waiting for the other processes", there, number, "parts"))
+            parts.wait(
+                number,
+                lambda there: on_progress(
+                    "waiting for the other processes", there, number, "parts"
+                ),
+            )
             process_group.wait()
         if process_group.first:
             parts.finish(number)

@@ -16,13 +16,25 @@ if TYPE_CHECKING:
 
 
 def prepare_data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the raw tables, or one file of notes and codes.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder of the raw tables, or one file of notes and codes."
+        ),
+    ],
     overrides: Overrides = None,
     config: Annotated[
-        Path | None, typer.Option(help="A configuration whose data options apply.", autocompletion=complete_config)
+        Path | None,
+        typer.Option(
+            help="A configuration whose data options apply.", autocompletion=complete_config
+        ),
     ] = None,
     skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Count rows that are no valid CSV and go on; as skip_bad_rows=True.")
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="Count rows that are no valid CSV and go on; as skip_bad_rows=True.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -39,14 +51,25 @@ def prepare_data(
     corpus = prepared(folder, given, config, output)
     output.show(corpus_view(describe_corpus(open_corpus(corpus.folder))))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
-    output.result({"folder": corpus.folder, "created": corpus.created, "changed": corpus.changed, "card": corpus.card})
+    output.result(
+        {
+            "folder": corpus.folder,
+            "created": corpus.created,
+            "changed": corpus.changed,
+            "card": corpus.card,
+        }
+    )
 
 
-def prepared(data: Path, overrides: list[str], config: Path | None, output: Output) -> "PreparedCorpus":
+def prepared(
+    data: Path, overrides: list[str], config: Path | None, output: Output
+) -> "PreparedCorpus":
     """Prepare data unless that is done, showing how far it is, and warn of what a person should know."""
     from icdcli.data.corpus.prepare import prepare
 
-    options = load_config(config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]).data
+    options = load_config(
+        config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]
+    ).data
     with showing(output) as on_progress:
         corpus = prepare(options, on_progress)
     for table in corpus.changed:

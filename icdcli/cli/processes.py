@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from icdcli.training.state import Training
 
 
-def in_all_processes(device: str | list[int], port: int, work: Callable[[Output], None], json: bool) -> None:
+def in_all_processes(
+    device: str | list[int], port: int, work: Callable[[Output], None], json: bool
+) -> None:
     """Do the work here, or in one process a GPU where several are asked for; rank 0 alone speaks.
 
     A process of several that fails says why itself, and ends at once, and so do the others.
@@ -87,7 +89,9 @@ def _say_at_last(output: Output, text: object) -> None:
     output.console.show_cursor()  # a live view hides it
 
 
-def follow(training: "Training", run: RunDir, corpus: "Corpus", config: Config, output: Output) -> None:
+def follow(
+    training: "Training", run: RunDir, corpus: "Corpus", config: Config, output: Output
+) -> None:
     """Run the training to its end, everything that it tells put on disk, on the screen and into the trackers."""
     from icdcli.distributed.hardware import memory_in_use
     from icdcli.report.plots.run import learning_curves_png
@@ -106,27 +110,40 @@ def follow(training: "Training", run: RunDir, corpus: "Corpus", config: Config, 
         titles=corpus.labels.known_titles,
         memory=lambda: memory_in_use(process_group.device),
     )
-    trackers = Trackers(log.trackers if process_group.first else [], run.root, config.flat(), output.warn)
+    trackers = Trackers(
+        log.trackers if process_group.first else [], run.root, config.flat(), output.warn
+    )
     result: dict[str, Any] = {"run": run.root}
     with stopping_at_a_signal(training) as caught, view, closing(trackers):
         for event in record(train(training), run, training, corpus.folder.name):
             view.handle(event)
             trackers.handle(event)
             if isinstance(event, Evaluated) and training.process_group.first:
-                rows = [{name: float(value or "nan") for name, value in row.items()} for row in read_rows(run.results)]
+                rows = [
+                    {name: float(value or "nan") for name, value in row.items()}
+                    for row in read_rows(run.results)
+                ]
                 with writing(run.learning_curves):
                     learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
-                result |= {"epoch": event.epoch, "validation_loss": event.validation_loss, "metrics": event.metrics}
+                result |= {
+                    "epoch": event.epoch,
+                    "validation_loss": event.validation_loss,
+                    "metrics": event.metrics,
+                }
             if isinstance(event, Stopped):
                 result |= {"step": event.step, "stopped": event.reason, "finished": event.finished}
     output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
     if result["finished"] and "metrics" not in result:
         longer = {"steps": training.config.steps, "patience": training.config.patience}
         key = "steps" if result["step"] >= longer["steps"] else "patience"
-        output.say(f"This run was finished before. It would go on with: icdcode resume {run.root} {key}={2 * longer[key]}")
+        output.say(
+            f"This run was finished before. It would go on with: icdcode resume {run.root} {key}={2 * longer[key]}"
+        )
     output.say(f"Next: icdcode {'evaluate' if result['finished'] else 'resume'} {run.root}")
     output.result(result)
-    [signalled] = process_group.agree(max(caught, default=0))  # also waits for what the first process saves
+    [signalled] = process_group.agree(
+        max(caught, default=0)
+    )  # also waits for what the first process saves
     if signalled:
         raise typer.Exit(128 + signalled)
 

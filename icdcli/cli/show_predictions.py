@@ -17,10 +17,15 @@ def show_predictions(
     load: Load = "metric",
     split: Split = None,
     seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 0,
-    text: Annotated[bool, typer.Option("--text", help="Show the notes too; they may tell who the patients are.")] = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="Show the notes too; they may tell who the patients are.")
+    ] = False,
     evidence: Annotated[
         bool,
-        typer.Option("--evidence", help="Show the words that predicted codes were chosen by, in their sentences of the notes."),
+        typer.Option(
+            "--evidence",
+            help="Show the words that predicted codes were chosen by, in their sentences of the notes.",
+        ),
     ] = False,
     device: Device = None,
     json: Json = False,
@@ -57,14 +62,30 @@ def show(
         scored = score_split(model, corpus, split, on_progress, only=rows)
         find = find_evidence(model, str(run_dir), cut=True) if evidence else None
     codes, titles = model.labels.codes, model.labels.known_titles
-    notes = {row: note for row, note in enumerate(corpus.texts(split)) if row in rows} if text or evidence else {}
+    notes = (
+        {row: note for row, note in enumerate(corpus.texts(split)) if row in rows}
+        if text or evidence
+        else {}
+    )
     documents = []
-    for row, name, scores_L, gold in zip(rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True):
-        sample = sample_prediction(name, codes, scores_L, gold, model.threshold.values_L(len(codes)))
-        found = {} if find is None else evidence_of_sample(find, notes[row], sample.predicted, model.labels.index)
+    for row, name, scores_L, gold in zip(
+        rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True
+    ):
+        sample = sample_prediction(
+            name, codes, scores_L, gold, model.threshold.values_L(len(codes))
+        )
+        found = (
+            {}
+            if find is None
+            else evidence_of_sample(find, notes[row], sample.predicted, model.labels.index)
+        )
         output.show(prediction_view(sample, titles, notes[row] if text else None))
         if found:
             marked = [(code, titles.get(code), spans) for code, spans in found.items()]
             output.show(evidence_view(notes[row], marked, signs=not output.live))
-        documents.append(prediction_dict(sample, titles, notes[row] if text else None, found if evidence else None))
+        documents.append(
+            prediction_dict(
+                sample, titles, notes[row] if text else None, found if evidence else None
+            )
+        )
     output.result({"split": split, "threshold": str(model.threshold), "documents": documents})

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as configs/config.yaml.", autocompletion=complete_config)
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file, such as configs/config.yaml.",
+            autocompletion=complete_config,
+        ),
     ],
     overrides: Overrides = None,
     port: Port = 10001,
@@ -40,7 +45,9 @@ def train(
         return
     if "RANK" not in os.environ:  # one of several processes leaves it to those that work together
         _require_data(options)
-    in_all_processes(options.run.device, port, lambda output: train_run(options, dry_run, output), json)
+    in_all_processes(
+        options.run.device, port, lambda output: train_run(options, dry_run, output), json
+    )
 
 
 def _require_data(config: Config) -> None:
@@ -67,7 +74,9 @@ def train_run(config: Config, dry_run: bool, output: Output) -> None:
         output.say("Dry run: nothing was trained or written.")
         output.result({"dry_run": True, **summary})
         return
-    root = process_group.broadcast(RunDir.create(config.run.project, config.run.name).root if process_group.first else None)
+    root = process_group.broadcast(
+        RunDir.create(config.run.project, config.run.name).root if process_group.first else None
+    )
     assert isinstance(root, Path)
     run = RunDir(root)
     if process_group.first:
@@ -90,7 +99,9 @@ def _what_it_takes(config: Config, training: "Training", output: Output) -> dict
         seconds = time_by_trying(training, estimate)
     else:
         rate = operations_a_second(process_group.device, config.model.bit)
-        seconds = time_by_counting(config, estimate, float(training.train.lengths.mean()), rate, process_group.size)
+        seconds = time_by_counting(
+            config, estimate, float(training.train.lengths.mean()), rate, process_group.size
+        )
     output.show(estimate_view(estimate.as_dict(), free, seconds))
     return {"memory": {"estimate": estimate.as_dict(), "free": free}, "seconds": seconds}
 

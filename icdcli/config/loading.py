@@ -14,7 +14,9 @@ from icdcli.config.schema import Config, Section, impossible_combinations
 from icdcli.errors import ConfigError, nearest
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
-    key: (section, field) for section, kind in Config.sections.items() for key, field in kind.model_fields.items()
+    key: (section, field)
+    for section, kind in Config.sections.items()
+    for key, field in kind.model_fields.items()
 }
 _COMMAND_LINE = "command line"
 
@@ -30,7 +32,9 @@ class _Value:
 def shipped_configs() -> dict[str, Path]:
     """The configurations that come with icdcode, by name: beside the package's modules, or in the checkout."""
     package = Path(__file__).parents[1]
-    folder = next(place for place in (package / "configs", package.parent / "configs") if place.is_dir())
+    folder = next(
+        place for place in (package / "configs", package.parent / "configs") if place.is_dir()
+    )
     return {path.name: path for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -50,14 +54,20 @@ def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
     values.update(_from_overrides(overrides, problems))
     for key in [key for key in values if key not in FIELDS]:
         problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
-    sections = {name: _section(name, kind, values, problems) for name, kind in Config.sections.items()}
+    sections = {
+        name: _section(name, kind, values, problems) for name, kind in Config.sections.items()
+    }
     if all(section is not None for section in sections.values()):
         config = Config.model_validate(sections)
         for key, message in impossible_combinations(config):
             place = values[key].place if key in values else "default"
             problems.append(f"{place}: {key}: {message}")
     if problems:
-        problems.sort(key=lambda told: int(told.split()[1].rstrip(":")) if told.startswith("line ") else sys.maxsize)
+        problems.sort(
+            key=lambda told: (
+                int(told.split()[1].rstrip(":")) if told.startswith("line ") else sys.maxsize
+            )
+        )
         source = str(path) if path is not None else "the configuration"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{source} has {count}:", *problems]))
@@ -70,7 +80,9 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
         if "=" in path.name:
-            raise ConfigError(f"{path}: a key without a configuration; name its file first, e.g. config.yaml {path}") from None
+            raise ConfigError(
+                f"{path}: a key without a configuration; name its file first, e.g. config.yaml {path}"
+            ) from None
         hint = f"{nearest(path.name, shipped_configs())}; `icdcode config list` names those that come with icdcode"
         raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
     except IsADirectoryError:
@@ -79,7 +91,9 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
         raise ConfigError(f"{path}: can't be read: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: not valid YAML: {error.problem or error}") from None
+        raise ConfigError(
+            f"{path}, line {line}: not valid YAML: {error.problem or error}"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if node is None:
@@ -115,7 +129,9 @@ def _from_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str, 
     return values
 
 
-def _section(name: str, kind: type[Section], values: dict[str, _Value], problems: list[str]) -> Section | None:
+def _section(
+    name: str, kind: type[Section], values: dict[str, _Value], problems: list[str]
+) -> Section | None:
     given = {key: found for key, found in values.items() if FIELDS[key][0] == name}
     try:
         return kind.model_validate({key: found.value for key, found in given.items()})
@@ -163,7 +179,9 @@ def config_schema() -> dict[str, Any]:
     for kind in Config.sections.values():
         schema = kind.model_json_schema(mode="validation")
         properties.update(schema["properties"])
-    properties["device"] |= {"anyOf": [{"type": "string"}, {"type": "integer"}, *properties["device"]["anyOf"]]}
+    properties["device"] |= {
+        "anyOf": [{"type": "string"}, {"type": "integer"}, *properties["device"]["anyOf"]]
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "icdcode configuration",

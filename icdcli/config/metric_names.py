@@ -50,5 +50,9 @@ def monitored(monitor: str | None, metrics: Sequence[str]) -> tuple[list[str], b
             left out unless there are no others.
         metrics: The configured metrics.
     """
-    names = [monitor] if monitor else [name for name in metrics if name not in LOWER_IS_BETTER] or list(metrics)
+    names = (
+        [monitor]
+        if monitor
+        else [name for name in metrics if name not in LOWER_IS_BETTER] or list(metrics)
+    )
     return names, names[0] not in LOWER_IS_BETTER

@@ -73,7 +73,9 @@ class SpecialTokens:
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
-    def read(self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None) -> TokenizedDocument:
+    def read(
+        self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None
+    ) -> TokenizedDocument:
         """A document's tokens, cut so that it is at most ``max_len`` long with what stands around it.
 
         Args:
@@ -92,13 +94,17 @@ class SpecialTokens:
         starts = np.array([*range(0, last, chunks.stride), last])
         # Where one chunk's part of the document ends and the next one's begins: in the middle of what both read.
         borders = (starts[1:] + starts[:-1] + room) // 2 + len(self.prefix)
-        kept = zip([0, *(borders - starts[1:])], [*(borders - starts[:-1]), room + len(self)], strict=True)
+        kept = zip(
+            [0, *(borders - starts[1:])], [*(borders - starts[:-1]), room + len(self)], strict=True
+        )
         return TokenizedDocument(
             tuple(self._around(cut[start : start + room]) for start in starts.tolist()),
             tuple((int(start), int(end)) for start, end in kept),
         )
 
-    def tokens(self, own: NDArray[np.int64], max_len: int, chunks: Chunks | None = None) -> NDArray[np.int64]:
+    def tokens(
+        self, own: NDArray[np.int64], max_len: int, chunks: Chunks | None = None
+    ) -> NDArray[np.int64]:
         """How many tokens the backbone reads of documents with so many of their own; those in two chunks count twice."""
         lengths: NDArray[np.int64] = np.minimum(own + len(self), max_len)
         if chunks is None:
@@ -108,7 +114,9 @@ class SpecialTokens:
         return np.where(more > 0, (more + 1) * (room + len(self)), lengths)
 
     def _around(self, ids: Ids) -> Ids:
-        return np.concatenate([np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)])
+        return np.concatenate(
+            [np.array(self.prefix, np.int64), ids, np.array(self.suffix, np.int64)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,9 @@ class Packed:
     documents: tuple[int, ...]
 
 
-def collate(documents: Sequence[TokenizedDocument], pad: int, padding: Padding = "batch") -> Padded | Packed:
+def collate(
+    documents: Sequence[TokenizedDocument], pad: int, padding: Padding = "batch"
+) -> Padded | Packed:
     """Lay documents end to end (``free``), or side by side, padded to the longest of them and no further (``batch``)."""
     chunks = [ids for document in documents for ids in document.chunks]
     kept = [part for document in documents for part in document.kept]
@@ -153,11 +163,15 @@ def collate(documents: Sequence[TokenizedDocument], pad: int, padding: Padding =
     sizes = tuple(len(document) for document in documents)
     longest = lengths.max()
     # Where each chunk's states begin.
-    starts = np.cumsum([0, *lengths[:-1]]) if padding == "free" else longest * np.arange(len(chunks))
+    starts = (
+        np.cumsum([0, *lengths[:-1]]) if padding == "free" else longest * np.arange(len(chunks))
+    )
     if padding == "free":
         together = np.concatenate(chunks)
         all_kept = len(together) == sum(sizes)
-        return Packed(together, tuple(lengths.tolist()), None if all_kept else _places(starts, kept), sizes)
+        return Packed(
+            together, tuple(lengths.tolist()), None if all_kept else _places(starts, kept), sizes
+        )
     mask_CT = np.arange(longest)[None, :] < lengths[:, None]
     ids_CT = np.full(mask_CT.shape, pad, dtype=np.int64)
     ids_CT[mask_CT] = np.concatenate(chunks)
@@ -165,10 +179,14 @@ def collate(documents: Sequence[TokenizedDocument], pad: int, padding: Padding =
 
 
 def _places(starts: Ids, kept: Sequence[tuple[int, int]]) -> Ids:
-    return np.concatenate([start + np.arange(*part) for start, part in zip(starts.tolist(), kept, strict=True)])
+    return np.concatenate(
+        [start + np.arange(*part) for start, part in zip(starts.tolist(), kept, strict=True)]
+    )
 
 
-def multi_hot(targets: Sequence[NDArray[np.int32]], labels: int, dtype: type[np.generic] = np.float32) -> NDArray[Any]:
+def multi_hot(
+    targets: Sequence[NDArray[np.int32]], labels: int, dtype: type[np.generic] = np.float32
+) -> NDArray[Any]:
     """Label indices as targets_BL of zeros and ones."""
     targets_BL = np.zeros((len(targets), labels), dtype)
     for row, indices in enumerate(targets):
@@ -181,7 +199,9 @@ def steps_per_epoch(documents: int, batch_size: int) -> int:
     return -(-documents // batch_size)
 
 
-def epoch_plan(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def epoch_plan(
+    lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
     """Which documents make which step of an epoch.
 
     Documents are shuffled, sorted by length within blocks of 64 batches, cut into batches, and the batches shuffled again: a
@@ -232,7 +252,9 @@ def rank_shares(rows: Ids, lengths: NDArray[np.int64], ranks: int) -> list[Ids]:
     return [np.array(share, dtype=np.int64) for share in shares]
 
 
-def micro_batches(rows: Ids, lengths: NDArray[np.int64], budget: int, padding: Padding) -> list[Ids]:
+def micro_batches(
+    rows: Ids, lengths: NDArray[np.int64], budget: int, padding: Padding
+) -> list[Ids]:
     """Split documents into forward passes, the longest first, so that what doesn't fit the memory shows at once.
 
     Args:

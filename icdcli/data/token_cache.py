@@ -43,10 +43,16 @@ class Tokens:
         return len(self.offsets) - 1
 
     def of(
-        self, documents: Documents, special_tokens: SpecialTokens, max_len: int, chunks: Chunks | None = None
+        self,
+        documents: Documents,
+        special_tokens: SpecialTokens,
+        max_len: int,
+        chunks: Chunks | None = None,
     ) -> "EncodedDocuments":
         """A split's documents as the network reads them."""
-        return EncodedDocuments(self, documents.rows, documents.targets, special_tokens, max_len, chunks)
+        return EncodedDocuments(
+            self, documents.rows, documents.targets, special_tokens, max_len, chunks
+        )
 
     def __getitem__(self, row: int) -> NDArray[np.uint32]:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
@@ -83,7 +89,9 @@ class EncodedDocuments:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens that the backbone reads of each document, cut and framed."""
         offsets = self.tokens.offsets
-        return self.special_tokens.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks)
+        return self.special_tokens.tokens(
+            offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks
+        )
 
     @property
     def state_lengths(self) -> NDArray[np.int64]:
@@ -128,7 +136,9 @@ class Nearness:
 
     def __getitem__(self, rows: Ids) -> NDArray[np.float32]:
         """The nearest of each label's descriptions: nearest_BL."""
-        nearest_BL: NDArray[np.float32] = np.maximum.reduceat(self.near_NM[rows] - self.offset_M, self.firsts_L, axis=1)
+        nearest_BL: NDArray[np.float32] = np.maximum.reduceat(
+            self.near_NM[rows] - self.offset_M, self.firsts_L, axis=1
+        )
         return nearest_BL
 
 
@@ -181,7 +191,12 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None
     with cache_opened(folder):
         tokens = Tokens(read_array(folder / _IDS, mapped=True), read_array(folder / _OFFSETS))
         lengths = np.diff(tokens.offsets, prepend=0)  # the first starts at 0
-        if len(tokens) != count or lengths[0] or lengths.min() < 0 or lengths.sum() != len(tokens.ids):
+        if (
+            len(tokens) != count
+            or lengths[0]
+            or lengths.min() < 0
+            or lengths.sum() != len(tokens.ids)
+        ):
             raise ValueError("it does not fit its corpus")
     return tokens
 
@@ -194,7 +209,9 @@ def _texts(corpus: Path) -> Iterator[list[str]]:
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:
     """A function from texts to their token ids, whole."""
     plain = _plain(tokenizer)
-    return lambda texts: [found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)]
+    return lambda texts: [
+        found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)
+    ]
 
 
 def _write(
@@ -220,12 +237,21 @@ def _write(
         _write_header(file, sum(lengths))
         assert file.tell() == start, "the header of a .npy file grew"
     np.save(folder / _OFFSETS, np.cumsum([0, *lengths], dtype=np.int64))
-    meta = {"documents": len(lengths), "tokens": sum(lengths), "special_tokens": False, "truncated": False}
+    meta = {
+        "documents": len(lengths),
+        "tokens": sum(lengths),
+        "special_tokens": False,
+        "truncated": False,
+    }
     (folder / _META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         path.chmod(0o600)
 
 
 def _write_header(file: object, length: int) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint32)), "fortran_order": False, "shape": (length,)}
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint32)),
+        "fortran_order": False,
+        "shape": (length,),
+    }
     np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]  # any binary file will do

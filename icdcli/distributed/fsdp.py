@@ -37,16 +37,22 @@ class Shards:
         ConfigError: When this version of torch, or this architecture, can't.
     """
 
-    def __init__(self, network: CodingNetwork, adapters: bool, all_saved: bool, process_group: ProcessGroup) -> None:
+    def __init__(
+        self, network: CodingNetwork, adapters: bool, all_saved: bool, process_group: ProcessGroup
+    ) -> None:
         if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
-            raise ConfigError(f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}; use ddp")
+            raise ConfigError(
+                f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}; use ddp"
+            )
         self.network, self.process_group = network, process_group
         self._all_saved = all_saved
         self._optimizer: torch.optim.Optimizer | None = None
         self._whole: dict[int, Tensor] = {}  # by the identity of what is shared out
         whole_everywhere = set(network.trainable().values()) if adapters else set()
         mesh = init_device_mesh(process_group.device.type, (process_group.size,))
-        precise = MixedPrecisionPolicy(reduce_dtype=torch.float32)  # as gradients are summed without sharing out
+        precise = MixedPrecisionPolicy(
+            reduce_dtype=torch.float32
+        )  # as gradients are summed without sharing out
         # What is left of the backbone, and then the head: of one module, all weights must be equally precise.
         outer = [network.backbone] if adapters else [network.backbone, network]
         for module in [*layers_of(network.backbone, "strategy: fsdp"), *outer]:
@@ -56,7 +62,9 @@ class Shards:
                 # The step's loss is a mean over all its documents already, so that gradients are summed.
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
-            module.register_state_dict_post_hook(partial(self._give_whole_weights))  # which, unlike a method, torch can mark
+            module.register_state_dict_post_hook(
+                partial(self._give_whole_weights)
+            )  # which, unlike a method, torch can mark
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Let an optimiser over the network's weights be saved and loaded whole."""
@@ -70,7 +78,11 @@ class Shards:
         for module in self.network.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # after a forward pass the outermost weights stay whole, in case of a backward pass
-        weights = [weight for weight in self.network.parameters() if self._all_saved or weight.requires_grad]
+        weights = [
+            weight
+            for weight in self.network.parameters()
+            if self._all_saved or weight.requires_grad
+        ]
         kept = {} if self._optimizer is None else self._optimizer.state
         states = [value for state in kept.values() for value in state.values()]
         for shared in (*weights, *states):
@@ -92,12 +104,16 @@ class Shards:
         """A number that was computed from shared weights, such as the length of their gradient, in all processes."""
         return number.full_tensor() if isinstance(number, DTensor) else number
 
-    def _give_whole_weights(self, module: nn.Module, states: dict[str, Any], prefix: str, _: Any) -> None:
+    def _give_whole_weights(
+        self, module: nn.Module, states: dict[str, Any], prefix: str, _: Any
+    ) -> None:
         for name, weight in module.named_parameters(recurse=False):
             if id(weight) in self._whole:
                 states[prefix + name] = self._whole[id(weight)]
 
-    def _give_whole_state(self, optimizer: torch.optim.Optimizer, told: dict[str, Any]) -> dict[str, Any]:
+    def _give_whole_state(
+        self, optimizer: torch.optim.Optimizer, told: dict[str, Any]
+    ) -> dict[str, Any]:
         states = {
             number: {name: self._whole.get(id(value), value) for name, value in state.items()}
             for number, state in told["state"].items()
@@ -119,5 +135,7 @@ def _share_out_state(optimizer: torch.optim.Optimizer, told: dict[str, Any]) -> 
 def _part(value: Tensor, weight: DTensor) -> Tensor:
     if value.shape != weight.shape or not value.ndim:  # the number of steps
         return value
-    part: Tensor = distribute_tensor(value, weight.device_mesh, weight.placements, src_data_rank=None)
+    part: Tensor = distribute_tensor(
+        value, weight.device_mesh, weight.placements, src_data_rank=None
+    )
     return part

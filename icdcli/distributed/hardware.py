@@ -12,7 +12,12 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 # Where control groups tell limits: version 2 names no controllers, version 1 has a tree a controller.
 _GROUPS = {
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
-    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "memory": (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
 }
 
 
@@ -108,7 +113,9 @@ def _of_this_process(entry: str) -> int | None:
     except ImportError:  # Windows
         return None
     # Elsewhere the peak stands for both; macOS tells it in bytes, others in kilobytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else _KILO)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if platform.system() == "Darwin" else _KILO
+    )
 
 
 def _entry(file: Path, name: str) -> int | None:
@@ -117,7 +124,9 @@ def _entry(file: Path, name: str) -> int | None:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * _KILO for line in lines if line.startswith(f"{name}:")), None)
+    return next(
+        (int(line.split()[1]) * _KILO for line in lines if line.startswith(f"{name}:")), None
+    )
 
 
 def _limits() -> list[tuple[int, int]]:
@@ -137,7 +146,10 @@ def _limits() -> list[tuple[int, int]]:
             try:
                 limit = int((folder / limit_file).read_text(encoding="ascii"))
                 used = int((folder / used_file).read_text(encoding="ascii"))
-                statistics = dict(row.split() for row in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+                statistics = dict(
+                    row.split()
+                    for row in (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+                )
             except (OSError, ValueError):  # none here, or "max"
                 continue
             found.append((limit, used - int(statistics.get(cache, 0))))

@@ -61,7 +61,10 @@ class ProcessGroup:
         weights = [weight for weight in weights if not isinstance(weight, DTensor)]
         if not weights:
             return
-        gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in weights]
+        gradients = [
+            weight.grad if weight.grad is not None else torch.zeros_like(weight)
+            for weight in weights
+        ]
         flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
         dist.all_reduce(flat)
         for weight, part in zip(weights, flat.split([g.numel() for g in gradients]), strict=True):
@@ -159,9 +162,11 @@ def read_slurm_environment(environment: MutableMapping[str, str]) -> None:
         RANK=environment["SLURM_PROCID"],
         WORLD_SIZE=str(tasks),
         LOCAL_RANK=environment["SLURM_LOCALID"],
-        MASTER_ADDR=environment.get("MASTER_ADDR") or first_host(environment["SLURM_STEP_NODELIST"]),
+        MASTER_ADDR=environment.get("MASTER_ADDR")
+        or first_host(environment["SLURM_STEP_NODELIST"]),
         # Two jobs on one node have different numbers, and so different ports.
-        MASTER_PORT=environment.get("MASTER_PORT") or str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000),
+        MASTER_PORT=environment.get("MASTER_PORT")
+        or str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000),
     )
 
 
@@ -189,7 +194,9 @@ def join_process_group(device: str | list[int]) -> ProcessGroup:
     process_group = ProcessGroup(rank, size, chosen)
     if size > 1 and not dist.is_initialized():
         # What the processes agree on lies in main memory, so that no GPU is waited for.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=_LONGEST_WAIT
+        )
         global _watchdog
         _watchdog = Watchdog.between(rank, size, os.environ["MASTER_ADDR"], process_group.broadcast)
     return process_group
@@ -239,7 +246,9 @@ def find_device(device: str | list[int], local: int = 0) -> torch.device:
         return torch.device("cpu")
     if device == "mps":
         if not torch.backends.mps.is_available():
-            raise ConfigError("device: mps: this machine has no Metal GPU that PyTorch can use; run with device=cpu")
+            raise ConfigError(
+                "device: mps: this machine has no Metal GPU that PyTorch can use; run with device=cpu"
+            )
         return torch.device("mps")
     count = torch.cuda.device_count()
     numbers = [int(number) for number in device]
@@ -249,7 +258,11 @@ def find_device(device: str | list[int], local: int = 0) -> torch.device:
     missing = [number for number in numbers if number >= count]
     if missing:
         there = ", ".join(map(str, range(count)))
-        raise ConfigError(f"device: {numbers}: there is no GPU {', '.join(map(str, missing))} on this machine; it has {there}")
+        raise ConfigError(
+            f"device: {numbers}: there is no GPU {', '.join(map(str, missing))} on this machine; it has {there}"
+        )
     if local >= len(numbers):
-        raise ConfigError(f"device: {numbers}: {local + 1} processes were started for {len(numbers)} GPUs")
+        raise ConfigError(
+            f"device: {numbers}: {local + 1} processes were started for {len(numbers)} GPUs"
+        )
     return torch.device("cuda", numbers[local])

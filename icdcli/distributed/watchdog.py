@@ -49,7 +49,9 @@ class Watchdog:
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
     @classmethod
-    def between(cls, rank: int, size: int, host: str, broadcast: Callable[[object], object]) -> "Watchdog":
+    def between(
+        cls, rank: int, size: int, host: str, broadcast: Callable[[object], object]
+    ) -> "Watchdog":
         """Connect all processes; to be called in all of them.
 
         Args:
@@ -97,7 +99,9 @@ class Watchdog:
                         self._leave(key.data, silently=told == _FAILS)
                     selector.unregister(connection)
                 if self._parent and os.getppid() != self._parent:
-                    os._exit(1)  # the launcher was killed, and nobody is left who would end this process
+                    os._exit(
+                        1
+                    )  # the launcher was killed, and nobody is left who would end this process
 
     def _leave(self, rank: int, silently: bool) -> None:
         self.lost.set()
@@ -118,11 +122,15 @@ def _listening(host: str) -> socket.socket:
         return socket.create_server(("127.0.0.1", 0))
     # The address that others know this machine by need not be one that it knows itself.
     both = socket.has_dualstack_ipv6()
-    return socket.create_server(("", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
+    return socket.create_server(
+        ("", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
+    )
 
 
 def _connect(host: str, rank: int, port: int, token: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1" if host in _LOOPBACK else host, port), _TO_CONNECT)
+    connection = socket.create_connection(
+        ("127.0.0.1" if host in _LOOPBACK else host, port), _TO_CONNECT
+    )
     connection.settimeout(None)
     connection.sendall(token + struct.pack("!I", rank))
     return connection

@@ -40,7 +40,9 @@ class Ablation:
     metrics: dict[str, float]
 
 
-def ablate(model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress | None = None) -> list[Ablation]:
+def ablate(
+    model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress | None = None
+) -> list[Ablation]:
     """Evaluate a coder whole, and without each of its parts.
 
     Args:
@@ -54,7 +56,9 @@ def ablate(model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress
         DataError: When the corpus has another label space than the coder.
     """
     fitted_on = split_parts(model, corpus, "validation", on_progress)
-    measured_on = fitted_on if split == "validation" else split_parts(model, corpus, split, on_progress)
+    measured_on = (
+        fitted_on if split == "validation" else split_parts(model, corpus, split, on_progress)
+    )
     labels = len(model.labels)
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
@@ -63,7 +67,9 @@ def ablate(model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress
         fusion = fit(fusion_parts, targets, "validation")
         threshold = tune("auto", probabilities(fusion_parts, fusion), targets, "validation")
         scores_NL = probabilities(parts, fusion)
-        rows.append(Ablation(without, evaluate(scores_NL, gold, threshold.values_L(labels), names=METRICS)))
+        rows.append(
+            Ablation(without, evaluate(scores_NL, gold, threshold.values_L(labels), names=METRICS))
+        )
     return rows
 
 

@@ -58,7 +58,10 @@ def compare(contestants: Sequence[Contender]) -> Comparison:
     first, *others = contestants
     require_one_label_space({contestant.name: contestant.codes for contestant in contestants})
     aligned = [first, *(_aligned(first, other) for other in others)]
-    return Comparison(tuple(aligned), tuple(differences(first.statistics, other.statistics) for other in aligned[1:]))
+    return Comparison(
+        tuple(aligned),
+        tuple(differences(first.statistics, other.statistics) for other in aligned[1:]),
+    )
 
 
 def _aligned(first: Contender, other: Contender) -> Contender:
@@ -105,12 +108,18 @@ def common_codes(label_spaces: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """
     inside = set(label_spaces[0]).intersection(*label_spaces[1:])
     if not inside:
-        raise ConfigError("the runs' label spaces have no code in common; there is nothing to compare")
+        raise ConfigError(
+            "the runs' label spaces have no code in common; there is nothing to compare"
+        )
     return tuple(code for code in label_spaces[0] if code in inside)
 
 
 def restricted(
-    scores_NL: Scores, targets_NL: np.typing.NDArray[np.bool_], threshold_L: Scores, codes: Sequence[str], chosen: Sequence[str]
+    scores_NL: Scores,
+    targets_NL: np.typing.NDArray[np.bool_],
+    threshold_L: Scores,
+    codes: Sequence[str],
+    chosen: Sequence[str],
 ) -> Statistics:
     """The statistics as if there were no other codes than those chosen; the loss, which is of all codes, is left out.
 

@@ -69,10 +69,14 @@ def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
         return Curve([], [])
     tried_U, first_U = np.unique(positives_P, return_index=True)
     # Highest threshold first, evenly over what is recalled.
-    places = np.unique(np.searchsorted(first_U, np.linspace(0, len(positives_P) - 1, _POINTS), "right") - 1)[::-1]
+    places = np.unique(
+        np.searchsorted(first_U, np.linspace(0, len(positives_P) - 1, _POINTS), "right") - 1
+    )[::-1]
     below, _ = counts_below(scores_NL, tried_U[places][::-1])
     right = len(positives_P) - first_U[places]
-    return Curve((right / len(positives_P)).tolist(), (right / (scores_NL.size - below[::-1])).tolist())
+    return Curve(
+        (right / len(positives_P)).tolist(), (right / (scores_NL.size - below[::-1])).tolist()
+    )
 
 
 def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
@@ -82,7 +86,9 @@ def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
     curves = {"all codes": precision_recall(scores_NL, targets_NL)}
     if len(groups) > 1:
         for name, chosen_L in reversed(groups.items()):
-            curves[f"{name} in training"] = precision_recall(scores_NL[:, chosen_L], targets_NL[:, chosen_L])
+            curves[f"{name} in training"] = precision_recall(
+                scores_NL[:, chosen_L], targets_NL[:, chosen_L]
+            )
     return {name: curve for name, curve in curves.items() if curve.x}
 
 
@@ -90,16 +96,23 @@ def calibration(evaluation: Evaluation) -> Calibration:
     """The reliability diagram behind the expected calibration error."""
     bins_B3 = evaluation.statistics.bins_NB3.sum(axis=0)
     counts, scores, gold = bins_B3[bins_B3[:, 0] > 0].T
-    return Calibration((scores / counts).tolist(), (gold / counts).tolist(), counts.astype(int).tolist())
+    return Calibration(
+        (scores / counts).tolist(), (gold / counts).tolist(), counts.astype(int).tolist()
+    )
 
 
 def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
     """F1 of each gold code against the training documents that have it, and the mean F1 by training frequency."""
     gold_L = evaluation.by_code["gold"] > 0
-    counts_L, f1_L = np.array(evaluation.labels.train_counts)[gold_L], evaluation.f1_of_code()[gold_L]
+    counts_L, f1_L = (
+        np.array(evaluation.labels.train_counts)[gold_L],
+        evaluation.f1_of_code()[gold_L],
+    )
     order = np.argsort(counts_L, kind="stable")
     means = {name: values["f1_macro"] for name, values in evaluation.by_training_frequency.items()}
-    return Curve(counts_L[order].tolist(), f1_L[order].tolist()), {k: v for k, v in means.items() if not np.isnan(v)}
+    return Curve(counts_L[order].tolist(), f1_L[order].tolist()), {
+        k: v for k, v in means.items() if not np.isnan(v)
+    }
 
 
 def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[Confusion]]:
@@ -115,7 +128,9 @@ def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[
     gold_NL, predicted_NL = evaluation.targets_NL, evaluation.statistics.predicted_NL
     codes = np.array(evaluation.labels.codes)
     found = {}
-    for name, chosen_L in (by_chapter(evaluation.labels, system) or {"all codes": np.ones(len(codes), bool)}).items():
+    for name, chosen_L in (
+        by_chapter(evaluation.labels, system) or {"all codes": np.ones(len(codes), bool)}
+    ).items():
         labels = np.flatnonzero(chosen_L)
         missed_L, missed_NM = _most(gold_NL[:, labels] & ~predicted_NL[:, labels])
         extra_L, extra_NE = _most(predicted_NL[:, labels] & ~gold_NL[:, labels])
@@ -123,7 +138,12 @@ def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[
         times_M = missed_NM.sum(axis=0)
         places = np.argsort(-together_ME, axis=None, kind="stable")[:_PAIRS]
         pairs = [
-            Confusion(str(codes[labels[missed_L[m]]]), str(codes[labels[extra_L[e]]]), int(together_ME[m, e]), int(times_M[m]))
+            Confusion(
+                str(codes[labels[missed_L[m]]]),
+                str(codes[labels[extra_L[e]]]),
+                int(together_ME[m, e]),
+                int(times_M[m]),
+            )
             for m, e in zip(*np.unravel_index(places, together_ME.shape), strict=True)
             if together_ME[m, e] > 0
         ]

@@ -12,7 +12,13 @@ import numpy as np
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
-from icdcli.evaluation.groups import by_chapter, by_kind, by_training_frequency, counts, evaluate_groups
+from icdcli.evaluation.groups import (
+    by_chapter,
+    by_kind,
+    by_training_frequency,
+    counts,
+    evaluate_groups,
+)
 from icdcli.evaluation.score_split import SplitScores, unusable
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
@@ -67,7 +73,9 @@ class Evaluation:
                 "better here than on new documents"
             )
         elif self.threshold.how != "fixed" and self.threshold.tuned_on is None:
-            found.append(f"positive_threshold {self.threshold.how}: not tuned yet, the checkpoint is older than any validation")
+            found.append(
+                f"positive_threshold {self.threshold.how}: not tuned yet, the checkpoint is older than any validation"
+            )
         if self.split == "train":
             found.append("the coder was trained on these documents")
         return found
@@ -91,12 +99,17 @@ class Evaluation:
         """Each label's F1 (L,); NaN where it is neither gold nor predicted."""
         codes = self.by_code
         either_L = codes["gold"] + codes["predicted"]
-        f1_L: Floats = np.divide(2 * codes["right"], either_L, out=np.full(len(either_L), np.nan), where=either_L > 0)
+        f1_L: Floats = np.divide(
+            2 * codes["right"], either_L, out=np.full(len(either_L), np.nan), where=either_L > 0
+        )
         return f1_L
 
     def to_json(self) -> dict[str, Any]:
         """What ``metrics.json`` holds; values of JSON's types, None where undefined. No text, no document's id."""
-        threshold: dict[str, Any] = {"threshold": self.threshold.value, "threshold_how": self.threshold.how}
+        threshold: dict[str, Any] = {
+            "threshold": self.threshold.value,
+            "threshold_how": self.threshold.how,
+        }
         if self.threshold.how != "fixed":
             threshold["threshold_tuned_on"] = self.threshold.tuned_on
         return {
@@ -109,7 +122,9 @@ class Evaluation:
             "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "by_kind": {name: _finite(values) for name, values in self.by_kind.items()},
-            "by_training_frequency": {name: _finite(values) for name, values in self.by_training_frequency.items()},
+            "by_training_frequency": {
+                name: _finite(values) for name, values in self.by_training_frequency.items()
+            },
             "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
         }
 
@@ -145,10 +160,16 @@ def evaluate_split(
     statistics = statistics_of(scored.scores_NL, targets_NL, threshold_L, scored.losses_N)
     groups = [
         evaluate_groups(scored.scores_NL, targets_NL, threshold_L, labels_of_group)
-        for labels_of_group in (by_kind(labels), by_chapter(labels, system), by_training_frequency(labels))
+        for labels_of_group in (
+            by_kind(labels),
+            by_chapter(labels, system),
+            by_training_frequency(labels),
+        )
     ]
     found = intervals(statistics)
-    return Evaluation(split, about or {}, labels, threshold, scored, targets_NL, statistics, found, *groups)
+    return Evaluation(
+        split, about or {}, labels, threshold, scored, targets_NL, statistics, found, *groups
+    )
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

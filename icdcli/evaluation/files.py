@@ -26,7 +26,19 @@ SHOWN = 20
 
 STATISTICS = "statistics.npz"
 _AT_ONCE = 1000  # documents of a row group of predictions.parquet
-_COLUMNS = ("code", "kind", "title", "train_count", "threshold", "gold", "predicted", "right", "precision", "recall", "f1")
+_COLUMNS = (
+    "code",
+    "kind",
+    "title",
+    "train_count",
+    "threshold",
+    "gold",
+    "predicted",
+    "right",
+    "precision",
+    "recall",
+    "f1",
+)
 _FORMAT = 2
 
 
@@ -45,7 +57,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         write_atomically(folder / "per_code.csv", _per_code(evaluation))
         _write_predictions(folder / "predictions.parquet", evaluation)
         write_statistics(folder / STATISTICS, evaluation)
-        write_atomically(folder / "metrics.json", json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n")
+        write_atomically(
+            folder / "metrics.json",
+            json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n",
+        )
 
 
 def code_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -54,9 +69,17 @@ def code_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     threshold_L = evaluation.threshold.values_L(len(labels)).tolist()
     rows = []
     for label, code in enumerate(labels.codes):
-        gold, predicted, right = (int(codes[name][label]) for name in ("gold", "predicted", "right"))
+        gold, predicted, right = (
+            int(codes[name][label]) for name in ("gold", "predicted", "right")
+        )
         values = (
-            *(code, labels.kinds[label], labels.titles[label], labels.train_counts[label], threshold_L[label]),
+            *(
+                code,
+                labels.kinds[label],
+                labels.titles[label],
+                labels.train_counts[label],
+                threshold_L[label],
+            ),
             *(gold, predicted, right),
             right / predicted if predicted else None,
             right / gold if gold else None,
@@ -71,7 +94,10 @@ def _per_code(evaluation: Evaluation) -> str:
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in code_rows(evaluation):
-        shares = {name: "" if row[name] is None else f"{row[name]:.6f}" for name in ("precision", "recall", "f1")}
+        shares = {
+            name: "" if row[name] is None else f"{row[name]:.6f}"
+            for name in ("precision", "recall", "f1")
+        }
         writer.writerow(row | shares | {"threshold": f"{row['threshold']:.6g}"})
     return text.getvalue()
 
@@ -79,11 +105,19 @@ def _per_code(evaluation: Evaluation) -> str:
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
     """One row a document and code: every gold and every predicted code, and the highest-scored others."""
     schema = pa.schema(
-        [("id", pa.string()), ("code", pa.string()), ("score", pa.float32()), ("predicted", pa.bool_()), ("gold", pa.bool_())]
+        [
+            ("id", pa.string()),
+            ("code", pa.string()),
+            ("score", pa.float32()),
+            ("predicted", pa.bool_()),
+            ("gold", pa.bool_()),
+        ]
     )
     codes = np.array(evaluation.labels.codes, dtype=object)
     scored, predicted_NL = evaluation.scored, evaluation.statistics.predicted_NL
-    documents = zip(scored.documents.ids, scored.scores_NL, evaluation.targets_NL, predicted_NL, strict=True)
+    documents = zip(
+        scored.documents.ids, scored.scores_NL, evaluation.targets_NL, predicted_NL, strict=True
+    )
     tables: list[pa.Table] = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for document, scores_L, gold_L, predicted_L in documents:
@@ -91,7 +125,13 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
             rank_L = np.empty(len(order), dtype=np.int64)
             rank_L[order] = np.arange(len(order))
             kept = order[(gold_L | predicted_L | (rank_L < SHOWN))[order]]
-            columns = [[document] * len(kept), codes[kept], scores_L[kept], predicted_L[kept], gold_L[kept]]
+            columns = [
+                [document] * len(kept),
+                codes[kept],
+                scores_L[kept],
+                predicted_L[kept],
+                gold_L[kept],
+            ]
             tables.append(pa.table([pa.array(column) for column in columns], schema=schema))
             if len(tables) == _AT_ONCE:
                 writer.write_table(pa.concat_tables(tables))
@@ -125,7 +165,9 @@ def write_statistics(path: Path, evaluation: Evaluation) -> None:
     write_arrays(path, arrays, compressed=True)
 
 
-def read_statistics(path: Path) -> tuple[Statistics, tuple[str, ...], tuple[str, ...], Mapping[str, Any]]:
+def read_statistics(
+    path: Path,
+) -> tuple[Statistics, tuple[str, ...], tuple[str, ...], Mapping[str, Any]]:
     """Read a split's statistics.
 
     Returns:
@@ -140,7 +182,8 @@ def read_statistics(path: Path) -> tuple[Statistics, tuple[str, ...], tuple[str,
         if about["format"] != _FORMAT:
             raise ValueError(f"format {about['format']}")
         predicted_NL, gold_NL = (
-            np.unpackbits(arrays[name], axis=1, count=about["labels"]).astype(bool) for name in ("predicted", "gold")
+            np.unpackbits(arrays[name], axis=1, count=about["labels"]).astype(bool)
+            for name in ("predicted", "gold")
         )
         statistics = Statistics(
             about["metrics"],
@@ -152,4 +195,6 @@ def read_statistics(path: Path) -> tuple[Statistics, tuple[str, ...], tuple[str,
         )
         return statistics, tuple(arrays["ids"].tolist()), tuple(arrays["codes"].tolist()), about
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: can't be read ({error}); delete it, `icdcode evaluate` writes it anew") from error
+        raise DataError(
+            f"{path}: can't be read ({error}); delete it, `icdcode evaluate` writes it anew"
+        ) from error

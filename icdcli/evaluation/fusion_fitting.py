@@ -38,14 +38,19 @@ def fit(parts: Parts, targets_NL: NDArray[np.bool_], split: str) -> Fusion:
         names.remove(worst)
 
 
-def _logistic(parts: Parts, names: Sequence[str], targets_NL: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+def _logistic(
+    parts: Parts, names: Sequence[str], targets_NL: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], float]:
     """Newton's method from the network alone; two sums over all pairs an iteration."""
     weights_P = np.array([float(name == NETWORK) for name in names] + [0.0])
     damping_P = _DAMPING * np.array([*(_squares(parts[name]) for name in names), 0.0]) + 1e-12
     for _ in range(_MOST_ITERATIONS):
         gradient_P, curvature_PP = damping_P * weights_P, np.diag(damping_P)
         for rows in blocks(parts):
-            says_XP = np.stack([*(parts[name][rows].ravel() for name in names), np.ones(targets_NL[rows].size)], axis=1)
+            says_XP = np.stack(
+                [*(parts[name][rows].ravel() for name in names), np.ones(targets_NL[rows].size)],
+                axis=1,
+            )
             chance_X = 1 / (1 + np.exp(-np.clip(says_XP @ weights_P, -30, 30)))
             gradient_P += says_XP.T @ (chance_X - targets_NL[rows].ravel())
             curvature_PP += says_XP.T @ (says_XP * (chance_X * (1 - chance_X))[:, None])
@@ -58,4 +63,6 @@ def _logistic(parts: Parts, names: Sequence[str], targets_NL: NDArray[np.bool_])
 
 
 def _squares(part_NL: NDArray[np.floating]) -> float:
-    return float(sum(np.square(part_NL[rows], dtype=np.float64).sum() for rows in blocks({NETWORK: part_NL})))
+    return float(
+        sum(np.square(part_NL[rows], dtype=np.float64).sum() for rows in blocks({NETWORK: part_NL}))
+    )

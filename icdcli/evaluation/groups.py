@@ -15,7 +15,13 @@ from icdcli.icd.hierarchy import chapter_of, chapters
 from icdcli.metrics.metrics import evaluate
 from icdcli.metrics.ranking import Booleans, Scores
 
-FREQUENCIES = {"never": (0, 0), "1-10": (1, 10), "11-50": (11, 50), "51-500": (51, 500), ">500": (501, None)}
+FREQUENCIES = {
+    "never": (0, 0),
+    "1-10": (1, 10),
+    "11-50": (11, 50),
+    "51-500": (51, 500),
+    ">500": (501, None),
+}
 """Documents of the training split that have the code: from, to; None: without end."""
 
 NO_CHAPTER = "in no chapter"
@@ -48,9 +54,16 @@ def by_chapter(labels: Labels, system: str | None) -> Groups:
     """
     if system is None:
         return {}
-    names = [f"{chapter.title} ({chapter.id})" for kind in KINDS for chapter in chapters(system, kind)] + [NO_CHAPTER]
-    found = [chapter_of(code, kind, system) for code, kind in zip(labels.codes, labels.kinds, strict=True)]
-    name_L = np.array([f"{chapter.title} ({chapter.id})" if chapter else NO_CHAPTER for chapter in found])
+    names = [
+        f"{chapter.title} ({chapter.id})" for kind in KINDS for chapter in chapters(system, kind)
+    ] + [NO_CHAPTER]
+    found = [
+        chapter_of(code, kind, system)
+        for code, kind in zip(labels.codes, labels.kinds, strict=True)
+    ]
+    name_L = np.array(
+        [f"{chapter.title} ({chapter.id})" if chapter else NO_CHAPTER for chapter in found]
+    )
     return {name: name_L == name for name in names if (name_L == name).any()}
 
 

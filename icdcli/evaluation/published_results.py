@@ -60,8 +60,12 @@ def _by_caml(name: str, **values: float) -> PublishedResult:
     return PublishedResult(name, source, values, caveat)
 
 
-def _full(name: str, f1_macro: float, f1_micro: float, precision_at_8: float, **areas: float) -> PublishedResult:
-    return _by_caml(name, f1_micro=f1_micro, f1_macro_caml=f1_macro, precision_at_8=precision_at_8, **areas)
+def _full(
+    name: str, f1_macro: float, f1_micro: float, precision_at_8: float, **areas: float
+) -> PublishedResult:
+    return _by_caml(
+        name, f1_micro=f1_micro, f1_macro_caml=f1_macro, precision_at_8=precision_at_8, **areas
+    )
 
 
 _RESULTS: Mapping[str, tuple[PublishedResult, ...]] = {
@@ -85,7 +89,9 @@ _RESULTS: Mapping[str, tuple[PublishedResult, ...]] = {
     ),
     "mimic4-icd10": (
         PublishedResult(
-            "LAAT", "Edin et al. 2023", {"f1_micro": 0.579, "f1_macro": 0.203, "precision_at_8": 0.689, "map": 0.606}
+            "LAAT",
+            "Edin et al. 2023",
+            {"f1_micro": 0.579, "f1_macro": 0.203, "precision_at_8": 0.689, "map": 0.606},
         ),
         PublishedResult(
             "PLM-ICD",
@@ -100,13 +106,23 @@ _RESULTS: Mapping[str, tuple[PublishedResult, ...]] = {
 _ORIGINAL_TOOL = PublishedResult(
     "original tool",
     "its own guide",
-    {"aucroc_macro": 0.9057, "aucroc_micro_present": 0.9808, "aucprc_macro": 0.2073, "aucprc_micro_present": 0.4741},
+    {
+        "aucroc_macro": 0.9057,
+        "aucroc_micro_present": 0.9808,
+        "aucprc_macro": 0.2073,
+        "aucprc_micro_present": 0.4741,
+    },
     "on the validation split by which its checkpoint was chosen",
 )
 _CODIESP_D = (
-    PublishedResult("TF-IDF and linear SVM", "measured for icdcode", {"f1_micro": 0.330, "map": 0.308}),
     PublishedResult(
-        "PLM-ICD", "on CodiEsp-D", {"f1_micro": 0.219, "f1_macro": 0.216}, "how its macro-F1 is averaged was not verified"
+        "TF-IDF and linear SVM", "measured for icdcode", {"f1_micro": 0.330, "map": 0.308}
+    ),
+    PublishedResult(
+        "PLM-ICD",
+        "on CodiEsp-D",
+        {"f1_micro": 0.219, "f1_macro": 0.216},
+        "how its macro-F1 is averaged was not verified",
     ),
 )
 
@@ -137,13 +153,24 @@ def comparable(card: Mapping[str, Any], split: str) -> Comparable:
 
 
 def _not_the_benchmark(card: Mapping[str, Any]) -> str:
-    benchmark = card.get("benchmark") or {"is_benchmark": False, "reason": "its counts were never held against the paper's"}
-    return "" if benchmark["is_benchmark"] else f"this corpus is not the benchmark: {benchmark['reason']}"
+    benchmark = card.get("benchmark") or {
+        "is_benchmark": False,
+        "reason": "its counts were never held against the paper's",
+    }
+    return (
+        ""
+        if benchmark["is_benchmark"]
+        else f"this corpus is not the benchmark: {benchmark['reason']}"
+    )
 
 
 def _not_all_of_mimic3(card: Mapping[str, Any]) -> str:
     few = card["documents"] < _ADMISSIONS
-    return f"this corpus has {card['documents']:,} documents, MIMIC-III over {_ADMISSIONS:,}" if few else ""
+    return (
+        f"this corpus has {card['documents']:,} documents, MIMIC-III over {_ADMISSIONS:,}"
+        if few
+        else ""
+    )
 
 
 def _not_the_diagnoses(card: Mapping[str, Any]) -> str:

@@ -28,7 +28,9 @@ class SamplePrediction:
 
 def sample_rows(documents: int, number: int, seed: int) -> list[int]:
     """Positions of a few documents; the same ones for the same seed."""
-    order: list[int] = np.random.Generator(np.random.PCG64(seed)).permutation(documents)[:number].tolist()
+    order: list[int] = (
+        np.random.Generator(np.random.PCG64(seed)).permutation(documents)[:number].tolist()
+    )
     return order
 
 
@@ -51,7 +53,9 @@ def sample_prediction(
     )
 
 
-def evidence_of_sample(find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]) -> dict[str, EvidenceSpans]:
+def evidence_of_sample(
+    find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]
+) -> dict[str, EvidenceSpans]:
     """The words of a document that each of some codes was chosen by.
 
     Args:

@@ -100,7 +100,9 @@ def split_parts(
     choose_padding(model.network, "auto")
     encoded = model.encoded(tokens, documents)
     if only is None:
-        encoded = with_known(model, corpus.folder, {split: encoded}, state_cache_gb, on_progress)[split]
+        encoded = with_known(model, corpus.folder, {split: encoded}, state_cache_gb, on_progress)[
+            split
+        ]
     elif model.network.prior is not None:
         with untrained(model) as reader:
             encoded = replace(encoded, nearness=nearness_of(reader, model.network.prior, encoded))
@@ -113,7 +115,9 @@ def split_parts(
     return SplitParts(documents, parts, encoded.nearness, scored.losses_N)
 
 
-def _documents(model: NeuralModel | TfidfModel, corpus: Corpus, split: str, only: Sequence[int] | None) -> Documents:
+def _documents(
+    model: NeuralModel | TfidfModel, corpus: Corpus, split: str, only: Sequence[int] | None
+) -> Documents:
     if corpus.labels.codes != model.labels.codes:
         raise DataError(
             f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) is not the one that the coder was trained on "
@@ -124,7 +128,11 @@ def _documents(model: NeuralModel | TfidfModel, corpus: Corpus, split: str, only
 
 
 def _score_words(
-    model: TfidfModel, corpus: Corpus, split: str, on_progress: Progress | None, only: Sequence[int] | None
+    model: TfidfModel,
+    corpus: Corpus,
+    split: str,
+    on_progress: Progress | None,
+    only: Sequence[int] | None,
 ) -> SplitScores:
     """Score a split with a baseline, some documents at a time."""
     documents = _documents(model, corpus, split, only)
@@ -134,8 +142,13 @@ def _score_words(
         logits_BL = model.logits(list(islice(texts, _WORDS_AT_ONCE)))
         rows = slice(start, start + len(logits_BL))
         scored.logits_NL[rows] = logits_BL
-        gold_B = [logits_L[gold].sum(dtype=float) for logits_L, gold in zip(logits_BL, documents.targets[rows], strict=True)]
-        scored.losses_N[rows] = (np.logaddexp(0, logits_BL, dtype=float).sum(axis=1) - gold_B) / logits_BL.shape[1]
+        gold_B = [
+            logits_L[gold].sum(dtype=float)
+            for logits_L, gold in zip(logits_BL, documents.targets[rows], strict=True)
+        ]
+        scored.losses_N[rows] = (
+            np.logaddexp(0, logits_BL, dtype=float).sum(axis=1) - gold_B
+        ) / logits_BL.shape[1]
         if on_progress is not None:
             on_progress(f"scoring the {split} split", rows.stop, len(documents))
     return SplitScores(documents, probabilities({NETWORK: scored.logits_NL}, None), scored.losses_N)
@@ -144,11 +157,15 @@ def _score_words(
 def _texts(corpus: Corpus, split: str, only: Sequence[int] | None) -> Iterable[str]:
     if only is None:
         return corpus.texts(split)
-    wanted = {position: text for position, text in enumerate(corpus.texts(split)) if position in set(only)}
+    wanted = {
+        position: text for position, text in enumerate(corpus.texts(split)) if position in set(only)
+    }
     return [wanted[position] for position in only]
 
 
 def unusable(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:
     """The first documents that have a score that is NaN or infinite, by their ids; nothing where there are none."""
     rows = np.flatnonzero(~np.isfinite(scores_NL.sum(axis=1)))
-    return ", ".join(ids[row] for row in rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    return ", ".join(ids[row] for row in rows[:5]) + (
+        f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    )

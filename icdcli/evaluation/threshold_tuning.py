@@ -53,7 +53,9 @@ def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]
     # Quotients of whole numbers: equal ones are equal as floats too.
     f1_U = 2 * (len(positives_P) - first_U) / (scores_NL.size - below_U + len(positives_P))
     place = _last_best(f1_U)
-    lower = max(_highest_below(scores_NL[block], tried_U[place]) for block in blocks(*scores_NL.shape))
+    lower = max(
+        _highest_below(scores_NL[block], tried_U[place]) for block in blocks(*scores_NL.shape)
+    )
     return _between(lower, float(tried_U[place])), float(f1_U[place])
 
 
@@ -78,12 +80,17 @@ def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
             place = _last_best(gain_U)
             lower, upper = float(sorted_N[-1]), 1.0
             if gain_U[place] > 0:
-                lower, upper = float(sorted_N[below_U[place] - 1]) if below_U[place] else 0.0, float(tried_U[place])
+                lower, upper = (
+                    float(sorted_N[below_U[place] - 1]) if below_U[place] else 0.0,
+                    float(tried_U[place]),
+                )
             best_L[block.start + row] = _between(lower, upper)
     return best_L
 
 
-def shrunk(best_L: Floats, gold_L: npt.NDArray[np.integer], value: float, prior: float = PRIOR) -> Floats:
+def shrunk(
+    best_L: Floats, gold_L: npt.NDArray[np.integer], value: float, prior: float = PRIOR
+) -> Floats:
     """Draw labels' thresholds towards the one for all; a label without gold documents gets that one.
 
     Args:

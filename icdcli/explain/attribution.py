@@ -63,7 +63,10 @@ class Attribution:
 
 
 def attribute(
-    network: CodingNetwork, document: TokenizedDocument, special_tokens: SpecialTokens, labels: Sequence[int]
+    network: CodingNetwork,
+    document: TokenizedDocument,
+    special_tokens: SpecialTokens,
+    labels: Sequence[int],
 ) -> Attribution:
     """Say how much each token of a document made the network choose each of some codes.
 
@@ -79,12 +82,19 @@ def attribute(
     training = network.training
     network.eval()
     try:
-        passes = [_Pass(network, document, special_tokens, first, end) for first, end in _passes(document)]
+        passes = [
+            _Pass(network, document, special_tokens, first, end) for first, end in _passes(document)
+        ]
         with torch.no_grad():
-            states_TD = torch.cat([states_CD[each.kept_C] for each in passes for states_CD, _ in [each.read()]])
+            states_TD = torch.cat(
+                [states_CD[each.kept_C] for each in passes for states_CD, _ in [each.read()]]
+            )
         at_once = max(1, _NUMBERS_AT_ONCE // states_TD.numel())
         groups = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
-        parts = [_attribute(network, states_TD, passes, torch.tensor(group, device=network.device)) for group in groups]
+        parts = [
+            _attribute(network, states_TD, passes, torch.tensor(group, device=network.device))
+            for group in groups
+        ]
     finally:
         network.train(training)
     own = slice(len(special_tokens.prefix), len(document) - len(special_tokens.suffix))
@@ -97,7 +107,9 @@ def attribute(
     )
 
 
-def _attribute(network: CodingNetwork, states_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor) -> Attribution:
+def _attribute(
+    network: CodingNetwork, states_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
+) -> Attribution:
     """The same, special tokens included."""
     added_K, gradients_KTD, attention_KT = _by_states(network, states_TD, labels_K)
     inputs_KTD = torch.zeros_like(gradients_KTD)
@@ -109,16 +121,26 @@ def _attribute(network: CodingNetwork, states_TD: Tensor, passes: "Sequence[_Pas
         for code in (back_KCD.flatten(1).norm(dim=1) > least_K).nonzero()[:, 0].tolist():
             upstream_CD = torch.zeros_like(states_CD)
             upstream_CD[each.kept_C] = back_KCD[code].to(states_CD.dtype)
-            (gradient_CD,) = torch.autograd.grad(states_CD, embeddings_CD, upstream_CD, retain_graph=True)
+            (gradient_CD,) = torch.autograd.grad(
+                states_CD, embeddings_CD, upstream_CD, retain_graph=True
+            )
             product_CD = (each.real(gradient_CD) * each.real(embeddings_CD.detach())).float()
             inputs_KTD[code].index_add_(0, each.places_C, product_CD[each.own_C])
-    products_KT, norms_KT = inputs_KTD.sum(dim=2).cpu().numpy(), inputs_KTD.norm(dim=2).cpu().numpy()
+    products_KT, norms_KT = (
+        inputs_KTD.sum(dim=2).cpu().numpy(),
+        inputs_KTD.norm(dim=2).cpu().numpy(),
+    )
     return Attribution(
-        added_K.cpu().numpy(), products_KT, norms_KT, None if attention_KT is None else attention_KT.cpu().numpy()
+        added_K.cpu().numpy(),
+        products_KT,
+        norms_KT,
+        None if attention_KT is None else attention_KT.cpu().numpy(),
     )
 
 
-def _by_states(network: CodingNetwork, states_TD: Tensor, labels_K: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _by_states(
+    network: CodingNetwork, states_TD: Tensor, labels_K: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Each code's logit less its bias, the logit's gradient by the states, and what the code attends to; all float32."""
     head = network.head
     whole = Segments.of([len(states_TD)])
@@ -148,22 +170,36 @@ class _Pass:
     """
 
     def __init__(
-        self, network: CodingNetwork, document: TokenizedDocument, special_tokens: SpecialTokens, first: int, end: int
+        self,
+        network: CodingNetwork,
+        document: TokenizedDocument,
+        special_tokens: SpecialTokens,
+        first: int,
+        end: int,
     ) -> None:
         self._network = network
         chunks, kept = document.chunks[first:end], document.kept[first:end]
         parts = [TokenizedDocument.whole(ids) for ids in chunks]
-        self._inputs = Inputs.of(collate(parts, special_tokens.pad, network.padding)).to(network.device)
+        self._inputs = Inputs.of(collate(parts, special_tokens.pad, network.padding)).to(
+            network.device
+        )
         starts = np.cumsum([0, *map(len, chunks[:-1])]).tolist()
         before = sum(stop - start for start, stop in document.kept[:first])
         befores = before + np.cumsum([0, *(stop - start for start, stop in kept)])
         self.rows = slice(before, int(befores[-1]))
-        own = [np.arange(len(special_tokens.prefix), len(ids) - len(special_tokens.suffix)) for ids in chunks]
-        self.kept_C = self._tensor([start + np.arange(*part) for start, part in zip(starts, kept, strict=True)])
+        own = [
+            np.arange(len(special_tokens.prefix), len(ids) - len(special_tokens.suffix))
+            for ids in chunks
+        ]
+        self.kept_C = self._tensor(
+            [start + np.arange(*part) for start, part in zip(starts, kept, strict=True)]
+        )
         self.own_C = self._tensor([start + part for start, part in zip(starts, own, strict=True)])
         # A chunk's first kept token stands where those of the chunks before end, its others beside that.
         shifts = [at - part[0] for at, part in zip(befores.tolist(), kept, strict=False)]
-        self.places_C = self._tensor([part + shift for part, shift in zip(own, shifts, strict=True)])
+        self.places_C = self._tensor(
+            [part + shift for part, shift in zip(own, shifts, strict=True)]
+        )
 
     def read(self) -> tuple[Tensor, Tensor]:
         """All chunks' states, end to end, and the embeddings that they were made of, as these lie in the forward pass."""

@@ -73,7 +73,10 @@ def evidence_of(model: NoteModel, text: str, codes: Sequence[str]) -> list[CodeE
     labels = [model.labels.index[code] for code in codes]
     scores_L = model.scores([text])[0]
     found = finder(model)(text, labels)
-    return [CodeEvidence(code, float(scores_L[label]), spans) for code, label, spans in zip(codes, labels, found, strict=True)]
+    return [
+        CodeEvidence(code, float(scores_L[label]), spans)
+        for code, label, spans in zip(codes, labels, found, strict=True)
+    ]
 
 
 def finder(model: NoteModel, cut: bool = False) -> Find:
@@ -120,7 +123,9 @@ def words_of(text: str, cleaning: str = "none") -> tuple[str, Words]:
     ends = np.cumsum([len(word) + 1 for word, _, _ in kept]) - 1
     lengths = np.array([len(word) for word, _, _ in kept], np.int64)
     places = np.array([place for _, *place in kept], np.int64).reshape(-1, 2)
-    return " ".join(word for word, _, _ in kept), Words(places, np.column_stack([ends - lengths, ends]).astype(np.int64))
+    return " ".join(word for word, _, _ in kept), Words(
+        places, np.column_stack([ends - lengths, ends]).astype(np.int64)
+    )
 
 
 def chosen(weights_W: Weights, least: float = LEAST) -> NDArray[np.bool_]:
@@ -184,7 +189,9 @@ class Window:
         weights_KW = np.zeros((len(weights_KT), len(self.words)))
         first = np.searchsorted(self.words.read[:, 1], pieces[:, 0], side="right")
         last = np.searchsorted(self.words.read[:, 0], pieces[:, 1], side="left")
-        for piece in np.flatnonzero(last > first).tolist():  # a token of several words, as some tokenizers have, is shared
+        for piece in np.flatnonzero(
+            last > first
+        ).tolist():  # a token of several words, as some tokenizers have, is shared
             share_K = weights_KT[:, piece] / (last[piece] - first[piece])
             weights_KW[:, first[piece] : last[piece]] += share_K[:, None]
         return _shares(weights_KW)
@@ -218,18 +225,25 @@ class NoteReader:
         tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
         of_words = self._lexical(read, labels)
         for (start, end), asked in self._windows(encoded.ids, labels):
-            document = model.special_tokens.read(encoded.ids[start:end], model.config.max_len, model.chunks)
+            document = model.special_tokens.read(
+                encoded.ids[start:end], model.config.max_len, model.chunks
+            )
             mine = [labels[place] for place in asked]
             head = attribute(model.network, document, model.special_tokens, mine)
             rows = list(asked)
             parts = (
                 Part(self._network * head.added_K, head.weights_KT, tokens[start:end]),
                 *self._prior(document, mine, tokens[start:end]),
-                *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in of_words),
+                *(
+                    Part(part.added_K[rows], part.weights_KT[rows], part.pieces)
+                    for part in of_words
+                ),
             )
             yield Window(asked, head, parts, words, fused=model.fusion is not None)
 
-    def _windows(self, ids: list[int], labels: Sequence[int]) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
+    def _windows(
+        self, ids: list[int], labels: Sequence[int]
+    ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Windows as from and up to which token, each with the places of the codes that have their score from it."""
         windows = self._model.windows(len(ids))[: 1 if self._cut else None]
         best_K = np.zeros(len(labels), np.int64)
@@ -245,22 +259,38 @@ class NoteReader:
         scores = model.lexical.scores([read])
         pieces, by_part = model.lexical.by_word(read, labels)
         return [
-            Part(model.fusion.weights[part] * scores[part][0, list(labels)], _beyond_the_mean(weights_KW), pieces)
+            Part(
+                model.fusion.weights[part] * scores[part][0, list(labels)],
+                _beyond_the_mean(weights_KW),
+                pieces,
+            )
             for part, weights_KW in by_part.items()
         ]
 
-    def _prior(self, document: TokenizedDocument, labels: Sequence[int], tokens: Numbers) -> list[Part]:
+    def _prior(
+        self, document: TokenizedDocument, labels: Sequence[int], tokens: Numbers
+    ) -> list[Part]:
         model, prior = self._model, self._model.network.prior
         if prior is None:
             return []
         with untrained(model) as reader, torch.inference_mode():
-            inputs = Inputs.of(collate([document], model.special_tokens.pad, reader.padding)).to(reader.device)
+            inputs = Inputs.of(collate([document], model.special_tokens.pad, reader.padding)).to(
+                reader.device
+            )
             nearest = prior.nearest(reader.states(inputs), labels)
         weights_KT = np.zeros((len(labels), len(document)))
         for row, (_, place) in enumerate(nearest):
             weights_KT[row, place : place + WINDOW] = 1
-        own = slice(len(model.special_tokens.prefix), len(document) - len(model.special_tokens.suffix))
-        return [Part(self._network * np.array([added for added, _ in nearest]), weights_KT[:, own], tokens)]
+        own = slice(
+            len(model.special_tokens.prefix), len(document) - len(model.special_tokens.suffix)
+        )
+        return [
+            Part(
+                self._network * np.array([added for added, _ in nearest]),
+                weights_KT[:, own],
+                tokens,
+            )
+        ]
 
 
 def _shares(weights: Weights) -> Weights:

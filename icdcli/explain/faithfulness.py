@@ -57,11 +57,16 @@ def faithfulness(
     notes = [text]
     for weights_W in weights_KW:
         chosen = sorted(np.argsort(-weights_W, kind="stable")[:taken].tolist())
-        notes += [without(text, [words[word] for word in chosen]), " ".join(text[slice(*words[word])] for word in chosen)]
+        notes += [
+            without(text, [words[word] for word in chosen]),
+            " ".join(text[slice(*words[word])] for word in chosen),
+        ]
     scores_NL = score(notes).astype(np.float64)
     rows, columns = 2 * np.arange(len(labels)), np.asarray(labels)
     whole_K = scores_NL[0, columns]
-    return Faithfulness(whole_K - scores_NL[1 + rows, columns], whole_K - scores_NL[2 + rows, columns])
+    return Faithfulness(
+        whole_K - scores_NL[1 + rows, columns], whole_K - scores_NL[2 + rows, columns]
+    )
 
 
 def without(text: str, words: Sequence[tuple[int, int]]) -> str:

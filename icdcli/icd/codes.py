@@ -45,7 +45,9 @@ def dotted(raw: str, kind: str, system: str) -> str:
     if not bare:
         raise ValueError(f"an empty {system} {kind} code")
     if not re.fullmatch(r"[A-Z0-9]+", bare):
-        raise ValueError(f"{raw!r} is no {system} {kind} code: a code has letters, digits and at most one dot")
+        raise ValueError(
+            f"{raw!r} is no {system} {kind} code: a code has letters, digits and at most one dot"
+        )
     before = _CHARACTERS_BEFORE_DOT[system, kind]
     if (system, kind) == ("icd9", "diagnosis") and bare.startswith("E"):
         before = 4
@@ -82,4 +84,6 @@ def kind_of(code: str, system: str) -> Kind:
 def check_system(kind: str, system: str) -> None:
     """Raises a ValueError that names the choices where the kind of code or the coding system is unknown."""
     if (system, kind) not in _CHARACTERS_BEFORE_DOT:
-        raise ValueError(f"no codes of kind {kind!r} in system {system!r}: the kinds are {KINDS}, the systems {SYSTEMS}")
+        raise ValueError(
+            f"no codes of kind {kind!r} in system {system!r}: the kinds are {KINDS}, the systems {SYSTEMS}"
+        )

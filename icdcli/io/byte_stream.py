@@ -120,7 +120,9 @@ def _told(path: Path, error: Exception) -> Exception:
     if isinstance(error, EOFError):
         return DataError(f"{path}: the compressed file ends too early; copy or download it again")
     if isinstance(error, gzip.BadGzipFile | zlib.error | UnpackError):
-        return DataError(f"{path}: not a gzip file, or a damaged one ({error}); copy or download it again")
+        return DataError(
+            f"{path}: not a gzip file, or a damaged one ({error}); copy or download it again"
+        )
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")
     return error

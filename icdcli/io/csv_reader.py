@@ -29,7 +29,9 @@ _Values = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], boo
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CLOSE_TOGETHER = 200  # bytes; fields nearer than that are decoded all at once
-_LONGEST_ROW = 256 << 20  # bytes; a quote that is never closed must not take the rest of the file into memory
+_LONGEST_ROW = (
+    256 << 20
+)  # bytes; a quote that is never closed must not take the rest of the file into memory
 
 
 @dataclass
@@ -54,7 +56,9 @@ class Reading:
     dropped: Counter[str] = field(default_factory=Counter)
     first_bad_row: dict[str, str] = field(default_factory=dict)
 
-    def rows(self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None) -> Iterator[list[Row]]:
+    def rows(
+        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None
+    ) -> Iterator[list[Row]]:
         """Read some columns of a CSV file, front to back.
 
         Args:
@@ -70,7 +74,9 @@ class Reading:
         """
         yield from self._rows(path, columns, where, [_strings] * len(columns))
 
-    def notes(self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None) -> Iterator[list[NoteRow]]:
+    def notes(
+        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None
+    ) -> Iterator[list[NoteRow]]:
         """The same as `rows`, the last column as UTF-8: for notes that are only passed on, which decoding would copy twice.
 
         Raises:
@@ -79,7 +85,11 @@ class Reading:
         yield from self._rows(path, columns, where, [*[_strings] * (len(columns) - 1), _contents])
 
     def _rows(
-        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None, values: Sequence[_Values[Any]]
+        self,
+        path: Path,
+        columns: Sequence[str],
+        where: Mapping[str, str] | None,
+        values: Sequence[_Values[Any]],
     ) -> Iterator[list[tuple[Any, ...]]]:
         for columns_of_block in self._columns(path, columns, where, values):
             rows = list(zip(*columns_of_block, strict=True))
@@ -100,7 +110,11 @@ class Reading:
         return self._columns(path, columns, where, [_arrow_strings] * len(columns))
 
     def _columns(
-        self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None, values: Sequence[_Values[_Column]]
+        self,
+        path: Path,
+        columns: Sequence[str],
+        where: Mapping[str, str] | None,
+        values: Sequence[_Values[_Column]],
     ) -> Iterator[list[_Column]]:
         stream = ByteStream(path)
         with stream.blocks() as blocks:
@@ -117,7 +131,9 @@ class Reading:
     def _tell(self, stream: ByteStream, kept: int) -> None:
         if self.on_progress:
             size = max(stream.position, stream.path.stat().st_size)
-            self.on_progress(f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} kept")
+            self.on_progress(
+                f"reading {stream.path.name}", stream.position, size, "bytes", f"{kept:,} kept"
+            )
 
     def drop(self, reason: str, count: int) -> None:
         """Count what was left out; nothing is told of nothing."""
@@ -131,7 +147,9 @@ class Reading:
             DataError: Where bad rows are not to be skipped.
         """
         if not self.skip_bad_rows:
-            raise DataError(f"{path}, line {line}: {problem} (--skip-bad-rows counts such rows and goes on)")
+            raise DataError(
+                f"{path}, line {line}: {problem} (--skip-bad-rows counts such rows and goes on)"
+            )
         self.dropped[f"rows of {path.name} that are no valid CSV"] += 1
         self.first_bad_row.setdefault(path.name, f"line {line}: {problem}")
 
@@ -163,12 +181,21 @@ def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -
     lower = [name.strip().lower() for name in available]
     for name in wanted:
         if (alike := lower.count(name.lower())) > 1 and available.count(name) != 1:
-            raise DataError(f"{path}: has {alike} columns {name!r}, whatever their case; rename all but one")
+            raise DataError(
+                f"{path}: has {alike} columns {name!r}, whatever their case; rename all but one"
+            )
     missing = [name for name in wanted if name.lower() not in lower]
     if not missing:
-        return [available.index(name) if name in available else lower.index(name.lower()) for name in wanted]
-    if len(available) == 1 and (other := next((mark for mark in "\t;|" if mark in available[0]), None)):
-        raise DataError(f"{path}: the columns are separated by {other!r}; save the table with commas")
+        return [
+            available.index(name) if name in available else lower.index(name.lower())
+            for name in wanted
+        ]
+    if len(available) == 1 and (
+        other := next((mark for mark in "\t;|" if mark in available[0]), None)
+    ):
+        raise DataError(
+            f"{path}: the columns are separated by {other!r}; save the table with commas"
+        )
     names = ", ".join(f"{name!r}{nearest(name, available)}" for name in missing)
     there = ", ".join(available[:30]) + (" …" if len(available) > 30 else "")
     raise DataError(f"{path}: no column {names}; its columns are: {there}")
@@ -211,7 +238,9 @@ class _Window:
                 if self._offset + self._length == 0:
                     raise
                 path = str(self.path)
-                raise DataError(f"{path}, near line {self.line()}: {str(error).removeprefix(path + ': ')}") from error
+                raise DataError(
+                    f"{path}, near line {self.line()}: {str(error).removeprefix(path + ': ')}"
+                ) from error
             if block is None:
                 self.last = True
             else:
@@ -254,13 +283,17 @@ class _Window:
         if not self._length:
             raise DataError(f"{self.path}: is empty; copy or download it again")
         if self.data[:2].tobytes() == b"\x1f\x8b":
-            raise DataError(f"{self.path}: is compressed with gzip; rename it to {self.path.name}.gz")
+            raise DataError(
+                f"{self.path}: is compressed with gzip; rename it to {self.path.name}.gz"
+            )
         while (first := next(parse(self.data.tobytes(), None, self.last), None)) is None:
             if self.last:
                 raise DataError(f"{self.path}: is empty; copy or download it again")
             self.grow()
         if not self.data[: first.consumed].all():
-            raise DataError(f"{self.path}: is binary, not a CSV file; export the table as CSV in UTF-8")
+            raise DataError(
+                f"{self.path}: is binary, not a CSV file; export the table as CSV in UTF-8"
+            )
         if first.fields is None:
             raise DataError(f"{self.path}, line {first.line}: {first.problem}")
         self.drop(first.consumed)
@@ -295,7 +328,9 @@ class _Table(Generic[_Column]):
         except DataError:
             if window.data.all():
                 raise
-            raise DataError(f"{self._path}: is binary, not a CSV file; export the table as CSV in UTF-8") from None
+            raise DataError(
+                f"{self._path}: is binary, not a CSV file; export the table as CSV in UTF-8"
+            ) from None
         while True:
             scanned = scan(window.data, len(header), wanted, window.scratch)
             if scanned is not None:
@@ -308,7 +343,9 @@ class _Table(Generic[_Column]):
             if window.last:
                 break
             window.grow()
-        columns, _ = self._parsed(window, len(header), wanted)  # a last row without a line end, or one that isn't whole
+        columns, _ = self._parsed(
+            window, len(header), wanted
+        )  # a last row without a line end, or one that isn't whole
         if len(columns[0]):
             yield columns
         if self.rows == 0:
@@ -321,7 +358,9 @@ class _Table(Generic[_Column]):
         if self._wanted_values:
             chosen = np.arange(len(starts_RC))
             for place, value in enumerate(self._wanted_values, start=count):
-                chosen = chosen[_equal(data, starts_RC[chosen, place], ends_RC[chosen, place], value)]
+                chosen = chosen[
+                    _equal(data, starts_RC[chosen, place], ends_RC[chosen, place], value)
+                ]
             starts_RC, ends_RC, quoted_RC = starts_RC[chosen], ends_RC[chosen], quoted_RC[chosen]
         return [
             values(data, starts_RC[:, place], ends_RC[:, place], bool(quoted_RC[:, place].any()))
@@ -339,19 +378,27 @@ class _Table(Generic[_Column]):
             elif all(row.fields[place] == value for place, value in required):
                 rows.append(tuple([row.fields[place] for place in wanted[: len(self._columns)]]))
         columns = [_in_a_row([row[place] for row in rows]) for place in range(len(self._columns))]
-        found = [values(*column, False) for values, column in zip(self._values_of, columns, strict=True)]
+        found = [
+            values(*column, False) for values, column in zip(self._values_of, columns, strict=True)
+        ]
         return found, len(window.data) if window.last else consumed
 
     def _bad(self, window: _Window, row: Parsed) -> None:
-        known = self._path.name in self._reading.first_bad_row  # the line of the first is told, and costs another reading
+        known = (
+            self._path.name in self._reading.first_bad_row
+        )  # the line of the first is told, and costs another reading
         self._reading.bad(self._path, 0 if known else window.line(row.line), row.problem)
 
 
-def _equal(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], value: bytes) -> NDArray[np.int64]:
+def _equal(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], value: bytes
+) -> NDArray[np.int64]:
     """Which of the fields are this value, which has no quotes."""
     candidates = np.flatnonzero(ends - starts == len(value))
     letters = data[starts[candidates, None] + np.arange(len(value))]
-    found: NDArray[np.int64] = candidates[(letters == np.frombuffer(value, dtype=np.uint8)).all(axis=1)]
+    found: NDArray[np.int64] = candidates[
+        (letters == np.frombuffer(value, dtype=np.uint8)).all(axis=1)
+    ]
     return found
 
 
@@ -362,7 +409,9 @@ def _in_a_row(fields: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64], 
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), edges[:-1], edges[1:]
 
 
-def _strings(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool) -> list[str]:
+def _strings(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool
+) -> list[str]:
     """Fields as Python strings."""
     block, places = data.data, zip(starts.tolist(), ends.tolist(), strict=True)
     if len(starts) * _CLOSE_TOGETHER > len(block) and (text := _ascii(block)) is not None:
@@ -375,11 +424,19 @@ def _strings(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[n
     return fields
 
 
-def _contents(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool) -> list[bytes]:
+def _contents(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool
+) -> list[bytes]:
     """Fields as they are encoded, in UTF-8."""
     block = data.data
-    fields = [bytes(block[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    return [b'"'.join(field.split(b'"')[::2]) if b'"' in field else field for field in fields] if quoted else fields
+    fields = [
+        bytes(block[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    return (
+        [b'"'.join(field.split(b'"')[::2]) if b'"' in field else field for field in fields]
+        if quoted
+        else fields
+    )
 
 
 def _ascii(block: memoryview) -> str | None:
@@ -389,7 +446,9 @@ def _ascii(block: memoryview) -> str | None:
         return None
 
 
-def _arrow_strings(data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool) -> pa.StringArray:
+def _arrow_strings(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], quoted: bool
+) -> pa.StringArray:
     """Fields as an Arrow array."""
     edges = np.zeros(len(starts) + 1, dtype=np.int32)
     np.cumsum(ends - starts, out=edges[1:])

@@ -41,7 +41,9 @@ class Scanned:
     consumed: int
 
 
-def scan(data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArray[np.bool_] | None = None) -> Scanned | None:
+def scan(
+    data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArray[np.bool_] | None = None
+) -> Scanned | None:
     """Find the wanted fields of every whole row in a block that begins with a row.
 
     Args:
@@ -72,8 +74,12 @@ def scan(data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArra
     if origin is not None:
         if not np.array_equal(origin[returns] + 1, origin[returns + 1]):
             return None
-        newlines, commas, returns = (origin[places].astype(np.int64) for places in (newlines, commas, returns))
-    edges = np.empty((len(newlines), width + 1), dtype=np.int64)  # the separators around a row's fields
+        newlines, commas, returns = (
+            origin[places].astype(np.int64) for places in (newlines, commas, returns)
+        )
+    edges = np.empty(
+        (len(newlines), width + 1), dtype=np.int64
+    )  # the separators around a row's fields
     edges[0, 0], edges[1:, 0] = -1, newlines[:-1]
     edges[:, 1:-1] = commas.reshape(len(newlines), width - 1)
     edges[:, -1] = newlines
@@ -83,7 +89,9 @@ def scan(data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArra
         edges[:, -1] -= data[newlines - 1] == RETURN
     if (edges[:, 1:] <= edges[:, :-1]).any():
         return None
-    if width == 1 and (edges[:, 1] == edges[:, 0] + 1).any():  # with more fields, a blank line lacks commas
+    if (
+        width == 1 and (edges[:, 1] == edges[:, 0] + 1).any()
+    ):  # with more fields, a blank line lacks commas
         return None
     consumed = int(newlines[-1]) + 1
     if not _is_text(data[:consumed]):
@@ -100,7 +108,10 @@ def _quotes_stand_right(data: NDArray[np.uint8], quotes: Places) -> bool:
         opening = opening[1:]
     if len(closing) and closing[-1] == len(data) - 1:
         closing = closing[:-1]
-    before, after = _MAY_PRECEDE_A_QUOTED_RUN[data[opening - 1]], _MAY_FOLLOW_A_QUOTED_RUN[data[closing + 1]]
+    before, after = (
+        _MAY_PRECEDE_A_QUOTED_RUN[data[opening - 1]],
+        _MAY_FOLLOW_A_QUOTED_RUN[data[closing + 1]],
+    )
     return bool(before.all() and after.all())
 
 

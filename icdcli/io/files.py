@@ -30,7 +30,9 @@ def flush(path: Path) -> None:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         return
-    with suppress(OSError):  # not every system can do so for a folder; what is lost then is the safety from a power cut
+    with suppress(
+        OSError
+    ):  # not every system can do so for a folder; what is lost then is the safety from a power cut
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -51,7 +51,9 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
     """
     _sweep(home)
     partial = home / f".{key}{_PARTIAL}"
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that died: a living one would hold the lock
+    shutil.rmtree(
+        partial, ignore_errors=True
+    )  # of a process that died: a living one would hold the lock
     private_folder(partial)
     try:
         yield partial

@@ -13,9 +13,13 @@ MANIFEST = "manifest.json"
 
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     """Note every file's sha256, so that a broken or changed one is found; ``about`` is kept beside them."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST]
+    paths = [
+        path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
+    ]
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
-    (folder / MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(
+        json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -30,8 +34,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ResumeError(f"{folder}: holds no checkpoint (no {MANIFEST})") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ResumeError(f"{folder / MANIFEST}: can't be read: {error}") from None
-    if not isinstance(manifest, dict) or not isinstance(files := manifest.get("files"), dict) or not files:
-        raise ResumeError(f"{folder / MANIFEST}: doesn't say which files the checkpoint has; {folder} is none, or damaged")
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(files := manifest.get("files"), dict)
+        or not files
+    ):
+        raise ResumeError(
+            f"{folder / MANIFEST}: doesn't say which files the checkpoint has; {folder} is none, or damaged"
+        )
     return manifest
 
 
@@ -46,11 +56,17 @@ def verify(folder: Path) -> dict[str, Any]:
         try:
             found = _sha256(folder / name)
         except FileNotFoundError:
-            raise ResumeError(f"{folder}: the checkpoint is incomplete: {name} is missing") from None
+            raise ResumeError(
+                f"{folder}: the checkpoint is incomplete: {name} is missing"
+            ) from None
         except (OSError, ValueError) as error:
-            raise ResumeError(f"{folder}: a file of the checkpoint can't be read: {error}") from None
+            raise ResumeError(
+                f"{folder}: a file of the checkpoint can't be read: {error}"
+            ) from None
         if found != digest:
-            raise ResumeError(f"{folder / name}: was changed or is broken (its sha256 is not the manifest's)")
+            raise ResumeError(
+                f"{folder / name}: was changed or is broken (its sha256 is not the manifest's)"
+            )
     return manifest
 
 

@@ -67,7 +67,9 @@ def cache_opened(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: can't be read ({error}); delete this folder, it is made anew") from error
+        raise DataError(
+            f"{folder}: can't be read ({error}); delete this folder, it is made anew"
+        ) from error
 
 
 @contextmanager

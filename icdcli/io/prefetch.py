@@ -8,7 +8,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def one_ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+def one_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[Result, None, None]:
     """What the work makes of each item, in order; the next one is under way in another thread while one is used.
 
     Args:

@@ -6,7 +6,9 @@ from typing import Protocol
 class Progress(Protocol):
     """Called every now and then while something goes on."""
 
-    def __call__(self, stage: str, done: int, total: int, unit: str = "documents", note: str = "") -> None:
+    def __call__(
+        self, stage: str, done: int, total: int, unit: str = "documents", note: str = ""
+    ) -> None:
         """Take the news.
 
         Args:

@@ -32,7 +32,9 @@ def find_tables(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     missing = [name for name in names if name not in found]
     if missing:
         looked_for = ", ".join(f"{name}.csv or {name}.csv.gz" for name in missing)
-        raise DataError(f"{folder}: missing {looked_for}; put every table of the data set into this folder")
+        raise DataError(
+            f"{folder}: missing {looked_for}; put every table of the data set into this folder"
+        )
     return found
 
 

@@ -50,7 +50,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: object) -> None:
     """Write a private JSON file, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def is_writable(folder: Path) -> bool:
@@ -90,7 +92,10 @@ def recall_hashes(memory: Path, states: Mapping[Path, str]) -> dict[Path, str]:
 
 def remember_hashes(memory: Path, states: Mapping[Path, str], hashes: Mapping[Path, str]) -> None:
     """Remember the hashes of files in their present state, so that gigabytes are read once."""
-    write_json(memory / _MEMORY, _remembered(memory) | {state: hashes[file] for file, state in states.items()})
+    write_json(
+        memory / _MEMORY,
+        _remembered(memory) | {state: hashes[file] for file, state in states.items()},
+    )
 
 
 def file_hash(file: Path) -> str:
@@ -114,7 +119,9 @@ def source_files(hashes: Mapping[Path, str], base: Path) -> list[SourceFile]:
         base: The folder that their names are relative to.
     """
     return [
-        SourceFile(name=Path(os.path.relpath(file, base)).as_posix(), size=file.stat().st_size, xxh3=digest)
+        SourceFile(
+            name=Path(os.path.relpath(file, base)).as_posix(), size=file.stat().st_size, xxh3=digest
+        )
         for file, digest in hashes.items()
     ]
 
@@ -124,4 +131,8 @@ def _remembered(memory: Path) -> dict[str, str]:
         content = json.loads((memory / _MEMORY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in content.items()} if isinstance(content, dict) else {}
+    return (
+        {str(key): str(value) for key, value in content.items()}
+        if isinstance(content, dict)
+        else {}
+    )

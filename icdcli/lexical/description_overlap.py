@@ -60,13 +60,18 @@ class DescriptionOverlap:
         in_documents_V = phrases.document_frequencies(documents)
         rare_V = np.log((len(documents) + 1) / (in_documents_V + 1)).clip(0.05)
         of_label_LP = sparse.csr_matrix(
-            (np.ones(len(labels_P), np.float32), (labels_P, np.arange(len(labels_P)))), shape=(len(descriptions), len(labels_P))
+            (np.ones(len(labels_P), np.float32), (labels_P, np.arange(len(labels_P)))),
+            shape=(len(descriptions), len(labels_P)),
         )
-        in_labels_V = np.bincount((of_label_LP @ phrases.weights_PV).indices, minlength=len(phrases.vocabulary))
+        in_labels_V = np.bincount(
+            (of_label_LP @ phrases.weights_PV).indices, minlength=len(phrases.vocabulary)
+        )
         telling_V = np.log((len(descriptions) + 1) / (in_labels_V + 1)).clip(0)
         weight_V = (rare_V * telling_V**_LABEL_POWER).astype(np.float32)
         phrases.weigh(weight_V, _LENGTH_POWER)
-        plain = cls(descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P)
+        plain = cls(
+            descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
+        )
         sums_L = np.zeros(len(descriptions), np.float64)
         for document in documents:
             sums_L += plain._score(document)
@@ -84,7 +89,9 @@ class DescriptionOverlap:
         """What each word of a document, folded, gives some labels' best descriptions, as (K, W); the mean isn't taken off."""
         found_KW = np.zeros((len(labels), len(document)), np.float32)
         for row, label in enumerate(labels):
-            found_PW = self.phrases.found(document, np.flatnonzero(self.labels_P == label).tolist(), WINDOW)
+            found_PW = self.phrases.found(
+                document, np.flatnonzero(self.labels_P == label).tolist(), WINDOW
+            )
             if len(found_PW):
                 found_KW[row] = found_PW[found_PW.sum(axis=1).argmax()]
         return found_KW
@@ -94,7 +101,9 @@ class DescriptionOverlap:
         return {"weights": self.weight_V, "means": self.mean_L}
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, descriptions: Descriptions, number_of_labels: int) -> "DescriptionOverlap":
+    def from_arrays(
+        cls, arrays: Arrays, descriptions: Descriptions, number_of_labels: int
+    ) -> "DescriptionOverlap":
         """Make it of its arrays and the descriptions.
 
         Raises:
@@ -103,8 +112,13 @@ class DescriptionOverlap:
         """
         phrases, labels_P = _phrases(descriptions)
         weight_V, mean_L = arrays["weights"].astype(np.float32), arrays["means"].astype(np.float32)
-        if weight_V.shape != (len(phrases.vocabulary),) or not len(mean_L) == len(descriptions) == number_of_labels:
-            raise ValueError(f"weights of shapes {weight_V.shape} and {mean_L.shape} for {number_of_labels} labels")
+        if (
+            weight_V.shape != (len(phrases.vocabulary),)
+            or not len(mean_L) == len(descriptions) == number_of_labels
+        ):
+            raise ValueError(
+                f"weights of shapes {weight_V.shape} and {mean_L.shape} for {number_of_labels} labels"
+            )
         phrases.weigh(weight_V, _LENGTH_POWER)
         return cls(descriptions, weight_V, mean_L, phrases, labels_P)
 
@@ -116,4 +130,6 @@ class DescriptionOverlap:
 
 def _phrases(descriptions: Descriptions) -> tuple[Phrases, NDArray[np.int32]]:
     labels = [label for label, texts in enumerate(descriptions) for _ in texts]
-    return Phrases([words(text) for texts in descriptions for text in texts]), np.array(labels, np.int32)
+    return Phrases([words(text) for texts in descriptions for text in texts]), np.array(
+        labels, np.int32
+    )

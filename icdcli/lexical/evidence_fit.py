@@ -29,7 +29,9 @@ Annotations = Sequence[Sequence[tuple[int, str]]]
 """Each document's annotations: label and the words marked, fragments joined by a blank (``Evidence.surfaces``)."""
 
 
-def fit_evidence(texts: Iterable[str], targets: Targets, annotations: Annotations, number_of_labels: int) -> EvidenceLexicon:
+def fit_evidence(
+    texts: Iterable[str], targets: Targets, annotations: Annotations, number_of_labels: int
+) -> EvidenceLexicon:
     """Fit a lexicon to the documents that have annotations.
 
     Args:
@@ -46,7 +48,11 @@ def fit_evidence(texts: Iterable[str], targets: Targets, annotations: Annotation
 
 
 def fit_evidence_out_of_fold(
-    texts: Iterable[str], targets: Targets, annotations: Annotations, number_of_labels: int, folds: int = FOLDS
+    texts: Iterable[str],
+    targets: Targets,
+    annotations: Annotations,
+    number_of_labels: int,
+    folds: int = FOLDS,
 ) -> tuple[EvidenceLexicon, NDArray[np.float32]]:
     """Fit a lexicon, and score its training documents by lexicons of other documents.
 
@@ -112,19 +118,28 @@ class _Study:
             evidence_E[self.pairs[document]] += 1
             contain_P[self.contains[document]] += 1
         coefficients_K = _logistic(np.concatenate(rows), np.concatenate(hits))
-        return replace(self.lexicon, contain_P=contain_P, evidence_E=evidence_E, coefficients_K=coefficients_K)
+        return replace(
+            self.lexicon, contain_P=contain_P, evidence_E=evidence_E, coefficients_K=coefficients_K
+        )
 
 
-def _study(texts: Iterable[str], targets: Targets, annotations: Annotations, number_of_labels: int) -> _Study:
+def _study(
+    texts: Iterable[str], targets: Targets, annotations: Annotations, number_of_labels: int
+) -> _Study:
     if len(targets) != len(annotations):
-        raise ValueError(f"{len(targets)} targets and {len(annotations)} documents' annotations; there must be as many")
+        raise ValueError(
+            f"{len(targets)} targets and {len(annotations)} documents' annotations; there must be as many"
+        )
     rows = [row for row, marked in enumerate(annotations) if marked]
     wanted = set(rows)
     notes = [text for row, text in enumerate(texts) if row in wanted]
     if len(notes) != len(rows):
         raise ValueError(f"{len(notes)} texts for {len(rows)} annotated documents")
     little = _little_words(notes)
-    marked = [[(tuple(content(surface, little)), label) for label, surface in annotations[row]] for row in rows]
+    marked = [
+        [(tuple(content(surface, little)), label) for label, surface in annotations[row]]
+        for row in rows
+    ]
     known = sorted({(string, label) for document in marked for string, label in document if string})
     strings = tuple(sorted({string for string, _ in known}))
     place = {string: number for number, string in enumerate(strings)}
@@ -141,7 +156,9 @@ def _study(texts: Iterable[str], targets: Targets, annotations: Annotations, num
         number_of_labels=number_of_labels,
     )
     finds = [lexicon.find(note) for note in notes]
-    pairs = [np.array(sorted({pair[key] for key in document if key[0]}), np.intp) for document in marked]
+    pairs = [
+        np.array(sorted({pair[key] for key in document if key[0]}), np.intp) for document in marked
+    ]
     contains = [
         np.union1d(found.strings[found.whole], lexicon.string_E[mine]).astype(np.intp)
         for found, mine in zip(finds, pairs, strict=True)
@@ -153,10 +170,16 @@ def _little_words(notes: Sequence[str]) -> frozenset[str]:
     """Words of a few letters that more than half of the documents have: articles and prepositions, in whatever language."""
     documents = Counter(word for note in notes for word in set(words(note)))
     frequent = (word for word, count in documents.items() if count > _LITTLE_SHARE * len(notes))
-    return frozenset(word for word in frequent if len(word) <= _LITTLE_LETTERS and word.isalpha() and len(notes) > 1)
+    return frozenset(
+        word
+        for word in frequent
+        if len(word) <= _LITTLE_LETTERS and word.isalpha() and len(notes) > 1
+    )
 
 
-def _weights(strings: Sequence[Sequence[str]], notes: Sequence[str], little: frozenset[str]) -> NDArray[np.float32]:
+def _weights(
+    strings: Sequence[Sequence[str]], notes: Sequence[str], little: frozenset[str]
+) -> NDArray[np.float32]:
     frequency_V = Phrases(strings).document_frequencies(content(note, little) for note in notes)
     return np.log((len(notes) + 1) / (frequency_V + 1)).clip(0.05).astype(np.float32)
 
@@ -167,7 +190,9 @@ def _logistic(features_CK: NDArray[np.float64], hits_C: NDArray[np.bool_]) -> ND
     for _ in range(_STEPS):
         likely_C = expit(features_CK @ coefficients_K)
         gradient_K = features_CK.T @ (likely_C - hits_C) + (coefficients_K - _PRIOR_K)
-        curvature_KK = (features_CK.T * (likely_C * (1 - likely_C))) @ features_CK + np.eye(len(_PRIOR_K))
+        curvature_KK = (features_CK.T * (likely_C * (1 - likely_C))) @ features_CK + np.eye(
+            len(_PRIOR_K)
+        )
         step_K = np.linalg.solve(curvature_KK, gradient_K)
         coefficients_K -= step_K
         if np.abs(step_K).max() < _SMALL:

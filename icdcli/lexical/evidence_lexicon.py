@@ -98,7 +98,9 @@ class EvidenceLexicon:
                 if found is not None:
                     whole_P[found] = True
         strings = np.flatnonzero(whole_P | (coverage_P > 0)).astype(np.int32)
-        return Finds(strings, np.where(whole_P, 1, coverage_P)[strings].astype(np.float32), whole_P[strings])
+        return Finds(
+            strings, np.where(whole_P, 1, coverage_P)[strings].astype(np.float32), whole_P[strings]
+        )
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
         """How much each word of a document is found as evidence of some labels, as (K, W).
@@ -110,19 +112,28 @@ class EvidenceLexicon:
             document: Its words, folded.
             labels: The labels.
         """
-        content_C = np.array([place for place, word in enumerate(document) if word not in self.little_words], np.int64)
+        content_C = np.array(
+            [place for place, word in enumerate(document) if word not in self.little_words],
+            np.int64,
+        )
         stems = [stem(document[place]) for place in content_C.tolist()]
         finds = self._find(stems)
         coverage_P = np.zeros(len(self.strings))
         coverage_P[finds.strings] = finds.coverage
         found_KW = np.zeros((len(labels), len(document)), np.float32)
         for row, label in enumerate(labels):
-            pairs = np.flatnonzero((self.label_E == label) & (coverage_P[self.string_E] > 0) & (self.evidence_E > 0))
+            pairs = np.flatnonzero(
+                (self.label_E == label) & (coverage_P[self.string_E] > 0) & (self.evidence_E > 0)
+            )
             strings = self.string_E[pairs]
-            share = coverage_P[strings] ** _POWER * _reliable(self.evidence_E[pairs], self.contain_P[strings])
+            share = coverage_P[strings] ** _POWER * _reliable(
+                self.evidence_E[pairs], self.contain_P[strings]
+            )
             counted = -np.log1p(-np.minimum(share, _MOST))
             kept = np.flatnonzero(counted >= 0.1 * counted.max(initial=0))
-            for find, places_C in zip(kept, self._places(stems, strings[kept].tolist()), strict=True):
+            for find, places_C in zip(
+                kept, self._places(stems, strings[kept].tolist()), strict=True
+            ):
                 found_KW[row, content_C] += counted[find] * places_C
         return found_KW
 
@@ -133,7 +144,9 @@ class EvidenceLexicon:
         for row, string in enumerate(strings):
             wanted = self.strings[string]
             starts = [
-                at for at, first in enumerate(stems) if first == wanted[0] and tuple(stems[at : at + len(wanted)]) == wanted
+                at
+                for at, first in enumerate(stems)
+                if first == wanted[0] and tuple(stems[at : at + len(wanted)]) == wanted
             ]
             if starts:
                 places_SC[row] = 0
@@ -201,7 +214,11 @@ class EvidenceLexicon:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Arrays, strings: Sequence[Sequence[str]], little_words: Sequence[str], number_of_labels: int
+        cls,
+        arrays: Arrays,
+        strings: Sequence[Sequence[str]],
+        little_words: Sequence[str],
+        number_of_labels: int,
     ) -> "EvidenceLexicon":
         """Make it of its arrays and words.
 
@@ -214,7 +231,9 @@ class EvidenceLexicon:
             **{"weights": len(vocabulary), "contain": len(strings), "coefficients": FEATURES},
             **{"string": pairs, "label": pairs, "evidence": pairs},
         }
-        if any(arrays[name].shape != (length,) for name, length in lengths.items()) or not all(strings):
+        if any(arrays[name].shape != (length,) for name, length in lengths.items()) or not all(
+            strings
+        ):
             raise ValueError(f"arrays that don't fit {len(strings)} strings")
         for name, length in (("string", len(strings)), ("label", number_of_labels)):
             if pairs and not 0 <= arrays[name].min() <= arrays[name].max() < length:
@@ -239,7 +258,9 @@ class EvidenceLexicon:
 
     @cached_property
     def _weight_P(self) -> NDArray[np.float64]:
-        return np.asarray((self._phrases.weights_PV != 0) @ self.weight_V.astype(np.float64), dtype=np.float64)
+        return np.asarray(
+            (self._phrases.weights_PV != 0) @ self.weight_V.astype(np.float64), dtype=np.float64
+        )
 
     @cached_property
     def _place(self) -> dict[tuple[str, ...], int]:

@@ -71,7 +71,9 @@ class Lexical:
         annotations = None
         if "evidence" in parts and len(evidence := corpus.evidence("train")):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
-        return cls.fit(texts, targets, descriptions_of(corpus.labels, corpus.system), annotations, parts)
+        return cls.fit(
+            texts, targets, descriptions_of(corpus.labels, corpus.system), annotations, parts
+        )
 
     @classmethod
     def fit(
@@ -131,7 +133,10 @@ class Lexical:
             words["little_words"] = sorted(self.evidence.little_words)
         for part in self.parts:
             write_arrays(folder / f"{part}.npz", getattr(self, part).arrays())
-        write_json(folder / _ABOUT, {"format": FORMAT, "parts": self.parts, "labels": self.number_of_labels, **words})
+        write_json(
+            folder / _ABOUT,
+            {"format": FORMAT, "parts": self.parts, "labels": self.number_of_labels, **words},
+        )
 
     @classmethod
     def load(cls, folder: Path, number_of_labels: int) -> "Lexical":
@@ -147,16 +152,22 @@ class Lexical:
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
             if about["format"] != FORMAT or about["labels"] != number_of_labels:
-                raise ValueError(f"format {about['format']} for {about['labels']} labels, not {FORMAT} for {number_of_labels}")
+                raise ValueError(
+                    f"format {about['format']} for {about['labels']} labels, not {FORMAT} for {number_of_labels}"
+                )
             arrays = {part: read_arrays(folder / f"{part}.npz") for part in about["parts"]}
             ngrams = descriptions = evidence = None
             if "ngrams" in arrays:
                 ngrams = NgramRidge.from_arrays(arrays["ngrams"], number_of_labels)
             if "descriptions" in arrays:
-                descriptions = DescriptionOverlap.from_arrays(arrays["descriptions"], about["descriptions"], number_of_labels)
+                descriptions = DescriptionOverlap.from_arrays(
+                    arrays["descriptions"], about["descriptions"], number_of_labels
+                )
             if "evidence" in arrays:
                 strings = [string.split() for string in about["strings"]]
-                evidence = EvidenceLexicon.from_arrays(arrays["evidence"], strings, about["little_words"], number_of_labels)
+                evidence = EvidenceLexicon.from_arrays(
+                    arrays["evidence"], strings, about["little_words"], number_of_labels
+                )
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
                 f"{folder}: the scores of words alone can't be read ({error}); take another checkpoint, or train anew"
@@ -183,7 +194,9 @@ def fit_out_of_fold(
     Returns:
         What `Lexical.fit` gives, and the scores.
     """
-    fitted = Lexical.fit(texts, targets, descriptions, None, [part for part in parts if part != "ngrams"])
+    fitted = Lexical.fit(
+        texts, targets, descriptions, None, [part for part in parts if part != "ngrams"]
+    )
     scores: Scores = {}
     if "ngrams" in parts:
         ridge = NgramRidge.fit(texts, targets, len(descriptions))
@@ -194,7 +207,9 @@ def fit_out_of_fold(
     marked = _marked(annotations, parts)
     if marked is None:
         return fitted, scores
-    evidence, scores["evidence"] = fit_evidence_out_of_fold(texts, targets, marked, len(descriptions))
+    evidence, scores["evidence"] = fit_evidence_out_of_fold(
+        texts, targets, marked, len(descriptions)
+    )
     for row, mine in enumerate(marked):
         if not mine:
             scores["evidence"][row] = evidence.scores([texts[row]])[0]
@@ -222,4 +237,8 @@ def _overlap(
 
 def _marked(annotations: Annotations | None, parts: Sequence[str]) -> Annotations | None:
     """The annotations, where there are any and the part is on."""
-    return annotations if "evidence" in parts and annotations is not None and any(annotations) else None
+    return (
+        annotations
+        if "evidence" in parts and annotations is not None and any(annotations)
+        else None
+    )

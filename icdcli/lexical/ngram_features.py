@@ -55,7 +55,9 @@ def inverse_frequencies(documents: int, with_feature_F: NDArray[np.integer]) -> 
     return np.where(with_feature_F >= min(_LEAST_DOCUMENTS, documents), idf_F, 0).astype(np.float32)
 
 
-def weighted(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32], word_share: float) -> sparse.csr_matrix:
+def weighted(
+    counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32], word_share: float
+) -> sparse.csr_matrix:
     """TF-IDF of counted texts.
 
     Args:
@@ -72,7 +74,9 @@ def weighted(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32], word_shar
     rows = np.repeat(np.arange(counts_NF.shape[0]), np.diff(counts_NF.indptr))[known]
     is_word = columns >= NGRAM_FEATURES
     for part, share in ((~is_word, 1 - word_share), (is_word, word_share)):
-        length_N = np.sqrt(np.bincount(rows[part], values[part].astype(np.float64) ** 2, counts_NF.shape[0]))
+        length_N = np.sqrt(
+            np.bincount(rows[part], values[part].astype(np.float64) ** 2, counts_NF.shape[0])
+        )
         values[part] *= np.sqrt(share) / np.maximum(length_N, 1e-12)[rows[part]]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=counts_NF.shape[0]))])
     return sparse.csr_matrix((values.astype(np.float32), columns, starts), shape=counts_NF.shape)
@@ -83,7 +87,9 @@ def _counts(text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     if not known:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
     spaced = f" {' '.join(known)} "
-    points = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
+    points = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(
+        np.uint64
+    )
     blank = points == _BLANK
     blanks_before = np.concatenate([[0], np.cumsum(blank)])
     with np.errstate(over="ignore"):
@@ -93,7 +99,9 @@ def _counts(text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     return columns.astype(np.int32), values.astype(np.float32)
 
 
-def _ngrams(points: NDArray[np.uint64], blanks_before: NDArray[np.integer], length: int) -> NDArray[np.uint64]:
+def _ngrams(
+    points: NDArray[np.uint64], blanks_before: NDArray[np.integer], length: int
+) -> NDArray[np.uint64]:
     if len(points) < length:
         return np.zeros(0, np.uint64)
     places = len(points) - length + 1

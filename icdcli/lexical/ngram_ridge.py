@@ -32,7 +32,13 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from icdcli.io.npz import Arrays
-from icdcli.lexical.ngram_features import FEATURES, NGRAM_FEATURES, counts, inverse_frequencies, weighted
+from icdcli.lexical.ngram_features import (
+    FEATURES,
+    NGRAM_FEATURES,
+    counts,
+    inverse_frequencies,
+    weighted,
+)
 from icdcli.lexical.words import places_of
 
 EXACT_DOCUMENTS = 4096
@@ -103,15 +109,21 @@ class NgramRidge:
                 if documents > exact_documents or sum(part.nnz for part in kept) > EXACT_VALUES:
                     kept = None
         if not documents or documents != len(targets):
-            raise ValueError(f"{documents} texts and {len(targets)} targets; there must be as many of both, and at least one")
+            raise ValueError(
+                f"{documents} texts and {len(targets)} targets; there must be as many of both, and at least one"
+            )
         idf_F = inverse_frequencies(documents, with_feature_F)
         if kept is not None:
             features_NF = weighted(sparse.vstack(kept, format="csr"), idf_F, EXACT_WORD_SHARE)
             return cls._fit_exact(idf_F, features_NF, targets, number_of_labels)
         if iter(texts) is texts:
-            raise ValueError("so many texts are gone through twice: give a list, or what can be iterated anew")
+            raise ValueError(
+                "so many texts are gone through twice: give a list, or what can be iterated anew"
+            )
         frequency_F = np.where(idf_F > 0, with_feature_F, 0)[NGRAM_FEATURES:]
-        frequent = np.argsort(-frequency_F, kind="stable")[: min(columns * 3 // 4, np.count_nonzero(frequency_F))]
+        frequent = np.argsort(-frequency_F, kind="stable")[
+            : min(columns * 3 // 4, np.count_nonzero(frequency_F))
+        ]
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
         return cls._fit_sketched(idf_F, own_words, texts, targets, number_of_labels, columns)
 
@@ -143,10 +155,14 @@ class NgramRidge:
         counts_DF.data *= of_each_F[counts_DF.indices]
         weights_MK = self.weights_ML[:, list(labels)]
         blocks = (counts_DF[first : first + _BLOCK] for first in range(0, len(different), _BLOCK))
-        scores_DK: NDArray[np.float32] = np.concatenate([self._basis(block) @ weights_MK for block in blocks])
+        scores_DK: NDArray[np.float32] = np.concatenate(
+            [self._basis(block) @ weights_MK for block in blocks]
+        )
         return scores_DK.T[:, place_W]
 
-    def out_of_fold(self, texts: Sequence[str], targets: Targets, first: int = 0) -> NDArray[np.float32]:
+    def out_of_fold(
+        self, texts: Sequence[str], targets: Targets, first: int = 0
+    ) -> NDArray[np.float32]:
         """Score training documents as fits without each of them would.
 
         Args:
@@ -158,7 +174,9 @@ class NgramRidge:
             ValueError: Where it is lean or was loaded: what this needs isn't kept.
         """
         if self.factor_MM is None or self.solution_ML is None:
-            raise ValueError("scores out of fold can be had where the ridge was fitted, not from a lean or saved one")
+            raise ValueError(
+                "scores out of fold can be had where the ridge was fitted, not from a lean or saved one"
+            )
         scores_NL = np.empty((len(texts), self.weights_ML.shape[1]), np.float32)
         for begin in range(0, len(texts), _BLOCK):
             rows = range(begin, min(begin + _BLOCK, len(texts)))
@@ -166,7 +184,9 @@ class NgramRidge:
                 # What is left of the target without the document: its weight by the inverse's diagonal. No text is needed.
                 unit_MB = np.eye(len(self.weights_ML), len(rows), -(first + begin))
                 diagonal_B = (_solved(self.factor_MM, unit_MB) ** 2).sum(axis=0)
-                scores_NL[begin : rows.stop] = -self.solution_ML[first + begin : first + rows.stop] / diagonal_B[:, None]
+                scores_NL[begin : rows.stop] = (
+                    -self.solution_ML[first + begin : first + rows.stop] / diagonal_B[:, None]
+                )
                 for row in rows:
                     scores_NL[row, targets[row]] += 1
                 continue
@@ -208,7 +228,10 @@ class NgramRidge:
             ValueError: Where they don't fit together.
             KeyError: Where one is missing.
         """
-        weights_ML, own_words = arrays["weights"].astype(np.float32), arrays["own_words"].astype(np.int32)
+        weights_ML, own_words = (
+            arrays["weights"].astype(np.float32),
+            arrays["own_words"].astype(np.int32),
+        )
         if weights_ML.ndim != 2 or weights_ML.shape[1] != number_of_labels:
             raise ValueError(f"weights of shape {weights_ML.shape} for {number_of_labels} labels")
         known, idf_F = arrays["known"], np.zeros(FEATURES, np.float32)
@@ -224,14 +247,27 @@ class NgramRidge:
 
     @classmethod
     def _fit_exact(
-        cls, idf_F: NDArray[np.float32], documents_NF: sparse.csr_matrix, targets: Targets, number_of_labels: int
+        cls,
+        idf_F: NDArray[np.float32],
+        documents_NF: sparse.csr_matrix,
+        targets: Targets,
+        number_of_labels: int,
     ) -> "NgramRidge":
         cosines_NN = (documents_NF @ documents_NF.T).toarray().astype(np.float64)
         factor_NN = _factor(cosines_NN, EXACT_PENALTY)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
         for labels, targets_NP in _label_parts(_matrix(targets, number_of_labels)):
-            weights_NL[:, labels] = linalg.cho_solve((factor_NN, True), targets_NP, check_finite=False)
-        return cls(idf_F, documents_NF.T.tocsr(), np.zeros(0, np.int32), _rounded(weights_NL), weights_NL, factor_NN)
+            weights_NL[:, labels] = linalg.cho_solve(
+                (factor_NN, True), targets_NP, check_finite=False
+            )
+        return cls(
+            idf_F,
+            documents_NF.T.tocsr(),
+            np.zeros(0, np.int32),
+            _rounded(weights_NL),
+            weights_NL,
+            factor_NN,
+        )
 
     @classmethod
     def _fit_sketched(
@@ -247,7 +283,9 @@ class NgramRidge:
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         first = 0
         for block in _blocks(texts, 4 * _BLOCK):
-            sketch_BM = _sketch(weighted(counts(block), idf_F, SKETCH_WORD_SHARE), own_words, columns)
+            sketch_BM = _sketch(
+                weighted(counts(block), idf_F, SKETCH_WORD_SHARE), own_words, columns
+            )
             gram_MM += sketch_BM.T @ sketch_BM
             of_block_LB = _matrix(targets[first : first + len(block)], number_of_labels).T.tocsr()
             present = np.flatnonzero(np.diff(of_block_LB.indptr))
@@ -257,14 +295,20 @@ class NgramRidge:
         weights_ML = np.empty((columns, number_of_labels), np.float32)
         for begin in range(0, number_of_labels, _LABELS):
             part = moments_LM[begin : begin + _LABELS].T.astype(np.float64)
-            weights_ML[:, begin : begin + _LABELS] = linalg.cho_solve((factor_MM, True), part, check_finite=False)
+            weights_ML[:, begin : begin + _LABELS] = linalg.cho_solve(
+                (factor_MM, True), part, check_finite=False
+            )
         return cls(idf_F, None, own_words, _rounded(weights_ML), weights_ML, factor_MM)
 
     def _features(self, texts: Sequence[str]) -> sparse.csr_matrix:
         return self._weighted(counts(texts))
 
     def _weighted(self, counts_BF: sparse.csr_matrix) -> sparse.csr_matrix:
-        return weighted(counts_BF, self.idf_F, SKETCH_WORD_SHARE if self.documents_FN is None else EXACT_WORD_SHARE)
+        return weighted(
+            counts_BF,
+            self.idf_F,
+            SKETCH_WORD_SHARE if self.documents_FN is None else EXACT_WORD_SHARE,
+        )
 
     def _basis(self, features_BF: sparse.csr_matrix) -> NDArray[np.float32]:
         if self.documents_FN is None:
@@ -282,7 +326,9 @@ def _blocks(texts: Iterable[str], size: int = _BLOCK) -> Iterator[list[str]]:
 def _factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
     # Transposed in place: LAPACK wants columns, and would copy half a gigabyte of rows; the matrix is symmetric.
-    factor: NDArray[np.float64] = linalg.cholesky(matrix_MM.T, lower=True, overwrite_a=True, check_finite=False)
+    factor: NDArray[np.float64] = linalg.cholesky(
+        matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
+    )
     return factor
 
 
@@ -291,14 +337,18 @@ def _rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved_MB: NDArray[np.float64] = linalg.solve_triangular(factor_MM, basis_MB, lower=True, check_finite=False)
+    solved_MB: NDArray[np.float64] = linalg.solve_triangular(
+        factor_MM, basis_MB, lower=True, check_finite=False
+    )
     return solved_MB
 
 
 def _matrix(targets: Targets, number_of_labels: int) -> sparse.csr_matrix:
     starts = np.concatenate([[0], np.cumsum([len(labels) for labels in targets])])
     columns = np.concatenate([*targets, np.zeros(0, np.int32)]).astype(np.int32)
-    return sparse.csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=(len(targets), number_of_labels))
+    return sparse.csr_matrix(
+        (np.ones(len(columns), np.float32), columns, starts), shape=(len(targets), number_of_labels)
+    )
 
 
 def _label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:
@@ -308,17 +358,25 @@ def _label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray
         yield labels, by_label[:, labels].toarray().astype(np.float64)
 
 
-def _sketch(features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int) -> NDArray[np.float32]:
+def _sketch(
+    features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int
+) -> NDArray[np.float32]:
     own = len(own_words)
     column_F = np.full(FEATURES, -1, np.int32)
     column_F[own_words] = np.arange(own)
     place = column_F[features_BF.indices]
     with np.errstate(over="ignore"):
-        hashes = (features_BF.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        hashes = (features_BF.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
     shared = place < 0
-    place[shared] = own + ((hashes[shared] >> np.uint64(16)) % np.uint64(columns - own)).astype(np.int32)
+    place[shared] = own + ((hashes[shared] >> np.uint64(16)) % np.uint64(columns - own)).astype(
+        np.int32
+    )
     sign = np.where(shared & (hashes >> np.uint64(63) == 1), np.float32(-1), np.float32(1))
-    signed = sparse.csr_matrix((features_BF.data * sign, place, features_BF.indptr), shape=(features_BF.shape[0], columns))
+    signed = sparse.csr_matrix(
+        (features_BF.data * sign, place, features_BF.indptr), shape=(features_BF.shape[0], columns)
+    )
     sums_BM: NDArray[np.float32] = signed.toarray()
     return sums_BM

@@ -52,7 +52,9 @@ class Phrases:
         starts = np.cumsum([0, *map(len, columns)])
         flat = np.array([column for phrase in columns for column in phrase], dtype=np.int32)
         shape = (len(phrases), len(self.vocabulary))
-        self.weights_PV = sparse.csr_matrix((np.ones(len(flat), np.float32), flat, starts), shape=shape)
+        self.weights_PV = sparse.csr_matrix(
+            (np.ones(len(flat), np.float32), flat, starts), shape=shape
+        )
         self._known: dict[str, int] = {}
         self._likeness = sparse.csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
 
@@ -69,7 +71,9 @@ class Phrases:
         sums_P = np.asarray((self.weights_PV != 0) @ weight_V, dtype=np.float64)
         scale_P = np.where(sums_P > 0, np.maximum(sums_P, 1e-9) ** -power, 0)
         rows = np.repeat(np.arange(len(sums_P)), np.diff(self.weights_PV.indptr))
-        self.weights_PV.data = (weight_V[self.weights_PV.indices] * scale_P[rows]).astype(np.float32)
+        self.weights_PV.data = (weight_V[self.weights_PV.indices] * scale_P[rows]).astype(
+            np.float32
+        )
         return sums_P
 
     def document_frequencies(self, texts: Iterable[Sequence[str]]) -> NDArray[np.int64]:
@@ -114,7 +118,9 @@ class Phrases:
             found_P[part] = (weights_PC[part] @ best_TC.T).max(axis=1)
         return found_P
 
-    def found(self, words: Sequence[str], phrases: Sequence[int], window: int) -> NDArray[np.float32]:
+    def found(
+        self, words: Sequence[str], phrases: Sequence[int], window: int
+    ) -> NDArray[np.float32]:
         """Where in a text some phrases are, and how much of each every word is.
 
         Args:
@@ -136,7 +142,9 @@ class Phrases:
             of_phrase = self.weights_PV[[phrase]]
             weighed_TC = likeness[:, of_phrase.indices].toarray()[place_T] * of_phrase.data
             after = np.zeros((min(window, len(words)) - 1, weighed_TC.shape[1]), np.float32)
-            windows_SCW = sliding_window_view(np.concatenate([weighed_TC, after]), len(after) + 1, axis=0)[::step]
+            windows_SCW = sliding_window_view(
+                np.concatenate([weighed_TC, after]), len(after) + 1, axis=0
+            )[::step]
             start = int(windows_SCW.max(axis=-1).sum(axis=-1).argmax()) * step
             best_C = start + weighed_TC[start : start + window].argmax(axis=0)
             np.add.at(found_PT[row], best_C, weighed_TC[best_C, np.arange(len(best_C))])
@@ -150,7 +158,10 @@ class Phrases:
         new = [word for word in words if word not in self._known]
         if new:
             self._known |= {word: len(self._known) + number for number, word in enumerate(new)}
-            parts = [self._compare(new[first : first + _NEW_WORDS]) for first in range(0, len(new), _NEW_WORDS)]
+            parts = [
+                self._compare(new[first : first + _NEW_WORDS])
+                for first in range(0, len(new), _NEW_WORDS)
+            ]
             self._likeness = sparse.vstack([self._likeness, *parts], format="csr")
         return self._likeness[[self._known[word] for word in words]]
 
@@ -167,7 +178,9 @@ class Phrases:
 
 def _unit_vectors(words: Sequence[str]) -> sparse.csr_matrix:
     rows = [_grams_of(word) for word in words]
-    columns = np.array([crc32(gram.encode()) % _GRAMS for row in rows for gram in row], dtype=np.int64)
+    columns = np.array(
+        [crc32(gram.encode()) % _GRAMS for row in rows for gram in row], dtype=np.int64
+    )
     weights = np.array([len(gram) for row in rows for gram in row], dtype=np.float64)
     sizes = np.array([len(row) for row in rows], dtype=np.int64)
     owner = np.repeat(np.arange(len(rows)), sizes)
@@ -178,4 +191,10 @@ def _unit_vectors(words: Sequence[str]) -> sparse.csr_matrix:
 
 def _grams_of(word: str) -> list[str]:
     spelt = f" {spelling(word)} "
-    return sorted({spelt[at : at + length] for length in _GRAM_LENGTHS for at in range(len(spelt) - length + 1)})
+    return sorted(
+        {
+            spelt[at : at + length]
+            for length in _GRAM_LENGTHS
+            for at in range(len(spelt) - length + 1)
+        }
+    )

@@ -93,12 +93,16 @@ class Tfidf:
         targets_NL = _matrix(targets, number_of_labels)
         counts_L = np.diff(targets_NL.indptr)
         if not counts_L.any():
-            raise DataError("the training documents have no codes: there is nothing to learn. Check the table's codes")
+            raise DataError(
+                "the training documents have no codes: there is nothing to learn. Check the table's codes"
+            )
         vectorizer = _vectorizer(longest, min_df=min(max(2, documents // 10_000), documents))
         try:
             features_NF = vectorizer.fit_transform(texts)
         except ValueError as error:  # scikit-learn's word for an empty vocabulary
-            raise DataError("the training documents share no word: there is nothing to learn from. Check their text") from error
+            raise DataError(
+                "the training documents share no word: there is nothing to learn from. Check their text"
+            ) from error
         learned = np.flatnonzero((counts_L > 0) & (counts_L < documents))
         sampled = _evenly(learned[np.argsort(counts_L[learned], kind="stable")], documents)
         folds = min(FOLDS, documents)
@@ -116,7 +120,9 @@ class Tfidf:
         weights_FS, decisions_S = fit(features_NF, targets_NL[:, learned])
         values = weights_FS.data * np.float32(sigmoid.slope)
         shape = (weights_FS.shape[0], number_of_labels)
-        weights_FL = sparse.csr_matrix((values, learned[weights_FS.indices], weights_FS.indptr), shape=shape)
+        weights_FL = sparse.csr_matrix(
+            (values, learned[weights_FS.indices], weights_FS.indptr), shape=shape
+        )
         offsets_L = np.log((counts_L + 0.5) / (documents - counts_L + 0.5))
         offsets_L[learned] = sigmoid.logits(decisions_S, _log_shares(counts_L[learned], documents))
         return cls(vectorizer, weights_FL, offsets_L.astype(np.float32))
@@ -137,7 +143,9 @@ class Tfidf:
         """Write it into a folder, private (0600): a vocabulary holds what stands in the training documents."""
         columns = sorted(self.vectorizer.vocabulary_.items(), key=lambda item: int(item[1]))
         longest = int(self.vectorizer.ngram_range[1])
-        write_json(folder / _VOCABULARY, {"longest": longest, "words": [word for word, _ in columns]})
+        write_json(
+            folder / _VOCABULARY, {"longest": longest, "words": [word for word, _ in columns]}
+        )
         arrays = {
             "idf": self.vectorizer.idf_,
             "offsets": self.offsets_L,
@@ -166,7 +174,9 @@ class Tfidf:
                 raise ValueError(
                     f"{len(arrays['offsets'])} labels and {len(arrays['idf'])} words, not {shape[1]} and {shape[0]}"
                 )
-            weights_FL = sparse.csr_matrix((arrays["values"], arrays["labels"], arrays["starts"]), shape=shape)
+            weights_FL = sparse.csr_matrix(
+                (arrays["values"], arrays["labels"], arrays["starts"]), shape=shape
+            )
             weights_FL.check_format()
             vectorizer = _vectorizer(vocabulary["longest"], vocabulary=vocabulary["words"])
             vectorizer.idf_ = arrays["idf"]
@@ -185,20 +195,29 @@ class _Sigmoid:
     frequency: float
     offset: float
 
-    def logits(self, decisions: NDArray[np.float64], log_shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    def logits(
+        self, decisions: NDArray[np.float64], log_shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         return self.slope * decisions + self.frequency * log_shares + self.offset
 
     @classmethod
     def fit(
-        cls, decisions_NS: NDArray[np.float32], log_shares_NS: NDArray[np.float32], targets_NS: NDArray[np.bool_]
+        cls,
+        decisions_NS: NDArray[np.float32],
+        log_shares_NS: NDArray[np.float32],
+        targets_NS: NDArray[np.bool_],
     ) -> "_Sigmoid":
         """Maximum likelihood within limits: values keep their order, and no frequency counts more than its own logarithm."""
         positives, pairs = int(targets_NS.sum()), targets_NS.size
         if not pairs:
             return cls(1.0, 0.0, 0.0)
         # Platt's targets: as if each side had been seen once more, so that what is never wrong isn't certain.
-        wanted_X = np.where(targets_NS.ravel(), (positives + 1) / (positives + 2), 1 / (pairs - positives + 2))
-        says_X3 = np.stack([decisions_NS.ravel(), log_shares_NS.ravel(), np.ones(pairs, np.float32)], axis=1)
+        wanted_X = np.where(
+            targets_NS.ravel(), (positives + 1) / (positives + 2), 1 / (pairs - positives + 2)
+        )
+        says_X3 = np.stack(
+            [decisions_NS.ravel(), log_shares_NS.ravel(), np.ones(pairs, np.float32)], axis=1
+        )
 
         def loss(weights_3: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             logits_X = says_X3 @ weights_3
@@ -208,7 +227,9 @@ class _Sigmoid:
 
         limits = [(_LEAST_SLOPE, None), (-1, 1), (None, None)]
         precise = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-9}
-        found = minimize(loss, [1.0, 0.0, 0.0], jac=True, method="L-BFGS-B", bounds=limits, options=precise)
+        found = minimize(
+            loss, [1.0, 0.0, 0.0], jac=True, method="L-BFGS-B", bounds=limits, options=precise
+        )
         return cls(*map(float, found.x))
 
 
@@ -219,7 +240,9 @@ def _vectorizer(longest: int, **options: object) -> TfidfVectorizer:
 def _matrix(targets: Targets, number_of_labels: int) -> sparse.csc_matrix:
     starts = np.concatenate([[0], np.cumsum([len(labels) for labels in targets])])
     columns = np.concatenate([*targets, np.zeros(0, np.int32)])
-    of_documents = sparse.csr_matrix((np.ones(len(columns), np.bool_), columns, starts), shape=(len(targets), number_of_labels))
+    of_documents = sparse.csr_matrix(
+        (np.ones(len(columns), np.bool_), columns, starts), shape=(len(targets), number_of_labels)
+    )
     return of_documents.tocsc()
 
 
@@ -240,7 +263,9 @@ def _out_of_fold(
     features_NF: sparse.csr_matrix,
     targets_NS: sparse.csc_matrix,
     fold_N: NDArray[np.int64],
-    fit: Callable[[sparse.csr_matrix, sparse.csc_matrix], tuple[sparse.csr_matrix, NDArray[np.float64]]],
+    fit: Callable[
+        [sparse.csr_matrix, sparse.csc_matrix], tuple[sparse.csr_matrix, NDArray[np.float64]]
+    ],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Decision values of documents by machines that were fitted without them, and those machines' shares of positives."""
     decisions_NS, log_shares_NS = (np.empty(targets_NS.shape, np.float32) for _ in range(2))
@@ -266,7 +291,9 @@ def _fit(
             told(1)
     starts = np.cumsum([len(kept) for kept in columns])
     shape = (len(offsets), features_NF.shape[1])
-    weights_SF = sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), starts), shape=shape)
+    weights_SF = sparse.csr_matrix(
+        (np.concatenate(values), np.concatenate(columns), starts), shape=shape
+    )
     return weights_SF.T.tocsr(), np.array(offsets)
 
 

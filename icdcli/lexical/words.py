@@ -17,7 +17,17 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 _ENDING = re.compile(r"[aeo]?s?$")
 # Greek and Latin as English spells them -> as Spanish or Italian would; in this order.
 _SPELLINGS = (
-    *(("ph", "f"), ("th", "t"), ("ch", "c"), ("rh", "r"), ("y", "i"), ("k", "c"), ("qu", "c"), ("ae", "e"), ("oe", "e")),
+    *(
+        ("ph", "f"),
+        ("th", "t"),
+        ("ch", "c"),
+        ("rh", "r"),
+        ("y", "i"),
+        ("k", "c"),
+        ("qu", "c"),
+        ("ae", "e"),
+        ("oe", "e"),
+    ),
     *(("z", "c"), ("j", "i"), ("ce", "se"), ("ci", "si")),
 )
 _DOUBLE = re.compile(r"(.)\1")
@@ -38,7 +48,9 @@ def words(text: str) -> list[str]:
 def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
     """The words of a text, folded, and where each begins and ends in the text, (W, 2)."""
     pieces = [_folded_character(character) for character in text]
-    character = np.repeat(np.arange(len(text)), [len(piece) for piece in pieces])  # that each folded one comes from
+    character = np.repeat(
+        np.arange(len(text)), [len(piece) for piece in pieces]
+    )  # that each folded one comes from
     joined = "".join(pieces)
     spans = np.array([match.span() for match in _WORD.finditer(joined)], np.int64).reshape(-1, 2)
     places = np.column_stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1])

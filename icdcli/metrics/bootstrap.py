@@ -59,7 +59,9 @@ class Difference(NamedTuple):
     sure: bool
 
 
-def intervals(statistics: Statistics, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+def intervals(
+    statistics: Statistics, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
     """The 95 % intervals of every metric that is defined and that documents sway at all.
 
     Args:
@@ -67,12 +69,16 @@ def intervals(statistics: Statistics, resamples: int = RESAMPLES, seed: int = 0)
         resamples: How often documents are drawn.
         seed: Of the draws.
     """
-    drawn = _joined(statistics.resampled(weights_RN) for weights_RN in weights(len(statistics), resamples, seed))
+    drawn = _joined(
+        statistics.resampled(weights_RN) for weights_RN in weights(len(statistics), resamples, seed)
+    )
     found = {}
     for name, values_R in drawn.items():
         if name == "exact_match":
             # Of documents none of which is matched all resamples are zero, however few they are; but the share is binomial.
-            matched = binomtest(int(statistics.means[name].sum()), len(statistics)).proportion_ci(0.95, "wilson")
+            matched = binomtest(int(statistics.means[name].sum()), len(statistics)).proportion_ci(
+                0.95, "wilson"
+            )
             found[name] = Interval(float(matched.low), float(matched.high))
         elif _vary(values_R):
             low, high = _bounds(statistics.metrics[name], values_R, len(statistics))
@@ -80,7 +86,9 @@ def intervals(statistics: Statistics, resamples: int = RESAMPLES, seed: int = 0)
     return found
 
 
-def differences(first: Statistics, second: Statistics, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Difference]:
+def differences(
+    first: Statistics, second: Statistics, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Difference]:
     """How much higher each metric is with the second coder than with the first, on the same documents.
 
     Args:
@@ -93,7 +101,10 @@ def differences(first: Statistics, second: Statistics, resamples: int = RESAMPLE
         Metric name to difference, for metrics that both have and that are defined.
     """
     drawn = [
-        _joined(statistics.resampled(weights_RN) for weights_RN in weights(len(statistics), resamples, seed))
+        _joined(
+            statistics.resampled(weights_RN)
+            for weights_RN in weights(len(statistics), resamples, seed)
+        )
         for statistics in (first, second)
     ]
     found = {}
@@ -101,7 +112,9 @@ def differences(first: Statistics, second: Statistics, resamples: int = RESAMPLE
         value = second.metrics.get(name, np.nan) - first.metrics[name]
         if not np.isnan(value):
             values_R = drawn[1][name] - drawn[0][name]
-            low, high = (-1.0, 1.0) if np.isnan(values_R).all() else _bounds(value, values_R, len(first))
+            low, high = (
+                (-1.0, 1.0) if np.isnan(values_R).all() else _bounds(value, values_R, len(first))
+            )
             enough = documents_that_differ(first, second, name) >= FEWEST
             found[name] = Difference(value, low, high, sure=enough and not low <= 0 <= high)
     return found
@@ -136,7 +149,11 @@ def _vary(values_R: Floats) -> bool:
 
 
 def _bounds(value: float, values_R: Floats, documents: int) -> tuple[float, float]:
-    expanded = t.ppf(0.975, documents - 1) / norm.ppf(0.975) * np.sqrt(documents / (documents - 1)) if documents > 1 else 1.0
+    expanded = (
+        t.ppf(0.975, documents - 1) / norm.ppf(0.975) * np.sqrt(documents / (documents - 1))
+        if documents > 1
+        else 1.0
+    )
     low, high = value + expanded * (np.nanpercentile(values_R, _BOUNDS) - np.nanmean(values_R))
     return float(low), float(high)
 

@@ -34,7 +34,9 @@ def calibration_bins(scores_NL: Scores, targets_NL: Booleans) -> Floats:
         size = BINS * len(scores_BL)
         for place, weights in enumerate((None, scores_BL.ravel())):
             bins_NB3[block, :, place] = np.bincount(cells.ravel(), weights, size).reshape(-1, BINS)
-        bins_NB3[block, :, 2] = np.bincount(cells[targets_NL[block]], minlength=size).reshape(-1, BINS)
+        bins_NB3[block, :, 2] = np.bincount(cells[targets_NL[block]], minlength=size).reshape(
+            -1, BINS
+        )
     return bins_NB3
 
 
@@ -45,5 +47,7 @@ def expected_calibration_error(bins_B3: npt.NDArray[np.floating]) -> Floats:
         bins_B3: How many scores each bin has, their sum, and those of gold codes; axes before these are kept.
     """
     # |sum of scores / scores - gold / scores| * scores / all scores
-    gaps: Floats = np.abs(bins_B3[..., 1] - bins_B3[..., 2]).sum(axis=-1) / bins_B3[..., 0].sum(axis=-1)
+    gaps: Floats = np.abs(bins_B3[..., 1] - bins_B3[..., 2]).sum(axis=-1) / bins_B3[..., 0].sum(
+        axis=-1
+    )
     return gaps

@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
 from icdcli.metrics.influence import influences
-from icdcli.metrics.metrics import decision_rates, evaluate, exact_matches, hits_by_document, micro_decisions
+from icdcli.metrics.metrics import (
+    decision_rates,
+    evaluate,
+    exact_matches,
+    hits_by_document,
+    micro_decisions,
+)
 from icdcli.metrics.ranking import Booleans, Floats, Scores, areas_under_curves
 
 
@@ -73,7 +79,9 @@ class Statistics:
         Returns:
             Metric name to (R,); NaN where it is undefined.
         """
-        values = {name: _weighted_means(values_N, weights_RN) for name, values_N in self.means.items()}
+        values = {
+            name: _weighted_means(values_N, weights_RN) for name, values_N in self.means.items()
+        }
         right_R, predicted_R, gold_R = (weights_RN @ self._counts_N3).T
         values |= micro_decisions(decision_rates(right_R, predicted_R, gold_R))
         bins_RB3 = np.tensordot(weights_RN, self.bins_NB3, 1)
@@ -113,14 +121,23 @@ def statistics_of(
     }
     predicted_NL = scores_NL >= threshold_L
     bins_NB3 = calibration_bins(scores_NL, targets_NL)
-    return Statistics(metrics, means, predicted_NL, targets_NL, bins_NB3, influences(scores_NL, predicted_NL, targets_NL))
+    return Statistics(
+        metrics,
+        means,
+        predicted_NL,
+        targets_NL,
+        bins_NB3,
+        influences(scores_NL, predicted_NL, targets_NL),
+    )
 
 
 def _weighted_means(values_N: Floats, weights_RN: npt.NDArray[np.int64]) -> Floats:
     defined_N = ~np.isnan(values_N)
     weights_R = weights_RN @ defined_N.astype(np.float64)
     sums_R = weights_RN @ np.where(defined_N, values_N, 0.0)
-    means_R: Floats = np.divide(sums_R, weights_R, out=np.full(len(weights_R), np.nan), where=weights_R > 0)
+    means_R: Floats = np.divide(
+        sums_R, weights_R, out=np.full(len(weights_R), np.nan), where=weights_R > 0
+    )
     return means_R
 
 

@@ -35,7 +35,9 @@ class _Ranking:
     ahead_P: Floats
 
     @classmethod
-    def of(cls, positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int) -> "_Ranking":
+    def of(
+        cls, positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int
+    ) -> "_Ranking":
         positives_below_P = np.searchsorted(positives_P, positives_P, "left")
         positives_up_to_P = np.searchsorted(positives_P, positives_P, "right")
         return cls(
@@ -67,12 +69,18 @@ class _Ranking:
         roc_P = (self.negatives_below_P[place_P] - self.negatives_below_P.mean()) / negatives
         return roc_P / len(self.positives_P), precision_P / len(self.positives_P)
 
-    def derivatives_by_document(self, scores_NL: Scores, targets_NL: Booleans) -> tuple[Floats, Floats]:
+    def derivatives_by_document(
+        self, scores_NL: Scores, targets_NL: Booleans
+    ) -> tuple[Floats, Floats]:
         """The derivatives by the weights of documents (N,): of all their candidates together."""
         scores_P, document_P = scores_NL[targets_NL], np.nonzero(targets_NL)[0]
         # Sorted, they are found in a third of the time; as if all were negatives, then put right.
         of_all = self.derivatives_of_negatives(np.sort(scores_NL, axis=1))
-        put_right = zip(self.derivatives_of_positives(scores_P), self.derivatives_of_negatives(scores_P), strict=True)
+        put_right = zip(
+            self.derivatives_of_positives(scores_P),
+            self.derivatives_of_negatives(scores_P),
+            strict=True,
+        )
         roc_N, precision_N = (
             all_NL.sum(axis=1) + np.bincount(document_P, right_P - wrong_P, len(scores_NL))
             for all_NL, (right_P, wrong_P) in zip(of_all, put_right, strict=True)
@@ -80,7 +88,9 @@ class _Ranking:
         return roc_N, precision_N
 
 
-def influences(scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans) -> dict[str, Floats]:
+def influences(
+    scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans
+) -> dict[str, Floats]:
     """How much each document sways the areas under curves and the macro metrics.
 
     Args:
@@ -95,8 +105,12 @@ def influences(scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans) 
     pools = {"micro": np.ones_like(present_L), "micro_present": present_L}
     by_metric = {}
     for pool, chosen_L in pools.items():
-        by_metric[f"aucroc_{pool}"], by_metric[f"aucprc_{pool}"] = _pooled(scores_NL, targets_NL, chosen_L)
-    without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(predicted_NL, targets_NL)
+        by_metric[f"aucroc_{pool}"], by_metric[f"aucprc_{pool}"] = _pooled(
+            scores_NL, targets_NL, chosen_L
+        )
+    without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(
+        predicted_NL, targets_NL
+    )
     return by_metric | {name: values_N.mean() - values_N for name, values_N in without.items()}
 
 

@@ -30,13 +30,18 @@ def areas_without_each(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Flo
     # Of each area: the sum over labels without each document, and how many labels that has.
     sums_2N, counts_2N = np.zeros((2, documents)), np.zeros((2, documents))
     for block in blocks(labels, documents):
-        scores_BN, targets_BN = np.ascontiguousarray(scores_NL.T[block]), np.ascontiguousarray(targets_NL.T[block])
+        scores_BN, targets_BN = (
+            np.ascontiguousarray(scores_NL.T[block]),
+            np.ascontiguousarray(targets_NL.T[block]),
+        )
         for row in np.flatnonzero(targets_BN.any(axis=1)):
             for place, areas_N in enumerate(_label_without_each(scores_BN[row], targets_BN[row])):
                 defined_N = ~np.isnan(areas_N)
                 sums_2N[place] += np.where(defined_N, areas_N, 0.0)
                 counts_2N[place] += defined_N
-    means_2N = np.divide(sums_2N, counts_2N, out=np.full((2, documents), np.nan), where=counts_2N > 0)
+    means_2N = np.divide(
+        sums_2N, counts_2N, out=np.full((2, documents), np.nan), where=counts_2N > 0
+    )
     return {"aucroc_macro": means_2N[0], "aucprc_macro": means_2N[1]}
 
 
@@ -50,7 +55,9 @@ def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, 
 
     # How many of the others a positive is above, or a negative below; a tie is a half.
     below_N, up_to_N = (np.searchsorted(positives_P, scores_N, side) for side in SIDES)
-    candidates_below_N, candidates_up_to_N = (np.searchsorted(sorted_N, scores_N, side) for side in SIDES)
+    candidates_below_N, candidates_up_to_N = (
+        np.searchsorted(sorted_N, scores_N, side) for side in SIDES
+    )
     twice_below_N = candidates_below_N - below_N + candidates_up_to_N - up_to_N
     twice_N = np.where(targets_N, twice_below_N, 2 * positives - below_N - up_to_N)
     pairs_N = left_N * np.where(targets_N, negatives, negatives - 1)
@@ -58,13 +65,17 @@ def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, 
     roc_N = np.divide(twice - twice_N, 2 * pairs_N, out=none.copy(), where=pairs_N > 0)
 
     # Precision at each positive, and what it is when one that stands at or above it is left out: a positive or a negative.
-    place_P, below_P = (np.searchsorted(all_N, positives_P, "left") for all_N in (positives_P, sorted_N))
+    place_P, below_P = (
+        np.searchsorted(all_N, positives_P, "left") for all_N in (positives_P, sorted_N)
+    )
     right_P, ahead_P = positives - place_P, documents - below_P
     precision_P = right_P / ahead_P
     others_P = np.maximum(ahead_P - 1, 1)  # it stands at or above itself
     without_positive_P, without_negative_P = (right_P - 1) / others_P, right_P / others_P
     total = precision_P.sum()
-    changes_2P = np.cumsum([without_positive_P - precision_P, without_negative_P - precision_P], axis=1)
+    changes_2P = np.cumsum(
+        [without_positive_P - precision_P, without_negative_P - precision_P], axis=1
+    )
     changes_2Z = np.concatenate([np.zeros((2, 1)), changes_2P], axis=1)
     precision_N = total + np.where(targets_N, changes_2Z[0][up_to_N], changes_2Z[1][up_to_N])
     # A positive that is left out isn't a threshold either.
@@ -91,13 +102,17 @@ def decisions_without_each(predicted_NL: Booleans, gold_NL: Booleans) -> dict[st
     rates_3L, rates_3D = decision_rates(*counts_3L), decision_rates(*after_3D)
     present_L, present_D = counts_3L[2] > 0, after_3D[2] > 0
 
-    def without_each(of_labels_L: npt.NDArray[np.number], of_decisions_D: npt.NDArray[np.number]) -> Floats:
+    def without_each(
+        of_labels_L: npt.NDArray[np.number], of_decisions_D: npt.NDArray[np.number]
+    ) -> Floats:
         changes_D = of_decisions_D - of_labels_L[label_D]
         sums_N: Floats = of_labels_L.sum() + np.bincount(document_D, changes_D, len(gold_NL))
         return sums_N
 
     rates = list(zip(rates_3L, rates_3D, strict=True))
     of_all = [without_each(rates_L, rates_D) for rates_L, rates_D in rates]
-    of_present = [without_each(rates_L * present_L, rates_D * present_D) for rates_L, rates_D in rates]
+    of_present = [
+        without_each(rates_L * present_L, rates_D * present_D) for rates_L, rates_D in rates
+    ]
     present_N = without_each(present_L.astype(np.int64), present_D.astype(np.int64))
     return macro_decisions(of_all, of_present, gold_NL.shape[1], present_N)

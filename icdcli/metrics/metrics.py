@@ -18,7 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
-from icdcli.metrics.ranking import Booleans, Floats, Integers, Scores, areas_under_curves, highest, pooled_areas
+from icdcli.metrics.ranking import (
+    Booleans,
+    Floats,
+    Integers,
+    Scores,
+    areas_under_curves,
+    highest,
+    pooled_areas,
+)
 
 Values = dict[str, float]
 Counts = npt.NDArray[np.number]
@@ -63,7 +71,9 @@ def evaluate(
     known = [name for group in groups for name in group]
     wanted = known if names is None else list(names)
     if unknown := [name for name in wanted if name not in known]:
-        raise ValueError(f"unknown metrics {', '.join(unknown)}; known with k = {inputs.k}: {', '.join(known)}")
+        raise ValueError(
+            f"unknown metrics {', '.join(unknown)}; known with k = {inputs.k}: {', '.join(known)}"
+        )
     values: Values = {}
     for group, compute in groups.items():
         if not set(group).isdisjoint(wanted):
@@ -77,7 +87,9 @@ def _checked(
     threshold: float | npt.NDArray[np.floating],
     k: Sequence[int],
 ) -> _Inputs:
-    with np.errstate(over="ignore"):  # A float64 too large for float32 becomes infinite and is told below.
+    with np.errstate(
+        over="ignore"
+    ):  # A float64 too large for float32 becomes infinite and is told below.
         scores = np.asarray(scores, dtype=np.float32)
         threshold = np.asarray(threshold, dtype=np.float32)
     targets = np.asarray(targets)
@@ -92,9 +104,13 @@ def _checked(
     if not (scores.min() >= 0 and scores.max() <= 1):
         rows = np.flatnonzero(~((scores >= 0) & (scores <= 1)).all(axis=1))
         first = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
-        raise ValueError(f"scores must be finite and in [0, 1]; they aren't in {len(rows)} documents, rows {first}")
+        raise ValueError(
+            f"scores must be finite and in [0, 1]; they aren't in {len(rows)} documents, rows {first}"
+        )
     if threshold.shape not in ((), (scores.shape[1],)) or np.isnan(threshold).any():
-        raise ValueError(f"threshold must be one number or one a label ({scores.shape[1]}), and not NaN")
+        raise ValueError(
+            f"threshold must be one number or one a label ({scores.shape[1]}), and not NaN"
+        )
     if any(rank < 1 for rank in k):
         raise ValueError(f"k must be positive ranks, not {tuple(k)}")
     return _Inputs(scores, targets, threshold, tuple(dict.fromkeys(k)))
@@ -103,10 +119,19 @@ def _checked(
 def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Values]]:
     """The metrics that are computed together, and how; in the order of ``METRICS``."""
     at_k = [f"{share}_at_{rank}" for share in ("precision", "recall") for rank in k]
-    macro = [f"{share}_macro{labels}" for labels in ("", "_all") for share in ("f1", "precision", "recall")]
+    macro = [
+        f"{share}_macro{labels}"
+        for labels in ("", "_all")
+        for share in ("f1", "precision", "recall")
+    ]
     return {
         ("aucroc_macro", "aucprc_macro"): _curves_by_label,
-        ("aucroc_micro", "aucprc_micro", "aucroc_micro_present", "aucprc_micro_present"): _curves_of_pools,
+        (
+            "aucroc_micro",
+            "aucprc_micro",
+            "aucroc_micro_present",
+            "aucprc_micro_present",
+        ): _curves_of_pools,
         ("f1_micro", "precision_micro", "recall_micro", *macro, "f1_macro_caml"): _decisions,
         ("exact_match",): _exact_match,
         (*at_k, "r_precision"): _highest_ranks,
@@ -122,7 +147,9 @@ def _mean(values: Floats) -> float:
 
 
 def _ratio(numerator: npt.NDArray[np.number], denominator: npt.NDArray[np.number]) -> Floats:
-    ratio: Floats = np.divide(numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0)
+    ratio: Floats = np.divide(
+        numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0
+    )
     return ratio
 
 
@@ -148,7 +175,9 @@ def _decisions(inputs: _Inputs) -> Values:
     predicted_NL = inputs.scores_NL >= inputs.threshold
     predicted_L, gold_L = predicted_NL.sum(axis=0), inputs.targets_NL.sum(axis=0)
     right_L = np.logical_and(predicted_NL, inputs.targets_NL, out=predicted_NL).sum(axis=0)
-    return {name: float(value) for name, value in decision_metrics(right_L, predicted_L, gold_L).items()}
+    return {
+        name: float(value) for name, value in decision_metrics(right_L, predicted_L, gold_L).items()
+    }
 
 
 def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> dict[str, Floats]:
@@ -166,7 +195,9 @@ def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> di
     of_all = [np.asarray(rates_L.sum()) for rates_L in rates]
     of_present = [np.asarray(rates_L[present_L].sum()) for rates_L in rates]
     micro = decision_rates(right_L.sum(), predicted_L.sum(), gold_L.sum())
-    return micro_decisions(micro) | macro_decisions(of_all, of_present, len(gold_L), np.asarray(present_L.sum()))
+    return micro_decisions(micro) | macro_decisions(
+        of_all, of_present, len(gold_L), np.asarray(present_L.sum())
+    )
 
 
 def decision_rates(right: Counts, predicted: Counts, gold: Counts) -> Rates:
@@ -180,7 +211,9 @@ def micro_decisions(rates: Rates) -> dict[str, Floats]:
     return {"f1_micro": f1, "precision_micro": precision, "recall_micro": recall}
 
 
-def macro_decisions(of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Counts) -> dict[str, Floats]:
+def macro_decisions(
+    of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Counts
+) -> dict[str, Floats]:
     """The macro metrics from sums over labels, of any shape.
 
     Args:
@@ -193,7 +226,10 @@ def macro_decisions(of_all: Sequence[Floats], of_present: Sequence[Floats], labe
         Metric name to value; NaN where it is undefined.
     """
     precision, recall, f1 = (sums / labels for sums in of_all)
-    of_present = [np.divide(sums, present, out=np.full(np.shape(sums), np.nan), where=present > 0) for sums in of_present]
+    of_present = [
+        np.divide(sums, present, out=np.full(np.shape(sums), np.nan), where=present > 0)
+        for sums in of_present
+    ]
     return {
         "f1_macro": of_present[2],
         "precision_macro": of_present[0],
@@ -206,10 +242,16 @@ def macro_decisions(of_all: Sequence[Floats], of_present: Sequence[Floats], labe
 
 
 def _exact_match(inputs: _Inputs) -> Values:
-    return {"exact_match": float(exact_matches(inputs.scores_NL, inputs.targets_NL, inputs.threshold).mean())}
+    return {
+        "exact_match": float(
+            exact_matches(inputs.scores_NL, inputs.targets_NL, inputs.threshold).mean()
+        )
+    }
 
 
-def exact_matches(scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]) -> Booleans:
+def exact_matches(
+    scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]
+) -> Booleans:
     """Whether exactly the gold codes reach the threshold, of each document (N,)."""
     return np.logical_not(np.asarray(((scores_NL >= threshold) ^ targets_NL).any(axis=1)))
 
@@ -220,7 +262,10 @@ def _highest_ranks(inputs: _Inputs) -> Values:
     gold_N = hits.gold_N[has_gold_N]
     return {
         **{f"precision_at_{rank}": float(hits_N.mean() / rank) for rank, hits_N in hits.at.items()},
-        **{f"recall_at_{rank}": _mean(hits_N[has_gold_N] / gold_N) for rank, hits_N in hits.at.items()},
+        **{
+            f"recall_at_{rank}": _mean(hits_N[has_gold_N] / gold_N)
+            for rank, hits_N in hits.at.items()
+        },
         "r_precision": _mean(hits.at_gold_N[has_gold_N] / gold_N),
     }
 
@@ -248,7 +293,11 @@ def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) 
     labels_NK = highest(scores_NL, depth)
     hits_NK: Integers = np.cumsum(np.take_along_axis(targets_NL, labels_NK, axis=1), axis=1)
     at_gold_N = np.take_along_axis(hits_NK, np.maximum(gold_N - 1, 0)[:, None], axis=1)[:, 0]
-    return Hits(gold_N, {rank: hits_NK[:, min(rank, depth) - 1] for rank in k}, np.where(gold_N > 0, at_gold_N, 0))
+    return Hits(
+        gold_N,
+        {rank: hits_NK[:, min(rank, depth) - 1] for rank in k},
+        np.where(gold_N > 0, at_gold_N, 0),
+    )
 
 
 def _calibration(inputs: _Inputs) -> Values:

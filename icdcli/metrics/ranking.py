@@ -29,7 +29,9 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, rows, size))
 
 
-def _areas(positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int) -> tuple[float, float]:
+def _areas(
+    positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int
+) -> tuple[float, float]:
     """AUROC and average precision of one ranking; all counts are whole numbers, so ties are exact.
 
     Args:
@@ -51,7 +53,9 @@ def _areas(positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates
     return twice / (2 * positives * negatives), average_precision
 
 
-def counts_below(scores_NL: Scores, values_V: Scores, chosen_L: Booleans | None = None) -> tuple[Integers, Integers]:
+def counts_below(
+    scores_NL: Scores, values_V: Scores, chosen_L: Booleans | None = None
+) -> tuple[Integers, Integers]:
     """How many scores are below each value, and how many are below or equal; a block of scores is copied at a time.
 
     Args:
@@ -61,13 +65,17 @@ def counts_below(scores_NL: Scores, values_V: Scores, chosen_L: Booleans | None 
     """
     below_V, up_to_V = np.zeros(len(values_V), np.int64), np.zeros(len(values_V), np.int64)
     for block in blocks(*scores_NL.shape):
-        sorted_B = np.sort(scores_NL[block] if chosen_L is None else scores_NL[block][:, chosen_L], axis=None)
+        sorted_B = np.sort(
+            scores_NL[block] if chosen_L is None else scores_NL[block][:, chosen_L], axis=None
+        )
         below_V += np.searchsorted(sorted_B, values_V, "left")
         up_to_V += np.searchsorted(sorted_B, values_V, "right")
     return below_V, up_to_V
 
 
-def pooled_areas(scores_NL: Scores, targets_NL: Booleans) -> tuple[tuple[float, float], tuple[float, float]]:
+def pooled_areas(
+    scores_NL: Scores, targets_NL: Booleans
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """The areas under the curves of all scores in one ranking, and of the scores of labels with a positive in one.
 
     Returns:
@@ -82,7 +90,9 @@ def pooled_areas(scores_NL: Scores, targets_NL: Booleans) -> tuple[tuple[float, 
     if present_L.all():
         return present, present
     below_others_P, up_to_others_P = counts_below(scores_NL, positives_P, np.logical_not(present_L))
-    return _areas(positives_P, below_P + below_others_P, up_to_P + up_to_others_P, scores_NL.size), present
+    return _areas(
+        positives_P, below_P + below_others_P, up_to_P + up_to_others_P, scores_NL.size
+    ), present
 
 
 def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats, Floats]:
@@ -109,7 +119,9 @@ def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats,
             sorted_C = scores_BC[row]
             sorted_C.sort()
             below_P, up_to_P = (np.searchsorted(sorted_C, positives_P, side) for side in SIDES)
-            roc_R[block.start + row], precision_R[block.start + row] = _areas(positives_P, below_P, up_to_P, columns)
+            roc_R[block.start + row], precision_R[block.start + row] = _areas(
+                positives_P, below_P, up_to_P, columns
+            )
     return roc_R, precision_R
 
 

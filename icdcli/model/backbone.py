@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AutoConfig, AutoModel, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AttentionInterface,
+    AutoConfig,
+    AutoModel,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
@@ -71,7 +78,9 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
         with hub_errors(source.name, source.base):
             backbone = AutoModel.from_pretrained(source.base, config=settings, **options)
     except (ImportError, ValueError) as error:
-        raise ConfigError(f"model: {source.name}: can't be loaded with bit: {config.bit}: {error}") from error
+        raise ConfigError(
+            f"model: {source.name}: can't be loaded with bit: {config.bit}: {error}"
+        ) from error
     finally:
         if bar:
             transformers_logging.enable_progress_bar()
@@ -92,11 +101,15 @@ def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn
     """
     _check(config, settings)
     _set_attention(config, settings)
-    backbone = AutoModel.from_config(settings).to(device=device, dtype=_weight_dtype(config, device))
+    backbone = AutoModel.from_config(settings).to(
+        device=device, dtype=_weight_dtype(config, device)
+    )
     return finish_backbone(config, backbone, ())
 
 
-def finish_backbone(config: ModelConfig, plain: PreTrainedModel, adapters: tuple[str, ...]) -> nn.Module:
+def finish_backbone(
+    config: ModelConfig, plain: PreTrainedModel, adapters: tuple[str, ...]
+) -> nn.Module:
     """Freeze, add adapters, and make sure that attention is what was asked for."""
     plain.config.use_cache = False
     if config.frozen:
@@ -105,7 +118,9 @@ def finish_backbone(config: ModelConfig, plain: PreTrainedModel, adapters: tuple
     if adapters or config.lora_activate:
         with warnings.catch_warnings():
             # peft asks transformers for a property under a name that transformers has deprecated.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            warnings.filterwarnings(
+                "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
+            )
             backbone = _with_adapters(config, plain, adapters)
     if config.attention == "bidirectional" and not _last_token_moves_first(backbone):
         raise ConfigError(
@@ -129,7 +144,9 @@ def layers_of(backbone: nn.Module, key: str) -> list[nn.Module]:
     stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
     layers = [layer for stack in stacks for layer in stack if type(layer).__name__ in names]
     if not layers:
-        raise ConfigError(f"{key}: this architecture ({_architecture(backbone)}) doesn't tell its layers; leave it out")
+        raise ConfigError(
+            f"{key}: this architecture ({_architecture(backbone)}) doesn't tell its layers; leave it out"
+        )
     return layers
 
 
@@ -143,7 +160,9 @@ def compile_layers(backbone: nn.Module) -> None:
 
     layers = layers_of(backbone, "torch_compile: True")
     try:
-        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=next(backbone.parameters()).device))
+        torch.compile(lambda x: x.sin() + 1)(
+            torch.ones(8, device=next(backbone.parameters()).device)
+        )
     except Exception as error:  # of the compiler's many kinds
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -162,11 +181,15 @@ def _architecture(backbone: nn.Module) -> str:
 
 def _check(config: ModelConfig, settings: Any) -> None:
     if getattr(settings, "is_encoder_decoder", False):
-        raise ConfigError(f"model: {config.model}: is an encoder-decoder ({settings.model_type}); give an encoder or a decoder")
+        raise ConfigError(
+            f"model: {config.model}: is an encoder-decoder ({settings.model_type}); give an encoder or a decoder"
+        )
 
 
 def _set_attention(config: ModelConfig, settings: Any) -> None:
-    if settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:  # an encoder, which sees both ways without being told
+    if (
+        settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    ):  # an encoder, which sees both ways without being told
         if config.attention == "causal":
             raise ConfigError(
                 f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, whose tokens see one another; "
@@ -176,7 +199,11 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
     # transformers >= 5.2 reads this key of the configuration when it makes the mask (measured: sdpa and eager, padded or not).
     settings.is_causal = config.attention == "causal"
     window = getattr(settings, "sliding_window", None)
-    if config.attention == "bidirectional" and window is not None and (config.chunk_len or config.max_len) > window:
+    if (
+        config.attention == "bidirectional"
+        and window is not None
+        and (config.chunk_len or config.max_len) > window
+    ):
         raise ConfigError(
             f"max_len: {config.max_len}: model {config.model} attends within a sliding window of {window} tokens; "
             f"set max_len: {window}, or chunk_len: {window} to read longer documents in chunks"
@@ -204,7 +231,9 @@ def _quantization(bit: int, device: torch.device) -> Any:
     )
 
 
-def _with_adapters(config: ModelConfig, backbone: PreTrainedModel, adapters: tuple[str, ...]) -> nn.Module:
+def _with_adapters(
+    config: ModelConfig, backbone: PreTrainedModel, adapters: tuple[str, ...]
+) -> nn.Module:
     """Pretrained adapters stay active and frozen beside ours.
 
     A low-rank adapter adds its product to the weight, so that several active ones give what merging them in order gives, and
@@ -243,17 +272,25 @@ def _with_adapters(config: ModelConfig, backbone: PreTrainedModel, adapters: tup
 def _require_targets(config: ModelConfig, backbone: nn.Module) -> None:
     """Layers are named as peft names them: by the last part of their path, or by the whole of it."""
     paths = [path for path, module in backbone.named_modules() if "Linear" in type(module).__name__]
-    missing = [name for name in config.lora_targets if not any(path == name or path.endswith(f".{name}") for path in paths)]
+    missing = [
+        name
+        for name in config.lora_targets
+        if not any(path == name or path.endswith(f".{name}") for path in paths)
+    ]
     if missing:
         there = ", ".join(sorted({path.rpartition(".")[2] for path in paths}))
-        raise ConfigError(f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer; it has {there}")
+        raise ConfigError(
+            f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer; it has {there}"
+        )
 
 
 def _require_weights(model: nn.Module, name: str, adapter: str) -> None:
     # A fresh adapter's second factor is zero; one that stays so was not found under the names that the file uses.
     factors = [weight for key, weight in model.named_parameters() if f"lora_B.{name}." in key]
     if not factors or not any(weight.any() for weight in factors):
-        raise ConfigError(f"model: the adapter {adapter} does not fit its base model: none of its weights was loaded")
+        raise ConfigError(
+            f"model: the adapter {adapter} does not fit its base model: none of its weights was loaded"
+        )
 
 
 @torch.no_grad()
@@ -263,7 +300,9 @@ def _last_token_moves_first(backbone: nn.Module) -> bool:
     ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=device)
     training = backbone.training
     backbone.eval()
-    first = backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0].float()
+    first = (
+        backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0].float()
+    )
     backbone.train(training)
     # Eight-bit rounding can move a causal model's first position by a hair as well.
     return bool((first[0] - first[1]).norm() > 1e-4 * first[0].norm())

@@ -46,7 +46,10 @@ class Segments:
 
     def positions_T(self) -> Tensor:
         """The place of each token in its document, from 0."""
-        return torch.arange(sum(self.lengths), device=self.starts.device) - self.starts[self.documents_T()]
+        return (
+            torch.arange(sum(self.lengths), device=self.starts.device)
+            - self.starts[self.documents_T()]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class Inputs:
         kept_T = None if batch.kept is None else torch.from_numpy(batch.kept)
         if isinstance(batch, Packed):
             return cls(documents, torch.from_numpy(batch.ids_T), Segments.of(batch.chunks), kept_T)
-        return cls(documents, torch.from_numpy(batch.ids_CT), torch.from_numpy(batch.mask_CT), kept_T)
+        return cls(
+            documents, torch.from_numpy(batch.ids_CT), torch.from_numpy(batch.mask_CT), kept_T
+        )
 
     def to(self, device: torch.device) -> "Inputs":
         """The same on a device; from pinned memory nothing waits for the copy."""
@@ -116,10 +121,16 @@ def read_batch(
     if documents.states is not None:
         parts = [documents.states[row] for row in rows.tolist()]
         states_TD = torch.from_numpy(np.concatenate(parts))
-        inputs = Inputs(Segments.of([len(part) for part in parts]), states_TD=states_TD, nearest_BL=nearest_BL)
+        inputs = Inputs(
+            Segments.of([len(part) for part in parts]), states_TD=states_TD, nearest_BL=nearest_BL
+        )
     else:
-        plain = Inputs.of(collate([documents[row] for row in rows], documents.special_tokens.pad, padding))
-        inputs = Inputs(plain.documents, plain.ids, plain.layout, plain.kept_T, nearest_BL=nearest_BL)
+        plain = Inputs.of(
+            collate([documents[row] for row in rows], documents.special_tokens.pad, padding)
+        )
+        inputs = Inputs(
+            plain.documents, plain.ids, plain.layout, plain.kept_T, nearest_BL=nearest_BL
+        )
     targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
     if device.type != "cuda":
         return inputs, targets_BL

@@ -27,7 +27,13 @@ from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify
 from icdcli.lexical.descriptions import Descriptions
-from icdcli.model.backbone import ADAPTER, architecture_settings, load_backbone, new_backbone, tiny_config
+from icdcli.model.backbone import (
+    ADAPTER,
+    architecture_settings,
+    load_backbone,
+    new_backbone,
+    tiny_config,
+)
 from icdcli.model.description_states import embed_descriptions
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.heads.label_attention import LabelAttention
@@ -89,7 +95,9 @@ class NeuralModel:
 
     def fused(self, logits_NL: NDArray[np.float32], texts: Iterable[str]) -> NDArray[np.float32]:
         """Make the network's logits, and what the words alone say, into scores_NL in [0, 1]; overwrites the logits."""
-        words = {} if self.lexical is None or self.fusion is None else self.lexical.scores(list(texts))
+        words = (
+            {} if self.lexical is None or self.fusion is None else self.lexical.scores(list(texts))
+        )
         return probabilities({NETWORK: logits_NL, **words}, self.fusion)
 
 
@@ -129,10 +137,19 @@ def new_model(
         backbone = new_backbone(config, tiny_config(tokenizer), device)
     else:
         backbone = load_backbone(config, find_pretrained(config.model), device)
-    network = build_network(config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions])
+    network = build_network(
+        config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions]
+    )
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     model = NeuralModel(
-        network, tokenizer, special_tokens, labels, config, threshold, own, chunks_of(config, backbone.config, special_tokens)
+        network,
+        tokenizer,
+        special_tokens,
+        labels,
+        config,
+        threshold,
+        own,
+        chunks_of(config, backbone.config, special_tokens),
     )
     if descriptions:
         _start_from_descriptions(model, descriptions)
@@ -162,12 +179,19 @@ def save_model(folder: Path, model: NeuralModel) -> None:
         adapter = folder / "adapter"
         adapter.mkdir()
         backbone: Any = model.network.backbone
-        weights = get_peft_model_state_dict(backbone, adapter_name=ADAPTER, save_embedding_layers=False)
-        save_file(_on_cpu(weights), adapter / "adapter_model.safetensors", metadata={"format": "pt"})
+        weights = get_peft_model_state_dict(
+            backbone, adapter_name=ADAPTER, save_embedding_layers=False
+        )
+        save_file(
+            _on_cpu(weights), adapter / "adapter_model.safetensors", metadata={"format": "pt"}
+        )
         backbone.peft_config[ADAPTER].save_pretrained(str(adapter))
     head, prior = _own_weights(model.network), model.network.prior
     if model.own_backbone:
-        head |= {f"backbone.{name}": weight for name, weight in _plain_weights(model.network.backbone).items()}
+        head |= {
+            f"backbone.{name}": weight
+            for name, weight in _plain_weights(model.network.backbone).items()
+        }
         settings: Any = model.network.backbone.config
         settings.save_pretrained(folder / "backbone")
         model.tokenizer.save_pretrained(folder / "backbone")
@@ -207,7 +231,9 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> N
     verify(folder)
     about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
     if about["format"] != FORMAT:
-        raise ResumeError(f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}")
+        raise ResumeError(
+            f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}"
+        )
     config = ModelConfig(**about["model"])
     labels = read_labels(folder / _LABELS)
     if about["own_backbone"]:
@@ -221,13 +247,17 @@ def load_saved(folder: Path, device: torch.device, trainable: bool = False) -> N
             raise ConfigError(f"{folder}: its base model is needed to load it. {error}") from error
     network = build_network(config, backbone, len(labels), about["descriptions"])
     _load_weights(network, folder, about["own_backbone"], config.lora_activate)
-    special_tokens = SpecialTokens(tuple(about["frame"]["prefix"]), tuple(about["frame"]["suffix"]), about["frame"]["pad"])
+    special_tokens = SpecialTokens(
+        tuple(about["frame"]["prefix"]), tuple(about["frame"]["suffix"]), about["frame"]["pad"]
+    )
     chunks = None if about["chunks"] is None else Chunks(**about["chunks"])
     if not trainable:
         network.requires_grad_(False)
     lexical = None
     if about["lexical"]:
-        from icdcli.lexical.lexical_model import Lexical  # scikit-learn and scipy, which most coders need not wait for
+        from icdcli.lexical.lexical_model import (
+            Lexical,  # scikit-learn and scipy, which most coders need not wait for
+        )
 
         lexical = Lexical.load(folder / _LEXICAL, len(labels))
     fusion = Fusion.from_json(about["fusion"])
@@ -263,7 +293,9 @@ def _load_weights(network: CodingNetwork, folder: Path, own_backbone: bool, adap
             weights = load_file(folder / "adapter" / "adapter_model.safetensors", device=device)
             result: Any = set_peft_model_state_dict(network.backbone, weights, adapter_name=ADAPTER)
             if result.unexpected_keys:
-                raise ResumeError(f"{folder / 'adapter'}: its weights do not fit the base model: {result.unexpected_keys[0]}")
+                raise ResumeError(
+                    f"{folder / 'adapter'}: its weights do not fit the base model: {result.unexpected_keys[0]}"
+                )
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
         raise ResumeError(f"{folder}: its weights can't be loaded: {error}") from error
 
@@ -279,7 +311,11 @@ def _copy(loaded: Mapping[str, Tensor], into: Mapping[str, Tensor], folder: Path
 
 def _own_weights(network: CodingNetwork) -> dict[str, Tensor]:
     """Everything but the backbone, under the names that it has in the network."""
-    return {name: weight for name, weight in network.state_dict().items() if not name.startswith("backbone.")}
+    return {
+        name: weight
+        for name, weight in network.state_dict().items()
+        if not name.startswith("backbone.")
+    }
 
 
 def _plain_weights(backbone: nn.Module) -> dict[str, Tensor]:
@@ -288,7 +324,11 @@ def _plain_weights(backbone: nn.Module) -> dict[str, Tensor]:
         return dict(backbone.state_dict())
     wrapped: Any = backbone
     weights = wrapped.get_base_model().state_dict()
-    return {name.replace(".base_layer.", "."): weight for name, weight in weights.items() if ".lora_" not in name}
+    return {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in weights.items()
+        if ".lora_" not in name
+    }
 
 
 def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

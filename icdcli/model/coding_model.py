@@ -64,12 +64,16 @@ class NoteModel(NeuralModel):
         return _read_texts(texts, self.text_cleaning, len(self.labels), self._read)
 
     def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        notes_W, logits_WL = self.window_logits(encode(self.tokenizer.backend_tokenizer)(list(texts)))
+        notes_W, logits_WL = self.window_logits(
+            encode(self.tokenizer.backend_tokenizer)(list(texts))
+        )
         logits_NL = np.full((len(texts), len(self.labels)), -np.inf, np.float32)
         np.maximum.at(logits_NL, notes_W, logits_WL)
         return self.fused(logits_NL, texts), np.bincount(notes_W, minlength=len(texts)).tolist()
 
-    def window_logits(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def window_logits(
+        self, notes: list[list[int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The network's logits of each note's windows, and which note each of them belongs to; one note's stand together.
 
         Args:
@@ -78,7 +82,9 @@ class NoteModel(NeuralModel):
         notes_W, documents = self._windows(notes)
         if self.network.prior is not None:
             with untrained(self) as reader:
-                documents = replace(documents, nearness=nearness_of(reader, self.network.prior, documents))
+                documents = replace(
+                    documents, nearness=nearness_of(reader, self.network.prior, documents)
+                )
         scored = Scored.empty(len(documents), len(self.labels))
         for _ in score_documents(self.network, documents, scored):
             pass
@@ -105,12 +111,18 @@ class NoteModel(NeuralModel):
 
     def _windows(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], EncodedDocuments]:
         """The windows of all notes as documents, and which note each belongs to."""
-        parts = [(note, ids[start:end]) for note, ids in enumerate(notes) for start, end in self.windows(len(ids))]
+        parts = [
+            (note, ids[start:end])
+            for note, ids in enumerate(notes)
+            for start, end in self.windows(len(ids))
+        ]
         offsets = np.cumsum([0, *(len(ids) for _, ids in parts)], dtype=np.int64)
         tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
         no_targets = [np.zeros(0, np.int32)] * len(parts)
         rows = np.arange(len(parts))
-        documents = EncodedDocuments(tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks)
+        documents = EncodedDocuments(
+            tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks
+        )
         return np.array([note for note, _ in parts], np.int64), documents
 
 
@@ -134,7 +146,9 @@ class TfidfNoteModel(TfidfModel):
         return _predicted(self, *self.read(texts))
 
 
-def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> NoteModel | TfidfNoteModel:
+def load_model(
+    path: str | Path, load: str = "metric", device: str = "cpu"
+) -> NoteModel | TfidfNoteModel:
     """Load a trained coder.
 
     Args:
@@ -162,11 +176,16 @@ def note_model(model: NeuralModel) -> NoteModel:
     return NoteModel(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 
-def _read_texts(texts: Sequence[str], cleaning: str, labels: int, read: Read) -> tuple[NDArray[np.float32], list[int]]:
+def _read_texts(
+    texts: Sequence[str], cleaning: str, labels: int, read: Read
+) -> tuple[NDArray[np.float32], list[int]]:
     """Clean notes and read those with text: scores_NL, and in how many windows each was read."""
     cleaned = [CLEANERS[cleaning](text) for text in texts]
     places = [place for place, text in enumerate(cleaned) if text.strip()]
-    scores_NL, windows_N = np.zeros((len(texts), labels), np.float32), np.zeros(len(texts), np.int64)
+    scores_NL, windows_N = (
+        np.zeros((len(texts), labels), np.float32),
+        np.zeros(len(texts), np.int64),
+    )
     if places:
         scores_NL[places], windows_N[places] = read([cleaned[place] for place in places])
     return scores_NL, windows_N.tolist()
@@ -181,5 +200,10 @@ def _predicted(
     for scores_L, windows in zip(scores_NL, windows_N, strict=True):
         order = np.argsort(-scores_L, kind="stable")
         kept = order[(scores_L >= threshold_L)[order]] if windows else order[:0]
-        found.append([CodePrediction(labels.codes[i], labels.titles[i], float(scores_L[i])) for i in kept.tolist()])
+        found.append(
+            [
+                CodePrediction(labels.codes[i], labels.titles[i], float(scores_L[i]))
+                for i in kept.tolist()
+            ]
+        )
     return found

@@ -57,7 +57,11 @@ class DescriptionPrior(nn.Module):
     @property
     def counts(self) -> list[int]:
         """How many descriptions each label has."""
-        return torch.cat([self.firsts_L, torch.tensor([len(self.offset_M)]).to(self.firsts_L)]).diff().tolist()
+        return (
+            torch.cat([self.firsts_L, torch.tensor([len(self.offset_M)]).to(self.firsts_L)])
+            .diff()
+            .tolist()
+        )
 
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_MD: Tensor) -> None:

@@ -40,7 +40,10 @@ class EmbeddedDescriptions:
 
 @torch.no_grad()
 def embed_descriptions(
-    network: CodingNetwork, tokenizer: PreTrainedTokenizerFast, special_tokens: SpecialTokens, descriptions: Descriptions
+    network: CodingNetwork,
+    tokenizer: PreTrainedTokenizerFast,
+    special_tokens: SpecialTokens,
+    descriptions: Descriptions,
 ) -> EmbeddedDescriptions:
     """The mean of the backbone's states over each description.
 
@@ -56,7 +59,9 @@ def embed_descriptions(
     counts = tuple(max(len(texts), 1) for texts in descriptions)
     firsts = np.cumsum([0, *counts[:-1]])
     texts = {
-        int(first) + place: text for first, own in zip(firsts, descriptions, strict=True) for place, text in enumerate(own)
+        int(first) + place: text
+        for first, own in zip(firsts, descriptions, strict=True)
+        for place, text in enumerate(own)
     }
     ids = dict(zip(texts, encode(tokenizer.backend_tokenizer)(list(texts.values())), strict=True))
     longest_first = sorted(ids, key=lambda place: -len(ids[place]))
@@ -66,7 +71,9 @@ def embed_descriptions(
     for start in range(0, len(longest_first), _AT_ONCE):
         places = longest_first[start : start + _AT_ONCE]
         documents = [special_tokens.read(ids[place], _LONGEST) for place in places]
-        inputs = Inputs.of(collate(documents, special_tokens.pad, network.padding)).to(network.device)
+        inputs = Inputs.of(collate(documents, special_tokens.pad, network.padding)).to(
+            network.device
+        )
         vectors_MD[places] = pool(network.states(inputs), inputs.documents, "mean")
     network.train(training)
     known_L = torch.tensor([len(texts) > 0 for texts in descriptions], device=network.device)

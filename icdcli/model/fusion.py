@@ -66,7 +66,9 @@ def blocks(parts: Parts) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, documents, size))
 
 
-def probabilities(parts: dict[str, NDArray[np.float32]], fusion: Fusion | None) -> NDArray[np.float32]:
+def probabilities(
+    parts: dict[str, NDArray[np.float32]], fusion: Fusion | None
+) -> NDArray[np.float32]:
     """Turn the network's logits into scores in [0, 1], in place.
 
     Args:
@@ -79,6 +81,8 @@ def probabilities(parts: dict[str, NDArray[np.float32]], fusion: Fusion | None) 
     scores_NL = parts[NETWORK]
     for rows in blocks(parts):
         logits_BL = scores_NL[rows] if fusion is None else fusion.logits(parts, rows)
-        with np.errstate(over="ignore"):  # exp of a large number is infinite, and the score then zero, as it should be
+        with np.errstate(
+            over="ignore"
+        ):  # exp of a large number is infinite, and the score then zero, as it should be
             scores_NL[rows] = 1 / (1 + np.exp(-logits_BL))
     return scores_NL

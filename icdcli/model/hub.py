@@ -66,9 +66,15 @@ def find_pretrained(name: str) -> PretrainedSource:
         repository, adapters = name, ()
         if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
             known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
-            raise ConfigError(f"model: {name}: is no folder here and no Hugging Face id (owner/name); known names: {known}")
-        if Path(name).is_dir() and not any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
-            raise ConfigError(f"model: {name}: the folder holds no Hugging Face model (no config.json)")
+            raise ConfigError(
+                f"model: {name}: is no folder here and no Hugging Face id (owner/name); known names: {known}"
+            )
+        if Path(name).is_dir() and not any(
+            (Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")
+        ):
+            raise ConfigError(
+                f"model: {name}: the folder holds no Hugging Face model (no config.json)"
+            )
     with hub_errors(name, repository):
         base = _base_of_adapter(repository)
     if base is not None and not adapters:
@@ -80,16 +86,22 @@ def _minilm_folder() -> Path:
     """The folder of the pretrained encoder in its package, which is found, not run."""
     package = find_spec(_MINILM_PACKAGE)
     if package is None or package.origin is None:
-        raise ConfigError(f"model: {MINILM}: its weights come with a package that isn't installed here; {_MINILM_INSTALL}")
+        raise ConfigError(
+            f"model: {MINILM}: its weights come with a package that isn't installed here; {_MINILM_INSTALL}"
+        )
     folder = Path(package.origin).parent / "model"
     weights = folder / "model.safetensors"
     try:
         state = weights.stat()
         found = _sha256(weights, state.st_size, state.st_mtime_ns)
     except OSError as error:
-        raise ConfigError(f"{weights}: can't be read ({error.strerror}); install it anew: {_MINILM_ANEW}") from error
+        raise ConfigError(
+            f"{weights}: can't be read ({error.strerror}); install it anew: {_MINILM_ANEW}"
+        ) from error
     if found != _MINILM_SHA256:
-        raise ConfigError(f"{weights}: aren't the weights that all-MiniLM-L6-v2 has; install it anew: {_MINILM_ANEW}")
+        raise ConfigError(
+            f"{weights}: aren't the weights that all-MiniLM-L6-v2 has; install it anew: {_MINILM_ANEW}"
+        )
     return folder
 
 
@@ -140,21 +152,32 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        raise ConfigError(f"{what}: its weights are damaged ({error}); copy or download it again") from error
-    except (ImportError, ValueError) as error:  # what transformers makes of a folder or repository that lacks a part
-        raise ConfigError(f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}") from error
+        raise ConfigError(
+            f"{what}: its weights are damaged ({error}); copy or download it again"
+        ) from error
+    except (
+        ImportError,
+        ValueError,
+    ) as error:  # what transformers makes of a folder or repository that lacks a part
+        raise ConfigError(
+            f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}"
+        ) from error
     except (OSError, HfHubHTTPError) as error:
         chain = [error, error.__cause__, error.__context__]
         text = " ".join(str(link) for link in chain if link is not None)
         if Path(repository).is_dir():
-            raise ConfigError(f"{what}: the folder can't be loaded: {str(error).splitlines()[0]}") from error
+            raise ConfigError(
+                f"{what}: the folder can't be loaded: {str(error).splitlines()[0]}"
+            ) from error
         if any(isinstance(link, GatedRepoError) for link in chain) or "gated" in text:
             raise ConfigError(
                 f"{what}: is gated. Accept its licence on https://huggingface.co/{repository}, then run `hf auth login` "
                 "with an access token"
             ) from error
         if any(isinstance(link, RepositoryNotFoundError) for link in chain):
-            raise ConfigError(f"{what}: there is no such model on the hub, or it is private (`hf auth login`)") from error
+            raise ConfigError(
+                f"{what}: there is no such model on the hub, or it is private (`hf auth login`)"
+            ) from error
         raise ConfigError(
             f"{what}: can't be reached, and is not in this machine's Hugging Face cache. Where there is a network, run "
             f"`hf download {repository} --local-dir FOLDER`, bring the folder here and set `model: FOLDER`"

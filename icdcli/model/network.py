@@ -88,13 +88,19 @@ class CodingNetwork(nn.Module):
         if inputs.states_TD is not None:
             states_TD, documents = inputs.states_TD, inputs.documents
         else:
-            states_TD, documents = average_neighbours(self.states(inputs), inputs.documents, self.state_pooling)
+            states_TD, documents = average_neighbours(
+                self.states(inputs), inputs.documents, self.state_pooling
+            )
         logits_BL: Tensor = self.head(states_TD, documents, labels)
         if self.prior is None:
             return logits_BL
         if inputs.nearest_BL is None:
-            raise ValueError("a network with a description prior must be told how near the descriptions come to the documents")
-        added_BL: Tensor = self.prior(inputs.nearest_BL if labels is None else inputs.nearest_BL[:, labels])
+            raise ValueError(
+                "a network with a description prior must be told how near the descriptions come to the documents"
+            )
+        added_BL: Tensor = self.prior(
+            inputs.nearest_BL if labels is None else inputs.nearest_BL[:, labels]
+        )
         return logits_BL + added_BL
 
     def states(self, inputs: Inputs) -> Tensor:
@@ -112,7 +118,9 @@ class CodingNetwork(nn.Module):
         states_TD = states.flatten(0, 1)
         return states_TD if inputs.kept_T is None else states_TD[inputs.kept_T]
 
-    def start_from_frequencies(self, positives: Sequence[int], documents: int, open_ended: bool = False) -> None:
+    def start_from_frequencies(
+        self, positives: Sequence[int], documents: int, open_ended: bool = False
+    ) -> None:
         """Start each code's bias at its prior log-odds, so that training needn't learn how rare codes are.
 
         Args:
@@ -124,7 +132,10 @@ class CodingNetwork(nn.Module):
         odds = [(count + 0.5) / (documents - count + 0.5) for count in positives]
         if open_ended and 0 in positives:
             once, never = max(positives.count(1), 1), positives.count(0)
-            odds = [odd if count else once / (documents * never) for odd, count in zip(odds, positives, strict=True)]
+            odds = [
+                odd if count else once / (documents * never)
+                for odd, count in zip(odds, positives, strict=True)
+            ]
         with torch.no_grad():
             self.head.bias_L.copy_(torch.tensor([math.log(odd) for odd in odds]))
 
@@ -148,13 +159,17 @@ def build_network(
     width: int = settings.hidden_size
     device = next(backbone.parameters()).device
     autocast = None if config.bit == 32 else half_precision(device)
-    prior = DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
+    prior = (
+        DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
+    )
     head: PooledHead | LabelAttention
     if config.pooling_mode == "label_attention":
         head = LabelAttention(width, labels, config.label_width, config.head_dropout)
         network = CodingNetwork(backbone, head, autocast, config.state_pooling, prior)
     else:
-        network = CodingNetwork(backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior)
+        network = CodingNetwork(
+            backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior
+        )
     for part in (network.head, network.prior):
         if part is not None:
             part.to(device)
@@ -165,5 +180,8 @@ def use_gradient_checkpointing(network: CodingNetwork) -> None:
     """Compute activations twice rather than keep them."""
     backbone: Any = network.backbone
     # a later transformers 5 gave the method another name; the old one warns.
-    enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+    enable = (
+        getattr(backbone, "activation_checkpointing_enable", None)
+        or backbone.gradient_checkpointing_enable
+    )
     enable({"use_reentrant": False})

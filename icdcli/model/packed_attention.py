@@ -94,25 +94,50 @@ def _dtype(states: Tensor) -> torch.dtype:
 
 def _has_kernel(query: Tensor, dropout: float) -> bool:
     """Whether there is one kernel for all documents: FlashAttention, as torch brings it along."""
-    if _varlen is None or not query.is_cuda or dropout or query.shape[-1] % 8 or query.shape[-1] > 256:
+    if (
+        _varlen is None
+        or not query.is_cuda
+        or dropout
+        or query.shape[-1] % 8
+        or query.shape[-1] > 256
+    ):
         return False
-    return _dtype(query) in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    return _dtype(query) in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(
+        query.device
+    ) >= (8, 0)
 
 
 def _by_kernel(
-    query: Tensor, key: Tensor, value: Tensor, segments: Segments, causal: bool, window: int | None, scaling: float | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Segments,
+    causal: bool,
+    window: int | None,
+    scaling: float | None,
 ) -> Tensor:
     assert _varlen is not None
     grouped = {"enable_gqa": True} if "enable_gqa" in _varlen_arguments else {}
     if not grouped:
         key, value = _all_heads(query, key, value)
-    query_THD, key_THD, value_THD = (states[0].transpose(0, 1).to(_dtype(states)) for states in (query, key, value))
+    query_THD, key_THD, value_THD = (
+        states[0].transpose(0, 1).to(_dtype(states)) for states in (query, key, value)
+    )
     # The kernel counts the neighbours of a token on either side; a causal window counts the token itself.
     left = -1 if window is None else window - 1 if causal else window
     right = 0 if causal else left
     starts, longest = segments.starts, max(segments.lengths)
     states_THD: Tensor = _varlen(
-        query_THD, key_THD, value_THD, starts, starts, longest, longest, scale=scaling, window_size=(left, right), **grouped
+        query_THD,
+        key_THD,
+        value_THD,
+        starts,
+        starts,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(left, right),
+        **grouped,
     )
     return states_THD[None]
 
@@ -132,11 +157,19 @@ def _by_document(
     runs = segments.runs
     # Split at once, for its gradient is one concatenation; that of a slice fills a whole tensor with zeros for every document.
     sizes = [length * count for length, count in runs]
-    parts = zip(runs, *(states[0].split(sizes, dim=1) for states in (query, key, value)), strict=True)
+    parts = zip(
+        runs, *(states[0].split(sizes, dim=1) for states in (query, key, value)), strict=True
+    )
     found = []
     for (length, count), *states in parts:
-        query_NHSD, key_NHSD, value_NHSD = (part.unflatten(1, (count, length)).transpose(0, 1) for part in states)
-        mask_SS = None if window is None or window >= length else _window_mask(length, window, causal, query.device)
+        query_NHSD, key_NHSD, value_NHSD = (
+            part.unflatten(1, (count, length)).transpose(0, 1) for part in states
+        )
+        mask_SS = (
+            None
+            if window is None or window >= length
+            else _window_mask(length, window, causal, query.device)
+        )
         states_NHSD = functional.scaled_dot_product_attention(
             query_NHSD,
             key_NHSD,
@@ -182,11 +215,17 @@ class PackedForm:
     def put_on(cls, backbone: nn.Module) -> "PackedForm":
         """Replace a backbone's attention; from now on it takes nothing but `arguments`."""
         tables = {
-            name.rpartition(".")[2]: module for name, module in backbone.named_modules() if isinstance(module, nn.Embedding)
+            name.rpartition(".")[2]: module
+            for name, module in backbone.named_modules()
+            if isinstance(module, nn.Embedding)
         }
         padding = getattr(tables.get("position_embeddings"), "padding_idx", None)
         settings: Any = backbone.config
-        form = cls(0 if padding is None else padding + 1, "token_type_embeddings" in tables, settings._attn_implementation)
+        form = cls(
+            0 if padding is None else padding + 1,
+            "token_type_embeddings" in tables,
+            settings._attn_implementation,
+        )
         settings._attn_implementation = PACKED
         return form
 
@@ -198,5 +237,12 @@ class PackedForm:
     def arguments(self, ids_T: Tensor, segments: Segments) -> dict[str, Any]:
         """The arguments of the backbone's forward pass."""
         positions_T = segments.positions_T() + self.first_position
-        told = {"input_ids": ids_T[None], "position_ids": positions_T[None], "attention_mask": None, "segments": segments}
-        return told | ({"token_type_ids": torch.zeros_like(ids_T)[None]} if self.token_types else {})
+        told = {
+            "input_ids": ids_T[None],
+            "position_ids": positions_T[None],
+            "attention_mask": None,
+            "segments": segments,
+        }
+        return told | (
+            {"token_type_ids": torch.zeros_like(ids_T)[None]} if self.token_types else {}
+        )

@@ -73,7 +73,9 @@ def _why_not(network: CodingNetwork) -> str | None:
         return f"it has layers other than of full and sliding attention ({', '.join(strange) or 'chunks'})"
     places = [np.arange(length) for length in _LENGTHS]
     documents: list[Ids] = [(4 + place) % settings.vocab_size for place in places]
-    others: list[Ids] = [(4 + place + (place % 2 == 0) * 20) % settings.vocab_size for place in places]
+    others: list[Ids] = [
+        (4 + place + (place % 2 == 0) * 20) % settings.vocab_size for place in places
+    ]
     kept_T = torch.from_numpy(np.concatenate(places) % 2 == 1).to(network.device)
     training = network.training
     network.eval()
@@ -101,7 +103,9 @@ def _difference(found_TD: Tensor, expected_TD: Tensor) -> float:
 
 def _states(network: CodingNetwork, documents: list[Ids]) -> Tensor:
     """The states of the documents' tokens, one document after the other; hidden_TD in float32."""
-    inputs = Inputs.of(collate([TokenizedDocument.whole(ids) for ids in documents], 0, network.padding))
+    inputs = Inputs.of(
+        collate([TokenizedDocument.whole(ids) for ids in documents], 0, network.padding)
+    )
     return network.states(inputs.to(network.device)).float()
 
 

@@ -36,7 +36,12 @@ from icdcli.model.untrained import untrained
 if TYPE_CHECKING:
     from icdcli.model.checkpoint import NeuralModel
 
-_STATES, _OFFSETS, _SIMILARITIES, _META = "states.npy", "offsets.npy", "similarities.npy", "meta.json"
+_STATES, _OFFSETS, _SIMILARITIES, _META = (
+    "states.npy",
+    "offsets.npy",
+    "similarities.npy",
+    "meta.json",
+)
 _BATCH_TOKENS = 8_192
 
 
@@ -83,7 +88,10 @@ def with_known(
         return dict(splits)
     wanted = Wanted(states, network.prior, fingerprint(model.tokenizer.backend_tokenizer))
     with untrained(model, fresh) as reader:
-        return {split: precompute(corpus, split, each, reader, wanted, on_progress) for split, each in splits.items()}
+        return {
+            split: precompute(corpus, split, each, reader, wanted, on_progress)
+            for split, each in splits.items()
+        }
 
 
 def precompute(
@@ -110,17 +118,31 @@ def precompute(
     Raises:
         DataError: When it doesn't fit the disk, or what was computed is damaged.
     """
-    parts = [part for part, on in (("states", wanted.states), ("similarities", wanted.prior is not None)) if on]
+    parts = [
+        part
+        for part, on in (("states", wanted.states), ("similarities", wanted.prior is not None))
+        if on
+    ]
     if not parts:
         return documents
     keys = {part: f"{part}-{split}-{_key(part, documents, network, wanted)}" for part in parts}
     missing = [part for part in parts if not (corpus / keys[part] / _META).is_file()]
     if missing:
-        _make(corpus, {part: keys[part] for part in missing}, split, documents, network, wanted, on_progress)
+        _make(
+            corpus,
+            {part: keys[part] for part in missing},
+            split,
+            documents,
+            network,
+            wanted,
+            on_progress,
+        )
     if "states" in keys:
         folder = corpus / keys["states"]
         with cache_opened(folder):
-            states = States(read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS))
+            states = States(
+                read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS)
+            )
         documents = replace(documents, states=states)
     if "similarities" in keys:
         assert wanted.prior is not None
@@ -131,7 +153,9 @@ def precompute(
     return documents
 
 
-def nearness_of(network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments) -> Nearness:
+def nearness_of(
+    network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments
+) -> Nearness:
     """How near the descriptions come to a few documents, computed in memory."""
     near_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
     for rows, inputs, states_TD in read_states(network, documents):
@@ -167,18 +191,31 @@ def _make(
         for key in sorted(keys.values()):
             stack.enter_context(alone(corpus, key, on_progress))
         missing = {part: key for part, key in keys.items() if not (corpus / key / _META).is_file()}
-        folders = {part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()}
+        folders = {
+            part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()
+        }
         if not folders:
             return  # another process has made them meanwhile
         try:
-            _fill(folders, split, documents, network, prior if "similarities" in folders else None, on_progress)
+            _fill(
+                folders,
+                split,
+                documents,
+                network,
+                prior if "similarities" in folders else None,
+                on_progress,
+            )
             for part, folder in folders.items():
-                (folder / _META).write_text(json.dumps({"split": split, "documents": len(documents)}) + "\n", "utf-8")
+                (folder / _META).write_text(
+                    json.dumps({"split": split, "documents": len(documents)}) + "\n", "utf-8"
+                )
                 for path in folder.iterdir():
                     path.chmod(0o600)
                 finish(folder, corpus / missing[part])
         except OSError as error:
-            raise DataError(f"{corpus}: can't be written ({error.strerror}); free space or set cache_dir") from error
+            raise DataError(
+                f"{corpus}: can't be written ({error.strerror}); free space or set cache_dir"
+            ) from error
 
 
 def _fill(
@@ -194,14 +231,18 @@ def _fill(
     states_TD = near_NM = None
     if "states" in folders:
         np.save(folders["states"] / _OFFSETS, offsets)
-        states_TD = open_memmap(folders["states"] / _STATES, "w+", np.float16, (int(offsets[-1]), _width(network)))
+        states_TD = open_memmap(
+            folders["states"] / _STATES, "w+", np.float16, (int(offsets[-1]), _width(network))
+        )
     if prior is not None:
         shape = (len(documents), len(prior.descriptions_MD))
         near_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
     done = 0
     for rows, inputs, found_TD in read_states(network, documents):
         if states_TD is not None:
-            averaged_TD, grouped = average_neighbours(found_TD, inputs.documents, network.state_pooling)
+            averaged_TD, grouped = average_neighbours(
+                found_TD, inputs.documents, network.state_pooling
+            )
             parts = averaged_TD.half().cpu().split(list(grouped.lengths))
             for row, part in zip(rows.tolist(), parts, strict=True):
                 states_TD[offsets[row] : offsets[row + 1]] = part.numpy()
@@ -215,7 +256,9 @@ def _fill(
             array.flush()
 
 
-def read_states(network: CodingNetwork, documents: EncodedDocuments) -> Iterator[tuple[Ids, Inputs, Tensor]]:
+def read_states(
+    network: CodingNetwork, documents: EncodedDocuments
+) -> Iterator[tuple[Ids, Inputs, Tensor]]:
     """Let the backbone read documents, longest first.
 
     Args:
@@ -227,10 +270,14 @@ def read_states(network: CodingNetwork, documents: EncodedDocuments) -> Iterator
     """
     training = network.training
     network.eval()
-    plan = micro_batches(np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding)
+    plan = micro_batches(
+        np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding
+    )
 
     def read(rows: Ids) -> Inputs:
-        return Inputs.of(collate([documents[row] for row in rows], documents.special_tokens.pad, network.padding))
+        return Inputs.of(
+            collate([documents[row] for row in rows], documents.special_tokens.pad, network.padding)
+        )
 
     try:
         for rows, inputs in zip(plan, one_ahead(read, plan), strict=True):

@@ -52,10 +52,16 @@ class Scored:
         return cls(logits_NL, np.zeros(documents, np.float64))
 
 
-def document_losses(logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weight: float) -> torch.Tensor:
+def document_losses(
+    logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weight: float
+) -> torch.Tensor:
     """Binary cross-entropy of each document: the mean over the labels, positives counted ``pos_weight`` times."""
-    weight = torch.full((), pos_weight, device=logits_BL.device)  # a fill: a copy of a number would wait for the device
-    losses_BL = functional.binary_cross_entropy_with_logits(logits_BL, targets_BL, pos_weight=weight, reduction="none")
+    weight = torch.full(
+        (), pos_weight, device=logits_BL.device
+    )  # a fill: a copy of a number would wait for the device
+    losses_BL = functional.binary_cross_entropy_with_logits(
+        logits_BL, targets_BL, pos_weight=weight, reduction="none"
+    )
     return losses_BL.mean(dim=1)
 
 
@@ -83,15 +89,21 @@ def score_documents(
     """
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = share
-    plan = micro_batches(np.arange(len(documents)), documents.lengths, batch_tokens, network.padding)
+    plan = micro_batches(
+        np.arange(len(documents)), documents.lengths, batch_tokens, network.padding
+    )
     done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
     network.eval()
     try:
-        for rows, so_far, (inputs, targets_BL) in zip(plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True):
+        for rows, so_far, (inputs, targets_BL) in zip(
+            plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True
+        ):
             with torch.inference_mode():
                 logits_BL = network(inputs.to(device))
-                losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
+                losses_B = document_losses(
+                    logits_BL, targets_BL.to(device, non_blocking=True), pos_weight
+                )
                 into.logits_NL[rows] = logits_BL.cpu().numpy()
                 into.losses_N[rows] = losses_B.double().cpu().numpy()
             yield int(so_far)

@@ -84,13 +84,19 @@ def load_trained(folder: Path, device: torch.device) -> NeuralModel | TfidfModel
     verify(folder)
     about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
     if about["format"] != FORMAT:
-        raise ResumeError(f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}")
-    from icdcli.lexical.tfidf import Tfidf  # scikit-learn and scipy, which a network need not wait for
+        raise ResumeError(
+            f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}"
+        )
+    from icdcli.lexical.tfidf import (
+        Tfidf,  # scikit-learn and scipy, which a network need not wait for
+    )
 
     labels = read_labels(folder / _LABELS)
     threshold = Threshold.from_json(about["threshold"])
     words = Tfidf.load(folder, len(labels))
-    return TfidfModel(words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"])
+    return TfidfModel(
+        words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"]
+    )
 
 
 def _is_tfidf(folder: Path) -> bool:

@@ -49,7 +49,9 @@ class Threshold:
         if self.per_code is None:
             return np.full(labels, self.value, np.float32)
         if len(self.per_code) != labels:
-            raise ValueError(f"the threshold was tuned for {len(self.per_code)} labels, not {labels}")
+            raise ValueError(
+                f"the threshold was tuned for {len(self.per_code)} labels, not {labels}"
+            )
         return np.array(self.per_code, np.float32)
 
     def __str__(self) -> str:

@@ -34,7 +34,9 @@ def untrained(model: "NeuralModel", fresh: bool = False) -> Iterator[CodingNetwo
             yield network
     else:
         frozen = model.config.model_copy(update={"lora_activate": False, "freeze_backbone": True})
-        original = CodingNetwork(load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head)
+        original = CodingNetwork(
+            load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head
+        )
         original.autocast = network.autocast
         choose_padding(original, "auto")
         yield original

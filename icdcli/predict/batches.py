@@ -108,7 +108,9 @@ class BatchPredictor:
     choice: Choice
     find: Find | None = None
 
-    def code(self, notes: Sequence[Note], on_progress: Callable[[int], None] | None = None) -> list[CodedNote]:
+    def code(
+        self, notes: Sequence[Note], on_progress: Callable[[int], None] | None = None
+    ) -> list[CodedNote]:
         """Code some notes.
 
         Args:
@@ -119,12 +121,16 @@ class BatchPredictor:
             The notes with their codes, in the same order.
         """
         coded: dict[int, CodedNote] = {
-            place: CodedNote(note.id, 0, ()) for place, note in enumerate(notes) if not note.has_text
+            place: CodedNote(note.id, 0, ())
+            for place, note in enumerate(notes)
+            if not note.has_text
         }
         for places in self._together(notes):
             scores_NL, windows = self.read([notes[place].text for place in places])
             for place, scores_L, count in zip(places, scores_NL, windows, strict=True):
-                codes = self._codes(scores_L, notes[place].text) if count else ()  # none where cleaning leaves no text
+                codes = (
+                    self._codes(scores_L, notes[place].text) if count else ()
+                )  # none where cleaning leaves no text
                 coded[place] = CodedNote(notes[place].id, count, codes)
                 if on_progress is not None and self.find is not None:
                     on_progress(len(coded))
@@ -134,7 +140,10 @@ class BatchPredictor:
 
     def _together(self, notes: Sequence[Note]) -> Iterator[list[int]]:
         """Places of notes of like length, the longest first."""
-        order = sorted((place for place, note in enumerate(notes) if note.has_text), key=lambda place: -len(notes[place].text))
+        order = sorted(
+            (place for place, note in enumerate(notes) if note.has_text),
+            key=lambda place: -len(notes[place].text),
+        )
         places: list[int] = []
         characters = 0
         for place in order:
@@ -181,7 +190,11 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
         yield block
 
 
-def batch_predictor(model: "NoteModel | TfidfNoteModel", choice: Choice, find: Find | None = None) -> BatchPredictor:
+def batch_predictor(
+    model: "NoteModel | TfidfNoteModel", choice: Choice, find: Find | None = None
+) -> BatchPredictor:
     """A trained coder, for coding notes by the block."""
     labels = model.labels
-    return BatchPredictor(model.read, labels.codes, labels.titles, model.threshold.values_L(len(labels)), choice, find)
+    return BatchPredictor(
+        model.read, labels.codes, labels.titles, model.threshold.values_L(len(labels)), choice, find
+    )

@@ -55,7 +55,9 @@ class CodingParts:
         self._format = format_of(output, evidence)
         self._made_of = dict(made_of)
         if not output.parent.is_dir():
-            raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first")
+            raise ConfigError(
+                f"--output {output}: there is no folder {output.parent}; make it first"
+            )
         if output.is_dir():
             raise ConfigError(f"--output {output}: is a folder; give a file's name")
 
@@ -71,9 +73,13 @@ class CodingParts:
             private_folder(self.folder)
             lock.acquire(timeout=0)
         except Timeout:
-            raise ConfigError(f"--output {self.output}: another icdcode is writing it; wait, or give another name") from None
+            raise ConfigError(
+                f"--output {self.output}: another icdcode is writing it; wait, or give another name"
+            ) from None
         except OSError as error:
-            raise ConfigError(f"--output {self.output}: can't be written ({error.strerror}); give another place") from None
+            raise ConfigError(
+                f"--output {self.output}: can't be written ({error.strerror}); give another place"
+            ) from None
         try:
             yield
         finally:
@@ -92,7 +98,11 @@ class CodingParts:
     def changed(self) -> list[str]:
         """What the earlier call had begun with that is no longer so, in words."""
         before = self._journal()
-        return [name for name, now in self._made_of.items() if before and before["made_of"].get(name) != now]
+        return [
+            name
+            for name, now in self._made_of.items()
+            if before and before["made_of"].get(name) != now
+        ]
 
     @property
     def notes(self) -> int | None:
@@ -113,7 +123,13 @@ class CodingParts:
                 left.unlink()  # half a part, of a process that was killed
             write_json(self.folder / _JOURNAL, {"made_of": self._made_of, "notes": notes})
 
-    def code(self, notes: Iterable[Note], code: Code, share: tuple[int, int] = (0, 1), told: Told | None = None) -> int:
+    def code(
+        self,
+        notes: Iterable[Note],
+        code: Code,
+        share: tuple[int, int] = (0, 1),
+        told: Told | None = None,
+    ) -> int:
         """Code the blocks of this process's share that have no part yet.
 
         Args:
@@ -164,7 +180,9 @@ class CodingParts:
         Raises:
             DataError: When there is no room for it; the parts stay.
         """
-        whole = self.folder / f".whole{self._format.ending}"  # here, so that one half-written doesn't stay
+        whole = (
+            self.folder / f".whole{self._format.ending}"
+        )  # here, so that one half-written doesn't stay
         with self._writing():
             whole.touch(mode=0o600)
             self._format.join(whole, map(self._part, range(parts)))
@@ -182,7 +200,11 @@ class CodingParts:
             content = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return content if isinstance(content, dict) and content.keys() == {"made_of", "notes"} else None
+        return (
+            content
+            if isinstance(content, dict) and content.keys() == {"made_of", "notes"}
+            else None
+        )
 
     def _clear(self) -> None:
         """Remove what is ours, the journal first: parts without one are of no use to anybody."""

@@ -35,7 +35,12 @@ _SCHEMA = pa.schema(
     ]
 )
 _WITH_EVIDENCE = pa.schema(
-    [*_SCHEMA, ("begin", pa.list_(pa.int64())), ("end", pa.list_(pa.int64())), ("weight", pa.list_(pa.float32()))]
+    [
+        *_SCHEMA,
+        ("begin", pa.list_(pa.int64())),
+        ("end", pa.list_(pa.int64())),
+        ("weight", pa.list_(pa.float32())),
+    ]
 )
 _GROUP_ROWS = 1 << 16
 
@@ -67,13 +72,19 @@ def format_of(path: Path, evidence: bool = False) -> Format:
     """
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
-        raise ConfigError(f"--output {path}: should end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}")
+        raise ConfigError(
+            f"--output {path}: should end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}"
+        )
     return found(_WITH_EVIDENCE if evidence else _SCHEMA)
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
     """A note with its codes as plain values: ``id``, ``windows``, and ``codes`` (a list)."""
-    return {"id": note.id, "windows": note.windows, "codes": [_code_dict(code) for code in note.codes]}
+    return {
+        "id": note.id,
+        "windows": note.windows,
+        "codes": [_code_dict(code) for code in note.codes],
+    }
 
 
 def note_line(note: CodedNote) -> str:
@@ -107,7 +118,10 @@ def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
 
 
 def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
-    rows = ([" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row] for row in _rows(schema, notes))
+    rows = (
+        [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row]
+        for row in _rows(schema, notes)
+    )
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
@@ -147,5 +161,7 @@ def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
 _FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
     ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, _join_lines),
     ".csv": lambda schema: Format(".csv", partial(_write_csv, schema), partial(_join_csv, schema)),
-    ".parquet": lambda schema: Format(".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)),
+    ".parquet": lambda schema: Format(
+        ".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)
+    ),
 }

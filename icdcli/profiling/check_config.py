@@ -33,7 +33,12 @@ UNKNOWN_LABELS = 10_000
 """Taken for the number of labels while nobody knows it; the codes in use in MIMIC-III are 8,929."""
 
 _SPLITS = ("train", "validation")
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 def examine(config: Config) -> dict[str, Any]:
@@ -53,14 +58,23 @@ def examine(config: Config) -> dict[str, Any]:
     if config.model.is_baseline:
         with _noting(problems):
             found["data"] = about_data(config.data)
-        found["model"] = {"name": config.model.model, "architecture": None, "base": None, "here": True}
+        found["model"] = {
+            "name": config.model.model,
+            "architecture": None,
+            "base": None,
+            "here": True,
+        }
         return {"problems": problems, **found}
     with _noting(problems):
         several = config.run.device if isinstance(config.run.device, list) else [0]
         devices = [find_device(config.run.device, local) for local in range(len(several))]
     if config.model.bit in QUANTIZED and devices:
         reason = why_not_quantized(config.model.bit, devices[0])
-        problems += [f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"] if reason else []
+        problems += (
+            [f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"]
+            if reason
+            else []
+        )
     with _noting(problems):
         found["data"] = about_data(config.data)
     with _noting(problems):
@@ -87,12 +101,18 @@ def about_model(name: str) -> dict[str, Any]:
         ConfigError: When it can't be had: there is none, it is gated, or there is no network and it isn't in the cache.
     """
     settings = model_settings(name)
-    about = {"name": name, "architecture": settings.model_type, "layers": settings.num_hidden_layers}
+    about = {
+        "name": name,
+        "architecture": settings.model_type,
+        "layers": settings.num_hidden_layers,
+    }
     about |= {"width": settings.hidden_size}
     if name == TINY:
         return {**about, "base": None, "here": True}
     base = find_pretrained(name).base
-    here = Path(base).is_dir() or any(isinstance(try_to_load_from_cache(base, file), str) for file in _WEIGHTS)
+    here = Path(base).is_dir() or any(
+        isinstance(try_to_load_from_cache(base, file), str) for file in _WEIGHTS
+    )
     return {**about, "base": base, "here": here}
 
 
@@ -109,46 +129,82 @@ def about_data(config: DataConfig) -> dict[str, Any]:
         load_split_lists(protocol.name, config.splits_path)
     about = {"path": config.path, "dataset": chosen.dataset, "protocol": protocol.name}
     base = config.path if config.path.is_dir() else config.path.parent
-    homes = [config.cache_dir] if config.cache_dir is not None else [base / HOME, user_cache_path("icdcode")]
-    cards = [path for home in homes for path in home.glob(f"{chosen.dataset}-{protocol.name}-*/{CARD}")]
+    homes = (
+        [config.cache_dir]
+        if config.cache_dir is not None
+        else [base / HOME, user_cache_path("icdcode")]
+    )
+    cards = [
+        path for home in homes for path in home.glob(f"{chosen.dataset}-{protocol.name}-*/{CARD}")
+    ]
     for path in sorted(cards, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             corpus = open_corpus(path.parent)
         except DataError:  # of an earlier version; training leaves it alone as well
             continue
         if corpus.card.get("options") == chosen.options:
-            documents = {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
-            return {**about, "corpus": path.parent, "labels": len(corpus.labels), "documents": documents}
+            documents = {
+                split: corpus.card["splits"][split]["documents"] for split in corpus.splits
+            }
+            return {
+                **about,
+                "corpus": path.parent,
+                "labels": len(corpus.labels),
+                "documents": documents,
+            }
     published = PUBLISHED.get(protocol.name)
-    return {**about, "corpus": None, "labels": None if published is None else published.labels, "documents": {}}
+    return {
+        **about,
+        "corpus": None,
+        "labels": None if published is None else published.labels,
+        "documents": {},
+    }
 
 
-def _what_it_takes(config: Config, data: dict[str, Any], devices: list[torch.device], problems: list[str]) -> dict[str, Any]:
+def _what_it_takes(
+    config: Config, data: dict[str, Any], devices: list[torch.device], problems: list[str]
+) -> dict[str, Any]:
     """Memory and time; a problem where the memory that is free doesn't do."""
     free = min((found for found in map(room, devices) if found is not None), default=None)
     labels, documents = data.get("labels") or UNKNOWN_LABELS, data.get("documents") or {}
 
     def estimate(config: Config) -> Estimate:
-        lengths = [np.full(documents[split], config.model.max_len) if split in documents else None for split in _SPLITS]
+        lengths = [
+            np.full(documents[split], config.model.max_len) if split in documents else None
+            for split in _SPLITS
+        ]
         return estimate_memory(config, labels, *lengths, free=free or 0)
 
     wanted = estimate(config)
-    memory: dict[str, Any] = {"estimate": wanted.as_dict(), "labels": labels, "free": free, "changes": {}}
+    memory: dict[str, Any] = {
+        "estimate": wanted.as_dict(),
+        "labels": labels,
+        "free": free,
+        "changes": {},
+    }
     if free is not None and wanted.total > free:
         memory["changes"], total = changes_that_fit(config, estimate, free)
         pairs = " ".join(f"{key}={value}" for key, value in memory["changes"].items())
-        way = f"it would fit with {pairs}" if total <= free else "take a smaller model or another machine"
+        way = (
+            f"it would fit with {pairs}"
+            if total <= free
+            else "take a smaller model or another machine"
+        )
         needed = f"about {wanted.total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free on {devices[0]}"
         problems.append(f"memory: {needed}; {way}")
     seconds = None
     if devices:
         rate = operations_a_second(devices[0], config.model.bit)
         documents_read = sum(documents.get(split, 0) for split in _SPLITS)
-        seconds = time_by_counting(config, wanted, config.model.max_len, rate, len(devices), documents_read)
+        seconds = time_by_counting(
+            config, wanted, config.model.max_len, rate, len(devices), documents_read
+        )
     return {"memory": memory, "seconds": seconds}
 
 
-def changes_that_fit(config: Config, estimate: Callable[[Config], Estimate], free: int) -> tuple[dict[str, Any], int]:
+def changes_that_fit(
+    config: Config, estimate: Callable[[Config], Estimate], free: int
+) -> tuple[dict[str, Any], int]:
     """Keys to change so that a training fits the memory, those first that change nothing about the result.
 
     Args:
@@ -162,7 +218,9 @@ def changes_that_fit(config: Config, estimate: Callable[[Config], Estimate], fre
     changes: dict[str, Any] = {}
     total = estimate(config).total
     for section, key, value in _candidates(config):
-        smaller = config.model_copy(update={section: getattr(config, section).model_copy(update={key: value})})
+        smaller = config.model_copy(
+            update={section: getattr(config, section).model_copy(update={key: value})}
+        )
         if impossible_combinations(smaller):
             continue
         if (needed := estimate(smaller).total) < total:

@@ -59,21 +59,53 @@ def what_works(folder: Path) -> list[dict[str, Any]]:
     """
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
-    found = [_ability("bfloat16", half_precision(device) is torch.bfloat16, f"half precision is {half_precision(device)}")]
+    found = [
+        _ability(
+            "bfloat16",
+            half_precision(device) is torch.bfloat16,
+            f"half precision is {half_precision(device)}",
+        )
+    ]
     for bit in QUANTIZED:
         reason = why_not_quantized(bit, device)
         found.append(
-            _ability(f"{bit} bit", reason is None, f"tried on {device}" if reason is None else f"{reason}; use bit: 16 or 32")
+            _ability(
+                f"{bit} bit",
+                reason is None,
+                f"tried on {device}" if reason is None else f"{reason}; use bit: 16 or 32",
+            )
         )
-    kernel = gpu and find_spec("torch.nn.attention.varlen") is not None and torch.cuda.get_device_capability() >= (8, 0)
-    found.append(_ability("varlen attention", kernel, "one kernel" if kernel else "documents are taken one after the other"))
+    kernel = (
+        gpu
+        and find_spec("torch.nn.attention.varlen") is not None
+        and torch.cuda.get_device_capability() >= (8, 0)
+    )
+    found.append(
+        _ability(
+            "varlen attention",
+            kernel,
+            "one kernel" if kernel else "documents are taken one after the other",
+        )
+    )
     isal = find_spec("isal") is not None
     found.append(
-        _ability("ISA-L", isal, ".gz is unpacked quickly" if isal else ".gz is unpacked by zlib, more slowly; pip install isal")
+        _ability(
+            "ISA-L",
+            isal,
+            ".gz is unpacked quickly"
+            if isal
+            else ".gz is unpacked by zlib, more slowly; pip install isal",
+        )
     )
     there = _nearest_folder(folder)
     links = _has_links(there)
-    found.append(_ability("symbolic links", links, f"in {there}" if links else f"{there}: checkpoints are folders instead"))
+    found.append(
+        _ability(
+            "symbolic links",
+            links,
+            f"in {there}" if links else f"{there}: checkpoints are folders instead",
+        )
+    )
     return found
 
 

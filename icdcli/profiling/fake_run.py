@@ -133,11 +133,19 @@ class Simulation:
 
     def _inputs(self, sizes: Sizes, cached: bool) -> Inputs:
         network, total = self._network, sum(sizes.documents)
-        nearest_BL = None if network.prior is None else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
+        nearest_BL = (
+            None
+            if network.prior is None
+            else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
+        )
         if cached:
             settings: Any = network.backbone.config
-            documents = Segments.of([-(-length // network.state_pooling) for length in sizes.documents])
-            states_TD = torch.zeros(sum(documents.lengths), settings.hidden_size, dtype=torch.float16)
+            documents = Segments.of(
+                [-(-length // network.state_pooling) for length in sizes.documents]
+            )
+            states_TD = torch.zeros(
+                sum(documents.lengths), settings.hidden_size, dtype=torch.float16
+            )
             return Inputs(documents, states_TD=states_TD, nearest_BL=nearest_BL)
         layout: Segments | Tensor = Segments.of(sizes.chunks)
         if self._padding == "free":
@@ -174,7 +182,9 @@ class _Ledger(TorchDispatchMode):
             if weight.requires_grad
         ]
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         made = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from transformers import AutoConfig
 
 from icdcli.config.schema import QUANTIZED, Config
-from icdcli.data.batching import Chunks, Ids, Padding, SpecialTokens, epoch_plan, micro_batches, rank_shares
+from icdcli.data.batching import (
+    Chunks,
+    Ids,
+    Padding,
+    SpecialTokens,
+    epoch_plan,
+    micro_batches,
+    rank_shares,
+)
 from icdcli.distributed.hardware import resident_memory
 from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
@@ -22,19 +30,29 @@ from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.scoring import BATCH_TOKENS
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
 from icdcli.profiling.fake_run import Simulated, Simulation, Sizes
-from icdcli.profiling.meta_model import largest_unpacked, likely_padding, projected, skeleton, weight_sizes
+from icdcli.profiling.meta_model import (
+    largest_unpacked,
+    likely_padding,
+    projected,
+    skeleton,
+    weight_sizes,
+)
 from icdcli.training.micro_batches import ON_CPU, bytes_per_token, tokens_that_fit
 from icdcli.training.state import Training
 
 _CUDA = 500 * 2**20  # what CUDA takes of a GPU for itself, about
-_LATER = 40 * 2**20  # what a training that is set up still loads: what draws, and what writes a checkpoint
+_LATER = (
+    40 * 2**20
+)  # what a training that is set up still loads: what draws, and what writes a checkpoint
 _TINY_VOCABULARY = 16_384  # that `icdcli.model.tokenizer.train_tokenizer` stops at
 _READ_TOKENS = 8_192  # that `icdcli.model.precompute` reads at once
 _SCORED = 11  # bytes of a document's score of a label while metrics are computed, measured
 _HOLES = {False: 0.035, True: 0.055}
 """The share of what a step and a validation ask for that is left between blocks in use when the C library's heap is largest,
 without and with gradient checkpointing; measured on a CPU with glibc 2.36, see `tests/training/test_estimate.py`."""
-_HOLES_OF_A_BLOCK = 7  # and as many of a step's largest, which steps of other lengths leave; measured likewise
+_HOLES_OF_A_BLOCK = (
+    7  # and as many of a step's largest, which steps of other lengths leave; measured likewise
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +171,10 @@ def estimate_memory(
     parts = weight_sizes(network, config.model.bit)
     shared = ranks if config.train.strategy == "fsdp" else 1
     parts["weights"] //= shared  # beside one layer's, which are gathered while it is computed
-    trained = [weight.nbytes // (1 if config.model.lora_activate else shared) for weight in network.trainable().values()]
+    trained = [
+        weight.nbytes // (1 if config.model.lora_activate else shared)
+        for weight in network.trainable().values()
+    ]
     parts["optimiser"] = 2 * sum(trained)
     if budget is None:
         left, checkpointing = free - sum(parts.values()), config.train.gradient_checkpointing
@@ -167,14 +188,27 @@ def estimate_memory(
     if validation is None:
         validation = np.full(max(BATCH_TOKENS // config.model.max_len, 1), config.model.max_len)
     if cached is None:
-        cached = network.frozen and _size_of_states(network, settings, train, validation) <= config.train.state_cache_gb * 1e9
+        cached = (
+            network.frozen
+            and _size_of_states(network, settings, train, validation)
+            <= config.train.state_cache_gb * 1e9
+        )
     largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
     step = _sizes(train[largest], chunks)
-    passes = _think_through(config, network, padding, cached, chunks, step, accumulating, validation)
+    passes = _think_through(
+        config, network, padding, cached, chunks, step, accumulating, validation
+    )
     unpacked = largest_unpacked(network) if config.model.bit in QUANTIZED else 0
-    updating = 2 * sum(trained) if ranks > 1 else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
+    updating = (
+        2 * sum(trained)
+        if ranks > 1
+        else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
+    )
     moments = [  # gradients, and what else there is
-        (passes.training.gradients, passes.training.peak - passes.training.gradients + unpacked * (not cached)),
+        (
+            passes.training.gradients,
+            passes.training.peak - passes.training.gradients + unpacked * (not cached),
+        ),
         (updating, 0),
         (sum(trained), passes.scoring.peak + unpacked * (not cached)),
         (0, passes.reading.peak + unpacked - parts["optimiser"]),  # which is not there yet
@@ -183,7 +217,10 @@ def estimate_memory(
     parts["gradients"], parts["activations"] = max(moments, key=sum)
     if device == "cpu":
         churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
-        parts["holes"] = int(_HOLES[config.train.gradient_checkpointing] * churn) + _HOLES_OF_A_BLOCK * passes.training.block
+        parts["holes"] = (
+            int(_HOLES[config.train.gradient_checkpointing] * churn)
+            + _HOLES_OF_A_BLOCK * passes.training.block
+        )
     if libraries is None:  # now that what the model needs is imported
         libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
     parts["libraries"] = libraries
@@ -224,7 +261,9 @@ def _think_through(
     lengths = _read(validation, chunks)
 
     def longest(budget: int) -> Sizes:
-        return _sizes(validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks)
+        return _sizes(
+            validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks
+        )
 
     scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
     nothing = Simulated(0, 0, 0, 0, 0)
@@ -236,12 +275,16 @@ def _think_through(
     try:
         simulation = Simulation(network, padding, cached)
         training, scoring = simulation.training(step, accumulating), simulation.scoring(scored)
-        return _Passes(training, scoring, simulation.reading(read) if reads_before else nothing, scored, read)
+        return _Passes(
+            training, scoring, simulation.reading(read) if reads_before else nothing, scored, read
+        )
     # A backbone of someone else's may do what tensors without memory can't; then the formula alone is told.
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         tokens = step.tokens(padding)
         training = Simulated(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
-        scoring, reading = (Simulated(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read))
+        scoring, reading = (
+            Simulated(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read)
+        )
         return _Passes(training, scoring, reading if reads_before else nothing, scored, read)
 
 
@@ -267,7 +310,9 @@ def _size_of_states(network: CodingNetwork, settings: Any, *splits: Ids) -> int:
     return states * int(settings.hidden_size) * 2
 
 
-def _largest_pass(config: Config, lengths: Ids, ranks: int, budget: int, padding: Padding) -> tuple[Ids, bool]:
+def _largest_pass(
+    config: Config, lengths: Ids, ranks: int, budget: int, padding: Padding
+) -> tuple[Ids, bool]:
     """The documents of an epoch's largest micro-batch, and whether steps have more than one."""
 
     def size(rows: Ids) -> int:

@@ -39,11 +39,15 @@ def skeleton(
         del settings.quantization_config  # counted, not done
     if device == "cuda":
         for name in ("attention_dropout", "attention_probs_dropout_prob"):
-            if hasattr(settings, name):  # only on a CPU does it take a number for each pair of tokens
+            if hasattr(
+                settings, name
+            ):  # only on a CPU does it take a number for each pair of tokens
                 setattr(settings, name, 0.0)
     half = torch.bfloat16
     with torch.device("meta"):
-        plain = AutoModel.from_config(settings, dtype=torch.float32 if config.bit == 32 or not config.frozen else half)
+        plain = AutoModel.from_config(
+            settings, dtype=torch.float32 if config.bit == 32 or not config.frozen else half
+        )
         # Whether attention is bidirectional can't be tried without weights, and changes nothing here.
         backbone = finish_backbone(config.model_copy(update={"attention": "causal"}), plain, ())
         if source is not None:
@@ -60,7 +64,9 @@ def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> A
         shape = peft.PeftConfig.from_pretrained(adapter)
     with warnings.catch_warnings():
         # As in `icdcli.model.backbone`: peft asks transformers for a property under a name that is deprecated.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings(
+            "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
+        )
         if isinstance(backbone, peft.PeftModel):
             backbone.add_adapter(f"pretrained{len(backbone.peft_config)}", shape)
         else:
@@ -74,7 +80,9 @@ def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> A
 def likely_padding(config: Config, network: CodingNetwork) -> Padding:
     """How documents will lie, which only a loaded network can tell for certain; see `icdcli.model.packing`."""
     backbone: Any = network.backbone
-    able = any(getattr(module, "_supports_attention_backend", False) for module in backbone.modules())
+    able = any(
+        getattr(module, "_supports_attention_backend", False) for module in backbone.modules()
+    )
     return "free" if able and config.train.padding != "batch" else "batch"
 
 
@@ -88,7 +96,13 @@ def weight_sizes(network: CodingNetwork, bit: int) -> dict[str, int]:
     parts = {"weights": 0, "adapters": 0, "head": 0}
     quantized = {id(linear.weight) for linear in _linears(network)} if bit in QUANTIZED else set()
     for name, weight in (*network.named_parameters(), *network.named_buffers()):
-        part = "head" if not name.startswith("backbone.") else "adapters" if "lora_" in name else "weights"
+        part = (
+            "head"
+            if not name.startswith("backbone.")
+            else "adapters"
+            if "lora_" in name
+            else "weights"
+        )
         parts[part] += _quantized_size(weight, bit) if id(weight) in quantized else weight.nbytes
     return parts
 
@@ -107,7 +121,9 @@ def _quantized_size(weight: Tensor, bit: int) -> int:
 def _linears(network: CodingNetwork) -> list[nn.Linear]:
     """The backbone's own projections, which are what is quantised."""
     modules = network.backbone.named_modules()
-    return [module for name, module in modules if isinstance(module, nn.Linear) and "lora_" not in name]
+    return [
+        module for name, module in modules if isinstance(module, nn.Linear) and "lora_" not in name
+    ]
 
 
 def largest_unpacked(network: CodingNetwork) -> int:

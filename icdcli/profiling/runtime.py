@@ -31,10 +31,14 @@ def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0
     steps = training.plan(epoch)[place:][:left]
     training.model.network.train()
     began, tokens, taken = _now(process_group.device), 0, 0.0
-    for number, (rows, _) in enumerate(zip(steps, optimizer_steps(training, steps, Meter(training)), strict=True)):
+    for number, (rows, _) in enumerate(
+        zip(steps, optimizer_steps(training, steps, Meter(training)), strict=True)
+    ):
         taken = _now(process_group.device) - began
         if number == 0 and len(steps) > 1:
-            began = _now(process_group.device)  # the first is slower: kernels are chosen, memory is asked for
+            began = _now(
+                process_group.device
+            )  # the first is slower: kernels are chosen, memory is asked for
             continue
         tokens += int(lengths[rows].sum())
         if process_group.broadcast(taken >= at_most):
@@ -43,12 +47,22 @@ def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0
         return 0.0
     training_tokens = left * config.batch_size * float(lengths.mean())
     validations = -(-left // training.steps_per_epoch)
-    scored = validations * int(training.validation.lengths.sum()) * estimate.scoring / estimate.operations
+    scored = (
+        validations
+        * int(training.validation.lengths.sum())
+        * estimate.scoring
+        / estimate.operations
+    )
     return taken / tokens * (training_tokens + scored)
 
 
 def time_by_counting(
-    config: Config, estimate: Estimate, tokens_a_document: float, rate: float, ranks: int = 1, documents: int = 0
+    config: Config,
+    estimate: Estimate,
+    tokens_a_document: float,
+    rate: float,
+    ranks: int = 1,
+    documents: int = 0,
 ) -> float:
     """Seconds that a run's steps will take, from the operations that they need; it may well be half or twice that.
 

@@ -27,7 +27,9 @@ def _console(stderr: bool) -> Console:
         # A name that the terminal's encoding lacks must not end a run.
         stream.reconfigure(errors="backslashreplace")
     on_terminal = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, force_interactive=on_terminal)
+    return Console(
+        stderr=stderr, markup=False, highlight=False, emoji=False, force_interactive=on_terminal
+    )
 
 
 def _jsonable(value: Any) -> Any:
@@ -74,7 +76,9 @@ class Output:
             return
         with self.console.capture() as capture:
             self.console.print(renderable)
-        self.console.file.write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+        self.console.file.write(
+            "".join(line.rstrip() + "\n" for line in capture.get().splitlines())
+        )
 
     def warn(self, text: object) -> None:
         """Print a warning to standard error."""
@@ -99,7 +103,9 @@ class Output:
         sys.stdout.flush()
 
     @contextmanager
-    def progress(self, description: str, total: int | None = None, unit: str = "") -> Iterator[ProgressView]:
+    def progress(
+        self, description: str, total: int | None = None, unit: str = ""
+    ) -> Iterator[ProgressView]:
         """Show how far something is, once it has taken two seconds.
 
         Args:

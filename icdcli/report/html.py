@@ -57,8 +57,12 @@ def evaluation_page(
         HTML.
     """
     titles = evaluation.labels.known_titles
-    special_tokens = Template(files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8"))
-    about = {"evaluated": "; ".join(heading(evaluation))} | {k.replace("_", " "): v for k, v in evaluation.about.items()}
+    special_tokens = Template(
+        files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8")
+    )
+    about = {"evaluated": "; ".join(heading(evaluation))} | {
+        k.replace("_", " "): v for k, v in evaluation.about.items()
+    }
     groups = {
         "Training documents with the code": evaluation.by_training_frequency,
         "Kind of code": evaluation.by_kind,
@@ -66,7 +70,9 @@ def evaluation_page(
     }
     return special_tokens.substitute(
         title=escape(f"Evaluation on the {evaluation.split} split"),
-        about="".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()),
+        about="".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()
+        ),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
         of_intervals=_OF_INTERVALS,
         metrics=_metrics(evaluation),
@@ -74,13 +80,19 @@ def evaluation_page(
         published=_published(evaluation, published) if published else "",
         figures="".join(as_svg(figure, name) for name, figure in figures.items()),
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
-        confusions="".join(_confusions(name, pairs, titles) for name, pairs in confusions.items()) or "<p>None.</p>",
+        confusions="".join(_confusions(name, pairs, titles) for name, pairs in confusions.items())
+        or "<p>None.</p>",
         codes=_json(code_rows),
         evidence=_evidence(documents, titles) if documents else "",
     )
 
 
-def _table(columns: Iterable[str], rows: Iterable[Sequence[object]], text: Sequence[int] = (0,), own: int | None = None) -> str:
+def _table(
+    columns: Iterable[str],
+    rows: Iterable[Sequence[object]],
+    text: Sequence[int] = (0,),
+    own: int | None = None,
+) -> str:
     """A table; the columns in `text` are flush left, the row `own` is set off."""
 
     def cells(name: str, values: Iterable[object]) -> str:
@@ -89,20 +101,31 @@ def _table(columns: Iterable[str], rows: Iterable[Sequence[object]], text: Seque
             for place, value in enumerate(values)
         )
 
-    body = "".join(f"<tr{' class=own' if place == own else ''}>{cells('td', row)}</tr>" for place, row in enumerate(rows))
+    body = "".join(
+        f"<tr{' class=own' if place == own else ''}>{cells('td', row)}</tr>"
+        for place, row in enumerate(rows)
+    )
     return f"<table><thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _metrics(evaluation: "Evaluation") -> str:
     rows = [
-        (name, number(name, value), interval(name, evaluation.intervals.get(name)), METRICS.get(name, _LOSS))
+        (
+            name,
+            number(name, value),
+            interval(name, evaluation.intervals.get(name)),
+            METRICS.get(name, _LOSS),
+        )
         for name, value in evaluation.metrics.items()
     ]
     return _table(("metric", "value", "95 % interval", "what it is"), rows, text=(0, 3))
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
-    rows = [(name, *(group_value(key, values[key]) for key in GROUP_COLUMNS)) for name, values in groups.items()]
+    rows = [
+        (name, *(group_value(key, values[key]) for key in GROUP_COLUMNS))
+        for name, values in groups.items()
+    ]
     return _table((title, *(column.replace("\n", " ") for column in GROUP_COLUMNS.values())), rows)
 
 
@@ -111,10 +134,14 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> str:
     if published.reason:
         return f"{title}<p>None to compare with: {escape(published.reason)}.</p>"
     names = published_metrics(published)
-    rows: list[Sequence[object]] = [("this run", *(number(name, evaluation.metrics[name]) for name in names), "")]
+    rows: list[Sequence[object]] = [
+        ("this run", *(number(name, evaluation.metrics[name]) for name in names), "")
+    ]
     for result in published.results:
         values = (f"{result.values[name]:.3f}" if name in result.values else "" for name in names)
-        rows.append((result.name, *values, result.source + (f"; {result.caveat}" if result.caveat else "")))
+        rows.append(
+            (result.name, *values, result.source + (f"; {result.caveat}" if result.caveat else ""))
+        )
     return title + _table(("", *names, "source"), rows, text=(0, len(names) + 1), own=0)
 
 
@@ -128,7 +155,8 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
 
 
 def _evidence(
-    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]", titles: Mapping[str, str]
+    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]",
+    titles: Mapping[str, str],
 ) -> str:
     parts = [
         "<h2 id=evidence>Evidence</h2>",
@@ -137,19 +165,30 @@ def _evidence(
     for sample, text, evidence in documents:
         gold = ", ".join(sample.gold) or "none"
         marked = [
-            (code, f"{titles.get(code, '')} {sample.scores[code]:.3f}{'' if code in sample.gold else ', not gold'}", spans)
+            (
+                code,
+                f"{titles.get(code, '')} {sample.scores[code]:.3f}{'' if code in sample.gold else ', not gold'}",
+                spans,
+            )
             for code, spans in evidence.items()
         ]
         body = evidence_html(text, marked) if marked else "<p>No code is predicted.</p>"
-        parts.append(f"<details open><summary>{escape(sample.id)}</summary><p>Gold: {escape(gold)}</p>{body}</details>")
+        parts.append(
+            f"<details open><summary>{escape(sample.id)}</summary><p>Gold: {escape(gold)}</p>{body}</details>"
+        )
     return "".join(parts)
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
     def value(given: Any) -> Any:
-        return (None if math.isnan(given) else round(given, 4)) if isinstance(given, float) else given
+        return (
+            (None if math.isnan(given) else round(given, 4)) if isinstance(given, float) else given
+        )
 
     columns = list(rows[0])
-    table = {"columns": columns, "rows": [[value(row[column]) for column in columns] for row in rows]}
+    table = {
+        "columns": columns,
+        "rows": [[value(row[column]) for column in columns] for row in rows],
+    }
     # A title with "</script>" in it must not end the element.
     return json.dumps(table, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

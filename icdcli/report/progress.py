@@ -31,7 +31,11 @@ class ProgressView(Protocol):
 
 def seconds_left(elapsed: float, done: int, total: int | None) -> float | None:
     """The time left at the mean speed so far; None where it can't be told."""
-    return elapsed * (total - done) / done if done > 0 and total is not None and total >= done else None
+    return (
+        elapsed * (total - done) / done
+        if done > 0 and total is not None and total >= done
+        else None
+    )
 
 
 class _Counter:
@@ -54,7 +58,10 @@ class _Counter:
         if self.unit == "bytes":
             parts = [_bytes(values), _speed(self.done, self.seconds()), self.note]
         else:
-            parts = [f"{'/'.join(f'{value:,}' for value in values)} {self.unit}".rstrip(), self.note]
+            parts = [
+                f"{'/'.join(f'{value:,}' for value in values)} {self.unit}".rstrip(),
+                self.note,
+            ]
         return ", ".join(filter(None, parts))
 
     def seconds(self) -> float:
@@ -102,7 +109,9 @@ class LineProgress(_Counter):
 class BarProgress(_Counter):
     """A renderable that is empty for two seconds and then a bar."""
 
-    def __init__(self, description: str, total: int | None, unit: str, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, description: str, total: int | None, unit: str, clock: Clock = time.monotonic
+    ) -> None:
         super().__init__(description, total, unit, clock)
         self._took: float | None = None
 
@@ -133,7 +142,11 @@ def _bytes(values: list[int]) -> str:
     """``1.5/4.0 GB``, the unit once where both have the same."""
     amounts = [decimal(value) for value in values]
     units = {amount.split()[-1] for amount in amounts}
-    return "/".join(amounts) if len(units) > 1 else "/".join(amount.split()[0] for amount in amounts) + f" {units.pop()}"
+    return (
+        "/".join(amounts)
+        if len(units) > 1
+        else "/".join(amount.split()[0] for amount in amounts) + f" {units.pop()}"
+    )
 
 
 def _speed(done: int, seconds: float) -> str:
@@ -149,6 +162,8 @@ def bar_line(description: str, done: int, total: int | None, end: str) -> Table:
     line.add_column(max_width=28)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True, justify="right")
-    bar = ProgressBar(total=None if total is None else max(total, 1), completed=done, pulse=total is None)
+    bar = ProgressBar(
+        total=None if total is None else max(total, 1), completed=done, pulse=total is None
+    )
     line.add_row(one_line(description), bar, plain(end))
     return line

@@ -15,7 +15,9 @@ _OTHER = {"loss": "mean binary cross-entropy, positives counted once whatever po
 
 
 def evaluation_table(
-    metrics: Mapping[str, float], title: str = "", intervals: Mapping[str, tuple[float, float]] | None = None
+    metrics: Mapping[str, float],
+    title: str = "",
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> RenderableType:
     """Render an evaluation: metric, value, and what the metric is in whose convention.
 
@@ -40,7 +42,12 @@ def evaluation_table(
         else:
             # Beside the interval there is room for whose convention it is.
             whose = what[what.rindex("(") + 1 : -1] if what.endswith(")") else ""
-            table.add_row(one_line(name), number(name, value), interval(name, intervals.get(name)), plain(whose))
+            table.add_row(
+                one_line(name),
+                number(name, value),
+                interval(name, intervals.get(name)),
+                plain(whose),
+            )
     return Group(plain(title, "bold"), plain(""), table) if title else table
 
 
@@ -73,7 +80,11 @@ def best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
 
 def validation_values(event: Evaluated, columns: Sequence[str]) -> dict[str, str]:
     """A validation's values as text, by column: ``epoch`` and ``step``, then the columns asked for."""
-    common = {"train_loss": event.train_loss, "validation_loss": event.validation_loss, "lr": event.lr}
+    common = {
+        "train_loss": event.train_loss,
+        "validation_loss": event.validation_loss,
+        "lr": event.lr,
+    }
     values = common | event.metrics
     return {"epoch": str(event.epoch), "step": f"{event.step:,}"} | {
         name: number(name, values[name]) for name in columns if name in values
@@ -95,10 +106,14 @@ def validations_table(
         A rich renderable.
     """
     best = best_validations(validations)
-    cells = [validation_values(event, columns) | {"best": best.get(position, "")} for position, event in enumerate(validations)]
+    cells = [
+        validation_values(event, columns) | {"best": best.get(position, "")}
+        for position, event in enumerate(validations)
+    ]
     headings = {name: name.replace("_", "\n") for name in cells[0]}
     widths = [
-        max(len(line) for line in [*heading.split("\n"), *(row[name] for row in cells)]) for name, heading in headings.items()
+        max(len(line) for line in [*heading.split("\n"), *(row[name] for row in cells)])
+        for name, heading in headings.items()
     ]
     gap = next((gap for gap in (2, 1) if sum(widths) + gap * (len(widths) - 1) <= width), None)
     if gap is None:
@@ -107,13 +122,20 @@ def validations_table(
     for heading in headings.values():
         table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
     for position in _kept(validations, limit):
-        row = [ELLIPSIS] + [""] * (len(headings) - 1) if position is None else list(cells[position].values())
+        row = (
+            [ELLIPSIS] + [""] * (len(headings) - 1)
+            if position is None
+            else list(cells[position].values())
+        )
         table.add_row(*map(one_line, row), style="bold" if position in best else "")
     return table
 
 
 def _sideways(
-    validations: Sequence[Evaluated], cells: Sequence[Mapping[str, str]], width: int, limit: int | None
+    validations: Sequence[Evaluated],
+    cells: Sequence[Mapping[str, str]],
+    width: int,
+    limit: int | None,
 ) -> RenderableType:
     # The best on top, since a view higher than the terminal is cut below.
     names = ["epoch", "best", *(name for name in cells[0] if name not in ("epoch", "best"))]
@@ -124,8 +146,15 @@ def _sideways(
     table.add_column(style="bold", no_wrap=True)
     kept = _kept(validations, room if limit is None else min(limit, room))
     for position in kept:
-        table.add_column(justify="right", no_wrap=True, style="bold" if position in best_validations(validations) else "")
+        table.add_column(
+            justify="right",
+            no_wrap=True,
+            style="bold" if position in best_validations(validations) else "",
+        )
     for name in names:
-        row = [(ELLIPSIS if name == "epoch" else "") if position is None else cells[position][name] for position in kept]
+        row = [
+            (ELLIPSIS if name == "epoch" else "") if position is None else cells[position][name]
+            for position in kept
+        ]
         table.add_row(*map(one_line, [name, *row]))
     return table

@@ -38,11 +38,15 @@ def unused_keys(config: Config) -> list[str]:
     """The keys that were set to something else than their default and mean nothing to a baseline."""
     given, default = config.flat(), Config().flat()
     data = type(config.data).model_fields.keys()
-    differing = (key for key in given if key not in _USED and key not in data and given[key] != default[key])
+    differing = (
+        key for key in given if key not in _USED and key not in data and given[key] != default[key]
+    )
     return [key for key in differing if (key, given[key]) != ("device", "cpu")]
 
 
-def train_baseline(config: Config, corpus: Corpus, run: RunDir, on_progress: Progress | None = None) -> Iterator[Event]:
+def train_baseline(
+    config: Config, corpus: Corpus, run: RunDir, on_progress: Progress | None = None
+) -> Iterator[Event]:
     """Fit a baseline, validate it, and put it on disk as ``metric``, ``loss`` and ``last``.
 
     Args:
@@ -73,11 +77,15 @@ def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = 
     Raises:
         DataError: When there is nothing to learn from.
     """
-    from icdcli.lexical.tfidf import Tfidf  # scikit-learn and scipy, which the rest of this room need not wait for
+    from icdcli.lexical.tfidf import (
+        Tfidf,  # scikit-learn and scipy, which the rest of this room need not wait for
+    )
 
     targets, labels = corpus.documents("train").targets, corpus.labels
     threads, longest = config.data.workers or cores(), config.model.word_ngrams
-    fit = partial(Tfidf.fit, longest=longest, seed=config.run.seed, threads=threads, on_progress=on_progress)
+    fit = partial(
+        Tfidf.fit, longest=longest, seed=config.run.seed, threads=threads, on_progress=on_progress
+    )
     try:
         words = fit(corpus.texts("train"), targets, len(labels))
     except DataError as error:
@@ -87,7 +95,11 @@ def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = 
 
 
 def validate_baseline(
-    config: Config, model: TfidfModel, corpus: Corpus, began: float, on_progress: Progress | None = None
+    config: Config,
+    model: TfidfModel,
+    corpus: Corpus,
+    began: float,
+    on_progress: Progress | None = None,
 ) -> Evaluated:
     """Score the validation split; a threshold that is to be tuned is tuned on it."""
     scored = score_split(model, corpus, "validation", on_progress)
@@ -111,7 +123,9 @@ def validate_baseline(
         validation_loss=loss,
         lr=math.nan,
         metrics={name: values[name] for name in metrics},
-        monitored=float(np.mean([values[name] for name in monitored(config.train.monitor, metrics)[0]])),
+        monitored=float(
+            np.mean([values[name] for name in monitored(config.train.monitor, metrics)[0]])
+        ),
         best_metric=True,
         best_loss=True,
         patience_left=config.train.patience,
@@ -124,13 +138,25 @@ def _samples(config: Config, model: TfidfModel, scored: SplitScores) -> Iterator
     documents, threshold_L = scored.documents, model.threshold.values_L(len(model.labels))
     for row in sample_rows(len(documents), config.log.prediction_print_n, config.run.seed):
         name, targets = documents.ids[row], documents.targets[row]
-        yield sample_prediction(name, model.labels.codes, scored.scores_NL[row], targets, threshold_L)
+        yield sample_prediction(
+            name, model.labels.codes, scored.scores_NL[row], targets, threshold_L
+        )
 
 
 def _record(run: RunDir, model: TfidfModel, corpus: Corpus, event: Evaluated) -> None:
     values = {name: getattr(event, name) for name in RESULT_COLUMNS} | event.metrics
-    values |= {"seconds": round(event.seconds, 3), "train_loss": "", "lr": ""}  # which it has none of
+    values |= {
+        "seconds": round(event.seconds, 3),
+        "train_loss": "",
+        "lr": "",
+    }  # which it has none of
     append_row(run.results, [*RESULT_COLUMNS, *event.metrics], values)
     flush(run.results)
     about = {"epoch": 1, "validation_loss": event.validation_loss, "metrics": event.metrics}
-    write_checkpoint(run, CHECKPOINTS, 1, lambda folder: save_tfidf(folder, model), {"corpus": corpus.folder.name, **about})
+    write_checkpoint(
+        run,
+        CHECKPOINTS,
+        1,
+        lambda folder: save_tfidf(folder, model),
+        {"corpus": corpus.folder.name, **about},
+    )

@@ -28,7 +28,9 @@ from icdcli.training.state import RunState, Training
 _STATE, _STEPS, _PREVIOUS = "state.pt", "steps", "previous"
 
 
-def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about: dict[str, Any]) -> None:
+def save_checkpoint(
+    run: RunDir, names: Sequence[str], training: Training, about: dict[str, Any]
+) -> None:
     """Write a checkpoint once and make it current under each of the names.
 
     Args:
@@ -44,13 +46,20 @@ def save_checkpoint(run: RunDir, names: Sequence[str], training: Training, about
 
     def write(folder: Path) -> None:
         save_model(folder, training.model)
-        torch.save({"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}, folder / _STATE)
+        torch.save(
+            {"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)},
+            folder / _STATE,
+        )
 
     write_checkpoint(run, names, training.state.step, write, about)
 
 
 def write_checkpoint(
-    run: RunDir, names: Sequence[str], step: int, write: Callable[[Path], None], about: dict[str, Any]
+    run: RunDir,
+    names: Sequence[str],
+    step: int,
+    write: Callable[[Path], None],
+    about: dict[str, Any],
 ) -> None:
     """Write a checkpoint of whatever kind; see `save_checkpoint`.
 
@@ -83,7 +92,12 @@ def write_checkpoint(
             _make_current(folder, run.checkpoint(name))
         flush(weights)
         _prune(weights)
-    except (OSError, RuntimeError, SafetensorError, ResumeError) as error:  # a full disk has several names
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        ResumeError,
+    ) as error:  # a full disk has several names
         raise DataError(
             f"{weights}: the checkpoint of step {step} can't be written ({error}). Those before it are still good: "
             f"free space, then `icdcode resume {run.root}`"
@@ -108,7 +122,9 @@ def find_checkpoint(run: RunDir, name: str) -> Path:
     return folder
 
 
-def find_whole_checkpoint(run: RunDir, name: str, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]]:
+def find_whole_checkpoint(
+    run: RunDir, name: str, warn: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]]:
     """A checkpoint to go on from, verified; where ``last`` is broken, the one before it.
 
     Args:
@@ -163,9 +179,14 @@ def load_state(folder: Path, training: Training) -> None:
     """
     try:
         state = torch.load(
-            folder / _STATE, map_location="cpu" if training.shards else training.process_group.device, weights_only=True
+            folder / _STATE,
+            map_location="cpu" if training.shards else training.process_group.device,
+            weights_only=True,
         )
-        saved, fresh = state["optimizer"]["param_groups"], training.optimizer.state_dict()["param_groups"]
+        saved, fresh = (
+            state["optimizer"]["param_groups"],
+            training.optimizer.state_dict()["param_groups"],
+        )
         # The options are those of now: another device may want another implementation.
         groups = [{**now, "params": then["params"]} for then, now in zip(saved, fresh, strict=True)]
         training.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
@@ -191,7 +212,9 @@ def _make_current(folder: Path, name: Path) -> None:
     _remove(new)
     _stand_in(folder, new)
     aside = _aside(name)
-    if name.is_dir() and not (new.is_symlink() and name.is_symlink()):  # a folder is there, or is to be
+    if name.is_dir() and not (
+        new.is_symlink() and name.is_symlink()
+    ):  # a folder is there, or is to be
         _remove(aside)
         os.replace(name, aside)
     os.replace(new, name)

@@ -21,7 +21,13 @@ _REMEDY = (
 )
 
 
-def alarm(logits_NL: NDArray[np.float32], value: float, best: float | None, higher_is_better: bool, lr0: float) -> str | None:
+def alarm(
+    logits_NL: NDArray[np.float32],
+    value: float,
+    best: float | None,
+    higher_is_better: bool,
+    lr0: float,
+) -> str | None:
     """Whether a validation looks like a collapse, in words that name the remedy.
 
     Args:

@@ -38,13 +38,22 @@ class Trackers:
         warn: Told of each tracker that is switched off, and why.
     """
 
-    def __init__(self, names: Sequence[str], run: Path, config: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        run: Path,
+        config: Mapping[str, Any],
+        warn: Callable[[str], None],
+    ) -> None:
         self._warn = warn
         self._active: dict[str, Any] = {}
         if names:
             _let_accelerate_log()
         # Not every tracker takes lists and null.
-        plain = {key: value if isinstance(value, bool | int | float | str) else str(value) for key, value in config.items()}
+        plain = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in config.items()
+        }
         for name in names:
             self._ask(name, partial(self._start, name, run.resolve(), plain))
 
@@ -52,10 +61,16 @@ class Trackers:
         """Log what an event tells, where it tells anything to log."""
         match event:
             case StepDone(train_loss=float(loss), tokens_per_second=float(speed)):
-                self._log({"train/loss": loss, "train/lr": event.lr, "train/tokens_per_second": speed}, event.step)
+                self._log(
+                    {"train/loss": loss, "train/lr": event.lr, "train/tokens_per_second": speed},
+                    event.step,
+                )
             case Evaluated():
                 metrics = {f"validation/{name}": value for name, value in event.metrics.items()}
-                self._log({"epoch": event.epoch, "validation/loss": event.validation_loss, **metrics}, event.step)
+                self._log(
+                    {"epoch": event.epoch, "validation/loss": event.validation_loss, **metrics},
+                    event.step,
+                )
 
     def close(self) -> None:
         """Let each write what it still holds; asked no more after."""
@@ -79,12 +94,20 @@ class Trackers:
     def _ask(self, name: str, work: Callable[[], object]) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the tracker's own making; they ask nothing of a user
+                warnings.simplefilter(
+                    "ignore"
+                )  # of the tracker's own making; they ask nothing of a user
                 work()
         except (Exception, SystemExit) as error:  # whatever a guest may raise
             self._active.pop(name, None)
-            what = f"the package {error.name} is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
-            self._warn(f"trackers: {name} is switched off, training goes on without it: {what or type(error).__name__}")
+            what = (
+                f"the package {error.name} is not installed"
+                if isinstance(error, ModuleNotFoundError)
+                else str(error)
+            )
+            self._warn(
+                f"trackers: {name} is switched off, training goes on without it: {what or type(error).__name__}"
+            )
 
 
 def _let_accelerate_log() -> None:

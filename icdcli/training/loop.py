@@ -27,7 +27,9 @@ class CheckpointTimer:
         clock: Seconds, from any start.
     """
 
-    def __init__(self, every: int | str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, every: int | str | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock, self._since = clock, clock()
         self.steps = every if isinstance(every, int) else None
         self.seconds: float | None = None
@@ -85,10 +87,16 @@ def _reason_to_end(training: Training) -> str | None:
     state, config = training.state, training.config
     if config.patience and state.best_metric.patience_left(config.patience) == 0:
         return f"no progress in {config.patience} validations"
-    return f"all {config.steps} steps are done" if state.validated == state.step >= config.steps else None
+    return (
+        f"all {config.steps} steps are done"
+        if state.validated == state.step >= config.steps
+        else None
+    )
 
 
-def _epoch(training: Training, meter: Meter, interval: CheckpointTimer) -> Generator[Event, None, str | None]:
+def _epoch(
+    training: Training, meter: Meter, interval: CheckpointTimer
+) -> Generator[Event, None, str | None]:
     """The steps to the end of the epoch, the stage or the run; returns the signal that came meanwhile."""
     state = training.state
     epoch, place = divmod(state.step, training.steps_per_epoch)
@@ -109,7 +117,9 @@ def _epoch(training: Training, meter: Meter, interval: CheckpointTimer) -> Gener
     return None
 
 
-def _validation(training: Training, meter: Meter, interval: CheckpointTimer) -> Generator[Event, None, str | None]:
+def _validation(
+    training: Training, meter: Meter, interval: CheckpointTimer
+) -> Generator[Event, None, str | None]:
     """A validation; returns the signal that came meanwhile."""
     under_way = validate(training, meter)
     while True:
@@ -128,5 +138,7 @@ def _validation(training: Training, meter: Meter, interval: CheckpointTimer) -> 
 def _asked(training: Training, interval: CheckpointTimer) -> tuple[str | None, bool]:
     """What any process wants: to stop, by a signal that came to it, and a checkpoint, since the time is up."""
     stop = training.stop_requested()
-    number, time_is_up = training.process_group.agree(0 if stop is None else signal.Signals[stop], interval.is_up())
+    number, time_is_up = training.process_group.agree(
+        0 if stop is None else signal.Signals[stop], interval.is_up()
+    )
     return signal.Signals(number).name if number else None, bool(time_is_up)

@@ -25,12 +25,18 @@ def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) 
     Returns:
         losses_B.
     """
-    smooth_BL = targets_BL if not config.label_smoothing else targets_BL + config.label_smoothing * (0.5 - targets_BL)
+    smooth_BL = (
+        targets_BL
+        if not config.label_smoothing
+        else targets_BL + config.label_smoothing * (0.5 - targets_BL)
+    )
     # A fill: a copy of a number would wait for the device.
     weight = torch.full((), config.pos_weight, device=logits_BL.device)
     if config.loss == "asl":
         return _asymmetric(logits_BL, smooth_BL, config).mean(dim=1)
-    losses_BL = functional.binary_cross_entropy_with_logits(logits_BL, smooth_BL, pos_weight=weight, reduction="none")
+    losses_BL = functional.binary_cross_entropy_with_logits(
+        logits_BL, smooth_BL, pos_weight=weight, reduction="none"
+    )
     if config.loss == "focal":
         wrong_BL = torch.sigmoid(torch.where(targets_BL > 0, -logits_BL, logits_BL))
         losses_BL = losses_BL * wrong_BL**config.loss_gamma

@@ -28,7 +28,11 @@ def token_budget(network: CodingNetwork, checkpointing: bool) -> int:
     device = network.device
     if device.type != "cuda":
         return ON_CPU
-    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = (
+        torch.cuda.mem_get_info(device)[0]
+        + torch.cuda.memory_reserved(device)
+        - torch.cuda.memory_allocated(device)
+    )
     return tokens_that_fit(network, checkpointing, free)
 
 

@@ -11,7 +11,9 @@ from icdcli.training.state import Training
 from icdcli.training.step_metrics import Diverged, require_finite_weights
 
 
-def record(events: Iterable[Event], run: RunDir, training: Training, corpus: str) -> Iterator[Event]:
+def record(
+    events: Iterable[Event], run: RunDir, training: Training, corpus: str
+) -> Iterator[Event]:
     """Pass events on, each after what it means is on disk; rank 0 alone writes.
 
     A validation is saved as ``last``, and as ``metric`` or ``loss`` where it is the best so far; an interruption, and what is
@@ -37,17 +39,36 @@ def record(events: Iterable[Event], run: RunDir, training: Training, corpus: str
             about: dict[str, object] = {"corpus": corpus}
             here = (training.state.step, training.state.validated)
             match event:
-                case StepDone(train_loss=float(loss), tokens_per_second=float(speed)) if training.process_group.first:
-                    row = {"step": event.step, "epoch": event.epoch, "train_loss": loss, "lr": event.lr}
-                    append_row(run.steps, STEP_COLUMNS, {**row, "tokens_per_second": round(speed, 1)})
+                case StepDone(train_loss=float(loss), tokens_per_second=float(speed)) if (
+                    training.process_group.first
+                ):
+                    row = {
+                        "step": event.step,
+                        "epoch": event.epoch,
+                        "train_loss": loss,
+                        "lr": event.lr,
+                    }
+                    append_row(
+                        run.steps, STEP_COLUMNS, {**row, "tokens_per_second": round(speed, 1)}
+                    )
                 case Evaluated() if training.process_group.first:
                     values = {name: getattr(event, name) for name in RESULT_COLUMNS} | event.metrics
                     values["seconds"] = round(event.seconds, 3)
                     append_row(run.results, [*RESULT_COLUMNS, *event.metrics], values)
-                    saved = [name for name, best in (("metric", event.best_metric), ("loss", event.best_loss)) if best]
+                    saved = [
+                        name
+                        for name, best in (("metric", event.best_metric), ("loss", event.best_loss))
+                        if best
+                    ]
                     saved.append("last")
-                    about |= {"epoch": event.epoch, "validation_loss": event.validation_loss, "metrics": event.metrics}
-                case CheckpointDue() | Stopped(finished=False) if training.process_group.first and here != saved_at:
+                    about |= {
+                        "epoch": event.epoch,
+                        "validation_loss": event.validation_loss,
+                        "metrics": event.metrics,
+                    }
+                case CheckpointDue() | Stopped(finished=False) if (
+                    training.process_group.first and here != saved_at
+                ):
                     saved = ["last"]
             if saved:
                 require_finite_weights(training)

@@ -22,6 +22,8 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     if step < config.warmup_steps:
         return config.lr0 * step / config.warmup_steps
     done = min(1.0, (step - config.warmup_steps) / (steps - config.warmup_steps))
-    fall = 1.0 - done if config.scheduler_type == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+    fall = (
+        1.0 - done if config.scheduler_type == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+    )
     last = config.lr0 * config.lrf
     return last + (config.lr0 - last) * fall

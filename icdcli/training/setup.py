@@ -41,21 +41,38 @@ def be_reproducible(config: RunConfig) -> None:
     torch.use_deterministic_algorithms(config.deterministic)
 
 
-def find_corpus(config: DataConfig, process_group: ProcessGroup, on_progress: Progress | None = None) -> Corpus:
+def find_corpus(
+    config: DataConfig, process_group: ProcessGroup, on_progress: Progress | None = None
+) -> Corpus:
     """The prepared corpus, made by rank 0 where it is not there yet."""
-    folder = process_group.broadcast(prepare(config, on_progress).folder if process_group.first else None)
+    folder = process_group.broadcast(
+        prepare(config, on_progress).folder if process_group.first else None
+    )
     assert isinstance(folder, Path)
     return open_corpus(folder)
 
 
-def read_tokens(corpus: Corpus, model: NeuralModel, process_group: ProcessGroup, on_progress: Progress | None = None) -> Tokens:
+def read_tokens(
+    corpus: Corpus,
+    model: NeuralModel,
+    process_group: ProcessGroup,
+    on_progress: Progress | None = None,
+) -> Tokens:
     """The corpus's token cache, made by rank 0 where it is not there yet."""
-    tokens = token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress) if process_group.first else None
+    tokens = (
+        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress)
+        if process_group.first
+        else None
+    )
     process_group.wait()
-    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer) if tokens is None else tokens
+    return (
+        token_cache(corpus.folder, model.tokenizer.backend_tokenizer) if tokens is None else tokens
+    )
 
 
-def new_training(config: Config, process_group: ProcessGroup, on_progress: Progress | None = None) -> tuple[Training, Corpus]:
+def new_training(
+    config: Config, process_group: ProcessGroup, on_progress: Progress | None = None
+) -> tuple[Training, Corpus]:
     """Set up a run from its configuration.
 
     Raises:
@@ -67,20 +84,34 @@ def new_training(config: Config, process_group: ProcessGroup, on_progress: Progr
     corpus = find_corpus(config.data, process_group, on_progress)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
-    described = descriptions_of(corpus.labels, corpus.system) if _starts_from_descriptions(config.model) else ()
-    model = new_model(config.model, tokenizer, corpus.labels, threshold, process_group.device, seed, described)
+    described = (
+        descriptions_of(corpus.labels, corpus.system)
+        if _starts_from_descriptions(config.model)
+        else ()
+    )
+    model = new_model(
+        config.model, tokenizer, corpus.labels, threshold, process_group.device, seed, described
+    )
     model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
-    model.network.start_from_frequencies(corpus.labels.train_counts, documents, _is_open_ended(corpus))
+    model.network.start_from_frequencies(
+        corpus.labels.train_counts, documents, _is_open_ended(corpus)
+    )
     return _training(config, model, corpus, process_group, on_progress, fresh=True), corpus
 
 
 def _starts_from_descriptions(config: ModelConfig) -> bool:
-    return config.description_prior or (config.pooling_mode == "label_attention" and config.label_init == "descriptions")
+    return config.description_prior or (
+        config.pooling_mode == "label_attention" and config.label_init == "descriptions"
+    )
 
 
 def resumed_training(
-    config: Config, checkpoint: Path, manifest: dict[str, Any], process_group: ProcessGroup, on_progress: Progress | None = None
+    config: Config,
+    checkpoint: Path,
+    manifest: dict[str, Any],
+    process_group: ProcessGroup,
+    on_progress: Progress | None = None,
 ) -> tuple[Training, Corpus]:
     """Set up a run where a checkpoint left it.
 
@@ -122,7 +153,9 @@ def _training(
     splits = {split: corpus.documents(split) for split in ("train", "validation")}
     choose_padding(model.network, config.train.padding)
     encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
-    encoded = _with_known(config.train, model, corpus, encoded, process_group, on_progress, fresh, step)
+    encoded = _with_known(
+        config.train, model, corpus, encoded, process_group, on_progress, fresh, step
+    )
     words = _words_alone(config.model, model, corpus, process_group, on_progress)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(model.network)
@@ -130,7 +163,9 @@ def _training(
         compile_layers(model.network.backbone)
     shards = _share_out(config, model, process_group)
     optimizer = make_optimizer(model.network, config.train)
-    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(model.network, config.train.gradient_checkpointing)
+    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(
+        model.network, config.train.gradient_checkpointing
+    )
     if shards is not None:
         shards.follow(optimizer)
         micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]  # the least
@@ -149,10 +184,16 @@ def _training(
         state=RunState(best, micro_batches_of=micro_batches_of(config.train, process_group)),
         micro_batch_tokens=micro_batch_tokens,
         validation_words=words,
-        learned=torch.tensor(corpus.labels.train_counts, device=process_group.device).nonzero()[:, 0]
+        learned=torch.tensor(corpus.labels.train_counts, device=process_group.device).nonzero()[
+            :, 0
+        ]
         if _is_open_ended(corpus)
         else None,
-        backbone_weights=[weight for name, weight in model.network.trainable().items() if name.startswith("backbone.")],
+        backbone_weights=[
+            weight
+            for name, weight in model.network.trainable().items()
+            if name.startswith("backbone.")
+        ],
         shards=shards,
     )
 
@@ -171,7 +212,11 @@ def _is_open_ended(corpus: Corpus) -> bool:
 
 
 def _words_alone(
-    config: ModelConfig, model: NeuralModel, corpus: Corpus, process_group: ProcessGroup, on_progress: Progress | None
+    config: ModelConfig,
+    model: NeuralModel,
+    corpus: Corpus,
+    process_group: ProcessGroup,
+    on_progress: Progress | None,
 ) -> dict[str, NDArray[np.float32]]:
     """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
     if not config.lexical:
@@ -211,8 +256,14 @@ def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.A
     """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
     groups: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
     for name, weight in network.trainable().items():
-        alone, together = (1.0, 1.0) if name.startswith("backbone.") else (config.head_lr_factor, config.joint_factor)
-        groups.setdefault((alone, together, config.weight_decay if weight.ndim > 1 else 0.0), []).append(weight)
+        alone, together = (
+            (1.0, 1.0)
+            if name.startswith("backbone.")
+            else (config.head_lr_factor, config.joint_factor)
+        )
+        groups.setdefault(
+            (alone, together, config.weight_decay if weight.ndim > 1 else 0.0), []
+        ).append(weight)
     options = [
         {"params": weights, "factor": alone, "joint_factor": together, "weight_decay": decay}
         for (alone, together, decay), weights in groups.items()

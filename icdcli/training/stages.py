@@ -18,7 +18,9 @@ def begin_stage(training: Training) -> None:
     for weight in training.backbone_weights:
         weight.requires_grad_(learns)
     if learns and training.backbone_weights:
-        training.train, training.validation = (replace(each, states=None) for each in (training.train, training.validation))
+        training.train, training.validation = (
+            replace(each, states=None) for each in (training.train, training.validation)
+        )
     training.model.network.train()
 
 

@@ -53,11 +53,15 @@ def optimizer_steps(training: Training, steps: Sequence[Ids], meter: Meter) -> I
             padding=training.model.network.padding,
             device=training.process_group.device,
         )
-        with closing(one_ahead(read, (rows for step in steps[place:] for rows in mine(step)))) as batches:
+        with closing(
+            one_ahead(read, (rows for step in steps[place:] for rows in mine(step)))
+        ) as batches:
             for rows in steps[place:]:
                 with _naming_the_key():
                     own = len(_share(training, lengths, training.micro_batch_tokens, rows)[0])
-                    loss = _accumulate(training, len(rows), own, islice(batches, len(mine(rows))), meter)
+                    loss = _accumulate(
+                        training, len(rows), own, islice(batches, len(mine(rows))), meter
+                    )
                     if loss is None:
                         note = _halve(training, mine(rows), lengths)
                         break
@@ -85,11 +89,17 @@ def _share(training: Training, lengths: Ids, budget: int, rows: Ids) -> tuple[li
     own = micro_batches(shares[process_group.rank], lengths, budget, padding)
     if training.shards is None:
         return own, 0
-    return own, max(len(micro_batches(share, lengths, budget, padding)) for share in shares) - len(own)
+    return own, max(len(micro_batches(share, lengths, budget, padding)) for share in shares) - len(
+        own
+    )
 
 
 def _accumulate(
-    training: Training, documents: int, own: int, batches: Iterable[tuple[Inputs, Tensor]], meter: Meter
+    training: Training,
+    documents: int,
+    own: int,
+    batches: Iterable[tuple[Inputs, Tensor]],
+    meter: Meter,
 ) -> Tensor | None:
     """The gradient of a step's mean loss, as far as this process's micro-batches go; those after its own count nothing.
 
@@ -103,7 +113,9 @@ def _accumulate(
     try:
         for number, (inputs, targets_BL) in enumerate(batches):
             _seed(training, number)
-            losses_B = _losses(training, inputs.to(device), targets_BL.to(device, non_blocking=True))
+            losses_B = _losses(
+                training, inputs.to(device), targets_BL.to(device, non_blocking=True)
+            )
             (losses_B.sum() / documents if number < own else 0 * losses_B.sum()).backward()
             if number < own:
                 loss += losses_B.detach().sum()
@@ -127,7 +139,9 @@ def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
 
 
 def _seed(training: Training, number: int) -> None:
-    draws = np.random.SeedSequence([training.seed, training.state.step, number, training.process_group.rank])
+    draws = np.random.SeedSequence(
+        [training.seed, training.state.step, number, training.process_group.rank]
+    )
     torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]) >> 1)
 
 
@@ -154,7 +168,9 @@ def _halve(training: Training, batches: list[Ids], lengths: Ids) -> str:
     )
 
 
-def _update(training: Training, loss: Tensor, documents: int, tokens: int, meter: Meter, note: str | None) -> StepDone:
+def _update(
+    training: Training, loss: Tensor, documents: int, tokens: int, meter: Meter, note: str | None
+) -> StepDone:
     """Sum the gradients over the ranks and let the optimiser take its step."""
     state, config = training.state, training.config
     epoch = state.step // training.steps_per_epoch + 1
@@ -187,7 +203,11 @@ def _naming_the_key() -> Iterator[None]:
     except RuntimeError as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).strip().splitlines()[0]
-            raise ConfigError(f"torch_compile: True: this model can't be compiled: {reason}. Leave it out") from error
+            raise ConfigError(
+                f"torch_compile: True: this model can't be compiled: {reason}. Leave it out"
+            ) from error
         if "deterministic" not in str(error):
             raise
-        raise ConfigError(f"deterministic: True: {str(error).splitlines()[0]} Train with deterministic=False") from error
+        raise ConfigError(
+            f"deterministic: True: {str(error).splitlines()[0]} Train with deterministic=False"
+        ) from error

@@ -41,7 +41,8 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     network, pos_weight = training.model.network, training.config.pos_weight
     total = len(training.validation)
     rounds = -(
-        -len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding)) // process_group.size
+        -len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding))
+        // process_group.size
     )
     for done in score_documents(network, training.validation, scored, pos_weight, tokens, share):
         rounds -= 1
@@ -54,7 +55,9 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         process_group.sum_array(scored.logits_NL[start : start + _AT_ONCE])
     process_group.sum_array(scored.losses_N)
     if wrong := unusable(scored.logits_NL, training.validation_ids):
-        raise Diverged(f"a score of validation document {wrong}", state.step, training.documents_of(state.step))
+        raise Diverged(
+            f"a score of validation document {wrong}", state.step, training.documents_of(state.step)
+        )
     targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
     validation_loss = float(scored.losses_N.mean())
     model, parts = training.model, {NETWORK: scored.logits_NL, **training.validation_words}
@@ -65,11 +68,21 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     if model.threshold.how != "fixed":
         model.threshold = tune(model.threshold.how, scores_NL, targets_NL, "validation")
     monitored_names, _ = monitored(training.config.monitor, log.metrics)
-    names = [name for name in dict.fromkeys([*log.metrics, *monitored_names]) if name != "validation_loss"]
+    names = [
+        name
+        for name in dict.fromkeys([*log.metrics, *monitored_names])
+        if name != "validation_loss"
+    ]
     metrics = evaluate(scores_NL, targets_NL, model.threshold.values_L(labels), names=names)
     values = metrics | {"validation_loss": validation_loss}
     value = float(np.mean([values[name] for name in monitored_names]))
-    trouble = alarm(network_logits_NL, value, state.best_metric.value, state.best_metric.higher_is_better, training.config.lr0)
+    trouble = alarm(
+        network_logits_NL,
+        value,
+        state.best_metric.value,
+        state.best_metric.higher_is_better,
+        training.config.lr0,
+    )
     best_metric = state.best_metric.update(value)
     best_loss = state.best_loss.update(validation_loss)
     train_loss = state.epoch_loss / max(state.epoch_documents, 1)
@@ -99,7 +112,9 @@ def _go_along(training: Training) -> None:
     """Make a forward pass for nothing, since the others make one, and weights are shared out."""
     network, device = training.model.network, training.process_group.device
     shortest = np.array([training.validation.lengths.argmin()])
-    inputs, _ = read_batch(training.validation, shortest, len(training.model.labels), network.padding, device)
+    inputs, _ = read_batch(
+        training.validation, shortest, len(training.model.labels), network.padding, device
+    )
     network.eval()
     with torch.inference_mode():
         network(inputs.to(device))

@@ -54,7 +54,11 @@ class Answer:
 def _icdcode(*words):
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         patch.setattr(sys, "argv", ["icdcode", *map(str, words)])
         patch.setenv("COLUMNS", "100")
         try:
@@ -89,7 +93,9 @@ def refused(icdcode):
 def place(tmp_path_factory):
     """Synthetic tables, a configuration for them, and a folder for runs; only runs are added to it."""
     root = tmp_path_factory.mktemp("icdcode")
-    made = SimpleNamespace(root=root, tables=root / "tables", config=root / "config.yaml", project=root / "runs")
+    made = SimpleNamespace(
+        root=root, tables=root / "tables", config=root / "config.yaml", project=root / "runs"
+    )
     assert _icdcode("demo-data", made.tables, "--admissions", "120").code == 0
     made.config.write_text(CONFIG.format(tables=made.tables, project=made.project))
     return made
@@ -125,7 +131,9 @@ def rewrite():
 
     def change(folder, name, function):
         path = folder / f"{name}.csv.gz"
-        path.write_bytes(gzip.compress(function(gzip.decompress(path.read_bytes()).decode()).encode()))
+        path.write_bytes(
+            gzip.compress(function(gzip.decompress(path.read_bytes()).decode()).encode())
+        )
 
     return change
 
@@ -136,7 +144,10 @@ def rows():
 
     def read(path):
         clock = ("seconds", "tokens_per_second")
-        return [{name: value for name, value in row.items() if name not in clock} for row in read_rows(path)]
+        return [
+            {name: value for name, value in row.items() if name not in clock}
+            for row in read_rows(path)
+        ]
 
     return read
 
@@ -144,7 +155,9 @@ def rows():
 @pytest.fixture(scope="session")
 def files():
     """All files under a folder, relative to it."""
-    return lambda folder: {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return lambda folder: {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture

@@ -24,7 +24,16 @@ import icdcli.training.setup  # noqa: F401
 from icdcli.cli import main
 from icdcli.report.plots import run as plots
 
-OPERATIONS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "shutil.rmtree"}
+OPERATIONS = {
+    "open",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+    "shutil.rmtree",
+}
 
 
 def kill_at(operation, folder):
@@ -38,7 +47,9 @@ def kill_at(operation, folder):
 
     def heard(event, arguments):
         # Deleting a tree names its files relative to a handle.
-        inside = any(isinstance(word, str | Path) and str(word).startswith(str(folder)) for word in arguments)
+        inside = any(
+            isinstance(word, str | Path) and str(word).startswith(str(folder)) for word in arguments
+        )
         if event in OPERATIONS and (inside or event in ("os.remove", "os.rmdir")):
             next_one()
 
@@ -107,14 +118,20 @@ def everything(config, project, points):
     assert code == 0, (project.parent / f"{project.name}.log").read_text()
     began = time.monotonic()
     if any(isinstance(kill, float) for pair in points for kill in pair):
-        run(project, ["train", config, f"project={project}", "name=again"])  # the corpus is there now
+        run(
+            project, ["train", config, f"project={project}", "name=again"]
+        )  # the corpus is there now
     took = time.monotonic() - began
     folders = []
     for number, pair in enumerate(points):
         # Numbers from 0 on count operations; shares, which JSON writes with a point, are of the time.
         kills = [kill * took if isinstance(kill, float) else kill for kill in pair]
         folders.append(killed_and_resumed(config, project, f"killed-{number}", *kills))
-    return {"operations": operations, "whole": str(project / "whole"), "killed": [str(folder) for folder in folders]}
+    return {
+        "operations": operations,
+        "whole": str(project / "whole"),
+        "killed": [str(folder) for folder in folders],
+    }
 
 
 if __name__ == "__main__":

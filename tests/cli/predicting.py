@@ -23,10 +23,15 @@ if __name__ == "__main__":
     output = Path(output)
 
     def predict(output, kill):
-        return run(output.parent, ["predict", folder, notes, "--device", "cpu", "--output", output], kill)
+        return run(
+            output.parent, ["predict", folder, notes, "--device", "cpu", "--output", output], kill
+        )
 
     code, operations = predict(output, None)
     points = json.loads(kills) or [[kill] for kill in range(1, operations + 1)]
     outputs = [output.with_name(f"{number}{output.suffix}") for number in range(len(points))]
-    codes = [[predict(path, kill)[0] for kill in [*point, None]] for path, point in zip(outputs, points, strict=True)]
+    codes = [
+        [predict(path, kill)[0] for kill in [*point, None]]
+        for path, point in zip(outputs, points, strict=True)
+    ]
     print(json.dumps({"code": code, "operations": operations, "codes": codes}))

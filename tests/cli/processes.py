@@ -112,12 +112,19 @@ def start(number, environment, words, case, log, passed, counted):
 
 
 def run(config, project, name, case):
-    environment = {"WORLD_SIZE": str(case[0]), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    environment = {
+        "WORLD_SIZE": str(case[0]),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
     words = ["train", str(config), f"project={project}", f"name={name}"]
     passed = multiprocessing.Value("i", 0)
     counted = {what: multiprocessing.Value("i", 0) for what in ("steps", "batches")}
     logs = [project.parent / f"{project.name}-{name}-{number}.log" for number in range(case[0])]
-    children = [start(number, environment, words, case, log, passed, counted) for number, log in enumerate(logs)]
+    children = [
+        start(number, environment, words, case, log, passed, counted)
+        for number, log in enumerate(logs)
+    ]
     codes: list[int | None] = [None] * len(children)
     deadline = time.monotonic() + AT_MOST
     while None in codes and time.monotonic() < deadline:
@@ -130,10 +137,21 @@ def run(config, project, name, case):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     told = [log.read_text() for log in logs]
-    return {"codes": codes, "told": told, **{what: counter.value for what, counter in counted.items()}}
+    return {
+        "codes": codes,
+        "told": told,
+        **{what: counter.value for what, counter in counted.items()},
+    }
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     where = Path(sys.argv[2])
-    print(json.dumps([run(sys.argv[1], where, f"case-{i}", case) for i, case in enumerate(json.loads(sys.argv[3]))]))
+    print(
+        json.dumps(
+            [
+                run(sys.argv[1], where, f"case-{i}", case)
+                for i, case in enumerate(json.loads(sys.argv[3]))
+            ]
+        )
+    )

@@ -12,7 +12,9 @@ def refused_data(refused, table_copies):
 
     def run(says, *options):
         message = refused(3, "prepare-data", table_copies, *options, says=says)
-        left = {path.name for path in (table_copies / ".icdcode").rglob("*") if path.suffix != ".lock"}
+        left = {
+            path.name for path in (table_copies / ".icdcode").rglob("*") if path.suffix != ".lock"
+        }
         assert left <= {"sources.json"}  # the hashes of the tables, which stay right
         return message
 
@@ -29,7 +31,12 @@ def test_missing_tables_are_all_named(refused_data, table_copies):
 
 def test_missing_column_is_told_with_the_nearest(refused_data, table_copies, rewrite):
     rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text.replace("ICD9_CODE", "ICD_CODE", 1))
-    refused_data(["DIAGNOSES_ICD.csv.gz: no column 'ICD9_CODE' (did you mean 'ICD_CODE'?)", "its columns are: ROW_ID,"])
+    refused_data(
+        [
+            "DIAGNOSES_ICD.csv.gz: no column 'ICD9_CODE' (did you mean 'ICD_CODE'?)",
+            "its columns are: ROW_ID,",
+        ]
+    )
 
 
 def test_noteevents_without_rows(refused_data, table_copies, rewrite):
@@ -43,7 +50,9 @@ def test_noteevents_of_zero_bytes(refused_data, table_copies):
 
 
 def test_noteevents_without_discharge_summaries(refused_data, table_copies, rewrite):
-    rewrite(table_copies, "NOTEEVENTS", lambda text: text.replace('"Discharge summary"', '"Summary"'))
+    rewrite(
+        table_copies, "NOTEEVENTS", lambda text: text.replace('"Discharge summary"', '"Summary"')
+    )
     refused_data("NOTEEVENTS.csv.gz: no row has CATEGORY 'Discharge summary', a HADM_ID and a text")
 
 
@@ -52,7 +61,14 @@ def test_truncated_gzip(refused_data, table_copies, place, refused, tmp_path):
     table.write_bytes(table.read_bytes()[:-2000])
     says = ["NOTEEVENTS.csv.gz", "the compressed file ends too early; copy or download it again"]
     refused_data(says)
-    refused(3, "train", place.config, f"data_path={table_copies}", f"project={tmp_path / 'new'}", says=says)
+    refused(
+        3,
+        "train",
+        place.config,
+        f"data_path={table_copies}",
+        f"project={tmp_path / 'new'}",
+        says=says,
+    )
     assert not (tmp_path / "new").exists()
 
 
@@ -77,20 +93,42 @@ def test_file_that_is_not_gzip(refused_data, table_copies):
 
 def test_admissions_without_codes_or_notes_are_counted_not_fatal(icdcode, table_copies, rewrite):
     before = icdcode("prepare-data", table_copies, "--json").json["card"]["dropped"]
-    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text + '9999,1,999991,1,"4019"\n9998,1,999992,1,"4019"\n')
-    rewrite(table_copies, "NOTEEVENTS", lambda text: text + '9999,1,999993,,,,"Discharge summary","Report",,,"Well."\n')
+    rewrite(
+        table_copies,
+        "DIAGNOSES_ICD",
+        lambda text: text + '9999,1,999991,1,"4019"\n9998,1,999992,1,"4019"\n',
+    )
+    rewrite(
+        table_copies,
+        "NOTEEVENTS",
+        lambda text: text + '9999,1,999993,,,,"Discharge summary","Report",,,"Well."\n',
+    )
     after = icdcode("prepare-data", table_copies, "--json")
     assert after.code == 0
-    more = {reason: count - before.get(reason, 0) for reason, count in after.json["card"]["dropped"].items()}
-    assert more["admissions with codes but no note"] == 2 and more["admissions with a note but no codes"] == 1
+    more = {
+        reason: count - before.get(reason, 0)
+        for reason, count in after.json["card"]["dropped"].items()
+    }
+    assert (
+        more["admissions with codes but no note"] == 2
+        and more["admissions with a note but no codes"] == 1
+    )
     assert "admissions with codes but no note" in after.err
 
 
 def test_split_left_empty(refused_data, table_copies, rewrite):
-    header, *_ = gzip.decompress((table_copies / "NOTEEVENTS.csv.gz").read_bytes()).decode().splitlines()
-    notes = "".join(f'{n},7,{n},,,,"Discharge summary","Report",,,"Pneumonia."\n' for n in range(1, 6))
+    header, *_ = (
+        gzip.decompress((table_copies / "NOTEEVENTS.csv.gz").read_bytes()).decode().splitlines()
+    )
+    notes = "".join(
+        f'{n},7,{n},,,,"Discharge summary","Report",,,"Pneumonia."\n' for n in range(1, 6)
+    )
     rewrite(table_copies, "NOTEEVENTS", lambda text: f"{header}\n{notes}")
-    rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text + "".join(f'{n},7,{n},1,"486"\n' for n in range(1, 6)))
+    rewrite(
+        table_copies,
+        "DIAGNOSES_ICD",
+        lambda text: text + "".join(f'{n},7,{n},1,"486"\n' for n in range(1, 6)),
+    )
     refused_data(
         [
             "protocol patient leaves no document for train and validation (documents: train 0, validation 0, test 5",
@@ -100,7 +138,12 @@ def test_split_left_empty(refused_data, table_copies, rewrite):
 
 
 def test_data_folder_that_holds_no_data_set(refused, tmp_path):
-    refused(3, "prepare-data", tmp_path, says=["is no data set that icdcode knows", "mimic3:", "codiesp:", "table:"])
+    refused(
+        3,
+        "prepare-data",
+        tmp_path,
+        says=["is no data set that icdcode knows", "mimic3:", "codiesp:", "table:"],
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,7 +164,9 @@ def test_interrupting_preparation_leaves_no_corpus(icdcode, table_copies, monkey
     monkeypatch.setattr(prepare, "write_corpus", interrupt)
     answer = icdcode("prepare-data", table_copies)
     assert (answer.code, answer.out, answer.err) == (130, "", "")
-    assert {path.name for path in (table_copies / ".icdcode").glob("*") if path.suffix != ".lock"} == set()
+    assert {
+        path.name for path in (table_copies / ".icdcode").glob("*") if path.suffix != ".lock"
+    } == set()
 
 
 def test_folder_of_any_name(icdcode, place, tmp_path):
@@ -141,7 +186,10 @@ def test_folder_of_any_name(icdcode, place, tmp_path):
         ("steps: 5\nmodel: [tiny\n", "line 3: not valid YAML"),
         ("seed: 1\nbatchsize: 4\n", "line 2: unknown key 'batchsize' (did you mean 'batch_size'?)"),
         ("steps: many\n", "line 1: steps: should be a valid integer"),
-        ("steps: 5\nwarmup_steps: 5\n", "line 2: warmup_steps: 5 warm-up steps leave nothing of 5 steps"),
+        (
+            "steps: 5\nwarmup_steps: 5\n",
+            "line 2: warmup_steps: 5 warm-up steps leave nothing of 5 steps",
+        ),
         ("model: tiny\nbit: 8\n", "line 2: bit: model: tiny is made on the spot"),
         ("metrics: [f1_mcro]\n", "unknown metric 'f1_mcro' (did you mean 'f1_micro'?)"),
     ],
@@ -157,7 +205,14 @@ def test_configuration_that_cannot_be(refused, tmp_path, text, says):
 def test_all_problems_of_file_and_command_line_in_one_message(refused, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("modle: tiny\nsteps: many\nbit: 7\n")
-    message = refused(2, "train", path, "sed=1", "steps", says=[f"{path} has 5 problems:", "(did you mean 'model'?)"])
+    message = refused(
+        2,
+        "train",
+        path,
+        "sed=1",
+        "steps",
+        says=[f"{path} has 5 problems:", "(did you mean 'model'?)"],
+    )
     assert "command line: unknown key 'sed' (did you mean 'seed'?)" in message
     assert "command line: 'steps' should be key=value" in message
     assert "line 3: bit: should be 4, 8, 16 or 32, got 7" in message
@@ -195,10 +250,25 @@ def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch
     [
         (
             "nobody/nothing",
-            ["nobody/nothing: can't be reached", "hf download nobody/nothing --local-dir FOLDER", "`model: FOLDER`"],
+            [
+                "nobody/nothing: can't be reached",
+                "hf download nobody/nothing --local-dir FOLDER",
+                "`model: FOLDER`",
+            ],
         ),
-        ("llama3", ["llama3 (McGill-NLP/LLM2Vec-Meta-Llama-3-8B-Instruct-mntp): can't be reached", "hf download"]),
-        ("llama-3", ["is no folder here and no Hugging Face id (owner/name); known names: llama3, mistral, tiny"]),
+        (
+            "llama3",
+            [
+                "llama3 (McGill-NLP/LLM2Vec-Meta-Llama-3-8B-Instruct-mntp): can't be reached",
+                "hf download",
+            ],
+        ),
+        (
+            "llama-3",
+            [
+                "is no folder here and no Hugging Face id (owner/name); known names: llama3, mistral, tiny"
+            ],
+        ),
         ("{folder}/empty", ["the folder holds no Hugging Face model (no config.json)"]),
         ("{folder}/bare", ["bare: can't be loaded: "]),
         ("{folder}/no-tokenizer", ["no-tokenizer: can't be loaded: "]),
@@ -215,7 +285,14 @@ def test_model_that_cannot_be_had(refused, place, trained, model_folders, tmp_pa
     weights = tmp_path / "cut-off" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     name = model.format(folder=tmp_path)
-    refused(2, "train", place.config, f"model={name}", f"project={tmp_path / 'new'}", says=["model: ", *says])
+    refused(
+        2,
+        "train",
+        place.config,
+        f"model={name}",
+        f"project={tmp_path / 'new'}",
+        says=["model: ", *says],
+    )
     assert not (tmp_path / "new").exists()
 
 
@@ -226,7 +303,11 @@ def test_file_where_the_project_should_lie(refused, place, tmp_path):
     (tmp_path / "taken").write_text("precious")
     for project in (tmp_path / "taken", tmp_path / "taken" / "below"):
         refused(
-            2, "train", place.config, f"project={project}", says=f"{tmp_path / 'taken'}: is a file; `project:` must be a folder"
+            2,
+            "train",
+            place.config,
+            f"project={project}",
+            says=f"{tmp_path / 'taken'}: is a file; `project:` must be a folder",
         )
     assert (tmp_path / "taken").read_text() == "precious"
 
@@ -247,14 +328,28 @@ def test_file_where_the_corpus_should_lie(refused, place, tmp_path):
 
 def test_demo_data_never_replaces_tables_unasked(refused, icdcode, table_copies, files):
     before = {name: (table_copies / name).read_bytes() for name in files(table_copies)}
-    refused(2, "demo-data", table_copies, "--admissions", "20", says=["already holds ADMISSIONS.csv.gz", "--overwrite"])
+    refused(
+        2,
+        "demo-data",
+        table_copies,
+        "--admissions",
+        "20",
+        says=["already holds ADMISSIONS.csv.gz", "--overwrite"],
+    )
     assert {name: (table_copies / name).read_bytes() for name in files(table_copies)} == before
     assert icdcode("demo-data", table_copies, "--admissions", "20", "--overwrite").code == 0
     assert (table_copies / "NOTEEVENTS.csv.gz").read_bytes() != before["NOTEEVENTS.csv.gz"]
 
 
 def test_demo_data_of_too_few_admissions(refused, tmp_path):
-    refused(2, "demo-data", tmp_path / "new", "--admissions", "19", says="synthetic data needs at least 20")
+    refused(
+        2,
+        "demo-data",
+        tmp_path / "new",
+        "--admissions",
+        "19",
+        says="synthetic data needs at least 20",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,9 @@ READERS = ("resume", "evaluate", "show-predictions")
 
 
 def snapshot(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -28,21 +30,39 @@ def refused_run(refused, run_copy):
 @pytest.mark.parametrize("command", READERS)
 def test_no_run_folder(refused, command, tmp_path):
     refused(2, command, tmp_path / "nowhere", says="nowhere: there is no such run folder")
-    refused(2, command, tmp_path, says=["is no run folder (it has no args.yaml)", "give the folder that `icdcode train` named"])
+    refused(
+        2,
+        command,
+        tmp_path,
+        says=[
+            "is no run folder (it has no args.yaml)",
+            "give the folder that `icdcode train` named",
+        ],
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", READERS)
 def test_run_without_checkpoints(refused_run, run_copy, command):
     shutil.rmtree(run_copy / "weights")
-    says = ["has no checkpoint", "it ended before its first checkpoint", f"icdcode train {run_copy / 'args.yaml'}"]
+    says = [
+        "has no checkpoint",
+        "it ended before its first checkpoint",
+        f"icdcode train {run_copy / 'args.yaml'}",
+    ]
     refused_run(4, command, says=says)
 
 
 @pytest.mark.parametrize("command", READERS)
 def test_run_without_the_checkpoint_asked_for(refused_run, run_copy, command):
     (run_copy / "weights" / "loss").unlink()
-    refused_run(4, command, "--load", "loss", says="has no checkpoint 'loss'; it has metric, last: choose one with --load")
+    refused_run(
+        4,
+        command,
+        "--load",
+        "loss",
+        says="has no checkpoint 'loss'; it has metric, last: choose one with --load",
+    )
 
 
 @pytest.mark.parametrize("command", READERS)
@@ -55,7 +75,9 @@ def test_flipped_byte(refused_run, run_copy, command):
     refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is broken")
 
 
-@pytest.mark.parametrize("name", ["state.pt", "head.safetensors", "labels.parquet", "backbone/tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["state.pt", "head.safetensors", "labels.parquet", "backbone/tokenizer.json"]
+)
 def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
     (run_copy / "weights" / "last" / name).unlink()
     (run_copy / "weights" / "previous").unlink()
@@ -70,7 +92,10 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
         ("[" * 100_000, "manifest.json: can't be read"),
         ("[]", "manifest.json: doesn't say which files"),
         ('{"files": {}}', "manifest.json: doesn't say which files"),
-        ('{"name": "a web site", "files": ["index.html"]}', "manifest.json: doesn't say which files"),
+        (
+            '{"name": "a web site", "files": ["index.html"]}',
+            "manifest.json: doesn't say which files",
+        ),
     ],
 )
 def test_manifest_missing_or_damaged(refused_run, run_copy, content, says):
@@ -86,16 +111,32 @@ def test_args_that_were_edited_wrongly(refused_run, run_copy):
     with (run_copy / "args.yaml").open("a") as file:
         file.write("modle: tiny\n")
     for command in READERS:
-        refused_run(2, command, says=["args.yaml has 1 problem", "unknown key 'modle' (did you mean 'model'?)"])
+        refused_run(
+            2,
+            command,
+            says=["args.yaml has 1 problem", "unknown key 'modle' (did you mean 'model'?)"],
+        )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "show-predictions"])
 def test_split_that_is_not_there(refused_run, command):
-    refused_run(2, command, "--split", "dev", says=["no documents in 'dev'", "there are: train (", "validation (", "test ("])
+    refused_run(
+        2,
+        command,
+        "--split",
+        "dev",
+        says=["no documents in 'dev'", "there are: train (", "validation (", "test ("],
+    )
 
 
 def test_device_that_is_none(refused_run):
-    refused_run(2, "evaluate", "--device", "gpux", says="device: should be cpu, mps, or GPU numbers such as [0] or [0,1]")
+    refused_run(
+        2,
+        "evaluate",
+        "--device",
+        "gpux",
+        says="device: should be cpu, mps, or GPU numbers such as [0] or [0,1]",
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,26 +153,43 @@ def test_device_that_is_none(refused_run):
     ],
 )
 def test_what_a_run_cannot_change_on_its_way(refused_run, override, says):
-    refused_run(4, "resume", override, says=["a run can't change this on its way; start a new one for it", says])
+    refused_run(
+        4,
+        "resume",
+        override,
+        says=["a run can't change this on its way; start a new one for it", says],
+    )
 
 
 def test_all_refused_changes_in_one_message(refused_run):
-    message = refused_run(4, "resume", "seed=3", "steps=20", "pooling_mode=eos_token", says="seed=3")
+    message = refused_run(
+        4, "resume", "seed=3", "steps=20", "pooling_mode=eos_token", says="seed=3"
+    )
     assert "pooling_mode='eos_token' (was 'mean')" in message and "steps=20" not in message
 
 
 def test_fewer_steps_than_are_done(refused_run):
-    refused_run(4, "resume", "steps=8", says=["steps=8: ", "is at step 12 already; give more steps"])
+    refused_run(
+        4, "resume", "steps=8", says=["steps=8: ", "is at step 12 already; give more steps"]
+    )
 
 
 def test_override_that_is_no_configuration(refused_run):
-    refused_run(2, "resume", "stps=20", says="command line: unknown key 'stps' (did you mean 'steps'?)")
+    refused_run(
+        2, "resume", "stps=20", says="command line: unknown key 'stps' (did you mean 'steps'?)"
+    )
 
 
 @pytest.fixture
 def run_on_changed_data(icdcode, place, table_copies, rewrite, tmp_path):
     """A run whose raw tables were changed afterwards, without another code."""
-    options = (f"data_path={table_copies}", f"project={tmp_path}", "steps=2", "warmup_steps=0", "prediction_print_n=0")
+    options = (
+        f"data_path={table_copies}",
+        f"project={tmp_path}",
+        "steps=2",
+        "warmup_steps=0",
+        "prediction_print_n=0",
+    )
     assert icdcode("train", place.config, *options).code == 0
     rewrite(table_copies, "NOTEEVENTS", lambda text: text.replace("Sex: F", "Sex: M", 1))
     return tmp_path / "run"
@@ -139,16 +197,29 @@ def run_on_changed_data(icdcode, place, table_copies, rewrite, tmp_path):
 
 def test_data_that_changed_since(refused, icdcode, run_on_changed_data):
     before = snapshot(run_on_changed_data)
-    says = ["was trained on the corpus mimic3-patient-", "the tables or the data options have changed", "start a new run"]
+    says = [
+        "was trained on the corpus mimic3-patient-",
+        "the tables or the data options have changed",
+        "start a new run",
+    ]
     refused(4, "resume", run_on_changed_data, "steps=4", says=says)
     assert snapshot(run_on_changed_data) == before
     answer = icdcode("evaluate", run_on_changed_data)
-    assert answer.code == 0 and "warning: " in answer.err and "was trained on the corpus mimic3-patient-" in answer.err
+    assert (
+        answer.code == 0
+        and "warning: " in answer.err
+        and "was trained on the corpus mimic3-patient-" in answer.err
+    )
 
 
 def test_label_space_that_changed_since(refused, run_on_changed_data, rewrite, table_copies):
     rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text.replace('"4019"', '"4010"'))
-    refused(3, "evaluate", run_on_changed_data, says=["its label space", "is not the one that the coder was trained on"])
+    refused(
+        3,
+        "evaluate",
+        run_on_changed_data,
+        says=["its label space", "is not the one that the coder was trained on"],
+    )
     assert not (run_on_changed_data / "evaluation").exists()
 
 

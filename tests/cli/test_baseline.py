@@ -54,22 +54,54 @@ def run(answer, place, tmp_path):
 def test_training_makes_the_run_folder_as_promised(answer, place, run, files):
     assert (answer.code, answer.err) == (0, "")
     checkpoint = ("coder.json", "labels.parquet", "manifest.json", "tfidf.npz", "vocabulary.json")
-    assert files(run) == {"args.yaml", "results.csv", *(f"weights/steps/1/{name}" for name in checkpoint)}
-    assert f"Next: icdcode evaluate {place.project / 'words'}" in answer.out and "Sample predictions" in answer.out
-    assert "f1_micro" in answer.out and "nan" not in answer.out and "tuned on the validation split" in answer.out
+    assert files(run) == {
+        "args.yaml",
+        "results.csv",
+        *(f"weights/steps/1/{name}" for name in checkpoint),
+    }
+    assert (
+        f"Next: icdcode evaluate {place.project / 'words'}" in answer.out
+        and "Sample predictions" in answer.out
+    )
+    assert (
+        "f1_micro" in answer.out
+        and "nan" not in answer.out
+        and "tuned on the validation split" in answer.out
+    )
 
 
 def test_args_repeat_the_run(icdcode, run, tmp_path):
     again = icdcode("train", run / "args.yaml", f"project={tmp_path}", "name=again", "--json")
-    assert again.code == 0 and again.json["finished"] and set(again.json["metrics"]) == {"f1_micro", "aucroc_micro"}
+    assert (
+        again.code == 0
+        and again.json["finished"]
+        and set(again.json["metrics"]) == {"f1_micro", "aucroc_micro"}
+    )
     for name in ("tfidf.npz", "vocabulary.json", "coder.json", "labels.parquet"):
-        assert (tmp_path / "again/weights/last" / name).read_bytes() == (run / "weights/last" / name).read_bytes()
+        assert (tmp_path / "again/weights/last" / name).read_bytes() == (
+            run / "weights/last" / name
+        ).read_bytes()
 
 
 def test_keys_without_a_meaning_are_named_and_no_gpu_is_asked_for(icdcode, config, tmp_path):
-    answer = icdcode("train", config, f"project={tmp_path / 'new'}", "device=[0,1]", "lr0=1e-3", "--dry-run", "--json")
-    assert answer.code == 0 and answer.json["dry_run"] and "a linear classifier for each of" in answer.json["model"]
-    assert "warning: model: tfidf has no use for device, lr0" in answer.err and not (tmp_path / "new").exists()
+    answer = icdcode(
+        "train",
+        config,
+        f"project={tmp_path / 'new'}",
+        "device=[0,1]",
+        "lr0=1e-3",
+        "--dry-run",
+        "--json",
+    )
+    assert (
+        answer.code == 0
+        and answer.json["dry_run"]
+        and "a linear classifier for each of" in answer.json["model"]
+    )
+    assert (
+        "warning: model: tfidf has no use for device, lr0" in answer.err
+        and not (tmp_path / "new").exists()
+    )
 
 
 def test_of_several_processes_the_first_does_it(config, tmp_path, monkeypatch):
@@ -86,10 +118,14 @@ def test_it_is_evaluated_and_shown_as_every_coder(icdcode, run):
     assert (run / "evaluation/test/report.html").is_file()
     validation = icdcode("evaluate", run, "--split", "validation", "--json").json
     trained = json.loads((run / "weights/last/manifest.json").read_text())
-    assert {name: validation["metrics"][name] for name in trained["metrics"]} == pytest.approx(trained["metrics"], abs=1e-12)
+    assert {name: validation["metrics"][name] for name in trained["metrics"]} == pytest.approx(
+        trained["metrics"], abs=1e-12
+    )
     assert validation["metrics"]["loss"] == pytest.approx(trained["validation_loss"], abs=1e-12)
     shown = icdcode("show-predictions", run, "-n", "2", "--json")
-    assert len(shown.json["documents"]) == 2 and shown.json["threshold"].endswith("tuned on the validation split)")
+    assert len(shown.json["documents"]) == 2 and shown.json["threshold"].endswith(
+        "tuned on the validation split)"
+    )
 
 
 def test_there_are_no_parts_to_leave_out(refused, run):
@@ -105,29 +141,44 @@ def test_it_stands_beside_a_network(icdcode, run, run_copy):
 
 def test_new_notes_are_coded_by_the_checkpoint_alone(icdcode, run, place, tmp_path):
     corpus = next((place.tables / ".icdcode").glob("mimic3-patient-*"))
-    texts = pq.read_table(corpus / "documents.parquet", columns=["text"]).column("text").to_pylist()[:5]
-    (tmp_path / "notes.jsonl").write_text("\n".join(json.dumps({"id": str(n), "text": text}) for n, text in enumerate(texts)))
+    texts = (
+        pq.read_table(corpus / "documents.parquet", columns=["text"]).column("text").to_pylist()[:5]
+    )
+    (tmp_path / "notes.jsonl").write_text(
+        "\n".join(json.dumps({"id": str(n), "text": text}) for n, text in enumerate(texts))
+    )
     alone = shutil.copytree((run / "weights" / "metric").resolve(), tmp_path / "checkpoint")
     shutil.rmtree(run)
     answer = icdcode("predict", alone, tmp_path / "notes.jsonl", "--top", "3", "--json")
     lines = [json.loads(line) for line in answer.out.splitlines()]
-    assert answer.code == 0 and [(line["id"], line["windows"], len(line["codes"])) for line in lines] == [
-        (str(number), 1, 3) for number in range(5)
-    ]
-    written = icdcode("predict", alone, tmp_path / "notes.jsonl", "--output", tmp_path / "codes.parquet")
+    assert answer.code == 0 and [
+        (line["id"], line["windows"], len(line["codes"])) for line in lines
+    ] == [(str(number), 1, 3) for number in range(5)]
+    written = icdcode(
+        "predict", alone, tmp_path / "notes.jsonl", "--output", tmp_path / "codes.parquet"
+    )
     assert written.code == 0 and "5 notes" in written.out
 
 
 def test_resuming_says_that_it_is_finished(icdcode, refused, run):
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     answer = icdcode("resume", run)
-    assert answer.code == 0 and "finished before" in answer.out and f"Next: icdcode evaluate {run}" in answer.out
+    assert (
+        answer.code == 0
+        and "finished before" in answer.out
+        and f"Next: icdcode evaluate {run}" in answer.out
+    )
     told = icdcode("resume", run, "--json").json
     assert (told["finished"], told["step"], told["run"]) == (True, 1, str(run))
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
     refused(4, "resume", run, "word_ngrams=2", says="it is another model then")
     shutil.rmtree(run / "weights")
-    refused(4, "resume", run, says="it ended before its first checkpoint; begin anew with `icdcode train")
+    refused(
+        4,
+        "resume",
+        run,
+        says="it ended before its first checkpoint; begin anew with `icdcode train",
+    )
 
 
 def test_there_is_no_schedule_to_plot(refused, run, config):
@@ -153,12 +204,18 @@ def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):
     table = tmp_path / "notes.csv"
     table.write_text("text,codes\n" + "".join(f"word{n},I10\n" for n in range(60)))
     answer = icdcode("train", config, f"data_path={table}", f"project={tmp_path / 'runs'}")
-    assert answer.code == 3 and answer.err.startswith("error: table-") and "share no word" in answer.err
+    assert (
+        answer.code == 3
+        and answer.err.startswith("error: table-")
+        and "share no word" in answer.err
+    )
     assert [*(tmp_path / "runs").iterdir()] == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_at_once_and_says_what_to_do(icdcode, config, tmp_path, monkeypatch, number, code):
+def test_a_signal_ends_it_at_once_and_says_what_to_do(
+    icdcode, config, tmp_path, monkeypatch, number, code
+):
     def signalled(*_):
         os.kill(os.getpid(), number)
         time.sleep(60)
@@ -166,7 +223,10 @@ def test_a_signal_ends_it_at_once_and_says_what_to_do(icdcode, config, tmp_path,
     monkeypatch.setattr(tfidf, "_out_of_fold", signalled)
     answer = icdcode("train", config, f"project={tmp_path}")
     assert answer.code == code
-    assert f"nothing of it is kept. Begin anew with: icdcode train {tmp_path / 'words' / 'args.yaml'}" in answer.out
+    assert (
+        f"nothing of it is kept. Begin anew with: icdcode train {tmp_path / 'words' / 'args.yaml'}"
+        in answer.out
+    )
     assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]
 
 

@@ -10,11 +10,19 @@ from icdcli.cli.completion import complete_protocol
 
 
 def offered(words, cwd, shell="bash", code="from icdcli.cli import app; app(prog_name='icdcode')"):
-    given = {"_ICDCODE_COMPLETE": f"complete_{shell}", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    given = {
+        "_ICDCODE_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
     given |= {"_TYPER_COMPLETE_ARGS": " ".join(words), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | given | {"PYTHONPATH": path}, cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env=os.environ | given | {"PYTHONPATH": path},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
     )
     assert not done.stderr
     return [line for line in done.stdout.splitlines() if line]
@@ -37,7 +45,9 @@ def test_keys_and_values_of_the_configuration_are_offered(words, answers, tmp_pa
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_gets_keys(shell, tmp_path):
-    assert "batch_size=" in "\n".join(offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, shell))
+    assert "batch_size=" in "\n".join(
+        offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, shell)
+    )
 
 
 def test_shipped_configurations_and_own_files_are_offered(tmp_path):
@@ -66,4 +76,6 @@ def test_completion_imports_nothing_heavy(tmp_path):
         "atexit.register(lambda: print(*{'torch', 'transformers', 'pandas', 'sklearn', 'pyarrow'} & set(sys.modules)))\n"
         "app(prog_name='icdcode')"
     )
-    assert offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, code=code) == ["batch_size="]
+    assert offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, code=code) == [
+        "batch_size="
+    ]

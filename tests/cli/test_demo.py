@@ -25,7 +25,9 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     note = tmp_path / "outputs" / "demo" / "new_note.txt"
     note.write_text("No evidence of pneumonia.\n")
     args = run / "args.yaml"
-    args.write_text(args.read_text().replace("steps: 6", "steps: 8"))  # as a run that was interrupted at step 6
+    args.write_text(
+        args.read_text().replace("steps: 6", "steps: 8")
+    )  # as a run that was interrupted at step 6
     notes = (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat()
     second = icdcode("demo", tmp_path, "--json", *SMALL)
     assert second.code == 0, second.err
@@ -33,7 +35,9 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     third = icdcode("demo", tmp_path, "--json", *SMALL)
     assert third.json["run"] == f"{run}2"
     assert note.read_text() == "No evidence of pneumonia.\n"  # changed by the user
-    assert (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat().st_mtime_ns == notes.st_mtime_ns
+    assert (
+        tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz"
+    ).stat().st_mtime_ns == notes.st_mtime_ns
 
 
 def test_a_project_without_checkpoints_has_nothing_to_go_on_with(tmp_path):
@@ -74,13 +78,23 @@ def test_a_missing_configuration_is_told_with_where_the_shipped_ones_are_listed(
 
 def test_no_file_of_the_repository_has_a_name_that_windows_refuses():
     root = Path(__file__).parents[2]
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=False).stdout.decode()
-    names = [name for name in listed.split("\0") if name] or [str(path.relative_to(root)) for path in root.glob("*")]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=root, capture_output=True, check=False
+    ).stdout.decode()
+    names = [name for name in listed.split("\0") if name] or [
+        str(path.relative_to(root)) for path in root.glob("*")
+    ]
     assert names
     assert [name for name in names if set(name) & set('<>:"\\|?*')] == []
 
 
 def test_what_a_shipped_name_means_costs_no_heavy_import():
     code = "import sys; from icdcli.config.schema import load_config; load_config('demo.yaml'); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
     assert not {"torch", "transformers", "pandas", "pyarrow"} & set(loaded.stdout.split())

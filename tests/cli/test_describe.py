@@ -16,24 +16,38 @@ def corpus(icdcode, table_copies):
     return Path(answer.json["folder"])
 
 
-def test_raw_data_are_prepared_first_and_found_the_next_time(icdcode, table_copies, tmp_path, files):
+def test_raw_data_are_prepared_first_and_found_the_next_time(
+    icdcode, table_copies, tmp_path, files
+):
     to = tmp_path / "card"
     answer = icdcode("describe", table_copies, *OPTIONS, "--to", to)
     assert answer.code == 0 and answer.err == ""
-    assert answer.out.startswith("Corpus mimic3 · patient\n") and "leakage between splits: none" in answer.out
+    assert (
+        answer.out.startswith("Corpus mimic3 · patient\n")
+        and "leakage between splits: none" in answer.out
+    )
     assert answer.out.endswith(f"\nWritten: describe.png and describe.json in {to}\n")
     assert files(to) == {"describe.png", "describe.json"}
-    before = {file.name: file.stat().st_mtime_ns for file in table_copies.glob(".icdcode/mimic3-*/*")}
+    before = {
+        file.name: file.stat().st_mtime_ns for file in table_copies.glob(".icdcode/mimic3-*/*")
+    }
     again = icdcode("describe", table_copies, *OPTIONS, "--to", to)
     assert again.out == answer.out
-    assert {file.name: file.stat().st_mtime_ns for file in table_copies.glob(".icdcode/mimic3-*/*")} == before
+    assert {
+        file.name: file.stat().st_mtime_ns for file in table_copies.glob(".icdcode/mimic3-*/*")
+    } == before
 
 
 def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
     answer = icdcode("describe", corpus)
-    assert answer.code == 0 and f"Corpus: {corpus}\nWritten: describe.png and describe.json in {corpus}\n" in answer.out
+    assert (
+        answer.code == 0
+        and f"Corpus: {corpus}\nWritten: describe.png and describe.json in {corpus}\n" in answer.out
+    )
     assert (corpus / "describe.png").read_bytes().startswith(b"\x89PNG")
-    assert {stat.S_IMODE((corpus / f"describe.{kind}").stat().st_mode) for kind in ("png", "json")} == {0o600}
+    assert {
+        stat.S_IMODE((corpus / f"describe.{kind}").stat().st_mode) for kind in ("png", "json")
+    } == {0o600}
     assert icdcode("describe", corpus).out == answer.out  # its own files are no harm
 
 
@@ -49,8 +63,17 @@ def test_the_json_file_and_answer_hold_the_whole_description(icdcode, corpus, tm
     assert (answer.json["folder"], answer.json["to"]) == (str(corpus), str(tmp_path / "card"))
     described = answer.json["description"]
     assert described == json.loads((tmp_path / "card" / "describe.json").read_text())
-    assert described["documents"] == sum(split["documents"] for split in described["splits"].values())
-    assert {"words", "codes", "leakage", "label_frequency", "labels_by_split", "chapters"} <= described.keys()
+    assert described["documents"] == sum(
+        split["documents"] for split in described["splits"].values()
+    )
+    assert {
+        "words",
+        "codes",
+        "leakage",
+        "label_frequency",
+        "labels_by_split",
+        "chapters",
+    } <= described.keys()
 
 
 def test_an_older_corpus_says_that_it_has_no_description(icdcode, corpus):
@@ -63,15 +86,28 @@ def test_an_older_corpus_says_that_it_has_no_description(icdcode, corpus):
 
 
 def test_options_of_raw_data_are_refused_for_a_prepared_corpus(refused, corpus):
-    refused(2, "describe", corpus, "protocol=patient", says=[str(corpus), "is prepared already", "give the raw data's folder"])
+    refused(
+        2,
+        "describe",
+        corpus,
+        "protocol=patient",
+        says=[str(corpus), "is prepared already", "give the raw data's folder"],
+    )
 
 
 def test_nothing_to_describe_is_told(refused, tmp_path):
-    refused(3, "describe", tmp_path / "missing", says=["missing: no such file or folder", "icdcode demo-data"])
+    refused(
+        3,
+        "describe",
+        tmp_path / "missing",
+        says=["missing: no such file or folder", "icdcode demo-data"],
+    )
 
 
 def test_a_place_that_cannot_be_written_is_told(icdcode, corpus, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = icdcode("describe", corpus, "--to", tmp_path / "file")
-    assert answer.code == 3 and answer.err.startswith(f"error: {tmp_path / 'file'}: can't be written")
+    assert answer.code == 3 and answer.err.startswith(
+        f"error: {tmp_path / 'file'}: can't be written"
+    )
     assert "--to" in answer.err

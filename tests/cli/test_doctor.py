@@ -42,8 +42,13 @@ def test_json_is_one_object_and_the_rest_goes_to_standard_error(icdcode, empty):
     answer = icdcode("doctor", "--json")
     assert answer.code == 0
     assert set(answer.json) == {"machine", "packages", "works", "disk", "split_lists"}
-    assert answer.json["machine"]["cores"] >= 1 and answer.json["packages"]["torch"] == version("torch")
-    assert all(set(ability) == {"name", "works", "note"} and ability["note"] for ability in answer.json["works"])
+    assert answer.json["machine"]["cores"] >= 1 and answer.json["packages"]["torch"] == version(
+        "torch"
+    )
+    assert all(
+        set(ability) == {"name", "works", "note"} and ability["note"]
+        for ability in answer.json["works"]
+    )
     assert "This machine" in answer.err
 
 
@@ -53,10 +58,19 @@ def test_a_configuration_that_can_run(icdcode, place, files):
     assert answer.code == 0, answer
     found = answer.json["config"]
     assert found["problems"] == []
-    assert found["model"] == {"name": "tiny", "architecture": "llama", "layers": 1, "width": 256, "base": None, "here": True}
+    assert found["model"] == {
+        "name": "tiny",
+        "architecture": "llama",
+        "layers": 1,
+        "width": 256,
+        "base": None,
+        "here": True,
+    }
     assert (found["data"]["dataset"], found["data"]["protocol"]) == ("mimic3", "patient")
     memory = found["memory"]
-    assert memory["estimate"]["total"] == sum(memory["estimate"]["parts"].values()) <= memory["free"]
+    assert (
+        memory["estimate"]["total"] == sum(memory["estimate"]["parts"].values()) <= memory["free"]
+    )
     assert found["seconds"] > 0
     assert files(place.root) == before
 
@@ -71,11 +85,24 @@ def test_a_prepared_corpus_is_known_with_its_labels(icdcode, place, trained):
 
 def test_every_problem_is_told_at_once(icdcode, place, empty):
     answer = icdcode(
-        "doctor", place.config, "device=[7]", "data_path=nowhere", "model=somebody/nothing", f"project={place.config}"
+        "doctor",
+        place.config,
+        "device=[7]",
+        "data_path=nowhere",
+        "model=somebody/nothing",
+        f"project={place.config}",
     )
     assert answer.code == 2
-    assert answer.err.startswith(f"error: {place.config} can't run here:") and answer.err.count("error: ") == 1
-    for told in ("device: [7]:", "nowhere", "model: somebody/nothing: can't be reached", str(place.config)):
+    assert (
+        answer.err.startswith(f"error: {place.config} can't run here:")
+        and answer.err.count("error: ") == 1
+    )
+    for told in (
+        "device: [7]:",
+        "nowhere",
+        "model: somebody/nothing: can't be reached",
+        str(place.config),
+    ):
         assert told in answer.err
     assert "This configuration can run here." not in answer.out and "This machine" in answer.out
     assert list(empty.iterdir()) == []
@@ -86,12 +113,17 @@ def test_json_tells_problems_too(icdcode, place):
     assert answer.code == 2
     [problem] = answer.json["config"]["problems"]
     assert problem in answer.err and "icdcode demo-data" in problem
-    assert answer.json["config"]["data"] is None and answer.json["config"]["memory"]["labels"] == 10_000
+    assert (
+        answer.json["config"]["data"] is None
+        and answer.json["config"]["memory"]["labels"] == 10_000
+    )
 
 
 def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch):
     monkeypatch.setattr("icdcli.profiling.memory.resident_memory", lambda: 10**8)
-    total = icdcode("doctor", place.config, "max_len=512", "--json").json["config"]["memory"]["estimate"]["total"]
+    total = icdcode("doctor", place.config, "max_len=512", "--json").json["config"]["memory"][
+        "estimate"
+    ]["total"]
     monkeypatch.setattr("icdcli.profiling.check_config.room", lambda device: total - 1)
     answer = icdcode("doctor", place.config, "max_len=512", "--json")
     assert answer.code == 2
@@ -112,7 +144,10 @@ def test_a_newcomer_without_gpu_and_data(icdcode, empty):
     (empty / "mine.yaml").write_text("model: tiny\nbit: 32\n")
     answer = icdcode("doctor", "mine.yaml")
     assert answer.code == 2
-    assert "device: [0]: this machine has no GPU that PyTorch can use; run with device=cpu" in answer.err
+    assert (
+        "device: [0]: this machine has no GPU that PyTorch can use; run with device=cpu"
+        in answer.err
+    )
     assert "`icdcode demo-data data`" in answer.err
 
 
@@ -120,7 +155,10 @@ def test_a_newcomer_without_gpu_and_data(icdcode, empty):
     ("words", "says"),
     [
         (["nowhere.yaml"], "nowhere.yaml: there is no such configuration file"),
-        (["device=cpu"], "device=cpu: a key without a configuration; name its file first, e.g. config.yaml device=cpu"),
+        (
+            ["device=cpu"],
+            "device=cpu: a key without a configuration; name its file first, e.g. config.yaml device=cpu",
+        ),
         (["."], "is a folder, not a YAML file"),
     ],
 )
@@ -129,4 +167,11 @@ def test_no_configuration(refused, empty, words, says):
 
 
 def test_wrong_keys_are_told_before_anything_is_looked_at(refused, place):
-    refused(2, "doctor", place.config, "stps=3", "bit=5", says=["(did you mean 'steps'?)", "bit: should be 4, 8, 16 or 32"])
+    refused(
+        2,
+        "doctor",
+        place.config,
+        "stps=3",
+        "bit=5",
+        says=["(did you mean 'steps'?)", "bit: should be 4, 8, 16 or 32"],
+    )

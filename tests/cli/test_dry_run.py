@@ -26,7 +26,10 @@ def test_memory_and_time_are_told(icdcode, place, trained, files):
     told = answer.json
     estimate = told["memory"]["estimate"]
     assert told["dry_run"] is True and told["steps"].startswith("12, ")
-    assert estimate["device"] == "cpu" and estimate["total"] == sum(estimate["parts"].values()) <= told["memory"]["free"]
+    assert (
+        estimate["device"] == "cpu"
+        and estimate["total"] == sum(estimate["parts"].values()) <= told["memory"]["free"]
+    )
     assert {"weights", "head", "optimiser", "libraries"} <= set(estimate["parts"])
     assert told["seconds"] > 0
     assert files(place.project) == before
@@ -35,7 +38,9 @@ def test_memory_and_time_are_told(icdcode, place, trained, files):
 def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch):
     from rich.console import Console
 
-    monkeypatch.setattr("icdcli.report.console.Console", lambda **options: Console(**options, width=80))
+    monkeypatch.setattr(
+        "icdcli.report.console.Console", lambda **options: Console(**options, width=80)
+    )
     lines = icdcode("train", place.config, "--dry-run").out.splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith("memory")]
     assert any(line.startswith("all, on cpu") for line in lines[start:])
@@ -56,11 +61,20 @@ def test_what_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
 
 @pytest.mark.slow
 def test_what_is_told_is_within_15_per_cent_of_what_the_run_takes(place):
-    words = [str(place.config), "max_len=512", "batch_size=48", "steps=8", "name=measured", "--json"]
+    words = [
+        str(place.config),
+        "max_len=512",
+        "batch_size=48",
+        "steps=8",
+        "name=measured",
+        "--json",
+    ]
 
     def run(*command):
         call = [sys.executable, "-c", MEASURED, *command]
-        done = subprocess.run(call, capture_output=True, text=True, check=True, timeout=600, env=os.environ)
+        done = subprocess.run(
+            call, capture_output=True, text=True, check=True, timeout=600, env=os.environ
+        )
         return json.loads(done.stdout), int(done.stderr.splitlines()[-1])
 
     _, most = run("train", *words)

@@ -14,14 +14,26 @@ OPTIONS = ("steps=6", "warmup_steps=1", "prediction_print_n=0")
 def tuned(icdcode, place, tmp_path_factory):
     """A run of one epoch whose thresholds were tuned; to be read, not changed."""
     project = tmp_path_factory.mktemp("tuned")
-    assert icdcode("train", place.config, f"project={project}", *OPTIONS, "positive_threshold=auto_per_code").code == 0
+    assert (
+        icdcode(
+            "train",
+            place.config,
+            f"project={project}",
+            *OPTIONS,
+            "positive_threshold=auto_per_code",
+        ).code
+        == 0
+    )
     return project / "run"
 
 
 @pytest.fixture
 def pair(trained, tuned, tmp_path):
     """Both runs, to be changed."""
-    return [Path(shutil.copytree(run, tmp_path / name, symlinks=True)) for name, run in (("one", trained), ("other", tuned))]
+    return [
+        Path(shutil.copytree(run, tmp_path / name, symlinks=True))
+        for name, run in (("one", trained), ("other", tuned))
+    ]
 
 
 def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
@@ -29,11 +41,20 @@ def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
     assert answer.code == 0, answer
     last = pd.read_csv(pair[1] / "results.csv").iloc[-1]
     told = answer.json
-    assert told["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12) and last.f1_micro > 0
+    assert (
+        told["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12) and last.f1_micro > 0
+    )
     assert (told["threshold_how"], told["threshold_tuned_on"]) == ("auto_per_code", "validation")
-    assert "tuned on this very split" in told["notes"][0] and "note: the threshold was tuned" in answer.err
-    assert "one a code (auto_per_code, tuned on the validation split)" in " ".join(answer.err.split())
-    per_code = pd.read_csv(pair[1] / "evaluation" / "validation" / "per_code.csv", dtype={"code": str})
+    assert (
+        "tuned on this very split" in told["notes"][0]
+        and "note: the threshold was tuned" in answer.err
+    )
+    assert "one a code (auto_per_code, tuned on the validation split)" in " ".join(
+        answer.err.split()
+    )
+    per_code = pd.read_csv(
+        pair[1] / "evaluation" / "validation" / "per_code.csv", dtype={"code": str}
+    )
     assert per_code.threshold.nunique() > 5
 
 
@@ -44,22 +65,38 @@ def test_on_another_split_it_is_not_called_tuned(icdcode, pair):
 
 def test_a_tuned_threshold_goes_on_with_its_run(icdcode, pair):
     def per_code():
-        return json.loads((pair[1] / "weights" / "last" / "coder.json").read_text())["threshold"]["per_code"]
+        return json.loads((pair[1] / "weights" / "last" / "coder.json").read_text())["threshold"][
+            "per_code"
+        ]
 
     before = per_code()
     assert icdcode("resume", pair[1], "--dry-run").code == 0 and per_code() == before
     answer = icdcode("resume", pair[1], "steps=8")
-    assert answer.code == 0 and "one a code (auto_per_code, tuned on the validation split)" in answer.out
+    assert (
+        answer.code == 0
+        and "one a code (auto_per_code, tuned on the validation split)" in answer.out
+    )
     assert len(per_code()) == len(before) and per_code() != before  # tuned anew
 
 
 def test_a_wrong_threshold_is_refused(refused, place):
-    refused(2, "train", place.config, "positive_threshold=best", says="should be a number from 0 to 1, auto or auto_per_code")
+    refused(
+        2,
+        "train",
+        place.config,
+        "positive_threshold=best",
+        says="should be a number from 0 to 1, auto or auto_per_code",
+    )
     refused(2, "train", place.config, "positive_threshold=1.5", says="should be from 0 to 1")
 
 
 def test_a_metric_that_falls_as_a_coder_gets_better_is_monitored_so(icdcode, place, tmp_path):
-    options = ("metrics=[calibration_error, f1_micro]", "monitor=calibration_error", "steps=12", "positive_threshold=auto")
+    options = (
+        "metrics=[calibration_error, f1_micro]",
+        "monitor=calibration_error",
+        "steps=12",
+        "positive_threshold=auto",
+    )
     assert icdcode("train", place.config, f"project={tmp_path}", *options).code == 0
     results = pd.read_csv(tmp_path / "run" / "results.csv").set_index("step")
     manifest = json.loads((tmp_path / "run" / "weights" / "metric" / "manifest.json").read_text())
@@ -72,7 +109,9 @@ def test_the_page_is_written_where_asked_for(icdcode, pair):
     assert not page.exists()
     answer = icdcode("evaluate", pair[0], "--html", "--against", "published")
     assert answer.code == 0 and f"As a page: {page}" in answer.out
-    assert "none to compare with: no published result on mimic3, protocol patient" in " ".join(answer.out.split())
+    assert "none to compare with: no published result on mimic3, protocol patient" in " ".join(
+        answer.out.split()
+    )
     text = page.read_text(encoding="utf-8")
     assert "<h1>Evaluation on the test split</h1>" in text and page.stat().st_mode & 0o777 == 0o600
 
@@ -94,22 +133,34 @@ def test_no_output_holds_a_notes_text(icdcode, place, pair):
 def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monkeypatch):
     from icdcli.evaluation import score_split as split
 
-    monkeypatch.setattr(split, "probabilities", lambda parts, fusion: parts["network"] * float("nan"))
-    refused(3, "evaluate", pair[0], says=["the test split: scores of document ", "are not finite numbers", "--load"])
+    monkeypatch.setattr(
+        split, "probabilities", lambda parts, fusion: parts["network"] * float("nan")
+    )
+    refused(
+        3,
+        "evaluate",
+        pair[0],
+        says=["the test split: scores of document ", "are not finite numbers", "--load"],
+    )
     assert not (pair[0] / "evaluation" / "test").exists()
 
 
 def test_runs_stand_side_by_side(icdcode, pair):
     answer = icdcode("compare", *pair)
     assert answer.code == 0 and f"A  {pair[0]}, threshold 0.5" in answer.out
-    assert [f"Evaluated: {run / 'evaluation' / 'test'}" in answer.out for run in pair] == [True, True]
+    assert [f"Evaluated: {run / 'evaluation' / 'test'}" in answer.out for run in pair] == [
+        True,
+        True,
+    ]
     again = icdcode("compare", *pair, "--json")
     assert "Evaluated: " not in again.err  # what is written is enough
     told = [json.loads((run / "evaluation" / "test" / "metrics.json").read_text()) for run in pair]
     one, other = again.json["runs"]
     assert [one["metrics"], other["metrics"]] == [values["metrics"] for values in told]
     difference = other["differences"]["f1_micro"]
-    assert difference["value"] == pytest.approx(told[1]["metrics"]["f1_micro"] - told[0]["metrics"]["f1_micro"])
+    assert difference["value"] == pytest.approx(
+        told[1]["metrics"]["f1_micro"] - told[0]["metrics"]["f1_micro"]
+    )
     assert difference["low"] <= difference["value"] <= difference["high"]
 
 
@@ -119,13 +170,26 @@ def test_another_checkpoint_is_scored_anew(icdcode, pair):
     assert answer.code == 0 and answer.out.count("Evaluated: ") == 2
     # The same split of another checkpoint: what was written for the first doesn't count.
     first, last = (
-        json.loads((pair[0] / "weights" / name / "manifest.json").read_text())["step"] for name in ("metric", "last")
+        json.loads((pair[0] / "weights" / name / "manifest.json").read_text())["step"]
+        for name in ("metric", "last")
     )
     assert ("Evaluated: " in icdcode("compare", *pair, "--load", "last").out) == (first != last)
 
 
-def test_other_label_spaces_are_compared_on_what_they_share(icdcode, place, pair, tmp_path, refused):
-    assert icdcode("train", place.config, f"project={tmp_path}", *OPTIONS, "label_pruning=False", "name=more").code == 0
+def test_other_label_spaces_are_compared_on_what_they_share(
+    icdcode, place, pair, tmp_path, refused
+):
+    assert (
+        icdcode(
+            "train",
+            place.config,
+            f"project={tmp_path}",
+            *OPTIONS,
+            "label_pruning=False",
+            "name=more",
+        ).code
+        == 0
+    )
     refused(2, "compare", pair[0], tmp_path / "more", says=["its label space (", "--intersection"])
     assert not (pair[0] / "evaluation" / "test").exists()  # refused before anything was scored
     answer = icdcode("compare", pair[0], tmp_path / "more", "--intersection", "--json")

@@ -23,7 +23,9 @@ TEXTS = [
 @pytest.fixture(scope="session")
 def notes(tmp_path_factory):
     path = tmp_path_factory.mktemp("notes") / "notes.jsonl"
-    path.write_text("".join(json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(TEXTS)))
+    path.write_text(
+        "".join(json.dumps({"id": str(row), "text": text}) + "\n" for row, text in enumerate(TEXTS))
+    )
     return path
 
 
@@ -40,8 +42,13 @@ def test_the_evidence_is_that_of_python(trained, predicted):
         assert len(note["codes"]) == (2 if text else 0)
         expected = evidence_of(model, text, [code["code"] for code in note["codes"]])
         for code, found in zip(note["codes"], expected, strict=True):
-            assert [(span["begin"], span["end"]) for span in code["evidence"]] == [span[:2] for span in found.spans]
-            assert all(re.fullmatch(r"\w.*\w|\w", text[span["begin"] : span["end"]], re.DOTALL) for span in code["evidence"])
+            assert [(span["begin"], span["end"]) for span in code["evidence"]] == [
+                span[:2] for span in found.spans
+            ]
+            assert all(
+                re.fullmatch(r"\w.*\w|\w", text[span["begin"] : span["end"]], re.DOTALL)
+                for span in code["evidence"]
+            )
             assert 0 < sum(span["weight"] for span in code["evidence"]) <= 1 + 1e-5
 
 
@@ -52,15 +59,35 @@ def test_every_output_has_the_same_evidence(icdcode, trained, notes, predicted, 
         for code in note["codes"]
     ]
     for ending in ("jsonl", "csv", "parquet"):
-        answer = icdcode("predict", trained, notes, "--top", 2, "--evidence", "--output", tmp_path / f"codes.{ending}")
+        answer = icdcode(
+            "predict",
+            trained,
+            notes,
+            "--top",
+            2,
+            "--evidence",
+            "--output",
+            tmp_path / f"codes.{ending}",
+        )
         assert answer.code == 0, answer
-    assert [json.loads(line) for line in (tmp_path / "codes.jsonl").read_text().splitlines()] == predicted
-    rows = [row for row in csv.DictReader((tmp_path / "codes.csv").read_text().splitlines()) if row["code"]]
-    found = [[[float(number) for number in row[part].split()] for part in ("begin", "end", "weight")] for row in rows]
+    assert [
+        json.loads(line) for line in (tmp_path / "codes.jsonl").read_text().splitlines()
+    ] == predicted
+    rows = [
+        row
+        for row in csv.DictReader((tmp_path / "codes.csv").read_text().splitlines())
+        if row["code"]
+    ]
+    found = [
+        [[float(number) for number in row[part].split()] for part in ("begin", "end", "weight")]
+        for row in rows
+    ]
     assert found == expected
     rows = pq.read_table(tmp_path / "codes.parquet").to_pylist()
     assert [row["begin"] for row in rows if row["code"]] == [begin for begin, _, _ in expected]
-    assert [row["weight"] for row in rows if row["code"]] == [pytest.approx(weight) for _, _, weight in expected]
+    assert [row["weight"] for row in rows if row["code"]] == [
+        pytest.approx(weight) for _, _, weight in expected
+    ]
     assert [row["begin"] for row in rows if not row["code"]] == [None]
 
 
@@ -74,8 +101,16 @@ def test_the_terminal_shows_the_words_in_their_sentences(icdcode, trained, notes
 
 def test_nothing_of_a_note_is_shown_unless_asked_for(icdcode, trained, notes, tmp_path):
     plain = icdcode("predict", trained, notes, "--top", 2)
-    marked = icdcode("predict", trained, notes, "--top", 2, "--evidence", "--output", tmp_path / "codes.jsonl")
-    for told in (plain.out, plain.err, marked.out, marked.err, (tmp_path / "codes.jsonl").read_text()):
+    marked = icdcode(
+        "predict", trained, notes, "--top", 2, "--evidence", "--output", tmp_path / "codes.jsonl"
+    )
+    for told in (
+        plain.out,
+        plain.err,
+        marked.out,
+        marked.err,
+        (tmp_path / "codes.jsonl").read_text(),
+    ):
         assert "belkeit" not in told and "denies" not in told
     assert "evidence" not in icdcode("predict", trained, notes, "--top", 2, "--json").out
 
@@ -87,7 +122,10 @@ def test_evidence_asked_for_later_begins_anew(icdcode, trained, notes, tmp_path,
     output = tmp_path / "codes.csv"
     with monkeypatch.context() as patch:
         patch.setattr(evidence_module.NoteReader, "read", stopped)
-        assert icdcode("predict", trained, notes, "--evidence", "--top", 1, "--output", output).code == 130
+        assert (
+            icdcode("predict", trained, notes, "--evidence", "--top", 1, "--output", output).code
+            == 130
+        )
     answer = icdcode("predict", trained, notes, "--top", 1, "--output", output)
     assert answer.code == 0 and "was begun with other options; beginning anew" in answer.err
     assert "begin" not in output.read_text().splitlines()[0]
@@ -103,7 +141,9 @@ def test_show_predictions(icdcode, trained):
         for code, with_evidence in zip(one["codes"], other["codes"], strict=True):
             spans = with_evidence.pop("evidence", None)
             assert code == with_evidence and (spans is not None) == code["predicted"]
-            assert all(re.match(r"\w", noted["text"][span["begin"] : span["end"]]) for span in spans or [])
+            assert all(
+                re.match(r"\w", noted["text"][span["begin"] : span["end"]]) for span in spans or []
+            )
     assert "**" in icdcode("show-predictions", trained, "-n", 4, "--evidence").out
 
 
@@ -114,4 +154,10 @@ def test_the_page(icdcode, run_copy, refused):
     assert icdcode("evaluate", run_copy, "--html").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
     assert "Evidence</h2>" not in page and "#evidence" not in page and "<mark>" not in page
-    refused(2, "evaluate", run_copy, "--evidence", says="--evidence: stands on the page that --html writes")
+    refused(
+        2,
+        "evaluate",
+        run_copy,
+        "--evidence",
+        says="--evidence: stands on the page that --html writes",
+    )

@@ -35,7 +35,11 @@ def test_every_command_has_an_example_that_parses(words):
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_option_and_argument_says_what_it_is(words):
-    silent = [param.name for param in COMMANDS[words].params if param.name != "help" and not getattr(param, "help", None)]
+    silent = [
+        param.name
+        for param in COMMANDS[words].params
+        if param.name != "help" and not getattr(param, "help", None)
+    ]
     assert silent == []
 
 
@@ -57,7 +61,16 @@ def test_what_is_missing_is_told_before_torch_is_loaded(tmp_path, words, exit_co
         "finally: print('torch' in sys.modules)"
     )
     path = os.pathsep.join(filter(None, sys.path))
-    env = {name: value for name, value in os.environ.items() if name != "RANK"} | {"PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    env = {name: value for name, value in os.environ.items() if name != "RANK"} | {
+        "PYTHONPATH": path
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout.strip()) == (exit_code, "False")
     assert "nowhere" in done.stderr

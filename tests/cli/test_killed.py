@@ -26,11 +26,26 @@ def kill(place, tmp_path):
 
     def run(points):
         config = tmp_path / "config.yaml"
-        lines = [line for line in place.config.read_text().splitlines() if line.split(":")[0] not in DROPOUT]
+        lines = [
+            line
+            for line in place.config.read_text().splitlines()
+            if line.split(":")[0] not in DROPOUT
+        ]
         config.write_text("\n".join(lines) + "\n" + DROPOUT)
-        command = [sys.executable, Path(__file__).with_name("killing.py"), config, tmp_path / "runs", json.dumps(points)]
+        command = [
+            sys.executable,
+            Path(__file__).with_name("killing.py"),
+            config,
+            tmp_path / "runs",
+            json.dumps(points),
+        ]
         root = Path(__file__).parents[2]
-        environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(root),
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
@@ -48,7 +63,9 @@ def end_of(run, rows):
         weights |= {(name, path.name): path.read_bytes() for path in folder.rglob("*.safetensors")}
         state = torch.load(folder / "state.pt", weights_only=True)
         state["run"].pop("seconds")
-        moments = [value for weight in state["optimizer"]["state"].values() for value in weight.values()]
+        moments = [
+            value for weight in state["optimizer"]["state"].values() for value in weight.values()
+        ]
         states.append((state["run"], [moment.numpy().tobytes() for moment in moments]))
     return tables, weights, states
 
@@ -66,7 +83,9 @@ def same_ends(whole, killed, rows):
 
 
 def test_killed_within_a_checkpoint_and_resumed(kill, rows):
-    operations, whole, killed = kill([[257, 60]])  # the first within the one that follows a validation
+    operations, whole, killed = kill(
+        [[257, 60]]
+    )  # the first within the one that follows a validation
     assert operations > 400 and killed[0].name == "killed-0"
     assert same_ends(whole, killed, rows)
 
@@ -76,7 +95,9 @@ def test_killed_at_many_operations_and_resumed(kill, rows):
     # Every few operations, so that each kind of them is met: writing, flushing, renaming, linking, removing. More of them
     # where the first checkpoint after a validation is made current.
     operations = sorted({*range(5, 600, 17), *range(307, 334, 3)})
-    made, whole, killed = kill([[first, 40 + 13 * number % 150] for number, first in enumerate(operations)])
+    made, whole, killed = kill(
+        [[first, 40 + 13 * number % 150] for number, first in enumerate(operations)]
+    )
     assert made > operations[-1]
     assert same_ends(whole, killed, rows)
 

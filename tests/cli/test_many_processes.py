@@ -13,7 +13,12 @@ import pytest
 from icdcli.distributed.process_group import free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 GONE = "is gone, so that the others end as well"
 DEFECT = "a defect of ours"
 TOLD = "error: notes.csv: can't be read; put it back"
@@ -24,8 +29,14 @@ def config(place, tmp_path):
     """A configuration whose validations take several batches of each process."""
     path = tmp_path / "config.yaml"
     lines = place.config.read_text().splitlines()
-    lines = [line for line in lines if line.split(":")[0] not in ("steps", "log_every", "micro_batch_tokens")]
-    path.write_text("\n".join([*lines, "steps: 12", "log_every: 50", "micro_batch_tokens: 64"]) + "\n")
+    lines = [
+        line
+        for line in lines
+        if line.split(":")[0] not in ("steps", "log_every", "micro_batch_tokens")
+    ]
+    path.write_text(
+        "\n".join([*lines, "steps: 12", "log_every: 50", "micro_batch_tokens: 64"]) + "\n"
+    )
     return path
 
 
@@ -34,7 +45,13 @@ def play(config, tmp_path):
     """Plays cases, see processes.py; what came of each."""
 
     def run(*cases):
-        command = [sys.executable, HERE / "processes.py", config, tmp_path / "runs", json.dumps(cases)]
+        command = [
+            sys.executable,
+            HERE / "processes.py",
+            config,
+            tmp_path / "runs",
+            json.dumps(cases),
+        ]
         done = subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -51,7 +68,9 @@ def ends_well(case, found):
     assert all(code not in (None, 0) for code in codes), found
     silent = way in ("killed", "exit")
     assert told.count(GONE) == silent and told.count(TOLD) == (way == "told"), found
-    assert told.count("Traceback") == (way == "defect") == told.count(f"RuntimeError: {DEFECT}"), found
+    assert told.count("Traceback") == (way == "defect") == told.count(f"RuntimeError: {DEFECT}"), (
+        found
+    )
     assert not silent or f"process {rank} of {processes} " in told, found
     return True
 
@@ -66,8 +85,17 @@ def test_a_process_takes_the_others_along_whether_it_dies_or_is_asked_to_stop(pl
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "exit", "defect", "told"])
 def test_a_process_that_dies_anywhere_takes_the_others_down(play, way):
-    places = [("setup", 1), ("step", 0), ("step", 2), ("validation", 0), ("validation", 1), ("checkpoint", 0)]
-    cases = [(3, rank, place, way) for place, rank in places if (place, way) != ("checkpoint", "defect")]
+    places = [
+        ("setup", 1),
+        ("step", 0),
+        ("step", 2),
+        ("validation", 0),
+        ("validation", 1),
+        ("checkpoint", 0),
+    ]
+    cases = [
+        (3, rank, place, way) for place, rank in places if (place, way) != ("checkpoint", "defect")
+    ]
     for case, found in zip(cases, play(*cases), strict=True):
         assert ends_well(case, found)
 
@@ -100,14 +128,27 @@ def launched(config, tmp_path):
         words = ["train", str(config), f"project={tmp_path / 'runs'}", "steps=100000", "patience=0"]
         port = str(free_port(29_500))
         if how == "torchrun":
-            start = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}", str(first)]
+            start = [
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node=2",
+                f"--master-port={port}",
+                str(first),
+            ]
         else:
-            ours = (
-                "import sys; from icdcli.distributed import process_group as distributed; distributed.PROGRAM = [sys.argv[2]]; "
-            )
-            start = ["-c", ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))", port, str(first)]
+            ours = "import sys; from icdcli.distributed import process_group as distributed; distributed.PROGRAM = [sys.argv[2]]; "
+            start = [
+                "-c",
+                ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))",
+                port,
+                str(first),
+            ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen([sys.executable, *start, *words], cwd=tmp_path, env=ENVIRONMENT, **pipes))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *start, *words], cwd=tmp_path, env=ENVIRONMENT, **pipes
+            )
+        )
         return started[-1]
 
     yield launch
@@ -129,7 +170,9 @@ def test_a_launched_process_that_dies_takes_the_job_down(launched, how, code):
 def test_a_launched_process_that_is_killed_takes_the_job_down(launched):
     job = launched("ours", 0, "validation", "killed")
     told, _ = job.communicate(timeout=240)
-    assert job.returncode == 128 + signal.SIGKILL and told.count(GONE) == 1 and "Traceback" not in told, told
+    assert (
+        job.returncode == 128 + signal.SIGKILL and told.count(GONE) == 1 and "Traceback" not in told
+    ), told
 
 
 @pytest.mark.slow
@@ -139,7 +182,9 @@ def test_a_signal_to_the_launcher_saves_and_is_its_exit_code(launched, tmp_path)
     job.send_signal(signal.SIGTERM)
     told, _ = job.communicate(timeout=240)
     assert job.returncode == 143 and "Traceback" not in told, told
-    step = json.loads((tmp_path / "runs" / "run" / "weights" / "last" / "manifest.json").read_text())["step"]
+    step = json.loads(
+        (tmp_path / "runs" / "run" / "weights" / "last" / "manifest.json").read_text()
+    )["step"]
     assert f"interrupted by SIGTERM (step {step})" in told
 
 

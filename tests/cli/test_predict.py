@@ -58,7 +58,13 @@ def lines(text):
 def process(*words, **environment):
     """A command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def test_the_codes_are_those_of_the_coder(icdcode, trained, table, model):
@@ -69,9 +75,15 @@ def test_the_codes_are_those_of_the_coder(icdcode, trained, table, model):
     for note, text, expected in zip(notes, TEXTS, model.predict(TEXTS), strict=True):
         assert note["windows"] == bool(text)
         codes = note["codes"]
-        assert [(code["code"], code["title"]) for code in codes] == [(code.code, code.title) for code in expected if text]
-        assert [code["score"] for code in codes] == pytest.approx([code.score for code in expected if text], abs=2e-6)
-        assert all(code["predicted"] and code["threshold"] == 0.5 <= code["score"] for code in codes)
+        assert [(code["code"], code["title"]) for code in codes] == [
+            (code.code, code.title) for code in expected if text
+        ]
+        assert [code["score"] for code in codes] == pytest.approx(
+            [code.score for code in expected if text], abs=2e-6
+        )
+        assert all(
+            code["predicted"] and code["threshold"] == 0.5 <= code["score"] for code in codes
+        )
     assert "warning: 1 of 13 notes have no text" in answer.err
     assert sum(len(note["codes"]) for note in notes) > 10
 
@@ -81,7 +93,9 @@ def test_top_and_min_score(icdcode, trained, table, model):
     assert [len(note["codes"]) for note in top] == [3 if text else 0 for text in TEXTS]
     low = lines(icdcode("predict", trained, table, "--min-score", 0.2, "--json").out)
     scores_NL = model.scores([text for text in TEXTS if text])
-    assert [len(note["codes"]) for note in low if note["windows"]] == (scores_NL >= np.float32(0.2)).sum(axis=1).tolist()
+    assert [len(note["codes"]) for note in low if note["windows"]] == (
+        scores_NL >= np.float32(0.2)
+    ).sum(axis=1).tolist()
     assert {code["predicted"] for note in low for code in note["codes"]} == {True, False}
     assert [note["codes"][:3] for note in low] == [note["codes"] for note in top]
 
@@ -90,19 +104,29 @@ def test_every_input_and_output_tells_the_same(icdcode, trained, tmp_path, table
     files = [tmp_path / f"codes.{ending}" for ending in ("jsonl", "csv", "parquet")]
     for file in files:
         answer = icdcode("predict", trained, table, "--output", file, "--json")
-        assert answer.code == 0 and answer.json["notes"] == len(TEXTS) and answer.json["output"] == str(file)
+        assert (
+            answer.code == 0
+            and answer.json["notes"] == len(TEXTS)
+            and answer.json["output"] == str(file)
+        )
         assert answer.json["threshold"] == "0.5"
-    flat = [(note["id"], code["code"]) for note in lines(files[0].read_text()) for code in note["codes"]]
+    flat = [
+        (note["id"], code["code"]) for note in lines(files[0].read_text()) for code in note["codes"]
+    ]
     rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert [(row["id"], row["code"]) for row in rows if row["code"]] == flat
-    assert [(row["id"], row["code"]) for row in pq.read_table(files[2]).to_pylist() if row["code"]] == flat
+    assert [
+        (row["id"], row["code"]) for row in pq.read_table(files[2]).to_pylist() if row["code"]
+    ] == flat
     assert sorted(tmp_path.iterdir()) == sorted(files)
     folder = tmp_path / "folder"
     folder.mkdir()
     for number, text in enumerate(TEXTS):
         (folder / f"n{number:02}.txt").write_text(text)
     found = lines(icdcode("predict", trained, folder, "--json").out)
-    assert [note["codes"] for note in found] == [note["codes"] for note in lines(files[0].read_text())]
+    assert [note["codes"] for note in found] == [
+        note["codes"] for note in lines(files[0].read_text())
+    ]
     assert [note["id"] for note in found][:2] == ["n00.txt", "n01.txt"]
 
 
@@ -112,7 +136,11 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert answer.code == 0 and answer.err == ""
     shown = answer.out.splitlines()
     assert shown[0].endswith("codes, threshold 0.5; * predicted: at or above it")
-    assert shown[1].startswith("Note -: 2 codes, ") and shown[2].split() == ["code", "title", "score"]
+    assert shown[1].startswith("Note -: 2 codes, ") and shown[2].split() == [
+        "code",
+        "title",
+        "score",
+    ]
     assert len(shown) == 6 and "diabetes" not in answer.out.replace("Diabetes", "")
 
 
@@ -131,7 +159,9 @@ def test_a_checkpoint_folder_will_do_and_so_does_each_of_a_run(icdcode, trained,
 
 
 def test_outside_of_the_run_and_without_the_data(icdcode, trained, place, table, tmp_path):
-    checkpoint = shutil.copytree((trained / "weights" / "metric").resolve(), tmp_path / "checkpoint")
+    checkpoint = shutil.copytree(
+        (trained / "weights" / "metric").resolve(), tmp_path / "checkpoint"
+    )
     (checkpoint / "state.pt").unlink()
     manifest = json.loads((checkpoint / "manifest.json").read_text())
     del manifest["files"]["state.pt"]
@@ -166,7 +196,11 @@ def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_bl
     assert stopped.code == 143 and "Stopped. The same command goes on from here." in stopped.out
     assert not output.exists()
     answer = icdcode("predict", trained, table, "--output", output)
-    assert answer.code == 0 and "Going on with what is done in" in answer.out and "Written: " in answer.out
+    assert (
+        answer.code == 0
+        and "Going on with what is done in" in answer.out
+        and "Written: " in answer.out
+    )
     assert output.read_text() == whole
     calls[:] = [0]
     assert icdcode("predict", trained, table, "--output", output, "--top", 1).code == 143
@@ -188,7 +222,9 @@ def killed(trained, table, tmp_path):
     def run(ending, kills):
         output = tmp_path / "out" / f"whole.{ending}"
         output.parent.mkdir()
-        done = process(Path(__file__).with_name("predicting.py"), trained, table, output, 80, json.dumps(kills))
+        done = process(
+            Path(__file__).with_name("predicting.py"), trained, table, output, 80, json.dumps(kills)
+        )
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert told["code"] == 0 and told["operations"] > 45
@@ -220,7 +256,9 @@ def test_processes_of_torchrun_share_the_notes(icdcode, trained, table, tmp_path
     shrink = "from icdcli.predict import batches as coding; coding.BLOCK_CHARACTERS = 80; from icdcli.cli import main; main()"
     script = tmp_path / "predict.py"
     script.write_text(shrink)
-    done = process(*start, script, "predict", trained, table, "--output", output, "--device", "cpu", "--json")
+    done = process(
+        *start, script, "predict", trained, table, "--output", output, "--device", "cpu", "--json"
+    )
     assert done.returncode == 0, done.stderr
     script.unlink()
     assert json.loads(done.stdout)["notes"] == len(TEXTS)
@@ -251,10 +289,28 @@ def test_notes_that_cannot_be_read(refused, trained, tmp_path):
 
 def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path):
     output = tmp_path / "codes.csv"
-    refused(2, "predict", trained, table, "--output", tmp_path / "codes.txt", says="should end in .jsonl, .csv or .parquet")
-    refused(2, "predict", trained, table, "--output", tmp_path / "gone" / "codes.csv", says="there is no folder")
+    refused(
+        2,
+        "predict",
+        trained,
+        table,
+        "--output",
+        tmp_path / "codes.txt",
+        says="should end in .jsonl, .csv or .parquet",
+    )
+    refused(
+        2,
+        "predict",
+        trained,
+        table,
+        "--output",
+        tmp_path / "gone" / "codes.csv",
+        says="there is no folder",
+    )
     refused(2, "predict", trained, table, "--output", table, says="is what the notes are read from")
-    refused(2, "predict", trained, table, "--device", "gpux", says="should be cpu, mps, or GPU numbers")
+    refused(
+        2, "predict", trained, table, "--device", "gpux", says="should be cpu, mps, or GPU numbers"
+    )
     refused(2, "predict", trained, table, table, says="is named twice")
     assert icdcode("predict", trained, table, "--top", 0).code == 2
     assert icdcode("predict", trained, table, "--min-score", 1.5).code == 2
@@ -271,7 +327,15 @@ def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
     checkpoint = (run_copy / "weights" / "metric").resolve()
     about = json.loads((checkpoint / "coder.json").read_text())
     (checkpoint / "coder.json").write_text(json.dumps(about | {"threshold": 0.1}))
-    refused(4, "predict", run_copy, table, "--output", output, says="coder.json: was changed or is broken")
+    refused(
+        4,
+        "predict",
+        run_copy,
+        table,
+        "--output",
+        output,
+        says="coder.json: was changed or is broken",
+    )
     (checkpoint / "manifest.json").unlink()
     refused(4, "predict", run_copy, table, "--output", output, says="holds no checkpoint")
     (run_copy / "weights" / "metric").unlink()
@@ -289,17 +353,31 @@ def test_a_base_model_that_is_gone(refused, run_copy, table):
     (checkpoint / "coder.json").write_text(json.dumps(about))
     (checkpoint / "manifest.json").unlink()
     manifest.write_manifest(checkpoint, {"step": 12})
-    refused(2, "predict", run_copy, table, says=["its base model is needed to load it", "owner/gone", "hf download owner/gone"])
+    refused(
+        2,
+        "predict",
+        run_copy,
+        table,
+        says=["its base model is needed to load it", "owner/gone", "hf download owner/gone"],
+    )
 
 
 def test_processes_need_a_file(refused, trained, table, monkeypatch):
     from icdcli.distributed import process_group as distributed
 
     monkeypatch.setattr(
-        distributed, "join_process_group", lambda device: distributed.ProcessGroup(0, 2, distributed.find_device("cpu"))
+        distributed,
+        "join_process_group",
+        lambda device: distributed.ProcessGroup(0, 2, distributed.find_device("cpu")),
     )
     for words in ([table], [table, "-", "--output", "codes.csv"]):
-        refused(2, "predict", trained, *words, says="several processes share notes from files and write into one")
+        refused(
+            2,
+            "predict",
+            trained,
+            *words,
+            says="several processes share notes from files and write into one",
+        )
 
 
 def test_a_defect_shows_no_note(icdcode, trained, tmp_path, monkeypatch):

@@ -66,20 +66,32 @@ def interrupted(icdcode, place, tmp_path, signal_at):
 def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, trained, rows, step):
     answer, run = interrupted(step)
     assert answer.code == 130 and answer.err == ""
-    assert f"interrupted by SIGINT (step {step})" in answer.out and f"Next: icdcode resume {run}" in answer.out
+    assert (
+        f"interrupted by SIGINT (step {step})" in answer.out
+        and f"Next: icdcode resume {run}" in answer.out
+    )
     assert manifest(run, "last")["step"] == step and len(rows(run / "results.csv")) == (step > 6)
     answer = icdcode("resume", run)
     assert answer.code == 0 and f"step {step}" in answer.out.splitlines()[0]
     assert same_end(run, trained, rows)
     assert not list(run.glob("*.before-*"))
-    seconds = [float(row.split(",")[2]) for row in (run / "results.csv").read_text().splitlines()[1:]]
+    seconds = [
+        float(row.split(",")[2]) for row in (run / "results.csv").read_text().splitlines()[1:]
+    ]
     assert seconds == sorted(seconds)
 
 
 def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, rows):
     answer = icdcode("resume", run_copy)
-    assert answer.code == 0 and "all 12 steps are done (step 12)" in answer.out and "Next: icdcode evaluate" in answer.out
-    assert f"This run was finished before. It would go on with: icdcode resume {run_copy} steps=24\n" in answer.out
+    assert (
+        answer.code == 0
+        and "all 12 steps are done (step 12)" in answer.out
+        and "Next: icdcode evaluate" in answer.out
+    )
+    assert (
+        f"This run was finished before. It would go on with: icdcode resume {run_copy} steps=24\n"
+        in answer.out
+    )
     assert same_end(run_copy, trained, rows)
     assert (run_copy / "args.yaml").read_bytes() == (trained / "args.yaml").read_bytes()
 
@@ -91,7 +103,10 @@ def test_more_steps_go_on_and_are_kept_in_args(icdcode, run_copy, rows):
     assert [row["step"] for row in rows(run_copy / "results.csv")] == ["6", "12", "14"]
     args = (run_copy / "args.yaml").read_text()
     assert "\nsteps: 14\n" in args and "\npatience: 7\n" in args
-    assert json.loads(icdcode("evaluate", run_copy, "--load", "last", "--json").out)["checkpoint"] == "last"
+    assert (
+        json.loads(icdcode("evaluate", run_copy, "--load", "last", "--json").out)["checkpoint"]
+        == "last"
+    )
 
 
 def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
@@ -130,7 +145,9 @@ def snapshot(folder):
     return links, {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
 
 
-def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(icdcode, best_first, trained, rows):
+def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(
+    icdcode, best_first, trained, rows
+):
     answer = icdcode("resume", best_first, "--load", "metric")
     assert answer.code == 0 and "set aside  4 rows of later steps\n" in answer.out
     assert f"\n           {best_first / 'results.before-1.csv'}\n" in answer.out
@@ -142,7 +159,9 @@ def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(icdcode, best
     assert manifest(best_first, "previous")["step"] == 6
 
 
-def test_having_gone_back_the_last_is_where_it_went_back_to(icdcode, best_first, trained, rows, monkeypatch):
+def test_having_gone_back_the_last_is_where_it_went_back_to(
+    icdcode, best_first, trained, rows, monkeypatch
+):
     def killed(*arguments):
         raise SystemExit(137)
 
@@ -156,8 +175,21 @@ def test_having_gone_back_the_last_is_where_it_went_back_to(icdcode, best_first,
 
 def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first):
     before = snapshot(best_first)
-    answer = icdcode("resume", best_first, "--load", "metric", "--dry-run", "steps=20", "lr0=2e-3", "checkpoint_every=20min")
-    assert answer.code == 0 and answer.err == "" and "Dry run: nothing was trained or written." in answer.out
+    answer = icdcode(
+        "resume",
+        best_first,
+        "--load",
+        "metric",
+        "--dry-run",
+        "steps=20",
+        "lr0=2e-3",
+        "checkpoint_every=20min",
+    )
+    assert (
+        answer.code == 0
+        and answer.err == ""
+        and "Dry run: nothing was trained or written." in answer.out
+    )
     for line in (
         "changed    steps: 12 -> 20, lr0: 0.001 -> 0.002, checkpoint_every: None -> 20min\n",
         "set aside  4 rows of later steps\n",
@@ -166,7 +198,10 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
         assert line in answer.out
     assert snapshot(best_first) == before
     told = icdcode("resume", best_first, "--load", "metric", "--dry-run", "--json").json
-    assert told["dry_run"] and (told["changed"], told["set aside"]) == ("nothing", "4 rows of later steps")
+    assert told["dry_run"] and (told["changed"], told["set aside"]) == (
+        "nothing",
+        "4 rows of later steps",
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,22 +215,35 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
     ],
 )
 def test_what_cannot_be_honoured_is_refused(refused, run_copy, override, says):
-    refused(4, "resume", run_copy, override, says=["a run can't change this on its way; start a new one for it", says])
+    refused(
+        4,
+        "resume",
+        run_copy,
+        override,
+        says=["a run can't change this on its way; start a new one for it", says],
+    )
 
 
-def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(icdcode, run_copy, trained, rows):
+def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(
+    icdcode, run_copy, trained, rows
+):
     head = run_copy / "weights" / "last" / "head.safetensors"
     content = bytearray(head.read_bytes())
     content[-1] ^= 1
     head.write_bytes(content)
     answer = icdcode("resume", run_copy)
     assert answer.code == 0, answer
-    assert "head.safetensors: was changed or is broken" in answer.err and "Going on from the one before: " in answer.err
+    assert (
+        "head.safetensors: was changed or is broken" in answer.err
+        and "Going on from the one before: " in answer.err
+    )
     assert ", step 6\n" in answer.out and "set aside  4 rows of later steps\n" in answer.out
     assert same_end(run_copy, trained, rows)
 
 
-def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(icdcode, place, tmp_path, trained, rows, monkeypatch):
+def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(
+    icdcode, place, tmp_path, trained, rows, monkeypatch
+):
     handle = TrainingView.handle
 
     def handle_and_signal(view, event):
@@ -207,7 +255,11 @@ def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(icdcode
         patch.setattr(TrainingView, "handle", handle_and_signal)
         answer = icdcode("train", place.config, f"project={tmp_path}")
     run = tmp_path / "run"
-    assert answer.code == 143 and "interrupted by SIGTERM (step 6)" in answer.out and rows(run / "results.csv") == []
+    assert (
+        answer.code == 143
+        and "interrupted by SIGTERM (step 6)" in answer.out
+        and rows(run / "results.csv") == []
+    )
     assert state(run)["run"]["validated"] == 0
     assert icdcode("resume", run).code == 0
     assert same_end(run, trained, rows)
@@ -215,17 +267,29 @@ def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(icdcode
 
 def test_a_training_that_diverges_is_told_in_one_message(icdcode, place, tmp_path):
     run = tmp_path / "run"
-    answer = icdcode("train", place.config, f"project={tmp_path}", "lr0=1e30", "checkpoint_every=1", "log_every=5")
+    answer = icdcode(
+        "train",
+        place.config,
+        f"project={tmp_path}",
+        "lr0=1e30",
+        "checkpoint_every=1",
+        "log_every=5",
+    )
     assert answer.code == 2 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
     bad = r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; the step's documents are (.+?)\. "
     step = re.search(bad, answer.err)
     assert step and len(step[3].split(", ")) == 16
     last = manifest(run, "last")["step"]
-    assert last < int(step[1]) and f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
+    assert (
+        last < int(step[1])
+        and f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
+    )
     assert manifest(run, "last") == verify(run / "weights" / "last")
 
 
-def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(icdcode, place, trained, tmp_path, rows, monkeypatch):
+def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
+    icdcode, place, trained, tmp_path, rows, monkeypatch
+):
     save, saved = torch.save, []
 
     def full(*arguments):
@@ -238,7 +302,10 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(icdcode, pla
     run = tmp_path / "run"
     answer = icdcode("train", place.config, f"project={tmp_path}")
     assert answer.code == 3 and "Traceback" not in answer.err
-    assert "the checkpoint of step 12 can't be written ([Errno 28] No space left on device)" in answer.err
+    assert (
+        "the checkpoint of step 12 can't be written ([Errno 28] No space left on device)"
+        in answer.err
+    )
     assert f"free space, then `icdcode resume {run}`" in answer.err
     assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6"}
     assert manifest(run, "last")["step"] == 6
@@ -248,7 +315,9 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(icdcode, pla
 
 
 @pytest.mark.parametrize("what", ["results.csv", "steps.csv", "vis_outputs/learning_curves.png"])
-def test_full_disk_under_tables_and_pictures_is_one_message(icdcode, place, trained, tmp_path, rows, monkeypatch, what):
+def test_full_disk_under_tables_and_pictures_is_one_message(
+    icdcode, place, trained, tmp_path, rows, monkeypatch, what
+):
     run, opened = tmp_path / "run", Path.open
 
     def full(path, mode="r", **options):
@@ -257,29 +326,56 @@ def test_full_disk_under_tables_and_pictures_is_one_message(icdcode, place, trai
         return opened(path, mode, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(plots, "learning_curves_png", lambda rows, columns, path: path.open("wb").close())
+        patch.setattr(
+            plots, "learning_curves_png", lambda rows, columns, path: path.open("wb").close()
+        )
         patch.setattr(Path, "open", full)
         answer = icdcode("train", place.config, f"project={tmp_path}", "checkpoint_every=1")
-    assert answer.code == 3 and "Traceback" not in answer.err and answer.err.count("error: ") == 1, answer
     assert (
-        f"{run / what}: can't be written (No space left on device). What was written before is whole: make room" in answer.err
+        answer.code == 3 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
+    ), answer
+    assert (
+        f"{run / what}: can't be written (No space left on device). What was written before is whole: make room"
+        in answer.err
     )
-    assert verify(run / "weights" / "last")["step"] == {"results.csv": 6, "steps.csv": 1}.get(what, 6)
+    assert verify(run / "weights" / "last")["step"] == {"results.csv": 6, "steps.csv": 1}.get(
+        what, 6
+    )
     assert icdcode("resume", run).code == 0
     assert same_end(run, trained, rows)
 
 
 @pytest.mark.slow  # peft alone takes ten seconds to import
-def test_adapters_go_on_exactly_too(icdcode, place, interrupted, tmp_path, model_folders, rows, files):
-    options = (f"model={model_folders['llama']}", "lora_activate=True", "lora_r=4", "gradient_checkpointing=True")
+def test_adapters_go_on_exactly_too(
+    icdcode, place, interrupted, tmp_path, model_folders, rows, files
+):
+    options = (
+        f"model={model_folders['llama']}",
+        "lora_activate=True",
+        "lora_r=4",
+        "gradient_checkpointing=True",
+    )
     assert icdcode("train", place.config, f"project={tmp_path}", *options).code == 0
     reference = tmp_path / "run"
-    expected = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "head.safetensors", "labels.parquet"}
-    assert files(reference / "weights" / "last") == {*expected, "coder.json", "state.pt", "manifest.json"}
+    expected = {
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "head.safetensors",
+        "labels.parquet",
+    }
+    assert files(reference / "weights" / "last") == {
+        *expected,
+        "coder.json",
+        "state.pt",
+        "manifest.json",
+    }
     answer, run = interrupted(4, *options)
     assert answer.code == 130
     assert icdcode("resume", run).code == 0
     assert same_end(run, reference, rows)
-    adapters = [manifest(folder, "last")["files"]["adapter/adapter_model.safetensors"] for folder in (run, reference)]
+    adapters = [
+        manifest(folder, "last")["files"]["adapter/adapter_model.safetensors"]
+        for folder in (run, reference)
+    ]
     assert adapters[0] == adapters[1]
     assert icdcode("evaluate", run).code == 0

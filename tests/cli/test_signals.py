@@ -16,8 +16,19 @@ from icdcli.cli.processes import stopping_at_a_signal
 @pytest.fixture
 def training(place, tmp_path):
     """A training in a process of its own that has taken its first steps; its run folder."""
-    command = [sys.executable, "-m", "icdcli", "train", place.config, f"project={tmp_path}", "steps=100000", "log_every=1"]
-    process = subprocess.Popen([*map(str, command), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "icdcli",
+        "train",
+        place.config,
+        f"project={tmp_path}",
+        "steps=100000",
+        "log_every=1",
+    ]
+    process = subprocess.Popen(
+        [*map(str, command), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "steps.csv").exists():
@@ -29,7 +40,10 @@ def training(place, tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, code):
     process, run = training
     process.send_signal(number)
@@ -37,7 +51,11 @@ def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, cod
     assert process.returncode == code, err
     step = json.loads((run / "weights" / "last" / "manifest.json").read_text())["step"]
     result = json.loads(out)
-    assert (result["step"], result["finished"], result["stopped"]) == (step, False, f"interrupted by {number.name}")
+    assert (result["step"], result["finished"], result["stopped"]) == (
+        step,
+        False,
+        f"interrupted by {number.name}",
+    )
     assert "Traceback" not in err and f"Next: icdcode resume {run}" in err
     answer = icdcode("resume", run, f"steps={step + 2}")
     assert answer.code == 0 and f"all {step + 2} steps are done" in answer.out
@@ -54,4 +72,6 @@ def test_a_second_signal_leaves_at_once(monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         assert run.stop_requested() == "SIGINT" and left == []
         os.kill(os.getpid(), signal.SIGTERM)
-    assert left == [143] and caught[0] == signal.SIGINT and signal.getsignal(signal.SIGTERM) is before
+    assert (
+        left == [143] and caught[0] == signal.SIGINT and signal.getsignal(signal.SIGTERM) is before
+    )

@@ -9,7 +9,11 @@ import pytest
 from icdcli.data.benchmarks import split_lists
 from icdcli.data.benchmarks.split_lists import PublishedFile, PublishedLists
 
-CONTENTS = {"train_50_hadm_ids.csv": b"11\n14\n", "dev_50_hadm_ids.csv": b"12\n", "test_50_hadm_ids.csv": b"13\n"}
+CONTENTS = {
+    "train_50_hadm_ids.csv": b"11\n14\n",
+    "dev_50_hadm_ids.csv": b"12\n",
+    "test_50_hadm_ids.csv": b"13\n",
+}
 
 
 @pytest.fixture
@@ -17,7 +21,9 @@ def mirror(tmp_path, monkeypatch):
     """A server on the loopback with the small lists that are the published ones here; no other address is reached."""
     folder, asked = tmp_path / "mirror", []
     folder.mkdir()
-    mirror = SimpleNamespace(folder=folder, asked=asked, home=tmp_path / "icdcode" / "splits", drops=False)
+    mirror = SimpleNamespace(
+        folder=folder, asked=asked, home=tmp_path / "icdcode" / "splits", drops=False
+    )
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self):
@@ -36,7 +42,10 @@ def mirror(tmp_path, monkeypatch):
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
     files = [
-        PublishedFile(name, f"https://lists.invalid/{name}", hashlib.sha256(CONTENTS[name]).hexdigest()) for name in CONTENTS
+        PublishedFile(
+            name, f"https://lists.invalid/{name}", hashlib.sha256(CONTENTS[name]).hexdigest()
+        )
+        for name in CONTENTS
     ]
     lists = {
         "mimic3-50": (PublishedLists("CAML", tuple(files)),),
@@ -45,7 +54,9 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setattr(split_lists, "PUBLISHED", lists)
     monkeypatch.setattr(split_lists, "user_data_path", lambda name: tmp_path / name)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=folder)
+    ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         mirror.address = f"http://127.0.0.1:{server.server_port}"
@@ -56,7 +67,10 @@ def mirror(tmp_path, monkeypatch):
 
 def test_all_lists_are_fetched_once(icdcode, mirror):
     answer = icdcode("splits", "fetch", "--address", mirror.address)
-    assert answer.code == 0 and answer.out == f"Downloaded: {', '.join(CONTENTS)}; folder: {mirror.home}\n"
+    assert (
+        answer.code == 0
+        and answer.out == f"Downloaded: {', '.join(CONTENTS)}; folder: {mirror.home}\n"
+    )
     assert {file.name: file.read_bytes() for file in mirror.home.iterdir()} == CONTENTS
     assert len(mirror.asked) == 3
     answer = icdcode("splits", "fetch", "--address", mirror.address)
@@ -68,7 +82,9 @@ def test_one_protocols_lists_go_where_one_wants_them(icdcode, mirror, tmp_path):
     folder = tmp_path / "elsewhere"
     words = ("splits", "fetch", "mimic3-clean", "--to", folder, "--address", mirror.address)
     assert f"splits_path={folder}" in icdcode(*words).out
-    assert [file.name for file in folder.iterdir()] == ["train_50_hadm_ids.csv"] and not mirror.home.exists()
+    assert [file.name for file in folder.iterdir()] == [
+        "train_50_hadm_ids.csv"
+    ] and not mirror.home.exists()
     (folder / "train_50_hadm_ids.csv").unlink()
     expected = {"folder": str(folder), "downloaded": [str(folder / "train_50_hadm_ids.csv")]}
     assert icdcode(*words, "--json").json == expected
@@ -77,7 +93,10 @@ def test_one_protocols_lists_go_where_one_wants_them(icdcode, mirror, tmp_path):
 
 def test_a_wrong_file_is_refused_with_both_sums(refused, mirror):
     (mirror.folder / "dev_50_hadm_ids.csv").write_bytes(b"<html>Please log in</html>")
-    sums = [hashlib.sha256(content).hexdigest() for content in (CONTENTS["dev_50_hadm_ids.csv"], b"<html>Please log in</html>")]
+    sums = [
+        hashlib.sha256(content).hexdigest()
+        for content in (CONTENTS["dev_50_hadm_ids.csv"], b"<html>Please log in</html>")
+    ]
     says = ["dev_50_hadm_ids.csv: what ", *sums, "nothing was written"]
     refused(3, "splits", "fetch", "mimic3-50", "--address", mirror.address, says=says)
     assert not mirror.home.exists()
@@ -100,7 +119,14 @@ def test_a_dropped_connection(refused, mirror):
 def test_wrong_arguments(refused, mirror):
     says = "'mimic3-500' has no published split lists (did you mean 'mimic3-50'?)"
     refused(2, "splits", "fetch", "mimic3-500", "--address", mirror.address, says=says)
-    refused(2, "splits", "fetch", "--address", "ftp://mirror.hospital", says="should begin with http:// or https://")
+    refused(
+        2,
+        "splits",
+        "fetch",
+        "--address",
+        "ftp://mirror.hospital",
+        says="should begin with http:// or https://",
+    )
     assert mirror.asked == [] and not mirror.home.exists()
 
 
@@ -117,7 +143,12 @@ def test_what_is_here_and_right_is_listed(icdcode, mirror):
     assert ["mimic3-clean", "train_50_hadm_ids.csv", "yes", "right"] in lines
     assert lines.count(["https://lists.invalid/train_50_hadm_ids.csv"]) == 1
     files = icdcode("splits", "list", "--json").json["files"]
-    assert [(file["there"], file["right"]) for file in files] == [(True, True), (True, False), (False, False), (True, True)]
+    assert [(file["there"], file["right"]) for file in files] == [
+        (True, True),
+        (True, False),
+        (False, False),
+        (True, True),
+    ]
     assert files[2] == {
         "protocol": "mimic3-50",
         "file": "test_50_hadm_ids.csv",
@@ -131,5 +162,7 @@ def test_what_is_here_and_right_is_listed(icdcode, mirror):
 
 
 def test_the_real_list_fits_eighty_columns(icdcode):
-    table = [line for line in icdcode("splits", "list").out.splitlines()[1:] if "https://" not in line]
+    table = [
+        line for line in icdcode("splits", "list").out.splitlines()[1:] if "https://" not in line
+    ]
     assert max(map(len, table)) <= 80 and "…" not in "".join(table)

@@ -15,7 +15,19 @@ CHECKPOINT = {
     *("head.safetensors", "labels.parquet", "coder.json", "state.pt", "manifest.json"),
     *("backbone/config.json", "backbone/tokenizer.json", "backbone/tokenizer_config.json"),
 }
-PER_CODE = ["code", "kind", "title", "train_count", "threshold", "gold", "predicted", "right", "precision", "recall", "f1"]
+PER_CODE = [
+    "code",
+    "kind",
+    "title",
+    "train_count",
+    "threshold",
+    "gold",
+    "predicted",
+    "right",
+    "precision",
+    "recall",
+    "f1",
+]
 EVALUATION = {
     *("metrics.json", "per_code.csv", "predictions.parquet", "statistics.npz"),
     *("precision_recall.png", "calibration.png", "f1_by_frequency.png"),
@@ -28,7 +40,15 @@ def header(path):
 
 
 def notes(corpus):
-    return dict(zip(*(pq.read_table(corpus / "documents.parquet")[name].to_pylist() for name in ("id", "text")), strict=True))
+    return dict(
+        zip(
+            *(
+                pq.read_table(corpus / "documents.parquet")[name].to_pylist()
+                for name in ("id", "text")
+            ),
+            strict=True,
+        )
+    )
 
 
 def is_png(path):
@@ -40,20 +60,38 @@ def plain(text):
 
 
 def test_demo_data_writes_the_tables(place):
-    names = {"ADMISSIONS", "PATIENTS", "NOTEEVENTS", "DIAGNOSES_ICD", "PROCEDURES_ICD", "D_ICD_DIAGNOSES", "D_ICD_PROCEDURES"}
-    assert {path.name for path in place.tables.glob("*.csv*")} == {f"{name}.csv.gz" for name in names}
+    names = {
+        "ADMISSIONS",
+        "PATIENTS",
+        "NOTEEVENTS",
+        "DIAGNOSES_ICD",
+        "PROCEDURES_ICD",
+        "D_ICD_DIAGNOSES",
+        "D_ICD_PROCEDURES",
+    }
+    assert {path.name for path in place.tables.glob("*.csv*")} == {
+        f"{name}.csv.gz" for name in names
+    }
 
 
 def test_prepare_data_makes_a_corpus_once(icdcode, table_copies):
     first = icdcode("prepare-data", table_copies, "label_pruning=True")
     assert first.code == 0 and first.err == "" and plain(first.out)
-    assert "admissions with codes but no note" in first.out and "admissions with a note but no codes" in first.out
+    assert (
+        "admissions with codes but no note" in first.out
+        and "admissions with a note but no codes" in first.out
+    )
     assert "Prepared: " in first.out
     again = icdcode("prepare-data", table_copies, "label_pruning=True", "--json")
-    assert again.json["created"] is False and f"Already prepared: {again.json['folder']}" in again.err
+    assert (
+        again.json["created"] is False and f"Already prepared: {again.json['folder']}" in again.err
+    )
     assert again.json["card"]["dropped"]["admissions with a note but no codes"] > 0
     other = icdcode("prepare-data", table_copies, "--json")
-    assert other.json["created"] and other.json["card"]["labels"]["count"] > again.json["card"]["labels"]["count"]
+    assert (
+        other.json["created"]
+        and other.json["card"]["labels"]["count"] > again.json["card"]["labels"]["count"]
+    )
 
 
 def test_a_config_file_gives_prepare_data_its_options(icdcode, place, trained):
@@ -66,16 +104,33 @@ def test_the_run_folder_is_as_promised(trained, files):
     pictures = {"vis_outputs/lr_schedule.png", "vis_outputs/learning_curves.png"}
     found = {name for name in files(trained) if not name.startswith("evaluation/")}
     assert found == {"args.yaml", "results.csv", "steps.csv", *pictures, *weights}
-    links = {path.name: os.readlink(path) for path in (trained / "weights").iterdir() if path.is_symlink()}
+    links = {
+        path.name: os.readlink(path)
+        for path in (trained / "weights").iterdir()
+        if path.is_symlink()
+    }
     assert links.keys() == {"metric", "loss", "last", "previous"}
     assert (links["last"], links["previous"]) == ("steps/12", "steps/6")
     assert all(is_png(trained / picture) for picture in pictures)
     common = ["epoch", "step", "seconds", "train_loss", "validation_loss", "lr"]
     assert header(trained / "results.csv") == [*common, "f1_micro", "aucroc_micro"]
-    assert header(trained / "steps.csv") == ["step", "epoch", "train_loss", "lr", "tokens_per_second"]
+    assert header(trained / "steps.csv") == [
+        "step",
+        "epoch",
+        "train_loss",
+        "lr",
+        "tokens_per_second",
+    ]
     results, steps = pd.read_csv(trained / "results.csv"), pd.read_csv(trained / "steps.csv")
     assert results[["epoch", "step"]].values.tolist() == [[1, 6], [2, 12]]
-    assert steps.step.tolist() == [2, 4, 6, 8, 10, 12] and steps.epoch.tolist() == [1, 1, 1, 2, 2, 2]
+    assert steps.step.tolist() == [2, 4, 6, 8, 10, 12] and steps.epoch.tolist() == [
+        1,
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]
     assert steps.train_loss.iloc[-1] < steps.train_loss.iloc[0]
     assert steps.lr.iloc[0] == pytest.approx(1e-3) and results.lr.iloc[-1] == pytest.approx(1e-5)
 
@@ -90,7 +145,9 @@ def test_the_best_checkpoints_are_those_of_the_results(trained):
     for name, step in best.items():
         manifest = json.loads((trained / "weights" / name / "manifest.json").read_text())
         assert manifest["step"] == step, name
-        assert manifest["metrics"] == pytest.approx(results.loc[step, ["f1_micro", "aucroc_micro"]].to_dict())
+        assert manifest["metrics"] == pytest.approx(
+            results.loc[step, ["f1_micro", "aucroc_micro"]].to_dict()
+        )
 
 
 def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, trained, rows):
@@ -98,14 +155,18 @@ def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, tra
     assert second.code == 0 and second.err == "" and plain(second.out)
     folder = next(line.split()[-1] for line in second.out.splitlines() if line.startswith("run "))
     assert folder == f"{place.project / 'run2'}"
-    assert f"Next: icdcode evaluate {folder}" in second.out and "all 12 steps are done" in second.out
+    assert (
+        f"Next: icdcode evaluate {folder}" in second.out and "all 12 steps are done" in second.out
+    )
     for table in ("results.csv", "steps.csv"):
         assert rows(place.project / "run2" / table) == rows(trained / table)
     shutil.rmtree(place.project / "run2")
 
 
 def test_json_of_a_training_tells_where_and_how_it_ended(icdcode, place, tmp_path):
-    answer = icdcode("train", place.config, f"project={tmp_path}", "steps=3", "warmup_steps=1", "--json")
+    answer = icdcode(
+        "train", place.config, f"project={tmp_path}", "steps=3", "warmup_steps=1", "--json"
+    )
     assert answer.code == 0
     result = answer.json
     assert (result["run"], result["step"], result["finished"]) == (str(tmp_path / "run"), 3, True)
@@ -115,7 +176,11 @@ def test_json_of_a_training_tells_where_and_how_it_ended(icdcode, place, tmp_pat
 
 def test_a_dry_run_writes_nothing(icdcode, place, tmp_path, run_copy, files):
     answer = icdcode("train", place.config, f"project={tmp_path / 'new'}", "--dry-run")
-    assert answer.code == 0 and "nothing was trained or written" in answer.out and not (tmp_path / "new").exists()
+    assert (
+        answer.code == 0
+        and "nothing was trained or written" in answer.out
+        and not (tmp_path / "new").exists()
+    )
     before = {name: (run_copy / name).stat().st_mtime_ns for name in files(run_copy)}
     answer = icdcode("resume", run_copy, "steps=14", "--dry-run", "--json")
     assert answer.json["dry_run"] is True and answer.json["changed"] == "steps: 12 -> 14"
@@ -129,13 +194,21 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     assert f"Written: {folder}" in answer.out and files(folder) == EVALUATION
     told = json.loads((folder / "metrics.json").read_text())
     assert set(told["metrics"]) == {"loss", *METRICS}
-    assert (told["split"], told["checkpoint"], told["protocol"], told["threshold"]) == ("test", "metric", "patient", 0.5)
+    assert (told["split"], told["checkpoint"], told["protocol"], told["threshold"]) == (
+        "test",
+        "metric",
+        "patient",
+        0.5,
+    )
     assert header(folder / "per_code.csv") == PER_CODE
     per_code = pd.read_csv(folder / "per_code.csv", dtype={"code": str})
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert list(predictions.columns) == ["id", "code", "score", "predicted", "gold"]
     assert predictions.id.nunique() == told["documents"] and len(per_code) == told["labels"]
-    assert predictions.gold.sum() == per_code.gold.sum() and predictions.predicted.sum() == per_code.predicted.sum()
+    assert (
+        predictions.gold.sum() == per_code.gold.sum()
+        and predictions.predicted.sum() == per_code.predicted.sum()
+    )
     right = (predictions.gold & predictions.predicted).sum()
     micro = 2 * right / (predictions.gold.sum() + predictions.predicted.sum())
     assert told["metrics"]["f1_micro"] == pytest.approx(micro)
@@ -159,31 +232,54 @@ def test_show_predictions_keeps_the_notes_to_itself_unless_asked(icdcode, place,
     by_id = notes(next((place.tables / ".icdcode").glob("mimic3-patient-*")))
     assert len(found.json["documents"]) == 2
     for document, with_text in zip(found.json["documents"], asked.json["documents"], strict=True):
-        assert f"Document {document['id']}: " in shown.out and f"Document {document['id']}: " in found.err
+        assert (
+            f"Document {document['id']}: " in shown.out
+            and f"Document {document['id']}: " in found.err
+        )
         assert "text" not in document and with_text["text"] == by_id[document["id"]]
         lines = [line for line in by_id[document["id"]].splitlines() if 30 < len(line) < 90]
         assert lines and all(line in asked.err for line in lines)
         assert not any(line in text for line in lines for text in (shown.out, found.out, found.err))
-        outcomes = {code["outcome"]: (code["gold"], code["predicted"]) for code in document["codes"]}
+        outcomes = {
+            code["outcome"]: (code["gold"], code["predicted"]) for code in document["codes"]
+        }
         expected = {"right": (True, True), "missed": (True, False), "extra": (False, True)}
         assert outcomes.items() <= expected.items()
-    assert any(f"{sign} {word}" in shown.out for sign, word in (("=", "right"), ("-", "missed"), ("+", "extra")))
+    assert any(
+        f"{sign} {word}" in shown.out
+        for sign, word in (("=", "right"), ("-", "missed"), ("+", "extra"))
+    )
 
 
 def test_show_predictions_shows_the_same_documents_for_the_same_seed(icdcode, trained):
     ids = [
-        [document["id"] for document in icdcode("show-predictions", trained, "--seed", seed, "--json").json["documents"]]
+        [
+            document["id"]
+            for document in icdcode("show-predictions", trained, "--seed", seed, "--json").json[
+                "documents"
+            ]
+        ]
         for seed in (1, 1, 2)
     ]
     assert ids[0] == ids[1] != ids[2] and len(ids[0]) == 3
 
 
-def test_a_protocol_without_a_test_split_falls_back_to_validation_and_says_so(icdcode, place, tmp_path):
-    options = ("protocol=hadm-digit", f"project={tmp_path}", "steps=2", "warmup_steps=0", "prediction_print_n=0")
+def test_a_protocol_without_a_test_split_falls_back_to_validation_and_says_so(
+    icdcode, place, tmp_path
+):
+    options = (
+        "protocol=hadm-digit",
+        f"project={tmp_path}",
+        "steps=2",
+        "warmup_steps=0",
+        "prediction_print_n=0",
+    )
     assert icdcode("train", place.config, *options).code == 0
     answer = icdcode("show-predictions", tmp_path / "run", "-n", "1", "--json")
     assert answer.json["split"] == "validation"
-    assert "warning: protocol hadm-digit has no test split; this is the validation split" in answer.err
+    assert (
+        "warning: protocol hadm-digit has no test split; this is the validation split" in answer.err
+    )
 
 
 def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeypatch):
@@ -194,7 +290,9 @@ def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeyp
     picture = run_copy / "vis_outputs" / "lr_schedule.png"
     picture.unlink()
     answer = icdcode("plot-lr", run_copy, "--json")
-    assert answer.json["picture"] == str(picture) and is_png(picture) and "warm-up ends" in answer.err
+    assert (
+        answer.json["picture"] == str(picture) and is_png(picture) and "warm-up ends" in answer.err
+    )
     assert (answer.json["steps"][-1], answer.json["lr"][-1]) == (12, pytest.approx(1e-5))
     linear = icdcode("plot-lr", run_copy, "scheduler_type=linear", "--json")
     assert linear.json["lr"] != answer.json["lr"]
@@ -202,24 +300,38 @@ def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeyp
 
 def test_config_shows_what_a_run_would_use(icdcode, place):
     answer = icdcode("config", "show", place.config, "batch_size=4")
-    assert answer.code == 0 and "batch_size: 4 " in answer.out and "# last_lr = lr0 * lrf" in answer.out
+    assert (
+        answer.code == 0
+        and "batch_size: 4 " in answer.out
+        and "# last_lr = lr0 * lrf" in answer.out
+    )
     flat = icdcode("config", "show", "lr0=1e-3", "--json").json
     assert (flat["lr0"], flat["steps"], flat["device"]) == (1e-3, 60_000, [0])
     assert set(icdcode("config", "schema").json["properties"]) == set(flat)
 
 
 def test_demo_data_tells_in_json_what_it_wrote(icdcode, tmp_path):
-    answer = icdcode("demo-data", tmp_path / "tables", "--admissions", "25", "--seed", "3", "--json")
+    answer = icdcode(
+        "demo-data", tmp_path / "tables", "--admissions", "25", "--seed", "3", "--json"
+    )
     assert answer.json["admissions"] == 25 and "25 admissions of" in answer.err
 
 
 def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
     table = tmp_path / "notes.csv"
     lines = [
-        f'"patient {n} with {word}",{code}' for n in range(60) for word, code in [[("fever", "R50.9"), ("cough", "R05")][n % 2]]
+        f'"patient {n} with {word}",{code}'
+        for n in range(60)
+        for word, code in [[("fever", "R50.9"), ("cough", "R05")][n % 2]]
     ]
     table.write_text("\n".join(["text,codes", *lines]) + "\n")
-    options = (f"data_path={table}", "code_system=icd10", f"project={tmp_path}", "steps=2", "warmup_steps=0")
+    options = (
+        f"data_path={table}",
+        "code_system=icd10",
+        f"project={tmp_path}",
+        "steps=2",
+        "warmup_steps=0",
+    )
     assert icdcode("train", place.config, *options).code == 0
     answer = icdcode("evaluate", tmp_path / "run", "--split", "train", "--json")
     assert answer.code == 0 and answer.json["dataset"] == "table"

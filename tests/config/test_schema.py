@@ -96,7 +96,9 @@ def test_what_is_no_device(tmp_path, written):
 
 
 def test_all_problems_come_in_one_message(tmp_path):
-    path = write(tmp_path, "seed: 1\nmodle: llama3\nbatch_size: eight\nbit: 5\nmetrics: [f1_micor]\n")
+    path = write(
+        tmp_path, "seed: 1\nmodle: llama3\nbatch_size: eight\nbit: 5\nmetrics: [f1_micor]\n"
+    )
     message = problems(path, "patience=-1", "max_lenn=3", "nonsense")
     assert f"{path} has 7 problems:" in message
     assert "line 2: unknown key 'modle' (did you mean 'model'?)" in message
@@ -111,7 +113,10 @@ def test_all_problems_come_in_one_message(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["warmup_steps=100", "steps=100"], "warmup_steps: 100 warm-up steps leave nothing of 100 steps"),
+        (
+            ["warmup_steps=100", "steps=100"],
+            "warmup_steps: 100 warm-up steps leave nothing of 100 steps",
+        ),
         (["device=mps"], "bit: 8 bit needs a CUDA GPU or a CPU"),
         (["model=tiny"], "model: tiny is made on the spot"),
         (["freeze_backbone=False", "lora_activate=False"], "a 8 bit backbone can't be trained"),
@@ -119,12 +124,21 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["pooling_mode=bos_token", "attention=causal"], "the first token sees no other"),
         (["lora_activate=False", "bit=32", "gradient_checkpointing=5"], "gradient_checkpointing"),
         (["strategy=fsdp"], "strategy: fsdp: 8 bit weights can't be shared out; use ddp"),
-        (["strategy=fsdp", "bit=16", "freeze_backbone=True", "lora_activate=False"], "so that little is trained; use ddp"),
-        (["strategy=fsdp", "bit=16", "head_steps=9"], "head_steps freezes weights that are shared out already"),
+        (
+            ["strategy=fsdp", "bit=16", "freeze_backbone=True", "lora_activate=False"],
+            "so that little is trained; use ddp",
+        ),
+        (
+            ["strategy=fsdp", "bit=16", "head_steps=9"],
+            "head_steps freezes weights that are shared out already",
+        ),
         (["strategy=fsdp", "bit=16", "device=mps"], "device: mps has one process"),
         (["torch_compile=True", "bit=16"], "torch_compile: layers computed twice aren't compiled"),
         (["torch_compile=True", "gradient_checkpointing=False"], "8 bit layers aren't compiled"),
-        (["torch_compile=True", "gradient_checkpointing=False", "bit=16", "strategy=fsdp"], "has not been tried with"),
+        (
+            ["torch_compile=True", "gradient_checkpointing=False", "bit=16", "strategy=fsdp"],
+            "has not been tried with",
+        ),
         (["batch_size=True"], "should be a number, not True or False"),
         (["common=[lr,lr]"], "names one thing twice"),
         (["metrics=[]"], "metrics"),
@@ -139,7 +153,9 @@ def test_impossible_combinations_and_values(overrides, message):
 
 def test_a_problem_in_a_default_says_so(tmp_path):
     assert "line 1: warmup_steps" not in problems(write(tmp_path, "steps: 300\n"))
-    assert "default: warmup_steps: 400 warm-up steps leave nothing of 300 steps" in problems(write(tmp_path, "steps: 300\n"))
+    assert "default: warmup_steps: 400 warm-up steps leave nothing of 300 steps" in problems(
+        write(tmp_path, "steps: 300\n")
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +185,10 @@ def test_an_empty_file_is_the_defaults(tmp_path):
 
 
 def test_what_is_written_reads_back_as_the_same(tmp_path):
-    config = load_config(None, ["lr0=1e-5", "device=[0,1]", "data_path=a/b c", "name='007'", "monitor=f1_micro", "bit=16"])
+    config = load_config(
+        None,
+        ["lr0=1e-5", "device=[0,1]", "data_path=a/b c", "name='007'", "monitor=f1_micro", "bit=16"],
+    )
     for explain in (False, True):
         assert load_config(write(tmp_path, to_yaml(config, explain))) == config
 

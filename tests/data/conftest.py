@@ -7,7 +7,9 @@ def mimic3_tables(folder, admissions=60):
     """Tables of one note an admission; HADM_ID is 1000 + n, SUBJECT_ID n // 2."""
     folder.mkdir(exist_ok=True)
     numbers = range(admissions)
-    notes = [f"{n},{n // 2},{1000 + n},,,,Discharge summary,Report,,,Note number {n}" for n in numbers]
+    notes = [
+        f"{n},{n // 2},{1000 + n},,,,Discharge summary,Report,,,Note number {n}" for n in numbers
+    ]
     tables = {
         "NOTEEVENTS": (
             "ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT",
@@ -18,8 +20,14 @@ def mimic3_tables(folder, admissions=60):
             [f"{n},{n // 2},{1000 + n},1,{'4280' if n % 2 else '4019'}" for n in numbers],
         ),
         "PROCEDURES_ICD": ("ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", ["1,0,1000,1,0331"]),
-        "D_ICD_DIAGNOSES": ("ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE", ["1,4280,CHF,Own title", "2,0331,W,Whooping"]),
-        "D_ICD_PROCEDURES": ("ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE", ["1,0331,Spinal tap,Spinal tap"]),
+        "D_ICD_DIAGNOSES": (
+            "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE",
+            ["1,4280,CHF,Own title", "2,0331,W,Whooping"],
+        ),
+        "D_ICD_PROCEDURES": (
+            "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE",
+            ["1,0331,Spinal tap,Spinal tap"],
+        ),
     }
     for name, (header, rows) in tables.items():
         (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")

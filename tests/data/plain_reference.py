@@ -45,9 +45,13 @@ TABLES = {"diagnoses": "diagnosis", "procedures": "procedure"}
 
 def rows(folder: Path, name: str) -> Iterator[dict[str, str]]:
     """The rows of a table, columns by their lower-case names."""
-    found = [path for path in folder.rglob("*") if path.name.lower() in (f"{name}.csv", f"{name}.csv.gz")]
+    found = [
+        path for path in folder.rglob("*") if path.name.lower() in (f"{name}.csv", f"{name}.csv.gz")
+    ]
     (path,) = found
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(
+        path, "rt", encoding="utf-8", newline=""
+    ) as file:
         reader = csv.reader(file, strict=True)
         columns = [column.lower() for column in next(reader)]
         for row in reader:
@@ -72,9 +76,15 @@ def dotted(raw: str, kind: str, version: str = "9", caml: bool = False) -> str:
 def cleaned(text: str, way: str) -> str:
     """A text after CAML's or Edin's cleaning, or as it is."""
     if way == "caml":
-        return " ".join(token.lower() for token in re.findall(r"\w+", text) if not token.isnumeric())
+        return " ".join(
+            token.lower() for token in re.findall(r"\w+", text) if not token.isnumeric()
+        )
     if way == "edin":
-        return " ".join(token for token in re.sub("[^A-Za-z0-9]+", " ", text.lower()).split() if not token.isdigit())
+        return " ".join(
+            token
+            for token in re.sub("[^A-Za-z0-9]+", " ", text.lower()).split()
+            if not token.isdigit()
+        )
     return text
 
 
@@ -95,7 +105,12 @@ def all_codes(folder: Path, protocol: str) -> dict[str, set[Label]]:
     codes: dict[str, set[Label]] = {}
     for table, kind in TABLES.items():
         for row in rows(folder, f"{table}_icd"):
-            code = dotted(row.get("icd9_code", row.get("icd_code", "")), kind, version, protocol == "mimic3-full-caml")
+            code = dotted(
+                row.get("icd9_code", row.get("icd_code", "")),
+                kind,
+                version,
+                protocol == "mimic3-full-caml",
+            )
             if row["hadm_id"] and code and row.get("icd_version", version) == version:
                 codes.setdefault(row["hadm_id"], set()).add(Label(code, kind))
     return codes
@@ -103,8 +118,12 @@ def all_codes(folder: Path, protocol: str) -> dict[str, set[Label]]:
 
 def defined_codes(folder: Path) -> set[Label]:
     """The codes of MIMIC-III's two D_ICD tables."""
-    pairs = ((row, kind) for table, kind in TABLES.items() for row in rows(folder, f"d_icd_{table}"))
-    return {Label(dotted(row["icd9_code"], kind), kind) for row, kind in pairs} - {Label("", kind) for kind in TABLES.values()}
+    pairs = (
+        (row, kind) for table, kind in TABLES.items() for row in rows(folder, f"d_icd_{table}")
+    )
+    return {Label(dotted(row["icd9_code"], kind), kind) for row, kind in pairs} - {
+        Label("", kind) for kind in TABLES.values()
+    }
 
 
 def kept_codes(counts: Counter[Label], protocol: str, folder: Path) -> set[Label]:
@@ -129,7 +148,9 @@ def split_of(admission: str, subject: str, protocol: str, lists: dict[str, str])
     return lists.get(admission)
 
 
-def corpus(folder: Path, protocol: str, lists: dict[str, str], cleaning: str = "none", pruning: bool = True) -> Corpus:
+def corpus(
+    folder: Path, protocol: str, lists: dict[str, str], cleaning: str = "none", pruning: bool = True
+) -> Corpus:
     """What the protocol makes of the folder's tables."""
     texts: dict[str, list[str]] = {}
     subjects: dict[str, str] = {}
@@ -138,14 +159,24 @@ def corpus(folder: Path, protocol: str, lists: dict[str, str], cleaning: str = "
         subjects.setdefault(admission, subject)
     codes = all_codes(folder, protocol)
     coded = {admission: codes[admission] for admission in texts if admission in codes}
-    kept = kept_codes(Counter(label for labels in coded.values() for label in labels), protocol, folder)
+    kept = kept_codes(
+        Counter(label for labels in coded.values() for label in labels), protocol, folder
+    )
     documents, in_use = [], set()
     for admission in coded:
         labels = coded[admission] & kept
         split = split_of(admission, subjects[admission], protocol, lists)
         text = cleaned("\n".join(texts[admission]), cleaning)
         if labels and split and text:
-            documents.append(Document(admission, subjects[admission], split, text, sorted(label.code for label in labels)))
+            documents.append(
+                Document(
+                    admission,
+                    subjects[admission],
+                    split,
+                    text,
+                    sorted(label.code for label in labels),
+                )
+            )
             in_use |= labels
     if protocol in ("patient", "hadm-digit") and not pruning:
         in_use |= defined_codes(folder)

@@ -14,7 +14,9 @@ from icdcli.data.batching import (
 )
 
 
-@pytest.mark.parametrize(("documents", "batch_size"), [(1, 8), (8, 8), (9, 8), (1000, 8), (513, 1), (1024, 16)])
+@pytest.mark.parametrize(
+    ("documents", "batch_size"), [(1, 8), (8, 8), (9, 8), (1000, 8), (513, 1), (1024, 16)]
+)
 def test_each_document_stands_in_exactly_one_step(documents, batch_size):
     lengths = np.random.default_rng(0).integers(1, 500, documents)
     plan = epoch_plan(lengths, batch_size, seed=3, epoch=1)
@@ -43,14 +45,19 @@ def test_a_step_holds_documents_of_like_length_and_neighbours_do_not():
 
 
 def test_a_batch_is_padded_to_its_longest_document_and_no_further():
-    batch = collate([TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], pad=0)
+    batch = collate(
+        [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))],
+        pad=0,
+    )
     assert batch.ids_CT.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert batch.mask_CT.tolist() == [[True] * 3, [True, False, False]]
 
 
 def test_documents_laid_end_to_end_have_no_padding():
     batch = collate(
-        [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], pad=0, padding="free"
+        [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))],
+        pad=0,
+        padding="free",
     )
     assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.chunks == (3, 1)
 
@@ -85,7 +92,10 @@ def test_the_split_follows_from_its_arguments_alone_and_ties_go_to_the_first():
     lengths = np.full(6, 10)
     shares = rank_shares(np.array([5, 0, 3, 1, 4, 2]), lengths, 2)
     assert [share.tolist() for share in shares] == [[5, 3, 4], [0, 1, 2]]
-    assert [rows.tolist() for rows in micro_batches(shares[0], lengths, 20, "free")] == [[5, 3], [4]]
+    assert [rows.tolist() for rows in micro_batches(shares[0], lengths, 20, "free")] == [
+        [5, 3],
+        [4],
+    ]
 
 
 @pytest.mark.parametrize("budget", [1, 64, 500, 10**9])
@@ -98,7 +108,9 @@ def test_micro_batches_keep_the_budget_and_lose_no_document(lengths, budget, pad
         tokens = lengths[batch].sum() if padding == "free" else lengths[batch].max() * len(batch)
         assert tokens <= budget or len(batch) == 1
     assert len(batches) == (100 if budget == 1 else 1 if budget == 10**9 else len(batches))
-    assert [lengths[batch[0]] for batch in batches] == sorted((lengths[batch[0]] for batch in batches), reverse=True)
+    assert [lengths[batch[0]] for batch in batches] == sorted(
+        (lengths[batch[0]] for batch in batches), reverse=True
+    )
 
 
 def test_without_padding_a_budget_holds_more_documents():
@@ -109,8 +121,19 @@ def test_without_padding_a_budget_holds_more_documents():
 
 def test_a_document_is_cut_within_its_frame():
     special_tokens = SpecialTokens((1,), (2,), 0)
-    assert special_tokens.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 12, 2]
-    assert special_tokens.read(np.arange(10, 12, dtype=np.uint32), 5).chunks[0].tolist() == [1, 10, 11, 2]
+    assert special_tokens.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [
+        1,
+        10,
+        11,
+        12,
+        2,
+    ]
+    assert special_tokens.read(np.arange(10, 12, dtype=np.uint32), 5).chunks[0].tolist() == [
+        1,
+        10,
+        11,
+        2,
+    ]
     assert special_tokens.read([], 5).chunks[0].tolist() == [1, 2]
 
 
@@ -119,7 +142,9 @@ CHUNKED = SpecialTokens((1, 2), (3,), 0)
 
 def states_of(framed):
     """The ids whose states make up a document."""
-    return np.concatenate([ids[start:end] for ids, (start, end) in zip(framed.chunks, framed.kept, strict=True)])
+    return np.concatenate(
+        [ids[start:end] for ids, (start, end) in zip(framed.chunks, framed.kept, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 3, 5])
@@ -129,9 +154,14 @@ def test_the_states_of_overlapping_chunks_are_those_of_the_whole_document(own, s
     for max_len in (8, 20, 40):
         framed = CHUNKED.read(ids, max_len, chunks)
         assert states_of(framed).tolist() == CHUNKED.read(ids, max_len).chunks[0].tolist()
-        assert {len(part) for part in framed.chunks} <= ({8} if len(framed.chunks) > 1 else set(range(3, 9)))
+        assert {len(part) for part in framed.chunks} <= (
+            {8} if len(framed.chunks) > 1 else set(range(3, 9))
+        )
         assert all(part[:2].tolist() == [1, 2] and part[-1] == 3 for part in framed.chunks)
-        read, kept = CHUNKED.tokens(np.array([own]), max_len, chunks), CHUNKED.tokens(np.array([own]), max_len)
+        read, kept = (
+            CHUNKED.tokens(np.array([own]), max_len, chunks),
+            CHUNKED.tokens(np.array([own]), max_len),
+        )
         assert (read, kept) == (sum(len(part) for part in framed.chunks), len(framed))
 
 
@@ -146,9 +176,15 @@ def test_what_is_kept_of_a_batch_is_its_documents(padding):
     documents = [CHUNKED.read(np.arange(100, 100 + own), 40, Chunks(8, 4)) for own in (20, 3, 0, 9)]
     batch = collate(documents, 0, padding)
     ids = batch.ids_T if padding == "free" else batch.ids_CT.reshape(-1)
-    assert ids[batch.kept].tolist() == np.concatenate([states_of(document) for document in documents]).tolist()
+    assert (
+        ids[batch.kept].tolist()
+        == np.concatenate([states_of(document) for document in documents]).tolist()
+    )
     assert batch.documents == tuple(len(document) for document in documents)
 
 
 def test_multi_hot():
-    assert multi_hot([np.array([0, 2], np.int32), np.array([], np.int32)], 3).tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert multi_hot([np.array([0, 2], np.int32), np.array([], np.int32)], 3).tolist() == [
+        [1, 0, 1],
+        [0, 0, 0],
+    ]

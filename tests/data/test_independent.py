@@ -58,7 +58,10 @@ def write_lists(folder, seed=SEED):
     }.items():
         listed = list_of(protocol, seed)
         splits = ["val" if split == "validation" else split for split in listed.values()]
-        rows = {"_id": pa.array([int(admission) for admission in listed], pa.int64()), "split": splits}
+        rows = {
+            "_id": pa.array([int(admission) for admission in listed], pa.int64()),
+            "split": splits,
+        }
         feather.write_feather(pa.table(rows), folder / f"{name}.feather")
     return folder
 
@@ -73,7 +76,16 @@ def places(tmp_path_factory):
     return root
 
 
-def compare(folder, lists, protocol, cache_dir, seed=SEED, text_cleaning="none", label_pruning=True, chunk_size=100_000):
+def compare(
+    folder,
+    lists,
+    protocol,
+    cache_dir,
+    seed=SEED,
+    text_cleaning="none",
+    label_pruning=True,
+    chunk_size=100_000,
+):
     """Prepares the folder and holds every document and label against the reference."""
     named = protocol in NAMED3 + NAMED4
     prepared = prepare(
@@ -87,18 +99,35 @@ def compare(folder, lists, protocol, cache_dir, seed=SEED, text_cleaning="none",
             cache_dir=cache_dir,
         )
     )
-    expected = reference.corpus(folder, protocol, list_of(protocol, seed) if named else {}, text_cleaning, label_pruning)
-    documents = [reference.Document(**row) for row in pq.read_table(prepared.folder / "documents.parquet").to_pylist()]
-    assert [document.id for document in documents] == [document.id for document in expected.documents]
+    expected = reference.corpus(
+        folder, protocol, list_of(protocol, seed) if named else {}, text_cleaning, label_pruning
+    )
+    documents = [
+        reference.Document(**row)
+        for row in pq.read_table(prepared.folder / "documents.parquet").to_pylist()
+    ]
+    assert [document.id for document in documents] == [
+        document.id for document in expected.documents
+    ]
     for document, its in zip(documents, expected.documents, strict=True):
         assert document == its
     labels = pq.read_table(prepared.folder / "labels.parquet").to_pylist()
     assert {Label(row["code"], row["kind"]) for row in labels} == expected.labels
     assert len(labels) == len(expected.labels)
     assert [row["label"] for row in labels] == list(range(len(labels)))
-    for column, splits in {"count": {"train", "validation", "test"}, "train_count": {"train"}}.items():
-        counts = Counter(code for document in expected.documents if document.split in splits for code in document.codes)
-        assert {row["code"]: row[column] for row in labels} == {label.code: counts[label.code] for label in expected.labels}
+    for column, splits in {
+        "count": {"train", "validation", "test"},
+        "train_count": {"train"},
+    }.items():
+        counts = Counter(
+            code
+            for document in expected.documents
+            if document.split in splits
+            for code in document.codes
+        )
+        assert {row["code"]: row[column] for row in labels} == {
+            label.code: counts[label.code] for label in expected.labels
+        }
     return expected
 
 
@@ -126,7 +155,9 @@ DIAGNOSES = """row_id,subject_id,hadm_id,seq_num,icd9_code
 9,8,,1,4019
 """
 PROCEDURES = "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE\r\n1,5,101,1,0066\r\n2,4,108,1,0331\r\n"
-DIAGNOSES_DEFINED = "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE\n1,0331,w,Whooping\n2,E8490,h,Home\n3,4019,h,NA\n"
+DIAGNOSES_DEFINED = (
+    "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE\n1,0331,w,Whooping\n2,E8490,h,Home\n3,4019,h,NA\n"
+)
 PROCEDURES_DEFINED = "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE\n1,0331,t,Tap\n2,9999,n,None such\n"
 
 
@@ -140,17 +171,26 @@ def by_hand(tmp_path):
 
 
 def test_the_reference_reads_mimic3_full_as_by_hand(by_hand):
-    documents, labels = reference.corpus(by_hand, "mimic3-full", {"108": "test", "101": "train", "200": "train"})
+    documents, labels = reference.corpus(
+        by_hand, "mimic3-full", {"108": "test", "101": "train", "200": "train"}
+    )
     assert documents == [
         ("108", "4", "test", 'Late "word",\nwith 2 lines\nFirst 12', ["03.31", "033.1"]),
         ("101", "5", "train", "NA", ["00.66", "033.1", "E849.0"]),
     ]
-    kinds = {"03.31": "procedure", "033.1": "diagnosis", "00.66": "procedure", "E849.0": "diagnosis"}
+    kinds = {
+        "03.31": "procedure",
+        "033.1": "diagnosis",
+        "00.66": "procedure",
+        "E849.0": "diagnosis",
+    }
     assert labels == set(kinds.items())
 
 
 def test_the_reference_reads_caml_as_by_hand(by_hand):
-    documents = reference.corpus(by_hand, "mimic3-full-caml", dict.fromkeys(["101", "108"], "train"), "caml").documents
+    documents = reference.corpus(
+        by_hand, "mimic3-full-caml", dict.fromkeys(["101", "108"], "train"), "caml"
+    ).documents
     assert [(document.text, document.codes) for document in documents] == [
         ("late word with lines first", ["033.1", "33.1"]),
         ("na", ["033.1", "66.", "E849.0"]),
@@ -211,7 +251,9 @@ def test_the_reference_cleans_as_by_hand():
 
 def test_the_tables_meet_the_borders(places):
     codes = reference.all_codes(places / "mimic3", "mimic3-full")
-    noted = {admission for admission, _, _ in reference.used_notes(places / "mimic3", "mimic3-full")}
+    noted = {
+        admission for admission, _, _ in reference.used_notes(places / "mimic3", "mimic3-full")
+    }
     counts = Counter(label for admission in noted & set(codes) for label in codes[admission])
     without_notes = Counter(label for labels in codes.values() for label in labels)
     assert min(Counter(counts.values())[count] for count in (9, 10, 11)) >= 8
@@ -224,14 +266,20 @@ def test_the_tables_meet_the_borders(places):
     documents, labels = reference.corpus(places / "mimic3", "mimic3-full", listed)
     assert labels < set(counts)  # some codes stand on admissions in no list alone
     assert max(len(document.text) for document in documents) > 300_000
-    assert len({(document.subject_id, document.split) for document in documents}) > len({its.subject_id for its in documents})
+    assert len({(document.subject_id, document.split) for document in documents}) > len(
+        {its.subject_id for its in documents}
+    )
 
 
 @pytest.mark.parametrize("protocol", ["patient", "hadm-digit", *NAMED3, *NAMED4])
 def test_every_protocol_makes_what_the_reference_makes(places, tmp_path, protocol):
     expected = compare(places / family(protocol), places / "lists", protocol, tmp_path)
     splits = Counter(document.split for document in expected.documents)
-    assert len(expected.labels) >= 25 and min(splits.values()) >= 15 and len(splits) == 3 - (protocol == "hadm-digit")
+    assert (
+        len(expected.labels) >= 25
+        and min(splits.values()) >= 15
+        and len(splits) == 3 - (protocol == "hadm-digit")
+    )
 
 
 @pytest.mark.parametrize("protocol", ["patient", "hadm-digit", "mimic3-clean"])
@@ -255,6 +303,8 @@ def test_cleaned_texts_are_the_references(places, tmp_path, protocol, cleaning):
         (".csv.gz", str.upper, False, NOTE_TABLES, 1),
     ],
 )
-def test_the_form_of_the_files_changes_nothing(places, tmp_path, protocol, suffix, case, quote_all, crlf, chunk_size):
+def test_the_form_of_the_files_changes_nothing(
+    places, tmp_path, protocol, suffix, case, quote_all, crlf, chunk_size
+):
     folder = tables.write(raw(protocol), tmp_path / "data", suffix, case, quote_all, crlf)
     compare(folder, places / "lists", protocol, tmp_path / "cache", chunk_size=chunk_size)

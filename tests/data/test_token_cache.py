@@ -64,9 +64,9 @@ def test_the_files_are_private_and_documented(corpus, tokenizer):
     token_cache(corpus, tokenizer)
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == dict.fromkeys(
-        ("ids.npy", "offsets.npy", "meta.json"), 0o600
-    )
+    assert {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()
+    } == dict.fromkeys(("ids.npy", "offsets.npy", "meta.json"), 0o600)
     ids, offsets = np.load(folder / "ids.npy"), np.load(folder / "offsets.npy")
     assert (ids.dtype, offsets.dtype, len(offsets)) == (np.uint32, np.int64, 401)
     assert json.loads((folder / "meta.json").read_text())["tokens"] == len(ids) == offsets[-1]
@@ -84,17 +84,27 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux lists them"
+)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_as_many_threads_tokenise_as_there_are_workers(tokenizer, tmp_path, workers):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     command = [sys.executable, "-c", _COUNT_THREADS, str(workers), str(tmp_path / "tokenizer.json")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TOKENIZERS_PARALLELISM": "true"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "TOKENIZERS_PARALLELISM": "true",
+    }
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
     assert int(done.stdout) == workers
 
 
-@pytest.mark.parametrize("change", [lambda offsets: offsets[:-1], lambda offsets: offsets - 1, lambda offsets: -offsets])
+@pytest.mark.parametrize(
+    "change", [lambda offsets: offsets[:-1], lambda offsets: offsets - 1, lambda offsets: -offsets]
+)
 def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
     offsets = token_cache(corpus, tokenizer).offsets
     offsets = np.append(change(offsets[:-1]), offsets[-1])
@@ -109,7 +119,9 @@ def test_an_interrupted_tokenisation_leaves_nothing(corpus, tokenizer):
 
     with pytest.raises(KeyboardInterrupt):
         token_cache(corpus, tokenizer, fail)
-    assert [path.name for path in corpus.iterdir() if path.suffix != ".lock"] == ["documents.parquet"]
+    assert [path.name for path in corpus.iterdir() if path.suffix != ".lock"] == [
+        "documents.parquet"
+    ]
 
 
 def test_documents_are_cut_when_they_are_read(corpus, tokenizer):

@@ -10,6 +10,11 @@ from icdcli.training.setup import new_training
 
 training, _ = new_training(load_config(sys.argv[1]), join_process_group("cpu"), None)
 weights = list(training.model.network.parameters())
-held = sum(weight.to_local().numel() if isinstance(weight, DTensor) else weight.numel() for weight in weights)
-sys.stdout.write(f"{held / sum(weight.numel() for weight in weights)}\n")  # at once, so that lines stay apart
+held = sum(
+    weight.to_local().numel() if isinstance(weight, DTensor) else weight.numel()
+    for weight in weights
+)
+sys.stdout.write(
+    f"{held / sum(weight.numel() for weight in weights)}\n"
+)  # at once, so that lines stay apart
 leave_process_group()

@@ -41,14 +41,18 @@ def launching(*words, processes=2):
 
 def torchrun(place, *words, processes=2):
     command = launching(*words, processes=processes)
-    done = subprocess.run(command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=place, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def killed_after_a_checkpoint(place, run, *words):
     """Whether a launch was killed, all its processes at once, between its first checkpoint and its end."""
-    started = subprocess.Popen(launching(*words), cwd=place, env=ENVIRONMENT, start_new_session=True)
+    started = subprocess.Popen(
+        launching(*words), cwd=place, env=ENVIRONMENT, start_new_session=True
+    )
     try:
         while started.poll() is None and not (run / "weights" / "last").exists():
             time.sleep(0.05)
@@ -62,8 +66,13 @@ def end_of(run):
     """What a run has come to, but for the clock."""
     tables = []
     for name in ("results.csv", "steps.csv"):
-        tables.append([{key: row[key] for key in row if key not in CLOCK} for row in read_rows(run / name)])
-    files = {path.relative_to(run).name: path.read_bytes() for path in (run / "weights/last/").rglob("*.safetensors")}
+        tables.append(
+            [{key: row[key] for key in row if key not in CLOCK} for row in read_rows(run / name)]
+        )
+    files = {
+        path.relative_to(run).name: path.read_bytes()
+        for path in (run / "weights/last/").rglob("*.safetensors")
+    }
     assert len(tables[1]) > 1 and files
     return tables, files
 
@@ -74,15 +83,24 @@ def the_same(one, other, relative=1e-3, absolute=1e-4):
     assert len(rows[0]) == len(rows[1]) > 1
     for mine, theirs in zip(*rows, strict=True):
         for column in set(mine) - {"seconds"}:
-            assert float(theirs[column]) == pytest.approx(float(mine[column]), rel=relative, abs=absolute), column
-    files = [sorted(path.relative_to(run) for path in (run / "weights/last").rglob("*.safetensors")) for run in (one, other)]
+            assert float(theirs[column]) == pytest.approx(
+                float(mine[column]), rel=relative, abs=absolute
+            ), column
+    files = [
+        sorted(path.relative_to(run) for path in (run / "weights/last").rglob("*.safetensors"))
+        for run in (one, other)
+    ]
     assert files[0] == files[1] != []
     for path in files[0]:
         weights, others = (load_file(run / path) for run in (one, other))
         assert weights.keys() == others.keys()
         for name, weight in weights.items():
             torch.testing.assert_close(
-                others[name], weight, rtol=10 * relative, atol=absolute, msg=lambda text, name=name: f"{name}: {text}"
+                others[name],
+                weight,
+                rtol=10 * relative,
+                atol=absolute,
+                msg=lambda text, name=name: f"{name}: {text}",
             )
     return True
 
@@ -92,21 +110,47 @@ def the_same(one, other, relative=1e-3, absolute=1e-4):
 def test_sharing_out_changes_neither_numbers_nor_files(config, model_folders, tmp_path, changes):
     model = {} if changes == WHOLE else {"model": model_folders["llama"]}
     path = tmp_path / "config.yaml"
-    path.write_text(to_yaml(config(steps=26, batch_size=7, micro_batch_tokens=100, **model, **changes)))
+    path.write_text(
+        to_yaml(config(steps=26, batch_size=7, micro_batch_tokens=100, **model, **changes))
+    )
     for strategy in ("ddp", "fsdp"):
-        torchrun(tmp_path, "-m", "icdcli", "train", path, f"strategy={strategy}", f"name={strategy}")
+        torchrun(
+            tmp_path, "-m", "icdcli", "train", path, f"strategy={strategy}", f"name={strategy}"
+        )
     runs = tmp_path / "runs"
     # In half precision sums of gradients in another order are other sums.
-    assert the_same(runs / "ddp", runs / "fsdp", **({"relative": 1e-2, "absolute": 1e-2} if changes == HALF else {}))
+    assert the_same(
+        runs / "ddp",
+        runs / "fsdp",
+        **({"relative": 1e-2, "absolute": 1e-2} if changes == HALF else {}),
+    )
 
 
 @pytest.mark.slow
 def test_a_killed_run_comes_bit_for_bit_to_the_same_end(config, model_folders, tmp_path):
     path, runs = tmp_path / "config.yaml", tmp_path / "runs"
-    changes = {**ADAPTERS, "lora_dropout": 0.3, "checkpoint_every": 3, "log_every": 1, "strategy": "fsdp"}
-    path.write_text(to_yaml(config(steps=40, batch_size=7, micro_batch_tokens=100, model=model_folders["llama"], **changes)))
+    changes = {
+        **ADAPTERS,
+        "lora_dropout": 0.3,
+        "checkpoint_every": 3,
+        "log_every": 1,
+        "strategy": "fsdp",
+    }
+    path.write_text(
+        to_yaml(
+            config(
+                steps=40,
+                batch_size=7,
+                micro_batch_tokens=100,
+                model=model_folders["llama"],
+                **changes,
+            )
+        )
+    )
     torchrun(tmp_path, "-m", "icdcli", "train", path, "name=whole")
-    assert killed_after_a_checkpoint(tmp_path, runs / "killed", "-m", "icdcli", "train", path, "name=killed")
+    assert killed_after_a_checkpoint(
+        tmp_path, runs / "killed", "-m", "icdcli", "train", path, "name=killed"
+    )
     torchrun(tmp_path, "-m", "icdcli", "resume", runs / "killed", "--load", "last")
     assert end_of(runs / "killed") == end_of(runs / "whole")
 
@@ -117,12 +161,23 @@ def test_a_run_goes_on_with_the_other_strategy_and_with_one_process(config, tmp_
     path.write_text(to_yaml(config(steps=26, batch_size=7)))
     for before, after, processes in (("fsdp", "ddp", 1), ("ddp", "fsdp", 2)):
         torchrun(tmp_path, "-m", "icdcli", "train", path, f"strategy={before}", f"name={before}")
-        torchrun(tmp_path, "-m", "icdcli", "resume", runs / before, "steps=39", f"strategy={after}", processes=processes)
+        torchrun(
+            tmp_path,
+            "-m",
+            "icdcli",
+            "resume",
+            runs / before,
+            "steps=39",
+            f"strategy={after}",
+            processes=processes,
+        )
     assert the_same(runs / "fsdp", runs / "ddp")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("changes", "at_most"), [(WHOLE, 0.51), (ADAPTERS, 0.75)], ids=["whole", "adapters"])
+@pytest.mark.parametrize(
+    ("changes", "at_most"), [(WHOLE, 0.51), (ADAPTERS, 0.75)], ids=["whole", "adapters"]
+)
 def test_each_process_keeps_its_part(config, model_folders, tmp_path, changes, at_most):
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(strategy="fsdp", model=model_folders["llama"], **changes)))

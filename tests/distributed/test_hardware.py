@@ -19,7 +19,9 @@ def test_memory_is_told_in_bytes():
 
 def test_what_is_held_counts():
     before = machine.resident_memory()
-    held = np.frombuffer(mmap.mmap(-1, 100_000_000), np.uint8)  # new to the process, as what an allocator gives need not be
+    held = np.frombuffer(
+        mmap.mmap(-1, 100_000_000), np.uint8
+    )  # new to the process, as what an allocator gives need not be
     held.fill(1)
     assert machine.resident_memory() - before > 0.9 * held.nbytes
 
@@ -43,7 +45,9 @@ def groups(tmp_path, monkeypatch):
     """Control groups of version 2 in a folder: sets limit, use and file cache of a group, and puts this process in it."""
     own = tmp_path / "cgroup"
     monkeypatch.setattr(machine, "_OWN_GROUPS", own)
-    monkeypatch.setattr(machine, "_GROUPS", {"": (tmp_path / "fs", "memory.max", "memory.current", "inactive_file")})
+    monkeypatch.setattr(
+        machine, "_GROUPS", {"": (tmp_path / "fs", "memory.max", "memory.current", "inactive_file")}
+    )
 
     def arrange(group, limit, used=0, cache=0):
         folder = tmp_path / "fs" / group

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from icdcli.config.loading import to_yaml
-from icdcli.distributed.process_group import find_device, first_host, free_port, launch, must_launch, read_slurm_environment
+from icdcli.distributed.process_group import (
+    find_device,
+    first_host,
+    free_port,
+    launch,
+    must_launch,
+    read_slurm_environment,
+)
 from icdcli.errors import ConfigError
 from icdcli.run_dir import read_rows
 
@@ -19,7 +26,11 @@ PORT = 29_500
 @pytest.mark.parametrize(
     ("gpus", "device", "message"),
     [
-        (0, [0], r"device: \[0\]: this machine has no GPU that PyTorch can use; run with device=cpu"),
+        (
+            0,
+            [0],
+            r"device: \[0\]: this machine has no GPU that PyTorch can use; run with device=cpu",
+        ),
         (2, [1, 3], "there is no GPU 3 on this machine; it has 0, 1"),
     ],
 )
@@ -31,7 +42,10 @@ def test_a_device_that_is_not_there(monkeypatch, gpus, device, message):
 
 def test_each_process_takes_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert [find_device([1, 3], local) for local in (0, 1)] == [torch.device("cuda:1"), torch.device("cuda:3")]
+    assert [find_device([1, 3], local) for local in (0, 1)] == [
+        torch.device("cuda:1"),
+        torch.device("cuda:3"),
+    ]
     with pytest.raises(ConfigError, match="3 processes were started for 2 GPUs"):
         find_device([1, 3], 2)
 
@@ -60,18 +74,37 @@ def test_a_taken_port_is_replaced_by_a_free_one():
 
 @pytest.mark.parametrize(
     ("nodes", "host"),
-    [("gpu003", "gpu003"), ("gpu[003-005,9],big1", "gpu003"), ("big1,gpu[1-2]", "big1"), ("n[7,9]-ib", "n7-ib")],
+    [
+        ("gpu003", "gpu003"),
+        ("gpu[003-005,9],big1", "gpu003"),
+        ("big1,gpu[1-2]", "big1"),
+        ("n[7,9]-ib", "n7-ib"),
+    ],
 )
 def test_the_first_host_of_a_slurm_list(nodes, host):
     assert first_host(nodes) == host
 
 
 def test_the_tasks_of_srun_are_a_world_and_a_batch_script_is_none():
-    task = {"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_NODELIST": "gpu[1-2]", "SLURM_JOB_ID": "41234567"}
+    task = {
+        "SLURM_PROCID": "3",
+        "SLURM_LOCALID": "1",
+        "SLURM_STEP_NODELIST": "gpu[1-2]",
+        "SLURM_JOB_ID": "41234567",
+    }
     environment = {**task, "SLURM_STEP_NUM_TASKS": "4"}
     read_slurm_environment(environment)
-    process_group = {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
-    assert process_group == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu1", "MASTER_PORT": "34567"}
+    process_group = {
+        name: environment[name]
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    }
+    assert process_group == {
+        "RANK": "3",
+        "WORLD_SIZE": "4",
+        "LOCAL_RANK": "1",
+        "MASTER_ADDR": "gpu1",
+        "MASTER_PORT": "34567",
+    }
     for other in ({**task, "SLURM_NTASKS": "4"}, {**task, "SLURM_STEP_NUM_TASKS": "1"}):
         before = dict(other)
         read_slurm_environment(other)
@@ -93,17 +126,29 @@ def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(batch_size=7)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--master-port={free_port(PORT)}"]
-    ours = (
-        "import sys; from icdcli.distributed.process_group import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={ranks}",
+        f"--master-port={free_port(PORT)}",
+    ]
+    ours = "import sys; from icdcli.distributed.process_group import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    several = (
+        [sys.executable, "-c", ours, str(free_port(PORT))]
+        if ranks == 2
+        else [*torchrun, "-m", "icdcli"]
     )
-    several = [sys.executable, "-c", ours, str(free_port(PORT))] if ranks == 2 else [*torchrun, "-m", "icdcli"]
     for name, start in (("one", [sys.executable, "-m", "icdcli"]), ("several", several)):
         command = [*start, "train", str(path), f"name={name}"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("run        ") == 1  # rank 0 alone speaks
-    alone, together = (read_rows(tmp_path / "runs" / name / "results.csv") for name in ("one", "several"))
+    alone, together = (
+        read_rows(tmp_path / "runs" / name / "results.csv") for name in ("one", "several")
+    )
     assert len(alone) == len(together) > 1
     for mine, theirs in zip(alone, together, strict=True):
         for column in set(mine) - {"seconds"}:

@@ -30,10 +30,20 @@ from icdcli.config.schema import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "README.ko.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *PAGES,
+]
 SMALLER = {"--admissions 2000": "--admissions 60", "--admissions 300": "--admissions 60"}
-SMALLER |= {f"steps={steps}": "steps=4 warmup_steps=1" for steps in (120, 388)} | {'"steps=40"': '"steps=4"'}
-_BLOCK = re.compile(r"(?:^<!-- ([^\n]*?) -->\n)?^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SMALLER |= {f"steps={steps}": "steps=4 warmup_steps=1" for steps in (120, 388)} | {
+    '"steps=40"': '"steps=4"'
+}
+_BLOCK = re.compile(
+    r"(?:^<!-- ([^\n]*?) -->\n)?^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -113,13 +123,21 @@ def test_every_call_is_one_that_the_command_line_takes(page: Path) -> None:
         for line, _ in block.commands()
         if (call := call_of(line))
     ]
-    calls += [(call, 0) for line in re.findall(r"^ {4}(\S.+)$", _BLOCK.sub("", text_of(page)), re.M) if (call := call_of(line))]
+    calls += [
+        (call, 0)
+        for line in re.findall(r"^ {4}(\S.+)$", _BLOCK.sub("", text_of(page)), re.M)
+        if (call := call_of(line))
+    ]
     for words, exit_code in calls:
         command, options = parsed(words)
         config = (
-            options.get("config") if command in ("train", "doctor", "show", "plot-lr", "prepare-data", "describe") else None
+            options.get("config")
+            if command in ("train", "doctor", "show", "plot-lr", "prepare-data", "describe")
+            else None
         )
-        shipped = ROOT / config if config is not None and str(config).startswith("configs/") else None
+        shipped = (
+            ROOT / config if config is not None and str(config).startswith("configs/") else None
+        )
         if not exit_code:
             load_config(shipped, list(options.get("overrides") or ()))
 
@@ -140,7 +158,9 @@ def test_commands_and_options_named_in_passing_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_metrics_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"`((?:f1|aucroc|aucprc|precision|recall|map|exact|r_precision)\w*)`", text_of(page))
+    named = re.findall(
+        r"`((?:f1|aucroc|aucprc|precision|recall|map|exact|r_precision)\w*)`", text_of(page)
+    )
     assert set(named) <= METRICS.keys()
 
 
@@ -159,16 +179,25 @@ def test_the_configurations_written_out_are_those_they_are_said_to_be(tmp_path: 
     page = ROOT / "docs" / "own-notes.md"
     own.write_text(blocks(page, "yaml")[0].text, encoding="utf-8")
     train = next(
-        call for block in blocks(page, "console") for line, _ in block.commands() if (call := call_of(line))[0] == "train"
+        call
+        for block in blocks(page, "console")
+        for line, _ in block.commands()
+        if (call := call_of(line))[0] == "train"
     )
     assert load_config(own) == load_config(ROOT / train[1], train[2:])
 
 
-@pytest.mark.parametrize("page", [page for page in DOCUMENTS if blocks(page, "python")], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in DOCUMENTS if blocks(page, "python")], ids=name_of
+)
 def test_what_python_examples_import_is_there(page: Path) -> None:
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block.text)):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("icdcli"):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.startswith("icdcli")
+            ):
                 module = importlib.import_module(node.module)
                 assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
@@ -192,32 +221,53 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"(?<![\w/.<-])((?:icdcli|tests|docs|benchmarks|configs|\.ci)/[\w./-]*)", text_of(page))
+    named = re.findall(
+        r"(?<![\w/.<-])((?:icdcli|tests|docs|benchmarks|configs|\.ci)/[\w./-]*)", text_of(page)
+    )
     assert [name for name in named if not (ROOT / name.rstrip(".,:")).exists()] == []
 
 
 def test_the_site_has_every_page_once() -> None:
     def pages(entries: list) -> list[str]:
         values = [value for entry in entries for value in entry.values()]
-        return [page for value in values for page in (pages(value) if isinstance(value, list) else [value])]
+        return [
+            page
+            for value in values
+            for page in (pages(value) if isinstance(value, list) else [value])
+        ]
 
     nav = yaml.safe_load(text_of(ROOT / "mkdocs.yml"))["nav"]
-    assert sorted(pages(nav)) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES)
+    assert sorted(pages(nav)) == sorted(
+        page.relative_to(ROOT / "docs").as_posix() for page in PAGES
+    )
 
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("material", reason="the extra docs isn't installed")
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    build = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     environment = os.environ | {
         "NO_MKDOCS_2_WARNING": "1",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
-    done = subprocess.run(build, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        build, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     fetched = r'<(?:script|link|img)[^>]*(?:src|href)="?https?://'
-    assert [page for page in (tmp_path / "site").rglob("*.html") if re.search(fetched, text_of(page))] == []
+    assert [
+        page for page in (tmp_path / "site").rglob("*.html") if re.search(fetched, text_of(page))
+    ] == []
 
 
 # Pages that are made, and pages that must be complete
@@ -225,7 +275,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 def test_the_configuration_page_is_up_to_date() -> None:
     made = generator("make_configuration").page()
-    assert text_of(ROOT / "docs" / "configuration.md") == made, "run .venv/bin/python docs/make_configuration.py"
+    assert text_of(ROOT / "docs" / "configuration.md") == made, (
+        "run .venv/bin/python docs/make_configuration.py"
+    )
 
 
 @pytest.mark.slow
@@ -233,14 +285,22 @@ def test_the_memory_page_is_up_to_date() -> None:
     made = generator("make_memory")
     fits = made.estimate(made.MODELS["BERT base"], 32, made.LENGTHS[0], lora=False).total / 1e9
     row = next(
-        line for line in text_of(ROOT / "docs" / "memory.md").splitlines() if line.startswith("| BERT base | 32, whole ")
+        line
+        for line in text_of(ROOT / "docs" / "memory.md").splitlines()
+        if line.startswith("| BERT base | 32, whole ")
     )
     assert row.split("|")[3].strip() == f"{fits:.1f}", "run .venv/bin/python docs/make_memory.py"
 
 
 def test_every_metric_is_explained_with_whose_convention_it_is() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (?:.+) \| ([^|]+) \|$", text_of(ROOT / "docs" / "evaluation.md"), re.MULTILINE)
-    assert dict(rows) == {name: re.search(r"\(([^()]+)\)$", told)[1] for name, told in METRICS.items()}
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?:.+) \| ([^|]+) \|$",
+        text_of(ROOT / "docs" / "evaluation.md"),
+        re.MULTILINE,
+    )
+    assert dict(rows) == {
+        name: re.search(r"\(([^()]+)\)$", told)[1] for name, told in METRICS.items()
+    }
 
 
 @cache
@@ -250,14 +310,23 @@ def messages() -> str:
     for path in (ROOT / "icdcli").rglob("*.py"):
         for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
+                found.append(
+                    "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "…"
+                        for part in node.values
+                    )
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
     return "\n".join(found)
 
 
 def test_the_messages_that_are_explained_are_the_programs_own() -> None:
-    quoted = [line for block in blocks(ROOT / "docs" / "troubleshooting.md", "text") for line in block.text.splitlines()]
+    quoted = [
+        line
+        for block in blocks(ROOT / "docs" / "troubleshooting.md", "text")
+        for line in block.text.splitlines()
+    ]
     parts = [part.strip(" .;:") for line in quoted for part in line.split("…")]
     assert len(quoted) > 30
     assert [part for part in parts if part and part not in messages()] == []
@@ -267,9 +336,16 @@ def test_the_korean_readme_is_the_same_document() -> None:
     english, korean = (text_of(page) for page in DOCUMENTS[:2])
     assert re.findall(r"^#+", english, re.MULTILINE) == re.findall(r"^#+", korean, re.MULTILINE)
     assert blocks(DOCUMENTS[0]) == blocks(DOCUMENTS[1])
-    for what in (r"^ {4}\S.*$", r"^\| `(icdcode [^`]+)`", r"^\|[-|:]+\|$", r"`(\.venv/bin/python [^`]+)`"):
+    for what in (
+        r"^ {4}\S.*$",
+        r"^\| `(icdcode [^`]+)`",
+        r"^\|[-|:]+\|$",
+        r"`(\.venv/bin/python [^`]+)`",
+    ):
         assert re.findall(what, english, re.MULTILINE) == re.findall(what, korean, re.MULTILINE)
-    assert set(re.findall(r"\]\(([^)]+)\)", english)) ^ set(re.findall(r"\]\(([^)]+)\)", korean)) == {
+    assert set(re.findall(r"\]\(([^)]+)\)", english)) ^ set(
+        re.findall(r"\]\(([^)]+)\)", korean)
+    ) == {
         "README.md",
         "README.ko.md",
         "docs/ko/guide.md",
@@ -278,7 +354,9 @@ def test_the_korean_readme_is_the_same_document() -> None:
 
 @pytest.mark.parametrize("readme", DOCUMENTS[:2], ids=name_of)
 def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None:
-    rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| `\.venv/bin/python benchmarks/", text_of(readme), re.MULTILINE)
+    rows = re.findall(
+        r"^\| [^|]+ \| ([^|]+) \| `\.venv/bin/python benchmarks/", text_of(readme), re.MULTILINE
+    )
     figures = {figure for row in rows for figure in re.findall(r"\d*\.\d+|\d[\d,]*(?= MB)", row)}
     measured = set(re.findall(r"\d*\.\d+|\d[\d,]*", text_of(ROOT / "docs" / "benchmarks.md")))
     assert len(rows) > 4 and figures <= measured
@@ -290,7 +368,11 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None
 def icdcode(words: list[str]) -> tuple[int, str]:
     """Run a command as a terminal of 80 columns does, but in this process: its exit code and all that it says."""
     said, code = io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
         patch.setattr(sys, "argv", ["icdcode", *words])
         patch.setenv("COLUMNS", "80")
         try:
@@ -319,7 +401,9 @@ def run_page(page: Path) -> None:
                 code, said = icdcode(call_of(smaller(line)))
                 assert code == block.exit_code, said
                 if "other output" not in block.note:
-                    assert [part for part in shown if without_figures(part) not in without_figures(said)] == [], said
+                    assert [
+                        part for part in shown if without_figures(part) not in without_figures(said)
+                    ] == [], said
 
 
 def smaller(text: str) -> str:
@@ -328,7 +412,9 @@ def smaller(text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/getting-started.md", "docs/evaluation.md", "docs/python.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/getting-started.md", "docs/evaluation.md", "docs/python.md"]
+)
 def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_page(ROOT / name)
@@ -338,11 +424,15 @@ def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.M
 def test_the_korean_guide_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_page(ROOT / "docs" / "ko" / "guide.md")
-    assert (tmp_path / "outputs" / "demo" / "tiny" / "evaluation" / "test" / "metrics.json").is_file()
+    assert (
+        tmp_path / "outputs" / "demo" / "tiny" / "evaluation" / "test" / "metrics.json"
+    ).is_file()
 
 
 @pytest.mark.slow
-def test_a_table_of_ones_own_comes_to_predictions_with_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     run_page(ROOT / "docs" / "own-notes.md")
     assert (tmp_path / "codes.jsonl").read_text(encoding="utf-8").count("\n") > 40
@@ -352,5 +442,8 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(tmp_path: Path, 
 
 def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    run |= {f"docs/{name}.md" for name in ("getting-started", "evaluation", "python", "ko/guide", "own-notes")}
+    run |= {
+        f"docs/{name}.md"
+        for name in ("getting-started", "evaluation", "python", "ko/guide", "own-notes")
+    }
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run

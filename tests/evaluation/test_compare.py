@@ -14,11 +14,16 @@ Make = Callable[..., Evaluation]
 
 def contestant(name: str, evaluation: Evaluation) -> Contender:
     ids = tuple(evaluation.scored.documents.ids)
-    return Contender(name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics)
+    return Contender(
+        name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics
+    )
 
 
 def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
-    models = [contestant(name, made_up_evaluation(skill=skill)) for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))]
+    models = [
+        contestant(name, made_up_evaluation(skill=skill))
+        for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))
+    ]
     comparison = compare(models)
     better, same = comparison.differences
     first, second = (model.statistics.metrics["map"] for model in models[:2])
@@ -27,15 +32,22 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
 
 
 def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
-    first, other = contestant("a", made_up_evaluation()), contestant("b", made_up_evaluation(seed=5))
+    first, other = (
+        contestant("a", made_up_evaluation()),
+        contestant("b", made_up_evaluation(seed=5)),
+    )
     order = np.random.default_rng(0).permutation(40).tolist()
-    shuffled = replace(other, ids=tuple(other.ids[row] for row in order), statistics=other.statistics.take(order))
+    shuffled = replace(
+        other, ids=tuple(other.ids[row] for row in order), statistics=other.statistics.take(order)
+    )
     assert compare([first, shuffled]).differences == compare([first, other]).differences
 
 
 def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
     first = contestant("a", made_up_evaluation())
-    with pytest.raises(ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"):
+    with pytest.raises(
+        ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"
+    ):
         compare([first, replace(first, name="b", ids=("another", *first.ids[1:]))])
 
 
@@ -50,7 +62,8 @@ def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
     first = contestant("a", made_up_evaluation())
     other = replace(first, name="b", codes=("new", *first.codes[1:]))
     with pytest.raises(
-        ConfigError, match=r"b: its label space \(12 codes\) is not that of a \(12 codes, 11 in both\).*--intersection"
+        ConfigError,
+        match=r"b: its label space \(12 codes\) is not that of a \(12 codes, 11 in both\).*--intersection",
     ):
         compare([first, other])
 
@@ -63,7 +76,11 @@ def test_the_codes_in_common() -> None:
 
 def test_on_some_codes_it_is_as_if_there_were_no_others(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
-    scores, targets, codes = evaluation.scored.scores_NL, evaluation.targets_NL, evaluation.labels.codes
+    scores, targets, codes = (
+        evaluation.scored.scores_NL,
+        evaluation.targets_NL,
+        evaluation.labels.codes,
+    )
     threshold = np.linspace(0.2, 0.8, 12).astype(np.float32)
     chosen = ("486", "401.9")
     labels = [codes.index(code) for code in chosen]

@@ -18,20 +18,40 @@ from icdcli.metrics.metrics import evaluate
 from icdcli.model.threshold import Threshold
 
 Make = Callable[..., Evaluation]
-PER_CODE = Threshold(0.4, "auto_per_code", "validation", tuple(np.linspace(0.2, 0.8, 12).astype(np.float32).tolist()))
+PER_CODE = Threshold(
+    0.4, "auto_per_code", "validation", tuple(np.linspace(0.2, 0.8, 12).astype(np.float32).tolist())
+)
 
 
 def test_labels_fall_into_groups(made_up_evaluation: Make) -> None:
     labels = made_up_evaluation().labels
     kinds = by_kind(labels)
-    assert {name: int(chosen.sum()) for name, chosen in kinds.items()} == {"diagnosis": 11, "procedure": 1}
-    frequencies = {
-        name: [labels.train_counts[i] for i in np.flatnonzero(c)] for name, c in by_training_frequency(labels).items()
+    assert {name: int(chosen.sum()) for name, chosen in kinds.items()} == {
+        "diagnosis": 11,
+        "procedure": 1,
     }
-    assert frequencies == {"never": [0], "1-10": [3, 7, 5, 1], "11-50": [45, 12], "51-500": [300, 60, 200], ">500": [900, 600]}
+    frequencies = {
+        name: [labels.train_counts[i] for i in np.flatnonzero(c)]
+        for name, c in by_training_frequency(labels).items()
+    }
+    assert frequencies == {
+        "never": [0],
+        "1-10": [3, 7, 5, 1],
+        "11-50": [45, 12],
+        "51-500": [300, 60, 200],
+        ">500": [900, 600],
+    }
     chapters = by_chapter(labels, "icd9")
-    assert list(chapters)[0] == "Diseases of the circulatory system (390-459)" and list(chapters)[-1] != "in no chapter"
-    assert [labels.codes[i] for i in np.flatnonzero(next(iter(chapters.values())))] == ["401.9", "410.71", "427.31", "428.0"]
+    assert (
+        list(chapters)[0] == "Diseases of the circulatory system (390-459)"
+        and list(chapters)[-1] != "in no chapter"
+    )
+    assert [labels.codes[i] for i in np.flatnonzero(next(iter(chapters.values())))] == [
+        "401.9",
+        "410.71",
+        "427.31",
+        "428.0",
+    ]
     assert np.stack(list(chapters.values())).sum(axis=0).tolist() == [1] * 12
     assert by_chapter(labels, None) == {}
 
@@ -40,7 +60,10 @@ def test_codes_outside_every_chapter_are_a_group_of_their_own(made_up_evaluation
     labels = made_up_evaluation().labels
     odd = replace(labels, codes=("nonsense", *labels.codes[1:]))
     chapters = by_chapter(odd, "icd9")
-    assert np.flatnonzero(chapters["in no chapter"]).tolist() == [0] and list(chapters)[-1] == "in no chapter"
+    assert (
+        np.flatnonzero(chapters["in no chapter"]).tolist() == [0]
+        and list(chapters)[-1] == "in no chapter"
+    )
 
 
 def test_a_group_is_evaluated_as_if_there_were_no_other_labels(made_up_evaluation: Make) -> None:
@@ -50,7 +73,11 @@ def test_a_group_is_evaluated_as_if_there_were_no_other_labels(made_up_evaluatio
     scores, targets = evaluation.scored.scores_NL[:, chosen], evaluation.targets_NL[:, chosen]
     alone = evaluate(scores, targets, np.array(PER_CODE.per_code)[chosen])
     assert {name: values[name] for name in METRICS} == pytest.approx(alone, nan_ok=True)
-    assert (values["labels"], values["labels_without_positive"], values["gold"]) == (4, 1, targets.sum())
+    assert (values["labels"], values["labels_without_positive"], values["gold"]) == (
+        4,
+        1,
+        targets.sum(),
+    )
 
 
 def test_labels_without_a_positive_are_counted(made_up_evaluation: Make) -> None:
@@ -70,7 +97,11 @@ def test_the_metrics_are_those_of_the_arrays(made_up_evaluation: Make) -> None:
     [
         (Threshold(0.5), "test", None),
         (Threshold(0.4, "auto", "validation"), "test", None),
-        (Threshold(0.4, "auto", "validation"), "validation", "was tuned on this very split, validation"),
+        (
+            Threshold(0.4, "auto", "validation"),
+            "validation",
+            "was tuned on this very split, validation",
+        ),
         (Threshold(how="auto"), "test", "positive_threshold auto: not tuned yet"),
         (Threshold(0.5), "train", "trained on these documents"),
     ],
@@ -86,9 +117,16 @@ def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Mak
     evaluation = made_up_evaluation()
     scores = evaluation.scored.scores_NL.copy()
     scores[[3, 7], 2] = np.nan, np.inf
-    with pytest.raises(DataError, match="test split: scores of document document 3, document 7 are not finite"):
-        evaluate_split("test", replace(evaluation.scored, scores_NL=scores), evaluation.labels, Threshold())
-    assert unusable(np.full((9, 2), np.nan, np.float32), list("abcdefghi")) == "a, b, c, d, e and 4 more"
+    with pytest.raises(
+        DataError, match="test split: scores of document document 3, document 7 are not finite"
+    ):
+        evaluate_split(
+            "test", replace(evaluation.scored, scores_NL=scores), evaluation.labels, Threshold()
+        )
+    assert (
+        unusable(np.full((9, 2), np.nan, np.float32), list("abcdefghi"))
+        == "a, b, c, d, e and 4 more"
+    )
     assert unusable(np.zeros((2, 2), np.float32), ["a", "b"]) == ""
 
 
@@ -97,12 +135,22 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
     write_evaluation(tmp_path / "test", evaluation)
     told = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert told["metrics"] == pytest.approx(dict(evaluation.metrics))
-    assert (told["threshold"], told["threshold_how"], told["threshold_tuned_on"]) == (0.4, "auto_per_code", "validation")
-    assert told["by_training_frequency"]["never"]["labels"] == 1 and "Diseases of the circulatory" in str(told["by_chapter"])
+    assert (told["threshold"], told["threshold_how"], told["threshold_tuned_on"]) == (
+        0.4,
+        "auto_per_code",
+        "validation",
+    )
+    assert told["by_training_frequency"]["never"][
+        "labels"
+    ] == 1 and "Diseases of the circulatory" in str(told["by_chapter"])
     with (tmp_path / "test" / "per_code.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["threshold"]) for row in rows] == pytest.approx(list(PER_CODE.per_code or ()), abs=1e-5)
-    gold, predicted, right = (sum(int(row[name]) for row in rows) for name in ("gold", "predicted", "right"))
+    assert [float(row["threshold"]) for row in rows] == pytest.approx(
+        list(PER_CODE.per_code or ()), abs=1e-5
+    )
+    gold, predicted, right = (
+        sum(int(row[name]) for row in rows) for name in ("gold", "predicted", "right")
+    )
     assert 2 * right / (gold + predicted) == pytest.approx(told["metrics"]["f1_micro"])
     assert [row["recall"] for row in rows if row["gold"] == "0"] == [""]
     table = pq.read_table(tmp_path / "test" / "predictions.parquet")
@@ -124,7 +172,9 @@ def test_statistics_are_read_back(made_up_evaluation: Make, tmp_path: Path) -> N
     assert (about["run"], about["threshold"]) == ("outputs/run", "0.5")
     drawn = np.random.default_rng(0).integers(0, 3, (4, 40))
     before, after = evaluation.statistics.resampled(drawn), statistics.resampled(drawn)
-    assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)
+    assert before.keys() == after.keys() and all(
+        (before[name] == after[name]).all() for name in before
+    )
     assert (tmp_path / STATISTICS).stat().st_mode & 0o777 == 0o600
 
 
@@ -134,11 +184,16 @@ def a_bit_changed(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100, a_bit_changed]
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100, a_bit_changed],
 )
-def test_damaged_statistics_are_told(made_up_evaluation: Make, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_statistics_are_told(
+    made_up_evaluation: Make, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     write_evaluation(tmp_path, made_up_evaluation())
     path = tmp_path / STATISTICS
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match="can't be read .* delete it, `icdcode evaluate` writes it anew"):
+    with pytest.raises(
+        DataError, match="can't be read .* delete it, `icdcode evaluate` writes it anew"
+    ):
         read_statistics(path)

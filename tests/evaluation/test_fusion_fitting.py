@@ -26,15 +26,24 @@ def test_the_weights_are_those_of_a_logistic_regression(parts, monkeypatch):
     for block in (100, 1 << 21):
         monkeypatch.setattr(fusion, "_BLOCK", block)
         found = fit(scores, targets_NL, "validation")
-        assert [*found.weights.values(), found.bias] == pytest.approx([*expected.coef_[0], expected.intercept_[0]], rel=1e-3)
+        assert [*found.weights.values(), found.bias] == pytest.approx(
+            [*expected.coef_[0], expected.intercept_[0]], rel=1e-3
+        )
     assert found.tuned_on == "validation"
 
 
 def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
     scores, targets_NL = parts
     nothing = np.zeros_like(scores["network"])
-    found = fit({**scores, "descriptions": nothing, "evidence": -targets_NL.astype(np.float32)}, targets_NL, "validation")
-    assert found.weights["descriptions"] == pytest.approx(0, abs=1e-6) and found.weights["evidence"] == 0
+    found = fit(
+        {**scores, "descriptions": nothing, "evidence": -targets_NL.astype(np.float32)},
+        targets_NL,
+        "validation",
+    )
+    assert (
+        found.weights["descriptions"] == pytest.approx(0, abs=1e-6)
+        and found.weights["evidence"] == 0
+    )
     assert found.weights["network"] > 0.5
 
 
@@ -43,7 +52,11 @@ def test_a_part_that_knows_everything_does_not_run_away(parts):
     found = fit({**scores, "evidence": targets_NL.astype(np.float32)}, targets_NL, "validation")
     assert all(np.isfinite(weight) for weight in found.weights.values())
     fused = probabilities(
-        {key: part.copy() for key, part in {**scores, "evidence": targets_NL.astype(np.float32)}.items()}, found
+        {
+            key: part.copy()
+            for key, part in {**scores, "evidence": targets_NL.astype(np.float32)}.items()
+        },
+        found,
     )
     assert fused[targets_NL].min() > fused[~targets_NL].max()
 
@@ -54,7 +67,9 @@ def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     found = Fusion({"network": 0.5, "ngrams": 3.0}, -0.25, "validation")
     fused = probabilities({"network": logits_NL, "ngrams": scores["ngrams"]}, found)
     assert fused is logits_NL
-    np.testing.assert_allclose(fused, expit(0.5 * scores["network"] + 3 * scores["ngrams"] - 0.25), rtol=1e-5)
+    np.testing.assert_allclose(
+        fused, expit(0.5 * scores["network"] + 3 * scores["ngrams"] - 0.25), rtol=1e-5
+    )
     alone = probabilities({"network": np.array([[-200.0, 0.0, 200.0]], np.float32)}, None)
     assert alone.tolist() == [[0.0, 0.5, 1.0]]
     assert Fusion.from_json(found.to_json()) == found and Fusion.from_json(None) is None

@@ -22,16 +22,28 @@ AS_PUBLISHED = {"is_benchmark": True, "reason": ""}
         ("mimic3", "hadm-digit", "validation", 1),
     ],
 )
-def test_results_on_the_same_documents_are_given(dataset: str, protocol: str, split: str, count: int) -> None:
+def test_results_on_the_same_documents_are_given(
+    dataset: str, protocol: str, split: str, count: int
+) -> None:
     found = comparable(card(dataset, protocol, benchmark=AS_PUBLISHED), split)
     assert len(found.results) == count and not found.reason
     for result in found.results:
-        assert result.source and set(result.values) <= set(METRICS) and all(0 < value < 1 for value in result.values.values())
+        assert (
+            result.source
+            and set(result.values) <= set(METRICS)
+            and all(0 < value < 1 for value in result.values.values())
+        )
 
 
 def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
-    assert len(comparable(card("codiesp", "official", options={"codes": "diagnoses"}), "test").results) == 2
-    assert "diagnoses alone" in comparable(card("codiesp", "official", options={"codes": "all"}), "test").reason
+    assert (
+        len(comparable(card("codiesp", "official", options={"codes": "diagnoses"}), "test").results)
+        == 2
+    )
+    assert (
+        "diagnoses alone"
+        in comparable(card("codiesp", "official", options={"codes": "all"}), "test").reason
+    )
     described = {"codes": "diagnoses", "label_space": "described"}
     assert "has more" in comparable(card("codiesp", "official", options=described), "test").reason
 
@@ -39,15 +51,29 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
 @pytest.mark.parametrize(
     ("given", "split", "reason"),
     [
-        (card("mimic3", "mimic3-full", benchmark=AS_PUBLISHED), "test", "train with protocol=mimic3-full-caml"),
+        (
+            card("mimic3", "mimic3-full", benchmark=AS_PUBLISHED),
+            "test",
+            "train with protocol=mimic3-full-caml",
+        ),
         (
             card("mimic3", "mimic3-full-caml", benchmark=AS_PUBLISHED),
             "validation",
             "they are of the test split, this is the val",
         ),
-        (card("mimic3", "mimic3-50", benchmark={"is_benchmark": False, "reason": "labels differ"}), "test", "labels differ"),
+        (
+            card(
+                "mimic3", "mimic3-50", benchmark={"is_benchmark": False, "reason": "labels differ"}
+            ),
+            "test",
+            "labels differ",
+        ),
         (card("mimic3", "mimic3-50"), "test", "never held against"),
-        (card("mimic3", "hadm-digit", documents=100), "validation", "100 documents, MIMIC-III over 50,000"),
+        (
+            card("mimic3", "hadm-digit", documents=100),
+            "validation",
+            "100 documents, MIMIC-III over 50,000",
+        ),
         (card("mimic3", "patient"), "test", "no published result on mimic3, protocol patient"),
         (
             card("mimic3", "mimic3-clean", benchmark=AS_PUBLISHED),
@@ -57,13 +83,18 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
         (card("table", "patient"), "test", "no published result on table"),
     ],
 )
-def test_where_nothing_compares_the_reason_is_told(given: dict[str, Any], split: str, reason: str) -> None:
+def test_where_nothing_compares_the_reason_is_told(
+    given: dict[str, Any], split: str, reason: str
+) -> None:
     found = comparable(given, split)
     assert found.results == () and reason in found.reason
 
 
 def test_a_threshold_picked_on_the_test_split_is_told() -> None:
     caveats = {
-        result.name: result.caveat for result in comparable(card("mimic3", "mimic3-50", benchmark=AS_PUBLISHED), "test").results
+        result.name: result.caveat
+        for result in comparable(
+            card("mimic3", "mimic3-50", benchmark=AS_PUBLISHED), "test"
+        ).results
     }
     assert "picked on the test split" in caveats["GKI-ICD"] and not caveats["CAML"]

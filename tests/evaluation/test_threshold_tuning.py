@@ -16,7 +16,13 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def documents(draw: st.DrawFn) -> Arrays:
     """Scores with many ties, and targets with at least one positive."""
     shape = (draw(st.integers(1, 9)), draw(st.integers(1, 6)))
-    few = st.sampled_from([*np.float32([0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])])
+    few = st.sampled_from(
+        [
+            *np.float32(
+                [0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0]
+            )
+        ]
+    )
     scores = draw(hnp.arrays(np.float32, shape, elements=st.one_of(few, st.floats(0, 1, width=32))))
     targets = draw(hnp.arrays(bool, shape))
     targets[draw(st.integers(0, shape[0] - 1)), draw(st.integers(0, shape[1] - 1))] = True
@@ -57,7 +63,9 @@ def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> Non
         if best > 0:
             assert gain(label, threshold) == pytest.approx(best)
         else:  # nowhere, but for a score of one, which every threshold lets through
-            assert threshold >= scores[:, label].max() and (threshold > scores[:, label].max() or threshold == 1)
+            assert threshold >= scores[:, label].max() and (
+                threshold > scores[:, label].max() or threshold == 1
+            )
 
 
 def test_a_threshold_lies_between_two_scores() -> None:
@@ -83,11 +91,19 @@ def test_few_gold_documents_leave_the_threshold_near_the_one_for_all() -> None:
 def test_a_code_of_its_own_scale_gets_its_own_threshold() -> None:
     draw = np.random.default_rng(0)
     targets = draw.random((400, 2)) < 0.3
-    scores = (np.where(targets, 0.6, 0.4) + draw.normal(0, 0.05, targets.shape)).clip(0, 1).astype(np.float32)
+    scores = (
+        (np.where(targets, 0.6, 0.4) + draw.normal(0, 0.05, targets.shape))
+        .clip(0, 1)
+        .astype(np.float32)
+    )
     scores[:, 1] /= 4
     one, each = (tune(how, scores, targets, "validation") for how in ("auto", "auto_per_code"))
     assert one.per_code is None and (one.how, one.tuned_on) == ("auto", "validation")
-    assert each.per_code is not None and each.per_code[0] > 3 * each.per_code[1] and each.value == one.value
+    assert (
+        each.per_code is not None
+        and each.per_code[0] > 3 * each.per_code[1]
+        and each.value == one.value
+    )
     assert f1(scores, targets, each.values_L(2)) > f1(scores, targets, one.values_L(2)) + 0.1
 
 

@@ -38,13 +38,22 @@ class Lookup(torch.nn.Module):
 
 
 def bert():
-    sizes = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     return AutoModel.from_config(BertConfig(vocab_size=80, **sizes))
 
 
 def network_of(backbone, head, state_pooling=1):
     torch.manual_seed(0)
-    head = LabelAttention(WIDTH, LABELS, 8, 0.2) if head == "label_attention" else PooledHead(WIDTH, LABELS, head)
+    head = (
+        LabelAttention(WIDTH, LABELS, 8, 0.2)
+        if head == "label_attention"
+        else PooledHead(WIDTH, LABELS, head)
+    )
     network = CodingNetwork(backbone(), head, state_pooling=state_pooling)
     network.requires_grad_(False)
     return network.eval()
@@ -68,15 +77,23 @@ def by_the_table(network, ids, label, chunks=None):
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
 @pytest.mark.parametrize("chunks", [None, CHUNKS])
-@pytest.mark.parametrize(("head", "state_pooling"), [("label_attention", 4), ("mean", 1), ("eos_token", 1)])
-def test_input_times_gradient_is_that_of_the_whole_network(ids, head, state_pooling, chunks, padding):
+@pytest.mark.parametrize(
+    ("head", "state_pooling"), [("label_attention", 4), ("mean", 1), ("eos_token", 1)]
+)
+def test_input_times_gradient_is_that_of_the_whole_network(
+    ids, head, state_pooling, chunks, padding
+):
     network = network_of(bert, head, state_pooling)
     choose_padding(network, padding)
     found = attribute(network, FRAME.read(ids, 100, chunks), FRAME, ASKED)
     for row, label in enumerate(ASKED):
         expected_TD = by_the_table(network, ids, label, chunks)
-        np.testing.assert_allclose(found.norms_KT[row], expected_TD.norm(dim=1), atol=1e-3 * float(expected_TD.norm()))
-        np.testing.assert_allclose(found.products_KT[row], expected_TD.sum(dim=1), atol=1e-3 * float(expected_TD.norm()))
+        np.testing.assert_allclose(
+            found.norms_KT[row], expected_TD.norm(dim=1), atol=1e-3 * float(expected_TD.norm())
+        )
+        np.testing.assert_allclose(
+            found.products_KT[row], expected_TD.sum(dim=1), atol=1e-3 * float(expected_TD.norm())
+        )
 
 
 def test_attention_counts_where_codes_attend(ids):
@@ -87,7 +104,9 @@ def test_attention_counts_where_codes_attend(ids):
     groups_SD = torch.stack([part.mean(dim=0) for part in states_TD.split(4)])
     weights_KS = network.head.weights(groups_SD)[ASKED]
     sizes = [len(part) for part in states_TD.split(4)]
-    expected_KT = torch.cat([weights_KS[:, [place]].expand(-1, size) / size for place, size in enumerate(sizes)], dim=1)
+    expected_KT = torch.cat(
+        [weights_KS[:, [place]].expand(-1, size) / size for place, size in enumerate(sizes)], dim=1
+    )
     np.testing.assert_allclose(found.attention_KT, expected_KT[:, 1:-1], atol=1e-6)
     np.testing.assert_array_equal(found.weights_KT, found.attention_KT * found.norms_KT)
 
@@ -104,7 +123,9 @@ def test_products_of_a_linear_network_add_up_to_the_logit(ids, mode, chunks):
     network = network_of(Lookup, mode)
     found = attribute(network, FRAME.read(ids, 100, chunks), FRAME, ASKED)
     logits_L = network(Inputs.of(collate([FRAME.read(ids, 100, chunks)], 0)))[0]
-    np.testing.assert_allclose(found.products_KT.sum(axis=1), (logits_L - network.head.bias_L)[ASKED], atol=1e-5)
+    np.testing.assert_allclose(
+        found.products_KT.sum(axis=1), (logits_L - network.head.bias_L)[ASKED], atol=1e-5
+    )
     np.testing.assert_allclose(found.added_K, (logits_L - network.head.bias_L)[ASKED], atol=1e-5)
 
 
@@ -113,12 +134,17 @@ def test_chunks_change_nothing_where_tokens_see_no_others(ids, head, state_pooli
     network = network_of(Lookup, head, state_pooling)
     whole = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     chunked = attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
-    np.testing.assert_allclose(chunked.weights_KT, whole.weights_KT, rtol=1e-2, atol=1e-4 * whole.weights_KT.max())
+    np.testing.assert_allclose(
+        chunked.weights_KT, whole.weights_KT, rtol=1e-2, atol=1e-4 * whole.weights_KT.max()
+    )
 
 
 def test_a_document_that_fits_a_chunk_is_read_as_if_there_were_none(ids):
     network = network_of(bert, "label_attention", state_pooling=4)
-    short, chunked = (attribute(network, FRAME.read(ids[:18], 100, chunks), FRAME, ASKED) for chunks in (None, CHUNKS))
+    short, chunked = (
+        attribute(network, FRAME.read(ids[:18], 100, chunks), FRAME, ASKED)
+        for chunks in (None, CHUNKS)
+    )
     np.testing.assert_array_equal(short.weights_KT, chunked.weights_KT)
 
 
@@ -152,9 +178,13 @@ def test_the_network_is_left_as_it_was(ids, training):
     network.train(training)
     found = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     assert network.training == training
-    assert not any(weight.requires_grad or weight.grad is not None for weight in network.parameters())
+    assert not any(
+        weight.requires_grad or weight.grad is not None for weight in network.parameters()
+    )
     assert not network.backbone.get_input_embeddings()._forward_hooks
-    np.testing.assert_array_equal(attribute(network, FRAME.read(ids, 100), FRAME, ASKED).norms_KT, found.norms_KT)
+    np.testing.assert_array_equal(
+        attribute(network, FRAME.read(ids, 100), FRAME, ASKED).norms_KT, found.norms_KT
+    )
 
 
 def test_weights_that_are_trained_get_no_gradient(ids):
@@ -172,15 +202,24 @@ def test_half_precision_comes_near(ids):
     network.autocast = torch.bfloat16
     rough = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     assert rough.norms_KT.dtype == np.float32
-    np.testing.assert_allclose(rough.weights_KT, exact.weights_KT, atol=0.1 * exact.weights_KT.max())
+    np.testing.assert_allclose(
+        rough.weights_KT, exact.weights_KT, atol=0.1 * exact.weights_KT.max()
+    )
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
 @pytest.mark.parametrize("architecture", ["llama", "mistral", "bert"])
 def test_adapters_are_gone_through(model_folders, architecture, padding, ids):
-    config = ModelConfig(model=str(model_folders[architecture]), bit=32, max_len=64, lora_activate=True, lora_dropout=0.5)
+    config = ModelConfig(
+        model=str(model_folders[architecture]),
+        bit=32,
+        max_len=64,
+        lora_activate=True,
+        lora_dropout=0.5,
+    )
     network = CodingNetwork(
-        load_backbone(config, find_pretrained(config.model), torch.device("cpu")), PooledHead(64, 8, "mean")
+        load_backbone(config, find_pretrained(config.model), torch.device("cpu")),
+        PooledHead(64, 8, "mean"),
     )
     choose_padding(network, padding)
     document = FRAME.read(ids, 64)
@@ -190,5 +229,7 @@ def test_adapters_are_gone_through(model_folders, architecture, padding, ids):
             torch.nn.init.normal_(weight)
     expected_TD = by_the_table(network.eval(), ids, 3)
     found = attribute(network, document, FRAME, [3])
-    np.testing.assert_allclose(found.norms_KT[0], expected_TD.norm(dim=1).detach(), atol=1e-3 * float(expected_TD.norm()))
+    np.testing.assert_allclose(
+        found.norms_KT[0], expected_TD.norm(dim=1).detach(), atol=1e-3 * float(expected_TD.norm())
+    )
     assert not np.allclose(found.norms_KT, before.norms_KT, rtol=0.01)

@@ -8,7 +8,16 @@ from transformers import BertTokenizerFast
 from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
-from icdcli.explain.evidence import NoteReader, Part, Window, Words, chosen, evidence_of, finder, words_of
+from icdcli.explain.evidence import (
+    NoteReader,
+    Part,
+    Window,
+    Words,
+    chosen,
+    evidence_of,
+    finder,
+    words_of,
+)
 from icdcli.lexical.lexical_model import Lexical
 from icdcli.model.coding_model import NoteModel
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
@@ -45,9 +54,34 @@ def byte_pairs():
 
 
 def word_pieces():
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hem", "##at", "##uria", "fie", "##bre", "nauseas", "sin", "de"]
-    pieces = [*words, *(f"{before}{letter}" for before in ("", "##") for letter in "abcdefghijklmnopqrstuvwxyz0123456789")]
-    return BertTokenizerFast(vocab={word: place for place, word in enumerate(pieces)}, do_lower_case=True, strip_accents=True)
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "hem",
+        "##at",
+        "##uria",
+        "fie",
+        "##bre",
+        "nauseas",
+        "sin",
+        "de",
+    ]
+    pieces = [
+        *words,
+        *(
+            f"{before}{letter}"
+            for before in ("", "##")
+            for letter in "abcdefghijklmnopqrstuvwxyz0123456789"
+        ),
+    ]
+    return BertTokenizerFast(
+        vocab={word: place for place, word in enumerate(pieces)},
+        do_lower_case=True,
+        strip_accents=True,
+    )
 
 
 def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **changes):
@@ -78,7 +112,15 @@ def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **change
     config = ModelConfig(max_len=max_len, lora_activate=False, freeze_backbone=True)
     labels = Labels(CODES, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3)
     special_tokens = special_tokens_of(tokenizer, "mean")
-    model = NoteModel(network.eval(), tokenizer, special_tokens, labels, config, Threshold(0.5), own_backbone=False)
+    model = NoteModel(
+        network.eval(),
+        tokenizer,
+        special_tokens,
+        labels,
+        config,
+        Threshold(0.5),
+        own_backbone=False,
+    )
     return replace(model, **changes)
 
 
@@ -95,7 +137,9 @@ def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
     assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
     assert min(fever.spans[0].weight, hematuria.spans[0].weight) > 0.5
     scores_L = model.scores([text])[0]
-    assert (fever.code, fever.score) == ("F00", float(scores_L[0])) and hematuria.score == float(scores_L[1])
+    assert (fever.code, fever.score) == ("F00", float(scores_L[0])) and hematuria.score == float(
+        scores_L[1]
+    )
 
 
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
@@ -143,17 +187,24 @@ def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
 def test_chunks_mark_the_same_words(head):
     text = "a b c d e " * 4 + "fiebre " + "a b c d e " * 4
-    whole, chunked = (finder(model_of(head=head, max_len=200, chunks=chunks))(text, [0, 1]) for chunks in (None, Chunks(12, 8)))
+    whole, chunked = (
+        finder(model_of(head=head, max_len=200, chunks=chunks))(text, [0, 1])
+        for chunks in (None, Chunks(12, 8))
+    )
     for one, other in zip(whole, chunked, strict=True):
         assert [span[:2] for span in one] == [span[:2] for span in other]
-        assert [span.weight for span in one] == pytest.approx([span.weight for span in other], abs=1e-3)
+        assert [span.weight for span in one] == pytest.approx(
+            [span.weight for span in other], abs=1e-3
+        )
     assert words(text, whole[0]) == [FEVER]
 
 
 def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
     find = finder(model_of(head="label_attention"))
     together, alone = find(TEXT, [0, 1, 2]), [find(TEXT, [label])[0] for label in range(3)]
-    assert [[span[:2] for span in spans] for spans in together] == [[span[:2] for span in spans] for spans in alone]
+    assert [[span[:2] for span in spans] for spans in together] == [
+        [span[:2] for span in spans] for spans in alone
+    ]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "😷 … !", "."])
@@ -176,7 +227,10 @@ def test_the_nearest_window_counts_by_what_the_prior_adds():
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
     (window,) = NoteReader(model).read(text, [0])
     _, prior = window.parts
-    assert prior.added_K[0] == pytest.approx(10, abs=0.5) and np.count_nonzero(prior.weights_KT) == WINDOW
+    assert (
+        prior.added_K[0] == pytest.approx(10, abs=0.5)
+        and np.count_nonzero(prior.weights_KT) == WINDOW
+    )
     (spans,) = finder(model)(text, [0])
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
@@ -207,8 +261,12 @@ def test_where_nothing_speaks_for_a_code_a_head_alone_tells_what_it_looked_at():
 
 
 def test_words_alone_have_pieces_of_their_own():
-    pieces = np.array([[5, 6], [7, 9], [10, 12]])  # as 3.5 is two words, and a word that the note has as one
-    window = window_of([[0, 0, 0, 0, 1]], [1.0], Part(np.array([1.0]), np.array([[1.0, 2.0, 1.0]]), pieces))
+    pieces = np.array(
+        [[5, 6], [7, 9], [10, 12]]
+    )  # as 3.5 is two words, and a word that the note has as one
+    window = window_of(
+        [[0, 0, 0, 0, 1]], [1.0], Part(np.array([1.0]), np.array([[1.0, 2.0, 1.0]]), pieces)
+    )
     np.testing.assert_allclose(window.weights_KW, [[0, 0.5 * 3 / 4, 0.5 * 1 / 4 + 0.5]])
 
 
@@ -221,26 +279,35 @@ def test_a_word_has_the_sum_of_its_tokens_and_punctuation_has_no_part():
 def test_a_token_of_several_words_is_shared_among_them():
     read = np.array([[0, 4], [5, 9]])
     part = Part(np.ones(1), np.ones((1, 1)), np.array([[0, 9]]))
-    np.testing.assert_allclose(Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]])
+    np.testing.assert_allclose(
+        Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]]
+    )
 
 
 def with_words_alone(network, words_alone=8.0, **changes):
     """The coder, and n-grams that find F00 and H00 in other words, fused with the network's logits at these weights."""
     fillers = "dolor tos mareo leve derecho agudo edema fractura".split()
     texts = [" ".join(fillers[(number + place) % 8] for place in range(4)) for number in range(40)]
-    targets = [np.array([[0], [1]][number % 2] if number % 5 == 0 else [], np.int32) for number in range(40)]
+    targets = [
+        np.array([[0], [1]][number % 2] if number % 5 == 0 else [], np.int32)
+        for number in range(40)
+    ]
     texts = [
-        f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}" for text, own in zip(texts, targets, strict=True)
+        f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}"
+        for text, own in zip(texts, targets, strict=True)
     ]
     fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
-    return model_of(lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes)
+    return model_of(
+        lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes
+    )
 
 
 @pytest.mark.parametrize("cleaning", ["none", "caml"])
 def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
     text = "Dolor, fiebre y CALENTURA; tos"
     (alone,), (together,), (hardly,) = (
-        finder(with_words_alone(network, text_cleaning=cleaning))(text, [0]) for network in (0.0, 8.0, 1e-6)
+        finder(with_words_alone(network, text_cleaning=cleaning))(text, [0])
+        for network in (0.0, 8.0, 1e-6)
     )
     assert words(text, alone) == words(text, hardly) == ["CALENTURA"]
     assert words(text, together) == ["fiebre", "CALENTURA"]
@@ -256,7 +323,10 @@ def test_codes_of_different_windows_have_their_own_words():
     text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
     model = with_words_alone(8.0, max_len=12)
     together = finder(model)(text, [1, 0])
-    assert [words(text, spans) for spans in together] == [["sangre", "hematuria"], ["fiebre", "calentura"]]
+    assert [words(text, spans) for spans in together] == [
+        ["sangre", "hematuria"],
+        ["fiebre", "calentura"],
+    ]
     assert together == [finder(model)(text, [label])[0] for label in (1, 0)]
 
 
@@ -271,7 +341,9 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
         (alone,) = NoteReader(model_of(head="label_attention", prior=prior)).read(text, [0])
         np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
         np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
-        np.testing.assert_allclose(ngrams, words_alone * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5)
+        np.testing.assert_allclose(
+            ngrams, words_alone * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5
+        )
 
 
 def test_what_any_word_gives_is_no_evidence():
@@ -290,12 +362,19 @@ def test_a_network_that_does_not_count_marks_nothing(network):
 
 @pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])
 def test_notes_of_a_word_are_marked(text):
-    assert " ".join(words(text, finder(with_words_alone(0.0))(text, [0])[0])) == text.replace(",", "")
+    assert " ".join(words(text, finder(with_words_alone(0.0))(text, [0])[0])) == text.replace(
+        ",", ""
+    )
 
 
 @pytest.mark.parametrize(
     ("weights", "expected"),
-    [([0.5, 0.3, 0.1, 0.06, 0.04], "11100"), ([0.05, 0.06, 0.05], "010"), ([0.0, 0.0], "00"), ([], "")],
+    [
+        ([0.5, 0.3, 0.1, 0.06, 0.04], "11100"),
+        ([0.05, 0.06, 0.05], "010"),
+        ([0.0, 0.0], "00"),
+        ([], ""),
+    ],
 )
 def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expected):
     assert "".join(map(str, chosen(np.array(weights)).astype(int))) == expected

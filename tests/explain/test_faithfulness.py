@@ -9,7 +9,10 @@ WORDS = [(0, 5), (7, 12), (13, 16), (19, 24), (25, 29)]
 
 def score(texts):
     """Code 0 is for fever and cough, half each; code 1 for pain; code 2 whatever there is."""
-    return np.array([[("Fever" in text) / 2 + ("cough" in text) / 2, "pain" in text, 0.25] for text in texts], np.float32)
+    return np.array(
+        [[("Fever" in text) / 2 + ("cough" in text) / 2, "pain" in text, 0.25] for text in texts],
+        np.float32,
+    )
 
 
 def test_the_words_without_which_a_score_falls_are_needed_and_those_that_keep_it_are_enough():
@@ -23,7 +26,14 @@ def test_the_words_without_which_a_score_falls_are_needed_and_those_that_keep_it
 
 def test_the_note_is_scored_as_it_is_without_and_alone():
     seen = []
-    faithfulness(lambda texts: seen.append(texts) or score(texts), TEXT, WORDS, np.array([[0, 1, 0, 0, 2]]), [0], share=0.4)
+    faithfulness(
+        lambda texts: seen.append(texts) or score(texts),
+        TEXT,
+        WORDS,
+        np.array([[0, 1, 0, 0, 2]]),
+        [0],
+        share=0.4,
+    )
     assert seen == [[TEXT, "Fever,  and 😷 chest .", "cough pain"]]
 
 
@@ -32,6 +42,8 @@ def test_at_least_one_word_is_taken():
     assert found.comprehensiveness_K[0] == 1
 
 
-@pytest.mark.parametrize(("words", "left"), [([], "a b c"), ([(0, 1), (4, 5)], " b "), ([(0, 5)], "")])
+@pytest.mark.parametrize(
+    ("words", "left"), [([], "a b c"), ([(0, 1), (4, 5)], " b "), ([(0, 5)], "")]
+)
 def test_texts_without_words(words, left):
     assert without("a b c", words) == left

@@ -25,7 +25,9 @@ from icdcli.icd.titles import titles
         ("bw03", "procedure", "icd10", "BW03"),
     ],
 )
-def test_dot_stands_where_the_system_has_it(raw: str, kind: str, system: str, expected: str) -> None:
+def test_dot_stands_where_the_system_has_it(
+    raw: str, kind: str, system: str, expected: str
+) -> None:
     assert dotted(raw, kind, system) == expected
     assert dotted(expected, kind, system) == expected
 

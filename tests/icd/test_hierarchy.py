@@ -6,7 +6,12 @@ import pytest
 from icdcli.icd.hierarchy import Group, block_of, chapter_of, chapters
 from icdcli.icd.titles import titles
 
-TABLES = [("icd9", "diagnosis"), ("icd9", "procedure"), ("icd10", "diagnosis"), ("icd10", "procedure")]
+TABLES = [
+    ("icd9", "diagnosis"),
+    ("icd9", "procedure"),
+    ("icd10", "diagnosis"),
+    ("icd10", "procedure"),
+]
 
 
 @pytest.mark.parametrize(
@@ -15,7 +20,12 @@ TABLES = [("icd9", "diagnosis"), ("icd9", "procedure"), ("icd10", "diagnosis"), 
         ("001.0", "001-139", "001-009", "Intestinal infectious diseases"),
         ("038.9", "001-139", "030-041", "Other bacterial diseases"),
         ("042", "001-139", "042", "Human immunodeficiency virus (HIV) infection"),
-        ("042.9", "001-139", "042", "Human immunodeficiency virus (HIV) infection"),  # retired in 1994
+        (
+            "042.9",
+            "001-139",
+            "042",
+            "Human immunodeficiency virus (HIV) infection",
+        ),  # retired in 1994
         ("139.8", "001-139", "137-139", "Late effects of infectious and parasitic diseases"),
         ("140.0", "140-239", "140-149", "Malignant neoplasm of lip, oral cavity, and pharynx"),
         ("209.30", "140-239", "209", "Neuroendocrine tumors"),
@@ -31,9 +41,24 @@ TABLES = [("icd9", "diagnosis"), ("icd9", "procedure"), ("icd10", "diagnosis"), 
         ("584.9", "580-629", "580-589", "Nephritis, nephrotic syndrome, and nephrosis"),
         ("745.5", "740-759", "740-759", "Congenital anomalies"),
         ("820.8", "800-999", "820-829", "Fracture of lower limb"),
-        ("996.72", "800-999", "996-999", "Complications of surgical and medical care, not elsewhere classified"),
-        ("V01.0", "V01-V91", "V01-V06", "Persons with potential health hazards related to communicable diseases"),
-        ("V45.81", "V01-V91", "V40-V49", "Persons with a condition influencing their health status"),
+        (
+            "996.72",
+            "800-999",
+            "996-999",
+            "Complications of surgical and medical care, not elsewhere classified",
+        ),
+        (
+            "V01.0",
+            "V01-V91",
+            "V01-V06",
+            "Persons with potential health hazards related to communicable diseases",
+        ),
+        (
+            "V45.81",
+            "V01-V91",
+            "V40-V49",
+            "Persons with a condition influencing their health status",
+        ),
         ("V85.41", "V01-V91", "V85", "Body mass index"),
         ("V91.03", "V01-V91", "V91", "Multiple gestation placenta status"),
         ("E000.0", "E000-E999", "E000", "External cause status"),
@@ -44,7 +69,9 @@ TABLES = [("icd9", "diagnosis"), ("icd9", "procedure"), ("icd10", "diagnosis"), 
         ("E999.1", "E000-E999", "E990-E999", "Injury resulting from operations of war"),
     ],
 )
-def test_icd9_diagnosis_stands_in_its_chapter_and_section(code: str, chapter: str, block: str, title: str | None) -> None:
+def test_icd9_diagnosis_stands_in_its_chapter_and_section(
+    code: str, chapter: str, block: str, title: str | None
+) -> None:
     placed_in(code, "diagnosis", "icd9", chapter, block, title)
 
 
@@ -63,7 +90,9 @@ def test_icd9_diagnosis_stands_in_its_chapter_and_section(code: str, chapter: st
         ("99.04", "87-99", "99", "Other nonoperative procedures"),
     ],
 )
-def test_icd9_procedure_stands_in_its_chapter_and_category(code: str, chapter: str, block: str, title: str) -> None:
+def test_icd9_procedure_stands_in_its_chapter_and_category(
+    code: str, chapter: str, block: str, title: str
+) -> None:
     placed_in(code, "procedure", "icd9", chapter, block, title)
 
 
@@ -72,14 +101,29 @@ def test_icd9_procedure_stands_in_its_chapter_and_category(code: str, chapter: s
     [
         ("A41.9", "A00-B99", "A30-A49", "Other bacterial diseases"),
         ("B20", "A00-B99", "B20", "Human immunodeficiency virus [HIV] disease"),
-        ("C34.90", "C00-D49", "C30-C39", "Malignant neoplasms of respiratory and intrathoracic organs"),
+        (
+            "C34.90",
+            "C00-D49",
+            "C30-C39",
+            "Malignant neoplasms of respiratory and intrathoracic organs",
+        ),
         ("C4A.9", "C00-D49", "C43-C44", "Melanoma and other malignant neoplasms of skin"),
         ("C7A.010", "C00-D49", "C7A", "Malignant neuroendocrine tumors"),
         ("C7B.00", "C00-D49", "C7B", "Secondary neuroendocrine tumors"),
-        ("C79.51", "C00-D49", "C76-C80", "Malignant neoplasms of ill-defined, other secondary and unspecified sites"),
+        (
+            "C79.51",
+            "C00-D49",
+            "C76-C80",
+            "Malignant neoplasms of ill-defined, other secondary and unspecified sites",
+        ),
         ("D36.9", "C00-D49", "D10-D36", "Benign neoplasms, except benign neuroendocrine tumors"),
         ("D3A.00", "C00-D49", "D3A", "Benign neuroendocrine tumors"),
-        ("D46.9", "C00-D49", "D37-D48", "Neoplasms of uncertain behavior, polycythemia vera and myelodysplastic syndromes"),
+        (
+            "D46.9",
+            "C00-D49",
+            "D37-D48",
+            "Neoplasms of uncertain behavior, polycythemia vera and myelodysplastic syndromes",
+        ),
         ("D50.0", "D50-D89", "D50-D53", "Nutritional anemias"),
         ("E11.9", "E00-E89", "E08-E13", "Diabetes mellitus"),
         ("H59.021", "H00-H59", "H59", None),
@@ -96,15 +140,32 @@ def test_icd9_procedure_stands_in_its_chapter_and_category(code: str, chapter: s
         ("QA0.0101", "Q00-QA0", "QA0", "Genetic disorders, not elsewhere classified"),
         ("S72.001A", "S00-T88", "S70-S79", "Injuries to the hip and thigh"),
         ("T07", "S00-T88", "T07", "Injuries involving multiple body regions"),
-        ("T82.7XXA", "S00-T88", "T80-T88", "Complications of surgical and medical care, not elsewhere classified"),
-        ("U07.1", "U00-U85", "U00-U49", "Provisional assignment of new diseases of uncertain etiology or emergency use"),
+        (
+            "T82.7XXA",
+            "S00-T88",
+            "T80-T88",
+            "Complications of surgical and medical care, not elsewhere classified",
+        ),
+        (
+            "U07.1",
+            "U00-U85",
+            "U00-U49",
+            "Provisional assignment of new diseases of uncertain etiology or emergency use",
+        ),
         ("W19", "V00-Y99", "W00-W19", "Slipping, tripping, stumbling and falls"),
         ("Y09", "V00-Y99", "X92-Y09", "Assault"),
-        ("Z3A.39", "Z00-Z99", "Z30-Z39", "Persons encountering health services in circumstances related to reproduction"),
+        (
+            "Z3A.39",
+            "Z00-Z99",
+            "Z30-Z39",
+            "Persons encountering health services in circumstances related to reproduction",
+        ),
         ("Z99.2", "Z00-Z99", "Z77-Z99", None),
     ],
 )
-def test_icd10_diagnosis_stands_in_its_chapter_and_section(code: str, chapter: str, block: str, title: str | None) -> None:
+def test_icd10_diagnosis_stands_in_its_chapter_and_section(
+    code: str, chapter: str, block: str, title: str | None
+) -> None:
     placed_in(code, "diagnosis", "icd10", chapter, block, title)
 
 
@@ -124,11 +185,15 @@ def test_icd10_diagnosis_stands_in_its_chapter_and_section(code: str, chapter: s
         ("XW033E5", "X", "XW", "Anatomical Regions"),
     ],
 )
-def test_icd10_procedure_stands_in_its_section_and_body_system(code: str, chapter: str, block: str, title: str) -> None:
+def test_icd10_procedure_stands_in_its_section_and_body_system(
+    code: str, chapter: str, block: str, title: str
+) -> None:
     placed_in(code, "procedure", "icd10", chapter, block, title)
 
 
-def placed_in(code: str, kind: str, system: str, chapter: str, block: str, title: str | None) -> None:
+def placed_in(
+    code: str, kind: str, system: str, chapter: str, block: str, title: str | None
+) -> None:
     found = chapter_of(code, kind, system), block_of(code, kind, system)
     assert [group and group.id for group in found] == [chapter, block]
     assert title is None or found[1] == Group(block, title)
@@ -138,7 +203,9 @@ def placed_in(code: str, kind: str, system: str, chapter: str, block: str, title
 def test_every_official_code_has_a_chapter_and_a_block_within_it(system: str, kind: str) -> None:
     chapter_of_block: dict[Group | None, set[Group | None]] = {}
     for code in titles(system, kind):
-        chapter_of_block.setdefault(block_of(code, kind, system), set()).add(chapter_of(code, kind, system))
+        chapter_of_block.setdefault(block_of(code, kind, system), set()).add(
+            chapter_of(code, kind, system)
+        )
     assert None not in chapter_of_block
     assert all(len(found) == 1 for found in chapter_of_block.values())
     assert set.union(*chapter_of_block.values()) == set(chapters(system, kind))
@@ -152,7 +219,10 @@ def test_every_official_code_has_a_chapter_and_a_block_within_it(system: str, ki
             "diagnosis",
             19,
             Group("001-139", "Infectious and parasitic diseases"),
-            Group("E000-E999", "Supplementary classification of external causes of injury and poisoning"),
+            Group(
+                "E000-E999",
+                "Supplementary classification of external causes of injury and poisoning",
+            ),
         ),
         (
             "icd9",
@@ -168,17 +238,28 @@ def test_every_official_code_has_a_chapter_and_a_block_within_it(system: str, ki
             Group("A00-B99", "Certain infectious and parasitic diseases"),
             Group("U00-U85", "Codes for special purposes"),
         ),
-        ("icd10", "procedure", 17, Group("0", "Medical and Surgical"), Group("X", "New Technology")),
+        (
+            "icd10",
+            "procedure",
+            17,
+            Group("0", "Medical and Surgical"),
+            Group("X", "New Technology"),
+        ),
     ],
 )
-def test_chapters_come_in_official_order(system: str, kind: str, count: int, first: Group, last: Group) -> None:
+def test_chapters_come_in_official_order(
+    system: str, kind: str, count: int, first: Group, last: Group
+) -> None:
     found = chapters(system, kind)
     assert len(set(found)) == len(found) == count
     assert (found[0], found[-1]) == (first, last)
 
 
 @pytest.mark.parametrize(("system", "kind"), TABLES)
-@pytest.mark.parametrize("code", ["", "unknown", "4280.", "É10", "٤٢٨", "i10", "428.0 ", "3.31", "E8.497", "UNKNOWN", "V1.0"])
+@pytest.mark.parametrize(
+    "code",
+    ["", "unknown", "4280.", "É10", "٤٢٨", "i10", "428.0 ", "3.31", "E8.497", "UNKNOWN", "V1.0"],
+)
 def test_what_is_no_code_has_neither(code: str, system: str, kind: str) -> None:
     assert chapter_of(code, kind, system) is None
     assert block_of(code, kind, system) is None
@@ -200,9 +281,15 @@ def test_code_outside_every_range_has_neither(code: str, kind: str, system: str)
 
 @pytest.mark.parametrize(
     ("code", "kind", "system", "chapter"),
-    [("019.0", "diagnosis", "icd9", "001-139"), ("W77", "diagnosis", "icd10", "V00-Y99"), ("0", "procedure", "icd10", "0")],
+    [
+        ("019.0", "diagnosis", "icd9", "001-139"),
+        ("W77", "diagnosis", "icd10", "V00-Y99"),
+        ("0", "procedure", "icd10", "0"),
+    ],
 )
-def test_code_between_blocks_keeps_its_chapter(code: str, kind: str, system: str, chapter: str) -> None:
+def test_code_between_blocks_keeps_its_chapter(
+    code: str, kind: str, system: str, chapter: str
+) -> None:
     found = chapter_of(code, kind, system)
     assert found and found.id == chapter
     assert block_of(code, kind, system) is None

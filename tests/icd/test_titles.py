@@ -27,7 +27,12 @@ def test_every_official_code_has_its_title(system: str, kind: str, count: int) -
         ("428.0", "diagnosis", "icd9", "Congestive heart failure, unspecified"),
         ("386.00", "diagnosis", "icd9", "Ménière's disease, unspecified"),
         ("03.31", "procedure", "icd9", "Spinal tap"),
-        ("033.1", "diagnosis", "icd9", "Whooping cough due to bordetella parapertussis [B. parapertussis]"),
+        (
+            "033.1",
+            "diagnosis",
+            "icd9",
+            "Whooping cough due to bordetella parapertussis [B. parapertussis]",
+        ),
         ("I10", "diagnosis", "icd10", "Essential (primary) hypertension"),
         (
             "0016070",
@@ -56,12 +61,22 @@ def test_short_titles_are_of_the_same_codes(kind: str) -> None:
     ("code", "kind", "system", "words"),
     [
         ("428.0", "diagnosis", "icd9", "Congestive heart failure, unspecified"),  # its own
-        ("M54.5", "diagnosis", "icd10", "Low back pain"),  # divided since; the tabular list has its title
+        (
+            "M54.5",
+            "diagnosis",
+            "icd10",
+            "Low back pain",
+        ),  # divided since; the tabular list has its title
         ("R51", "diagnosis", "icd10", "Headache"),
         ("S32.50", "diagnosis", "icd10", "Unspecified fracture of pubis"),
         ("X58.XXX", "diagnosis", "icd10", "Exposure to other specified factors"),
         ("Q21.1", "diagnosis", "icd10", "Atrial septal defect"),
-        ("T81.4XX", "diagnosis", "icd10", description("T81.4", "diagnosis", "icd10")),  # none below: the one above
+        (
+            "T81.4XX",
+            "diagnosis",
+            "icd10",
+            description("T81.4", "diagnosis", "icd10"),
+        ),  # none below: the one above
         ("719.70", "diagnosis", "icd9", "Difficulty in walking"),
         ("428", "diagnosis", "icd9", "heart failure"),
         ("E849", "diagnosis", "icd9", "accidents"),
@@ -89,7 +104,11 @@ def test_described_codes_are_those_that_others_do_not_go_on_from() -> None:
         ("428.9", "diagnosis", "Own"),
         ("V99", "x", ""),
     ]
-    found = {code: title for code, kind, title in described_codes("icd9", ["diagnosis"], own) if code.startswith("428")}
+    found = {
+        code: title
+        for code, kind, title in described_codes("icd9", ["diagnosis"], own)
+        if code.startswith("428")
+    }
     assert "428" not in found and "428.0" not in found
     assert found["428.01"] == "Newer" and found["428.9"] == "Own"
     assert found["428.1"] == title_of("428.1", "diagnosis", "icd9")

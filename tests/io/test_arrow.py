@@ -40,11 +40,17 @@ def test_what_is_no_valid_unicode_is_refused():
 
 def test_preparing_a_corpus_does_not_import_pandas(tmp_path):
     table = tmp_path / "notes.csv"
-    rows = [f"{split}{n},{split},note {n},I10;E11.9" for split in ("train", "validation", "test") for n in range(9)]
+    rows = [
+        f"{split}{n},{split},note {n},I10;E11.9"
+        for split in ("train", "validation", "test")
+        for n in range(9)
+    ]
     table.write_text("\n".join(["id,split,text,codes", *rows]) + "\n")
     script = (
         "import sys; from icdcli.config.schema import DataConfig; from icdcli.data.corpus.prepare import prepare; "
         "prepare(DataConfig(data_path=sys.argv[1])); print(sorted({'pandas', 'torch'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", script, table], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, table], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

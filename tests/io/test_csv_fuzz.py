@@ -79,14 +79,19 @@ def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end):
     csv.writer(text, quoting=quoting, lineterminator=end).writerows([["x", "y", "z"], *rows])
     path.write_bytes(text.getvalue().encode())
     assert by_us(path, False) == by_csv(path.read_bytes(), False)
-    if quoting == csv.QUOTE_ALL:  # else csv leaves a lone carriage return without quotes, and reads it as a line's end
+    if (
+        quoting == csv.QUOTE_ALL
+    ):  # else csv leaves a lone carriage return without quotes, and reads it as a line's end
         assert by_us(path, False) == [tuple(row) for row in rows]
 
 
 @settings(max_examples=120, deadline=None)
 @given(
     content=st.lists(
-        st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"\r\n", b"\xe9", b"\0", b"\xc3\xa9", b'","', b',"']), max_size=40
+        st.sampled_from(
+            [b"a", b",", b'"', b"\n", b"\r", b"\r\n", b"\xe9", b"\0", b"\xc3\xa9", b'","', b',"']
+        ),
+        max_size=40,
     )
 )
 @example(content=[b"a,", b'"', b"b", b'"', b",c\n", b'"', b"never closed,,\n"])
@@ -100,7 +105,9 @@ def test_any_bytes_mean_what_they_mean_to_csv(path, block, content, skip):
 
 @given(
     rows=st.lists(
-        st.lists(st.text(st.sampled_from('ab,"\n '), max_size=9), min_size=WIDTH, max_size=WIDTH), min_size=1, max_size=5
+        st.lists(st.text(st.sampled_from('ab,"\n '), max_size=9), min_size=WIDTH, max_size=WIDTH),
+        min_size=1,
+        max_size=5,
     )
 )
 def test_regular_rows_take_the_fast_way(rows):
@@ -108,4 +115,8 @@ def test_regular_rows_take_the_fast_way(rows):
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     block = np.frombuffer(text.getvalue().encode(), dtype=np.uint8)
     found = scan(block, WIDTH, [2, 0])
-    assert found is not None and found.consumed == len(block) and found.starts_RC.shape == (len(rows), 2)
+    assert (
+        found is not None
+        and found.consumed == len(block)
+        and found.starts_RC.shape == (len(rows), 2)
+    )

@@ -39,7 +39,11 @@ def test_chunks_hold_at_most_chunk_size_rows_and_lose_none(tmp_path, chunk_size)
     chunks = list(Reading(chunk_size).rows(path, ("a",)))
     assert all(0 < len(chunk) <= chunk_size for chunk in chunks)
     assert [row for chunk in chunks for row in chunk] == [(str(n),) for n in range(7)]
-    assert everything(path, ("a",), where={"B": "1"}, chunk_size=chunk_size) == [("1",), ("3",), ("5",)]
+    assert everything(path, ("a",), where={"B": "1"}, chunk_size=chunk_size) == [
+        ("1",),
+        ("3",),
+        ("5",),
+    ]
 
 
 def test_same_as_the_csv_module_on_quotes_line_breaks_and_blank_lines(tmp_path):
@@ -63,7 +67,13 @@ def test_progress_ends_at_the_files_size(tmp_path):
     path.write_text("a\n" + "1\n" * 10_000)
     seen = []
     everything(path, ("a",), on_progress=lambda *told: seen.append(told))
-    assert seen[-1] == ("reading t.csv", path.stat().st_size, path.stat().st_size, "bytes", "10,000 kept")
+    assert seen[-1] == (
+        "reading t.csv",
+        path.stat().st_size,
+        path.stat().st_size,
+        "bytes",
+        "10,000 kept",
+    )
     assert [told[1] for told in seen] == sorted(told[1] for told in seen)
 
 
@@ -92,7 +102,9 @@ def test_two_files_for_one_table_are_refused(tmp_path):
 @pytest.mark.parametrize("header", ["a,b,a", "A,b, a"])
 def test_columns_that_cannot_be_told_apart_are_refused(tmp_path, header):
     (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
-    assert "has 2 columns 'a', whatever their case; rename all but one" in refused(tmp_path / "t.csv")
+    assert "has 2 columns 'a', whatever their case; rename all but one" in refused(
+        tmp_path / "t.csv"
+    )
 
 
 def test_of_columns_alike_the_one_of_that_very_name_is_read(tmp_path):
@@ -172,7 +184,9 @@ def test_a_skipped_bad_row_is_counted_and_the_first_is_told(tmp_path):
     ],
 )
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
-def test_the_line_of_a_bad_row_is_that_of_the_file_wherever_its_block_begins(tmp_path, monkeypatch, ending, row, message):
+def test_the_line_of_a_bad_row_is_that_of_the_file_wherever_its_block_begins(
+    tmp_path, monkeypatch, ending, row, message
+):
     monkeypatch.setattr(byte_stream, "BLOCK", 1000)
     content = b"a,b\n" + b'1,"x\ny"\n' * 10_000 + row + b"\n5,6\n"
     path = tmp_path / f"t{ending}"
@@ -211,7 +225,9 @@ def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, 
     chunks = reading.rows(path, ("a",))
     next(chunks)
     chunks.close()
-    assert reading.hashes == {} and not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
+    assert reading.hashes == {} and not [
+        thread for thread in threading.enumerate() if "t.csv" in thread.name
+    ]
 
 
 def test_zlib_stands_in_for_isal(tmp_path, monkeypatch):

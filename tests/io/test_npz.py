@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from icdcli.errors import DataError
 from icdcli.io.npz import cache_opened, read_array, read_arrays, write_arrays
 
-ARRAYS = {"numbers": np.arange(300) % 7 / 10, "names": np.array(["one", "two"]), "none": np.zeros((0, 3), np.float16)}
+ARRAYS = {
+    "numbers": np.arange(300) % 7 / 10,
+    "names": np.array(["one", "two"]),
+    "none": np.zeros((0, 3), np.float16),
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,12 @@ def test_one_array_is_read_or_mapped(tmp_path, mapped):
     assert isinstance(found, np.memmap) is mapped and np.array_equal(found, ARRAYS["numbers"])
 
 
-@given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), compressed=st.booleans(), cut=st.booleans())
+@given(
+    at=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+    compressed=st.booleans(),
+    cut=st.booleans(),
+)
 def test_a_damaged_file_is_read_right_or_told_and_never_breaks(folder, at, bit, compressed, cut):
     path = folder / "some.npz"
     write_arrays(path, ARRAYS, compressed)
@@ -56,7 +65,9 @@ def test_a_damaged_file_is_read_right_or_told_and_never_breaks(folder, at, bit, 
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-1], lambda data: b"x" + data[1:]])
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[:-1], lambda data: b"x" + data[1:]]
+)
 def test_a_damaged_array_is_told(tmp_path, mapped, damage):
     path = tmp_path / "one.npy"
     np.save(path, ARRAYS["numbers"])
@@ -69,6 +80,8 @@ def test_a_damaged_array_is_told(tmp_path, mapped, damage):
 def test_a_cache_that_cannot_be_opened_names_the_remedy(tmp_path, content):
     if content:
         (tmp_path / "ids.npy").write_bytes(content)
-    with pytest.raises(DataError, match=r"can't be read .*ids\.npy.*; delete this folder, it is made anew"):
+    with pytest.raises(
+        DataError, match=r"can't be read .*ids\.npy.*; delete this folder, it is made anew"
+    ):
         with cache_opened(tmp_path):
             read_array(tmp_path / "ids.npy")

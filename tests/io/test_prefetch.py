@@ -6,7 +6,9 @@ from icdcli.io.prefetch import one_ahead
 
 
 def test_results_come_in_order():
-    assert list(one_ahead(lambda item: item * item, range(10))) == [item * item for item in range(10)]
+    assert list(one_ahead(lambda item: item * item, range(10))) == [
+        item * item for item in range(10)
+    ]
     assert list(one_ahead(str, [])) == []
 
 
@@ -35,7 +37,11 @@ def test_items_are_taken_in_the_callers_thread_and_worked_on_in_one_other():
             yield item
 
     list(one_ahead(lambda item: seen.add(("worked", threading.get_ident())), items()))
-    assert len(seen) == 2 and ("taken", threading.get_ident()) in seen and ("worked", threading.get_ident()) not in seen
+    assert (
+        len(seen) == 2
+        and ("taken", threading.get_ident()) in seen
+        and ("worked", threading.get_ident()) not in seen
+    )
 
 
 def test_whoever_stops_early_leaves_no_thread_behind():

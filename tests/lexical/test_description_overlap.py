@@ -24,7 +24,12 @@ def overlap():
 
 
 @pytest.mark.parametrize(
-    ("text", "label"), [("acute kidney failure", 0), ("Chronic diseases of the kidneys", 1), ("the left hand was burnt", 3)]
+    ("text", "label"),
+    [
+        ("acute kidney failure", 0),
+        ("Chronic diseases of the kidneys", 1),
+        ("the left hand was burnt", 3),
+    ],
 )
 def test_the_code_that_the_text_names_is_first(overlap, text, label):
     assert overlap.scores([f"Admitted yesterday: {text}, otherwise well."])[0].argmax() == label
@@ -56,7 +61,9 @@ def test_a_word_weighs_what_the_formula_says(overlap):
 
 
 def test_titles_in_another_script_do_no_harm():
-    overlap = DescriptionOverlap.fit([("острая почечная недостаточность",), ("急性腎不全",)], SAMPLE)
+    overlap = DescriptionOverlap.fit(
+        [("острая почечная недостаточность",), ("急性腎不全",)], SAMPLE
+    )
     assert not overlap.scores([*SAMPLE, "acute kidney failure"]).any()
 
 
@@ -75,7 +82,9 @@ def test_no_sample_is_no_problem():
 
 
 def test_what_is_saved_gives_the_same_scores(overlap):
-    again = DescriptionOverlap.from_arrays(overlap.arrays(), [list(texts) for texts in DESCRIPTIONS], 4)
+    again = DescriptionOverlap.from_arrays(
+        overlap.arrays(), [list(texts) for texts in DESCRIPTIONS], 4
+    )
     assert np.array_equal(again.scores(SAMPLE), overlap.scores(SAMPLE))
 
 
@@ -89,6 +98,11 @@ def test_what_words_give_sums_up_to_the_score_and_its_mean(overlap):
     text = "In renal shutdown, with a burn of the hand."
     document = words(text)
     found = overlap.by_word(document, [0, 2, 3])
-    np.testing.assert_allclose(found.sum(axis=1), (overlap.scores([text])[0] + overlap.mean_L)[[0, 2, 3]], atol=1e-6)
+    np.testing.assert_allclose(
+        found.sum(axis=1), (overlap.scores([text])[0] + overlap.mean_L)[[0, 2, 3]], atol=1e-6
+    )
     assert [document[place] for place in np.flatnonzero(found[0])] == ["renal", "shutdown"]
-    assert not found[1].any() and {document[place] for place in np.flatnonzero(found[2])} >= {"burn", "hand"}
+    assert not found[1].any() and {document[place] for place in np.flatnonzero(found[2])} >= {
+        "burn",
+        "hand",
+    }

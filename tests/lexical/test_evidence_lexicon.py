@@ -35,7 +35,9 @@ def counts(lexicon):
     """String and label -> (k, n)."""
     return {
         (" ".join(lexicon.strings[string]), label): (int(evidence), int(lexicon.contain_P[string]))
-        for string, label, evidence in zip(lexicon.string_E, lexicon.label_E, lexicon.evidence_E, strict=True)
+        for string, label, evidence in zip(
+            lexicon.string_E, lexicon.label_E, lexicon.evidence_E, strict=True
+        )
     }
 
 
@@ -55,7 +57,9 @@ def test_strings_are_counted_by_documents(lexicon):
 
 
 def test_documents_without_annotations_count_for_nothing(lexicon):
-    more = fit_evidence([*TEXTS, "fiebre " * 5], [*TARGETS, np.zeros(0, np.int32)], [*ANNOTATIONS, []], LABELS)
+    more = fit_evidence(
+        [*TEXTS, "fiebre " * 5], [*TARGETS, np.zeros(0, np.int32)], [*ANNOTATIONS, []], LABELS
+    )
     assert counts(more) == counts(lexicon)
 
 
@@ -80,7 +84,9 @@ def test_what_is_weighed_is_what_it_says(lexicon):
     # fiebre alta: 1 / 2, fiebre: 3 / 5, both whole
     any_right = 1 - (1 - 1 / 2) * (1 - 3 / 5)
     assert labels.tolist() == [FEVER]
-    assert features[0, :4] == pytest.approx([1, np.log(0.6 / 0.4), 1, np.log(any_right / (1 - any_right))])
+    assert features[0, :4] == pytest.approx(
+        [1, np.log(0.6 / 0.4), 1, np.log(any_right / (1 - any_right))]
+    )
     assert features[0, 5] == pytest.approx(np.log(3))
 
 
@@ -104,7 +110,11 @@ def test_a_score_out_of_fold_saw_neither_labels_nor_annotations_of_its_document(
     notes = made_up_notes(30, 6)
     before = fit_evidence_out_of_fold(notes.texts, notes.targets, notes.annotations, 6, folds=4)[1]
     text = notes.texts[7].split()
-    annotations = [*notes.annotations[:7], [(5, text[0]), (0, " ".join(text[3:6]))], *notes.annotations[8:]]
+    annotations = [
+        *notes.annotations[:7],
+        [(5, text[0]), (0, " ".join(text[3:6]))],
+        *notes.annotations[8:],
+    ]
     targets = [*notes.targets[:7], np.array([0, 5], np.int32), *notes.targets[8:]]
     after = fit_evidence_out_of_fold(notes.texts, targets, annotations, 6, folds=4)[1]
     assert before[7].any()
@@ -119,7 +129,9 @@ def test_out_of_fold_documents_without_annotations_are_left_at_nothing():
 
 def test_fitting_out_of_fold_gives_the_same_lexicon(lexicon):
     again = fit_evidence_out_of_fold(TEXTS, TARGETS, ANNOTATIONS, LABELS, folds=2)[0]
-    assert counts(again) == counts(lexicon) and np.array_equal(again.coefficients_K, lexicon.coefficients_K)
+    assert counts(again) == counts(lexicon) and np.array_equal(
+        again.coefficients_K, lexicon.coefficients_K
+    )
 
 
 @pytest.mark.parametrize("marked", [[(0, "…")], [(0, "")]])
@@ -133,14 +145,18 @@ def test_one_annotated_document_is_enough():
     assert lexicon.scores(["otra fiebre", "nada"]).ravel().tolist() == pytest.approx([0.5, 0])
 
 
-@pytest.mark.parametrize(("texts", "annotations"), [(TEXTS, ANNOTATIONS[:2]), (TEXTS[:2], ANNOTATIONS)])
+@pytest.mark.parametrize(
+    ("texts", "annotations"), [(TEXTS, ANNOTATIONS[:2]), (TEXTS[:2], ANNOTATIONS)]
+)
 def test_as_many_of_each_are_needed(texts, annotations):
     with pytest.raises(ValueError, match=r"must be as many|annotated documents"):
         fit_evidence(texts, TARGETS, annotations, LABELS)
 
 
 def test_what_is_saved_gives_the_same_scores(lexicon):
-    again = EvidenceLexicon.from_arrays(lexicon.arrays(), [list(string) for string in lexicon.strings], ["con"], LABELS)
+    again = EvidenceLexicon.from_arrays(
+        lexicon.arrays(), [list(string) for string in lexicon.strings], ["con"], LABELS
+    )
     assert np.array_equal(again.scores(TEXTS), lexicon.scores(TEXTS))
 
 
@@ -163,7 +179,9 @@ def test_arrays_that_do_not_fit_are_refused(lexicon, change):
 @settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_text_can_be_scored(text):
-    lexicon = fit_evidence(["tiene fiebre", text], [np.array([0], np.int32)] * 2, [[(0, "fiebre")], [(0, text)]], 1)
+    lexicon = fit_evidence(
+        ["tiene fiebre", text], [np.array([0], np.int32)] * 2, [[(0, "fiebre")], [(0, text)]], 1
+    )
     assert np.isfinite(lexicon.scores([text])).all()
 
 
@@ -190,9 +208,15 @@ def test_what_is_found_in_part_counts_by_the_cube_of_its_share(lexicon):
 
 def test_finds_that_count_less_than_a_tenth_of_the_best_are_left_out():
     texts = [*TEXTS, *["Sudor"] * 30]
-    annotations = [*ANNOTATIONS[:-1], [*ANNOTATIONS[-1], (FEVER, "sudor")], *[[(KIDNEY, "Sudor")]] * 30]
+    annotations = [
+        *ANNOTATIONS[:-1],
+        [*ANNOTATIONS[-1], (FEVER, "sudor")],
+        *[[(KIDNEY, "Sudor")]] * 30,
+    ]
     texts[4] += " Sudor."
     targets = [np.array(sorted({label for label, _ in marked}), np.int32) for marked in annotations]
     lexicon = fit_evidence(texts, targets, annotations, LABELS)
     document = words("fiebre y sudor")  # 1 of 32, against 3 of 5
-    assert [document[place] for place in np.flatnonzero(lexicon.by_word(document, [FEVER])[0])] == ["fiebre"]
+    assert [document[place] for place in np.flatnonzero(lexicon.by_word(document, [FEVER])[0])] == [
+        "fiebre"
+    ]

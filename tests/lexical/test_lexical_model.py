@@ -44,7 +44,9 @@ def test_every_part_scores_every_document_and_label(fitted, notes):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_finds_the_code(fitted, notes, part):
-    assert fitted.scores([f"so {name} then" for name in notes.names])[part].argmax(axis=1).tolist() == list(range(LABELS))
+    assert fitted.scores([f"so {name} then" for name in notes.names])[part].argmax(
+        axis=1
+    ).tolist() == list(range(LABELS))
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -73,7 +75,9 @@ def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
     Lexical.load(saved, LABELS).save(tmp_path / "again")
     files = sorted(path.name for path in saved.iterdir())
     assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"]
-    assert [(saved / name).read_bytes() for name in files] == [(tmp_path / "again" / name).read_bytes() for name in files]
+    assert [(saved / name).read_bytes() for name in files] == [
+        (tmp_path / "again" / name).read_bytes() for name in files
+    ]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -147,12 +151,18 @@ def corpus(tmp_path, notes):
     path, lines = tmp_path / "notes.jsonl", []
     for row, (text, targets) in enumerate(zip(notes.texts, notes.targets, strict=True)):
         seen = [
-            {"code": f"A0{label}", "begin": text.index(notes.names[label]), "end": text.index(notes.names[label]) + 8}
+            {
+                "code": f"A0{label}",
+                "begin": text.index(notes.names[label]),
+                "end": text.index(notes.names[label]) + 8,
+            }
             for label in targets
         ]
         split = "train" if row < 24 else "validation"
         codes = [f"A0{label}" for label in targets]
-        lines.append(json.dumps({"id": str(row), "split": split, "text": text, "codes": codes, "seen": seen}))
+        lines.append(
+            json.dumps({"id": str(row), "split": split, "text": text, "codes": codes, "seen": seen})
+        )
     path.write_text("\n".join(lines) + "\n")
     return lambda **options: open_corpus(prepare(DataConfig(data_path=path, **options)).folder)
 
@@ -172,16 +182,27 @@ def test_a_corpus_without_annotations_has_no_lexicon(corpus):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "part", "floor"),
-    [("en", "ngrams", 0.28), ("en", "descriptions", 0.34), ("es", "descriptions", 0.265), ("es", "evidence", 0.63)],
+    [
+        ("en", "ngrams", 0.28),
+        ("en", "descriptions", 0.34),
+        ("es", "descriptions", 0.265),
+        ("es", "evidence", 0.63),
+    ],
 )
-def test_on_codiesp_a_part_alone_reaches_what_was_measured(shared_data, tmp_path, language, part, floor):
+def test_on_codiesp_a_part_alone_reaches_what_was_measured(
+    shared_data, tmp_path, language, part, floor
+):
     from sklearn.metrics import average_precision_score
 
     config = DataConfig(data_path=shared_data / "codiesp", language=language, cache_dir=tmp_path)
     corpus = open_corpus(prepare(config).folder)
     scores = Lexical.of(corpus, [part]).scores(list(corpus.texts("validation")))[part]
     targets = corpus.documents("validation").targets_NL(len(corpus.labels))
-    found = [average_precision_score(row, scored) for row, scored in zip(targets, scores, strict=True) if row.any()]
+    found = [
+        average_precision_score(row, scored)
+        for row, scored in zip(targets, scores, strict=True)
+        if row.any()
+    ]
     assert np.mean(found) > floor
 
 

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from icdcli.lexical.ngram_features import FEATURES, NGRAM_BITS, NGRAM_FEATURES, counts, inverse_frequencies, weighted
+from icdcli.lexical.ngram_features import (
+    FEATURES,
+    NGRAM_BITS,
+    NGRAM_FEATURES,
+    counts,
+    inverse_frequencies,
+    weighted,
+)
 
 MASK = (1 << 64) - 1
 
@@ -32,14 +39,20 @@ def plain_ngrams(text):
 
 def cosines(texts, share):
     counted = counts(texts)
-    features = weighted(counted, inverse_frequencies(len(texts), np.bincount(counted.indices, minlength=FEATURES)), share)
+    features = weighted(
+        counted,
+        inverse_frequencies(len(texts), np.bincount(counted.indices, minlength=FEATURES)),
+        share,
+    )
     return (features @ features.T).toarray()
 
 
 def test_ngrams_are_those_of_each_word_between_blanks():
     counted = counts(["a fever, fever ñu"])
     of_ngrams = counted.indices < NGRAM_FEATURES
-    assert dict(zip(counted.indices[of_ngrams], counted.data[of_ngrams], strict=True)) == plain_ngrams("a fever fever nu")
+    assert dict(
+        zip(counted.indices[of_ngrams], counted.data[of_ngrams], strict=True)
+    ) == plain_ngrams("a fever fever nu")
 
 
 def test_words_are_counted_whole():
@@ -79,7 +92,11 @@ def test_words_have_their_share_of_a_document():
 
 def test_what_one_document_alone_has_is_left_out():
     counted = counts(["fever", "cough"])
-    assert not weighted(counted, inverse_frequencies(2, np.bincount(counted.indices, minlength=FEATURES) * 0 + 1), 0.5).nnz
+    assert not weighted(
+        counted,
+        inverse_frequencies(2, np.bincount(counted.indices, minlength=FEATURES) * 0 + 1),
+        0.5,
+    ).nnz
 
 
 def test_a_text_without_words_is_a_row_of_nothing():

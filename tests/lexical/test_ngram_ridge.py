@@ -48,12 +48,16 @@ def test_a_score_out_of_fold_is_that_of_a_fit_without_the_document(notes, way):
     ridge = fitted(notes, way)
     basis = ridge._basis(ridge._features(notes.texts)).astype(np.float64)
     penalty = EXACT_PENALTY if way == "exact" else ngram_ridge.SKETCH_PENALTY
-    products = basis if way == "exact" else basis @ basis.T  # the basis of the exact way are the cosines
+    products = (
+        basis if way == "exact" else basis @ basis.T
+    )  # the basis of the exact way are the cosines
     expected = np.zeros((len(notes.texts), LABELS))
     for row in range(len(notes.texts)):
         others = np.delete(np.arange(len(notes.texts)), row)
         inner = products[np.ix_(others, others)] + penalty * np.eye(len(others))
-        expected[row] = products[row, others] @ np.linalg.solve(inner, matrix(notes.targets)[others])
+        expected[row] = products[row, others] @ np.linalg.solve(
+            inner, matrix(notes.targets)[others]
+        )
     np.testing.assert_allclose(ridge.out_of_fold(notes.texts, notes.targets), expected, atol=2e-4)
 
 
@@ -70,7 +74,9 @@ def test_a_score_out_of_fold_never_saw_its_own_labels(notes, way):
 def test_scores_out_of_fold_can_be_had_in_parts(notes, way):
     ridge = fitted(notes, way)
     whole = ridge.out_of_fold(notes.texts, notes.targets)
-    np.testing.assert_allclose(ridge.out_of_fold(notes.texts[5:9], notes.targets[5:9], 5), whole[5:9], atol=1e-5)
+    np.testing.assert_allclose(
+        ridge.out_of_fold(notes.texts[5:9], notes.targets[5:9], 5), whole[5:9], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -81,7 +87,12 @@ def test_codes_are_found_in_new_documents(notes, made_up_notes, way):
 
 def test_the_number_of_documents_decides_the_way(notes):
     def way(limit):
-        return NgramRidge.fit(notes.texts, notes.targets, LABELS, exact_documents=limit, columns=64).documents_FN is None
+        return (
+            NgramRidge.fit(
+                notes.texts, notes.targets, LABELS, exact_documents=limit, columns=64
+            ).documents_FN
+            is None
+        )
 
     assert (way(40), way(39)) == (False, True)
 
@@ -93,7 +104,10 @@ def test_the_number_of_features_decides_it_too(notes, monkeypatch):
 
 def test_a_sketch_grows_with_neither_documents_nor_words(made_up_notes):
     shapes = {
-        NgramRidge.fit(*made_up_notes(size)[:2], LABELS, exact_documents=0, columns=64).weights_ML.shape for size in (20, 40)
+        NgramRidge.fit(
+            *made_up_notes(size)[:2], LABELS, exact_documents=0, columns=64
+        ).weights_ML.shape
+        for size in (20, 40)
     }
     assert shapes == {(64, LABELS)}
 
@@ -135,7 +149,9 @@ def test_texts_that_come_once_are_refused_where_they_are_needed_twice(notes):
         NgramRidge.fit(iter(notes.texts), notes.targets, LABELS, exact_documents=0)
 
 
-@pytest.mark.parametrize(("texts", "targets"), [([], []), (["a"], []), (["a", "b"], [np.zeros(0, np.int32)])])
+@pytest.mark.parametrize(
+    ("texts", "targets"), [([], []), (["a"], []), (["a", "b"], [np.zeros(0, np.int32)])]
+)
 def test_texts_and_targets_must_be_as_many(texts, targets):
     with pytest.raises(ValueError, match="as many of both"):
         NgramRidge.fit(texts, targets, 1)
@@ -150,7 +166,9 @@ def test_what_is_saved_gives_the_same_scores(notes, way):
 
 def test_scores_out_of_fold_are_refused_from_what_was_saved(notes):
     with pytest.raises(ValueError, match="not from a lean or saved one"):
-        NgramRidge.from_arrays(fitted(notes).arrays(), LABELS).out_of_fold(notes.texts, notes.targets)
+        NgramRidge.from_arrays(fitted(notes).arrays(), LABELS).out_of_fold(
+            notes.texts, notes.targets
+        )
 
 
 @pytest.mark.parametrize(

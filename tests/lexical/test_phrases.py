@@ -20,18 +20,25 @@ def covered(phrases, text, window=8):
 
 
 def test_a_phrase_is_found_by_the_share_of_its_words():
-    assert covered(made("renal failure", "renal cyst", "burn"), "acute renal failure") == pytest.approx([1, 0.5, 0])
+    assert covered(
+        made("renal failure", "renal cyst", "burn"), "acute renal failure"
+    ) == pytest.approx([1, 0.5, 0])
 
 
 def test_weights_say_how_much_of_a_phrase_a_word_is():
-    assert covered(made("renal failure", weights={"renal": 3.0}), "renal stone") == pytest.approx([0.75])
+    assert covered(made("renal failure", weights={"renal": 3.0}), "renal stone") == pytest.approx(
+        [0.75]
+    )
 
 
 def test_a_power_below_one_lets_a_longer_phrase_count_more():
     assert covered(made("a b", "a", power=0.5), "a b") == pytest.approx([2**0.5, 1])
 
 
-@pytest.mark.parametrize("text", ["hepatic abscesses", "abscess hepatic", "abscess of the hepatic lobe", "hepatics absces"])
+@pytest.mark.parametrize(
+    "text",
+    ["hepatic abscesses", "abscess hepatic", "abscess of the hepatic lobe", "hepatics absces"],
+)
 def test_inflection_order_gaps_and_slips_do_not_matter(text):
     assert covered(made("hepatic abscess"), text)[0] > 0.85
 
@@ -64,7 +71,10 @@ def test_coverage_is_that_of_the_best_window(phrases, text, window):
     found = Phrases(phrases)
     found.weigh(np.ones(len(found.vocabulary)), 1)
     starts = range(max(len(text) - window + 1, 1))
-    expected = [max(len(set(phrase) & set(text[at : at + window])) / len(set(phrase)) for at in starts) for phrase in phrases]
+    expected = [
+        max(len(set(phrase) & set(text[at : at + window])) / len(set(phrase)) for at in starts)
+        for phrase in phrases
+    ]
     np.testing.assert_allclose(found.coverage(text, window), expected, atol=1e-6)
 
 
@@ -79,7 +89,9 @@ def test_working_in_parts_changes_nothing(monkeypatch):
 
 def test_a_long_text_is_looked_at_in_fewer_windows(monkeypatch):
     monkeypatch.setattr(module, "_WINDOWS", 10)
-    assert covered(made("masa quiste"), "tos " * 50 + "masa quiste " + "tos " * 50, 10) == pytest.approx([1])
+    assert covered(
+        made("masa quiste"), "tos " * 50 + "masa quiste " + "tos " * 50, 10
+    ) == pytest.approx([1])
 
 
 def test_phrases_of_which_too_little_is_in_the_text_are_left_at_nothing():
@@ -98,15 +110,21 @@ def test_empty_phrases_and_texts_are_no_problem(phrases):
     found = Phrases(phrases)
     found.weigh(np.ones(len(found.vocabulary)), 1)
     assert found.coverage([], 5).tolist() == [0] * len(phrases)
-    assert found.coverage(["fever"], 5) == pytest.approx([float(bool(phrase)) for phrase in phrases])
+    assert found.coverage(["fever"], 5) == pytest.approx(
+        [float(bool(phrase)) for phrase in phrases]
+    )
 
 
 def test_a_phrase_is_found_at_the_words_that_are_likest_to_its_own():
     phrases = made("renal failure", "hepatic abscess", "burn", weights={"renal": 3.0})
     found = phrases.found("a renal cyst and later acute renal failures".split(), [0, 2], window=4)
     assert found.shape == (2, 8) and not found[1].any()
-    assert found[0, 6] == pytest.approx(0.75) and 0.1 < found[0, 7] < 0.25 and not found[0, :6].any()
-    assert phrases.found([], [0, 1], 4).shape == (2, 0) and phrases.found(["renal"], [], 4).shape == (0, 1)
+    assert (
+        found[0, 6] == pytest.approx(0.75) and 0.1 < found[0, 7] < 0.25 and not found[0, :6].any()
+    )
+    assert phrases.found([], [0, 1], 4).shape == (2, 0) and phrases.found(
+        ["renal"], [], 4
+    ).shape == (0, 1)
 
 
 @settings(max_examples=50, deadline=None)

@@ -45,7 +45,9 @@ def same(one, other, texts):
 def test_it_is_scikit_learns_machine_without_its_small_weights(notes, fitted):
     features = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(notes.texts)
     for label in (0, 5):
-        [expected] = LinearSVC(dual=False, tol=0.01).fit(features, matrix(notes.targets)[:, label]).coef_
+        [expected] = (
+            LinearSVC(dual=False, tol=0.01).fit(features, matrix(notes.targets)[:, label]).coef_
+        )
         kept = np.abs(expected) > WEIGHTS_FROM * np.abs(expected).max()
         found = fitted.weights_FL[:, [label]].toarray()[:, 0]
         assert np.array_equal(found != 0, kept) and 0 < kept.sum() < len(kept)
@@ -57,7 +59,9 @@ def test_it_is_scikit_learns_machine_without_its_small_weights(notes, fitted):
 def test_new_notes_get_their_codes(made_up_notes, fitted, notes):
     # The same words, since they depend on the labels alone; documents of their own.
     new = made_up_notes(301, LABELS)
-    new_texts = [" ".join(notes.names[label] for label in targets) + " and so on" for targets in new.targets]
+    new_texts = [
+        " ".join(notes.names[label] for label in targets) + " and so on" for targets in new.targets
+    ]
     scores = fitted.logits(new_texts)
     for row, targets in enumerate(new.targets):
         assert set(np.argsort(-scores[row])[: len(targets)]) == set(targets)
@@ -66,7 +70,9 @@ def test_new_notes_get_their_codes(made_up_notes, fitted, notes):
 def test_scores_out_of_fold_are_as_often_right_as_they_say(notes):
     # Half of the codes' words are missing, so that nobody can be sure.
     random = np.random.default_rng(0)
-    hidden = [" ".join(word for word in text.split() if random.random() < 0.5) for text in notes.texts]
+    hidden = [
+        " ".join(word for word in text.split() if random.random() < 0.5) for text in notes.texts
+    ]
     model = Tfidf.fit(hidden[:200], notes.targets[:200], LABELS)
     chances, gold = probabilities(model.logits(hidden[200:])), matrix(notes.targets[200:])
     assert chances.sum() == pytest.approx(gold.sum(), rel=0.2)
@@ -77,7 +83,10 @@ def test_scores_out_of_fold_are_as_often_right_as_they_say(notes):
 
 def test_a_note_scores_the_same_alone_and_among_others(notes, fitted):
     together = fitted.logits(notes.texts)
-    assert all(np.array_equal(fitted.logits([text])[0], row) for text, row in zip(notes.texts, together, strict=True))
+    assert all(
+        np.array_equal(fitted.logits([text])[0], row)
+        for text, row in zip(notes.texts, together, strict=True)
+    )
 
 
 def test_it_is_the_same_again_on_however_many_threads(notes, fitted):
@@ -159,7 +168,9 @@ def test_another_label_space_is_told(fitted, tmp_path):
 
 def test_codes_of_no_document_and_of_every_one_are_scored_so(notes):
     targets = [np.append(document, LABELS).astype(np.int32) for document in notes.targets]
-    chances = probabilities(fit(notes, targets, LABELS + 2).logits(["", *notes.texts[:20], "words that nobody knows"]))
+    chances = probabilities(
+        fit(notes, targets, LABELS + 2).logits(["", *notes.texts[:20], "words that nobody knows"])
+    )
     always, never = chances[:, LABELS], chances[:, LABELS + 1]
     assert np.ptp(always) == np.ptp(never) == 0
     assert always[0] > 0.9 and 0 < never[0] < 0.01
@@ -174,7 +185,9 @@ def test_without_a_code_there_is_nothing_to_learn(notes):
         Tfidf.fit([], [], LABELS)
 
 
-@pytest.mark.parametrize("texts", [["", "", ""], ["?", "!", "a b"], ["fever", "cough", "dizziness"]])
+@pytest.mark.parametrize(
+    "texts", [["", "", ""], ["?", "!", "a b"], ["fever", "cough", "dizziness"]]
+)
 def test_without_a_word_in_common_there_is_nothing_to_learn_from(texts):
     with pytest.raises(DataError, match="share no word"):
         Tfidf.fit(texts, [np.array([0], np.int32)] * 3, 1)
@@ -204,4 +217,7 @@ def test_a_sigmoid_never_turns_an_order_round():
     forwards = _Sigmoid.fit(values, shares, values > 0)
     assert forwards.slope > backwards.slope
     # Platt's targets: what is never wrong isn't certain.
-    assert 1e-3 < probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
+    assert (
+        1e-3
+        < probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
+    )

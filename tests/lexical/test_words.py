@@ -10,11 +10,25 @@ def test_folding_takes_off_case_and_accents_of_any_form():
 
 
 def test_words_are_runs_of_letters_and_digits():
-    assert words("T4-N0_M1: 40,2 °C/día; ¿COVID-19?") == ["t4", "n0", "m1", "40", "2", "c", "dia", "covid", "19"]
+    assert words("T4-N0_M1: 40,2 °C/día; ¿COVID-19?") == [
+        "t4",
+        "n0",
+        "m1",
+        "40",
+        "2",
+        "c",
+        "dia",
+        "covid",
+        "19",
+    ]
 
 
 def test_number_and_gender_make_no_difference_to_a_stem():
-    assert stem("edemas") == stem("edema") and stem("renales") == stem("renal") and stem("derecho") == stem("derecha")
+    assert (
+        stem("edemas") == stem("edema")
+        and stem("renales") == stem("renal")
+        and stem("derecho") == stem("derecha")
+    )
 
 
 def test_short_words_are_their_own_stems():
@@ -46,7 +60,10 @@ def test_cognates_are_spelt_alike(english, spanish):
 def test_words_have_their_places_in_the_text(text, expected):
     found, places = placed_words(text)
     assert found == words(text) and places.shape == (len(found), 2)
-    assert dict(zip(found, (text[begin:end] for begin, end in places.tolist()), strict=True)) == expected
+    assert (
+        dict(zip(found, (text[begin:end] for begin, end in places.tolist()), strict=True))
+        == expected
+    )
 
 
 @given(st.text())

@@ -10,7 +10,9 @@ from icdcli.metrics.metrics import evaluate
 POOLED = {f"auc{curve}_micro{labels}" for curve in ("roc", "prc") for labels in ("", "_present")}
 
 
-def made_up(seed: int = 0, documents: int = 60, labels: int = 25, skill: float = 2.0, least: float = 0.0) -> tuple[Any, Any]:
+def made_up(
+    seed: int = 0, documents: int = 60, labels: int = 25, skill: float = 2.0, least: float = 0.0
+) -> tuple[Any, Any]:
     """Documents of labels of which the rarest has so small a share."""
     targets = np.random.default_rng(9).random((documents, labels)) < np.linspace(least, 0.4, labels)
     noise = np.random.default_rng(seed).normal(-1, 1, targets.shape)
@@ -25,7 +27,9 @@ def statistics(scores: Any, targets: Any) -> Statistics:
 def test_every_document_once_gives_the_metrics() -> None:
     found = statistics(*made_up())
     once = found.resampled(np.ones((1, len(found)), np.int64))
-    assert {name: values[0] for name, values in once.items()} == pytest.approx(dict(found.metrics), abs=1e-12)
+    assert {name: values[0] for name, values in once.items()} == pytest.approx(
+        dict(found.metrics), abs=1e-12
+    )
 
 
 def test_a_resample_has_the_metrics_of_its_documents() -> None:
@@ -37,7 +41,9 @@ def test_a_resample_has_the_metrics_of_its_documents() -> None:
         values = evaluate(scores[rows], targets[rows], 0.4)
         exact = [name for name in values if name not in POOLED and "macro" not in name]
         assert len(exact) == 13
-        assert all(resampled[name][number] == pytest.approx(values[name], abs=1e-12) for name in exact)
+        assert all(
+            resampled[name][number] == pytest.approx(values[name], abs=1e-12) for name in exact
+        )
 
 
 def test_pooled_areas_vary_as_much_as_those_of_whole_resamples() -> None:
@@ -74,7 +80,9 @@ def test_no_document_matched_exactly_is_not_certainty() -> None:
     # Wilson 1927: of 21 documents none, z²/(n + z²).
     scores, targets = np.full((21, 3), 0.1, np.float32), np.ones((21, 3), bool)
     found = statistics_of(scores, targets, np.full(3, 0.5, np.float32))
-    assert intervals(found, 20)["exact_match"] == pytest.approx((0, 1.96**2 / (21 + 1.96**2)), abs=1e-4)
+    assert intervals(found, 20)["exact_match"] == pytest.approx(
+        (0, 1.96**2 / (21 + 1.96**2)), abs=1e-4
+    )
 
 
 def test_more_documents_narrow_an_interval() -> None:
@@ -88,15 +96,22 @@ def test_more_documents_narrow_an_interval() -> None:
 def test_what_is_undefined_has_no_interval() -> None:
     scores = np.full((4, 3), 0.1, np.float32)
     found = statistics_of(scores, np.zeros((4, 3), bool), np.full(3, 0.5, np.float32))
-    assert {"map", "aucroc_micro", "f1_macro"} <= {name for name, value in found.metrics.items() if np.isnan(value)}
+    assert {"map", "aucroc_micro", "f1_macro"} <= {
+        name for name, value in found.metrics.items() if np.isnan(value)
+    }
     assert not {"map", "aucroc_micro", "f1_macro", "loss"} & set(intervals(found, 20))
 
 
 def test_what_no_resample_changes_has_no_interval() -> None:
     # All right in five documents is no certainty that all is right.
-    scores, targets = np.tile([[0.9, 0.1]], (5, 1)).astype(np.float32), np.tile([[True, False]], (5, 1))
+    scores, targets = (
+        np.tile([[0.9, 0.1]], (5, 1)).astype(np.float32),
+        np.tile([[True, False]], (5, 1)),
+    )
     found = statistics_of(scores, targets, np.full(2, 0.5, np.float32))
-    assert found.metrics["f1_micro"] == found.metrics["map"] == 1 and set(intervals(found, 50)) == {"exact_match"}
+    assert found.metrics["f1_micro"] == found.metrics["map"] == 1 and set(intervals(found, 50)) == {
+        "exact_match"
+    }
     alone = statistics_of(scores[:1], targets[:1], np.full(2, 0.5, np.float32))
     assert set(intervals(alone, 50)) == {"exact_match"}
 
@@ -139,7 +154,10 @@ def test_documents_may_change_places() -> None:
     found = statistics(*made_up())
     order = np.random.default_rng(0).permutation(len(found)).tolist()
     drawn = next(weights(len(found), 3, 0))
-    there, back = found.resampled(drawn[:, order]), found.take(np.argsort(order).tolist()).resampled(drawn)
+    there, back = (
+        found.resampled(drawn[:, order]),
+        found.take(np.argsort(order).tolist()).resampled(drawn),
+    )
     assert all(there[name] == pytest.approx(back[name]) for name in there)
 
 
@@ -149,7 +167,10 @@ def rare_codes(draw: np.random.Generator, documents: int, models: int) -> tuple[
     targets = draw.random((documents, len(shares))) < shares
     logits = np.log(shares / (1 - shares)) + (2.5 + draw.normal(0, 0.5, (documents, 1))) * targets
     logits += draw.normal(0, 1, targets.shape)
-    return [(1 / (1 + np.exp(-logits - draw.normal(0, 1, targets.shape)))).astype(np.float32) for _ in range(models)], targets
+    return [
+        (1 / (1 + np.exp(-logits - draw.normal(0, 1, targets.shape)))).astype(np.float32)
+        for _ in range(models)
+    ], targets
 
 
 def test_coders_of_one_skill_seldom_differ_surely() -> None:
@@ -157,7 +178,9 @@ def test_coders_of_one_skill_seldom_differ_surely() -> None:
     sure: dict[str, int] = {}
     for seed in range(rounds):
         scores, targets = rare_codes(draw, 100, models=2)
-        first, second = (statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores)
+        first, second = (
+            statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores
+        )
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure
     assert len(sure) == 26
@@ -187,7 +210,10 @@ def one_better(documents: int, better: int) -> dict[str, Any]:
     scores[5:9, 1:] = 1 - scores[5:9, 1:]  # neither is perfect
     second = scores.copy()
     scores[:better, 0] = 0.21
-    made = [statistics_of(each.astype(np.float32), targets, np.full(8, 0.5, np.float32)) for each in (scores, second)]
+    made = [
+        statistics_of(each.astype(np.float32), targets, np.full(8, 0.5, np.float32))
+        for each in (scores, second)
+    ]
     return dict(differences(*made, 400))
 
 
@@ -211,7 +237,10 @@ def test_few_documents_are_never_sure() -> None:
         targets = draw.random((documents, 30)) < 0.3
         targets[:, 0] = True
         good, bad = targets * 0.9, 0.9 - targets * 0.8
-        made = [statistics_of(each.astype(np.float32), targets, np.full(30, 0.5, np.float32)) for each in (bad, good)]
+        made = [
+            statistics_of(each.astype(np.float32), targets, np.full(30, 0.5, np.float32))
+            for each in (bad, good)
+        ]
         assert not [name for name, difference in differences(*made, 100).items() if difference.sure]
 
 
@@ -221,7 +250,9 @@ def test_with_few_documents_coders_of_one_skill_seldom_differ_surely(documents: 
     sure: dict[str, int] = {}
     for seed in range(rounds):
         scores, targets = rare_codes(draw, documents, models=2)
-        first, second = (statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores)
+        first, second = (
+            statistics_of(each, targets, np.full(200, 0.3, np.float32)) for each in scores
+        )
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure
     assert max(sure.values()) <= 18, sure

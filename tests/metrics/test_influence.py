@@ -13,15 +13,24 @@ COPIES = 3000
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(scored_documents: Any, data: st.DataObject) -> None:
+def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(
+    scored_documents: Any, data: st.DataObject
+) -> None:
     scores, targets = arrays = data.draw(scored_documents(most=6))
-    found = {name: values for name, values in influences(scores, scores >= 0.5, targets).items() if "micro" in name}
+    found = {
+        name: values
+        for name, values in influences(scores, scores >= 0.5, targets).items()
+        if "micro" in name
+    }
     assert len(found) == 4
     # Of so many copies, one more of a document changes its weight by a small share.
     many = np.tile(scores, (COPIES, 1)), np.tile(targets, (COPIES, 1))
     before = evaluate(*many, names=list(found))
     for document in range(len(scores)):
-        more = [np.concatenate([array, part[document : document + 1]]) for array, part in zip(many, arrays, strict=True)]
+        more = [
+            np.concatenate([array, part[document : document + 1]])
+            for array, part in zip(many, arrays, strict=True)
+        ]
         after = evaluate(*more, names=list(found))
         for name, value in before.items():
             change = 0.0 if np.isnan(value) else (after[name] - value) * COPIES
@@ -32,7 +41,10 @@ def test_documents_together_move_nothing() -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
     found = influences(scores, scores >= 0.5, targets)
-    assert all(abs(values.sum()) < 1e-10 and values.any() for values in found.values()) and len(found) == 13
+    assert (
+        all(abs(values.sum()) < 1e-10 and values.any() for values in found.values())
+        and len(found) == 13
+    )
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

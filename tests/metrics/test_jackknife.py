@@ -11,12 +11,16 @@ from icdcli.metrics.metrics import evaluate
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_they_are_the_metrics_of_the_other_documents(scored_documents: Any, data: st.DataObject) -> None:
+def test_they_are_the_metrics_of_the_other_documents(
+    scored_documents: Any, data: st.DataObject
+) -> None:
     scores, targets = arrays = data.draw(scored_documents(most=8))
     found = areas_without_each(scores, targets) | decisions_without_each(scores >= 0.5, targets)
     assert len(found) == 9
     for document in range(len(scores)):
-        others = evaluate(*(np.delete(array, document, axis=0) for array in arrays), 0.5, names=list(found))
+        others = evaluate(
+            *(np.delete(array, document, axis=0) for array in arrays), 0.5, names=list(found)
+        )
         for name, value in others.items():
             assert found[name][document] == pytest.approx(value, abs=1e-12, nan_ok=True), name
 

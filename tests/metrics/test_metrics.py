@@ -21,7 +21,22 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 def documents(draw: st.DrawFn) -> Arrays:
     """Scores with many ties, both zeros and subnormals among them, and targets with empty rows and constant columns."""
     shape = (draw(st.integers(1, 12)), draw(st.integers(1, 9)))
-    few = st.sampled_from([*np.float32([0.0, -0.0, 1e-45, 0.25, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.75, 1.0])])
+    few = st.sampled_from(
+        [
+            *np.float32(
+                [
+                    0.0,
+                    -0.0,
+                    1e-45,
+                    0.25,
+                    0.5,
+                    np.nextafter(np.float32(0.5), np.float32(1)),
+                    0.75,
+                    1.0,
+                ]
+            )
+        ]
+    )
     scores = st.one_of(few, st.floats(0, 1, width=32))
     targets = hnp.arrays(bool, shape, elements=st.booleans(), fill=st.just(False))
     return draw(hnp.arrays(np.float32, shape, elements=scores)), draw(targets)
@@ -36,7 +51,9 @@ def mean(values: Sequence[float]) -> float:
 
 
 def roc(scores: Any, targets: Any) -> float:
-    return float(sk.roc_auc_score(targets, scores)) if 0 < targets.sum() < targets.size else math.nan
+    return (
+        float(sk.roc_auc_score(targets, scores)) if 0 < targets.sum() < targets.size else math.nan
+    )
 
 
 def precision(scores: Any, targets: Any) -> float:
@@ -51,9 +68,14 @@ def test_areas_equal_scikit_learn(arrays: Arrays) -> None:
     present = targets.any(axis=0)
     for name, area in (("aucroc", roc), ("aucprc", precision)):
         by_label = [area(scores[:, label], targets[:, label]) for label in range(targets.shape[1])]
-        assert same(ours[f"{name}_macro"], mean([value for value in by_label if not math.isnan(value)]))
+        assert same(
+            ours[f"{name}_macro"], mean([value for value in by_label if not math.isnan(value)])
+        )
         assert same(ours[f"{name}_micro"], area(scores.ravel(), targets.ravel()))
-        assert same(ours[f"{name}_micro_present"], area(scores[:, present].ravel(), targets[:, present].ravel()))
+        assert same(
+            ours[f"{name}_micro_present"],
+            area(scores[:, present].ravel(), targets[:, present].ravel()),
+        )
     rows = [precision(row, gold) for row, gold in zip(scores, targets, strict=True) if gold.any()]
     assert same(ours["map"], mean(rows))
 
@@ -86,7 +108,9 @@ def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
     scores, targets = arrays
     # The bins' edges, and the numbers next to them, which must fall to the same side.
     edges = np.linspace(0, 1, 16, dtype=np.float32)[1:-1]
-    near = np.concatenate([edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))])
+    near = np.concatenate(
+        [edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))]
+    )
     scores = np.concatenate([scores.ravel(), near])
     targets = np.concatenate([targets.ravel(), np.arange(len(near)) % 2 == 0])
     gold, mean_scores = calibration_curve(targets, scores, n_bins=15)
@@ -101,12 +125,17 @@ def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
 def test_ranks_equal_a_stable_sort(arrays: Arrays) -> None:
     scores, targets = arrays
     ours = evaluate(scores, targets, k=(1, 5, 8))
-    ranked = [[gold[label] for label in np.argsort(-row, kind="stable")] for row, gold in zip(scores, targets, strict=True)]
+    ranked = [
+        [gold[label] for label in np.argsort(-row, kind="stable")]
+        for row, gold in zip(scores, targets, strict=True)
+    ]
     with_gold = [hits for hits in ranked if any(hits)]
     for k in (1, 5, 8):
         assert same(ours[f"precision_at_{k}"], mean([sum(hits[:k]) / k for hits in ranked]))
         assert same(ours[f"recall_at_{k}"], mean([sum(hits[:k]) / sum(hits) for hits in with_gold]))
-    assert same(ours["r_precision"], mean([sum(hits[: sum(hits)]) / sum(hits) for hits in with_gold]))
+    assert same(
+        ours["r_precision"], mean([sum(hits[: sum(hits)]) / sum(hits) for hits in with_gold])
+    )
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +169,9 @@ def test_names_are_those_of_the_configuration() -> None:
 
 
 def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 1 << 16)  # as small beside the scores as it is in earnest
+    monkeypatch.setattr(
+        "icdcli.metrics.ranking._BLOCK", 1 << 16
+    )  # as small beside the scores as it is in earnest
     rng = np.random.default_rng(0)
     scores, targets = rng.random((1500, 1000), dtype=np.float32), rng.random((1500, 1000)) < 0.01
     tracemalloc.start()
@@ -168,7 +199,14 @@ def test_a_score_at_the_threshold_counts() -> None:
 def test_nothing_gold_is_nan_without_a_warning() -> None:
     values = evaluate(np.full((3, 4), 0.1, dtype=np.float32), np.zeros((3, 4), dtype=bool))
     undefined = {name for name, value in values.items() if math.isnan(value)}
-    assert undefined >= {"aucroc_macro", "aucprc_micro_present", "f1_macro", "recall_at_5", "r_precision", "map"}
+    assert undefined >= {
+        "aucroc_macro",
+        "aucprc_micro_present",
+        "f1_macro",
+        "recall_at_5",
+        "r_precision",
+        "map",
+    }
     assert values["f1_micro"] == values["f1_macro_all"] == values["precision_at_5"] == 0.0
     assert values["exact_match"] == 1.0
 
@@ -194,7 +232,9 @@ def test_many_wrong_scores_name_the_first() -> None:
         evaluate(np.full((9, 3), 2.0), np.ones((9, 3), dtype=bool))
 
 
-@pytest.mark.parametrize(("scores", "targets"), [((2, 3), (3, 2)), ((0, 3), (0, 3)), ((2, 0), (2, 0)), ((3,), (3,))])
+@pytest.mark.parametrize(
+    ("scores", "targets"), [((2, 3), (3, 2)), ((0, 3), (0, 3)), ((2, 0), (2, 0)), ((3,), (3,))]
+)
 def test_wrong_shapes(scores: tuple[int, ...], targets: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must have the same shape"):
         evaluate(np.zeros(scores, dtype=np.float32), np.zeros(targets, dtype=bool))
@@ -206,7 +246,10 @@ def test_wrong_shapes(scores: tuple[int, ...], targets: tuple[int, ...]) -> None
         ({"threshold": np.zeros(2)}, r"one a label \(3\)"),
         ({"threshold": math.nan}, "not NaN"),
         ({"k": (5, 0)}, r"positive ranks, not \(5, 0\)"),
-        ({"names": ["map", "f1_mikro", "precision_at_9"]}, "unknown metrics f1_mikro, precision_at_9; known with k"),
+        (
+            {"names": ["map", "f1_mikro", "precision_at_9"]},
+            "unknown metrics f1_mikro, precision_at_9; known with k",
+        ),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -20,7 +20,9 @@ CPU = torch.device("cpu")
 
 
 def config_of(folder: Path, **options: object) -> ModelConfig:
-    return ModelConfig(**{"model": str(folder), "bit": 32, "max_len": 64, "lora_activate": False, **options})
+    return ModelConfig(
+        **{"model": str(folder), "bit": 32, "max_len": 64, "lora_activate": False, **options}
+    )
 
 
 def load(folder: Path, **options: object) -> torch.nn.Module:
@@ -36,7 +38,11 @@ def states(backbone: torch.nn.Module, ids: list[int], pad: int = 0) -> torch.Ten
     ids_BT = torch.tensor([ids + [0] * pad])
     mask_BT = torch.tensor([[1] * len(ids) + [0] * pad])
     with torch.inference_mode():
-        return backbone(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state[0, : len(ids)].float()
+        return (
+            backbone(input_ids=ids_BT, attention_mask=mask_BT)
+            .last_hidden_state[0, : len(ids)]
+            .float()
+        )
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "bert"])
@@ -51,13 +57,17 @@ def test_the_last_token_moves_the_first_position(model_folders, name, pad):
 @pytest.mark.parametrize("pad", [0, 3])
 def test_under_causal_attention_it_does_not(model_folders, name, pad):
     backbone = load(model_folders[name], attention="causal")
-    torch.testing.assert_close(states(backbone, [5, 6, 7, 8], pad)[0], states(backbone, [5, 6, 7, 9], pad)[0])
+    torch.testing.assert_close(
+        states(backbone, [5, 6, 7, 8], pad)[0], states(backbone, [5, 6, 7, 9], pad)[0]
+    )
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "bert"])
 def test_padding_changes_nothing(model_folders, name):
     backbone = load(model_folders[name])
-    torch.testing.assert_close(states(backbone, [5, 6, 7, 8], 5), states(backbone, [5, 6, 7, 8]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        states(backbone, [5, 6, 7, 8], 5), states(backbone, [5, 6, 7, 8]), rtol=0, atol=1e-5
+    )
 
 
 def test_gradient_checkpointing_keeps_attention_bidirectional(model_folders):
@@ -74,7 +84,9 @@ def made(folder: Path, config: object) -> Path:
 
 
 def test_an_architecture_that_ignores_the_direction_is_refused(tmp_path, monkeypatch):
-    folder = made(tmp_path / "gpt2", GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=64))
+    folder = made(
+        tmp_path / "gpt2", GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=64)
+    )
     monkeypatch.setattr("icdcli.model.backbone._last_token_moves_first", lambda backbone: False)
     with pytest.raises(ConfigError, match="set attention: causal"):
         load(folder)
@@ -84,7 +96,11 @@ def test_an_architecture_that_ignores_the_direction_is_refused(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda: T5Config(vocab_size=50, d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8), {}, "is an encoder-decoder"),
+        (
+            lambda: T5Config(vocab_size=50, d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8),
+            {},
+            "is an encoder-decoder",
+        ),
     ],
 )
 def test_what_a_model_cannot_do_is_told(tmp_path, make: Callable[[], object], options, message):
@@ -109,7 +125,12 @@ def test_lora_trains_the_adapters_and_the_head_alone(model_folders):
 
 @pytest.mark.parametrize(
     ("options", "trained"),
-    [({}, True), ({"freeze_backbone": True}, False), ({"freeze_backbone": False}, True), ({"lora_activate": True}, False)],
+    [
+        ({}, True),
+        ({"freeze_backbone": True}, False),
+        ({"freeze_backbone": False}, True),
+        ({"lora_activate": True}, False),
+    ],
 )
 def test_what_is_frozen(model_folders, options, trained):
     weights = dict(load(model_folders["llama"], **options).named_parameters())
@@ -122,29 +143,39 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
     if bit in (4, 8):
         pytest.importorskip("bitsandbytes")
     config = config_of(model_folders["llama"], bit=bit, lora_activate=True, lora_r=4)
-    network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7).train()
+    network = build_network(
+        config, load_backbone(config, find_pretrained(config.model), CPU), 7
+    ).train()
     logits_BL = network(inputs_of([5, 6, 7, 8], [5, 6]))
     assert logits_BL.dtype == torch.float32 and logits_BL.isfinite().all()
     logits_BL.sum().backward()
     gradients = {name: weight.grad for name, weight in network.trainable().items()}
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
+    assert all(
+        gradient is not None and gradient.isfinite().all() for gradient in gradients.values()
+    )
 
 
 @pytest.mark.parametrize("bit", [4, 8])
 def test_a_validation_does_not_change_the_gradients_of_a_quantised_backbone(model_folders, bit):
     pytest.importorskip("bitsandbytes")
-    config = config_of(model_folders["llama"], bit=bit, lora_activate=True, lora_r=4, lora_dropout=0.0)
+    config = config_of(
+        model_folders["llama"], bit=bit, lora_activate=True, lora_r=4, lora_dropout=0.0
+    )
     network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     for name, weight in network.trainable().items():
         if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.1)  # zero at first, and then no gradient reaches the first factor
+            torch.nn.init.normal_(
+                weight, std=0.1
+            )  # zero at first, and then no gradient reaches the first factor
     batch = inputs_of([5, 6, 7, 8])
     gradients = []
     for _ in range(2):
         network.train()
         network.zero_grad()
         network(batch).sum().backward()
-        gradients.append({name: weight.grad.clone() for name, weight in network.trainable().items()})
+        gradients.append(
+            {name: weight.grad.clone() for name, weight in network.trainable().items()}
+        )
         network.eval()
         with torch.inference_mode():
             network(batch)
@@ -170,7 +201,9 @@ def llm2vec(model_folders, tmp_path) -> tuple[str, list[str]]:
     for name in ("mntp", "mntp-unsup-simcse"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            model = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+            model = peft.get_peft_model(
+                base, peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear")
+            )
         torch.manual_seed(len(name))
         for key, weight in model.named_parameters():
             if ".lora_" in key:
@@ -186,18 +219,24 @@ def llm2vec(model_folders, tmp_path) -> tuple[str, list[str]]:
 
 def test_two_pretrained_adapters_are_the_same_as_merging_them_in_order(model_folders, llm2vec):
     merged, adapters = llm2vec
-    source = PretrainedSource("llama3", str(model_folders["llama"]), str(model_folders["llama"]), tuple(adapters))
+    source = PretrainedSource(
+        "llama3", str(model_folders["llama"]), str(model_folders["llama"]), tuple(adapters)
+    )
     expected = states(load(Path(merged)), [5, 6, 7, 8])
     for options in ({"freeze_backbone": True}, {"lora_activate": True, "lora_r": 4}):
         backbone = load_backbone(config_of(model_folders["llama"], **options), source, CPU).eval()
         torch.testing.assert_close(states(backbone, [5, 6, 7, 8]), expected, rtol=0, atol=1e-5)
         trained = [name for name, weight in backbone.named_parameters() if weight.requires_grad]
-        assert all(f".{ADAPTER}." in name for name in trained) and bool(trained) == ("lora_r" in options)
+        assert all(f".{ADAPTER}." in name for name in trained) and bool(trained) == (
+            "lora_r" in options
+        )
 
 
 def test_a_folder_with_an_adapter_brings_its_base(model_folders, llm2vec):
     _, [first, _] = llm2vec
-    assert find_pretrained(first) == PretrainedSource(first, str(model_folders["llama"]), first, (first,))
+    assert find_pretrained(first) == PretrainedSource(
+        first, str(model_folders["llama"]), first, (first,)
+    )
 
 
 def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_path):
@@ -205,8 +244,13 @@ def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_pat
 
     file = Path(llm2vec[1][0]) / "adapter_model.safetensors"
     save_file({f"other.{name}": weight for name, weight in load_file(file).items()}, file)
-    source = PretrainedSource("x", str(model_folders["llama"]), str(model_folders["llama"]), (str(file.parent),))
-    with pytest.warns(UserWarning), pytest.raises(ConfigError, match="none of its weights was loaded"):
+    source = PretrainedSource(
+        "x", str(model_folders["llama"]), str(model_folders["llama"]), (str(file.parent),)
+    )
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ConfigError, match="none of its weights was loaded"),
+    ):
         load_backbone(config_of(model_folders["llama"], freeze_backbone=True), source, CPU)
 
 
@@ -231,7 +275,10 @@ def test_a_gated_model_says_whose_licence_to_accept():
 
     from icdcli.model.hub import hub_errors
 
-    with pytest.raises(ConfigError, match="is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth"):
+    with pytest.raises(
+        ConfigError,
+        match="is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth",
+    ):
         with hub_errors("llama3", "meta/x"):
             try:
                 raise GatedRepoError("403", response=SimpleNamespace(headers={}, request=None))
@@ -245,11 +292,20 @@ def test_a_folder_that_is_no_model(tmp_path):
 
 
 def test_adapters_are_put_where_they_are_wanted(model_folders):
-    config = config_of(model_folders["llama"], lora_activate=True, lora_r=4, lora_targets=["q_proj", "v_proj"])
+    config = config_of(
+        model_folders["llama"], lora_activate=True, lora_r=4, lora_targets=["q_proj", "v_proj"]
+    )
     network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
-    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in network.trainable() if ".lora_" in name}
+    adapted = {
+        name.split(".lora_")[0].rpartition(".")[2]
+        for name in network.trainable()
+        if ".lora_" in name
+    }
     assert adapted == {"q_proj", "v_proj"}
-    with pytest.raises(ConfigError, match=r"lora_targets: query: model .* has no such linear layer; it has .*q_proj"):
+    with pytest.raises(
+        ConfigError,
+        match=r"lora_targets: query: model .* has no such linear layer; it has .*q_proj",
+    ):
         load(model_folders["llama"], lora_activate=True, lora_targets=["q_proj", "query"])
 
 

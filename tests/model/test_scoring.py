@@ -61,8 +61,16 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
 @pytest.fixture
 def packing():
     torch.manual_seed(0)
-    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return CodingNetwork(AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean"))
+    sizes = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    return CodingNetwork(
+        AutoModel.from_config(LlamaConfig(**sizes, pad_token_id=0)), PooledHead(16, 5, "mean")
+    )
 
 
 def test_scores_are_the_same_without_padding(packing, documents):
@@ -81,7 +89,10 @@ def test_shares_add_up_to_the_whole(packing, documents, padding):
     choose_padding(network, padding)
     whole, _ = scored(network, documents, batch_tokens=40)
     for ranks in (2, 3):
-        parts = [scored(network, documents, batch_tokens=40, share=(rank, ranks))[0] for rank in range(ranks)]
+        parts = [
+            scored(network, documents, batch_tokens=40, share=(rank, ranks))[0]
+            for rank in range(ranks)
+        ]
         assert (sum(part.logits_NL for part in parts) == whole.logits_NL).all()
         assert (sum(part.losses_N for part in parts) == whole.losses_N).all()
         assert sum((part.losses_N > 0).astype(int) for part in parts).max() == 1
@@ -92,7 +103,9 @@ def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_p
     monkeypatch.setattr(scoring, "IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     in_file, _ = scored(network, documents)
-    assert isinstance(in_file.logits_NL, np.memmap) and not isinstance(in_memory.logits_NL, np.memmap)
+    assert isinstance(in_file.logits_NL, np.memmap) and not isinstance(
+        in_memory.logits_NL, np.memmap
+    )
     assert (in_file.logits_NL == in_memory.logits_NL).all()
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
@@ -108,5 +121,7 @@ def test_the_mode_is_left_as_it_was(network, documents, training):
 
 def test_the_loss_is_torchs_own():
     logits_BL, targets_BL = torch.randn(3, 4), torch.rand(3, 4).round()
-    expected = functional.binary_cross_entropy_with_logits(logits_BL, targets_BL, pos_weight=torch.full((4,), 5.0))
+    expected = functional.binary_cross_entropy_with_logits(
+        logits_BL, targets_BL, pos_weight=torch.full((4,), 5.0)
+    )
     torch.testing.assert_close(document_losses(logits_BL, targets_BL, 5.0).mean(), expected)

@@ -14,7 +14,13 @@ from icdcli.model.tfidf_model import TfidfModel, load_trained, save_tfidf
 from icdcli.model.threshold import Threshold
 
 CPU = torch.device("cpu")
-LABELS = Labels(("I10", "J18.9", "R05"), ("diagnosis",) * 3, ("Hypertension", None, "Cough"), (20, 15, 0), (20, 15, 0))
+LABELS = Labels(
+    ("I10", "J18.9", "R05"),
+    ("diagnosis",) * 3,
+    ("Hypertension", None, "Cough"),
+    (20, 15, 0),
+    (20, 15, 0),
+)
 WORDS = (["hypertension", "stable"], ["pneumonia", "infiltrate"])
 TEXTS = [" ".join(WORDS[n % 2]) + (" seen" if n % 3 else " patient") for n in range(40)]
 NOTES = ["hypertension", "", "patient with pneumonia"]
@@ -44,14 +50,22 @@ def test_what_was_saved_is_the_same_coder(model, folder):
 
 def test_the_files_are_the_contracts(folder):
     files = {path.name for path in folder.iterdir()}
-    assert files == {"tfidf.npz", "vocabulary.json", "labels.parquet", "coder.json", "manifest.json"}
+    assert files == {
+        "tfidf.npz",
+        "vocabulary.json",
+        "labels.parquet",
+        "coder.json",
+        "manifest.json",
+    }
     assert json.loads((folder / "coder.json").read_text())["model"]["model"] == "tfidf"
 
 
 @pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json", "labels.parquet", "coder.json"])
 def test_a_file_that_was_changed_or_lost_is_told(folder, name):
     content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?")
+    (folder / name).write_bytes(
+        content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?"
+    )
     with pytest.raises(ResumeError, match="was changed or is broken"):
         load_trained(folder, CPU)
     (folder / name).unlink()
@@ -80,7 +94,9 @@ def test_notes_are_coded_from_python(model, folder):
     scores, windows = found.read(NOTES)
     np.testing.assert_array_equal(scores, found.scores(NOTES))
     np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-model.logits(NOTES[::2]))), rtol=1e-6)
-    assert windows == [1, 0, 1] and not scores[1].any() and found.predict(NOTES)[1] == []  # the second has no text
+    assert (
+        windows == [1, 0, 1] and not scores[1].any() and found.predict(NOTES)[1] == []
+    )  # the second has no text
     together = found.predict(NOTES)
     assert [found.predict([note])[0] for note in NOTES] == together
 

@@ -9,7 +9,10 @@ from icdcli.model.threshold import Threshold
 TUNED = Threshold(0.25, "auto_per_code", "validation", (0.125, 0.5, 0.25))
 
 
-@pytest.mark.parametrize("threshold", [Threshold(0.7), Threshold(0.3, "auto", "validation"), Threshold(how="auto"), TUNED])
+@pytest.mark.parametrize(
+    "threshold",
+    [Threshold(0.7), Threshold(0.3, "auto", "validation"), Threshold(how="auto"), TUNED],
+)
 def test_what_is_written_is_read_back(threshold: Threshold) -> None:
     assert Threshold.from_json(json.loads(json.dumps(threshold.to_json()))) == threshold
 
@@ -43,5 +46,8 @@ def test_each_label_has_its_threshold_as_float32() -> None:
 def test_it_says_where_it_comes_from() -> None:
     assert str(Threshold(0.5)) == "0.5"
     assert str(Threshold(how="auto")) == "0.5 (auto, not tuned yet)"
-    assert str(Threshold(0.34567, "auto", "validation")) == "0.3457 (auto, tuned on the validation split)"
+    assert (
+        str(Threshold(0.34567, "auto", "validation"))
+        == "0.3457 (auto, tuned on the validation split)"
+    )
     assert str(TUNED) == "0.125 to 0.5, one a code (auto_per_code, tuned on the validation split)"

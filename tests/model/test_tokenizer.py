@@ -16,12 +16,16 @@ def tokenizer():
 
 def add_specials(tokenizer):
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)]
+        single="<s> $A </s>",
+        special_tokens=[("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)],
     )
 
 
 def test_training_is_repeatable_and_writes_any_text(tokenizer):
-    assert train_tokenizer(TEXTS, vocabulary=320).backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    assert (
+        train_tokenizer(TEXTS, vocabulary=320).backend_tokenizer.to_str()
+        == tokenizer.backend_tokenizer.to_str()
+    )
     text = "Übelkeit 37,5 °C — ☃\n\ttab"
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
@@ -35,14 +39,21 @@ def test_eos_stands_at_the_end_after_truncation(tokenizer):
 
 
 def test_bos_stands_at_the_start(tokenizer):
-    assert special_tokens_of(tokenizer, "bos_token").read([9, 9], 16).chunks[0].tolist() == [tokenizer.bos_token_id, 9, 9]
+    assert special_tokens_of(tokenizer, "bos_token").read([9, 9], 16).chunks[0].tolist() == [
+        tokenizer.bos_token_id,
+        9,
+        9,
+    ]
 
 
 def test_the_tokenizers_own_special_tokens_are_kept_once(tokenizer):
     add_specials(tokenizer)
     for mode in ("mean", "bos_token", "eos_token"):
         special_tokens = special_tokens_of(tokenizer, mode)
-        assert (special_tokens.prefix, special_tokens.suffix) == ((tokenizer.bos_token_id,), (tokenizer.eos_token_id,))
+        assert (special_tokens.prefix, special_tokens.suffix) == (
+            (tokenizer.bos_token_id,),
+            (tokenizer.eos_token_id,),
+        )
 
 
 @pytest.mark.parametrize("mode", ["mean", "weighted_mean", "bos_token", "eos_token"])

@@ -18,7 +18,9 @@ def model(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
     def read(texts):
         if seen is not None:
             seen.append([len(text) for text in texts])
-        scores_NL = np.array([[len(text) / 100, 0.5, 1 - len(text) / 100] for text in texts], np.float32)
+        scores_NL = np.array(
+            [[len(text) / 100, 0.5, 1 - len(text) / 100] for text in texts], np.float32
+        )
         return scores_NL, [1 + len(text) // 50 for text in texts]
 
     return BatchPredictor(read, CODES, TITLES, np.array(threshold, np.float32), choice)
@@ -47,7 +49,10 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
 
 def test_a_code_tells_its_title_score_threshold_and_decision():
     (note,) = model(threshold=(0.25, 0.5, 0.75)).code(of_lengths(30))
-    assert [code[:5] for code in note.codes] == [("B00.1", None, 0.5, 0.5, True), ("A00.0", "Cholera", 0.3, 0.25, True)]
+    assert [code[:5] for code in note.codes] == [
+        ("B00.1", None, 0.5, 0.5, True),
+        ("A00.0", "Cholera", 0.3, 0.25, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,10 @@ def test_of_equal_scores_the_first_label_comes_first():
 
 def test_notes_without_text_are_not_read():
     seen = []
-    assert [note.codes for note in model(seen=seen).code([Note("1", " \n"), Note("2", "")])] == [(), ()]
+    assert [note.codes for note in model(seen=seen).code([Note("1", " \n"), Note("2", "")])] == [
+        (),
+        (),
+    ]
     assert seen == []
 
 
@@ -109,4 +117,6 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
         [],
         [((2, 3, 1.0),), ((1, 2, 1.0),)],
     ]
-    assert all(code.evidence is None for note in model().code(of_lengths(80)) for code in note.codes)
+    assert all(
+        code.evidence is None for note in model().code(of_lengths(80)) for code in note.codes
+    )

@@ -26,7 +26,10 @@ def _small_blocks(monkeypatch):
 
 def code(notes, told=lambda done: None):
     told(len(notes))
-    found = [NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True), NoteCode("B00", None, 0.123456, 0.5, False)]
+    found = [
+        NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True),
+        NoteCode("B00", None, 0.123456, 0.5, False),
+    ]
     return [CodedNote(note.id, 1, tuple(found[: int(note.id[1:]) % 3])) for note in notes]
 
 
@@ -72,13 +75,22 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
         }
         assert [len(note["codes"]) for note in notes[:4]] == [0, 1, 2, 0]
     else:
-        rows = list(csv.DictReader(output.read_text().splitlines())) if ending == "csv" else pq.read_table(output).to_pylist()
+        rows = (
+            list(csv.DictReader(output.read_text().splitlines()))
+            if ending == "csv"
+            else pq.read_table(output).to_pylist()
+        )
         assert [row["id"] for row in rows[:5]] == ["n0", "n1", "n2", "n2", "n3"]
         assert list(rows[0].values())[1:] == (
             ["", "", "", "", "", "1"] if ending == "csv" else [None, None, None, None, None, 1]
         )
-        assert float(rows[3]["score"]) == pytest.approx(0.123456) and str(rows[3]["predicted"]) == "False"
-        assert rows[1]["title"] == 'Of "water", Übel' and rows[3]["title"] == ("" if ending == "csv" else None)
+        assert (
+            float(rows[3]["score"]) == pytest.approx(0.123456)
+            and str(rows[3]["predicted"]) == "False"
+        )
+        assert rows[1]["title"] == 'Of "water", Übel' and rows[3]["title"] == (
+            "" if ending == "csv" else None
+        )
         assert list(dict.fromkeys(row["id"] for row in rows)) == [note.id for note in NOTES]
     assert list(tmp_path.iterdir()) == [output]
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
@@ -94,13 +106,17 @@ def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
     with parts.alone():
         parts.begin(parts.notes)
         count = parts.code(
-            NOTES, lambda notes, news: done.extend(notes) or code(notes, news), told=lambda *news: told.append(news)
+            NOTES,
+            lambda notes, news: done.extend(notes) or code(notes, news),
+            told=lambda *news: told.append(news),
         )
         parts.finish(count)
     assert parts.output.read_bytes() == expected
     assert [note.id for note in done] == [f"n{number}" for number in range(12, 23)]
     assert (4, 4) in told and told[-1] == (23, 12) and sorted(told) == told
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"whole.{ending}", f"codes.{ending}"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [f"whole.{ending}", f"codes.{ending}"]
+    )
 
 
 def test_what_changed_is_told_and_begun_anew(tmp_path):
@@ -111,7 +127,9 @@ def test_what_changed_is_told_and_begun_anew(tmp_path):
     assert list(parts.folder.glob("*.jsonl"))  # until it is begun anew, nothing is lost
     seen = []
     whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), notes=NOTES[:9])
-    whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), checkpoint="other")
+    whole(
+        output, code=lambda notes, told: seen.extend(notes) or code(notes, told), checkpoint="other"
+    )
     assert len(seen) == 23 + 9 - 9
 
 
@@ -125,7 +143,11 @@ def test_damaged_journal_and_half_a_part(tmp_path):
     (parts.folder / "journal.json").write_text("{")
     (parts.folder / "0000001.jsonl").write_text("not of this call")
     assert not parts.begun and whole(output) == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.jsonl", "other.jsonl", "whole.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "codes.jsonl",
+        "other.jsonl",
+        "whole.jsonl",
+    ]
 
 
 def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -162,7 +184,9 @@ def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
     def work(rank):
         parts = CodingParts(output, MADE_OF)
         begun.wait()
-        count = parts.code(NOTES, lambda notes, told: coded[rank].extend(notes) or code(notes, told), (rank, ranks))
+        count = parts.code(
+            NOTES, lambda notes, told: coded[rank].extend(notes) or code(notes, told), (rank, ranks)
+        )
         parts.wait(count, lambda there: None, pause=0.001)
 
     with first.alone():
@@ -174,7 +198,9 @@ def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
             thread.join()
         first.finish(6)
     assert output.read_bytes() == expected
-    assert [len(notes) for notes in coded] == [sum([4, 4, 4, 4, 4, 3][rank::ranks]) for rank in range(ranks)]
+    assert [len(notes) for notes in coded] == [
+        sum([4, 4, 4, 4, 4, 3][rank::ranks]) for rank in range(ranks)
+    ]
 
 
 def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
@@ -190,7 +216,10 @@ def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
 def test_two_calls_for_one_file(tmp_path):
     output = tmp_path / "codes.csv"
     with CodingParts(output, MADE_OF).alone():
-        with pytest.raises(ConfigError, match="another icdcode is writing it"), CodingParts(output, MADE_OF).alone():
+        with (
+            pytest.raises(ConfigError, match="another icdcode is writing it"),
+            CodingParts(output, MADE_OF).alone(),
+        ):
             pass
     assert whole(output)
 
@@ -213,7 +242,10 @@ def test_files_that_cannot_be(tmp_path, name, says):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "codes.csv.parts").write_text("in the way")
-    with pytest.raises(ConfigError, match="can't be written"), CodingParts(tmp_path / "codes.csv", MADE_OF).alone():
+    with (
+        pytest.raises(ConfigError, match="can't be written"),
+        CodingParts(tmp_path / "codes.csv", MADE_OF).alone(),
+    ):
         pass
 
 
@@ -228,7 +260,9 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
         replace(*paths)
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(DataError, match=r"can't be written \(No space left on device\). What is done is kept"):
+    with pytest.raises(
+        DataError, match=r"can't be written \(No space left on device\). What is done is kept"
+    ):
         whole(output)
     assert not output.exists() and len(list((tmp_path / "codes.jsonl.parts").glob("*.jsonl"))) == 2
     monkeypatch.undo()

@@ -36,7 +36,9 @@ def training_of(config, settings, lengths):
     """A training on documents of these lengths, of random tokens."""
     be_reproducible(config.run)
     settings.is_causal = False
-    network = build_network(config.model, new_backbone(config.model, settings, torch.device("cpu")), LABELS)
+    network = build_network(
+        config.model, new_backbone(config.model, settings, torch.device("cpu")), LABELS
+    )
     choose_padding(network, config.train.padding)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(network)
@@ -44,12 +46,18 @@ def training_of(config, settings, lengths):
     ids = draw.integers(0, settings.vocab_size, sum(lengths), dtype=np.uint32)
     targets = [np.array([0, 1], np.int32)] * len(lengths)
     documents = EncodedDocuments(
-        Tokens(ids, np.cumsum([0, *lengths])), np.arange(len(lengths)), targets, special_tokens, config.model.max_len
+        Tokens(ids, np.cumsum([0, *lengths])),
+        np.arange(len(lengths)),
+        targets,
+        special_tokens,
+        config.model.max_len,
     )
     names = tuple(map(str, range(LABELS)))
     labels = Labels(names, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
     return Training(
-        model=NeuralModel(network, None, special_tokens, labels, config.model, Threshold(), own_backbone=True),
+        model=NeuralModel(
+            network, None, special_tokens, labels, config.model, Threshold(), own_backbone=True
+        ),
         optimizer=make_optimizer(network, config.train),
         train=documents,
         validation=documents,
@@ -75,8 +83,13 @@ def train_and_validate(config, settings, lengths):
 
 if __name__ == "__main__":
     architecture, sizes, options, lengths = sys.argv[1], *map(json.loads, sys.argv[2:])
-    config, small = load_config(None, options), {**sizes, "hidden_size": 16, "intermediate_size": 16}
-    train_and_validate(config, ARCHITECTURES[architecture](**small), [8, 8])  # loads what is loaded when it is needed
+    config, small = (
+        load_config(None, options),
+        {**sizes, "hidden_size": 16, "intermediate_size": 16},
+    )
+    train_and_validate(
+        config, ARCHITECTURES[architecture](**small), [8, 8]
+    )  # loads what is loaded when it is needed
     before = resident_memory()
     train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths)
     print(json.dumps([before, peak_memory()]))

@@ -8,7 +8,13 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import CARD, open_corpus
 from icdcli.errors import ConfigError, DataError
 from icdcli.profiling import check_config as readiness
-from icdcli.profiling.check_config import UNKNOWN_LABELS, about_data, about_model, changes_that_fit, examine
+from icdcli.profiling.check_config import (
+    UNKNOWN_LABELS,
+    about_data,
+    about_model,
+    changes_that_fit,
+    examine,
+)
 from icdcli.profiling.memory import Estimate
 
 
@@ -19,14 +25,26 @@ def _quickly(monkeypatch):
 
 def total_of(config):
     """Bytes that depend on the configuration in a known way."""
-    size = config.model.max_len * (1 if config.train.gradient_checkpointing else 4) * config.model.bit
+    size = (
+        config.model.max_len * (1 if config.train.gradient_checkpointing else 4) * config.model.bit
+    )
     size *= 1 if config.train.micro_batch_tokens else 2
-    return Estimate("cpu", {"all": size * (1 if config.model.lora_activate else 3)}, 1, 1, False, 1.0, 1.0, 0.0)
+    return Estimate(
+        "cpu", {"all": size * (1 if config.model.lora_activate else 3)}, 1, 1, False, 1.0, 1.0, 0.0
+    )
 
 
 def plain(**changes):
-    options = {"model": "minilm", "device": "cpu", "bit": 32, "lora_activate": False, "gradient_checkpointing": False}
-    return load_config(None, [f"{key}={value}" for key, value in (options | {"max_len": 100} | changes).items()])
+    options = {
+        "model": "minilm",
+        "device": "cpu",
+        "bit": 32,
+        "lora_activate": False,
+        "gradient_checkpointing": False,
+    }
+    return load_config(
+        None, [f"{key}={value}" for key, value in (options | {"max_len": 100} | changes).items()]
+    )
 
 
 ALL = total_of(plain()).total
@@ -39,7 +57,10 @@ ALL = total_of(plain()).total
         (ALL / 8, ["gradient_checkpointing", "micro_batch_tokens"]),
         (ALL / 24, ["gradient_checkpointing", "micro_batch_tokens", "lora_activate"]),
         (ALL / 48, ["gradient_checkpointing", "micro_batch_tokens", "lora_activate", "bit"]),
-        (ALL / 300, ["gradient_checkpointing", "micro_batch_tokens", "lora_activate", "bit", "max_len"]),
+        (
+            ALL / 300,
+            ["gradient_checkpointing", "micro_batch_tokens", "lora_activate", "bit", "max_len"],
+        ),
     ],
 )
 def test_what_changes_no_result_is_changed_first(free, keys):
@@ -49,12 +70,16 @@ def test_what_changes_no_result_is_changed_first(free, keys):
 
 
 def test_what_helps_nothing_is_not_asked_for():
-    changes, total = changes_that_fit(plain(gradient_checkpointing=True, lora_activate=True, bit=4), total_of, 0)
+    changes, total = changes_that_fit(
+        plain(gradient_checkpointing=True, lora_activate=True, bit=4), total_of, 0
+    )
     assert changes == {"micro_batch_tokens": 100, "max_len": 50}
     assert total > 0
 
 
-@pytest.mark.parametrize("changes", [{"model": "tiny"}, {"freeze_backbone": False}, {"device": "mps"}])
+@pytest.mark.parametrize(
+    "changes", [{"model": "tiny"}, {"freeze_backbone": False}, {"device": "mps"}]
+)
 def test_nothing_impossible_is_proposed(changes):
     proposed, _ = changes_that_fit(plain(**changes), total_of, 0)
     assert "bit" not in proposed or proposed["bit"] == 16
@@ -76,7 +101,9 @@ def test_a_prepared_corpus_tells_labels_and_documents(config):
     corpus = open_corpus(prepare(config().data).folder)
     found = about_data(config().data)
     assert (found["corpus"], found["labels"]) == (corpus.folder, len(corpus.labels))
-    assert found["documents"] == {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
+    assert found["documents"] == {
+        split: corpus.card["splits"][split]["documents"] for split in corpus.splits
+    }
     examined = examine(config())
     assert examined["memory"]["labels"] == 4
     assert about_data(config(label_space="seen", text_cleaning="caml").data)["corpus"] is None
@@ -118,7 +145,12 @@ def test_data_that_is_not_there(config, tmp_path):
         {},
         {"pooling_mode": "label_attention", "label_init": "random", "state_pooling": 2},
         {"freeze_backbone": True},
-        {"pooling_mode": "label_attention", "freeze_backbone": True, "description_prior": True, "chunk_len": 64},
+        {
+            "pooling_mode": "label_attention",
+            "freeze_backbone": True,
+            "description_prior": True,
+            "chunk_len": 64,
+        },
         {"lora_activate": True, "bit": 16, "gradient_checkpointing": True},
     ],
     ids=lambda changes: "-".join(changes) or "pooling",

@@ -35,7 +35,14 @@ def test_packages_have_versions_and_missing_ones_are_none(monkeypatch):
 
 def test_each_ability_is_tried_and_noted(tmp_path):
     found = {ability["name"]: ability for ability in checkup.what_works(tmp_path)}
-    assert list(found) == ["bfloat16", "4 bit", "8 bit", "varlen attention", "ISA-L", "symbolic links"]
+    assert list(found) == [
+        "bfloat16",
+        "4 bit",
+        "8 bit",
+        "varlen attention",
+        "ISA-L",
+        "symbolic links",
+    ]
     assert all(ability["note"] and isinstance(ability["works"], bool) for ability in found.values())
     assert found["bfloat16"]["works"] and found["symbolic links"]["works"]
     assert list(tmp_path.iterdir()) == []
@@ -46,7 +53,9 @@ def test_quantised_weights_that_cannot_be_used_say_why_and_what_to_do(monkeypatc
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     reason = checkup.why_not_quantized(bit, CPU)
     assert reason.startswith("ModuleNotFoundError: ") and "\n" not in reason
-    [ability] = [ability for ability in checkup.what_works(tmp_path) if ability["name"] == f"{bit} bit"]
+    [ability] = [
+        ability for ability in checkup.what_works(tmp_path) if ability["name"] == f"{bit} bit"
+    ]
     assert not ability["works"] and ability["note"] == f"{reason}; use bit: 16 or 32"
 
 
@@ -62,7 +71,10 @@ def test_a_folder_without_links_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     found = {ability["name"]: ability for ability in checkup.what_works(tmp_path)}
-    assert not found["symbolic links"]["works"] and "folders instead" in found["symbolic links"]["note"]
+    assert (
+        not found["symbolic links"]["works"]
+        and "folders instead" in found["symbolic links"]["note"]
+    )
 
 
 def test_the_disk_is_that_of_the_nearest_folder_above(tmp_path):

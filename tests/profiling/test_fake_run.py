@@ -14,7 +14,13 @@ from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
 from icdcli.profiling.fake_run import Simulation, Sizes
 
-SIZES = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4, "vocab_size": 500}
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "vocab_size": 500,
+}
 LLAMA = LlamaConfig(**SIZES, num_key_value_heads=2, max_position_embeddings=512)
 BERT = BertConfig(**SIZES, max_position_embeddings=512)
 LENGTHS, LABELS = (200, 200, 70), 40
@@ -24,7 +30,13 @@ PRIOR = {"description_prior": True, "model": "somewhere"}
 
 
 def network_of(settings=LLAMA, lora=False, checkpointing=False, half=False, **changes):
-    config = {"model": "tiny", "bit": 16 if half else 32, "lora_activate": lora, "attention": "causal", "label_width": 32}
+    config = {
+        "model": "tiny",
+        "bit": 16 if half else 32,
+        "lora_activate": lora,
+        "attention": "causal",
+        "label_width": 32,
+    }
     config = ModelConfig(**config | changes)
     backbone = finish_backbone(config, AutoModel.from_config(copy.deepcopy(settings)), ())
     network = build_network(config, backbone, LABELS)
@@ -40,15 +52,22 @@ def simulation_of(padding="free", cached=False, **options):
 
 
 def read(chunks=None):
-    return [SpecialTokens((), (), 0).read(torch.arange(length).numpy() % 500, 512, chunks) for length in LENGTHS]
+    return [
+        SpecialTokens((), (), 0).read(torch.arange(length).numpy() % 500, 512, chunks)
+        for length in LENGTHS
+    ]
 
 
 def inputs_of(network, padding, cached, chunks):
     inputs = Inputs.of(collate(read(chunks), 0, padding))
     nearest_BL = None if network.prior is None else torch.zeros(len(LENGTHS), LABELS)
     if not cached:
-        return Inputs(inputs.documents, inputs.ids, inputs.layout, inputs.kept_T, nearest_BL=nearest_BL)
-    states_GD, documents = average_neighbours(torch.randn(sum(LENGTHS), 64), inputs.documents, network.state_pooling)
+        return Inputs(
+            inputs.documents, inputs.ids, inputs.layout, inputs.kept_T, nearest_BL=nearest_BL
+        )
+    states_GD, documents = average_neighbours(
+        torch.randn(sum(LENGTHS), 64), inputs.documents, network.state_pooling
+    )
     return Inputs(documents, states_TD=states_GD.half(), nearest_BL=nearest_BL)
 
 
@@ -62,10 +81,14 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
     if padding == "free":
         network.packed = PackedForm.put_on(network.backbone)
     inputs = inputs_of(network, padding, cached, chunks)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         work(network, inputs)
     alive = most = 0
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events = [
+        event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"
+    ]
     for event in sorted(events, key=lambda event: event.start_ns()):
         alive += event.nbytes()
         most = max(most, alive)
@@ -86,11 +109,16 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
         {"chunks": CHUNKS},
         {"chunks": CHUNKS, "padding": "batch", "checkpointing": True},
     ],
-    ids=lambda options: "-".join([str(getattr(value, "model_type", key)) for key, value in options.items()]) or "llama",
+    ids=lambda options: (
+        "-".join([str(getattr(value, "model_type", key)) for key, value in options.items()])
+        or "llama"
+    ),
 )
 def test_what_is_alive_is_what_torch_really_allocates(options):
     sizes = PARTS if "chunks" in options else Sizes(LENGTHS, LENGTHS)
-    simulated = simulation_of(**{key: value for key, value in options.items() if key != "chunks"}).training(sizes)
+    simulated = simulation_of(
+        **{key: value for key, value in options.items() if key != "chunks"}
+    ).training(sizes)
     real = allocated_at_most(lambda network, inputs: loss(network, inputs).backward(), **options)
     assert simulated.peak == pytest.approx(real, rel=0.08)
 
@@ -116,8 +144,12 @@ def test_reading_before_training_holds_states_and_windows_beside_labels():
     def reading(network, inputs):
         network.eval().prior.similarities(network.states(inputs), Segments.of(LENGTHS))
 
-    simulated = simulation_of(cached=True, freeze_backbone=True, **PRIOR).reading(Sizes(LENGTHS, LENGTHS))
-    assert simulated.peak == pytest.approx(allocated_at_most(reading, freeze_backbone=True, **PRIOR), rel=0.08)
+    simulated = simulation_of(cached=True, freeze_backbone=True, **PRIOR).reading(
+        Sizes(LENGTHS, LENGTHS)
+    )
+    assert simulated.peak == pytest.approx(
+        allocated_at_most(reading, freeze_backbone=True, **PRIOR), rel=0.08
+    )
 
 
 def test_one_pass_leaves_nothing_to_the_next():
@@ -127,18 +159,25 @@ def test_one_pass_leaves_nothing_to_the_next():
 
 
 def test_gradients_of_an_earlier_micro_batch_are_still_there():
-    first, later = (simulation_of().training(Sizes(LENGTHS, LENGTHS), accumulating) for accumulating in (False, True))
+    first, later = (
+        simulation_of().training(Sizes(LENGTHS, LENGTHS), accumulating)
+        for accumulating in (False, True)
+    )
     weights = sum(weight.nbytes for weight in network_of().parameters())
     assert first.gradients < weights == later.gradients
     assert 0 < later.peak - first.peak <= weights
-    assert later.operations == first.operations and later.churn == pytest.approx(first.churn, rel=0.01)
+    assert later.operations == first.operations and later.churn == pytest.approx(
+        first.churn, rel=0.01
+    )
 
 
 def test_operations_are_those_of_the_closed_formula():
     width, inner, layers = LLAMA.hidden_size, LLAMA.intermediate_size, LLAMA.num_hidden_layers
     projections = layers * (2 * width * width + 2 * width * (width // 2) + 3 * width * inner)
     tokens, scores = sum(LENGTHS), sum(length**2 for length in LENGTHS)
-    forward = 2 * projections * tokens + 4 * layers * width * scores + 2 * width * LABELS * len(LENGTHS)
+    forward = (
+        2 * projections * tokens + 4 * layers * width * scores + 2 * width * LABELS * len(LENGTHS)
+    )
     sizes = Sizes(LENGTHS, LENGTHS)
     assert simulation_of().scoring(sizes).operations == pytest.approx(forward, rel=0.01)
     # Gradients of weights and of inputs are a product each; attention's gradient recomputes the scores.
@@ -151,7 +190,10 @@ def test_operations_are_those_of_the_closed_formula():
 
 def test_frozen_weights_need_no_gradient_and_known_states_no_backbone():
     sizes = Sizes(LENGTHS, LENGTHS)
-    known, frozen = (simulation_of(cached=cached, freeze_backbone=True).training(sizes) for cached in (True, False))
+    known, frozen = (
+        simulation_of(cached=cached, freeze_backbone=True).training(sizes)
+        for cached in (True, False)
+    )
     trained = simulation_of().training(sizes)
     assert frozen.operations == pytest.approx(trained.operations / 3, rel=0.1)
     assert known.operations < 0.05 * frozen.operations and known.peak < 0.5 * frozen.peak

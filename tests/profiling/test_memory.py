@@ -22,18 +22,46 @@ from icdcli.profiling.memory import estimate_memory, estimate_training, model_se
 from icdcli.profiling.meta_model import skeleton, weight_sizes
 
 SCRIPT = Path(__file__).with_name("measured_training.py")
-SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300}
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 300,
+}
 LLAMA = LlamaConfig(**SIZES, num_key_value_heads=2)
 LABELS = 7
 
 
 def config_of(**changes):
-    options = {"model": "tiny", "bit": 32, "lora_activate": False, "device": "cpu", "max_len": 100, "batch_size": 4}
+    options = {
+        "model": "tiny",
+        "bit": 32,
+        "lora_activate": False,
+        "device": "cpu",
+        "max_len": 100,
+        "batch_size": 4,
+    }
     return load_config(None, [f"{key}={value}" for key, value in (options | changes).items()])
 
 
-def estimated(lengths=None, *, validation=None, settings=LLAMA, device=None, ranks=None, budget=None, **changes):
-    known = {"settings": settings, "device": device, "ranks": ranks, "budget": budget, "libraries": 0}
+def estimated(
+    lengths=None,
+    *,
+    validation=None,
+    settings=LLAMA,
+    device=None,
+    ranks=None,
+    budget=None,
+    **changes,
+):
+    known = {
+        "settings": settings,
+        "device": device,
+        "ranks": ranks,
+        "budget": budget,
+        "libraries": 0,
+    }
     if validation is None:
         validation = np.ones(1, int)  # so that it is steps that take most
     return estimate_memory(config_of(**changes), LABELS, lengths, validation, **known)
@@ -59,7 +87,10 @@ def test_weights_take_what_they_take_when_they_are_loaded(model_folders, bit):
 
 def test_only_trained_weights_have_a_gradient_and_an_optimiser_state():
     whole, adapted = estimated(), estimated(lora_activate=True)
-    assert whole.parts["optimiser"] == 2 * (whole.parts["weights"] + whole.parts["head"]) - 2 * _buffers()
+    assert (
+        whole.parts["optimiser"]
+        == 2 * (whole.parts["weights"] + whole.parts["head"]) - 2 * _buffers()
+    )
     assert adapted.parts["optimiser"] == 2 * (adapted.parts["adapters"] + adapted.parts["head"])
     assert whole.parts["head"] == adapted.parts["head"] == 4 * (64 * LABELS + LABELS)
 
@@ -73,14 +104,20 @@ def _buffers():
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
 def test_pretrained_adapters_count_and_stay_frozen(model_folders, tmp_path):
-    base = load_backbone(config_of().model, find_pretrained(str(model_folders["llama"])), torch.device("cpu"))
+    base = load_backbone(
+        config_of().model, find_pretrained(str(model_folders["llama"])), torch.device("cpu")
+    )
     adapter = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules="all-linear"))
-    torch.nn.init.ones_(next(weight for name, weight in adapter.named_parameters() if "lora_B" in name))
+    torch.nn.init.ones_(
+        next(weight for name, weight in adapter.named_parameters() if "lora_B" in name)
+    )
     adapter.peft_config["default"].base_model_name_or_path = str(model_folders["llama"])
     adapter.save_pretrained(tmp_path)
     theirs = sum(weight.nbytes for name, weight in adapter.named_parameters() if "lora_" in name)
     with_it, without = (
-        estimate_memory(config_of(model=folder, lora_activate=True, max_len=64), LABELS, None, np.ones(1, int))
+        estimate_memory(
+            config_of(model=folder, lora_activate=True, max_len=64), LABELS, None, np.ones(1, int)
+        )
         for folder in (tmp_path, model_folders["llama"])
     )
     assert with_it.parts["adapters"] == without.parts["adapters"] + theirs
@@ -107,7 +144,10 @@ def test_unknown_documents_are_as_long_as_they_may_be():
 
 
 def test_more_tokens_take_more_memory():
-    totals = [estimated(batch_size=8, max_len=length, micro_batch_tokens=8 * length).total for length in (20, 40, 80, 160)]
+    totals = [
+        estimated(batch_size=8, max_len=length, micro_batch_tokens=8 * length).total
+        for length in (20, 40, 80, 160)
+    ]
     assert totals == sorted(set(totals))
 
 
@@ -121,10 +161,18 @@ def test_weights_of_label_attention_and_prior_are_counted_exactly(lora):
     network = skeleton(config.model, LLAMA, None, LABELS, "cpu", [3] * LABELS)
     descriptions = 3 * LABELS
     # Descriptions and offsets, where each label's begin (64 bit), and how much nearness counts.
-    assert weight_sizes(network, 32)["head"] == found.parts["head"] + 4 * descriptions * (64 + 1) + 8 * LABELS + 4
+    assert (
+        weight_sizes(network, 32)["head"]
+        == found.parts["head"] + 4 * descriptions * (64 + 1) + 8 * LABELS + 4
+    )
 
 
-FROZEN = {"freeze_backbone": True, "pooling_mode": "label_attention", "label_width": 16, "max_len": 200}
+FROZEN = {
+    "freeze_backbone": True,
+    "pooling_mode": "label_attention",
+    "label_width": 16,
+    "max_len": 200,
+}
 
 
 def test_states_of_a_frozen_backbone_are_read_once_and_not_again():
@@ -138,10 +186,17 @@ def test_states_of_a_frozen_backbone_are_read_once_and_not_again():
 
 def test_states_that_are_too_large_are_not_kept():
     documents = np.full(1000, 200)
-    bytes_of_states = 2 * 1000 * 50 * 64 * 2  # two splits, 200 tokens in groups of four, half precision
+    bytes_of_states = (
+        2 * 1000 * 50 * 64 * 2
+    )  # two splits, 200 tokens in groups of four, half precision
     for limit, cached in ((bytes_of_states + 1, True), (bytes_of_states - 1, False)):
         config = config_of(**FROZEN, state_cache_gb=limit / 1e9)
-        assert estimate_memory(config, LABELS, documents, documents, settings=LLAMA, libraries=0).cached is cached
+        assert (
+            estimate_memory(
+                config, LABELS, documents, documents, settings=LLAMA, libraries=0
+            ).cached
+            is cached
+        )
 
 
 def test_what_is_read_before_training_is_read_as_the_cache_reads_it():
@@ -150,16 +205,21 @@ def test_what_is_read_before_training_is_read_as_the_cache_reads_it():
 
 def test_a_validation_can_take_more_than_a_step():
     small, large = (
-        estimated(np.full(4, 50), validation=np.full(documents, 50), gradient_checkpointing=True) for documents in (1, 300)
+        estimated(np.full(4, 50), validation=np.full(documents, 50), gradient_checkpointing=True)
+        for documents in (1, 300)
     )
     assert large.parts["activations"] > 3 * small.parts["activations"]
-    assert large.parts["gradients"] == large.parts["optimiser"] // 2  # those of the step before are still there
+    assert (
+        large.parts["gradients"] == large.parts["optimiser"] // 2
+    )  # those of the step before are still there
     assert (large.tokens, large.operations) == (small.tokens, small.operations)
 
 
 def test_metrics_of_many_documents_and_labels_count_on_a_cpu():
     few, many = (
-        estimate_memory(config_of(), 3000, np.full(4, 50), np.full(documents, 50), settings=LLAMA, libraries=0)
+        estimate_memory(
+            config_of(), 3000, np.full(4, 50), np.full(documents, 50), settings=LLAMA, libraries=0
+        )
         for documents in (10, 20_000)
     )
     assert many.total - few.total > 4 * 3000 * 20_000
@@ -178,11 +238,16 @@ def test_documents_beyond_the_window_are_read_in_chunks(model_folders):
 def test_less_is_kept_with_checkpointing_smaller_micro_batches_and_adapters():
     plain = estimated(gradient_checkpointing=False).parts["activations"]
     assert estimated(gradient_checkpointing=True).parts["activations"] < 0.7 * plain
-    assert estimated(gradient_checkpointing=False, micro_batch_tokens=100).parts["activations"] < 0.5 * plain
+    assert (
+        estimated(gradient_checkpointing=False, micro_batch_tokens=100).parts["activations"]
+        < 0.5 * plain
+    )
 
 
 def test_several_ranks_hold_their_gradients_twice_while_they_add_them_up():
-    alone, together = (estimated(np.full(8, 5), ranks=ranks, micro_batch_tokens=1) for ranks in (1, 2))
+    alone, together = (
+        estimated(np.full(8, 5), ranks=ranks, micro_batch_tokens=1) for ranks in (1, 2)
+    )
     trained = together.parts["optimiser"] // 2
     assert together.parts["gradients"] + together.parts["activations"] >= 2 * trained
     assert together.total > alone.total
@@ -190,22 +255,36 @@ def test_several_ranks_hold_their_gradients_twice_while_they_add_them_up():
 
 @pytest.mark.parametrize("adapters", [False, True])
 def test_weights_that_are_shared_out_take_their_part(adapters):
-    whole, shared = (estimated(ranks=4, strategy=strategy, lora_activate=adapters).parts for strategy in ("ddp", "fsdp"))
+    whole, shared = (
+        estimated(ranks=4, strategy=strategy, lora_activate=adapters).parts
+        for strategy in ("ddp", "fsdp")
+    )
     assert shared["weights"] == whole["weights"] // 4
-    assert shared["optimiser"] == pytest.approx(whole["optimiser"] / (1 if adapters else 4), rel=0.01)
+    assert shared["optimiser"] == pytest.approx(
+        whole["optimiser"] / (1 if adapters else 4), rel=0.01
+    )
 
 
 def test_a_gpu_has_no_heap_and_keeps_no_attention_weights(model_folders):
     bert = AutoConfig.from_pretrained(model_folders["bert"])
     cpu, gpu = (estimated(settings=bert, device=device, budget=400) for device in ("cpu", "cuda"))
     assert "holes" in cpu.parts and "holes" not in gpu.parts
-    assert gpu.parts["activations"] < cpu.parts["activations"]  # with dropout, a CPU keeps a number for each pair of tokens
-    assert estimate_memory(config_of(device=0), LABELS, settings=LLAMA, free=10**10).parts["libraries"] > 10**8
+    assert (
+        gpu.parts["activations"] < cpu.parts["activations"]
+    )  # with dropout, a CPU keeps a number for each pair of tokens
+    assert (
+        estimate_memory(config_of(device=0), LABELS, settings=LLAMA, free=10**10).parts["libraries"]
+        > 10**8
+    )
 
 
 def test_an_architecture_that_cannot_be_thought_through_is_reckoned_roughly(monkeypatch):
     exact = estimated()
-    monkeypatch.setattr(module.Simulation, "training", lambda *_: (_ for _ in ()).throw(RuntimeError("data-dependent")))
+    monkeypatch.setattr(
+        module.Simulation,
+        "training",
+        lambda *_: (_ for _ in ()).throw(RuntimeError("data-dependent")),
+    )
     rough = estimated()
     assert 0.2 * exact.total < rough.total < 5 * exact.total
     assert rough.operations == pytest.approx(exact.operations, rel=0.5)
@@ -238,13 +317,21 @@ def test_a_training_that_is_set_up_is_estimated_as_it_is(padding):
     training = training_of(config, LlamaConfig(**SIZES, num_key_value_heads=2), lengths)
     before = {name: weight.clone() for name, weight in training.model.network.named_parameters()}
     found = estimate_training(config, training)
-    known = {"settings": LLAMA, "budget": 120, "padding": padding, "libraries": found.parts["libraries"]}
+    known = {
+        "settings": LLAMA,
+        "budget": 120,
+        "padding": padding,
+        "libraries": found.parts["libraries"],
+    }
     named = estimate_memory(config, 500, np.array(lengths), np.array(lengths), **known)
     assert found.parts == pytest.approx(named.parts, rel=0.01)
     assert replace(found, parts={}) == replace(named, parts={})
     assert found.parts["libraries"] > 10**8
     assert training.model.network.padding == padding
-    assert all(torch.equal(weight, before[name]) for name, weight in training.model.network.named_parameters())
+    assert all(
+        torch.equal(weight, before[name])
+        for name, weight in training.model.network.named_parameters()
+    )
 
 
 @pytest.mark.slow
@@ -253,19 +340,53 @@ def test_a_training_that_is_set_up_is_estimated_as_it_is(padding):
     [
         ("llama", 256, 4, {"gradient_checkpointing": False}),
         ("llama", 256, 4, {"gradient_checkpointing": True, "lora_activate": True}),
-        ("llama", 256, 4, {"gradient_checkpointing": False, "pooling_mode": "label_attention", "freeze_backbone": True}),
-        ("bert", 256, 4, {"gradient_checkpointing": False, "lora_activate": True, "pooling_mode": "label_attention"}),
+        (
+            "llama",
+            256,
+            4,
+            {
+                "gradient_checkpointing": False,
+                "pooling_mode": "label_attention",
+                "freeze_backbone": True,
+            },
+        ),
+        (
+            "bert",
+            256,
+            4,
+            {
+                "gradient_checkpointing": False,
+                "lora_activate": True,
+                "pooling_mode": "label_attention",
+            },
+        ),
         ("bert", 256, 4, {"gradient_checkpointing": True}),
     ],
 )
-def test_the_estimate_is_within_15_per_cent_of_what_a_process_takes(architecture, width, layers, changes):
+def test_the_estimate_is_within_15_per_cent_of_what_a_process_takes(
+    architecture, width, layers, changes
+):
     lengths = np.random.default_rng(1).integers(100, 512, 80).tolist()
-    options = {"model": "tiny", "bit": 32, "lora_activate": False, "device": "cpu", "max_len": 512, "batch_size": 8} | changes
+    options = {
+        "model": "tiny",
+        "bit": 32,
+        "lora_activate": False,
+        "device": "cpu",
+        "max_len": 512,
+        "batch_size": 8,
+    } | changes
     options |= {"steps": 10, "warmup_steps": 0}
-    sizes = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": layers, "num_attention_heads": 4}
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+    }
     words = [f"{key}={value}" for key, value in options.items()]
     command = [sys.executable, str(SCRIPT), architecture, *map(json.dumps, (sizes, words, lengths))]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, env=os.environ)
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=600, env=os.environ
+    )
     before, most = json.loads(run.stdout)
     documents, settings = np.array(lengths), AutoConfig.for_model(architecture, **sizes)
     known = {"settings": settings, "cached": False, "libraries": before}

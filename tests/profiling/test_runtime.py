@@ -39,7 +39,9 @@ def clock(monkeypatch):
 
 def test_the_time_goes_by_tokens_and_by_the_share_of_a_forward_pass(training, clock):
     steps, lengths = training.plan(0), training.train.lengths
-    tokens = sum(int(lengths[rows].sum()) for rows in steps[1:5])  # four steps of a second each, behind one to warm up
+    tokens = sum(
+        int(lengths[rows].sum()) for rows in steps[1:5]
+    )  # four steps of a second each, behind one to warm up
     epochs = 30 / training.steps_per_epoch
     validations = -(-30 // training.steps_per_epoch)
     scored = validations * int(training.validation.lengths.sum()) / 3

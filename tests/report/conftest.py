@@ -9,7 +9,14 @@ from icdcli.report.console import Output
 
 @pytest.fixture(autouse=True)
 def _no_wishes_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+    for name in (
+        "FORCE_COLOR",
+        "NO_COLOR",
+        "TTY_COMPATIBLE",
+        "TTY_INTERACTIVE",
+        "COLUMNS",
+        "LINES",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -28,6 +35,12 @@ def terminal() -> Output:
     """An output on a terminal of 80 columns that remembers what was written."""
     output = Output()
     output.console = Console(
-        file=StringIO(), width=80, height=50, force_terminal=True, force_interactive=True, markup=False, highlight=False
+        file=StringIO(),
+        width=80,
+        height=50,
+        force_terminal=True,
+        force_interactive=True,
+        markup=False,
+        highlight=False,
     )
     return output

@@ -51,7 +51,9 @@ def test_a_line_in_a_pipe_stays_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert captured.out.count("\n") == captured.err.count("\n") == 1
 
 
-def test_a_table_in_a_pipe_has_neither_colour_nor_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_in_a_pipe_has_neither_colour_nor_trailing_blanks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     table = Table("code", "title", header_style="bold red")
     table.add_row("428.0", "heart failure")
     Output().show(table)
@@ -68,7 +70,9 @@ def test_a_character_that_the_encoding_lacks_is_escaped(monkeypatch: pytest.Monk
     assert raw.getvalue() == b"cefalea cr\\xf3nica" + os.linesep.encode()
 
 
-def test_json_gives_one_object_and_the_rest_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_gives_one_object_and_the_rest_goes_to_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output = Output(json=True)
     output.say("a message")
     output.show(Table("a column"))
@@ -153,7 +157,9 @@ def test_a_bar_appears_after_two_seconds_and_fits(render: Callable[..., list[str
     assert render(bar) == []
     clock.now = 4
     (line,) = render(bar)
-    assert line.startswith("Tokenising a corpus with qu…") and line.endswith("100/1,000 documents  0:00:36 left")
+    assert line.startswith("Tokenising a corpus with qu…") and line.endswith(
+        "100/1,000 documents  0:00:36 left"
+    )
     assert len(line) == 80
     bar.close()
     assert render(bar)[0].endswith("100/1,000 documents  0:00:04")

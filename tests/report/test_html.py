@@ -17,13 +17,19 @@ from icdcli.report.html import evaluation_page
 from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
 
 Make = Callable[..., Evaluation]
-CARD = {"dataset": "mimic3", "protocol": "mimic3-full-caml", "benchmark": {"is_benchmark": True, "reason": ""}}
+CARD = {
+    "dataset": "mimic3",
+    "protocol": "mimic3-full-caml",
+    "benchmark": {"is_benchmark": True, "reason": ""},
+}
 VOID = {"meta", "input", "path", "use", "rect", "br"}
 
 
 def page_of(evaluation: Evaluation, published: Comparable | None = None) -> str:
     figures = evaluation_figures(evaluation)
-    return evaluation_page(evaluation, figures, confusions(evaluation, "icd9"), code_rows(evaluation), published)
+    return evaluation_page(
+        evaluation, figures, confusions(evaluation, "icd9"), code_rows(evaluation), published
+    )
 
 
 class Balance(HTMLParser):
@@ -38,10 +44,14 @@ class Balance(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href")
+        ]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href")
+        ]
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID and (not self.open or self.open.pop() != tag):
@@ -64,7 +74,9 @@ def test_it_is_whole_and_loads_nothing(page: str) -> None:
 
 def test_it_names_no_document(page: str, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
-    assert not any(re.search(rf"{document}\b", page) for document in evaluation.scored.documents.ids)
+    assert not any(
+        re.search(rf"{document}\b", page) for document in evaluation.scored.documents.ids
+    )
 
 
 def test_titles_are_text_and_not_markup(made_up_evaluation: Make) -> None:
@@ -85,7 +97,10 @@ def test_the_table_of_codes_is_data(page: str, made_up_evaluation: Make) -> None
 def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
     with_papers = page_of(evaluation, comparable(CARD, "test"))
-    assert f"<td>{evaluation.metrics['map']:.4f}</td>" in with_papers and "tuned on this very split" in with_papers
+    assert (
+        f"<td>{evaluation.metrics['map']:.4f}</td>" in with_papers
+        and "tuned on this very split" in with_papers
+    )
     assert "Huang et al. 2022" in with_papers and "picked on the test split" in with_papers
     assert "None to compare with: a reason." in page_of(evaluation, Comparable((), "a reason"))
     assert "Published" not in page and "tuned on this very split" not in page
@@ -97,8 +112,14 @@ def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: 
 
 def test_pictures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> None:
     paths = write_pngs(evaluation_figures(made_up_evaluation()), tmp_path / "test")
-    assert [path.name for path in paths] == ["precision_recall.png", "calibration.png", "f1_by_frequency.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in paths)
+    assert [path.name for path in paths] == [
+        "precision_recall.png",
+        "calibration.png",
+        "f1_by_frequency.png",
+    ]
+    assert all(
+        path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in paths
+    )
 
 
 def test_what_has_nothing_to_show_is_not_drawn(made_up_evaluation: Make) -> None:
@@ -112,8 +133,18 @@ def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page
     sample = SamplePrediction("<7>", ("401.9",), ("428.0",), {"401.9": 0.1, "428.0": 0.75})
     text = "Denies </p> fever. Has dropsy."
     marked = {"428.0": (EvidenceSpan(23, 29, 1.0),)}
-    told = evaluation_page(evaluation, figures, {}, code_rows(evaluation), documents=[(sample, text, marked), (sample, "", {})])
-    assert "<p>Has <mark>dropsy</mark>.</p>" in told and "0.750, not gold" in told and "No code is predicted." in told
+    told = evaluation_page(
+        evaluation,
+        figures,
+        {},
+        code_rows(evaluation),
+        documents=[(sample, text, marked), (sample, "", {})],
+    )
+    assert (
+        "<p>Has <mark>dropsy</mark>.</p>" in told
+        and "0.750, not gold" in told
+        and "No code is predicted." in told
+    )
     assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in told and "fever" not in told
     balance = Balance()
     balance.feed(told)

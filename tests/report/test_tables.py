@@ -30,9 +30,14 @@ def validations(count: int, metrics: tuple[str, ...] = FOUR, best: int = 2) -> l
 
 
 def test_evaluation_says_what_each_metric_is(render: Render) -> None:
-    lines = render(evaluation_table({"f1_micro": 0.61234, "map": math.nan, "aucroc_macro": 0.9}, "test split"))
+    lines = render(
+        evaluation_table({"f1_micro": 0.61234, "map": math.nan, "aucroc_macro": 0.9}, "test split")
+    )
     assert lines[0] == "test split"
-    assert any(line.split()[:2] == ["f1_micro", "0.6123"] and METRICS["f1_micro"][:20] in line for line in lines)
+    assert any(
+        line.split()[:2] == ["f1_micro", "0.6123"] and METRICS["f1_micro"][:20] in line
+        for line in lines
+    )
     assert any(line.split()[:2] == ["map", "undefined"] for line in lines)
     every = render(evaluation_table(dict.fromkeys(METRICS, 0.5)))
     assert max(map(len, every)) <= 80 and not any("…" in line for line in every)
@@ -49,7 +54,9 @@ def test_validations_mark_the_best_in_words(render: Render) -> None:
 
 
 def test_validations_keep_first_best_and_last(render: Render) -> None:
-    lines = render(validations_table(validations(30, best=9), ("train_loss", "f1_micro", *FOUR), 80, limit=8))
+    lines = render(
+        validations_table(validations(30, best=9), ("train_loss", "f1_micro", *FOUR), 80, limit=8)
+    )
     epochs = [line.split()[0] for line in lines[2:]]
     assert epochs == ["1", "…", "9", "10", "…", "26", "27", "28", "29", "30"]
 
@@ -57,7 +64,9 @@ def test_validations_keep_first_best_and_last(render: Render) -> None:
 def test_many_metrics_turn_the_table(render: Render) -> None:
     every = tuple(METRICS)
     for width in (60, 80, 120):
-        lines = render(validations_table(validations(30, every), (*COMMON, *every), width, limit=8), width)
+        lines = render(
+            validations_table(validations(30, every), (*COMMON, *every), width, limit=8), width
+        )
         assert max(map(len, lines)) <= width
         assert lines[0].split()[0] == "epoch" and lines[0].split()[-1] == "30"
         assert [line.split()[0] for line in lines[6:]] == list(every)

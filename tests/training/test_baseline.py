@@ -52,14 +52,27 @@ def test_it_learns(trained):
 def test_a_run_is_put_on_disk_as_every_other(trained):
     corpus, run, events = trained()
     [row] = read_rows(run.results)
-    assert list(row) == ["epoch", "step", "seconds", "train_loss", "validation_loss", "lr", "f1_micro", "aucroc_micro"]
+    assert list(row) == [
+        "epoch",
+        "step",
+        "seconds",
+        "train_loss",
+        "validation_loss",
+        "lr",
+        "f1_micro",
+        "aucroc_micro",
+    ]
     assert (row["epoch"], row["step"], row["train_loss"], row["lr"]) == ("1", "1", "", "")
     assert float(row["f1_micro"]) == events[1].metrics["f1_micro"] and not run.steps.exists()
-    assert {name: os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last")} == dict.fromkeys(
-        ("metric", "loss", "last"), "steps/1"
-    )
+    assert {
+        name: os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last")
+    } == dict.fromkeys(("metric", "loss", "last"), "steps/1")
     manifest = json.loads((run.checkpoint("last") / "manifest.json").read_text())
-    assert (manifest["corpus"], manifest["step"], manifest["metrics"]) == (corpus.folder.name, 1, events[1].metrics)
+    assert (manifest["corpus"], manifest["step"], manifest["metrics"]) == (
+        corpus.folder.name,
+        1,
+        events[1].metrics,
+    )
 
 
 def test_what_it_tells_is_what_its_checkpoint_scores(trained):
@@ -72,7 +85,11 @@ def test_what_it_tells_is_what_its_checkpoint_scores(trained):
     assert events[1].monitored == expected["map"]
     logits = model.logits(list(corpus.texts("validation"))).astype(np.float64)
     np.testing.assert_allclose(scored.scores_NL, 1 / (1 + np.exp(-logits)), rtol=1e-5)
-    np.testing.assert_allclose(scored.losses_N, np.log1p(np.exp(np.where(targets, -logits, logits))).mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        scored.losses_N,
+        np.log1p(np.exp(np.where(targets, -logits, logits))).mean(axis=1),
+        rtol=1e-6,
+    )
     assert events[1].validation_loss == scored.losses_N.mean()
 
 
@@ -92,7 +109,9 @@ def test_a_threshold_is_tuned_on_validation_and_kept(trained):
     scored = score_split(model, corpus, "validation")
     value, f1 = best_for_all(scored.scores_NL, scored.documents.targets_NL(len(model.labels)))
     assert (model.threshold.value, model.threshold.tuned_on) == (value, "validation")
-    assert events[1].threshold == str(model.threshold) and events[1].metrics["f1_micro"] == pytest.approx(f1)
+    assert events[1].threshold == str(model.threshold) and events[1].metrics[
+        "f1_micro"
+    ] == pytest.approx(f1)
 
 
 def test_the_same_seed_gives_the_same_bytes(trained):
@@ -110,21 +129,35 @@ def test_keys_that_mean_nothing_to_a_baseline_are_named():
     def named(*overrides):
         return unused_keys(load_config(None, ["model=tfidf", *overrides]))
 
-    assert named() == named("device=cpu", "word_ngrams=2", "seed=3", "monitor=map", "data_path=x", "name=y") == []
-    assert named("bit=4", "lr0=1", "device=mps", "log_every=2") == ["device", "bit", "lr0", "log_every"]
+    assert (
+        named()
+        == named("device=cpu", "word_ngrams=2", "seed=3", "monitor=map", "data_path=x", "name=y")
+        == []
+    )
+    assert named("bit=4", "lr0=1", "device=mps", "log_every=2") == [
+        "device",
+        "bit",
+        "lr0",
+        "log_every",
+    ]
 
 
 def test_what_a_baseline_cannot_have_is_refused():
     with pytest.raises(ConfigError) as caught:
         load_config(None, ["model=tfidf", "lexical=True", "description_prior=True"])
-    assert "lexical: model: tfidf" in str(caught.value) and "description_prior: model: tfidf" in str(caught.value)
+    assert "lexical: model: tfidf" in str(
+        caught.value
+    ) and "description_prior: model: tfidf" in str(caught.value)
     # A network's impossible combinations are none of its own.
     assert load_config(None, ["model=tfidf", "steps=1", "bit=8", "device=mps"]).model.is_baseline
 
 
 def table(tmp_path, texts, codes="I10"):
     path = tmp_path / "notes.jsonl"
-    rows = [{"id": str(n), "subject_id": str(n), "text": text, "codes": [codes]} for n, text in enumerate(texts)]
+    rows = [
+        {"id": str(n), "subject_id": str(n), "text": text, "codes": [codes]}
+        for n, text in enumerate(texts)
+    ]
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
 
@@ -132,5 +165,7 @@ def table(tmp_path, texts, codes="I10"):
 def test_notes_that_share_no_word_are_told_with_their_corpus(config, tmp_path):
     options = config(model="tfidf", data_path=table(tmp_path, [f"word{n}" for n in range(60)]))
     corpus = open_corpus(prepare(options.data).folder)
-    with pytest.raises(DataError, match=f"^{corpus.folder.name}: the training documents share no word"):
+    with pytest.raises(
+        DataError, match=f"^{corpus.folder.name}: the training documents share no word"
+    ):
         fit_baseline(options, corpus)

@@ -10,7 +10,12 @@ from icdcli.errors import DataError, ResumeError
 from icdcli.io.manifest import verify
 from icdcli.model.coding_model import load_model
 from icdcli.run_dir import RunDir, read_rows
-from icdcli.training.checkpointing import find_checkpoint, find_whole_checkpoint, make_last, save_checkpoint
+from icdcli.training.checkpointing import (
+    find_checkpoint,
+    find_whole_checkpoint,
+    make_last,
+    save_checkpoint,
+)
 from icdcli.training.events import Evaluated, Saved, StepDone, Stopped
 from icdcli.training.loop import train
 from icdcli.training.recorder import record
@@ -66,7 +71,10 @@ def no_links(monkeypatch):
 
 
 def steps_of(run, *names):
-    return {name: verify(run.checkpoint(name))["step"] for name in names or ("metric", "loss", "last", "previous")}
+    return {
+        name: verify(run.checkpoint(name))["step"]
+        for name in names or ("metric", "loss", "last", "previous")
+    }
 
 
 def in_weights(run):
@@ -83,7 +91,9 @@ def flip_a_byte(path):
 
 def without_times(path):
     times = ("seconds", "tokens_per_second")
-    return [{key: value for key, value in row.items() if key not in times} for row in read_rows(path)]
+    return [
+        {key: value for key, value in row.items() if key not in times} for row in read_rows(path)
+    ]
 
 
 @pytest.mark.parametrize("stop_after", [3, 13, 17, 24])
@@ -96,8 +106,14 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, stop_after
     assert without_times(parts.results) == without_times(whole.results)
     assert without_times(parts.steps) == without_times(whole.steps)
     for name in ("metric", "loss", "last"):
-        ends = [json.loads((run.checkpoint(name) / "manifest.json").read_text())["files"] for run in (whole, parts)]
-        weights = [{file: digest for file, digest in end.items() if file.endswith(".safetensors")} for end in ends]
+        ends = [
+            json.loads((run.checkpoint(name) / "manifest.json").read_text())["files"]
+            for run in (whole, parts)
+        ]
+        weights = [
+            {file: digest for file, digest in end.items() if file.endswith(".safetensors")}
+            for end in ends
+        ]
         assert weights[0] == weights[1]
 
 
@@ -105,18 +121,31 @@ def test_what_is_written_when(config):
     run, events = run_it(config())
     saved = [event for event in events if isinstance(event, Saved)]
     validated = [event for event in events if isinstance(event, Evaluated)]
-    assert [event.step for event in saved if event.name == "last"] == [event.step for event in validated]
-    assert [event.step for event in saved if event.name == "metric"] == [e.step for e in validated if e.best_metric]
-    assert [event.step for event in saved if event.name == "loss"] == [e.step for e in validated if e.best_loss]
+    assert [event.step for event in saved if event.name == "last"] == [
+        event.step for event in validated
+    ]
+    assert [event.step for event in saved if event.name == "metric"] == [
+        e.step for e in validated if e.best_metric
+    ]
+    assert [event.step for event in saved if event.name == "loss"] == [
+        e.step for e in validated if e.best_loss
+    ]
     last = [event.step for event in validated]
     assert steps_of(run, "last", "previous") == {"last": last[-1], "previous": last[-2]}
     rows = read_rows(run.results)
-    assert list(rows[0]) == "epoch step seconds train_loss validation_loss lr f1_micro aucroc_micro".split()
+    assert (
+        list(rows[0])
+        == "epoch step seconds train_loss validation_loss lr f1_micro aucroc_micro".split()
+    )
     assert [int(row["step"]) for row in rows] == [event.step for event in validated]
     assert [int(row["step"]) for row in read_rows(run.steps)] == [5, 10, 15, 20, 24]
     best = max(validated, key=lambda event: event.monitored)
     manifest = verify(run.checkpoint("metric"))
-    assert (manifest["step"], manifest["epoch"], manifest["metrics"]) == (best.step, best.epoch, best.metrics)
+    assert (manifest["step"], manifest["epoch"], manifest["metrics"]) == (
+        best.step,
+        best.epoch,
+        best.metrics,
+    )
 
 
 def test_the_optimiser_and_the_counters_come_back(config):
@@ -128,8 +157,13 @@ def test_the_optimiser_and_the_counters_come_back(config):
     checkpoint = find_checkpoint(run, "last")
     again, _ = resumed_training(config(), checkpoint, verify(checkpoint), ALONE)
     assert again.state.step == 17 and again.state.best_metric == first.state.best_metric
-    assert again.state.epoch_loss == first.state.epoch_loss and again.state.window_documents == first.state.window_documents
-    for mine, theirs in zip(first.optimizer.state.values(), again.optimizer.state.values(), strict=True):
+    assert (
+        again.state.epoch_loss == first.state.epoch_loss
+        and again.state.window_documents == first.state.window_documents
+    )
+    for mine, theirs in zip(
+        first.optimizer.state.values(), again.optimizer.state.values(), strict=True
+    ):
         for key in mine:
             torch.testing.assert_close(mine[key], theirs[key], rtol=0, atol=0)
 
@@ -162,8 +196,15 @@ def test_names_are_relative_links_to_the_folders_of_steps(saving):
     save(5, "metric", "loss", "last")
     save(9, "loss", "last")
     save(12)
-    links = {name: os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last", "previous")}
-    assert links == {"metric": "steps/5", "loss": "steps/9", "last": "steps/12", "previous": "steps/9"}
+    links = {
+        name: os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last", "previous")
+    }
+    assert links == {
+        "metric": "steps/5",
+        "loss": "steps/9",
+        "last": "steps/12",
+        "previous": "steps/9",
+    }
     assert find_checkpoint(run, "last") == run.root / "weights" / "steps" / "12"
     moved = shutil.copytree(run.root, run.root.parent / "moved", symlinks=True)
     assert verify(find_checkpoint(RunDir(moved), "loss"))["step"] == 9
@@ -181,12 +222,16 @@ def test_a_step_saved_again_has_a_folder_of_its_own(saving):
     run, save = saving
     save(6)
     save(6, "metric", "last")
-    assert os.readlink(run.checkpoint("metric")) == os.readlink(run.checkpoint("last")) == "steps/6-2"
+    assert (
+        os.readlink(run.checkpoint("metric")) == os.readlink(run.checkpoint("last")) == "steps/6-2"
+    )
     save(7)
     assert in_weights(run)[1] == {"6-2", "7"}
 
 
-def test_one_rename_moves_a_name_after_all_is_flushed_and_before_anything_is_removed(saving, monkeypatch):
+def test_one_rename_moves_a_name_after_all_is_flushed_and_before_anything_is_removed(
+    saving, monkeypatch
+):
     run, save = saving
     save(1)
     save(2)
@@ -196,16 +241,30 @@ def test_one_rename_moves_a_name_after_all_is_flushed_and_before_anything_is_rem
         function = getattr(module, name)
 
         def note(path, *arguments, **options):
-            done.append((name, os.path.relpath(os.fspath(arguments[0] if name == "replace" else path), run.root / "weights")))
+            done.append(
+                (
+                    name,
+                    os.path.relpath(
+                        os.fspath(arguments[0] if name == "replace" else path), run.root / "weights"
+                    ),
+                )
+            )
             return function(path, *arguments, **options)
 
         monkeypatch.setattr(module, name, note)
 
-    monkeypatch.setattr("icdcli.training.checkpointing.flush", lambda path: done.append(("flush", path.name)))
+    monkeypatch.setattr(
+        "icdcli.training.checkpointing.flush", lambda path: done.append(("flush", path.name))
+    )
     noting(os, "replace")
     noting(shutil, "rmtree")
     save(3, "metric", "loss", "last")
-    names = ["previous", "metric", "loss", "last"]  # `last` last: killed before, a run does the others again
+    names = [
+        "previous",
+        "metric",
+        "loss",
+        "last",
+    ]  # `last` last: killed before, a run does the others again
     renames = [("replace", name) for name in ("steps/3", *names)]
     flushes = [("flush", name) for name in ("manifest.json", ".new", "steps", "weights")]
     order = [*flushes[:2], renames[0], flushes[2], *renames[1:], flushes[3], ("rmtree", "steps/1")]
@@ -222,7 +281,10 @@ def test_a_broken_last_is_skipped_with_a_warning(saving):
     folder, manifest = find_whole_checkpoint(run, "last", warnings.append)
     assert folder == run.root / "weights" / "steps" / "5" and manifest["step"] == 5
     [warning] = warnings
-    assert "9/head.safetensors: was changed or is broken" in warning and "Going on from the one before: " in warning
+    assert (
+        "9/head.safetensors: was changed or is broken" in warning
+        and "Going on from the one before: " in warning
+    )
     with pytest.raises(ResumeError, match="head.safetensors: was changed or is broken"):
         find_whole_checkpoint(run, "metric", warnings.append)
     make_last(run, folder)
@@ -246,9 +308,13 @@ def test_a_half_written_last_is_skipped(saving, harm):
         case "no folder":
             shutil.rmtree(last)
     warnings = []
-    assert find_whole_checkpoint(run, "last", warnings.append)[1]["step"] == 5 and len(warnings) == 1
+    assert (
+        find_whole_checkpoint(run, "last", warnings.append)[1]["step"] == 5 and len(warnings) == 1
+    )
     (run.checkpoint("previous") / "state.pt").unlink()
-    with pytest.raises(ResumeError, match=r"state.pt is missing|holds no|can't be read|no checkpoint 'last'"):
+    with pytest.raises(
+        ResumeError, match=r"state.pt is missing|holds no|can't be read|no checkpoint 'last'"
+    ):
         find_whole_checkpoint(run, "last", warnings.append)
     assert len(warnings) == 1
 
@@ -258,9 +324,14 @@ def test_going_back_makes_it_the_last(saving):
     save(5, "metric", "last")
     save(9)
     save(12)
-    left_behind = shutil.copytree(find_checkpoint(run, "last"), run.root / "weights" / "steps" / "8")
+    left_behind = shutil.copytree(
+        find_checkpoint(run, "last"), run.root / "weights" / "steps" / "8"
+    )
     make_last(run, find_checkpoint(run, "metric"))
-    assert steps_of(run, "metric", "last") == {"metric": 5, "last": 5} and not run.checkpoint("previous").exists()
+    assert (
+        steps_of(run, "metric", "last") == {"metric": 5, "last": 5}
+        and not run.checkpoint("previous").exists()
+    )
     assert not left_behind.exists() and in_weights(run)[1] == {"5", "9", "12"}
     save(7)
     assert steps_of(run, "metric", "last", "previous") == {"metric": 5, "last": 7, "previous": 5}
@@ -347,15 +418,21 @@ def test_a_failed_write_keeps_the_checkpoint_before(saving, monkeypatch):
 def test_a_checkpoint_that_reads_back_otherwise_is_not_made_current(saving, monkeypatch):
     run, save = saving
     save(5)
-    monkeypatch.setattr("icdcli.training.checkpointing._flush_all", lambda side: flip_a_byte(side / "state.pt"))
-    with pytest.raises(DataError, match="step 9 can.t be written .*state.pt: was changed or is broken"):
+    monkeypatch.setattr(
+        "icdcli.training.checkpointing._flush_all", lambda side: flip_a_byte(side / "state.pt")
+    )
+    with pytest.raises(
+        DataError, match="step 9 can.t be written .*state.pt: was changed or is broken"
+    ):
         save(9)
     assert steps_of(run, "last") == {"last": 5}
 
 
 def test_a_missing_checkpoint_is_told_with_those_there_are(saving):
     run, save = saving
-    with pytest.raises(ResumeError, match="has no checkpoint 'metric'; it ended before its first checkpoint"):
+    with pytest.raises(
+        ResumeError, match="has no checkpoint 'metric'; it ended before its first checkpoint"
+    ):
         find_checkpoint(run, "metric")
     save(5)
     with pytest.raises(ResumeError, match="it has last: choose one with --load"):

@@ -30,7 +30,10 @@ class Stacked(nn.Module):
 def test_an_architectures_layers_are_those_that_it_names():
     stacked = Stacked()
     assert layers_of(stacked, "torch_compile: True") == list(stacked.layers)
-    with pytest.raises(ConfigError, match="torch_compile: True: this architecture .*doesn't tell its layers; leave it out"):
+    with pytest.raises(
+        ConfigError,
+        match="torch_compile: True: this architecture .*doesn't tell its layers; leave it out",
+    ):
         layers_of(nn.Sequential(nn.Linear(2, 2)), "torch_compile: True")
 
 
@@ -39,7 +42,9 @@ def test_a_machine_that_cannot_compile_says_what_is_missing(monkeypatch):
         raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found")
 
     monkeypatch.setattr(torch, "compile", compile)
-    with pytest.raises(ConfigError, match="nothing can be compiled here: .*It takes a C.. compiler on a CPU"):
+    with pytest.raises(
+        ConfigError, match="nothing can be compiled here: .*It takes a C.. compiler on a CPU"
+    ):
         compile_layers(Stacked())
 
 
@@ -50,11 +55,19 @@ def test_a_compiled_run_comes_to_the_same_numbers(config, tmp_path):
     path.write_text(to_yaml(config(steps=26)))
     for name, compiled in (("plain", False), ("compiled", True)):
         words = ["train", str(path), f"torch_compile={compiled}", f"name={name}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"),
+        }
         command = [sys.executable, "-m", "icdcli", *words]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        )
         assert done.returncode == 0, done.stderr
-    plain, compiled = (read_rows(tmp_path / "runs" / name / "results.csv") for name in ("plain", "compiled"))
+    plain, compiled = (
+        read_rows(tmp_path / "runs" / name / "results.csv") for name in ("plain", "compiled")
+    )
     assert len(plain) == len(compiled) > 1
     for mine, theirs in zip(plain, compiled, strict=True):
         for column in set(mine) - {"seconds"}:

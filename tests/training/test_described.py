@@ -48,7 +48,9 @@ def told(training):
 
 
 def losses(config):
-    return [(event.train_loss, event.validation_loss) for event in told(new_training(config, ALONE)[0])]
+    return [
+        (event.train_loss, event.validation_loss) for event in told(new_training(config, ALONE)[0])
+    ]
 
 
 def save(training, folder):
@@ -59,7 +61,9 @@ def save(training, folder):
 
 
 @pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
-def test_states_that_were_computed_before_train_as_those_computed_on_the_way(described, pooling_mode):
+def test_states_that_were_computed_before_train_as_those_computed_on_the_way(
+    described, pooling_mode
+):
     with_states, _ = new_training(described(pooling_mode=pooling_mode), ALONE)
     without, _ = new_training(described(pooling_mode=pooling_mode, state_cache_gb=0), ALONE)
     assert with_states.train.states is not None and without.train.states is None
@@ -79,11 +83,15 @@ def test_another_backbone_or_length_has_its_own(described, model_folders, tmp_pa
     for changes in ({}, {"max_len": 24}, {"state_pooling": 2}, {"chunk_len": 16}):
         _, corpus = new_training(described(**changes), ALONE)
         folders.append({path.name for path in corpus.folder.glob("s*-train-*")})
-    assert len(set.union(*folders)) == 7  # states each, similarities each but for another state_pooling
+    assert (
+        len(set.union(*folders)) == 7
+    )  # states each, similarities each but for another state_pooling
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(described, monkeypatch):
-    monkeypatch.setattr(state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    monkeypatch.setattr(
+        state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})()
+    )
     with pytest.raises(DataError, match=r"computed before training takes .* GB.*state_cache_gb"):
         new_training(described(), ALONE)
 
@@ -93,12 +101,19 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
     _, corpus = new_training(described(), ALONE)
     for path in corpus.folder.glob(f"*/{file}"):
         path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match=f"can't be read .{file} is damaged.*; delete this folder, it is made anew"):
+    with pytest.raises(
+        DataError, match=f"can't be read .{file} is damaged.*; delete this folder, it is made anew"
+    ):
         new_training(described(), ALONE)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4}, {"freeze_backbone": False}]
+    "options",
+    [
+        {},
+        {"freeze_backbone": "null", "lora_activate": True, "lora_r": 4},
+        {"freeze_backbone": False},
+    ],
 )
 def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
@@ -109,7 +124,9 @@ def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
         after = nearness_of(reader, training.model.network.prior, documents).near_NM
     np.testing.assert_allclose(after, before, atol=2e-3)
     if options:
-        trained = nearness_of(training.model.network, training.model.network.prior, documents).near_NM
+        trained = nearness_of(
+            training.model.network, training.model.network.prior, documents
+        ).near_NM
         assert np.abs(trained - before).max() > 0.01
 
 
@@ -119,10 +136,17 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
     training, corpus = new_training(described(lexical=lexical, **options), ALONE)
     last = told(training)[-1]
     model = save(training, tmp_path / "saved")
-    assert (model.chunks is not None) and (model.fusion is not None) == (model.lexical is not None) == lexical
+    assert (model.chunks is not None) and (model.fusion is not None) == (
+        model.lexical is not None
+    ) == lexical
     found = score_split(model, corpus, "validation")
     targets_NL = found.documents.targets_NL(len(corpus.labels))
-    again = evaluate(found.scores_NL, targets_NL, model.threshold.values_L(len(corpus.labels)), names=list(last.metrics))
+    again = evaluate(
+        found.scores_NL,
+        targets_NL,
+        model.threshold.values_L(len(corpus.labels)),
+        names=list(last.metrics),
+    )
     assert again == pytest.approx(last.metrics, rel=1e-4)
     some = score_split(model, corpus, "validation", only=[3, 1])
     np.testing.assert_allclose(some.scores_NL, found.scores_NL[[3, 1]], atol=2e-3)
@@ -132,7 +156,8 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
 
 def test_words_alone_help_a_network_that_has_learned_nothing(described):
     plain, with_words = (
-        told(new_training(described(lexical=lexical, lr0=1e-9, metrics="[map]"), ALONE)[0])[-1] for lexical in (False, True)
+        told(new_training(described(lexical=lexical, lr0=1e-9, metrics="[map]"), ALONE)[0])[-1]
+        for lexical in (False, True)
     )
     assert with_words.metrics["map"] > plain.metrics["map"] + 0.1
 
@@ -145,24 +170,36 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     windows = model.windows(len(model.tokenizer(filler, add_special_tokens=False).input_ids))
     assert len(windows) > 3 and all(end - start <= 48 for start, end in windows)
     pneumonia = model.labels.index["J18.9"]
-    [filled], [both] = model.scores([filler]), model.scores([filler + "lobar infiltrate. pneumonia"])
+    [filled], [both] = (
+        model.scores([filler]),
+        model.scores([filler + "lobar infiltrate. pneumonia"]),
+    )
     assert filled[pneumonia] < 0.3 and both[pneumonia] > 0.6
 
 
 @pytest.mark.parametrize(
-    "options", [{"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"}, {"freeze_backbone": False}]
+    "options",
+    [{"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"}, {"freeze_backbone": False}],
 )
 def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(described, options):
-    training, _ = new_training(described(head_steps=10, warmup_steps=2, lora_dropout=0.0, **options), ALONE)
+    training, _ = new_training(
+        described(head_steps=10, warmup_steps=2, lora_dropout=0.0, **options), ALONE
+    )
     network, seen = training.model.network, {}
     assert training.train.states is not None
     for event in train(training):
         if isinstance(event, StepDone):
-            seen[event.step] = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+            seen[event.step] = {
+                name: weight.detach().clone() for name, weight in network.named_parameters()
+            }
             assert (training.train.states is not None) == network.frozen == (event.step <= 10)
 
     def moved(first, last):
-        return {name.split(".")[0] for name in seen[first] if not torch.equal(seen[first][name], seen[last][name])}
+        return {
+            name.split(".")[0]
+            for name in seen[first]
+            if not torch.equal(seen[first][name], seen[last][name])
+        }
 
     assert moved(1, 10) == {"head", "prior"}
     assert moved(10, 24) == {"head", "prior", "backbone"}
@@ -181,18 +218,24 @@ def test_each_stage_has_a_schedule_of_its_own(config):
 
 
 def test_labels_start_from_their_descriptions_the_same_in_every_process(described):
-    first, second = (new_training(described(), ALONE)[0].model.network.state_dict() for _ in range(2))
+    first, second = (
+        new_training(described(), ALONE)[0].model.network.state_dict() for _ in range(2)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
     random = new_training(described(label_init="random"), ALONE)[0].model.network.state_dict()
     assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
 
 
-def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(described, monkeypatch):
+def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
+    described, monkeypatch
+):
     from icdcli.data.corpus import writer as corpus_writer
 
     some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
     monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))
-    training, corpus = new_training(described(label_space="described", steps=13, weight_decay=0), ALONE)
+    training, corpus = new_training(
+        described(label_space="described", steps=13, weight_decay=0), ALONE
+    )
     head, labels = training.model.network.head, corpus.labels
     seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
     assert set(training.learned.tolist()) == seen and len(labels) > 140
@@ -203,37 +246,56 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(de
     assert head.bias_L[unseen].item() == pytest.approx(np.log(1 / (documents * never)), rel=1e-4)
     before = head.queries_LW.detach().clone()
     [evaluated] = told(training)
-    assert {label for label in range(len(labels)) if not torch.equal(head.queries_LW[label], before[label])} == seen
+    assert {
+        label
+        for label in range(len(labels))
+        if not torch.equal(head.queries_LW[label], before[label])
+    } == seen
     assert np.isfinite(evaluated.validation_loss) and len(evaluated.samples[0].scores) < 30
 
 
 def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp_path):
     training, corpus = new_training(described(text_cleaning="edin"), ALONE)
     model = note_model(save(training, tmp_path / "saved"))
-    np.testing.assert_array_equal(model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"]))
+    np.testing.assert_array_equal(
+        model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"])
+    )
     # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
     notes = ["12 34", " \n", "", "pain " + "17 " * 400]
     assert model.read(notes)[1] == [0, 0, 0, 1]
     assert model.predict(notes)[:3] == [[], [], []] and not model.scores(notes)[:3].any()
-    coded = batch_predictor(model, Choice(top=2)).code([Note(str(place), note) for place, note in enumerate(notes)])
+    coded = batch_predictor(model, Choice(top=2)).code(
+        [Note(str(place), note) for place, note in enumerate(notes)]
+    )
     assert [(note.windows, len(note.codes)) for note in coded] == [(0, 0), (0, 0), (0, 0), (1, 2)]
 
 
 @pytest.mark.parametrize(
-    ("options", "key"), [({}, "description_prior: True"), ({"description_prior": False}, "label_init: descriptions")]
+    ("options", "key"),
+    [({}, "description_prior: True"), ({"description_prior": False}, "label_init: descriptions")],
 )
 def test_codes_of_no_known_system_have_nothing_to_start_from(described, options, key):
-    with pytest.raises(ConfigError, match=f"{key}: none of the 4 codes has a title; name their system"):
+    with pytest.raises(
+        ConfigError, match=f"{key}: none of the 4 codes has a title; name their system"
+    ):
         new_training(described(code_system="null", **options), ALONE)
-    training, _ = new_training(described(code_system="null", label_init="random", description_prior=False, steps=13), ALONE)
+    training, _ = new_training(
+        described(code_system="null", label_init="random", description_prior=False, steps=13), ALONE
+    )
     assert len(told(training)) == 1
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_len": 500, "chunk_len": 200}, "chunk_len: 200: model .* reads at most 128 tokens; set chunk_len: 128"),
-        ({"max_len": 200, "chunk_len": 16, "chunk_stride": 15}, "chunk_stride: chunks of 16 tokens must overlap"),
+        (
+            {"max_len": 500, "chunk_len": 200},
+            "chunk_len: 200: model .* reads at most 128 tokens; set chunk_len: 128",
+        ),
+        (
+            {"max_len": 200, "chunk_len": 16, "chunk_stride": 15},
+            "chunk_stride: chunks of 16 tokens must overlap",
+        ),
     ],
 )
 def test_chunks_that_a_model_cannot_read_are_told(described, options, message):
@@ -250,12 +312,25 @@ def test_what_each_part_is_worth(described):
     training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
     last = told(training)[-1]
     whole, *rows = ablate(training.model, corpus, "validation")
-    assert whole.without is None and whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
+    assert whole.without is None and whole.metrics["map"] == pytest.approx(
+        last.metrics["map"], rel=1e-4
+    )
     assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
     parts = split_parts(training.model, corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
     targets_NL = parts.documents.targets_NL(len(corpus.labels))
-    alone = evaluate(probabilities(by_words, fit(by_words, targets_NL, "validation")), targets_NL, names=["map"])
+    alone = evaluate(
+        probabilities(by_words, fit(by_words, targets_NL, "validation")), targets_NL, names=["map"]
+    )
     assert rows[1].metrics["map"] == pytest.approx(alone["map"])
-    assert len(ablate(new_training(described(description_prior=False, steps=13), ALONE)[0].model, corpus, "validation")) == 1
+    assert (
+        len(
+            ablate(
+                new_training(described(description_prior=False, steps=13), ALONE)[0].model,
+                corpus,
+                "validation",
+            )
+        )
+        == 1
+    )

@@ -84,7 +84,9 @@ def test_losses_rate_speed_and_metrics_are_logged_at_their_step(trackers):
 
 
 def test_the_configuration_is_told_in_values_that_every_tracker_takes(trackers):
-    _, fakes, _ = trackers({"lr0": 1e-4, "device": [0, 1], "monitor": None, "model": "tiny"}, mlflow=None)
+    _, fakes, _ = trackers(
+        {"lr0": 1e-4, "device": [0, 1], "monitor": None, "model": "tiny"}, mlflow=None
+    )
     assert fakes["mlflow"].asked == [
         ("start",),
         ("config", {"lr0": 1e-4, "device": "[0, 1]", "monitor": "None", "model": "tiny"}),
@@ -112,7 +114,9 @@ def test_every_tracker_that_a_configuration_may_name_can_be_made(tmp_path):
     names = get_args(get_args(LogConfig.model_fields["trackers"].annotation)[0])
     assert set(names) == set(_OPTIONS)
     for name in names:
-        LOGGER_TYPE_TO_CLASS[name](**_OPTIONS[name](tmp_path))  # takes these options; nothing is started yet
+        LOGGER_TYPE_TO_CLASS[name](
+            **_OPTIONS[name](tmp_path)
+        )  # takes these options; nothing is started yet
 
 
 @pytest.mark.parametrize("method", ["start", "config", "log", "finish"])
@@ -122,7 +126,13 @@ def test_one_that_fails_is_told_of_once_and_asked_no_more(trackers, method):
     made.handle(LOGGED)
     assert warned == ["trackers: wandb is switched off, training goes on without it: no network"]
     assert fakes["wandb"].asked[-1][0] == method
-    assert [what for what, *_ in fakes["mlflow"].asked] == ["start", "config", "log", "log", "finish"]
+    assert [what for what, *_ in fakes["mlflow"].asked] == [
+        "start",
+        "config",
+        "log",
+        "log",
+        "finish",
+    ]
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
@@ -131,7 +141,9 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     warned = []
     Trackers(["wandb"], tmp_path / "run", {}, warned.append).handle(LOGGED)
-    assert warned == ["trackers: wandb is switched off, training goes on without it: the package wandb is not installed"]
+    assert warned == [
+        "trackers: wandb is switched off, training goes on without it: the package wandb is not installed"
+    ]
 
 
 def test_a_tracker_changes_nothing_about_how_is_computed(trackers):

@@ -22,7 +22,9 @@ def started(config):
 
 
 def weights_of(training):
-    return {name: weight.detach().clone() for name, weight in training.model.network.named_parameters()}
+    return {
+        name: weight.detach().clone() for name, weight in training.model.network.named_parameters()
+    }
 
 
 def test_a_run_tells_everything_in_order(config):
@@ -34,7 +36,9 @@ def test_a_run_tells_everything_in_order(config):
     assert isinstance(events[-1], Stopped) and events[-1].finished and events[-1].step == 24
     validated = [event.step for event in events if isinstance(event, Evaluated)]
     assert validated == sorted({*range(per_epoch, 25, per_epoch), 24})
-    assert {event.total for event in events if isinstance(event, Evaluating)} == {len(training.validation)}
+    assert {event.total for event in events if isinstance(event, Evaluating)} == {
+        len(training.validation)
+    }
     for event in events:
         if isinstance(event, StepDone):
             assert event.lr == learning_rate(event.step, training.config)
@@ -81,7 +85,11 @@ def test_only_trainable_weights_change_and_have_a_state(config, options):
     for event in train(training):
         if isinstance(event, StepDone) and event.step == 3:
             break
-    changed = {name for name, weight in weights_of(training).items() if not torch.equal(weight, before[name])}
+    changed = {
+        name
+        for name, weight in weights_of(training).items()
+        if not torch.equal(weight, before[name])
+    }
     assert changed <= trained and {"head.output.weight", "head.output.bias"} <= changed
     assert len(training.optimizer.state) == len(trained)
 
@@ -90,7 +98,9 @@ def test_the_output_starts_at_the_codes_frequencies(config):
     training = started(config())
     counts = np.array(training.model.labels.train_counts)
     odds = (counts + 0.5) / (len(training.train) - counts + 0.5)
-    np.testing.assert_allclose(training.model.network.head.output.bias.detach().numpy(), np.log(odds), rtol=1e-5)
+    np.testing.assert_allclose(
+        training.model.network.head.output.bias.detach().numpy(), np.log(odds), rtol=1e-5
+    )
 
 
 def test_the_head_learns_so_many_times_faster(config):
@@ -102,7 +112,11 @@ def test_the_head_learns_so_many_times_faster(config):
 
 def test_gradient_checkpointing_changes_no_result(config):
     def last(**options):
-        return [event for event in train(started(config(steps=6, **options))) if isinstance(event, Evaluated)][-1]
+        return [
+            event
+            for event in train(started(config(steps=6, **options)))
+            if isinstance(event, Evaluated)
+        ][-1]
 
     with_it, without = last(gradient_checkpointing=True), last()
     assert with_it.validation_loss == pytest.approx(without.validation_loss, rel=1e-5)
@@ -111,7 +125,9 @@ def test_gradient_checkpointing_changes_no_result(config):
 def test_patience_ends_the_run(config):
     training = started(config(steps=400, lr0=1e-12, patience=2, monitor="f1_micro"))
     events = list(train(training))
-    assert events[-1] == Stopped("no progress in 2 validations", 3 * training.steps_per_epoch, finished=True)
+    assert events[-1] == Stopped(
+        "no progress in 2 validations", 3 * training.steps_per_epoch, finished=True
+    )
     assert [event.patience_left for event in events if isinstance(event, Evaluated)] == [2, 1, 0]
 
 
@@ -120,7 +136,9 @@ def test_no_patience_never_ends_it(config):
     assert events[-1].reason == "all 48 steps are done"
 
 
-@pytest.mark.parametrize(("monitor", "value"), [("validation_loss", "validation_loss"), ("map", "map"), (None, "mean")])
+@pytest.mark.parametrize(
+    ("monitor", "value"), [("validation_loss", "validation_loss"), ("map", "map"), (None, "mean")]
+)
 def test_what_the_best_goes_by(config, monitor, value):
     training = started(config(steps=12, **({"monitor": monitor} if monitor else {})))
     event = next(event for event in train(training) if isinstance(event, Evaluated))
@@ -146,8 +164,9 @@ def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, 
                     training.model.network.head.output.bias[0] = math.nan
     assert seen[-1].step == 4 + 5 * (bad > 5)
     names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
-    assert f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0" in str(
-        caught.value
+    assert (
+        f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0"
+        in str(caught.value)
     )
 
 
@@ -178,8 +197,14 @@ def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
             before = training.state
             training.stop_requested = lambda: "SIGTERM"
     step = training.steps_per_epoch
-    assert isinstance(events[-2], Evaluating) and events[-1] == Stopped("interrupted by SIGTERM", step, finished=False)
-    assert training.state == before and before.validated == 0 and before.epoch_documents == len(training.train)
+    assert isinstance(events[-2], Evaluating) and events[-1] == Stopped(
+        "interrupted by SIGTERM", step, finished=False
+    )
+    assert (
+        training.state == before
+        and before.validated == 0
+        and before.epoch_documents == len(training.train)
+    )
     assert training.model.network.training
 
 
@@ -194,24 +219,40 @@ def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(co
 def test_checkpoints_are_due_every_so_many_steps(config):
     events = list(train(started(config(checkpoint_every=5))))
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [5, 10, 15, 20]
-    assert all(isinstance(before, StepDone) for before, event in pairwise(events) if isinstance(event, CheckpointDue))
-    assert not any(isinstance(event, CheckpointDue) for event in train(started(config(steps=5, warmup_steps=1))))
+    assert all(
+        isinstance(before, StepDone)
+        for before, event in pairwise(events)
+        if isinstance(event, CheckpointDue)
+    )
+    assert not any(
+        isinstance(event, CheckpointDue)
+        for event in train(started(config(steps=5, warmup_steps=1)))
+    )
 
 
 def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
     looks = iter(range(0, 100_000, 10))  # every look at the clock is ten seconds later
-    monkeypatch.setattr("icdcli.training.loop.CheckpointTimer", lambda every: CheckpointTimer(every, lambda: next(looks)))
+    monkeypatch.setattr(
+        "icdcli.training.loop.CheckpointTimer",
+        lambda every: CheckpointTimer(every, lambda: next(looks)),
+    )
     events = list(train(started(config(checkpoint_every="1min"))))
     # The validation after step 13 is saved, too: from there it is a minute again.
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [6, 12, 19]
 
 
-@pytest.mark.parametrize(("every", "seconds"), [("90s", 90), ("20min", 1200), ("2 h", 7200), (7, None), (None, None)])
+@pytest.mark.parametrize(
+    ("every", "seconds"), [("90s", 90), ("20min", 1200), ("2 h", 7200), (7, None), (None, None)]
+)
 def test_an_interval_is_in_steps_or_in_time(every, seconds):
     now = [1000.0]
     interval = CheckpointTimer(every, lambda: now[0])
-    assert interval.seconds == seconds and interval.steps == (every if isinstance(every, int) else None)
-    assert [interval.ends_at(step) for step in (6, 7, 14)] == [every == 7 and step > 6 for step in (6, 7, 14)]
+    assert interval.seconds == seconds and interval.steps == (
+        every if isinstance(every, int) else None
+    )
+    assert [interval.ends_at(step) for step in (6, 7, 14)] == [
+        every == 7 and step > 6 for step in (6, 7, 14)
+    ]
     assert not interval.is_up()
     now[0] += 7200
     assert interval.is_up() == (seconds is not None)
@@ -220,7 +261,9 @@ def test_an_interval_is_in_steps_or_in_time(every, seconds):
 
 
 @pytest.mark.parametrize("at", ["step", "validation"])
-def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(config, monkeypatch, at):
+def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(
+    config, monkeypatch, at
+):
     training = started(config())
     training.process_group, training.validation = ProcessGroup(1, 2, ALONE.device), training.train
     end = training.steps_per_epoch

@@ -17,19 +17,25 @@ def loss(batch, **options):
 
 
 def test_cross_entropy_is_the_mean_over_the_labels_positives_weighted(batch):
-    expected = functional.binary_cross_entropy_with_logits(*batch, pos_weight=torch.tensor(5.0), reduction="none").mean(dim=1)
+    expected = functional.binary_cross_entropy_with_logits(
+        *batch, pos_weight=torch.tensor(5.0), reduction="none"
+    ).mean(dim=1)
     torch.testing.assert_close(loss(batch, pos_weight=5), expected)
 
 
 @pytest.mark.parametrize("name", ["focal", "asl"])
 def test_without_gamma_and_margin_every_loss_is_cross_entropy(batch, name):
-    torch.testing.assert_close(loss(batch, loss=name, loss_gamma=0, loss_margin=0), loss(batch), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        loss(batch, loss=name, loss_gamma=0, loss_margin=0), loss(batch), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_focal_loss_is_its_formula(batch):
     p = torch.sigmoid(batch[0])
     right = torch.where(batch[1] > 0, p, 1 - p)
-    torch.testing.assert_close(loss(batch, loss="focal", loss_gamma=2), (-((1 - right) ** 2) * right.log()).mean(dim=1))
+    torch.testing.assert_close(
+        loss(batch, loss="focal", loss_gamma=2), (-((1 - right) ** 2) * right.log()).mean(dim=1)
+    )
 
 
 def test_asymmetric_loss_is_its_formula(batch):
@@ -37,7 +43,9 @@ def test_asymmetric_loss_is_its_formula(batch):
     p = torch.sigmoid(logits)
     shifted = (p - 0.1).clamp(min=0)
     expected = torch.where(targets > 0, -p.log(), -(shifted**4) * (1 - shifted).log())
-    torch.testing.assert_close(loss(batch, loss="asl", loss_gamma=4, loss_margin=0.1), expected.mean(dim=1))
+    torch.testing.assert_close(
+        loss(batch, loss="asl", loss_gamma=4, loss_margin=0.1), expected.mean(dim=1)
+    )
 
 
 def test_smoothing_moves_targets_towards_one_half(batch):

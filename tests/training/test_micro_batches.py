@@ -7,18 +7,33 @@ from icdcli.model.network import CodingNetwork
 from icdcli.training.micro_batches import ON_CPU, bytes_per_token, token_budget, tokens_that_fit
 
 # Llama 3 8B, without the memory that its weights would take.
-EIGHT_BILLION = {"hidden_size": 4_096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32}
+EIGHT_BILLION = {
+    "hidden_size": 4_096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+}
 
 
 @pytest.fixture(scope="module")
 def network():
     with torch.device("meta"):
-        backbone = AutoModel.from_config(LlamaConfig(**EIGHT_BILLION, num_key_value_heads=8, vocab_size=128_256))
-        return CodingNetwork(backbone.requires_grad_(False), PooledHead(4_096, 100, "mean"), torch.bfloat16)
+        backbone = AutoModel.from_config(
+            LlamaConfig(**EIGHT_BILLION, num_key_value_heads=8, vocab_size=128_256)
+        )
+        return CodingNetwork(
+            backbone.requires_grad_(False), PooledHead(4_096, 100, "mean"), torch.bfloat16
+        )
 
 
 def test_a_cpu_has_a_fixed_budget():
-    sizes = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     network = CodingNetwork(AutoModel.from_config(LlamaConfig(**sizes)), PooledHead(16, 5, "mean"))
     assert token_budget(network, checkpointing=True) == ON_CPU
 

@@ -52,13 +52,17 @@ def stop_at(kind, step):
 
 def test_checkpoints_between_validations_are_saved_as_last(recorded):
     _, events, _ = recorded(checkpoint_every=10)
-    assert [event.step for event in events if isinstance(event, Saved) and event.name == "last"] == [10, 13, 20, 24]
+    assert [
+        event.step for event in events if isinstance(event, Saved) and event.name == "last"
+    ] == [10, 13, 20, 24]
 
 
 @pytest.mark.parametrize("kind", [Evaluating, Evaluated])
 def test_a_stop_about_a_validation_saves_its_state_once(recorded, kind):
     run, events, _ = recorded(stop_at(kind, 13), checkpoint_every=13)
-    assert [event for event in events if isinstance(event, CheckpointDue | Saved) and event.step == 13][:2] == [
+    assert [
+        event for event in events if isinstance(event, CheckpointDue | Saved) and event.step == 13
+    ][:2] == [
         CheckpointDue(13),
         Saved("last", 13),
     ]
@@ -80,19 +84,27 @@ def test_weights_after_a_bad_step_never_reach_a_checkpoint(recorded, every, kind
     run, events, error = recorded(break_at(kind, 7), checkpoint_every=every)
     assert str(error).startswith(f"{bad} is not a finite number; the step's documents are ")
     folder = run.root / "weights" / "steps" / str(last)
-    assert f"The last good checkpoint is {folder}: `icdcode resume {run.root} lr0=0.001` goes on from it" in str(error)
+    assert (
+        f"The last good checkpoint is {folder}: `icdcode resume {run.root} lr0=0.001` goes on from it"
+        in str(error)
+    )
     assert verify(run.checkpoint("last"))["step"] == last
     assert not [event for event in events if isinstance(event, Saved) and event.step > last]
 
 
 def test_a_run_that_diverges_before_its_first_checkpoint_is_to_begin_anew(recorded):
     run, _, error = recorded(break_at(StepDone, 1))
-    assert f"No checkpoint was written before; train anew with `icdcode train {run.args} lr0=…`" in str(error)
+    assert (
+        f"No checkpoint was written before; train anew with `icdcode train {run.args} lr0=…`"
+        in str(error)
+    )
     assert not (run.root / "weights").exists()
 
 
 @pytest.mark.parametrize(("table", "last"), [("steps", 13), ("results", 12)])
-def test_a_table_that_cannot_be_written_is_told_and_leaves_what_was_saved(recorded, config, table, last):
+def test_a_table_that_cannot_be_written_is_told_and_leaves_what_was_saved(
+    recorded, config, table, last
+):
     path = config().run.project / "run" / f"{table}.csv"
 
     def happens(training, event):
@@ -101,14 +113,21 @@ def test_a_table_that_cannot_be_written_is_told_and_leaves_what_was_saved(record
             path.mkdir()
 
     run, _, error = recorded(happens, checkpoint_every=12)
-    assert isinstance(error, DataError) and str(error).startswith(f"{path}: can't be written (Is a directory). ")
+    assert isinstance(error, DataError) and str(error).startswith(
+        f"{path}: can't be written (Is a directory). "
+    )
     path.rmdir()
     assert verify(run.checkpoint("last"))["step"] == last
 
 
-def test_the_tables_are_on_the_disk_before_the_checkpoint_that_belongs_to_them(recorded, monkeypatch):
+def test_the_tables_are_on_the_disk_before_the_checkpoint_that_belongs_to_them(
+    recorded, monkeypatch
+):
     done = []
     monkeypatch.setattr("icdcli.training.recorder.flush", lambda path: done.append(path.name))
-    monkeypatch.setattr("icdcli.training.recorder.save_checkpoint", lambda run, names, *others: done.append(names[-1]))
+    monkeypatch.setattr(
+        "icdcli.training.recorder.save_checkpoint",
+        lambda run, names, *others: done.append(names[-1]),
+    )
     recorded(steps=5, warmup_steps=1)
     assert done == ["results.csv", "steps.csv", "last"]

@@ -21,9 +21,13 @@ def test_the_closed_formulas(kind):
 
 
 def test_a_quarter_of_the_way():
-    assert learning_rate(325, config(scheduler_type="linear")) == pytest.approx(1e-5 + 0.75 * (1e-3 - 1e-5))
+    assert learning_rate(325, config(scheduler_type="linear")) == pytest.approx(
+        1e-5 + 0.75 * (1e-3 - 1e-5)
+    )
     cosine = 0.5 * (1 + math.cos(math.pi / 4))
-    assert learning_rate(325, config(scheduler_type="cosine")) == pytest.approx(1e-5 + cosine * (1e-3 - 1e-5))
+    assert learning_rate(325, config(scheduler_type="cosine")) == pytest.approx(
+        1e-5 + cosine * (1e-3 - 1e-5)
+    )
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])

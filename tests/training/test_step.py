@@ -41,7 +41,9 @@ class Simulated(ProcessGroup):
     gradients: list[torch.Tensor] = field(default_factory=list)
 
     def sum_gradients(self, weights):
-        self.gradients[:] = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]
+        self.gradients[:] = [
+            torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights
+        ]
 
     def sum_array(self, values):
         pass
@@ -49,13 +51,23 @@ class Simulated(ProcessGroup):
 
 def small_llama(dropout=0.0):
     torch.manual_seed(0)
-    sizes = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    settings = LlamaConfig(**sizes, max_position_embeddings=64, pad_token_id=0, attention_dropout=dropout)
+    sizes = {
+        "vocab_size": 60,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    settings = LlamaConfig(
+        **sizes, max_position_embeddings=64, pad_token_id=0, attention_dropout=dropout
+    )
     settings.is_causal = False
     return CodingNetwork(AutoModel.from_config(settings), PooledHead(16, LABELS, "mean")).train()
 
 
-def run_of(network=None, padding="free", budget=16_384, process_group=None, optimizer=None, **options):
+def run_of(
+    network=None, padding="free", budget=16_384, process_group=None, optimizer=None, **options
+):
     network = network or small_llama()
     if isinstance(network, CodingNetwork):
         choose_padding(network, padding)
@@ -64,11 +76,24 @@ def run_of(network=None, padding="free", budget=16_384, process_group=None, opti
     tokens = Tokens(draw.integers(3, 60, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
     targets = [np.flatnonzero(draw.random(LABELS) < 0.4).astype(np.int32) for _ in lengths]
     train = EncodedDocuments(tokens, np.arange(DOCUMENTS), targets, SpecialTokens((1,), (), 0), 30)
-    labels = Labels(tuple("ABCDE"), ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
-    config = TrainConfig(**{"steps": 100, "warmup_steps": 0, "batch_size": 8, "max_grad_norm": 1e9, **options})
+    labels = Labels(
+        tuple("ABCDE"), ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS
+    )
+    config = TrainConfig(
+        **{"steps": 100, "warmup_steps": 0, "batch_size": 8, "max_grad_norm": 1e9, **options}
+    )
     return Training(
-        model=NeuralModel(network, None, SpecialTokens((1,), (), 0), labels, ModelConfig(), Threshold(), own_backbone=False),
-        optimizer=optimizer or torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}]),
+        model=NeuralModel(
+            network,
+            None,
+            SpecialTokens((1,), (), 0),
+            labels,
+            ModelConfig(),
+            Threshold(),
+            own_backbone=False,
+        ),
+        optimizer=optimizer
+        or torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}]),
         train=train,
         validation=train,
         validation_ids=[],
@@ -89,7 +114,10 @@ def gradient_of(**options):
         optimizer_step(training, STEP, Meter(training)).train_loss
         for training in (run_of(process_group=w, **options) for w in worlds)
     ]
-    return [sum(parts) for parts in zip(*(process_group.gradients for process_group in worlds), strict=True)], sum(losses)
+    return [
+        sum(parts)
+        for parts in zip(*(process_group.gradients for process_group in worlds), strict=True)
+    ], sum(losses)
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
@@ -113,7 +141,10 @@ def test_two_draws_without_dropout_are_one():
 
 
 def test_two_draws_that_differ_cost():
-    losses = [gradient_of(network=small_llama(dropout=0.5), rdrop_alpha=alpha)[1] for alpha in (1e-9, 50.0)]
+    losses = [
+        gradient_of(network=small_llama(dropout=0.5), rdrop_alpha=alpha)[1]
+        for alpha in (1e-9, 50.0)
+    ]
     assert losses[1] > losses[0] + 1e-3
 
 
@@ -133,7 +164,11 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
         logits_L = network(Inputs.of(collate([training.train[row]], 0)))[0]
         targets_L = torch.zeros(LABELS)
         targets_L[training.train.targets[row].tolist()] = 1
-        losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_L, targets_L, pos_weight=torch.tensor(5.0)))
+        losses.append(
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                logits_L, targets_L, pos_weight=torch.tensor(5.0)
+            )
+        )
     torch.stack(losses).mean().backward()
     torch.testing.assert_close(found, network.head.output.bias.grad, rtol=1e-4, atol=1e-7)
 
@@ -147,7 +182,10 @@ def events_of(network, steps=4, **options):
 @pytest.mark.parametrize("padding", ["free", "batch"])
 def test_steps_repeated_are_the_same_bit_for_bit(padding):
     first, second = (small_llama(dropout=0.3) for _ in range(2))
-    told = [[(done.step, done.train_loss) for done in events_of(n, padding=padding, budget=70)[0]] for n in (first, second)]
+    told = [
+        [(done.step, done.train_loss) for done in events_of(n, padding=padding, budget=70)[0]]
+        for n in (first, second)
+    ]
     assert told[0] == told[1]
     for name, weight in first.trainable().items():
         assert torch.equal(weight, second.trainable()[name])
@@ -178,7 +216,9 @@ class Lookup(CodingNetwork):
 def lookup_run(network, **options):
     training = run_of(None, **options)
     training.model.network = network
-    training.optimizer = torch.optim.SGD([{"params": list(network.trainable().values()), "factor": 1.0}])
+    training.optimizer = torch.optim.SGD(
+        [{"params": list(network.trainable().values()), "factor": 1.0}]
+    )
     return training
 
 
@@ -201,7 +241,9 @@ def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
     training = lookup_run(tight)
     found = list(optimizer_steps(training, training.plan(0), Meter(training)))
     assert [done.step for done in found] == [1, 2, 3]
-    assert [done.train_loss for done in found] == pytest.approx([done.train_loss for done in expected], rel=1e-5)
+    assert [done.train_loss for done in found] == pytest.approx(
+        [done.train_loss for done in expected], rel=1e-5
+    )
     for name, weight in roomy.trainable().items():
         torch.testing.assert_close(tight.trainable()[name], weight)
     assert training.micro_batch_tokens <= 60
@@ -222,9 +264,15 @@ class WithAnother(Simulated):
 
 def test_what_another_process_ran_out_of_is_told_once():
     network = Lookup()
-    training = lookup_run(network, process_group=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)]))
+    training = lookup_run(
+        network, process_group=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)])
+    )
     notes = [done.note for done in optimizer_steps(training, training.plan(0), Meter(training))]
-    assert notes == [None, "process 1 ran out of memory; going on there with micro_batch_tokens: 32 in place of 64", None]
+    assert notes == [
+        None,
+        "process 1 ran out of memory; going on there with micro_batch_tokens: 32 in place of 64",
+        None,
+    ]
     assert training.state.micro_batch_tokens == [training.micro_batch_tokens, 32]
 
 
@@ -244,14 +292,19 @@ def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold(
 
 def test_a_document_that_does_not_fit_alone_is_told():
     training = lookup_run(Lookup(memory=20))
-    with pytest.raises(ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"):
+    with pytest.raises(
+        ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"
+    ):
         list(optimizer_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
 
 
 def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_with():
     training = lookup_run(Lookup(memory=60))
     training.shards = object()
-    with pytest.raises(ConfigError, match="strategy: fsdp no process can go back alone; go on with micro_batch_tokens=8192"):
+    with pytest.raises(
+        ConfigError,
+        match="strategy: fsdp no process can go back alone; go on with micro_batch_tokens=8192",
+    ):
         list(optimizer_steps(training, training.plan(0), Meter(training)))
 
 
@@ -281,7 +334,9 @@ def test_the_next_steps_documents_are_read_while_this_step_is_computed():
             read.append(int(position))
             return super().__getitem__(position)
 
-    training.train = Told(inner.tokens, inner.rows, inner.targets, inner.special_tokens, inner.max_len)
+    training.train = Told(
+        inner.tokens, inner.rows, inner.targets, inner.special_tokens, inner.max_len
+    )
     plan = training.plan(0)
     steps = optimizer_steps(training, plan, Meter(training))
     next(steps)
@@ -293,7 +348,9 @@ class NoLooking(TorchDispatchMode):
     """Fails where a number is asked of a tensor: on a GPU that would wait for everything before it."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        assert func is not torch.ops.aten._local_scalar_dense.default, "the step waits for the device"
+        assert func is not torch.ops.aten._local_scalar_dense.default, (
+            "the step waits for the device"
+        )
         return func(*args, **(kwargs or {}))
 
 
@@ -315,7 +372,11 @@ def test_the_length_of_the_gradient_is_told_and_cut():
     [norm], [loss] = meter.norms, meter.pending
     assert norm > 1e-3 and loss > 0
     lengths = torch.stack(
-        [weight.grad.norm() for weight in training.model.network.trainable().values() if weight.grad is not None]
+        [
+            weight.grad.norm()
+            for weight in training.model.network.trainable().values()
+            if weight.grad is not None
+        ]
     )
     assert lengths.norm() == pytest.approx(1e-3, rel=1e-3)
     assert (meter.documents, meter.tokens) == (7, training.train.lengths[STEP].sum())

@@ -32,7 +32,9 @@ def test_the_sums_do_not_depend_on_when_they_are_read(meter):
     meter.training.state.epoch_loss = 0.0
     for loss in losses:
         after(meter, [loss]).flush()
-    assert meter.training.state.epoch_loss == together and meter.training.state.epoch_documents == 64
+    assert (
+        meter.training.state.epoch_loss == together and meter.training.state.epoch_documents == 64
+    )
     assert meter.pending == meter.norms == []
 
 
@@ -46,10 +48,16 @@ def test_the_sums_do_not_depend_on_when_they_are_read(meter):
         ("1 1 x", "1 x x", 2, "the gradient"),
     ],
 )
-def test_the_first_step_that_went_wrong_is_named_with_its_documents(meter, bad, losses, norms, step, what):
-    values = [[bad if word == "x" else float(word) for word in words.split()] for words in (losses, norms)]
+def test_the_first_step_that_went_wrong_is_named_with_its_documents(
+    meter, bad, losses, norms, step, what
+):
+    values = [
+        [bad if word == "x" else float(word) for word in words.split()] for words in (losses, norms)
+    ]
     with pytest.raises(Diverged) as caught:
         after(meter, *values).flush()
     names = ", ".join(meter.training.documents_of(step))
-    assert str(caught.value).startswith(f"step {step}: {what} is not a finite number; the step's documents are {names}. ")
+    assert str(caught.value).startswith(
+        f"step {step}: {what} is not a finite number; the step's documents are {names}. "
+    )
     assert isinstance(caught.value, ConfigError) and meter.training.state.epoch_loss == 0

@@ -22,7 +22,10 @@ _BY_HAND = "`icdcode splits list` names the addresses, to bring the files by han
 
 
 def fetch_split_lists(
-    protocols: Sequence[str], folder: Path, address: str | None = None, on_progress: Progress | None = None
+    protocols: Sequence[str],
+    folder: Path,
+    address: str | None = None,
+    on_progress: Progress | None = None,
 ) -> list[Path]:
     """Download the preferred published lists of some protocols, all or nothing; what is there and right stays.
 
@@ -41,8 +44,13 @@ def fetch_split_lists(
         ConfigError: When a protocol has no published lists, or the address is none.
         DataError: When a file can't be had or isn't the published one, or the folder can't be written.
     """
-    wanted = {file.name: file for protocol in protocols for file in published_lists(protocol)[0].files}
-    addresses = {name: file.address if address is None else _on_mirror(file, address) for name, file in wanted.items()}
+    wanted = {
+        file.name: file for protocol in protocols for file in published_lists(protocol)[0].files
+    }
+    addresses = {
+        name: file.address if address is None else _on_mirror(file, address)
+        for name, file in wanted.items()
+    }
     missing = [file for file in wanted.values() if sha256_of(folder / file.name) != file.sha256]
     contents: dict[Path, bytes] = {}
     for number, file in enumerate(missing, start=1):
@@ -54,7 +62,9 @@ def fetch_split_lists(
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, content)
     except OSError as error:
-        raise DataError(f"{folder}: can't be written ({error.strerror}); free space or choose another folder") from error
+        raise DataError(
+            f"{folder}: can't be written ({error.strerror}); free space or choose another folder"
+        ) from error
     return list(contents)
 
 
@@ -65,7 +75,9 @@ def _on_mirror(file: PublishedFile, address: str) -> str:
     except ValueError:
         right = False
     if not right:
-        raise ConfigError(f"address: {address!r} should begin with http:// or https:// and name a host")
+        raise ConfigError(
+            f"address: {address!r} should begin with http:// or https:// and name a host"
+        )
     return address.rstrip("/") + urlsplit(file.address).path
 
 
@@ -77,8 +89,14 @@ def _download(address: str, file: PublishedFile) -> bytes:
     except HTTPError as error:
         with error:  # it holds the connection
             answer = f"{error.code} {error.reason}"
-        raise DataError(f"{address}: the server answers {answer}; nothing was written; {_BY_HAND}") from error
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: a host or port that can't be
+        raise DataError(
+            f"{address}: the server answers {answer}; nothing was written; {_BY_HAND}"
+        ) from error
+    except (
+        OSError,
+        HTTPException,
+        ValueError,
+    ) as error:  # ValueError: a host or port that can't be
         reason = getattr(error, "reason", error)
         raise DataError(
             f"{address}: can't be downloaded ({reason}); nothing was written; try again or name a mirror; {_BY_HAND}"

@@ -100,7 +100,9 @@ def at_least(number: int) -> CodeFilter:
 
 
 PATIENT = Protocol("patient", patient_split)
-HADM_DIGIT = Protocol("hadm-digit", hadm_digit_split, note_description="Report", tabled_codes_only=True)
+HADM_DIGIT = Protocol(
+    "hadm-digit", hadm_digit_split, note_description="Report", tabled_codes_only=True
+)
 OFFICIAL = Protocol("official", own_split)
 SPLIT_COLUMN = Protocol("split-column", own_split)
 
@@ -110,7 +112,9 @@ MIMIC3_FULL_CAML = replace(MIMIC3_FULL, name="mimic3-full-caml", codes_as_caml=T
 MIMIC3_50 = replace(MIMIC3_FULL, name="mimic3-50", keep_codes=most_frequent(50))
 # Edin et al. 2023.
 MIMIC3_CLEAN = replace(MIMIC3_FULL, name="mimic3-clean", keep_codes=at_least(10))
-MIMIC4_ICD9 = Protocol("mimic4-icd9", listed_split, keep_codes=at_least(10), system="icd9", is_benchmark=True)
+MIMIC4_ICD9 = Protocol(
+    "mimic4-icd9", listed_split, keep_codes=at_least(10), system="icd9", is_benchmark=True
+)
 MIMIC4_ICD10 = replace(MIMIC4_ICD9, name="mimic4-icd10", system="icd10")
 
 # For each data set its protocols, the default first.
@@ -142,4 +146,6 @@ def choose_protocol(dataset: str, name: str | None, split_column: bool = False) 
         if protocol.name == name:
             return protocol
     names = ", ".join(protocol.name for protocol in known)
-    raise ConfigError(f"protocol: {name!r} isn't defined for {dataset}; leave it out, or use one of: {names}")
+    raise ConfigError(
+        f"protocol: {name!r} isn't defined for {dataset}; leave it out, or use one of: {names}"
+    )

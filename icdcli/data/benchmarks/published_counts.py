@@ -40,7 +40,11 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def hold_against_published(
-    protocol: str, rows: Mapping[str, int], splits: Mapping[str, Mapping[str, float]], labels: int, published_lists: bool
+    protocol: str,
+    rows: Mapping[str, int],
+    splits: Mapping[str, Mapping[str, float]],
+    labels: int,
+    published_lists: bool,
 ) -> dict[str, Any] | None:
     """Say whether a corpus is the benchmark that its protocol is named after.
 
@@ -65,9 +69,17 @@ def hold_against_published(
         if found.get(table.lower()) != count
     ]
     if other:
-        return {"protocol": protocol, "is_benchmark": False, "reason": "; ".join(other), "counts": {}}
+        return {
+            "protocol": protocol,
+            "is_benchmark": False,
+            "reason": "; ".join(other),
+            "counts": {},
+        }
     counts = {
-        f"{split} documents": {"found": int(splits.get(split, {}).get("documents", 0)), "published": count}
+        f"{split} documents": {
+            "found": int(splits.get(split, {}).get("documents", 0)),
+            "published": count,
+        }
         for split, count in zip(("train", "validation", "test"), known.documents, strict=True)
     }
     if known.labels is not None:
@@ -76,4 +88,9 @@ def hold_against_published(
     reasons = [f"the number of {' and '.join(differing)} differs"] if differing else []
     if not published_lists:
         reasons.append("the split lists aren't the published ones")
-    return {"protocol": protocol, "is_benchmark": not reasons, "reason": "; ".join(reasons), "counts": counts}
+    return {
+        "protocol": protocol,
+        "is_benchmark": not reasons,
+        "reason": "; ".join(reasons),
+        "counts": counts,
+    }

@@ -28,8 +28,12 @@ CAML, EDIN = "CAML", "Edin et al."
 ID, SPLIT = "_id", "split"
 ENDINGS = (".feather", ".parquet", ".csv")
 
-_CAML_ADDRESS = "https://raw.githubusercontent.com/jamesmullenbach/caml-mimic/master/mimicdata/mimic3"
-_EDIN_ADDRESS = "https://raw.githubusercontent.com/JoakimEdin/medical-coding-reproducibility/main/files/data"
+_CAML_ADDRESS = (
+    "https://raw.githubusercontent.com/jamesmullenbach/caml-mimic/master/mimicdata/mimic3"
+)
+_EDIN_ADDRESS = (
+    "https://raw.githubusercontent.com/JoakimEdin/medical-coding-reproducibility/main/files/data"
+)
 _CAML_PARTS = {"train": "train", "dev": "validation", "test": "test"}
 _SPLIT_WORDS = _CAML_PARTS | {"val": "validation", "validation": "validation"}
 
@@ -84,12 +88,17 @@ class SplitLists:
 
 def _caml(size: str, *digests: str) -> PublishedLists:
     names = [f"{part}_{size}_hadm_ids.csv" for part in _CAML_PARTS]
-    files = [PublishedFile(name, f"{_CAML_ADDRESS}/{name}", digest) for name, digest in zip(names, digests, strict=True)]
+    files = [
+        PublishedFile(name, f"{_CAML_ADDRESS}/{name}", digest)
+        for name, digest in zip(names, digests, strict=True)
+    ]
     return PublishedLists(CAML, tuple(files))
 
 
 def _edin(path: str, digest: str) -> PublishedLists:
-    return PublishedLists(EDIN, (PublishedFile(path.rpartition("/")[2], f"{_EDIN_ADDRESS}/{path}", digest),))
+    return PublishedLists(
+        EDIN, (PublishedFile(path.rpartition("/")[2], f"{_EDIN_ADDRESS}/{path}", digest),)
+    )
 
 
 _MIMIC3_FULL = (
@@ -99,7 +108,10 @@ _MIMIC3_FULL = (
         "5bc77377a675b17631844f6253ecec5c0b2b39c294aebe34aebbd2c733d8efb4",
         "2861293b9057a3aa20b21b397590e4f148aceebdaa705622acf748ccb1b7216c",
     ),
-    _edin("mimiciii_full/mimiciii_full_splits.feather", "85c763780c2526bc3e5edbc45649b13f380c90bc4cfcbdd57ca16af702acfb26"),
+    _edin(
+        "mimiciii_full/mimiciii_full_splits.feather",
+        "85c763780c2526bc3e5edbc45649b13f380c90bc4cfcbdd57ca16af702acfb26",
+    ),
 )
 _MIMIC3_50 = (
     _caml(
@@ -108,16 +120,22 @@ _MIMIC3_50 = (
         "bcd69c3be3f4d8a7d29252ac8b5b99f197875b639ab12cf3ab324ee11612ea9e",
         "cc3d3c22cbf0c68b62508712d4fc27baf5a5cb9705c1c8f8b6fc1618332c49b2",
     ),
-    _edin("mimiciii_50/mimiciii_50_splits.feather", "7b78a5c2b1242f6114578a40943ea37ef73d0f9abd364abe462e7f6aff389d16"),
+    _edin(
+        "mimiciii_50/mimiciii_50_splits.feather",
+        "7b78a5c2b1242f6114578a40943ea37ef73d0f9abd364abe462e7f6aff389d16",
+    ),
 )
 _MIMIC3_CLEAN = _edin(
-    "mimiciii_clean/mimiciii_clean_splits.feather", "deedf0fe76f80470ca85e71ff10fc2f9de70d28644d4143f5ccf6db635333b9e"
+    "mimiciii_clean/mimiciii_clean_splits.feather",
+    "deedf0fe76f80470ca85e71ff10fc2f9de70d28644d4143f5ccf6db635333b9e",
 )
 _MIMIC4_ICD9 = _edin(
-    "mimiciv_icd9/mimiciv_icd9_split.feather", "b60d01628b76aa8874cb52bb06aa07f9d18ed03a441cbf0884e9b748300ab4bf"
+    "mimiciv_icd9/mimiciv_icd9_split.feather",
+    "b60d01628b76aa8874cb52bb06aa07f9d18ed03a441cbf0884e9b748300ab4bf",
 )
 _MIMIC4_ICD10 = _edin(
-    "mimiciv_icd10/mimiciv_icd10_split.feather", "f913edf80c41f52c0865c2c802ab65d0d7b24fdfc03307564d2808bb9a672b61"
+    "mimiciv_icd10/mimiciv_icd10_split.feather",
+    "f913edf80c41f52c0865c2c802ab65d0d7b24fdfc03307564d2808bb9a672b61",
 )
 
 _CAML_SPLITS = {
@@ -198,7 +216,11 @@ def load_split_lists(protocol: str, path: Path | None) -> SplitLists:
     missing = sorted(set(SPLITS) - set(splits.values()), key=SPLITS.index)
     if missing:
         alone = files[0].name in _CAML_SPLITS
-        advice = "CAML's lists are three files: give the folder that holds them" if alone else "all three splits are needed"
+        advice = (
+            "CAML's lists are three files: give the folder that holds them"
+            if alone
+            else "all three splits are needed"
+        )
         raise DataError(f"{place}: names no admission of {' and '.join(missing)}; {advice}")
     names = [file.name for file in files]
     for lists in choices:
@@ -255,11 +277,17 @@ def _add(splits: dict[str, str], file: Path, content: bytes) -> None:
     for number, raw_id, raw_split in _entries(file, content):
         id, split = str(raw_id).strip(), _SPLIT_WORDS.get(str(raw_split).strip().lower())
         if not (id.isascii() and id.isdecimal()):
-            raise DataError(f"{file}, {unit} {number}: {raw_id!r} is no HADM_ID, which is a whole number")
+            raise DataError(
+                f"{file}, {unit} {number}: {raw_id!r} is no HADM_ID, which is a whole number"
+            )
         if split is None:
-            raise DataError(f"{file}, {unit} {number}: {raw_split!r} is no split; write train, val or test")
+            raise DataError(
+                f"{file}, {unit} {number}: {raw_split!r} is no split; write train, val or test"
+            )
         if splits.setdefault(id, split) != split:
-            raise DataError(f"{file}, {unit} {number}: HADM_ID {id} is in {split} and in {splits[id]}; leave it in one")
+            raise DataError(
+                f"{file}, {unit} {number}: HADM_ID {id} is in {split} and in {splits[id]}; leave it in one"
+            )
     if not number:
         raise DataError(f"{file}: is empty; copy it again, or run `icdcode splits fetch`")
 
@@ -280,7 +308,9 @@ def _text(file: Path, content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{file}, line {line}: not UTF-8; copy it again, or save it as UTF-8") from error
+        raise DataError(
+            f"{file}, line {line}: not UTF-8; copy it again, or save it as UTF-8"
+        ) from error
 
 
 def _csv_entries(file: Path, text: str) -> Iterator[Entry]:
@@ -296,14 +326,18 @@ def _csv_entries(file: Path, text: str) -> Iterator[Entry]:
 def _arrow_entries(file: Path, content: bytes) -> Iterator[Entry]:
     if not file.name.endswith(ENDINGS):
         endings = ", ".join(ENDINGS)
-        raise DataError(f"{file}: is no split list; these are a folder of lists, or one file ending in {endings}")
+        raise DataError(
+            f"{file}: is no split list; these are a folder of lists, or one file ending in {endings}"
+        )
     read = feather.read_table if file.name.endswith(".feather") else pq.read_table
     try:
         table = read(pa.BufferReader(content))
         table.validate(full=True)
         names = list(table.column_names)
     except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8
-        raise DataError(f"{file}: is damaged ({error}); copy it again, or run `icdcode splits fetch`") from error
+        raise DataError(
+            f"{file}: is damaged ({error}); copy it again, or run `icdcode splits fetch`"
+        ) from error
     _require_columns(file, names)
     columns = (table.column(name).to_pylist() for name in (ID, SPLIT))
     yield from zip(range(1, table.num_rows + 1), *columns, strict=True)
@@ -312,4 +346,6 @@ def _arrow_entries(file: Path, content: bytes) -> Iterator[Entry]:
 def _require_columns(file: Path, names: Sequence[str]) -> None:
     for name in (ID, SPLIT):
         if names.count(name) != 1:
-            raise DataError(f"{file}: needs one column {name!r}{nearest(name, names)}; its columns are: {', '.join(names)}")
+            raise DataError(
+                f"{file}: needs one column {name!r}{nearest(name, names)}; its columns are: {', '.join(names)}"
+            )

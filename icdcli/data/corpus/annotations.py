@@ -23,7 +23,13 @@ from icdcli.errors import DataError
 
 ANNOTATIONS = "evidence.parquet"
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("code", pa.string()), ("begin", pa.int64()), ("end", pa.int64()), ("group", pa.int32())]
+    [
+        ("id", pa.string()),
+        ("code", pa.string()),
+        ("begin", pa.int64()),
+        ("end", pa.int64()),
+        ("group", pa.int32()),
+    ]
 )
 _GROUP_ROWS = 65_536
 
@@ -63,7 +69,10 @@ class Annotations:
         """One document's fragments, in the order that its source gives them."""
         part = slice(self.starts[document], self.starts[document + 1])
         columns = (self.labels, self.begins, self.ends, self.groups)
-        return [AnnotatedFragment(*values) for values in zip(*(column[part].tolist() for column in columns), strict=True)]
+        return [
+            AnnotatedFragment(*values)
+            for values in zip(*(column[part].tolist() for column in columns), strict=True)
+        ]
 
     def surfaces(self, document: int, text: str) -> list[tuple[int, str]]:
         """What one document's annotations say: label and words, the fragments of one annotation joined by a blank.
@@ -87,7 +96,9 @@ class AnnotationWriter:
         self._file: pq.ParquetWriter | None = None
         self._counts: dict[str, Counter[str]] = {}
 
-    def pass_on(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[tuple[Admission, str]]:
+    def pass_on(
+        self, documents: Iterable[tuple[Admission, str]]
+    ) -> Iterator[tuple[Admission, str]]:
         """The same documents with their splits, of each of which the evidence was written before.
 
         Raises:
@@ -106,7 +117,9 @@ class AnnotationWriter:
 
     def card(self) -> dict[str, dict[str, int]] | None:
         """Split to its ``documents`` with evidence, and their ``annotations`` and ``fragments``; None where there are none."""
-        return {split: dict(self._counts[split]) for split in SPLITS if split in self._counts} or None
+        return {
+            split: dict(self._counts[split]) for split in SPLITS if split in self._counts
+        } or None
 
     def _add(self, admission: Admission, split: str) -> None:
         codes = {code.code for code in admission.codes}
@@ -114,7 +127,9 @@ class AnnotationWriter:
         groups = {(span.group, span.code) for span in admission.evidence}
         kept_groups = {(span.group, span.code) for span in kept}
         if len(groups) > len(kept_groups):
-            self._dropped["annotations of a code that their document doesn't have"] += len(groups) - len(kept_groups)
+            self._dropped["annotations of a code that their document doesn't have"] += len(
+                groups
+            ) - len(kept_groups)
         if not kept:
             return
         for span in kept:
@@ -131,8 +146,12 @@ class AnnotationWriter:
             return
         if self._file is None:
             self._path.touch(mode=0o600)
-            self._file = pq.ParquetWriter(self._path, SCHEMA, compression="snappy", write_page_checksum=True)
-        arrays = [pa.array(column, kind) for column, kind in zip(self._columns, SCHEMA.types, strict=True)]
+            self._file = pq.ParquetWriter(
+                self._path, SCHEMA, compression="snappy", write_page_checksum=True
+            )
+        arrays = [
+            pa.array(column, kind) for column, kind in zip(self._columns, SCHEMA.types, strict=True)
+        ]
         self._file.write_table(pa.table(arrays, schema=SCHEMA))
         self._columns = [[] for _ in SCHEMA]
 
@@ -148,7 +167,9 @@ def check_span(span: AnnotatedSpan, length: int) -> None:
         ValueError: When it doesn't, or is empty.
     """
     if not 0 <= span.begin < span.end <= length:
-        raise ValueError(f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of {length:,} characters")
+        raise ValueError(
+            f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of {length:,} characters"
+        )
 
 
 def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> Annotations:
@@ -169,17 +190,25 @@ def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -
     labels = pc.index_in(table.column("code"), value_set=pa.array(list(index), pa.string()))
     if labels.null_count:
         stranger = table.column("code").filter(labels.is_null())[0].as_py()
-        raise DataError(f"{path}: code {stranger!r} isn't in labels.parquet; delete the folder and prepare the data again")
+        raise DataError(
+            f"{path}: code {stranger!r} isn't in labels.parquet; delete the folder and prepare the data again"
+        )
     order = np.argsort(documents.to_numpy(), kind="stable")
     starts = np.zeros(len(ids) + 1, dtype=np.int64)
     np.cumsum(np.bincount(documents.to_numpy(), minlength=len(ids)), out=starts[1:])
     label_of_place = np.fromiter(index.values(), dtype=np.int32, count=len(index))
-    begins, ends, groups = (table.column(name).to_numpy()[order] for name in ("begin", "end", "group"))
+    begins, ends, groups = (
+        table.column(name).to_numpy()[order] for name in ("begin", "end", "group")
+    )
     return Annotations(starts, label_of_place[labels.to_numpy()[order]], begins, ends, groups)
 
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None, page_checksum_verification=True).select(SCHEMA.names)
+        return pq.read_table(path, partitioning=None, page_checksum_verification=True).select(
+            SCHEMA.names
+        )
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+        raise DataError(
+            f"{path}: can't be read ({error}); delete the folder and prepare the data again"
+        ) from error

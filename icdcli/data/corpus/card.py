@@ -20,7 +20,16 @@ from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
 from icdcli.io.npz import cache_opened, read_array
 
-_FROM_CARD = ("dataset", "protocol", "documents", "splits", "labels", "evidence", "dropped", "benchmark")
+_FROM_CARD = (
+    "dataset",
+    "protocol",
+    "documents",
+    "splits",
+    "labels",
+    "evidence",
+    "dropped",
+    "benchmark",
+)
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # what models commonly read at once
 _AT_ONCE = 8192  # documents whose codes are in memory together
 _FIRST = 10  # codes without a title that are named
@@ -52,9 +61,17 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     """
     known_chapters, chapter_of_label = _chapters(corpus)
     splits, counts, in_chapter = _count(corpus, chapter_of_label, len(known_chapters))
-    in_use = [{**chapter, "documents": int(count)} for chapter, count in zip(known_chapters, in_chapter, strict=True) if count]
+    in_use = [
+        {**chapter, "documents": int(count)}
+        for chapter, count in zip(known_chapters, in_chapter, strict=True)
+        if count
+    ]
     trained = counts[SPLITS.index("train")] > 0
-    without_title = [code for code, title in zip(corpus.labels.codes, corpus.labels.titles, strict=True) if not title]
+    without_title = [
+        code
+        for code, title in zip(corpus.labels.codes, corpus.labels.titles, strict=True)
+        if not title
+    ]
     return {
         **{key: corpus.card[key] for key in _FROM_CARD if key in corpus.card},
         **corpus.card.get("description", {}),
@@ -68,7 +85,10 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
             if split in corpus.splits
         },
         "without_title": {"count": len(without_title), "first": without_title[:_FIRST]},
-        "tokens": {folder.name: _lengths(folder, splits) for folder in sorted(corpus.folder.glob("tokens-*"))},
+        "tokens": {
+            folder.name: _lengths(folder, splits)
+            for folder in sorted(corpus.folder.glob("tokens-*"))
+        },
         **({"chapters": in_use} if known_chapters else {}),
     }
 
@@ -124,7 +144,9 @@ def _count(corpus: Corpus, chapter_of_label: NDArray[np.int64], chapters: int) -
     for batch in document_batches(corpus.folder, ["split", "codes"], _AT_ONCE):
         split_of_document = _places(batch["split"], SPLITS, path)
         label_of_mention = _places(batch["codes"].flatten(), corpus.labels.codes, path)
-        document_of_mention = np.repeat(np.arange(len(batch)), np.asarray(pc.list_value_length(batch["codes"])))
+        document_of_mention = np.repeat(
+            np.arange(len(batch)), np.asarray(pc.list_value_length(batch["codes"]))
+        )
         for number in range(len(SPLITS)):
             chosen = split_of_document[document_of_mention] == number
             labels[number] += np.bincount(label_of_mention[chosen], minlength=len(corpus.labels))
@@ -146,8 +168,12 @@ def _chapters(corpus: Corpus) -> tuple[list[dict[str, str | None]], NDArray[np.i
         place.get((kind, chapter_of(code, kind, system)), len(keys))
         for code, kind in zip(corpus.labels.codes, corpus.labels.kinds, strict=True)
     ]
-    known: list[dict[str, str | None]] = [{"kind": kind, "id": chapter.id, "title": chapter.title} for kind, chapter in keys]
-    return [*known, {"kind": None, "id": None, "title": "in no chapter"}], np.array(found, dtype=np.int64)
+    known: list[dict[str, str | None]] = [
+        {"kind": kind, "id": chapter.id, "title": chapter.title} for kind, chapter in keys
+    ]
+    return [*known, {"kind": None, "id": None, "title": "in no chapter"}], np.array(
+        found, dtype=np.int64
+    )
 
 
 def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np.int64]:
@@ -156,7 +182,9 @@ def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np
     if places.null_count:
         stranger = strings.filter(places.is_null())[0].as_py()
         where = "is no split" if known is SPLITS else f"isn't in {LABELS}"
-        raise DataError(f"{path}: {stranger!r} {where}; delete the folder and prepare the data again")
+        raise DataError(
+            f"{path}: {stranger!r} {where}; delete the folder and prepare the data again"
+        )
     return np.asarray(places, dtype=np.int64)
 
 

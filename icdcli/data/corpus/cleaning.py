@@ -12,7 +12,9 @@ def caml(text: str) -> str:
 
 def edin(text: str) -> str:
     """Clean as Edin et al. (2023) do: lower case, letters a-z and digits only, lone numbers left out."""
-    return " ".join(token for token in re.findall(r"[a-z0-9]+", text.lower()) if not token.isdigit())
+    return " ".join(
+        token for token in re.findall(r"[a-z0-9]+", text.lower()) if not token.isdigit()
+    )
 
 
 def kept_words(text: str, cleaning: str) -> Iterator[tuple[str, int, int]]:
@@ -26,11 +28,15 @@ def kept_words(text: str, cleaning: str) -> Iterator[tuple[str, int, int]]:
         found = ((match.group().lower(), *match.span()) for match in re.finditer(r"\w+", text))
         yield from (word for word in found if not word[0].isnumeric())
         return
-    place = [place for place, letter in enumerate(text) for _ in letter.lower()]  # some letters become two
+    place = [
+        place for place, letter in enumerate(text) for _ in letter.lower()
+    ]  # some letters become two
     for match in re.finditer(r"[a-z0-9]+", text.lower()):
         if not match.group().isdigit():
             yield match.group(), place[match.start()], place[match.end() - 1] + 1
 
 
-CLEANERS: Mapping[str, Callable[[str], str]] = MappingProxyType({"none": str, "caml": caml, "edin": edin})
+CLEANERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"none": str, "caml": caml, "edin": edin}
+)
 """``text_cleaning:`` to what it does to a text."""

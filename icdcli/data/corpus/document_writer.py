@@ -66,7 +66,10 @@ class DocumentWriter:
                 table = _table(group)
                 for before in under_way:
                     before.result()
-                under_way = [background.submit(file.write_table, table), background.submit(self._describe, table)]
+                under_way = [
+                    background.submit(file.write_table, table),
+                    background.submit(self._describe, table),
+                ]
             for last in under_way:
                 last.result()
 
@@ -87,15 +90,21 @@ class DocumentWriter:
         for split in {split for _, split, _ in group}:
             part = [(admission, codes) for admission, its, codes in group if its == split]
             self._documents[split] += len(part)
-            self.code_counts.setdefault(split, Counter()).update(chain.from_iterable(codes for _, codes in part))
-            subjects = {admission.subject_id for admission, _ in part if admission.subject_id is not None}
+            self.code_counts.setdefault(split, Counter()).update(
+                chain.from_iterable(codes for _, codes in part)
+            )
+            subjects = {
+                admission.subject_id for admission, _ in part if admission.subject_id is not None
+            }
             if subjects:
                 self._subjects.setdefault(split, set()).update(subjects)
 
     def _describe(self, table: pa.Table) -> None:
         columns = {name: table.column(name).chunk(0) for name in table.column_names}
         codes = np.diff(values_of(columns["codes"].offsets, np.int32)).tolist()
-        self.statistics.add(columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes)
+        self.statistics.add(
+            columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes
+        )
 
     def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
         """What the card says of each split that has documents, in the order of `SPLITS`."""
@@ -115,7 +124,12 @@ def _table(group: list[Document]) -> pa.Table:
         texts = strings([admission.text for admission in admissions])
     except UnicodeEncodeError as error:
         first, last = admissions[0].id, admissions[-1].id
-        raise DataError(f"documents {first} to {last}: a text is no valid Unicode ({error.reason})") from error
-    ids, subjects = [admission.id for admission in admissions], [admission.subject_id for admission in admissions]
+        raise DataError(
+            f"documents {first} to {last}: a text is no valid Unicode ({error.reason})"
+        ) from error
+    ids, subjects = (
+        [admission.id for admission in admissions],
+        [admission.subject_id for admission in admissions],
+    )
     columns = [strings(ids), strings(subjects), strings(splits), texts, lists_of_strings(codes)]
     return pa.table(columns, schema=DOCUMENTS_SCHEMA)

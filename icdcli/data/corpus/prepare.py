@@ -73,7 +73,11 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
     reading = Reading(config.chunk_size, config.skip_bad_rows, on_progress)
     chosen = choose_source(config, reading)
     protocol = chosen.protocol
-    about: dict[str, Any] = {"dataset": chosen.dataset, "protocol": protocol.name, "options": chosen.options}
+    about: dict[str, Any] = {
+        "dataset": chosen.dataset,
+        "protocol": protocol.name,
+        "options": chosen.options,
+    }
     published_lists = False
     if protocol.is_benchmark:
         lists = load_split_lists(protocol.name, config.splits_path)
@@ -94,7 +98,9 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
             with partial_folder(home, key) as partial:
                 described = "label_space" in chosen.options
                 cleaner = CLEANERS[config.text_cleaning]
-                content = write_corpus(partial, chosen.source, protocol, config.label_pruning, described, cleaner)
+                content = write_corpus(
+                    partial, chosen.source, protocol, config.label_pruning, described, cleaner
+                )
                 about["sources"] = source_files(_hashes(states, reading), base)
                 remember_hashes(home, states, _hashes(states, reading))
                 benchmark = _benchmark(protocol, reading, content, published_lists)
@@ -103,19 +109,29 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                 card = _intact(folder)  # of the same files in another place, or touched since
                 if card is not None:
                     return PreparedCorpus(folder, False, card)
-                card = write_card(partial, {**about, **content, **({"benchmark": benchmark} if benchmark else {})})
+                card = write_card(
+                    partial, {**about, **content, **({"benchmark": benchmark} if benchmark else {})}
+                )
                 finish(partial, folder)
     except OSError as error:
-        raise DataError(f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir") from error
+        raise DataError(
+            f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir"
+        ) from error
     return PreparedCorpus(folder, True, card, changed)
 
 
 def _home(config: DataConfig, base: Path) -> Path:
     """The folder that corpora lie in."""
-    homes = [config.cache_dir] if config.cache_dir is not None else [base / HOME, user_cache_path("icdcode")]
+    homes = (
+        [config.cache_dir]
+        if config.cache_dir is not None
+        else [base / HOME, user_cache_path("icdcode")]
+    )
     home = next(filter(is_writable, homes), None)
     if home is None:
-        raise ConfigError(f"cache_dir: {homes[-1]} can't be written; set cache_dir to a folder of your own")
+        raise ConfigError(
+            f"cache_dir: {homes[-1]} can't be written; set cache_dir to a folder of your own"
+        )
     return home
 
 
@@ -123,7 +139,9 @@ def _benchmark(
     protocol: Protocol, reading: Reading, content: Mapping[str, Any], published_lists: bool
 ) -> dict[str, Any] | None:
     rows = {path.name.split(".", 1)[0]: count for path, count in reading.rows_read.items()}
-    return hold_against_published(protocol.name, rows, content["splits"], content["labels"]["count"], published_lists)
+    return hold_against_published(
+        protocol.name, rows, content["splits"], content["labels"]["count"], published_lists
+    )
 
 
 def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
@@ -136,13 +154,18 @@ def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
     now = file_states(list(states))
     changed = [file for file in states if states[file] != now[file]]
     if changed:
-        raise DataError(f"{changed[0]}: has changed while it was read; prepare the data again when nothing writes to it")
+        raise DataError(
+            f"{changed[0]}: has changed while it was read; prepare the data again when nothing writes to it"
+        )
     return hashes
 
 
 def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
     """How the source files differ from those of the latest corpus that was made in the same way."""
-    cards = sorted(home.glob(f"{about['dataset']}-{about['protocol']}-*/{CARD}"), key=lambda path: path.stat().st_mtime)
+    cards = sorted(
+        home.glob(f"{about['dataset']}-{about['protocol']}-*/{CARD}"),
+        key=lambda path: path.stat().st_mtime,
+    )
     for path in reversed(cards):
         try:
             before = json.loads(path.read_text(encoding="utf-8"))

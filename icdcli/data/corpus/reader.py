@@ -33,7 +33,10 @@ FORMAT = 3
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
 
-_SYSTEMS: dict[str, System] = {"mimic3": "icd9", "codiesp": "icd10"}  # of data sets that have one, and no option for it
+_SYSTEMS: dict[str, System] = {
+    "mimic3": "icd9",
+    "codiesp": "icd10",
+}  # of data sets that have one, and no option for it
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -166,9 +169,14 @@ class Corpus:
         ids, subject_ids, _, codes = (table.column(name).take(rows).to_pylist() for name in columns)
         index = self.labels.index
         try:
-            targets = [np.array(sorted(index[code] for code in document), dtype=np.int32) for document in codes]
+            targets = [
+                np.array(sorted(index[code] for code in document), dtype=np.int32)
+                for document in codes
+            ]
         except KeyError as error:
-            raise DataError(f"{path}: code {error} isn't in {LABELS}; delete the folder and prepare again") from None
+            raise DataError(
+                f"{path}: code {error} isn't in {LABELS}; delete the folder and prepare again"
+            ) from None
         return Documents(ids, subject_ids, rows, targets)
 
     def texts(self, split: str) -> Iterator[str]:
@@ -180,7 +188,9 @@ class Corpus:
         """
         self._require(split)
         for batch in document_batches(self.folder, ["split", "text"], 256):
-            for found, text in zip(batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True):
+            for found, text in zip(
+                batch.column("split").to_pylist(), batch.column("text").to_pylist(), strict=True
+            ):
                 if found == split:
                     yield text
 
@@ -191,12 +201,18 @@ class Corpus:
             ConfigError: When no document is in such a split.
             DataError: When the files can't be read, or a code isn't in the label space.
         """
-        return read_annotations(self.folder / ANNOTATIONS, self.documents(split).ids, self.labels.index)
+        return read_annotations(
+            self.folder / ANNOTATIONS, self.documents(split).ids, self.labels.index
+        )
 
     def _require(self, split: str) -> None:
         if split not in self.splits:
-            there = ", ".join(f"{name} ({self.card['splits'][name]['documents']})" for name in self.splits)
-            raise ConfigError(f"split: no documents in {split!r} of {self.folder.name}; there are: {there}")
+            there = ", ".join(
+                f"{name} ({self.card['splits'][name]['documents']})" for name in self.splits
+            )
+            raise ConfigError(
+                f"split: no documents in {split!r} of {self.folder.name}; there are: {there}"
+            )
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -214,29 +230,43 @@ def open_corpus(folder: Path) -> Corpus:
         found, documents, count = card["format"], card["documents"], card["labels"]["count"]
         card["splits"], card["dataset"], card["protocol"]
     except FileNotFoundError:
-        raise DataError(f"{folder}: is no prepared corpus ({CARD} is missing); run icdcode prepare-data") from None
+        raise DataError(
+            f"{folder}: is no prepared corpus ({CARD} is missing); run icdcode prepare-data"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); delete the folder and prepare the data again") from error
+        raise DataError(
+            f"{path}: is damaged ({error}); delete the folder and prepare the data again"
+        ) from error
     if found != FORMAT:
-        raise DataError(f"{folder}: has format {found}, this version reads {FORMAT}; prepare the data again")
+        raise DataError(
+            f"{folder}: has format {found}, this version reads {FORMAT}; prepare the data again"
+        )
     labels = read_labels(folder / LABELS)
     try:
         metadata = pq.read_metadata(folder / DOCUMENTS)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{folder / DOCUMENTS}: can't be read ({error}); prepare the data again") from error
+        raise DataError(
+            f"{folder / DOCUMENTS}: can't be read ({error}); prepare the data again"
+        ) from error
     if not set(DOCUMENTS_SCHEMA.names) <= set(metadata.schema.to_arrow_schema().names):
-        raise DataError(f"{folder / DOCUMENTS}: lacks columns; delete the folder and prepare the data again")
+        raise DataError(
+            f"{folder / DOCUMENTS}: lacks columns; delete the folder and prepare the data again"
+        )
     if metadata.num_rows != documents or len(labels) != count:
         raise DataError(
             f"{folder}: holds {metadata.num_rows} documents and {len(labels)} labels, its card says {documents} and "
             f"{count}; delete the folder and prepare the data again"
         )
     if "evidence" in card and not (folder / ANNOTATIONS).is_file():
-        raise DataError(f"{folder}: {ANNOTATIONS} is missing; delete the folder and prepare the data again")
+        raise DataError(
+            f"{folder}: {ANNOTATIONS} is missing; delete the folder and prepare the data again"
+        )
     return Corpus(folder, card, labels)
 
 
-def document_batches(folder: Path, columns: Sequence[str], documents: int) -> Iterator[pa.RecordBatch]:
+def document_batches(
+    folder: Path, columns: Sequence[str], documents: int
+) -> Iterator[pa.RecordBatch]:
     """Stream a corpus's documents.
 
     Args:
@@ -252,7 +282,9 @@ def document_batches(folder: Path, columns: Sequence[str], documents: int) -> It
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield from file.iter_batches(batch_size=documents, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: can't be read ({error}); delete the folder and prepare the data again") from error
+        raise DataError(
+            f"{path}: can't be read ({error}); delete the folder and prepare the data again"
+        ) from error
 
 
 def write_labels(path: Path, labels: Labels) -> None:
@@ -261,7 +293,11 @@ def write_labels(path: Path, labels: Labels) -> None:
     texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
     counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
     with replacing(path) as temporary:
-        pq.write_table(pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA), temporary, write_page_checksum=True)
+        pq.write_table(
+            pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA),
+            temporary,
+            write_page_checksum=True,
+        )
 
 
 def read_labels(path: Path) -> Labels:
@@ -271,11 +307,15 @@ def read_labels(path: Path) -> Labels:
         DataError: When it is missing or damaged, or the labels aren't 0, 1, 2 … in order.
     """
     try:
-        table = pq.read_table(path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True)
+        table = pq.read_table(
+            path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True
+        )
         label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: can't be read as a label space ({error})") from error
     labels = Labels(*(tuple(column) for column in columns))
     if label != list(range(len(label))) or len(labels.index) != len(labels):
-        raise DataError(f"{path}: its labels aren't 0, 1, 2 … with one code each; it was changed or damaged")
+        raise DataError(
+            f"{path}: its labels aren't 0, 1, 2 … with one code each; it was changed or damaged"
+        )
     return labels

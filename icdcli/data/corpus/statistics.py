@@ -108,7 +108,10 @@ def count_words(content: memoryview, offsets: Sequence[int]) -> list[int]:
     np.greater(letters[1:], letters[:-1], out=first[1:])
     starts = [begin for begin, end in zip(offsets, offsets[1:], strict=False) if begin < end]
     first[starts] = letters[starts]
-    return [int(np.count_nonzero(first[begin:end])) for begin, end in zip(offsets, offsets[1:], strict=False)]
+    return [
+        int(np.count_nonzero(first[begin:end]))
+        for begin, end in zip(offsets, offsets[1:], strict=False)
+    ]
 
 
 def summaries(values: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str, Any]:
@@ -128,14 +131,20 @@ def summaries(values: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str,
     if not len(values):
         return {}
     scale, edges = _bins(values)
-    parts = {"all": values} | {SPLITS[number]: values[splits == number] for number in np.unique(splits)}
+    parts = {"all": values} | {
+        SPLITS[number]: values[splits == number] for number in np.unique(splits)
+    }
     result: dict[str, Any] = {}
     for name, part in parts.items():
         quantiles = np.percentile(part, list(_QUANTILES.values()), method="inverted_cdf")
         result[name] = {
             "mean": float(part.mean()),
             **dict(zip(_QUANTILES, quantiles.tolist(), strict=True)),
-            "histogram": {"scale": scale, "edges": edges.tolist(), "counts": np.histogram(part, edges)[0].tolist()},
+            "histogram": {
+                "scale": scale,
+                "edges": edges.tolist(),
+                "counts": np.histogram(part, edges)[0].tolist(),
+            },
         }
     return result
 
@@ -154,7 +163,9 @@ def _bytes_of(texts: pa.StringArray) -> tuple[memoryview, list[int]]:
     if not len(texts):
         return memoryview(b""), [0]
     _, offsets_buffer, data = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[
+        texts.offset : texts.offset + len(texts) + 1
+    ]
     content = memoryview(data if data is not None else b"")[offsets[0] : offsets[-1]]
     return content, (offsets - offsets[0]).tolist()
 

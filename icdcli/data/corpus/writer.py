@@ -77,11 +77,15 @@ def write_corpus(
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS)
     evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
-    writer.write(evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped)))
+    writer.write(
+        evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped))
+    )
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
-    unused = {} if protocol.is_benchmark else _unused_codes(writer, source, not label_pruning, described)
+    unused = (
+        {} if protocol.is_benchmark else _unused_codes(writer, source, not label_pruning, described)
+    )
     labels = _label_space(writer, source.titles, unused, source.system)
     write_labels(folder / LABELS, labels)
     annotated = evidence.card()
@@ -93,8 +97,15 @@ def write_corpus(
             "in_use": sum(count > 0 for count in labels.counts),
             "in_training": sum(count > 0 for count in labels.train_counts),
             "without_title": labels.titles.count(None),
-            "space": "protocol" if protocol.is_benchmark else "described" if described else "own tables" if unused else "seen",
-            "of_both_kinds": len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
+            "space": "protocol"
+            if protocol.is_benchmark
+            else "described"
+            if described
+            else "own tables"
+            if unused
+            else "seen",
+            "of_both_kinds": len(writer.kind_counts)
+            - len({code.code for code in writer.kind_counts}),
         },
         **({"evidence": annotated} if annotated else {}),
         "dropped": dict(dropped),
@@ -124,7 +135,10 @@ def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
 
 
 def _documents(
-    admissions: Iterable[Admission], protocol: protocols.Protocol, clean: Callable[[str], str], dropped: Counter[str]
+    admissions: Iterable[Admission],
+    protocol: protocols.Protocol,
+    clean: Callable[[str], str],
+    dropped: Counter[str],
 ) -> Iterator[tuple[Admission, str]]:
     """The admissions that become documents, each with its split, their texts cleaned."""
     for admission in admissions:
@@ -142,18 +156,29 @@ def _documents(
         yield admission, split
 
 
-def _unused_codes(writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool) -> dict[str, str]:
+def _unused_codes(
+    writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool
+) -> dict[str, str]:
     """Codes that are labels whether a document has them or not, each with its kind."""
-    unused = {code.code: code.kind for code in sorted(source.titles, reverse=True)} if of_own_tables else {}
+    unused = (
+        {code.code: code.kind for code in sorted(source.titles, reverse=True)}
+        if of_own_tables
+        else {}
+    )
     if described and source.system is not None:
         kinds = sorted({code.kind for code in writer.kind_counts})
         own_titles = [(code.code, code.kind, title) for code, title in source.titles.items()]
-        unused = {code: kind for code, kind, _ in described_codes(source.system, kinds, own_titles)} | unused
+        unused = {
+            code: kind for code, kind, _ in described_codes(source.system, kinds, own_titles)
+        } | unused
     return unused
 
 
 def _label_space(
-    writer: DocumentWriter, own_titles: Mapping[Code, str], unused: Mapping[str, str], system: System | None
+    writer: DocumentWriter,
+    own_titles: Mapping[Code, str],
+    unused: Mapping[str, str],
+    system: System | None,
 ) -> Labels:
     """Labels in the order of their codes as plain strings: the same in every process.
 
@@ -161,11 +186,15 @@ def _label_space(
     kind that more documents have (of as many: diagnosis).
     """
     kinds = dict(unused)
-    in_use = sorted(writer.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis"))
+    in_use = sorted(
+        writer.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis")
+    )
     kinds.update((code.code, code.kind) for code, _ in in_use)
     codes = sorted(kinds)
     titles = [
-        own_titles.get(Code(code, kinds[code])) or (title_of(code, kinds[code], system) if system else None) for code in codes
+        own_titles.get(Code(code, kinds[code]))
+        or (title_of(code, kinds[code], system) if system else None)
+        for code in codes
     ]
     every, train = Counter[str](), writer.code_counts.get("train", Counter())
     for counts in writer.code_counts.values():
@@ -180,13 +209,18 @@ def _label_space(
 
 
 def _refuse_empty_split(
-    source: Source, protocol: protocols.Protocol, splits: dict[str, dict[str, float]], dropped: Counter[str]
+    source: Source,
+    protocol: protocols.Protocol,
+    splits: dict[str, dict[str, float]],
+    dropped: Counter[str],
 ) -> None:
     empty = [split for split in ("train", "validation") if split not in splits]
     if not empty:
         return
     where = source.files()[0].parent
-    counts = ", ".join(f"{split} {splits[split]['documents'] if split in splits else 0}" for split in SPLITS)
+    counts = ", ".join(
+        f"{split} {splits[split]['documents'] if split in splits else 0}" for split in SPLITS
+    )
     lost = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
     raise DataError(
         f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} (documents: {counts}"

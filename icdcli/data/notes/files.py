@@ -24,7 +24,11 @@ from icdcli.io.storage import file_states
 STANDARD_INPUT = "-"
 
 _TEXT = ".txt"
-_NOT_YET = {".tsv": "save it as CSV, with commas", ".json": "write it as JSONL, one object a line", ".ndjson": "name it .jsonl"}
+_NOT_YET = {
+    ".tsv": "save it as CSV, with commas",
+    ".json": "write it as JSONL, one object a line",
+    ".ndjson": "name it .jsonl",
+}
 _BYTES = 4 * LONGEST  # a character takes four bytes at most
 _BETWEEN_REPORTS = 256
 
@@ -92,7 +96,9 @@ class GivenText:
         name = "standard input"
         text = decoded(self.content, name)
         if text.lstrip().startswith('{"'):
-            raise DataError(f"{name}: is one note, and this looks like JSON; write it into a file that ends in .jsonl")
+            raise DataError(
+                f"{name}: is one note, and this looks like JSON; write it into a file that ends in .jsonl"
+            )
         note = Note(STANDARD_INPUT, checked(text, name))
         if not note.has_text:
             raise DataError(f"{name}: is empty; pipe a note into it")
@@ -121,7 +127,11 @@ class Notes:
     @cached_property
     def state(self) -> str:
         """A hash that changes when what was named does, or a file: by its size and time of the last change."""
-        words = [word for name, part in zip(self.names, self.parts, strict=True) for word in (name, *part.state())]
+        words = [
+            word
+            for name, part in zip(self.names, self.parts, strict=True)
+            for word in (name, *part.state())
+        ]
         return xxh3_128_hexdigest("\n".join(words).encode(errors="surrogateescape"))
 
     def check(self, on_progress: Progress | None = None) -> int:
@@ -144,7 +154,10 @@ class Notes:
 
 
 def find_notes(
-    names: Sequence[str], standard_input: bytes = b"", text_column: str | None = None, id_column: str | None = None
+    names: Sequence[str],
+    standard_input: bytes = b"",
+    text_column: str | None = None,
+    id_column: str | None = None,
 ) -> Notes:
     """Find the notes that a command was given.
 
@@ -170,17 +183,23 @@ def find_notes(
         elif (path := Path(name)).is_dir():
             parts.append(_folder(path, f"{before}/" if before else ""))
         elif is_table(path):
-            table = NoteTable(path, text_column or "text", id_column, f"{before}:" if before else "")
+            table = NoteTable(
+                path, text_column or "text", id_column, f"{before}:" if before else ""
+            )
             table.columns  # noqa: B018  (a column that is missing is told before anything else is done)
             parts.append(table)
         elif not path.exists():
             raise DataError(f"{name}: there is no such file or folder")
         elif path.suffix.lower() in _NOT_YET:
-            raise DataError(f"{name}: this kind of table can't be read; {_NOT_YET[path.suffix.lower()]}")
+            raise DataError(
+                f"{name}: this kind of table can't be read; {_NOT_YET[path.suffix.lower()]}"
+            )
         else:
             parts.append(TextFiles({_id(name): path}, may_be_empty=False))
     if (text_column or id_column) and not any(isinstance(part, NoteTable) for part in parts):
-        raise ConfigError("--text-column and --id-column are for tables (.csv, .jsonl, .parquet), and none is named")
+        raise ConfigError(
+            "--text-column and --id-column are for tables (.csv, .jsonl, .parquet), and none is named"
+        )
     return Notes(names, parts)
 
 
@@ -204,9 +223,16 @@ def _folder(folder: Path, before: str) -> TextFiles:
     found = sorted(_text_files(folder), key=lambda path: path.relative_to(folder).parts)
     if not found:
         tables = [path.name for path in sorted(list_folder(folder)) if is_table(path)]
-        there = f"; it has tables: name them, such as {folder / tables[0]}" if tables else "; notes are files that end in .txt"
+        there = (
+            f"; it has tables: name them, such as {folder / tables[0]}"
+            if tables
+            else "; notes are files that end in .txt"
+        )
         raise DataError(f"{folder}: holds no notes{there}")
-    return TextFiles({before + _id(path.relative_to(folder).as_posix()): path for path in found}, may_be_empty=True)
+    return TextFiles(
+        {before + _id(path.relative_to(folder).as_posix()): path for path in found},
+        may_be_empty=True,
+    )
 
 
 def _text_files(folder: Path) -> Iterator[Path]:

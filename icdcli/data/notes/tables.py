@@ -26,7 +26,9 @@ from icdcli.io.storage import file_states
 _CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
 _ROWS_AT_ONCE = 64  # of a Parquet file; a note may be long
 _PAGE_BUFFER = 1 << 20  # bytes; else a row group's column is in memory all at once
-_LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may be written with six
+_LONGEST_LINE = (
+    8 * LONGEST
+)  # bytes of a line of JSONL, in which a character may be written with six
 _USUAL_ID = "id"
 
 
@@ -82,7 +84,13 @@ class NoteTable:
             DataError: When a row is not as it should be; with its place.
         """
         name = self.path.name.lower()
-        records = self._csv if name.endswith(_CSV) else self._jsonl if name.endswith(_JSONL) else self._parquet
+        records = (
+            self._csv
+            if name.endswith(_CSV)
+            else self._jsonl
+            if name.endswith(_JSONL)
+            else self._parquet
+        )
         for number, values in enumerate(records(), start=1):
             text = values[0]
             if text is not None and not isinstance(text, str):
@@ -93,7 +101,11 @@ class NoteTable:
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._wrong(number, 1, "is empty" if value is None else f"is {type(value).__name__}; write ids as strings")
+            raise self._wrong(
+                number,
+                1,
+                "is empty" if value is None else f"is {type(value).__name__}; write ids as strings",
+            )
         return checked(str(value), f"{self.path}, row {number}, column {self.columns[1]!r}")
 
     def _wrong(self, number: int, column: int, problem: str) -> DataError:
@@ -119,7 +131,9 @@ class NoteTable:
         numbered = len(self.columns) == 1
         for number, record in enumerate(self._objects(), start=1):
             if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
-                raise DataError(f"{self.path}, row {number}: has an id, and the first row has none; give every row one")
+                raise DataError(
+                    f"{self.path}, row {number}: has an id, and the first row has none; give every row one"
+                )
             if missing := [column for column in self.columns if column not in record]:
                 raise DataError(
                     f"{self.path}, row {number}: has no {missing[0]!r}; where there is none, write null or an empty string"
@@ -133,7 +147,9 @@ class NoteTable:
                 number += 1
                 where = f"{self.path}, line {number}"
                 if len(content) > _LONGEST_LINE:
-                    raise DataError(f"{where}: is longer than {_LONGEST_LINE >> 20} MB; JSONL is one object a line")
+                    raise DataError(
+                        f"{where}: is longer than {_LONGEST_LINE >> 20} MB; JSONL is one object a line"
+                    )
                 content = content.removeprefix(BOM_UTF8) if number == 1 else content
                 if content.strip():
                     yield _object(content, where)
@@ -142,7 +158,11 @@ class NoteTable:
         with _parquet(self.path) as file:
             kind = file.schema_arrow.field(self.columns[0]).type
             kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+            if not (
+                pa.types.is_string(kind)
+                or pa.types.is_large_string(kind)
+                or pa.types.is_string_view(kind)
+            ):
                 raise DataError(f"{self.path}, column {self.columns[0]!r}: holds {kind}, not texts")
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=self.columns):
                 columns = [batch.column(column).to_pylist() for column in self.columns]
@@ -156,10 +176,17 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except OSError as error:
         reason = error.strerror or "damaged"
-        raise DataError(f"{path}: can't be read as a Parquet file ({reason}); write or copy it again") from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:  # without its words, which may be the file's
+        raise DataError(
+            f"{path}: can't be read as a Parquet file ({reason}); write or copy it again"
+        ) from None
+    except (
+        pa.ArrowException,
+        UnicodeDecodeError,
+    ) as error:  # without its words, which may be the file's
         reason = f"damaged: {type(error).__name__}"
-        raise DataError(f"{path}: can't be read as a Parquet file ({reason}); write or copy it again") from None
+        raise DataError(
+            f"{path}: can't be read as a Parquet file ({reason}); write or copy it again"
+        ) from None
 
 
 @contextmanager
@@ -172,17 +199,24 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
     except (gzip.BadGzipFile, zlib.error):
         raise DataError(f"{path}: not a gzip file, or a damaged one; copy it again") from None
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror or type(error).__name__})") from None
+        raise DataError(
+            f"{path}: can't be read ({error.strerror or type(error).__name__})"
+        ) from None
 
 
 def _object(content: bytes, where: str) -> dict[str, Any]:
     try:
         record = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8") from None
+        raise DataError(
+            f"{where}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        ) from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg}); write one object a line") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits; brackets within brackets
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a number of thousands of digits; brackets within brackets
         raise DataError(f"{where}: not JSON that can be read; write one object a line") from None
     if not isinstance(record, dict):
         raise DataError(f"{where}: is {type(record).__name__}; write one object a line")

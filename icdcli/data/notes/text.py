@@ -60,7 +60,9 @@ def decoded(content: bytes, name: str) -> str:
         DataError: When they are of a kind that isn't text, or the encoding isn't known. Nothing is guessed: Latin-1 takes any
             bytes, and a wrong guess would change what the note says.
     """
-    mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if content.startswith(mark)), (b"", "utf-8"))
+    mark, encoding = next(
+        ((mark, encoding) for mark, encoding in _MARKS if content.startswith(mark)), (b"", "utf-8")
+    )
     kind = next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)
     if kind is not None:
         raise DataError(f"{name}: is {kind}, not a text; save it as plain text in UTF-8")
@@ -73,7 +75,9 @@ def decoded(content: bytes, name: str) -> str:
             f"{name}: is binary or of another encoding, not {encoding.upper()} ({at}); save it as UTF-8{hint}"
         ) from None
     if "\0" in text:
-        raise DataError(f"{name}: is binary (it has zero bytes), or UTF-16 without its mark; save it as plain text in UTF-8")
+        raise DataError(
+            f"{name}: is binary (it has zero bytes), or UTF-16 without its mark; save it as plain text in UTF-8"
+        )
     return text
 
 
@@ -92,7 +96,9 @@ def checked(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{name}: is no valid Unicode (half a character at {error.start:,}); write it anew") from None
+        raise DataError(
+            f"{name}: is no valid Unicode (half a character at {error.start:,}); write it anew"
+        ) from None
     return text
 
 

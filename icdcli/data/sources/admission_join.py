@@ -32,7 +32,9 @@ class AdmissionCodes:
     def __init__(self) -> None:
         self._codes: dict[Code, int] = {}
         self._admissions: dict[str, int] = {}
-        self._pairs: list[NDArray[np.int64]] = []  # admission << 32 | code; the same pair may stand in it more than once
+        self._pairs: list[
+            NDArray[np.int64]
+        ] = []  # admission << 32 | code; the same pair may stand in it more than once
 
     def read(
         self,
@@ -58,15 +60,19 @@ class AdmissionCodes:
             for raw in raws.dictionary.to_pylist():
                 if raw not in spelled:
                     spelled[raw] = self._number(spell(raw), reasons)
-            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[values_of(raws.indices, np.int32)]
+            codes = np.array([spelled[raw] for raw in raws.dictionary.to_pylist()])[
+                values_of(raws.indices, np.int32)
+            ]
             numbers = [
-                self._admissions.setdefault(id, len(self._admissions)) if id else -1 for id in ids.dictionary.to_pylist()
+                self._admissions.setdefault(id, len(self._admissions)) if id else -1
+                for id in ids.dictionary.to_pylist()
             ]
             admissions = np.array(numbers)[values_of(ids.indices, np.int32)]
             for place, reason in enumerate(reasons):
                 reading.drop(reason, int((codes == -1 - place).sum()))
             reading.drop(
-                f"rows of {table.name.split('.')[0]} without {columns[0]}", int(((codes >= 0) & (admissions < 0)).sum())
+                f"rows of {table.name.split('.')[0]} without {columns[0]}",
+                int(((codes >= 0) & (admissions < 0)).sum()),
             )
             kept = (codes >= 0) & (admissions >= 0)
             self._pairs.append(admissions[kept] << 32 | codes[kept])
@@ -89,7 +95,9 @@ class AdmissionCodes:
         names = list(self._admissions)
         return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
 
-    def of(self, admissions: Iterable[str], keep: CodeFilter | None = None) -> Mapping[str, frozenset[Code]]:
+    def of(
+        self, admissions: Iterable[str], keep: CodeFilter | None = None
+    ) -> Mapping[str, frozenset[Code]]:
         """The codes of some admissions; asked when all tables are read.
 
         Args:
@@ -101,11 +109,21 @@ class AdmissionCodes:
         """
         codes = list(self._codes)
         wanted = np.zeros(len(self._admissions), dtype=bool)
-        wanted[[self._admissions[admission] for admission in admissions if admission in self._admissions]] = True
+        wanted[
+            [
+                self._admissions[admission]
+                for admission in admissions
+                if admission in self._admissions
+            ]
+        ] = True
         pairs = self._unique_pairs[wanted[self._unique_pairs >> 32]]
         if keep is not None:
             counts = np.bincount(pairs & _CODE, minlength=len(codes))
-            kept = keep(Counter({code: int(count) for code, count in zip(codes, counts, strict=True) if count}))
+            kept = keep(
+                Counter(
+                    {code: int(count) for code, count in zip(codes, counts, strict=True) if count}
+                )
+            )
             pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
         return _CodesOfSome(self._admissions, codes, pairs)
 
@@ -113,7 +131,9 @@ class AdmissionCodes:
 class _CodesOfSome(Mapping[str, frozenset[Code]]):
     """Admission to codes, each set made when it is asked for: all of them at once would be most of what memory holds."""
 
-    def __init__(self, admissions: Mapping[str, int], codes: list[Code], pairs: NDArray[np.int64]) -> None:
+    def __init__(
+        self, admissions: Mapping[str, int], codes: list[Code], pairs: NDArray[np.int64]
+    ) -> None:
         self._admissions, self._codes = admissions, codes
         self._code_of_pair = (pairs & _CODE).astype(np.int32)
         # Where each admission's pairs begin, and where they end; those without any begin where they end.
@@ -121,7 +141,9 @@ class _CodesOfSome(Mapping[str, frozenset[Code]]):
 
     def _edges_of(self, admission: str) -> tuple[int, int]:
         number = self._admissions.get(admission)
-        return (0, 0) if number is None else (int(self._edges[number]), int(self._edges[number + 1]))
+        return (
+            (0, 0) if number is None else (int(self._edges[number]), int(self._edges[number + 1]))
+        )
 
     def __getitem__(self, admission: str) -> frozenset[Code]:
         begin, end = self._edges_of(admission)
@@ -160,7 +182,9 @@ class NotesAside:
     def __init__(self, folder: Path) -> None:
         self.subjects: dict[str, str | None] = {}
         self._path = folder / ".notes"
-        self._places: dict[str, list[int]] = {}  # admission to (offset, length) of each note, end to end
+        self._places: dict[
+            str, list[int]
+        ] = {}  # admission to (offset, length) of each note, end to end
         self._offset = self._written = 0
         self._waiting: list[bytes] = []
         self._under_way: Future[int] | None = None
@@ -258,6 +282,10 @@ def join_admissions(
         reading.drop("admissions with codes but no note", len(codes.admissions) - with_codes)
         complete = compress(aside.subjects, map(codes_of.__contains__, aside.subjects))
         for number, admission in enumerate(complete, start=1):
-            yield Admission(admission, aside.subjects[admission], aside.text(admission), codes_of[admission])
-            if reading.on_progress and (number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)):
+            yield Admission(
+                admission, aside.subjects[admission], aside.text(admission), codes_of[admission]
+            )
+            if reading.on_progress and (
+                number % _ADMISSIONS_BETWEEN_REPORTS == 0 or number == len(codes_of)
+            ):
                 reading.on_progress("joining notes and codes", number, len(codes_of), "admissions")

@@ -23,7 +23,11 @@ from icdcli.io.csv_reader import Reading
 
 FOLDERS = {"train": "train", "validation": "dev", "test": "test"}
 TEXT_FOLDERS = {"en": "text_files_en", "es": "text_files"}
-_KINDS = {"diagnoses": ("diagnosis",), "procedures": ("procedure",), "all": ("diagnosis", "procedure")}
+_KINDS = {
+    "diagnoses": ("diagnosis",),
+    "procedures": ("procedure",),
+    "all": ("diagnosis", "procedure"),
+}
 _LETTER = {"diagnosis": "D", "procedure": "P"}
 _EVIDENCE_KINDS = {"DIAGNOSTICO": "diagnosis", "PROCEDIMIENTO": "procedure"}
 
@@ -63,7 +67,11 @@ class CodiespSource:
         return [
             file
             for split in self._splits()
-            for file in (*self._tables(split).values(), *self._evidence_tables(split), *self._texts(split))
+            for file in (
+                *self._tables(split).values(),
+                *self._evidence_tables(split),
+                *self._texts(split),
+            )
         ]
 
     @property
@@ -99,16 +107,25 @@ class CodiespSource:
                 if self.reading.on_progress:
                     self.reading.on_progress(f"reading {split} cases", number, len(texts))
             self.reading.drop("cases with codes but no text", len(codes))
-            self.reading.drop("annotations of cases without text", sum(map(len, annotations.values())))
+            self.reading.drop(
+                "annotations of cases without text", sum(map(len, annotations.values()))
+            )
 
     def _splits(self) -> list[str]:
-        there = [split for split in FOLDERS if split != "test" or (self.folder / FOLDERS[split]).is_dir()]
+        there = [
+            split for split in FOLDERS if split != "test" or (self.folder / FOLDERS[split]).is_dir()
+        ]
         parts = [
-            part for split in there for part in (self._text_folder(split), *self._tables(split).values()) if not part.exists()
+            part
+            for split in there
+            for part in (self._text_folder(split), *self._tables(split).values())
+            if not part.exists()
         ]
         if parts:
             names = ", ".join(str(part.relative_to(self.folder)) for part in parts)
-            raise DataError(f"{self.folder}: CodiEsp's {names} missing; unpack the whole data set into this folder")
+            raise DataError(
+                f"{self.folder}: CodiEsp's {names} missing; unpack the whole data set into this folder"
+            )
         return there
 
     def _text_folder(self, split: str) -> Path:
@@ -134,7 +151,9 @@ class CodiespSource:
                     continue
                 fields = line.split("\t")
                 if len(fields) != 2:
-                    raise DataError(f"{path}, line {number}: {len(fields)} fields where ID<tab>code should be")
+                    raise DataError(
+                        f"{path}, line {number}: {len(fields)} fields where ID<tab>code should be"
+                    )
                 try:
                     code = Code(dotted(fields[1], kind, "icd10"), kind)
                 except ValueError as error:
@@ -156,8 +175,13 @@ class CodiespSource:
                 if _EVIDENCE_KINDS[kind] not in _KINDS[self.codes]:
                     continue
                 try:
-                    its_code = Code(dotted(code, _EVIDENCE_KINDS[kind], "icd10"), _EVIDENCE_KINDS[kind])
-                    fragments = [(int(begin), int(end)) for begin, end in (place.split() for place in places.split(";"))]
+                    its_code = Code(
+                        dotted(code, _EVIDENCE_KINDS[kind], "icd10"), _EVIDENCE_KINDS[kind]
+                    )
+                    fragments = [
+                        (int(begin), int(end))
+                        for begin, end in (place.split() for place in places.split(";"))
+                    ]
                 except ValueError as error:
                     raise DataError(f"{path}, line {number}: {error}") from error
                 found.setdefault(id.strip(), []).append(_Annotation(its_code, words, fragments))
@@ -167,12 +191,20 @@ class CodiespSource:
         """The annotations whose place in the text holds their words."""
         spans: list[AnnotatedSpan] = []
         for group, annotation in enumerate(annotations):
-            fragments = [(begin, end) for begin, end in annotation.fragments if 0 <= begin < end <= len(text)]
-            if _letters(" ".join(text[begin:end] for begin, end in fragments)) != _letters(annotation.words):
+            fragments = [
+                (begin, end) for begin, end in annotation.fragments if 0 <= begin < end <= len(text)
+            ]
+            if _letters(" ".join(text[begin:end] for begin, end in fragments)) != _letters(
+                annotation.words
+            ):
                 self.reading.drop("annotations whose place in the text holds other words", 1)
                 continue
-            self.reading.drop("empty fragments of annotations", len(annotation.fragments) - len(fragments))
-            spans += [AnnotatedSpan(annotation.code.code, begin, end, group) for begin, end in fragments]
+            self.reading.drop(
+                "empty fragments of annotations", len(annotation.fragments) - len(fragments)
+            )
+            spans += [
+                AnnotatedSpan(annotation.code.code, begin, end, group) for begin, end in fragments
+            ]
         return tuple(spans)
 
 

@@ -47,7 +47,9 @@ class MdaceAnnotations:
         """
         found = sorted(self.path.rglob("*.json")) if self.path.is_dir() else [self.path]
         if not found or not all(path.is_file() for path in found):
-            raise ConfigError(f"evidence_path: {self.path}: is no file or folder with MDACE's .json files")
+            raise ConfigError(
+                f"evidence_path: {self.path}: is no file or folder with MDACE's .json files"
+            )
         return found
 
     @cached_property
@@ -60,7 +62,10 @@ class MdaceAnnotations:
         return frozenset(note.id for notes in self._notes.values() for note in notes)
 
     def attach(
-        self, admissions: Iterable[Admission], texts: Mapping[str, str], spell: Callable[[str, str], str]
+        self,
+        admissions: Iterable[Admission],
+        texts: Mapping[str, str],
+        spell: Callable[[str, str], str],
     ) -> Iterator[Admission]:
         """Give admissions their evidence, and count what has no place in them.
 
@@ -77,7 +82,11 @@ class MdaceAnnotations:
             notes = self._notes.get(admission.id)
             if notes is not None:
                 read = [note for note in notes if note.id in texts]
-                spans = [span for note in read for span in self._spans(note, texts[note.id], admission.text, spell)]
+                spans = [
+                    span
+                    for note in read
+                    for span in self._spans(note, texts[note.id], admission.text, spell)
+                ]
                 grouped = [
                     AnnotatedSpan(*span, group) for group, span in enumerate(dict.fromkeys(spans))
                 ]  # some are in two files
@@ -85,9 +94,13 @@ class MdaceAnnotations:
                 placed.update(note.id for note in read)
             yield admission
         left = [note for notes in self._notes.values() for note in notes if note.id not in placed]
-        self.reading.drop("annotations of notes in no document", sum(len(note.annotations) for note in left))
+        self.reading.drop(
+            "annotations of notes in no document", sum(len(note.annotations) for note in left)
+        )
 
-    def _spans(self, note: _Note, text: str, document: str, spell: Callable[[str, str], str]) -> Iterator[tuple[str, int, int]]:
+    def _spans(
+        self, note: _Note, text: str, document: str, spell: Callable[[str, str], str]
+    ) -> Iterator[tuple[str, int, int]]:
         """Code, begin and end in the document of a note's annotations."""
         offset = document.find(text)
         for about in note.annotations:
@@ -97,7 +110,11 @@ class MdaceAnnotations:
             elif words is not None and words != text[begin:end]:
                 self.reading.drop("annotations whose place in the text holds other words", 1)
             else:
-                yield spell(about["code"].replace(".", ""), _KINDS[about["code_system"]]), offset + begin, offset + end
+                yield (
+                    spell(about["code"].replace(".", ""), _KINDS[about["code_system"]]),
+                    offset + begin,
+                    offset + end,
+                )
 
     @cached_property
     def _notes(self) -> dict[str, list[_Note]]:
@@ -108,14 +125,24 @@ class MdaceAnnotations:
                 about = json.loads(path.read_text(encoding="utf-8"))
                 for note in about["notes"]:
                     annotations = [_checked(annotation) for annotation in note["annotations"]]
-                    own = [annotation for annotation in annotations if annotation["code_system"] in _KINDS]
-                    self.reading.drop("annotations of codes that aren't ICD-9", len(annotations) - len(own))
+                    own = [
+                        annotation
+                        for annotation in annotations
+                        if annotation["code_system"] in _KINDS
+                    ]
+                    self.reading.drop(
+                        "annotations of codes that aren't ICD-9", len(annotations) - len(own)
+                    )
                     if own:
-                        found.setdefault(str(about["hadm_id"]), []).append(_Note(str(note["note_id"]), own))
+                        found.setdefault(str(about["hadm_id"]), []).append(
+                            _Note(str(note["note_id"]), own)
+                        )
             except OSError as error:
                 raise DataError(f"{path}: can't be read ({error.strerror})") from error
             except (ValueError, TypeError, KeyError) as error:
-                raise DataError(f"{path}: is not in MDACE's format ({type(error).__name__}: {error})") from error
+                raise DataError(
+                    f"{path}: is not in MDACE's format ({type(error).__name__}: {error})"
+                ) from error
         return found
 
 

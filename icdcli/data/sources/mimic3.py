@@ -79,7 +79,9 @@ class Mimic3Source:
         admissions = join_admissions(self.reading, notes, codes, protocol.keep_codes, work)
         if self.mdace is None:
             return admissions
-        return self.mdace.attach(admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml))
+        return self.mdace.attach(
+            admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml)
+        )
 
     def _codes(self, protocol: Protocol) -> AdmissionCodes:
         found = AdmissionCodes()
@@ -95,22 +97,36 @@ class Mimic3Source:
             found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
         return found
 
-    def _notes(self, description: str | None, annotated: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
+    def _notes(
+        self, description: str | None, annotated: dict[str, str]
+    ) -> Iterator[tuple[str, str, bytes]]:
         """Subject, admission and text of the notes that the protocol takes; notes by ROW_ID what evidence is about."""
         table, any_note = self.tables["NOTEEVENTS"], False
         marked = self.mdace.note_ids if self.mdace else frozenset[str]()
-        columns = ("SUBJECT_ID", "HADM_ID", "DESCRIPTION", *(("ROW_ID",) if self.mdace else ()), "TEXT")
+        columns = (
+            "SUBJECT_ID",
+            "HADM_ID",
+            "DESCRIPTION",
+            *(("ROW_ID",) if self.mdace else ()),
+            "TEXT",
+        )
         for chunk in self.reading.notes(table, columns, where={"CATEGORY": CATEGORY}):
             for subject, id, note_description, *row, text in chunk:
                 if description is not None and note_description != description:
-                    self.reading.dropped[f"discharge notes whose DESCRIPTION isn't {description}"] += 1
+                    self.reading.dropped[
+                        f"discharge notes whose DESCRIPTION isn't {description}"
+                    ] += 1
                 else:
                     any_note = any_note or bool(id and not is_blank(text))
                     annotated.update((number, text.decode()) for number in row if number in marked)
                     yield subject, id, text
         if not any_note:
-            wanted = f"CATEGORY {CATEGORY!r}" + (f" and DESCRIPTION {description!r}" if description else "")
-            raise DataError(f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?")
+            wanted = f"CATEGORY {CATEGORY!r}" + (
+                f" and DESCRIPTION {description!r}" if description else ""
+            )
+            raise DataError(
+                f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?"
+            )
 
     def _code(self, raw: str, kind: str, table: str, as_caml: bool = False) -> Code:
         try:

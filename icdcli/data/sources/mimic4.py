@@ -45,7 +45,9 @@ class Mimic4Source:
             DataError: Naming all that are missing, or two folders that could both be meant.
         """
         hosp, note = self._part("hosp"), self._part("note")
-        return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(note, [NOTES])
+        return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(
+            note, [NOTES]
+        )
 
     def files(self) -> list[Path]:
         """The files that the corpus depends on."""
@@ -57,7 +59,9 @@ class Mimic4Source:
         found: dict[Code, str] = {}
         version = {"icd_version": _VERSIONS[self.system]}
         for kind, name in TITLE_TABLES.items():
-            for chunk in self.reading.rows(self.tables[name], ("icd_code", "long_title"), where=version):
+            for chunk in self.reading.rows(
+                self.tables[name], ("icd_code", "long_title"), where=version
+            ):
                 for raw, title in chunk:
                     found[self._code(raw, kind, name)] = title.strip()
         return found
@@ -72,7 +76,9 @@ class Mimic4Source:
         Raises:
             DataError: When a table can't be read as it should.
         """
-        return join_admissions(self.reading, self._notes(), self._codes(), protocol.keep_codes, work)
+        return join_admissions(
+            self.reading, self._notes(), self._codes(), protocol.keep_codes, work
+        )
 
     def _codes(self) -> AdmissionCodes:
         found = AdmissionCodes()
@@ -80,11 +86,17 @@ class Mimic4Source:
         for kind, name in CODE_TABLES.items():
 
             def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
-                return self._code(raw, kind, name) if raw.strip() else f"{kind} rows with an empty icd_code"
+                return (
+                    self._code(raw, kind, name)
+                    if raw.strip()
+                    else f"{kind} rows with an empty icd_code"
+                )
 
             found.read(self.reading, self.tables[name], ("hadm_id", "icd_code"), spell, version)
         if not found.admissions:
-            raise DataError(f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id")
+            raise DataError(
+                f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id"
+            )
         return found
 
     def _notes(self) -> Iterator[tuple[str, str, bytes]]:
@@ -102,7 +114,9 @@ class Mimic4Source:
         found = parts(self.folder, name)
         if len(found) > 1:
             both = " and ".join(str(path) for path in found[:2])
-            raise DataError(f"{self.folder}: both {both} could be meant; set data_path to the folder of one release")
+            raise DataError(
+                f"{self.folder}: both {both} could be meant; set data_path to the folder of one release"
+            )
         return found[0] if found else self.folder
 
 

@@ -57,10 +57,14 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
     dataset = config.dataset or recognize(path)
     if path.is_file() != (dataset == "table"):
         wanted, given = ("file", "folder") if dataset == "table" else ("folder", "file")
-        raise DataError(f"{path}: is a {given}, but dataset: {dataset} is a {wanted}; these are known:{_LOOKS_LIKE}")
+        raise DataError(
+            f"{path}: is a {given}, but dataset: {dataset} is a {wanted}; these are known:{_LOOKS_LIKE}"
+        )
     for option, its in (("evidence_column", "table"), ("evidence_path", "mimic3")):
         if getattr(config, option) is not None and dataset != its:
-            raise ConfigError(f"{option}: is for dataset: {its}, but {path} is {dataset}; leave it out")
+            raise ConfigError(
+                f"{option}: is for dataset: {its}, but {path} is {dataset}; leave it out"
+            )
     own: dict[str, Any]
     source: Source
     if dataset == "table":
@@ -82,13 +86,17 @@ def choose_source(config: DataConfig, reading: Reading) -> Chosen:
             own["code_system"] = protocol.system or config.code_system or "icd10"
             source = Mimic4Source(path, own["code_system"], reading)
         else:
-            annotations = MdaceAnnotations(config.evidence_path, reading) if config.evidence_path else None
+            annotations = (
+                MdaceAnnotations(config.evidence_path, reading) if config.evidence_path else None
+            )
             source = Mimic3Source(path, reading, annotations)
     own |= {"text_cleaning": config.text_cleaning, "skip_bad_rows": config.skip_bad_rows}
     # An option that is not as it always was goes into the corpus' hash; one that changes nothing does not.
     if config.label_space == "described" and not protocol.is_benchmark:
         if source.system is None:
-            raise ConfigError("label_space: described needs the codes' system: set code_system: icd9 or icd10")
+            raise ConfigError(
+                "label_space: described needs the codes' system: set code_system: icd9 or icd10"
+            )
         own["label_space"] = config.label_space
     return Chosen(dataset, source, protocol, own)
 

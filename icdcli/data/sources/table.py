@@ -121,11 +121,17 @@ class TableSource:
         records = _records(self.path, list(self._columns.values()), self.reading)
         for number, values in enumerate(records, start=1):
             row = dict(zip(roles, values, strict=True))
-            id = str(number) if "id_column" not in row else self._name(row["id_column"], "id_column", number)
+            id = (
+                str(number)
+                if "id_column" not in row
+                else self._name(row["id_column"], "id_column", number)
+            )
             if id is None:
                 raise self._wrong(number, "id_column", "is empty; every document needs its own id")
             if id in rows_of:
-                raise self._wrong(number, "id_column", f"{id!r} stands in row {rows_of[id]} too; ids must differ")
+                raise self._wrong(
+                    number, "id_column", f"{id!r} stands in row {rows_of[id]} too; ids must differ"
+                )
             rows_of[id] = number
             subject = self._name(row.get("subject_column"), "subject_column", number)
             split = self._split(row["split_column"], number) if splits_count else None
@@ -137,7 +143,14 @@ class TableSource:
             elif not codes:
                 self.reading.drop("rows without codes", 1)
             else:
-                yield Admission(id, subject, text, codes, split, self._evidence(row.get("evidence_column"), text, number))
+                yield Admission(
+                    id,
+                    subject,
+                    text,
+                    codes,
+                    split,
+                    self._evidence(row.get("evidence_column"), text, number),
+                )
 
     def _name(self, value: Any, role: str, number: int) -> str | None:
         """An id as a string; a float is refused, since it may have been an id that lost its leading zeros or digits."""
@@ -150,7 +163,9 @@ class TableSource:
     def _split(self, value: Any, number: int) -> str:
         split = _SPLITS.get(str(value).strip().lower())
         if split is None:
-            raise self._wrong(number, "split_column", f"is {value!r}; a split is train, validation or test")
+            raise self._wrong(
+                number, "split_column", f"is {value!r}; a split is train, validation or test"
+            )
         return split
 
     def _codes(self, value: Any, number: int) -> frozenset[Code]:
@@ -174,8 +189,17 @@ class TableSource:
             spans: list[AnnotatedSpan] = []
             groups: dict[int | str, int] = {}
             for place, item in enumerate(items):
-                code, begin, end, group = item["code"], item["begin"], item["end"], item.get("group")
-                if not isinstance(code, str) or {type(begin), type(end)} != {int} or type(group) not in (int, type(None)):
+                code, begin, end, group = (
+                    item["code"],
+                    item["begin"],
+                    item["end"],
+                    item.get("group"),
+                )
+                if (
+                    not isinstance(code, str)
+                    or {type(begin), type(end)} != {int}
+                    or type(group) not in (int, type(None))
+                ):
                     raise TypeError
                 own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
                 spans.append(AnnotatedSpan(self._code(code).code, begin, end, own))
@@ -184,7 +208,9 @@ class TableSource:
             message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}'
             raise self._wrong(number, "evidence_column", message) from None
         except ValueError as error:
-            problem = f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
+            problem = (
+                f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
+            )
             raise self._wrong(number, "evidence_column", problem) from error
         return tuple(spans)
 
@@ -220,10 +246,14 @@ def _code_list(value: Any) -> list[str]:
             except (SyntaxError, ValueError):
                 raise ValueError(f"{value[:60]!r} begins like a list and isn't one") from None
     if not isinstance(value, list):
-        raise ValueError(f"is {type(value).__name__}; codes are a list of strings, or one string separated by ; or ,")
+        raise ValueError(
+            f"is {type(value).__name__}; codes are a list of strings, or one string separated by ; or ,"
+        )
     for code in value:
         if not isinstance(code, str):
-            raise ValueError(f"holds {code!r}; codes must be strings, since numbers lose their zeros")
+            raise ValueError(
+                f"holds {code!r}; codes must be strings, since numbers lose their zeros"
+            )
     return value
 
 
@@ -250,13 +280,19 @@ def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[S
     else:
         table, number = _parquet(path), 0
         try:
-            for batch in table.iter_batches(batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)):
-                yield from zip(*(batch.column(column).to_pylist() for column in columns), strict=True)
+            for batch in table.iter_batches(
+                batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)
+            ):
+                yield from zip(
+                    *(batch.column(column).to_pylist() for column in columns), strict=True
+                )
                 number += batch.num_rows
                 if reading.on_progress:
                     reading.on_progress(stage, number, table.metadata.num_rows, "rows")
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: damaged Parquet file ({error}); write or copy it again") from error
+            raise DataError(
+                f"{path}: damaged Parquet file ({error}); write or copy it again"
+            ) from error
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
@@ -296,7 +332,9 @@ def _record(content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8") from None
+        raise ValueError(
+            f"not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}); write one object a line") from None
     if not isinstance(record, dict):

@@ -244,11 +244,15 @@ PROCEDURES = (
 )
 # fmt: on
 CONDITIONS = CHRONIC + STATUS + ACUTE + PROCEDURES
-BY_CODE: Mapping[tuple[str, str], Condition] = {(condition.code, condition.kind): condition for condition in CONDITIONS}
+BY_CODE: Mapping[tuple[str, str], Condition] = {
+    (condition.code, condition.kind): condition for condition in CONDITIONS
+}
 CARRIED_PLACES = ("chronic", "status", "smoking", "alcohol", "allergy")
 
 
-def sample_conditions(rng: Random, sex: str, carried: Collection[Condition] = ()) -> list[Condition]:
+def sample_conditions(
+    rng: Random, sex: str, carried: Collection[Condition] = ()
+) -> list[Condition]:
     """Draws what one admission has, each condition given those above it in the table.
 
     Args:
@@ -261,7 +265,9 @@ def sample_conditions(rng: Random, sex: str, carried: Collection[Condition] = ()
     """
     present: dict[str, Condition] = {}
     for condition in CONDITIONS:
-        if condition.sex not in ("", sex) or (condition.needs and not present.keys() & set(condition.needs)):
+        if condition.sex not in ("", sex) or (
+            condition.needs and not present.keys() & set(condition.needs)
+        ):
             continue
         odds = condition.rate / (1 - condition.rate)
         for code, factor in condition.likelier.items():

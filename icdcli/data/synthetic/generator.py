@@ -81,7 +81,12 @@ class _Stay:
 
 
 def write_demo_data(
-    folder: Path, admissions: int = 2000, seed: int = 0, *, overwrite: bool = False, on_progress: Progress | None = None
+    folder: Path,
+    admissions: int = 2000,
+    seed: int = 0,
+    *,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
 ) -> DemoSummary:
     """Writes synthetic MIMIC-III tables, each as NAME.csv.gz.
 
@@ -99,7 +104,9 @@ def write_demo_data(
         ConfigError: Too few admissions, tables already there, or a folder that can't be written.
     """
     if admissions < FEWEST_ADMISSIONS:
-        raise ConfigError(f"admissions is {admissions}; synthetic data needs at least {FEWEST_ADMISSIONS}")
+        raise ConfigError(
+            f"admissions is {admissions}; synthetic data needs at least {FEWEST_ADMISSIONS}"
+        )
     with finished_together(folder, overwrite) as building:
         rng = Random(seed)
         names = _packaged_titles()
@@ -121,7 +128,9 @@ def write_demo_data(
     return _summary(folder, stays, rows)
 
 
-def write_notes_for(tables: Path, folder: Path, seed: int = 0, *, overwrite: bool = False) -> DemoSummary:
+def write_notes_for(
+    tables: Path, folder: Path, seed: int = 0, *, overwrite: bool = False
+) -> DemoSummary:
     """Writes notes for existing MIMIC-III tables that have none, such as the public demo's, beside copies of them.
 
     Args:
@@ -141,7 +150,9 @@ def write_notes_for(tables: Path, folder: Path, seed: int = 0, *, overwrite: boo
     sources = find_tables(tables, ("ADMISSIONS", *_CODE_TABLES.values()))
     codes = {kind: _read_codes(sources[name], kind) for kind, name in _CODE_TABLES.items()}
     patients = matching_tables(tables, "PATIENTS")[:1]
-    sexes = {subject: sex for path in patients for subject, sex in _rows(path, "SUBJECT_ID", "GENDER")}
+    sexes = {
+        subject: sex for path in patients for subject, sex in _rows(path, "SUBJECT_ID", "GENDER")
+    }
     rng, names, stays = Random(seed), _packaged_titles(), []
     for row in _rows(sources["ADMISSIONS"], "SUBJECT_ID", "HADM_ID", "ADMITTIME", "DISCHTIME"):
         stay = _read_stay(row, codes, sexes, sources["ADMISSIONS"])
@@ -174,7 +185,8 @@ def _draw_stays(rng: Random, admissions: int) -> Iterator[_Stay]:
             end = begin + timedelta(days=between(rng, 1, 16))
             conditions = sample_conditions(rng, sex, carried) if rng.random() >= 0.02 else []
             codes: dict[str, list[str]] = {
-                kind: [item.code for item in reversed(conditions) if item.kind == kind] for kind in KINDS
+                kind: [item.code for item in reversed(conditions) if item.kind == kind]
+                for kind in KINDS
             }
             yield _Stay(subject_id, hadm_id, sex, begin, end, codes)
             carried = [condition for condition in conditions if condition.place in CARRIED_PLACES]
@@ -184,33 +196,68 @@ def _draw_stays(rng: Random, admissions: int) -> Iterator[_Stay]:
 
 def _note_for(rng: Random, stay: _Stay, names: Mapping[tuple[str, str], str]) -> Note:
     dates = (stay.admitted, stay.discharged)
-    return compose_note(rng, stay.codes["diagnosis"], stay.codes["procedure"], names, stay.sex, dates)
+    return compose_note(
+        rng, stay.codes["diagnosis"], stay.codes["procedure"], names, stay.sex, dates
+    )
 
 
 def _write_patients(folder: Path, stays: Sequence[_Stay]) -> None:
     patients = {stay.subject_id: stay for stay in stays}
     rows = (
-        (row, subject_id, stay.sex, f"{stay.admitted.year - 40 - subject_id % 45}-01-01 00:00:00", None, None, None, 0)
+        (
+            row,
+            subject_id,
+            stay.sex,
+            f"{stay.admitted.year - 40 - subject_id % 45}-01-01 00:00:00",
+            None,
+            None,
+            None,
+            0,
+        )
         for row, (subject_id, stay) in enumerate(patients.items(), 1)
     )
     write_table(folder, "PATIENTS", rows)
 
 
-def _write_admissions(folder: Path, stays: Sequence[_Stay], names: Mapping[tuple[str, str], str]) -> None:
+def _write_admissions(
+    folder: Path, stays: Sequence[_Stay], names: Mapping[tuple[str, str], str]
+) -> None:
     def row(number: int, stay: _Stay) -> tuple[Cell, ...]:
         # From the identifier, not the random source: the notes stay the same whatever is added to this table.
         kind, place = _ADMISSION_TYPES[stay.hadm_id % len(_ADMISSION_TYPES)]
         main = next(iter(stay.codes["diagnosis"]), "")
         reason = names.get((main, "diagnosis"), "OBSERVATION").upper()
         times = (f"{stay.admitted} 08:30:00", f"{stay.discharged} 14:15:00", None)
-        person = ("Medicare", "ENGL", "UNOBTAINABLE", "MARRIED", "UNKNOWN/NOT SPECIFIED", None, None)
-        return (number, stay.subject_id, stay.hadm_id, *times, kind, place, "HOME", *person, reason, 0, 1)
+        person = (
+            "Medicare",
+            "ENGL",
+            "UNOBTAINABLE",
+            "MARRIED",
+            "UNKNOWN/NOT SPECIFIED",
+            None,
+            None,
+        )
+        return (
+            number,
+            stay.subject_id,
+            stay.hadm_id,
+            *times,
+            kind,
+            place,
+            "HOME",
+            *person,
+            reason,
+            0,
+            1,
+        )
 
     write_table(folder, "ADMISSIONS", (row(number, stay) for number, stay in enumerate(stays, 1)))
 
 
 def _write_codes(folder: Path, stays: Sequence[_Stay], kind: str) -> None:
-    pairs = ((stay, place, code) for stay in stays for place, code in enumerate(stay.codes[kind], 1))
+    pairs = (
+        (stay, place, code) for stay in stays for place, code in enumerate(stay.codes[kind], 1)
+    )
     rows = (
         (number, stay.subject_id, stay.hadm_id, place, code.replace(".", ""))
         for number, (stay, place, code) in enumerate(pairs, 1)
@@ -224,9 +271,16 @@ def _write_dictionary(folder: Path, kind: str, used: set[str] | None) -> None:
     listed = [
         (code, title)
         for place, (code, title) in enumerate(titles("icd9", kind).items())
-        if used is None or ((code in used or place % _NEVER_USED_EVERY == 0) and (code, kind) not in _NOT_IN_DICTIONARY)
+        if used is None
+        or (
+            (code in used or place % _NEVER_USED_EVERY == 0)
+            and (code, kind) not in _NOT_IN_DICTIONARY
+        )
     ]
-    rows = ((row, code.replace(".", ""), short[code], title) for row, (code, title) in enumerate(listed, 1))
+    rows = (
+        (row, code.replace(".", ""), short[code], title)
+        for row, (code, title) in enumerate(listed, 1)
+    )
     write_table(folder, _DICTIONARIES[kind], rows)
 
 
@@ -251,10 +305,25 @@ def _summaries(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]
             yield (*who, None, None, "Discharge summary", "Report", None, None, stay.note.text)
         for category, description, text in _OTHER_NOTES:
             if rng.random() < 0.3:
-                hadm_id = stay.hadm_id if rng.random() < 0.8 else None  # an outpatient's note has no admission
-                when = (str(stay.admitted), f"{stay.admitted} 21:04:00", f"{stay.admitted} 23:10:00")
+                hadm_id = (
+                    stay.hadm_id if rng.random() < 0.8 else None
+                )  # an outpatient's note has no admission
+                when = (
+                    str(stay.admitted),
+                    f"{stay.admitted} 21:04:00",
+                    f"{stay.admitted} 23:10:00",
+                )
                 caregiver, error = between(rng, 14000, 21000), "1" if rng.random() < 0.02 else None
-                yield (stay.subject_id, hadm_id, *when, category, description, caregiver, error, text)
+                yield (
+                    stay.subject_id,
+                    hadm_id,
+                    *when,
+                    category,
+                    description,
+                    caregiver,
+                    error,
+                    text,
+                )
 
 
 def _addenda(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]]:
@@ -304,17 +373,25 @@ def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:
         try:
             code = dotted(raw, kind, "icd9")
         except ValueError as error:
-            raise DataError(f"{path}: {error}; check that the column ICD9_CODE holds ICD-9-CM codes") from error
+            raise DataError(
+                f"{path}: {error}; check that the column ICD9_CODE holds ICD-9-CM codes"
+            ) from error
         if code not in codes[hadm_id]:
             codes[hadm_id].append(code)
     return codes
 
 
-def _read_stay(row: Row, codes: Mapping[str, Mapping[str, list[str]]], sexes: Mapping[str, str], path: Path) -> _Stay:
+def _read_stay(
+    row: Row, codes: Mapping[str, Mapping[str, list[str]]], sexes: Mapping[str, str], path: Path
+) -> _Stay:
     subject_id, hadm_id, *times = row
     try:
         admitted, discharged = (date.fromisoformat(time[:10]) for time in times)
         own = {kind: table.get(hadm_id, []) for kind, table in codes.items()}
-        return _Stay(int(subject_id), int(hadm_id), sexes.get(subject_id, ""), admitted, discharged, own)
+        return _Stay(
+            int(subject_id), int(hadm_id), sexes.get(subject_id, ""), admitted, discharged, own
+        )
     except ValueError as error:
-        raise DataError(f"{path}: the admission with HADM_ID {hadm_id!r} can't be read: {error}; check the row") from error
+        raise DataError(
+            f"{path}: the admission with HADM_ID {hadm_id!r} can't be read: {error}; check the row"
+        ) from error

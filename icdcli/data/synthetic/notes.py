@@ -58,13 +58,27 @@ _NEGATED_PROCEDURE = (
     "{He} declined {x}",
     "no indication for {x}",
 )
-_FAMILY = ("Father with {x}.", "Mother had {x}.", "Brother with {x}.", "Sister has {x}.", "Strong family history of {x}.")
+_FAMILY = (
+    "Father with {x}.",
+    "Mother had {x}.",
+    "Brother with {x}.",
+    "Sister has {x}.",
+    "Strong family history of {x}.",
+)
 _HYPOTHETICAL = ("Monitor for {x}.", "Counselled on the risk of {x}.", "Outpatient evaluation for {x} was suggested.",
                  "Watch for signs of {x}.")  # fmt: skip
 _RESOLVED = ("{X} during a prior stay, since resolved.", "Remote episode of {x}, no longer active.")
 _DENIED_SYMPTOMS = ("chest pain", "shortness of breath", "fevers", "chills", "nausea", "vomiting", "dysuria", "headache",
                     "palpitations", "abdominal pain", "bloody stools", "cough")  # fmt: skip
-_SYMPTOMS = ("weakness", "fatigue", "dizziness", "malaise", "abdominal discomfort", "poor oral intake", "an elective admission")
+_SYMPTOMS = (
+    "weakness",
+    "fatigue",
+    "dizziness",
+    "malaise",
+    "abdominal discomfort",
+    "poor oral intake",
+    "an elective admission",
+)
 _OTHER_DRUGS = ("docusate 100 mg BID", "senna 8.6 mg BID prn", "acetaminophen 650 mg q6h prn", "multivitamin daily",
                 "zolpidem 5 mg qhs prn", "metoprolol 25 mg BID", "aspirin 81 mg daily",
                 "potassium chloride 20 mEq daily")  # fmt: skip
@@ -111,12 +125,19 @@ class _Draft:
 
     def fill(self, template: str, name: str = "") -> str:
         name = name.replace("{year}", str(self.stay[0].year - between(self.rng, 1, 12)))
-        values = {"x": name, "X": name[:1].upper() + name[1:], "he": self.he, "He": self.he.capitalize()}
+        values = {
+            "x": name,
+            "X": name[:1].upper() + name[1:],
+            "he": self.he,
+            "He": self.he.capitalize(),
+        }
         return template.format(n=between(self.rng, 2, 9), date=self.date(), **values)
 
     def date(self) -> str:
         """A day of the stay, in the form that de-identification gives it."""
-        day = self.stay[0] + timedelta(days=between(self.rng, 0, (self.stay[1] - self.stay[0]).days))
+        day = self.stay[0] + timedelta(
+            days=between(self.rng, 0, (self.stay[1] - self.stay[0]).days)
+        )
         return f"{day.year}-{day.month}-{day.day}"
 
 
@@ -154,12 +175,18 @@ def compose_note(
     stay: tuple[date, date] | None = None,
 ) -> Note:
     """Does what `write_note` does and counts the mentions; see there for the arguments."""
-    coded = [(code, "diagnosis") for code in diagnoses] + [(code, "procedure") for code in procedures]
+    coded = [(code, "diagnosis") for code in diagnoses] + [
+        (code, "procedure") for code in procedures
+    ]
     found = [_told(rng, code, kind, titles) for code, kind in coded]
     present = [condition for condition in found if condition]
     sex = sex or next((condition.sex for condition in present if condition.sex), pick(rng, "FM"))
     begin = date(between(rng, 2110, 2190), between(rng, 1, 12), between(rng, 1, 28))
-    draft = _Draft(rng, "she" if sex == "F" else "he", stay or (begin, begin + timedelta(days=between(rng, 2, 14))))
+    draft = _Draft(
+        rng,
+        "she" if sex == "F" else "he",
+        stay or (begin, begin + timedelta(days=between(rng, 2, 14))),
+    )
     note = Note(counting=sum(_tell(draft, condition) for condition in present))
     _tell_habits(draft, present)
     note.not_counting = _tell_what_does_not_count(draft, {code for code, _ in coded})
@@ -178,10 +205,17 @@ def reworded(title: str) -> str:
         pressure ulcer``, ``anemia``.
     """
     text = re.sub(r"\s*[(\[][^)\]]*[)\]]", "", title.lower())
-    text = re.sub(r",? (?:not elsewhere classified|not otherwise specified|site not specified)", "", text)
+    text = re.sub(
+        r",? (?:not elsewhere classified|not otherwise specified|site not specified)", "", text
+    )
     text = re.sub(r"(?:, )?\b(?:other and )?unspecified\b ?", "", text).strip(" ,") or title.lower()
     head, comma, tail = text.partition(", ")
-    turned = comma and "," not in tail and len(tail.split()) <= 3 and not tail.startswith(("with", "not ", "due ", "or "))
+    turned = (
+        comma
+        and "," not in tail
+        and len(tail.split()) <= 3
+        and not tail.startswith(("with", "not ", "due ", "or "))
+    )
     return f"{tail} {head}" if turned else text
 
 
@@ -197,16 +231,27 @@ def between(rng: Random, low: int, high: int) -> int:
 
 def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
     """Gives the items in random order."""
-    return [item for _, item in sorted(((rng.random(), item) for item in items), key=lambda pair: pair[0])]
+    return [
+        item
+        for _, item in sorted(((rng.random(), item) for item in items), key=lambda pair: pair[0])
+    ]
 
 
-def _told(rng: Random, code: str, kind: str, titles: Mapping[tuple[str, str], str]) -> Condition | None:
+def _told(
+    rng: Random, code: str, kind: str, titles: Mapping[tuple[str, str], str]
+) -> Condition | None:
     """Finds how to tell a code: by its own wordings, or by its title."""
     if condition := BY_CODE.get((code, kind)):
         return condition
     if not (title := titles.get((code, kind))):
         return None
-    place: Place = "procedure" if kind == "procedure" else "status" if code[0] == "V" else pick(rng, ("acute", "chronic"))
+    place: Place = (
+        "procedure"
+        if kind == "procedure"
+        else "status"
+        if code[0] == "V"
+        else pick(rng, ("acute", "chronic"))
+    )
     return Condition(code, place, 0.0, (reworded(title),))
 
 
@@ -266,8 +311,16 @@ def _contradicts(absent: Condition, codes: Collection[str]) -> bool:
     """Says whether denying one thing would deny another that the patient has: the same category, or a part of it."""
     if any(code.partition(".")[0] == absent.code.partition(".")[0] for code in codes):
         return True
-    coded = [BY_CODE[code, kind] for code in codes for kind in ("diagnosis", "procedure") if (code, kind) in BY_CODE]
-    return any(absent.code in condition.replaces + condition.needs or condition.code in absent.replaces for condition in coded)
+    coded = [
+        BY_CODE[code, kind]
+        for code in codes
+        for kind in ("diagnosis", "procedure")
+        if (code, kind) in BY_CODE
+    ]
+    return any(
+        absent.code in condition.replaces + condition.needs or condition.code in absent.replaces
+        for condition in coded
+    )
 
 
 def _pick_by_rate(rng: Random, conditions: Sequence[Condition]) -> Condition:
@@ -282,32 +335,47 @@ def _pick_by_rate(rng: Random, conditions: Sequence[Condition]) -> Condition:
 
 def _assemble(draft: _Draft, present: Sequence[Condition], sex: str) -> str:
     rng, sections = draft.rng, draft.sections
-    complaint = next((condition.symptom for condition in reversed(present) if condition.symptom), pick(rng, _SYMPTOMS))
+    complaint = next(
+        (condition.symptom for condition in reversed(present) if condition.symptom),
+        pick(rng, _SYMPTOMS),
+    )
     age = between(rng, 38, 88)
     admitted, discharged = (f"{day.year}-{day.month}-{day.day}" for day in draft.stay)
     body: dict[str, str] = {
         "procedures": _listed(rng, shuffled(rng, sections.get("procedures", ["None"]))),
         "opening": _opening(draft, complaint, age, sex),
-        "past": _listed(rng, shuffled(rng, sections.get("past", []) + sections.get("past_resolved", [])) or ["None"]),
-        "social": " ".join(sentence(text[:1].upper() + text[1:]) for text in shuffled(rng, sections["social"])),
+        "past": _listed(
+            rng,
+            shuffled(rng, sections.get("past", []) + sections.get("past_resolved", [])) or ["None"],
+        ),
+        "social": " ".join(
+            sentence(text[:1].upper() + text[1:]) for text in shuffled(rng, sections["social"])
+        ),
         "family": " ".join(sections.get("family", ["Non-contributory."])),
         "exam": _exam(rng),
         "course": " ".join(shuffled(rng, sections.get("course", []) + _care(draft))),
         "medications": _listed(rng, shuffled(rng, [*dict.fromkeys(_medications(draft))])),
         "diagnoses": _listed(rng, shuffled(rng, sections.get("diagnoses", [complaint]))),
-        "instructions": " ".join([*sections.get("instructions", []), draft.fill(pick(rng, _INSTRUCTIONS))]),
+        "instructions": " ".join(
+            [*sections.get("instructions", []), draft.fill(pick(rng, _INSTRUCTIONS))]
+        ),
     }
     first = shuffled(rng, ("procedures", "opening"))
     middle = shuffled(rng, ("past", "social", "family", "exam"))
     last = shuffled(rng, ("course", "medications", "diagnoses"))
-    allergies = ", ".join(sections.get("allergies", [])) or pick(rng, ("No Known Drug Allergies", "NKDA"))
+    allergies = ", ".join(sections.get("allergies", [])) or pick(
+        rng, ("No Known Drug Allergies", "NKDA")
+    )
     head = [
         f"Admission Date:  [**{admitted}**]       Discharge Date:  [**{discharged}**]",
         f"Sex: {sex}    Service: {pick(rng, ('MEDICINE', 'MICU', 'CARDIOTHORACIC', 'SURGERY', 'NEUROLOGY'))}",
         f"Allergies: {allergies}",
         f"Attending: [**First Name (NamePattern1) {between(rng, 10, 999)}**]",
     ]
-    blocks = [f"{pick(rng, _HEADINGS[name])}:\n{body[name]}" for name in [*first, *middle, *last, "instructions"]]
+    blocks = [
+        f"{pick(rng, _HEADINGS[name])}:\n{body[name]}"
+        for name in [*first, *middle, *last, "instructions"]
+    ]
     return "\n\n".join(["\n".join(head), *blocks]) + "\n"
 
 
@@ -321,7 +389,10 @@ def _opening(draft: _Draft, complaint: str, age: int, sex: str) -> str:
     if found := sections.get("presentation"):
         text += f" {pick(rng, ('In the ED found to have', 'Initial evaluation showed', 'Diagnosed with'))} {_joined(found)}."
     denied = _joined(shuffled(rng, _DENIED_SYMPTOMS)[: between(rng, 1, 3)], "or")
-    denials = [*sections.get("denials", []), f"{pick(rng, ('Denies', 'ROS negative for', 'No'))} {denied}."]
+    denials = [
+        *sections.get("denials", []),
+        f"{pick(rng, ('Denies', 'ROS negative for', 'No'))} {denied}.",
+    ]
     return " ".join([text, *shuffled(rng, denials)])
 
 
@@ -337,7 +408,9 @@ def _medications(draft: _Draft) -> list[str]:
 def _exam(rng: Random) -> str:
     vitals = f"T {between(rng, 960, 1005) / 10} HR {between(rng, 58, 118)} BP {between(rng, 92, 168)}/{between(rng, 48, 92)}"
     finding = pick(rng, ("RRR.", "Lungs clear.", "Abdomen soft.", "No edema.", "Alert.", "NAD."))
-    laboratory = f"WBC-{between(rng, 40, 160) / 10} Hct-{between(rng, 24, 44)} Na-{between(rng, 132, 145)}"
+    laboratory = (
+        f"WBC-{between(rng, 40, 160) / 10} Hct-{between(rng, 24, 44)} Na-{between(rng, 132, 145)}"
+    )
     return f"{vitals}. {finding} {laboratory}"
 
 
@@ -361,5 +434,7 @@ def sentence(text: str) -> str:
 _DENIABLE = tuple(
     condition
     for condition in CONDITIONS
-    if condition.place in ("chronic", "acute", "procedure") and not condition.needs and condition.code[0] not in "EV"
+    if condition.place in ("chronic", "acute", "procedure")
+    and not condition.needs
+    and condition.code[0] not in "EV"
 )

@@ -34,7 +34,9 @@ def write_table(folder: Path, name: str, rows: Iterable[Iterable[Cell]]) -> None
     """Writes NAME.csv.gz: text and headers quoted, numbers bare, what is missing empty, as MIMIC-III is distributed."""
     with (folder / f"{name}.csv.gz").open("wb") as file:
         # No file name and no time in the header, so that the same rows are the same bytes.
-        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
+        with gzip.GzipFile(
+            filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
+        ) as packed:
             with io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream:
                 stream.write(",".join(_cell(column) for column in COLUMNS[name].split()) + "\n")
                 stream.writelines(",".join(map(_cell, row)) + "\n" for row in rows)
@@ -52,19 +54,27 @@ def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
     if folder.is_file():
         raise ConfigError(f"{folder}: is a file; give a folder that the tables shall lie in")
     new = not folder.exists()
-    present = [] if new else [path.name for name in COLUMNS for path in matching_tables(folder, name)]
+    present = (
+        [] if new else [path.name for name in COLUMNS for path in matching_tables(folder, name)]
+    )
     if present and not overwrite:
         there = ", ".join(present)
-        raise ConfigError(f"{folder} already holds {there}; choose another folder, or replace them with --overwrite")
+        raise ConfigError(
+            f"{folder} already holds {there}; choose another folder, or replace them with --overwrite"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     except OSError as error:
-        raise ConfigError(f"tables can't be written to {folder}: {error.strerror}; choose a folder that can be") from error
+        raise ConfigError(
+            f"tables can't be written to {folder}: {error.strerror}; choose a folder that can be"
+        ) from error
     try:
         yield building
         for name in present:
-            if not (building / name).exists():  # of another spelling, such as .csv: it would stand beside the new table
+            if not (
+                building / name
+            ).exists():  # of another spelling, such as .csv: it would stand beside the new table
                 (folder / name).unlink()
         for path in sorted(building.iterdir()):
             os.replace(path, folder / path.name)

@@ -50,7 +50,9 @@ class LabelAttention(nn.Module):
             descriptions_LD: The mean of the backbone's states over each code's description, float32.
             known_L: True where a code has a description; the others keep their random start, as long as the rest.
         """
-        directions = torch.linalg.svd(descriptions_LD[known_L], full_matrices=False).Vh[: self.key.out_features]
+        directions = torch.linalg.svd(descriptions_LD[known_L], full_matrices=False).Vh[
+            : self.key.out_features
+        ]
         for layer in (self.key, self.value):
             layer.weight.zero_()  # where there are fewer descriptions than directions
             layer.weight[: len(directions)] = directions
@@ -62,11 +64,17 @@ class LabelAttention(nn.Module):
         self.queries_LW.copy_(QUERY_SCALE * projected_LW)
         self.outputs_LW.copy_(OUTPUT_SCALE * functional.normalize(projected_LW, dim=1))
 
-    def forward(self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None
+    ) -> Tensor:
         """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
         weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
-        queries_LW, outputs_LW, bias_L = weights if labels is None else (weight[labels] for weight in weights)
-        with torch.autocast(states_TD.device.type, enabled=False):  # the softmax of thousands of tokens needs float32
+        queries_LW, outputs_LW, bias_L = (
+            weights if labels is None else (weight[labels] for weight in weights)
+        )
+        with torch.autocast(
+            states_TD.device.type, enabled=False
+        ):  # the softmax of thousands of tokens needs float32
             states_TD = self.dropout(states_TD.float())
             found_BLW = attend(queries_LW, self.key(states_TD), self.value(states_TD), documents)
             found_BLW = self.dropout(self.norm(found_BLW))
@@ -98,9 +106,15 @@ def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Se
     runs = documents.runs
     sizes = [length * count for length, count in runs]
     found = []
-    for (length, count), keys, values in zip(runs, keys_TW.split(sizes), values_TW.split(sizes), strict=True):
+    for (length, count), keys, values in zip(
+        runs, keys_TW.split(sizes), values_TW.split(sizes), strict=True
+    ):
         keys_NSW, values_NSW = (part.unflatten(0, (count, length)) for part in (keys, values))
         # One head; the kernels want the dimension of heads to be there.
         queries_NLW = queries_LW.expand(count, 1, *queries_LW.shape)
-        found.append(functional.scaled_dot_product_attention(queries_NLW, keys_NSW[:, None], values_NSW[:, None])[:, 0])
+        found.append(
+            functional.scaled_dot_product_attention(
+                queries_NLW, keys_NSW[:, None], values_NSW[:, None]
+            )[:, 0]
+        )
     return torch.cat(found)

@@ -27,7 +27,9 @@ class PooledHead(nn.Module):
         """What each label's logit starts from."""
         return self.output.bias
 
-    def forward(self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None
+    ) -> Tensor:
         """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
         logits_BL: Tensor = self.output(pool(states_TD, documents, self.mode))
         return logits_BL if labels is None else logits_BL[:, labels]
@@ -63,7 +65,9 @@ def pool(states_TD: Tensor, documents: Segments, mode: str) -> Tensor:
     return pooled_BD.index_add(0, documents_T, states_TD.float() * weights_T[:, None])
 
 
-def average_neighbours(states_TD: Tensor, documents: Segments, size: int) -> tuple[Tensor, Segments]:
+def average_neighbours(
+    states_TD: Tensor, documents: Segments, size: int
+) -> tuple[Tensor, Segments]:
     """Average the states of neighbouring tokens, within each document.
 
     Args:

@@ -24,15 +24,32 @@ def corpus_png(described: Mapping[str, Any], path: Path) -> None:
         path: The PNG; folders above it are made, and it is replaced whole.
     """
     columns = [
-        column for column in (_lengths_column(described), _labels_column(described), _chapters_column(described)) if column
+        column
+        for column in (
+            _lengths_column(described),
+            _labels_column(described),
+            _chapters_column(described),
+        )
+        if column
     ]
     figure = new_figure(
-        5.8 * len(columns), max(0.5 + 3.3 * max(map(len, columns)), 1.5 + 0.19 * len(described.get("chapters", [])))
+        5.8 * len(columns),
+        max(0.5 + 3.3 * max(map(len, columns)), 1.5 + 0.19 * len(described.get("chapters", []))),
     )
     name = " · ".join(str(described[key]) for key in ("dataset", "protocol"))
-    figure.suptitle(f"{name}: {described['documents']:,} documents", x=0.01, ha="left", fontweight="bold", fontsize="x-large")
-    for panels, part in zip(columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True):
-        for panel, axes in zip(panels, part.subplots(len(panels), squeeze=False)[:, 0], strict=True):
+    figure.suptitle(
+        f"{name}: {described['documents']:,} documents",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize="x-large",
+    )
+    for panels, part in zip(
+        columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True
+    ):
+        for panel, axes in zip(
+            panels, part.subplots(len(panels), squeeze=False)[:, 0], strict=True
+        ):
             panel(axes)
     save_figure(figure, path)
 
@@ -40,8 +57,13 @@ def corpus_png(described: Mapping[str, Any], path: Path) -> None:
 def _lengths_column(described: Mapping[str, Any]) -> list[Panel]:
     caches = described["tokens"]
     parts = {"words": described.get("words"), "codes": described.get("codes")}
-    parts |= {"tokens" + (f" ({cache})" if len(caches) > 1 else ""): tokens["lengths"] for cache, tokens in caches.items()}
-    return [partial(_lengths, quantity=quantity, parts=part) for quantity, part in parts.items() if part]
+    parts |= {
+        "tokens" + (f" ({cache})" if len(caches) > 1 else ""): tokens["lengths"]
+        for cache, tokens in caches.items()
+    }
+    return [
+        partial(_lengths, quantity=quantity, parts=part) for quantity, part in parts.items() if part
+    ]
 
 
 def _labels_column(described: Mapping[str, Any]) -> list[Panel]:
@@ -63,17 +85,35 @@ def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
         documents = sum(histogram["counts"])
         shares = [100 * count / documents for count in histogram["counts"]]
         label = f"{split}: ▼ median {part['p50']:,}, 95 % up to {part['p95']:,}"
-        axes.stairs(shares, histogram["edges"], label=label, linewidth=1.8, color=COLOURS[place], linestyle=DASHES[place])
+        axes.stairs(
+            shares,
+            histogram["edges"],
+            label=label,
+            linewidth=1.8,
+            color=COLOURS[place],
+            linestyle=DASHES[place],
+        )
         highest = max(highest, *shares)
     for split, part in splits.items():
-        axes.plot([part["p50"]], [1.06 * highest], marker="v", color=COLOURS[SPLITS.index(split)], linestyle="none")
+        axes.plot(
+            [part["p50"]],
+            [1.06 * highest],
+            marker="v",
+            color=COLOURS[SPLITS.index(split)],
+            linestyle="none",
+        )
     if histogram["scale"] == "log":
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     axes.set_ylim(0, (1.15 + 0.1 * len(splits)) * highest)  # with room for the legend above
     axes.legend(loc="upper right", fontsize="small", frameon=False)
-    label_axes(axes, f"{quantity.capitalize()} a document", quantity.split(" ")[0], "share of the split's documents")
+    label_axes(
+        axes,
+        f"{quantity.capitalize()} a document",
+        quantity.split(" ")[0],
+        "share of the split's documents",
+    )
 
 
 def _frequency(axes: "Axes", frequency: Mapping[str, Any]) -> None:
@@ -84,8 +124,18 @@ def _frequency(axes: "Axes", frequency: Mapping[str, Any]) -> None:
     for position, (percent, most) in enumerate(frequency["covering"].items(), 1):
         rank, colour = most["labels"], COLOURS[position]
         label = f"{percent} % of mentions: {rank:,} label{'' if rank == 1 else 's'} ({100 * most['share']:.1f} %)"
-        axes.vlines(rank, bottom, counts[rank - 1], color=colour, linestyle=DASHES[position], linewidth=1.2)
-        axes.plot([rank], [counts[rank - 1]], marker=MARKERS[position], color=colour, linestyle="none", label=label, zorder=3)
+        axes.vlines(
+            rank, bottom, counts[rank - 1], color=colour, linestyle=DASHES[position], linewidth=1.2
+        )
+        axes.plot(
+            [rank],
+            [counts[rank - 1]],
+            marker=MARKERS[position],
+            color=colour,
+            linestyle="none",
+            label=label,
+            zorder=3,
+        )
     axes.set_ylim(bottom=bottom)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -100,7 +150,14 @@ def _seen(axes: "Axes", labels: Mapping[str, Mapping[str, int]]) -> None:
         axes.bar(position, found["seen"], width=0.6, color=colour, alpha=0.45)
         axes.bar(position, new, width=0.6, color=colour)
         text = f"{found['seen']:,}" + (f"\n{new:,} never in training" if split != "train" else "")
-        axes.annotate(text, (position, found["seen"]), xytext=(0, 3), textcoords="offset points", ha="center", fontsize="small")
+        axes.annotate(
+            text,
+            (position, found["seen"]),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
     label_axes(axes, "Labels seen by split", "", "labels")
     axes.set_xticks(range(len(labels)), list(labels))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -112,11 +169,21 @@ def _chapters(axes: "Axes", chapters: Sequence[Mapping[str, Any]]) -> None:
     """How many documents have a code of each chapter, diagnoses above procedures."""
     names, colours = [], {"diagnosis": COLOURS[0], "procedure": COLOURS[2]}
     for place, chapter in enumerate(chapters):
-        axes.barh(-place, chapter["documents"], color=colours.get(chapter["kind"], "grey"), alpha=0.7)
-        axes.annotate(
-            f" {chapter['documents']:,}", (chapter["documents"], -place), va="center", fontsize="x-small", annotation_clip=False
+        axes.barh(
+            -place, chapter["documents"], color=colours.get(chapter["kind"], "grey"), alpha=0.7
         )
-        title = chapter["title"] if len(chapter["title"]) <= _TITLE_LENGTH else chapter["title"][: _TITLE_LENGTH - 1] + "…"
+        axes.annotate(
+            f" {chapter['documents']:,}",
+            (chapter["documents"], -place),
+            va="center",
+            fontsize="x-small",
+            annotation_clip=False,
+        )
+        title = (
+            chapter["title"]
+            if len(chapter["title"]) <= _TITLE_LENGTH
+            else chapter["title"][: _TITLE_LENGTH - 1] + "…"
+        )
         names.append(f"{title} {chapter['id'] or ''}".rstrip())
     axes.set_yticks([-place for place in range(len(chapters))], names, fontsize="x-small")
     axes.margins(x=0.1, y=0.01)

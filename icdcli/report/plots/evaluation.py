@@ -37,7 +37,11 @@ def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
         figures["precision_recall"] = _precision_recall_figure(curves, evaluation)
     if codes.x:
         figures["f1_by_frequency"] = _f1_figure(codes, means)
-    return {name: figures[name] for name in ("precision_recall", "calibration", "f1_by_frequency") if name in figures}
+    return {
+        name: figures[name]
+        for name in ("precision_recall", "calibration", "f1_by_frequency")
+        if name in figures
+    }
 
 
 def write_pngs(figures: "Mapping[str, Figure]", folder: Path) -> list[Path]:
@@ -55,7 +59,9 @@ def as_svg(figure: "Figure", name: str) -> str:
     file = io.StringIO()
     # The salt makes the identifiers within differ from those of the page's other figures.
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure.savefig(
+            file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     text = file.getvalue()
     return text[text.index("<svg") :]
 
@@ -65,21 +71,51 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
     axes = figure.subplots()
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recalls = [f1 / 2 + (1 - f1 / 2) * step / 100 for step in range(1, 101)]
-        axes.plot(recalls, [f1 * recall / (2 * recall - f1) for recall in recalls], color="lightgrey", linewidth=1, zorder=1)
+        axes.plot(
+            recalls,
+            [f1 * recall / (2 * recall - f1) for recall in recalls],
+            color="lightgrey",
+            linewidth=1,
+            zorder=1,
+        )
         end = (1.0, f1 / (2 - f1))
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        axes.annotate(f"F1 {f1}", end, color="grey", fontsize="x-small", ha="right", va="center", bbox=box, zorder=3)
+        axes.annotate(
+            f"F1 {f1}",
+            end,
+            color="grey",
+            fontsize="x-small",
+            ha="right",
+            va="center",
+            bbox=box,
+            zorder=3,
+        )
     for position, (name, curve) in enumerate(curves.items()):
         colour, dash = COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)]
-        axes.plot(curve.x, curve.y, label=name, color=colour, linestyle=dash, linewidth=2.2 if position == 0 else 1.2)
+        axes.plot(
+            curve.x,
+            curve.y,
+            label=name,
+            color=colour,
+            linestyle=dash,
+            linewidth=2.2 if position == 0 else 1.2,
+        )
     metrics = evaluation.metrics
     recall, precision = [metrics["recall_micro"]], [metrics["precision_micro"]]
     label = f"at the threshold: F1 {metrics['f1_micro']:.3f}"
     axes.plot(recall, precision, marker="o", color="black", linestyle="none", zorder=4, label=label)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
-    axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    label_axes(axes, "Precision and recall of all pairs of document and code", "recall", "precision")
+    axes.legend(
+        fontsize="small",
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
+    )
+    label_axes(
+        axes, "Precision and recall of all pairs of document and code", "recall", "precision"
+    )
     return figure
 
 
@@ -87,8 +123,21 @@ def _calibration_figure(bins: "Calibration", evaluation: "Evaluation") -> "Figur
     figure = new_figure(8, 5.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     error = evaluation.metrics["calibration_error"]
-    above.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="scores that are probabilities")
-    above.plot(bins.scores, bins.gold, color=COLOURS[0], marker=MARKERS[0], label=f"this coder: error {error:.4f}")
+    above.plot(
+        [0, 1],
+        [0, 1],
+        color="grey",
+        linestyle="--",
+        linewidth=1,
+        label="scores that are probabilities",
+    )
+    above.plot(
+        bins.scores,
+        bins.gold,
+        color=COLOURS[0],
+        marker=MARKERS[0],
+        label=f"this coder: error {error:.4f}",
+    )
     above.legend(fontsize="small", frameon=False, loc="upper left")
     above.set_ylim(0, 1.02)
     label_axes(above, "Calibration", "", "share that is gold")
@@ -106,18 +155,49 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
     axes = figure.subplots()
     counts = [count or _NEVER for count in codes.x]
     most = max(counts)
-    axes.plot(counts, codes.y, "o", color=COLOURS[0], alpha=0.35, markersize=4, markeredgewidth=0, label="a code")
+    axes.plot(
+        counts,
+        codes.y,
+        "o",
+        color=COLOURS[0],
+        alpha=0.35,
+        markersize=4,
+        markeredgewidth=0,
+        label="a code",
+    )
     for position, (name, mean) in enumerate(means.items()):
         first, last = FREQUENCIES[name]
-        left, right = (_NEVER * 0.8, _NEVER * 1.25) if not first else (first, max(last or most, first * 1.1))
-        label = "_" if position else "mean of codes so frequent"  # what begins so stays out of the legend
+        left, right = (
+            (_NEVER * 0.8, _NEVER * 1.25) if not first else (first, max(last or most, first * 1.1))
+        )
+        label = (
+            "_" if position else "mean of codes so frequent"
+        )  # what begins so stays out of the legend
         axes.hlines(mean, left, right, color=COLOURS[1], linewidth=3, label=label)
         middle = (left * right) ** 0.5
-        axes.annotate(f"{mean:.2f}", (middle, mean), xytext=(0, 4), textcoords="offset points", ha="center", color=COLOURS[1])
+        axes.annotate(
+            f"{mean:.2f}",
+            (middle, mean),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            color=COLOURS[1],
+        )
     _logarithmic(axes, most)
     axes.set_ylim(-0.03, 1.06)
-    axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-    label_axes(axes, "F1 of each code by its frequency in training", "training documents with the code", "F1")
+    axes.legend(
+        fontsize="small",
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
+    )
+    label_axes(
+        axes,
+        "F1 of each code by its frequency in training",
+        "training documents with the code",
+        "F1",
+    )
     return figure
 
 

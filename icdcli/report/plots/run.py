@@ -56,7 +56,9 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
     save_figure(figure, path)
 
 
-def learning_curves_png(rows: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path) -> None:
+def learning_curves_png(
+    rows: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path
+) -> None:
     """Draw a run's validations: a panel of losses, one of metrics, one of the learning rate, as far as asked for.
 
     Args:
@@ -113,7 +115,13 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
     if list(names) == ["lr"]:
         return  # Its panel's title says it.
     # Beside the curves, where no number of names hides one.
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, fontsize="small", frameon=False)
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
+        fontsize="small",
+        frameon=False,
+    )
 
 
 def new_figure(width: float, height: float) -> "Figure":

@@ -35,16 +35,26 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
         plain(""),
     ]
     names = list(letters())[1 : len(comparison.contestants)]
-    for letter, contestant, differences in zip(names, comparison.contestants[1:], comparison.differences, strict=True):
+    for letter, contestant, differences in zip(
+        names, comparison.contestants[1:], comparison.differences, strict=True
+    ):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for column in ("metric", "A", letter, f"{letter} - A", "95 % interval", ""):
             table.add_column(column, justify="left" if column in ("metric", "") else "right")
         for metric in (name for name in HEADLINE if name in differences):
             difference = differences[metric]
-            values = (number(metric, each.statistics.metrics[metric]) for each in (first, contestant))
+            values = (
+                number(metric, each.statistics.metrics[metric]) for each in (first, contestant)
+            )
             bounds = f"{_signed(difference.low)} to {_signed(difference.high)}"
             table.add_row(
-                *(one_line(metric), *values, _signed(difference.value), bounds, "sure" if difference.sure else ""),
+                *(
+                    one_line(metric),
+                    *values,
+                    _signed(difference.value),
+                    bounds,
+                    "sure" if difference.sure else "",
+                ),
                 style="bold" if difference.sure else "",
             )
         parts += [table, plain("")]
@@ -70,10 +80,27 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
         ``differences``, metric to ``value``, ``low``, ``high`` and ``sure``.
     """
     runs: list[dict[str, Any]] = []
-    for contestant, differences in zip(comparison.contestants, ({}, *comparison.differences), strict=True):
-        run = {"name": contestant.name, "threshold": contestant.threshold, "metrics": dict(contestant.statistics.metrics)}
-        runs.append(run | ({"differences": {k: v._asdict() for k, v in differences.items()}} if differences else {}))
-    return {"documents": len(comparison.contestants[0].ids), "codes": len(comparison.contestants[0].codes), "runs": runs}
+    for contestant, differences in zip(
+        comparison.contestants, ({}, *comparison.differences), strict=True
+    ):
+        run = {
+            "name": contestant.name,
+            "threshold": contestant.threshold,
+            "metrics": dict(contestant.statistics.metrics),
+        }
+        runs.append(
+            run
+            | (
+                {"differences": {k: v._asdict() for k, v in differences.items()}}
+                if differences
+                else {}
+            )
+        )
+    return {
+        "documents": len(comparison.contestants[0].ids),
+        "codes": len(comparison.contestants[0].codes),
+        "runs": runs,
+    }
 
 
 def _signed(value: float) -> str:

@@ -40,7 +40,10 @@ def corpus_view(described: Mapping[str, Any]) -> RenderableType:
         _lengths("codes", described.get("codes")),
     ]
     for cache, tokens in described.get("tokens", {}).items():
-        sections += [_lengths("tokens", tokens["lengths"], f" ({cache})"), [_longer(tokens, described["documents"])]]
+        sections += [
+            _lengths("tokens", tokens["lengths"], f" ({cache})"),
+            [_longer(tokens, described["documents"])],
+        ]
     sections += [_leakage(described.get("leakage"), described.get("duplicates", {}))]
     blank = plain("")
     return Group(*(part for section in sections if section for part in (*section, blank)))
@@ -56,7 +59,9 @@ class Bars:
         """The line; a bin that holds anything is seen."""
         signs = ".:-=+*#@" if options.ascii_only else "▁▂▃▄▅▆▇█"
         most = max(self._counts, default=0)
-        bars = (signs[-(-count * len(signs) // most) - 1] if count else " " for count in self._counts)
+        bars = (
+            signs[-(-count * len(signs) // most) - 1] if count else " " for count in self._counts
+        )
         yield Text("".join(bars), no_wrap=True)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
@@ -129,8 +134,15 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
         lines.append("no label has a title: is code_system (icd9, icd10) named, and the right one?")
     if "labels_by_split" in described:
         found = described["labels_by_split"]
-        lines.append("labels seen: " + ", ".join(f"{split} {_count(labels['seen'])}" for split, labels in found.items()))
-        new = [f"{_count(labels['unseen_in_training'])} in {split}" for split, labels in found.items() if split != "train"]
+        lines.append(
+            "labels seen: "
+            + ", ".join(f"{split} {_count(labels['seen'])}" for split, labels in found.items())
+        )
+        new = [
+            f"{_count(labels['unseen_in_training'])} in {split}"
+            for split, labels in found.items()
+            if split != "train"
+        ]
         lines += [f"labels never seen in training: {', '.join(new)}"] if new else []
     frequency = described.get("label_frequency")
     if frequency:
@@ -157,7 +169,9 @@ def _dropped(dropped: Mapping[str, int]) -> list[RenderableType]:
     return [plain("dropped or set aside:"), lines] if lines.row_count else []
 
 
-def _lengths(quantity: str, described: Mapping[str, Any] | None, note: str = "") -> list[RenderableType]:
+def _lengths(
+    quantity: str, described: Mapping[str, Any] | None, note: str = ""
+) -> list[RenderableType]:
     """Quantiles and histograms of words, codes or tokens a document."""
     if not described:
         return []
@@ -178,9 +192,13 @@ def _lengths(quantity: str, described: Mapping[str, Any] | None, note: str = "")
 
 
 def _longer(tokens: Mapping[str, Any], documents: int) -> RenderableType:
-    table = _table("longer than", *(_count(int(length)) for length in tokens["longer_than"]), "tokens")
+    table = _table(
+        "longer than", *(_count(int(length)) for length in tokens["longer_than"]), "tokens"
+    )
     table.add_row("documents", *(_count(count) for count in tokens["longer_than"].values()))
-    table.add_row("share", *(_percent(count / documents) for count in tokens["longer_than"].values()))
+    table.add_row(
+        "share", *(_percent(count / documents) for count in tokens["longer_than"].values())
+    )
     return table
 
 
@@ -196,12 +214,20 @@ def _leakage(
             )
         ]
     leaks = list(_leaks(leakage))
-    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks] or [plain("leakage between splits: none")]
+    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks] or [
+        plain("leakage between splits: none")
+    ]
     if any(pair["subjects"] is None for pair in leakage.values()):
-        parts.append(plain("whether a subject stands in two splits isn't known: the source doesn't name every split's"))
+        parts.append(
+            plain(
+                "whether a subject stands in two splits isn't known: the source doesn't name every split's"
+            )
+        )
     for split, found in duplicates.items():
         if found["texts"]:
-            times = f"{_number(found['texts'], 'text')} in {_number(found['documents'], 'document')}"
+            times = (
+                f"{_number(found['texts'], 'text')} in {_number(found['documents'], 'document')}"
+            )
             parts.append(plain(f"repeated within {split}: {times}"))
     return list(parts)
 
@@ -212,6 +238,8 @@ def _leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if found["subjects"]:
             what.append(_number(found["subjects"], "subject"))
         if found["texts"]:
-            what.append(f"{_number(found['texts'], 'text')} word for word ({_number(found['documents'], 'document')})")
+            what.append(
+                f"{_number(found['texts'], 'text')} word for word ({_number(found['documents'], 'document')})"
+            )
         if what:
             yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(what)}"

@@ -28,17 +28,25 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
     }
     for gpu in machine["gpus"]:
         capability = ".".join(map(str, gpu["capability"]))
-        rows[f"GPU {gpu['number']}"] = f"{gpu['name']}, {_of(gpu['free'], gpu['total'])}, capability {capability}"
+        rows[f"GPU {gpu['number']}"] = (
+            f"{gpu['name']}, {_of(gpu['free'], gpu['total'])}, capability {capability}"
+        )
     if not machine["gpus"]:
         rows["GPU"] = "none that PyTorch can use; train with device=cpu"
-    rows["CUDA"] = machine["cuda"] or "this PyTorch is built without it; pytorch.org has builds with it"
+    rows["CUDA"] = (
+        machine["cuda"] or "this PyTorch is built without it; pytorch.org has builds with it"
+    )
     disk, lists = checkup["disk"], checkup["split_lists"]
     rows["disk"] = f"{_of(disk['free'], disk['total'])}, in {disk['folder']}"
     here = [protocol for protocol, there in lists["protocols"].items() if there]
-    rows["split lists"] = ", ".join(here) or "none here; `icdcode splits fetch` downloads the published ones"
+    rows["split lists"] = (
+        ", ".join(here) or "none here; `icdcode splits fetch` downloads the published ones"
+    )
     packages = checkup["packages"]
     missing = [name for name, version in packages.items() if version is None]
-    installed = "  ".join(f"{name} {version}" for name, version in packages.items() if version is not None)
+    installed = "  ".join(
+        f"{name} {version}" for name, version in packages.items() if version is not None
+    )
     if missing:
         installed += f"\nnot installed: {', '.join(missing)}; needed only where a configuration asks for them"
     works = Table.grid(padding=(0, 2, 0, 0))
@@ -66,7 +74,9 @@ def configuration_view(name: str, found: Mapping[str, Any]) -> RenderableType:
     if (model := found["model"]) is not None:
         rows["model"] = f"{model['name']}: words alone, on the CPU"
         if model["architecture"] is not None:
-            rows["model"] = f"{model['name']}: {model['architecture']}, {model['layers']} layers, {model['width']} wide"
+            rows["model"] = (
+                f"{model['name']}: {model['architecture']}, {model['layers']} layers, {model['width']} wide"
+            )
         if not model["here"]:
             rows["weights"] = f"not here yet; training downloads them from {model['base']}"
     if (data := found["data"]) is not None:
@@ -75,7 +85,11 @@ def configuration_view(name: str, found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_headed(f"Configuration {name}", _grid(rows))] if rows else []
     if (memory := found["memory"]) is not None:
         note = f"for {memory['labels']:,} labels, every document taken to be max_len tokens long"
-        parts += [estimate_view(memory["estimate"], memory["free"], found["seconds"]), plain(note), plain("")]
+        parts += [
+            estimate_view(memory["estimate"], memory["free"], found["seconds"]),
+            plain(note),
+            plain(""),
+        ]
     return Group(*parts, *(_problems(found["problems"])))
 
 
@@ -84,7 +98,9 @@ def _problems(problems: Sequence[str]) -> list[RenderableType]:
 
 
 def _of(free: int | None, total: int | None) -> str:
-    return "unknown" if free is None or total is None else f"{decimal(free)} free of {decimal(total)}"
+    return (
+        "unknown" if free is None or total is None else f"{decimal(free)} free of {decimal(total)}"
+    )
 
 
 def _grid(rows: Mapping[str, str]) -> Table:

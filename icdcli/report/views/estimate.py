@@ -22,7 +22,9 @@ PARTS = {
 }
 
 
-def estimate_view(estimate: Mapping[str, Any], free: int | None = None, seconds: float | None = None) -> RenderableType:
+def estimate_view(
+    estimate: Mapping[str, Any], free: int | None = None, seconds: float | None = None
+) -> RenderableType:
     """Render an estimate.
 
     Args:
@@ -43,7 +45,9 @@ def estimate_view(estimate: Mapping[str, Any], free: int | None = None, seconds:
     there = "" if free is None else f"{decimal(free)} free"
     style = "bold" if free is None or estimate["total"] <= free else "bold red"
     table.add_row(f"all, on {estimate['device']}", decimal(estimate["total"]), there, style=style)
-    documents = "1 document" if estimate["documents"] == 1 else f"{estimate['documents']:,} documents"
+    documents = (
+        "1 document" if estimate["documents"] == 1 else f"{estimate['documents']:,} documents"
+    )
     lines = [f"largest micro-batch: {documents}, {estimate['tokens']:,} tokens"]
     if estimate["cached"]:
         lines.append("the frozen backbone's states are computed once, before training")

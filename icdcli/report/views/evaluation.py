@@ -34,7 +34,9 @@ _SHOWN = 5  # codes at either end
 _ENOUGH = 5  # gold documents, from which on a code's F1 says something
 
 
-def evaluation_view(evaluation: "Evaluation", published: "Comparable | None" = None) -> RenderableType:
+def evaluation_view(
+    evaluation: "Evaluation", published: "Comparable | None" = None
+) -> RenderableType:
     """Render an evaluation.
 
     Args:
@@ -64,7 +66,10 @@ def heading(evaluation: "Evaluation") -> list[str]:
     counts = evaluation.counts
     odd = [
         f"{counts[key]:,} {words}"
-        for key, words in (("labels_without_positive", "without a positive"), ("labels_without_negative", "without a negative"))
+        for key, words in (
+            ("labels_without_positive", "without a positive"),
+            ("labels_without_negative", "without a negative"),
+        )
         if counts[key]
     ]
     codes = f"{counts['labels']:,} codes" + (f" ({', '.join(odd)})" if odd else "")
@@ -101,14 +106,18 @@ def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
     # The best first; of equal ones the more frequent is the better at the top and the worse at the bottom.
     known = [label for label in range(len(f1_L)) if codes["gold"][label] >= least]
     best = sorted(known, key=lambda label: (-f1_L[label], -codes["gold"][label]))[:_SHOWN]
-    worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes["gold"][label]))[:_SHOWN]
+    worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes["gold"][label]))[
+        :_SHOWN
+    ]
     if not best:
         return []
     table = _table("code", "title", "gold", "right", "extra", "F1")
     table.columns[1].justify = "left"
     for rows in (best, worst[::-1]):
         for label in rows:
-            gold, predicted, right = (int(codes[name][label]) for name in ("gold", "predicted", "right"))
+            gold, predicted, right = (
+                int(codes[name][label]) for name in ("gold", "predicted", "right")
+            )
             title = one_line(evaluation.labels.titles[label] or "")
             numbers = (f"{gold:,}", f"{right:,}", f"{predicted - right:,}", f"{f1_L[label]:.3f}")
             table.add_row(one_line(evaluation.labels.codes[label]), title, *numbers)
@@ -125,7 +134,11 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> Iterator[Re
         return
     names = published_metrics(published)
     table = _table("", *(name.replace("_", "\n") for name in names))
-    table.add_row(one_line("this run"), *(number(name, evaluation.metrics[name]) for name in names), style="bold")
+    table.add_row(
+        one_line("this run"),
+        *(number(name, evaluation.metrics[name]) for name in names),
+        style="bold",
+    )
     for result in published.results:
         cells = [f"{result.values[name]:.3f}" if name in result.values else "" for name in names]
         table.add_row(one_line(result.name), *cells)
@@ -151,10 +164,17 @@ def ablation_table(rows: Sequence["Ablation"], split: str) -> RenderableType:
     Returns:
         A rich renderable, of at most 80 columns.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"Without each part, on {split}", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"Without each part, on {split}",
+        title_justify="left",
+    )
     table.add_column("without")
     for name in rows[0].metrics:
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(row.without or "nothing", *(number(name, value) for name, value in row.metrics.items()))
+        table.add_row(
+            row.without or "nothing", *(number(name, value) for name, value in row.metrics.items())
+        )
     return table

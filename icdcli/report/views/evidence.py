@@ -48,7 +48,9 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
         else:
             around.append((first, last, [(begin, end)]))
     for first, last, marked in around:
-        cut_before, cut_behind = (place not in places for place, places in ((first, begins), (last, stops)))
+        cut_before, cut_behind = (
+            place not in places for place, places in ((first, begins), (last, stops))
+        )
         yield [*_pieces(text, first, last, marked, cut_before, cut_behind)]
 
 
@@ -69,7 +71,10 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
         for passage in passages(text, spans):
             line = Text()
             for piece, marked in passage:
-                line += plain(f"{_SIGN}{piece}{_SIGN}" if marked and signs else piece, _STYLE if marked else "")
+                line += plain(
+                    f"{_SIGN}{piece}{_SIGN}" if marked and signs else piece,
+                    _STYLE if marked else "",
+                )
             parts.append(Padding(line, (0, 0, 0, 2)))
     return Group(*parts, plain(""))
 
@@ -80,14 +85,22 @@ def evidence_html(text: str, codes: Sequence[Marked]) -> str:
     for code, title, spans in codes:
         parts.append(f"<dt>{escape(code)}</dt><dd>{escape(title or '')}")
         for passage in passages(text, spans):
-            told = (f"<mark>{escape(piece)}</mark>" if marked else escape(piece) for piece, marked in passage)
+            told = (
+                f"<mark>{escape(piece)}</mark>" if marked else escape(piece)
+                for piece, marked in passage
+            )
             parts.append(f"<p>{''.join(told)}</p>")
         parts.append("</dd>")
     return f"<dl>{''.join(parts)}</dl>"
 
 
 def _pieces(
-    text: str, first: int, last: int, marked: Sequence[tuple[int, int]], cut_before: bool, cut_behind: bool
+    text: str,
+    first: int,
+    last: int,
+    marked: Sequence[tuple[int, int]],
+    cut_before: bool,
+    cut_behind: bool,
 ) -> Iterator[tuple[str, bool]]:
     if cut_before:
         yield _CUT, False

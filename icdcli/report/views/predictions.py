@@ -25,7 +25,9 @@ def _outcomes(sample: SamplePrediction) -> list[tuple[str, str]]:
     ]
 
 
-def prediction_view(sample: SamplePrediction, titles: Mapping[str, str], text: str | None = None) -> RenderableType:
+def prediction_view(
+    sample: SamplePrediction, titles: Mapping[str, str], text: str | None = None
+) -> RenderableType:
     """Render one document's codes; it fits any width from about 50 columns on.
 
     Args:
@@ -37,7 +39,9 @@ def prediction_view(sample: SamplePrediction, titles: Mapping[str, str], text: s
         A rich renderable: a heading with the counts, the text where given, and a row a code.
     """
     outcomes = _outcomes(sample)
-    counts = ", ".join(f"{sum(outcome == name for outcome, _ in outcomes)} {name}" for name in _SIGNS)
+    counts = ", ".join(
+        f"{sum(outcome == name for outcome, _ in outcomes)} {name}" for name in _SIGNS
+    )
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("")
     table.add_column("gold")
@@ -87,7 +91,11 @@ def prediction_dict(
             "predicted": outcome != "missed",
             "outcome": outcome,
         }
-        | ({"evidence": [span._asdict() for span in evidence[code]]} if evidence and code in evidence else {})
+        | (
+            {"evidence": [span._asdict() for span in evidence[code]]}
+            if evidence and code in evidence
+            else {}
+        )
         for outcome, code in _outcomes(sample)
     ]
     return {"id": sample.id, "codes": codes} | ({} if text is None else {"text": text})
@@ -118,7 +126,9 @@ def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> Renderab
         cells += [] if one_threshold else [f"{code.threshold:.3f}"]
         table.add_row(*map(one_line, cells))
     told, predicted = len(note.codes), sum(code.predicted for code in note.codes)
-    counts = f"{told} {'code' if told == 1 else 'codes'}" + ("" if choice.by_threshold else f", {predicted} predicted")
+    counts = f"{told} {'code' if told == 1 else 'codes'}" + (
+        "" if choice.by_threshold else f", {predicted} predicted"
+    )
     heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
     if note.windows > 1:
         heading += f", read in {note.windows} windows"

@@ -72,7 +72,12 @@ class TrainingView:
             self._stack.enter_context(self._output.watch(self))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._closed = True
         self._stack.close()
         if self._stopped is not None:
@@ -127,7 +132,9 @@ class TrainingView:
         if self._logged is not None:
             values = {"train_loss": self._logged.train_loss, "lr": self._logged.lr}
             words += [
-                f"{name} {number(name, value)}" for name, value in values.items() if name in self._common and value is not None
+                f"{name} {number(name, value)}"
+                for name, value in values.items()
+                if name in self._common and value is not None
             ]
             if self._logged.tokens_per_second is not None:
                 words.append(f"{self._logged.tokens_per_second:,.0f} tokens/s")
@@ -138,7 +145,9 @@ class TrainingView:
     def _place(self) -> str:
         done = self._started.step if self._step is None else self._step.step
         left = seconds_left(
-            self._clock() - self._began, done - self._started.step, self._started.total_steps - self._started.step
+            self._clock() - self._began,
+            done - self._started.step,
+            self._started.total_steps - self._started.step,
         )
         words = f"step {done:,}/{self._started.total_steps:,}"
         return words if left is None else f"{words}  {duration(left)} left"
@@ -153,7 +162,11 @@ class TrainingView:
     def _validation_line(self, event: Evaluated) -> str:
         values = validation_values(event, self._columns)
         words = ["validation", *(f"{name} {value}" for name, value in values.items())]
-        if best := [name for name, flag in (("metric", event.best_metric), ("loss", event.best_loss)) if flag]:
+        if best := [
+            name
+            for name, flag in (("metric", event.best_metric), ("loss", event.best_loss))
+            if flag
+        ]:
             words.append(f"best {' and '.join(best)} so far")
         return "  ".join([*words, *self._patience_left(event)])
 
@@ -167,7 +180,12 @@ class TrainingView:
             yield bar_line("Training", done, self._started.total_steps, self._place())
             if self._evaluating is not None:
                 state = self._evaluating
-                yield bar_line("Validation", state.done, state.total, f"{state.done:,}/{state.total:,} documents")
+                yield bar_line(
+                    "Validation",
+                    state.done,
+                    state.total,
+                    f"{state.done:,}/{state.total:,} documents",
+                )
             patience = self._patience_left(self._validations[-1]) if self._validations else []
             yield from map(plain, _lines([*self._now(), *patience], options.max_width))
         if self._validations:

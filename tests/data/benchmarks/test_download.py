@@ -16,7 +16,11 @@ from icdcli.data.benchmarks.download import fetch_split_lists
 from icdcli.data.benchmarks.split_lists import PublishedFile, PublishedLists, load_split_lists
 from icdcli.errors import ConfigError, DataError
 
-CONTENTS = {"train_50_hadm_ids.csv": b"11\n14\n", "dev_50_hadm_ids.csv": b"12\n", "test_50_hadm_ids.csv": b"13\n"}
+CONTENTS = {
+    "train_50_hadm_ids.csv": b"11\n14\n",
+    "dev_50_hadm_ids.csv": b"12\n",
+    "test_50_hadm_ids.csv": b"13\n",
+}
 NAMES = list(CONTENTS)
 
 
@@ -26,13 +30,19 @@ def published(monkeypatch):
 
     def lists(source, contents):
         files = [
-            PublishedFile(name, f"https://lists.invalid/public/{name}", hashlib.sha256(content).hexdigest())
+            PublishedFile(
+                name, f"https://lists.invalid/public/{name}", hashlib.sha256(content).hexdigest()
+            )
             for name, content in contents.items()
         ]
         return PublishedLists(source, tuple(files))
 
     caml, edin = lists("CAML", CONTENTS), lists("Edin et al.", {"all.feather": b"never asked for"})
-    monkeypatch.setattr(split_lists, "PUBLISHED", {"mimic3-50": (caml, edin), "again": (caml,), "mimic4-icd9": (edin,)})
+    monkeypatch.setattr(
+        split_lists,
+        "PUBLISHED",
+        {"mimic3-50": (caml, edin), "again": (caml,), "mimic4-icd9": (edin,)},
+    )
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 
@@ -60,7 +70,9 @@ def mirror():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_port}", served=served, asked=asked)
+        yield SimpleNamespace(
+            address=f"http://127.0.0.1:{server.server_port}", served=served, asked=asked
+        )
         server.shutdown()
         thread.join()
 
@@ -78,16 +90,27 @@ def refused(folder, address, *says):
 def test_the_preferred_lists_are_fetched_whole_and_can_be_read(mirror, tmp_path):
     told = []
     folder = tmp_path / "new" / "lists"
-    files = fetch_split_lists(["mimic3-50"], folder, mirror.address, lambda *news: told.append(news))
+    files = fetch_split_lists(
+        ["mimic3-50"], folder, mirror.address, lambda *news: told.append(news)
+    )
     assert files == [folder / name for name in NAMES] and sorted(folder.iterdir()) == sorted(files)
     assert mirror.asked == [f"/public/{name}" for name in NAMES]
     assert told == [("downloading split lists", number, 3, "files") for number in (1, 2, 3)]
     lists = load_split_lists("mimic3-50", folder)
-    assert lists.published and lists.splits == {"11": "train", "14": "train", "12": "validation", "13": "test"}
+    assert lists.published and lists.splits == {
+        "11": "train",
+        "14": "train",
+        "12": "validation",
+        "13": "test",
+    }
 
 
 def test_what_two_protocols_share_is_fetched_once(mirror, tmp_path):
-    assert len(fetch_split_lists(["mimic3-50", "again"], tmp_path, mirror.address)) == len(mirror.asked) == 3
+    assert (
+        len(fetch_split_lists(["mimic3-50", "again"], tmp_path, mirror.address))
+        == len(mirror.asked)
+        == 3
+    )
 
 
 def test_only_what_is_missing_or_wrong_is_fetched_again(mirror, tmp_path):
@@ -96,7 +119,10 @@ def test_only_what_is_missing_or_wrong_is_fetched_again(mirror, tmp_path):
     assert fetch_split_lists(["mimic3-50"], tmp_path, mirror.address) == mirror.asked == []
     (tmp_path / NAMES[0]).unlink()
     (tmp_path / NAMES[2]).write_text("changed")
-    assert fetch_split_lists(["mimic3-50"], tmp_path, mirror.address) == [tmp_path / NAMES[0], tmp_path / NAMES[2]]
+    assert fetch_split_lists(["mimic3-50"], tmp_path, mirror.address) == [
+        tmp_path / NAMES[0],
+        tmp_path / NAMES[2],
+    ]
     assert (tmp_path / NAMES[2]).read_bytes() == CONTENTS[NAMES[2]]
 
 
@@ -119,9 +145,16 @@ def test_public_lists_may_be_read_by_others(mirror, tmp_path):
 def test_another_file_than_the_published_one(mirror, tmp_path):
     changed = b"11\n15\n"
     mirror.served[f"/public/{NAMES[1]}"] = (200, changed, len(changed))
-    right, found = (hashlib.sha256(content).hexdigest() for content in (CONTENTS[NAMES[1]], changed))
+    right, found = (
+        hashlib.sha256(content).hexdigest() for content in (CONTENTS[NAMES[1]], changed)
+    )
     address = f"{mirror.address}/public/{NAMES[1]}"
-    refused(tmp_path, mirror.address, f"{NAMES[1]}: what {address} gives", f"should be {right} and is {found} (6 bytes)")
+    refused(
+        tmp_path,
+        mirror.address,
+        f"{NAMES[1]}: what {address} gives",
+        f"should be {right} and is {found} (6 bytes)",
+    )
 
 
 def test_a_wrong_copy_stays_where_no_better_one_is_to_be_had(mirror, tmp_path):
@@ -135,10 +168,16 @@ def test_a_wrong_copy_stays_where_no_better_one_is_to_be_had(mirror, tmp_path):
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_server_that_refuses(mirror, tmp_path, status):
     mirror.served[f"/public/{NAMES[2]}"] = (status, b"", 0)
-    refused(tmp_path, mirror.address, f"{mirror.address}/public/{NAMES[2]}: the server answers {status} ")
+    refused(
+        tmp_path,
+        mirror.address,
+        f"{mirror.address}/public/{NAMES[2]}: the server answers {status} ",
+    )
 
 
-@pytest.mark.parametrize("answer", [(200, b"11\n", 6), (None, b"", 0)], ids=["half-way", "before the answer"])
+@pytest.mark.parametrize(
+    "answer", [(200, b"11\n", 6), (None, b"", 0)], ids=["half-way", "before the answer"]
+)
 def test_a_dropped_connection(mirror, tmp_path, answer):
     mirror.served[f"/public/{NAMES[0]}"] = answer
     refused(tmp_path, mirror.address, f"/public/{NAMES[0]}: can't be downloaded (")
@@ -167,14 +206,25 @@ def test_no_server(mirror, tmp_path):
     refused(tmp_path, closed, f"{closed}/public/{NAMES[0]}: can't be downloaded (")
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:no", "http://127.0.0.1:99999999", "http://a b", "http://a..b"])
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:no", "http://127.0.0.1:99999999", "http://a b", "http://a..b"]
+)
 def test_a_host_or_port_that_cannot_be(tmp_path, address):
     refused(tmp_path, address, "can't be downloaded (")
 
 
 @pytest.mark.parametrize(
     "address",
-    ["", "mirror.hospital", "file:///lists", "ftp://mirror.hospital", "data:,11", "https://", "https:///lists", "http://["],
+    [
+        "",
+        "mirror.hospital",
+        "file:///lists",
+        "ftp://mirror.hospital",
+        "data:,11",
+        "https://",
+        "https:///lists",
+        "http://[",
+    ],
 )
 def test_an_address_that_is_none(tmp_path, address):
     with pytest.raises(ConfigError, match="should begin with http:// or https:// and name a host"):

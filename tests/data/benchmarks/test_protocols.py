@@ -2,7 +2,12 @@ from collections import Counter
 
 import pytest
 
-from icdcli.data.benchmarks.protocols import choose_protocol, hadm_digit_split, own_split, patient_split
+from icdcli.data.benchmarks.protocols import (
+    choose_protocol,
+    hadm_digit_split,
+    own_split,
+    patient_split,
+)
 from icdcli.data.sources.admission import Admission
 from icdcli.errors import ConfigError
 
@@ -17,16 +22,23 @@ def test_the_patient_split_is_80_10_10_and_follows_the_subject():
 
 def test_the_patient_split_is_the_same_everywhere():
     # Worked out once with another tool (sha256sum); a change would move patients between published splits.
-    splits = [patient_split(Admission("x", subject, "")) for subject in ("1", "3", "4", "18", "40", "10006")]
+    splits = [
+        patient_split(Admission("x", subject, ""))
+        for subject in ("1", "3", "4", "18", "40", "10006")
+    ]
     assert splits == ["validation", "train", "test", "test", "validation", "train"]
 
 
 def test_without_a_subject_the_documents_id_decides():
     ids = [str(number) for number in range(200)]
-    assert [patient_split(Admission(id, None, "")) for id in ids] == [patient_split(Admission("x", id, "")) for id in ids]
+    assert [patient_split(Admission(id, None, "")) for id in ids] == [
+        patient_split(Admission("x", id, "")) for id in ids
+    ]
 
 
-@pytest.mark.parametrize(("id", "split"), [("100008", "validation"), ("100009", "validation"), ("899990", "train")])
+@pytest.mark.parametrize(
+    ("id", "split"), [("100008", "validation"), ("100009", "validation"), ("899990", "train")]
+)
 def test_the_last_digit_decides(id, split):
     assert hadm_digit_split(Admission(id, "8", "")) == split
 
@@ -54,5 +66,7 @@ def test_each_data_set_has_its_own_default(dataset, name, split_column, chosen):
 
 @pytest.mark.parametrize(("dataset", "name"), [("codiesp", "patient"), ("table", "hadm-digit")])
 def test_a_protocol_of_another_data_set_is_refused(dataset, name):
-    with pytest.raises(ConfigError, match=f"protocol: '{name}' isn't defined for {dataset}; leave it out, or use"):
+    with pytest.raises(
+        ConfigError, match=f"protocol: '{name}' isn't defined for {dataset}; leave it out, or use"
+    ):
         choose_protocol(dataset, name)

@@ -3,7 +3,11 @@ import pytest
 from icdcli.data.benchmarks.published_counts import PUBLISHED, hold_against_published
 
 FULL = PUBLISHED["mimic3-full"]
-SPLITS = {"train": {"documents": 47_719}, "validation": {"documents": 1_631}, "test": {"documents": 3_372}}
+SPLITS = {
+    "train": {"documents": 47_719},
+    "validation": {"documents": 1_631},
+    "test": {"documents": 3_372},
+}
 
 
 def test_the_benchmark_is_known_by_rows_documents_labels_and_lists():
@@ -16,19 +20,29 @@ def test_the_benchmark_is_known_by_rows_documents_labels_and_lists():
     ("change", "reason"),
     [
         ({"labels": 8_921}, "the number of labels differs"),
-        ({"splits": SPLITS | {"test": {"documents": 3_371}}}, "the number of test documents differs"),
+        (
+            {"splits": SPLITS | {"test": {"documents": 3_371}}},
+            "the number of test documents differs",
+        ),
         ({"splits": {}}, "train documents and validation documents and test documents differs"),
         ({"published_lists": False}, "the split lists aren't the published ones"),
     ],
 )
 def test_a_difference_is_named_count_by_count(change, reason):
-    options = {"rows": FULL.rows, "splits": SPLITS, "labels": 8_929, "published_lists": True} | change
+    options = {
+        "rows": FULL.rows,
+        "splits": SPLITS,
+        "labels": 8_929,
+        "published_lists": True,
+    } | change
     result = hold_against_published("mimic3-full", **options)
     assert not result["is_benchmark"] and reason in result["reason"] and result["counts"]
 
 
 def test_other_tables_are_not_the_benchmark_and_are_held_against_nothing():
-    result = hold_against_published("mimic3-full", {**FULL.rows, "NOTEEVENTS": 2_000}, SPLITS, 8_929, True)
+    result = hold_against_published(
+        "mimic3-full", {**FULL.rows, "NOTEEVENTS": 2_000}, SPLITS, 8_929, True
+    )
     assert result == {
         "protocol": "mimic3-full",
         "is_benchmark": False,

@@ -6,7 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli.data.benchmarks import split_lists
-from icdcli.data.benchmarks.split_lists import PUBLISHED, load_split_lists, published_lists, sha256_of
+from icdcli.data.benchmarks.split_lists import (
+    PUBLISHED,
+    load_split_lists,
+    published_lists,
+    sha256_of,
+)
 from icdcli.errors import ConfigError, DataError
 
 TRIO = ["train_50_hadm_ids.csv", "dev_50_hadm_ids.csv", "test_50_hadm_ids.csv"]
@@ -61,21 +66,30 @@ def test_the_feather_of_edin(edin):
     path = edin()
     for place in (path, path.parent):
         lists = load_split_lists("mimic3-50", place)
-        assert (lists.splits, lists.published, lists.source, lists.files) == (EXPECTED, False, "Edin et al.", (path,))
+        assert (lists.splits, lists.published, lists.source, lists.files) == (
+            EXPECTED,
+            False,
+            "Edin et al.",
+            (path,),
+        )
 
 
 @pytest.mark.parametrize("ids", [IDS, [str(id) for id in IDS], pa.array(IDS, pa.int32())])
 @pytest.mark.parametrize("name", ["my.feather", "my.parquet"])
 @pytest.mark.parametrize("validation", ["val", "dev", "validation", " Val "])
 def test_a_file_of_ones_own(edin, ids, name, validation):
-    splits = pa.array([validation if split == "val" else split for split in SPLITS]).dictionary_encode()
+    splits = pa.array(
+        [validation if split == "val" else split for split in SPLITS]
+    ).dictionary_encode()
     lists = load_split_lists("mimic4-icd9", edin(ids, splits, name))
     assert (lists.splits, lists.published, lists.source) == (EXPECTED, False, name)
 
 
 def test_a_csv_of_ones_own(tmp_path):
     path = tmp_path / "my.csv"
-    path.write_text(',"split",_id,why\r\n0,train,11,\r\n1,dev,"12","a\r\nb"\r\n2,test,13,\r\n3,train,14,\r\n')
+    path.write_text(
+        ',"split",_id,why\r\n0,train,11,\r\n1,dev,"12","a\r\nb"\r\n2,test,13,\r\n3,train,14,\r\n'
+    )
     assert load_split_lists("mimic3-clean", path).splits == EXPECTED
 
 
@@ -85,7 +99,10 @@ def test_lists_are_found_one_folder_below_but_not_deeper(caml, tmp_path):
         for name in TRIO:
             (tmp_path / depth / name).write_bytes((caml / name).read_bytes())
         if found:
-            assert load_split_lists("mimic3-50", tmp_path / "splits").files[0] == tmp_path / "splits" / "caml" / TRIO[0]
+            assert (
+                load_split_lists("mimic3-50", tmp_path / "splits").files[0]
+                == tmp_path / "splits" / "caml" / TRIO[0]
+            )
         else:
             with pytest.raises(ConfigError):
                 load_split_lists("mimic3-50", tmp_path / "other")
@@ -119,7 +136,11 @@ def test_without_a_path_the_fetched_lists_are_read(caml, monkeypatch):
 
 def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch):
     monkeypatch.setattr(split_lists, "user_data_path", lambda name: tmp_path / name)
-    for path, state in ((tmp_path, "holds none"), (tmp_path / "no", "is not there"), (None, "is not there")):
+    for path, state in (
+        (tmp_path, "holds none"),
+        (tmp_path / "no", "is not there"),
+        (None, "is not there"),
+    ):
         with pytest.raises(ConfigError) as caught:
             load_split_lists("mimic3-50", path)
         message = str(caught.value)
@@ -131,7 +152,8 @@ def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch
 
 def test_a_protocol_without_lists():
     with pytest.raises(
-        ConfigError, match=r"'mimic3-5' has no published split lists \(did you mean 'mimic3-50'\?\); these have"
+        ConfigError,
+        match=r"'mimic3-5' has no published split lists \(did you mean 'mimic3-50'\?\); these have",
     ):
         load_split_lists("mimic3-5", None)
 
@@ -144,7 +166,10 @@ def test_a_missing_part_of_camls_lists(caml, edin, missing):
 
 
 def test_one_of_camls_files_alone(caml):
-    refused(caml / TRIO[0], "names no admission of validation and test; CAML's lists are three files: give the folder")
+    refused(
+        caml / TRIO[0],
+        "names no admission of validation and test; CAML's lists are three files: give the folder",
+    )
 
 
 def test_an_id_in_two_splits(caml, edin):
@@ -176,14 +201,20 @@ def test_an_id_that_is_no_number(caml, bad):
     refused(caml, f"{TRIO[0]}, line 2: {bad!r} is no HADM_ID")
 
 
-@pytest.mark.parametrize(("ids", "says"), [([11, None, 13, 14], "row 2: None"), ([11.0, 12.0, 13.0, 14.0], "row 1: 11.0")])
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [([11, None, 13, 14], "row 2: None"), ([11.0, 12.0, 13.0, 14.0], "row 1: 11.0")],
+)
 def test_an_id_that_is_no_number_in_a_table(edin, ids, says):
     refused(edin(ids), f"{says} is no HADM_ID")
 
 
 @pytest.mark.parametrize("word", ["eval", "", None])
 def test_an_unknown_split(edin, word):
-    refused(edin(splits=["train", "val", word, "test"]), f"row 3: {word!r} is no split; write train, val or test")
+    refused(
+        edin(splits=["train", "val", word, "test"]),
+        f"row 3: {word!r} is no split; write train, val or test",
+    )
 
 
 def test_the_line_of_a_csv_is_the_files(tmp_path):
@@ -193,7 +224,10 @@ def test_the_line_of_a_csv_is_the_files(tmp_path):
 
 
 def test_a_missing_column(edin, tmp_path):
-    refused(edin(columns=("id", "split")), "needs one column '_id' (did you mean 'id'?); its columns are: id, split")
+    refused(
+        edin(columns=("id", "split")),
+        "needs one column '_id' (did you mean 'id'?); its columns are: id, split",
+    )
     (tmp_path / "my.csv").write_text("11\n14\n")
     refused(tmp_path / "my.csv", "needs one column '_id'; its columns are: 11")
     (tmp_path / "my.csv").write_text("")
@@ -204,7 +238,13 @@ def test_a_missing_column(edin, tmp_path):
 def test_a_damaged_table(edin, name):
     whole = edin(name=name).read_bytes()
     path = edin(name=name)
-    for content in (b"", b"404: Not Found", whole[:-20], whole[: len(whole) // 2], whole.replace(b"split", b"\xff\xffit")):
+    for content in (
+        b"",
+        b"404: Not Found",
+        whole[:-20],
+        whole[: len(whole) // 2],
+        whole.replace(b"split", b"\xff\xffit"),
+    ):
         path.write_bytes(content)
         refused(path, f"{name}: is damaged")
 
@@ -221,7 +261,10 @@ def test_csv_whose_quote_is_never_closed(tmp_path):
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "lists.xlsx").write_bytes(b"PK")
-    refused(tmp_path / "lists.xlsx", "is no split list; these are a folder of lists, or one file ending in .feather")
+    refused(
+        tmp_path / "lists.xlsx",
+        "is no split list; these are a folder of lists, or one file ending in .feather",
+    )
 
 
 def test_a_hash_of_what_is_not_there_or_no_file(tmp_path):
@@ -235,11 +278,21 @@ def test_a_hash_of_what_is_not_there_or_no_file(tmp_path):
 
 def test_every_protocol_names_different_files_with_address_and_sum():
     files = {file for choices in PUBLISHED.values() for lists in choices for file in lists.files}
-    assert len(files) == len({file.name for file in files}) == len({file.sha256 for file in files}) == 11
-    assert all(file.address.startswith("https://") and file.address.endswith(f"/{file.name}") for file in files)
+    assert (
+        len(files)
+        == len({file.name for file in files})
+        == len({file.sha256 for file in files})
+        == 11
+    )
+    assert all(
+        file.address.startswith("https://") and file.address.endswith(f"/{file.name}")
+        for file in files
+    )
     assert all(len(bytes.fromhex(file.sha256)) == 32 for file in files)
     assert PUBLISHED["mimic3-full"] == PUBLISHED["mimic3-full-caml"]
-    assert [published_lists(protocol)[0].source for protocol in PUBLISHED] == ["CAML"] * 3 + ["Edin et al."] * 3
+    assert [published_lists(protocol)[0].source for protocol in PUBLISHED] == ["CAML"] * 3 + [
+        "Edin et al."
+    ] * 3
 
 
 @pytest.mark.parametrize(
@@ -263,8 +316,14 @@ def test_the_published_lists_hold_what_the_papers_say(shared_data, protocol, fol
 
 
 def test_caml_and_edin_agree_but_for_four_admissions_without_codes(shared_data):
-    for protocol, only_caml in (("mimic3-full", {"109963", "110220", "142890", "182252"}), ("mimic3-50", set())):
-        caml, edin = (load_split_lists(protocol, shared_data / "splits" / name).splits for name in ("caml", "edin"))
+    for protocol, only_caml in (
+        ("mimic3-full", {"109963", "110220", "142890", "182252"}),
+        ("mimic3-50", set()),
+    ):
+        caml, edin = (
+            load_split_lists(protocol, shared_data / "splits" / name).splits
+            for name in ("caml", "edin")
+        )
         assert {id for id in caml if caml[id] != edin.get(id)} == only_caml
         assert edin.keys() <= caml.keys() and {caml[id] for id in only_caml} <= {"train"}
 

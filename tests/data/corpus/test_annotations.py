@@ -24,7 +24,12 @@ ROWS = [
     {"id": "a", "split": "train", "text": "sugar", "codes": ["E11.9"]},
 ]
 SEEN = {
-    "b": [span("I10", 15, 19), span("E11.9", 0, 4, group=2), span("E11.9", 5, 13, group=2), span("Z99.0", 0, 4)],
+    "b": [
+        span("I10", 15, 19),
+        span("E11.9", 0, 4, group=2),
+        span("E11.9", 5, 13, group=2),
+        span("Z99.0", 0, 4),
+    ],
     "v": [],
     "a": [span("E11.9", 0, 5)],
 }
@@ -47,11 +52,17 @@ def test_evidence_comes_back_by_document(tmp_path):
     ]
     assert [tuple(fragment) for fragment in train.of(1)] == [(index["E11.9"], 0, 5, 0)]
     assert len(train) == 4 and train.starts.tolist() == [0, 3, 4]
-    assert (train.starts.dtype, train.labels.dtype, train.begins.dtype, train.groups.dtype) == tuple(
-        map(np.dtype, ("int64", "int32", "int64", "int32"))
-    )
+    assert (
+        train.starts.dtype,
+        train.labels.dtype,
+        train.begins.dtype,
+        train.groups.dtype,
+    ) == tuple(map(np.dtype, ("int64", "int32", "int64", "int32")))
     texts = list(corpus.texts("train"))
-    assert train.surfaces(0, texts[0]) == [(index["I10"], "niño"), (index["E11.9"], "high pressure")]
+    assert train.surfaces(0, texts[0]) == [
+        (index["I10"], "niño"),
+        (index["E11.9"], "high pressure"),
+    ]
     assert len(corpus.evidence("validation")) == 0 and corpus.evidence("validation").of(0) == []
 
 
@@ -78,9 +89,17 @@ def test_a_file_of_many_parts_reads_as_one(tmp_path, monkeypatch):
 
 
 def test_a_source_that_lets_bad_spans_pass_is_stopped(tmp_path):
-    bad = Admission("1", None, "x", frozenset({Code("I10", "diagnosis")}), evidence=(AnnotatedSpan("I10", 0, 2, 0),))
+    bad = Admission(
+        "1",
+        None,
+        "x",
+        frozenset({Code("I10", "diagnosis")}),
+        evidence=(AnnotatedSpan("I10", 0, 2, 0),),
+    )
     writer = evidence.AnnotationWriter(tmp_path / "evidence.parquet", Counter())
-    with pytest.raises(ValueError, match="evidence of I10 from 0 to 2 isn't in a text of 1 characters"):
+    with pytest.raises(
+        ValueError, match="evidence of I10 from 0 to 2 isn't in a text of 1 characters"
+    ):
         list(writer.pass_on([(bad, "train")]))
 
 
@@ -95,13 +114,18 @@ def test_without_evidence_there_is_no_file(tmp_path):
 def test_the_option_is_part_of_the_hash_only_where_it_is_set(tmp_path):
     with_evidence, without = prepared(tmp_path), prepared(tmp_path, evidence_column=None)
     assert with_evidence.folder != without.folder
-    assert "evidence_column" not in without.card["options"] and "label_space" not in without.card["options"]
+    assert (
+        "evidence_column" not in without.card["options"]
+        and "label_space" not in without.card["options"]
+    )
 
 
 def test_cleaned_texts_keep_no_evidence_and_the_card_says_so(tmp_path):
     corpus = prepared(tmp_path, text_cleaning="edin")
     assert not (corpus.folder / "evidence.parquet").exists()
-    assert corpus.card["dropped"]["annotations of evidence, which have no place in cleaned texts"] == 4
+    assert (
+        corpus.card["dropped"]["annotations of evidence, which have no place in cleaned texts"] == 4
+    )
 
 
 def test_an_unknown_split_is_refused(tmp_path):
@@ -112,7 +136,9 @@ def test_an_unknown_split_is_refused(tmp_path):
 def test_a_file_that_is_gone_is_missed_and_made_again(tmp_path):
     folder = prepared(tmp_path).folder
     (folder / "evidence.parquet").unlink()
-    with pytest.raises(DataError, match=r"evidence\.parquet is missing; delete the folder and prepare"):
+    with pytest.raises(
+        DataError, match=r"evidence\.parquet is missing; delete the folder and prepare"
+    ):
         open_corpus(folder)
     assert prepared(tmp_path).created and (folder / "evidence.parquet").exists()
 
@@ -133,12 +159,17 @@ def test_a_damaged_file_is_named(tmp_path):
 
 
 def test_bad_evidence_leaves_no_corpus(tmp_path):
-    with pytest.raises(DataError, match="row 1, column 'seen': evidence of I10 from 0 to 99 isn't in a text of 19 characters"):
+    with pytest.raises(
+        DataError,
+        match="row 1, column 'seen': evidence of I10 from 0 to 99 isn't in a text of 19 characters",
+    ):
         prepared(tmp_path, {"b": [span("I10", 0, 99)]})
     assert not list((tmp_path / ".icdcode").glob("table-*/card.json"))
 
 
-@pytest.mark.parametrize(("option", "value"), [("evidence_path", "mdace"), ("evidence_column", "seen")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("evidence_path", "mdace"), ("evidence_column", "seen")]
+)
 def test_an_option_of_another_data_set_is_refused(tmp_path, data, option, value):
     path = data if option == "evidence_column" else tmp_path / "notes.jsonl"
     prepared(tmp_path)

@@ -25,7 +25,12 @@ def prepared(folder, rows=ROWS, **options):
     data = folder / "notes.jsonl"
     names = ("split", "subject", "text", "codes")
     data.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
-    options = {"code_system": "icd9", "subject_column": "subject", "split_column": "split", **options}
+    options = {
+        "code_system": "icd9",
+        "subject_column": "subject",
+        "split_column": "split",
+        **options,
+    }
     return open_corpus(prepare(DataConfig(data_path=data, **options)).folder)
 
 
@@ -56,7 +61,12 @@ def test_what_the_card_says_is_repeated(corpus):
     assert described["words"]["train"]["mean"] == 2.0 and described["codes"]["all"]["max"] == 3
     assert described["leakage"]["train & validation"] == {"subjects": 1, "texts": 1, "documents": 2}
     assert "benchmark" not in described
-    corpus.card["benchmark"] = {"protocol": "mimic3-full", "is_benchmark": True, "reason": "", "counts": {}}
+    corpus.card["benchmark"] = {
+        "protocol": "mimic3-full",
+        "is_benchmark": True,
+        "reason": "",
+        "counts": {},
+    }
     assert describe_corpus(corpus)["benchmark"] == corpus.card["benchmark"]
 
 
@@ -94,7 +104,10 @@ def test_documents_are_counted_once_a_chapter(corpus):
         ("procedure", "35-39", 2),
         (None, None, 1),
     ]
-    assert (chapters[0]["title"], chapters[-1]["title"]) == ("Diseases of the circulatory system", "in no chapter")
+    assert (chapters[0]["title"], chapters[-1]["title"]) == (
+        "Diseases of the circulatory system",
+        "in no chapter",
+    )
 
 
 def test_chapters_need_a_coding_system(tmp_path):
@@ -117,8 +130,17 @@ def labels(*counts):
 def test_the_long_tail_is_counted():
     found = label_frequency(labels(0, 1, 1, 4, 5, 9, 10, 99, 100, 771))
     assert found["counts"] == [771, 100, 99, 10, 9, 5, 4, 1, 1, 0] and found["mentions"] == 1000
-    assert found["labels_with"] == {"no": 1, "one": 2, "fewer_than_5": 4, "fewer_than_10": 6, "at_least_100": 2}
-    assert found["covering"] == {"50": {"labels": 1, "share": 1 / 9}, "90": {"labels": 3, "share": 3 / 9}}
+    assert found["labels_with"] == {
+        "no": 1,
+        "one": 2,
+        "fewer_than_5": 4,
+        "fewer_than_10": 6,
+        "at_least_100": 2,
+    }
+    assert found["covering"] == {
+        "50": {"labels": 1, "share": 1 / 9},
+        "90": {"labels": 3, "share": 3 / 9},
+    }
 
 
 def test_as_many_labels_as_are_needed_cover_a_share():
@@ -135,10 +157,21 @@ def test_each_token_cache_is_described(corpus):
     add_tokens(corpus, [1, 2, 3, 4, 5], "tokens-a")
     tokens = describe_corpus(corpus)["tokens"]
     assert list(tokens) == ["tokens-a", "tokens-b"]
-    assert tokens["tokens-b"]["longer_than"] == {"512": 4, "1024": 2, "2048": 2, "4096": 2, "8192": 1}
+    assert tokens["tokens-b"]["longer_than"] == {
+        "512": 4,
+        "1024": 2,
+        "2048": 2,
+        "4096": 2,
+        "8192": 1,
+    }
     assert set(tokens["tokens-a"]["longer_than"].values()) == {0}
     lengths = tokens["tokens-a"]["lengths"]
-    assert {split: part["mean"] for split, part in lengths.items()} == {"all": 3, "train": 2, "validation": 4, "test": 5}
+    assert {split: part["mean"] for split, part in lengths.items()} == {
+        "all": 3,
+        "train": 2,
+        "validation": 4,
+        "test": 5,
+    }
 
 
 def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
@@ -167,7 +200,9 @@ def test_damaged_documents_are_told_in_one_message(corpus):
     content = path.read_bytes()
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     path.write_bytes(content[:4] + bytes(footer - 4) + content[footer:])
-    with pytest.raises(DataError, match=r"(?s)documents.parquet: can't be read .* prepare the data again"):
+    with pytest.raises(
+        DataError, match=r"(?s)documents.parquet: can't be read .* prepare the data again"
+    ):
         describe_corpus(corpus)
 
 
@@ -180,5 +215,7 @@ def test_damaged_tokens_are_told_in_one_message(corpus):
 
 def test_tokens_of_other_documents_are_refused(corpus):
     add_tokens(corpus, [1, 2])
-    with pytest.raises(DataError, match="tokens-a: .* does not fit its corpus.*; delete this folder"):
+    with pytest.raises(
+        DataError, match="tokens-a: .* does not fit its corpus.*; delete this folder"
+    ):
         describe_corpus(corpus)

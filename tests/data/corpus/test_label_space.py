@@ -12,14 +12,22 @@ from icdcli.icd.titles import title_of, titles
 def prepared(tmp_path, **options):
     path = tmp_path / "notes.jsonl"
     rows = [("train", ["I10", "M54.5"]), ("validation", ["I10"])]
-    path.write_text("".join(json.dumps({"split": split, "text": "x", "codes": codes}) + "\n" for split, codes in rows))
+    path.write_text(
+        "".join(
+            json.dumps({"split": split, "text": "x", "codes": codes}) + "\n"
+            for split, codes in rows
+        )
+    )
     return prepare(DataConfig(data_path=path, **{"code_system": "icd10", **options}))
 
 
 def test_described_codes_are_labels_without_documents(tmp_path):
     prepared_corpus = prepared(tmp_path, label_space="described")
     labels = open_corpus(prepared_corpus.folder).labels
-    assert set(labels.codes) == {*titles("icd10", "diagnosis"), "M54.5"}  # of the kinds that the data have; and those in use
+    assert set(labels.codes) == {
+        *titles("icd10", "diagnosis"),
+        "M54.5",
+    }  # of the kinds that the data have; and those in use
     assert labels.codes == tuple(sorted(labels.codes))
     asthma, back = labels.index["J45.909"], labels.index["M54.5"]
     assert (labels.counts[asthma], labels.train_counts[asthma]) == (0, 0)
@@ -35,20 +43,33 @@ def test_seen_is_as_ever(tmp_path):
     corpus = prepared(tmp_path, label_space="seen")
     assert open_corpus(corpus.folder).labels.codes == ("I10", "M54.5")
     assert corpus.card["labels"]["space"] == "seen"
-    assert corpus.folder == prepared(tmp_path).folder != prepared(tmp_path, label_space="described").folder
+    assert (
+        corpus.folder
+        == prepared(tmp_path).folder
+        != prepared(tmp_path, label_space="described").folder
+    )
 
 
 def test_codes_of_no_known_system_can_not_be_described(tmp_path):
-    with pytest.raises(ConfigError, match="label_space: described needs the codes' system: set code_system"):
+    with pytest.raises(
+        ConfigError, match="label_space: described needs the codes' system: set code_system"
+    ):
         prepared(tmp_path, code_system=None, label_space="described")
 
 
 def test_the_data_sets_own_titles_come_first(data):
-    labels = open_corpus(prepare(DataConfig(data_path=data, label_space="described", label_pruning=True)).folder).labels
-    assert len(labels) == 14_567 + 3_882  # both kinds are in use, and all of its own codes are official ones
+    labels = open_corpus(
+        prepare(DataConfig(data_path=data, label_space="described", label_pruning=True)).folder
+    ).labels
+    assert (
+        len(labels) == 14_567 + 3_882
+    )  # both kinds are in use, and all of its own codes are official ones
     assert labels.known_titles["428.0"] == "Own title"
     assert labels.known_titles["033.1"] == "Whooping" and labels.counts[labels.index["033.1"]] == 0
-    assert labels.kinds[labels.index["033.1"]], labels.kinds[labels.index["03.31"]] == ("diagnosis", "procedure")
+    assert labels.kinds[labels.index["033.1"]], labels.kinds[labels.index["03.31"]] == (
+        "diagnosis",
+        "procedure",
+    )
 
 
 def test_own_tables_stay_labels_where_they_are_not_pruned(data):
@@ -64,8 +85,15 @@ def test_a_benchmark_keeps_its_label_space(data, tmp_path):
     lists = tmp_path / "lists"
     lists.mkdir()
     for name, ids in (("train", range(0, 40)), ("dev", range(40, 50)), ("test", range(50, 60))):
-        (lists / f"{name}_full_hadm_ids.csv").write_text("".join(f"{1000 + number}\n" for number in ids))
+        (lists / f"{name}_full_hadm_ids.csv").write_text(
+            "".join(f"{1000 + number}\n" for number in ids)
+        )
     config = {"data_path": data, "protocol": "mimic3-full", "splits_path": lists}
-    seen, described = prepare(DataConfig(**config)), prepare(DataConfig(**config, label_space="described"))
+    seen, described = (
+        prepare(DataConfig(**config)),
+        prepare(DataConfig(**config, label_space="described")),
+    )
     assert seen.folder == described.folder and not described.created
-    assert described.card["labels"]["space"] == "protocol" and described.card["labels"]["count"] == 3
+    assert (
+        described.card["labels"]["space"] == "protocol" and described.card["labels"]["count"] == 3
+    )

@@ -25,7 +25,9 @@ def jsonl(path, rows):
 
 
 def split_rows(*splits):
-    return [{"split": split, "text": f"text {n}", "codes": ["I10"]} for n, split in enumerate(splits)]
+    return [
+        {"split": split, "text": f"text {n}", "codes": ["I10"]} for n, split in enumerate(splits)
+    ]
 
 
 def test_a_corpus_is_made_once(data):
@@ -48,7 +50,14 @@ def test_the_card_says_what_it_was_made_of(data):
     assert sum(split["documents"] for split in card["splits"].values()) == 60
     assert sum(split["subjects"] for split in card["splits"].values()) == 30
     assert card["splits"]["train"]["words_per_document"] == 3
-    labels = {"count": 4, "in_use": 3, "in_training": 3, "without_title": 0, "space": "own tables", "of_both_kinds": 0}
+    labels = {
+        "count": 4,
+        "in_use": 3,
+        "in_training": 3,
+        "without_title": 0,
+        "space": "own tables",
+        "of_both_kinds": 0,
+    }
     assert card["labels"] == labels
     assert [source["name"] for source in card["sources"]][0] == "NOTEEVENTS.csv"
     assert card["sources"][0]["size"] == (data / "NOTEEVENTS.csv").stat().st_size
@@ -57,7 +66,9 @@ def test_the_card_says_what_it_was_made_of(data):
 
 
 def test_no_subject_stands_in_two_splits_and_documents_keep_their_order(data):
-    table = pq.read_table(prepare(DataConfig(data_path=data)).folder / "documents.parquet").to_pylist()
+    table = pq.read_table(
+        prepare(DataConfig(data_path=data)).folder / "documents.parquet"
+    ).to_pylist()
     assert [row["id"] for row in table] == [str(1000 + n) for n in range(60)]
     assert len({(row["subject_id"], row["split"]) for row in table}) == 30
     assert table[0]["codes"] == ["03.31", "401.9"]
@@ -71,7 +82,9 @@ def test_label_pruning_decides_whether_unused_codes_are_labels(data):
     assert every.counts == (1, 0, 30, 30)
     assert used.codes == ("03.31", "401.9", "428.0")
     assert used.titles[2] == "Own title"  # the data set's own
-    assert used.titles[1].startswith("Unspecified essential hypertension")  # not in it: the official one
+    assert used.titles[1].startswith(
+        "Unspecified essential hypertension"
+    )  # not in it: the official one
 
 
 def test_hadm_digit_has_no_test_split(data):
@@ -103,7 +116,8 @@ def test_labels_are_in_the_same_order_in_every_process(data):
     outputs = [
         subprocess.run(
             [sys.executable, "-c", script, str(data), str(data.parent / f"cache{seed}")],
-            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(__file__).parents[3])},
+            env=os.environ
+            | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(__file__).parents[3])},
             check=True,
             capture_output=True,
             text=True,
@@ -124,13 +138,26 @@ def test_patient_text_is_private(data, tmp_path):
 
 
 def test_a_text_is_cleaned_as_a_paper_does(data):
-    for cleaning, text in (("caml", "note number"), ("edin", "note number"), ("none", "Note number 0")):
+    for cleaning, text in (
+        ("caml", "note number"),
+        ("edin", "note number"),
+        ("none", "Note number 0"),
+    ):
         folder = prepare(DataConfig(data_path=data, text_cleaning=cleaning)).folder
-        assert next(pq.ParquetFile(folder / "documents.parquet").iter_batches()).column("text")[0].as_py() == text
+        assert (
+            next(pq.ParquetFile(folder / "documents.parquet").iter_batches())
+            .column("text")[0]
+            .as_py()
+            == text
+        )
 
 
-def test_where_the_data_folder_cannot_be_written_the_users_cache_is_used(data, tmp_path, monkeypatch):
-    (data / ".icdcode").write_text("a file in the way: stands for a folder that can't be written, even to root")
+def test_where_the_data_folder_cannot_be_written_the_users_cache_is_used(
+    data, tmp_path, monkeypatch
+):
+    (data / ".icdcode").write_text(
+        "a file in the way: stands for a folder that can't be written, even to root"
+    )
     monkeypatch.setattr(prepare_module, "user_cache_path", lambda name: tmp_path / "cache" / name)
     assert prepare(DataConfig(data_path=data)).folder.parent == tmp_path / "cache" / "icdcode"
     with pytest.raises(ConfigError, match=r"cache_dir: .* can't be written; set cache_dir"):
@@ -154,7 +181,10 @@ def test_a_tables_own_splits_are_kept_unless_told_otherwise(tmp_path):
         "train": 30,
         "validation": 30,
     }
-    assert prepare(DataConfig(data_path=path, protocol="patient")).card["splits"]["train"]["documents"] != 30
+    assert (
+        prepare(DataConfig(data_path=path, protocol="patient")).card["splits"]["train"]["documents"]
+        != 30
+    )
 
 
 def test_a_code_of_both_kinds_is_one_label_of_the_more_frequent_kind(tmp_path):
@@ -178,7 +208,10 @@ def test_a_code_of_both_kinds_is_one_label_of_the_more_frequent_kind(tmp_path):
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (["train"] * 3, "leaves no document for validation .documents: train 3, validation 0, test 0"),
+        (
+            ["train"] * 3,
+            "leaves no document for validation .documents: train 3, validation 0, test 0",
+        ),
         (["val", "test"], "leaves no document for train .documents: train 0, validation 1, test 1"),
         (["test"], "leaves no document for train and validation"),
     ],
@@ -193,14 +226,19 @@ def test_notes_and_codes_that_never_meet_are_refused(data):
     codes = "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE\n1,1,99,1,0331\n"
     for name in ("DIAGNOSES_ICD", "PROCEDURES_ICD"):
         (data / f"{name}.csv").write_text(codes)
-    with pytest.raises(DataError, match=r"left out: 60 admissions with a note but no codes; 1 admissions with codes"):
+    with pytest.raises(
+        DataError,
+        match=r"left out: 60 admissions with a note but no codes; 1 admissions with codes",
+    ):
         prepare(DataConfig(data_path=data))
 
 
 def test_admissions_without_codes_are_counted_not_fatal(data):
     with (data / "NOTEEVENTS.csv").open("a") as notes:
         notes.write("99,99,99,,,,Discharge summary,Report,,,No codes\n")
-    assert prepare(DataConfig(data_path=data)).card["dropped"] == {"admissions with a note but no codes": 1}
+    assert prepare(DataConfig(data_path=data)).card["dropped"] == {
+        "admissions with a note but no codes": 1
+    }
 
 
 def test_texts_that_are_no_unicode_are_refused(tmp_path):
@@ -242,27 +280,38 @@ def test_data_sets_are_recognised(tmp_path, data):
 def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(DataError, match=r"(?s)is no data set that icdcode knows.*mimic3:.*codiesp:.*table:"):
+        with pytest.raises(
+            DataError, match=r"(?s)is no data set that icdcode knows.*mimic3:.*codiesp:.*table:"
+        ):
             recognize(path)
     (tmp_path / "physionet.org" / "files" / "mimiciv" / "2.2" / "hosp").mkdir(parents=True)
     assert recognize(tmp_path) == "mimic4"
 
 
 def test_a_path_that_is_not_there_or_of_another_kind_is_refused(tmp_path, data):
-    with pytest.raises(DataError, match=r"nowhere: no such file or folder; set data_path .*icdcode demo-data"):
+    with pytest.raises(
+        DataError, match=r"nowhere: no such file or folder; set data_path .*icdcode demo-data"
+    ):
         prepare(DataConfig(data_path=tmp_path / "nowhere", dataset="mimic3"))
     with pytest.raises(DataError, match="is a folder, but dataset: table is a file"):
         prepare(DataConfig(data_path=data, dataset="table"))
     with pytest.raises(DataError, match="is a file, but dataset: mimic3 is a folder"):
         prepare(DataConfig(data_path=data / "NOTEEVENTS.csv", dataset="mimic3"))
     with pytest.raises(ConfigError, match="'hadm-digit' isn't defined for table"):
-        prepare(DataConfig(data_path=jsonl(tmp_path / "t.jsonl", split_rows("train")), protocol="hadm-digit"))
+        prepare(
+            DataConfig(
+                data_path=jsonl(tmp_path / "t.jsonl", split_rows("train")), protocol="hadm-digit"
+            )
+        )
     assert not (tmp_path / ".icdcode").exists()
 
 
 @pytest.mark.skipif(not CODIESP.is_dir(), reason="the CodiEsp data set isn't here")
 def test_the_published_codiesp(tmp_path):
     card = prepare(DataConfig(data_path=CODIESP, codes="all", cache_dir=tmp_path)).card
-    assert {name: split["documents"] for name, split in card["splits"].items()} == {"train": 500, "validation": 250}
+    assert {name: split["documents"] for name, split in card["splits"].items()} == {
+        "train": 500,
+        "validation": 250,
+    }
     assert card["splits"]["train"]["codes_per_document"] == pytest.approx(11.3 + 3.1, abs=0.1)
     assert card["labels"]["count"] == 2921

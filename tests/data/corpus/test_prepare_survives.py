@@ -50,7 +50,9 @@ def test_what_a_dead_process_left_is_cleared_away_whatever_it_made(data):
 @pytest.mark.parametrize("delay", [0.0, 0.3, 0.5, 0.6, 0.7, 0.8])
 def test_a_killed_call_leaves_nothing_that_could_be_taken_for_a_corpus(many_admissions, delay):
     data = many_admissions
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(data)], env=ENVIRONMENT, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(data)], env=ENVIRONMENT, stdout=subprocess.PIPE
+    )
     while not list(data.glob(".icdcode/.*.partial")) and process.poll() is None:
         time.sleep(0.005)
     time.sleep(delay / 3)
@@ -60,7 +62,9 @@ def test_a_killed_call_leaves_nothing_that_could_be_taken_for_a_corpus(many_admi
         assert len(open_corpus(folder).documents("train")) > 0
     prepared = prepare(DataConfig(data_path=data))
     assert prepared.card["documents"] == 20_000
-    assert [path.name for path in (data / ".icdcode").iterdir() if path.is_dir()] == [prepared.folder.name]
+    assert [path.name for path in (data / ".icdcode").iterdir() if path.is_dir()] == [
+        prepared.folder.name
+    ]
 
 
 def test_a_table_that_changed_since_is_named(data):
@@ -70,7 +74,9 @@ def test_a_table_that_changed_since_is_named(data):
     notes.write_text("\n".join(notes.read_text().split("\n")[:50]) + "\n")
     again = prepare(DataConfig(data_path=data))
     assert again.created and again.card["documents"] == 49
-    assert again.changed == (f"NOTEEVENTS.csv: {before:,} bytes before, {notes.stat().st_size:,} now",)
+    assert again.changed == (
+        f"NOTEEVENTS.csv: {before:,} bytes before, {notes.stat().st_size:,} now",
+    )
     assert prepare(DataConfig(data_path=data)).changed == ()
 
 
@@ -94,8 +100,13 @@ def test_the_same_files_in_another_state_give_the_same_corpus(data):
 
 def test_bad_rows_end_it_or_are_counted(data):
     with (data / "NOTEEVENTS.csv").open("ab") as notes:
-        notes.write(b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\xe9\n8,8,1004,,,,Discharge summary,Report,,,a\0b\n")
-    with pytest.raises(DataError, match=r"NOTEEVENTS\.csv, line 62: 2 fields where the header has 11.*--skip-bad-rows"):
+        notes.write(
+            b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\xe9\n8,8,1004,,,,Discharge summary,Report,,,a\0b\n"
+        )
+    with pytest.raises(
+        DataError,
+        match=r"NOTEEVENTS\.csv, line 62: 2 fields where the header has 11.*--skip-bad-rows",
+    ):
         prepare(DataConfig(data_path=data))
     card = prepare(DataConfig(data_path=data, skip_bad_rows=True)).card
     assert card["dropped"] == {"rows of NOTEEVENTS.csv that are no valid CSV": 3}
@@ -108,7 +119,10 @@ def test_a_failed_call_leaves_nothing_behind(data, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(corpus_writer, "write_labels", full)
-    with pytest.raises(DataError, match="can't be written \\(No space left on device\\); free space or set cache_dir"):
+    with pytest.raises(
+        DataError,
+        match="can't be written \\(No space left on device\\); free space or set cache_dir",
+    ):
         prepare(DataConfig(data_path=data))
     left = [path.name for path in (data / ".icdcode").iterdir() if path.is_dir()]
     assert left == []
@@ -116,7 +130,12 @@ def test_a_failed_call_leaves_nothing_behind(data, monkeypatch):
 
 def test_two_calls_at_once_give_one_corpus(data):
     running = [
-        subprocess.Popen([sys.executable, "-c", SCRIPT, str(data)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(data)],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
     ]
     assert sorted(process.communicate()[0].strip() for process in running) == ["False", "True"]
@@ -154,7 +173,9 @@ def test_a_disk_that_is_full_while_notes_are_put_aside(data, monkeypatch, place)
 
     def enter(aside):
         entered(aside)
-        aside._file = SimpleNamespace(write=aside._file.write, flush=aside._file.flush, close=aside._file.close)
+        aside._file = SimpleNamespace(
+            write=aside._file.write, flush=aside._file.flush, close=aside._file.close
+        )
         setattr(aside._file, place, full)
         return aside
 

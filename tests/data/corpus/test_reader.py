@@ -47,14 +47,19 @@ def test_a_split_is_read_back_in_order(folder):
 
 def test_an_unknown_split_names_those_there_are(folder):
     for split in ("test", "dev"):
-        with pytest.raises(ConfigError, match=rf"no documents in '{split}' .* there are: train \(2\), validation \(1\)"):
+        with pytest.raises(
+            ConfigError,
+            match=rf"no documents in '{split}' .* there are: train \(2\), validation \(1\)",
+        ):
             open_corpus(folder).documents(split)
 
 
 def test_the_files_are_as_the_contract_says(folder):
     documents = pq.read_schema(folder / "documents.parquet")
     assert documents.names == ["id", "subject_id", "split", "text", "codes"]
-    assert documents.types == [pa.string()] * 4 + [pa.list_(documents.field("codes").type.value_field)]
+    assert documents.types == [pa.string()] * 4 + [
+        pa.list_(documents.field("codes").type.value_field)
+    ]
     labels = pq.read_table(folder / "labels.parquet")
     assert labels.column_names == ["label", "code", "kind", "title", "count", "train_count"]
     assert labels.schema.field("label").type == pa.int32()
@@ -117,7 +122,9 @@ def damage(path, word):
 def test_one_changed_letter_is_told_and_never_read(folder, word):
     damage(folder / "documents.parquet", word)
     corpus = open_corpus(folder)
-    with pytest.raises(DataError, match=r"documents\.parquet: can't be read .*prepare the data again"):
+    with pytest.raises(
+        DataError, match=r"documents\.parquet: can't be read .*prepare the data again"
+    ):
         assert corpus.documents("train") and list(corpus.texts("train"))
 
 
@@ -138,12 +145,17 @@ def test_parts_that_do_not_belong_together_are_refused(folder):
 def test_a_corpus_knows_its_coding_system(tmp_path, system):
     path = tmp_path / "notes.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    assert open_corpus(prepare(DataConfig(data_path=path, code_system=system)).folder).system == system
+    assert (
+        open_corpus(prepare(DataConfig(data_path=path, code_system=system)).folder).system == system
+    )
 
 
 def test_a_code_outside_the_label_space_is_refused(folder):
     codes = ("E11.9", "I11", "Z99.0")
-    write_labels(folder / "labels.parquet", Labels(codes, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3))
+    write_labels(
+        folder / "labels.parquet",
+        Labels(codes, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3),
+    )
     with pytest.raises(DataError, match=r"code 'I10' isn't in labels\.parquet"):
         open_corpus(folder).documents("train")
 

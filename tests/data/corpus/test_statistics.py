@@ -25,8 +25,14 @@ def words_of(text):
 
 
 @settings(deadline=None)  # the first call may import things
-@given(st.lists(st.text(st.sampled_from("a-é\N{NO-BREAK SPACE} \n\t\0")), max_size=8), st.integers(0, 4), st.integers(0, 8))
-def test_words_are_runs_of_other_bytes_than_ascii_blanks_in_any_part_of_an_array(texts, start, length):
+@given(
+    st.lists(st.text(st.sampled_from("a-é\N{NO-BREAK SPACE} \n\t\0")), max_size=8),
+    st.integers(0, 4),
+    st.integers(0, 8),
+)
+def test_words_are_runs_of_other_bytes_than_ascii_blanks_in_any_part_of_an_array(
+    texts, start, length
+):
     rows = pa.array(texts, pa.string()).slice(start, length)
     gathered = CorpusStatistics()
     gathered.add([TRAIN] * len(rows), [None] * len(rows), rows, [1] * len(rows))
@@ -47,19 +53,37 @@ def test_quantiles_are_numbers_that_documents_have():
     values = np.arange(1, 101)
     described = summaries(values, np.zeros(100, dtype=np.uint8))["all"]
     del described["histogram"]
-    assert described == {"mean": 50.5, "min": 1, "p5": 5, "p25": 25, "p50": 50, "p75": 75, "p95": 95, "max": 100}
+    assert described == {
+        "mean": 50.5,
+        "min": 1,
+        "p5": 5,
+        "p25": 25,
+        "p50": 50,
+        "p75": 75,
+        "p95": 95,
+        "max": 100,
+    }
     assert summaries(np.array([1, 2]), np.zeros(2, dtype=np.uint8))["train"]["p50"] == 1
 
 
 def test_splits_share_a_histograms_edges_and_no_document_is_lost():
-    rows = [(TRAIN, None, "a " * n, 1) for n in range(1, 200)] + [(TEST, None, "a " * n, 3) for n in range(50, 300)]
+    rows = [(TRAIN, None, "a " * n, 1) for n in range(1, 200)] + [
+        (TEST, None, "a " * n, 3) for n in range(50, 300)
+    ]
     words = statistics(rows, 40)["words"]
     assert list(words) == ["all", TRAIN, TEST]
     histograms = {name: part["histogram"] for name, part in words.items()}
     edges = histograms["all"]["edges"]
     assert all(histogram["edges"] == edges for histogram in histograms.values())
-    assert {name: sum(histogram["counts"]) for name, histogram in histograms.items()} == {"all": 449, TRAIN: 199, TEST: 250}
-    assert histograms["all"]["scale"] == "linear" and len({b - a for a, b in zip(edges, edges[1:], strict=False)}) == 1
+    assert {name: sum(histogram["counts"]) for name, histogram in histograms.items()} == {
+        "all": 449,
+        TRAIN: 199,
+        TEST: 250,
+    }
+    assert (
+        histograms["all"]["scale"] == "linear"
+        and len({b - a for a, b in zip(edges, edges[1:], strict=False)}) == 1
+    )
     assert edges[0] == 1 and edges[-1] > 299 and 20 <= len(edges) - 1 <= 31
 
 
@@ -67,9 +91,18 @@ def test_a_long_tail_has_bins_of_equal_ratio():
     values = np.array([4, *[1000] * 500, *[1500] * 500, 12_000])
     histogram = summaries(values, np.zeros(len(values), dtype=np.uint8))["all"]["histogram"]
     edges = histogram["edges"]
-    assert histogram["scale"] == "log" and (edges[0], edges[-1]) == (4, 12_001) and edges == sorted(set(edges))
-    assert sum(histogram["counts"]) == len(values) and histogram["counts"][0] == histogram["counts"][-1] == 1
-    zero = summaries(np.array([0, *values]), np.zeros(len(values) + 1, dtype=np.uint8))["all"]["histogram"]
+    assert (
+        histogram["scale"] == "log"
+        and (edges[0], edges[-1]) == (4, 12_001)
+        and edges == sorted(set(edges))
+    )
+    assert (
+        sum(histogram["counts"]) == len(values)
+        and histogram["counts"][0] == histogram["counts"][-1] == 1
+    )
+    zero = summaries(np.array([0, *values]), np.zeros(len(values) + 1, dtype=np.uint8))["all"][
+        "histogram"
+    ]
     assert zero["scale"] == "linear"  # nothing has a ratio to 0
 
 
@@ -113,11 +146,18 @@ def test_unknown_subjects_are_said_to_be_unknown():
 
 
 def test_a_description_is_json_and_the_same_whatever_the_batches():
-    rows = [(split, str(n % 7), "word " * (n % 11), n % 5) for n in range(60) for split in (TRAIN, TEST)]
+    rows = [
+        (split, str(n % 7), "word " * (n % 11), n % 5) for n in range(60) for split in (TRAIN, TEST)
+    ]
     once = statistics(rows, 1)
     assert json.loads(json.dumps(once)) == once == statistics(rows, 17)
     assert once["codes"]["test"]["mean"] == 2.0
 
 
 def test_nothing_is_described_in_few_words():
-    assert CorpusStatistics().description() == {"words": {}, "codes": {}, "leakage": {}, "duplicates": {}}
+    assert CorpusStatistics().description() == {
+        "words": {},
+        "codes": {},
+        "leakage": {},
+        "duplicates": {},
+    }

@@ -20,12 +20,19 @@ def write(path, rows, columns=("id", "text")):
     """A table of the kind that its name says."""
     name = path.name.lower()
     if ".csv" in name:
-        lines = [",".join(columns), *(",".join('"' + value.replace('"', '""') + '"' for value in row) for row in rows)]
+        lines = [
+            ",".join(columns),
+            *(",".join('"' + value.replace('"', '""') + '"' for value in row) for row in rows),
+        ]
         content = "\n".join(lines).encode()
     elif ".jsonl" in name:
-        content = "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows).encode()
+        content = "\n".join(
+            json.dumps(dict(zip(columns, row, strict=True))) for row in rows
+        ).encode()
     else:
-        pq.write_table(pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), path)
+        pq.write_table(
+            pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))), path
+        )
         return path
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     return path
@@ -56,11 +63,15 @@ def refused(tmp_path):
     return check
 
 
-@pytest.mark.parametrize("name", ["n.csv", "n.csv.gz", "n.jsonl", "n.jsonl.gz", "n.parquet", "N.CSV"])
+@pytest.mark.parametrize(
+    "name", ["n.csv", "n.csv.gz", "n.jsonl", "n.jsonl.gz", "n.parquet", "N.CSV"]
+)
 def test_every_kind_of_table_gives_the_same_notes(tmp_path, name):
     assert read(write(tmp_path / name, ROWS)) == ROWS
     other = write(tmp_path / f"other-{name}", ROWS, ("Key", "Note"))
-    assert read(other, text_column="note") == [(str(row), text) for row, (_, text) in enumerate(ROWS, 1)]
+    assert read(other, text_column="note") == [
+        (str(row), text) for row, (_, text) in enumerate(ROWS, 1)
+    ]
     assert read(other, text_column="Note", id_column="key") == ROWS
 
 
@@ -70,8 +81,14 @@ def test_many_rows_keep_their_order(tmp_path):
         assert read(write(tmp_path / name, rows)) == rows
 
 
-_WRITES_VIEWS = pytest.mark.skipif(int(pa.__version__.split(".")[0]) < 21, reason="pyarrow writes views from 21 on")
-_STRINGS = [pa.large_string(), pytest.param(pa.string_view(), marks=_WRITES_VIEWS), pa.dictionary(pa.int32(), pa.string())]
+_WRITES_VIEWS = pytest.mark.skipif(
+    int(pa.__version__.split(".")[0]) < 21, reason="pyarrow writes views from 21 on"
+)
+_STRINGS = [
+    pa.large_string(),
+    pytest.param(pa.string_view(), marks=_WRITES_VIEWS),
+    pa.dictionary(pa.int32(), pa.string()),
+]
 
 
 @pytest.mark.parametrize("kind", _STRINGS, ids=str)
@@ -96,11 +113,19 @@ def test_text_files_and_folders(tmp_path):
 
 
 def test_ids_of_several_files_differ(tmp_path):
-    first, second = write(tmp_path / "1.csv", ROWS[:1]), write(tmp_path / "2.jsonl", [["t"]], ["text"])
+    first, second = (
+        write(tmp_path / "1.csv", ROWS[:1]),
+        write(tmp_path / "2.jsonl", [["t"]], ["text"]),
+    )
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "x.txt").write_text("x")
     found = read(first, f"{tmp_path / 'f'}/", second, "-", standard_input=b"in")
-    assert [id for id, _ in found] == [f"{first}:0012", f"{tmp_path / 'f'}/x.txt", f"{second}:1", "-"]
+    assert [id for id, _ in found] == [
+        f"{first}:0012",
+        f"{tmp_path / 'f'}/x.txt",
+        f"{second}:1",
+        "-",
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -112,7 +137,11 @@ def test_encodings_that_say_what_they_are(tmp_path, encoding):
 def test_text_that_cannot_be_read(refused, monkeypatch):
     refused(b"", "note.txt: is empty")
     refused(b" \n\t", "is empty")
-    refused(f"{SECRET} ".encode() + b"\xfcber", "not UTF-8 (byte 0xfc at 21)", "iconv -f ISO-8859-1 -t UTF-8")
+    refused(
+        f"{SECRET} ".encode() + b"\xfcber",
+        "not UTF-8 (byte 0xfc at 21)",
+        "iconv -f ISO-8859-1 -t UTF-8",
+    )
     refused(SECRET.encode() + b"\0", "is binary (it has zero bytes)")
     refused("no mark".encode("utf-16-le"), "or UTF-16 without its mark")
     refused(b"\xff\xfea", "not UTF-16-LE")
@@ -136,29 +165,63 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"", "is empty", name="n.jsonl")
     refused(b"", "can't be read as a Parquet file", name="n.parquet")
     refused(b"PAR1" + SECRET.encode(), "can't be read as a Parquet file", name="n.parquet")
-    refused(b"txt,id\na,1\n", "no column 'text' (did you mean 'txt'?)", "its columns are: txt, id", name="n.csv")
-    refused(b'{"Noten": "a"}', "no column 'note' (did you mean 'Noten'?)", name="n.jsonl", text_column="note")
+    refused(
+        b"txt,id\na,1\n",
+        "no column 'text' (did you mean 'txt'?)",
+        "its columns are: txt, id",
+        name="n.csv",
+    )
+    refused(
+        b'{"Noten": "a"}',
+        "no column 'note' (did you mean 'Noten'?)",
+        name="n.jsonl",
+        text_column="note",
+    )
     refused(b"text\na\n", "no column 'key'", name="n.csv", id_column="key")
     refused(b"text;id\na;1\n", "are separated by ';'", name="n.csv")
     refused(b"id,text\n1,a\n2,b,c\n", "n.csv, line 3: ", name="n.csv")
     refused(b"text\n\xfc\n", "n.csv", "UTF-8", name="n.csv")
     refused(b'text\n"never closed', "never closed", name="n.csv")
     refused("text\na\n".encode("utf-16"), "is binary", name="n.csv")
-    refused(b'{"text": "a"}\n{"text": 5}', "row 2, column 'text': is int, not a text", name="n.jsonl")
-    refused(b'{"text": "a", "id": 1.5}', "row 1, column 'id': is float; write ids as strings", name="n.jsonl")
+    refused(
+        b'{"text": "a"}\n{"text": 5}', "row 2, column 'text': is int, not a text", name="n.jsonl"
+    )
+    refused(
+        b'{"text": "a", "id": 1.5}',
+        "row 1, column 'id': is float; write ids as strings",
+        name="n.jsonl",
+    )
     refused(b'{"text": "a", "id": null}', "row 1, column 'id': is empty", name="n.jsonl")
     refused(f'{{"text": "{SECRET}"'.encode(), "n.jsonl, line 1: not JSON", name="n.jsonl")
-    refused(f'{{"text": "{SECRET}\\ud800"}}'.encode(), "row 1: is no valid Unicode (half a character at 20)", name="n.jsonl")
+    refused(
+        f'{{"text": "{SECRET}\\ud800"}}'.encode(),
+        "row 1: is no valid Unicode (half a character at 20)",
+        name="n.jsonl",
+    )
     refused(b'{"text": "a"}\n["b"]', "line 2: is list; write one object a line", name="n.jsonl")
     refused(b"[" * 100_000, "line 1: not JSON that can be read", name="n.jsonl")
     refused(b'{"text": "a"}\n\xff', "line 2: not UTF-8 (byte 0xff)", name="n.jsonl")
     refused(gzip.compress(b'{"text": "a"}' * 99)[:-9], "ends too early", name="n.jsonl.gz")
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
-    refused(b'{"text": "a"}\n{"text": "b", "ID": 3}', "row 2: has an id, and the first row has none", name="n.jsonl")
-    refused(b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': is no valid Unicode", name="n.jsonl")
-    refused(b"text,id,text\na,1,b\n", "has 2 columns 'text', whatever their case; rename all but one", name="n.csv")
+    refused(
+        b'{"text": "a"}\n{"text": "b", "ID": 3}',
+        "row 2: has an id, and the first row has none",
+        name="n.jsonl",
+    )
+    refused(
+        b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': is no valid Unicode", name="n.jsonl"
+    )
+    refused(
+        b"text,id,text\na,1,b\n",
+        "has 2 columns 'text', whatever their case; rename all but one",
+        name="n.csv",
+    )
     refused(b"Text,TEXT\n,b\n", "has 2 columns 'text', whatever their case", name="n.csv")
-    refused(b'{"text": "a"}\n{"Text": "b"}', "row 2: has no 'text'; where there is none, write null", name="n.jsonl")
+    refused(
+        b'{"text": "a"}\n{"Text": "b"}',
+        "row 2: has no 'text'; where there is none, write null",
+        name="n.jsonl",
+    )
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
     refused(b'{"text": ""}\n{"text": null}', "none of the notes has any text", name="n.jsonl")
     monkeypatch.setattr(note_tables, "_LONGEST_LINE", 30)
@@ -166,7 +229,10 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
 
 
 def test_two_columns_of_one_name(tmp_path):
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), tmp_path / "n.parquet")
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]),
+        tmp_path / "n.parquet",
+    )
     with pytest.raises(DataError, match="has 2 columns 'text'"):
         find_notes([str(tmp_path / "n.parquet")]).check()
 
@@ -185,7 +251,9 @@ def test_arguments_that_make_no_sense(refused, tmp_path):
     with pytest.raises(DataError, match="holds no notes; notes are files that end in .txt"):
         find_notes([str(tmp_path / "folder")])
     write(tmp_path / "folder" / "codes.csv", ROWS)
-    with pytest.raises(DataError, match="holds no notes; it has tables: name them, such as .*codes.csv"):
+    with pytest.raises(
+        DataError, match="holds no notes; it has tables: name them, such as .*codes.csv"
+    ):
         find_notes([str(tmp_path / "folder")])
 
 
@@ -203,15 +271,24 @@ def test_a_note_shows_its_text_to_nobody():
 def test_the_state_changes_with_names_columns_and_files(tmp_path):
     path = write(tmp_path / "n.csv", [("a", "b")])
     seen = {find_notes([str(path)], text_column=column).state for column in ("text", "id")}
-    seen |= {find_notes([str(path), "-"], b"x").state, find_notes(["-"], b"x").state, find_notes(["-"], b"y").state}
+    seen |= {
+        find_notes([str(path), "-"], b"x").state,
+        find_notes(["-"], b"x").state,
+        find_notes(["-"], b"y").state,
+    }
     assert find_notes([str(path)]).state in seen
     write(path, ROWS)
     seen |= {find_notes([str(path)]).state}
     assert len(seen) == 6
 
 
-@given(st.binary(max_size=200), st.sampled_from(["n.txt", "n.csv", "n.jsonl", "n.jsonl.gz", "n.parquet"]))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["n.txt", "n.csv", "n.jsonl", "n.jsonl.gz", "n.parquet"]),
+)
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_bytes_are_read_or_refused(tmp_path, content, name):
     path = tmp_path / name
     for start in (b"", b"text\n", b'{"text": "'):
@@ -225,10 +302,18 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, name):
 
 
 @given(
-    st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), min_size=1, max_size=5)
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
+        min_size=1,
+        max_size=5,
+    )
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_text_comes_through(tmp_path, texts):
     for name in ("n.csv", "n.jsonl", "n.parquet"):
         rows = [(str(number), text) for number, text in enumerate(texts)]
-        assert [(note.id, note.text) for note in find_notes([str(write(tmp_path / name, rows))])] == rows
+        assert [
+            (note.id, note.text) for note in find_notes([str(write(tmp_path / name, rows))])
+        ] == rows

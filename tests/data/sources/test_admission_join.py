@@ -16,9 +16,16 @@ def codes_of(tmp_path_factory):
 
     def read(*pairs, reading=None, spell=None):
         table = tmp_path_factory.mktemp("codes") / "codes.csv"
-        table.write_text("id,code\n" + "".join(f"{id},{code.code}/{code.kind}\n" for id, code in pairs))
+        table.write_text(
+            "id,code\n" + "".join(f"{id},{code.code}/{code.kind}\n" for id, code in pairs)
+        )
         codes = AdmissionCodes()
-        codes.read(reading or Reading(), table, ("id", "code"), spell or (lambda raw: Code(*raw.split("/"))))
+        codes.read(
+            reading or Reading(),
+            table,
+            ("id", "code"),
+            spell or (lambda raw: Code(*raw.split("/"))),
+        )
         return codes
 
     return read
@@ -41,10 +48,16 @@ def join(tmp_path, notes, codes, keep=None):
 
 
 @pytest.mark.parametrize("system", ["here", "one without pread"])
-def test_notes_that_stand_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system):
+def test_notes_that_stand_far_apart_are_joined_in_file_order(
+    tmp_path, codes_of, monkeypatch, system
+):
     if system != "here":
         monkeypatch.delattr("os.pread")  # Windows
-    notes = [("s", "1", "first"), *(("t", str(n), f"note {n} é") for n in range(2, 5000)), ("u", "1", "last")]
+    notes = [
+        ("s", "1", "first"),
+        *(("t", str(n), f"note {n} é") for n in range(2, 5000)),
+        ("u", "1", "last"),
+    ]
     codes = codes_of(*((str(n), A) for n in range(1, 5000)))
     admissions, _ = join(tmp_path, notes, codes)
     assert [admission.id for admission in admissions] == [str(n) for n in range(1, 5000)]
@@ -65,7 +78,9 @@ def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
 @pytest.mark.parametrize(("text", "blank"), [
     ("", True), ("\t\n ", True), ("\u2003\xa0\x1f" * 100, True), (" " * 500 + "x", False), ("\xa0" * 500 + "é", False),
 ])  # fmt: skip
-def test_a_note_of_nothing_but_white_space_of_any_script_is_without_text(tmp_path, codes_of, text, blank):
+def test_a_note_of_nothing_but_white_space_of_any_script_is_without_text(
+    tmp_path, codes_of, text, blank
+):
     admissions, dropped = join(tmp_path, [("s", "1", text)], codes_of(("1", A)))
     assert [admission.text for admission in admissions] == [text] * (not blank)
     assert dropped["discharge notes without text"] == blank
@@ -77,7 +92,9 @@ def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_pat
     seen = []
     codes.of(["1", "2"], lambda counts: seen.append(counts) or set())
     assert seen == [Counter({A: 1, B: 2, C: 1})]
-    admissions, dropped = join(tmp_path, [("s", "1", "x"), ("s", "2", " \n"), ("s", "", "x")], codes, at_least(2))
+    admissions, dropped = join(
+        tmp_path, [("s", "1", "x"), ("s", "2", " \n"), ("s", "", "x")], codes, at_least(2)
+    )
     assert admissions == [] and dropped == {
         "discharge notes without text": 1,
         "discharge notes without an admission's id": 1,

@@ -19,7 +19,9 @@ def folder(tmp_path):
             texts.mkdir(parents=True)
             (texts / f"{split}-2.txt").write_bytes(b"Second,\r\nwith its line ends")
             (texts / f"{split}-1.txt").write_text(f"{split} in {language}: niño")
-        (tmp_path / split / f"{split}D.tsv").write_text(f"{split}-1\tn44.8\n{split}-1\tI10\n{split}-1\ti10\n")
+        (tmp_path / split / f"{split}D.tsv").write_text(
+            f"{split}-1\tn44.8\n{split}-1\tI10\n{split}-1\ti10\n"
+        )
         (tmp_path / split / f"{split}P.tsv").write_text(f"{split}-1\tbw03zzz\n{split}-2\tct13\n")
     return tmp_path
 
@@ -57,8 +59,15 @@ def evidence_of(folder, *rows, **options):
 
 
 def test_evidence_is_where_the_annotator_saw_it(folder):
-    rows = ["DIAGNOSTICO\tn44.8\ttrain niño\t0 5;21 25", "PROCEDIMIENTO\tbw03zzz\tin\t6 8", "DIAGNOSTICO\ti10\tin\t6 8"]
-    assert evidence_of(folder, *rows) == ([("N44.8", 0, 5, 0), ("N44.8", 21, 25, 0), ("I10", 6, 8, 1)], {})
+    rows = [
+        "DIAGNOSTICO\tn44.8\ttrain niño\t0 5;21 25",
+        "PROCEDIMIENTO\tbw03zzz\tin\t6 8",
+        "DIAGNOSTICO\ti10\tin\t6 8",
+    ]
+    assert evidence_of(folder, *rows) == (
+        [("N44.8", 0, 5, 0), ("N44.8", 21, 25, 0), ("I10", 6, 8, 1)],
+        {},
+    )
     assert len(evidence_of(folder, *rows, codes="all")[0]) == 4
 
 
@@ -66,7 +75,9 @@ def test_evidence_is_about_the_spanish_text_alone(folder):
     evidence_of(folder, "DIAGNOSTICO\ti10\tin\t6 8")
     assert not any(case.evidence for case in read(folder)[0].values())
     assert not any("X.tsv" in file.name for file in CodiespSource(folder).files())
-    assert [file.name for file in CodiespSource(folder, language="es").files() if "X" in file.name] == ["trainX.tsv"]
+    assert [
+        file.name for file in CodiespSource(folder, language="es").files() if "X" in file.name
+    ] == ["trainX.tsv"]
 
 
 def test_a_mark_too_many_is_no_other_word(folder):
@@ -81,7 +92,9 @@ def test_evidence_of_other_words_is_counted(folder, places):
 
 def test_an_empty_fragment_is_counted_and_the_others_stay(folder):
     spans, dropped = evidence_of(folder, "DIAGNOSTICO\ti10\ttrain  niño\t0 5;9 9;21 25")
-    assert spans == [("I10", 0, 5, 0), ("I10", 21, 25, 0)] and dropped == {"empty fragments of annotations": 1}
+    assert spans == [("I10", 0, 5, 0), ("I10", 21, 25, 0)] and dropped == {
+        "empty fragments of annotations": 1
+    }
 
 
 def test_evidence_of_cases_that_are_not_there_is_counted(folder):
@@ -152,10 +165,19 @@ def test_a_text_in_another_encoding_is_named(folder):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the CodiEsp data set isn't here")
 def test_the_published_data_set():
     cases, dropped = read(SHARED, language="es", codes="all")
-    kinds = Counter(code.kind for case in cases.values() if case.split == "train" for code in case.codes)
+    kinds = Counter(
+        code.kind for case in cases.values() if case.split == "train" for code in case.codes
+    )
     assert Counter(case.split for case in cases.values()) == {"train": 500, "validation": 250}
     assert kinds == {"diagnosis": 5639, "procedure": 1550}
     assert dropped == {"empty fragments of annotations": 4}
-    spans = [span for case in cases.values() for span in {(case.id, span.group) for span in case.evidence}]
+    spans = [
+        span
+        for case in cases.values()
+        for span in {(case.id, span.group) for span in case.evidence}
+    ]
     assert len(spans) == 13_658  # every row of trainX.tsv and devX.tsv
-    assert all({span.code for span in case.evidence} == {code.code for code in case.codes} for case in cases.values())
+    assert all(
+        {span.code for span in case.evidence} == {code.code for code in case.codes}
+        for case in cases.values()
+    )

@@ -11,13 +11,24 @@ from icdcli.errors import ConfigError, DataError
 
 
 def annotation(begin, end, code="428.0", code_system="ICD-9-CM", **more):
-    return {"begin": begin, "end": end, "code": code, "code_system": code_system, "description": "", "type": "Human", **more}
+    return {
+        "begin": begin,
+        "end": end,
+        "code": code,
+        "code_system": code_system,
+        "description": "",
+        "type": "Human",
+        **more,
+    }
 
 
 def chart(folder, admission, notes, name=None):
     """One file as MDACE has them; `notes` is ROW_ID to annotations."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = [{"note_id": id, "category": "Discharge summary", "annotations": found} for id, found in notes.items()]
+    about = [
+        {"note_id": id, "category": "Discharge summary", "annotations": found}
+        for id, found in notes.items()
+    ]
     path = folder / f"{name or admission}-ICD-9.json"
     path.write_text(json.dumps({"hadm_id": admission, "comment": "", "notes": about}))
     return path
@@ -30,19 +41,30 @@ def mdace(tmp_path):
 
 def evidence(data, mdace, **options):
     """What each document's evidence says, and the card."""
-    prepared = prepare(DataConfig(data_path=data, evidence_path=mdace, label_pruning=True, **options))
+    prepared = prepare(
+        DataConfig(data_path=data, evidence_path=mdace, label_pruning=True, **options)
+    )
     corpus, found = open_corpus(prepared.folder), {}
     for split in corpus.splits:
         spans = corpus.evidence(split)
-        for place, (id, text) in enumerate(zip(corpus.documents(split).ids, corpus.texts(split), strict=True)):
+        for place, (id, text) in enumerate(
+            zip(corpus.documents(split).ids, corpus.texts(split), strict=True)
+        ):
             if spans.of(place):
-                found[id] = [(corpus.labels.codes[label], words) for label, words in spans.surfaces(place, text)]
+                found[id] = [
+                    (corpus.labels.codes[label], words)
+                    for label, words in spans.surfaces(place, text)
+                ]
     return found, prepared.card
 
 
 def test_annotations_are_joined_by_admission_and_note(data, mdace):
     chart(mdace / "Inpatient" / "ICD-9", 1001, {1: [annotation(0, 4), annotation(5, 11)]})
-    chart(mdace / "Inpatient" / "ICD-9", 1000, {0: [annotation(0, 4, "401.9"), annotation(5, 11, "03.31", "ICD-9-PCS")]})
+    chart(
+        mdace / "Inpatient" / "ICD-9",
+        1000,
+        {0: [annotation(0, 4, "401.9"), annotation(5, 11, "03.31", "ICD-9-PCS")]},
+    )
     found, card = evidence(data, mdace)
     assert found == {
         "1001": [("428.0", "Note"), ("428.0", "number")],
@@ -85,7 +107,11 @@ def test_what_has_no_place_is_counted(data, mdace):
 
 
 def test_words_that_differ_from_the_text_are_counted(data, mdace):
-    chart(mdace, 1001, {1: [annotation(0, 4, covered_text="Note"), annotation(0, 4, covered_text="Gone")]})
+    chart(
+        mdace,
+        1001,
+        {1: [annotation(0, 4, covered_text="Note"), annotation(0, 4, covered_text="Gone")]},
+    )
     found, card = evidence(data, mdace)
     assert found == {"1001": [("428.0", "Note")]}
     assert card["dropped"] == {"annotations whose place in the text holds other words": 1}
@@ -101,7 +127,9 @@ def test_codes_are_spelled_as_the_protocol_has_them(data, mdace, tmp_path):
     lists = tmp_path / "lists"
     lists.mkdir()
     for name, ids in (("train", range(0, 40)), ("dev", range(40, 50)), ("test", range(50, 60))):
-        (lists / f"{name}_full_hadm_ids.csv").write_text("".join(f"{1000 + number}\n" for number in ids))
+        (lists / f"{name}_full_hadm_ids.csv").write_text(
+            "".join(f"{1000 + number}\n" for number in ids)
+        )
     chart(mdace, 1000, {0: [annotation(0, 4, "03.31", "ICD-9-PCS")]})
     found, _ = evidence(data, mdace, protocol="mimic3-full-caml", splits_path=lists)
     assert found == {"1000": [("33.1", "Note")]}  # CAML read procedures as numbers
@@ -121,14 +149,18 @@ def test_the_corpus_is_another_when_annotations_change(data, mdace):
     assert prepare(DataConfig(data_path=data)).folder != first
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"hadm_id": 1, "notes": [{"note_id": 1}]}', "3"])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"hadm_id": 1, "notes": [{"note_id": 1}]}', "3"]
+)
 def test_another_format_is_refused(data, mdace, content):
     chart(mdace, 1001, {}).write_text(content)
     with pytest.raises(DataError, match=r"1001-ICD-9\.json: is not in MDACE's format"):
         evidence(data, mdace)
 
 
-@pytest.mark.parametrize("values", [("0", 4), (0, 4.5), (0, True), (0, 4, 428), (0, 4, "428.0", None), (0, 4, "4/8")])
+@pytest.mark.parametrize(
+    "values", [("0", 4), (0, 4.5), (0, True), (0, 4, 428), (0, 4, "428.0", None), (0, 4, "4/8")]
+)
 def test_bad_annotations_are_refused(data, mdace, values):
     chart(mdace, 1001, {1: [annotation(*values)]})
     with pytest.raises(DataError, match=r"1001-ICD-9\.json: is not in MDACE's format"):
@@ -137,5 +169,7 @@ def test_bad_annotations_are_refused(data, mdace, values):
 
 def test_no_annotations_at_all_are_refused(data, mdace):
     for path in (mdace, data):
-        with pytest.raises(ConfigError, match="evidence_path: .* is no file or folder with MDACE's"):
+        with pytest.raises(
+            ConfigError, match="evidence_path: .* is no file or folder with MDACE's"
+        ):
             evidence(data, path)

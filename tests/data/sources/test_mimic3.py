@@ -69,10 +69,18 @@ def read(folder, protocol=PATIENT, **options):
 @pytest.mark.parametrize("chunk_size", [1, 2, 100_000])
 def test_notes_and_codes_are_joined_per_admission(folder, chunk_size):
     (second, first, addendum), dropped = read(folder, chunk_size=chunk_size)
-    assert (second.id, second.subject_id, second.text) == ("208", "11", 'Second admission,\n"quoted" text')
+    assert (second.id, second.subject_id, second.text) == (
+        "208",
+        "11",
+        'Second admission,\n"quoted" text',
+    )
     assert second.codes == {Code("E849.7", "diagnosis"), Code("36.15", "procedure")}
     assert (first.id, first.subject_id, first.text) == ("101", "10", "First note\nAn addendum")
-    assert first.codes == {Code("033.1", "diagnosis"), Code("428.0", "diagnosis"), Code("03.31", "procedure")}
+    assert first.codes == {
+        Code("033.1", "diagnosis"),
+        Code("428.0", "diagnosis"),
+        Code("03.31", "procedure"),
+    }
     assert addendum.id == "607" and addendum.codes == {Code("999.99", "diagnosis")}
     assert dropped == {
         "diagnosis rows with an empty ICD9_CODE": 1,
@@ -85,8 +93,14 @@ def test_notes_and_codes_are_joined_per_admission(folder, chunk_size):
 
 def test_hadm_digit_takes_reports_and_tabled_codes_only(folder):
     admissions, dropped = read(folder, HADM_DIGIT)
-    assert {a.id: a.text for a in admissions} == {"208": 'Second admission,\n"quoted" text', "101": "First note"}
-    assert {a.id: HADM_DIGIT.split_of(a) for a in admissions} == {"208": "validation", "101": "train"}
+    assert {a.id: a.text for a in admissions} == {
+        "208": 'Second admission,\n"quoted" text',
+        "101": "First note",
+    }
+    assert {a.id: HADM_DIGIT.split_of(a) for a in admissions} == {
+        "208": "validation",
+        "101": "train",
+    }
     assert admissions[0].codes == {Code("36.15", "procedure")}
     assert dropped["diagnosis rows with a code outside the D_ICD tables"] == 2
     assert dropped["discharge notes whose DESCRIPTION isn't Report"] == 2
@@ -96,7 +110,9 @@ def test_lower_case_compressed_tables_give_the_same(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("lower")
     for name, text in TABLES.items():
         header, rows = text.split("\n", 1)
-        (other / f"{name.lower()}.csv.gz").write_bytes(gzip.compress(f"{header.lower()}\n{rows}".encode()))
+        (other / f"{name.lower()}.csv.gz").write_bytes(
+            gzip.compress(f"{header.lower()}\n{rows}".encode())
+        )
     assert read(other) == read(folder)
 
 
@@ -116,7 +132,9 @@ def test_missing_tables_are_all_named(folder):
 
 def test_a_missing_column_names_table_and_column(folder):
     (folder / "DIAGNOSES_ICD.csv").write_text("ROW_ID,HADM_ID,ICD9\n1,101,0331\n")
-    with pytest.raises(DataError, match=r"DIAGNOSES_ICD\.csv: no column 'ICD9_CODE' \(did you mean 'ICD9'\?\)"):
+    with pytest.raises(
+        DataError, match=r"DIAGNOSES_ICD\.csv: no column 'ICD9_CODE' \(did you mean 'ICD9'\?\)"
+    ):
         read(folder)
 
 
@@ -128,7 +146,9 @@ def test_an_empty_noteevents_is_refused(folder):
 
 def test_notes_of_other_categories_alone_are_refused(folder):
     (folder / "NOTEEVENTS.csv").write_text(NOTES.replace("Discharge summary", "Nursing"))
-    with pytest.raises(DataError, match="no row has CATEGORY 'Discharge summary', a HADM_ID and a text"):
+    with pytest.raises(
+        DataError, match="no row has CATEGORY 'Discharge summary', a HADM_ID and a text"
+    ):
         read(folder)
     (folder / "NOTEEVENTS.csv").write_text(NOTES.replace("Report", "report"))
     with pytest.raises(DataError, match="CATEGORY 'Discharge summary' and DESCRIPTION 'Report'"):
@@ -137,5 +157,7 @@ def test_notes_of_other_categories_alone_are_refused(folder):
 
 def test_what_is_no_code_is_refused(folder):
     (folder / "PROCEDURES_ICD.csv").write_text(PROCEDURES.replace("3615", "36/15"))
-    with pytest.raises(DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is no icd9 procedure code"):
+    with pytest.raises(
+        DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is no icd9 procedure code"
+    ):
         read(folder)

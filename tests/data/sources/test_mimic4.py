@@ -64,7 +64,9 @@ def test_one_icd_version_is_read(tmp_path, compressed):
 
 def test_rare_codes_are_no_codes_of_the_benchmarks(tmp_path):
     write(tmp_path)
-    rows = "".join(f"9,{n},1,I10,10\n9,{n},1,E119,10\n" for n in range(100, 109)) + "9,109,1,I10,10\n"
+    rows = (
+        "".join(f"9,{n},1,I10,10\n9,{n},1,E119,10\n" for n in range(100, 109)) + "9,109,1,I10,10\n"
+    )
     notes = "".join(f"x,9,{n},DS,1,,,A note\n" for n in range(100, 110))
     with (tmp_path / "hosp/diagnoses_icd.csv").open("a") as table:
         table.write(rows)
@@ -72,7 +74,9 @@ def test_rare_codes_are_no_codes_of_the_benchmarks(tmp_path):
         table.write(notes)
     source = Mimic4Source(tmp_path)
     admissions = list(source.admissions(MIMIC4_ICD10, tmp_path))
-    assert {admission.codes for admission in admissions} == {frozenset({Code("I10", "diagnosis")})}  # E11.9 has 9
+    assert {admission.codes for admission in admissions} == {
+        frozenset({Code("I10", "diagnosis")})
+    }  # E11.9 has 9
     assert len(admissions) == 11
     assert list(Mimic4Source(tmp_path, "icd9").admissions(MIMIC4_ICD9, tmp_path)) == []
 
@@ -85,7 +89,9 @@ def test_the_folders_are_found_as_they_were_downloaded(tmp_path):
     assert [path.name for path in Mimic4Source(tmp_path).files()][-1] == "discharge.csv"
     assert parts(tmp_path, "hosp") == [release / "mimiciv" / "2.2" / "hosp"]
     write(release / "mimiciv" / "3.1")
-    with pytest.raises(DataError, match="could be meant; set data_path to the folder of one release"):
+    with pytest.raises(
+        DataError, match="could be meant; set data_path to the folder of one release"
+    ):
         Mimic4Source(tmp_path).files()
 
 
@@ -98,7 +104,9 @@ def test_tables_side_by_side_are_found(tmp_path):
 def test_missing_tables_are_named(tmp_path):
     write(tmp_path)
     (tmp_path / "hosp/d_icd_procedures.csv").unlink()
-    with pytest.raises(DataError, match=r"missing d_icd_procedures\.csv or d_icd_procedures\.csv\.gz"):
+    with pytest.raises(
+        DataError, match=r"missing d_icd_procedures\.csv or d_icd_procedures\.csv\.gz"
+    ):
         Mimic4Source(tmp_path).files()
 
 
@@ -106,6 +114,12 @@ def test_tables_of_the_other_version_alone_are_refused(tmp_path):
     write(tmp_path)
     for name in ("diagnoses_icd", "procedures_icd"):
         path = tmp_path / f"hosp/{name}.csv"
-        path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.endswith(",10\n")))
-    with pytest.raises(DataError, match=r"diagnoses_icd\.csv: no row has icd_version 10 and a hadm_id"):
+        path.write_text(
+            "".join(
+                line for line in path.read_text().splitlines(True) if not line.endswith(",10\n")
+            )
+        )
+    with pytest.raises(
+        DataError, match=r"diagnoses_icd\.csv: no row has icd_version 10 and a hadm_id"
+    ):
         list(Mimic4Source(tmp_path).admissions(PATIENT, tmp_path))

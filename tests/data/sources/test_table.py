@@ -11,7 +11,13 @@ from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading
 
 ROWS = [
-    {"id": "007", "text": 'Chest pain,\n"bad"', "codes": ["I21.9", "E11.9"], "split": "train", "subject_id": "a"},
+    {
+        "id": "007",
+        "text": 'Chest pain,\n"bad"',
+        "codes": ["I21.9", "E11.9"],
+        "split": "train",
+        "subject_id": "a",
+    },
     {"id": "8", "text": "Fever", "codes": ["A41.9"], "split": "dev", "subject_id": "a"},
     {"id": "9", "text": "Cough", "codes": ["J18.9"], "split": "Test", "subject_id": "b"},
 ]
@@ -71,7 +77,15 @@ def test_columns_of_other_names_and_none_at_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "cell", ["I10;E11.9", "I10, E11.9", "I10 E11.9 ", '["I10", "E11.9"]', "['I10', 'E11.9']", ["I10", " E11.9", ""]]
+    "cell",
+    [
+        "I10;E11.9",
+        "I10, E11.9",
+        "I10 E11.9 ",
+        '["I10", "E11.9"]',
+        "['I10', 'E11.9']",
+        ["I10", " E11.9", ""],
+    ],
 )
 def test_every_way_to_write_codes(tmp_path, cell):
     (admission,), _ = read(jsonl(tmp_path, {"codes": cell}))
@@ -82,8 +96,16 @@ def test_every_way_to_write_codes(tmp_path, cell):
     ("system", "cell", "codes"),
     [
         (None, "i10; 4280", {("i10", "diagnosis"), ("4280", "diagnosis")}),
-        ("icd10", "i10; e119; 0bj08zz", {("I10", "diagnosis"), ("E11.9", "diagnosis"), ("0BJ08ZZ", "procedure")}),
-        ("icd9", "4280; 36.15; 3615; 401.9", {("428.0", "diagnosis"), ("36.15", "procedure"), ("401.9", "diagnosis")}),
+        (
+            "icd10",
+            "i10; e119; 0bj08zz",
+            {("I10", "diagnosis"), ("E11.9", "diagnosis"), ("0BJ08ZZ", "procedure")},
+        ),
+        (
+            "icd9",
+            "4280; 36.15; 3615; 401.9",
+            {("428.0", "diagnosis"), ("36.15", "procedure"), ("401.9", "diagnosis")},
+        ),
     ],
 )
 def test_the_code_system_puts_dots_and_kinds_right(tmp_path, system, cell, codes):
@@ -92,7 +114,15 @@ def test_the_code_system_puts_dots_and_kinds_right(tmp_path, system, cell, codes
 
 
 def test_rows_without_text_or_codes_are_counted(tmp_path):
-    path = jsonl(tmp_path, {"text": None}, {"text": "  "}, {"codes": []}, {"codes": None}, {"codes": " ; "}, {})
+    path = jsonl(
+        tmp_path,
+        {"text": None},
+        {"text": "  "},
+        {"codes": []},
+        {"codes": None},
+        {"codes": " ; "},
+        {},
+    )
     admissions, dropped = read(path)
     assert [a.id for a in admissions] == ["6"]
     assert dropped == {"rows without text": 2, "rows without codes": 3}
@@ -112,7 +142,10 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         ([{"id": "1"}, {"id": "2"}, {"id": "1"}], "row 3, column 'id': '1' stands in row 1 too"),
         ([{"id": "1"}, {"id": ""}], "row 2, column 'id': is empty"),
         ([{"id": 1.0}], "row 1, column 'id': is 1.0; write ids as strings"),
-        ([{"split": "holdout"}], "row 1, column 'split': is 'holdout'; a split is train, validation or test"),
+        (
+            [{"split": "holdout"}],
+            "row 1, column 'split': is 'holdout'; a split is train, validation or test",
+        ),
         ([{"split": None}], "row 1, column 'split': is None"),
         ([{"codes": [428.0]}], "row 1, column 'codes': holds 428.0; codes must be strings"),
         ([{"codes": 428}], "row 1, column 'codes': is int"),
@@ -124,19 +157,32 @@ def test_a_bad_value_is_named(tmp_path, rows, message):
     assert message in refused(jsonl(tmp_path, *rows))
 
 
-EVIDENCE = [{"code": "I10", "begin": 0, "end": 4, "group": 7}, {"code": "E11.9", "begin": 5, "end": 8}]
+EVIDENCE = [
+    {"code": "I10", "begin": 0, "end": 4, "group": 7},
+    {"code": "E11.9", "begin": 5, "end": 8},
+]
 JOINED = [{"code": "I10", "begin": 5, "end": 8, "group": 7}]
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet", "json"])
 def test_evidence_of_every_format(tmp_path, ending):
     cell = EVIDENCE + JOINED
-    row = {"text": "High BP", "codes": ["I10", "E11.9"], "seen": [dict.fromkeys(("group",)) | item for item in cell]}
+    row = {
+        "text": "High BP",
+        "codes": ["I10", "E11.9"],
+        "seen": [dict.fromkeys(("group",)) | item for item in cell],
+    }
     row["text"] = "High pressure"
     if ending == "json":
         row["seen"], ending = json.dumps(cell), ".jsonl"
-    (admission,), dropped = read(write(tmp_path, ending, [row]), evidence_column="seen", system="icd10")
-    assert [tuple(span) for span in admission.evidence] == [("I10", 0, 4, 0), ("E11.9", 5, 8, 1), ("I10", 5, 8, 0)]
+    (admission,), dropped = read(
+        write(tmp_path, ending, [row]), evidence_column="seen", system="icd10"
+    )
+    assert [tuple(span) for span in admission.evidence] == [
+        ("I10", 0, 4, 0),
+        ("E11.9", 5, 8, 1),
+        ("I10", 5, 8, 0),
+    ]
     assert not dropped
 
 
@@ -158,14 +204,19 @@ def test_a_row_without_evidence(tmp_path, cell):
         ([{"code": "I10", "begin": False, "end": True}], "is not a list of {"),
         ([["I10", 0, 1]], "is not a list of {"),
         ([{"code": "I1/0", "begin": 0, "end": 1}], "'I1/0' is no icd10"),
-        ([{"code": "I10", "begin": 0, "end": 2}], "evidence of I10 from 0 to 2 isn't in a text of 1 characters"),
+        (
+            [{"code": "I10", "begin": 0, "end": 2}],
+            "evidence of I10 from 0 to 2 isn't in a text of 1 characters",
+        ),
         ([{"code": "I10", "begin": -1, "end": 1}], "evidence of I10 from -1 to 1 isn't in"),
         ([{"code": "I10", "begin": 1, "end": 1}], "evidence of I10 from 1 to 1 isn't in"),
     ],
 )
 def test_bad_evidence_is_named(tmp_path, cell, message):
     path = jsonl(tmp_path, {"seen": cell})
-    assert f"row 1, column 'seen': {message}" in refused(path, evidence_column="seen", system="icd10")
+    assert f"row 1, column 'seen': {message}" in refused(
+        path, evidence_column="seen", system="icd10"
+    )
 
 
 def test_a_missing_column_of_evidence_is_named(tmp_path):
@@ -178,14 +229,20 @@ def test_a_split_column_that_does_not_count_is_not_read(tmp_path):
 
 
 def test_what_is_no_code_of_the_system_is_named(tmp_path):
-    assert "row 1, column 'codes': 'I1/0' is no icd10" in refused(jsonl(tmp_path, {"codes": "I1/0"}), system="icd10")
+    assert "row 1, column 'codes': 'I1/0' is no icd10" in refused(
+        jsonl(tmp_path, {"codes": "I1/0"}), system="icd10"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("t.jsonl", b'{"text": "x", "codes": []}\n{"text"\n', "line 2: not JSON"),
-        ("t.jsonl", b'{"text": "x", "codes": []}\n[]\n', "line 2: is list; write one object a line"),
+        (
+            "t.jsonl",
+            b'{"text": "x", "codes": []}\n[]\n',
+            "line 2: is list; write one object a line",
+        ),
         ("t.jsonl", b"\n\n", "is empty"),
         ("t.jsonl", b'{"text": "\xff"}\n', "not UTF-8"),
         ("t.parquet", b"PAR1 not really", "can't be read as a Parquet file"),

@@ -17,7 +17,9 @@ from icdcli.icd.codes import dotted
 from icdcli.icd.titles import title_of, titles
 
 SHARED_TABLES = Path(__file__).parents[3].parent / "shared" / "data" / "mimic3-demo"
-needs_shared_tables = pytest.mark.skipif(not SHARED_TABLES.is_dir(), reason="the public MIMIC-III demo tables are not here")
+needs_shared_tables = pytest.mark.skipif(
+    not SHARED_TABLES.is_dir(), reason="the public MIMIC-III demo tables are not here"
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,9 @@ def read(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_every_code_is_official() -> None:
-    assert [item.code for item in CONDITIONS if title_of(item.code, item.kind, "icd9") is None] == []
+    assert [
+        item.code for item in CONDITIONS if title_of(item.code, item.kind, "icd9") is None
+    ] == []
     assert len(BY_CODE) == len(CONDITIONS)
 
 
@@ -68,7 +72,10 @@ def test_rules_of_the_classification_hold() -> None:
     rng = Random(0)
     drawn = [{item.code for item in sample_conditions(rng, "M")} for _ in range(3000)]
     assert not any(
-        {"401.9", "403.90"} <= codes or {"305.1", "V15.82"} <= codes or {"995.91", "995.92"} <= codes for codes in drawn
+        {"401.9", "403.90"} <= codes
+        or {"305.1", "V15.82"} <= codes
+        or {"995.91", "995.92"} <= codes
+        for codes in drawn
     )
     assert not any("V10.3" in codes for codes in drawn)
     with_diabetes = [codes for codes in drawn if "250.00" in codes]
@@ -83,7 +90,9 @@ def test_note_names_what_is_coded_and_varies_its_sections() -> None:
     rng, orders, told = Random(3), set(), 0
     for _ in range(60):
         text = write_note(rng, ["584.9"], ["45.13"], {}).lower()
-        told += any(word.lower() in text for word in (*BY_CODE["584.9", "diagnosis"].names, "creatinine"))
+        told += any(
+            word.lower() in text for word in (*BY_CODE["584.9", "diagnosis"].names, "creatinine")
+        )
         orders.add(tuple(re.findall(r"^([a-z /-]+):$", text, flags=re.MULTILINE)))
     assert told >= 58
     assert len(orders) > 40
@@ -92,16 +101,24 @@ def test_note_names_what_is_coded_and_varies_its_sections() -> None:
 def test_no_placeholder_is_left_in_a_note() -> None:
     for item in CONDITIONS:
         codes = {"diagnosis": [], "procedure": [], item.kind: [item.code]}
-        assert not re.search(r"[{}]", "".join(write_note(Random(seed), *codes.values(), {}) for seed in range(8)))
+        assert not re.search(
+            r"[{}]", "".join(write_note(Random(seed), *codes.values(), {}) for seed in range(8))
+        )
 
 
 def test_some_conditions_are_not_among_the_discharge_diagnoses() -> None:
     rng, listed = Random(0), 0
     for _ in range(200):
         text = write_note(rng, ["584.9"], [], {})
-        section = re.search(r"(?:Discharge Diagnosis|DISCHARGE DIAGNOSES|FINAL DIAGNOSIS):\n(.*?)\n\n", text, re.DOTALL)
+        section = re.search(
+            r"(?:Discharge Diagnosis|DISCHARGE DIAGNOSES|FINAL DIAGNOSIS):\n(.*?)\n\n",
+            text,
+            re.DOTALL,
+        )
         assert section
-        listed += any(name.lower() in section[1].lower() for name in BY_CODE["584.9", "diagnosis"].names)
+        listed += any(
+            name.lower() in section[1].lower() for name in BY_CODE["584.9", "diagnosis"].names
+        )
     assert 80 < listed < 160
 
 
@@ -119,7 +136,8 @@ def test_what_the_patient_has_is_never_denied(seed: int) -> None:
     for code in ("428.0", "427.31"):
         for name in BY_CODE[code, "diagnosis"].names:
             assert not re.search(
-                rf"(no|evidence of|sign of|history of|suspicion for|negative for) {re.escape(name.lower())}\.", text
+                rf"(no|evidence of|sign of|history of|suspicion for|negative for) {re.escape(name.lower())}\.",
+                text,
             )
             assert f"{name.lower()} was ruled out" not in text
 
@@ -147,7 +165,11 @@ def test_titles_are_reworded(title: str, words: str) -> None:
 
 
 def test_every_official_title_leaves_words() -> None:
-    assert all(reworded(title).strip() for kind in ("diagnosis", "procedure") for title in titles("icd9", kind).values())
+    assert all(
+        reworded(title).strip()
+        for kind in ("diagnosis", "procedure")
+        for title in titles("icd9", kind).values()
+    )
 
 
 # --- the tables
@@ -155,11 +177,15 @@ def test_every_official_title_leaves_words() -> None:
 
 def test_tables_have_the_columns_of_mimic3(written: tuple[Path, demo.DemoSummary]) -> None:
     folder, _ = written
-    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.csv.gz" for name in COLUMNS)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        f"{name}.csv.gz" for name in COLUMNS
+    )
     for name, columns in COLUMNS.items():
         rows = read(folder, name)
         assert list(rows[0]) == columns.split()
-        assert [row["ROW_ID"] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
+        assert [row["ROW_ID"] for row in rows] == [
+            str(number) for number in range(1, len(rows) + 1)
+        ]
         assert all(None not in row and None not in row.values() for row in rows)
 
 
@@ -167,27 +193,48 @@ def test_oddities_of_the_real_tables_are_there(written: tuple[Path, demo.DemoSum
     folder, _ = written
     notes, admissions = read(folder, "NOTEEVENTS"), read(folder, "ADMISSIONS")
     summaries = [row for row in notes if row["CATEGORY"] == "Discharge summary"]
-    reports = {row["HADM_ID"]: int(row["ROW_ID"]) for row in summaries if row["DESCRIPTION"] == "Report"}
-    addenda = {row["HADM_ID"]: int(row["ROW_ID"]) for row in summaries if row["DESCRIPTION"] == "Addendum"}
-    assert addenda and all(reports[hadm_id] + 10 < place for hadm_id, place in addenda.items() if hadm_id != max(reports))
+    reports = {
+        row["HADM_ID"]: int(row["ROW_ID"]) for row in summaries if row["DESCRIPTION"] == "Report"
+    }
+    addenda = {
+        row["HADM_ID"]: int(row["ROW_ID"]) for row in summaries if row["DESCRIPTION"] == "Addendum"
+    }
+    assert addenda and all(
+        reports[hadm_id] + 10 < place
+        for hadm_id, place in addenda.items()
+        if hadm_id != max(reports)
+    )
     assert all(row["HADM_ID"] for row in summaries)
     assert any(not row["HADM_ID"] for row in notes)
     assert {"Radiology", "Nursing/other", "ECG"} <= {row["CATEGORY"] for row in notes}
     assert any('"' in row["TEXT"] and "\n" in row["TEXT"] for row in summaries)
-    coded = {row["HADM_ID"] for name in ("DIAGNOSES_ICD", "PROCEDURES_ICD") for row in read(folder, name)}
+    coded = {
+        row["HADM_ID"] for name in ("DIAGNOSES_ICD", "PROCEDURES_ICD") for row in read(folder, name)
+    }
     every = {row["HADM_ID"] for row in admissions}
     assert coded < every and reports.keys() < every
     assert len({row["SUBJECT_ID"] for row in admissions}) < len(admissions)
 
 
-def test_codes_are_undotted_strings_known_to_the_dictionaries(written: tuple[Path, demo.DemoSummary]) -> None:
+def test_codes_are_undotted_strings_known_to_the_dictionaries(
+    written: tuple[Path, demo.DemoSummary],
+) -> None:
     folder, summary = written
     seen = 0
     for kind, name in (("diagnosis", "DIAGNOSES_ICD"), ("procedure", "PROCEDURES_ICD")):
         used = {row["ICD9_CODE"] for row in read(folder, name)}
-        known = {row["ICD9_CODE"] for row in read(folder, f"D_ICD_{'DIAGNOSES' if kind == 'diagnosis' else 'PROCEDURES'}")}
-        assert all("." not in code and (dotted(code, kind, "icd9"), kind) in BY_CODE for code in used)
-        assert {dotted(code, kind, "icd9") for code in used - known} <= {"V49.86", "E885.9", "93.90"}
+        known = {
+            row["ICD9_CODE"]
+            for row in read(folder, f"D_ICD_{'DIAGNOSES' if kind == 'diagnosis' else 'PROCEDURES'}")
+        }
+        assert all(
+            "." not in code and (dotted(code, kind, "icd9"), kind) in BY_CODE for code in used
+        )
+        assert {dotted(code, kind, "icd9") for code in used - known} <= {
+            "V49.86",
+            "E885.9",
+            "93.90",
+        }
         assert known - used
         seen += len(used)
     assert seen == summary.codes
@@ -197,10 +244,24 @@ def test_codes_are_undotted_strings_known_to_the_dictionaries(written: tuple[Pat
 def test_summary_counts_what_was_written(written: tuple[Path, demo.DemoSummary]) -> None:
     folder, summary = written
     notes, admissions = read(folder, "NOTEEVENTS"), read(folder, "ADMISSIONS")
-    reports = [row for row in notes if row["CATEGORY"] == "Discharge summary" and row["DESCRIPTION"] == "Report"]
-    assert (summary.admissions, summary.notes, summary.documents) == (len(admissions), len(notes), len(reports))
-    assert summary.subjects == len({row["SUBJECT_ID"] for row in admissions}) == len(read(folder, "PATIENTS"))
-    assert summary.words_per_document == pytest.approx(sum(len(row["TEXT"].split()) for row in reports) / len(reports))
+    reports = [
+        row
+        for row in notes
+        if row["CATEGORY"] == "Discharge summary" and row["DESCRIPTION"] == "Report"
+    ]
+    assert (summary.admissions, summary.notes, summary.documents) == (
+        len(admissions),
+        len(notes),
+        len(reports),
+    )
+    assert (
+        summary.subjects
+        == len({row["SUBJECT_ID"] for row in admissions})
+        == len(read(folder, "PATIENTS"))
+    )
+    assert summary.words_per_document == pytest.approx(
+        sum(len(row["TEXT"].split()) for row in reports) / len(reports)
+    )
     assert 150 <= summary.words_per_document <= 350
     assert 0.1 < summary.not_counting < 0.4
     codes = sum(len(read(folder, name)) for name in ("DIAGNOSES_ICD", "PROCEDURES_ICD"))
@@ -211,7 +272,8 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     for name, seed in (("first", 4), ("second", 4), ("third", 5)):
         write_demo_data(tmp_path / name, admissions=20, seed=seed)
     first, second, third = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("first", "second", "third")
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("first", "second", "third")
     )
     assert first == second
     assert first["NOTEEVENTS.csv.gz"] != third["NOTEEVENTS.csv.gz"]
@@ -219,7 +281,9 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
 
 def test_progress_ends_with_everything_done(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    write_demo_data(tmp_path, admissions=120, on_progress=lambda done, total: calls.append((done, total)))
+    write_demo_data(
+        tmp_path, admissions=120, on_progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(50, 120), (100, 120), (120, 120)]
 
 
@@ -235,7 +299,9 @@ def test_tables_are_not_overwritten_unasked(tmp_path: Path) -> None:
         write_demo_data(tmp_path, admissions=20)
     assert [path.name for path in tmp_path.iterdir()] == ["noteevents.csv"]
     write_demo_data(tmp_path, admissions=20, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{name}.csv.gz" for name in COLUMNS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        f"{name}.csv.gz" for name in COLUMNS
+    )
 
 
 def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -265,8 +331,12 @@ def bare_tables(tmp_path: Path) -> Path:
     (folder / "admissions.csv").write_text(
         "row_id,subject_id,hadm_id,admittime,dischtime\n1,7,70,2150-01-02 10:00:00,2150-01-09 10:00:00\n"
     )
-    (folder / "diagnoses_icd.csv").write_text("row_id,subject_id,hadm_id,seq_num,icd9_code\n1,7,70,1,4280\n2,7,70,,\n")
-    (folder / "procedures_icd.csv").write_text("row_id,subject_id,hadm_id,seq_num,icd9_code\n1,7,70,1,5491\n")
+    (folder / "diagnoses_icd.csv").write_text(
+        "row_id,subject_id,hadm_id,seq_num,icd9_code\n1,7,70,1,4280\n2,7,70,,\n"
+    )
+    (folder / "procedures_icd.csv").write_text(
+        "row_id,subject_id,hadm_id,seq_num,icd9_code\n1,7,70,1,5491\n"
+    )
     (folder / "patients.csv").write_text("row_id,subject_id,gender\n1,7,F\n")
     return folder
 
@@ -279,33 +349,46 @@ def test_notes_for_existing_tables(bare_tables: Path, tmp_path: Path) -> None:
     assert "Sex: F" in note["TEXT"] and "Admission Date:  [**2150-1-2**]" in note["TEXT"]
     assert "percutaneous abdominal drainage" in note["TEXT"].lower()
     for name in ("ADMISSIONS", "DIAGNOSES_ICD", "PROCEDURES_ICD", "PATIENTS"):
-        assert (tmp_path / "out" / f"{name}.csv").read_bytes() == (bare_tables / f"{name.lower()}.csv").read_bytes()
+        assert (tmp_path / "out" / f"{name}.csv").read_bytes() == (
+            bare_tables / f"{name.lower()}.csv"
+        ).read_bytes()
     assert len(read(tmp_path / "out", "D_ICD_DIAGNOSES")) == 14_567
     assert len(read(tmp_path / "out", "D_ICD_PROCEDURES")) == 3_882
 
 
 def test_missing_table_is_named(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "procedures_icd.csv").unlink()
-    with pytest.raises(DataError, match=r"bare: missing PROCEDURES_ICD\.csv or PROCEDURES_ICD\.csv\.gz"):
+    with pytest.raises(
+        DataError, match=r"bare: missing PROCEDURES_ICD\.csv or PROCEDURES_ICD\.csv\.gz"
+    ):
         write_notes_for(bare_tables, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_column_is_named(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "diagnoses_icd.csv").write_text("row_id,hadm_id,code\n1,70,4280\n")
-    with pytest.raises(DataError, match=r"diagnoses_icd\.csv: no column 'ICD9_CODE'.*; its columns are: row_id, hadm_id, code"):
+    with pytest.raises(
+        DataError,
+        match=r"diagnoses_icd\.csv: no column 'ICD9_CODE'.*; its columns are: row_id, hadm_id, code",
+    ):
         write_notes_for(bare_tables, tmp_path / "out")
 
 
 def test_code_that_is_none_is_told(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "diagnoses_icd.csv").write_text("hadm_id,icd9_code\n70,42-80\n")
-    with pytest.raises(DataError, match=r"diagnoses_icd\.csv: '42-80' is no icd9 diagnosis code.*ICD9_CODE"):
+    with pytest.raises(
+        DataError, match=r"diagnoses_icd\.csv: '42-80' is no icd9 diagnosis code.*ICD9_CODE"
+    ):
         write_notes_for(bare_tables, tmp_path / "out")
 
 
 def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path) -> None:
-    (bare_tables / "admissions.csv").write_text("subject_id,hadm_id,admittime,dischtime\n7,70,soon,later\n")
-    with pytest.raises(DataError, match=r"admissions\.csv: the admission with HADM_ID '70' can't be read.*'soon'"):
+    (bare_tables / "admissions.csv").write_text(
+        "subject_id,hadm_id,admittime,dischtime\n7,70,soon,later\n"
+    )
+    with pytest.raises(
+        DataError, match=r"admissions\.csv: the admission with HADM_ID '70' can't be read.*'soon'"
+    ):
         write_notes_for(bare_tables, tmp_path / "out")
 
 
@@ -318,15 +401,24 @@ def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path
         ("binary", "holds a NUL byte; export the table as CSV"),
     ],
 )
-def test_unreadable_table_is_told(bare_tables: Path, tmp_path: Path, damage: str, message: str) -> None:
+def test_unreadable_table_is_told(
+    bare_tables: Path, tmp_path: Path, damage: str, message: str
+) -> None:
     plain = bare_tables / "diagnoses_icd.csv"
     packed = gzip.compress(plain.read_bytes() + b"2,7,70,2,4019\n" * 5000)
-    content = {"truncated": packed[:-12], "not gzip": b"hadm_id,icd9_code", "ragged": None, "binary": None}[damage]
+    content = {
+        "truncated": packed[:-12],
+        "not gzip": b"hadm_id,icd9_code",
+        "ragged": None,
+        "binary": None,
+    }[damage]
     if content is not None:
         plain.unlink()
         (bare_tables / "diagnoses_icd.csv.gz").write_bytes(content)
     else:
-        plain.write_bytes(b"hadm_id,icd9_code\n" + (b"70,4280,1\n" if damage == "ragged" else b"\xff\xfe\x00\n"))
+        plain.write_bytes(
+            b"hadm_id,icd9_code\n" + (b"70,4280,1\n" if damage == "ragged" else b"\xff\xfe\x00\n")
+        )
     with pytest.raises(DataError, match=rf"diagnoses_icd\.csv.*: {message}"):
         write_notes_for(bare_tables, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -336,7 +428,9 @@ def test_unreadable_table_is_told(bare_tables: Path, tmp_path: Path, damage: str
 def test_notes_for_the_public_demo(tmp_path: Path) -> None:
     summary = write_notes_for(SHARED_TABLES, tmp_path / "out")
     assert (summary.admissions, summary.documents) == (129, 129)
-    assert (tmp_path / "out" / "ADMISSIONS.csv.gz").read_bytes() == (SHARED_TABLES / "ADMISSIONS.csv.gz").read_bytes()
+    assert (tmp_path / "out" / "ADMISSIONS.csv.gz").read_bytes() == (
+        SHARED_TABLES / "ADMISSIONS.csv.gz"
+    ).read_bytes()
     genders = {row["subject_id"]: row["gender"] for row in read(SHARED_TABLES, "PATIENTS")}
     for note in read(tmp_path / "out", "NOTEEVENTS"):
         if note["CATEGORY"] == "Discharge summary" and note["DESCRIPTION"] == "Report":

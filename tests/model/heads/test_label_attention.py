@@ -24,7 +24,9 @@ def states_TD():
 def plain(head, states_SD):
     """One document's logits, as the formula has it."""
     weights_LS = (head.queries_LW @ head.key(states_SD).T / ATTENTION**0.5).softmax(dim=-1)
-    found_LW = functional.layer_norm(weights_LS @ head.value(states_SD), (ATTENTION,), head.norm.weight, head.norm.bias)
+    found_LW = functional.layer_norm(
+        weights_LS @ head.value(states_SD), (ATTENTION,), head.norm.weight, head.norm.bias
+    )
     return (found_LW * head.outputs_LW).sum(dim=-1) + head.bias_L
 
 
@@ -38,7 +40,9 @@ def test_fused_attention_is_the_plain_formula_forward_and_backward(head, states_
         head.zero_grad()
         logits_BL.square().sum().backward()
         gradients.append([weight.grad.clone() for weight in head.parameters()])
-    for fused, expected in zip([leaves[0].grad, *gradients[0]], [leaves[1].grad, *gradients[1]], strict=True):
+    for fused, expected in zip(
+        [leaves[0].grad, *gradients[0]], [leaves[1].grad, *gradients[1]], strict=True
+    ):
         torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -61,7 +65,9 @@ def test_the_weights_of_a_document_are_what_its_values_are_summed_with(head, sta
     weights_LS = head.weights(states_SD)
     assert weights_LS.shape == (LABELS, 7)
     torch.testing.assert_close(weights_LS.sum(dim=1), torch.ones(LABELS))
-    found_BLW = attend(head.queries_LW, head.key(states_SD), head.value(states_SD), Segments.of((7,)))
+    found_BLW = attend(
+        head.queries_LW, head.key(states_SD), head.value(states_SD), Segments.of((7,))
+    )
     torch.testing.assert_close(weights_LS @ head.value(states_SD), found_BLW[0])
 
 
@@ -81,7 +87,9 @@ def test_keys_and_values_start_on_the_leading_directions_of_the_descriptions(hea
     head.start_from_descriptions(descriptions_LD, torch.ones(LABELS, dtype=torch.bool))
     left = descriptions_LD - descriptions_LD @ head.key.weight.T @ head.key.weight
     singular = torch.linalg.svdvals(descriptions_LD)
-    assert left.square().sum().item() == pytest.approx(singular[ATTENTION:].square().sum().item(), rel=1e-4)
+    assert left.square().sum().item() == pytest.approx(
+        singular[ATTENTION:].square().sum().item(), rel=1e-4
+    )
     assert torch.equal(head.key.weight, head.value.weight)
 
 

@@ -22,7 +22,9 @@ def test_landmarks() -> None:
         "peak: step 0, 2.00e-03",
         "last: step 1, 1.00e-03",
     ]
-    assert [label for *_, label in lr_landmarks([0, 1], [0, 1e-3])] == ["warm-up ends, peak: step 1, 1.00e-03"]
+    assert [label for *_, label in lr_landmarks([0, 1], [0, 1e-3])] == [
+        "warm-up ends, peak: step 1, 1.00e-03"
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -31,7 +33,12 @@ def test_terminal_plot_fits_and_is_labelled(width: int) -> None:
     lines = drawing.splitlines()
     assert max(map(len, lines)) <= width and len(lines) <= 18
     assert "\x1b" not in drawing
-    for label in ("warm-up ends, peak: step 20, 1.00e-04", "last: step 200, 1.00e-07", "optimiser step", "1.00e-04┤"):
+    for label in (
+        "warm-up ends, peak: step 20, 1.00e-04",
+        "last: step 200, 1.00e-07",
+        "optimiser step",
+        "1.00e-04┤",
+    ):
         assert label in drawing
 
 
@@ -42,7 +49,9 @@ def test_terminal_plot_takes_the_terminals_size(monkeypatch: pytest.MonkeyPatch)
     assert max(map(len, lines)) == 90 and len(lines) == 20
 
 
-@pytest.mark.parametrize(("steps", "rates"), [([1], [1e-4]), ([1, 2], [0.0, 0.0]), (range(3), [1e-3, 1e-3, 1e-3])])
+@pytest.mark.parametrize(
+    ("steps", "rates"), [([1], [1e-4]), ([1, 2], [0.0, 0.0]), (range(3), [1e-3, 1e-3, 1e-3])]
+)
 def test_odd_schedules_are_drawn(steps: list[int], rates: list[float], tmp_path: Path) -> None:
     assert "peak" in lr_schedule_plot(steps, rates, width=80, height=15)
     lr_schedule_png(steps, rates, tmp_path / "lr.png")
@@ -66,7 +75,11 @@ def test_pngs_are_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
     contents = []
     for _ in range(2):
         lr_schedule_png(STEPS, RATES, folder / "lr_schedule.png")
-        learning_curves_png(rows, ["train_loss", "validation_loss", "lr", "f1_micro"], folder / "learning_curves.png")
+        learning_curves_png(
+            rows,
+            ["train_loss", "validation_loss", "lr", "f1_micro"],
+            folder / "learning_curves.png",
+        )
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert set(contents[0]) == {"lr_schedule.png", "learning_curves.png"}
     assert contents[0] == contents[1]
@@ -90,7 +103,9 @@ def test_nothing_to_draw(rows: list[dict[str, float]], columns: list[str], tmp_p
         learning_curves_png(rows, columns, tmp_path / "curves.png")
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "lr.png"
     path.write_bytes(b"old")
 
@@ -109,5 +124,7 @@ def test_the_room_is_imported_without_anything_heavy() -> None:
         "print([name for name in ('matplotlib', 'plotext', 'torch', 'pandas') if name in sys.modules])"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert run.stdout.strip() == "[]"

@@ -18,14 +18,29 @@ BENCHMARK: dict[str, Any] = {
     "protocol": "mimic3-full",
     "is_benchmark": True,
     "reason": "",
-    "counts": {"train documents": {"found": 47719, "published": 47719}, "labels": {"found": 8929, "published": 8929}},
+    "counts": {
+        "train documents": {"found": 47719, "published": 47719},
+        "labels": {"found": 8929, "published": 8929},
+    },
 }
 
 
 def summary(*counts: int, scale: str = "linear") -> dict[str, Any]:
     edges = [4, 12, 40, 13_000] if scale == "log" else [100, 5_100, 10_100, 15_100]
-    quantiles = {"min": 104, "p5": 411, "p25": 903, "p50": 1344, "p75": 2000, "p95": 13527, "max": 15001}
-    return {"mean": 1513.24, **quantiles, "histogram": {"scale": scale, "edges": edges, "counts": list(counts)}}
+    quantiles = {
+        "min": 104,
+        "p5": 411,
+        "p25": 903,
+        "p50": 1344,
+        "p75": 2000,
+        "p95": 13527,
+        "max": 15001,
+    }
+    return {
+        "mean": 1513.24,
+        **quantiles,
+        "histogram": {"scale": scale, "edges": edges, "counts": list(counts)},
+    }
 
 
 def pair(subjects: int | None = 0, texts: int = 0, documents: int = 0) -> dict[str, int | None]:
@@ -40,20 +55,40 @@ def described(**changes: Any) -> dict[str, Any]:
         "protocol": "patient",
         "documents": 1800,
         "splits": {
-            "train": {"documents": 1600, "subjects": 1200, "codes_per_document": 15.94, "words_per_document": 1513.2},
-            "validation": {"documents": 100, "subjects": 90, "codes_per_document": 15.9, "words_per_document": 1500.0},
+            "train": {
+                "documents": 1600,
+                "subjects": 1200,
+                "codes_per_document": 15.94,
+                "words_per_document": 1513.2,
+            },
+            "validation": {
+                "documents": 100,
+                "subjects": 90,
+                "codes_per_document": 15.9,
+                "words_per_document": 1500.0,
+            },
             "test": {"documents": 100, "codes_per_document": 16.0},
         },
         "labels": {"count": 8929, "without_title": 160},
         "dropped": {"rows outside the D_ICD tables": 4, "nothing": 0},
         "words": {split: summary(0, 3, 8, scale="log") for split in splits},
         "codes": {split: summary(1, 0, 8) for split in splits},
-        "leakage": {"train & validation": pair(), "train & test": pair(), "validation & test": pair()},
+        "leakage": {
+            "train & validation": pair(),
+            "train & test": pair(),
+            "validation & test": pair(),
+        },
         "duplicates": {split: {"texts": 0, "documents": 0} for split in splits[1:]},
         "label_frequency": {
             "counts": [1200, 300, 7, 1, 0],
             "mentions": 1508,
-            "labels_with": {"no": 1, "one": 1, "fewer_than_5": 2, "fewer_than_10": 3, "at_least_100": 2},
+            "labels_with": {
+                "no": 1,
+                "one": 1,
+                "fewer_than_5": 2,
+                "fewer_than_10": 3,
+                "at_least_100": 2,
+            },
             "covering": {"50": {"labels": 1, "share": 0.25}, "90": {"labels": 2, "share": 0.5}},
         },
         "labels_by_split": {
@@ -69,8 +104,18 @@ def described(**changes: Any) -> dict[str, Any]:
             }
         },
         "chapters": [
-            {"kind": "diagnosis", "id": "390-459", "title": "Diseases of the circulatory system", "documents": 1500},
-            {"kind": "procedure", "id": "01-05", "title": "Operations on the nervous system " * 3, "documents": 30},
+            {
+                "kind": "diagnosis",
+                "id": "390-459",
+                "title": "Diseases of the circulatory system",
+                "documents": 1500,
+            },
+            {
+                "kind": "procedure",
+                "id": "01-05",
+                "title": "Operations on the nervous system " * 3,
+                "documents": 30,
+            },
             {"kind": None, "id": None, "title": "in no chapter", "documents": 3},
         ],
         "benchmark": BENCHMARK,
@@ -96,7 +141,10 @@ def test_splits_labels_and_what_was_dropped(render: Render) -> None:
     assert "labels: 8,929, 160 without a title (12.34, 99.9 …)\n" in text
     assert "labels seen: train 8,693, validation 3,012, test 4,085\n" in text
     assert "never seen in training: 43 in validation, 120 in test\n" in text
-    assert "dropped or set aside:\n  4  rows outside the D_ICD tables\n" in text and "nothing" not in text
+    assert (
+        "dropped or set aside:\n  4  rows outside the D_ICD tables\n" in text
+        and "nothing" not in text
+    )
 
 
 def test_a_table_without_any_title_is_asked_for_its_code_system(render: Render) -> None:
@@ -108,7 +156,10 @@ def test_a_table_without_any_title_is_asked_for_its_code_system(render: Render) 
 
 def test_the_long_tail_is_told_in_words(render: Render) -> None:
     text = " ".join(render(corpus_view(described())))
-    assert "1 labels in no document, 1 in one, 2 in fewer than 5, 3 in fewer than 10; 2 in 100 or more" in text
+    assert (
+        "1 labels in no document, 1 in one, 2 in fewer than 5, 3 in fewer than 10; 2 in 100 or more"
+        in text
+    )
     assert "50 % of the 1,508 code mentions are of 1 label (25.0 % of those in use)" in text
     assert "90 % of the 1,508 code mentions are of 2 labels (50.0 % of those in use)" in text
 
@@ -147,7 +198,9 @@ def test_one_split_is_not_shown_twice(render: Render) -> None:
         ([], "utf-8", ""),
     ],
 )
-def test_bars_show_every_bin_that_holds_anything(counts: list[int], encoding: str, drawn: str) -> None:
+def test_bars_show_every_bin_that_holds_anything(
+    counts: list[int], encoding: str, drawn: str
+) -> None:
     file = TextIOWrapper(BytesIO(), encoding=encoding)
     Console(file=file, width=80).print(Bars(counts))
     file.seek(0)
@@ -161,10 +214,17 @@ def test_no_leakage_is_said(render: Render) -> None:
 
 
 def test_leakage_is_a_warning_in_words(render: Render) -> None:
-    leakage = {"train & validation": pair(1200, 1, 8), "train & test": pair(1), "validation & test": pair(0)}
+    leakage = {
+        "train & validation": pair(1200, 1, 8),
+        "train & test": pair(1),
+        "validation & test": pair(0),
+    }
     duplicates = {"train": {"texts": 2, "documents": 5}, "test": {"texts": 0, "documents": 0}}
     lines = " ".join(render(corpus_view(described(leakage=leakage, duplicates=duplicates))))
-    assert "warning: leakage, in both train and validation: 1,200 subjects and 1 text word for word (8 documents)" in lines
+    assert (
+        "warning: leakage, in both train and validation: 1,200 subjects and 1 text word for word (8 documents)"
+        in lines
+    )
     assert "warning: leakage, in both train and test: 1 subject" in lines
     assert lines.count("warning") == 2 and "none" not in lines
     assert "repeated within train: 2 texts in 5 documents" in lines and "within test" not in lines
@@ -183,7 +243,10 @@ def test_a_benchmark_as_published(render: Render) -> None:
 
 
 def test_a_count_that_differs_is_loud(render: Render) -> None:
-    other = copy.deepcopy(BENCHMARK) | {"is_benchmark": False, "reason": "the number of labels differs"}
+    other = copy.deepcopy(BENCHMARK) | {
+        "is_benchmark": False,
+        "reason": "the number of labels differs",
+    }
     other["counts"]["labels"]["found"] = 8921
     view = corpus_view(described(benchmark=other))
     lines = render(view)
@@ -196,15 +259,25 @@ def test_a_count_that_differs_is_loud(render: Render) -> None:
 
 
 def test_no_benchmark_is_said_without_counts(render: Render) -> None:
-    other = {"protocol": "mimic3-full", "is_benchmark": False, "reason": "NOTEEVENTS has 12 rows", "counts": {}}
-    assert "not the benchmark: NOTEEVENTS has 12 rows" in render(corpus_view(described(benchmark=other)))
+    other = {
+        "protocol": "mimic3-full",
+        "is_benchmark": False,
+        "reason": "NOTEEVENTS has 12 rows",
+        "counts": {},
+    }
+    assert "not the benchmark: NOTEEVENTS has 12 rows" in render(
+        corpus_view(described(benchmark=other))
+    )
 
 
 @pytest.mark.parametrize("card", [{}, {"splits": {"train": {}}}, {"labels": {}, "dropped": {}}])
 def test_a_card_that_lacks_things(card: dict[str, Any], render: Render) -> None:
     lines = render(corpus_view(card))
     assert lines[0] == "Corpus"
-    assert "Lengths and leakage aren't described: this corpus was made by an older icdcode." in " ".join(lines)
+    assert (
+        "Lengths and leakage aren't described: this corpus was made by an older icdcode."
+        in " ".join(lines)
+    )
 
 
 def test_text_from_data_is_no_markup(render: Render) -> None:
@@ -224,7 +297,9 @@ def test_the_picture_is_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
     assert sorted(path.name for path in one.parent.iterdir()) == ["one.png", "two.png"]
 
 
-def test_the_picture_has_a_panel_for_all_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_picture_has_a_panel_for_all_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     titles: list[list[str]] = []
     monkeypatch.setattr(
         "icdcli.report.plots.corpus.save_figure",
@@ -232,19 +307,36 @@ def test_the_picture_has_a_panel_for_all_there_is(tmp_path: Path, monkeypatch: p
     )
     corpus_png(described(), tmp_path / "a.png")
     tokens = described()["tokens"]["tokens-0123456789abcdef"]
-    corpus_png(described(tokens={"tokens-a": tokens, "tokens-b": tokens}, chapters=[]), tmp_path / "b.png")
+    corpus_png(
+        described(tokens={"tokens-a": tokens, "tokens-b": tokens}, chapters=[]), tmp_path / "b.png"
+    )
     lengths = ["Words a document", "Codes a document"]
     labels = ["Label frequency", "Labels seen by split"]
     assert titles[0] == [*lengths, "Tokens a document", *labels, "Chapters"]
-    assert titles[1] == [*lengths, "Tokens (tokens-a) a document", "Tokens (tokens-b) a document", *labels]
+    assert titles[1] == [
+        *lengths,
+        "Tokens (tokens-a) a document",
+        "Tokens (tokens-b) a document",
+        *labels,
+    ]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"words": None, "codes": None, "tokens": {}, "chapters": []},
-        {"label_frequency": {"counts": [0], "mentions": 0, "labels_with": {}, "covering": {}}, "tokens": {}},
-        {"label_frequency": {"counts": [1], "mentions": 1, "covering": {"50": {"labels": 1, "share": 1.0}}}, "tokens": {}},
+        {
+            "label_frequency": {"counts": [0], "mentions": 0, "labels_with": {}, "covering": {}},
+            "tokens": {},
+        },
+        {
+            "label_frequency": {
+                "counts": [1],
+                "mentions": 1,
+                "covering": {"50": {"labels": 1, "share": 1.0}},
+            },
+            "tokens": {},
+        },
         {"labels_by_split": {"train": {"seen": 0, "unseen_in_training": 0}}, "tokens": {}},
     ],
 )

@@ -4,29 +4,69 @@ import pytest
 
 from icdcli.report.views.doctor import configuration_view, machine_view
 
-GPU = {"number": 0, "name": "NVIDIA H100 80GB HBM3", "capability": (9, 0), "total": 80 * 10**9, "free": 79 * 10**9}
+GPU = {
+    "number": 0,
+    "name": "NVIDIA H100 80GB HBM3",
+    "capability": (9, 0),
+    "total": 80 * 10**9,
+    "free": 79 * 10**9,
+}
 
 
 def checkup(**machine):
-    about = {"system": "Linux 6.1", "python": "3.11.7", "processor": "AMD EPYC", "cores": 1, "cuda": None, "gpus": []}
+    about = {
+        "system": "Linux 6.1",
+        "python": "3.11.7",
+        "processor": "AMD EPYC",
+        "cores": 1,
+        "cuda": None,
+        "gpus": [],
+    }
     return {
         "machine": about | {"memory_total": 25 * 10**9, "memory_free": 20 * 10**9} | machine,
         "packages": {f"package{number}": "1.2.3" for number in range(12)} | {"wandb": None},
         "works": [
-            {"name": "8 bit", "works": False, "note": "ImportError: no such library; use bit: 16 or 32"},
+            {
+                "name": "8 bit",
+                "works": False,
+                "note": "ImportError: no such library; use bit: 16 or 32",
+            },
             {"name": "ISA-L", "works": True, "note": ".gz is unpacked quickly"},
         ],
         "disk": {"folder": Path("runs"), "free": 10**11, "total": 10**12},
-        "split_lists": {"folder": Path("splits"), "protocols": {"mimic3-50": False, "mimic3-full": False}},
+        "split_lists": {
+            "folder": Path("splits"),
+            "protocols": {"mimic3-50": False, "mimic3-full": False},
+        },
     }
 
 
 def found(**changes):
-    estimate = {"device": "cpu", "parts": {"weights": 10**9}, "total": 10**9, "documents": 2, "tokens": 9, "cached": False}
+    estimate = {
+        "device": "cpu",
+        "parts": {"weights": 10**9},
+        "total": 10**9,
+        "documents": 2,
+        "tokens": 9,
+        "cached": False,
+    }
     known = {
         "problems": [],
-        "model": {"name": "llama3", "architecture": "llama", "layers": 32, "width": 4096, "base": "meta/Llama", "here": False},
-        "data": {"path": Path("d"), "dataset": "mimic3", "protocol": "mimic3-50", "corpus": None, "labels": 50},
+        "model": {
+            "name": "llama3",
+            "architecture": "llama",
+            "layers": 32,
+            "width": 4096,
+            "base": "meta/Llama",
+            "here": False,
+        },
+        "data": {
+            "path": Path("d"),
+            "dataset": "mimic3",
+            "protocol": "mimic3-50",
+            "corpus": None,
+            "labels": 50,
+        },
         "memory": {"estimate": estimate, "labels": 50, "free": 2 * 10**9, "changes": {}},
         "seconds": 60.0,
     }
@@ -45,7 +85,9 @@ def test_a_machine_without_gpu_is_told_what_to_do(render):
     assert "device=cpu" in line_of(lines, "GPU")
     assert "pytorch.org" in line_of(lines, "CUDA")
     assert "icdcode splits fetch" in line_of(lines, "split lists")
-    assert "no" in line_of(lines, "8 bit").split() and "use bit: 16 or 32" in line_of(lines, "8 bit")
+    assert "no" in line_of(lines, "8 bit").split() and "use bit: 16 or 32" in line_of(
+        lines, "8 bit"
+    )
     assert line_of(lines, "not installed").startswith("not installed: wandb;")
 
 
@@ -57,7 +99,9 @@ def test_gpus_are_listed_with_what_they_have_free(render):
 
 
 def test_what_the_system_does_not_say_is_unknown(render):
-    assert line_of(render(machine_view(checkup(memory_total=None, memory_free=None))), "memory").endswith("unknown")
+    assert line_of(
+        render(machine_view(checkup(memory_total=None, memory_free=None))), "memory"
+    ).endswith("unknown")
 
 
 def test_a_configuration_that_fits(render):
@@ -76,10 +120,24 @@ def test_a_configuration_that_cannot_run_is_not_called_able_to(render):
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_it_fits_the_columns(render, width):
-    long = {"processor": "Intel(R) Xeon(R) Platinum 8480C with a very long name indeed, as they have them", "gpus": [GPU]}
-    view = machine_view(checkup(**long) | {"disk": {"folder": Path("/a/very/long" * 12), "free": 1, "total": 2}})
-    corpus = {"path": Path("d"), "dataset": "mimic3", "protocol": "patient", "corpus": Path("/x/y" * 40), "labels": 1}
-    for lines in (render(view, width), render(configuration_view("a.yaml", found(data=corpus)), width)):
+    long = {
+        "processor": "Intel(R) Xeon(R) Platinum 8480C with a very long name indeed, as they have them",
+        "gpus": [GPU],
+    }
+    view = machine_view(
+        checkup(**long) | {"disk": {"folder": Path("/a/very/long" * 12), "free": 1, "total": 2}}
+    )
+    corpus = {
+        "path": Path("d"),
+        "dataset": "mimic3",
+        "protocol": "patient",
+        "corpus": Path("/x/y" * 40),
+        "labels": 1,
+    }
+    for lines in (
+        render(view, width),
+        render(configuration_view("a.yaml", found(data=corpus)), width),
+    ):
         assert max(map(len, lines)) <= width
 
 

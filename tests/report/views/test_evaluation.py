@@ -11,10 +11,16 @@ from icdcli.report.views.evaluation import HEADLINE, evaluation_view
 
 Render = Callable[..., list[str]]
 Make = Callable[..., Evaluation]
-CARD = {"dataset": "mimic3", "protocol": "mimic3-full-caml", "benchmark": {"is_benchmark": True, "reason": ""}}
+CARD = {
+    "dataset": "mimic3",
+    "protocol": "mimic3-full-caml",
+    "benchmark": {"is_benchmark": True, "reason": ""},
+}
 
 
-def test_it_fits_80_columns_and_says_what_it_is_of(render: Render, made_up_evaluation: Make) -> None:
+def test_it_fits_80_columns_and_says_what_it_is_of(
+    render: Render, made_up_evaluation: Make
+) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "validation"))
     lines = render(evaluation_view(evaluation, comparable(CARD, "test")))
     assert max(map(len, lines)) <= 80
@@ -24,10 +30,14 @@ def test_it_fits_80_columns_and_says_what_it_is_of(render: Render, made_up_evalu
     ]
 
 
-def test_headline_metrics_stand_with_their_intervals(render: Render, made_up_evaluation: Make) -> None:
+def test_headline_metrics_stand_with_their_intervals(
+    render: Render, made_up_evaluation: Make
+) -> None:
     evaluation = made_up_evaluation()
     lines = render(evaluation_view(evaluation))
-    assert evaluation.metrics["recall_at_15"] == 1 and "recall_at_15" not in evaluation.intervals  # of 12 codes
+    assert (
+        evaluation.metrics["recall_at_15"] == 1 and "recall_at_15" not in evaluation.intervals
+    )  # of 12 codes
     for name in (name for name in HEADLINE if name in evaluation.intervals):
         low, high = evaluation.intervals[name]
         words = next(line.split() for line in lines if line.startswith(f"{name} "))
@@ -46,10 +56,14 @@ def test_rare_and_common_codes_are_told_apart(render: Render, made_up_evaluation
     assert any(line.startswith("procedure ") for line in lines)
 
 
-def test_best_and_worst_codes_are_named_once_with_titles(render: Render, made_up_evaluation: Make) -> None:
+def test_best_and_worst_codes_are_named_once_with_titles(
+    render: Render, made_up_evaluation: Make
+) -> None:
     evaluation = made_up_evaluation()
     lines = render(evaluation_view(evaluation))
-    start = next(number for number, line in enumerate(lines) if line.startswith("best and worst codes"))
+    start = next(
+        number for number, line in enumerate(lines) if line.startswith("best and worst codes")
+    )
     rows = [line.split() for line in lines[start + 3 :] if line[:1].isalnum()]
     shown = [row[0] for row in rows]
     assert 2 <= len(shown) == len(set(shown)) <= 10 and "999.99" not in shown
@@ -60,30 +74,44 @@ def test_best_and_worst_codes_are_named_once_with_titles(render: Render, made_up
 
 def test_what_must_be_kept_in_mind_stands_on_top(render: Render, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
-    assert render(evaluation_view(evaluation))[2].startswith("note: the threshold was tuned on this very split")
+    assert render(evaluation_view(evaluation))[2].startswith(
+        "note: the threshold was tuned on this very split"
+    )
 
 
-def test_published_results_stand_with_source_and_caveat(render: Render, made_up_evaluation: Make) -> None:
+def test_published_results_stand_with_source_and_caveat(
+    render: Render, made_up_evaluation: Make
+) -> None:
     text = "\n".join(render(evaluation_view(made_up_evaluation(), comparable(CARD, "test"))))
     assert "PLM-ICD: Huang et al. 2022" in text and "this run" in text and "0.598" in text
     assert "GKI-ICD: GKI-ICD 2025 (the threshold was picked on the test split" in text
 
 
 def test_why_no_published_result_compares_is_said(render: Render, made_up_evaluation: Make) -> None:
-    text = "\n".join(render(evaluation_view(made_up_evaluation(), Comparable((), "they are of another split"))))
+    text = "\n".join(
+        render(evaluation_view(made_up_evaluation(), Comparable((), "they are of another split")))
+    )
     assert "none to compare with: they are of another split" in text
     assert "published" not in "\n".join(render(evaluation_view(made_up_evaluation())))
 
 
 @pytest.mark.parametrize("documents", [1, 3])
-def test_few_documents_are_shown_too(render: Render, made_up_evaluation: Make, documents: int) -> None:
+def test_few_documents_are_shown_too(
+    render: Render, made_up_evaluation: Make, documents: int
+) -> None:
     lines = render(evaluation_view(made_up_evaluation(documents=documents)))
     assert max(map(len, lines)) <= 80
 
 
 def contestants(make: Make, *skills: float) -> list[Contender]:
     return [
-        Contender(f"outputs/run{number}", "0.5", tuple(e.scored.documents.ids), e.labels.codes, e.statistics)
+        Contender(
+            f"outputs/run{number}",
+            "0.5",
+            tuple(e.scored.documents.ids),
+            e.labels.codes,
+            e.statistics,
+        )
         for number, e in enumerate((make(skill=skill) for skill in skills), 1)
     ]
 
@@ -94,7 +122,10 @@ def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) 
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     assert lines[:4] == [
         "test: 40 documents, 12 codes",
-        *(f"{letter}  outputs/run{number}, threshold 0.5" for number, letter in enumerate("ABC", 1)),
+        *(
+            f"{letter}  outputs/run{number}, threshold 0.5"
+            for number, letter in enumerate("ABC", 1)
+        ),
     ]
     rows = [line.split() for line in lines if line.startswith("map ")]
     difference = comparison.differences[0]["map"]

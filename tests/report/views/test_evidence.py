@@ -13,12 +13,16 @@ TEXT = "Mujer de 43 años.\nNiega fiebre; refiere  lumbalgia\tintensa 😷.  Alt
 
 
 def spans(text: str, *words: str) -> tuple[EvidenceSpan, ...]:
-    return tuple(EvidenceSpan(text.index(word), text.index(word) + len(word), 0.5) for word in words)
+    return tuple(
+        EvidenceSpan(text.index(word), text.index(word) + len(word), 0.5) for word in words
+    )
 
 
 def told(text: str, *words: str) -> list[str]:
     found = passages(text, spans(text, *words))
-    return ["".join(f"[{piece}]" if marked else piece for piece, marked in passage) for passage in found]
+    return [
+        "".join(f"[{piece}]" if marked else piece for piece, marked in passage) for passage in found
+    ]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,9 @@ def test_of_long_sentences_what_is_around_the_evidence_is_shown() -> None:
     assert all(word.strip("[]…") in text.split() for word in one.split())
     near, far = told(text, "w200", "w203", "w300")
     assert "[w200]" in near and "[w203]" in near and "[w300]" in far
-    assert told(text, "w0 ")[0].startswith("[w0 ]w1") and told(text, "w399")[0].endswith("w398 [w399]")
+    assert told(text, "w0 ")[0].startswith("[w0 ]w1") and told(text, "w399")[0].endswith(
+        "w398 [w399]"
+    )
 
 
 def test_a_word_longer_than_what_is_shown_is_left_out_around_the_evidence() -> None:
@@ -51,14 +57,25 @@ def test_a_word_longer_than_what_is_shown_is_left_out_around_the_evidence() -> N
 
 
 def test_stars_stand_where_a_style_cannot_be_seen(render: Render) -> None:
-    view = evidence_view(TEXT, [("M54.5", "Low back [bold]pain", spans(TEXT, "lumbalgia")), ("R50", None, ())], signs=True)
-    assert render(view) == ["M54.5  Low back [bold]pain", "  Niega fiebre; refiere **lumbalgia** intensa 😷.", "R50", ""]
+    view = evidence_view(
+        TEXT,
+        [("M54.5", "Low back [bold]pain", spans(TEXT, "lumbalgia")), ("R50", None, ())],
+        signs=True,
+    )
+    assert render(view) == [
+        "M54.5  Low back [bold]pain",
+        "  Niega fiebre; refiere **lumbalgia** intensa 😷.",
+        "R50",
+        "",
+    ]
 
 
 def test_it_fits_the_width(render: Render) -> None:
     text = "fiebre " * 40
     for width in (40, 80):
-        lines = render(evidence_view(text, [("R50", "Fever " * 30, spans(text, "fiebre"))], signs=True), width)
+        lines = render(
+            evidence_view(text, [("R50", "Fever " * 30, spans(text, "fiebre"))], signs=True), width
+        )
         assert max(map(len, lines)) <= width and len(lines) > 3
 
 

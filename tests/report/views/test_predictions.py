@@ -24,7 +24,13 @@ def test_signs_and_words_tell_the_outcomes_apart(render: Render) -> None:
         ["-", "missed", "V45.81"],
         ["+", "extra", "428.0"],
     ]
-    assert lines[2].split()[2:] == ["401.9", "401.9", "Hypertension", "[bold]essential[/bold]", "0.930"]
+    assert lines[2].split()[2:] == [
+        "401.9",
+        "401.9",
+        "Hypertension",
+        "[bold]essential[/bold]",
+        "0.930",
+    ]
     # Gold stands under gold, predicted under predicted.
     gold, predicted = lines[1].index("gold"), lines[1].index("predicted")
     assert lines[3].index("584.9") == gold and lines[5].index("428.0") == predicted
@@ -53,10 +59,38 @@ def test_plain_values() -> None:
     assert prediction_dict(SAMPLE, {"401.9": "Hypertension"}) == {
         "id": "17",
         "codes": [
-            {"code": "401.9", "title": "Hypertension", "score": 0.93, "gold": True, "predicted": True, "outcome": "right"},
-            {"code": "584.9", "title": None, "score": 0.02, "gold": True, "predicted": False, "outcome": "missed"},
-            {"code": "V45.81", "title": None, "score": None, "gold": True, "predicted": False, "outcome": "missed"},
-            {"code": "428.0", "title": None, "score": 0.98, "gold": False, "predicted": True, "outcome": "extra"},
+            {
+                "code": "401.9",
+                "title": "Hypertension",
+                "score": 0.93,
+                "gold": True,
+                "predicted": True,
+                "outcome": "right",
+            },
+            {
+                "code": "584.9",
+                "title": None,
+                "score": 0.02,
+                "gold": True,
+                "predicted": False,
+                "outcome": "missed",
+            },
+            {
+                "code": "V45.81",
+                "title": None,
+                "score": None,
+                "gold": True,
+                "predicted": False,
+                "outcome": "missed",
+            },
+            {
+                "code": "428.0",
+                "title": None,
+                "score": 0.98,
+                "gold": False,
+                "predicted": True,
+                "outcome": "extra",
+            },
         ],
     }
 
@@ -76,7 +110,11 @@ def test_codes_of_a_note(render: Render) -> None:
     lines = render(coded_view(CODED, Choice(), one_threshold=True))
     assert lines[0] == "Note ward [3]/7.txt: 3 codes, read in 3 windows"
     assert lines[1].split() == ["code", "title", "score"]
-    assert lines[3].split() == ["401.9", "0.400"] and lines[4].split() == ["V45.81", "Bypass", "0.300"]
+    assert lines[3].split() == ["401.9", "0.400"] and lines[4].split() == [
+        "V45.81",
+        "Bypass",
+        "0.300",
+    ]
 
 
 def test_predicted_codes_are_marked_where_others_are_shown(render: Render) -> None:
@@ -93,5 +131,11 @@ def test_codes_fit_the_width(render: Render) -> None:
 
 
 def test_a_note_without_codes_or_text(render: Render) -> None:
-    assert render(coded_view(CodedNote("1", 1, ()), Choice(), one_threshold=True)) == ["Note 1: 0 codes", ""]
-    assert render(coded_view(CodedNote("1", 0, ()), Choice(top=1), one_threshold=True)) == ["Note 1: no text", ""]
+    assert render(coded_view(CodedNote("1", 1, ()), Choice(), one_threshold=True)) == [
+        "Note 1: 0 codes",
+        "",
+    ]
+    assert render(coded_view(CodedNote("1", 0, ()), Choice(top=1), one_threshold=True)) == [
+        "Note 1: no text",
+        "",
+    ]

@@ -6,7 +6,15 @@ import pytest
 
 from icdcli.report.console import Output
 from icdcli.report.views.training import TrainingView
-from icdcli.training.events import Evaluated, Evaluating, SamplePrediction, Saved, Started, StepDone, Stopped
+from icdcli.training.events import (
+    Evaluated,
+    Evaluating,
+    SamplePrediction,
+    Saved,
+    Started,
+    StepDone,
+    Stopped,
+)
 
 Render = Callable[..., list[str]]
 SAMPLE = SamplePrediction("17", ("428.0",), ("428.0",), {"428.0": 0.98})
@@ -75,7 +83,9 @@ def test_what_a_step_has_to_say_is_a_warning(capsys: pytest.CaptureFixture[str])
 
 def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with TrainingView(Output(), patience=5, common=["validation_loss"], metrics=["map", "f1_micro"], clock=clock) as view:
+    with TrainingView(
+        Output(), patience=5, common=["validation_loss"], metrics=["map", "f1_micro"], clock=clock
+    ) as view:
         view.handle(Started(0, 200, 100))
         for now in (1, 5, 12, 15, 23):
             clock.now = now
@@ -132,12 +142,21 @@ def test_no_word_of_the_live_view_is_broken(terminal: Output, render: Render, wi
     view.handle(VALIDATION)
     lines = render(view, width)
     assert max(map(len, lines)) <= width
-    words = ("epoch 1234", "train_loss 0.05000", "lr 1.00e-04", "1,234,567 tokens/s", "memory 123.5 GB", "patience left 5")
+    words = (
+        "epoch 1234",
+        "train_loss 0.05000",
+        "lr 1.00e-04",
+        "1,234,567 tokens/s",
+        "memory 123.5 GB",
+        "patience left 5",
+    )
     assert all(any(word in line for line in lines) for word in words)
     assert (width < 120) == (lines[1] != "  ".join(words))
 
 
-def test_the_live_view_shows_few_validations_and_leaves_all(terminal: Output, render: Render) -> None:
+def test_the_live_view_shows_few_validations_and_leaves_all(
+    terminal: Output, render: Render
+) -> None:
     with TrainingView(terminal, patience=5, metrics=["f1_micro"]) as view:
         view.handle(Started(0, 2000, 100))
         for epoch in range(1, 21):
@@ -148,7 +167,11 @@ def test_the_live_view_shows_few_validations_and_leaves_all(terminal: Output, re
     assert [line.split()[0] for line in render(view)[3:]] == [str(epoch) for epoch in range(1, 21)]
     assert not any(line.startswith("Training") for line in render(view))
     assert isinstance(terminal.console.file, StringIO)
-    assert terminal.console.file.getvalue().splitlines()[-1].endswith("all steps are done (step 2,000)")
+    assert (
+        terminal.console.file.getvalue()
+        .splitlines()[-1]
+        .endswith("all steps are done (step 2,000)")
+    )
 
 
 def test_an_interruption_passes_through_and_closes_the_view(terminal: Output) -> None:
