@@ -54,7 +54,8 @@ def side(way: str, tokens: int, labels: int, into: Path) -> None:
     functional.binary_cross_entropy_with_logits(logits_L, torch.zeros(labels)).backward()
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert states_TD.grad is not None and head.queries_LW.grad is not None
+    assert states_TD.grad is not None
+    assert head.queries_LW.grad is not None
     arrays = {
         "logits": logits_L.detach(),
         "states": states_TD.grad,

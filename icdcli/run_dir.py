@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.files import write_atomically, writing
 
 CHECKPOINTS = ("metric", "loss", "last")
@@ -113,6 +113,38 @@ class RunDir:
     def evaluation(self, split: str) -> Path:
         """The folder of a split's evaluation."""
         return self.root / "evaluation" / split
+
+
+def find_checkpoint(run: RunDir, name: str) -> Path:
+    """The folder of a run's checkpoint; that of its step, so that it stays the same one when a training moves the name on.
+
+    Raises:
+        ResumeError: When the run has none of this name; the message names those that it has.
+    """
+    folder = checkpoint_folder(run, name)
+    if folder is None:
+        there = [other for other in CHECKPOINTS if checkpoint_folder(run, other) is not None]
+        hint = f"it ended before its first checkpoint; begin anew with `icdcode train {run.args}`"
+        if there:
+            hint = f"it has {', '.join(there)}: choose one with --load"
+        raise ResumeError(f"{run.root}: has no checkpoint {name!r}; {hint}")
+    return folder
+
+
+def checkpoint_folder(run: RunDir, name: str) -> Path | None:
+    """The folder that a name stands for; None where there is none."""
+    path = run.checkpoint(name)
+    if path.is_symlink() and path.is_dir():
+        return path.parent / os.readlink(path)
+    # The latter where a process ended between the two renames.
+    return next(
+        (folder for folder in (path, folder_between_renames(path)) if folder.is_dir()), None
+    )
+
+
+def folder_between_renames(name: Path) -> Path:
+    """Return the folder that holds a checkpoint between the two renames that replace it."""
+    return name.with_name(f".previous-{name.name}")
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, float | int | str]) -> None:

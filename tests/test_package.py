@@ -93,12 +93,13 @@ def test_only_report_and_cli_print() -> None:
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in ("report", "cli")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Name)
-        and node.id == "print"
-        or isinstance(node, ast.Attribute)
-        and node.attr in ("stdout", "stderr")
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "sys"
+        if (isinstance(node, ast.Name) and node.id == "print")
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("stdout", "stderr")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "sys"
+        )
     ]
     assert not printing
 
@@ -249,7 +250,8 @@ def test_the_wheel_holds_the_package_and_its_configurations(tmp_path: Path) -> N
     configs = {f"icdcli/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
     modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
     information = f"icdcode-{icdcli.__version__}.dist-info"
-    assert configs and modules | configs | {f"{information}/licenses/LICENSE"} <= set(names)
+    assert configs
+    assert modules | configs | {f"{information}/licenses/LICENSE"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"icdcli", information}
     assert not [name for name in names if name.endswith((".pyc", ".gz", ".parquet"))]
 

@@ -46,7 +46,7 @@ def test_a_row_is_written_whole_or_not_at_all(run):
     before = run.steps.read_bytes()
     with (
         files_no_longer_than(len(before) + 5),
-        pytest.raises(DataError, match="steps.csv: can.t be written .*make room"),
+        pytest.raises(DataError, match=r"steps.csv: can.t be written .*make room"),
     ):
         append_row(run.steps, COLUMNS, {"step": 40, "loss": 0.025})
     assert run.steps.read_bytes() == before
@@ -55,17 +55,15 @@ def test_a_row_is_written_whole_or_not_at_all(run):
 
 
 def test_a_table_in_a_folder_that_is_gone_is_told(tmp_path):
-    with pytest.raises(DataError, match="steps.csv: can.t be written .No such file or directory"):
+    with pytest.raises(DataError, match=r"steps.csv: can.t be written .No such file or directory"):
         append_row(tmp_path / "gone" / "steps.csv", COLUMNS, {"step": 1, "loss": 1.0})
 
 
 def test_later_rows_are_set_aside_and_not_lost(run, tmp_path):
     before = read_rows(run.results)
-    assert (
-        later_rows(run, 30, 30) == 0
-        and set_aside_after(run, 30, 30) == []
-        and read_rows(run.results) == before
-    )
+    assert later_rows(run, 30, 30) == 0
+    assert set_aside_after(run, 30, 30) == []
+    assert read_rows(run.results) == before
     assert later_rows(run, 10, 10) == 4
     aside = [tmp_path / "results.before-1.csv", tmp_path / "steps.before-1.csv"]
     assert set_aside_after(run, 10, 10) == aside
@@ -80,9 +78,8 @@ def test_later_rows_are_set_aside_and_not_lost(run, tmp_path):
 def test_a_validation_that_is_still_to_come_has_no_row(run, tmp_path):
     assert later_rows(run, 30, 20) == 1
     assert set_aside_after(run, 30, 20) == [tmp_path / "results.before-1.csv"]
-    assert [row["step"] for row in read_rows(run.results)] == ["10", "20"] and len(
-        read_rows(run.steps)
-    ) == 3
+    assert [row["step"] for row in read_rows(run.results)] == ["10", "20"]
+    assert len(read_rows(run.steps)) == 3
 
 
 @pytest.mark.parametrize("half", [b"40", b"40,0.02", b"40,1e-", b"40,0.0\0\0\0"])
@@ -106,6 +103,7 @@ def test_half_a_line_that_a_power_cut_left_is_set_aside(run, half):
 )
 def test_a_table_that_training_did_not_write_is_left_alone(run, content):
     run.results.write_bytes(content)
-    with pytest.raises(DataError, match="results.csv: is not as training wrote it"):
+    with pytest.raises(DataError, match=r"results.csv: is not as training wrote it"):
         set_aside_after(run, 10, 10)
-    assert run.results.read_bytes() == content and later_rows(RunDir(run.root / "none"), 0, 0) == 0
+    assert run.results.read_bytes() == content
+    assert later_rows(RunDir(run.root / "none"), 0, 0) == 0

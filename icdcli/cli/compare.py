@@ -50,7 +50,7 @@ def compare(
     from icdcli.data.corpus.reader import read_labels
     from icdcli.evaluation.compare import common_codes, compare, require_one_label_space
     from icdcli.report.views.comparison import comparison_dict, comparison_view
-    from icdcli.training.checkpointing import find_checkpoint
+    from icdcli.run_dir import find_checkpoint
 
     # Told apart before anything is scored, which may take hours.
     spaces = {

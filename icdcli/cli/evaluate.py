@@ -154,7 +154,7 @@ def checkpoint_identity(run: RunDir, load: str) -> dict[str, str | int]:
     import hashlib
 
     from icdcli.io.manifest import read_manifest
-    from icdcli.training.checkpointing import find_checkpoint
+    from icdcli.run_dir import find_checkpoint
 
     manifest = read_manifest(find_checkpoint(run, load))
     files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
@@ -174,7 +174,7 @@ def open_run(
     from icdcli.distributed.process_group import find_device
     from icdcli.io.manifest import read_manifest
     from icdcli.model.tfidf_model import load_trained
-    from icdcli.training.checkpointing import find_checkpoint
+    from icdcli.run_dir import find_checkpoint
 
     config: Config = load_config(run.args, [] if device is None else [f"device={device}"])
     use_workers(config.data.workers)

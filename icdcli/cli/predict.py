@@ -131,7 +131,7 @@ def _find_checkpoint(folder: Path, load: str) -> Path:
     if (folder / "manifest.json").is_file():
         return folder
     run = RunDir.open(folder)
-    from icdcli.training.checkpointing import find_checkpoint
+    from icdcli.run_dir import find_checkpoint
 
     return find_checkpoint(run, load)
 

@@ -21,7 +21,13 @@ from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import flush, writing
 from icdcli.io.manifest import verify, write_manifest
 from icdcli.model.checkpoint import save_model
-from icdcli.run_dir import CHECKPOINTS, RunDir
+from icdcli.run_dir import (
+    CHECKPOINTS,
+    RunDir,
+    checkpoint_folder,
+    find_checkpoint,
+    folder_between_renames,
+)
 from icdcli.training.early_stopping import Best
 from icdcli.training.state import RunState, Training
 
@@ -85,7 +91,7 @@ def write_checkpoint(
         folder = _free(side.with_name(str(step)))
         os.replace(side, folder)
         flush(folder.parent)
-        before = _there(run, "last")
+        before = checkpoint_folder(run, "last")
         if "last" in names and before is not None:
             _make_current(before, run.checkpoint(_PREVIOUS))
         for name in names:
@@ -104,22 +110,6 @@ def write_checkpoint(
         ) from error
     finally:
         shutil.rmtree(side, ignore_errors=True)
-
-
-def find_checkpoint(run: RunDir, name: str) -> Path:
-    """The folder of a run's checkpoint; that of its step, so that it stays the same one when a training moves the name on.
-
-    Raises:
-        ResumeError: When the run has none of this name; the message names those that it has.
-    """
-    folder = _there(run, name)
-    if folder is None:
-        there = [other for other in CHECKPOINTS if _there(run, other) is not None]
-        hint = f"it ended before its first checkpoint; begin anew with `icdcode train {run.args}`"
-        if there:
-            hint = f"it has {', '.join(there)}: choose one with --load"
-        raise ResumeError(f"{run.root}: has no checkpoint {name!r}; {hint}")
-    return folder
 
 
 def find_whole_checkpoint(
@@ -142,7 +132,7 @@ def find_whole_checkpoint(
         folder = find_checkpoint(run, name)
         return folder, verify(folder)
     except ResumeError as error:
-        before = _there(run, _PREVIOUS)
+        before = checkpoint_folder(run, _PREVIOUS)
         if name != "last" or before is None:
             raise
         try:
@@ -163,7 +153,7 @@ def make_last(run: RunDir, folder: Path) -> None:
     """
     last, previous = run.checkpoint("last"), run.checkpoint(_PREVIOUS)
     _prune(last.parent)
-    if folder == _there(run, "last"):
+    if folder == checkpoint_folder(run, "last"):
         return
     with writing(last):
         _make_current(folder, last)
@@ -197,21 +187,12 @@ def load_state(folder: Path, training: Training) -> None:
         raise ResumeError(f"{folder / _STATE}: doesn't fit this run: {error}") from error
 
 
-def _there(run: RunDir, name: str) -> Path | None:
-    """The folder that a name stands for; None where there is none."""
-    path = run.checkpoint(name)
-    if path.is_symlink() and path.is_dir():
-        return path.parent / os.readlink(path)
-    # The latter where a process ended between the two renames.
-    return next((folder for folder in (path, _aside(path)) if folder.is_dir()), None)
-
-
 def _make_current(folder: Path, name: Path) -> None:
     """Let a name stand for a folder, whatever it stood for before."""
     new = name.with_name(f".new-{name.name}")
     _remove(new)
     _stand_in(folder, new)
-    aside = _aside(name)
+    aside = folder_between_renames(name)
     if name.is_dir() and not (
         new.is_symlink() and name.is_symlink()
     ):  # a folder is there, or is to be
@@ -237,10 +218,6 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _aside(name: Path) -> Path:
-    return name.with_name(f".previous-{name.name}")
 
 
 def _free(folder: Path) -> Path:

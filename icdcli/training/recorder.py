@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.files import flush, writing
-from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row
-from icdcli.training.checkpointing import find_checkpoint, save_checkpoint
+from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row, find_checkpoint
+from icdcli.training.checkpointing import save_checkpoint
 from icdcli.training.events import CheckpointDue, Evaluated, Event, Saved, StepDone, Stopped
 from icdcli.training.state import Training
-from icdcli.training.step_metrics import Diverged, require_finite_weights
+from icdcli.training.step_metrics import DivergedError, require_finite_weights
 
 
 def record(
@@ -78,7 +78,7 @@ def record(
             yield event
             for name in saved:
                 yield Saved(name, training.state.step)
-    except Diverged as error:
+    except DivergedError as error:
         raise ConfigError(f"{error}. {_way_on(run, training)}") from error
 
 

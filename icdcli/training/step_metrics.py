@@ -11,7 +11,7 @@ from icdcli.errors import ConfigError
 from icdcli.training.state import Training
 
 
-class Diverged(ConfigError):
+class DivergedError(ConfigError):
     """A step whose loss, gradient or outcome is no finite number: what comes after it is worth nothing.
 
     Args:
@@ -38,7 +38,9 @@ def require_finite_weights(training: Training) -> None:
         weights = map(training.shards.whole, weights)
     finite = [weight.isfinite().all() for weight in weights]
     if not torch.stack(finite).all():
-        raise Diverged("a weight", training.state.step, training.documents_of(training.state.step))
+        raise DivergedError(
+            "a weight", training.state.step, training.documents_of(training.state.step)
+        )
 
 
 class Meter:
@@ -116,4 +118,4 @@ class Meter:
         if len(bad):
             what = "the gradient" if np.isfinite(losses[bad[0]]) else "the training loss"
             step = self.training.state.step - len(losses) + 1 + int(bad[0])
-            raise Diverged(what, step, self.training.documents_of(step))
+            raise DivergedError(what, step, self.training.documents_of(step))

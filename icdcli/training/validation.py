@@ -20,7 +20,7 @@ from icdcli.training.collapse import SAMPLE, alarm
 from icdcli.training.events import Evaluated, Evaluating
 from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
-from icdcli.training.step_metrics import Diverged, Meter
+from icdcli.training.step_metrics import DivergedError, Meter
 
 _AT_ONCE = 1_000  # documents whose scores are summed over the ranks in one transfer
 
@@ -55,7 +55,7 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         process_group.sum_array(scored.logits_NL[start : start + _AT_ONCE])
     process_group.sum_array(scored.losses_N)
     if wrong := unusable(scored.logits_NL, training.validation_ids):
-        raise Diverged(
+        raise DivergedError(
             f"a score of validation document {wrong}", state.step, training.documents_of(state.step)
         )
     targets_NL = multi_hot(training.validation.targets, labels, np.bool_)

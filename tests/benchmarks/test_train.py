@@ -20,4 +20,5 @@ def test_every_side_runs_and_learns_the_same():
     )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line[:3] in ("a  ", "b  ", "c  ", "d  ")]
-    assert len(rows) == 4 and "largest difference on the same documents" in done.stdout
+    assert len(rows) == 4
+    assert "largest difference on the same documents" in done.stdout

@@ -17,8 +17,8 @@ from pathlib import Path
 import peft  # noqa: F401  (here, so that no process after the fork takes the time)
 import torch
 
-import icdcli.cli.evaluate  # noqa: F401
-import icdcli.report.views.training  # noqa: F401
+import icdcli.cli.evaluate
+import icdcli.report.views.training
 import icdcli.training.loop
 import icdcli.training.setup  # noqa: F401
 from icdcli.cli import main

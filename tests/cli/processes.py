@@ -19,9 +19,9 @@ import peft  # noqa: F401  (here, so that no process after the fork takes the ti
 import torch
 
 import icdcli.model.scoring as scoring
-import icdcli.report.views.training  # noqa: F401
+import icdcli.report.views.training
 import icdcli.training.checkpointing as checkpoint
-import icdcli.training.setup  # noqa: F401
+import icdcli.training.setup
 import icdcli.training.step as step
 from icdcli.cli import main
 from icdcli.errors import DataError

@@ -25,7 +25,8 @@ def test_missing_tables_are_all_named(refused_data, table_copies):
     for name in ("NOTEEVENTS", "D_ICD_PROCEDURES"):
         (table_copies / f"{name}.csv.gz").unlink()
     message = refused_data(["missing NOTEEVENTS.csv or NOTEEVENTS.csv.gz", "put every table"])
-    assert "D_ICD_PROCEDURES.csv" in message and "DIAGNOSES" not in message
+    assert "D_ICD_PROCEDURES.csv" in message
+    assert "DIAGNOSES" not in message
     assert not (table_copies / ".icdcode").exists()
 
 
@@ -109,10 +110,8 @@ def test_admissions_without_codes_or_notes_are_counted_not_fatal(icdcode, table_
         reason: count - before.get(reason, 0)
         for reason, count in after.json["card"]["dropped"].items()
     }
-    assert (
-        more["admissions with codes but no note"] == 2
-        and more["admissions with a note but no codes"] == 1
-    )
+    assert more["admissions with codes but no note"] == 2
+    assert more["admissions with a note but no codes"] == 1
     assert "admissions with codes but no note" in after.err
 
 
@@ -374,4 +373,6 @@ def test_demo_data_onto_a_file(refused, tmp_path):
 )
 def test_usage(icdcode, words, says):
     answer = icdcode(*words)
-    assert (answer.code, answer.out) == (2, "") and says in answer.err and "--help" in answer.err
+    assert (answer.code, answer.out) == (2, "")
+    assert says in answer.err
+    assert "--help" in answer.err

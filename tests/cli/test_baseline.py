@@ -59,24 +59,18 @@ def test_training_makes_the_run_folder_as_promised(answer, place, run, files):
         "results.csv",
         *(f"weights/steps/1/{name}" for name in checkpoint),
     }
-    assert (
-        f"Next: icdcode evaluate {place.project / 'words'}" in answer.out
-        and "Sample predictions" in answer.out
-    )
-    assert (
-        "f1_micro" in answer.out
-        and "nan" not in answer.out
-        and "tuned on the validation split" in answer.out
-    )
+    assert f"Next: icdcode evaluate {place.project / 'words'}" in answer.out
+    assert "Sample predictions" in answer.out
+    assert "f1_micro" in answer.out
+    assert "nan" not in answer.out
+    assert "tuned on the validation split" in answer.out
 
 
 def test_args_repeat_the_run(icdcode, run, tmp_path):
     again = icdcode("train", run / "args.yaml", f"project={tmp_path}", "name=again", "--json")
-    assert (
-        again.code == 0
-        and again.json["finished"]
-        and set(again.json["metrics"]) == {"f1_micro", "aucroc_micro"}
-    )
+    assert again.code == 0
+    assert again.json["finished"]
+    assert set(again.json["metrics"]) == {"f1_micro", "aucroc_micro"}
     for name in ("tfidf.npz", "vocabulary.json", "coder.json", "labels.parquet"):
         assert (tmp_path / "again/weights/last" / name).read_bytes() == (
             run / "weights/last" / name
@@ -93,15 +87,11 @@ def test_keys_without_a_meaning_are_named_and_no_gpu_is_asked_for(icdcode, confi
         "--dry-run",
         "--json",
     )
-    assert (
-        answer.code == 0
-        and answer.json["dry_run"]
-        and "a linear classifier for each of" in answer.json["model"]
-    )
-    assert (
-        "warning: model: tfidf has no use for device, lr0" in answer.err
-        and not (tmp_path / "new").exists()
-    )
+    assert answer.code == 0
+    assert answer.json["dry_run"]
+    assert "a linear classifier for each of" in answer.json["model"]
+    assert "warning: model: tfidf has no use for device, lr0" in answer.err
+    assert not (tmp_path / "new").exists()
 
 
 def test_of_several_processes_the_first_does_it(config, tmp_path, monkeypatch):
@@ -112,9 +102,11 @@ def test_of_several_processes_the_first_does_it(config, tmp_path, monkeypatch):
 
 def test_it_is_evaluated_and_shown_as_every_coder(icdcode, run):
     answer = icdcode("evaluate", run, "--html")
-    assert answer.code == 0 and answer.err == ""
+    assert answer.code == 0
+    assert answer.err == ""
     told = json.loads((run / "evaluation/test/metrics.json").read_text())
-    assert set(told["metrics"]) == {"loss", *METRICS} and told["threshold_tuned_on"] == "validation"
+    assert set(told["metrics"]) == {"loss", *METRICS}
+    assert told["threshold_tuned_on"] == "validation"
     assert (run / "evaluation/test/report.html").is_file()
     validation = icdcode("evaluate", run, "--split", "validation", "--json").json
     trained = json.loads((run / "weights/last/manifest.json").read_text())
@@ -123,9 +115,8 @@ def test_it_is_evaluated_and_shown_as_every_coder(icdcode, run):
     )
     assert validation["metrics"]["loss"] == pytest.approx(trained["validation_loss"], abs=1e-12)
     shown = icdcode("show-predictions", run, "-n", "2", "--json")
-    assert len(shown.json["documents"]) == 2 and shown.json["threshold"].endswith(
-        "tuned on the validation split)"
-    )
+    assert len(shown.json["documents"]) == 2
+    assert shown.json["threshold"].endswith("tuned on the validation split)")
 
 
 def test_there_are_no_parts_to_leave_out(refused, run):
@@ -136,7 +127,8 @@ def test_there_are_no_parts_to_leave_out(refused, run):
 def test_it_stands_beside_a_network(icdcode, run, run_copy):
     answer = icdcode("compare", run, run_copy, "--json")
     assert answer.code == 0, answer
-    assert run.name in answer.err and run_copy.name in answer.err
+    assert run.name in answer.err
+    assert run_copy.name in answer.err
 
 
 def test_new_notes_are_coded_by_the_checkpoint_alone(icdcode, run, place, tmp_path):
@@ -151,23 +143,23 @@ def test_new_notes_are_coded_by_the_checkpoint_alone(icdcode, run, place, tmp_pa
     shutil.rmtree(run)
     answer = icdcode("predict", alone, tmp_path / "notes.jsonl", "--top", "3", "--json")
     lines = [json.loads(line) for line in answer.out.splitlines()]
-    assert answer.code == 0 and [
-        (line["id"], line["windows"], len(line["codes"])) for line in lines
-    ] == [(str(number), 1, 3) for number in range(5)]
+    assert answer.code == 0
+    assert [(line["id"], line["windows"], len(line["codes"])) for line in lines] == [
+        (str(number), 1, 3) for number in range(5)
+    ]
     written = icdcode(
         "predict", alone, tmp_path / "notes.jsonl", "--output", tmp_path / "codes.parquet"
     )
-    assert written.code == 0 and "5 notes" in written.out
+    assert written.code == 0
+    assert "5 notes" in written.out
 
 
 def test_resuming_says_that_it_is_finished(icdcode, refused, run):
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     answer = icdcode("resume", run)
-    assert (
-        answer.code == 0
-        and "finished before" in answer.out
-        and f"Next: icdcode evaluate {run}" in answer.out
-    )
+    assert answer.code == 0
+    assert "finished before" in answer.out
+    assert f"Next: icdcode evaluate {run}" in answer.out
     told = icdcode("resume", run, "--json").json
     assert (told["finished"], told["step"], told["run"]) == (True, 1, str(run))
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
@@ -188,8 +180,10 @@ def test_there_is_no_schedule_to_plot(refused, run, config):
 
 def test_the_doctor_asks_for_no_network(icdcode, config):
     answer = icdcode("doctor", config, "--json")
-    assert answer.code == 0 and answer.json["config"]["problems"] == []
-    assert "words alone, on the CPU" in answer.err and "can run here" in answer.err
+    assert answer.code == 0
+    assert answer.json["config"]["problems"] == []
+    assert "words alone, on the CPU" in answer.err
+    assert "can run here" in answer.err
 
 
 @pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json"])
@@ -204,11 +198,9 @@ def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):
     table = tmp_path / "notes.csv"
     table.write_text("text,codes\n" + "".join(f"word{n},I10\n" for n in range(60)))
     answer = icdcode("train", config, f"data_path={table}", f"project={tmp_path / 'runs'}")
-    assert (
-        answer.code == 3
-        and answer.err.startswith("error: table-")
-        and "share no word" in answer.err
-    )
+    assert answer.code == 3
+    assert answer.err.startswith("error: table-")
+    assert "share no word" in answer.err
     assert [*(tmp_path / "runs").iterdir()] == []
 
 
@@ -236,7 +228,8 @@ def test_a_full_disk_leaves_no_half_checkpoint(icdcode, config, tmp_path, monkey
 
     monkeypatch.setattr(tfidf_coder, "write_labels", full)  # the vocabulary is written by then
     answer = icdcode("train", config, f"project={tmp_path}")
-    assert answer.code == 3 and "the checkpoint of step 1 can't be written" in answer.err
+    assert answer.code == 3
+    assert "the checkpoint of step 1 can't be written" in answer.err
     assert not [path for path in (tmp_path / "words" / "weights").rglob("*") if path.is_file()]
 
 

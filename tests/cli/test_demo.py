@@ -31,7 +31,8 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     notes = (tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz").stat()
     second = icdcode("demo", tmp_path, "--json", *SMALL)
     assert second.code == 0, second.err
-    assert second.json["run"] == str(run) and "step 6" in second.err
+    assert second.json["run"] == str(run)
+    assert "step 6" in second.err
     third = icdcode("demo", tmp_path, "--json", *SMALL)
     assert third.json["run"] == f"{run}2"
     assert note.read_text() == "No evidence of pneumonia.\n"  # changed by the user
@@ -73,7 +74,8 @@ def test_config_list_names_every_shipped_configuration_with_a_line_about_it(icdc
 def test_a_missing_configuration_is_told_with_where_the_shipped_ones_are_listed(icdcode):
     answer = icdcode("train", "nothing.yaml")
     assert answer.code == 2
-    assert "nothing.yaml" in answer.err and "icdcode config list" in answer.err
+    assert "nothing.yaml" in answer.err
+    assert "icdcode config list" in answer.err
 
 
 def test_no_file_of_the_repository_has_a_name_that_windows_refuses():

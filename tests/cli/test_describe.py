@@ -21,11 +21,10 @@ def test_raw_data_are_prepared_first_and_found_the_next_time(
 ):
     to = tmp_path / "card"
     answer = icdcode("describe", table_copies, *OPTIONS, "--to", to)
-    assert answer.code == 0 and answer.err == ""
-    assert (
-        answer.out.startswith("Corpus mimic3 · patient\n")
-        and "leakage between splits: none" in answer.out
-    )
+    assert answer.code == 0
+    assert answer.err == ""
+    assert answer.out.startswith("Corpus mimic3 · patient\n")
+    assert "leakage between splits: none" in answer.out
     assert answer.out.endswith(f"\nWritten: describe.png and describe.json in {to}\n")
     assert files(to) == {"describe.png", "describe.json"}
     before = {
@@ -40,10 +39,8 @@ def test_raw_data_are_prepared_first_and_found_the_next_time(
 
 def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
     answer = icdcode("describe", corpus)
-    assert (
-        answer.code == 0
-        and f"Corpus: {corpus}\nWritten: describe.png and describe.json in {corpus}\n" in answer.out
-    )
+    assert answer.code == 0
+    assert f"Corpus: {corpus}\nWritten: describe.png and describe.json in {corpus}\n" in answer.out
     assert (corpus / "describe.png").read_bytes().startswith(b"\x89PNG")
     assert {
         stat.S_IMODE((corpus / f"describe.{kind}").stat().st_mode) for kind in ("png", "json")
@@ -54,12 +51,14 @@ def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
 def test_preparing_ends_with_what_describe_shows(icdcode, corpus, table_copies):
     shown = icdcode("describe", corpus).out.partition("Corpus: ")[0]
     prepared = icdcode("prepare-data", table_copies, *OPTIONS).out
-    assert "words a document" in shown and prepared == f"{shown}Already prepared: {corpus}\n"
+    assert "words a document" in shown
+    assert prepared == f"{shown}Already prepared: {corpus}\n"
 
 
 def test_the_json_file_and_answer_hold_the_whole_description(icdcode, corpus, tmp_path):
     answer = icdcode("describe", corpus, "--to", tmp_path / "card", "--json")
-    assert answer.code == 0 and "words a document" in answer.err
+    assert answer.code == 0
+    assert "words a document" in answer.err
     assert (answer.json["folder"], answer.json["to"]) == (str(corpus), str(tmp_path / "card"))
     described = answer.json["description"]
     assert described == json.loads((tmp_path / "card" / "describe.json").read_text())
@@ -81,8 +80,10 @@ def test_an_older_corpus_says_that_it_has_no_description(icdcode, corpus):
     del card["description"]
     (corpus / "card.json").write_text(json.dumps(card))
     answer = icdcode("describe", corpus)
-    assert answer.code == 0 and "made by an older icdcode" in " ".join(answer.out.split())
-    assert "long tail" in answer.out and (corpus / "describe.png").is_file()
+    assert answer.code == 0
+    assert "made by an older icdcode" in " ".join(answer.out.split())
+    assert "long tail" in answer.out
+    assert (corpus / "describe.png").is_file()
 
 
 def test_options_of_raw_data_are_refused_for_a_prepared_corpus(refused, corpus):
@@ -107,7 +108,6 @@ def test_nothing_to_describe_is_told(refused, tmp_path):
 def test_a_place_that_cannot_be_written_is_told(icdcode, corpus, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = icdcode("describe", corpus, "--to", tmp_path / "file")
-    assert answer.code == 3 and answer.err.startswith(
-        f"error: {tmp_path / 'file'}: can't be written"
-    )
+    assert answer.code == 3
+    assert answer.err.startswith(f"error: {tmp_path / 'file'}: can't be written")
     assert "--to" in answer.err

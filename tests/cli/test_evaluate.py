@@ -41,14 +41,11 @@ def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
     assert answer.code == 0, answer
     last = pd.read_csv(pair[1] / "results.csv").iloc[-1]
     told = answer.json
-    assert (
-        told["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12) and last.f1_micro > 0
-    )
+    assert told["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12)
+    assert last.f1_micro > 0
     assert (told["threshold_how"], told["threshold_tuned_on"]) == ("auto_per_code", "validation")
-    assert (
-        "tuned on this very split" in told["notes"][0]
-        and "note: the threshold was tuned" in answer.err
-    )
+    assert "tuned on this very split" in told["notes"][0]
+    assert "note: the threshold was tuned" in answer.err
     assert "one a code (auto_per_code, tuned on the validation split)" in " ".join(
         answer.err.split()
     )
@@ -60,7 +57,8 @@ def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
 
 def test_on_another_split_it_is_not_called_tuned(icdcode, pair):
     answer = icdcode("evaluate", pair[1], "--json")
-    assert answer.json["notes"] == [] and answer.json["threshold_tuned_on"] == "validation"
+    assert answer.json["notes"] == []
+    assert answer.json["threshold_tuned_on"] == "validation"
 
 
 def test_a_tuned_threshold_goes_on_with_its_run(icdcode, pair):
@@ -70,13 +68,13 @@ def test_a_tuned_threshold_goes_on_with_its_run(icdcode, pair):
         ]
 
     before = per_code()
-    assert icdcode("resume", pair[1], "--dry-run").code == 0 and per_code() == before
+    assert icdcode("resume", pair[1], "--dry-run").code == 0
+    assert per_code() == before
     answer = icdcode("resume", pair[1], "steps=8")
-    assert (
-        answer.code == 0
-        and "one a code (auto_per_code, tuned on the validation split)" in answer.out
-    )
-    assert len(per_code()) == len(before) and per_code() != before  # tuned anew
+    assert answer.code == 0
+    assert "one a code (auto_per_code, tuned on the validation split)" in answer.out
+    assert len(per_code()) == len(before)
+    assert per_code() != before
 
 
 def test_a_wrong_threshold_is_refused(refused, place):
@@ -108,12 +106,14 @@ def test_the_page_is_written_where_asked_for(icdcode, pair):
     page = pair[0] / "evaluation" / "test" / "report.html"
     assert not page.exists()
     answer = icdcode("evaluate", pair[0], "--html", "--against", "published")
-    assert answer.code == 0 and f"As a page: {page}" in answer.out
+    assert answer.code == 0
+    assert f"As a page: {page}" in answer.out
     assert "none to compare with: no published result on mimic3, protocol patient" in " ".join(
         answer.out.split()
     )
     text = page.read_text(encoding="utf-8")
-    assert "<h1>Evaluation on the test split</h1>" in text and page.stat().st_mode & 0o777 == 0o600
+    assert "<h1>Evaluation on the test split</h1>" in text
+    assert page.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_output_holds_a_notes_text(icdcode, place, pair):
@@ -127,7 +127,8 @@ def test_no_output_holds_a_notes_text(icdcode, place, pair):
         answer.err,
         *((folder / name).read_text() for name in ("report.html", "metrics.json", "per_code.csv")),
     ]
-    assert lines and not any(line in text for line in lines for text in written)
+    assert lines
+    assert not any(line in text for line in lines for text in written)
 
 
 def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monkeypatch):
@@ -147,7 +148,8 @@ def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monk
 
 def test_runs_stand_side_by_side(icdcode, pair):
     answer = icdcode("compare", *pair)
-    assert answer.code == 0 and f"A  {pair[0]}, threshold 0.5" in answer.out
+    assert answer.code == 0
+    assert f"A  {pair[0]}, threshold 0.5" in answer.out
     assert [f"Evaluated: {run / 'evaluation' / 'test'}" in answer.out for run in pair] == [
         True,
         True,
@@ -167,7 +169,8 @@ def test_runs_stand_side_by_side(icdcode, pair):
 def test_another_checkpoint_is_scored_anew(icdcode, pair):
     assert icdcode("compare", *pair).code == 0
     answer = icdcode("compare", *pair, "--load", "last", "--split", "validation")
-    assert answer.code == 0 and answer.out.count("Evaluated: ") == 2
+    assert answer.code == 0
+    assert answer.out.count("Evaluated: ") == 2
     # The same split of another checkpoint: what was written for the first doesn't count.
     first, last = (
         json.loads((pair[0] / "weights" / name / "manifest.json").read_text())["step"]
@@ -193,9 +196,11 @@ def test_other_label_spaces_are_compared_on_what_they_share(
     refused(2, "compare", pair[0], tmp_path / "more", says=["its label space (", "--intersection"])
     assert not (pair[0] / "evaluation" / "test").exists()  # refused before anything was scored
     answer = icdcode("compare", pair[0], tmp_path / "more", "--intersection", "--json")
-    assert answer.code == 0 and "as if there were no others" in answer.err
+    assert answer.code == 0
+    assert "as if there were no others" in answer.err
     codes = pd.read_parquet(pair[0] / "weights" / "last" / "labels.parquet").code
-    assert answer.json["codes"] == len(codes) and answer.json["intersection"] is True
+    assert answer.json["codes"] == len(codes)
+    assert answer.json["intersection"] is True
     assert "loss" not in answer.json["runs"][0]["metrics"]
 
 

@@ -94,7 +94,8 @@ def test_every_output_has_the_same_evidence(icdcode, trained, notes, predicted, 
 def test_the_terminal_shows_the_words_in_their_sentences(icdcode, trained, notes):
     answer = icdcode("predict", trained, notes, "--top", 2, "--evidence")
     assert answer.code == 0, answer
-    assert re.search(r"\*\*\w", answer.out) and max(map(len, answer.out.splitlines()[1:])) <= 100
+    assert re.search(r"\*\*\w", answer.out)
+    assert max(map(len, answer.out.splitlines()[1:])) <= 100
     for word in re.findall(r"\*\*(.+?)\*\*", answer.out.replace("\n", " ")):
         assert all(part in " ".join(TEXTS) for part in word.split())
 
@@ -111,7 +112,8 @@ def test_nothing_of_a_note_is_shown_unless_asked_for(icdcode, trained, notes, tm
         marked.err,
         (tmp_path / "codes.jsonl").read_text(),
     ):
-        assert "belkeit" not in told and "denies" not in told
+        assert "belkeit" not in told
+        assert "denies" not in told
     assert "evidence" not in icdcode("predict", trained, notes, "--top", 2, "--json").out
 
 
@@ -127,7 +129,8 @@ def test_evidence_asked_for_later_begins_anew(icdcode, trained, notes, tmp_path,
             == 130
         )
     answer = icdcode("predict", trained, notes, "--top", 1, "--output", output)
-    assert answer.code == 0 and "was begun with other options; beginning anew" in answer.err
+    assert answer.code == 0
+    assert "was begun with other options; beginning anew" in answer.err
     assert "begin" not in output.read_text().splitlines()[0]
 
 
@@ -140,7 +143,8 @@ def test_show_predictions(icdcode, trained):
         assert "text" not in other
         for code, with_evidence in zip(one["codes"], other["codes"], strict=True):
             spans = with_evidence.pop("evidence", None)
-            assert code == with_evidence and (spans is not None) == code["predicted"]
+            assert code == with_evidence
+            assert (spans is not None) == code["predicted"]
             assert all(
                 re.match(r"\w", noted["text"][span["begin"] : span["end"]]) for span in spans or []
             )
@@ -150,10 +154,14 @@ def test_show_predictions(icdcode, trained):
 def test_the_page(icdcode, run_copy, refused):
     assert icdcode("evaluate", run_copy, "--html", "--evidence").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "<h2 id=evidence>Evidence</h2>" in page and "#evidence" in page and "<mark>" in page
+    assert "<h2 id=evidence>Evidence</h2>" in page
+    assert "#evidence" in page
+    assert "<mark>" in page
     assert icdcode("evaluate", run_copy, "--html").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "Evidence</h2>" not in page and "#evidence" not in page and "<mark>" not in page
+    assert "Evidence</h2>" not in page
+    assert "#evidence" not in page
+    assert "<mark>" not in page
     refused(
         2,
         "evaluate",

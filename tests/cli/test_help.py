@@ -46,7 +46,8 @@ def test_every_option_and_argument_says_what_it_is(words):
 def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = icdcode("demo", "nothing=1")
-    assert answer.code == 2 and "nothing" in answer.err
+    assert answer.code == 2
+    assert "nothing" in answer.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -72,7 +72,8 @@ def end_of(run, rows):
 
 def same_ends(whole, killed, rows):
     expected = end_of(whole, rows)
-    assert len(expected[1]) == 6 and len(expected[0][1]) == 5
+    assert len(expected[1]) == 6
+    assert len(expected[0][1]) == 5
     for run in killed:
         assert end_of(run, rows) == expected, run
         names = {path.name for path in (run / "weights").iterdir()}
@@ -86,7 +87,8 @@ def test_killed_within_a_checkpoint_and_resumed(kill, rows):
     operations, whole, killed = kill(
         [[257, 60]]
     )  # the first within the one that follows a validation
-    assert operations > 400 and killed[0].name == "killed-0"
+    assert operations > 400
+    assert killed[0].name == "killed-0"
     assert same_ends(whole, killed, rows)
 
 

@@ -106,7 +106,8 @@ def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps
     validation, step = play(*cases)
     assert (validation["codes"], step["codes"]) == ([143, 143], [130, 130]), (validation, step)
     # Each process may be in its next batch already; a whole validation is many.
-    assert validation["batches"] <= 4 and step["batches"] == 0
+    assert validation["batches"] <= 4
+    assert step["batches"] == 0
     for name, state in (("case-0", 6), ("case-1", 1)):
         last = tmp_path / "runs" / name / "weights" / "last"
         assert json.loads((last / "manifest.json").read_text())["step"] == state

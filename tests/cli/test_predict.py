@@ -104,11 +104,9 @@ def test_every_input_and_output_tells_the_same(icdcode, trained, tmp_path, table
     files = [tmp_path / f"codes.{ending}" for ending in ("jsonl", "csv", "parquet")]
     for file in files:
         answer = icdcode("predict", trained, table, "--output", file, "--json")
-        assert (
-            answer.code == 0
-            and answer.json["notes"] == len(TEXTS)
-            and answer.json["output"] == str(file)
-        )
+        assert answer.code == 0
+        assert answer.json["notes"] == len(TEXTS)
+        assert answer.json["output"] == str(file)
         assert answer.json["threshold"] == "0.5"
     flat = [
         (note["id"], code["code"]) for note in lines(files[0].read_text()) for code in note["codes"]
@@ -133,15 +131,18 @@ def test_every_input_and_output_tells_the_same(icdcode, trained, tmp_path, table
 def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(TEXTS[2].encode())))
     answer = icdcode("predict", trained, "-", "--top", 2)
-    assert answer.code == 0 and answer.err == ""
+    assert answer.code == 0
+    assert answer.err == ""
     shown = answer.out.splitlines()
     assert shown[0].endswith("codes, threshold 0.5; * predicted: at or above it")
-    assert shown[1].startswith("Note -: 2 codes, ") and shown[2].split() == [
+    assert shown[1].startswith("Note -: 2 codes, ")
+    assert shown[2].split() == [
         "code",
         "title",
         "score",
     ]
-    assert len(shown) == 6 and "diabetes" not in answer.out.replace("Diabetes", "")
+    assert len(shown) == 6
+    assert "diabetes" not in answer.out.replace("Diabetes", "")
 
 
 def test_a_long_note_is_read_to_its_end_and_says_so(icdcode, trained, tmp_path, model):
@@ -193,26 +194,27 @@ def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_bl
 
     monkeypatch.setattr(coding.BatchPredictor, "code", stop_at_the_third)
     stopped = icdcode("predict", trained, table, "--output", output)
-    assert stopped.code == 143 and "Stopped. The same command goes on from here." in stopped.out
+    assert stopped.code == 143
+    assert "Stopped. The same command goes on from here." in stopped.out
     assert not output.exists()
     answer = icdcode("predict", trained, table, "--output", output)
-    assert (
-        answer.code == 0
-        and "Going on with what is done in" in answer.out
-        and "Written: " in answer.out
-    )
+    assert answer.code == 0
+    assert "Going on with what is done in" in answer.out
+    assert "Written: " in answer.out
     assert output.read_text() == whole
     calls[:] = [0]
     assert icdcode("predict", trained, table, "--output", output, "--top", 1).code == 143
     answer = icdcode("predict", trained, table, "--output", output, "--top", 2)
-    assert answer.code == 0 and "was begun with other options; beginning anew" in answer.err
+    assert answer.code == 0
+    assert "was begun with other options; beginning anew" in answer.err
     assert all(len(note["codes"]) <= 2 for note in lines(output.read_text()))
     assert list(tmp_path.iterdir()) == [output]
 
 
 def test_standard_output_is_utf_8_whatever_the_terminal(trained, table, icdcode):
     done = process("-m", "icdcli", "predict", trained, table, "--json", PYTHONIOENCODING="ascii")
-    assert done.returncode == 0 and done.stdout == icdcode("predict", trained, table, "--json").out
+    assert done.returncode == 0
+    assert done.stdout == icdcode("predict", trained, table, "--json").out
 
 
 @pytest.fixture
@@ -227,7 +229,8 @@ def killed(trained, table, tmp_path):
         )
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
-        assert told["code"] == 0 and told["operations"] > 45
+        assert told["code"] == 0
+        assert told["operations"] > 45
         files = [output.with_name(f"{number}.{ending}") for number in range(len(told["codes"]))]
         assert {*output.parent.iterdir()} == {output, *files}
         assert {file.read_bytes() for file in files} == {output.read_bytes()}
@@ -283,7 +286,8 @@ def test_notes_that_cannot_be_read(refused, trained, tmp_path):
         for words in ([], ["--json"], ["--output", tmp_path / "codes.csv"]):
             before = {*tmp_path.iterdir()}
             message = refused(3, "predict", trained, tmp_path / name, *words, says=[name, says])
-            assert SECRET not in message and {*tmp_path.iterdir()} == before
+            assert SECRET not in message
+            assert {*tmp_path.iterdir()} == before
     refused(3, "predict", trained, tmp_path / "gone.txt", says="there is no such file or folder")
 
 
@@ -340,7 +344,8 @@ def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
     refused(4, "predict", run_copy, table, "--output", output, says="holds no checkpoint")
     (run_copy / "weights" / "metric").unlink()
     refused(4, "predict", run_copy, table, says="has no checkpoint 'metric'")
-    assert not output.exists() and not output.with_name("codes.csv.parts").exists()
+    assert not output.exists()
+    assert not output.with_name("codes.csv.parts").exists()
 
 
 def test_a_base_model_that_is_gone(refused, run_copy, table):

@@ -65,14 +65,15 @@ def interrupted(icdcode, place, tmp_path, signal_at):
 @pytest.mark.parametrize("step", [3, 6, 9, 12])
 def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, trained, rows, step):
     answer, run = interrupted(step)
-    assert answer.code == 130 and answer.err == ""
-    assert (
-        f"interrupted by SIGINT (step {step})" in answer.out
-        and f"Next: icdcode resume {run}" in answer.out
-    )
-    assert manifest(run, "last")["step"] == step and len(rows(run / "results.csv")) == (step > 6)
+    assert answer.code == 130
+    assert answer.err == ""
+    assert f"interrupted by SIGINT (step {step})" in answer.out
+    assert f"Next: icdcode resume {run}" in answer.out
+    assert manifest(run, "last")["step"] == step
+    assert len(rows(run / "results.csv")) == (step > 6)
     answer = icdcode("resume", run)
-    assert answer.code == 0 and f"step {step}" in answer.out.splitlines()[0]
+    assert answer.code == 0
+    assert f"step {step}" in answer.out.splitlines()[0]
     assert same_end(run, trained, rows)
     assert not list(run.glob("*.before-*"))
     seconds = [
@@ -83,11 +84,9 @@ def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, t
 
 def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, rows):
     answer = icdcode("resume", run_copy)
-    assert (
-        answer.code == 0
-        and "all 12 steps are done (step 12)" in answer.out
-        and "Next: icdcode evaluate" in answer.out
-    )
+    assert answer.code == 0
+    assert "all 12 steps are done (step 12)" in answer.out
+    assert "Next: icdcode evaluate" in answer.out
     assert (
         f"This run was finished before. It would go on with: icdcode resume {run_copy} steps=24\n"
         in answer.out
@@ -98,11 +97,13 @@ def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, row
 
 def test_more_steps_go_on_and_are_kept_in_args(icdcode, run_copy, rows):
     answer = icdcode("resume", run_copy, "steps=14", "patience=7", "--json")
-    assert answer.code == 0 and (answer.json["step"], answer.json["finished"]) == (14, True)
+    assert answer.code == 0
+    assert (answer.json["step"], answer.json["finished"]) == (14, True)
     assert "changed    steps: 12 -> 14, patience: 5 -> 7" in answer.err
     assert [row["step"] for row in rows(run_copy / "results.csv")] == ["6", "12", "14"]
     args = (run_copy / "args.yaml").read_text()
-    assert "\nsteps: 14\n" in args and "\npatience: 7\n" in args
+    assert "\nsteps: 14\n" in args
+    assert "\npatience: 7\n" in args
     assert (
         json.loads(icdcode("evaluate", run_copy, "--load", "last", "--json").out)["checkpoint"]
         == "last"
@@ -113,12 +114,15 @@ def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
     # A threshold that no score reaches makes every validation's F1 the same: no progress after the first.
     options = ("positive_threshold=1", "metrics=[f1_micro]", "steps=60", "patience=2")
     answer, run = interrupted(14, *options)
-    assert answer.code == 130 and state(run)["run"]["best_metric"]["without_progress"] == 1
+    assert answer.code == 130
+    assert state(run)["run"]["best_metric"]["without_progress"] == 1
     answer = icdcode("resume", run)
-    assert answer.code == 0 and "no progress in 2 validations (step 18)" in answer.out
+    assert answer.code == 0
+    assert "no progress in 2 validations (step 18)" in answer.out
     assert [row["epoch"] for row in rows(run / "results.csv")] == ["1", "2", "3"]
     answer = icdcode("resume", run)
-    assert answer.code == 0 and "no progress in 2 validations (step 18)" in answer.out
+    assert answer.code == 0
+    assert "no progress in 2 validations (step 18)" in answer.out
     assert f"It would go on with: icdcode resume {run} patience=4\n" in answer.out
     answer = icdcode("resume", run, "patience=3", "--json")
     assert answer.json["step"] == 24
@@ -149,7 +153,8 @@ def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(
     icdcode, best_first, trained, rows
 ):
     answer = icdcode("resume", best_first, "--load", "metric")
-    assert answer.code == 0 and "set aside  4 rows of later steps\n" in answer.out
+    assert answer.code == 0
+    assert "set aside  4 rows of later steps\n" in answer.out
     assert f"\n           {best_first / 'results.before-1.csv'}\n" in answer.out
     assert [row["step"] for row in rows(best_first / "results.before-1.csv")] == ["12"]
     assert [row["step"] for row in rows(best_first / "steps.before-1.csv")] == ["8", "10", "12"]
@@ -185,11 +190,9 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
         "lr0=2e-3",
         "checkpoint_every=20min",
     )
-    assert (
-        answer.code == 0
-        and answer.err == ""
-        and "Dry run: nothing was trained or written." in answer.out
-    )
+    assert answer.code == 0
+    assert answer.err == ""
+    assert "Dry run: nothing was trained or written." in answer.out
     for line in (
         "changed    steps: 12 -> 20, lr0: 0.001 -> 0.002, checkpoint_every: None -> 20min\n",
         "set aside  4 rows of later steps\n",
@@ -198,7 +201,8 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
         assert line in answer.out
     assert snapshot(best_first) == before
     told = icdcode("resume", best_first, "--load", "metric", "--dry-run", "--json").json
-    assert told["dry_run"] and (told["changed"], told["set aside"]) == (
+    assert told["dry_run"]
+    assert (told["changed"], told["set aside"]) == (
         "nothing",
         "4 rows of later steps",
     )
@@ -233,11 +237,10 @@ def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(
     head.write_bytes(content)
     answer = icdcode("resume", run_copy)
     assert answer.code == 0, answer
-    assert (
-        "head.safetensors: was changed or is broken" in answer.err
-        and "Going on from the one before: " in answer.err
-    )
-    assert ", step 6\n" in answer.out and "set aside  4 rows of later steps\n" in answer.out
+    assert "head.safetensors: was changed or is broken" in answer.err
+    assert "Going on from the one before: " in answer.err
+    assert ", step 6\n" in answer.out
+    assert "set aside  4 rows of later steps\n" in answer.out
     assert same_end(run_copy, trained, rows)
 
 
@@ -255,11 +258,9 @@ def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(
         patch.setattr(TrainingView, "handle", handle_and_signal)
         answer = icdcode("train", place.config, f"project={tmp_path}")
     run = tmp_path / "run"
-    assert (
-        answer.code == 143
-        and "interrupted by SIGTERM (step 6)" in answer.out
-        and rows(run / "results.csv") == []
-    )
+    assert answer.code == 143
+    assert "interrupted by SIGTERM (step 6)" in answer.out
+    assert rows(run / "results.csv") == []
     assert state(run)["run"]["validated"] == 0
     assert icdcode("resume", run).code == 0
     assert same_end(run, trained, rows)
@@ -275,15 +276,16 @@ def test_a_training_that_diverges_is_told_in_one_message(icdcode, place, tmp_pat
         "checkpoint_every=1",
         "log_every=5",
     )
-    assert answer.code == 2 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert answer.err.count("error: ") == 1
     bad = r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; the step's documents are (.+?)\. "
     step = re.search(bad, answer.err)
-    assert step and len(step[3].split(", ")) == 16
+    assert step
+    assert len(step[3].split(", ")) == 16
     last = manifest(run, "last")["step"]
-    assert (
-        last < int(step[1])
-        and f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
-    )
+    assert last < int(step[1])
+    assert f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
     assert manifest(run, "last") == verify(run / "weights" / "last")
 
 
@@ -301,7 +303,8 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
     monkeypatch.setattr(torch, "save", full)
     run = tmp_path / "run"
     answer = icdcode("train", place.config, f"project={tmp_path}")
-    assert answer.code == 3 and "Traceback" not in answer.err
+    assert answer.code == 3
+    assert "Traceback" not in answer.err
     assert (
         "the checkpoint of step 12 can't be written ([Errno 28] No space left on device)"
         in answer.err
@@ -310,7 +313,8 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
     assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6"}
     assert manifest(run, "last")["step"] == 6
     answer = icdcode("resume", run)
-    assert answer.code == 0 and "rows of later steps" in answer.out
+    assert answer.code == 0
+    assert "rows of later steps" in answer.out
     assert same_end(run, trained, rows)
 
 

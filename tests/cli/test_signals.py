@@ -56,9 +56,11 @@ def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, cod
         False,
         f"interrupted by {number.name}",
     )
-    assert "Traceback" not in err and f"Next: icdcode resume {run}" in err
+    assert "Traceback" not in err
+    assert f"Next: icdcode resume {run}" in err
     answer = icdcode("resume", run, f"steps={step + 2}")
-    assert answer.code == 0 and f"all {step + 2} steps are done" in answer.out
+    assert answer.code == 0
+    assert f"all {step + 2} steps are done" in answer.out
     assert rows(run / "steps.csv")[-1]["step"] == str(step + 2)
 
 
@@ -70,8 +72,9 @@ def test_a_second_signal_leaves_at_once(monkeypatch):
     with stopping_at_a_signal(run) as caught:
         assert run.stop_requested() is None
         os.kill(os.getpid(), signal.SIGINT)
-        assert run.stop_requested() == "SIGINT" and left == []
+        assert run.stop_requested() == "SIGINT"
+        assert left == []
         os.kill(os.getpid(), signal.SIGTERM)
-    assert (
-        left == [143] and caught[0] == signal.SIGINT and signal.getsignal(signal.SIGTERM) is before
-    )
+    assert left == [143]
+    assert caught[0] == signal.SIGINT
+    assert signal.getsignal(signal.SIGTERM) is before

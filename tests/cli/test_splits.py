@@ -67,14 +67,13 @@ def mirror(tmp_path, monkeypatch):
 
 def test_all_lists_are_fetched_once(icdcode, mirror):
     answer = icdcode("splits", "fetch", "--address", mirror.address)
-    assert (
-        answer.code == 0
-        and answer.out == f"Downloaded: {', '.join(CONTENTS)}; folder: {mirror.home}\n"
-    )
+    assert answer.code == 0
+    assert answer.out == f"Downloaded: {', '.join(CONTENTS)}; folder: {mirror.home}\n"
     assert {file.name: file.read_bytes() for file in mirror.home.iterdir()} == CONTENTS
     assert len(mirror.asked) == 3
     answer = icdcode("splits", "fetch", "--address", mirror.address)
-    assert answer.code == 0 and answer.out == f"All there already; folder: {mirror.home}\n"
+    assert answer.code == 0
+    assert answer.out == f"All there already; folder: {mirror.home}\n"
     assert len(mirror.asked) == 3
 
 
@@ -82,9 +81,8 @@ def test_one_protocols_lists_go_where_one_wants_them(icdcode, mirror, tmp_path):
     folder = tmp_path / "elsewhere"
     words = ("splits", "fetch", "mimic3-clean", "--to", folder, "--address", mirror.address)
     assert f"splits_path={folder}" in icdcode(*words).out
-    assert [file.name for file in folder.iterdir()] == [
-        "train_50_hadm_ids.csv"
-    ] and not mirror.home.exists()
+    assert [file.name for file in folder.iterdir()] == ["train_50_hadm_ids.csv"]
+    assert not mirror.home.exists()
     (folder / "train_50_hadm_ids.csv").unlink()
     expected = {"folder": str(folder), "downloaded": [str(folder / "train_50_hadm_ids.csv")]}
     assert icdcode(*words, "--json").json == expected
@@ -127,7 +125,8 @@ def test_wrong_arguments(refused, mirror):
         "ftp://mirror.hospital",
         says="should begin with http:// or https://",
     )
-    assert mirror.asked == [] and not mirror.home.exists()
+    assert mirror.asked == []
+    assert not mirror.home.exists()
 
 
 def test_what_is_here_and_right_is_listed(icdcode, mirror):
@@ -136,7 +135,8 @@ def test_what_is_here_and_right_is_listed(icdcode, mirror):
     (mirror.home / "dev_50_hadm_ids.csv").write_bytes(b"changed")
     answer = icdcode("splits", "list")
     lines = [line.split() for line in answer.out.splitlines()]
-    assert answer.code == 0 and str(mirror.home) in answer.out
+    assert answer.code == 0
+    assert str(mirror.home) in answer.out
     assert ["mimic3-50", "train_50_hadm_ids.csv", "yes", "right"] in lines
     assert ["mimic3-50", "dev_50_hadm_ids.csv", "yes", "wrong"] in lines
     assert ["mimic3-50", "test_50_hadm_ids.csv", "no"] in lines
@@ -165,4 +165,5 @@ def test_the_real_list_fits_eighty_columns(icdcode):
     table = [
         line for line in icdcode("splits", "list").out.splitlines()[1:] if "https://" not in line
     ]
-    assert max(map(len, table)) <= 80 and "…" not in "".join(table)
+    assert max(map(len, table)) <= 80
+    assert "…" not in "".join(table)

@@ -76,22 +76,19 @@ def test_demo_data_writes_the_tables(place):
 
 def test_prepare_data_makes_a_corpus_once(icdcode, table_copies):
     first = icdcode("prepare-data", table_copies, "label_pruning=True")
-    assert first.code == 0 and first.err == "" and plain(first.out)
-    assert (
-        "admissions with codes but no note" in first.out
-        and "admissions with a note but no codes" in first.out
-    )
+    assert first.code == 0
+    assert first.err == ""
+    assert plain(first.out)
+    assert "admissions with codes but no note" in first.out
+    assert "admissions with a note but no codes" in first.out
     assert "Prepared: " in first.out
     again = icdcode("prepare-data", table_copies, "label_pruning=True", "--json")
-    assert (
-        again.json["created"] is False and f"Already prepared: {again.json['folder']}" in again.err
-    )
+    assert again.json["created"] is False
+    assert f"Already prepared: {again.json['folder']}" in again.err
     assert again.json["card"]["dropped"]["admissions with a note but no codes"] > 0
     other = icdcode("prepare-data", table_copies, "--json")
-    assert (
-        other.json["created"]
-        and other.json["card"]["labels"]["count"] > again.json["card"]["labels"]["count"]
-    )
+    assert other.json["created"]
+    assert other.json["card"]["labels"]["count"] > again.json["card"]["labels"]["count"]
 
 
 def test_a_config_file_gives_prepare_data_its_options(icdcode, place, trained):
@@ -123,7 +120,8 @@ def test_the_run_folder_is_as_promised(trained, files):
     ]
     results, steps = pd.read_csv(trained / "results.csv"), pd.read_csv(trained / "steps.csv")
     assert results[["epoch", "step"]].values.tolist() == [[1, 6], [2, 12]]
-    assert steps.step.tolist() == [2, 4, 6, 8, 10, 12] and steps.epoch.tolist() == [
+    assert steps.step.tolist() == [2, 4, 6, 8, 10, 12]
+    assert steps.epoch.tolist() == [
         1,
         1,
         1,
@@ -132,7 +130,8 @@ def test_the_run_folder_is_as_promised(trained, files):
         2,
     ]
     assert steps.train_loss.iloc[-1] < steps.train_loss.iloc[0]
-    assert steps.lr.iloc[0] == pytest.approx(1e-3) and results.lr.iloc[-1] == pytest.approx(1e-5)
+    assert steps.lr.iloc[0] == pytest.approx(1e-3)
+    assert results.lr.iloc[-1] == pytest.approx(1e-5)
 
 
 def test_the_best_checkpoints_are_those_of_the_results(trained):
@@ -152,12 +151,13 @@ def test_the_best_checkpoints_are_those_of_the_results(trained):
 
 def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, trained, rows):
     second = icdcode("train", trained / "args.yaml")
-    assert second.code == 0 and second.err == "" and plain(second.out)
+    assert second.code == 0
+    assert second.err == ""
+    assert plain(second.out)
     folder = next(line.split()[-1] for line in second.out.splitlines() if line.startswith("run "))
     assert folder == f"{place.project / 'run2'}"
-    assert (
-        f"Next: icdcode evaluate {folder}" in second.out and "all 12 steps are done" in second.out
-    )
+    assert f"Next: icdcode evaluate {folder}" in second.out
+    assert "all 12 steps are done" in second.out
     for table in ("results.csv", "steps.csv"):
         assert rows(place.project / "run2" / table) == rows(trained / table)
     shutil.rmtree(place.project / "run2")
@@ -171,27 +171,30 @@ def test_json_of_a_training_tells_where_and_how_it_ended(icdcode, place, tmp_pat
     result = answer.json
     assert (result["run"], result["step"], result["finished"]) == (str(tmp_path / "run"), 3, True)
     assert set(result["metrics"]) == {"f1_micro", "aucroc_micro"}
-    assert "all 3 steps are done" in answer.err and "{" not in answer.err
+    assert "all 3 steps are done" in answer.err
+    assert "{" not in answer.err
 
 
 def test_a_dry_run_writes_nothing(icdcode, place, tmp_path, run_copy, files):
     answer = icdcode("train", place.config, f"project={tmp_path / 'new'}", "--dry-run")
-    assert (
-        answer.code == 0
-        and "nothing was trained or written" in answer.out
-        and not (tmp_path / "new").exists()
-    )
+    assert answer.code == 0
+    assert "nothing was trained or written" in answer.out
+    assert not (tmp_path / "new").exists()
     before = {name: (run_copy / name).stat().st_mtime_ns for name in files(run_copy)}
     answer = icdcode("resume", run_copy, "steps=14", "--dry-run", "--json")
-    assert answer.json["dry_run"] is True and answer.json["changed"] == "steps: 12 -> 14"
+    assert answer.json["dry_run"] is True
+    assert answer.json["changed"] == "steps: 12 -> 14"
     assert {name: (run_copy / name).stat().st_mtime_ns for name in files(run_copy)} == before
 
 
 def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files):
     answer = icdcode("evaluate", run_copy)
-    assert answer.code == 0 and answer.err == "" and plain(answer.out)
+    assert answer.code == 0
+    assert answer.err == ""
+    assert plain(answer.out)
     folder = run_copy / "evaluation" / "test"
-    assert f"Written: {folder}" in answer.out and files(folder) == EVALUATION
+    assert f"Written: {folder}" in answer.out
+    assert files(folder) == EVALUATION
     told = json.loads((folder / "metrics.json").read_text())
     assert set(told["metrics"]) == {"loss", *METRICS}
     assert (told["split"], told["checkpoint"], told["protocol"], told["threshold"]) == (
@@ -204,11 +207,10 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     per_code = pd.read_csv(folder / "per_code.csv", dtype={"code": str})
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert list(predictions.columns) == ["id", "code", "score", "predicted", "gold"]
-    assert predictions.id.nunique() == told["documents"] and len(per_code) == told["labels"]
-    assert (
-        predictions.gold.sum() == per_code.gold.sum()
-        and predictions.predicted.sum() == per_code.predicted.sum()
-    )
+    assert predictions.id.nunique() == told["documents"]
+    assert len(per_code) == told["labels"]
+    assert predictions.gold.sum() == per_code.gold.sum()
+    assert predictions.predicted.sum() == per_code.predicted.sum()
     right = (predictions.gold & predictions.predicted).sum()
     micro = 2 * right / (predictions.gold.sum() + predictions.predicted.sum())
     assert told["metrics"]["f1_micro"] == pytest.approx(micro)
@@ -226,19 +228,21 @@ def test_evaluating_the_validation_split_gives_what_training_saw(icdcode, run_co
 
 def test_show_predictions_keeps_the_notes_to_itself_unless_asked(icdcode, place, trained):
     shown = icdcode("show-predictions", trained, "-n", "2")
-    assert shown.code == 0 and shown.err == "" and plain(shown.out)
+    assert shown.code == 0
+    assert shown.err == ""
+    assert plain(shown.out)
     found = icdcode("show-predictions", trained, "-n", "2", "--json")
     asked = icdcode("show-predictions", trained, "-n", "2", "--text", "--json")
     by_id = notes(next((place.tables / ".icdcode").glob("mimic3-patient-*")))
     assert len(found.json["documents"]) == 2
     for document, with_text in zip(found.json["documents"], asked.json["documents"], strict=True):
-        assert (
-            f"Document {document['id']}: " in shown.out
-            and f"Document {document['id']}: " in found.err
-        )
-        assert "text" not in document and with_text["text"] == by_id[document["id"]]
+        assert f"Document {document['id']}: " in shown.out
+        assert f"Document {document['id']}: " in found.err
+        assert "text" not in document
+        assert with_text["text"] == by_id[document["id"]]
         lines = [line for line in by_id[document["id"]].splitlines() if 30 < len(line) < 90]
-        assert lines and all(line in asked.err for line in lines)
+        assert lines
+        assert all(line in asked.err for line in lines)
         assert not any(line in text for line in lines for text in (shown.out, found.out, found.err))
         outcomes = {
             code["outcome"]: (code["gold"], code["predicted"]) for code in document["codes"]
@@ -261,7 +265,8 @@ def test_show_predictions_shows_the_same_documents_for_the_same_seed(icdcode, tr
         ]
         for seed in (1, 1, 2)
     ]
-    assert ids[0] == ids[1] != ids[2] and len(ids[0]) == 3
+    assert ids[0] == ids[1] != ids[2]
+    assert len(ids[0]) == 3
 
 
 def test_a_protocol_without_a_test_split_falls_back_to_validation_and_says_so(
@@ -285,14 +290,16 @@ def test_a_protocol_without_a_test_split_falls_back_to_validation_and_says_so(
 def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = icdcode("plot-lr")
-    assert answer.code == 0 and plain(answer.out) and "last: step 60,000, 1.00e-06" in answer.out
+    assert answer.code == 0
+    assert plain(answer.out)
+    assert "last: step 60,000, 1.00e-06" in answer.out
     assert is_png(tmp_path / "vis_outputs" / "lr_schedule.png")
     picture = run_copy / "vis_outputs" / "lr_schedule.png"
     picture.unlink()
     answer = icdcode("plot-lr", run_copy, "--json")
-    assert (
-        answer.json["picture"] == str(picture) and is_png(picture) and "warm-up ends" in answer.err
-    )
+    assert answer.json["picture"] == str(picture)
+    assert is_png(picture)
+    assert "warm-up ends" in answer.err
     assert (answer.json["steps"][-1], answer.json["lr"][-1]) == (12, pytest.approx(1e-5))
     linear = icdcode("plot-lr", run_copy, "scheduler_type=linear", "--json")
     assert linear.json["lr"] != answer.json["lr"]
@@ -300,11 +307,9 @@ def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeyp
 
 def test_config_shows_what_a_run_would_use(icdcode, place):
     answer = icdcode("config", "show", place.config, "batch_size=4")
-    assert (
-        answer.code == 0
-        and "batch_size: 4 " in answer.out
-        and "# last_lr = lr0 * lrf" in answer.out
-    )
+    assert answer.code == 0
+    assert "batch_size: 4 " in answer.out
+    assert "# last_lr = lr0 * lrf" in answer.out
     flat = icdcode("config", "show", "lr0=1e-3", "--json").json
     assert (flat["lr0"], flat["steps"], flat["device"]) == (1e-3, 60_000, [0])
     assert set(icdcode("config", "schema").json["properties"]) == set(flat)
@@ -314,7 +319,8 @@ def test_demo_data_tells_in_json_what_it_wrote(icdcode, tmp_path):
     answer = icdcode(
         "demo-data", tmp_path / "tables", "--admissions", "25", "--seed", "3", "--json"
     )
-    assert answer.json["admissions"] == 25 and "25 admissions of" in answer.err
+    assert answer.json["admissions"] == 25
+    assert "25 admissions of" in answer.err
 
 
 def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
@@ -334,7 +340,8 @@ def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
     )
     assert icdcode("train", place.config, *options).code == 0
     answer = icdcode("evaluate", tmp_path / "run", "--split", "train", "--json")
-    assert answer.code == 0 and answer.json["dataset"] == "table"
+    assert answer.code == 0
+    assert answer.json["dataset"] == "table"
 
 
 @pytest.mark.parametrize(
@@ -354,7 +361,8 @@ def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
 )
 def test_every_command_has_help_with_an_example(icdcode, command):
     answer = icdcode(*command.split(), "--help")
-    assert answer.code == 0 and f"Example: icdcode {command}" in " ".join(answer.out.split())
+    assert answer.code == 0
+    assert f"Example: icdcode {command}" in " ".join(answer.out.split())
     assert command == "config schema" or "--json" in answer.out
 
 
@@ -363,4 +371,5 @@ def test_version_and_bare_call(icdcode):
 
     assert icdcode("--version").out == f"icdcode {__version__}\n"
     bare = icdcode()
-    assert bare.code == 2 and "prepare-data" in bare.err
+    assert bare.code == 2
+    assert "prepare-data" in bare.err

@@ -102,7 +102,8 @@ def test_all_problems_come_in_one_message(tmp_path):
     message = problems(path, "patience=-1", "max_lenn=3", "nonsense")
     assert f"{path} has 7 problems:" in message
     assert "line 2: unknown key 'modle' (did you mean 'model'?)" in message
-    assert "line 3: batch_size: should be a valid integer" in message and "got 'eight'" in message
+    assert "line 3: batch_size: should be a valid integer" in message
+    assert "got 'eight'" in message
     assert "line 4: bit: should be 4, 8, 16 or 32, got 5" in message
     assert "line 5: metrics: unknown metric 'f1_micor' (did you mean 'f1_micro'?)" in message
     assert "command line: patience: should be greater than or equal to 0, got -1" in message
@@ -197,11 +198,13 @@ def test_the_effective_config_says_what_each_key_means():
     lines = to_yaml(Config(), explain=True).splitlines()
     for key, (_, field) in FIELDS.items():
         [line] = [line for line in lines if line.startswith(f"{key}: ")]
-        assert field.description and line.endswith(f"# {field.description}")
+        assert field.description
+        assert line.endswith(f"# {field.description}")
 
 
 def test_the_schema_knows_every_key():
     schema = json.loads(json.dumps(config_schema()))
-    assert set(schema["properties"]) == set(FIELDS) and schema["additionalProperties"] is False
+    assert set(schema["properties"]) == set(FIELDS)
+    assert schema["additionalProperties"] is False
     assert schema["properties"]["bit"]["enum"] == [4, 8, 16, 32]
     assert all("description" in entry for entry in schema["properties"].values())

@@ -59,7 +59,8 @@ def test_documents_laid_end_to_end_have_no_padding():
         pad=0,
         padding="free",
     )
-    assert batch.ids_T.tolist() == [5, 6, 7, 8] and batch.chunks == (3, 1)
+    assert batch.ids_T.tolist() == [5, 6, 7, 8]
+    assert batch.chunks == (3, 1)
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ def test_the_second_time_it_is_only_opened(corpus, tokenizer):
     assert seen[-1] == ("tokenising", 400, 400)
     seen.clear()
     tokens = token_cache(corpus, tokenizer, on_progress)
-    assert seen == [] and isinstance(tokens.ids, np.memmap)
+    assert seen == []
+    assert isinstance(tokens.ids, np.memmap)
 
 
 def test_what_another_call_asked_of_the_tokenizer_makes_no_second_cache(corpus, tokenizer):
@@ -57,7 +58,8 @@ def test_what_another_call_asked_of_the_tokenizer_makes_no_second_cache(corpus, 
     asked.enable_truncation(4)
     asked.enable_padding(length=4)
     second = token_cache(corpus, asked)
-    assert np.array_equal(first.ids, second.ids) and len([*corpus.glob("tokens-*")]) == 1
+    assert np.array_equal(first.ids, second.ids)
+    assert len([*corpus.glob("tokens-*")]) == 1
 
 
 def test_the_files_are_private_and_documented(corpus, tokenizer):
@@ -109,7 +111,7 @@ def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
     offsets = token_cache(corpus, tokenizer).offsets
     offsets = np.append(change(offsets[:-1]), offsets[-1])
     np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", offsets)
-    with pytest.raises(DataError, match="does not fit its corpus.*; delete this folder"):
+    with pytest.raises(DataError, match=r"does not fit its corpus.*; delete this folder"):
         token_cache(corpus, tokenizer)
 
 
@@ -132,4 +134,6 @@ def test_documents_are_cut_when_they_are_read(corpus, tokenizer):
         encoded = tokens.of(documents, SpecialTokens((), (2,), 0), max_len)
         assert encoded.lengths.tolist() == [len(encoded[0]), len(encoded[1])]
         [first], [empty] = encoded[0].chunks, encoded[1].chunks
-        assert first[-1] == 2 and empty.tolist() == [2] and len(first) <= max_len
+        assert first[-1] == 2
+        assert empty.tolist() == [2]
+        assert len(first) <= max_len

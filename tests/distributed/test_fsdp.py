@@ -73,7 +73,8 @@ def end_of(run):
         path.relative_to(run).name: path.read_bytes()
         for path in (run / "weights/last/").rglob("*.safetensors")
     }
-    assert len(tables[1]) > 1 and files
+    assert len(tables[1]) > 1
+    assert files
     return tables, files
 
 
@@ -182,4 +183,6 @@ def test_each_process_keeps_its_part(config, model_folders, tmp_path, changes, a
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(strategy="fsdp", model=model_folders["llama"], **changes)))
     shares = [float(line) for line in torchrun(tmp_path, PART, path).split()]
-    assert len(shares) == 2 and max(shares) <= at_most and sum(shares) >= 1
+    assert len(shares) == 2
+    assert max(shares) <= at_most
+    assert sum(shares) >= 1

@@ -52,13 +52,15 @@ def test_each_process_takes_its_own_gpu(monkeypatch):
 
 def test_without_metal_there_is_no_mps(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="device: mps: .*device=cpu"):
+    with pytest.raises(ConfigError, match=r"device: mps: .*device=cpu"):
         find_device("mps")
 
 
 def test_processes_are_started_once(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert must_launch([0, 1]) and not must_launch([0]) and not must_launch("cpu")
+    assert must_launch([0, 1])
+    assert not must_launch([0])
+    assert not must_launch("cpu")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not must_launch([0, 1])
 

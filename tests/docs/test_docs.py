@@ -100,7 +100,7 @@ def parsed(words: list[str]) -> tuple[str, dict]:
     command, context, rest = get_command(app), None, words
     while hasattr(command, "commands"):
         group = command.make_context("icdcode", rest[:0], parent=context, resilient_parsing=True)
-        name, command, rest = command.resolve_command(group, rest)
+        _name, command, rest = command.resolve_command(group, rest)
         context = group
     return command.name, command.make_context(command.name, list(rest), parent=context).params
 
@@ -359,7 +359,8 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None
     )
     figures = {figure for row in rows for figure in re.findall(r"\d*\.\d+|\d[\d,]*(?= MB)", row)}
     measured = set(re.findall(r"\d*\.\d+|\d[\d,]*", text_of(ROOT / "docs" / "benchmarks.md")))
-    assert len(rows) > 4 and figures <= measured
+    assert len(rows) > 4
+    assert figures <= measured
 
 
 # What is really run
@@ -437,7 +438,8 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
     run_page(ROOT / "docs" / "own-notes.md")
     assert (tmp_path / "codes.jsonl").read_text(encoding="utf-8").count("\n") > 40
     code, said = icdcode(["predict", "outputs/notes", "new_note.txt", "--top", "3", "--evidence"])
-    assert code == 0 and said.count("**") >= 6  # the words of three codes
+    assert code == 0
+    assert said.count("**") >= 6
 
 
 def test_every_page_that_runs_is_run() -> None:

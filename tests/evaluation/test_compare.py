@@ -27,8 +27,10 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
     comparison = compare(models)
     better, same = comparison.differences
     first, second = (model.statistics.metrics["map"] for model in models[:2])
-    assert better["map"].value == pytest.approx(second - first) and better["map"].sure
-    assert same["map"] == (0, 0, 0, False) and not same["map"].sure
+    assert better["map"].value == pytest.approx(second - first)
+    assert better["map"].sure
+    assert same["map"] == (0, 0, 0, False)
+    assert not same["map"].sure
 
 
 def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:

@@ -43,7 +43,8 @@ def test_precision_and_recall_are_scikit_learns(arrays: tuple[Any, Any]) -> None
         (round(x, 9), round(y, 9)) for x, y in zip(recall.tolist(), precision.tolist(), strict=True)
     }
     assert {(round(x, 9), round(y, 9)) for x, y in zip(curve.x, curve.y, strict=True)} <= every
-    assert curve.x == sorted(curve.x) and curve.x[-1] == 1.0
+    assert curve.x == sorted(curve.x)
+    assert curve.x[-1] == 1.0
 
 
 def test_a_long_curve_is_thinned_evenly() -> None:
@@ -51,7 +52,8 @@ def test_a_long_curve_is_thinned_evenly() -> None:
     curve = precision_recall(
         draw.random((300, 100), dtype=np.float32), draw.random((300, 100)) < 0.3
     )
-    assert 300 <= len(curve.x) <= 400 and max(np.diff(curve.x)) < 0.01
+    assert 300 <= len(curve.x) <= 400
+    assert max(np.diff(curve.x)) < 0.01
 
 
 def test_curves_of_frequencies_stand_beside_that_of_all(made_up_evaluation: Make) -> None:
@@ -70,10 +72,8 @@ def test_calibration_gives_the_error(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     bins = calibration(evaluation)
     gaps = np.abs(np.array(bins.scores) - bins.gold) @ np.array(bins.counts) / sum(bins.counts)
-    assert (
-        gaps == pytest.approx(evaluation.metrics["calibration_error"])
-        and sum(bins.counts) == 40 * 12
-    )
+    assert gaps == pytest.approx(evaluation.metrics["calibration_error"])
+    assert sum(bins.counts) == 40 * 12
 
 
 def test_f1_by_frequency_is_of_gold_codes(made_up_evaluation: Make) -> None:
@@ -91,9 +91,8 @@ def test_confusions_by_hand(made_up_evaluation: Make) -> None:
     predicted, gold = evaluation.statistics.predicted_NL, evaluation.targets_NL
     place = {code: label for label, code in enumerate(evaluation.labels.codes)}
     found = confusions(evaluation, "icd9")
-    assert found and all(
-        pairs == sorted(pairs, key=lambda pair: -pair.documents) for pairs in found.values()
-    )
+    assert found
+    assert all(pairs == sorted(pairs, key=lambda pair: -pair.documents) for pairs in found.values())
     circulatory = found["Diseases of the circulatory system (390-459)"]
     assert {code for pair in circulatory for code in (pair.missed, pair.instead)} <= {
         "401.9",
@@ -107,7 +106,8 @@ def test_confusions_by_hand(made_up_evaluation: Make) -> None:
         assert (pair.documents, pair.of) == (
             (missed & extra).sum(),
             missed.sum(),
-        ) and pair.missed != pair.instead
+        )
+        assert pair.missed != pair.instead
     assert list(confusions(evaluation, None)) == ["all codes"]
 
 

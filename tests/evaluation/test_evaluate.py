@@ -42,10 +42,8 @@ def test_labels_fall_into_groups(made_up_evaluation: Make) -> None:
         ">500": [900, 600],
     }
     chapters = by_chapter(labels, "icd9")
-    assert (
-        list(chapters)[0] == "Diseases of the circulatory system (390-459)"
-        and list(chapters)[-1] != "in no chapter"
-    )
+    assert next(iter(chapters)) == "Diseases of the circulatory system (390-459)"
+    assert list(chapters)[-1] != "in no chapter"
     assert [labels.codes[i] for i in np.flatnonzero(next(iter(chapters.values())))] == [
         "401.9",
         "410.71",
@@ -60,10 +58,8 @@ def test_codes_outside_every_chapter_are_a_group_of_their_own(made_up_evaluation
     labels = made_up_evaluation().labels
     odd = replace(labels, codes=("nonsense", *labels.codes[1:]))
     chapters = by_chapter(odd, "icd9")
-    assert (
-        np.flatnonzero(chapters["in no chapter"]).tolist() == [0]
-        and list(chapters)[-1] == "in no chapter"
-    )
+    assert np.flatnonzero(chapters["in no chapter"]).tolist() == [0]
+    assert list(chapters)[-1] == "in no chapter"
 
 
 def test_a_group_is_evaluated_as_if_there_were_no_other_labels(made_up_evaluation: Make) -> None:
@@ -110,7 +106,8 @@ def test_what_must_be_kept_in_mind_is_said(
     made_up_evaluation: Make, threshold: Threshold, split: str, note: str | None
 ) -> None:
     notes = made_up_evaluation(threshold=threshold, split=split).notes
-    assert len(notes) == (note is not None) and all(note in told for told in notes if note)
+    assert len(notes) == (note is not None)
+    assert all(note in told for told in notes if note)
 
 
 def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Make) -> None:
@@ -140,9 +137,8 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
         "auto_per_code",
         "validation",
     )
-    assert told["by_training_frequency"]["never"][
-        "labels"
-    ] == 1 and "Diseases of the circulatory" in str(told["by_chapter"])
+    assert told["by_training_frequency"]["never"]["labels"] == 1
+    assert "Diseases of the circulatory" in str(told["by_chapter"])
     with (tmp_path / "test" / "per_code.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["threshold"]) for row in rows] == pytest.approx(
@@ -154,13 +150,15 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
     assert 2 * right / (gold + predicted) == pytest.approx(told["metrics"]["f1_micro"])
     assert [row["recall"] for row in rows if row["gold"] == "0"] == [""]
     table = pq.read_table(tmp_path / "test" / "predictions.parquet")
-    assert sum(table["predicted"].to_pylist()) == predicted and table.num_rows == 40 * 12
+    assert sum(table["predicted"].to_pylist()) == predicted
+    assert table.num_rows == 40 * 12
     assert (tmp_path / "test" / "predictions.parquet").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_undefined_metric_is_null(made_up_evaluation: Make) -> None:
     told = made_up_evaluation(documents=1).to_json()
-    assert told["metrics"]["aucroc_macro"] is None and told["metrics"]["f1_micro"] is not None
+    assert told["metrics"]["aucroc_macro"] is None
+    assert told["metrics"]["f1_micro"] is not None
     json.dumps(told, allow_nan=False)
 
 
@@ -168,13 +166,13 @@ def test_statistics_are_read_back(made_up_evaluation: Make, tmp_path: Path) -> N
     evaluation = made_up_evaluation()
     write_evaluation(tmp_path, evaluation)
     statistics, ids, codes, about = read_statistics(tmp_path / STATISTICS)
-    assert ids == tuple(evaluation.scored.documents.ids) and codes == evaluation.labels.codes
+    assert ids == tuple(evaluation.scored.documents.ids)
+    assert codes == evaluation.labels.codes
     assert (about["run"], about["threshold"]) == ("outputs/run", "0.5")
     drawn = np.random.default_rng(0).integers(0, 3, (4, 40))
     before, after = evaluation.statistics.resampled(drawn), statistics.resampled(drawn)
-    assert before.keys() == after.keys() and all(
-        (before[name] == after[name]).all() for name in before
-    )
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)
     assert (tmp_path / STATISTICS).stat().st_mode & 0o777 == 0o600
 
 
@@ -194,6 +192,6 @@ def test_damaged_statistics_are_told(
     path = tmp_path / STATISTICS
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
-        DataError, match="can't be read .* delete it, `icdcode evaluate` writes it anew"
+        DataError, match=r"can't be read .* delete it, `icdcode evaluate` writes it anew"
     ):
         read_statistics(path)

@@ -40,10 +40,8 @@ def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
         targets_NL,
         "validation",
     )
-    assert (
-        found.weights["descriptions"] == pytest.approx(0, abs=1e-6)
-        and found.weights["evidence"] == 0
-    )
+    assert found.weights["descriptions"] == pytest.approx(0, abs=1e-6)
+    assert found.weights["evidence"] == 0
     assert found.weights["network"] > 0.5
 
 
@@ -72,4 +70,5 @@ def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     )
     alone = probabilities({"network": np.array([[-200.0, 0.0, 200.0]], np.float32)}, None)
     assert alone.tolist() == [[0.0, 0.5, 1.0]]
-    assert Fusion.from_json(found.to_json()) == found and Fusion.from_json(None) is None
+    assert Fusion.from_json(found.to_json()) == found
+    assert Fusion.from_json(None) is None

@@ -43,7 +43,8 @@ def test_no_threshold_has_a_better_micro_f1(arrays: Arrays) -> None:
     # The highest of those that are as good, and below it nothing else than it decides as it does.
     best = max(score for score, found in every.items() if found == value)
     lower = max((score for score in every if score < best), default=0.0)
-    assert lower <= threshold <= best and (lower < threshold or best == lower)
+    assert lower <= threshold <= best
+    assert lower < threshold or best == lower
 
 
 @settings(max_examples=400, deadline=None)
@@ -63,9 +64,8 @@ def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> Non
         if best > 0:
             assert gain(label, threshold) == pytest.approx(best)
         else:  # nowhere, but for a score of one, which every threshold lets through
-            assert threshold >= scores[:, label].max() and (
-                threshold > scores[:, label].max() or threshold == 1
-            )
+            assert threshold >= scores[:, label].max()
+            assert threshold > scores[:, label].max() or threshold == 1
 
 
 def test_a_threshold_lies_between_two_scores() -> None:
@@ -84,7 +84,8 @@ def test_few_gold_documents_leave_the_threshold_near_the_one_for_all() -> None:
     drawn = shrunk(own, np.array([1, 10, 1000, 0]), 0.5, prior=10)
     assert 0.5 < drawn[0] < drawn[1] < drawn[2] < 0.9
     # Half the way on the scale of log-odds.
-    assert drawn[1] == pytest.approx(0.75) and drawn[3] == pytest.approx(0.5)
+    assert drawn[1] == pytest.approx(0.75)
+    assert drawn[3] == pytest.approx(0.5)
     assert np.isfinite(shrunk(np.array([0.0, 1.0]), np.array([5, 5]), 0.3)).all()
 
 
@@ -98,12 +99,11 @@ def test_a_code_of_its_own_scale_gets_its_own_threshold() -> None:
     )
     scores[:, 1] /= 4
     one, each = (tune(how, scores, targets, "validation") for how in ("auto", "auto_per_code"))
-    assert one.per_code is None and (one.how, one.tuned_on) == ("auto", "validation")
-    assert (
-        each.per_code is not None
-        and each.per_code[0] > 3 * each.per_code[1]
-        and each.value == one.value
-    )
+    assert one.per_code is None
+    assert (one.how, one.tuned_on) == ("auto", "validation")
+    assert each.per_code is not None
+    assert each.per_code[0] > 3 * each.per_code[1]
+    assert each.value == one.value
     assert f1(scores, targets, each.values_L(2)) > f1(scores, targets, one.values_L(2)) + 0.1
 
 

@@ -134,12 +134,12 @@ def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
     model = model_of(tokenizer, head)
     text = TEXT + ", hematuria."
     fever, hematuria = evidence_of(model, text, ["F00", "H00"])
-    assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
+    assert words(text, fever.spans) == [FEVER]
+    assert words(text, hematuria.spans) == [HEMATURIA]
     assert min(fever.spans[0].weight, hematuria.spans[0].weight) > 0.5
     scores_L = model.scores([text])[0]
-    assert (fever.code, fever.score) == ("F00", float(scores_L[0])) and hematuria.score == float(
-        scores_L[1]
-    )
+    assert (fever.code, fever.score) == ("F00", float(scores_L[0]))
+    assert hematuria.score == float(scores_L[1])
 
 
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
@@ -158,7 +158,8 @@ def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
 )
 def test_characters_are_those_of_the_note(tokenizer, text, word):
     (found,) = evidence_of(model_of(tokenizer), text, ["F00"])
-    assert words(text, found.spans)[0].endswith(word) and not found.spans[0].weight < 0.3
+    assert words(text, found.spans)[0].endswith(word)
+    assert not found.spans[0].weight < 0.3
 
 
 def test_cleaned_notes_are_marked_where_they_stand():
@@ -180,8 +181,10 @@ def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
     model = model_of(head=head, max_len=12)
     text = "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y dolor"
     fever, hematuria, nothing = evidence_of(model, text, list(CODES))
-    assert words(text, fever.spans) == [FEVER] and words(text, hematuria.spans) == [HEMATURIA]
-    assert nothing.spans and all(0 <= span.begin < span.end <= len(text) for span in nothing.spans)
+    assert words(text, fever.spans) == [FEVER]
+    assert words(text, hematuria.spans) == [HEMATURIA]
+    assert nothing.spans
+    assert all(0 <= span.begin < span.end <= len(text) for span in nothing.spans)
 
 
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
@@ -227,10 +230,8 @@ def test_the_nearest_window_counts_by_what_the_prior_adds():
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
     (window,) = NoteReader(model).read(text, [0])
     _, prior = window.parts
-    assert (
-        prior.added_K[0] == pytest.approx(10, abs=0.5)
-        and np.count_nonzero(prior.weights_KT) == WINDOW
-    )
+    assert prior.added_K[0] == pytest.approx(10, abs=0.5)
+    assert np.count_nonzero(prior.weights_KT) == WINDOW
     (spans,) = finder(model)(text, [0])
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
@@ -352,7 +353,8 @@ def test_what_any_word_gives_is_no_evidence():
     given_W = model.lexical.ngrams.by_word(text.split(), [0])[0]
     expected_W = np.maximum(given_W - given_W.mean(), 0)
     np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
-    assert (given_W[:7] > 0).any() and (window.weights_KW[0] == 0).sum() >= 5
+    assert (given_W[:7] > 0).any()
+    assert (window.weights_KW[0] == 0).sum() >= 5
 
 
 @pytest.mark.parametrize("network", [0.0, 1e-9])
@@ -392,7 +394,8 @@ def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expe
 )
 def test_words(text, expected):
     read, found = words_of(text)
-    assert read == text and [text[begin:end] for begin, end in found.places.tolist()] == expected
+    assert read == text
+    assert [text[begin:end] for begin, end in found.places.tolist()] == expected
 
 
 def test_frames_count_for_nothing():

@@ -21,7 +21,8 @@ def test_the_words_without_which_a_score_falls_are_needed_and_those_that_keep_it
     np.testing.assert_allclose(found.comprehensiveness_K, [0.5, 0, 0])
     np.testing.assert_allclose(found.sufficiency_K, [0.5, 1, 0])
     found = faithfulness(score, TEXT, WORDS, weights_KW[:1], [0], share=0.4)
-    assert found.comprehensiveness_K[0] == 1 and found.sufficiency_K[0] == 0
+    assert found.comprehensiveness_K[0] == 1
+    assert found.sufficiency_K[0] == 0
 
 
 def test_the_note_is_scored_as_it_is_without_and_alone():

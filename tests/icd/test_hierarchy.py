@@ -291,7 +291,8 @@ def test_code_between_blocks_keeps_its_chapter(
     code: str, kind: str, system: str, chapter: str
 ) -> None:
     found = chapter_of(code, kind, system)
-    assert found and found.id == chapter
+    assert found
+    assert found.id == chapter
     assert block_of(code, kind, system) is None
 
 

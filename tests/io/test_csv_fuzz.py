@@ -115,8 +115,6 @@ def test_regular_rows_take_the_fast_way(rows):
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     block = np.frombuffer(text.getvalue().encode(), dtype=np.uint8)
     found = scan(block, WIDTH, [2, 0])
-    assert (
-        found is not None
-        and found.consumed == len(block)
-        and found.starts_RC.shape == (len(rows), 2)
-    )
+    assert found is not None
+    assert found.consumed == len(block)
+    assert found.starts_RC.shape == (len(rows), 2)

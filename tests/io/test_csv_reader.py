@@ -149,7 +149,8 @@ def test_damaged_gzip_files_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
     message = refused(path)
-    assert "ends too early" in message and "near line" in message
+    assert "ends too early" in message
+    assert "near line" in message
     path.write_bytes(whole[:10])
     assert "ends too early" in refused(path)
     path.write_bytes(rows)
@@ -225,9 +226,8 @@ def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, 
     chunks = reading.rows(path, ("a",))
     next(chunks)
     chunks.close()
-    assert reading.hashes == {} and not [
-        thread for thread in threading.enumerate() if "t.csv" in thread.name
-    ]
+    assert reading.hashes == {}
+    assert not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
 
 
 def test_zlib_stands_in_for_isal(tmp_path, monkeypatch):

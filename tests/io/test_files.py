@@ -15,10 +15,11 @@ def test_a_failed_write_leaves_the_file_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr("icdcli.io.files.os.fsync", full)
     with pytest.raises(
-        DataError, match="file: can.t be written .No space left on device.*make room"
+        DataError, match=r"file: can.t be written .No space left on device.*make room"
     ):
         write_atomically(path, "after")
-    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_files_and_folders_reach_the_disk(tmp_path, monkeypatch):

@@ -29,7 +29,8 @@ def test_what_is_written_is_read_and_private(tmp_path, compressed):
     found = read_arrays(path)
     assert list(found) == list(ARRAYS)
     for name, array in ARRAYS.items():
-        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -37,7 +38,8 @@ def test_what_is_written_is_read_and_private(tmp_path, compressed):
 def test_one_array_is_read_or_mapped(tmp_path, mapped):
     np.save(tmp_path / "one.npy", ARRAYS["numbers"])
     found = read_array(tmp_path / "one.npy", mapped)
-    assert isinstance(found, np.memmap) is mapped and np.array_equal(found, ARRAYS["numbers"])
+    assert isinstance(found, np.memmap) is mapped
+    assert np.array_equal(found, ARRAYS["numbers"])
 
 
 @given(
@@ -80,8 +82,10 @@ def test_a_damaged_array_is_told(tmp_path, mapped, damage):
 def test_a_cache_that_cannot_be_opened_names_the_remedy(tmp_path, content):
     if content:
         (tmp_path / "ids.npy").write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"can't be read .*ids\.npy.*; delete this folder, it is made anew"
+    with (
+        pytest.raises(
+            DataError, match=r"can't be read .*ids\.npy.*; delete this folder, it is made anew"
+        ),
+        cache_opened(tmp_path),
     ):
-        with cache_opened(tmp_path):
-            read_array(tmp_path / "ids.npy")
+        read_array(tmp_path / "ids.npy")

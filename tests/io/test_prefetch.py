@@ -37,11 +37,9 @@ def test_items_are_taken_in_the_callers_thread_and_worked_on_in_one_other():
             yield item
 
     list(one_ahead(lambda item: seen.add(("worked", threading.get_ident())), items()))
-    assert (
-        len(seen) == 2
-        and ("taken", threading.get_ident()) in seen
-        and ("worked", threading.get_ident()) not in seen
-    )
+    assert len(seen) == 2
+    assert ("taken", threading.get_ident()) in seen
+    assert ("worked", threading.get_ident()) not in seen
 
 
 def test_whoever_stops_early_leaves_no_thread_behind():

@@ -92,9 +92,13 @@ def test_what_is_weighed_is_what_it_says(lexicon):
 
 def test_scores_are_shares_and_nothing_found_is_nothing(lexicon):
     scores = lexicon.scores([*TEXTS, "", "nada de eso"])
-    assert scores.shape == (7, LABELS) and scores.min() >= 0 and scores.max() <= 1
-    assert not scores[5:].any() and not scores[:, 3].any()
-    assert scores[0].argmax() == FEVER and scores[2].argmax() == KIDNEY
+    assert scores.shape == (7, LABELS)
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert not scores[5:].any()
+    assert not scores[:, 3].any()
+    assert scores[0].argmax() == FEVER
+    assert scores[2].argmax() == KIDNEY
 
 
 def test_no_text_gives_no_row(lexicon):
@@ -124,14 +128,14 @@ def test_a_score_out_of_fold_saw_neither_labels_nor_annotations_of_its_document(
 
 def test_out_of_fold_documents_without_annotations_are_left_at_nothing():
     scores = fit_evidence_out_of_fold(TEXTS, TARGETS, [*ANNOTATIONS[:4], []], LABELS)[1]
-    assert not scores[4].any() and scores[0].any()
+    assert not scores[4].any()
+    assert scores[0].any()
 
 
 def test_fitting_out_of_fold_gives_the_same_lexicon(lexicon):
     again = fit_evidence_out_of_fold(TEXTS, TARGETS, ANNOTATIONS, LABELS, folds=2)[0]
-    assert counts(again) == counts(lexicon) and np.array_equal(
-        again.coefficients_K, lexicon.coefficients_K
-    )
+    assert counts(again) == counts(lexicon)
+    assert np.array_equal(again.coefficients_K, lexicon.coefficients_K)
 
 
 @pytest.mark.parametrize("marked", [[(0, "…")], [(0, "")]])
@@ -195,14 +199,16 @@ def test_evidence_is_marked_at_every_place_where_it_is_whole(lexicon):
     # In part, where a word stands between: its two words have the same weight.
     assert {document[place] for place in np.flatnonzero(kidney)} == {"colico", "renal"}
     assert kidney.sum() == pytest.approx(-np.log(1 - 2 / 3), rel=0.01)
-    assert not mass.any() and not nothing.any()
+    assert not mass.any()
+    assert not nothing.any()
     assert lexicon.by_word([], [FEVER]).shape == (1, 0)
 
 
 def test_what_is_found_in_part_counts_by_the_cube_of_its_share(lexicon):
     document = words("dolor abdominal y cólico")
     places, coverage = lexicon.by_word(document, [KIDNEY])[0], lexicon.find("cólico").coverage.max()
-    assert coverage < 0.7 and np.count_nonzero(places) == 1
+    assert coverage < 0.7
+    assert np.count_nonzero(places) == 1
     assert places[3] == pytest.approx(-np.log(1 - coverage**3 * 2 / 3), rel=1e-4)
 
 

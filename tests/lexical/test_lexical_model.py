@@ -170,7 +170,8 @@ def corpus(tmp_path, notes):
 def test_a_corpus_gives_all_that_is_needed(corpus):
     annotated = corpus(evidence_column="seen")
     scores = Lexical.of(annotated).scores(list(annotated.texts("validation")))
-    assert "evidence" in scores and "ngrams" in scores
+    assert "evidence" in scores
+    assert "ngrams" in scores
     targets = annotated.documents("validation").targets_NL(len(annotated.labels))
     assert scores["evidence"][targets].mean() > 10 * scores["evidence"][~targets].mean()
 
@@ -210,7 +211,8 @@ def test_on_codiesp_a_part_alone_reaches_what_was_measured(
 def test_every_part_says_where_it_finds_a_code(fitted, notes, part):
     text = f"So, {notes.names[5]}: {notes.names[2]}!"
     places, found = fitted.by_word(text, [2, 5])
-    assert tuple(found) == PARTS and found[part].shape == (2, len(places))
+    assert tuple(found) == PARTS
+    assert found[part].shape == (2, len(places))
     for weights_W, name in zip(found[part], (notes.names[2], notes.names[5]), strict=True):
         best = np.sort(np.argsort(-weights_W)[:2])
         assert [text[begin:end] for begin, end in places[best].tolist()] == name.split()

@@ -87,7 +87,7 @@ def test_words_have_their_share_of_a_document():
         assert cosines(texts, share).diagonal()[:2] == pytest.approx(1, abs=1e-6)
     counted = counts(texts)
     features = weighted(counted, np.ones(FEATURES, np.float32), 0.3)
-    assert features[:, NGRAM_FEATURES:].power(2).sum(axis=1).A1 == pytest.approx(0.3, abs=1e-6)
+    assert pytest.approx(0.3, abs=1e-6) == features[:, NGRAM_FEATURES:].power(2).sum(axis=1).A1
 
 
 def test_what_one_document_alone_has_is_left_out():
@@ -101,7 +101,8 @@ def test_what_one_document_alone_has_is_left_out():
 
 def test_a_text_without_words_is_a_row_of_nothing():
     counted = counts(["", " \n", "¿…?"])
-    assert counted.shape == (3, FEATURES) and counted.nnz == 0
+    assert counted.shape == (3, FEATURES)
+    assert counted.nnz == 0
     assert weighted(counted, np.ones(FEATURES, np.float32), 0.5).nnz == 0
 
 
@@ -113,4 +114,5 @@ def test_no_text_at_all_is_no_row():
 @given(st.text())
 def test_any_text_can_be_counted(text):
     counted = counts([text, "fever " + text])
-    assert counted.has_sorted_indices and counted.indices.max(initial=0) < FEATURES
+    assert counted.has_sorted_indices
+    assert counted.indices.max(initial=0) < FEATURES

@@ -118,13 +118,13 @@ def test_empty_phrases_and_texts_are_no_problem(phrases):
 def test_a_phrase_is_found_at_the_words_that_are_likest_to_its_own():
     phrases = made("renal failure", "hepatic abscess", "burn", weights={"renal": 3.0})
     found = phrases.found("a renal cyst and later acute renal failures".split(), [0, 2], window=4)
-    assert found.shape == (2, 8) and not found[1].any()
-    assert (
-        found[0, 6] == pytest.approx(0.75) and 0.1 < found[0, 7] < 0.25 and not found[0, :6].any()
-    )
-    assert phrases.found([], [0, 1], 4).shape == (2, 0) and phrases.found(
-        ["renal"], [], 4
-    ).shape == (0, 1)
+    assert found.shape == (2, 8)
+    assert not found[1].any()
+    assert found[0, 6] == pytest.approx(0.75)
+    assert 0.1 < found[0, 7] < 0.25
+    assert not found[0, :6].any()
+    assert phrases.found([], [0, 1], 4).shape == (2, 0)
+    assert phrases.found(["renal"], [], 4).shape == (0, 1)
 
 
 @settings(max_examples=50, deadline=None)

@@ -50,7 +50,8 @@ def test_it_is_scikit_learns_machine_without_its_small_weights(notes, fitted):
         )
         kept = np.abs(expected) > WEIGHTS_FROM * np.abs(expected).max()
         found = fitted.weights_FL[:, [label]].toarray()[:, 0]
-        assert np.array_equal(found != 0, kept) and 0 < kept.sum() < len(kept)
+        assert np.array_equal(found != 0, kept)
+        assert 0 < kept.sum() < len(kept)
         slopes = found[kept] / expected[kept]
         np.testing.assert_allclose(slopes, slopes[0], rtol=1e-5)
         assert slopes[0] > 0
@@ -104,7 +105,8 @@ def test_the_seed_draws_the_folds_and_nothing_else(notes, fitted):
 def test_runs_of_words_are_features_where_asked_for(notes, fitted):
     longer = fit(notes, longest=2)
     assert set(fitted.vectorizer.vocabulary_) < set(longer.vectorizer.vocabulary_)
-    assert notes.names[0] in longer.vectorizer.vocabulary_ and " " in notes.names[0]
+    assert notes.names[0] in longer.vectorizer.vocabulary_
+    assert " " in notes.names[0]
 
 
 def test_what_was_saved_gives_the_same_scores(notes, fitted, tmp_path):
@@ -173,7 +175,8 @@ def test_codes_of_no_document_and_of_every_one_are_scored_so(notes):
     )
     always, never = chances[:, LABELS], chances[:, LABELS + 1]
     assert np.ptp(always) == np.ptp(never) == 0
-    assert always[0] > 0.9 and 0 < never[0] < 0.01
+    assert always[0] > 0.9
+    assert 0 < never[0] < 0.01
     assert np.isfinite(chances).all()
 
 
@@ -198,7 +201,8 @@ def test_a_handful_of_documents_will_do(documents):
     texts = ["fever and cough", "fever, cough", "rash", "fever"][:documents]
     targets = [np.array(labels, np.int32) for labels in ([0], [0, 1], [1], [])][:documents]
     scores = Tfidf.fit(texts, targets, 3).logits(["fever", "rash", ""])
-    assert scores.shape == (3, 3) and np.isfinite(scores).all()
+    assert scores.shape == (3, 3)
+    assert np.isfinite(scores).all()
 
 
 def test_a_thousand_codes_are_fitted_and_some_of_them_calibrated(notes, monkeypatch):
@@ -206,7 +210,8 @@ def test_a_thousand_codes_are_fitted_and_some_of_them_calibrated(notes, monkeypa
     monkeypatch.setattr(tfidf, "_CALIBRATION_PAIRS", 0)
     told = []
     fit(notes, on_progress=lambda stage, done, total, unit: told.append((done, total)))
-    assert told[0] == (1, LABELS + 3 * 3) and told[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
+    assert told[0] == (1, LABELS + 3 * 3)
+    assert told[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
 
 
 def test_a_sigmoid_never_turns_an_order_round():
@@ -218,6 +223,6 @@ def test_a_sigmoid_never_turns_an_order_round():
     assert forwards.slope > backwards.slope
     # Platt's targets: what is never wrong isn't certain.
     assert (
-        1e-3
-        < probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
+        probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
+        > 1e-3
     )

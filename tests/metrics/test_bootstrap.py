@@ -109,9 +109,8 @@ def test_what_no_resample_changes_has_no_interval() -> None:
         np.tile([[True, False]], (5, 1)),
     )
     found = statistics_of(scores, targets, np.full(2, 0.5, np.float32))
-    assert found.metrics["f1_micro"] == found.metrics["map"] == 1 and set(intervals(found, 50)) == {
-        "exact_match"
-    }
+    assert found.metrics["f1_micro"] == found.metrics["map"] == 1
+    assert set(intervals(found, 50)) == {"exact_match"}
     alone = statistics_of(scores[:1], targets[:1], np.full(2, 0.5, np.float32))
     assert set(intervals(alone, 50)) == {"exact_match"}
 
@@ -138,14 +137,16 @@ def test_pairing_narrows_a_difference() -> None:
     first, second = statistics(scores, targets), statistics(better, targets)
     difference = differences(first, second, 300)["map"]
     assert difference.value == pytest.approx(second.metrics["map"] - first.metrics["map"])
-    assert difference.sure and 0 < difference.low < difference.value < difference.high
+    assert difference.sure
+    assert 0 < difference.low < difference.value < difference.high
     low, high = intervals(first, 300)["map"]
     assert difference.high - difference.low < (high - low) / 1.5
 
 
 def test_draws_are_of_as_many_documents_with_replacement() -> None:
     drawn = np.concatenate(list(weights(30, 250, 0)))
-    assert drawn.shape == (250, 30) and (drawn.sum(axis=1) == 30).all()
+    assert drawn.shape == (250, 30)
+    assert (drawn.sum(axis=1) == 30).all()
     # A document stays out of a resample with a probability of (29/30)**30.
     assert (drawn == 0).mean() == pytest.approx((29 / 30) ** 30, abs=0.02)
 
@@ -220,7 +221,8 @@ def one_better(documents: int, better: int) -> dict[str, Any]:
 @pytest.mark.parametrize("better", [1, 2, 3, 4, 5])
 def test_few_documents_that_differ_are_never_sure(better: int) -> None:
     found = one_better(200, better)
-    assert found["f1_micro"].value > 0 and len(found) == 26
+    assert found["f1_micro"].value > 0
+    assert len(found) == 26
     assert not [name for name, difference in found.items() if difference.sure]
 
 

@@ -41,10 +41,8 @@ def test_documents_together_move_nothing() -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
     found = influences(scores, scores >= 0.5, targets)
-    assert (
-        all(abs(values.sum()) < 1e-10 and values.any() for values in found.values())
-        and len(found) == 13
-    )
+    assert all(abs(values.sum()) < 1e-10 and values.any() for values in found.values())
+    assert len(found) == 13
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

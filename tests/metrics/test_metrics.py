@@ -216,7 +216,8 @@ def test_inputs_are_left_as_they_were() -> None:
     scores, targets = rng.random((8, 6), dtype=np.float32), rng.random((8, 6)) < 0.3
     before = scores.copy(), targets.copy()
     evaluate(scores, targets)
-    assert (scores == before[0]).all() and (targets == before[1]).all()
+    assert (scores == before[0]).all()
+    assert (targets == before[1]).all()
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.001, 1.5])

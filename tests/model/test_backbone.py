@@ -147,7 +147,8 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
         config, load_backbone(config, find_pretrained(config.model), CPU), 7
     ).train()
     logits_BL = network(inputs_of([5, 6, 7, 8], [5, 6]))
-    assert logits_BL.dtype == torch.float32 and logits_BL.isfinite().all()
+    assert logits_BL.dtype == torch.float32
+    assert logits_BL.isfinite().all()
     logits_BL.sum().backward()
     gradients = {name: weight.grad for name, weight in network.trainable().items()}
     assert all(
@@ -227,9 +228,8 @@ def test_two_pretrained_adapters_are_the_same_as_merging_them_in_order(model_fol
         backbone = load_backbone(config_of(model_folders["llama"], **options), source, CPU).eval()
         torch.testing.assert_close(states(backbone, [5, 6, 7, 8]), expected, rtol=0, atol=1e-5)
         trained = [name for name, weight in backbone.named_parameters() if weight.requires_grad]
-        assert all(f".{ADAPTER}." in name for name in trained) and bool(trained) == (
-            "lora_r" in options
-        )
+        assert all(f".{ADAPTER}." in name for name in trained)
+        assert bool(trained) == ("lora_r" in options)
 
 
 def test_a_folder_with_an_adapter_brings_its_base(model_folders, llm2vec):
@@ -275,15 +275,17 @@ def test_a_gated_model_says_whose_licence_to_accept():
 
     from icdcli.model.hub import hub_errors
 
-    with pytest.raises(
-        ConfigError,
-        match="is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth",
+    with (
+        pytest.raises(
+            ConfigError,
+            match=r"is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth",
+        ),
+        hub_errors("llama3", "meta/x"),
     ):
-        with hub_errors("llama3", "meta/x"):
-            try:
-                raise GatedRepoError("403", response=SimpleNamespace(headers={}, request=None))
-            except GatedRepoError as error:
-                raise OSError("You are trying to access a gated repo.") from error
+        try:
+            raise GatedRepoError("403", response=SimpleNamespace(headers={}, request=None))
+        except GatedRepoError as error:
+            raise OSError("You are trying to access a gated repo.") from error
 
 
 def test_a_folder_that_is_no_model(tmp_path):

@@ -31,7 +31,9 @@ def packed(tmp_path, monkeypatch):
 @needs_minilm
 def test_minilm_is_a_pretrained_encoder_that_needs_no_hub():
     found = find_pretrained("minilm")
-    assert found.name == "minilm" and found.base == found.tokenizer and found.adapters == ()
+    assert found.name == "minilm"
+    assert found.base == found.tokenizer
+    assert found.adapters == ()
     config = ModelConfig(model="minilm", bit=32, max_len=512, lora_activate=False)
     backbone = load_backbone(config, found, torch.device("cpu"))
     assert sum(weight.numel() for weight in backbone.parameters()) == 22_713_216

@@ -82,7 +82,8 @@ def read_both_ways(network):
 def assert_the_same(network):
     (padded_BL, padded), (packed_BL, packed) = read_both_ways(network)
     torch.testing.assert_close(packed_BL, padded_BL, rtol=0, atol=1e-5)
-    assert packed.keys() == padded.keys() and len(packed) > 2
+    assert packed.keys() == padded.keys()
+    assert len(packed) > 2
     for name, gradient in padded.items():
         assert gradient.any() or name.endswith(("key.bias", "q_proj.lora_A.default.weight")), name
         torch.testing.assert_close(packed[name], gradient, rtol=1e-4, atol=1e-5)
@@ -196,7 +197,8 @@ def test_dropout_of_attention_is_honoured(model_folders):
         torch.manual_seed(seed)
         return logits_of(network)
 
-    assert torch.equal(drawn(0), drawn(0)) and not torch.allclose(drawn(0), drawn(1))
+    assert torch.equal(drawn(0), drawn(0))
+    assert not torch.allclose(drawn(0), drawn(1))
     assert torch.equal(logits_of(network.eval()), logits_of(network))
 
 

@@ -93,6 +93,5 @@ def test_the_trial_leaves_no_trace(training):
     state = torch.get_rng_state()
     choose_padding(network, "auto")
     assert torch.equal(torch.get_rng_state(), state)
-    assert network.training == training and all(
-        weight.grad is None for weight in network.parameters()
-    )
+    assert network.training == training
+    assert all(weight.grad is None for weight in network.parameters())

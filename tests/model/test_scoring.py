@@ -55,7 +55,8 @@ def test_scores_stand_in_document_order_whatever_the_batches(network, documents)
         scores, told = scored(network, documents, batch_tokens=batch_tokens)
         np.testing.assert_allclose(scores.logits_NL, one_at_a_time.logits_NL, atol=1e-6)
         np.testing.assert_allclose(scores.losses_N, one_at_a_time.losses_N, atol=1e-6)
-        assert told[-1] == 40 and told == sorted(told)
+        assert told[-1] == 40
+        assert told == sorted(told)
 
 
 @pytest.fixture
@@ -103,9 +104,8 @@ def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_p
     monkeypatch.setattr(scoring, "IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     in_file, _ = scored(network, documents)
-    assert isinstance(in_file.logits_NL, np.memmap) and not isinstance(
-        in_memory.logits_NL, np.memmap
-    )
+    assert isinstance(in_file.logits_NL, np.memmap)
+    assert not isinstance(in_memory.logits_NL, np.memmap)
     assert (in_file.logits_NL == in_memory.logits_NL).all()
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))

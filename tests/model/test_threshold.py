@@ -37,7 +37,8 @@ def test_what_the_configuration_means(configured: Any, threshold: Threshold) -> 
 
 def test_each_label_has_its_threshold_as_float32() -> None:
     values = Threshold(0.7).values_L(2)
-    assert values.dtype == np.float32 and (np.float32(0.7) >= values).all()
+    assert values.dtype == np.float32
+    assert (np.float32(0.7) >= values).all()
     assert TUNED.values_L(3).tolist() == [0.125, 0.5, 0.25]
     with pytest.raises(ValueError, match="tuned for 3 labels, not 2"):
         TUNED.values_L(2)

@@ -34,7 +34,8 @@ def test_eos_stands_at_the_end_after_truncation(tokenizer):
     special_tokens = special_tokens_of(tokenizer, "eos_token")
     long = tokenizer(TEXTS[0] * 50, add_special_tokens=False).input_ids
     [framed] = special_tokens.read(long, max_len=16).chunks
-    assert len(framed) == 16 and framed[-1] == tokenizer.eos_token_id
+    assert len(framed) == 16
+    assert framed[-1] == tokenizer.eos_token_id
     assert framed[:-1].tolist() == long[:15]
 
 

@@ -35,7 +35,8 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
     seen, told = [], []
     notes = of_lengths(20, 70, 40, 0, 60)
     coded = model(seen=seen).code(notes, told.append)
-    assert seen == [[70], [60, 40], [20]] and told == [2, 4, 5]
+    assert seen == [[70], [60, 40], [20]]
+    assert told == [2, 4, 5]
     assert [note.id for note in coded] == ["0", "1", "2", "3", "4"]
     assert [note.windows for note in coded] == [1, 2, 1, 0, 2]
     assert [[code.code for code in note.codes] for note in coded] == [
@@ -111,7 +112,8 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
     told = []
     marking = replace(model(Choice(top=2)), find=find)
     notes = marking.code(of_lengths(80, 0, 30), told.append)
-    assert asked == [(80, [0, 1]), (30, [2, 1])] and told == [2, 3]
+    assert asked == [(80, [0, 1]), (30, [2, 1])]
+    assert told == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
         [((0, 1, 1.0),), ((1, 2, 1.0),)],
         [],

@@ -84,13 +84,10 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
         assert list(rows[0].values())[1:] == (
             ["", "", "", "", "", "1"] if ending == "csv" else [None, None, None, None, None, 1]
         )
-        assert (
-            float(rows[3]["score"]) == pytest.approx(0.123456)
-            and str(rows[3]["predicted"]) == "False"
-        )
-        assert rows[1]["title"] == 'Of "water", Übel' and rows[3]["title"] == (
-            "" if ending == "csv" else None
-        )
+        assert float(rows[3]["score"]) == pytest.approx(0.123456)
+        assert str(rows[3]["predicted"]) == "False"
+        assert rows[1]["title"] == 'Of "water", Übel'
+        assert rows[3]["title"] == ("" if ending == "csv" else None)
         assert list(dict.fromkeys(row["id"] for row in rows)) == [note.id for note in NOTES]
     assert list(tmp_path.iterdir()) == [output]
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
@@ -100,7 +97,8 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
 def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
     expected = whole(tmp_path / f"whole.{ending}")
     parts = stopped(tmp_path / f"codes.{ending}")
-    assert parts.notes == len(NOTES) and parts.changed == []
+    assert parts.notes == len(NOTES)
+    assert parts.changed == []
     assert stat.S_IMODE(parts.folder.stat().st_mode) == 0o700
     done, told = [], []
     with parts.alone():
@@ -113,7 +111,9 @@ def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
         parts.finish(count)
     assert parts.output.read_bytes() == expected
     assert [note.id for note in done] == [f"n{number}" for number in range(12, 23)]
-    assert (4, 4) in told and told[-1] == (23, 12) and sorted(told) == told
+    assert (4, 4) in told
+    assert told[-1] == (23, 12)
+    assert sorted(told) == told
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [f"whole.{ending}", f"codes.{ending}"]
     )
@@ -123,7 +123,9 @@ def test_what_changed_is_told_and_begun_anew(tmp_path):
     output = tmp_path / "codes.jsonl"
     stopped(output)
     parts = CodingParts(output, MADE_OF | {"notes": "3"})
-    assert parts.begun and parts.changed == ["notes"] and parts.notes is None
+    assert parts.begun
+    assert parts.changed == ["notes"]
+    assert parts.notes is None
     assert list(parts.folder.glob("*.jsonl"))  # until it is begun anew, nothing is lost
     seen = []
     whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), notes=NOTES[:9])
@@ -142,7 +144,8 @@ def test_damaged_journal_and_half_a_part(tmp_path):
     parts = stopped(output := tmp_path / "other.jsonl")
     (parts.folder / "journal.json").write_text("{")
     (parts.folder / "0000001.jsonl").write_text("not of this call")
-    assert not parts.begun and whole(output) == expected
+    assert not parts.begun
+    assert whole(output) == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "codes.jsonl",
         "other.jsonl",
@@ -264,7 +267,8 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
         DataError, match=r"can't be written \(No space left on device\). What is done is kept"
     ):
         whole(output)
-    assert not output.exists() and len(list((tmp_path / "codes.jsonl.parts").glob("*.jsonl"))) == 2
+    assert not output.exists()
+    assert len(list((tmp_path / "codes.jsonl.parts").glob("*.jsonl"))) == 2
     monkeypatch.undo()
     monkeypatch.setattr(coding, "BLOCK_CHARACTERS", 16)
     assert whole(output) == whole(tmp_path / "other.jsonl")

@@ -65,7 +65,8 @@ ALL = total_of(plain()).total
 )
 def test_what_changes_no_result_is_changed_first(free, keys):
     changes, total = changes_that_fit(plain(), total_of, int(free))
-    assert list(changes) == keys and total <= free
+    assert list(changes) == keys
+    assert total <= free
     assert total_of(plain(**changes)).total == total
 
 
@@ -94,7 +95,8 @@ def test_a_configuration_that_can_run(config, tmp_path):
     }  # fmt: skip
     assert found["memory"]["labels"] == UNKNOWN_LABELS
     assert 0 < found["memory"]["estimate"]["total"] < found["memory"]["free"]
-    assert found["memory"]["changes"] == {} and found["seconds"] > 0
+    assert found["memory"]["changes"] == {}
+    assert found["seconds"] > 0
 
 
 def test_a_prepared_corpus_tells_labels_and_documents(config):
@@ -128,7 +130,7 @@ def test_a_model_in_a_folder(model_folders, kind):
 
 
 def test_a_model_that_cannot_be_had(tmp_path):
-    with pytest.raises(ConfigError, match="no config.json"):
+    with pytest.raises(ConfigError, match=r"no config.json"):
         about_model(str(tmp_path))
     with pytest.raises(ConfigError, match="can't be reached"):
         about_model("somebody/nothing")
@@ -159,19 +161,22 @@ def test_every_head_is_estimated(config, model_folders, changes):
     found = examine(config(model=model_folders["bert"], max_len=128, **changes))
     assert found["problems"] == []
     estimate = found["memory"]["estimate"]
-    assert estimate["parts"]["head"] > 0 and estimate["operations"] > 0
+    assert estimate["parts"]["head"] > 0
+    assert estimate["operations"] > 0
     frozen = "freeze_backbone" in changes
-    assert estimate["cached"] is frozen and (estimate["reading"] > 0) is frozen
+    assert estimate["cached"] is frozen
+    assert (estimate["reading"] > 0) is frozen
 
 
 def test_chunks_that_the_model_cannot_read_are_a_problem(config, model_folders):
     found = examine(config(model=model_folders["bert"], max_len=500, chunk_len=400))
     [problem] = found["problems"]
-    assert "set chunk_len: 128" in problem and found["memory"] is None
+    assert "set chunk_len: 128" in problem
+    assert found["memory"] is None
 
 
 def test_quantised_weights_that_cannot_be_had_are_a_problem(config, model_folders, monkeypatch):
-    monkeypatch.setattr(readiness, "why_not_quantised", lambda bit, device: "no such library")
+    monkeypatch.setattr(readiness, "why_not_quantized", lambda bit, device: "no such library")
     [problem] = examine(config(model=model_folders["llama"], bit=8, lora_activate=True))["problems"]
     assert problem == "bit: 8: doesn't work here: no such library; use bit: 16 or 32"
 

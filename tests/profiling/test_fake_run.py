@@ -125,7 +125,8 @@ def test_what_is_alive_is_what_torch_really_allocates(options):
 
 def test_chunks_are_as_many_as_are_read():
     chunks = [len(chunk) for document in read(CHUNKS) for chunk in document.chunks]
-    assert tuple(chunks) == PARTS.chunks and tuple(map(len, read(CHUNKS))) == LENGTHS
+    assert tuple(chunks) == PARTS.chunks
+    assert tuple(map(len, read(CHUNKS))) == LENGTHS
     assert (PARTS.tokens("free"), Sizes(LENGTHS, LENGTHS).tokens("batch")) == (550, 600)
 
 
@@ -166,9 +167,8 @@ def test_gradients_of_an_earlier_micro_batch_are_still_there():
     weights = sum(weight.nbytes for weight in network_of().parameters())
     assert first.gradients < weights == later.gradients
     assert 0 < later.peak - first.peak <= weights
-    assert later.operations == first.operations and later.churn == pytest.approx(
-        first.churn, rel=0.01
-    )
+    assert later.operations == first.operations
+    assert later.churn == pytest.approx(first.churn, rel=0.01)
 
 
 def test_operations_are_those_of_the_closed_formula():
@@ -196,6 +196,7 @@ def test_frozen_weights_need_no_gradient_and_known_states_no_backbone():
     )
     trained = simulation_of().training(sizes)
     assert frozen.operations == pytest.approx(trained.operations / 3, rel=0.1)
-    assert known.operations < 0.05 * frozen.operations and known.peak < 0.5 * frozen.peak
+    assert known.operations < 0.05 * frozen.operations
+    assert known.peak < 0.5 * frozen.peak
     assert frozen.gradients <= 4 * LABELS * (LLAMA.hidden_size + 1)
     assert frozen.peak < 0.5 * trained.peak

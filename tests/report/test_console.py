@@ -58,7 +58,8 @@ def test_a_table_in_a_pipe_has_neither_colour_nor_trailing_blanks(
     table.add_row("428.0", "heart failure")
     Output().show(table)
     out = capsys.readouterr().out
-    assert "heart failure" in out and "\x1b" not in out
+    assert "heart failure" in out
+    assert "\x1b" not in out
     assert all(line == line.rstrip() for line in out.splitlines())
 
 
@@ -96,7 +97,9 @@ def test_json_gives_one_object_and_the_rest_goes_to_stderr(
         "path": str(Path("a") / "b"),
         "nested": {"text": "crónica", "none": None, "yes": True, "tuple": [1]},
     }
-    assert "a message" in captured.err and "a column" in captured.err and "an error" in captured.err
+    assert "a message" in captured.err
+    assert "a column" in captured.err
+    assert "an error" in captured.err
 
 
 def test_a_second_result_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +149,8 @@ def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str], terminal
             progress.update(10)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
-    assert "Reading" not in written(terminal) and "\n" not in written(terminal)
+    assert "Reading" not in written(terminal)
+    assert "\n" not in written(terminal)
 
 
 def test_a_bar_appears_after_two_seconds_and_fits(render: Callable[..., list[str]]) -> None:
@@ -157,9 +161,8 @@ def test_a_bar_appears_after_two_seconds_and_fits(render: Callable[..., list[str
     assert render(bar) == []
     clock.now = 4
     (line,) = render(bar)
-    assert line.startswith("Tokenising a corpus with qu…") and line.endswith(
-        "100/1,000 documents  0:00:36 left"
-    )
+    assert line.startswith("Tokenising a corpus with qu…")
+    assert line.endswith("100/1,000 documents  0:00:36 left")
     assert len(line) == 80
     bar.close()
     assert render(bar)[0].endswith("100/1,000 documents  0:00:04")
@@ -173,7 +176,8 @@ def test_progress_and_warnings_beside_a_live_view_stay_on_its_console(
         with terminal.progress("Reading", 10) as progress:
             progress.update(10)
     terminal.warn("afterwards")
-    assert "look out" in written(terminal) and "the view" in written(terminal)
+    assert "look out" in written(terminal)
+    assert "the view" in written(terminal)
     assert capsys.readouterr().err == "warning: afterwards\n"
 
 

@@ -40,7 +40,8 @@ def test_evaluation_says_what_each_metric_is(render: Render) -> None:
     )
     assert any(line.split()[:2] == ["map", "undefined"] for line in lines)
     every = render(evaluation_table(dict.fromkeys(METRICS, 0.5)))
-    assert max(map(len, every)) <= 80 and not any("…" in line for line in every)
+    assert max(map(len, every)) <= 80
+    assert not any("…" in line for line in every)
 
 
 def test_validations_mark_the_best_in_words(render: Render) -> None:
@@ -68,7 +69,8 @@ def test_many_metrics_turn_the_table(render: Render) -> None:
             validations_table(validations(30, every), (*COMMON, *every), width, limit=8), width
         )
         assert max(map(len, lines)) <= width
-        assert lines[0].split()[0] == "epoch" and lines[0].split()[-1] == "30"
+        assert lines[0].split()[0] == "epoch"
+        assert lines[0].split()[-1] == "30"
         assert [line.split()[0] for line in lines[6:]] == list(every)
         assert lines[1].split()[:2] == ["best", "metric"]
 

@@ -37,11 +37,14 @@ def loaded(run, name="last"):
 
 def test_a_run_tells_everything_in_order(trained):
     _, _, [started, evaluated, *saved, stopped] = trained()
-    assert started == Started(0, 1, 1) and isinstance(evaluated, Evaluated)
+    assert started == Started(0, 1, 1)
+    assert isinstance(evaluated, Evaluated)
     assert saved == [Saved(name, 1) for name in ("metric", "loss", "last")]
-    assert isinstance(stopped, Stopped) and stopped.finished
+    assert isinstance(stopped, Stopped)
+    assert stopped.finished
     assert (evaluated.best_metric, evaluated.best_loss, len(evaluated.samples)) == (True, True, 2)
-    assert math.isnan(evaluated.train_loss) and math.isnan(evaluated.lr)
+    assert math.isnan(evaluated.train_loss)
+    assert math.isnan(evaluated.lr)
 
 
 def test_it_learns(trained):
@@ -63,7 +66,8 @@ def test_a_run_is_put_on_disk_as_every_other(trained):
         "aucroc_micro",
     ]
     assert (row["epoch"], row["step"], row["train_loss"], row["lr"]) == ("1", "1", "", "")
-    assert float(row["f1_micro"]) == events[1].metrics["f1_micro"] and not run.steps.exists()
+    assert float(row["f1_micro"]) == events[1].metrics["f1_micro"]
+    assert not run.steps.exists()
     assert {
         name: os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last")
     } == dict.fromkeys(("metric", "loss", "last"), "steps/1")
@@ -109,9 +113,8 @@ def test_a_threshold_is_tuned_on_validation_and_kept(trained):
     scored = score_split(model, corpus, "validation")
     value, f1 = best_for_all(scored.scores_NL, scored.documents.targets_NL(len(model.labels)))
     assert (model.threshold.value, model.threshold.tuned_on) == (value, "validation")
-    assert events[1].threshold == str(model.threshold) and events[1].metrics[
-        "f1_micro"
-    ] == pytest.approx(f1)
+    assert events[1].threshold == str(model.threshold)
+    assert events[1].metrics["f1_micro"] == pytest.approx(f1)
 
 
 def test_the_same_seed_gives_the_same_bytes(trained):
@@ -145,9 +148,8 @@ def test_keys_that_mean_nothing_to_a_baseline_are_named():
 def test_what_a_baseline_cannot_have_is_refused():
     with pytest.raises(ConfigError) as caught:
         load_config(None, ["model=tfidf", "lexical=True", "description_prior=True"])
-    assert "lexical: model: tfidf" in str(
-        caught.value
-    ) and "description_prior: model: tfidf" in str(caught.value)
+    assert "lexical: model: tfidf" in str(caught.value)
+    assert "description_prior: model: tfidf" in str(caught.value)
     # A network's impossible combinations are none of its own.
     assert load_config(None, ["model=tfidf", "steps=1", "bit=8", "device=mps"]).model.is_baseline
 

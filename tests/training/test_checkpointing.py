@@ -9,9 +9,8 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.manifest import verify
 from icdcli.model.coding_model import load_model
-from icdcli.run_dir import RunDir, read_rows
+from icdcli.run_dir import RunDir, find_checkpoint, read_rows
 from icdcli.training.checkpointing import (
-    find_checkpoint,
     find_whole_checkpoint,
     make_last,
     save_checkpoint,
@@ -101,7 +100,8 @@ def without_times(path):
 def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, stop_after, options):
     whole, _ = run_it(config(**options), "whole")
     parts, events = run_it(config(**options), "parts", stop_after)
-    assert isinstance(events[-2], Stopped) and events[-1] == Saved("last", stop_after)
+    assert isinstance(events[-2], Stopped)
+    assert events[-1] == Saved("last", stop_after)
     resume_it(config(**options), parts)
     assert without_times(parts.results) == without_times(whole.results)
     assert without_times(parts.steps) == without_times(whole.steps)
@@ -150,17 +150,16 @@ def test_what_is_written_when(config):
 
 def test_the_optimiser_and_the_counters_come_back(config):
     run, _ = run_it(config(), stop_after=17)
-    first, corpus = new_training(config(), ALONE)
+    first, _corpus = new_training(config(), ALONE)
     for event in train(first):
         if isinstance(event, StepDone) and event.step == 17:
             first.stop_requested = lambda: "SIGINT"
     checkpoint = find_checkpoint(run, "last")
     again, _ = resumed_training(config(), checkpoint, verify(checkpoint), ALONE)
-    assert again.state.step == 17 and again.state.best_metric == first.state.best_metric
-    assert (
-        again.state.epoch_loss == first.state.epoch_loss
-        and again.state.window_documents == first.state.window_documents
-    )
+    assert again.state.step == 17
+    assert again.state.best_metric == first.state.best_metric
+    assert again.state.epoch_loss == first.state.epoch_loss
+    assert again.state.window_documents == first.state.window_documents
     for mine, theirs in zip(
         first.optimizer.state.values(), again.optimizer.state.values(), strict=True
     ):
@@ -174,7 +173,8 @@ def test_a_finished_run_stays_finished(config):
     assert stopped == Stopped("all 24 steps are done", 24, finished=True)
     run, _ = run_it(config(steps=400, lr0=1e-12, patience=1), "tired")
     [_, stopped] = resume_it(config(steps=400, lr0=1e-12, patience=1), run)
-    assert stopped.reason == "no progress in 1 validations" and stopped.finished
+    assert stopped.reason == "no progress in 1 validations"
+    assert stopped.finished
 
 
 def test_more_steps_go_on(config):
@@ -269,7 +269,8 @@ def test_one_rename_moves_a_name_after_all_is_flushed_and_before_anything_is_rem
     flushes = [("flush", name) for name in ("manifest.json", ".new", "steps", "weights")]
     order = [*flushes[:2], renames[0], flushes[2], *renames[1:], flushes[3], ("rmtree", "steps/1")]
     places = [done.index(step) for step in order]
-    assert places == sorted(places) and all(done.count(rename) == 1 for rename in renames)
+    assert places == sorted(places)
+    assert all(done.count(rename) == 1 for rename in renames)
 
 
 def test_a_broken_last_is_skipped_with_a_warning(saving):
@@ -279,13 +280,12 @@ def test_a_broken_last_is_skipped_with_a_warning(saving):
     flip_a_byte(run.checkpoint("last") / "head.safetensors")
     warnings = []
     folder, manifest = find_whole_checkpoint(run, "last", warnings.append)
-    assert folder == run.root / "weights" / "steps" / "5" and manifest["step"] == 5
+    assert folder == run.root / "weights" / "steps" / "5"
+    assert manifest["step"] == 5
     [warning] = warnings
-    assert (
-        "9/head.safetensors: was changed or is broken" in warning
-        and "Going on from the one before: " in warning
-    )
-    with pytest.raises(ResumeError, match="head.safetensors: was changed or is broken"):
+    assert "9/head.safetensors: was changed or is broken" in warning
+    assert "Going on from the one before: " in warning
+    with pytest.raises(ResumeError, match=r"head.safetensors: was changed or is broken"):
         find_whole_checkpoint(run, "metric", warnings.append)
     make_last(run, folder)
     save(7)
@@ -308,9 +308,8 @@ def test_a_half_written_last_is_skipped(saving, harm):
         case "no folder":
             shutil.rmtree(last)
     warnings = []
-    assert (
-        find_whole_checkpoint(run, "last", warnings.append)[1]["step"] == 5 and len(warnings) == 1
-    )
+    assert find_whole_checkpoint(run, "last", warnings.append)[1]["step"] == 5
+    assert len(warnings) == 1
     (run.checkpoint("previous") / "state.pt").unlink()
     with pytest.raises(
         ResumeError, match=r"state.pt is missing|holds no|can't be read|no checkpoint 'last'"
@@ -328,11 +327,10 @@ def test_going_back_makes_it_the_last(saving):
         find_checkpoint(run, "last"), run.root / "weights" / "steps" / "8"
     )
     make_last(run, find_checkpoint(run, "metric"))
-    assert (
-        steps_of(run, "metric", "last") == {"metric": 5, "last": 5}
-        and not run.checkpoint("previous").exists()
-    )
-    assert not left_behind.exists() and in_weights(run)[1] == {"5", "9", "12"}
+    assert steps_of(run, "metric", "last") == {"metric": 5, "last": 5}
+    assert not run.checkpoint("previous").exists()
+    assert not left_behind.exists()
+    assert in_weights(run)[1] == {"5", "9", "12"}
     save(7)
     assert steps_of(run, "metric", "last", "previous") == {"metric": 5, "last": 7, "previous": 5}
     assert in_weights(run)[1] == {"5", "7"}
@@ -395,9 +393,11 @@ def test_a_process_that_died_between_the_renames_loses_nothing(saving):
     as_before(run)
     last = run.checkpoint("last")
     aside = last.rename(last.with_name(".previous-last"))
-    assert find_checkpoint(run, "last") == aside and verify(aside)["step"] == 5
+    assert find_checkpoint(run, "last") == aside
+    assert verify(aside)["step"] == 5
     save(6)
-    assert steps_of(run, "last", "previous") == {"last": 6, "previous": 5} and not aside.exists()
+    assert steps_of(run, "last", "previous") == {"last": 6, "previous": 5}
+    assert not aside.exists()
 
 
 def test_a_failed_write_keeps_the_checkpoint_before(saving, monkeypatch):
@@ -409,7 +409,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(saving, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("icdcli.training.checkpointing.torch.save", full)
-    with pytest.raises(DataError, match="step 9 can.t be written .*No space left"):
+    with pytest.raises(DataError, match=r"step 9 can.t be written .*No space left"):
         save(9, "metric", "last")
     assert verify(run.checkpoint("last")) == before
     assert in_weights(run) == ({"last", "steps"}, {"5"})
@@ -422,7 +422,7 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_made_current(saving, monk
         "icdcli.training.checkpointing._flush_all", lambda side: flip_a_byte(side / "state.pt")
     )
     with pytest.raises(
-        DataError, match="step 9 can.t be written .*state.pt: was changed or is broken"
+        DataError, match=r"step 9 can.t be written .*state.pt: was changed or is broken"
     ):
         save(9)
     assert steps_of(run, "last") == {"last": 5}

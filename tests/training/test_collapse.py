@@ -27,7 +27,8 @@ def test_a_collapse_is_told_with_its_remedy(logits_NL, value, best, higher_is_be
     found = alarm(logits_NL, value, best, higher_is_better, lr0=3e-3)
     assert (found is None) == (expected is None)
     if expected is not None:
-        assert expected in found and "--load metric lr0=0.001" in found
+        assert expected in found
+        assert "--load metric lr0=0.001" in found
 
 
 def test_a_run_that_has_collapsed_says_so_at_its_validation(config):
@@ -35,4 +36,5 @@ def test_a_run_that_has_collapsed_says_so_at_its_validation(config):
     with torch.no_grad():
         training.model.network.head.output.weight.zero_()
     [evaluated] = [event for event in train(training) if isinstance(event, Evaluated)]
-    assert evaluated.alarm is not None and "collapsed" in evaluated.alarm
+    assert evaluated.alarm is not None
+    assert "collapsed" in evaluated.alarm

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Stacked(nn.Module):
-    _no_split_modules = ["Linear"]
+    _no_split_modules = ("Linear",)
 
     def __init__(self):
         super().__init__()
@@ -32,7 +32,7 @@ def test_an_architectures_layers_are_those_that_it_names():
     assert layers_of(stacked, "torch_compile: True") == list(stacked.layers)
     with pytest.raises(
         ConfigError,
-        match="torch_compile: True: this architecture .*doesn't tell its layers; leave it out",
+        match=r"torch_compile: True: this architecture .*doesn't tell its layers; leave it out",
     ):
         layers_of(nn.Sequential(nn.Linear(2, 2)), "torch_compile: True")
 
@@ -43,7 +43,7 @@ def test_a_machine_that_cannot_compile_says_what_is_missing(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", compile)
     with pytest.raises(
-        ConfigError, match="nothing can be compiled here: .*It takes a C.. compiler on a CPU"
+        ConfigError, match=r"nothing can be compiled here: .*It takes a C.. compiler on a CPU"
     ):
         compile_layers(Stacked())
 

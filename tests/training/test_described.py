@@ -66,7 +66,8 @@ def test_states_that_were_computed_before_train_as_those_computed_on_the_way(
 ):
     with_states, _ = new_training(described(pooling_mode=pooling_mode), ALONE)
     without, _ = new_training(described(pooling_mode=pooling_mode, state_cache_gb=0), ALONE)
-    assert with_states.train.states is not None and without.train.states is None
+    assert with_states.train.states is not None
+    assert without.train.states is None
     for cached, computed in zip(told(with_states), told(without), strict=True):
         assert cached.train_loss == pytest.approx(computed.train_loss, rel=1e-3)
         assert cached.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
@@ -136,9 +137,8 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
     training, corpus = new_training(described(lexical=lexical, **options), ALONE)
     last = told(training)[-1]
     model = save(training, tmp_path / "saved")
-    assert (model.chunks is not None) and (model.fusion is not None) == (
-        model.lexical is not None
-    ) == lexical
+    assert model.chunks is not None
+    assert (model.fusion is not None) == (model.lexical is not None) == lexical
     found = score_split(model, corpus, "validation")
     targets_NL = found.documents.targets_NL(len(corpus.labels))
     again = evaluate(
@@ -168,13 +168,15 @@ def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     model = note_model(training.model)
     filler = "high blood pressure. patient seen. plan discussed. stable. " * 60
     windows = model.windows(len(model.tokenizer(filler, add_special_tokens=False).input_ids))
-    assert len(windows) > 3 and all(end - start <= 48 for start, end in windows)
+    assert len(windows) > 3
+    assert all(end - start <= 48 for start, end in windows)
     pneumonia = model.labels.index["J18.9"]
     [filled], [both] = (
         model.scores([filler]),
         model.scores([filler + "lobar infiltrate. pneumonia"]),
     )
-    assert filled[pneumonia] < 0.3 and both[pneumonia] > 0.6
+    assert filled[pneumonia] < 0.3
+    assert both[pneumonia] > 0.6
 
 
 @pytest.mark.parametrize(
@@ -208,11 +210,9 @@ def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(desc
 def test_each_stage_has_a_schedule_of_its_own(config):
     options = config(head_steps=10, warmup_steps=4, head_lr_factor=50, lrf=0.0).train
     rates = [learning_rate(step, options) for step in range(1, 25)]
-    assert (
-        rates[3] == rates[13] == max(rates)
-        and rates[9] == pytest.approx(0, abs=1e-9)
-        and rates[23] == pytest.approx(0, abs=1e-9)
-    )
+    assert rates[3] == rates[13] == max(rates)
+    assert rates[9] == pytest.approx(0, abs=1e-9)
+    assert rates[23] == pytest.approx(0, abs=1e-9)
     group = {"factor": 50.0, "joint_factor": options.joint_factor}
     assert [learning_rate_factor(group, step, options) for step in (0, 9, 10, 23)] == [50, 50, 5, 5]
 
@@ -238,7 +238,8 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     )
     head, labels = training.model.network.head, corpus.labels
     seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
-    assert set(training.learned.tolist()) == seen and len(labels) > 140
+    assert set(training.learned.tolist()) == seen
+    assert len(labels) > 140
     never = labels.train_counts.count(0)
     documents = corpus.card["splits"]["train"]["documents"]
     unseen = labels.train_counts.index(0)
@@ -251,11 +252,12 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
         for label in range(len(labels))
         if not torch.equal(head.queries_LW[label], before[label])
     } == seen
-    assert np.isfinite(evaluated.validation_loss) and len(evaluated.samples[0].scores) < 30
+    assert np.isfinite(evaluated.validation_loss)
+    assert len(evaluated.samples[0].scores) < 30
 
 
 def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp_path):
-    training, corpus = new_training(described(text_cleaning="edin"), ALONE)
+    training, _corpus = new_training(described(text_cleaning="edin"), ALONE)
     model = note_model(save(training, tmp_path / "saved"))
     np.testing.assert_array_equal(
         model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"])
@@ -263,7 +265,8 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
     # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
     notes = ["12 34", " \n", "", "pain " + "17 " * 400]
     assert model.read(notes)[1] == [0, 0, 0, 1]
-    assert model.predict(notes)[:3] == [[], [], []] and not model.scores(notes)[:3].any()
+    assert model.predict(notes)[:3] == [[], [], []]
+    assert not model.scores(notes)[:3].any()
     coded = batch_predictor(model, Choice(top=2)).code(
         [Note(str(place), note) for place, note in enumerate(notes)]
     )
@@ -312,9 +315,8 @@ def test_what_each_part_is_worth(described):
     training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
     last = told(training)[-1]
     whole, *rows = ablate(training.model, corpus, "validation")
-    assert whole.without is None and whole.metrics["map"] == pytest.approx(
-        last.metrics["map"], rel=1e-4
-    )
+    assert whole.without is None
+    assert whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
     assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
     parts = split_parts(training.model, corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}

@@ -5,7 +5,8 @@ from icdcli.training.early_stopping import Best
 
 def test_the_first_comparison_is_no_lack_of_progress():
     best = Best(higher_is_better=True)
-    assert best.update(0.5) and best.patience_left(2) == 2
+    assert best.update(0.5)
+    assert best.patience_left(2) == 2
 
 
 def test_patience_counts_validations_in_a_row():

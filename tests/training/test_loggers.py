@@ -155,7 +155,8 @@ def test_a_tracker_changes_nothing_about_how_is_computed(trackers):
 def test_none_asked_for_none_made(tmp_path):
     warned = []
     run(Trackers([], tmp_path, {}, warned.append))
-    assert not warned and not [*tmp_path.iterdir()]
+    assert not warned
+    assert not [*tmp_path.iterdir()]
 
 
 def test_tensorboard_writes_into_the_runs_folder(tmp_path):

@@ -33,7 +33,9 @@ def test_a_run_tells_everything_in_order(config):
     per_epoch = training.steps_per_epoch
     assert events[0] == Started(0, 24, per_epoch)
     assert [event.step for event in events if isinstance(event, StepDone)] == list(range(1, 25))
-    assert isinstance(events[-1], Stopped) and events[-1].finished and events[-1].step == 24
+    assert isinstance(events[-1], Stopped)
+    assert events[-1].finished
+    assert events[-1].step == 24
     validated = [event.step for event in events if isinstance(event, Evaluated)]
     assert validated == sorted({*range(per_epoch, 25, per_epoch), 24})
     assert {event.total for event in events if isinstance(event, Evaluating)} == {
@@ -90,7 +92,8 @@ def test_only_trainable_weights_change_and_have_a_state(config, options):
         for name, weight in weights_of(training).items()
         if not torch.equal(weight, before[name])
     }
-    assert changed <= trained and {"head.output.weight", "head.output.bias"} <= changed
+    assert changed <= trained
+    assert {"head.output.weight", "head.output.bias"} <= changed
     assert len(training.optimizer.state) == len(trained)
 
 
@@ -148,7 +151,8 @@ def test_what_the_best_goes_by(config, monitor, value):
     elif value == "mean":
         assert event.monitored == pytest.approx(sum(event.metrics.values()) / 2)
     else:
-        assert "map" not in event.metrics and 0 < event.monitored <= 1
+        assert "map" not in event.metrics
+        assert 0 < event.monitored <= 1
 
 
 @pytest.mark.parametrize("bad", [1, 3, 5, 7])
@@ -197,14 +201,11 @@ def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
             before = training.state
             training.stop_requested = lambda: "SIGTERM"
     step = training.steps_per_epoch
-    assert isinstance(events[-2], Evaluating) and events[-1] == Stopped(
-        "interrupted by SIGTERM", step, finished=False
-    )
-    assert (
-        training.state == before
-        and before.validated == 0
-        and before.epoch_documents == len(training.train)
-    )
+    assert isinstance(events[-2], Evaluating)
+    assert events[-1] == Stopped("interrupted by SIGTERM", step, finished=False)
+    assert training.state == before
+    assert before.validated == 0
+    assert before.epoch_documents == len(training.train)
     assert training.model.network.training
 
 
@@ -247,9 +248,8 @@ def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
 def test_an_interval_is_in_steps_or_in_time(every, seconds):
     now = [1000.0]
     interval = CheckpointTimer(every, lambda: now[0])
-    assert interval.seconds == seconds and interval.steps == (
-        every if isinstance(every, int) else None
-    )
+    assert interval.seconds == seconds
+    assert interval.steps == (every if isinstance(every, int) else None)
     assert [interval.ends_at(step) for step in (6, 7, 14)] == [
         every == 7 and step > 6 for step in (6, 7, 14)
     ]

@@ -40,7 +40,8 @@ def test_a_cpu_has_a_fixed_budget():
 
 def test_what_fits_grows_with_the_memory_and_with_checkpointing(network):
     fits = [tokens_that_fit(network, True, gigabytes * 10**9) for gigabytes in (8, 24, 60)]
-    assert fits == sorted(fits) and fits[0] < fits[1]
+    assert fits == sorted(fits)
+    assert fits[0] < fits[1]
     assert tokens_that_fit(network, False, 24 * 10**9) < tokens_that_fit(network, True, 24 * 10**9)
     assert bytes_per_token(network, False) > 5 * bytes_per_token(network, True)
 

@@ -113,9 +113,8 @@ def test_a_table_that_cannot_be_written_is_told_and_leaves_what_was_saved(
             path.mkdir()
 
     run, _, error = recorded(happens, checkpoint_every=12)
-    assert isinstance(error, DataError) and str(error).startswith(
-        f"{path}: can't be written (Is a directory). "
-    )
+    assert isinstance(error, DataError)
+    assert str(error).startswith(f"{path}: can't be written (Is a directory). ")
     path.rmdir()
     assert verify(run.checkpoint("last"))["step"] == last
 

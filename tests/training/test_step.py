@@ -248,7 +248,8 @@ def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
         torch.testing.assert_close(tight.trainable()[name], weight)
     assert training.micro_batch_tokens <= 60
     notes = [done.note for done in found if done.note]
-    assert notes and f"micro_batch_tokens: {training.micro_batch_tokens} in place of" in notes[-1]
+    assert notes
+    assert f"micro_batch_tokens: {training.micro_batch_tokens} in place of" in notes[-1]
     assert max(np.prod(shape) for shape in tight.backbone.shapes) <= 60
 
 
@@ -287,7 +288,8 @@ def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold(
     other = lookup_run(Lookup(), gradient_checkpointing=not again.config.gradient_checkpointing)
     other.state = training.state
     go_on_with_micro_batches(other)
-    assert other.micro_batch_tokens == 16_384 and other.state.micro_batch_tokens == []
+    assert other.micro_batch_tokens == 16_384
+    assert other.state.micro_batch_tokens == []
 
 
 def test_a_document_that_does_not_fit_alone_is_told():
@@ -370,7 +372,8 @@ def test_the_length_of_the_gradient_is_told_and_cut():
     meter = Meter(training)
     optimizer_step(training, STEP, meter)
     [norm], [loss] = meter.norms, meter.pending
-    assert norm > 1e-3 and loss > 0
+    assert norm > 1e-3
+    assert loss > 0
     lengths = torch.stack(
         [
             weight.grad.norm()

@@ -6,7 +6,7 @@ import torch
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.training.setup import new_training
-from icdcli.training.step_metrics import Diverged, Meter
+from icdcli.training.step_metrics import DivergedError, Meter
 
 
 @pytest.fixture
@@ -32,9 +32,8 @@ def test_the_sums_do_not_depend_on_when_they_are_read(meter):
     meter.training.state.epoch_loss = 0.0
     for loss in losses:
         after(meter, [loss]).flush()
-    assert (
-        meter.training.state.epoch_loss == together and meter.training.state.epoch_documents == 64
-    )
+    assert meter.training.state.epoch_loss == together
+    assert meter.training.state.epoch_documents == 64
     assert meter.pending == meter.norms == []
 
 
@@ -54,10 +53,11 @@ def test_the_first_step_that_went_wrong_is_named_with_its_documents(
     values = [
         [bad if word == "x" else float(word) for word in words.split()] for words in (losses, norms)
     ]
-    with pytest.raises(Diverged) as caught:
+    with pytest.raises(DivergedError) as caught:
         after(meter, *values).flush()
     names = ", ".join(meter.training.documents_of(step))
     assert str(caught.value).startswith(
         f"step {step}: {what} is not a finite number; the step's documents are {names}. "
     )
-    assert isinstance(caught.value, ConfigError) and meter.training.state.epoch_loss == 0
+    assert isinstance(caught.value, ConfigError)
+    assert meter.training.state.epoch_loss == 0

@@ -7,7 +7,7 @@ described.
 
 from array import array
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class CorpusStatistics:
         self._splits.extend(map(SPLITS.index, splits))
         self._words.extend(count_words(content, offsets))
         self._codes.extend(codes_per_document)
-        for begin, end in zip(offsets, offsets[1:], strict=False):
+        for begin, end in pairwise(offsets):
             self._digests += xxh3_128_digest(content[begin:end])
         for split, subject in zip(splits, subject_ids, strict=True):
             if subject is not None:
@@ -106,12 +106,9 @@ def count_words(content: memoryview, offsets: Sequence[int]) -> list[int]:
     letters = np.frombuffer(content, dtype=np.uint8) > _BLANK
     first = letters.copy()  # where a word begins: a letter after a blank, or at a text's beginning
     np.greater(letters[1:], letters[:-1], out=first[1:])
-    starts = [begin for begin, end in zip(offsets, offsets[1:], strict=False) if begin < end]
+    starts = [begin for begin, end in pairwise(offsets) if begin < end]
     first[starts] = letters[starts]
-    return [
-        int(np.count_nonzero(first[begin:end]))
-        for begin, end in zip(offsets, offsets[1:], strict=False)
-    ]
+    return [int(np.count_nonzero(first[begin:end])) for begin, end in pairwise(offsets)]
 
 
 def summaries(values: NDArray[np.int64], splits: NDArray[np.uint8]) -> dict[str, Any]:

@@ -190,7 +190,7 @@ class NotesAside:
         self._under_way: Future[int] | None = None
 
     def __enter__(self) -> "NotesAside":
-        self._file = open(self._path, "w+b", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
+        self._file = open(self._path, "w+b", opener=lambda path, flags: os.open(path, flags, 0o600))
         self._background = ThreadPoolExecutor(1)
         return self
 

@@ -93,11 +93,13 @@ def test_the_preferred_lists_are_fetched_whole_and_can_be_read(mirror, tmp_path)
     files = fetch_split_lists(
         ["mimic3-50"], folder, mirror.address, lambda *news: told.append(news)
     )
-    assert files == [folder / name for name in NAMES] and sorted(folder.iterdir()) == sorted(files)
+    assert files == [folder / name for name in NAMES]
+    assert sorted(folder.iterdir()) == sorted(files)
     assert mirror.asked == [f"/public/{name}" for name in NAMES]
     assert told == [("downloading split lists", number, 3, "files") for number in (1, 2, 3)]
     lists = load_split_lists("mimic3-50", folder)
-    assert lists.published and lists.splits == {
+    assert lists.published
+    assert lists.splits == {
         "11": "train",
         "14": "train",
         "12": "validation",
@@ -246,7 +248,7 @@ def test_proxies_of_the_environment_are_used(mirror, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(mirror, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="lists: can't be written .*choose another folder"):
+    with pytest.raises(DataError, match=r"lists: can't be written .*choose another folder"):
         fetch_split_lists(["mimic3-50"], tmp_path / "file" / "lists", mirror.address)
 
 

@@ -144,8 +144,10 @@ def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch
         with pytest.raises(ConfigError) as caught:
             load_split_lists("mimic3-50", path)
         message = str(caught.value)
-        assert message.startswith("protocol mimic3-50 needs split lists, and ") and state in message
-        assert "`icdcode splits fetch mimic3-50`" in message and "splits_path=" in message
+        assert message.startswith("protocol mimic3-50 needs split lists, and ")
+        assert state in message
+        assert "`icdcode splits fetch mimic3-50`" in message
+        assert "splits_path=" in message
         for lists in PUBLISHED["mimic3-50"]:
             assert all(file.address in message and file.sha256 in message for file in lists.files)
 
@@ -312,7 +314,8 @@ def test_the_published_lists_hold_what_the_papers_say(shared_data, protocol, fol
     lists = load_split_lists(protocol, shared_data / "splits" / folder)
     splits = list(lists.splits.values())
     assert tuple(splits.count(split) for split in ("train", "validation", "test")) == counts
-    assert lists.published and lists.source == {"caml": "CAML", "edin": "Edin et al."}[folder]
+    assert lists.published
+    assert lists.source == {"caml": "CAML", "edin": "Edin et al."}[folder]
 
 
 def test_caml_and_edin_agree_but_for_four_admissions_without_codes(shared_data):
@@ -325,7 +328,8 @@ def test_caml_and_edin_agree_but_for_four_admissions_without_codes(shared_data):
             for name in ("caml", "edin")
         )
         assert {id for id in caml if caml[id] != edin.get(id)} == only_caml
-        assert edin.keys() <= caml.keys() and {caml[id] for id in only_caml} <= {"train"}
+        assert edin.keys() <= caml.keys()
+        assert {caml[id] for id in only_caml} <= {"train"}
 
 
 def test_a_changed_copy_is_accepted_but_not_as_published(shared_data, tmp_path):

@@ -51,7 +51,8 @@ def test_evidence_comes_back_by_document(tmp_path):
         (index["E11.9"], 5, 13, 1),
     ]
     assert [tuple(fragment) for fragment in train.of(1)] == [(index["E11.9"], 0, 5, 0)]
-    assert len(train) == 4 and train.starts.tolist() == [0, 3, 4]
+    assert len(train) == 4
+    assert train.starts.tolist() == [0, 3, 4]
     assert (
         train.starts.dtype,
         train.labels.dtype,
@@ -63,7 +64,8 @@ def test_evidence_comes_back_by_document(tmp_path):
         (index["I10"], "niño"),
         (index["E11.9"], "high pressure"),
     ]
-    assert len(corpus.evidence("validation")) == 0 and corpus.evidence("validation").of(0) == []
+    assert len(corpus.evidence("validation")) == 0
+    assert corpus.evidence("validation").of(0) == []
 
 
 def test_the_card_counts_it(tmp_path):
@@ -106,7 +108,8 @@ def test_a_source_that_lets_bad_spans_pass_is_stopped(tmp_path):
 def test_without_evidence_there_is_no_file(tmp_path):
     for seen, options in (({}, {}), (SEEN, {"evidence_column": None})):
         corpus = prepared(tmp_path, seen, **options)
-        assert not (corpus.folder / "evidence.parquet").exists() and "evidence" not in corpus.card
+        assert not (corpus.folder / "evidence.parquet").exists()
+        assert "evidence" not in corpus.card
         assert len(open_corpus(corpus.folder).evidence("train")) == 0
         assert open_corpus(corpus.folder).evidence("train").of(1) == []
 
@@ -114,10 +117,8 @@ def test_without_evidence_there_is_no_file(tmp_path):
 def test_the_option_is_part_of_the_hash_only_where_it_is_set(tmp_path):
     with_evidence, without = prepared(tmp_path), prepared(tmp_path, evidence_column=None)
     assert with_evidence.folder != without.folder
-    assert (
-        "evidence_column" not in without.card["options"]
-        and "label_space" not in without.card["options"]
-    )
+    assert "evidence_column" not in without.card["options"]
+    assert "label_space" not in without.card["options"]
 
 
 def test_cleaned_texts_keep_no_evidence_and_the_card_says_so(tmp_path):
@@ -140,7 +141,8 @@ def test_a_file_that_is_gone_is_missed_and_made_again(tmp_path):
         DataError, match=r"evidence\.parquet is missing; delete the folder and prepare"
     ):
         open_corpus(folder)
-    assert prepared(tmp_path).created and (folder / "evidence.parquet").exists()
+    assert prepared(tmp_path).created
+    assert (folder / "evidence.parquet").exists()
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -58,7 +58,8 @@ def test_what_the_card_says_is_repeated(corpus):
     for key in ("dataset", "protocol", "documents", "splits", "labels", "dropped"):
         assert described[key] == corpus.card[key]
     assert described.items() >= corpus.card["description"].items()
-    assert described["words"]["train"]["mean"] == 2.0 and described["codes"]["all"]["max"] == 3
+    assert described["words"]["train"]["mean"] == 2.0
+    assert described["codes"]["all"]["max"] == 3
     assert described["leakage"]["train & validation"] == {"subjects": 1, "texts": 1, "documents": 2}
     assert "benchmark" not in described
     corpus.card["benchmark"] = {
@@ -129,7 +130,8 @@ def labels(*counts):
 
 def test_the_long_tail_is_counted():
     found = label_frequency(labels(0, 1, 1, 4, 5, 9, 10, 99, 100, 771))
-    assert found["counts"] == [771, 100, 99, 10, 9, 5, 4, 1, 1, 0] and found["mentions"] == 1000
+    assert found["counts"] == [771, 100, 99, 10, 9, 5, 4, 1, 1, 0]
+    assert found["mentions"] == 1000
     assert found["labels_with"] == {
         "no": 1,
         "one": 2,
@@ -209,13 +211,13 @@ def test_damaged_documents_are_told_in_one_message(corpus):
 def test_damaged_tokens_are_told_in_one_message(corpus):
     add_tokens(corpus, [1, 2])
     (corpus.folder / "tokens-a" / "offsets.npy").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="tokens-a: can't be read .* delete this folder"):
+    with pytest.raises(DataError, match=r"tokens-a: can't be read .* delete this folder"):
         describe_corpus(corpus)
 
 
 def test_tokens_of_other_documents_are_refused(corpus):
     add_tokens(corpus, [1, 2])
     with pytest.raises(
-        DataError, match="tokens-a: .* does not fit its corpus.*; delete this folder"
+        DataError, match=r"tokens-a: .* does not fit its corpus.*; delete this folder"
     ):
         describe_corpus(corpus)

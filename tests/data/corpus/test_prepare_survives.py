@@ -73,7 +73,8 @@ def test_a_table_that_changed_since_is_named(data):
     before = notes.stat().st_size
     notes.write_text("\n".join(notes.read_text().split("\n")[:50]) + "\n")
     again = prepare(DataConfig(data_path=data))
-    assert again.created and again.card["documents"] == 49
+    assert again.created
+    assert again.card["documents"] == 49
     assert again.changed == (
         f"NOTEEVENTS.csv: {before:,} bytes before, {notes.stat().st_size:,} now",
     )
@@ -160,7 +161,8 @@ def test_who_waits_is_told_so_and_finds_it_done(data):
         release.unlink(missing_ok=True)
 
     prepared = prepare(DataConfig(data_path=data), on_progress)
-    assert process.wait() == 0 and not prepared.created
+    assert process.wait() == 0
+    assert not prepared.created
     assert told[0] == "waiting for another icdcode that makes the same"
 
 
@@ -180,6 +182,6 @@ def test_a_disk_that_is_full_while_notes_are_put_aside(data, monkeypatch, place)
         return aside
 
     monkeypatch.setattr(NotesAside, "__enter__", enter)
-    with pytest.raises(DataError, match="No space left on device.; free space or set cache_dir"):
+    with pytest.raises(DataError, match=r"No space left on device.; free space or set cache_dir"):
         prepare(DataConfig(data_path=data))
     assert not [path for path in (data / ".icdcode").iterdir() if path.is_dir()]

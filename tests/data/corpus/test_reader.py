@@ -71,7 +71,8 @@ def test_labels_survive_the_disk(tmp_path):
     path = tmp_path / "labels.parquet"
     write_labels(path, LABELS)
     assert read_labels(path) == LABELS
-    assert LABELS.index == {"E11.9": 0, "I10": 1} and len(LABELS) == 2
+    assert LABELS.index == {"E11.9": 0, "I10": 1}
+    assert len(LABELS) == 2
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["labels.parquet"]
 
@@ -125,7 +126,8 @@ def test_one_changed_letter_is_told_and_never_read(folder, word):
     with pytest.raises(
         DataError, match=r"documents\.parquet: can't be read .*prepare the data again"
     ):
-        assert corpus.documents("train") and list(corpus.texts("train"))
+        assert corpus.documents("train")
+        assert list(corpus.texts("train"))
 
 
 def test_one_changed_letter_of_a_label_is_told(folder):

@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 
@@ -80,26 +81,22 @@ def test_splits_share_a_histograms_edges_and_no_document_is_lost():
         TRAIN: 199,
         TEST: 250,
     }
-    assert (
-        histograms["all"]["scale"] == "linear"
-        and len({b - a for a, b in zip(edges, edges[1:], strict=False)}) == 1
-    )
-    assert edges[0] == 1 and edges[-1] > 299 and 20 <= len(edges) - 1 <= 31
+    assert histograms["all"]["scale"] == "linear"
+    assert len({b - a for a, b in itertools.pairwise(edges)}) == 1
+    assert edges[0] == 1
+    assert edges[-1] > 299
+    assert 20 <= len(edges) - 1 <= 31
 
 
 def test_a_long_tail_has_bins_of_equal_ratio():
     values = np.array([4, *[1000] * 500, *[1500] * 500, 12_000])
     histogram = summaries(values, np.zeros(len(values), dtype=np.uint8))["all"]["histogram"]
     edges = histogram["edges"]
-    assert (
-        histogram["scale"] == "log"
-        and (edges[0], edges[-1]) == (4, 12_001)
-        and edges == sorted(set(edges))
-    )
-    assert (
-        sum(histogram["counts"]) == len(values)
-        and histogram["counts"][0] == histogram["counts"][-1] == 1
-    )
+    assert histogram["scale"] == "log"
+    assert (edges[0], edges[-1]) == (4, 12_001)
+    assert edges == sorted(set(edges))
+    assert sum(histogram["counts"]) == len(values)
+    assert histogram["counts"][0] == histogram["counts"][-1] == 1
     zero = summaries(np.array([0, *values]), np.zeros(len(values) + 1, dtype=np.uint8))["all"][
         "histogram"
     ]

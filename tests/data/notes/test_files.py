@@ -248,11 +248,11 @@ def test_arguments_that_make_no_sense(refused, tmp_path):
     with pytest.raises(ConfigError, match="is named twice"):
         find_notes(["-", "-"])
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="holds no notes; notes are files that end in .txt"):
+    with pytest.raises(DataError, match=r"holds no notes; notes are files that end in .txt"):
         find_notes([str(tmp_path / "folder")])
     write(tmp_path / "folder" / "codes.csv", ROWS)
     with pytest.raises(
-        DataError, match="holds no notes; it has tables: name them, such as .*codes.csv"
+        DataError, match=r"holds no notes; it has tables: name them, such as .*codes.csv"
     ):
         find_notes([str(tmp_path / "folder")])
 

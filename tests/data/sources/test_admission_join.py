@@ -95,7 +95,8 @@ def test_a_code_counts_once_an_admission_and_only_over_those_with_a_note(tmp_pat
     admissions, dropped = join(
         tmp_path, [("s", "1", "x"), ("s", "2", " \n"), ("s", "", "x")], codes, at_least(2)
     )
-    assert admissions == [] and dropped == {
+    assert admissions == []
+    assert dropped == {
         "discharge notes without text": 1,
         "discharge notes without an admission's id": 1,
         "admissions without any of the protocol's codes": 1,

@@ -81,7 +81,8 @@ def test_notes_and_codes_are_joined_per_admission(folder, chunk_size):
         Code("428.0", "diagnosis"),
         Code("03.31", "procedure"),
     }
-    assert addendum.id == "607" and addendum.codes == {Code("999.99", "diagnosis")}
+    assert addendum.id == "607"
+    assert addendum.codes == {Code("999.99", "diagnosis")}
     assert dropped == {
         "diagnosis rows with an empty ICD9_CODE": 1,
         "discharge notes without an admission's id": 1,

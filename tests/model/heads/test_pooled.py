@@ -45,7 +45,8 @@ def test_neighbours_are_averaged_within_their_document():
     states_TD = torch.tensor([[1.0], [3.0], [5.0], [10.0], [20.0]])
     averaged, documents = average_neighbours(states_TD, Segments.of((3, 2)), 2)
     assert averaged[:, 0].tolist() == [2.0, 5.0, 15.0]
-    assert documents.lengths == (2, 1) and documents.starts.tolist() == [0, 2, 3]
+    assert documents.lengths == (2, 1)
+    assert documents.starts.tolist() == [0, 2, 3]
 
 
 def test_one_neighbour_is_no_neighbour():

@@ -31,7 +31,8 @@ def test_landmarks() -> None:
 def test_terminal_plot_fits_and_is_labelled(width: int) -> None:
     drawing = lr_schedule_plot(STEPS, RATES, width=width, height=18)
     lines = drawing.splitlines()
-    assert max(map(len, lines)) <= width and len(lines) <= 18
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= 18
     assert "\x1b" not in drawing
     for label in (
         "warm-up ends, peak: step 20, 1.00e-04",
@@ -46,7 +47,8 @@ def test_terminal_plot_takes_the_terminals_size(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "90")
     monkeypatch.setenv("LINES", "30")
     lines = lr_schedule_plot(STEPS, RATES).splitlines()
-    assert max(map(len, lines)) == 90 and len(lines) == 20
+    assert max(map(len, lines)) == 90
+    assert len(lines) == 20
 
 
 @pytest.mark.parametrize(

@@ -85,16 +85,16 @@ def test_a_machine_without_gpu_is_told_what_to_do(render):
     assert "device=cpu" in line_of(lines, "GPU")
     assert "pytorch.org" in line_of(lines, "CUDA")
     assert "icdcode splits fetch" in line_of(lines, "split lists")
-    assert "no" in line_of(lines, "8 bit").split() and "use bit: 16 or 32" in line_of(
-        lines, "8 bit"
-    )
+    assert "no" in line_of(lines, "8 bit").split()
+    assert "use bit: 16 or 32" in line_of(lines, "8 bit")
     assert line_of(lines, "not installed").startswith("not installed: wandb;")
 
 
 def test_gpus_are_listed_with_what_they_have_free(render):
     lines = render(machine_view(checkup(cuda="12.8", gpus=[GPU, GPU | {"number": 1}])))
     assert "79.0 GB free of 80.0 GB, capability 9.0" in " ".join(lines)
-    assert line_of(lines, "GPU 1") and line_of(lines, "CUDA").endswith("12.8")
+    assert line_of(lines, "GPU 1")
+    assert line_of(lines, "CUDA").endswith("12.8")
     assert not any(line.split()[:1] == ["GPU"] and "none" in line for line in lines)
 
 
@@ -106,7 +106,8 @@ def test_what_the_system_does_not_say_is_unknown(render):
 
 def test_a_configuration_that_fits(render):
     lines = render(configuration_view("a.yaml", found()))
-    assert lines[0] == "Configuration a.yaml" and lines[-1] == "This configuration can run here."
+    assert lines[0] == "Configuration a.yaml"
+    assert lines[-1] == "This configuration can run here."
     assert line_of(lines, "model").endswith("llama3: llama, 32 layers, 4096 wide")
     assert "downloads them from meta/Llama" in line_of(lines, "weights  not here yet")
     assert line_of(lines, "data").endswith("mimic3 · mimic3-50, not prepared yet")

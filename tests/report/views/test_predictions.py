@@ -33,14 +33,16 @@ def test_signs_and_words_tell_the_outcomes_apart(render: Render) -> None:
     ]
     # Gold stands under gold, predicted under predicted.
     gold, predicted = lines[1].index("gold"), lines[1].index("predicted")
-    assert lines[3].index("584.9") == gold and lines[5].index("428.0") == predicted
+    assert lines[3].index("584.9") == gold
+    assert lines[5].index("428.0") == predicted
 
 
 def test_long_titles_are_shortened_to_the_width(render: Render) -> None:
     for width in (60, 80, 100):
         lines = render(prediction_view(SAMPLE, TITLES), width)
         assert max(map(len, lines)) <= width
-        assert "…" in lines[5] and lines[5].endswith("0.980")
+        assert "…" in lines[5]
+        assert lines[5].endswith("0.980")
 
 
 def test_text_only_when_given(render: Render) -> None:
@@ -110,7 +112,8 @@ def test_codes_of_a_note(render: Render) -> None:
     lines = render(coded_view(CODED, Choice(), one_threshold=True))
     assert lines[0] == "Note ward [3]/7.txt: 3 codes, read in 3 windows"
     assert lines[1].split() == ["code", "title", "score"]
-    assert lines[3].split() == ["401.9", "0.400"] and lines[4].split() == [
+    assert lines[3].split() == ["401.9", "0.400"]
+    assert lines[4].split() == [
         "V45.81",
         "Bypass",
         "0.300",
@@ -127,7 +130,9 @@ def test_predicted_codes_are_marked_where_others_are_shown(render: Render) -> No
 def test_codes_fit_the_width(render: Render) -> None:
     for width in (60, 80, 100):
         lines = render(coded_view(CODED, Choice(top=3), one_threshold=False), width)
-        assert max(map(len, lines)) <= width and lines[2].startswith("*  428.0") and "…" in lines[2]
+        assert max(map(len, lines)) <= width
+        assert lines[2].startswith("*  428.0")
+        assert "…" in lines[2]
 
 
 def test_a_note_without_codes_or_text(render: Render) -> None:

@@ -112,7 +112,8 @@ def test_sample_predictions_come_with_titles(capsys: pytest.CaptureFixture[str])
     with TrainingView(Output(), patience=5, titles={"428.0": "Heart failure"}) as view:
         view.handle(replace(VALIDATION, samples=(SAMPLE,)))
     out = capsys.readouterr().out
-    assert "Sample predictions after epoch 1" in out and "Heart failure" in out
+    assert "Sample predictions after epoch 1" in out
+    assert "Heart failure" in out
 
 
 def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Render) -> None:
@@ -125,7 +126,8 @@ def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Rend
     view.handle(Evaluating(30, 90))
     lines = render(view)
     assert lines[0].endswith("step 100/1,000  0:01:30 left")
-    assert lines[1].startswith("Validation") and lines[1].endswith("30/90 documents")
+    assert lines[1].startswith("Validation")
+    assert lines[1].endswith("30/90 documents")
     assert lines[2] == "epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s"
     view.handle(VALIDATION)
     lines = render(view)
