@@ -1,8 +1,9 @@
-"""The documents tell the truth: their commands, keys, files, messages and generated pages are the program's own.
+"""The documents are true: commands, keys, files, messages and generated pages match the program.
 
-A fenced block behind ``<!-- run -->`` is really run, page by page in an empty folder, on smaller data; each line of output
-that the page shows, figures apart, must be in what the program says (not behind ``<!-- run, other output -->``). All other
-commands are parsed by the command line itself, and their configurations loaded.
+A fenced block after ``<!-- run -->`` is executed, page by page in an empty folder, on smaller data.
+Each line of output that the page shows, apart from numbers, must be in the program's output (not
+after ``<!-- run, other output -->``). All other commands are parsed by the command line itself, and
+their configurations are loaded.
 """
 
 import ast
@@ -48,7 +49,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: the comment before it, its kind and its lines."""
+    """A fenced block: the comment before it, its language and its lines."""
 
     note: str
     kind: str
@@ -63,7 +64,7 @@ class Block:
         return int(found[1]) if (found := re.search(r"exit code (\d+)", self.note)) else 0
 
     def commands(self) -> list[tuple[str, list[str]]]:
-        """Its commands, each with the lines that are shown of its output."""
+        """Return its commands, each with the lines of output that the page shows."""
         if self.kind == "bash":
             lines = map(str.strip, self.text.replace("\\\n", " ").splitlines())
             return [(line, []) for line in lines if line and not line.startswith("#")]
@@ -90,13 +91,13 @@ def blocks(page: Path, *kinds: str) -> list[Block]:
 
 
 def call_of(line: str) -> list[str] | None:
-    """The words behind ``icdcode`` of a line that calls it."""
+    """Return the arguments of a line that calls ``icdcode``, or None."""
     call = re.match(r"(?:srun )?(?:icdcode|torchrun .*-m icdcli) (.*)", line)
     return shlex.split(call[1].split(" > ")[0]) if call else None
 
 
 def parsed(words: list[str]) -> tuple[str, dict]:
-    """What the command line takes words for; a usage error where it doesn't."""
+    """Parse arguments with the command line itself; raise its usage error if they are wrong."""
     command, context, rest = get_command(app), None, words
     while hasattr(command, "commands"):
         group = command.make_context("icdcode", rest[:0], parent=context, resilient_parsing=True)
@@ -112,7 +113,7 @@ def generator(name: str) -> ModuleType:
     return module
 
 
-# What can be read without running it
+# Checks that read the pages
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
@@ -204,7 +205,7 @@ def test_what_python_examples_import_is_there(page: Path) -> None:
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """What links can point at in a document, as both GitHub and the site name it."""
+    """Return the anchors of a document, as both GitHub and the site name them."""
     titles = re.findall(r"^#+ (.+)$", _BLOCK.sub("", text_of(page)), re.MULTILINE)
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
 
@@ -270,7 +271,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     ] == []
 
 
-# Pages that are made, and pages that must be complete
+# Generated pages, and pages that must be complete
 
 
 def test_the_configuration_page_is_up_to_date() -> None:
@@ -305,7 +306,7 @@ def test_every_metric_is_explained_with_whose_convention_it_is() -> None:
 
 @cache
 def messages() -> str:
-    """Every string in the program, with … where something is put in."""
+    """Return every string of the program, with … for each inserted value."""
     found = []
     for path in (ROOT / "icdcli").rglob("*.py"):
         for node in ast.walk(ast.parse(text_of(path))):
@@ -363,11 +364,11 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None
     assert figures <= measured
 
 
-# What is really run
+# Checks that follow the pages
 
 
 def icdcode(words: list[str]) -> tuple[int, str]:
-    """Run a command as a terminal of 80 columns does, but in this process: its exit code and all that it says."""
+    """Run a command in this process, 80 columns wide; return its exit code and its output."""
     said, code = io.StringIO(), 0
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -384,12 +385,12 @@ def icdcode(words: list[str]) -> tuple[int, str]:
 
 
 def without_figures(text: str) -> str:
-    """The words of a text, but for what differs with the data: figures, and what has figures in it."""
+    """Return the words of a text, except those with digits, which differ with the data."""
     return " ".join(word for word in text.split() if not re.search(r"[\d…─]", word))
 
 
 def run_page(page: Path) -> None:
-    """Do what a page says, in the working folder, on less data and in fewer steps."""
+    """Follow a page in the working folder, on less data and with fewer steps."""
     os.symlink(ROOT / "configs", "configs")
     for block in blocks(page):
         if block.note.startswith("file: "):
