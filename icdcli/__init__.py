@@ -1,22 +1,91 @@
-"""icdcode: from clinical notes to ICD codes."""
+"""icdcode: assign ICD codes to clinical notes.
 
+The names below are the public API. They are loaded on first use, so that ``import icdcli`` stays
+quick:
+
+    >>> import icdcli
+    >>> model = icdcli.load_model("outputs/demo/tiny")
+    >>> model.predict(["Known congestive heart failure, denies chest pain."])
+
+Everything else is internal: it may move or change in any version.
+"""
+
+import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from icdcli import moved
+
 if TYPE_CHECKING:
-    from icdcli.model.coding_model import load_model
+    from icdcli.config.schema import Config, load_config
+    from icdcli.data.corpus.card import describe_corpus
+    from icdcli.data.corpus.prepare import prepare
+    from icdcli.data.corpus.reader import open_corpus
+    from icdcli.data.synthetic.generator import write_demo_data
+    from icdcli.errors import ConfigError, DataError, IcdcodeError, ResumeError
+    from icdcli.metrics.metrics import evaluate
+    from icdcli.model.coding_model import CodePrediction, load_model
+    from icdcli.run_dir import RunDir
 
 __version__ = "0.1.0"
-# Threads that spin while they wait make everything several times slower as soon as a neighbour needs the cores. OpenMP reads
-# this when torch is imported, which is after us.
+# Threads that spin while they wait slow everything down several times when other processes need
+# the cores. OpenMP reads this variable when torch is imported, which happens after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-__all__ = ["__version__", "load_model"]
+
+_MODULES = {
+    # Configuration and data
+    "Config": "icdcli.config.schema",
+    "load_config": "icdcli.config.schema",
+    "write_demo_data": "icdcli.data.synthetic.generator",
+    "prepare": "icdcli.data.corpus.prepare",
+    "open_corpus": "icdcli.data.corpus.reader",
+    "describe_corpus": "icdcli.data.corpus.card",
+    # Runs
+    "RunDir": "icdcli.run_dir",
+    # Models
+    "load_model": "icdcli.model.coding_model",
+    "CodePrediction": "icdcli.model.coding_model",
+    # Metrics
+    "evaluate": "icdcli.metrics.metrics",
+    # Errors
+    "IcdcodeError": "icdcli.errors",
+    "ConfigError": "icdcli.errors",
+    "DataError": "icdcli.errors",
+    "ResumeError": "icdcli.errors",
+}
+__all__ = [
+    "CodePrediction",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "IcdcodeError",
+    "ResumeError",
+    "RunDir",
+    "__version__",
+    "describe_corpus",
+    "evaluate",
+    "load_config",
+    "load_model",
+    "open_corpus",
+    "prepare",
+    "write_demo_data",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up when asked for: importing the package must not cost the seconds that torch takes.
-    if name == "load_model":
-        from icdcli.model.coding_model import load_model
+    if name == "load_coder":
+        warnings.warn(
+            "icdcli.load_coder is now icdcli.load_model", DeprecationWarning, stacklevel=2
+        )
+        name = "load_model"
+    if name not in _MODULES:
+        raise AttributeError(f"module 'icdcli' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
-        return load_model
-    raise AttributeError(f"module 'icdcli' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]
+
+
+moved.register_old_modules()

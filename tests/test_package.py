@@ -16,7 +16,7 @@ import icdcli
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "icdcli"
 ROOMS = (
-    {"errors", "config", "io", "run_dir"},
+    {"errors", "config", "io", "run_dir", "moved"},
     {"icd", "metrics"},
     {"data"},
     {"lexical"},

@@ -1,0 +1,52 @@
+"""The public names and, for one version more, their old paths."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import icdcli
+from icdcli.moved import MOVED
+
+OLD_PATHS = [(module, name) for module, names in MOVED.items() for name in names]
+
+
+@pytest.mark.parametrize("name", sorted(icdcli.__all__))
+def test_every_public_name_is_found(name: str) -> None:
+    assert getattr(icdcli, name) is not None
+    assert name in dir(icdcli)
+
+
+def test_the_list_of_public_names_is_complete() -> None:
+    assert {*icdcli._MODULES, "__version__"} == set(icdcli.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'load_codr'"):
+        icdcli.load_codr  # noqa: B018
+
+
+@pytest.mark.parametrize(("module", "name"), OLD_PATHS)
+def test_an_old_path_warns_and_leads_to_the_new_one(module: str, name: str) -> None:
+    new_module, _, new_name = MOVED[module][name].rpartition(".")
+    with pytest.warns(DeprecationWarning, match=f"{module}.{name} is now {new_module}.{new_name}"):
+        old = getattr(importlib.import_module(module), name)
+    assert old is getattr(importlib.import_module(new_module), new_name)
+
+
+def test_an_old_path_works_in_a_from_import() -> None:
+    code = "from icdcli.evaluation.predict import load_coder; print(load_coder.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "load_model\n"
+    assert "DeprecationWarning: icdcli.evaluation.predict.load_coder" in done.stderr
+    assert done.stderr.count("<string>:1") == 1  # it points at the caller's line
+
+
+def test_load_coder_is_now_load_model() -> None:
+    with pytest.warns(DeprecationWarning, match=r"load_coder is now icdcli\.load_model"):
+        assert icdcli.load_coder is icdcli.load_model
+
+
+def test_other_names_of_an_old_module_are_refused() -> None:
+    with pytest.raises(AttributeError, match=r"'icdcli\.data\.corpus' has no attribute 'writr'"):
+        importlib.import_module("icdcli.data.corpus").writr  # noqa: B018
