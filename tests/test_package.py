@@ -1,4 +1,4 @@
-"""What the package promises as a whole: its rooms, its weight, what it ships, and that its README knows every command."""
+"""What holds for the package as a whole: its layout, its weight, what it ships, and its README."""
 
 import ast
 import re
@@ -15,7 +15,9 @@ import icdcli
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "icdcli"
-ROOMS = (
+# Imports point from a package to those above it, never below. A package's `section.py`, its part of
+# the configuration, counts as `config`.
+LAYERS = (
     {"errors", "config", "io", "run_dir", "moved"},
     {"icd", "metrics"},
     {"data"},
@@ -28,7 +30,11 @@ ROOMS = (
     {"profiling", "report"},
     {"cli"},
 )
-PLACE = {name: place for place, names in enumerate(ROOMS) for name in names}
+LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+# TODO of the restructuring: these three shrink to nothing.
+CYCLES = [["icdcli.config.loading", "icdcli.config.schema"]]
+SHARED_NAMES = {"Note", "blocks", "counts"}
+LONG_COMMANDS = {"demo", "train_baseline", "follow", "evaluate", "_resume"}
 HEAVY = {
     "accelerate",
     "bitsandbytes",
@@ -52,7 +58,7 @@ def own_files(*endings: str) -> list[Path]:
 
 
 def imported(path: Path) -> list[str]:
-    """Every name that a file imports, as ``module.name``, wherever in the file."""
+    """Return every name that a file imports, as ``module.name``, lazy and type-only imports too."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -62,29 +68,129 @@ def imported(path: Path) -> list[str]:
     return names
 
 
+def modules() -> dict[str, Path]:
+    """Return the file of every module of the package, by dotted name."""
+    dotted = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    return dict(sorted(dotted.items()))
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return the modules that each module imports; the package itself, the public face, aside."""
+    known, graph = modules(), {}
+    for module, path in known.items():
+        graph[module] = set()
+        for name in imported(path):
+            while name.startswith("icdcli.") and name not in known:
+                name = name.rpartition(".")[0]
+            if name.startswith("icdcli.") and name != module:
+                graph[module].add(name)
+    graph.pop("icdcli")
+    return graph
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for module in graph[waiting.pop()] - seen:
+            seen.add(module)
+            waiting.append(module)
+    return seen
+
+
+def layer_of(module: str) -> str:
+    return "config" if module.endswith(".section") else module.split(".")[1]
+
+
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-# The rooms
+# The layout
 
 
-def test_every_module_stands_in_a_room() -> None:
-    modules = {
-        path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")
-    }
-    assert modules - {"__init__", "__main__"} <= PLACE.keys()
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {layer_of(module) for module in modules() if "." in module} - {
+        "__main__"
+    } <= LAYER.keys()
 
 
 def test_imports_only_point_left() -> None:
-    against = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        for name in imported(path):
-            target = name.split(".")[1] if name.startswith("icdcli.") else ""
-            if room in PLACE and target in PLACE and PLACE[target] > PLACE[room]:
-                against.append(f"{path.relative_to(ROOT)} imports {name}")
-    assert not against
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in import_graph().items()
+        for target in sorted(targets)
+        if module != "icdcli.__main__"
+        and LAYER[layer_of(target)] > LAYER[layer_of(module)]
+        # A section of the configuration may know its own package, e.g. the registered names.
+        and not (module.endswith(".section") and target.split(".")[1] == module.split(".")[1])
+    ]
+    assert wrong == []
+
+
+def test_sections_of_the_configuration_know_only_those_further_left() -> None:
+    wrong = []
+    for module, targets in import_graph().items():
+        if module.endswith(".section"):
+            own = LAYER[module.split(".")[1]]
+            sections = [target for target in targets if target.endswith(".section")]
+            wrong += [(module, other) for other in sections if LAYER[other.split(".")[1]] > own]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = import_graph()
+    reach = {module: reachable(graph, module) for module in graph}
+    cycles = {
+        tuple(sorted(other for other in reach[module] if module in reach[other]))
+        for module in graph
+        if module in reach[module]
+    }
+    assert sorted(map(list, cycles)) == CYCLES
+
+
+def test_modules_import_a_name_from_where_it_is_defined() -> None:
+    allowed = {"icdcli.__version__", "icdcli.moved"}
+    public = {f"icdcli.{name}" for name in icdcli.__all__} - allowed
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        for name in imported(path)
+        if name in public
+    ]
+    assert wrong == []
+
+
+def test_no_folder_has_more_than_18_modules() -> None:
+    folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE / "cli"}
+    counts = {folder.name: len(list(folder.glob("*.py"))) for folder in folders}
+    assert {name: count for name, count in counts.items() if count > 18} == {}
+
+
+def test_a_public_name_is_defined_once() -> None:
+    places: dict[str, list[str]] = {}
+    for module, path in modules().items():
+        if module.startswith("icdcli.cli."):
+            continue  # a command has the name of the library function that it calls
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    twice = {name: sorted(set(found)) for name, found in places.items() if len(set(found)) > 1}
+    assert {name: found for name, found in twice.items() if name not in SHARED_NAMES} == {}
+
+
+def test_commands_are_thin() -> None:
+    long = []
+    for path in (PACKAGE / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name not in LONG_COMMANDS:
+                body = node.body[1 if ast.get_docstring(node) else 0 :]
+                if body and (lines := body[-1].end_lineno - body[0].lineno + 1) > 40:
+                    long.append(f"{path.name} {node.name}: {lines} lines")
+    assert long == []
 
 
 def test_only_report_and_cli_print() -> None:
