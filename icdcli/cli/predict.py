@@ -149,9 +149,9 @@ def _default_device() -> str | list[int]:
 
 def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     """Give the notes of a call their codes: on the screen, or into its file."""
-    from icdcli.model.coding_model import load_model
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
     from icdcli.distributed.process_group import join_process_group
+    from icdcli.model.coding_model import load_model
     from icdcli.predict.batches import Choice, batch_predictor
 
     process_group = join_process_group(device)
