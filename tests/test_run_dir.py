@@ -46,7 +46,7 @@ def test_a_row_is_written_whole_or_not_at_all(run):
     before = run.steps.read_bytes()
     with (
         files_no_longer_than(len(before) + 5),
-        pytest.raises(DataError, match=r"steps.csv: can.t be written .*make room"),
+        pytest.raises(DataError, match=r"steps.csv: can.t be written .*Free space"),
     ):
         append_row(run.steps, COLUMNS, {"step": 40, "loss": 0.025})
     assert run.steps.read_bytes() == before

@@ -34,7 +34,7 @@ def describe(
     """
     from icdcli.data.corpus.card import describe_corpus
     from icdcli.data.corpus.reader import CARD, open_corpus
-    from icdcli.io.storage import write_json
+    from icdcli.io.files import write_json
     from icdcli.report.plots.corpus import corpus_png
     from icdcli.report.views.corpus import corpus_view
 

@@ -89,7 +89,7 @@ def evaluate(
     with writing(folder):
         write_pngs(figures, folder)
         if html:
-            from icdcli.io.storage import replacing
+            from icdcli.io.files import replacing
 
             chapters, codes = confusions(evaluation, corpus.system), code_rows(evaluation)
             shown = [] if find is None else _documents(evaluation, corpus, find)

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
 from icdcli.evaluation.evaluate import Evaluation
-from icdcli.io.files import write_atomically, writing
+from icdcli.io.files import replacing, write_atomically, writing
 from icdcli.io.npz import read_arrays, write_arrays
-from icdcli.io.storage import replacing
 from icdcli.metrics.document_statistics import Statistics
 
 SHOWN = 20

@@ -1,5 +1,10 @@
-"""Files that are there whole or not at all: written beside their name, flushed to the disk, and renamed into place."""
+"""Files that are published whole: written under another name, flushed if they must last, and renamed.
 
+A reader sees the file before or the file after, never half of one, whenever the process ends. The same
+for folders is in `icdcli.io.folders`.
+"""
+
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,32 +12,82 @@ from pathlib import Path
 
 from icdcli.errors import DataError
 
+_PRIVATE, _PUBLIC = 0o600, 0o666  # the user's umask narrows the second
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell in one message that a file can't be written: a full disk, a folder that one may not write in.
+    """Report in one message that a file can't be written, e.g. if the disk is full.
 
     Raises:
-        DataError: When it can't.
+        DataError: If the block raises an `OSError`.
     """
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"{path}: can't be written ({error.strerror or error}). What was written before is whole: make room, or set "
-            "the folder's permissions right, then go on"
+            f"{path}: can't be written ({error.strerror or error}). Everything written before is "
+            "complete. Free space or correct the folder's permissions, then try again"
         ) from error
 
 
+@contextmanager
+def replacing(
+    path: Path, *, private: bool = True, durable: bool = False, folder: Path | None = None
+) -> Iterator[Path]:
+    """Yield a temporary file that replaces `path` if the block succeeds and is deleted if it fails.
+
+    Args:
+        path: The file to publish.
+        private: Only the user can read the file (0600); else the umask decides.
+        durable: Flush the content to the disk before the file gets its name.
+        folder: The folder of the temporary file, on the same file system; None: the folder of `path`.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    temporary = (folder or path.parent) / f".{path.name}.{os.urandom(4).hex()}.tmp"
+    mode = _PRIVATE if private else _PUBLIC
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    try:
+        yield temporary
+        if durable:
+            flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that others may read, flushed to the disk.
+
+    Raises:
+        DataError: If it can't be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with writing(path), replacing(path, private=False, durable=True) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a private JSON file.
+
+    Raises:
+        OSError: If it can't be written.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def flush(path: Path) -> None:
-    """Wait until a file, or the list of a folder's files, is on the disk itself."""
+    """Wait until a file, or the list of a folder's files, is on the disk."""
     if not path.is_dir():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         return
-    with suppress(
-        OSError
-    ):  # not every system can do so for a folder; what is lost then is the safety from a power cut
+    # Not every system can flush a folder; without it, a power cut may undo the rename.
+    with suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -40,20 +95,11 @@ def flush(path: Path) -> None:
             os.close(handle)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, and flushed to the disk.
+def private_folder(folder: Path) -> None:
+    """Make a folder that only the user can enter (0700), and its parents.
 
     Raises:
-        DataError: When it can't be written.
+        OSError: If it can't be made.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    with writing(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)

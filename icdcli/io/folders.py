@@ -1,32 +1,32 @@
-"""Folders that are there whole or not at all, made by one process at a time.
+"""Folders that are published whole, each made by one process at a time.
 
-A folder is written under another name and renamed when it is whole. Who finds another process at work waits, and then
-finds the work done. What a killed process left is cleared away by the next one.
+A folder is written under another name and renamed when it is complete. A second process that needs the
+same folder waits and then finds it. The next process removes the remains of a killed one.
 """
 
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from icdcli.io.files import flush
+from icdcli.io.files import flush, private_folder
 from icdcli.io.progress import Progress
-from icdcli.io.storage import private_folder
 
 _PARTIAL, _LOCK = ".partial", ".lock"
 
 
 @contextmanager
 def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator[None]:
-    """Do something that no other process does meanwhile; waits for one that does.
+    """Hold a lock, so that one process at a time does the work; wait for the process that holds it.
 
     Args:
-        home: The folder that it is done in.
-        key: What it is called there.
-        on_progress: Told that there is something to wait for.
+        home: The folder of the work.
+        key: Names the work within the folder.
+        on_progress: Called once if another process holds the lock.
     """
     lock = _lock(home, key)
     try:
@@ -43,17 +43,16 @@ def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator
 
 @contextmanager
 def partial_folder(home: Path, key: str) -> Iterator[Path]:
-    """An empty private folder to write into, gone afterwards unless `finish` gave it its name.
+    """Yield an empty private folder, which is deleted at the end unless `finish` has renamed it.
 
     Args:
-        home: The folder that it is made in.
-        key: Whose lock the caller holds, by `alone`.
+        home: The folder to make it in.
+        key: The key whose lock the caller holds; see `alone`.
     """
     _sweep(home)
     partial = home / f".{key}{_PARTIAL}"
-    shutil.rmtree(
-        partial, ignore_errors=True
-    )  # of a process that died: a living one would hold the lock
+    # Left by a killed process: a living one would hold the lock.
+    shutil.rmtree(partial, ignore_errors=True)
     private_folder(partial)
     try:
         yield partial
@@ -62,7 +61,7 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
 
 
 def finish(partial: Path, folder: Path) -> None:
-    """Give a folder that is whole its name, in place of a damaged one where there is one; it lasts through a power cut."""
+    """Publish a complete folder under its name, in place of a damaged one; a power cut can't undo it."""
     for file in partial.iterdir():
         flush(file)
     flush(partial)
@@ -72,14 +71,53 @@ def finish(partial: Path, folder: Path) -> None:
     flush(folder.parent)
 
 
+@contextmanager
+def staging_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """Yield an empty folder within `folder`, which is deleted at the end; see `publish_files`.
+
+    Raises:
+        OSError: If it can't be made.
+    """
+    staged = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def publish_files(staged: Path, folder: Path, replaced: Iterable[str] = ()) -> None:
+    """Move every file of a staging folder into `folder`.
+
+    Args:
+        staged: The staging folder.
+        folder: The folder to move them to.
+        replaced: Names of earlier files that the new ones replace, whatever their own names.
+    """
+    for name in replaced:
+        if not (staged / name).exists():
+            (folder / name).unlink()
+    for path in sorted(staged.iterdir()):
+        os.replace(path, folder / path.name)
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether files can be made in a folder; it is made if it doesn't exist."""
+    try:
+        private_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def _sweep(home: Path) -> None:
-    """Remove what killed processes have left, whatever they were making."""
+    """Remove the partial folders of killed processes, whatever they were making."""
     for left in home.glob(f".*{_PARTIAL}"):
         lock = _lock(home, left.name.removeprefix(".").removesuffix(_PARTIAL))
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            continue  # its process is at work
+            continue  # its process is still working
         try:
             shutil.rmtree(left, ignore_errors=True)
         finally:

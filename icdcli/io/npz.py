@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.errors import DataError
-from icdcli.io.storage import replacing
+from icdcli.io.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus
 from icdcli.errors import ResumeError
+from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
-from icdcli.io.storage import private_folder, write_json
 from icdcli.lexical.description_overlap import DescriptionOverlap
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.evidence_fit import Annotations, fit_evidence, fit_evidence_out_of_fold

@@ -32,9 +32,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from icdcli.errors import DataError, ResumeError
+from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.io.progress import Progress
-from icdcli.io.storage import write_json
 
 FOLDS = 3
 WEIGHTS_FROM = 0.1

@@ -7,7 +7,6 @@ this folder: each writes the parts of its own blocks.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,8 +17,7 @@ from filelock import FileLock, Timeout
 
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
-from icdcli.io.files import flush
-from icdcli.io.storage import private_folder, replacing, write_json
+from icdcli.io.files import flush, private_folder, replacing, write_json
 from icdcli.predict.batches import CodedNote, blocks
 from icdcli.predict.writers import format_of
 
@@ -154,9 +152,8 @@ class CodingParts:
                 before += len(block)
             elif (parts - 1) % ranks == rank:
                 coded = code(block, news)
-                with self._writing(), replacing(part) as temporary:
+                with self._writing(), replacing(part, durable=True) as temporary:
                     self._format.write(temporary, coded)
-                    flush(temporary)
             done += len(block)
             news(0)
         return parts
@@ -180,14 +177,9 @@ class CodingParts:
         Raises:
             DataError: When there is no room for it; the parts stay.
         """
-        whole = (
-            self.folder / f".whole{self._format.ending}"
-        )  # here, so that one half-written doesn't stay
-        with self._writing():
-            whole.touch(mode=0o600)
+        # In our own folder, whose remains the next call removes.
+        with self._writing(), replacing(self.output, durable=True, folder=self.folder) as whole:
             self._format.join(whole, map(self._part, range(parts)))
-            flush(whole)
-            os.replace(whole, self.output)
         flush(self.output.parent)
         with suppress(OSError):  # what is left doesn't matter: the next call looks at the journal
             self._clear()

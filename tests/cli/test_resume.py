@@ -339,7 +339,7 @@ def test_full_disk_under_tables_and_pictures_is_one_message(
         answer.code == 3 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
     ), answer
     assert (
-        f"{run / what}: can't be written (No space left on device). What was written before is whole: make room"
+        f"{run / what}: can't be written (No space left on device). Everything written before is complete. Free space"
         in answer.err
     )
     assert verify(run / "weights" / "last")["step"] == {"results.csv": 6, "steps.csv": 1}.get(

@@ -5,7 +5,6 @@ splits in the published ones' place.
 """
 
 import hashlib
-import os
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from icdcli.data.benchmarks.split_lists import PublishedFile, published_lists, sha256_of
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.files import replacing
 from icdcli.io.progress import Progress
 
 _TIMEOUT = 30.0  # seconds that a server may stay silent
@@ -60,7 +60,8 @@ def fetch_split_lists(
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, content)
+            with replacing(path, private=False) as temporary:  # a public file
+                temporary.write_bytes(content)
     except OSError as error:
         raise DataError(
             f"{folder}: can't be written ({error.strerror}); free space or choose another folder"
@@ -108,13 +109,3 @@ def _download(address: str, file: PublishedFile) -> bytes:
             f"({len(content):,} bytes); nothing was written; {_BY_HAND}"
         )
     return content
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a public file, whole or not at all; unlike what holds patient text, others may read it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -24,16 +24,15 @@ from icdcli.data.corpus.writer import write_card, write_corpus
 from icdcli.data.sources.recognize import choose_source
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
-from icdcli.io.folders import alone, finish, partial_folder
-from icdcli.io.progress import Progress
-from icdcli.io.storage import (
+from icdcli.io.fingerprints import (
     file_hash,
     file_states,
-    is_writable,
     recall_hashes,
     remember_hashes,
     source_files,
 )
+from icdcli.io.folders import alone, finish, is_writable, partial_folder
+from icdcli.io.progress import Progress
 
 HOME = ".icdcode"
 _HASH_LENGTH = 12

@@ -26,7 +26,7 @@ from icdcli.data.sources.admission import SPLITS
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System
 from icdcli.io.arrow import numbers, strings
-from icdcli.io.storage import replacing
+from icdcli.io.files import replacing
 
 FORMAT = 3
 """Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""

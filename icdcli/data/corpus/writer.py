@@ -20,7 +20,7 @@ from icdcli.errors import DataError
 from icdcli.icd.codes import System
 from icdcli.icd.titles import described_codes, title_of
 from icdcli.io.csv_reader import Reading
-from icdcli.io.storage import write_json
+from icdcli.io.files import write_json
 
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
 

@@ -17,9 +17,9 @@ from xxhash import xxh3_128_hexdigest
 from icdcli.data.notes.tables import NoteTable, is_table
 from icdcli.data.notes.text import LONGEST, Note, checked, decoded, too_long
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.fingerprints import file_states
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
-from icdcli.io.storage import file_states
 
 STANDARD_INPUT = "-"
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, match_columns, read_header
-from icdcli.io.storage import file_states
+from icdcli.io.fingerprints import file_states
 
 _CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
 _ROWS_AT_ONCE = 64  # of a Parquet file; a note may be long

@@ -5,14 +5,12 @@ It serves the synthetic data alone; tables are found and read with `icdcli.io.cs
 
 import gzip
 import io
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from icdcli.errors import ConfigError
+from icdcli.io.folders import publish_files, staging_folder
 from icdcli.io.raw_tables import matching_tables
 
 Cell = str | int | None
@@ -50,35 +48,37 @@ def _cell(value: Cell) -> str:
 
 @contextmanager
 def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Lends a folder within the target whose files move up into it at the end; after an error none of them does."""
+    """Yield a folder for new tables; all of them move to `folder` at the end, or none after an error.
+
+    Raises:
+        ConfigError: If `folder` can't be written, or has tables and `overwrite` is off.
+    """
     if folder.is_file():
-        raise ConfigError(f"{folder}: is a file; give a folder that the tables shall lie in")
+        raise ConfigError(f"{folder}: is a file. Give a folder for the tables")
     new = not folder.exists()
     present = (
         [] if new else [path.name for name in COLUMNS for path in matching_tables(folder, name)]
     )
     if present and not overwrite:
-        there = ", ".join(present)
         raise ConfigError(
-            f"{folder} already holds {there}; choose another folder, or replace them with --overwrite"
+            f"{folder} already holds {', '.join(present)}. Choose another folder, or replace them "
+            "with --overwrite"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
-    except OSError as error:
-        raise ConfigError(
-            f"tables can't be written to {folder}: {error.strerror}; choose a folder that can be"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if new:
+                stack.callback(_remove_if_empty, folder)
+            building = stack.enter_context(staging_folder(folder, ".building-"))
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: tables can't be written here ({error.strerror}). Choose another folder"
+            ) from error
         yield building
-        for name in present:
-            if not (
-                building / name
-            ).exists():  # of another spelling, such as .csv: it would stand beside the new table
-                (folder / name).unlink()
-        for path in sorted(building.iterdir()):
-            os.replace(path, folder / path.name)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
+        # An earlier table may have another name, such as NAME.csv beside the new NAME.csv.gz.
+        publish_files(building, folder, replaced=present)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -4,11 +4,11 @@ Figures are made without pyplot, so no display, no global state; matplotlib is i
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from icdcli.io.files import replacing
 from icdcli.report.plots.terminal import lr_landmarks
 
 if TYPE_CHECKING:
@@ -143,10 +143,6 @@ def label_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all; folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path, private=False) as temporary:
         # No version in the file: the same values give the same bytes.
         figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

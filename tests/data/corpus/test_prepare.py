@@ -14,7 +14,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.sources.recognize import recognize
 from icdcli.errors import ConfigError, DataError
-from icdcli.io.storage import file_hash, file_states, recall_hashes, remember_hashes
+from icdcli.io.fingerprints import file_hash, file_states, recall_hashes, remember_hashes
 
 CODIESP = Path(__file__).parents[3].parent / "shared" / "data" / "codiesp"
 

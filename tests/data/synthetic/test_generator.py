@@ -298,7 +298,7 @@ def test_too_few_admissions_are_refused(tmp_path: Path) -> None:
 
 def test_tables_are_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "noteevents.csv").write_text("precious")
-    with pytest.raises(ConfigError, match=r"already holds noteevents\.csv; choose another folder"):
+    with pytest.raises(ConfigError, match=r"already holds noteevents\.csv\. Choose another folder"):
         write_demo_data(tmp_path, admissions=20)
     assert [path.name for path in tmp_path.iterdir()] == ["noteevents.csv"]
     write_demo_data(tmp_path, admissions=20, overwrite=True)
@@ -309,7 +309,7 @@ def test_tables_are_not_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"tables can't be written to .*file.*choose a folder"):
+    with pytest.raises(ConfigError, match=r"file.*tables can't be written here.*Choose another folder"):
         write_demo_data(tmp_path / "file" / "tables", admissions=20)
 
 
