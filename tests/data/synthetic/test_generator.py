@@ -309,7 +309,9 @@ def test_tables_are_not_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"file.*tables can't be written here.*Choose another folder"):
+    with pytest.raises(
+        ConfigError, match=r"file.*tables can't be written here.*Choose another folder"
+    ):
         write_demo_data(tmp_path / "file" / "tables", admissions=20)
 
 
