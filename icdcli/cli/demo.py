@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from icdcli.cli.common import Json, Overrides, showing
-from icdcli.cli.evaluate import evaluated, open_run
 from icdcli.cli.predict import Call, code_notes
 from icdcli.cli.prepare_data import prepared
 from icdcli.cli.resume import run_on
@@ -88,6 +87,7 @@ def demo(
     Example: icdcode demo icdcode-demo
     """
     from icdcli.data.synthetic.generator import write_demo_data
+    from icdcli.evaluation.run import evaluate_run
     from icdcli.report.views.evaluation import evaluation_view
 
     # `icdcode demo steps=20` names no folder: the first argument is an override then.
@@ -117,8 +117,7 @@ def demo(
         run = RunDir.open(Path(output.given[-1]["run"]))
     output.begin(f"Scores: icdcode evaluate {run.root}")
     with showing(output) as on_progress:
-        model, corpus = open_run(run, "metric", None, output, on_progress)
-        evaluation = evaluated(run, "metric", model, corpus, "test", on_progress)
+        evaluation = evaluate_run(run, "test", on_warning=output.warn, on_progress=on_progress)
     output.show(evaluation_view(evaluation))
     output.begin(f"Predictions: icdcode show-predictions {run.root} -n 2")
     show(run.root, output, number=2)

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
-from icdcli.cli.evaluate import default_split, open_run
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -50,42 +49,27 @@ def show(
 ) -> None:
     """Show a few documents of a run and give them as the result; the arguments are the command's."""
     run = RunDir.open(run_dir)
-    from icdcli.evaluation.sample import evidence_of_sample, sample_prediction, sample_rows
-    from icdcli.evaluation.score_split import score_split
+    from icdcli.evaluation.run import default_split, open_run, sample_run
     from icdcli.report.views.evidence import evidence_view
     from icdcli.report.views.predictions import prediction_dict, prediction_view
 
     with showing(output) as on_progress:
-        model, corpus = open_run(run, load, device, output, on_progress)
-        split = split or default_split(corpus, output)
-        rows = sample_rows(len(corpus.documents(split)), number, seed)
-        scored = score_split(model, corpus, split, on_progress, only=rows)
-        find = find_evidence(model, str(run_dir), cut=True) if evidence else None
-    codes, titles = model.labels.codes, model.labels.known_titles
-    notes = (
-        {row: note for row, note in enumerate(corpus.texts(split)) if row in rows}
-        if text or evidence
-        else {}
-    )
+        opened = open_run(run, load, device, output.warn, on_progress)
+        split = split or default_split(opened.corpus, output.warn)
+        find = find_evidence(opened.model, str(run_dir), cut=True) if evidence else None
+        samples = sample_run(
+            opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
+        )
+    titles = opened.model.labels.known_titles
     documents = []
-    for row, name, scores_L, gold in zip(
-        rows, scored.documents.ids, scored.scores_NL, scored.documents.targets, strict=True
-    ):
-        sample = sample_prediction(
-            name, codes, scores_L, gold, model.threshold.values_L(len(codes))
-        )
-        found = (
-            {}
-            if find is None
-            else evidence_of_sample(find, notes[row], sample.predicted, model.labels.index)
-        )
-        output.show(prediction_view(sample, titles, notes[row] if text else None))
-        if found:
-            marked = [(code, titles.get(code), spans) for code, spans in found.items()]
-            output.show(evidence_view(notes[row], marked, signs=not output.live))
-        documents.append(
-            prediction_dict(
-                sample, titles, notes[row] if text else None, found if evidence else None
-            )
-        )
-    output.result({"split": split, "threshold": str(model.threshold), "documents": documents})
+    for sample in samples:
+        shown = sample.text if text else None
+        output.show(prediction_view(sample.prediction, titles, shown))
+        if sample.evidence and sample.text is not None:
+            marked = [(code, titles.get(code), spans) for code, spans in sample.evidence.items()]
+            output.show(evidence_view(sample.text, marked, signs=not output.live))
+        found = sample.evidence if evidence else None
+        documents.append(prediction_dict(sample.prediction, titles, shown, found))
+    output.result(
+        {"split": split, "threshold": str(opened.model.threshold), "documents": documents}
+    )

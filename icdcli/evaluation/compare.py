@@ -5,10 +5,12 @@ Shapes: N documents, L labels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from icdcli.errors import ConfigError
+from icdcli.evaluation.evaluate import Evaluation
 from icdcli.metrics.bootstrap import Difference, differences
 from icdcli.metrics.document_statistics import Statistics, statistics_of
 from icdcli.metrics.ranking import Scores
@@ -32,31 +34,39 @@ class Contender:
     codes: tuple[str, ...]
     statistics: Statistics
 
+    @classmethod
+    def of(cls, name: str, evaluation: Evaluation) -> "Contender":
+        """Return an evaluation as a contender."""
+        ids, codes = tuple(evaluation.scored.documents.ids), evaluation.labels.codes
+        return cls(name, str(evaluation.threshold), ids, codes, evaluation.statistics)
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Coders on the same documents.
 
     Attributes:
-        contestants: The coders, the one that the others are compared with first.
-        differences: For each other one, metric to how much higher it is than the first's.
+        contenders: The models; the others are compared with the first.
+        differences: For each other model, metric to the difference from the first model's.
+        evaluated: The evaluation folders that were written for this comparison.
     """
 
-    contestants: tuple[Contender, ...]
+    contenders: tuple[Contender, ...]
     differences: tuple[dict[str, Difference], ...]
+    evaluated: tuple[Path, ...] = ()
 
 
-def compare(contestants: Sequence[Contender]) -> Comparison:
+def compare(contenders: Sequence[Contender]) -> Comparison:
     """Compare coders with the first of them.
 
     Args:
-        contestants: At least two.
+        contenders: At least two.
 
     Raises:
         ConfigError: When they have other documents, gold codes or label spaces.
     """
-    first, *others = contestants
-    require_one_label_space({contestant.name: contestant.codes for contestant in contestants})
+    first, *others = contenders
+    require_one_label_space({contender.name: contender.codes for contender in contenders})
     aligned = [first, *(_aligned(first, other) for other in others)]
     return Comparison(
         tuple(aligned),

@@ -12,6 +12,7 @@ import numpy as np
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
+from icdcli.evaluation.ablation import Ablation
 from icdcli.evaluation.groups import (
     by_chapter,
     by_kind,
@@ -44,6 +45,7 @@ class Evaluation:
         by_kind: Kind of code to its metrics.
         by_chapter: Chapter to its metrics; empty where the coding system isn't known.
         by_training_frequency: How often training saw a code, to the metrics of such codes.
+        ablation: The model complete, and without each of its parts; empty if not requested.
     """
 
     split: str
@@ -57,6 +59,7 @@ class Evaluation:
     by_kind: Groups
     by_chapter: Groups
     by_training_frequency: Groups
+    ablation: tuple[Ablation, ...] = ()
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -112,6 +115,8 @@ class Evaluation:
         }
         if self.threshold.how != "fixed":
             threshold["threshold_tuned_on"] = self.threshold.tuned_on
+        rows = {row.without or "nothing": _finite(row.metrics) for row in self.ablation}
+        ablation = {"ablation": rows} if rows else {}
         return {
             "split": self.split,
             **self.about,
@@ -126,6 +131,7 @@ class Evaluation:
                 name: _finite(values) for name, values in self.by_training_frequency.items()
             },
             "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
+            **ablation,
         }
 
 
@@ -158,17 +164,26 @@ def evaluate_split(
     targets_NL = scored.documents.targets_NL(len(labels))
     threshold_L = threshold.values_L(len(labels))
     statistics = statistics_of(scored.scores_NL, targets_NL, threshold_L, scored.losses_N)
-    groups = [
+    kinds, chapters, frequencies = (
         evaluate_groups(scored.scores_NL, targets_NL, threshold_L, labels_of_group)
         for labels_of_group in (
             by_kind(labels),
             by_chapter(labels, system),
             by_training_frequency(labels),
         )
-    ]
-    found = intervals(statistics)
+    )
     return Evaluation(
-        split, about or {}, labels, threshold, scored, targets_NL, statistics, found, *groups
+        split,
+        about or {},
+        labels,
+        threshold,
+        scored,
+        targets_NL,
+        statistics,
+        intervals(statistics),
+        by_kind=kinds,
+        by_chapter=chapters,
+        by_training_frequency=frequencies,
     )
 
 

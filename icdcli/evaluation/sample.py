@@ -1,12 +1,20 @@
-"""A few documents with what a coder says of them."""
+"""A few documents with their gold and predicted codes.
 
-from collections.abc import Mapping, Sequence
+Shapes: L labels.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.explain.spans import EvidenceSpans, Find
+
+if TYPE_CHECKING:
+    from icdcli.data.corpus.reader import Corpus, Labels
+    from icdcli.evaluation.evaluate import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,23 @@ class SamplePrediction:
     scores: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class SampleDocument:
+    """One document with its predicted codes and, if requested, its text and their evidence.
+
+    Attributes:
+        prediction: Gold and predicted codes.
+        text: The document's text; None if not requested.
+        evidence: Predicted code to its evidence in the text; empty if not requested.
+    """
+
+    prediction: SamplePrediction
+    text: str | None
+    evidence: dict[str, EvidenceSpans]
+
+
 def sample_rows(documents: int, number: int, seed: int) -> list[int]:
-    """Positions of a few documents; the same ones for the same seed."""
+    """Draw the positions of a few documents; the same seed draws the same ones."""
     order: list[int] = (
         np.random.Generator(np.random.PCG64(seed)).permutation(documents)[:number].tolist()
     )
@@ -41,7 +64,15 @@ def sample_prediction(
     gold: NDArray[np.int32],
     threshold_L: NDArray[np.float32],
 ) -> SamplePrediction:
-    """What a document's scores come to."""
+    """Return the codes that one document's scores predict, beside its gold codes.
+
+    Args:
+        document: The document's id.
+        codes: The label space.
+        scores_L: The document's scores.
+        gold: Its gold labels.
+        threshold_L: The threshold of each label.
+    """
     order = np.argsort(-scores_L, kind="stable")
     predicted: list[int] = order[(scores_L >= threshold_L)[order]].tolist()
     shown = sorted({*predicted, *gold.tolist()})
@@ -53,15 +84,37 @@ def sample_prediction(
     )
 
 
-def evidence_of_sample(
-    find: Find, text: str, codes: Sequence[str], index: Mapping[str, int]
-) -> dict[str, EvidenceSpans]:
-    """The words of a document that each of some codes was chosen by.
+def sample_document(
+    prediction: SamplePrediction, text: str | None, labels: "Labels", find: Find | None
+) -> SampleDocument:
+    """Return a prediction with the document's text and, with `find`, its evidence."""
+    if find is None or text is None:
+        return SampleDocument(prediction, text, {})
+    spans = find(text, [labels.index[code] for code in prediction.predicted])
+    return SampleDocument(prediction, text, dict(zip(prediction.predicted, spans, strict=True)))
+
+
+def sample_evaluation(
+    evaluation: "Evaluation", corpus: "Corpus", find: Find, number: int = 3, seed: int = 0
+) -> list[SampleDocument]:
+    """Return a few documents of an evaluation with their texts and the evidence for their codes.
 
     Args:
-        find: Finds them.
-        text: The document's text.
-        codes: The codes.
-        index: Code to label.
+        evaluation: An evaluation of one split.
+        corpus: The corpus that was evaluated.
+        find: Finds the evidence for codes in a text.
+        number: The number of documents.
+        seed: Determines which documents are drawn.
     """
-    return dict(zip(codes, find(text, [index[code] for code in codes]), strict=True))
+    scored, labels = evaluation.scored, evaluation.labels
+    rows = sorted(sample_rows(len(scored.documents), number, seed))
+    threshold_L = evaluation.threshold.values_L(len(labels))
+    samples = []
+    for row, text in enumerate(corpus.texts(evaluation.split)):
+        if row in rows:
+            gold, name = scored.documents.targets[row], scored.documents.ids[row]
+            prediction = sample_prediction(
+                name, labels.codes, scored.scores_NL[row], gold, threshold_L
+            )
+            samples.append(sample_document(prediction, text, labels, find))
+    return samples

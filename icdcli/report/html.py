@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from icdcli.evaluation.curves import Confusion
     from icdcli.evaluation.evaluate import Evaluation
     from icdcli.evaluation.published_results import Comparable
-    from icdcli.evaluation.sample import SamplePrediction
-    from icdcli.explain.spans import EvidenceSpans
+    from icdcli.evaluation.sample import SampleDocument
 
 _LOSS = "mean binary cross-entropy, positives counted once"
 _OF_INTERVALS = (
@@ -41,7 +40,7 @@ def evaluation_page(
     confusions: "Mapping[str, Sequence[Confusion]]",
     code_rows: Sequence[Mapping[str, Any]],
     published: "Comparable | None" = None,
-    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]" = (),
+    documents: "Sequence[SampleDocument]" = (),
 ) -> str:
     """Write the page.
 
@@ -155,14 +154,15 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
 
 
 def _evidence(
-    documents: "Sequence[tuple[SamplePrediction, str, Mapping[str, EvidenceSpans]]]",
+    documents: "Sequence[SampleDocument]",
     titles: Mapping[str, str],
 ) -> str:
     parts = [
         "<h2 id=evidence>Evidence</h2>",
         "<p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>",
     ]
-    for sample, text, evidence in documents:
+    for document in documents:
+        sample = document.prediction
         gold = ", ".join(sample.gold) or "none"
         marked = [
             (
@@ -170,9 +170,11 @@ def _evidence(
                 f"{titles.get(code, '')} {sample.scores[code]:.3f}{'' if code in sample.gold else ', not gold'}",
                 spans,
             )
-            for code, spans in evidence.items()
+            for code, spans in document.evidence.items()
         ]
-        body = evidence_html(text, marked) if marked else "<p>No code is predicted.</p>"
+        body = (
+            evidence_html(document.text or "", marked) if marked else "<p>No code is predicted.</p>"
+        )
         parts.append(
             f"<details open><summary>{escape(sample.id)}</summary><p>Gold: {escape(gold)}</p>{body}</details>"
         )

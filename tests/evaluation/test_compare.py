@@ -12,7 +12,7 @@ from icdcli.metrics.metrics import evaluate
 Make = Callable[..., Evaluation]
 
 
-def contestant(name: str, evaluation: Evaluation) -> Contender:
+def contender(name: str, evaluation: Evaluation) -> Contender:
     ids = tuple(evaluation.scored.documents.ids)
     return Contender(
         name, str(evaluation.threshold), ids, evaluation.labels.codes, evaluation.statistics
@@ -21,7 +21,7 @@ def contestant(name: str, evaluation: Evaluation) -> Contender:
 
 def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
     models = [
-        contestant(name, made_up_evaluation(skill=skill))
+        contender(name, made_up_evaluation(skill=skill))
         for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))
     ]
     comparison = compare(models)
@@ -35,8 +35,8 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
 
 def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
     first, other = (
-        contestant("a", made_up_evaluation()),
-        contestant("b", made_up_evaluation(seed=5)),
+        contender("a", made_up_evaluation()),
+        contender("b", made_up_evaluation(seed=5)),
     )
     order = np.random.default_rng(0).permutation(40).tolist()
     shuffled = replace(
@@ -46,7 +46,7 @@ def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
 
 
 def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
-    first = contestant("a", made_up_evaluation())
+    first = contender("a", made_up_evaluation())
     with pytest.raises(
         ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"
     ):
@@ -54,14 +54,14 @@ def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
 
 
 def test_other_gold_codes_are_refused(made_up_evaluation: Make) -> None:
-    first = contestant("a", made_up_evaluation())
+    first = contender("a", made_up_evaluation())
     changed = replace(first.statistics, gold_NL=~first.statistics.gold_NL)
     with pytest.raises(ConfigError, match="b: has other gold codes than a for the same documents"):
         compare([first, replace(first, name="b", statistics=changed)])
 
 
 def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
-    first = contestant("a", made_up_evaluation())
+    first = contender("a", made_up_evaluation())
     other = replace(first, name="b", codes=("new", *first.codes[1:]))
     with pytest.raises(
         ConfigError,

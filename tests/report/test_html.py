@@ -10,7 +10,7 @@ from icdcli.evaluation.curves import confusions
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.files import code_rows
 from icdcli.evaluation.published_results import Comparable, comparable
-from icdcli.evaluation.sample import SamplePrediction
+from icdcli.evaluation.sample import SampleDocument, SamplePrediction
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.model.threshold import Threshold
 from icdcli.report.html import evaluation_page
@@ -144,7 +144,7 @@ def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page
         figures,
         {},
         code_rows(evaluation),
-        documents=[(sample, text, marked), (sample, "", {})],
+        documents=[SampleDocument(sample, text, marked), SampleDocument(sample, "", {})],
     )
     assert "<p>Has <mark>dropsy</mark>.</p>" in told
     assert "0.750, not gold" in told

@@ -25,18 +25,18 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
     Returns:
         A rich renderable.
     """
-    first = comparison.contestants[0]
+    first = comparison.contenders[0]
     parts: list[RenderableType] = [
         plain(f"{split}: {len(first.ids):,} documents, {len(first.codes):,} codes", "bold"),
         *(
-            plain(f"{letter}  {contestant.name}, threshold {contestant.threshold}")
-            for letter, contestant in zip(letters(), comparison.contestants, strict=False)
+            plain(f"{letter}  {contender.name}, threshold {contender.threshold}")
+            for letter, contender in zip(letters(), comparison.contenders, strict=False)
         ),
         plain(""),
     ]
-    names = list(letters())[1 : len(comparison.contestants)]
-    for letter, contestant, differences in zip(
-        names, comparison.contestants[1:], comparison.differences, strict=True
+    names = list(letters())[1 : len(comparison.contenders)]
+    for letter, contender, differences in zip(
+        names, comparison.contenders[1:], comparison.differences, strict=True
     ):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for column in ("metric", "A", letter, f"{letter} - A", "95 % interval", ""):
@@ -44,7 +44,7 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
         for metric in (name for name in HEADLINE if name in differences):
             difference = differences[metric]
             values = (
-                number(metric, each.statistics.metrics[metric]) for each in (first, contestant)
+                number(metric, each.statistics.metrics[metric]) for each in (first, contender)
             )
             bounds = f"{_signed(difference.low)} to {_signed(difference.high)}"
             table.add_row(
@@ -80,13 +80,13 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
         ``differences``, metric to ``value``, ``low``, ``high`` and ``sure``.
     """
     runs: list[dict[str, Any]] = []
-    for contestant, differences in zip(
-        comparison.contestants, ({}, *comparison.differences), strict=True
+    for contender, differences in zip(
+        comparison.contenders, ({}, *comparison.differences), strict=True
     ):
         run = {
-            "name": contestant.name,
-            "threshold": contestant.threshold,
-            "metrics": dict(contestant.statistics.metrics),
+            "name": contender.name,
+            "threshold": contender.threshold,
+            "metrics": dict(contender.statistics.metrics),
         }
         runs.append(
             run
@@ -97,8 +97,8 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
             )
         )
     return {
-        "documents": len(comparison.contestants[0].ids),
-        "codes": len(comparison.contestants[0].codes),
+        "documents": len(comparison.contenders[0].ids),
+        "codes": len(comparison.contenders[0].codes),
         "runs": runs,
     }
 

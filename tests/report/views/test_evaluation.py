@@ -105,7 +105,7 @@ def test_few_documents_are_shown_too(
     assert max(map(len, lines)) <= 80
 
 
-def contestants(make: Make, *skills: float) -> list[Contender]:
+def contenders(make: Make, *skills: float) -> list[Contender]:
     return [
         Contender(
             f"outputs/run{number}",
@@ -119,7 +119,7 @@ def contestants(make: Make, *skills: float) -> list[Contender]:
 
 
 def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) -> None:
-    comparison = compare(contestants(made_up_evaluation, 1.0, 3.0, 1.0))
+    comparison = compare(contenders(made_up_evaluation, 1.0, 3.0, 1.0))
     lines = render(comparison_view(comparison, "test"))
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
@@ -138,7 +138,7 @@ def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) 
 
 
 def test_a_comparison_in_json(made_up_evaluation: Make) -> None:
-    comparison = compare(contestants(made_up_evaluation, 1.0, 3.0))
+    comparison = compare(contenders(made_up_evaluation, 1.0, 3.0))
     told = comparison_dict(comparison)
     assert (told["documents"], told["codes"], len(told["runs"])) == (40, 12, 2)
     assert "differences" not in told["runs"][0]

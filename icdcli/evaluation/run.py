@@ -1,0 +1,310 @@
+"""Evaluate and compare runs: everything that ``icdcode evaluate`` and ``icdcode compare`` do except printing.
+
+Shapes: L labels.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from icdcli.config.schema import Config, load_config
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import Corpus, open_corpus, read_labels
+from icdcli.data.token_cache import use_workers
+from icdcli.distributed.process_group import find_device
+from icdcli.errors import ConfigError
+from icdcli.evaluation.ablation import ablate as ablate_parts
+from icdcli.evaluation.compare import (
+    Comparison,
+    Contender,
+    common_codes,
+    compare,
+    require_one_label_space,
+    restricted,
+)
+from icdcli.evaluation.evaluate import Evaluation, evaluate_split
+from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
+from icdcli.evaluation.sample import (
+    SampleDocument,
+    sample_document,
+    sample_prediction,
+    sample_rows,
+)
+from icdcli.evaluation.score_split import score_split
+from icdcli.explain.spans import Find
+from icdcli.io.manifest import read_manifest
+from icdcli.io.progress import Progress
+from icdcli.model.checkpoint import NeuralModel
+from icdcli.model.tfidf_model import TfidfModel, load_trained
+from icdcli.run_dir import RunDir, find_checkpoint
+
+Warn = Callable[[str], object]
+
+MAX_RUNS = 26
+"""Runs that `compare_runs` takes: reports name them A to Z."""
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run with one of its checkpoints loaded, and its corpus.
+
+    Attributes:
+        run: The run's folder.
+        load: The name of the checkpoint: ``metric``, ``loss`` or ``last``.
+        checkpoint: The folder of that checkpoint.
+        config: The run's configuration.
+        corpus: The corpus that the configuration describes, prepared again if it is no longer on disk.
+        model: The trained model.
+    """
+
+    run: RunDir
+    load: str
+    checkpoint: Path
+    config: Config
+    corpus: Corpus
+    model: NeuralModel | TfidfModel
+
+
+def open_run(
+    run: RunDir | Path | str,
+    load: str = "metric",
+    device: str | None = None,
+    on_warning: Warn = warnings.warn,
+    on_progress: Progress | None = None,
+) -> OpenRun:
+    """Load a run's checkpoint and open its corpus, preparing the corpus first if needed.
+
+    Args:
+        run: The run's folder.
+        load: The checkpoint: ``metric``, ``loss`` or ``last``.
+        device: The device to use instead of the run's own, e.g. ``cpu`` or ``0``.
+        on_warning: Called with a message if the data is no longer what the model was trained on.
+        on_progress: Called with the progress of preparing the corpus.
+
+    Raises:
+        ConfigError: If there is no such run, or its base model isn't available.
+        DataError: If the data can't be prepared.
+        ResumeError: If the run has no such checkpoint, or it is incomplete or was changed.
+    """
+    run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
+    config = load_config(run.args, [] if device is None else [f"device={device}"])
+    use_workers(config.data.workers)
+    checkpoint = find_checkpoint(run, load)
+    chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
+    corpus = open_corpus(prepare(config.data, on_progress).folder)
+    model = load_trained(checkpoint, chosen)
+    trained_on = read_manifest(checkpoint)["corpus"]
+    # With another label space, scoring raises an error.
+    if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:
+        on_warning(
+            f"{checkpoint}: was trained on the corpus {trained_on}, but the data now gives "
+            f"{corpus.folder.name}. The documents evaluated may include training documents"
+        )
+    return OpenRun(run, load, checkpoint, config, corpus, model)
+
+
+def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:
+    """Return ``test``, or ``validation`` with a warning if the protocol has no test split."""
+    if "test" in corpus.splits:
+        return "test"
+    on_warning(
+        f"protocol {corpus.card['protocol']} has no test split. Using the validation split, which "
+        "training has seen"
+    )
+    return "validation"
+
+
+def evaluate_run(
+    run: RunDir | Path | str,
+    split: str | None = None,
+    *,
+    load: str = "metric",
+    device: str | None = None,
+    ablate: bool = False,
+    on_warning: Warn = warnings.warn,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a run's checkpoint on one split, and write the results to ``evaluation/<split>/``.
+
+    Args:
+        run: The run's folder.
+        split: ``train``, ``validation`` or ``test``; None: see `default_split`.
+        load: The checkpoint: ``metric``, ``loss`` or ``last``.
+        device: The device to use instead of the run's own, e.g. ``cpu`` or ``0``.
+        ablate: Also evaluate the model without each of its parts.
+        on_warning: Called with a message for each warning.
+        on_progress: Called with the progress of each stage.
+
+    Raises:
+        ConfigError: If there is no such run or split, or the model has no parts to leave out.
+        DataError: If the data can't be prepared, or has another label space than the model.
+        ResumeError: If the run has no such checkpoint, or it is incomplete or was changed.
+    """
+    opened = open_run(run, load, device, on_warning, on_progress)
+    split = split or default_split(opened.corpus, on_warning)
+    return evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
+
+
+def evaluate_opened(
+    opened: OpenRun, split: str, *, ablate: bool = False, on_progress: Progress | None = None
+) -> Evaluation:
+    """Evaluate an open run on one split, and write the results; see `evaluate_run`."""
+    model, corpus, run = opened.model, opened.corpus, opened.run
+    if ablate and isinstance(model, TfidfModel):
+        raise ConfigError(
+            f"--ablate: {run.root} is a TF-IDF model, which has no parts to leave out"
+        )
+    scored = score_split(model, corpus, split, on_progress)
+    about = {
+        "run": str(run.root),
+        "checkpoint": opened.load,
+        **checkpoint_identity(opened.checkpoint),
+        "dataset": corpus.card["dataset"],
+        "protocol": corpus.card["protocol"],
+        "corpus": corpus.folder.name,
+    }
+    evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
+    write_evaluation(run.evaluation(split), evaluation)
+    if ablate and not isinstance(model, TfidfModel):
+        rows = ablate_parts(model, corpus, split, on_progress)
+        evaluation = replace(evaluation, ablation=tuple(rows))
+    return evaluation
+
+
+def sample_run(
+    opened: OpenRun,
+    split: str,
+    number: int = 3,
+    seed: int = 0,
+    *,
+    with_text: bool = False,
+    find: Find | None = None,
+    on_progress: Progress | None = None,
+) -> list[SampleDocument]:
+    """Predict the codes of a few random documents of a split.
+
+    Args:
+        opened: The run.
+        split: ``train``, ``validation`` or ``test``.
+        number: The number of documents.
+        seed: Determines which documents are drawn.
+        with_text: Also return the documents' texts, which may identify patients.
+        find: Finds the evidence for the predicted codes; None: no evidence.
+        on_progress: Called with the progress of each stage.
+
+    Raises:
+        ConfigError: If the split has no documents.
+        DataError: If the corpus has another label space than the model.
+    """
+    model, corpus = opened.model, opened.corpus
+    rows = sample_rows(len(corpus.documents(split)), number, seed)
+    scored = score_split(model, corpus, split, on_progress, only=rows)
+    texts: dict[int, str] = {}
+    if with_text or find is not None:
+        texts = {row: text for row, text in enumerate(corpus.texts(split)) if row in rows}
+    threshold_L = model.threshold.values_L(len(model.labels))
+    documents = scored.documents
+    samples = []
+    for place, row in enumerate(rows):
+        prediction = sample_prediction(
+            documents.ids[place],
+            model.labels.codes,
+            scored.scores_NL[place],
+            documents.targets[place],
+            threshold_L,
+        )
+        samples.append(sample_document(prediction, texts.get(row), model.labels, find))
+    return samples
+
+
+def checkpoint_identity(checkpoint: Path) -> dict[str, str | int]:
+    """Return a checkpoint's step and a hash over the hashes of its files."""
+    manifest = read_manifest(checkpoint)
+    files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
+    return {
+        "step": int(manifest["step"]),
+        "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12],
+    }
+
+
+def compare_runs(
+    runs: Sequence[RunDir | Path | str],
+    split: str = "test",
+    *,
+    load: str = "metric",
+    intersection: bool = False,
+    device: str | None = None,
+    on_warning: Warn = warnings.warn,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """Compare runs with the first of them, on the same documents.
+
+    A run whose checkpoint hasn't been evaluated on the split yet is evaluated, and the results are
+    written to its ``evaluation/<split>/``.
+
+    Args:
+        runs: The folders of 2 to `MAX_RUNS` runs.
+        split: ``train``, ``validation`` or ``test``.
+        load: The checkpoint of each run: ``metric``, ``loss`` or ``last``.
+        intersection: Compare on the codes that all runs have in common, ignoring all others.
+            Nothing is written then.
+        device: The device to use instead of each run's own, e.g. ``cpu`` or ``0``.
+        on_warning: Called with a message for each warning.
+        on_progress: Called with the progress of each stage.
+
+    Raises:
+        ConfigError: If the number of runs is wrong, there is no such run or split, or their
+            documents, gold codes or label spaces differ.
+        DataError: If the data of a run can't be prepared.
+        ResumeError: If a run has no such checkpoint, or it is incomplete or was changed.
+    """
+    if not 2 <= len(runs) <= MAX_RUNS:
+        raise ConfigError(f"compare: needs 2 to {MAX_RUNS} runs; {len(runs)} given")
+    folders = [run if isinstance(run, RunDir) else RunDir.open(Path(run)) for run in runs]
+    # Checked before anything is scored, which may take hours.
+    spaces = {
+        str(run.root): read_labels(find_checkpoint(run, load) / "labels.parquet").codes
+        for run in folders
+    }
+    codes = common_codes([*spaces.values()]) if intersection else None
+    if codes is None:
+        require_one_label_space(spaces)
+    contenders, evaluated = [], []
+    for run in folders:
+        contender = None if codes is not None else _evaluated_before(run, load, split)
+        if contender is None:
+            opened = open_run(run, load, device, on_warning, on_progress)
+            if codes is None:
+                evaluation = evaluate_opened(opened, split, on_progress=on_progress)
+                contender = Contender.of(str(run.root), evaluation)
+                evaluated.append(run.evaluation(split))
+            else:
+                contender = _restricted(opened, split, codes, on_progress)
+        contenders.append(contender)
+    return replace(compare(contenders), evaluated=tuple(evaluated))
+
+
+def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
+    """Read the statistics that an evaluation of this very checkpoint wrote; None if there are none."""
+    path = run.evaluation(split) / STATISTICS
+    if not path.is_file():
+        return None
+    statistics, ids, codes, about = read_statistics(path)
+    if not about.items() >= checkpoint_identity(find_checkpoint(run, load)).items():
+        return None
+    return Contender(str(run.root), about["threshold"], ids, codes, statistics)
+
+
+def _restricted(
+    opened: OpenRun, split: str, codes: tuple[str, ...], on_progress: Progress | None
+) -> Contender:
+    """Score a split with a run's model, and keep some codes."""
+    model = opened.model
+    scored = score_split(model, opened.corpus, split, on_progress)
+    labels = len(model.labels)
+    targets_NL, threshold_L = scored.documents.targets_NL(labels), model.threshold.values_L(labels)
+    statistics = restricted(scored.scores_NL, targets_NL, threshold_L, model.labels.codes, codes)
+    name, ids = str(opened.run.root), tuple(scored.documents.ids)
+    return Contender(name, str(model.threshold), ids, codes, statistics)
