@@ -1,4 +1,4 @@
-"""``python -m icdcli``: the command line without its script; what torchrun starts."""
+"""``python -m icdcli``: the command line without the installed script, as torchrun starts it."""
 
 from icdcli.cli import main
 

@@ -1,6 +1,6 @@
-"""The one family of exceptions that a user may meet; each knows the exit code of the command line.
+"""The exceptions that users may meet, each with its exit code.
 
-Anything else that reaches the command line is a defect of ours and exits with 1.
+Any other exception that reaches the command line is a bug of icdcode; the exit code is then 1.
 """
 
 import difflib
@@ -8,19 +8,19 @@ from collections.abc import Iterable
 
 
 class IcdcodeError(Exception):
-    """A problem that is told in one message: what is wrong, where, and what to do about it."""
+    """A problem with a message for the user: what is wrong, where, and what to do."""
 
     exit_code = 1
 
 
 class ConfigError(IcdcodeError):
-    """A wrong argument, configuration file or combination of options."""
+    """A wrong argument, a wrong configuration, or options that exclude each other."""
 
     exit_code = 2
 
 
 class DataError(IcdcodeError):
-    """Raw tables, notes or a prepared corpus that can't be used."""
+    """Source tables, notes or a prepared corpus that can't be used."""
 
     exit_code = 3
 
@@ -32,6 +32,6 @@ class ResumeError(IcdcodeError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint `` (did you mean 'x'?)`` for a word that nearly is one of the known, else nothing."""
+    """Return the hint `` (did you mean 'x'?)`` if a word is similar to a known one, else ``""``."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,4 +1,4 @@
-"""The run folder: what it is called, what lies where in it, and how its tables grow, a whole line at a time."""
+"""The run folder: its name, its files, and its tables, which grow by complete lines."""
 
 import csv
 import io
@@ -16,36 +16,40 @@ RESULT_COLUMNS = ("epoch", "step", "seconds", "train_loss", "validation_loss", "
 
 
 def require_project(project: Path) -> None:
-    """See that runs can be made in a project folder, before anything costly is done for one; nothing is written.
+    """Check that a run folder can be created in a project folder, without writing anything.
+
+    Called before any expensive work is done for the run.
 
     Raises:
-        ConfigError: When they can't.
+        ConfigError: If no run folder can be created there.
     """
-    there = next(
+    existing = next(
         path for path in (project.absolute(), *project.absolute().parents) if path.exists()
     )
-    if not there.is_dir():
-        raise ConfigError(f"{there}: is a file; `project:` must be a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"{there}: can't be written; set `project:` elsewhere")
+    if not existing.is_dir():
+        raise ConfigError(f"{existing}: is a file, but `project` must be a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{existing}: no permission to write here. Set `project` to another folder."
+        )
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """One run's folder.
+    """The folder of one run.
 
     Attributes:
-        root: The folder, ``<project>/<name>`` with a number where the name was taken.
+        root: The folder, ``<project>/<name>``; with a number if the name was taken.
     """
 
     root: Path
 
     @classmethod
     def create(cls, project: Path, name: str) -> "RunDir":
-        """Make the folder ``name``, or the first free one of ``name2``, ``name3`` and so on.
+        """Create the folder ``name``, or the first of ``name2``, ``name3``, … that is free.
 
         Raises:
-            ConfigError: When the project folder can't be written.
+            ConfigError: If the project folder can't be written.
         """
         number = 1
         while True:
@@ -56,87 +60,91 @@ class RunDir:
             except FileExistsError:
                 if not project.is_dir():
                     raise ConfigError(
-                        f"{project}: is a file; `project:` must be a folder"
+                        f"{project}: is a file, but `project` must be a folder"
                     ) from None
                 number += 1
             except OSError as error:
                 raise ConfigError(
-                    f"{root}: can't be made ({error.strerror}); set `project:` elsewhere"
+                    f"{root}: can't be created ({error.strerror}). Set `project` to another folder."
                 ) from None
             else:
                 return cls(root)
 
     @classmethod
     def open(cls, root: Path) -> "RunDir":
-        """The folder of an earlier run.
+        """Return the folder of an existing run.
 
         Raises:
-            ConfigError: When it is no run folder.
+            ConfigError: If it isn't a run folder.
         """
         if not root.is_dir():
-            raise ConfigError(f"{root}: there is no such run folder")
+            raise ConfigError(f"{root}: no such run folder")
         if not (root / "args.yaml").is_file():
             raise ConfigError(
-                f"{root}: is no run folder (it has no args.yaml); give the folder that `icdcode train` named"
+                f"{root}: isn't a run folder (it has no args.yaml). "
+                "Give the run folder that `icdcode train` printed."
             )
         return cls(root)
 
     @property
     def args(self) -> Path:
-        """The configuration as run."""
+        """Return the path of the configuration of the run."""
         return self.root / "args.yaml"
 
     @property
     def results(self) -> Path:
-        """A row a validation."""
+        """Return the path of the table with a row per validation."""
         return self.root / "results.csv"
 
     @property
     def steps(self) -> Path:
-        """A row a logged step."""
+        """Return the path of the table with a row per logged step."""
         return self.root / "steps.csv"
 
     @property
     def lr_schedule(self) -> Path:
-        """The picture of the learning-rate schedule."""
+        """Return the path of the plot of the learning-rate schedule."""
         return self.root / "vis_outputs" / "lr_schedule.png"
 
     @property
     def learning_curves(self) -> Path:
-        """The picture of losses and metrics over the epochs."""
+        """Return the path of the plot of losses and metrics by epoch."""
         return self.root / "vis_outputs" / "learning_curves.png"
 
     def checkpoint(self, name: str) -> Path:
-        """The folder of a checkpoint: ``metric``, ``loss`` or ``last``."""
+        """Return the path of a checkpoint: ``metric``, ``loss`` or ``last``."""
         return self.root / "weights" / name
 
     def evaluation(self, split: str) -> Path:
-        """The folder of a split's evaluation."""
+        """Return the folder of the evaluation on a split."""
         return self.root / "evaluation" / split
 
 
 def find_checkpoint(run: RunDir, name: str) -> Path:
-    """The folder of a run's checkpoint; that of its step, so that it stays the same one when a training moves the name on.
+    """Return the folder of a checkpoint of a run.
+
+    It is the folder of the checkpoint's step, which stays the same when training continues and the
+    name moves on to a later step.
 
     Raises:
-        ResumeError: When the run has none of this name; the message names those that it has.
+        ResumeError: If the run has no checkpoint of this name; the message lists those it has.
     """
     folder = checkpoint_folder(run, name)
     if folder is None:
-        there = [other for other in CHECKPOINTS if checkpoint_folder(run, other) is not None]
-        hint = f"it ended before its first checkpoint; begin anew with `icdcode train {run.args}`"
-        if there:
-            hint = f"it has {', '.join(there)}: choose one with --load"
-        raise ResumeError(f"{run.root}: has no checkpoint {name!r}; {hint}")
+        existing = [other for other in CHECKPOINTS if checkpoint_folder(run, other) is not None]
+        hint = f"The run ended before its first checkpoint; start over: icdcode train {run.args}"
+        if existing:
+            hint = f"It has {', '.join(existing)}; choose one with --load"
+        raise ResumeError(f"{run.root}: has no checkpoint {name!r}. {hint}")
     return folder
 
 
 def checkpoint_folder(run: RunDir, name: str) -> Path | None:
-    """The folder that a name stands for; None where there is none."""
+    """Return the folder that a checkpoint name refers to, or None if there is none."""
     path = run.checkpoint(name)
     if path.is_symlink() and path.is_dir():
         return path.parent / os.readlink(path)
-    # The latter where a process ended between the two renames.
+    # The latter if a process was killed between the two renames.
     return next(
         (folder for folder in (path, folder_between_renames(path)) if folder.is_dir()), None
     )
@@ -148,10 +156,10 @@ def folder_between_renames(name: Path) -> Path:
 
 
 def append_row(path: Path, columns: Sequence[str], row: Mapping[str, float | int | str]) -> None:
-    """Add a line to a CSV file, after its header where the file is new; the whole line or nothing.
+    """Append a line to a CSV file, completely or not at all; a new file gets its header first.
 
     Raises:
-        DataError: When it can't be written.
+        DataError: If the file can't be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -170,7 +178,7 @@ def append_row(path: Path, columns: Sequence[str], row: Mapping[str, float | int
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file as mappings of strings; none where there is no file yet."""
+    """Return the rows of a CSV file as strings by column; none if there is no file yet."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -178,29 +186,31 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def later_rows(run: RunDir, step: int, validated: int) -> int:
-    """How many rows of the two tables `set_aside_after` would move.
+    """Count the rows of the two tables that `set_aside_after` would move.
 
     Raises:
-        DataError: When a table is not as training wrote it.
+        DataError: If a table isn't in the format that training writes.
     """
     return len(_split_at(run.results, validated)[1]) + len(_split_at(run.steps, step)[1])
 
 
 def set_aside_after(run: RunDir, step: int, validated: int) -> list[Path]:
-    """Move the rows of later steps into ``results.before-<n>.csv`` and ``steps.before-<n>.csv``, n the first that is free.
+    """Move the rows of later steps into ``results.before-<n>.csv`` and ``steps.before-<n>.csv``.
 
-    Going back to an earlier checkpoint makes what came after it another history: kept, but no longer this run's.
+    After going back to an earlier checkpoint, the rows after it belong to a history that the run
+    discarded: they are kept, but no longer in its tables. n is the first number that is free.
 
     Args:
-        run: The run's folder.
-        step: The checkpoint's step; later rows of steps.csv are moved.
-        validated: The step of its last validation, which may still be to come at `step`; the same for results.csv.
+        run: The run folder.
+        step: The step of the checkpoint; later rows of steps.csv are moved.
+        validated: The step of its last validation; later rows of results.csv are moved. Smaller
+            than `step` if the validation at `step` hasn't run yet.
 
     Returns:
-        The files that hold them now.
+        The files that contain them now.
 
     Raises:
-        DataError: When a table is not as training wrote it, or can't be written.
+        DataError: If a table isn't in the format that training writes, or can't be written.
     """
     tables, number = {run.results: validated, run.steps: step}, 1
     while any(_aside(table, number).exists() for table in tables):
@@ -220,7 +230,10 @@ def _aside(table: Path, number: int) -> Path:
 
 
 def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
-    """A table's lines: the header and those up to a step; those of later ones and, after a power cut, half a line."""
+    """Split the lines of a table: the header and the rows up to a step, and the later rows.
+
+    An incomplete line, which a power failure may leave, counts as a later row.
+    """
     try:
         lines = (
             table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
@@ -229,7 +242,7 @@ def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
         steps = [_step_of(line, columns, step + 1) for line in lines[1:]]
     except ValueError:
         raise DataError(
-            f"{table}: is not as training wrote it; put it back, or move it away"
+            f"{table}: isn't in the format that training writes. Restore the file or move it away."
         ) from None
     rows = list(zip(steps, lines[1:], strict=True))
     return lines[:1] + [line for at, line in rows if at <= step], [
@@ -237,11 +250,11 @@ def _split_at(table: Path, step: int) -> tuple[list[str], list[str]]:
     ]
 
 
-def _step_of(line: str, columns: list[str], of_half_a_line: int) -> int:
-    """A row's step; ValueError where a value is no number (it may be empty)."""
+def _step_of(line: str, columns: list[str], if_incomplete: int) -> int:
+    """Return the step of a row; raise ValueError if a value is neither a number nor empty."""
     values = line.strip().split(",")
     if not line.endswith("\n") or len(values) != len(columns):
-        return of_half_a_line
+        return if_incomplete
     for value in values:
         float(value or "nan")
     return int(values[columns.index("step")])

@@ -11,7 +11,7 @@ COLUMNS = ("step", "loss")
 
 @contextmanager
 def files_no_longer_than(size):
-    """A disk that is full, as far as this process can tell: writing stops in the middle of a line."""
+    """Simulate a full disk for this process: writing stops in the middle of a line."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -22,7 +22,7 @@ def files_no_longer_than(size):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run's folder with rows of steps 10, 20 and 30 in both tables."""
+    """Return a run folder with rows of steps 10, 20 and 30 in both tables."""
     run = RunDir(tmp_path)
     for table in (run.results, run.steps):
         for step in (10, 20, 30):
@@ -35,14 +35,14 @@ def test_run_folders_count_up(tmp_path):
     assert names == ["run", "run2", "run3"]
 
 
-def test_what_is_no_run_folder(tmp_path):
-    with pytest.raises(ConfigError, match="there is no such run folder"):
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no such run folder"):
         RunDir.open(tmp_path / "none")
-    with pytest.raises(ConfigError, match="is no run folder"):
+    with pytest.raises(ConfigError, match="isn't a run folder"):
         RunDir.open(tmp_path)
 
 
-def test_a_row_is_written_whole_or_not_at_all(run):
+def test_a_row_is_written_completely_or_not_at_all(run):
     before = run.steps.read_bytes()
     with (
         files_no_longer_than(len(before) + 5),
@@ -54,7 +54,7 @@ def test_a_row_is_written_whole_or_not_at_all(run):
     assert [row["step"] for row in read_rows(run.steps)] == ["10", "20", "30", "40"]
 
 
-def test_a_table_in_a_folder_that_is_gone_is_told(tmp_path):
+def test_a_table_in_a_deleted_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"steps.csv: can.t be written .No such file or directory"):
         append_row(tmp_path / "gone" / "steps.csv", COLUMNS, {"step": 1, "loss": 1.0})
 
@@ -83,7 +83,7 @@ def test_a_validation_that_is_still_to_come_has_no_row(run, tmp_path):
 
 
 @pytest.mark.parametrize("half", [b"40", b"40,0.02", b"40,1e-", b"40,0.0\0\0\0"])
-def test_half_a_line_that_a_power_cut_left_is_set_aside(run, half):
+def test_an_incomplete_line_is_set_aside(run, half):
     whole = run.steps.read_bytes()
     run.steps.write_bytes(whole + half)
     assert len(set_aside_after(run, 30, 30)) == 1
@@ -103,7 +103,7 @@ def test_half_a_line_that_a_power_cut_left_is_set_aside(run, half):
 )
 def test_a_table_that_training_did_not_write_is_left_alone(run, content):
     run.results.write_bytes(content)
-    with pytest.raises(DataError, match=r"results.csv: is not as training wrote it"):
+    with pytest.raises(DataError, match=r"results.csv: isn't in the format that training writes"):
         set_aside_after(run, 10, 10)
     assert run.results.read_bytes() == content
     assert later_rows(RunDir(run.root / "none"), 0, 0) == 0

@@ -306,7 +306,7 @@ def test_file_where_the_project_should_lie(refused, place, tmp_path):
             "train",
             place.config,
             f"project={project}",
-            says=f"{tmp_path / 'taken'}: is a file; `project:` must be a folder",
+            says=f"{tmp_path / 'taken'}: is a file, but `project` must be a folder",
         )
     assert (tmp_path / "taken").read_text() == "precious"
 

@@ -29,14 +29,14 @@ def refused_run(refused, run_copy):
 
 @pytest.mark.parametrize("command", READERS)
 def test_no_run_folder(refused, command, tmp_path):
-    refused(2, command, tmp_path / "nowhere", says="nowhere: there is no such run folder")
+    refused(2, command, tmp_path / "nowhere", says="nowhere: no such run folder")
     refused(
         2,
         command,
         tmp_path,
         says=[
-            "is no run folder (it has no args.yaml)",
-            "give the folder that `icdcode train` named",
+            "isn't a run folder (it has no args.yaml)",
+            "Give the run folder that `icdcode train` printed",
         ],
     )
     assert list(tmp_path.iterdir()) == []
@@ -47,7 +47,7 @@ def test_run_without_checkpoints(refused_run, run_copy, command):
     shutil.rmtree(run_copy / "weights")
     says = [
         "has no checkpoint",
-        "it ended before its first checkpoint",
+        "ended before its first checkpoint",
         f"icdcode train {run_copy / 'args.yaml'}",
     ]
     refused_run(4, command, says=says)
@@ -61,7 +61,7 @@ def test_run_without_the_checkpoint_asked_for(refused_run, run_copy, command):
         command,
         "--load",
         "loss",
-        says="has no checkpoint 'loss'; it has metric, last: choose one with --load",
+        says="has no checkpoint 'loss'. It has metric, last; choose one with --load",
     )
 
 

@@ -169,7 +169,7 @@ def test_resuming_says_that_it_is_finished(icdcode, refused, run):
         4,
         "resume",
         run,
-        says="it ended before its first checkpoint; begin anew with `icdcode train",
+        says="ended before its first checkpoint; start over: icdcode train",
     )
 
 

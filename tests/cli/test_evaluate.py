@@ -206,5 +206,5 @@ def test_other_label_spaces_are_compared_on_what_they_share(
 
 def test_one_run_cannot_be_compared(refused, pair, tmp_path):
     refused(2, "compare", pair[0], says="needs 2 to 26 runs")
-    refused(2, "compare", pair[0], tmp_path / "missing", says="there is no such run folder")
+    refused(2, "compare", pair[0], tmp_path / "missing", says="no such run folder")
     refused(2, "compare", *pair, "--split", "tset", says="no documents in 'tset'")

@@ -326,8 +326,8 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
 
 def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
     output = tmp_path / "codes.csv"
-    refused(2, "predict", tmp_path / "nowhere", table, says="there is no such run folder")
-    refused(2, "predict", tmp_path, table, says="is no run folder")
+    refused(2, "predict", tmp_path / "nowhere", table, says="no such run folder")
+    refused(2, "predict", tmp_path, table, says="isn't a run folder")
     checkpoint = (run_copy / "weights" / "metric").resolve()
     about = json.loads((checkpoint / "coder.json").read_text())
     (checkpoint / "coder.json").write_text(json.dumps(about | {"threshold": 0.1}))

@@ -431,9 +431,9 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_made_current(saving, monk
 def test_a_missing_checkpoint_is_told_with_those_there_are(saving):
     run, save = saving
     with pytest.raises(
-        ResumeError, match="has no checkpoint 'metric'; it ended before its first checkpoint"
+        ResumeError, match=r"has no checkpoint 'metric'\. The run ended before its first checkpoint"
     ):
         find_checkpoint(run, "metric")
     save(5)
-    with pytest.raises(ResumeError, match="it has last: choose one with --load"):
+    with pytest.raises(ResumeError, match="It has last; choose one with --load"):
         find_checkpoint(run, "metric")
