@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus
-from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.measure import fuse, tune_scores
 from icdcli.evaluation.score_split import SplitParts, split_parts
-from icdcli.evaluation.threshold_tuning import tune
 from icdcli.io.progress import Progress
-from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import NeuralModel
-from icdcli.model.fusion import NETWORK, probabilities
+from icdcli.model.fusion import NETWORK
+from icdcli.model.threshold import Threshold
 
 PRIOR = "prior"
+AUTO = Threshold(how="auto")
 METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
 
 Parts = dict[str, NDArray[np.float32]]
@@ -63,13 +63,11 @@ def ablate(
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
     for without in (None, *_names(model, fitted_on)):
-        fusion_parts, parts = (_left(model, each, without) for each in (fitted_on, measured_on))
-        fusion = fit(fusion_parts, targets, "validation")
-        threshold = tune("auto", probabilities(fusion_parts, fusion), targets, "validation")
-        scores_NL = probabilities(parts, fusion)
-        rows.append(
-            Ablation(without, evaluate(scores_NL, gold, threshold.values_L(labels), names=METRICS))
+        tuned = tune_scores(
+            _without(model, fitted_on, without), targets, AUTO, "validation", fit_fusion=True
         )
+        fused = fuse(_without(model, measured_on, without), gold, tuned.fusion, tuned.threshold)
+        rows.append(Ablation(without, fused.metrics(METRICS)))
     return rows
 
 
@@ -81,7 +79,7 @@ def _names(model: NeuralModel, found: SplitParts) -> Iterator[str]:
         yield from found.parts
 
 
-def _left(model: NeuralModel, found: SplitParts, without: str | None) -> Parts:
+def _without(model: NeuralModel, found: SplitParts, without: str | None) -> Parts:
     """What the other parts say: copies, to be worked on."""
     parts = {name: part.copy() for name, part in found.parts.items() if name != without}
     if without == NETWORK:
