@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.explain.evidence import NoteReader, Window, chosen

@@ -29,8 +29,8 @@ Side = Callable[[Path, Path], Path]
 
 def icdcode(tables: Path, work: Path) -> Path:
     """`icdcode prepare-data DIR protocol=patient label_pruning=True`, the whole of it."""
-    from icdcli.config.schema import DataConfig
     from icdcli.data.corpus.prepare import prepare
+    from icdcli.data.section import DataConfig
 
     config = DataConfig(data_path=tables, protocol="patient", label_pruning=True, cache_dir=work)
     return prepare(config).folder / "documents.parquet"

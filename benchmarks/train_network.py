@@ -19,9 +19,9 @@ from torch.nn import functional
 from train_documents import LABELS, VOCABULARY
 from transformers import AutoModel, LlamaConfig
 
-from icdcli.config.schema import ModelConfig
 from icdcli.model.backbone import finish_backbone
 from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
+from icdcli.model.section import ModelConfig
 
 LORA_R, LORA_ALPHA, POS_WEIGHT = 16, 32, 5.0
 # Dense bfloat16, operations a second, from NVIDIA's data sheets; the first name that a device's name holds.

@@ -8,7 +8,6 @@ from train_documents import LABELS, Documents
 from train_network import POS_WEIGHT, SIZES, ours
 from train_watch import Watch
 
-from icdcli.config.schema import LogConfig, TrainConfig
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
@@ -18,6 +17,7 @@ from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.micro_batches import token_budget
+from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.setup import make_optimizer
 from icdcli.training.state import RunState, Training
 from icdcli.training.step import optimizer_steps

@@ -14,13 +14,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from icdcli.config.schema import Config, Metric
+from icdcli.config.fields import Metric
+from icdcli.config.schema import Config
 
 PAGE = Path(__file__).parent / "configuration.md"
 SINCE: dict[str, str] = {}  # key: the version it came with, where that isn't the first
 FIRST = "0.1"
 HEAD = """\
-<!-- Written by docs/make_configuration.py; change icdcli/config/schema.py instead. -->
+<!-- Written by docs/make_configuration.py; change the sections of icdcli instead. -->
 # Configuration
 
 One flat YAML file; every key has a default, so that a file holds only what differs. Any key can also be given behind a

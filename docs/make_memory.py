@@ -11,7 +11,8 @@ from typing import Any
 
 from transformers import BertConfig, LlamaConfig, MistralConfig
 
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.profiling.memory import Estimate, estimate_memory
 
 PAGE = Path(__file__).parent / "memory.md"

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console, Group, RenderableType
 
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import read_labels
 from icdcli.data.notes.text import Note
 from icdcli.evaluation.sample import SamplePrediction

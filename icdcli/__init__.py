@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from icdcli import moved
 
 if TYPE_CHECKING:
-    from icdcli.config.schema import Config, load_config
+    from icdcli.config.loading import load_config
+    from icdcli.config.schema import Config
     from icdcli.data.corpus.card import describe_corpus
     from icdcli.data.corpus.prepare import prepare
     from icdcli.data.corpus.reader import open_corpus

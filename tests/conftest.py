@@ -154,7 +154,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
     """A configuration of a quick run on the notes, with changes."""
 
-    from icdcli.config.schema import load_config
+    from icdcli.config.loading import load_config
 
     def make(**changes: object) -> "Config":
         options: dict[str, object] = {

@@ -379,7 +379,7 @@ def test_the_readme_knows_every_command() -> None:
     "path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name
 )
 def test_shipped_configurations_are_valid(path: Path) -> None:
-    from icdcli.config.schema import load_config
+    from icdcli.config.loading import load_config
 
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert given.keys() <= load_config(path).flat().keys()

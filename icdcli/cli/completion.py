@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from icdcli.config.schema import ProtocolName
+from icdcli.data.section import ProtocolName
 
 _SKIPPED = ("patient", "hadm-digit")  # drawn here; nothing is published for them
 

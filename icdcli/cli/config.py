@@ -7,7 +7,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 
 app = typer.Typer(

@@ -13,7 +13,8 @@ from icdcli.cli.prepare_data import prepared
 from icdcli.cli.resume import run_on
 from icdcli.cli.show_predictions import show
 from icdcli.cli.train import train_run
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 

@@ -7,7 +7,8 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 

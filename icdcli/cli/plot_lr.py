@@ -7,10 +7,11 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.schema import TrainConfig, load_config
+from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+from icdcli.training.section import TrainConfig
 
 
 def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int], list[float]]:

@@ -14,7 +14,7 @@ import typer
 from icdcli.cli.common import Load, Port, find_evidence, showing
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once, in_all_processes
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.io.progress import Progress
 from icdcli.report.console import Output

@@ -8,7 +8,7 @@ import typer
 
 from icdcli.cli.common import Json, Overrides, showing
 from icdcli.cli.completion import complete_config
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from icdcli.cli.baseline import resume_baseline
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run, showing
 from icdcli.cli.processes import follow, in_all_processes
 from icdcli.cli.train import begin, describe
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.errors import ResumeError
 from icdcli.io.files import writing
 from icdcli.report.console import Output

@@ -11,7 +11,8 @@ from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
 from icdcli.cli.completion import complete_config
 from icdcli.cli.plot_lr import schedule_points
 from icdcli.cli.processes import follow, in_all_processes
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.io.files import write_atomically, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, require_project

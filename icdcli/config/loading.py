@@ -1,4 +1,7 @@
-"""Configurations as text: YAML in with line numbers, YAML out with comments, and a schema for editors."""
+"""Configurations as text: read YAML with line numbers, write YAML with comments, and a JSON Schema.
+
+`load_config` collects all problems of a file and its overrides and reports them in one message.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from icdcli.config.schema import Config, Section, impossible_combinations
+from icdcli.config.fields import Section
+from icdcli.config.schema import Config
 from icdcli.errors import ConfigError, nearest
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
@@ -18,19 +22,57 @@ FIELDS: dict[str, tuple[str, FieldInfo]] = {
     for section, kind in Config.sections.items()
     for key, field in kind.model_fields.items()
 }
+"""Every key, with the name of its section and its field."""
+
 _COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A key's value and the place it was written in."""
+    """A key's value and the place where it is set."""
 
     value: Any
     place: str
 
 
+def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Load and check a configuration.
+
+    Args:
+        path: A YAML file; None starts from the defaults.
+        overrides: ``key=value`` strings, with values written as in YAML. They take precedence over
+            the file and are checked in the same way.
+
+    Raises:
+        ConfigError: With every problem of the file and the overrides: the place, the reason, and
+            the nearest valid key.
+    """
+    problems: list[str] = []
+    values: dict[str, _Value] = {}
+    if path is not None:
+        values.update(_read_yaml(find_config(Path(path)), problems))
+    values.update(_parse_overrides(overrides, problems))
+    for key in [key for key in values if key not in FIELDS]:
+        problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
+    sections = {
+        name: _parse_section(name, kind, values, problems) for name, kind in Config.sections.items()
+    }
+    if all(section is not None for section in sections.values()):
+        config = Config.model_validate(sections)
+        for conflict in config.conflicts():
+            place = values[conflict.key].place if conflict.key in values else "default"
+            problems.append(f"{place}: {conflict.key}: {conflict.message}")
+    if problems:
+        problems.sort(key=_line_number)
+        source = str(path) if path is not None else "the configuration"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError("\n  ".join([f"{source} has {count}:", *problems]))
+    return config
+
+
 def shipped_configs() -> dict[str, Path]:
-    """The configurations that come with icdcode, by name: beside the package's modules, or in the checkout."""
+    """Return the configurations that come with icdcode, by file name."""
+    # In an installed package they are in icdcli/configs, in a checkout beside icdcli.
     package = Path(__file__).parents[1]
     folder = next(
         place for place in (package / "configs", package.parent / "configs") if place.is_dir()
@@ -38,122 +80,19 @@ def shipped_configs() -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def found_config(path: Path) -> Path:
-    """A configuration file; where none is there, the one that comes with icdcode under the name NAME or configs/NAME."""
+def find_config(path: Path) -> Path:
+    """Return the path, or the shipped configuration that NAME or configs/NAME means if no such file exists."""
     if path.exists() or path.parent not in (Path("."), Path("configs")):
         return path
     return shipped_configs().get(path.name, path)
 
 
-def read_config(path: Path | None, overrides: Sequence[str]) -> Config:
-    """Read a file and its overrides; see `icdcli.config.schema.load_config`."""
-    problems: list[str] = []
-    values: dict[str, _Value] = {}
-    if path is not None:
-        values.update(_from_file(found_config(path), problems))
-    values.update(_from_overrides(overrides, problems))
-    for key in [key for key in values if key not in FIELDS]:
-        problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
-    sections = {
-        name: _section(name, kind, values, problems) for name, kind in Config.sections.items()
-    }
-    if all(section is not None for section in sections.values()):
-        config = Config.model_validate(sections)
-        for key, message in impossible_combinations(config):
-            place = values[key].place if key in values else "default"
-            problems.append(f"{place}: {key}: {message}")
-    if problems:
-        problems.sort(
-            key=lambda told: (
-                int(told.split()[1].rstrip(":")) if told.startswith("line ") else sys.maxsize
-            )
-        )
-        source = str(path) if path is not None else "the configuration"
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigError("\n  ".join([f"{source} has {count}:", *problems]))
-    return config
-
-
-def _from_file(path: Path, problems: list[str]) -> dict[str, _Value]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        if "=" in path.name:
-            raise ConfigError(
-                f"{path}: a key without a configuration; name its file first, e.g. config.yaml {path}"
-            ) from None
-        hint = f"{nearest(path.name, shipped_configs())}; `icdcode config list` names those that come with icdcode"
-        raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder, not a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(
-            f"{path}, line {line}: not valid YAML: {error.problem or error}"
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise ConfigError(f"{path}: is {kind}; a configuration is a mapping of `key: value` lines")
-    values: dict[str, _Value] = {}
-    loader = yaml.SafeLoader("")
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        key = str(key_node.value)
-        if key in values:
-            problems.append(f"line {line}: {key!r} stands twice, first at {values[key].place}")
-        try:
-            values[key] = _Value(loader.construct_object(value_node, deep=True), f"line {line}")
-        except yaml.YAMLError as error:
-            problems.append(f"line {line}: {key}: not a value: {error}")
-    return values
-
-
-def _from_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str, _Value]:
-    values = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            problems.append(f"{_COMMAND_LINE}: {override!r} should be key=value")
-            continue
-        try:
-            values[key.strip()] = _Value(yaml.safe_load(text), _COMMAND_LINE)
-        except yaml.YAMLError:
-            problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
-    return values
-
-
-def _section(
-    name: str, kind: type[Section], values: dict[str, _Value], problems: list[str]
-) -> Section | None:
-    given = {key: found for key, found in values.items() if FIELDS[key][0] == name}
-    try:
-        return kind.model_validate({key: found.value for key, found in given.items()})
-    except ValidationError as error:
-        told = set()
-        for detail in error.errors():
-            key = str(detail["loc"][0])
-            # A union reports each alternative that failed; the first says enough.
-            if key in told:
-                continue
-            told.add(key)
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            problems.append(f"{given[key].place}: {key}: {message}, got {given[key].value!r}")
-        return None
-
-
 def to_yaml(config: Config, explain: bool = False) -> str:
-    """The configuration as a YAML file that reads back as the same configuration.
+    """Return the configuration as YAML text that loads as the same configuration.
 
     Args:
-        config: What to write.
-        explain: Whether each key is followed by a comment that says what it means.
+        config: The configuration.
+        explain: If True, each key is followed by a comment with its description.
     """
     flat = config.flat()
     lines: list[str] = []
@@ -163,18 +102,13 @@ def to_yaml(config: Config, explain: bool = False) -> str:
         if explain:
             lines.append(f"# {name}: {(kind.__doc__ or '').splitlines()[0]}")
         for key, field in kind.model_fields.items():
-            line = f"{key}: {_yaml_value(flat[key])}"
+            line = f"{key}: {_dump_value(flat[key])}"
             lines.append(f"{line:<42} # {field.description}" if explain else line)
     return "\n".join(lines) + "\n"
 
 
-def _yaml_value(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
 def config_schema() -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) of the flat YAML file, for editors."""
+    """Return a JSON Schema (draft 2020-12) of the flat YAML file, for editors."""
     properties: dict[str, Any] = {}
     for kind in Config.sections.values():
         schema = kind.model_json_schema(mode="validation")
@@ -189,3 +123,90 @@ def config_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": properties,
     }
+
+
+def _read_yaml(path: Path, problems: list[str]) -> dict[str, _Value]:
+    node = _compose_yaml(path)
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        raise ConfigError(f"{path}: is {kind}; a configuration is a mapping of `key: value` lines")
+    values: dict[str, _Value] = {}
+    loader = yaml.SafeLoader("")
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = str(key_node.value)
+        if key in values:
+            problems.append(f"line {line}: {key!r} is set twice, first at {values[key].place}")
+        try:
+            values[key] = _Value(loader.construct_object(value_node, deep=True), f"line {line}")
+        except yaml.YAMLError as error:
+            problems.append(f"line {line}: {key}: not a value: {error}")
+    return values
+
+
+def _compose_yaml(path: Path) -> yaml.Node | None:
+    try:
+        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        if "=" in path.name:
+            raise ConfigError(
+                f"{path}: a key without a configuration. Give the file first: config.yaml {path}"
+            ) from None
+        hint = f"{nearest(path.name, shipped_configs())}. `icdcode config list` shows those that come with icdcode"
+        raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, not a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(
+            f"{path}, line {line}: not valid YAML: {error.problem or error}"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+
+
+def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str, _Value]:
+    values = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            problems.append(f"{_COMMAND_LINE}: {override!r} should be key=value")
+            continue
+        try:
+            values[key.strip()] = _Value(yaml.safe_load(text), _COMMAND_LINE)
+        except yaml.YAMLError:
+            problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
+    return values
+
+
+def _parse_section(
+    name: str, kind: type[Section], values: dict[str, _Value], problems: list[str]
+) -> Section | None:
+    given = {key: found for key, found in values.items() if FIELDS[key][0] == name}
+    try:
+        return kind.model_validate({key: found.value for key, found in given.items()})
+    except ValidationError as error:
+        reported = set()
+        for detail in error.errors():
+            key = str(detail["loc"][0])
+            # A union reports every alternative that failed; the first is enough.
+            if key in reported:
+                continue
+            reported.add(key)
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            problems.append(f"{given[key].place}: {key}: {message}, got {given[key].value!r}")
+        return None
+
+
+def _line_number(problem: str) -> int:
+    """Return the line of the file that a problem is in; those of the command line come last."""
+    return int(problem.split()[1].rstrip(":")) if problem.startswith("line ") else sys.maxsize
+
+
+def _dump_value(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -19,9 +19,9 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from icdcli.config.schema import QUANTIZED, ModelConfig
 from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
+from icdcli.model.section import QUANTIZED, ModelConfig
 
 # It warns of a kernel that it can do without when it is imported (peft does so too), and of the float16 that LLM.int8 always
 # rounds its inputs to; neither asks anything of a user.

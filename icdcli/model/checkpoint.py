@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from icdcli import __version__
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Documents, Labels, read_labels, write_labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
@@ -39,6 +38,7 @@ from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
 

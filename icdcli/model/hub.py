@@ -13,8 +13,8 @@ from pathlib import Path
 from textwrap import shorten
 from urllib.parse import urlsplit
 
-from icdcli.config.schema import TFIDF
 from icdcli.errors import ConfigError
+from icdcli.model.section import TFIDF
 
 TINY = "tiny"
 MINILM = "minilm"

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import half_precision
 from icdcli.model.batch import Inputs, Segments
@@ -18,6 +17,7 @@ from icdcli.model.description_prior import DescriptionPrior
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead, average_neighbours
 from icdcli.model.packed_attention import PackedForm
+from icdcli.model.section import ModelConfig
 
 
 class CodingNetwork(nn.Module):

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli import __version__
-from icdcli.config.schema import TFIDF, ModelConfig
 from icdcli.data.corpus.reader import Labels, read_labels, write_labels
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import verify
 from icdcli.model.checkpoint import NeuralModel, load_saved
+from icdcli.model.section import TFIDF, ModelConfig
 from icdcli.model.threshold import Threshold
 
 if TYPE_CHECKING:

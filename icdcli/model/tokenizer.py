@@ -6,10 +6,10 @@ from typing import Any
 from tokenizers import ByteLevelBPETokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
+from icdcli.model.section import ModelConfig
 
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 

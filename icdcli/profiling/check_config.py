@@ -13,17 +13,19 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from platformdirs import user_cache_path
 
-from icdcli.config.schema import QUANTIZED, Config, DataConfig, impossible_combinations
+from icdcli.config.schema import Config
 from icdcli.data.benchmarks.published_counts import PUBLISHED
 from icdcli.data.benchmarks.split_lists import load_split_lists
 from icdcli.data.corpus.prepare import HOME
 from icdcli.data.corpus.reader import CARD, open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.recognize import choose_source
 from icdcli.distributed.hardware import room
 from icdcli.distributed.process_group import find_device
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.csv_reader import Reading
 from icdcli.model.hub import TINY, find_pretrained
+from icdcli.model.section import QUANTIZED
 from icdcli.profiling.check_machine import why_not_quantized
 from icdcli.profiling.memory import Estimate, estimate_memory, model_settings
 from icdcli.profiling.runtime import operations_a_second, time_by_counting
@@ -221,7 +223,7 @@ def changes_that_fit(
         smaller = config.model_copy(
             update={section: getattr(config, section).model_copy(update={key: value})}
         )
-        if impossible_combinations(smaller):
+        if any(smaller.conflicts()):
             continue
         if (needed := estimate(smaller).total) < total:
             config, total, changes[key] = smaller, needed, value

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from icdcli.config.schema import QUANTIZED
 from icdcli.data.benchmarks.split_lists import PUBLISHED, sha256_of, splits_home
 from icdcli.distributed import hardware as machine
 from icdcli.model.backbone import half_precision
+from icdcli.model.section import QUANTIZED
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "huggingface_hub", "numpy",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoConfig
 
-from icdcli.config.schema import QUANTIZED, Config
+from icdcli.config.schema import Config
 from icdcli.data.batching import (
     Chunks,
     Ids,
@@ -28,6 +28,7 @@ from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.scoring import BATCH_TOKENS
+from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
 from icdcli.profiling.fake_run import Simulated, Simulation, Sizes
 from icdcli.profiling.meta_model import (

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from icdcli.config.schema import QUANTIZED, Config, ModelConfig
+from icdcli.config.schema import Config
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import ADAPTER, finish_backbone
 from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.network import CodingNetwork, build_network
+from icdcli.model.section import QUANTIZED, ModelConfig
 
 
 def skeleton(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from icdcli.config.schema import TrainConfig
+from icdcli.training.section import TrainConfig
 
 
 def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) -> Tensor:

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from icdcli.config.schema import TrainConfig
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.network import CodingNetwork
+from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 
 ON_CPU = 16_384

@@ -2,7 +2,7 @@
 
 import math
 
-from icdcli.config.schema import TrainConfig
+from icdcli.training.section import TrainConfig
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

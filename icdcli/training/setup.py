@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli.config.metric_names import monitored
-from icdcli.config.schema import Config, DataConfig, ModelConfig, RunConfig, TrainConfig
+from icdcli.config.run_section import RunConfig
+from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.token_cache import EncodedDocuments, Tokens, token_cache, use_workers
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
@@ -22,10 +24,12 @@ from icdcli.model.checkpoint import NeuralModel, load_saved, new_model, tokenize
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.packing import choose_padding
 from icdcli.model.precompute import with_known
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
 from icdcli.training.early_stopping import Best
 from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of, token_budget
+from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ a learning-rate schedule of its own.
 from dataclasses import replace
 from typing import Any
 
-from icdcli.config.schema import TrainConfig
+from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.config.schema import LogConfig, TrainConfig
 from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.token_cache import EncodedDocuments
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.checkpoint import NeuralModel
 from icdcli.training.early_stopping import Best
+from icdcli.training.section import LogConfig, TrainConfig
 
 if TYPE_CHECKING:
     from icdcli.distributed.fsdp import Shards

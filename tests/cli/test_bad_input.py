@@ -187,9 +187,9 @@ def test_folder_of_any_name(icdcode, place, tmp_path):
         ("steps: many\n", "line 1: steps: should be a valid integer"),
         (
             "steps: 5\nwarmup_steps: 5\n",
-            "line 2: warmup_steps: 5 warm-up steps leave nothing of 5 steps",
+            "line 2: warmup_steps: must be less than the 5 steps, not 5",
         ),
-        ("model: tiny\nbit: 8\n", "line 2: bit: model: tiny is made on the spot"),
+        ("model: tiny\nbit: 8\n", "line 2: bit: model: tiny has random weights"),
         ("metrics: [f1_mcro]\n", "unknown metric 'f1_mcro' (did you mean 'f1_micro'?)"),
     ],
 )

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli.cli.baseline import train_baseline
+from icdcli.config.loading import load_config
 from icdcli.config.metric_names import METRICS
-from icdcli.config.schema import load_config
 from icdcli.lexical import tfidf
 from icdcli.model import tfidf_model as tfidf_coder
 from icdcli.model.tfidf_model import load_trained

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from icdcli.cli.demo import unfinished
-from icdcli.config.loading import found_config, shipped_configs
-from icdcli.config.schema import load_config
+from icdcli.config.loading import find_config, load_config, shipped_configs
 
 SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
 
@@ -62,7 +61,7 @@ def test_a_file_of_ones_own_comes_before_the_shipped_one(tmp_path, monkeypatch):
 
 
 def test_a_path_elsewhere_is_never_taken_for_a_shipped_name(tmp_path):
-    assert found_config(tmp_path / "laptop.yaml") == tmp_path / "laptop.yaml"
+    assert find_config(tmp_path / "laptop.yaml") == tmp_path / "laptop.yaml"
 
 
 def test_config_list_names_every_shipped_configuration_with_a_line_about_it(icdcode):
@@ -91,7 +90,7 @@ def test_no_file_of_the_repository_has_a_name_that_windows_refuses():
 
 
 def test_what_a_shipped_name_means_costs_no_heavy_import():
-    code = "import sys; from icdcli.config.schema import load_config; load_config('demo.yaml'); print(*sys.modules)"
+    code = "import sys; from icdcli.config.loading import load_config; load_config('demo.yaml'); print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icdcli.config.loading import FIELDS, config_schema, to_yaml
-from icdcli.config.schema import Config, load_config
+from icdcli.config.loading import FIELDS, config_schema, load_config, to_yaml
+from icdcli.config.schema import Config
 from icdcli.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -116,29 +116,35 @@ def test_all_problems_come_in_one_message(tmp_path):
     [
         (
             ["warmup_steps=100", "steps=100"],
-            "warmup_steps: 100 warm-up steps leave nothing of 100 steps",
+            "warmup_steps: must be less than the 100 steps, not 100",
         ),
         (["device=mps"], "bit: 8 bit needs a CUDA GPU or a CPU"),
-        (["model=tiny"], "model: tiny is made on the spot"),
-        (["freeze_backbone=False", "lora_activate=False"], "a 8 bit backbone can't be trained"),
+        (["model=tiny"], "model: tiny has random weights and can't be quantized"),
+        (["freeze_backbone=False", "lora_activate=False"], "a backbone of 8 bit can't be trained"),
         (["freeze_backbone=False", "bit=16"], "LoRA keeps the backbone frozen"),
         (["pooling_mode=bos_token", "attention=causal"], "the first token sees no other"),
         (["lora_activate=False", "bit=32", "gradient_checkpointing=5"], "gradient_checkpointing"),
-        (["strategy=fsdp"], "strategy: fsdp: 8 bit weights can't be shared out; use ddp"),
+        (["strategy=fsdp"], "strategy: fsdp: weights of 8 bit can't be sharded; use ddp"),
         (
             ["strategy=fsdp", "bit=16", "freeze_backbone=True", "lora_activate=False"],
-            "so that little is trained; use ddp",
+            "so there is little to shard; use ddp",
         ),
         (
             ["strategy=fsdp", "bit=16", "head_steps=9"],
-            "head_steps freezes weights that are shared out already",
+            "head_steps freezes weights that are already sharded",
         ),
-        (["strategy=fsdp", "bit=16", "device=mps"], "device: mps has one process"),
-        (["torch_compile=True", "bit=16"], "torch_compile: layers computed twice aren't compiled"),
-        (["torch_compile=True", "gradient_checkpointing=False"], "8 bit layers aren't compiled"),
+        (["strategy=fsdp", "bit=16", "device=mps"], "device: mps has only one process"),
+        (
+            ["torch_compile=True", "bit=16"],
+            "torch_compile: not available with activation recomputation",
+        ),
+        (
+            ["torch_compile=True", "gradient_checkpointing=False"],
+            "layers of 8 bit can't be compiled",
+        ),
         (
             ["torch_compile=True", "gradient_checkpointing=False", "bit=16", "strategy=fsdp"],
-            "has not been tried with",
+            "not tested with strategy: fsdp",
         ),
         (["batch_size=True"], "should be a number, not True or False"),
         (["common=[lr,lr]"], "names one thing twice"),
@@ -154,7 +160,7 @@ def test_impossible_combinations_and_values(overrides, message):
 
 def test_a_problem_in_a_default_says_so(tmp_path):
     assert "line 1: warmup_steps" not in problems(write(tmp_path, "steps: 300\n"))
-    assert "default: warmup_steps: 400 warm-up steps leave nothing of 300 steps" in problems(
+    assert "default: warmup_steps: must be less than the 300 steps, not 400" in problems(
         write(tmp_path, "steps: 300\n")
     )
 
@@ -166,7 +172,7 @@ def test_a_problem_in_a_default_says_so(tmp_path):
         ("seed\n", "is a single value"),
         ("seed: 0\n  model: x\n", "line 2: not valid YAML"),
         ("seed: [0\n", "not valid YAML"),
-        ("seed: 0\nseed: 1\n", "line 2: 'seed' stands twice, first at line 1"),
+        ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
     ],
 )
 def test_what_is_no_configuration(tmp_path, text, message):

@@ -9,8 +9,8 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.prepare import prepare
+from icdcli.data.section import DataConfig
 
 
 def beside(name: str) -> ModuleType:

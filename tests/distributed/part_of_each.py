@@ -4,7 +4,7 @@ import sys
 
 from torch.distributed.tensor import DTensor
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.distributed.process_group import join_process_group, leave_process_group
 from icdcli.training.setup import new_training
 

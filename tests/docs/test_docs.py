@@ -25,9 +25,8 @@ import yaml
 from typer.main import get_command
 
 from icdcli.cli import app, main
-from icdcli.config.loading import FIELDS
+from icdcli.config.loading import FIELDS, load_config
 from icdcli.config.metric_names import METRICS
-from icdcli.config.schema import load_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

@@ -3,7 +3,6 @@ import pytest
 import torch
 from transformers import AutoModel, BertConfig
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.explain import attribution
 from icdcli.explain.attribution import attribute
@@ -14,6 +13,7 @@ from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
+from icdcli.model.section import ModelConfig
 
 FRAME = SpecialTokens((1,), (2,), 0)
 WIDTH, LABELS = 16, 16  # as many labels as dimensions: nothing may take one for the other

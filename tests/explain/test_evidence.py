@@ -5,7 +5,6 @@ import pytest
 import torch
 from transformers import BertTokenizerFast
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.explain.evidence import (
@@ -25,6 +24,7 @@ from icdcli.model.fusion import Fusion
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import special_tokens_of, train_tokenizer
 

@@ -4,9 +4,9 @@ import stat
 import numpy as np
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.errors import ResumeError
 from icdcli.lexical.lexical_model import PARTS, Lexical, fit_out_of_fold
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModel, GPT2Config, T5Config
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
 from icdcli.model.batch import Inputs
 from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import icdcli
-from icdcli.config.schema import ModelConfig
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify, write_manifest
 from icdcli.model.checkpoint import load_saved, new_model, save_model, tokenizer_for
 from icdcli.model.coding_model import note_model
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
 CPU = torch.device("cpu")

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.config.schema import ModelConfig
 from icdcli.errors import ConfigError
 from icdcli.model import hub as source
 from icdcli.model.backbone import load_backbone
 from icdcli.model.hub import find_pretrained
+from icdcli.model.section import ModelConfig
 from icdcli.model.tokenizer import load_tokenizer
 
 needs_minilm = pytest.mark.skipif(

@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.model import packed_attention as attention
 from icdcli.model.backbone import load_backbone
@@ -16,6 +15,7 @@ from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
 from icdcli.model.packed_attention import packed_attention
 from icdcli.model.packing import choose_padding
+from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")
 DOCUMENTS = [np.arange(5, 5 + length) * 7 % 90 + 5 for length in (11, 8, 8, 8, 3, 1)]

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import icdcli
-from icdcli.config.schema import ModelConfig
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.tfidf import Tfidf
+from icdcli.model.section import ModelConfig
 from icdcli.model.tfidf_model import TfidfModel, load_trained, save_tfidf
 from icdcli.model.threshold import Threshold
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, LlamaConfig
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import CARD, open_corpus
 from icdcli.errors import ConfigError, DataError
@@ -84,7 +84,7 @@ def test_what_helps_nothing_is_not_asked_for():
 def test_nothing_impossible_is_proposed(changes):
     proposed, _ = changes_that_fit(plain(**changes), total_of, 0)
     assert "bit" not in proposed or proposed["bit"] == 16
-    assert not readiness.impossible_combinations(plain(**(changes | proposed)))
+    assert not list(plain(**(changes | proposed)).conflicts())
 
 
 def test_a_configuration_that_can_run(config, tmp_path):

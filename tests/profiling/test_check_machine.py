@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icdcli.config.schema import QUANTIZED
+from icdcli.model.section import QUANTIZED
 from icdcli.profiling import check_machine as checkup
 
 CPU = torch.device("cpu")

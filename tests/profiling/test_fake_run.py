@@ -4,7 +4,6 @@ import pytest
 import torch
 from transformers import AutoModel, BertConfig, LlamaConfig
 
-from icdcli.config.schema import ModelConfig
 from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.model.backbone import finish_backbone
 from icdcli.model.batch import Inputs, Segments
@@ -12,6 +11,7 @@ from icdcli.model.heads.pooled import average_neighbours
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
+from icdcli.model.section import ModelConfig
 from icdcli.profiling.fake_run import Simulation, Sizes
 
 SIZES = {

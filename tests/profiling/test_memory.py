@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoConfig, LlamaConfig
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
 from icdcli.model import precompute as state_cache
 from icdcli.model.backbone import load_backbone

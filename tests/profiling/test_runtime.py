@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.profiling import runtime as duration
 from icdcli.profiling.memory import Estimate

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from icdcli.config.schema import load_config
+from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.errors import ConfigError, DataError

@@ -108,8 +108,8 @@ def test_every_tracker_that_a_configuration_may_name_can_be_made(tmp_path):
 
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    from icdcli.config.schema import LogConfig
     from icdcli.training.loggers import _OPTIONS
+    from icdcli.training.section import LogConfig
 
     names = get_args(get_args(LogConfig.model_fields["trackers"].annotation)[0])
     assert set(names) == set(_OPTIONS)

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from icdcli.config.schema import TrainConfig
 from icdcli.training.losses import disagreement, training_losses
+from icdcli.training.section import TrainConfig
 
 
 @pytest.fixture

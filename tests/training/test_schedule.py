@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from icdcli.config.schema import TrainConfig
 from icdcli.training.schedule import learning_rate
+from icdcli.training.section import TrainConfig
 
 
 def config(**options):

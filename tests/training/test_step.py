@@ -6,7 +6,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, LlamaConfig
 
-from icdcli.config.schema import LogConfig, ModelConfig, TrainConfig
 from icdcli.data.batching import SpecialTokens, collate
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
@@ -17,9 +16,11 @@ from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of
+from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.state import RunState, Training
 from icdcli.training.step import optimizer_step, optimizer_steps
 from icdcli.training.step_metrics import Meter

@@ -14,13 +14,13 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.benchmarks.published_counts import hold_against_published
 from icdcli.data.benchmarks.split_lists import load_split_lists, sha256_of
 from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
 from icdcli.data.corpus.writer import write_card, write_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.recognize import choose_source
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.benchmarks.protocols import Protocol, choose_protocol
 from icdcli.data.corpus.writer import Source
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.codiesp import CodiespSource
 from icdcli.data.sources.mdace import MdaceAnnotations
 from icdcli.data.sources.mimic3 import TABLES, Mimic3Source

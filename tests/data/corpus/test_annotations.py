@@ -5,11 +5,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus import annotations as evidence
 from icdcli.data.corpus.card import describe_corpus
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.errors import ConfigError, DataError
 

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.card import describe_corpus, label_frequency
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA, Labels, open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.errors import DataError
 
 # Split, subject, text, codes. Whooping cough and its like are diagnoses, 03.31 and 36.15 procedures, 123.456 is no code.

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
 from icdcli.icd.titles import title_of, titles
 

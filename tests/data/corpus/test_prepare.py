@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from xxhash import xxh3_128
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus import prepare as prepare_module
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.recognize import recognize
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.fingerprints import file_hash, file_states, recall_hashes, remember_hashes
@@ -109,7 +109,7 @@ def test_whatever_changes_the_result_changes_the_folder(data):
 
 def test_labels_are_in_the_same_order_in_every_process(data):
     script = (
-        "import sys; from pathlib import Path; from icdcli.config.schema import DataConfig;"
+        "import sys; from pathlib import Path; from icdcli.data.section import DataConfig;"
         "from icdcli.data.corpus.prepare import prepare;"
         "print((prepare(DataConfig(data_path=Path(sys.argv[1]), cache_dir=Path(sys.argv[2]))).folder"
         " / 'labels.parquet').read_bytes().hex())"

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus import writer as corpus_writer
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission_join import NotesAside
 from icdcli.errors import DataError
 
 SCRIPT = (
-    "import sys; from pathlib import Path; from icdcli.config.schema import DataConfig;"
+    "import sys; from pathlib import Path; from icdcli.data.section import DataConfig;"
     "from icdcli.data.corpus.prepare import prepare; print(prepare(DataConfig(data_path=Path(sys.argv[1]))).created)"
 )
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
@@ -147,7 +147,7 @@ def test_who_waits_is_told_so_and_finds_it_done(data):
     told = []
     (release := data / "release").touch()
     script = (
-        "import sys, time; from pathlib import Path; from icdcli.config.schema import DataConfig;"
+        "import sys, time; from pathlib import Path; from icdcli.data.section import DataConfig;"
         "from icdcli.data.corpus.prepare import prepare; data = Path(sys.argv[1]);"
         "hold = lambda *_: [time.sleep(0.01) for _ in iter((data / 'release').exists, False)];"
         "prepare(DataConfig(data_path=data), hold)"

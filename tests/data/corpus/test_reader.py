@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Labels, open_corpus, read_labels, write_labels
+from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError, DataError
 
 ROWS = [

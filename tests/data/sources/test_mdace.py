@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from icdcli.config.schema import DataConfig
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError, DataError
 
 # The tables of conftest.py: HADM_ID 1000 + n has the note "Note number n", whose ROW_ID is n.

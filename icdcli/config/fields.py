@@ -1,0 +1,67 @@
+"""The base class of the configuration's sections, and the field types that several of them use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from icdcli.config.metric_names import METRICS
+from icdcli.errors import nearest
+
+
+class Section(BaseModel):
+    """Base class of the sections: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Values that are valid by themselves but can't be combined.
+
+    Attributes:
+        key: The key to change.
+        message: The reason, and how to resolve it.
+    """
+
+    key: str
+    message: str
+
+
+def reject_bool(value: Any) -> Any:
+    """Return the value unchanged, and raise ValueError for a bool.
+
+    Python takes ``True`` for 1; in a configuration that is a slip, not a number.
+    """
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not True or False")
+    return value
+
+
+def require_unique(values: list[str]) -> list[str]:
+    """Return the values unchanged, and raise ValueError if one occurs twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("names one thing twice")
+    return values
+
+
+def require_metric(name: str) -> str:
+    """Return the name unchanged, and raise ValueError if it is no metric."""
+    if name not in METRICS:
+        raise ValueError(
+            f"unknown metric {name!r}{nearest(name, METRICS)}; known: {', '.join(METRICS)}"
+        )
+    return name
+
+
+def _expand_home(path: Path) -> Path:
+    return path.expanduser()
+
+
+Integer = Annotated[int, BeforeValidator(reject_bool)]
+Number = Annotated[float, BeforeValidator(reject_bool)]
+UserPath = Annotated[Path, AfterValidator(_expand_home)]
+Metric = Annotated[str, AfterValidator(require_metric)]

@@ -1,0 +1,96 @@
+"""The section ``data`` of the configuration."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from icdcli.config.fields import Integer, Section, UserPath
+
+ProtocolName = Literal[
+    "patient",
+    "hadm-digit",
+    "mimic3-full",
+    "mimic3-full-caml",
+    "mimic3-50",
+    "mimic3-clean",
+    "mimic4-icd9",
+    "mimic4-icd10",
+]
+
+
+class DataConfig(Section):
+    """The notes and codes to read, and how they become a corpus."""
+
+    workers: Integer = Field(
+        0, ge=0, description="tokenizer threads; 0: chosen automatically, one per CPU core"
+    )
+    mimic3_data_path: UserPath = Field(
+        Path("data/"), description="folder of the MIMIC-III tables, used if data_path is null"
+    )
+    data_path: UserPath | None = Field(
+        None, description="folder or file with notes and codes, of any data set"
+    )
+    dataset: Literal["mimic3", "mimic4", "codiesp", "table"] | None = Field(
+        None, description="mimic3, mimic4, codiesp, table; null: recognized from data_path"
+    )
+    protocol: ProtocolName | None = Field(
+        None,
+        description="patient (80/10/10 by patient), hadm-digit, mimic3-50 …; null: the data's default",
+    )
+    splits_path: UserPath | None = Field(
+        None,
+        description="file or folder of published split lists; null: from `icdcode splits fetch`",
+    )
+    text_cleaning: Literal["none", "caml", "edin"] = Field(
+        "none", description="none (best for language models), caml, edin (as in these papers)"
+    )
+    chunk_size: Integer = Field(
+        100_000, ge=1, description="rows of a raw table held in memory at a time"
+    )
+    skip_bad_rows: bool = Field(False, description="count and skip rows that are not valid CSV")
+    label_pruning: bool = Field(
+        False, description="True: only codes in use are labels; False: all of the D_ICD tables"
+    )
+    language: Literal["en", "es"] = Field(
+        "en", description="codiesp: language of the notes: en, es"
+    )
+    codes: Literal["diagnoses", "procedures", "all"] = Field(
+        "diagnoses", description="codiesp: kind of codes: diagnoses, procedures, all"
+    )
+    text_column: str = Field("text", description="table: column with the notes")
+    label_space: Literal["seen", "described"] = Field(
+        "seen",
+        description="described: also codes that no document has but a title describes; not benchmarks",
+    )
+    codes_column: str = Field(
+        "codes", description="table: column with the codes, a list or separated by ; or ,"
+    )
+    id_column: str | None = Field(
+        None, description="table: column with document ids; null: id, if there is one"
+    )
+    subject_column: str | None = Field(
+        None, description="table: column with patient ids; null: subject_id, if there is one"
+    )
+    split_column: str | None = Field(
+        None, description="table: column with the splits; null: split, if there is one"
+    )
+    evidence_column: str | None = Field(
+        None,
+        description="table: column of annotated evidence, a list of {code, begin, end}; null: none",
+    )
+    evidence_path: UserPath | None = Field(
+        None, description="mimic3: file or folder of MDACE annotations; null: none"
+    )
+    code_system: Literal["icd9", "icd10"] | None = Field(
+        None,
+        description="table, mimic4 by patient: icd9, icd10; null: codes unchanged (mimic4: icd10)",
+    )
+    cache_dir: UserPath | None = Field(
+        None, description="folder of prepared corpora; null: .icdcode in the data folder"
+    )
+
+    @property
+    def path(self) -> Path:
+        """Return the folder or file that contains the notes and codes."""
+        return self.data_path if self.data_path is not None else self.mimic3_data_path

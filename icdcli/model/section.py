@@ -1,0 +1,158 @@
+"""The section ``model`` of the configuration."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from icdcli.config.fields import Conflict, Integer, Number, Section, require_unique
+from icdcli.config.run_section import RunConfig
+
+LexicalPart = Literal["ngrams", "descriptions", "evidence"]
+QUANTIZED = (4, 8)
+"""The values of ``bit`` that quantize the backbone."""
+TFIDF = "tfidf"
+"""The value of ``model`` for TF-IDF with linear classifiers instead of a network."""
+
+
+def _expand_parts(value: Any) -> Any:
+    """Return all parts for ``True`` and none for ``False``."""
+    return list(get_args(LexicalPart)) if value is True else [] if value is False else value
+
+
+class ModelConfig(Section):
+    """The backbone, its adapters, the head, and the scores fused with the network's."""
+
+    model: str = Field(
+        "llama3",
+        min_length=1,
+        description="llama3, mistral, tiny, minilm, a Hugging Face id or a folder; tfidf: no network",
+    )
+    bit: Literal[4, 8, 16, 32] = Field(
+        8, description="bits per backbone weight: 4, 8 (quantized), 16, 32"
+    )
+    max_len: Integer = Field(
+        1024,
+        ge=4,
+        description="tokens read per document (predict: per window), special tokens included",
+    )
+    chunk_len: Integer | None = Field(
+        None,
+        ge=8,
+        description="tokens per overlapping chunk of a longer document; null: the encoder's limit",
+    )
+    chunk_stride: Integer | None = Field(
+        None,
+        ge=1,
+        description="tokens from the start of one chunk to the next; null: 3/4 of chunk_len",
+    )
+    pooling_mode: Literal["mean", "weighted_mean", "bos_token", "eos_token", "label_attention"] = (
+        Field("mean", description="mean, weighted_mean, bos_token, eos_token, label_attention")
+    )
+    label_init: Literal["descriptions", "random"] = Field(
+        "descriptions",
+        description="label_attention: start from the codes' descriptions, or random",
+    )
+    label_width: Integer = Field(
+        128, ge=1, description="label_attention: width of queries, keys and values"
+    )
+    state_pooling: Integer = Field(
+        4,
+        ge=1,
+        description="label_attention: number of neighboring hidden states averaged into one",
+    )
+    head_dropout: Number = Field(
+        0.1, ge=0, lt=1, description="label_attention: dropout before and after the attention"
+    )
+    lexical: Annotated[
+        list[LexicalPart], BeforeValidator(_expand_parts), AfterValidator(require_unique)
+    ] = Field(
+        [],
+        description="lexical model fused with the network: True (all), ngrams, descriptions, evidence",
+    )
+    description_prior: bool = Field(
+        False,
+        description="add to each logit how similar the code's description is to the document's words",
+    )
+    lora_activate: bool = Field(True, description="train low-rank adapters on the frozen backbone")
+    lora_r: Integer = Field(16, ge=1, description="LoRA rank")
+    lora_alpha: Integer = Field(
+        32, ge=1, description="LoRA scaling: updates are multiplied by alpha / r"
+    )
+    lora_dropout: Number = Field(0.05, ge=0, lt=1, description="dropout before the LoRA adapters")
+    lora_targets: Annotated[list[str], AfterValidator(require_unique)] = Field(
+        [],
+        description="names of the layers that get adapters, such as q_proj; []: all linear layers",
+    )
+    freeze_backbone: bool | None = Field(
+        None,
+        description="keep the backbone's own weights; null: True with LoRA or 4 or 8 bit, else False",
+    )
+    attention: Literal["bidirectional", "causal"] = Field(
+        "bidirectional", description="attention in decoder backbones: bidirectional, causal"
+    )
+    word_ngrams: Integer = Field(
+        1, ge=1, le=3, description="tfidf: the longest word n-gram used as a feature"
+    )
+
+    @property
+    def is_baseline(self) -> bool:
+        """Return whether the model is TF-IDF with one linear classifier per code, not a network."""
+        return self.model == TFIDF
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether the backbone's own weights are kept as they are."""
+        if self.freeze_backbone is not None:
+            return self.freeze_backbone
+        return self.lora_activate or self.bit in QUANTIZED
+
+    def baseline_conflicts(self) -> Iterator[Conflict]:
+        """Yield the keys that TF-IDF has no use for."""
+        for key, is_set in (
+            ("lexical", bool(self.lexical)),
+            ("description_prior", self.description_prior),
+        ):
+            if is_set:
+                yield Conflict(key, f"not available with model: {TFIDF}; leave it out")
+
+    def quantization_conflicts(self, run: RunConfig) -> Iterator[Conflict]:
+        """Yield the values that don't go with a quantized backbone."""
+        if self.bit not in QUANTIZED:
+            return
+        if run.device == "mps":
+            yield Conflict(
+                "bit", f"{self.bit} bit needs a CUDA GPU or a CPU; on mps use bit: 16 or 32"
+            )
+        if self.model == "tiny":
+            yield Conflict(
+                "bit", "model: tiny has random weights and can't be quantized; use bit: 32"
+            )
+        if self.freeze_backbone is False:
+            yield Conflict(
+                "freeze_backbone",
+                f"a backbone of {self.bit} bit can't be trained; use LoRA, or bit: 16 or 32",
+            )
+
+    def architecture_conflicts(self) -> Iterator[Conflict]:
+        """Yield the parts of the model that don't go together."""
+        if self.lora_activate and self.freeze_backbone is False:
+            yield Conflict(
+                "freeze_backbone",
+                "LoRA keeps the backbone frozen; set lora_activate: False to train all its weights",
+            )
+        if self.description_prior and self.model == "tiny":
+            yield Conflict(
+                "description_prior",
+                "needs a pretrained model; the random weights of model: tiny know no meanings",
+            )
+        length, stride = self.chunk_len, self.chunk_stride
+        if length is not None and stride is not None and stride > length - 4:
+            yield Conflict(
+                "chunk_stride", f"chunks of {length} tokens must overlap; use {length * 3 // 4}"
+            )
+        if self.pooling_mode == "bos_token" and self.attention == "causal":
+            yield Conflict(
+                "pooling_mode",
+                "with causal attention the first token sees no other; use eos_token or a mean",
+            )
