@@ -37,7 +37,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _MODULES = {
     # Configuration and data
     "Config": "icdcli.config.schema",
-    "load_config": "icdcli.config.schema",
+    "load_config": "icdcli.config.loading",
     "write_demo_data": "icdcli.data.synthetic.generator",
     "prepare": "icdcli.data.corpus.prepare",
     "open_corpus": "icdcli.data.corpus.reader",

@@ -32,7 +32,7 @@ LAYERS = (
 )
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 # TODO of the restructuring: these three shrink to nothing.
-CYCLES = [["icdcli.config.loading", "icdcli.config.schema"]]
+CYCLES: list[list[str]] = []
 SHARED_NAMES = {"Note", "blocks", "counts"}
 LONG_COMMANDS = {"demo", "train_baseline", "follow", "evaluate", "_resume"}
 HEAVY = {
