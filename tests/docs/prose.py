@@ -275,8 +275,8 @@ def lines_of(name: str, counts: Counts, details: bool) -> Iterator[str]:
     """Yield the lines that report the counts of a file."""
     yield (
         f"{name}: {counts.words:,} words, where {counts.where} "
-        f"({counts.where_rate:.1f} per 1,000), tell {counts.tell} ({counts.tell_rate:.1f}), not imperative "
-        f"{len(counts.not_imperative)} of {counts.functions}"
+        f"({counts.where_rate:.1f} per 1,000), tell {counts.tell} ({counts.tell_rate:.1f}), not "
+        f"imperative {len(counts.not_imperative)} of {counts.functions}"
     )
     if details:
         yield from (f"    {line}" for line in counts.not_imperative)
