@@ -1,39 +1,43 @@
-# Needs make and Python 3.11 or newer. Each target first makes the virtual environment .venv where it is missing, and
-# renews it when the dependencies have changed. Another Python: make test PYTHON=python3.12
+# Needs make and Python 3.11 or newer. Each target creates the virtual environment .venv if it is
+# missing, and updates it if the dependencies have changed.
+# To use another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.docs-installed
+SPELLED := icdcli tests docs benchmarks configs .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
+    pyproject.toml
 
-.PHONY: help demo test slow lint docs oldest newest clean
+.PHONY: help demo test slow lint fix docs oldest newest clean
 
 help:
-	@echo "make demo    synthetic notes, a corpus, a trained coder, its scores and predictions (about three minutes)"
-	@echo "make test    the fast tests"
-	@echo "make slow    the tests that take longer"
-	@echo "make lint    style and types"
-	@echo "make docs    the documentation as a site, in site/"
-	@echo "make oldest  the fast tests with the oldest versions that pyproject.toml allows, in .venv-oldest (Python 3.11)"
-	@echo "make newest  the same with the newest that there are, in .venv-newest"
-	@echo "make clean   remove .venv, caches and build leftovers; data and outputs stay"
+	@echo "make demo    run the whole pipeline on synthetic notes (about three minutes)"
+	@echo "make test    run the fast tests"
+	@echo "make slow    run the slow tests"
+	@echo "make lint    check style, spelling and types"
+	@echo "make fix     fix what ruff can fix, and format the code"
+	@echo "make docs    build the documentation as a site in site/"
+	@echo "make oldest  run the fast tests with the oldest allowed dependencies, in .venv-oldest"
+	@echo "make newest  run the fast tests with the newest dependencies, in .venv-newest"
+	@echo "make clean   remove environments, caches and build files; keep data and outputs"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "icdcode needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1);" \
-	         "name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	    echo "icdcode needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	         "Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# In this folder: the tables in data/demo, the runs in outputs/demo.
+# The demo writes to this folder: the tables to data/demo, the run to outputs/demo.
 demo: $(INSTALLED)
 	$(BIN)/icdcode demo .
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
 
-# pytest exits with 5 where no test is marked slow; that is no failure.
+# pytest exits with 5 if no test is marked slow; that isn't a failure.
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5
 
@@ -41,22 +45,29 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell $(SPELLED)
 
-# Once its packages are there, the site needs no network: theme, search and the Python pages are made of what lies here.
+fix: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Once its packages are installed, the site needs no network: theme and search are served from site/.
 docs: $(DOCS_INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "Written: site/index.html; with its search: python3 -m http.server -d site"
+	@echo "Written: site/index.html. To use the search: python3 -m http.server -d site"
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install $(if $(CI),--quiet) --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-# Each into an environment of its own, from nothing: what .venv holds shall not help. What old packages say about new ones
-# that they use (matplotlib 3.9 about pyparsing, say) is no warning of ours.
+# These two start from an empty environment, so that nothing in .venv can help. With the oldest
+# versions, warnings aren't errors: old packages warn about new ones, as matplotlib 3.9 does about
+# pyparsing.
 oldest:
 	$(PYTHON) -m venv --clear .venv-oldest
 	$(PYTHON) .ci/oldest.py > .venv-oldest/constraints.txt
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-oldest/constraints.txt -e '.[dev]'
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -c .venv-oldest/constraints.txt -e '.[dev]'
 	.venv-oldest/bin/python -m pytest -m "not slow" -W default
 
 newest:

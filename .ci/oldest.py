@@ -1,4 +1,7 @@
-"""Prints the oldest version that pyproject.toml allows of each package, as constraints for pip: what `make oldest` installs."""
+"""Print the oldest version of each dependency that pyproject.toml allows, as constraints for pip.
+
+`make oldest` installs these versions.
+"""
 
 import re
 import sys

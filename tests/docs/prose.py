@@ -41,7 +41,7 @@ VERBS = frozenset(
     apply approximate arrange ask assemble assert assign attach attend average avoid await
     backpropagate balance batch begin bin bind block bound break bring broadcast build bundle
     calculate calibrate call cancel cap capture cast catch change check choose chunk classify clean
-    clear clip clone close code collapse collect colour color combine compare compile complete
+    clear clip clone close code collapse collect color combine compare compile complete
     compose compress compute concatenate configure connect construct consume continue convert copy
     correct count cover create cross cut
     deactivate decide declare decode deduplicate define delete deliver derive describe deserialize

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -278,6 +279,19 @@ def test_the_configuration_page_is_up_to_date() -> None:
     assert text_of(ROOT / "docs" / "configuration.md") == made, (
         "run .venv/bin/python docs/make_configuration.py"
     )
+
+
+def test_the_commands_page_is_up_to_date() -> None:
+    pinned = re.search(r"^typer==(.+)$", text_of(ROOT / "constraints.txt"), re.MULTILINE)
+    if version("typer") != pinned[1]:
+        pytest.skip("another version of typer formats the help in another way")
+    page = text_of(ROOT / "docs" / "commands.md")
+    assert page == generator("make_commands").page(), (
+        "run PYTHONPATH=. .venv/bin/python docs/make_commands.py"
+    )
+    code, said = icdcode(["train", "--help"])
+    assert code == 0
+    assert said.partition("[OPTIONS]")[2] + "```" in page
 
 
 @pytest.mark.slow
