@@ -53,7 +53,7 @@ def train(
 
 def _require_data(config: Config) -> None:
     """Tell of data that aren't there before torch is loaded, which takes seconds."""
-    from icdcli.data.sources.recognize import choose_source
+    from icdcli.data.sources.registry import choose_source
     from icdcli.io.csv_reader import Reading
 
     choose_source(config.data, Reading())

@@ -19,7 +19,7 @@ from icdcli.data.benchmarks.split_lists import load_split_lists
 from icdcli.data.corpus.prepare import HOME
 from icdcli.data.corpus.reader import CARD, open_corpus
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.recognize import choose_source
+from icdcli.data.sources.registry import choose_source
 from icdcli.distributed.hardware import room
 from icdcli.distributed.process_group import find_device
 from icdcli.errors import DataError, IcdcodeError

@@ -141,7 +141,7 @@ def test_data_folder_that_holds_no_data_set(refused, tmp_path):
         3,
         "prepare-data",
         tmp_path,
-        says=["is no data set that icdcode knows", "mimic3:", "codiesp:", "table:"],
+        says=["is not a data set that icdcode knows", "mimic3:", "codiesp:", "table:"],
     )
     assert list(tmp_path.iterdir()) == []
 

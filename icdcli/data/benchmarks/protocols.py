@@ -7,7 +7,7 @@ machine, in every version of Python, and for a subset of the data.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from icdcli.data.sources.admission import Admission, Code
@@ -117,29 +117,18 @@ MIMIC4_ICD9 = Protocol(
 )
 MIMIC4_ICD10 = replace(MIMIC4_ICD9, name="mimic4-icd10", system="icd10")
 
-# For each data set its protocols, the default first.
-_PROTOCOLS = {
-    "mimic3": (PATIENT, HADM_DIGIT, MIMIC3_FULL, MIMIC3_FULL_CAML, MIMIC3_50, MIMIC3_CLEAN),
-    "mimic4": (PATIENT, MIMIC4_ICD9, MIMIC4_ICD10),
-    "codiesp": (OFFICIAL,),
-    "table": (PATIENT,),
-}
 
-
-def choose_protocol(dataset: str, name: str | None, split_column: bool = False) -> Protocol:
-    """The protocol that a data set is prepared under.
+def choose_protocol(dataset: str, known: Sequence[Protocol], name: str | None) -> Protocol:
+    """Return the protocol that a data set is prepared under.
 
     Args:
-        dataset: ``mimic3``, ``mimic4``, ``codiesp`` or ``table``.
-        name: The configured protocol; None: the data set's own.
-        split_column: Whether the source is a table that gives each document's split.
+        dataset: The data set's name, for the message.
+        known: The data set's protocols, the default first.
+        name: The configured protocol; None: the default.
 
     Raises:
-        ConfigError: When the data set doesn't know the protocol.
+        ConfigError: If the data set doesn't know the protocol.
     """
-    known = _PROTOCOLS[dataset]
-    if split_column:
-        known = (SPLIT_COLUMN, *known)
     if name is None:
         return known[0]
     for protocol in known:
@@ -147,5 +136,5 @@ def choose_protocol(dataset: str, name: str | None, split_column: bool = False) 
             return protocol
     names = ", ".join(protocol.name for protocol in known)
     raise ConfigError(
-        f"protocol: {name!r} isn't defined for {dataset}; leave it out, or use one of: {names}"
+        f"protocol: {name!r} isn't defined for {dataset}. Leave it out, or use one of: {names}"
     )

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from icdcli.data.sources.admission import SPLITS, Admission, AnnotatedSpan
+from icdcli.data.sources.admission import SPLITS, Admission, check_span
 from icdcli.errors import DataError
 
 ANNOTATIONS = "evidence.parquet"
@@ -154,22 +154,6 @@ class AnnotationWriter:
         ]
         self._file.write_table(pa.table(arrays, schema=SCHEMA))
         self._columns = [[] for _ in SCHEMA]
-
-
-def check_span(span: AnnotatedSpan, length: int) -> None:
-    """See that a span lies in its text.
-
-    Args:
-        span: The span.
-        length: Characters of the text.
-
-    Raises:
-        ValueError: When it doesn't, or is empty.
-    """
-    if not 0 <= span.begin < span.end <= length:
-        raise ValueError(
-            f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of {length:,} characters"
-        )
 
 
 def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> Annotations:

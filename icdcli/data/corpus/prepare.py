@@ -21,7 +21,7 @@ from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
 from icdcli.data.corpus.writer import write_card, write_corpus
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.recognize import choose_source
+from icdcli.data.sources.registry import choose_source
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 from icdcli.io.fingerprints import (

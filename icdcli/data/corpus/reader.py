@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.sources.admission import SPLITS
+from icdcli.data.sources.registry import system_of
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System
 from icdcli.io.arrow import numbers, strings
@@ -32,11 +33,6 @@ FORMAT = 3
 """Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
-
-_SYSTEMS: dict[str, System] = {
-    "mimic3": "icd9",
-    "codiesp": "icd10",
-}  # of data sets that have one, and no option for it
 
 DOCUMENTS_SCHEMA = pa.schema(
     [
@@ -152,7 +148,7 @@ class Corpus:
     def system(self) -> System | None:
         """The coding system of its codes; None where it isn't known."""
         system: System | None = self.card.get("options", {}).get("code_system")
-        return system or _SYSTEMS.get(self.card["dataset"])
+        return system or system_of(self.card["dataset"])
 
     def documents(self, split: str) -> Documents:
         """A split's documents without their texts, which `texts` streams.

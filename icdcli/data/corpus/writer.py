@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,35 +16,13 @@ from icdcli.data.corpus.annotations import ANNOTATIONS, AnnotationWriter
 from icdcli.data.corpus.document_writer import DocumentWriter
 from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
 from icdcli.data.sources.admission import SPLITS, Admission, Code
+from icdcli.data.sources.registry import Source
 from icdcli.errors import DataError
 from icdcli.icd.codes import System
 from icdcli.icd.titles import described_codes, title_of
-from icdcli.io.csv_reader import Reading
 from icdcli.io.files import write_json
 
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
-
-
-class Source(Protocol):
-    """What every source of admissions offers."""
-
-    @property
-    def reading(self) -> Reading:
-        """How the raw tables are read; collects what was dropped."""
-
-    @property
-    def system(self) -> System | None:
-        """The coding system, by which titles are looked up; None: unknown."""
-
-    @property
-    def titles(self) -> dict[Code, str]:
-        """The codes of the data set's own code tables, with their titles; empty where it has none."""
-
-    def files(self) -> list[Path]:
-        """The files that the corpus depends on."""
-
-    def admissions(self, protocol: protocols.Protocol, work: Path) -> Iterator[Admission]:
-        """The admissions, each raw table read once; `work` is a private folder for what must be put aside meanwhile."""
 
 
 def write_corpus(

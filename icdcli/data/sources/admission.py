@@ -34,6 +34,23 @@ class AnnotatedSpan(NamedTuple):
     group: int
 
 
+def check_span(span: AnnotatedSpan, length: int) -> None:
+    """Raise an error if a span is empty or outside its text.
+
+    Args:
+        span: The span.
+        length: The text's length in characters.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if not 0 <= span.begin < span.end <= length:
+        raise ValueError(
+            f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of "
+            f"{length:,} characters"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """One hospital stay, one document.

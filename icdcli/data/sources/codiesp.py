@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.benchmarks.protocols import OFFICIAL, Protocol, choose_protocol
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
+from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
@@ -221,3 +223,31 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path}, line {line}: not UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror})") from error
+
+
+_PROTOCOLS = (OFFICIAL,)
+
+
+def _recognizes(folder: Path) -> Match:
+    texts = (folder / "train").is_dir() and any(folder.glob("train/text_files*"))
+    return Match.POSSIBLE if texts else Match.NONE
+
+
+def _open(config: DataConfig, reading: Reading) -> ChosenSource:
+    protocol = choose_protocol("codiesp", _PROTOCOLS, config.protocol)
+    source = CodiespSource(config.path, config.language, config.codes, reading)
+    options = {"language": config.language, "codes": config.codes}
+    return ChosenSource("codiesp", source, protocol, options)
+
+
+register(
+    SourceType(
+        name="codiesp",
+        looks_like="a folder with train/ and dev/, each with text_files_en/ or text_files/, "
+        "trainD.tsv, devD.tsv …",
+        protocols=_PROTOCOLS,
+        recognizes=_recognizes,
+        open=_open,
+        system="icd10",
+    )
+)

@@ -9,14 +9,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.benchmarks.protocols import (
+    HADM_DIGIT,
+    MIMIC3_50,
+    MIMIC3_CLEAN,
+    MIMIC3_FULL,
+    MIMIC3_FULL_CAML,
+    PATIENT,
+    Protocol,
+    choose_protocol,
+)
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, is_blank, join_admissions
 from icdcli.data.sources.mdace import MdaceAnnotations
+from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
-from icdcli.io.raw_tables import find_tables
+from icdcli.io.raw_tables import find_tables, list_folder
 
 CATEGORY = "Discharge summary"
 CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
@@ -149,3 +160,36 @@ def _procedure_as_caml(raw: str) -> str:
     if digits.isdecimal():
         digits = str(int(digits))
     return f"{digits[:2]}.{digits[2:]}"
+
+
+_PROTOCOLS = (PATIENT, HADM_DIGIT, MIMIC3_FULL, MIMIC3_FULL_CAML, MIMIC3_50, MIMIC3_CLEAN)
+
+
+def _recognizes(folder: Path) -> Match:
+    names = [entry.name.lower() for entry in list_folder(folder)]
+    if any(name.startswith("noteevents") for name in names):
+        return Match.CERTAIN
+    # Without its notes, so that the error names the missing table.
+    tables = any(name.split(".", 1)[0].upper() in TABLES for name in names)
+    return Match.POSSIBLE if tables else Match.NONE
+
+
+def _open(config: DataConfig, reading: Reading) -> ChosenSource:
+    protocol = choose_protocol("mimic3", _PROTOCOLS, config.protocol)
+    annotations = MdaceAnnotations(config.evidence_path, reading) if config.evidence_path else None
+    options = {} if protocol.is_benchmark else {"label_pruning": config.label_pruning}
+    source = Mimic3Source(config.path, reading, annotations)
+    return ChosenSource("mimic3", source, protocol, options)
+
+
+register(
+    SourceType(
+        name="mimic3",
+        looks_like=f"a folder with {', '.join(TABLES)} as .csv or .csv.gz",
+        protocols=_PROTOCOLS,
+        recognizes=_recognizes,
+        open=_open,
+        own_options=("evidence_path",),
+        system="icd9",
+    )
+)

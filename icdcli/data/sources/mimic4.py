@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from icdcli.data.benchmarks.protocols import Protocol
+from icdcli.data.benchmarks.protocols import (
+    MIMIC4_ICD9,
+    MIMIC4_ICD10,
+    PATIENT,
+    Protocol,
+    choose_protocol,
+)
+from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
@@ -142,3 +151,33 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except PermissionError:
         return []  # another user's folder somewhere below is none of ours
+
+
+_PROTOCOLS = (PATIENT, MIMIC4_ICD9, MIMIC4_ICD10)
+
+
+def _recognizes(folder: Path) -> Match:
+    notes = any(entry.name.lower().startswith(f"{NOTES}.csv") for entry in list_folder(folder))
+    return Match.CERTAIN if notes or parts(folder, "hosp") else Match.NONE
+
+
+def _open(config: DataConfig, reading: Reading) -> ChosenSource:
+    protocol = choose_protocol("mimic4", _PROTOCOLS, config.protocol)
+    options: dict[str, Any] = (
+        {} if protocol.is_benchmark else {"label_pruning": config.label_pruning}
+    )
+    options["code_system"] = protocol.system or config.code_system or "icd10"
+    source = Mimic4Source(config.path, options["code_system"], reading)
+    return ChosenSource("mimic4", source, protocol, options)
+
+
+register(
+    SourceType(
+        name="mimic4",
+        looks_like="a folder with hosp/ (diagnoses_icd, procedures_icd, d_icd_…) and note/ "
+        "(discharge), as .csv or .csv.gz",
+        protocols=_PROTOCOLS,
+        recognizes=_recognizes,
+        open=_open,
+    )
+)

@@ -7,14 +7,15 @@ A source is a module of this folder and has the module's name: ``dataset: mimic3
 import pkgutil
 from pathlib import Path
 
-_HELPERS = frozenset({"admission", "admission_join", "mdace", "names", "recognize", "registry"})
+_FOLDERS = [str(Path(__file__).parent)]
+_HELPERS = frozenset({"admission", "admission_join", "mdace", "names", "registry"})
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
 _FIRST = ("mimic3", "mimic4", "codiesp", "table")
 
 
 def source_names() -> tuple[str, ...]:
     """Return the names that ``dataset:`` may have."""
-    found = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    found = {module.name for module in pkgutil.iter_modules(_FOLDERS)}
     names = found - _HELPERS
     return (
         *(name for name in _FIRST if name in names),

@@ -17,9 +17,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icdcli.data.benchmarks.protocols import Protocol, own_split
-from icdcli.data.corpus.annotations import check_span
-from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
+from icdcli.data.benchmarks.protocols import (
+    PATIENT,
+    SPLIT_COLUMN,
+    Protocol,
+    choose_protocol,
+    own_split,
+)
+from icdcli.data.section import DataConfig
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
+from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS, System, dotted, kind_of
 from icdcli.icd.titles import titles
@@ -340,3 +347,34 @@ def _record(content: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"is {type(record).__name__}; write one object a line")
     return record
+
+
+_PROTOCOLS = (PATIENT,)
+_COLUMNS = ("text_column", "codes_column", "id_column", "subject_column", "split_column")
+
+
+def _recognizes(file: Path) -> Match:
+    return Match.CERTAIN if file.name.lower().endswith(ENDINGS) else Match.NONE
+
+
+def _open(config: DataConfig, reading: Reading) -> ChosenSource:
+    options: dict[str, Any] = {name: getattr(config, name) for name in _COLUMNS}
+    if config.evidence_column is not None:
+        options["evidence_column"] = config.evidence_column
+    source = TableSource(config.path, **options, reading=reading, system=config.code_system)
+    known = (SPLIT_COLUMN, *_PROTOCOLS) if source.has_splits else _PROTOCOLS
+    protocol = choose_protocol("table", known, config.protocol)
+    return ChosenSource("table", source, protocol, options | {"code_system": config.code_system})
+
+
+register(
+    SourceType(
+        name="table",
+        looks_like=f"a file ending in {', '.join(ENDINGS)} with a column of texts and one of codes",
+        protocols=_PROTOCOLS,
+        recognizes=_recognizes,
+        open=_open,
+        is_file=True,
+        own_options=("evidence_column",),
+    )
+)

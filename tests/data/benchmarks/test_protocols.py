@@ -3,6 +3,9 @@ from collections import Counter
 import pytest
 
 from icdcli.data.benchmarks.protocols import (
+    HADM_DIGIT,
+    OFFICIAL,
+    PATIENT,
     choose_protocol,
     hadm_digit_split,
     own_split,
@@ -49,24 +52,12 @@ def test_a_source_without_splits_has_none_of_its_own():
         own_split(Admission("1", None, ""))
 
 
-@pytest.mark.parametrize(
-    ("dataset", "name", "split_column", "chosen"),
-    [
-        ("mimic3", None, False, "patient"),
-        ("mimic3", "hadm-digit", False, "hadm-digit"),
-        ("codiesp", None, False, "official"),
-        ("table", None, False, "patient"),
-        ("table", None, True, "split-column"),
-        ("table", "patient", True, "patient"),
-    ],
-)
-def test_each_data_set_has_its_own_default(dataset, name, split_column, chosen):
-    assert choose_protocol(dataset, name, split_column).name == chosen
+@pytest.mark.parametrize(("name", "chosen"), [(None, "patient"), ("hadm-digit", "hadm-digit")])
+def test_the_first_protocol_is_the_default(name, chosen):
+    assert choose_protocol("mimic3", (PATIENT, HADM_DIGIT), name).name == chosen
 
 
-@pytest.mark.parametrize(("dataset", "name"), [("codiesp", "patient"), ("table", "hadm-digit")])
-def test_a_protocol_of_another_data_set_is_refused(dataset, name):
-    with pytest.raises(
-        ConfigError, match=f"protocol: '{name}' isn't defined for {dataset}; leave it out, or use"
-    ):
-        choose_protocol(dataset, name)
+def test_a_protocol_of_another_data_set_is_refused():
+    message = "protocol: 'patient' isn't defined for codiesp. Leave it out, or use one of: official"
+    with pytest.raises(ConfigError, match=message):
+        choose_protocol("codiesp", (OFFICIAL,), "patient")

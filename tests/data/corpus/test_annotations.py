@@ -175,5 +175,5 @@ def test_bad_evidence_leaves_no_corpus(tmp_path):
 def test_an_option_of_another_data_set_is_refused(tmp_path, data, option, value):
     path = data if option == "evidence_column" else tmp_path / "notes.jsonl"
     prepared(tmp_path)
-    with pytest.raises(ConfigError, match=rf"{option}: is for dataset: .* leave it out"):
+    with pytest.raises(ConfigError, match=rf"{option}: is for dataset: .* Leave it out"):
         prepare(DataConfig(data_path=path, **{option: value}))

@@ -12,7 +12,7 @@ from icdcli.data.corpus import prepare as prepare_module
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.recognize import recognize
+from icdcli.data.sources.registry import recognize
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.fingerprints import file_hash, file_states, recall_hashes, remember_hashes
 
@@ -283,7 +283,7 @@ def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(
-            DataError, match=r"(?s)is no data set that icdcode knows.*mimic3:.*codiesp:.*table:"
+            DataError, match=r"(?s)is not a data set that icdcode knows.*mimic3:.*codiesp:.*table:"
         ):
             recognize(path)
     (tmp_path / "physionet.org" / "files" / "mimiciv" / "2.2" / "hosp").mkdir(parents=True)
@@ -292,7 +292,7 @@ def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
 
 def test_a_path_that_is_not_there_or_of_another_kind_is_refused(tmp_path, data):
     with pytest.raises(
-        DataError, match=r"nowhere: no such file or folder; set data_path .*icdcode demo-data"
+        DataError, match=r"nowhere: no such file or folder. Set data_path .*icdcode demo-data"
     ):
         prepare(DataConfig(data_path=tmp_path / "nowhere", dataset="mimic3"))
     with pytest.raises(DataError, match="is a folder, but dataset: table is a file"):

@@ -1,0 +1,191 @@
+"""The registry of data sources, and the choice of the one that a configuration points at.
+
+To add a source, add one module to this folder. It defines a class that fulfills `Source`, and registers
+a `SourceType` under the module's own name; `mimic4.py` is a short example. Nothing else needs to know it:
+``dataset:`` accepts the name, a folder or file of it is recognized, and its protocols are available.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from icdcli.data.benchmarks import protocols
+from icdcli.data.section import DataConfig
+from icdcli.data.sources.admission import Admission, Code
+from icdcli.data.sources.names import source_names
+from icdcli.errors import ConfigError, DataError
+from icdcli.icd.codes import System
+from icdcli.io.csv_reader import Reading
+
+
+class Source(Protocol):
+    """A data set on the disk, which yields one `Admission` per document."""
+
+    @property
+    def reading(self) -> Reading:
+        """Return how raw tables are read; it collects the numbers of dropped rows and notes."""
+
+    @property
+    def system(self) -> System | None:
+        """Return the coding system, which titles are looked up in; None: unknown."""
+
+    @property
+    def titles(self) -> dict[Code, str]:
+        """Return the codes of the data set's own code tables with their titles; empty without any."""
+
+    def files(self) -> list[Path]:
+        """Return the files that the corpus depends on."""
+
+    def admissions(self, protocol: protocols.Protocol, work: Path) -> Iterator[Admission]:
+        """Yield the admissions, reading each raw table once.
+
+        Args:
+            protocol: Decides which notes and codes count.
+            work: A private folder for temporary files.
+        """
+
+
+@dataclass(frozen=True)
+class ChosenSource:
+    """A source as the configuration opens it.
+
+    Attributes:
+        dataset: The source's name.
+        source: The source itself.
+        protocol: The protocol that makes a benchmark of it.
+        options: The options beside the protocol that change the corpus; they go into its hash.
+    """
+
+    dataset: str
+    source: Source
+    protocol: protocols.Protocol
+    options: dict[str, Any]
+
+
+class Match(IntEnum):
+    """How well a folder or file fits a source."""
+
+    NONE = 0
+    POSSIBLE = 1
+    CERTAIN = 2
+
+
+@dataclass(frozen=True)
+class SourceType:
+    """One kind of data set.
+
+    Attributes:
+        name: The value of ``dataset:``, and the name of the module.
+        looks_like: A description of its folder or file, for messages.
+        protocols: Its protocols, the default first.
+        recognizes: Returns how well a folder, or a file if `is_file`, fits.
+        open: Opens the configured folder or file; the registry adds the options that all sources share.
+        is_file: Whether it is one file rather than a folder.
+        own_options: Optional keys of the configuration that no other source reads.
+        system: The coding system, if it is the same in every such data set.
+    """
+
+    name: str
+    looks_like: str
+    protocols: tuple[protocols.Protocol, ...]
+    recognizes: Callable[[Path], Match]
+    open: Callable[[DataConfig, Reading], ChosenSource]
+    is_file: bool = False
+    own_options: tuple[str, ...] = ()
+    system: System | None = None
+
+
+_registered: dict[str, SourceType] = {}
+
+
+def register(source_type: SourceType) -> None:
+    """Make a source known under its name."""
+    _registered[source_type.name] = source_type
+
+
+def source_type(name: str) -> SourceType:
+    """Return a source by its name, which is one of `source_names`."""
+    importlib.import_module(f"icdcli.data.sources.{name}")
+    return _registered[name]
+
+
+def source_types() -> list[SourceType]:
+    """Return all sources, in the order of `source_names`."""
+    return [source_type(name) for name in source_names()]
+
+
+def system_of(dataset: str) -> System | None:
+    """Return the coding system of a data set if it always is the same; None for an unknown data set."""
+    return source_type(dataset).system if dataset in source_names() else None
+
+
+def recognize(path: Path) -> str:
+    """Return the name of the data set that a folder or file holds.
+
+    Raises:
+        DataError: If it looks like none of the known ones, or can't be read.
+    """
+    best, name = Match.NONE, ""
+    for kind in source_types():
+        if kind.is_file != path.is_file():
+            continue
+        match = kind.recognizes(path)
+        if match > best:
+            best, name = match, kind.name
+        if best is Match.CERTAIN:
+            break
+    if best is Match.NONE:
+        raise DataError(f"{path}: is not a data set that icdcode knows. It reads:{_looks_like()}")
+    return name
+
+
+def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
+    """Open the data set that the configuration points at.
+
+    Raises:
+        ConfigError: If the data set doesn't know the protocol or an option.
+        DataError: If there is no data set.
+    """
+    path = config.path
+    if not path.exists():
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise DataError(
+            f"{path}: no such file or folder{where}. Set data_path (or mimic3_data_path) to your "
+            f"data, or make synthetic data with `icdcode demo-data {path}`"
+        )
+    dataset = config.dataset or recognize(path)
+    chosen_type = source_type(dataset)
+    if path.is_file() != chosen_type.is_file:
+        wanted, given = ("file", "folder") if chosen_type.is_file else ("folder", "file")
+        raise DataError(
+            f"{path}: is a {given}, but dataset: {dataset} is a {wanted}. icdcode reads:"
+            f"{_looks_like()}"
+        )
+    for other in source_types():
+        for option in () if other is chosen_type else other.own_options:
+            if getattr(config, option) is not None:
+                raise ConfigError(
+                    f"{option}: is for dataset: {other.name}, but {path} is {dataset}. Leave it out"
+                )
+    chosen = chosen_type.open(config, reading)
+    options = chosen.options | {
+        "text_cleaning": config.text_cleaning,
+        "skip_bad_rows": config.skip_bad_rows,
+    }
+    # An option at its old default stays out of the options, so that earlier corpora keep their hash.
+    if config.label_space == "described" and not chosen.protocol.is_benchmark:
+        if chosen.source.system is None:
+            raise ConfigError(
+                "label_space: described needs the coding system. Set code_system: icd9 or icd10"
+            )
+        options["label_space"] = config.label_space
+    return ChosenSource(dataset, chosen.source, chosen.protocol, options)
+
+
+def _looks_like() -> str:
+    kinds = source_types()
+    width = max(len(kind.name) for kind in kinds) + 1
+    return "".join(f"\n  {kind.name + ':':{width}} {kind.looks_like}" for kind in kinds)

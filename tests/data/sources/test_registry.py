@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from icdcli.data.section import DataConfig
+from icdcli.data.sources import registry
+from icdcli.data.sources.names import source_names
+from icdcli.data.sources.registry import choose_source, recognize, source_type, system_of
+from icdcli.errors import ConfigError
+from icdcli.io.csv_reader import Reading
+
+
+def test_every_source_registers_itself_under_its_modules_name():
+    assert source_names() == ("mimic3", "mimic4", "codiesp", "table")
+    for name in source_names():
+        assert source_type(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("dataset", "default", "others"),
+    [
+        (
+            "mimic3",
+            "patient",
+            {"hadm-digit", "mimic3-full", "mimic3-full-caml", "mimic3-50", "mimic3-clean"},
+        ),
+        ("mimic4", "patient", {"mimic4-icd9", "mimic4-icd10"}),
+        ("codiesp", "official", set()),
+        ("table", "patient", set()),
+    ],
+)
+def test_each_data_set_has_its_own_protocols(dataset, default, others):
+    first, *rest = [protocol.name for protocol in source_type(dataset).protocols]
+    assert (first, set(rest)) == (default, others)
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "chosen"),
+    [
+        ("text,codes", None, "patient"),
+        ("text,codes,split", None, "split-column"),
+        ("text,codes,split", "patient", "patient"),
+    ],
+)
+def test_a_table_with_splits_has_one_protocol_more(tmp_path, columns, name, chosen):
+    (tmp_path / "notes.csv").write_text(columns + "\n")
+    config = DataConfig(data_path=tmp_path / "notes.csv", protocol=name)
+    assert choose_source(config, Reading()).protocol.name == chosen
+
+
+def test_an_option_of_another_source_is_refused(tmp_path):
+    (tmp_path / "notes.csv").write_text("text,codes\n")
+    config = DataConfig(data_path=tmp_path / "notes.csv", evidence_path=tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"evidence_path: is for dataset: mimic3, but .* is table"
+    ):
+        choose_source(config, Reading())
+
+
+def test_a_certain_match_beats_a_possible_one(tmp_path):
+    (tmp_path / "DIAGNOSES_ICD.csv").touch()
+    (tmp_path / "train" / "text_files").mkdir(parents=True)
+    assert recognize(tmp_path) == "mimic3"  # the first of two possible ones
+    (tmp_path / "hosp").mkdir()
+    assert recognize(tmp_path) == "mimic4"
+    (tmp_path / "NoteEvents.csv.gz").touch()
+    assert recognize(tmp_path) == "mimic3"
+
+
+def test_a_new_source_is_one_module(tmp_path, monkeypatch):
+    (tmp_path / "hospital.py").write_text(
+        "from icdcli.data.sources.registry import Match, SourceType, register\n"
+        "register(SourceType('hospital', 'a folder with hospital.txt', (),\n"
+        "    lambda folder: Match((folder / 'hospital.txt').exists()), None))\n"
+    )
+    folders = [str(Path(registry.__file__).parent), str(tmp_path)]
+    monkeypatch.setattr("icdcli.data.sources.names._FOLDERS", folders)
+    monkeypatch.setattr("icdcli.data.sources.__path__", folders)
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    assert source_names()[-1] == "hospital"
+    (tmp_path / "hospital.txt").touch()
+    assert recognize(tmp_path) == "hospital"
+
+
+def test_the_coding_system_of_a_data_set():
+    assert [system_of(name) for name in ("mimic3", "mimic4", "codiesp", "table", "future")] == [
+        "icd9",
+        None,
+        "icd10",
+        None,
+        None,
+    ]
