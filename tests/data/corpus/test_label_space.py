@@ -52,7 +52,7 @@ def test_seen_is_as_ever(tmp_path):
 
 def test_codes_of_no_known_system_can_not_be_described(tmp_path):
     with pytest.raises(
-        ConfigError, match="label_space: described needs the coding system. Set code_system"
+        ConfigError, match=r"label_space: described needs the coding system. Set code_system"
     ):
         prepared(tmp_path, code_system=None, label_space="described")
 
