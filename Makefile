@@ -9,7 +9,7 @@ DOCS_INSTALLED := .venv/.docs-installed
 SPELLED := icdcli tests docs benchmarks configs .ci $(wildcard *.md) CITATION.cff Makefile mkdocs.yml \
     pyproject.toml
 
-.PHONY: help demo test slow lint fix docs oldest newest clean
+.PHONY: help demo test slow lint fix pages docs oldest newest clean
 
 help:
 	@echo "make demo    run the whole pipeline on synthetic notes (about three minutes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make slow    run the slow tests"
 	@echo "make lint    check style, spelling and types"
 	@echo "make fix     fix what ruff can fix, and format the code"
+	@echo "make pages   update the generated pages: configuration, commands, file tree"
 	@echo "make docs    build the documentation as a site in site/"
 	@echo "make oldest  run the fast tests with the oldest allowed dependencies, in .venv-oldest"
 	@echo "make newest  run the fast tests with the newest dependencies, in .venv-newest"
@@ -50,6 +51,11 @@ lint: $(INSTALLED)
 fix: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pages: $(INSTALLED)
+	$(BIN)/python docs/make_configuration.py
+	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_tree.py
 
 # Once its packages are installed, the site needs no network: theme and search are served from site/.
 docs: $(DOCS_INSTALLED)

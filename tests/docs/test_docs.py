@@ -281,6 +281,14 @@ def test_the_configuration_page_is_up_to_date() -> None:
     )
 
 
+def test_the_file_tree_has_every_module_and_no_other() -> None:
+    made = generator("make_tree").page()
+    assert text_of(ROOT / "docs" / "architecture.md") == made, (
+        "run .venv/bin/python docs/make_tree.py"
+    )
+    assert all(made.count(f" {path.name}") for path in (ROOT / "icdcli").rglob("[a-z]*.py"))
+
+
 def test_the_commands_page_is_up_to_date() -> None:
     pinned = re.search(r"^typer==(.+)$", text_of(ROOT / "constraints.txt"), re.MULTILINE)
     if version("typer") != pinned[1]:
