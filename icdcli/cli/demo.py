@@ -10,7 +10,7 @@ import typer
 from icdcli.cli.common import Json, Overrides, showing
 from icdcli.cli.predict import Call, code_notes
 from icdcli.cli.prepare_data import prepared
-from icdcli.cli.resume import run_on
+from icdcli.cli.resume import resume_run
 from icdcli.cli.show_predictions import show
 from icdcli.cli.train import train_run
 from icdcli.config.loading import load_config
@@ -109,7 +109,7 @@ def demo(
     run = unfinished(config)
     if run is not None:
         output.begin(f"Training goes on: icdcode resume {run.root}")
-        run_on(run, load_config(run.args), output)
+        resume_run(run, [], "last", False, output)
     else:
         output.begin(
             f"Training: icdcode train {_CONFIG} data_path={data} project={config.run.project}"

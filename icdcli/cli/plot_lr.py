@@ -11,15 +11,6 @@ from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
-from icdcli.training.section import TrainConfig
-
-
-def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int], list[float]]:
-    """Steps from 0 to the last, the end of the warm-up among them, and their learning rates."""
-    from icdcli.training.schedule import learning_rate
-
-    steps = sorted({config.warmup_steps, *(config.steps * i // points for i in range(points + 1))})
-    return steps, [learning_rate(step, config) for step in steps]
 
 
 def plot_lr(
@@ -41,6 +32,7 @@ def plot_lr(
     """
     from icdcli.report.plots.run import lr_schedule_png
     from icdcli.report.plots.terminal import lr_schedule_plot
+    from icdcli.training.schedule import schedule_points
 
     source = source or Path("configs/config.yaml")
     run = RunDir.open(source) if source.is_dir() else None

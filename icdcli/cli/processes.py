@@ -6,12 +6,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from icdcli.cli.common import showing
 from icdcli.config.schema import Config
 from icdcli.errors import IcdcodeError
 from icdcli.io.files import writing
@@ -19,8 +20,13 @@ from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, read_rows
 
 if TYPE_CHECKING:
-    from icdcli.data.corpus.reader import Corpus
-    from icdcli.training.state import Training
+    import torch
+
+    from icdcli.distributed.process_group import ProcessGroup
+    from icdcli.io.progress import Progress
+    from icdcli.report.views.training import TrainingView
+    from icdcli.training.events import Event, Prepared, TrainingSummary
+    from icdcli.training.run import TrainingResult
 
 
 def in_all_processes(
@@ -89,88 +95,137 @@ def _say_at_last(output: Output, text: object) -> None:
     output.console.show_cursor()  # a live view hides it
 
 
-def follow(
-    training: "Training", run: RunDir, corpus: "Corpus", config: Config, output: Output
-) -> None:
-    """Run the training to its end, everything that it tells put on disk, on the screen and into the trackers."""
-    from icdcli.distributed.hardware import memory_in_use
-    from icdcli.report.plots.run import learning_curves_png
-    from icdcli.report.views.training import TrainingView
-    from icdcli.training.events import Evaluated, Stopped
-    from icdcli.training.loggers import Trackers
-    from icdcli.training.loop import train
-    from icdcli.training.recorder import record
+class TrainingScreen:
+    """A handler that shows a run on the screen: progress of the preparation, summary, live view.
 
-    log, process_group = config.log, training.process_group
-    view = TrainingView(
-        output,
-        patience=config.train.patience,
-        common=log.common,
-        metrics=log.metrics,
-        titles=corpus.labels.known_titles,
-        memory=lambda: memory_in_use(process_group.device),
-    )
-    trackers = Trackers(
-        log.trackers if process_group.first else [], run.root, config.flat(), output.warn
-    )
-    result: dict[str, Any] = {"run": run.root}
-    with stopping_at_a_signal(training) as caught, view, closing(trackers):
-        for event in record(train(training), run, training, corpus.folder.name):
-            view.handle(event)
-            trackers.handle(event)
-            if isinstance(event, Evaluated) and training.process_group.first:
-                rows = [
-                    {name: float(value or "nan") for name, value in row.items()}
-                    for row in read_rows(run.results)
-                ]
-                with writing(run.learning_curves):
-                    learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
-                result |= {
-                    "epoch": event.epoch,
-                    "validation_loss": event.validation_loss,
-                    "metrics": event.metrics,
-                }
-            if isinstance(event, Stopped):
-                result |= {"step": event.step, "stopped": event.reason, "finished": event.finished}
-    output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
-    if result["finished"] and "metrics" not in result:
-        longer = {"steps": training.config.steps, "patience": training.config.patience}
-        key = "steps" if result["step"] >= longer["steps"] else "patience"
-        output.say(
-            f"This run was finished before. It would go on with: icdcode resume {run.root} {key}={2 * longer[key]}"
-        )
-    output.say(f"Next: icdcode {'evaluate' if result['finished'] else 'resume'} {run.root}")
-    output.result(result)
-    [signalled] = process_group.agree(
-        max(caught, default=0)
-    )  # also waits for what the first process saves
-    if signalled:
-        raise typer.Exit(128 + signalled)
-
-
-@contextmanager
-def stopping_at_a_signal(training: "Training") -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end the run after the step, or the batch of a validation, under way; a second signal at once.
-
-    Yields:
-        The signals that came.
+    Args:
+        output: Where to show it.
+        device: The device whose memory is shown.
     """
+
+    def __init__(self, output: Output, device: "torch.device") -> None:
+        self._output, self._device = output, device
+        self._bars, self._stack = ExitStack(), ExitStack()
+        self._progress: Progress | None = None
+        self._view: TrainingView | None = None
+
+    def on_progress(
+        self, stage: str, done: int, total: int, unit: str = "documents", note: str = ""
+    ) -> None:
+        """Show how far the preparation is."""
+        if self._progress is None:
+            self._progress = self._bars.enter_context(showing(self._output))
+        self._progress(stage, done, total, unit, note)
+
+    def handle(self, event: "Event") -> None:
+        """Show an event."""
+        from icdcli.training.events import Prepared, Started
+
+        if isinstance(event, Prepared):
+            self._close_bars()
+            self._prepare(event)
+        elif self._view is not None:
+            if isinstance(event, Started):
+                self._close_bars()
+                self._stack.enter_context(self._view)
+            self._view.handle(event)
+
+    def close(self) -> None:
+        """Close the progress bars and the live view."""
+        self._close_bars()
+        self._stack.close()
+
+    def _close_bars(self) -> None:
+        self._bars.close()
+        self._progress = None
+
+    def _prepare(self, event: "Prepared") -> None:
+        from icdcli.distributed.hardware import memory_in_use
+        from icdcli.report.views.training import TrainingView
+
+        show_summary(event.summary, self._output)
+        if event.summary.resumed is None:
+            self._output.say(f"run        {event.run}")
+        for path in event.set_aside:
+            self._output.say(f"{'':<10} {path}")
+        log, tfidf = event.config.log, event.config.model.is_baseline
+        self._view = TrainingView(
+            self._output,
+            patience=0 if tfidf else event.config.train.patience,
+            common=[name for name in log.common if not tfidf or name not in ("train_loss", "lr")],
+            metrics=log.metrics,
+            titles=event.titles,
+            memory=lambda: memory_in_use(self._device),
+        )
+
+
+class RunPictures:
+    """A handler that draws the learning-rate schedule and, after each validation, the learning curves."""
+
+    def __init__(self) -> None:
+        self._prepared: Prepared | None = None
+
+    def handle(self, event: "Event") -> None:
+        """Draw what an event changes."""
+        from icdcli.report.plots.run import learning_curves_png, lr_schedule_png
+        from icdcli.training.events import Evaluated, Prepared
+        from icdcli.training.schedule import schedule_points
+
+        if isinstance(event, Prepared):
+            self._prepared = event
+            resumed, run = event.summary.resumed, RunDir(event.run)
+            if not event.config.model.is_baseline and (resumed is None or resumed.changes):
+                with writing(run.lr_schedule):
+                    lr_schedule_png(*schedule_points(event.config.train), run.lr_schedule)
+        elif isinstance(event, Evaluated) and self._prepared is not None:
+            config, run = self._prepared.config, RunDir(self._prepared.run)
+            if config.model.is_baseline:  # one validation is no curve
+                return
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in read_rows(run.results)
+            ]
+            with writing(run.learning_curves):
+                learning_curves_png(
+                    rows, [*config.log.common, *config.log.metrics], run.learning_curves
+                )
+
+    def close(self) -> None:
+        """Do nothing: each picture is complete."""
+
+
+def show_summary(summary: "TrainingSummary", output: Output) -> None:
+    """Print the size of a run, one line for each part."""
+    output.say("\n".join(f"{name:<10} {value}" for name, value in summary.to_json().items()))
+
+
+def conclude(
+    result: "TrainingResult", config: Config, output: Output, process_group: "ProcessGroup"
+) -> None:
+    """Print where the results of a run are and which command comes next, and exit if a signal stopped it."""
+    run = result.run
+    if config.model.is_baseline and not result.finished:
+        output.say(f"Stopped; nothing of it is kept. Start over with: icdcode train {run.args}")
+    else:
+        output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
+        if result.finished and result.metrics is None:
+            longer = {"steps": config.train.steps, "patience": config.train.patience}
+            key = "steps" if result.step >= longer["steps"] else "patience"
+            output.say(
+                f"This run was already finished. To continue it: icdcode resume {run.root} {key}={2 * longer[key]}"
+            )
+        output.say(f"Next: icdcode {'evaluate' if result.finished else 'resume'} {run.root}")
+        output.result(result.to_json())
+    if result.signal is not None:
+        process_group.wait()  # a launcher ends the others once one exits, and the main process may still print
+        raise typer.Exit(128 + result.signal)
+
+
+def leave_at_once(number: int) -> None:
+    """End this process at a second signal."""
     from icdcli.distributed.process_group import leave_others
 
-    caught: list[int] = []
-
-    def take(number: int, special_tokens: FrameType | None) -> None:
-        if caught:
-            leave_others(128 + number)
-        caught.append(number)
-
-    training.stop_requested = lambda: signal.Signals(caught[0]).name if caught else None
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    leave_others(128 + number)
 
 
 @contextmanager

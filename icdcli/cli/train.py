@@ -1,24 +1,28 @@
 """``icdcode train``: a run from a configuration."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.baseline import train_baseline
-from icdcli.cli.common import DryRun, Json, Overrides, Port, showing
+from icdcli.cli.common import DryRun, Json, Overrides, Port
 from icdcli.cli.completion import complete_config
-from icdcli.cli.plot_lr import schedule_points
-from icdcli.cli.processes import follow, in_all_processes
+from icdcli.cli.processes import (
+    RunPictures,
+    TrainingScreen,
+    conclude,
+    in_all_processes,
+    leave_at_once,
+    show_summary,
+)
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
-from icdcli.io.files import write_atomically, writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, require_project
+from icdcli.run_dir import require_project
 
 if TYPE_CHECKING:
-    from icdcli.data.corpus.reader import Corpus
     from icdcli.training.state import Training
 
 
@@ -42,13 +46,12 @@ def train(
     """
     options = load_config(config, overrides or [])
     if options.model.is_baseline:
-        in_all_processes("cpu", port, lambda output: train_baseline(options, dry_run, output), json)
-        return
-    if "RANK" not in os.environ:  # one of several processes leaves it to those that work together
+        if int(os.environ.get("RANK", "0")) > 0:
+            return  # of several processes, the main one fits it
+    elif "RANK" not in os.environ:  # one of several processes leaves it to those that work together
         _require_data(options)
-    in_all_processes(
-        options.run.device, port, lambda output: train_run(options, dry_run, output), json
-    )
+    device = "cpu" if options.model.is_baseline else options.run.device
+    in_all_processes(device, port, lambda output: train_run(options, dry_run, output), json)
 
 
 def _require_data(config: Config) -> None:
@@ -60,30 +63,30 @@ def _require_data(config: Config) -> None:
 
 
 def train_run(config: Config, dry_run: bool, output: Output) -> None:
-    """Train a coder in this process, one of those that take part; see `train`."""
+    """Train a model in this process, one of those that take part; see `train`."""
     from icdcli.distributed.process_group import join_process_group
-    from icdcli.training.setup import new_training
+    from icdcli.training.run import plan_training, run_training
 
     require_project(config.run.project)
-    process_group = join_process_group(config.run.device)
-    with showing(output) as on_progress:
-        training, corpus = new_training(config, process_group, on_progress)
-    summary = describe(training, corpus)
-    output.say("\n".join(f"{name:<10} {value}" for name, value in summary.items()))
+    process_group = join_process_group("cpu" if config.model.is_baseline else config.run.device)
+    screen = TrainingScreen(output, process_group.device)
     if dry_run:
-        summary |= _what_it_takes(config, training, output)
+        with closing(screen):
+            plan = plan_training(config, process_group, screen.on_progress, output.warn)
+        show_summary(plan.summary, output)
+        needs = {} if plan.training is None else _what_it_takes(config, plan.training, output)
         output.say("Dry run: nothing was trained or written.")
-        output.result({"dry_run": True, **summary})
+        output.result({"dry_run": True, **plan.summary.to_json(), **needs})
         return
-    root = process_group.broadcast(
-        RunDir.create(config.run.project, config.run.name).root if process_group.first else None
+    result = run_training(
+        config,
+        [screen, *([RunPictures()] if process_group.first else [])],
+        process_group=process_group,
+        on_progress=screen.on_progress,
+        on_warning=output.warn,
+        on_second_signal=leave_at_once,
     )
-    assert isinstance(root, Path)
-    run = RunDir(root)
-    if process_group.first:
-        begin(run, config)
-    output.say(f"run        {run.root}")
-    follow(training, run, corpus, config, output)
+    conclude(result, config, output, process_group)
 
 
 def _what_it_takes(config: Config, training: "Training", output: Output) -> dict[str, Any]:
@@ -105,27 +108,3 @@ def _what_it_takes(config: Config, training: "Training", output: Output) -> dict
         )
     output.show(estimate_view(estimate.as_dict(), free, seconds))
     return {"memory": {"estimate": estimate.as_dict(), "free": free}, "seconds": seconds}
-
-
-def begin(run: RunDir, config: Config) -> None:
-    """Put on disk what a run can tell before its first step."""
-    from icdcli.config.loading import to_yaml
-    from icdcli.report.plots.run import lr_schedule_png
-
-    write_atomically(run.args, to_yaml(config))
-    with writing(run.lr_schedule):
-        lr_schedule_png(*schedule_points(config.train), run.lr_schedule)
-
-
-def describe(training: "Training", corpus: "Corpus") -> dict[str, Any]:
-    """What is about to be trained, on what, in words."""
-    weights = list(training.model.network.parameters())
-    trained = sum(weight.numel() for weight in training.model.network.trainable().values())
-    lengths = training.train.lengths
-    return {
-        "corpus": corpus.folder.name,
-        "documents": f"{len(training.train):,} train, {len(training.validation):,} validation; {len(corpus.labels):,} codes",
-        "tokens": f"{lengths.mean():,.0f} a document, at most {training.train.max_len:,}",
-        "weights": f"{trained:,} trained of {sum(weight.numel() for weight in weights):,}, on {training.process_group.device}",
-        "steps": f"{training.config.steps:,}, {training.steps_per_epoch:,} an epoch",
-    }

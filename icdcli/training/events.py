@@ -1,11 +1,118 @@
-"""What the training loop tells the world: saving, logging and showing all consume these, none is called by it.
+"""The events of a training run. Saving, logging and showing consume them; the training loop calls none of these.
 
-The module imports nothing heavy, so that whoever only shows events needs no torch.
+The module imports nothing heavy, so that code that only shows events needs no torch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from icdcli.evaluation.sample import SamplePrediction
+
+if TYPE_CHECKING:
+    from icdcli.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedFrom:
+    """The checkpoint that a run is resumed from, and what resuming changes.
+
+    Attributes:
+        checkpoint: The checkpoint's folder.
+        step: Its optimizer step.
+        changes: Each changed configuration key with its old and its new value.
+        rows_set_aside: Rows of results.csv and steps.csv that belong to later steps and are moved to other files.
+    """
+
+    checkpoint: Path
+    step: int
+    changes: Mapping[str, tuple[Any, Any]]
+    rows_set_aside: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSummary:
+    """The size of a run: its data, its model and its steps.
+
+    Attributes:
+        corpus: The name of the prepared corpus.
+        train_documents: Documents of the training split.
+        validation_documents: Documents of the validation split.
+        codes: Size of the label space.
+        codes_in_training: Codes that at least one training document has.
+        device: The device that computes, as torch writes it.
+        tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for TF-IDF, as all that follow.
+        max_len: The most tokens that are read of a document.
+        trained_weights: Number of weights that are trained.
+        weights: Number of all weights.
+        steps: Optimizer steps of the complete run.
+        steps_per_epoch: Optimizer steps per epoch.
+        resumed: The checkpoint that the run is resumed from; None for a new run.
+    """
+
+    corpus: str
+    train_documents: int
+    validation_documents: int
+    codes: int
+    codes_in_training: int
+    device: str
+    tokens_per_document: float | None = None
+    max_len: int | None = None
+    trained_weights: int | None = None
+    weights: int | None = None
+    steps: int | None = None
+    steps_per_epoch: int | None = None
+    resumed: ResumedFrom | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """Return one short text for each part of the summary, by its name."""
+        resumed = self.resumed
+        lines = {}
+        if resumed is not None:
+            lines["from"] = f"{resumed.checkpoint}, step {resumed.step:,}"
+        lines["corpus"] = self.corpus
+        lines["documents"] = (
+            f"{self.train_documents:,} train, {self.validation_documents:,} validation; {self.codes:,} codes"
+        )
+        if self.steps is None:
+            lines["model"] = (
+                "TF-IDF of words, and a linear classifier for each of "
+                f"{self.codes_in_training:,} codes in training; on the CPU"
+            )
+        else:
+            lines["tokens"] = (
+                f"{self.tokens_per_document:,.0f} per document, at most {self.max_len:,}"
+            )
+            lines["weights"] = (
+                f"{self.trained_weights:,} trained of {self.weights:,}, on {self.device}"
+            )
+            lines["steps"] = f"{self.steps:,}, {self.steps_per_epoch:,} per epoch"
+        if resumed is not None:
+            changes = (f"{key}: {old} -> {new}" for key, (old, new) in resumed.changes.items())
+            lines["changed"] = ", ".join(changes) or "nothing"
+            if rows := resumed.rows_set_aside:
+                lines["set aside"] = f"{rows} {'row' if rows == 1 else 'rows'} of later steps"
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything is set up, and the run folder exists; training starts next.
+
+    Attributes:
+        summary: The size of the run.
+        run: The run folder.
+        config: The configuration of the run.
+        titles: Code to official title, for the codes that have one.
+        set_aside: Files that now hold the rows of later steps, if the run went back to an earlier checkpoint.
+    """
+
+    summary: TrainingSummary
+    run: Path
+    config: "Config"
+    titles: Mapping[str, str]
+    set_aside: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +241,4 @@ class Stopped:
     finished: bool
 
 
-Event = Started | StepDone | Evaluating | Evaluated | CheckpointDue | Saved | Stopped
+Event = Prepared | Started | StepDone | Evaluating | Evaluated | CheckpointDue | Saved | Stopped

@@ -27,3 +27,9 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     )
     last = config.lr0 * config.lrf
     return last + (config.lr0 - last) * fall
+
+
+def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int], list[float]]:
+    """Return steps from 0 to the last, the end of the warm-up among them, and their learning rates."""
+    steps = sorted({config.warmup_steps, *(config.steps * i // points for i in range(points + 1))})
+    return steps, [learning_rate(step, config) for step in steps]

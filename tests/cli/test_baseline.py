@@ -12,13 +12,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from icdcli.cli.baseline import train_baseline
-from icdcli.config.loading import load_config
 from icdcli.config.metric_names import METRICS
 from icdcli.lexical import tfidf
 from icdcli.model import tfidf_model as tfidf_coder
 from icdcli.model.tfidf_model import load_trained
-from icdcli.report.console import Output
 
 CONFIG = """\
 model: tfidf
@@ -90,13 +87,13 @@ def test_keys_without_a_meaning_are_named_and_no_gpu_is_asked_for(icdcode, confi
     assert answer.code == 0
     assert answer.json["dry_run"]
     assert "a linear classifier for each of" in answer.json["model"]
-    assert "warning: model: tfidf has no use for device, lr0" in answer.err
+    assert "warning: model: tfidf doesn't use device, lr0" in answer.err
     assert not (tmp_path / "new").exists()
 
 
-def test_of_several_processes_the_first_does_it(config, tmp_path, monkeypatch):
+def test_of_several_processes_the_first_does_it(icdcode, config, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    train_baseline(load_config(config, [f"project={tmp_path / 'new'}"]), False, Output(False))
+    assert icdcode("train", config, f"project={tmp_path / 'new'}").code == 0
     assert not (tmp_path / "new").exists()
 
 
@@ -158,12 +155,12 @@ def test_resuming_says_that_it_is_finished(icdcode, refused, run):
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     answer = icdcode("resume", run)
     assert answer.code == 0
-    assert "finished before" in answer.out
+    assert "already finished" in answer.out
     assert f"Next: icdcode evaluate {run}" in answer.out
     told = icdcode("resume", run, "--json").json
     assert (told["finished"], told["step"], told["run"]) == (True, 1, str(run))
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
-    refused(4, "resume", run, "word_ngrams=2", says="it is another model then")
+    refused(4, "resume", run, "word_ngrams=2", says="it defines the model")
     shutil.rmtree(run / "weights")
     refused(
         4,
@@ -216,7 +213,7 @@ def test_a_signal_ends_it_at_once_and_says_what_to_do(
     answer = icdcode("train", config, f"project={tmp_path}")
     assert answer.code == code
     assert (
-        f"nothing of it is kept. Begin anew with: icdcode train {tmp_path / 'words' / 'args.yaml'}"
+        f"nothing of it is kept. Start over with: icdcode train {tmp_path / 'words' / 'args.yaml'}"
         in answer.out
     )
     assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]

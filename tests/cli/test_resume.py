@@ -88,7 +88,7 @@ def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, row
     assert "all 12 steps are done (step 12)" in answer.out
     assert "Next: icdcode evaluate" in answer.out
     assert (
-        f"This run was finished before. It would go on with: icdcode resume {run_copy} steps=24\n"
+        f"This run was already finished. To continue it: icdcode resume {run_copy} steps=24\n"
         in answer.out
     )
     assert same_end(run_copy, trained, rows)
@@ -123,7 +123,7 @@ def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
     answer = icdcode("resume", run)
     assert answer.code == 0
     assert "no progress in 2 validations (step 18)" in answer.out
-    assert f"It would go on with: icdcode resume {run} patience=4\n" in answer.out
+    assert f"To continue it: icdcode resume {run} patience=4\n" in answer.out
     answer = icdcode("resume", run, "patience=3", "--json")
     assert answer.json["step"] == 24
 
@@ -171,7 +171,7 @@ def test_having_gone_back_the_last_is_where_it_went_back_to(
         raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr("icdcli.cli.resume.follow", killed)
+        patch.setattr("icdcli.training.run._follow", killed)
         assert icdcode("resume", best_first, "--load", "metric").code == 137
     assert manifest(best_first, "last")["step"] == 6
     assert icdcode("resume", best_first).code == 0
@@ -211,10 +211,10 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("pos_weight=2", "pos_weight=2.0 (was 5.0): the best so far was measured with it"),
-        ("positive_threshold=0.3", "the best so far was measured with it"),
-        ("weight_decay=0", "the optimiser's state is arranged by it"),
-        ("head_lr_factor=3", "the optimiser's state is arranged by it"),
+        ("pos_weight=2", "pos_weight=2.0 (was 5.0): the best value so far was measured with it"),
+        ("positive_threshold=0.3", "the best value so far was measured with it"),
+        ("weight_decay=0", "the optimizer's state is grouped by it"),
+        ("head_lr_factor=3", "the optimizer's state is grouped by it"),
         ("text_cleaning=caml", "the corpus depends on it"),
     ],
 )
@@ -224,7 +224,7 @@ def test_what_cannot_be_honoured_is_refused(refused, run_copy, override, says):
         "resume",
         run_copy,
         override,
-        says=["a run can't change this on its way; start a new one for it", says],
+        says=["a resumed run can't change these keys; start a new run instead", says],
     )
 
 

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from icdcli.cli.processes import stopping_at_a_signal
+from icdcli.cli.processes import leave_at_once
+from icdcli.training.signals import StopSignals
 
 
 @pytest.fixture
@@ -67,14 +67,13 @@ def test_a_signal_saves_and_the_run_resumes(icdcode, training, rows, number, cod
 def test_a_second_signal_leaves_at_once(monkeypatch):
     left = []
     monkeypatch.setattr(os, "_exit", left.append)
-    run = SimpleNamespace(stop_requested=None)
     before = signal.getsignal(signal.SIGTERM)
-    with stopping_at_a_signal(run) as caught:
-        assert run.stop_requested() is None
+    with StopSignals(leave_at_once) as signals:
+        assert signals.number == 0
         os.kill(os.getpid(), signal.SIGINT)
-        assert run.stop_requested() == "SIGINT"
+        assert signals.number == signal.SIGINT
         assert left == []
         os.kill(os.getpid(), signal.SIGTERM)
     assert left == [143]
-    assert caught[0] == signal.SIGINT
+    assert signals.number == signal.SIGINT
     assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM while training: the run stops at the next point at which it can be resumed."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """A context manager that catches Ctrl-C (SIGINT) and SIGTERM and restores the handlers at its end.
+
+    Outside the main thread, where Python allows no signal handlers, it catches nothing.
+
+    Args:
+        on_second_signal: Called with the number of a second signal, for a user who can't wait;
+            `KeyboardInterrupt` is raised if it is None.
+        at_once: Raise `KeyboardInterrupt` at the first signal, for work that can't be resumed anyway.
+
+    Attributes:
+        number: The first signal that arrived, 0 before.
+    """
+
+    def __init__(
+        self, on_second_signal: Callable[[int], None] | None = None, at_once: bool = False
+    ) -> None:
+        self.number = 0
+        self._on_second_signal, self._at_once = on_second_signal, at_once
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._catch) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _catch(self, number: int, _: FrameType | None) -> None:
+        first = not self.number
+        if first:
+            self.number = number
+        if self._at_once or (not first and self._on_second_signal is None):
+            raise KeyboardInterrupt
+        if not first and self._on_second_signal is not None:
+            self._on_second_signal(number)
