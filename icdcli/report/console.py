@@ -1,8 +1,9 @@
-"""The one place that prints: for a person on a terminal, for a pipe, and for a program that asked for JSON.
+"""Print messages, tables, progress and results: to a terminal, to a pipe, or as JSON.
 
-On a terminal rich draws; in a pipe there are plain lines without colour codes and bars. With ``json=True`` standard
-output carries exactly one JSON object and everything else goes to standard error. Text that comes from users or data is
-never read as markup, and its control characters never reach the terminal.
+On a terminal, rich draws. In a pipe there are plain lines without color codes and bars. With
+``json=True``, standard output gets exactly one JSON object and everything else goes to standard
+error. Text from users or data is never read as markup, and its control characters never reach the
+terminal.
 """
 
 import json as json_module
@@ -24,7 +25,7 @@ from icdcli.report.progress import BarProgress, LineProgress, ProgressView
 def _console(stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if hasattr(stream, "reconfigure"):
-        # A name that the terminal's encoding lacks must not end a run.
+        # A character that the terminal's encoding lacks must not end a run.
         stream.reconfigure(errors="backslashreplace")
     on_terminal = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return Console(
@@ -33,12 +34,12 @@ def _console(stderr: bool) -> Console:
 
 
 def _jsonable(value: Any) -> Any:
-    """The same value of JSON's types; NaN and the infinities, which JSON lacks, become null."""
+    """Convert a value to JSON types; NaN and infinity, which JSON lacks, become null."""
     if isinstance(value, Mapping):
         return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_jsonable(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy's scalars and arrays, without importing numpy
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
         return _jsonable(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -46,11 +47,11 @@ def _jsonable(value: Any) -> Any:
 
 
 class Output:
-    """Where a command's messages, tables, progress and result go.
+    """The output of a command: messages, tables, progress and the result.
 
     Attributes:
-        json: Whether standard output is kept for one JSON object.
-        console: Where messages and tables go.
+        json: True if standard output is reserved for one JSON object.
+        console: The console that messages and tables are printed on.
     """
 
     def __init__(self, json: bool = False) -> None:
@@ -62,15 +63,15 @@ class Output:
 
     @property
     def live(self) -> bool:
-        """Whether someone is watching a terminal on which views may be redrawn."""
+        """Return True if the output is a terminal on which views can be redrawn."""
         return self.console.is_interactive
 
     def say(self, text: object) -> None:
-        """Print a message; a line stays one line in a pipe."""
+        """Print a message; in a pipe, lines aren't wrapped."""
         self.console.print(plain(text), soft_wrap=not self.live)
 
     def show(self, renderable: RenderableType) -> None:
-        """Print a table or anything else that rich renders; without the blanks at lines' ends in a pipe."""
+        """Print a table or another rich renderable; in a pipe, without trailing blanks."""
         if self.live:
             self.console.print(renderable)
             return
@@ -89,10 +90,10 @@ class Output:
         self._alert("error: ", text, "bold red")
 
     def result(self, mapping: Mapping[str, Any]) -> None:
-        """Write the command's result as the one JSON object on standard output; without ``json`` do nothing.
+        """Write the result of the command as a JSON object to standard output, if ``json`` is set.
 
         Args:
-            mapping: Values of JSON's types, paths, or numpy's scalars and arrays; NaN is written as null.
+            mapping: Values of JSON types, paths, and NumPy scalars and arrays; NaN becomes null.
         """
         if not self.json:
             return
@@ -106,12 +107,12 @@ class Output:
     def progress(
         self, description: str, total: int | None = None, unit: str = ""
     ) -> Iterator[ProgressView]:
-        """Show how far something is, once it has taken two seconds.
+        """Show the progress of some work, if it takes longer than two seconds.
 
         Args:
-            description: What is being done, e.g. ``Reading NOTEEVENTS``.
-            total: How much there is to do; None where it isn't known (yet).
-            unit: What is counted, e.g. ``documents``; ``bytes`` are written as kB, MB, GB.
+            description: The work, e.g. ``Reading NOTEEVENTS``.
+            total: The amount of work; None if it isn't known (yet).
+            unit: The unit of the amount, e.g. ``documents``; ``bytes`` are shown as kB, MB, GB.
 
         Yields:
             An object with ``update(done, total=None)``.
@@ -124,13 +125,13 @@ class Output:
         bar = BarProgress(description, total, unit)
         with self.watch(bar) as view:
             yield bar
-            # What was never seen leaves nothing behind.
+            # Erase the view if the bar was never shown.
             view.transient = not bar.visible
             bar.close()
 
     @contextmanager
     def watch(self, renderable: RenderableType) -> Iterator[Live]:
-        """Keep a renderable on the terminal, redrawn below whatever else is printed meanwhile."""
+        """Keep a renderable on the terminal, redrawn below everything printed in the meantime."""
         with Live(renderable, console=self.console, refresh_per_second=4) as view:
             self._view = view
             try:
@@ -139,6 +140,6 @@ class Output:
                 self._view = None
 
     def _alert(self, label: str, text: object, style: str) -> None:
-        # Beside a live view on the same terminal a second console would write into it.
+        # A second console would write into a live view on the same terminal.
         console = self.console if self._view is not None else self._errors
         console.print(plain(label, style) + plain(text), soft_wrap=not console.is_interactive)

@@ -1,4 +1,4 @@
-"""Text and numbers as everything in this room writes them."""
+"""The format of texts and numbers in all output."""
 
 import math
 
@@ -8,26 +8,34 @@ _CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "�")
 
 
 def plain(text: object, style: str = "") -> Text:
-    """Text as it is: no markup, no emoji codes, no control characters but newlines and tabs."""
+    """Return text without markup, emoji codes and control characters but newlines and tabs."""
     return Text(str(text).translate(_CONTROL), style=style)
 
 
 def one_line(text: object, style: str = "") -> Text:
-    """Text in one line, which a table shortens rather than wraps."""
+    """Return text on one line, which a table truncates instead of wrapping."""
     line = plain(" ".join(str(text).split()), style)
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
 
 
+def counted(count: int, noun: str) -> str:
+    """Format a count with its noun, e.g. ``1 label`` or ``1,200 labels``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
-    """A duration as h:mm:ss."""
+    """Format a duration as h:mm:ss."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}"
 
 
 def number(name: str, value: float) -> str:
-    """A value as its name asks for it: losses to four digits, learning rates as powers of ten, metrics to four decimals."""
+    """Format a value by its name.
+
+    Losses get four significant digits, learning rates scientific notation, metrics four decimals.
+    """
     if math.isnan(value):
         return "undefined"
     if name == "lr":

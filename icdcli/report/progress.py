@@ -1,6 +1,7 @@
-"""How far something is: a bar on a terminal, an occasional line elsewhere.
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere.
 
-Both estimate the time left from the mean speed so far, and stay silent for what is done within two seconds.
+Both estimate the remaining time from the mean speed so far, and show nothing for the first two
+seconds.
 """
 
 import time
@@ -23,14 +24,14 @@ Clock = Callable[[], float]
 
 
 class ProgressView(Protocol):
-    """What whoever does the work sees."""
+    """The progress of some work, as the code that does the work sees it."""
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Tell how much is done and, where it is only now known, how much there is; and what else is worth knowing."""
+        """Set the amount done, the total if it became known, and a note for the user."""
 
 
 def seconds_left(elapsed: float, done: int, total: int | None) -> float | None:
-    """The time left at the mean speed so far; None where it can't be told."""
+    """Return the remaining time at the mean speed so far; None if it can't be estimated."""
     return (
         elapsed * (total - done) / done
         if done > 0 and total is not None and total >= done
@@ -39,7 +40,7 @@ def seconds_left(elapsed: float, done: int, total: int | None) -> float | None:
 
 
 class _Counter:
-    """What bar and lines have in common: the count, the clock and the words for both."""
+    """The state that bar and lines share: the count, the clock and their texts."""
 
     def __init__(self, description: str, total: int | None, unit: str, clock: Clock) -> None:
         self.description, self.total, self.unit = description, total, unit
@@ -53,7 +54,7 @@ class _Counter:
         return self._clock() - self._start
 
     def amount(self) -> str:
-        """How much is done, at what speed where bytes are counted, and the note."""
+        """Return the amount done, the speed if bytes are counted, and the note."""
         values = [self.done] if self.total is None else [self.done, self.total]
         if self.unit == "bytes":
             parts = [_bytes(values), _speed(self.done, self.seconds()), self.note]
@@ -65,7 +66,7 @@ class _Counter:
         return ", ".join(filter(None, parts))
 
     def seconds(self) -> float:
-        """The time that the speed is the mean over."""
+        """Return the seconds over which the mean speed is computed."""
         return self.elapsed
 
     def time_left(self) -> str:
@@ -79,7 +80,11 @@ class _Counter:
 
 
 class LineProgress(_Counter):
-    """Plain lines: the first after two seconds, then one every ten at most, and one at the end where there was any."""
+    """Progress as plain lines.
+
+    The first comes after two seconds, then at most one every ten seconds; if there was any, a last
+    one at the end.
+    """
 
     def __init__(
         self,
@@ -94,20 +99,20 @@ class LineProgress(_Counter):
         self._next = PATIENCE
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Count, and say so where it is time."""
+        """Set the amount done, and print a line if one is due."""
         self._count(done, total, note)
         if self.elapsed >= self._next:
             self._next = self.elapsed + LINE_INTERVAL
             self._say(f"{self.description}: {self.amount()}, {self.time_left()}")
 
     def close(self) -> None:
-        """Say how long it took, where anything was said before."""
+        """Print how long it took, if anything was printed before."""
         if self._next > PATIENCE:
             self._say(f"{self.description}: done, {self.amount()} in {duration(self.elapsed)}")
 
 
 class BarProgress(_Counter):
-    """A renderable that is empty for two seconds and then a bar."""
+    """Progress as a renderable bar that appears after two seconds."""
 
     def __init__(
         self, description: str, total: int | None, unit: str, clock: Clock = time.monotonic
@@ -117,19 +122,19 @@ class BarProgress(_Counter):
 
     @property
     def visible(self) -> bool:
-        """Whether it has taken long enough to be shown."""
+        """Return True if the work has taken long enough to be shown."""
         return self.elapsed >= PATIENCE
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Count; whoever draws sees it at the next redraw."""
+        """Set the amount done; the next redraw shows it."""
         self._count(done, total, note)
 
     def close(self) -> None:
-        """From now on show how long it took."""
+        """Show how long it took from now on."""
         self._took = self.elapsed
 
     def seconds(self) -> float:
-        """The time that the speed is the mean over; it stops with the work."""
+        """Return the seconds over which the mean speed is computed; they end with the work."""
         return self.elapsed if self._took is None else self._took
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -139,7 +144,7 @@ class BarProgress(_Counter):
 
 
 def _bytes(values: list[int]) -> str:
-    """``1.5/4.0 GB``, the unit once where both have the same."""
+    """Format byte counts as ``1.5/4.0 GB``, with the unit once if it is the same."""
     amounts = [decimal(value) for value in values]
     units = {amount.split()[-1] for amount in amounts}
     return (
@@ -157,7 +162,7 @@ def _speed(done: int, seconds: float) -> str:
 
 
 def bar_line(description: str, done: int, total: int | None, end: str) -> Table:
-    """One line: what, a bar that takes the room there is, and words after it."""
+    """Return one line: a description, a bar that fills the free width, and a text at the end."""
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(max_width=28)
     line.add_column(ratio=1)

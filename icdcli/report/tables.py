@@ -1,4 +1,4 @@
-"""Tables of results: an evaluation, a run's validations. All of them fit 80 columns."""
+"""Tables of results: an evaluation, the validations of a run. All fit 80 columns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from icdcli.report.formatting import number, one_line, plain
 from icdcli.training.events import Evaluated
 
 ELLIPSIS = "…"
-_OTHER = {"loss": "mean binary cross-entropy, positives counted once whatever pos_weight is"}
+_OTHER = {"loss": "mean binary cross-entropy, not weighted by pos_weight"}
 
 
 def evaluation_table(
@@ -19,12 +19,13 @@ def evaluation_table(
     title: str = "",
     intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> RenderableType:
-    """Render an evaluation: metric, value, and what the metric is in whose convention.
+    """Render an evaluation: the metrics with their values and definitions.
 
     Args:
         metrics: Metric name to value.
-        title: A heading, e.g. which split and threshold.
-        intervals: Metric name to the bounds of its 95 % interval; with them, of what a metric is only whose convention.
+        title: A heading, e.g. split and threshold.
+        intervals: Metric name to the bounds of its 95 % interval. If given, only the source of each
+            definition is shown, for lack of space.
 
     Returns:
         A rich renderable.
@@ -34,30 +35,30 @@ def evaluation_table(
     table.add_column("value", justify="right", no_wrap=True)
     if intervals is not None:
         table.add_column("95 % interval", no_wrap=True)
-    table.add_column("what it is" if intervals is None else "as in")
+    table.add_column("definition" if intervals is None else "as in")
     for name, value in metrics.items():
-        what = METRICS.get(name, _OTHER.get(name, ""))
+        definition = METRICS.get(name, _OTHER.get(name, ""))
         if intervals is None:
-            table.add_row(one_line(name), number(name, value), plain(what))
+            table.add_row(one_line(name), number(name, value), plain(definition))
         else:
-            # Beside the interval there is room for whose convention it is.
-            whose = what[what.rindex("(") + 1 : -1] if what.endswith(")") else ""
+            # Definitions end with their source in parentheses.
+            source = definition[definition.rindex("(") + 1 : -1] if definition.endswith(")") else ""
             table.add_row(
                 one_line(name),
                 number(name, value),
                 interval(name, intervals.get(name)),
-                plain(whose),
+                plain(source),
             )
     return Group(plain(title, "bold"), plain(""), table) if title else table
 
 
 def interval(name: str, bounds: tuple[float, float] | None) -> str:
-    """The bounds of an interval as text; nothing where there is none."""
+    """Format the bounds of an interval; return ``""`` if there is none."""
     return "" if bounds is None else "–".join(number(name, bound) for bound in bounds)
 
 
 def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | None]:
-    """Which validations to show: the last, the first, the best, then the latest; None stands for a gap."""
+    """Choose the validations to show: last, first, best, then the latest; None marks a gap."""
     newest_first = range(len(validations) - 1, -1, -1)
     by_interest = dict.fromkeys([newest_first[0], 0, *best_validations(validations), *newest_first])
     kept: list[int | None] = []
@@ -69,7 +70,7 @@ def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | Non
 
 
 def best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
-    """Where the best validations stand: position to ``metric``, ``loss`` or ``both``."""
+    """Return the positions of the best validations, with ``metric``, ``loss`` or ``both``."""
     best = {}
     for name, flag in (("metric", "best_metric"), ("loss", "best_loss")):
         positions = [position for position, event in enumerate(validations) if getattr(event, flag)]
@@ -79,7 +80,7 @@ def best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
 
 
 def validation_values(event: Evaluated, columns: Sequence[str]) -> dict[str, str]:
-    """A validation's values as text, by column: ``epoch`` and ``step``, then the columns asked for."""
+    """Format the values of a validation by column: ``epoch``, ``step``, then the given columns."""
     common = {
         "train_loss": event.train_loss,
         "validation_loss": event.validation_loss,
@@ -94,13 +95,13 @@ def validation_values(event: Evaluated, columns: Sequence[str]) -> dict[str, str
 def validations_table(
     validations: Sequence[Evaluated], columns: Sequence[str], width: int, limit: int | None = None
 ) -> RenderableType:
-    """Render a run's validations: a row each or, where the columns don't fit, a column each for as many as fit.
+    """Render the validations of a run, one per row; if the columns don't fit, one per column.
 
     Args:
-        validations: Those so far, oldest first; at least one.
-        columns: What to show of ``train_loss``, ``validation_loss``, ``lr`` and the metrics.
+        validations: The validations so far, oldest first; at least one.
+        columns: The values to show: ``train_loss``, ``validation_loss``, ``lr`` and metrics.
         width: Columns of the terminal.
-        limit: How many to show at most (the first, the best, the last); None: all.
+        limit: Show at most this many (the first, the best, the last); None: all.
 
     Returns:
         A rich renderable.
@@ -137,10 +138,11 @@ def _sideways(
     width: int,
     limit: int | None,
 ) -> RenderableType:
-    # The best on top, since a view higher than the terminal is cut below.
+    # The best are at the top: a view that is higher than the terminal is cut at the bottom.
     names = ["epoch", "best", *(name for name in cells[0] if name not in ("epoch", "best"))]
     value_width = max(len(value) for row in cells for value in row.values()) + 2
-    # Three gaps at most (first, best by metric, best by loss, last), each an ellipsis and two blanks.
+    # There are at most three gaps (first, best by metric, best by loss, last), each an ellipsis
+    # and two blanks wide.
     room = max(2, (width - max(map(len, names)) - 9) // value_width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(style="bold", no_wrap=True)

@@ -51,7 +51,7 @@ def test_a_line_in_a_pipe_stays_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert captured.out.count("\n") == captured.err.count("\n") == 1
 
 
-def test_a_table_in_a_pipe_has_neither_colour_nor_trailing_blanks(
+def test_a_table_in_a_pipe_has_neither_color_nor_trailing_blanks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     table = Table("code", "title", header_style="bold red")
@@ -102,7 +102,7 @@ def test_json_gives_one_object_and_the_rest_goes_to_stderr(
     assert "an error" in captured.err
 
 
-def test_a_second_result_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_result_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(json=True)
     output.result({})
     with pytest.raises(RuntimeError, match="one result"):
@@ -131,7 +131,7 @@ def test_lines_come_after_two_seconds_and_then_every_ten() -> None:
     ]
 
 
-def test_lines_without_a_total_say_how_long_it_has_taken() -> None:
+def test_lines_without_a_total_show_how_long_it_has_taken() -> None:
     said: list[str] = []
     clock = Clock()
     progress = LineProgress(said.append, "Reading", None, "bytes", clock)
@@ -143,7 +143,7 @@ def test_lines_without_a_total_say_how_long_it_has_taken() -> None:
     assert said[1:] == ["Reading: 2.0/4.0 MB, 22 kB/s, 0:01:30 left"]
 
 
-def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str], terminal: Output) -> None:
+def test_quick_work_shows_nothing(capsys: pytest.CaptureFixture[str], terminal: Output) -> None:
     for output in (Output(), terminal):
         with output.progress("Reading", 10, "rows") as progress:
             progress.update(10)
@@ -155,13 +155,13 @@ def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture[str], terminal
 
 def test_a_bar_appears_after_two_seconds_and_fits(render: Callable[..., list[str]]) -> None:
     clock = Clock()
-    bar = BarProgress("Tokenising a corpus with quite a long name", 1_000, "documents", clock)
+    bar = BarProgress("Tokenizing a corpus with quite a long name", 1_000, "documents", clock)
     bar.update(100)
     clock.now = 1
     assert render(bar) == []
     clock.now = 4
     (line,) = render(bar)
-    assert line.startswith("Tokenising a corpus with qu…")
+    assert line.startswith("Tokenizing a corpus with qu…")
     assert line.endswith("100/1,000 documents  0:00:36 left")
     assert len(line) == 80
     bar.close()

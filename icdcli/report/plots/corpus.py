@@ -1,4 +1,4 @@
-"""The data card as a picture: how long documents are, how often labels are used, what each split has seen."""
+"""The data card as a plot: document lengths, label frequencies, labels by split, chapters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icdcli.data.sources.admission import SPLITS
-from icdcli.report.plots.run import COLOURS, DASHES, MARKERS, label_axes, new_figure, save_figure
+from icdcli.report.formatting import counted
+from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, label_axes, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Panel = Callable[["Axes"], None]
 
-_TITLE_LENGTH = 40  # characters of a chapter's title that are shown
+_TITLE_LENGTH = 40  # longest part of a chapter's title that is shown, in characters
 
 
 def corpus_png(described: Mapping[str, Any], path: Path) -> None:
-    """Draw what a corpus holds: a column of lengths, one of labels and, where they are known, one of chapters.
+    """Draw the description of a corpus: a column of lengths, one of labels and one of chapters.
 
     Args:
-        described: What `icdcli.data.corpus.card.describe_corpus` gives; what an older corpus lacks is left out.
-        path: The PNG; folders above it are made, and it is replaced whole.
+        described: The result of `icdcli.data.corpus.card.describe_corpus`. Parts that an older
+            corpus lacks are left out.
+        path: The PNG file; its folders are created, and an existing file is replaced atomically.
     """
     columns = [
         column
@@ -77,7 +79,10 @@ def _chapters_column(described: Mapping[str, Any]) -> list[Panel]:
 
 
 def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
-    """Each split's histogram, as shares of its own documents, so that small splits are seen; a triangle at its median."""
+    """Draw the histogram of each split, with a triangle at its median.
+
+    The bars are shares of the split's own documents, so that small splits are visible too.
+    """
     splits = {split: parts[split] for split in SPLITS if split in parts}
     highest = 0.0
     for split, part in splits.items():
@@ -90,7 +95,7 @@ def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
             histogram["edges"],
             label=label,
             linewidth=1.8,
-            color=COLOURS[place],
+            color=COLORS[place],
             linestyle=DASHES[place],
         )
         highest = max(highest, *shares)
@@ -99,39 +104,39 @@ def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
             [part["p50"]],
             [1.06 * highest],
             marker="v",
-            color=COLOURS[SPLITS.index(split)],
+            color=COLORS[SPLITS.index(split)],
             linestyle="none",
         )
     if histogram["scale"] == "log":
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    axes.set_ylim(0, (1.15 + 0.1 * len(splits)) * highest)  # with room for the legend above
+    axes.set_ylim(0, (1.15 + 0.1 * len(splits)) * highest)  # with space for the legend at the top
     axes.legend(loc="upper right", fontsize="small", frameon=False)
     label_axes(
         axes,
-        f"{quantity.capitalize()} a document",
+        f"{quantity.capitalize()} per document",
         quantity.split(" ")[0],
         "share of the split's documents",
     )
 
 
 def _frequency(axes: "Axes", frequency: Mapping[str, Any]) -> None:
-    """Documents of each label by rank, and up to which rank the labels make so much of all mentions."""
+    """Draw the documents per label by rank, and the ranks that cover shares of all mentions."""
     counts = [count for count in frequency["counts"] if count]
-    axes.loglog(range(1, len(counts) + 1), counts, color=COLOURS[0], linewidth=2)
+    axes.loglog(range(1, len(counts) + 1), counts, color=COLORS[0], linewidth=2)
     bottom = 0.8 * counts[-1]
     for position, (percent, most) in enumerate(frequency["covering"].items(), 1):
-        rank, colour = most["labels"], COLOURS[position]
-        label = f"{percent} % of mentions: {rank:,} label{'' if rank == 1 else 's'} ({100 * most['share']:.1f} %)"
+        rank, color = most["labels"], COLORS[position]
+        label = f"{percent} % of mentions: {counted(rank, 'label')} ({100 * most['share']:.1f} %)"
         axes.vlines(
-            rank, bottom, counts[rank - 1], color=colour, linestyle=DASHES[position], linewidth=1.2
+            rank, bottom, counts[rank - 1], color=color, linestyle=DASHES[position], linewidth=1.2
         )
         axes.plot(
             [rank],
             [counts[rank - 1]],
             marker=MARKERS[position],
-            color=colour,
+            color=color,
             linestyle="none",
             label=label,
             zorder=3,
@@ -144,11 +149,11 @@ def _frequency(axes: "Axes", frequency: Mapping[str, Any]) -> None:
 
 
 def _seen(axes: "Axes", labels: Mapping[str, Mapping[str, int]]) -> None:
-    """How many labels each split has and, dark, how many of them training has not."""
+    """Draw the number of labels per split and, dark, how many of them aren't in training."""
     for position, (split, found) in enumerate(labels.items()):
-        colour, new = COLOURS[SPLITS.index(split)], found["unseen_in_training"]
-        axes.bar(position, found["seen"], width=0.6, color=colour, alpha=0.45)
-        axes.bar(position, new, width=0.6, color=colour)
+        color, new = COLORS[SPLITS.index(split)], found["unseen_in_training"]
+        axes.bar(position, found["seen"], width=0.6, color=color, alpha=0.45)
+        axes.bar(position, new, width=0.6, color=color)
         text = f"{found['seen']:,}" + (f"\n{new:,} never in training" if split != "train" else "")
         axes.annotate(
             text,
@@ -166,11 +171,11 @@ def _seen(axes: "Axes", labels: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _chapters(axes: "Axes", chapters: Sequence[Mapping[str, Any]]) -> None:
-    """How many documents have a code of each chapter, diagnoses above procedures."""
-    names, colours = [], {"diagnosis": COLOURS[0], "procedure": COLOURS[2]}
+    """Draw the number of documents with a code of each chapter, diagnoses above procedures."""
+    names, colors = [], {"diagnosis": COLORS[0], "procedure": COLORS[2]}
     for place, chapter in enumerate(chapters):
         axes.barh(
-            -place, chapter["documents"], color=colours.get(chapter["kind"], "grey"), alpha=0.7
+            -place, chapter["documents"], color=colors.get(chapter["kind"], "grey"), alpha=0.7
         )
         axes.annotate(
             f" {chapter['documents']:,}",

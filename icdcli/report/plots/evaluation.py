@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icdcli.report.plots.run import COLOURS, DASHES, MARKERS, label_axes, new_figure, save_figure
+from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, label_axes, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
             zorder=3,
         )
     for position, (name, curve) in enumerate(curves.items()):
-        colour, dash = COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)]
+        colour, dash = COLORS[position % len(COLORS)], DASHES[position % len(DASHES)]
         axes.plot(
             curve.x,
             curve.y,
@@ -134,14 +134,14 @@ def _calibration_figure(bins: "Calibration", evaluation: "Evaluation") -> "Figur
     above.plot(
         bins.scores,
         bins.gold,
-        color=COLOURS[0],
+        color=COLORS[0],
         marker=MARKERS[0],
         label=f"this coder: error {error:.4f}",
     )
     above.legend(fontsize="small", frameon=False, loc="upper left")
     above.set_ylim(0, 1.02)
     label_axes(above, "Calibration", "", "share that is gold")
-    below.bar(bins.scores, bins.counts, width=0.04, color=COLOURS[0], alpha=0.6)
+    below.bar(bins.scores, bins.counts, width=0.04, color=COLORS[0], alpha=0.6)
     below.set_yscale("log")
     below.set_xlim(0, 1)
     label_axes(below, "", "score", "pairs")
@@ -159,7 +159,7 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
         counts,
         codes.y,
         "o",
-        color=COLOURS[0],
+        color=COLORS[0],
         alpha=0.35,
         markersize=4,
         markeredgewidth=0,
@@ -173,7 +173,7 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
         label = (
             "_" if position else "mean of codes so frequent"
         )  # what begins so stays out of the legend
-        axes.hlines(mean, left, right, color=COLOURS[1], linewidth=3, label=label)
+        axes.hlines(mean, left, right, color=COLORS[1], linewidth=3, label=label)
         middle = (left * right) ** 0.5
         axes.annotate(
             f"{mean:.2f}",
@@ -181,7 +181,7 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
             xytext=(0, 4),
             textcoords="offset points",
             ha="center",
-            color=COLOURS[1],
+            color=COLORS[1],
         )
     _logarithmic(axes, most)
     axes.set_ylim(-0.03, 1.06)

@@ -1,56 +1,54 @@
-"""PNG files of a run: its learning-rate schedule and its learning curves; and how every figure looks.
-
-Figures are made without pyplot, so no display, no global state; matplotlib is imported only when something is drawn.
-"""
+"""PNG files of a run: its learning-rate schedule and its learning curves."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icdcli.io.files import replacing
+from icdcli.report.plots.figures import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    label_axes,
+    new_figure,
+    save_figure,
+)
 from icdcli.report.plots.terminal import lr_landmarks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's colours, told apart with any colour vision; markers and dashes tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX"
-DASHES = ("-", "--", ":", "-.")
 
 
 def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path: Path) -> None:
-    """Draw a learning-rate schedule, with the end of warm-up, the peak and the last value labelled.
+    """Draw a learning-rate schedule, with labels at its peak and its last value.
 
     Args:
-        steps: Optimiser steps, ascending.
-        learning_rates: The learning rate at each.
-        path: The PNG; folders above it are made, and it is replaced whole.
+        steps: Optimizer steps, ascending.
+        learning_rates: The learning rate at each step.
+        path: The PNG file; its folders are created, and an existing file is replaced atomically.
 
     Raises:
-        ValueError: Where there are no steps, or not as many learning rates.
+        ValueError: If there are no steps, or not one learning rate per step.
     """
     landmarks = lr_landmarks(steps, learning_rates)
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
-    axes.plot(steps, learning_rates, color=COLOURS[0], linewidth=2)
+    axes.plot(steps, learning_rates, color=COLORS[0], linewidth=2)
     middle = (steps[0] + steps[-1]) / 2
     for step, rate, label in landmarks:
         left = step < middle
-        axes.plot([step], [rate], marker="o", color=COLOURS[1], clip_on=False, zorder=3)
+        axes.plot([step], [rate], marker="o", color=COLORS[1], clip_on=False, zorder=3)
         axes.annotate(
             label,
             (step, rate),
-            # Above the curve that falls to the last point, and legible where it still crosses it.
+            # Above the curve as it falls to the last point, and legible if they still cross.
             xytext=(10, 8) if left else (-4, 26),
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
             textcoords="offset points",
             ha="left" if left else "right",
         )
     axes.set_ylim(0, (max(learning_rates) or 1.0) * 1.12)
-    label_axes(axes, "Learning-rate schedule", "optimiser step", "learning rate")
+    label_axes(axes, "Learning-rate schedule", "optimizer step", "learning rate")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
     save_figure(figure, path)
@@ -59,15 +57,16 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
 def learning_curves_png(
     rows: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path
 ) -> None:
-    """Draw a run's validations: a panel of losses, one of metrics, one of the learning rate, as far as asked for.
+    """Draw the validations of a run: a panel each for losses, metrics and the learning rate.
 
     Args:
-        rows: A mapping a validation, with ``epoch`` and the columns; what a row lacks, or NaN, is left out.
-        columns: What to draw: ``train_loss``, ``validation_loss``, ``lr`` and metrics.
-        path: The PNG; folders above it are made, and it is replaced whole.
+        rows: A mapping per validation, with ``epoch`` and the columns; missing values and NaN are
+            left out.
+        columns: The values to draw: ``train_loss``, ``validation_loss``, ``lr`` and metrics.
+        path: The PNG file; its folders are created, and an existing file is replaced atomically.
 
     Raises:
-        ValueError: Where there is nothing to draw.
+        ValueError: If there is nothing to draw.
     """
     losses = [name for name in columns if name.endswith("loss")]
     metrics = [name for name in columns if name not in (*losses, "lr")]
@@ -75,7 +74,7 @@ def learning_curves_png(
     panels = [
         (title, label, names)
         for title, label, names in (
-            ("Loss", "mean loss of a document", losses),
+            ("Loss", "mean loss per document", losses),
             ("Validation metrics", "value", metrics),
             ("Learning rate", "learning rate", rate),
         )
@@ -107,14 +106,14 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
             epochs,
             [row.get(name, math.nan) for row in rows],
             label=name,
-            color=COLOURS[position % len(COLOURS)],
+            color=COLORS[position % len(COLORS)],
             marker=MARKERS[position % len(MARKERS)],
-            linestyle=DASHES[position // len(COLOURS) % len(DASHES)],
+            linestyle=DASHES[position // len(COLORS) % len(DASHES)],
             markersize=4 if len(rows) <= 40 else 0,
         )
     if list(names) == ["lr"]:
-        return  # Its panel's title says it.
-    # Beside the curves, where no number of names hides one.
+        return  # The title of the panel says it.
+    # Beside the curves, so that no legend hides one.
     axes.legend(
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
@@ -122,27 +121,3 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
         fontsize="small",
         frameon=False,
     )
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=120, layout="constrained")
-
-
-def label_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
-    """Give a panel its title, labels, grid and open frame."""
-    axes.set_title(title, loc="left", fontweight="bold")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; folders above it are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, private=False) as temporary:
-        # No version in the file: the same values give the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})

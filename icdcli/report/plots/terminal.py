@@ -1,4 +1,4 @@
-"""Plots for the terminal, as strings without colour codes, so that a pipe or a log takes them as well."""
+"""Plots for the terminal, as strings without color codes, which suit pipes and logs too."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,21 +7,22 @@ from collections.abc import Sequence
 def lr_landmarks(
     steps: Sequence[int], learning_rates: Sequence[float]
 ) -> list[tuple[int, float, str]]:
-    """The points of a schedule worth a label, in words: where warm-up ends at the peak, and the last value.
+    """Return the points of a schedule that get a label: the peak and the last value.
 
     Args:
         steps: Steps, ascending.
-        learning_rates: The learning rate at each.
+        learning_rates: The learning rate at each step.
 
     Returns:
-        (step, learning rate, label); one point only where the schedule ends at its peak.
+        (step, learning rate, label); only one point if the schedule ends at its peak.
     """
     if not steps or len(steps) != len(learning_rates):
         raise ValueError(
-            f"a schedule needs as many learning rates as steps; got {len(learning_rates)} and {len(steps)}"
+            "a schedule needs one learning rate per step; "
+            f"got {len(learning_rates)} for {len(steps)} steps"
         )
     peak = max(range(len(steps)), key=lambda position: learning_rates[position])
-    # Without a rise before it the peak is where training begins, not where warm-up ends.
+    # If nothing rises before the peak, it is the start of training, not the end of warm-up.
     name = "warm-up ends, peak" if learning_rates[0] < learning_rates[peak] else "peak"
     points = [
         (
@@ -46,16 +47,16 @@ def lr_schedule_plot(
     """Draw a learning-rate schedule.
 
     Args:
-        steps: Optimiser steps, ascending.
-        learning_rates: The learning rate at each.
-        width: Columns; None: the terminal's, at most 120.
-        height: Lines; None: as the terminal allows, at most 20.
+        steps: Optimizer steps, ascending.
+        learning_rates: The learning rate at each step.
+        width: Columns; None: those of the terminal, at most 120.
+        height: Lines; None: those of the terminal less 4, between 10 and 20.
 
     Returns:
-        The plot, its lines joined by newlines, no colour codes.
+        The plot, its lines joined by newlines, without color codes.
 
     Raises:
-        ValueError: Where there are no steps, or not as many learning rates.
+        ValueError: If there are no steps, or not one learning rate per step.
     """
     from plotext import figure
 
@@ -63,7 +64,7 @@ def lr_schedule_plot(
     terminal = shutil.get_terminal_size()
     width = min(terminal.columns, 120) if width is None else width
     height = max(10, min(terminal.lines - 4, 20)) if height is None else height
-    # More points than twice the columns can't be told apart; the landmarks are always among them.
+    # More points than twice the columns can't be distinguished. The landmarks are always drawn.
     stride = max(1, len(steps) // (2 * width))
     shown = sorted(
         {
@@ -93,7 +94,7 @@ def lr_schedule_plot(
     rates = [top * part / 4 for part in range(5)]
     figure.ruler("y").ticks(rates, [f"{rate:.2e}" for rate in rates])
     figure.title("Learning rate")
-    figure.label("optimiser step")
+    figure.label("optimizer step")
     drawing: str = figure.build().string(colorless=True)
     figure.clear()
     return "\n".join(line.rstrip() for line in drawing.rstrip("\n").split("\n"))

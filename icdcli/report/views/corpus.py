@@ -1,4 +1,4 @@
-"""The data card on the terminal: what `prepare-data` ends with and `describe` shows again. It fits 80 columns."""
+"""The data card on the terminal, as `prepare-data` and `describe` show it. It fits 80 columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from icdcli.report.formatting import one_line, plain
+from icdcli.report.formatting import counted, one_line, plain
 
 _SPLIT_COLUMNS = {
     "documents": "documents",
@@ -21,10 +21,11 @@ _QUANTILES = ("mean", "min", "p5", "p25", "p50", "p75", "p95", "max")
 
 
 def corpus_view(described: Mapping[str, Any]) -> RenderableType:
-    """Render what a corpus holds.
+    """Render the description of a corpus.
 
     Args:
-        described: What `icdcli.data.corpus.card.describe_corpus` gives, or the content of ``card.json``; missing keys are left out.
+        described: The result of `icdcli.data.corpus.card.describe_corpus`, or the content of
+            ``card.json``; missing keys are left out.
 
     Returns:
         A rich renderable.
@@ -50,13 +51,13 @@ def corpus_view(described: Mapping[str, Any]) -> RenderableType:
 
 
 class Bars:
-    """A histogram in one line, a character a bin: blocks of eighths or, where the encoding has none, ASCII signs."""
+    """A histogram on one line, one character per bin: blocks, or ASCII if the encoding has none."""
 
     def __init__(self, counts: Sequence[int]) -> None:
         self._counts = counts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The line; a bin that holds anything is seen."""
+        """Yield the line; a bin that isn't empty is always visible."""
         signs = ".:-=+*#@" if options.ascii_only else "▁▂▃▄▅▆▇█"
         most = max(self._counts, default=0)
         bars = (
@@ -65,12 +66,12 @@ class Bars:
         yield Text("".join(bars), no_wrap=True)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as there are bins."""
+        """Return the number of bins as the width."""
         return Measurement(len(self._counts), len(self._counts))
 
 
 def _table(*headings: str) -> Table:
-    """A table of a name and numbers."""
+    """Return a table with a column of names and columns of numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(one_line(heading), justify="right" if position else "left")
@@ -78,14 +79,10 @@ def _table(*headings: str) -> Table:
 
 
 def _count(value: Any) -> str:
-    """A count or a mean, tolerant of what a card lacks."""
+    """Format a count or a mean; return ``""`` if the card lacks it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "" if value is None else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _percent(share: float) -> str:
@@ -100,7 +97,7 @@ def _splits(splits: Mapping[str, Mapping[str, Any]]) -> RenderableType:
 
 
 def _benchmark(benchmark: Mapping[str, Any] | None) -> list[RenderableType]:
-    """The corpus held against the published one of its protocol."""
+    """Compare the corpus with the published one of its protocol."""
     if not benchmark:
         return []
     parts: list[RenderableType] = []
@@ -119,7 +116,7 @@ def _benchmark(benchmark: Mapping[str, Any] | None) -> list[RenderableType]:
 
 
 def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
-    """The label space, and its long tail in words."""
+    """Describe the label space and its long tail."""
     labels = described.get("labels", {})
     if "count" not in labels:
         return []
@@ -128,10 +125,13 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
     if without["count"]:
         line += f", {_count(without['count'])} without a title"
     if without["first"]:
-        line += f" ({', '.join(without['first'])}{' …' if without['count'] > len(without['first']) else ''})"
+        more = " …" if without["count"] > len(without["first"]) else ""
+        line += f" ({', '.join(without['first'])}{more})"
     lines = [line]
     if without["count"] == labels["count"] and described.get("dataset") == "table":
-        lines.append("no label has a title: is code_system (icd9, icd10) named, and the right one?")
+        lines.append(
+            "no label has a title: set code_system (icd9, icd10), or check that it is right"
+        )
     if "labels_by_split" in described:
         found = described["labels_by_split"]
         lines.append(
@@ -148,11 +148,13 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
     if frequency:
         numbers = {name: _count(count) for name, count in frequency["labels_with"].items()}
         lines.append(
-            f"long tail: {numbers['no']} labels in no document, {numbers['one']} in one, {numbers['fewer_than_5']} in fewer "
-            f"than 5, {numbers['fewer_than_10']} in fewer than 10; {numbers['at_least_100']} in 100 or more"
+            f"long tail: {numbers['no']} labels in no document, {numbers['one']} in one, "
+            f"{numbers['fewer_than_5']} in fewer than 5, "
+            f"{numbers['fewer_than_10']} in fewer than 10; {numbers['at_least_100']} in 100 or more"
         )
         lines += [
-            f"{percent} % of the {_count(frequency['mentions'])} code mentions are of {_number(most['labels'], 'label')} "
+            f"{percent} % of the {_count(frequency['mentions'])} code mentions are "
+            f"{counted(most['labels'], 'label')} "
             f"({_percent(most['share'])} of those in use)"
             for percent, most in frequency["covering"].items()
         ]
@@ -172,7 +174,7 @@ def _dropped(dropped: Mapping[str, int]) -> list[RenderableType]:
 def _lengths(
     quantity: str, described: Mapping[str, Any] | None, note: str = ""
 ) -> list[RenderableType]:
-    """Quantiles and histograms of words, codes or tokens a document."""
+    """Show quantiles and histograms of the words, codes or tokens per document."""
     if not described:
         return []
     parts = {name: part for name, part in described.items() if name != "all" or len(described) > 2}
@@ -188,7 +190,7 @@ def _lengths(
         else f"each bar {_count(edges[1] - edges[0])} wide"
     )
     scale = f"from {_count(edges[0])} to {_count(edges[-1] - 1)} {quantity}, {widths}"
-    return [plain(f"{quantity} a document{note}", "bold"), table, plain(""), bars, plain(scale)]
+    return [plain(f"{quantity} per document{note}", "bold"), table, plain(""), bars, plain(scale)]
 
 
 def _longer(tokens: Mapping[str, Any], documents: int) -> RenderableType:
@@ -205,12 +207,12 @@ def _longer(tokens: Mapping[str, Any], documents: int) -> RenderableType:
 def _leakage(
     leakage: Mapping[str, Mapping[str, Any]] | None, duplicates: Mapping[str, Mapping[str, int]]
 ) -> list[RenderableType]:
-    """What stands in two splits, loudly, and texts that stand in one split more than once."""
+    """Warn of subjects and texts in two splits, and report texts repeated within one split."""
     if leakage is None:
         return [
             plain(
-                "Lengths and leakage aren't described: this corpus was made by an older icdcode. "
-                "To have them, delete its folder and prepare the data again."
+                "No lengths and no leakage check: an older icdcode prepared this corpus. "
+                "To get them, delete its folder and prepare the data again."
             )
         ]
     leaks = list(_leaks(leakage))
@@ -218,15 +220,11 @@ def _leakage(
         plain("leakage between splits: none")
     ]
     if any(pair["subjects"] is None for pair in leakage.values()):
-        parts.append(
-            plain(
-                "whether a subject stands in two splits isn't known: the source doesn't name every split's"
-            )
-        )
+        parts.append(plain("patient leakage can't be checked: not every split has patient ids"))
     for split, found in duplicates.items():
         if found["texts"]:
             times = (
-                f"{_number(found['texts'], 'text')} in {_number(found['documents'], 'document')}"
+                f"{counted(found['texts'], 'text')} in {counted(found['documents'], 'document')}"
             )
             parts.append(plain(f"repeated within {split}: {times}"))
     return list(parts)
@@ -234,12 +232,13 @@ def _leakage(
 
 def _leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for pair, found in leakage.items():
-        what = []
+        leaks = []
         if found["subjects"]:
-            what.append(_number(found["subjects"], "subject"))
+            leaks.append(counted(found["subjects"], "subject"))
         if found["texts"]:
-            what.append(
-                f"{_number(found['texts'], 'text')} word for word ({_number(found['documents'], 'document')})"
+            leaks.append(
+                f"{counted(found['texts'], 'identical text')} "
+                f"({counted(found['documents'], 'document')})"
             )
-        if what:
-            yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(what)}"
+        if leaks:
+            yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(leaks)}"

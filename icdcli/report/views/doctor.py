@@ -1,4 +1,4 @@
-"""The check-up of a machine and a configuration as a person reads it. It fits 80 columns."""
+"""The check of a machine and a configuration on the terminal. It fits 80 columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,16 @@ from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 
-from icdcli.report.formatting import plain
+from icdcli.report.formatting import counted, plain
 from icdcli.report.views.estimate import estimate_view
 
 
 def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
-    """Render what a machine has and what works on it.
+    """Render the properties of a machine, and the features that work on it.
 
     Args:
-        checkup: ``machine``, ``packages``, ``works``, ``disk`` and ``split_lists``, as `icdcli.profiling.check_machine` gives them.
+        checkup: ``machine``, ``packages``, ``works``, ``disk`` and ``split_lists``, as
+            `icdcli.profiling.check_machine` returns them.
 
     Returns:
         A rich renderable.
@@ -23,7 +24,7 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
     machine = checkup["machine"]
     rows = {
         "system": f"{machine['system']}, Python {machine['python']}",
-        "processor": f"{machine['processor']}, {machine['cores']} {'core' if machine['cores'] == 1 else 'cores'}",
+        "processor": f"{machine['processor']}, {counted(machine['cores'], 'core')}",
         "memory": _of(machine["memory_free"], machine["memory_total"]),
     }
     for gpu in machine["gpus"]:
@@ -32,15 +33,15 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
             f"{gpu['name']}, {_of(gpu['free'], gpu['total'])}, capability {capability}"
         )
     if not machine["gpus"]:
-        rows["GPU"] = "none that PyTorch can use; train with device=cpu"
+        rows["GPU"] = "none that PyTorch can use. Train with device=cpu"
     rows["CUDA"] = (
-        machine["cuda"] or "this PyTorch is built without it; pytorch.org has builds with it"
+        machine["cuda"] or "not in this build of PyTorch; pytorch.org has builds with CUDA"
     )
     disk, lists = checkup["disk"], checkup["split_lists"]
     rows["disk"] = f"{_of(disk['free'], disk['total'])}, in {disk['folder']}"
     here = [protocol for protocol, there in lists["protocols"].items() if there]
     rows["split lists"] = (
-        ", ".join(here) or "none here; `icdcode splits fetch` downloads the published ones"
+        ", ".join(here) or "none here. Download the published lists: icdcode splits fetch"
     )
     packages = checkup["packages"]
     missing = [name for name, version in packages.items() if version is None]
@@ -48,7 +49,9 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
         f"{name} {version}" for name, version in packages.items() if version is not None
     )
     if missing:
-        installed += f"\nnot installed: {', '.join(missing)}; needed only where a configuration asks for them"
+        installed += (
+            f"\nnot installed: {', '.join(missing)}; needed only if a configuration uses them"
+        )
     works = Table.grid(padding=(0, 2, 0, 0))
     for ability in checkup["works"]:
         sign = plain("yes", "green") if ability["works"] else plain("no", "yellow")
@@ -56,15 +59,15 @@ def machine_view(checkup: Mapping[str, Any]) -> RenderableType:
     return Group(
         _headed("This machine", _grid(rows)),
         _headed("Packages", plain(installed)),
-        _headed("What works here", works),
+        _headed("Features", works),
     )
 
 
 def configuration_view(name: str, found: Mapping[str, Any]) -> RenderableType:
-    """Render how a configuration fits the machine.
+    """Render whether a configuration can run on the machine.
 
     Args:
-        name: The configuration's.
+        name: The name of the configuration.
         found: What `icdcli.profiling.check_config.examine` gives.
 
     Returns:
@@ -72,19 +75,20 @@ def configuration_view(name: str, found: Mapping[str, Any]) -> RenderableType:
     """
     rows = {}
     if (model := found["model"]) is not None:
-        rows["model"] = f"{model['name']}: words alone, on the CPU"
+        rows["model"] = f"{model['name']}: a lexical model, on the CPU"
         if model["architecture"] is not None:
             rows["model"] = (
-                f"{model['name']}: {model['architecture']}, {model['layers']} layers, {model['width']} wide"
+                f"{model['name']}: {model['architecture']}, {model['layers']} layers, "
+                f"{model['width']} wide"
             )
         if not model["here"]:
-            rows["weights"] = f"not here yet; training downloads them from {model['base']}"
+            rows["weights"] = f"not here yet. Training downloads them from {model['base']}"
     if (data := found["data"]) is not None:
         state = f"prepared: {data['corpus']}" if data["corpus"] is not None else "not prepared yet"
         rows["data"] = f"{data['dataset']} · {data['protocol']}, {state}"
     parts: list[RenderableType] = [_headed(f"Configuration {name}", _grid(rows))] if rows else []
     if (memory := found["memory"]) is not None:
-        note = f"for {memory['labels']:,} labels, every document taken to be max_len tokens long"
+        note = f"for {memory['labels']:,} labels, if every document is max_len tokens long"
         parts += [
             estimate_view(memory["estimate"], memory["free"], found["seconds"]),
             plain(note),

@@ -1,4 +1,4 @@
-"""What a training would take of a machine: its memory part by part, and its time. It fits 80 columns."""
+"""The estimated memory of a training, part by part, and its time. It fits 80 columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,19 @@ from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 
-from icdcli.report.formatting import duration, plain
+from icdcli.report.formatting import counted, duration, plain
 
 PARTS = {
-    "weights": "the backbone's own",
-    "adapters": "low-rank adapters, pretrained ones included",
-    "head": "the output layer, or label attention, and the prior",
-    "optimiser": "AdamW's two averages of each trained weight",
-    "gradients": "those that are there at the peak",
-    "activations": "what the largest forward pass keeps",
-    "holes": "freed, and not yet given back to the system",
-    "libraries": "Python, torch and the data; on a GPU CUDA itself",
+    "weights": ("weights", "weights of the backbone"),
+    "adapters": ("adapters", "low-rank adapters, pretrained ones included"),
+    "head": ("head", "output layer or label attention, and the prior"),
+    "optimiser": ("optimizer", "AdamW's two averages of each trained weight"),
+    "gradients": ("gradients", "gradients that exist at the peak"),
+    "activations": ("activations", "kept by the largest forward pass"),
+    "holes": ("fragmentation", "freed, but not yet returned to the system"),
+    "libraries": ("libraries", "Python, torch and the data; on a GPU also CUDA"),
 }
+"""The name and the meaning of each part, by its key in JSON."""
 
 
 def estimate_view(
@@ -28,9 +29,9 @@ def estimate_view(
     """Render an estimate.
 
     Args:
-        estimate: What `icdcli.profiling.memory.Estimate.as_dict` gives.
-        free: Bytes that the device has free.
-        seconds: How long the run would take.
+        estimate: The result of `icdcli.profiling.memory.Estimate.as_dict`.
+        free: Free memory of the device in bytes, if known.
+        seconds: Estimated seconds of the run, if known.
 
     Returns:
         A rich renderable.
@@ -38,19 +39,20 @@ def estimate_view(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("memory", no_wrap=True)
     table.add_column("about", justify="right", no_wrap=True)
-    table.add_column("what it is")
+    table.add_column("used for")
     for part, size in estimate["parts"].items():
         if size:
-            table.add_row(part, decimal(size), PARTS[part])
-    there = "" if free is None else f"{decimal(free)} free"
+            name, meaning = PARTS[part]
+            table.add_row(name, decimal(size), meaning)
+    available = "" if free is None else f"{decimal(free)} free"
     style = "bold" if free is None or estimate["total"] <= free else "bold red"
-    table.add_row(f"all, on {estimate['device']}", decimal(estimate["total"]), there, style=style)
-    documents = (
-        "1 document" if estimate["documents"] == 1 else f"{estimate['documents']:,} documents"
+    table.add_row(
+        f"total, on {estimate['device']}", decimal(estimate["total"]), available, style=style
     )
+    documents = counted(estimate["documents"], "document")
     lines = [f"largest micro-batch: {documents}, {estimate['tokens']:,} tokens"]
     if estimate["cached"]:
-        lines.append("the frozen backbone's states are computed once, before training")
+        lines.append("hidden states of the frozen backbone: computed once, before training")
     if seconds is not None:
         lines.append(f"time: about {duration(seconds)}")
     return Group(table, plain("\n".join(lines)))

@@ -1,4 +1,4 @@
-"""Evidence as a person reads it: the sentences that it stands in, its words emphasised."""
+"""Evidence on the terminal and in HTML: the sentences that contain it, its words emphasized."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -14,26 +14,27 @@ from icdcli.report.formatting import plain
 
 _END = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
 _LONGEST, _AROUND = 300, 100
-"""Of a sentence of more characters than that, so many on either side of the evidence are shown."""
+"""The longest sentence shown completely; of a longer one, the characters around the evidence."""
 
 _STYLE, _SIGN, _CUT = "bold reverse", "**", "…"
 
 Marked = tuple[str, str | None, EvidenceSpans]
-"""A code, its title and the words that it was chosen by."""
+"""A code, its title and its evidence."""
 
 
 Passage = list[tuple[str, bool]]
-"""Some of a note's text, shown together: in pieces, each with whether it is evidence; runs of blanks are one."""
+"""Consecutive text of a note in pieces, each with a flag: is it evidence? Blanks are collapsed."""
 
 
 def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
-    """The sentences that spans stand in; or, of a long one, what is around them.
+    """Yield the sentences that contain spans; of a long sentence, the text around the spans.
 
-    A sentence ends where a line does, or behind a full stop, a question or exclamation mark that a blank follows.
+    A sentence ends at the end of a line, or after a period, question mark or exclamation mark that
+    a blank follows.
 
     Args:
         text: The note.
-        spans: In its order.
+        spans: Spans of the note, in its order.
     """
     ends = [match.span() for match in _END.finditer(text)]
     begins, stops = [0, *(end for _, end in ends)], [*(begin for begin, _ in ends), len(text)]
@@ -55,15 +56,15 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
 
 
 def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> RenderableType:
-    """Render the evidence of a note's codes.
+    """Render the evidence for the codes of a note.
 
     Args:
         text: The note.
         codes: Its codes.
-        signs: Whether stars stand around the words, for where a style can't be seen.
+        signs: Put asterisks around the evidence, for output that can't show styles.
 
     Returns:
-        A rich renderable that fits any width: a heading a code, and below it the passages.
+        A rich renderable that fits any width: a heading per code, and below it the passages.
     """
     parts: list[RenderableType] = []
     for code, title, spans in codes:
@@ -80,16 +81,16 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
 
 
 def evidence_html(text: str, codes: Sequence[Marked]) -> str:
-    """The same as HTML."""
+    """Render the same as HTML."""
     parts = []
     for code, title, spans in codes:
         parts.append(f"<dt>{escape(code)}</dt><dd>{escape(title or '')}")
         for passage in passages(text, spans):
-            told = (
+            pieces = (
                 f"<mark>{escape(piece)}</mark>" if marked else escape(piece)
                 for piece, marked in passage
             )
-            parts.append(f"<p>{''.join(told)}</p>")
+            parts.append(f"<p>{''.join(pieces)}</p>")
         parts.append("</dd>")
     return f"<dl>{''.join(parts)}</dl>"
 
@@ -113,7 +114,7 @@ def _pieces(
 
 
 def _word_begins(text: str, span: int) -> int:
-    """Where a word begins that is some way before a span, or the span where none does."""
+    """Return the start of a word some way before a span, or of the span if there is none."""
     place = max(span - _AROUND, 0)
     while place and place < span and not text[place - 1].isspace():
         place += 1
@@ -121,7 +122,7 @@ def _word_begins(text: str, span: int) -> int:
 
 
 def _word_ends(text: str, span: int) -> int:
-    """Where a word ends that is some way behind a span, or the span where none does."""
+    """Return the end of a word some way after a span, or of the span if there is none."""
     place = min(span + _AROUND, len(text))
     while place < len(text) and place > span and not text[place].isspace():
         place -= 1

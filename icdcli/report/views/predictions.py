@@ -1,4 +1,4 @@
-"""One document's codes: gold and predicted side by side, told apart by signs and words; or just those that it is given."""
+"""The codes of one document: gold and predicted side by side, or only the predicted ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from rich.table import Table
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.spans import EvidenceSpans
 from icdcli.predict.batches import Choice, CodedNote
-from icdcli.report.formatting import one_line, plain
+from icdcli.report.formatting import counted, one_line, plain
 
 _SIGNS = {"right": ("=", "green"), "missed": ("-", "yellow"), "extra": ("+", "red")}
 
 
 def _outcomes(sample: SamplePrediction) -> list[tuple[str, str]]:
-    """(outcome, code): right, then missed, then extra; each by falling score, then by code."""
+    """Return (outcome, code): right, missed, then extra, each by descending score, then by code."""
     gold, predicted = set(sample.gold), set(sample.predicted)
     by_outcome = {"right": gold & predicted, "missed": gold - predicted, "extra": predicted - gold}
     return [
@@ -28,15 +28,15 @@ def _outcomes(sample: SamplePrediction) -> list[tuple[str, str]]:
 def prediction_view(
     sample: SamplePrediction, titles: Mapping[str, str], text: str | None = None
 ) -> RenderableType:
-    """Render one document's codes; it fits any width from about 50 columns on.
+    """Render the gold and predicted codes of one document, in at least about 50 columns.
 
     Args:
         sample: The document's gold and predicted codes with scores.
-        titles: Code to title; a code without one is normal.
-        text: The document's text, where it is to be shown.
+        titles: Code to title; some codes have none.
+        text: The text of the document, if it is to be shown.
 
     Returns:
-        A rich renderable: a heading with the counts, the text where given, and a row a code.
+        A rich renderable: a heading with the counts, the text if given, and a row per code.
     """
     outcomes = _outcomes(sample)
     counts = ", ".join(
@@ -61,7 +61,9 @@ def prediction_view(
     parts: list[RenderableType] = [plain(f"Document {sample.id}: {counts}", "bold")]
     if text is not None:
         parts += [plain(text), plain("")]
-    return Group(*parts, table if outcomes else plain("no gold and no predicted code"), plain(""))
+    return Group(
+        *parts, table if outcomes else plain("no gold codes and no predicted codes"), plain("")
+    )
 
 
 def prediction_dict(
@@ -70,17 +72,18 @@ def prediction_dict(
     text: str | None = None,
     evidence: Mapping[str, EvidenceSpans] | None = None,
 ) -> dict[str, Any]:
-    """The same as plain values for JSON.
+    """Return the same as values for JSON.
 
     Args:
         sample: The document's gold and predicted codes with scores.
         titles: Code to title.
-        text: The document's text, where it is asked for.
-        evidence: Code to the words that it was chosen by, where that is asked for.
+        text: The text of the document, if requested.
+        evidence: Code to its evidence, if requested.
 
     Returns:
-        ``id``, ``codes`` (a list of ``code``, ``title``, ``score``, ``gold``, ``predicted``, ``outcome`` and, where given,
-        ``evidence``: a list of ``begin``, ``end``, ``weight``) and, where given, ``text``.
+        ``id``, ``codes`` (a list of ``code``, ``title``, ``score``, ``gold``, ``predicted``,
+        ``outcome`` and, if given, ``evidence``: a list of ``begin``, ``end``, ``weight``) and, if
+        given, ``text``.
     """
     codes = [
         {
@@ -102,15 +105,16 @@ def prediction_dict(
 
 
 def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> RenderableType:
-    """Render the codes that a note is given.
+    """Render the codes of a note, in at least about 50 columns.
 
     Args:
-        note: The note's id and its codes.
-        choice: Where it isn't the threshold alone that chooses, predicted codes are marked.
-        one_threshold: Whether it is the same for all codes and is told elsewhere.
+        note: The id of the note and its codes.
+        choice: The selection of codes. Unless only the threshold selects, predicted codes are
+            marked.
+        one_threshold: All codes have the same threshold, so that no column shows it.
 
     Returns:
-        A rich renderable that fits any width from about 50 columns on: a heading, and a row a code.
+        A rich renderable: a heading, and a row per code.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     if not choice.by_threshold:
@@ -125,10 +129,8 @@ def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> Renderab
         cells += [code.code, code.title or "", f"{code.score:.3f}"]
         cells += [] if one_threshold else [f"{code.threshold:.3f}"]
         table.add_row(*map(one_line, cells))
-    told, predicted = len(note.codes), sum(code.predicted for code in note.codes)
-    counts = f"{told} {'code' if told == 1 else 'codes'}" + (
-        "" if choice.by_threshold else f", {predicted} predicted"
-    )
+    count, predicted = len(note.codes), sum(code.predicted for code in note.codes)
+    counts = counted(count, "code") + ("" if choice.by_threshold else f", {predicted} predicted")
     heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
     if note.windows > 1:
         heading += f", read in {note.windows} windows"

@@ -1,6 +1,6 @@
-"""A training run as a person watches it: a live view on a terminal, plain lines elsewhere.
+"""A training run as it happens: a live view on a terminal, plain lines elsewhere.
 
-It only consumes the events of ``icdcli/training/events.py``; the training loop knows nothing of it.
+The view consumes the events of ``icdcli/training/events.py``; the training loop doesn't know it.
 """
 
 import time
@@ -21,20 +21,20 @@ from icdcli.report.views.predictions import prediction_view
 from icdcli.training.events import Evaluated, Evaluating, Event, Started, StepDone, Stopped
 
 ROWS = 8
-"""Validations shown while training goes on; all of them stay on the screen at its end."""
+"""Validations shown during training; at the end, all of them stay on the screen."""
 
 
 class TrainingView:
-    """Shows the events of a run, as a context manager around the loop that hands them to ``handle``.
+    """A view of the events of a run; a context manager around the loop that calls ``handle``.
 
     Args:
         output: Where to show them.
-        patience: The run's patience; 0, which never stops early, hides the count.
-        common: Which of ``train_loss``, ``validation_loss`` and ``lr`` are shown.
-        metrics: The metrics shown, in this order.
+        patience: The patience of the run; 0 (no early stopping) hides the count.
+        common: Those of ``train_loss``, ``validation_loss`` and ``lr`` that are shown.
+        metrics: The metrics that are shown, in this order.
         titles: Code to title, for sample predictions.
-        memory: Gives the bytes of memory in use, or None where that can't be told; asked at every logged step.
-        clock: Seconds, from any start.
+        memory: Returns the bytes of memory in use, or None if unknown; called at every logged step.
+        clock: Returns seconds since any fixed time.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class TrainingView:
             self._output.say(f"{self._stopped.reason} (step {self._stopped.step:,})")
 
     def handle(self, event: Event) -> None:
-        """Take one event in and show it."""
+        """Show an event."""
         match event:
             case Started():
                 self._started = event
@@ -99,7 +99,7 @@ class TrainingView:
                     self._line(self._step_line)
             case Evaluating():
                 if self._evaluating is None:
-                    self._last_line = self._clock()  # A short validation needs no line of its own.
+                    self._last_line = self._clock()  # A short validation gets no line of its own.
                 self._evaluating = event
                 self._line(self._evaluating_line)
             case Evaluated():
@@ -127,7 +127,7 @@ class TrainingView:
             self._output.show(prediction_view(sample, self._titles))
 
     def _now(self) -> list[str]:
-        """Where training stands: the last logged values that the configuration asks for."""
+        """Return the last logged values that the configuration lists."""
         words = [] if self._step is None else [f"epoch {self._step.epoch}"]
         if self._logged is not None:
             values = {"train_loss": self._logged.train_loss, "lr": self._logged.lr}
@@ -174,7 +174,7 @@ class TrainingView:
         return [f"patience left {event.patience_left}"] if self._patience else []
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # The bars first: of a view higher than the terminal the end is cut.
+        # The bars come first: a view that is higher than the terminal is cut at the end.
         if not self._closed:
             done = self._started.step if self._step is None else self._step.step
             yield bar_line("Training", done, self._started.total_steps, self._place())
@@ -195,7 +195,7 @@ class TrainingView:
 
 
 def _lines(words: Sequence[str], width: int) -> list[str]:
-    """As many words to a line as fit; none is broken."""
+    """Join texts into lines of at most a width; no text is broken."""
     lines = [""]
     for word in words:
         together = f"{lines[-1]}  {word}".lstrip()

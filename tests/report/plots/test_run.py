@@ -28,7 +28,7 @@ def test_landmarks() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_terminal_plot_fits_and_is_labelled(width: int) -> None:
+def test_terminal_plot_fits_and_is_labeled(width: int) -> None:
     drawing = lr_schedule_plot(STEPS, RATES, width=width, height=18)
     lines = drawing.splitlines()
     assert max(map(len, lines)) <= width
@@ -37,7 +37,7 @@ def test_terminal_plot_fits_and_is_labelled(width: int) -> None:
     for label in (
         "warm-up ends, peak: step 20, 1.00e-04",
         "last: step 200, 1.00e-07",
-        "optimiser step",
+        "optimizer step",
         "1.00e-04┤",
     ):
         assert label in drawing
@@ -62,13 +62,13 @@ def test_odd_schedules_are_drawn(steps: list[int], rates: list[float], tmp_path:
 
 @pytest.mark.parametrize(("steps", "rates"), [([], []), ([1, 2], [0.1])])
 def test_wrong_schedules(steps: list[int], rates: list[float], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="as many learning rates as steps"):
+    with pytest.raises(ValueError, match="one learning rate per step"):
         lr_schedule_plot(steps, rates)
-    with pytest.raises(ValueError, match="as many learning rates as steps"):
+    with pytest.raises(ValueError, match="one learning rate per step"):
         lr_schedule_png(steps, rates, tmp_path / "lr.png")
 
 
-def test_pngs_are_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
+def test_pngs_are_complete_and_the_same_twice(tmp_path: Path) -> None:
     rows = [
         {"epoch": 1, "train_loss": 0.7, "validation_loss": 0.8, "lr": 1e-4, "f1_micro": math.nan},
         {"epoch": 2, "train_loss": 0.5, "validation_loss": 0.7, "lr": 5e-5},

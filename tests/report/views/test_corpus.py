@@ -145,26 +145,26 @@ def test_splits_labels_and_what_was_dropped(render: Render) -> None:
     assert "nothing" not in text
 
 
-def test_a_table_without_any_title_is_asked_for_its_code_system(render: Render) -> None:
-    hint = "no label has a title: is code_system (icd9, icd10) named, and the right one?"
+def test_a_table_without_any_title_gets_a_hint_about_its_code_system(render: Render) -> None:
+    hint = "no label has a title: set code_system (icd9, icd10), or check that it is right"
     none = {"count": 8929, "first": ["a00"]}
     assert hint in render(corpus_view(described(dataset="table", without_title=none)))
     assert hint not in render(corpus_view(described(dataset="table")))
 
 
-def test_the_long_tail_is_told_in_words(render: Render) -> None:
+def test_the_long_tail_is_described(render: Render) -> None:
     text = " ".join(render(corpus_view(described())))
     assert (
         "1 labels in no document, 1 in one, 2 in fewer than 5, 3 in fewer than 10; 2 in 100 or more"
         in text
     )
-    assert "50 % of the 1,508 code mentions are of 1 label (25.0 % of those in use)" in text
-    assert "90 % of the 1,508 code mentions are of 2 labels (50.0 % of those in use)" in text
+    assert "50 % of the 1,508 code mentions are 1 label (25.0 % of those in use)" in text
+    assert "90 % of the 1,508 code mentions are 2 labels (50.0 % of those in use)" in text
 
 
 def test_quantiles_and_histograms(render: Render) -> None:
     lines = render(corpus_view(described()))
-    start = lines.index("words a document")
+    start = lines.index("words per document")
     assert lines[start + 1].split() == ["mean", "min", "p5", "p25", "p50", "p75", "p95", "max"]
     row = ["validation", "1,513.2", "104", "411", "903", "1,344", "2,000", "13,527", "15,001"]
     assert row in [line.split() for line in lines[start : start + 8]]
@@ -174,9 +174,9 @@ def test_quantiles_and_histograms(render: Render) -> None:
     assert "from 100 to 15,099 codes, each bar 5,000 wide" in lines
 
 
-def test_tokens_and_what_is_too_long_for_a_model(render: Render) -> None:
+def test_tokens_and_documents_too_long_for_a_model(render: Render) -> None:
     lines = render(corpus_view(described()))
-    assert "tokens a document (tokens-0123456789abcdef)" in lines
+    assert "tokens per document (tokens-0123456789abcdef)" in lines
     rows = [line.split() for line in lines]
     assert ["longer", "than", "512", "1,024", "2,048", "4,096", "8,192", "tokens"] in rows
     assert ["documents", "1,700", "900", "450", "9", "0"] in rows
@@ -197,7 +197,7 @@ def test_one_split_is_not_shown_twice(render: Render) -> None:
         ([], "utf-8", ""),
     ],
 )
-def test_bars_show_every_bin_that_holds_anything(
+def test_bars_show_every_bin_that_is_not_empty(
     counts: list[int], encoding: str, drawn: str
 ) -> None:
     file = TextIOWrapper(BytesIO(), encoding=encoding)
@@ -206,13 +206,13 @@ def test_bars_show_every_bin_that_holds_anything(
     assert file.read() == drawn + "\n"
 
 
-def test_no_leakage_is_said(render: Render) -> None:
+def test_no_leakage_is_reported(render: Render) -> None:
     text = "\n".join(render(corpus_view(described())))
     assert "leakage between splits: none" in text
-    assert not any(word in text for word in ("warning", "repeated", "isn't known"))
+    assert not any(word in text for word in ("warning", "repeated", "can't be checked"))
 
 
-def test_leakage_is_a_warning_in_words(render: Render) -> None:
+def test_leakage_is_a_warning(render: Render) -> None:
     leakage = {
         "train & validation": pair(1200, 1, 8),
         "train & test": pair(1),
@@ -221,7 +221,7 @@ def test_leakage_is_a_warning_in_words(render: Render) -> None:
     duplicates = {"train": {"texts": 2, "documents": 5}, "test": {"texts": 0, "documents": 0}}
     lines = " ".join(render(corpus_view(described(leakage=leakage, duplicates=duplicates))))
     assert (
-        "warning: leakage, in both train and validation: 1,200 subjects and 1 text word for word (8 documents)"
+        "warning: leakage, in both train and validation: 1,200 subjects and 1 identical text (8 documents)"
         in lines
     )
     assert "warning: leakage, in both train and test: 1 subject" in lines
@@ -231,9 +231,9 @@ def test_leakage_is_a_warning_in_words(render: Render) -> None:
     assert "within test" not in lines
 
 
-def test_subjects_that_are_not_known_are_not_called_apart(render: Render) -> None:
+def test_unknown_subjects_are_not_reported_as_separate(render: Render) -> None:
     text = " ".join(render(corpus_view(described(leakage={"train & test": pair(None)}))))
-    assert "whether a subject stands in two splits isn't known" in text
+    assert "patient leakage can't be checked" in text
 
 
 def test_a_benchmark_as_published(render: Render) -> None:
@@ -260,7 +260,7 @@ def test_a_count_that_differs_is_loud(render: Render) -> None:
     assert "\x1b[1;31mnot the benchmark: " in capture.get()
 
 
-def test_no_benchmark_is_said_without_counts(render: Render) -> None:
+def test_no_benchmark_is_reported_without_counts(render: Render) -> None:
     other = {
         "protocol": "mimic3-full",
         "is_benchmark": False,
@@ -276,9 +276,8 @@ def test_no_benchmark_is_said_without_counts(render: Render) -> None:
 def test_a_card_that_lacks_things(card: dict[str, Any], render: Render) -> None:
     lines = render(corpus_view(card))
     assert lines[0] == "Corpus"
-    assert (
-        "Lengths and leakage aren't described: this corpus was made by an older icdcode."
-        in " ".join(lines)
+    assert "No lengths and no leakage check: an older icdcode prepared this corpus." in " ".join(
+        lines
     )
 
 
@@ -315,13 +314,13 @@ def test_the_picture_has_a_panel_for_all_there_is(
     corpus_png(
         described(tokens={"tokens-a": tokens, "tokens-b": tokens}, chapters=[]), tmp_path / "b.png"
     )
-    lengths = ["Words a document", "Codes a document"]
+    lengths = ["Words per document", "Codes per document"]
     labels = ["Label frequency", "Labels seen by split"]
-    assert titles[0] == [*lengths, "Tokens a document", *labels, "Chapters"]
+    assert titles[0] == [*lengths, "Tokens per document", *labels, "Chapters"]
     assert titles[1] == [
         *lengths,
-        "Tokens (tokens-a) a document",
-        "Tokens (tokens-b) a document",
+        "Tokens (tokens-a) per document",
+        "Tokens (tokens-b) per document",
         *labels,
     ]
 

@@ -18,40 +18,38 @@ def estimate(**changes):
     return found | changes
 
 
-def test_every_part_is_named_with_its_size_and_what_it_is(render):
+def test_every_part_has_its_size_and_meaning(render):
     lines = render(estimate_view(estimate(), free=40_000 * MEGABYTE, seconds=3_700))
-    for number, (part, meaning) in enumerate(PARTS.items()):
+    for number, (name, meaning) in enumerate(PARTS.values()):
         assert any(
-            line.split()[:3] == [part, f"{number + 1}.0", "GB"] and meaning in line
+            line.split()[:3] == [name, f"{number + 1}.0", "GB"] and meaning in line
             for line in lines
-        ), part
+        ), name
     assert any(
-        "all, on cpu" in line and "36.0 GB" in line and "40.0 GB free" in line for line in lines
+        "total, on cpu" in line and "36.0 GB" in line and "40.0 GB free" in line for line in lines
     )
     assert lines[-2:] == ["largest micro-batch: 8 documents, 12,345 tokens", "time: about 1:01:40"]
     assert max(map(len, lines)) <= 80
 
 
-def test_parts_that_take_nothing_are_left_out_and_one_document_is_one(render):
+def test_empty_parts_are_left_out_and_one_document_is_singular(render):
     lines = render(
         estimate_view(estimate(parts={"weights": 5, "adapters": 0}, documents=1, total=5))
     )
     assert not any("adapters" in line for line in lines)
-    assert (
-        lines[-1] == "largest micro-batch: 1 document, 12,345 tokens"
-    )  # nothing of a time that nobody knows
+    assert lines[-1] == "largest micro-batch: 1 document, 12,345 tokens"  # no time if it is unknown
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_states_that_are_computed_once_are_told(render, cached):
-    told = [
+def test_hidden_states_computed_once_are_mentioned(render, cached):
+    shown = [
         line for line in render(estimate_view(estimate(cached=cached))) if "computed once" in line
     ]
-    assert len(told) == cached
+    assert len(shown) == cached
 
 
 @pytest.mark.parametrize(("free", "red"), [(1, True), (36_000 * MEGABYTE, False), (None, False)])
-def test_what_does_not_fit_is_red(free, red):
+def test_too_much_memory_is_red(free, red):
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as capture:
         console.print(estimate_view(estimate(), free))

@@ -54,7 +54,10 @@ def test_text_only_when_given(render: Render) -> None:
 
 def test_no_codes_at_all(render: Render) -> None:
     lines = render(prediction_view(SamplePrediction("1", (), (), {}), {}))
-    assert lines[:2] == ["Document 1: 0 right, 0 missed, 0 extra", "no gold and no predicted code"]
+    assert lines[:2] == [
+        "Document 1: 0 right, 0 missed, 0 extra",
+        "no gold codes and no predicted codes",
+    ]
 
 
 def test_plain_values() -> None:
