@@ -1,13 +1,11 @@
-"""Writes configuration.md from the configuration's own types, so that the page can't say what the program doesn't do.
+"""Writes configuration.md from the configuration's own types, so that page and program agree.
 
     .venv/bin/python docs/make_configuration.py
 
-`tests/docs/test_pages.py` holds the committed page against this.
+`tests/docs/test_docs.py` compares the committed page with this.
 """
 
-import re
 import types
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -18,15 +16,16 @@ from icdcli.config.fields import Metric
 from icdcli.config.schema import Config
 
 PAGE = Path(__file__).parent / "configuration.md"
-SINCE: dict[str, str] = {}  # key: the version it came with, where that isn't the first
+SINCE: dict[str, str] = {}  # key: the version that added it, if not the first
 FIRST = "0.1"
 HEAD = """\
-<!-- Written by docs/make_configuration.py; change the sections of icdcli instead. -->
+<!-- Written by docs/make_configuration.py from the fields of icdcli/*/section.py. -->
 # Configuration
 
-One flat YAML file; every key has a default, so that a file holds only what differs. Any key can also be given behind a
-command, as `key=value`, and wins over the file. All problems of both are told in one message, with line and nearest valid
-key. `icdcode config show CONFIG` tells what a file comes to; `icdcode config schema` prints a JSON Schema, with which
+One flat YAML file. Every key has a default, so a file contains only what differs. Any key can also
+follow a command, as `key=value`, and then takes precedence over the file. All problems of both are
+reported in one message, with the line and the nearest valid key. `icdcode config show CONFIG`
+shows all keys with their effective values; `icdcode config schema` prints a JSON Schema, with which
 editors check the YAML while you type.
 
 ```bash
@@ -34,15 +33,15 @@ icdcode config show configs/config.yaml max_len=2048
 icdcode config schema > config.schema.json
 ```
 
-What to begin with:
+Configurations to start from (`icdcode config list`); each begins with the commands that use it:
 
-| configuration | for |
+| file | description |
 |---|---|
 """
 
 
 def words(kind: Any) -> str:
-    """A type as a person says it."""
+    """Return a type in the reader's words."""
     if kind is Metric:
         return "[metric](evaluation.md)"
     origin, arguments = get_origin(kind), get_args(kind)
@@ -62,7 +61,7 @@ def words(kind: Any) -> str:
 
 
 def bounds(field: FieldInfo) -> str:
-    """The limits of a number."""
+    """Return the limits of a number, such as ``, ≥ 0``."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [
         f"{signs[name]} {value}"
@@ -74,7 +73,7 @@ def bounds(field: FieldInfo) -> str:
 
 
 def kind_of(key: str, field: FieldInfo) -> str:
-    """What a value must be."""
+    """Return the type and limits of a key's values, as the page shows them."""
     return {
         "device": "`cpu`, `mps` or list of GPU numbers",
         "lexical": "True, False, or list of `ngrams`, `descriptions`, `evidence`",
@@ -85,26 +84,21 @@ def kind_of(key: str, field: FieldInfo) -> str:
 
 
 def plain(value: Any) -> str:
-    """A default as YAML says it."""
+    """Return a default as YAML text."""
     text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def first_sentence(path: Path) -> str:
-    """What a configuration says of itself."""
-    comment = takewhile(
-        lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines()
-    )
-    return re.split(r"(?<=\.)\s(?=[A-Z`])", " ".join(line.removeprefix("# ") for line in comment))[
-        0
-    ]
+def description_of(path: Path) -> str:
+    """Return a configuration's description: its first line, which is a comment."""
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the text of the page."""
     lines = [HEAD.removesuffix("\n")]
     for path in sorted((PAGE.parents[1] / "configs").glob("*.yaml")):
-        lines.append(f"| `configs/{path.name}` | {first_sentence(path)} |")
+        lines.append(f"| `configs/{path.name}` | {description_of(path)} |")
     defaults = Config().flat()
     for name, section in Config.sections.items():
         lines += ["", f"## {name.capitalize()}", "", (section.__doc__ or "").splitlines()[0], ""]

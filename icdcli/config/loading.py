@@ -29,7 +29,7 @@ _COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A key's value and the place where it is set."""
+    """A key's value and its place in the file or on the command line."""
 
     value: Any
     place: str
@@ -81,7 +81,11 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def find_config(path: Path) -> Path:
-    """Return the path, or the shipped configuration that NAME or configs/NAME means if no such file exists."""
+    """Return the path, or the shipped configuration of that name if the file doesn't exist.
+
+    Args:
+        path: A path; only NAME and configs/NAME can mean a shipped configuration.
+    """
     if path.exists() or path.parent not in (Path("."), Path("configs")):
         return path
     return shipped_configs().get(path.name, path)
@@ -154,7 +158,8 @@ def _compose_yaml(path: Path) -> yaml.Node | None:
             raise ConfigError(
                 f"{path}: a key without a configuration. Give the file first: config.yaml {path}"
             ) from None
-        hint = f"{nearest(path.name, shipped_configs())}. `icdcode config list` shows those that come with icdcode"
+        hint = f"{nearest(path.name, shipped_configs())}. See those that come with icdcode: "
+        hint += "icdcode config list"
         raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, not a YAML file") from None

@@ -1,17 +1,20 @@
-"""The names that ``metrics:`` takes, each with what it is and whose convention it follows.
+"""The names that ``metrics:`` accepts, each with its meaning and the papers that count in this way.
 
-The module imports nothing heavy, since checking a configuration needs the names but neither numpy nor torch.
+The module imports nothing heavy: checking a configuration needs the names, but neither numpy nor
+torch.
 
-Papers count differently under the same name, so each way of counting has a name of its own. *Present* labels are those
-with a positive in the documents evaluated. CAML stands for Mullenbach et al. 2018 and those who use its evaluation
-(PLM-ICD among them), Edin for Edin et al. 2023, Guo for Guo et al. 2017, the original tool for the one whose
-configuration icdcode reads.
+Papers count differently under the same name, so each way of counting has a name of its own.
+*Present* labels are those with a positive in the evaluated documents. CAML is Mullenbach et al.
+2018 and those who use its evaluation (PLM-ICD among them), Edin is Edin et al. 2023, Guo is Guo et
+al. 2017, and the original tool is the one whose configuration icdcode reads.
 """
 
 from collections.abc import Sequence
 
 METRICS: dict[str, str] = {
-    "aucroc_macro": "area under ROC, mean of labels with a positive and a negative (CAML, Edin, original tool)",
+    "aucroc_macro": (
+        "area under ROC, mean of labels with a positive and a negative (CAML, Edin, original tool)"
+    ),
     "aucprc_macro": "average precision, mean of present labels (scikit-learn, original tool)",
     "aucroc_micro": "area under ROC, all labels in one ranking (CAML, scikit-learn)",
     "aucprc_micro": "average precision, all labels in one ranking (scikit-learn)",
@@ -35,19 +38,21 @@ METRICS: dict[str, str] = {
     "recall_at_8": "share of gold codes among the 8 highest scored (CAML, Edin)",
     "recall_at_15": "share of gold codes among the 15 highest scored (CAML, Edin)",
     "r_precision": "precision among as many codes as the document has gold codes (Edin)",
-    "map": "average precision of a document's ranking, mean of documents (Edin)",
-    "calibration_error": "expected calibration error: from score to share of gold codes, in 15 bins (Guo)",
+    "map": "average precision of each document's ranking, mean of documents (Edin)",
+    "calibration_error": (
+        "expected calibration error: score versus share of gold codes, in 15 bins (Guo)"
+    ),
 }
 
 LOWER_IS_BETTER = frozenset({"validation_loss", "calibration_error"})
 
 
 def monitored(monitor: str | None, metrics: Sequence[str]) -> tuple[list[str], bool]:
-    """What the best checkpoint goes by: the names whose mean is taken, and whether higher is better.
+    """Return the names whose mean selects the best checkpoint, and whether higher is better.
 
     Args:
-        monitor: A metric or ``validation_loss``; None: the mean of ``metrics``, those that fall as a coder gets better
-            left out unless there are no others.
+        monitor: A metric or ``validation_loss``. None means the mean of ``metrics``, without
+            those for which lower is better unless there are no others.
         metrics: The configured metrics.
     """
     names = (

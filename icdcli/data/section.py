@@ -36,7 +36,7 @@ class DataConfig(Section):
     )
     protocol: ProtocolName | None = Field(
         None,
-        description="patient (80/10/10 by patient), hadm-digit, mimic3-50 …; null: the data's default",
+        description="patient (80/10/10 by patient), hadm-digit, mimic3-50 …; null: data set's own",
     )
     splits_path: UserPath | None = Field(
         None,
@@ -61,7 +61,7 @@ class DataConfig(Section):
     text_column: str = Field("text", description="table: column with the notes")
     label_space: Literal["seen", "described"] = Field(
         "seen",
-        description="described: also codes that no document has but a title describes; not benchmarks",
+        description="described: also codes with a title that no document has (not for benchmarks)",
     )
     codes_column: str = Field(
         "codes", description="table: column with the codes, a list or separated by ; or ,"

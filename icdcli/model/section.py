@@ -26,7 +26,7 @@ class ModelConfig(Section):
     model: str = Field(
         "llama3",
         min_length=1,
-        description="llama3, mistral, tiny, minilm, a Hugging Face id or a folder; tfidf: no network",
+        description="llama3, mistral, tiny, minilm, Hugging Face id or folder; tfidf: no network",
     )
     bit: Literal[4, 8, 16, 32] = Field(
         8, description="bits per backbone weight: 4, 8 (quantized), 16, 32"
@@ -68,11 +68,11 @@ class ModelConfig(Section):
         list[LexicalPart], BeforeValidator(_expand_parts), AfterValidator(require_unique)
     ] = Field(
         [],
-        description="lexical model fused with the network: True (all), ngrams, descriptions, evidence",
+        description="add lexical scores: ngrams, descriptions, evidence, or True (all of them)",
     )
     description_prior: bool = Field(
         False,
-        description="add to each logit how similar the code's description is to the document's words",
+        description="add to each logit the similarity of the code's description to the document",
     )
     lora_activate: bool = Field(True, description="train low-rank adapters on the frozen backbone")
     lora_r: Integer = Field(16, ge=1, description="LoRA rank")
@@ -86,7 +86,7 @@ class ModelConfig(Section):
     )
     freeze_backbone: bool | None = Field(
         None,
-        description="keep the backbone's own weights; null: True with LoRA or 4 or 8 bit, else False",
+        description="keep the backbone's own weights; null: yes with LoRA, 4 or 8 bit, else no",
     )
     attention: Literal["bidirectional", "causal"] = Field(
         "bidirectional", description="attention in decoder backbones: bidirectional, causal"

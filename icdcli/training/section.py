@@ -77,7 +77,7 @@ class TrainConfig(Section):
     rdrop_alpha: Number = Field(
         0,
         ge=0,
-        description="R-Drop: weight of the divergence of two dropout passes; 0: one pass, half the time",
+        description="R-Drop: weight of the divergence of two dropout passes (twice the time); 0: off",
     )
     gradient_checkpointing: bool = Field(True, description="recompute activations to save memory")
     strategy: Literal["ddp", "fsdp"] = Field(
@@ -112,7 +112,7 @@ class TrainConfig(Section):
     )
     padding: Literal["auto", "free", "batch"] = Field(
         "auto",
-        description="free (packed documents), batch (padded to the longest), auto: free if possible",
+        description="free (packed documents), batch (pad to the longest), auto: free if possible",
     )
     state_cache_gb: Number = Field(
         20,
@@ -195,7 +195,7 @@ class LogConfig(Section):
     )
     positive_threshold: Annotated[Number | str, AfterValidator(_check_threshold)] = Field(
         0.5,
-        description="score from which a code is predicted; auto, auto_per_code: tuned on validation",
+        description="score at which a code is predicted; auto, auto_per_code: tuned on validation",
     )
     common: Annotated[list[Common], AfterValidator(require_unique)] = Field(
         ["train_loss", "validation_loss", "lr"], description="values shown beside the metrics"
