@@ -77,7 +77,7 @@ class TrainConfig(Section):
     rdrop_alpha: Number = Field(
         0,
         ge=0,
-        description="R-Drop: weight of the divergence of two dropout passes (twice the time); 0: off",
+        description="R-Drop: weight of the divergence of two dropout passes; 0: off, twice as fast",
     )
     gradient_checkpointing: bool = Field(True, description="recompute activations to save memory")
     strategy: Literal["ddp", "fsdp"] = Field(

@@ -10,7 +10,7 @@ from icdcli.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
-# The original guide's YAML, key for key and value for value.
+# The original guide's YAML, with its keys, order and values.
 GUIDE = {
     "seed": 0,
     "deterministic": True,
@@ -79,8 +79,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("[0]", [0]), ("0", [0]), ("'0'", [0]), ("[0,1]", [0, 1]), ("[0, 1]", [0, 1]), ("0,1", [0, 1]),
-        ("'[1,2,3]'", [1, 2, 3]),
+        ("[0]", [0]), ("0", [0]), ("'0'", [0]), ("[0,1]", [0, 1]), ("[0, 1]", [0, 1]),
+        ("0,1", [0, 1]), ("'[1,2,3]'", [1, 2, 3]),
         ("cuda", [0]), ("cuda:1", [1]), ("[cuda:0, cuda:1]", [0, 1]), ("gpu", [0]), ("GPU:2", [2]),
         ("cpu", "cpu"), ("CPU", "cpu"), ("[cpu]", "cpu"), ("'cpu'", "cpu"), ("mps", "mps"),
     ],
