@@ -11,9 +11,9 @@ import numpy as np
 
 from icdcli.errors import ConfigError
 from icdcli.evaluation.evaluate import Evaluation
+from icdcli.metrics.arrays import Scores
 from icdcli.metrics.bootstrap import Difference, differences
 from icdcli.metrics.document_statistics import Statistics, statistics_of
-from icdcli.metrics.ranking import Scores
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.groups import by_chapter, by_training_frequency
-from icdcli.metrics.ranking import Booleans, Floats, Scores, counts_below
+from icdcli.metrics.arrays import Booleans, Floats, Scores
+from icdcli.metrics.ranking import counts_below
 
 _POINTS = 400  # of a curve
 _CODES = 200  # of a chapter that are looked at for confusions, those most often missed and most often extra

@@ -21,9 +21,9 @@ from icdcli.evaluation.groups import (
     evaluate_groups,
 )
 from icdcli.evaluation.score_split import SplitScores, unusable
+from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
-from icdcli.metrics.ranking import Booleans, Floats, Integers
 from icdcli.model.threshold import Threshold
 
 Groups = dict[str, dict[str, float]]

@@ -12,8 +12,8 @@ import numpy as np
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import chapter_of, chapters
+from icdcli.metrics.arrays import Booleans, Scores
 from icdcli.metrics.metrics import evaluate
-from icdcli.metrics.ranking import Booleans, Scores
 
 FREQUENCIES = {
     "never": (0, 0),

@@ -20,7 +20,8 @@ Shapes: N documents, L labels, P positives, U different scores of positives.
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.metrics.ranking import Booleans, Floats, Scores, blocks, counts_below
+from icdcli.metrics.arrays import Booleans, Floats, Scores, row_blocks
+from icdcli.metrics.ranking import counts_below
 from icdcli.model.threshold import How, Threshold
 
 PRIOR = 10.0
@@ -54,7 +55,7 @@ def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]
     f1_U = 2 * (len(positives_P) - first_U) / (scores_NL.size - below_U + len(positives_P))
     place = _last_best(f1_U)
     lower = max(
-        _highest_below(scores_NL[block], tried_U[place]) for block in blocks(*scores_NL.shape)
+        _highest_below(scores_NL[block], tried_U[place]) for block in row_blocks(*scores_NL.shape)
     )
     return _between(lower, float(tried_U[place])), float(f1_U[place])
 
@@ -66,7 +67,7 @@ def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
     """
     documents, labels = scores_NL.shape
     best_L = np.full(labels, np.nan)
-    for block in blocks(labels, documents):
+    for block in row_blocks(labels, documents):
         # Contiguous copies: sorted in place below, and a transposed view's rows would be slow to reach.
         scores_BN = np.array(scores_NL.T[block], order="C")
         targets_BN = np.ascontiguousarray(targets_NL.T[block])

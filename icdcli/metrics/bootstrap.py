@@ -1,20 +1,23 @@
-"""How sure a number is: 95 % intervals of metrics and of differences between coders, by resampling documents.
+"""95 % confidence intervals of metrics, and of differences between models, by resampling documents.
 
-Documents are drawn with replacement, each with all its codes, since the codes of one document stand and fall together (Efron
-1979). What is compared is drawn together (paired): what makes a document hard for both then cancels out. The draws follow from
-a fixed seed, so that a second call gives the same numbers.
+Documents are drawn with replacement, each with all its codes, because the codes of one document are
+not independent (Efron 1979). Models are compared on the same draws (paired), so that the difficulty
+of a document, which is the same for both, cancels out. The seed is fixed: a second call gives the
+same numbers.
 
-The interval reaches from the metric as far down and up as the 2.5th and the 97.5th percentile of the resamples lie from their
-mean, expanded by what Student's t is wider than the normal distribution (Hesterberg 2015): 10 % for 20 documents. Means over
-documents and ratios of counts are computed of each resample. Macro metrics would come out far too sure that way, most of all by
-codes of one document; they and areas under curves move with the documents of a resample as each document sways them
-(`icdcli.metrics.influence`).
+The bounds are as far from the metric as the 2.5th and the 97.5th percentiles of the resamples are
+from their mean, expanded by the ratio of the quantiles of Student's t and of the normal
+distribution (Hesterberg 2015): 10 % for 20 documents. Means over documents and ratios of counts are
+computed for each resample. For macro metrics this gives intervals that are far too narrow, mostly
+because of codes that are in one document. Macro metrics and areas under curves are therefore
+estimated from the influence of each document in the resample (`icdcli.metrics.influence`).
 
-In a simulation of 300 documents and 400 codes, two in three of them in one document or none, the intervals held what the metric
-is on average in 92 to 98 of 100 rounds, those of macro metrics in 96 to 98. Of two coders of one skill, on 20, 60 or 250
-documents, at most 8 of 100 differences were sure, of macro metrics at most 6.
+In a simulation with 300 documents and 400 codes, two in three of them in one document or none, the
+intervals contained the metric's expectation in 92 to 98 of 100 rounds, those of macro metrics in 96
+to 98. Between two models of equal quality, on 20, 60 or 250 documents, at most 8 of 100 differences
+were sure, of macro metrics at most 6.
 
-An interval tells how much the choice of documents sways a metric, not how another training would turn out.
+The intervals reflect which documents were sampled, not the variation between training runs.
 
 Shapes: N documents, R resamples.
 """
@@ -26,14 +29,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, norm, t
 
+from icdcli.metrics.arrays import Floats
 from icdcli.metrics.document_statistics import Statistics
-from icdcli.metrics.ranking import Floats
 
 RESAMPLES = 1000
 _AT_ONCE = 100  # resamples in memory together
 _BOUNDS = (2.5, 97.5)
 FEWEST = 6
-"""Documents that must make a difference: of two equal coders one has all five that do in 6 of 100 cases (the sign test)."""
+"""Documents that must differ: with five, all five favor the same one of two equal models in 6 of
+100 cases (sign test)."""
 
 
 class Interval(NamedTuple):
@@ -44,13 +48,13 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much higher a metric is with one coder than with another.
+    """The difference of a metric between two models.
 
     Attributes:
-        value: The difference.
-        low: The lower bound of its 95 % interval.
-        high: The upper.
-        sure: Whether the interval leaves zero out, and at least `FEWEST` documents make the difference.
+        value: The second model's value minus the first's.
+        low: The lower bound of the 95 % interval of the difference.
+        high: The upper bound.
+        sure: Whether the interval excludes zero and at least `FEWEST` documents differ.
     """
 
     value: float
@@ -62,12 +66,16 @@ class Difference(NamedTuple):
 def intervals(
     statistics: Statistics, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """The 95 % intervals of every metric that is defined and that documents sway at all.
+    """Return the 95 % intervals of metrics.
 
     Args:
-        statistics: The split's.
-        resamples: How often documents are drawn.
-        seed: Of the draws.
+        statistics: The statistics of a split.
+        resamples: The number of resamples.
+        seed: The seed of the resamples.
+
+    Returns:
+        Metric name to interval. Metrics that are undefined, or the same in all resamples, have
+        none.
     """
     drawn = _joined(
         statistics.resampled(weights_RN) for weights_RN in weights(len(statistics), resamples, seed)
@@ -75,7 +83,8 @@ def intervals(
     found = {}
     for name, values_R in drawn.items():
         if name == "exact_match":
-            # Of documents none of which is matched all resamples are zero, however few they are; but the share is binomial.
+            # If no document is matched, neither is any in a resample, however few documents there
+            # are. But the share is binomial.
             matched = binomtest(int(statistics.means[name].sum()), len(statistics)).proportion_ci(
                 0.95, "wilson"
             )
@@ -89,13 +98,13 @@ def intervals(
 def differences(
     first: Statistics, second: Statistics, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Difference]:
-    """How much higher each metric is with the second coder than with the first, on the same documents.
+    """Return the differences between the metrics of two models on the same documents.
 
     Args:
-        first: The first coder's statistics.
-        second: The second's, documents in the same order.
-        resamples: How often documents are drawn.
-        seed: Of the draws.
+        first: The statistics of the first model.
+        second: Those of the second model, documents in the same order.
+        resamples: The number of resamples.
+        seed: The seed of the resamples.
 
     Returns:
         Metric name to difference, for metrics that both have and that are defined.
@@ -121,7 +130,11 @@ def differences(
 
 
 def documents_that_differ(first: Statistics, second: Statistics, name: str) -> float:
-    """How many documents make two coders' difference in a metric; of unequal ones, as many equal ones as vary as much."""
+    """Return the number of documents in which two models differ with regard to a metric.
+
+    For metrics with influences it is the effective number: the number of documents with equal
+    differences that would give the same variance.
+    """
     if name in first.means:
         return float(np.count_nonzero(np.nan_to_num(second.means[name] - first.means[name])))
     if name in first.influences:
@@ -133,7 +146,7 @@ def documents_that_differ(first: Statistics, second: Statistics, name: str) -> f
 
 
 def weights(documents: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """How often each document stands in each resample, some resamples at a time: (R, N)."""
+    """Yield how often each document occurs in each resample (R, N), some resamples at a time."""
     draw = np.random.Generator(np.random.PCG64(seed))
     for start in range(0, resamples, _AT_ONCE):
         rows = [

@@ -1,7 +1,7 @@
-"""What metrics need to know of each document, so that they follow for any resample of documents without its scores.
+"""Statistics per document, from which the metrics of any resample follow without the scores.
 
-A split's statistics are a few megabytes where its scores are hundreds: they are kept beside an evaluation, and two runs are
-compared by theirs.
+A split's statistics take a few megabytes, its scores hundreds. The statistics are stored with an
+evaluation, and runs are compared by them.
 
 Shapes: N documents, L labels, B bins, R resamples.
 """
@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from icdcli.metrics.arrays import Booleans, Floats, Scores
 from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
 from icdcli.metrics.influence import influences
 from icdcli.metrics.metrics import (
@@ -22,20 +23,21 @@ from icdcli.metrics.metrics import (
     hits_by_document,
     micro_decisions,
 )
-from icdcli.metrics.ranking import Booleans, Floats, Scores, areas_under_curves
+from icdcli.metrics.ranking import areas_under_curves
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A split's statistics; `statistics_of` makes them.
+    """The statistics of a split; `statistics_of` computes them.
 
     Attributes:
-        metrics: Every metric of the split, the loss first where it is known.
-        means: Metric to each document's value (N,), NaN where the document has none: the metric is their mean.
-        predicted_NL: Which codes are predicted.
-        gold_NL: Which are gold.
-        bins_NB3: What `calibration_bins` says.
-        influences: What `influences` says.
+        metrics: Metric to value, for every metric of the split; the loss first if it is known.
+        means: For metrics that are a mean over documents: metric to the value of each document
+            (N,), NaN for documents that have none.
+        predicted_NL: The predicted codes.
+        gold_NL: The gold codes.
+        bins_NB3: As `calibration_bins` returns them.
+        influences: As `influences` returns them.
     """
 
     metrics: Mapping[str, float]
@@ -46,17 +48,17 @@ class Statistics:
     influences: Mapping[str, Floats]
 
     def __len__(self) -> int:
-        """The number of documents."""
+        """Return the number of documents."""
         return len(self.gold_NL)
 
     @cached_property
     def _counts_N3(self) -> npt.NDArray[np.int64]:
-        """Each document's codes that are predicted and gold, predicted, gold."""
+        """Return for each document the numbers of true positives, predicted codes, gold codes."""
         decisions = (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
-        return np.stack([where_NL.sum(axis=1) for where_NL in decisions], axis=1)
+        return np.stack([mask_NL.sum(axis=1) for mask_NL in decisions], axis=1)
 
     def take(self, rows: Sequence[int]) -> "Statistics":
-        """The same documents in another order: all positions, each once."""
+        """Return the same documents in another order: `rows` has every position once."""
         order = np.array(rows)
         return Statistics(
             self.metrics,
@@ -68,16 +70,16 @@ class Statistics:
         )
 
     def resampled(self, weights_RN: npt.NDArray[np.int64]) -> dict[str, Floats]:
-        """The metrics of resamples of the documents.
+        """Return the metrics of resamples of the documents.
 
-        Areas under curves and macro metrics are linear estimates on the scale of log-odds (`icdcli.metrics.influence`), all
-        else is exact.
+        Areas under curves and macro metrics are linear estimates on the scale of log-odds
+        (`icdcli.metrics.influence`); all others are exact.
 
         Args:
-            weights_RN: How often each document stands in each resample.
+            weights_RN: How often each document occurs in each resample.
 
         Returns:
-            Metric name to (R,); NaN where it is undefined.
+            Metric name to (R,); NaN if undefined.
         """
         values = {
             name: _weighted_means(values_N, weights_RN) for name, values_N in self.means.items()
@@ -98,13 +100,13 @@ def statistics_of(
     losses_N: Floats | None = None,
     k: Sequence[int] = (5, 8, 15),
 ) -> Statistics:
-    """Gather a split's statistics.
+    """Compute a split's statistics.
 
     Args:
         scores_NL: As in `icdcli.metrics.metrics.evaluate`.
         targets_NL: As there.
-        threshold_L: A threshold a label.
-        losses_N: Each document's loss, where it is known.
+        threshold_L: The threshold of each label.
+        losses_N: The loss of each document, if known.
         k: As there.
     """
     metrics = {"loss": float(losses_N.mean())} if losses_N is not None else {}
@@ -142,7 +144,7 @@ def _weighted_means(values_N: Floats, weights_RN: npt.NDArray[np.int64]) -> Floa
 
 
 def _moved(value: float, by_R: Floats) -> Floats:
-    """A value in [0, 1] moved by so much to first order; on the scale of log-odds, so that it stays in there."""
+    """Move a value in [0, 1] by a first-order change, on the log-odds scale to stay in [0, 1]."""
     if np.isnan(value) or value in (0.0, 1.0):
         return np.full(len(by_R), value)
     log_odds_R = np.log(value / (1 - value)) + by_R / (value * (1 - value))

@@ -1,9 +1,15 @@
-"""How much each document sways a metric that no resample of documents gives cheaply, or none gives rightly.
+"""Influence of each document on a metric.
 
-Macro metrics sway as leaving the document out moves them (`icdcli.metrics.jackknife`). Areas under the curves of all pairs
-in one ranking have too many candidates for that and enough positives to do without: they sway by their derivative by the
-weights of documents (the infinitesimal jackknife, Jaeckel 1972; Efron 1982), for which one more look at the scores is enough.
-For AUROC over whole documents that is the variance of Obuchowski 1997 for clustered data.
+Intervals of most metrics come from the metrics of resampled documents. For the metrics here a
+resample is too expensive (areas under curves of pooled pairs) or misleading (macro metrics), so the
+resampled metric is estimated from the influence of each document.
+
+The influence on a macro metric is its change when the document is left out
+(`icdcli.metrics.jackknife`). Areas under the curves of all pairs pooled in one ranking have too
+many candidates for that, and enough positives to do without it: there the influence is the
+derivative by the document's weight (the infinitesimal jackknife, Jaeckel 1972; Efron 1982), which
+takes one more pass over the scores. For AUROC over whole documents the resulting variance is that
+of Obuchowski 1997 for clustered data.
 
 Shapes: N documents, L labels, P positives, C candidates of a ranking.
 """
@@ -12,20 +18,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icdcli.metrics.arrays import Booleans, Floats, Integers, Scores, row_blocks
 from icdcli.metrics.jackknife import areas_without_each, decisions_without_each
-from icdcli.metrics.ranking import SIDES, Booleans, Floats, Integers, Scores, blocks, counts_below
+from icdcli.metrics.ranking import SIDES, counts_below
 
 
 @dataclass(frozen=True)
 class _Ranking:
-    """A ranking as its positives see it; all sums run over positives in ascending order of their scores.
+    """A ranking, described at its positives, which are in ascending order of their scores.
 
     Attributes:
-        positives_P: Their scores, ascending.
-        negatives: How many there are.
-        negatives_below_P: Negatives below each positive, tied ones counted half.
-        precision_P: The share of positives at or above each positive's score.
-        ahead_P: One over the candidates at or above each positive's score.
+        positives_P: The scores of the positives.
+        negatives: The number of negatives.
+        negatives_below_P: The number of negatives below each positive; ties count half.
+        precision_P: The share of positives among the candidates at or above each positive's score.
+        ahead_P: 1 / the number of candidates at or above each positive's score.
     """
 
     positives_P: Scores
@@ -38,6 +45,7 @@ class _Ranking:
     def of(
         cls, positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int
     ) -> "_Ranking":
+        """Return a ranking; the arguments are those of `icdcli.metrics.ranking._areas`."""
         positives_below_P = np.searchsorted(positives_P, positives_P, "left")
         positives_up_to_P = np.searchsorted(positives_P, positives_P, "right")
         return cls(
@@ -49,10 +57,14 @@ class _Ranking:
         )
 
     def derivatives_of_negatives(self, scores: Scores) -> tuple[Floats, Floats]:
-        """The derivatives of AUROC and average precision by the weight of a negative with each of the scores, of any shape."""
+        """Return the derivatives of AUROC and average precision by a negative's weight.
+
+        Args:
+            scores: Scores of negatives, of any shape; the derivatives have the same shape.
+        """
         positives = len(self.positives_P)
         up_to = np.searchsorted(self.positives_P, scores, "right")
-        # To a positive at or below its score a candidate is one more that stands ahead.
+        # For each positive at or below its score, the negative is one more candidate ahead.
         costs = np.concatenate([[0.0], np.cumsum(self.precision_P * self.ahead_P)]) / positives
         if not self.negatives:
             return np.zeros(scores.shape), -costs[up_to]
@@ -61,7 +73,7 @@ class _Ranking:
         return ((1 - (up_to + below) / (2 * positives)) - area) / self.negatives, -costs[up_to]
 
     def derivatives_of_positives(self, scores_P: Scores) -> tuple[Floats, Floats]:
-        """The same by the weight of a positive with each of the scores."""
+        """Return the derivatives of AUROC and average precision by a positive's weight."""
         place_P, up_to_P = (np.searchsorted(self.positives_P, scores_P, side) for side in SIDES)
         gains = np.concatenate([[0.0], np.cumsum((1 - self.precision_P) * self.ahead_P)])
         precision_P = gains[up_to_P] + self.precision_P[place_P] - self.precision_P.mean()
@@ -72,18 +84,19 @@ class _Ranking:
     def derivatives_by_document(
         self, scores_NL: Scores, targets_NL: Booleans
     ) -> tuple[Floats, Floats]:
-        """The derivatives by the weights of documents (N,): of all their candidates together."""
+        """Return the derivatives by the weights of documents (N,): sums over their candidates."""
         scores_P, document_P = scores_NL[targets_NL], np.nonzero(targets_NL)[0]
-        # Sorted, they are found in a third of the time; as if all were negatives, then put right.
+        # First as if all candidates were negatives: sorted scores take a third of the time. Then
+        # the positives are corrected.
         of_all = self.derivatives_of_negatives(np.sort(scores_NL, axis=1))
-        put_right = zip(
+        corrections = zip(
             self.derivatives_of_positives(scores_P),
             self.derivatives_of_negatives(scores_P),
             strict=True,
         )
         roc_N, precision_N = (
             all_NL.sum(axis=1) + np.bincount(document_P, right_P - wrong_P, len(scores_NL))
-            for all_NL, (right_P, wrong_P) in zip(of_all, put_right, strict=True)
+            for all_NL, (right_P, wrong_P) in zip(of_all, corrections, strict=True)
         )
         return roc_N, precision_N
 
@@ -91,15 +104,16 @@ class _Ranking:
 def influences(
     scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans
 ) -> dict[str, Floats]:
-    """How much each document sways the areas under curves and the macro metrics.
+    """Return the influence of each document on the areas under curves and the macro metrics.
 
     Args:
         scores_NL: Scores.
-        predicted_NL: Which codes are predicted.
-        targets_NL: Which are gold.
+        predicted_NL: The predicted codes.
+        targets_NL: The gold codes.
 
     Returns:
-        Metric name to (N,), their sum zero; of a macro metric all NaN where it is undefined, or would be without some document.
+        Metric name to (N,), which sum to zero. For a macro metric all are NaN if it is undefined,
+        or would be without one of the documents.
     """
     present_L: Booleans = np.asarray(targets_NL.any(axis=0))
     pools = {"micro": np.ones_like(present_L), "micro_present": present_L}
@@ -122,7 +136,7 @@ def _pooled(scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans) -> tupl
         return roc_N, precision_N
     below_P, up_to_P = counts_below(scores_NL, positives_P, chosen_L)
     ranking = _Ranking.of(positives_P, below_P, up_to_P, documents * int(chosen_L.sum()))
-    for block in blocks(*scores_NL.shape):
+    for block in row_blocks(*scores_NL.shape):
         scores_BL, targets_BL = scores_NL[block][:, chosen_L], targets_NL[block][:, chosen_L]
         roc_N[block], precision_N[block] = ranking.derivatives_by_document(scores_BL, targets_BL)
     return roc_N, precision_N

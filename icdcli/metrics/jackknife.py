@@ -1,35 +1,39 @@
-"""Macro metrics without each document, from one look at all.
+"""Macro metrics without each of the documents, in one pass over all of them.
 
-Resamples tell too little of them. Most codes stand in one or two documents, and a resample that has the only document of a code
-three times knows of that code what one that has it once knows: resamples agree where other documents would not. Leaving each
-document out (the jackknife, Quenouille 1956; Tukey 1958) sees a code with one document come and go. Its variance is on average
-no smaller than the true one (Efron and Stein 1981).
+Resampling documents underestimates the variance of macro metrics. Most codes are in one or two
+documents, and a resample that contains the only document of a code three times scores that code as
+one that contains it once: resamples agree although other documents would not. Leaving out each
+document (the jackknife, Quenouille 1956; Tukey 1958) removes such a code. Its variance is on
+average no smaller than the true one (Efron and Stein 1981).
 
-Shapes: N documents, L labels, P positives, D decisions: pairs of document and label that are predicted or gold.
+Shapes: N documents, L labels, P positives, D decisions: pairs of a document and a label that are
+predicted or gold.
 """
 
 import numpy as np
 import numpy.typing as npt
 
+from icdcli.metrics.arrays import Booleans, Floats, Scores, row_blocks
 from icdcli.metrics.metrics import decision_rates, macro_decisions
-from icdcli.metrics.ranking import SIDES, Booleans, Floats, Scores, blocks
+from icdcli.metrics.ranking import SIDES
 
 
 def areas_without_each(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Floats]:
-    """The macro areas under curves of all documents but one.
+    """Return the macro areas under curves without each of the documents.
 
     Args:
         scores_NL: Scores, finite.
-        targets_NL: Which are of gold codes.
+        targets_NL: The gold codes.
 
     Returns:
-        ``aucroc_macro`` and ``aucprc_macro`` to (N,), by the document that is left out; NaN where none is left of the labels
-        that have an area.
+        ``aucroc_macro`` and ``aucprc_macro`` to (N,): the value without the document; NaN if no
+        label has a defined area then.
     """
     documents, labels = scores_NL.shape
-    # Of each area: the sum over labels without each document, and how many labels that has.
+    # For each of the two areas: the sum over labels without each document, and the number of labels
+    # in it.
     sums_2N, counts_2N = np.zeros((2, documents)), np.zeros((2, documents))
-    for block in blocks(labels, documents):
+    for block in row_blocks(labels, documents):
         scores_BN, targets_BN = (
             np.ascontiguousarray(scores_NL.T[block]),
             np.ascontiguousarray(targets_NL.T[block]),
@@ -46,14 +50,15 @@ def areas_without_each(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Flo
 
 
 def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, Floats]:
-    """A label's AUROC and average precision without each document; NaN where they are then undefined."""
+    """Return one label's AUROC and average precision without each document; NaN if undefined."""
     documents, positives = len(scores_N), int(targets_N.sum())
     positives_P, sorted_N = np.sort(scores_N[targets_N]), np.sort(scores_N)
     negatives = documents - positives
     left_N = np.where(targets_N, positives - 1, positives)
     none: Floats = np.full(documents, np.nan)
 
-    # How many of the others a positive is above, or a negative below; a tie is a half.
+    # For a positive the number of negatives below it, for a negative the number of positives above
+    # it; ties count half.
     below_N, up_to_N = (np.searchsorted(positives_P, scores_N, side) for side in SIDES)
     candidates_below_N, candidates_up_to_N = (
         np.searchsorted(sorted_N, scores_N, side) for side in SIDES
@@ -64,13 +69,14 @@ def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, 
     twice = int(twice_below_N[targets_N].sum())
     roc_N = np.divide(twice - twice_N, 2 * pairs_N, out=none.copy(), where=pairs_N > 0)
 
-    # Precision at each positive, and what it is when one that stands at or above it is left out: a positive or a negative.
+    # Precision at each positive, and the precision when a candidate at or above it is left out: a
+    # positive or a negative.
     place_P, below_P = (
         np.searchsorted(all_N, positives_P, "left") for all_N in (positives_P, sorted_N)
     )
     right_P, ahead_P = positives - place_P, documents - below_P
     precision_P = right_P / ahead_P
-    others_P = np.maximum(ahead_P - 1, 1)  # it stands at or above itself
+    others_P = np.maximum(ahead_P - 1, 1)  # the positive is at or above itself
     without_positive_P, without_negative_P = (right_P - 1) / others_P, right_P / others_P
     total = precision_P.sum()
     changes_2P = np.cumsum(
@@ -78,21 +84,22 @@ def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, 
     )
     changes_2Z = np.concatenate([np.zeros((2, 1)), changes_2P], axis=1)
     precision_N = total + np.where(targets_N, changes_2Z[0][up_to_N], changes_2Z[1][up_to_N])
-    # A positive that is left out isn't a threshold either.
+    # A positive that is left out is no threshold any more.
     at_N = np.minimum(below_N, positives - 1)
     precision_N -= np.where(targets_N, without_positive_P[at_N], 0.0)
     return roc_N, np.divide(precision_N, left_N, out=none, where=left_N > 0)
 
 
 def decisions_without_each(predicted_NL: Booleans, gold_NL: Booleans) -> dict[str, Floats]:
-    """The macro metrics of decisions of all documents but one.
+    """Return the macro precision, recall and F1 without each of the documents.
 
     Args:
-        predicted_NL: Which codes are predicted.
-        gold_NL: Which are gold.
+        predicted_NL: The predicted codes.
+        gold_NL: The gold codes.
 
     Returns:
-        Metric name to (N,), by the document that is left out; as `icdcli.metrics.metrics.decision_metrics` names them.
+        Metric name, as in `icdcli.metrics.metrics.decision_metrics`, to (N,): the value without the
+        document.
     """
     document_D, label_D = np.nonzero(predicted_NL | gold_NL)
     predicted_D, gold_D = predicted_NL[document_D, label_D], gold_NL[document_D, label_D]
@@ -105,6 +112,7 @@ def decisions_without_each(predicted_NL: Booleans, gold_NL: Booleans) -> dict[st
     def without_each(
         of_labels_L: npt.NDArray[np.number], of_decisions_D: npt.NDArray[np.number]
     ) -> Floats:
+        """Return sums over labels without each document (N,)."""
         changes_D = of_decisions_D - of_labels_L[label_D]
         sums_N: Floats = of_labels_L.sum() + np.bincount(document_D, changes_D, len(gold_NL))
         return sums_N

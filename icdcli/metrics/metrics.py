@@ -1,12 +1,16 @@
-"""Every metric, from scores and targets alone, each convention under its own name (``icdcli/config/metric_names.py``).
+"""Every metric from scores and targets, each convention under its own name.
 
-What is undefined is left out of means, and a mean of nothing is NaN: labels without a positive or a negative have no
-AUROC, labels without a positive no average precision, documents without a gold code no recall@k, R-precision or average
-precision. They do count in precision@k, as zero. A ratio of decisions whose denominator is empty (precision of a label
-never predicted, F1 of a label neither predicted nor gold) is zero, as it is in the papers and in scikit-learn.
+The names and definitions are in ``icdcli/config/metric_names.py``.
 
-Ties count as scikit-learn counts them in AUROC and average precision. Where k codes must be chosen, the earlier label
-is taken first. Precision@k divides by k even where there are fewer labels.
+Undefined values are left out of means, and a mean of no values is NaN: labels without a positive or
+a negative have no AUROC, labels without a positive no average precision, documents without a gold
+code no recall@k, R-precision or average precision. In precision@k such documents count as zero. A
+ratio of decisions whose denominator is zero (precision of a label that is never predicted, F1 of a
+label that is neither predicted nor gold) is zero, as in the papers and in scikit-learn.
+
+Ties count in AUROC and average precision as in scikit-learn. If k codes must be chosen, the earlier
+of two labels with the same score comes first. Precision@k divides by k even if there are fewer
+labels.
 
 Shapes: N documents, L labels, K ranks.
 """
@@ -17,19 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from icdcli.metrics.arrays import Booleans, Floats, Integers, Numbers, Scores
 from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
-from icdcli.metrics.ranking import (
-    Booleans,
-    Floats,
-    Integers,
-    Scores,
-    areas_under_curves,
-    highest,
-    pooled_areas,
-)
+from icdcli.metrics.ranking import areas_under_curves, highest, pooled_areas
 
 Values = dict[str, float]
-Counts = npt.NDArray[np.number]
 Rates = tuple[Floats, Floats, Floats]
 """Precision, recall and F1."""
 
@@ -52,19 +48,21 @@ def evaluate(
     """Compute metrics of scored documents.
 
     Args:
-        scores_NL: Scores in [0, 1]; taken as float32.
+        scores_NL: Scores in [0, 1]; converted to float32.
         targets_NL: Whether the document has the label's code; bool.
-        threshold: Scores at or above it count as predicted; one for all labels or one a label (L,). It is compared as
-            float32, so that a score stored as 0.7 reaches a threshold of 0.7.
+        threshold: Scores at or above it count as predicted; one number, or one per label (L,). It
+            is compared as float32, so that a score stored as 0.7 reaches a threshold of 0.7.
         k: Ranks of precision@k and recall@k.
-        names: Metrics to compute, each cheap one without the costly others; None: all.
+        names: The metrics to compute; only what they need is computed. None: all metrics.
 
     Returns:
-        Metric name to value, in the order of ``names`` or, where all are computed, of ``METRICS``; NaN where undefined.
+        Metric name to value, NaN if undefined; in the order of ``names``, or of
+        `icdcli.config.metric_names.METRICS` if all are computed.
 
     Raises:
-        ValueError: Where shapes differ or are empty, targets aren't bool, scores are NaN, infinite or outside [0, 1]
-            (the first documents' rows are named), a threshold is NaN, a rank isn't positive, or a name is unknown.
+        ValueError: If shapes differ or are empty, targets aren't bool, scores are NaN, infinite or
+            outside [0, 1] (the message names the first such rows), a threshold is NaN, a rank isn't
+            positive, or a name is unknown.
     """
     inputs = _checked(scores_NL, targets_NL, threshold, k)
     groups = _groups(inputs.k)
@@ -87,29 +85,29 @@ def _checked(
     threshold: float | npt.NDArray[np.floating],
     k: Sequence[int],
 ) -> _Inputs:
-    with np.errstate(
-        over="ignore"
-    ):  # A float64 too large for float32 becomes infinite and is told below.
+    # A float64 that is too large for float32 becomes infinite, which is an error below.
+    with np.errstate(over="ignore"):
         scores = np.asarray(scores, dtype=np.float32)
         threshold = np.asarray(threshold, dtype=np.float32)
     targets = np.asarray(targets)
     if scores.ndim != 2 or not scores.size or scores.shape != targets.shape:
         raise ValueError(
-            f"scores and targets must have the same shape (documents, labels), not empty; "
-            f"they have {scores.shape} and {targets.shape}"
+            "scores and targets must have the same shape (documents, labels) and not be empty; "
+            f"their shapes are {scores.shape} and {targets.shape}"
         )
     if targets.dtype != np.bool_:
         raise ValueError(f"targets must be bool, not {targets.dtype}")
-    # The extremes first: they are NaN where any score is, and need no memory.
+    # Check minimum and maximum first: they are NaN if any score is, and need no memory.
     if not (scores.min() >= 0 and scores.max() <= 1):
         rows = np.flatnonzero(~((scores >= 0) & (scores <= 1)).all(axis=1))
         first = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
         raise ValueError(
-            f"scores must be finite and in [0, 1]; they aren't in {len(rows)} documents, rows {first}"
+            "scores must be finite and in [0, 1]; they aren't in "
+            f"{len(rows)} documents, rows {first}"
         )
     if threshold.shape not in ((), (scores.shape[1],)) or np.isnan(threshold).any():
         raise ValueError(
-            f"threshold must be one number or one a label ({scores.shape[1]}), and not NaN"
+            f"threshold must be one number, or one per label ({scores.shape[1]}), and not NaN"
         )
     if any(rank < 1 for rank in k):
         raise ValueError(f"k must be positive ranks, not {tuple(k)}")
@@ -117,7 +115,7 @@ def _checked(
 
 
 def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Values]]:
-    """The metrics that are computed together, and how; in the order of ``METRICS``."""
+    """Return groups of metrics with the function that computes each, in the order of METRICS."""
     at_k = [f"{share}_at_{rank}" for share in ("precision", "recall") for rank in k]
     macro = [
         f"{share}_macro{labels}"
@@ -141,12 +139,12 @@ def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Val
 
 
 def _mean(values: Floats) -> float:
-    """The mean of what is defined; NaN, without a warning, where nothing is."""
+    """Return the mean of the values that aren't NaN; NaN, without a warning, if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def _ratio(numerator: npt.NDArray[np.number], denominator: npt.NDArray[np.number]) -> Floats:
+def _ratio(numerator: Numbers, denominator: Numbers) -> Floats:
     ratio: Floats = np.divide(
         numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0
     )
@@ -180,13 +178,13 @@ def _decisions(inputs: _Inputs) -> Values:
     }
 
 
-def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> dict[str, Floats]:
-    """Precision, recall and F1, micro and in three ways macro, from counts of documents.
+def decision_metrics(right_L: Numbers, predicted_L: Numbers, gold_L: Numbers) -> dict[str, Floats]:
+    """Return precision, recall and F1, micro and macro in three ways, from counts of documents.
 
     Args:
-        right_L: Documents in which the label is predicted and gold.
-        predicted_L: Documents in which it is predicted.
-        gold_L: Documents in which it is gold.
+        right_L: For each label, the number of documents in which it is predicted and gold.
+        predicted_L: The number in which it is predicted.
+        gold_L: The number in which it is gold.
 
     Returns:
         Metric name to value.
@@ -200,30 +198,30 @@ def decision_metrics(right_L: Counts, predicted_L: Counts, gold_L: Counts) -> di
     )
 
 
-def decision_rates(right: Counts, predicted: Counts, gold: Counts) -> Rates:
-    """Precision, recall and F1 from counts, all of one shape; zero where a denominator is."""
+def decision_rates(right: Numbers, predicted: Numbers, gold: Numbers) -> Rates:
+    """Return precision, recall and F1 from counts of one shape; 0 if a denominator is 0."""
     return _ratio(right, predicted), _ratio(right, gold), _ratio(2 * right, predicted + gold)
 
 
 def micro_decisions(rates: Rates) -> dict[str, Floats]:
-    """Metric name to what `decision_rates` says of the counts of all labels together."""
+    """Return the micro metrics from the rates of the counts of all labels together."""
     precision, recall, f1 = rates
     return {"f1_micro": f1, "precision_micro": precision, "recall_micro": recall}
 
 
 def macro_decisions(
-    of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Counts
+    of_all: Sequence[Floats], of_present: Sequence[Floats], labels: int, present: Numbers
 ) -> dict[str, Floats]:
-    """The macro metrics from sums over labels, of any shape.
+    """Return the macro metrics from sums over labels, of any shape.
 
     Args:
-        of_all: The sums of what `decision_rates` says of each label, over all labels.
-        of_present: Over those that are gold somewhere.
-        labels: How many there are.
-        present: How many of them are gold somewhere.
+        of_all: The sums over all labels of their precision, recall and F1 (`decision_rates`).
+        of_present: The sums over the labels that are gold in any document.
+        labels: The number of labels.
+        present: The number of labels that are gold in any document.
 
     Returns:
-        Metric name to value; NaN where it is undefined.
+        Metric name to value; NaN if undefined.
     """
     precision, recall, f1 = (sums / labels for sums in of_all)
     of_present = [
@@ -252,7 +250,7 @@ def _exact_match(inputs: _Inputs) -> Values:
 def exact_matches(
     scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]
 ) -> Booleans:
-    """Whether exactly the gold codes reach the threshold, of each document (N,)."""
+    """Return for each document (N,) whether exactly its gold codes reach the threshold."""
     return np.logical_not(np.asarray(((scores_NL >= threshold) ^ targets_NL).any(axis=1)))
 
 
@@ -272,12 +270,12 @@ def _highest_ranks(inputs: _Inputs) -> Values:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Gold codes among the highest scored, by document.
+    """Numbers of gold codes among the codes with the highest scores, per document.
 
     Attributes:
-        gold_N: Each document's gold codes.
-        at: Rank k to the gold codes among the k highest scored.
-        at_gold_N: The gold codes among as many as the document has gold codes.
+        gold_N: The number of gold codes of each document.
+        at: Rank k to the number of gold codes among the k codes with the highest scores (N,).
+        at_gold_N: The same with k = the document's number of gold codes.
     """
 
     gold_N: Integers
@@ -286,9 +284,9 @@ class Hits:
 
 
 def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) -> Hits:
-    """Count gold codes among the highest scored."""
+    """Count the gold codes among the codes with the highest scores."""
     gold_N = targets_NL.sum(axis=1)
-    # R-precision looks as deep as the document with the most gold codes.
+    # R-precision needs as many ranks as the document with the most gold codes has.
     depth = min(max((1, int(gold_N.max()), *k)), targets_NL.shape[1])
     labels_NK = highest(scores_NL, depth)
     hits_NK: Integers = np.cumsum(np.take_along_axis(targets_NL, labels_NK, axis=1), axis=1)

@@ -1,54 +1,43 @@
-"""How good rankings are, exactly and fast: areas under curves by one sort, and the highest scored labels.
+"""Quality of rankings, exact and fast: areas under curves by one sort, and the highest scores.
 
-Positives are rare here (a handful of thousands of codes), so everything is counted at the positives alone: sort a
-ranking's scores once, then ask by binary search how many stand above each positive. No cumulative sums over all pairs.
+Positives are rare here (a handful of thousands of codes), so everything is counted at the positives
+only: sort a ranking's scores once, then find by binary search how many scores are above each
+positive. No cumulative sums over all pairs.
 
-Shapes: R rankings, C candidates, P positives, N documents, L labels, K ranks.
+Shapes: R rankings, C candidates, P positives, V values, N documents, L labels, K ranks, B rows of a
+block.
 """
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.float32]
-Booleans = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
-
-_BLOCK = 1 << 22
-"""Scores copied at a time; bounds the memory beyond the scores themselves."""
+from icdcli.metrics.arrays import Booleans, Floats, Integers, Scores, row_blocks
 
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
-
-
-def blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of rows, each of as many scores as are copied at a time."""
-    size = max(1, _BLOCK // columns)
-    return (slice(start, start + size) for start in range(0, rows, size))
 
 
 def _areas(
     positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int
 ) -> tuple[float, float]:
-    """AUROC and average precision of one ranking; all counts are whole numbers, so ties are exact.
+    """Return AUROC and average precision of one ranking; counts are integers, so ties are exact.
 
     Args:
-        positives_P: The positives' scores, ascending; at least one.
-        below_P: How many of all scores are below each positive's.
-        up_to_P: How many are below or equal, itself included.
-        candidates: How many scores there are.
+        positives_P: The scores of the positives, ascending; at least one.
+        below_P: For each positive, the number of candidates with a lower score.
+        up_to_P: For each positive, the number with a lower or equal score, itself included.
+        candidates: The number of candidates.
     """
     positives = len(positives_P)
     negatives = candidates - positives
     positives_below_P = np.searchsorted(positives_P, positives_P, "left")
-    # Of a threshold at each positive's score: how many of those at or above it are positives.
+    # With the threshold at each positive's score: the share of positives at or above it.
     average_precision = float(np.mean((positives - positives_below_P) / (candidates - below_P)))
     if not negatives:
         return float("nan"), average_precision
     positives_up_to_P = np.searchsorted(positives_P, positives_P, "right")
-    # A negative below counts one, a tied one half: negatives below, plus negatives below or tied, halved.
+    # A negative below counts 1, a tied one 1/2: the number below plus the number below or tied,
+    # halved at the end.
     twice = int(np.sum(below_P - positives_below_P + up_to_P - positives_up_to_P))
     return twice / (2 * positives * negatives), average_precision
 
@@ -56,15 +45,18 @@ def _areas(
 def counts_below(
     scores_NL: Scores, values_V: Scores, chosen_L: Booleans | None = None
 ) -> tuple[Integers, Integers]:
-    """How many scores are below each value, and how many are below or equal; a block of scores is copied at a time.
+    """Count the scores below each value, and those below or equal, copying one block at a time.
 
     Args:
         scores_NL: Scores.
         values_V: Values, ascending.
-        chosen_L: The labels whose scores count; None: all.
+        chosen_L: The labels whose scores count; None: all labels.
+
+    Returns:
+        The number of scores below each value (V,), and the number below or equal (V,).
     """
     below_V, up_to_V = np.zeros(len(values_V), np.int64), np.zeros(len(values_V), np.int64)
-    for block in blocks(*scores_NL.shape):
+    for block in row_blocks(*scores_NL.shape):
         sorted_B = np.sort(
             scores_NL[block] if chosen_L is None else scores_NL[block][:, chosen_L], axis=None
         )
@@ -76,10 +68,11 @@ def counts_below(
 def pooled_areas(
     scores_NL: Scores, targets_NL: Booleans
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The areas under the curves of all scores in one ranking, and of the scores of labels with a positive in one.
+    """Return the areas under the curves of all scores pooled into one ranking.
 
     Returns:
-        For each of the two AUROC, ties counted half, and average precision; NaN where undefined.
+        AUROC (ties count half) and average precision over all labels; then the same over the labels
+        that have a positive. NaN if undefined.
     """
     present_L: Booleans = np.asarray(targets_NL.any(axis=0))
     if not present_L.any():
@@ -96,22 +89,22 @@ def pooled_areas(
 
 
 def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats, Floats]:
-    """The areas under the ROC and the precision-recall curve of each row, a ranking of its columns.
+    """Return the areas under the ROC and the precision-recall curve of each row.
 
-    Rows are what is ranked: pass the transposed arrays for one ranking a label.
+    Each row ranks its columns: pass the transposed arrays for one ranking per label.
 
     Args:
         scores_RC: Scores, finite.
-        targets_RC: Which of them are positives.
+        targets_RC: True for positives.
 
     Returns:
-        AUROC (R,), ties counted half, NaN without a positive or without a negative; average precision (R,) as
-        scikit-learn defines it, NaN without a positive.
+        AUROC (R,), ties counting half, NaN without a positive or without a negative; average
+        precision (R,) as scikit-learn defines it, NaN without a positive.
     """
     rows, columns = scores_RC.shape
     roc_R, precision_R = np.full(rows, np.nan), np.full(rows, np.nan)
-    for block in blocks(rows, columns):
-        # Contiguous copies: sorted in place below, and a transposed view's rows would be slow to reach.
+    for block in row_blocks(rows, columns):
+        # Contiguous copies: they are sorted in place below, and rows of a transposed view are slow.
         scores_BC = np.array(scores_RC[block], order="C")
         targets_BC = np.ascontiguousarray(targets_RC[block])
         for row in np.flatnonzero(targets_BC.any(axis=1)):
@@ -126,21 +119,24 @@ def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats,
 
 
 def highest(scores_NL: Scores, count: int) -> Integers:
-    """The labels of the highest scores of each document, best first; equal scores in the order of the labels.
+    """Return the labels with the highest scores of each document, best first.
+
+    Equal scores are in the order of the labels.
 
     Args:
         scores_NL: Scores in [0, 1].
-        count: How many labels a document, K; at most L.
+        count: The number of labels per document, K; at most L.
 
     Returns:
         Label indices (N, K).
     """
     documents, labels = scores_NL.shape
     labels_NK = np.empty((documents, count), dtype=np.int64)
-    # Non-negative floats sort as their bits do. Shifting the sign out makes -0.0 equal to 0.0; the label, counted from
-    # the end, below the score makes the earlier label the greater of two that tie.
+    # Non-negative floats sort as their bits do. Shifting out the sign makes -0.0 equal to 0.0. The
+    # low half of the key is the label, counted from the end: of two equal scores, the earlier label
+    # has the greater key.
     backwards_L = np.arange(labels - 1, -1, -1, dtype=np.uint64)
-    for block in blocks(documents, labels):
+    for block in row_blocks(documents, labels):
         bits_BL = np.ascontiguousarray(scores_NL[block]).view(np.uint32) << np.uint32(1)
         keys_BL = (bits_BL.astype(np.uint64) << np.uint64(32)) | backwards_L
         if count < labels:

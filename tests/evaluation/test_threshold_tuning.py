@@ -117,5 +117,5 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((50, 20), dtype=np.float32), draw.random((50, 20)) < 0.1
     at_once = tune("auto_per_code", scores, targets, "validation")
-    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 60)
+    monkeypatch.setattr("icdcli.metrics.arrays._BLOCK", 60)
     assert tune("auto_per_code", scores, targets, "validation") == at_once

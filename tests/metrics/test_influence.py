@@ -49,6 +49,6 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((40, 30), dtype=np.float32), draw.random((40, 30)) < 0.1
     at_once = influences(scores, scores >= 0.5, targets)
-    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 100)
+    monkeypatch.setattr("icdcli.metrics.arrays._BLOCK", 100)
     for name, values in influences(scores, scores >= 0.5, targets).items():
         assert values == pytest.approx(at_once[name], abs=1e-12)

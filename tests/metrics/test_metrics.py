@@ -142,7 +142,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     scores, targets = rng.random((40, 30), dtype=np.float32), rng.random((40, 30)) < 0.1
     at_once = evaluate(scores, targets)
-    monkeypatch.setattr("icdcli.metrics.ranking._BLOCK", 100)
+    monkeypatch.setattr("icdcli.metrics.arrays._BLOCK", 100)
     assert evaluate(scores, targets) == at_once
 
 
@@ -170,7 +170,7 @@ def test_names_are_those_of_the_configuration() -> None:
 
 def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "icdcli.metrics.ranking._BLOCK", 1 << 16
+        "icdcli.metrics.arrays._BLOCK", 1 << 16
     )  # as small beside the scores as it is in earnest
     rng = np.random.default_rng(0)
     scores, targets = rng.random((1500, 1000), dtype=np.float32), rng.random((1500, 1000)) < 0.01
@@ -244,7 +244,7 @@ def test_wrong_shapes(scores: tuple[int, ...], targets: tuple[int, ...]) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"threshold": np.zeros(2)}, r"one a label \(3\)"),
+        ({"threshold": np.zeros(2)}, r"one per label \(3\)"),
         ({"threshold": math.nan}, "not NaN"),
         ({"k": (5, 0)}, r"positive ranks, not \(5, 0\)"),
         (
