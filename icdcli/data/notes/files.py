@@ -14,19 +14,20 @@ from typing import Protocol
 
 from xxhash import xxh3_128_hexdigest
 
-from icdcli.data.notes.tables import NoteTable, is_table
+from icdcli.data.notes.tables import NoteTable
 from icdcli.data.notes.text import LONGEST, Note, checked, decoded, too_long
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.fingerprints import file_states
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
+from icdcli.io.records import is_table
 
 STANDARD_INPUT = "-"
 
 _TEXT = ".txt"
 _NOT_YET = {
     ".tsv": "save it as CSV, with commas",
-    ".json": "write it as JSONL, one object a line",
+    ".json": "write it as JSONL, one object per line",
     ".ndjson": "name it .jsonl",
 }
 _BYTES = 4 * LONGEST  # a character takes four bytes at most

@@ -4,37 +4,32 @@ Unlike the tables that a corpus is made of (`icdcli.data.sources.table`) these h
 for the codes of a table's rows wants to put them beside the rows.
 """
 
-import gzip
-import json
-import zlib
-from codecs import BOM_UTF8
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import Reading, match_columns, read_header
+from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.fingerprints import file_states
+from icdcli.io.records import (
+    column_names,
+    is_csv,
+    is_jsonl,
+    parquet_schema,
+    read_jsonl,
+    read_parquet,
+)
 
-_CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
 _ROWS_AT_ONCE = 64  # of a Parquet file; a note may be long
-_PAGE_BUFFER = 1 << 20  # bytes; else a row group's column is in memory all at once
 _LONGEST_LINE = (
     8 * LONGEST
 )  # bytes of a line of JSONL, in which a character may be written with six
 _USUAL_ID = "id"
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table by its name."""
-    return path.name.lower().endswith((*_CSV, *_JSONL, *_PARQUET))
 
 
 class _Strict(Reading):
@@ -42,6 +37,9 @@ class _Strict(Reading):
 
     def bad(self, path: Path, line: int, problem: str) -> None:
         raise DataError(f"{path}, line {line}: {problem}")
+
+
+_STRICT = _Strict()
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class NoteTable:
         Raises:
             DataError: When the table can't be read, or has no such column or several.
         """
-        available = self._header()
+        available = column_names(self.path, _STRICT)
         wanted = [self.text_column]
         if self.id_column is not None or _USUAL_ID in (name.strip().lower() for name in available):
             wanted.append(self.id_column or _USUAL_ID)
@@ -83,14 +81,10 @@ class NoteTable:
         Raises:
             DataError: When a row is not as it should be; with its place.
         """
-        name = self.path.name.lower()
-        records = (
-            self._csv
-            if name.endswith(_CSV)
-            else self._jsonl
-            if name.endswith(_JSONL)
-            else self._parquet
-        )
+        if is_csv(self.path):
+            records = self._csv
+        else:
+            records = self._jsonl if is_jsonl(self.path) else self._parquet
         for number, values in enumerate(records(), start=1):
             text = values[0]
             if text is not None and not isinstance(text, str):
@@ -111,25 +105,13 @@ class NoteTable:
     def _wrong(self, number: int, column: int, problem: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns[column]!r}: {problem}")
 
-    def _header(self) -> list[str]:
-        name = self.path.name.lower()
-        if name.endswith(_CSV):
-            return read_header(self.path)
-        if name.endswith(_JSONL):
-            first = next(self._objects(), None)
-            if first is None:
-                raise DataError(f"{self.path}: is empty; JSONL is one object a line")
-            return list(first)
-        with _parquet(self.path) as file:
-            return [str(column) for column in file.schema_arrow.names]
-
-    def _csv(self) -> Iterator[list[Any]]:
+    def _csv(self) -> Iterator[Sequence[Any]]:
         for rows in _Strict(chunk_size=_ROWS_AT_ONCE).rows(self.path, self.columns):
-            yield from map(list, rows)
+            yield from rows
 
-    def _jsonl(self) -> Iterator[list[Any]]:
+    def _jsonl(self) -> Iterator[Sequence[Any]]:
         numbered = len(self.columns) == 1
-        for number, record in enumerate(self._objects(), start=1):
+        for number, record in enumerate(read_jsonl(self.path, _STRICT, _LONGEST_LINE), start=1):
             if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
                 raise DataError(
                     f"{self.path}, row {number}: has an id, and the first row has none; give every row one"
@@ -140,84 +122,14 @@ class NoteTable:
                 )
             yield [record[column] for column in self.columns]
 
-    def _objects(self) -> Iterator[dict[str, Any]]:
-        with _lines(self.path) as lines:
-            number = 0
-            while content := lines.readline(_LONGEST_LINE + 1):
-                number += 1
-                where = f"{self.path}, line {number}"
-                if len(content) > _LONGEST_LINE:
-                    raise DataError(
-                        f"{where}: is longer than {_LONGEST_LINE >> 20} MB; JSONL is one object a line"
-                    )
-                content = content.removeprefix(BOM_UTF8) if number == 1 else content
-                if content.strip():
-                    yield _object(content, where)
-
-    def _parquet(self) -> Iterator[list[Any]]:
-        with _parquet(self.path) as file:
-            kind = file.schema_arrow.field(self.columns[0]).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (
-                pa.types.is_string(kind)
-                or pa.types.is_large_string(kind)
-                or pa.types.is_string_view(kind)
-            ):
-                raise DataError(f"{self.path}, column {self.columns[0]!r}: holds {kind}, not texts")
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=self.columns):
-                columns = [batch.column(column).to_pylist() for column in self.columns]
-                yield from map(list, zip(*columns, strict=True))
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
-            yield file
-    except OSError as error:
-        reason = error.strerror or "damaged"
-        raise DataError(
-            f"{path}: can't be read as a Parquet file ({reason}); write or copy it again"
-        ) from None
-    except (
-        pa.ArrowException,
-        UnicodeDecodeError,
-    ) as error:  # without its words, which may be the file's
-        reason = f"damaged: {type(error).__name__}"
-        raise DataError(
-            f"{path}: can't be read as a Parquet file ({reason}); write or copy it again"
-        ) from None
-
-
-@contextmanager
-def _lines(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            yield cast(IO[bytes], file)
-    except EOFError:
-        raise DataError(f"{path}: the compressed file ends too early; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{path}: not a gzip file, or a damaged one; copy it again") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: can't be read ({error.strerror or type(error).__name__})"
-        ) from None
-
-
-def _object(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{where}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not JSON ({error.msg}); write one object a line") from None
-    except (
-        ValueError,
-        RecursionError,
-    ):  # a number of thousands of digits; brackets within brackets
-        raise DataError(f"{where}: not JSON that can be read; write one object a line") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: is {type(record).__name__}; write one object a line")
-    return record
+    def _parquet(self) -> Iterator[Sequence[Any]]:
+        kind = parquet_schema(self.path).field(self.columns[0]).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        ):
+            raise DataError(f"{self.path}, column {self.columns[0]!r}: holds {kind}, not texts")
+        for rows, _ in read_parquet(self.path, self.columns, _ROWS_AT_ONCE):
+            yield from rows

@@ -7,15 +7,11 @@ that messages name.
 import ast
 import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from icdcli.data.benchmarks.protocols import (
     PATIENT,
@@ -30,7 +26,8 @@ from icdcli.data.sources.registry import ChosenSource, Match, SourceType, regist
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS, System, dotted, kind_of
 from icdcli.icd.titles import titles
-from icdcli.io.csv_reader import Reading, match_columns, read_header
+from icdcli.io.csv_reader import Reading, match_columns
+from icdcli.io.records import column_names, is_csv, is_jsonl, read_jsonl, read_parquet
 
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
 _SPLITS = {
@@ -98,7 +95,7 @@ class TableSource:
         Raises:
             DataError: When a column is missing.
         """
-        available = _header(self.path)
+        available = column_names(self.path, Reading())
         columns = {"text_column": self.text_column, "codes_column": self.codes_column}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
@@ -264,89 +261,24 @@ def _code_list(value: Any) -> list[str]:
     return value
 
 
-def _header(path: Path) -> list[str]:
-    name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return read_header(path)
-    if name.endswith(".jsonl"):
-        return list(next(_jsonl(path, Reading()), {}))
-    return [str(column) for column in _parquet(path).schema_arrow.names]
-
-
 def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:
-    """The rows as values of `columns`, whatever the format."""
-    name, stage = path.name.lower(), f"reading {path.name}"
-    if name.endswith((".csv", ".csv.gz")):
+    """Yield the rows as values of `columns`, whatever the format."""
+    stage = f"reading {path.name}"
+    if is_csv(path):
         for chunk in reading.rows(path, columns):
             yield from chunk
-    elif name.endswith(".jsonl"):
-        for number, record in enumerate(_jsonl(path, reading), start=1):
+    elif is_jsonl(path):
+        for number, record in enumerate(read_jsonl(path, reading), start=1):
             yield [record.get(column) for column in columns]
             if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
                 reading.on_progress(stage, number, 0, "rows")
     else:
-        table, number = _parquet(path), 0
-        try:
-            for batch in table.iter_batches(
-                batch_size=min(reading.chunk_size, _ROWS_AT_ONCE), columns=list(columns)
-            ):
-                yield from zip(
-                    *(batch.column(column).to_pylist() for column in columns), strict=True
-                )
-                number += batch.num_rows
-                if reading.on_progress:
-                    reading.on_progress(stage, number, table.metadata.num_rows, "rows")
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{path}: damaged Parquet file ({error}); write or copy it again"
-            ) from error
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: can't be read as a Parquet file ({error})") from error
-
-
-def _jsonl(path: Path, reading: Reading) -> Iterator[dict[str, Any]]:
-    number = 0
-    try:
-        with path.open("rb") as lines:
-            for line, content in enumerate(lines, start=1):
-                content = content.removeprefix(BOM_UTF8) if line == 1 else content
-                if not content.strip():
-                    continue
-                number += 1
-                try:
-                    record = _record(content)
-                except ValueError as error:
-                    reading.bad(path, line, str(error))
-                else:
-                    yield record
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from error
-    if number == 0:
-        raise DataError(f"{path}: is empty; JSONL is one object a line")
-
-
-def _record(content: bytes) -> dict[str, Any]:
-    """One line of JSONL.
-
-    Raises:
-        ValueError: Saying what is wrong with it.
-    """
-    try:
-        record = json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}); write one object a line") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"is {type(record).__name__}; write one object a line")
-    return record
+        number = 0
+        for rows, total in read_parquet(path, columns, min(reading.chunk_size, _ROWS_AT_ONCE)):
+            yield from rows
+            number += len(rows)
+            if reading.on_progress:
+                reading.on_progress(stage, number, total, "rows")
 
 
 _PROTOCOLS = (PATIENT,)

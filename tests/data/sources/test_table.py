@@ -241,7 +241,7 @@ def test_what_is_no_code_of_the_system_is_named(tmp_path):
         (
             "t.jsonl",
             b'{"text": "x", "codes": []}\n[]\n',
-            "line 2: is list; write one object a line",
+            "line 2: is list, not an object. Write one object per line",
         ),
         ("t.jsonl", b"\n\n", "is empty"),
         ("t.jsonl", b'{"text": "\xff"}\n', "not UTF-8"),

@@ -1,0 +1,164 @@
+"""Tables of records in three formats, CSV, JSONL and Parquet, each with one reader.
+
+What a column must hold, and which rows are refused, is decided by the caller. Messages name the place
+and the kind of an error, never the content of the table, which may be patient text.
+"""
+
+import gzip
+import json
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.errors import DataError
+from icdcli.io.csv_reader import Reading, read_header
+
+CSV_ENDINGS, JSONL_ENDINGS, PARQUET_ENDINGS = (
+    (".csv", ".csv.gz"),
+    (".jsonl", ".jsonl.gz"),
+    (".parquet",),
+)
+_PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
+
+
+def is_csv(path: Path) -> bool:
+    """Return whether a table is CSV, by its name."""
+    return path.name.lower().endswith(CSV_ENDINGS)
+
+
+def is_jsonl(path: Path) -> bool:
+    """Return whether a table is JSONL, by its name."""
+    return path.name.lower().endswith(JSONL_ENDINGS)
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table, by its name."""
+    return is_csv(path) or is_jsonl(path) or path.name.lower().endswith(PARQUET_ENDINGS)
+
+
+def column_names(path: Path, reading: Reading) -> list[str]:
+    """Return a table's columns: those of the header, the first object or the schema.
+
+    Raises:
+        DataError: If the table can't be read or is empty.
+    """
+    if is_csv(path):
+        return read_header(path)
+    if is_jsonl(path):
+        return list(next(read_jsonl(path, reading), {}))
+    return [str(name) for name in parquet_schema(path).names]
+
+
+def read_jsonl(
+    path: Path, reading: Reading, longest_line: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSONL file, one per line; blank lines are skipped.
+
+    Args:
+        path: A ``.jsonl`` or ``.jsonl.gz`` file.
+        reading: Decides what happens to a line that holds no object; see `Reading.bad`.
+        longest_line: The most bytes that a line may have; None: no limit.
+
+    Raises:
+        DataError: If the file can't be read, is empty or has too long a line.
+    """
+    number = objects = 0
+    with _lines(path) as lines:
+        while content := lines.readline(-1 if longest_line is None else longest_line + 1):
+            number += 1
+            if longest_line is not None and len(content) > longest_line:
+                raise DataError(
+                    f"{path}, line {number}: is longer than {longest_line >> 20} MB. "
+                    "JSONL has one object per line"
+                )
+            content = content.removeprefix(BOM_UTF8) if number == 1 else content
+            if not content.strip():
+                continue
+            objects += 1
+            try:
+                record = _object(content)
+            except ValueError as error:
+                reading.bad(path, number, str(error))
+            else:
+                yield record
+    if not objects:
+        raise DataError(f"{path}: is empty. JSONL has one object per line")
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """Return the columns of a Parquet file and their types.
+
+    Raises:
+        DataError: If the file can't be read.
+    """
+    with _parquet(path) as file:
+        return file.schema_arrow
+
+
+def read_parquet(
+    path: Path, columns: Sequence[str], rows_at_once: int
+) -> Iterator[tuple[list[Sequence[Any]], int]]:
+    """Yield some rows at a time, as values of `columns`, with the number of rows in the file.
+
+    Raises:
+        DataError: If the file can't be read or is damaged.
+    """
+    with _parquet(path) as file:
+        for batch in file.iter_batches(batch_size=rows_at_once, columns=list(columns)):
+            values = [batch.column(column).to_pylist() for column in columns]
+            yield list(zip(*values, strict=True)), file.metadata.num_rows
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
+            yield file
+    except OSError as error:
+        reason = error.strerror or "damaged"
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = f"damaged: {type(error).__name__}"  # the error's text may quote the file
+    else:
+        return
+    raise DataError(f"{path}: can't be read as a Parquet file ({reason}). Write or copy it again")
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            yield cast(IO[bytes], file)
+    except EOFError:
+        raise DataError(f"{path}: the compressed file ends too early. Copy it again") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{path}: not a gzip file, or damaged. Copy it again") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{path}: can't be read ({reason})") from None
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    """Return one line of JSONL.
+
+    Raises:
+        ValueError: If it isn't an object; the message says why.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"not UTF-8 (byte 0x{content[error.start]:02x}). Save the file as UTF-8"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg}). Write one object per line") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested brackets
+        raise ValueError("not JSON that can be read. Write one object per line") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"is {type(record).__name__}, not an object. Write one object per line")
+    return record
