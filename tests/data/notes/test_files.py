@@ -198,7 +198,11 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
         "row 1: is no valid Unicode (half a character at 20)",
         name="n.jsonl",
     )
-    refused(b'{"text": "a"}\n["b"]', "line 2: is list, not an object. Write one object per line", name="n.jsonl")
+    refused(
+        b'{"text": "a"}\n["b"]',
+        "line 2: is list, not an object. Write one object per line",
+        name="n.jsonl",
+    )
     refused(b"[" * 100_000, "line 1: not JSON that can be read", name="n.jsonl")
     refused(b'{"text": "a"}\n\xff', "line 2: not UTF-8 (byte 0xff)", name="n.jsonl")
     refused(gzip.compress(b'{"text": "a"}' * 99)[:-9], "ends too early", name="n.jsonl.gz")
