@@ -64,7 +64,7 @@ def ablate(
     rows = []
     for without in (None, *_names(model, fitted_on)):
         tuned = tune_scores(
-            _without(model, fitted_on, without), targets, AUTO, "validation", fit_fusion=True
+            _without(model, fitted_on, without), targets, AUTO, "validation", with_fusion=True
         )
         fused = fuse(_without(model, measured_on, without), gold, tuned.fusion, tuned.threshold)
         rows.append(Ablation(without, fused.metrics(METRICS)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.fusion import Fusion, probabilities
@@ -65,7 +65,7 @@ def tune_scores(
     threshold: Threshold,
     split: str,
     *,
-    fit_fusion: bool,
+    with_fusion: bool,
 ) -> FusedScores:
     """Fit the fusion of the parts, fuse them, and tune the threshold, all on this split.
 
@@ -74,9 +74,9 @@ def tune_scores(
         targets_NL: The gold codes.
         threshold: The threshold; kept as it is if it is fixed.
         split: The split's name, stored with the fusion and the threshold.
-        fit_fusion: Fit weights for the parts; otherwise use the network's logits alone.
+        with_fusion: Fit weights for the parts; otherwise use the network's logits alone.
     """
-    fusion = fit(parts, targets_NL, split) if fit_fusion else None
+    fusion = fit_fusion(parts, targets_NL, split) if with_fusion else None
     scores_NL = probabilities(parts, fusion)
     if threshold.how != "fixed":
         threshold = tune(threshold.how, scores_NL, targets_NL, split)

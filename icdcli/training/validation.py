@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from icdcli.config.metric_names import monitored
 from icdcli.data.batching import micro_batches, multi_hot
-from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.evaluation.score_split import unusable
-from icdcli.evaluation.threshold_tuning import tune
-from icdcli.metrics.metrics import evaluate
 from icdcli.model.batch import read_batch
-from icdcli.model.fusion import NETWORK, probabilities
+from icdcli.model.fusion import NETWORK
 from icdcli.model.scoring import BATCH_TOKENS, Scored, score_documents
 from icdcli.training.collapse import SAMPLE, alarm
 from icdcli.training.events import Evaluated, Evaluating
@@ -61,19 +59,22 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
     targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
     validation_loss = float(scored.losses_N.mean())
     model, parts = training.model, {NETWORK: scored.logits_NL, **training.validation_words}
-    if training.validation_words:
-        model.fusion = fit(parts, targets_NL, "validation")
     network_logits_NL = scored.logits_NL[:SAMPLE].copy()  # the rest is overwritten
-    scores_NL = probabilities(parts, model.fusion)
-    if model.threshold.how != "fixed":
-        model.threshold = tune(model.threshold.how, scores_NL, targets_NL, "validation")
+    tuned = tune_scores(
+        parts,
+        targets_NL,
+        model.threshold,
+        "validation",
+        with_fusion=bool(training.validation_words),
+    )
+    model.fusion, model.threshold = tuned.fusion, tuned.threshold
     monitored_names, _ = monitored(training.config.monitor, log.metrics)
     names = [
         name
         for name in dict.fromkeys([*log.metrics, *monitored_names])
         if name != "validation_loss"
     ]
-    metrics = evaluate(scores_NL, targets_NL, model.threshold.values_L(labels), names=names)
+    metrics = tuned.metrics(names)
     values = metrics | {"validation_loss": validation_loss}
     value = float(np.mean([values[name] for name in monitored_names]))
     trouble = alarm(
@@ -102,7 +103,7 @@ def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Ev
         best_metric=best_metric,
         best_loss=best_loss,
         patience_left=state.best_metric.patience_left(training.config.patience),
-        samples=tuple(_samples(training, scores_NL)),
+        samples=tuple(_samples(training, tuned.scores_NL)),
         alarm=trouble,
         threshold=None if model.threshold.how == "fixed" else str(model.threshold),
     )

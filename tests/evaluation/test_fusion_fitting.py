@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.model import fusion
 from icdcli.model.fusion import Fusion, probabilities
 
@@ -25,7 +25,7 @@ def test_the_weights_are_those_of_a_logistic_regression(parts, monkeypatch):
     expected.fit(np.stack([part.ravel() for part in scores.values()], axis=1), targets_NL.ravel())
     for block in (100, 1 << 21):
         monkeypatch.setattr(fusion, "_BLOCK", block)
-        found = fit(scores, targets_NL, "validation")
+        found = fit_fusion(scores, targets_NL, "validation")
         assert [*found.weights.values(), found.bias] == pytest.approx(
             [*expected.coef_[0], expected.intercept_[0]], rel=1e-3
         )
@@ -35,7 +35,7 @@ def test_the_weights_are_those_of_a_logistic_regression(parts, monkeypatch):
 def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
     scores, targets_NL = parts
     nothing = np.zeros_like(scores["network"])
-    found = fit(
+    found = fit_fusion(
         {**scores, "descriptions": nothing, "evidence": -targets_NL.astype(np.float32)},
         targets_NL,
         "validation",
@@ -47,7 +47,9 @@ def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
 
 def test_a_part_that_knows_everything_does_not_run_away(parts):
     scores, targets_NL = parts
-    found = fit({**scores, "evidence": targets_NL.astype(np.float32)}, targets_NL, "validation")
+    found = fit_fusion(
+        {**scores, "evidence": targets_NL.astype(np.float32)}, targets_NL, "validation"
+    )
     assert all(np.isfinite(weight) for weight in found.weights.values())
     fused = probabilities(
         {

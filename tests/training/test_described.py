@@ -8,7 +8,7 @@ from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
-from icdcli.evaluation.fusion_fitting import fit
+from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.score_split import score_split, split_parts
 from icdcli.io.manifest import write_manifest
 from icdcli.metrics.metrics import evaluate
@@ -323,7 +323,9 @@ def test_what_each_part_is_worth(described):
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
     targets_NL = parts.documents.targets_NL(len(corpus.labels))
     alone = evaluate(
-        probabilities(by_words, fit(by_words, targets_NL, "validation")), targets_NL, names=["map"]
+        probabilities(by_words, fit_fusion(by_words, targets_NL, "validation")),
+        targets_NL,
+        names=["map"],
     )
     assert rows[1].metrics["map"] == pytest.approx(alone["map"])
     assert (
