@@ -17,6 +17,7 @@ from scipy.special import expit
 from icdcli.lexical.evidence_lexicon import EvidenceLexicon, Finds, content
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.words import words
+from icdcli.metrics.newton import newton
 
 FOLDS = 10
 _LITTLE_LETTERS, _LITTLE_SHARE = 3, 0.5
@@ -185,16 +186,14 @@ def _weights(
 
 
 def _logistic(features_CK: NDArray[np.float64], hits_C: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Logistic regression by Newton's steps, held to the prior coefficients as by one observation of each."""
-    coefficients_K = _PRIOR_K.copy()
-    for _ in range(_STEPS):
+    """Fit a logistic regression with a ridge penalty of 1 towards the prior coefficients."""
+
+    def derivatives(
+        coefficients_K: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         likely_C = expit(features_CK @ coefficients_K)
         gradient_K = features_CK.T @ (likely_C - hits_C) + (coefficients_K - _PRIOR_K)
-        curvature_KK = (features_CK.T * (likely_C * (1 - likely_C))) @ features_CK + np.eye(
-            len(_PRIOR_K)
-        )
-        step_K = np.linalg.solve(curvature_KK, gradient_K)
-        coefficients_K -= step_K
-        if np.abs(step_K).max() < _SMALL:
-            break
-    return coefficients_K
+        weighted_KC = features_CK.T * (likely_C * (1 - likely_C))
+        return gradient_K, weighted_KC @ features_CK + np.eye(len(_PRIOR_K))
+
+    return newton(_PRIOR_K, derivatives, _STEPS, _SMALL)
