@@ -36,7 +36,8 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.explain.evidence import NoteReader, Window, chosen
 from icdcli.explain.faithfulness import SHARE, faithfulness
-from icdcli.model.coding_model import NoteModel, load_model
+from icdcli.model.checkpoint import load_model
+from icdcli.model.neural_model import NeuralModel
 
 Weights = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -166,7 +167,7 @@ def main() -> int:
 
 
 def measure(
-    model: NoteModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int
+    model: NeuralModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int
 ) -> dict[str, Any]:
     """Go through some documents of a split, and score the first of them again."""
     draw = np.random.default_rng(seed)

@@ -29,9 +29,9 @@ WAYS = ("fused", "plain")
 WIDTH = 384
 
 
-def plain(head: LabelAttention, states_TD: Tensor) -> Tensor:
+def plain(head: LabelAttention, hidden_TD: Tensor) -> Tensor:
     """The formula, with the matrix of codes and tokens."""
-    keys_TW, values_TW = head.key(states_TD), head.value(states_TD)
+    keys_TW, values_TW = head.key(hidden_TD), head.value(hidden_TD)
     weights_LT = (head.queries_LW @ keys_TW.T * keys_TW.shape[1] ** -0.5).softmax(dim=-1)
     found_LW = functional.layer_norm(
         weights_LT @ values_TW, (keys_TW.shape[1],), head.norm.weight, head.norm.bias
@@ -44,21 +44,21 @@ def side(way: str, tokens: int, labels: int, into: Path) -> None:
     """One way, forward and backward; writes what it found."""
     torch.manual_seed(0)
     head = LabelAttention(WIDTH, labels, 128, dropout=0.0)
-    states_TD = torch.randn(tokens, WIDTH, requires_grad=True)
+    hidden_TD = torch.randn(tokens, WIDTH, requires_grad=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
     logits_L = (
-        head(states_TD, Segments.of((tokens,)))[0] if way == "fused" else plain(head, states_TD)
+        head(hidden_TD, Segments.of((tokens,)))[0] if way == "fused" else plain(head, hidden_TD)
     )
     # So that the gradients are of the size that training has.
     functional.binary_cross_entropy_with_logits(logits_L, torch.zeros(labels)).backward()
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert states_TD.grad is not None
+    assert hidden_TD.grad is not None
     assert head.queries_LW.grad is not None
     arrays = {
         "logits": logits_L.detach(),
-        "states": states_TD.grad,
+        "states": hidden_TD.grad,
         "queries": head.queries_LW.grad,
     }
     np.savez(

@@ -12,7 +12,7 @@ from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
-from icdcli.model.checkpoint import NeuralModel
+from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best

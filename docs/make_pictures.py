@@ -24,7 +24,7 @@ from icdcli.data.notes.text import Note
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.evidence import finder
 from icdcli.io.files import write_atomically
-from icdcli.model.coding_model import load_model
+from icdcli.model.checkpoint import load_model
 from icdcli.predict.batches import Choice, batch_predictor
 from icdcli.report.console import Output
 from icdcli.report.plots.run import learning_curves_png

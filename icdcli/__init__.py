@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from icdcli.data.synthetic.generator import write_demo_data
     from icdcli.errors import ConfigError, DataError, IcdcodeError, ResumeError
     from icdcli.metrics.metrics import evaluate
-    from icdcli.model.coding_model import CodePrediction, load_model
+    from icdcli.model.checkpoint import load_model
+    from icdcli.model.coding_model import CodePrediction, CodingModel
     from icdcli.run_dir import RunDir
 
 __version__ = "0.1.0"
@@ -45,7 +46,8 @@ _MODULES = {
     # Runs
     "RunDir": "icdcli.run_dir",
     # Models
-    "load_model": "icdcli.model.coding_model",
+    "load_model": "icdcli.model.checkpoint",
+    "CodingModel": "icdcli.model.coding_model",
     "CodePrediction": "icdcli.model.coding_model",
     # Metrics
     "evaluate": "icdcli.metrics.metrics",
@@ -57,6 +59,7 @@ _MODULES = {
 }
 __all__ = [
     "CodePrediction",
+    "CodingModel",
     "Config",
     "ConfigError",
     "DataError",

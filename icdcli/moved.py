@@ -32,7 +32,7 @@ MOVED = {
     },
     "icdcli.evaluation.predict": {
         "CodePrediction": "icdcli.CodePrediction",
-        "NoteCoder": "icdcli.model.coding_model.NoteModel",
+        "NoteCoder": "icdcli.model.neural_model.NeuralModel",
         "load_coder": "icdcli.load_model",
     },
     "icdcli.training.distributed": {

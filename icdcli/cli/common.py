@@ -15,8 +15,7 @@ from icdcli.report.progress import ProgressView
 
 if TYPE_CHECKING:
     from icdcli.explain.spans import Find
-    from icdcli.model.checkpoint import NeuralModel
-    from icdcli.model.tfidf_model import TfidfModel
+    from icdcli.model.coding_model import CodingModel
 
 Overrides = Annotated[
     list[str] | None,
@@ -73,7 +72,7 @@ def showing(output: Output) -> Iterator[Progress]:
         yield on_progress
 
 
-def find_evidence(model: "NeuralModel | TfidfModel", checkpoint: str, cut: bool = False) -> "Find":
+def find_evidence(model: "CodingModel", checkpoint: str, cut: bool = False) -> "Find":
     """A function that finds the words that a coder chose codes by.
 
     Args:
@@ -85,11 +84,10 @@ def find_evidence(model: "NeuralModel | TfidfModel", checkpoint: str, cut: bool 
         ConfigError: When it is a baseline, which knows no places.
     """
     from icdcli.explain.evidence import finder
-    from icdcli.model.coding_model import NoteModel, note_model
-    from icdcli.model.tfidf_model import TfidfModel
+    from icdcli.model.neural_model import NeuralModel
 
-    if isinstance(model, TfidfModel):
+    if not isinstance(model, NeuralModel):
         raise ConfigError(
             f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code"
         )
-    return finder(model if isinstance(model, NoteModel) else note_model(model), cut)
+    return finder(model, cut)

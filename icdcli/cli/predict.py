@@ -151,7 +151,7 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     """Give the notes of a call their codes: on the screen, or into its file."""
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
     from icdcli.distributed.process_group import join_process_group
-    from icdcli.model.coding_model import load_model
+    from icdcli.model.checkpoint import load_model
     from icdcli.predict.batches import Choice, batch_predictor
 
     process_group = join_process_group(device)

@@ -69,8 +69,8 @@ class EncodedDocuments:
         special_tokens: What stands around a document.
         max_len: The longest that a document may be, frame included.
         chunks: How documents beyond the model's window are read; None: whole.
-        states: What a frozen backbone makes of them, where that was computed before.
-        nearness: How near each label's descriptions come to the documents, where that is asked for.
+        hidden_states: What a frozen backbone makes of them, where that was computed before.
+        similarities: How near each label's descriptions come to the documents, where that is asked for.
     """
 
     tokens: Tokens
@@ -79,8 +79,8 @@ class EncodedDocuments:
     special_tokens: SpecialTokens
     max_len: int
     chunks: Chunks | None = None
-    states: "States | None" = None
-    nearness: "Nearness | None" = None
+    hidden_states: "HiddenStates | None" = None
+    similarities: "DescriptionSimilarity | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,42 +104,42 @@ class EncodedDocuments:
 
 
 @dataclass(frozen=True)
-class States:
+class HiddenStates:
     """Token states of a split's documents, as a frozen backbone gives them.
 
     Attributes:
-        states_TD: All documents' states, end to end (float16, memory-mapped).
+        hidden_TD: All documents' states, end to end (float16, memory-mapped).
         offsets: Where each document starts; one more than there are documents.
     """
 
-    states_TD: NDArray[np.float16]
+    hidden_TD: NDArray[np.float16]
     offsets: NDArray[np.int64]
 
     def __getitem__(self, position: int) -> NDArray[np.float16]:
-        return self.states_TD[self.offsets[position] : self.offsets[position + 1]]
+        return self.hidden_TD[self.offsets[position] : self.offsets[position + 1]]
 
 
 @dataclass(frozen=True)
-class Nearness:
+class DescriptionSimilarity:
     """How near each description of a code comes to each document of a split.
 
     Attributes:
-        near_NM: The cosine of each description and each document's nearest words (float16, memory-mapped); the descriptions of
+        cosine_NM: The cosine of each description and each document's nearest words (float16, memory-mapped); the descriptions of
             a label stand side by side, in the order of the labels.
         offset_M: What is taken off each, since some descriptions are near everything.
         firsts_L: Which is the first description of each label.
     """
 
-    near_NM: NDArray[np.float16]
+    cosine_NM: NDArray[np.float16]
     offset_M: NDArray[np.float32]
     firsts_L: NDArray[np.int64]
 
     def __getitem__(self, rows: Ids) -> NDArray[np.float32]:
-        """The nearest of each label's descriptions: nearest_BL."""
-        nearest_BL: NDArray[np.float32] = np.maximum.reduceat(
-            self.near_NM[rows] - self.offset_M, self.firsts_L, axis=1
+        """The nearest of each label's descriptions: similarity_BL."""
+        similarity_BL: NDArray[np.float32] = np.maximum.reduceat(
+            self.cosine_NM[rows] - self.offset_M, self.firsts_L, axis=1
         )
-        return nearest_BL
+        return similarity_BL
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -6,7 +6,6 @@ validation split. So a row says what the part adds to this coder, not what a cod
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,12 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus
 from icdcli.evaluation.measure import fuse, tune_scores
-from icdcli.evaluation.score_split import SplitParts, split_parts
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint import NeuralModel
-from icdcli.model.fusion import NETWORK
+from icdcli.model.coding_model import SplitParts
+from icdcli.model.fusion import NETWORK, PRIOR
+from icdcli.model.neural_model import NeuralModel
 from icdcli.model.threshold import Threshold
 
-PRIOR = "prior"
 AUTO = Threshold(how="auto")
 METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
 
@@ -55,14 +53,14 @@ def ablate(
         ConfigError: When a split has no documents.
         DataError: When the corpus has another label space than the coder.
     """
-    fitted_on = split_parts(model, corpus, "validation", on_progress)
+    fitted_on = model.score_split(corpus, "validation", on_progress)
     measured_on = (
-        fitted_on if split == "validation" else split_parts(model, corpus, split, on_progress)
+        fitted_on if split == "validation" else model.score_split(corpus, split, on_progress)
     )
     labels = len(model.labels)
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
-    for without in (None, *_names(model, fitted_on)):
+    for without in (None, *model.parts):
         tuned = tune_scores(
             _without(model, fitted_on, without), targets, AUTO, "validation", with_fusion=True
         )
@@ -71,21 +69,13 @@ def ablate(
     return rows
 
 
-def _names(model: NeuralModel, found: SplitParts) -> Iterator[str]:
-    """The parts that there are, where there is more than one."""
-    if model.network.prior is not None:
-        yield PRIOR
-    if len(found.parts) > 1:
-        yield from found.parts
-
-
 def _without(model: NeuralModel, found: SplitParts, without: str | None) -> Parts:
     """What the other parts say: copies, to be worked on."""
     parts = {name: part.copy() for name, part in found.parts.items() if name != without}
     if without == NETWORK:
         parts = {NETWORK: np.zeros_like(found.parts[NETWORK]), **parts}
-    if without == PRIOR and model.network.prior is not None and found.nearness is not None:
+    if without == PRIOR and model.network.prior is not None and found.similarities is not None:
         weight = np.float32(model.network.prior.weight.item())
         for row in range(len(parts[NETWORK])):
-            parts[NETWORK][row] -= weight * found.nearness[np.array([row])][0]
+            parts[NETWORK][row] -= weight * found.similarities[np.array([row])][0]
     return parts

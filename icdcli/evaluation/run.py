@@ -37,8 +37,9 @@ from icdcli.evaluation.score_split import score_split
 from icdcli.explain.spans import Find
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint import NeuralModel
-from icdcli.model.tfidf_model import TfidfModel, load_trained
+from icdcli.model.checkpoint import load_model
+from icdcli.model.coding_model import CodingModel
+from icdcli.model.neural_model import NeuralModel
 from icdcli.run_dir import RunDir, find_checkpoint
 
 Warn = Callable[[str], object]
@@ -65,7 +66,7 @@ class OpenRun:
     checkpoint: Path
     config: Config
     corpus: Corpus
-    model: NeuralModel | TfidfModel
+    model: CodingModel
 
 
 def open_run(
@@ -95,7 +96,7 @@ def open_run(
     checkpoint = find_checkpoint(run, load)
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
     corpus = open_corpus(prepare(config.data, on_progress).folder)
-    model = load_trained(checkpoint, chosen)
+    model = load_model(checkpoint, device=str(chosen))
     trained_on = read_manifest(checkpoint)["corpus"]
     # With another label space, scoring raises an error.
     if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:
@@ -153,7 +154,7 @@ def evaluate_opened(
 ) -> Evaluation:
     """Evaluate an open run on one split, and write the results; see `evaluate_run`."""
     model, corpus, run = opened.model, opened.corpus, opened.run
-    if ablate and isinstance(model, TfidfModel):
+    if ablate and not isinstance(model, NeuralModel):
         raise ConfigError(
             f"--ablate: {run.root} is a TF-IDF model, which has no parts to leave out"
         )
@@ -168,7 +169,7 @@ def evaluate_opened(
     }
     evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
     write_evaluation(run.evaluation(split), evaluation)
-    if ablate and not isinstance(model, TfidfModel):
+    if ablate and isinstance(model, NeuralModel):
         rows = ablate_parts(model, corpus, split, on_progress)
         evaluation = replace(evaluation, ablation=tuple(rows))
     return evaluation

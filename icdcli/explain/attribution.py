@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from icdcli.data.batching import Ids, SpecialTokens, TokenizedDocument, collate
-from icdcli.model.batch import Inputs, Segments
+from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import average_neighbours
 from icdcli.model.network import CodingNetwork
@@ -86,13 +86,13 @@ def attribute(
             _Pass(network, document, special_tokens, first, end) for first, end in _passes(document)
         ]
         with torch.no_grad():
-            states_TD = torch.cat(
-                [states_CD[each.kept_C] for each in passes for states_CD, _ in [each.read()]]
+            hidden_TD = torch.cat(
+                [hidden_CD[each.kept_C] for each in passes for hidden_CD, _ in [each.read()]]
             )
-        at_once = max(1, _NUMBERS_AT_ONCE // states_TD.numel())
+        at_once = max(1, _NUMBERS_AT_ONCE // hidden_TD.numel())
         groups = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
         parts = [
-            _attribute(network, states_TD, passes, torch.tensor(group, device=network.device))
+            _attribute(network, hidden_TD, passes, torch.tensor(group, device=network.device))
             for group in groups
         ]
     finally:
@@ -108,21 +108,21 @@ def attribute(
 
 
 def _attribute(
-    network: CodingNetwork, states_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
+    network: CodingNetwork, hidden_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
 ) -> Attribution:
     """The same, special tokens included."""
-    added_K, gradients_KTD, attention_KT = _by_states(network, states_TD, labels_K)
+    added_K, gradients_KTD, attention_KT = _by_states(network, hidden_TD, labels_K)
     inputs_KTD = torch.zeros_like(gradients_KTD)
     least_K = _NEGLIGIBLE * gradients_KTD.flatten(1).norm(dim=1)
     for each in passes:
         with torch.enable_grad():
-            states_CD, embeddings_CD = each.read()
+            hidden_CD, embeddings_CD = each.read()
         back_KCD = gradients_KTD[:, each.rows]
         for code in (back_KCD.flatten(1).norm(dim=1) > least_K).nonzero()[:, 0].tolist():
-            upstream_CD = torch.zeros_like(states_CD)
-            upstream_CD[each.kept_C] = back_KCD[code].to(states_CD.dtype)
+            upstream_CD = torch.zeros_like(hidden_CD)
+            upstream_CD[each.kept_C] = back_KCD[code].to(hidden_CD.dtype)
             (gradient_CD,) = torch.autograd.grad(
-                states_CD, embeddings_CD, upstream_CD, retain_graph=True
+                hidden_CD, embeddings_CD, upstream_CD, retain_graph=True
             )
             product_CD = (each.real(gradient_CD) * each.real(embeddings_CD.detach())).float()
             inputs_KTD[code].index_add_(0, each.places_C, product_CD[each.own_C])
@@ -139,23 +139,23 @@ def _attribute(
 
 
 def _by_states(
-    network: CodingNetwork, states_TD: Tensor, labels_K: Tensor
+    network: CodingNetwork, hidden_TD: Tensor, labels_K: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Each code's logit less its bias, the logit's gradient by the states, and what the code attends to; all float32."""
     head = network.head
-    whole = Segments.of([len(states_TD)])
-    whole = Segments(whole.lengths, whole.starts.to(states_TD.device))
+    whole = Segments.of([len(hidden_TD)])
+    whole = Segments(whole.lengths, whole.starts.to(hidden_TD.device))
     with torch.enable_grad():
-        states_TD = states_TD.detach().float().requires_grad_()
-        states_SD, documents = average_neighbours(states_TD, whole, network.state_pooling)
-        logits_K: Tensor = head(states_SD, documents, labels_K)[0]
-        rows = [torch.autograd.grad(logit, states_TD, retain_graph=True)[0] for logit in logits_K]
+        hidden_TD = hidden_TD.detach().float().requires_grad_()
+        hidden_SD, documents = average_neighbours(hidden_TD, whole, network.state_pooling)
+        logits_K: Tensor = head(hidden_SD, documents, labels_K)[0]
+        rows = [torch.autograd.grad(logit, hidden_TD, retain_graph=True)[0] for logit in logits_K]
     added_K = (logits_K - head.bias_L[labels_K]).detach()
     if not isinstance(head, LabelAttention):
         return added_K, torch.stack(rows), None
-    group_T = torch.arange(len(states_TD), device=states_TD.device) // network.state_pooling
+    group_T = torch.arange(len(hidden_TD), device=hidden_TD.device) // network.state_pooling
     with torch.no_grad():
-        weights_KS = head.weights(states_SD, labels_K) / group_T.bincount()
+        weights_KS = head.weights(hidden_SD, labels_K) / group_T.bincount()
     return added_K, torch.stack(rows), weights_KS[:, group_T]
 
 
@@ -180,7 +180,7 @@ class _Pass:
         self._network = network
         chunks, kept = document.chunks[first:end], document.kept[first:end]
         parts = [TokenizedDocument.whole(ids) for ids in chunks]
-        self._inputs = Inputs.of(collate(parts, special_tokens.pad, network.padding)).to(
+        self._inputs = Batch.of(collate(parts, special_tokens.pad, network.padding)).to(
             network.device
         )
         starts = np.cumsum([0, *map(len, chunks[:-1])]).tolist()
@@ -204,8 +204,8 @@ class _Pass:
     def read(self) -> tuple[Tensor, Tensor]:
         """All chunks' states, end to end, and the embeddings that they were made of, as these lie in the forward pass."""
         with _embeddings(self._network.backbone) as caught:
-            states_CD = self._network.states(self._inputs)
-        return states_CD, caught[0]
+            hidden_CD = self._network.hidden_states(self._inputs)
+        return hidden_CD, caught[0]
 
     def real(self, batch: Tensor) -> Tensor:
         """Vectors of a forward pass's tokens, end to end and without padding."""

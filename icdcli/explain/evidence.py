@@ -25,11 +25,10 @@ from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.data.corpus.cleaning import kept_words
 from icdcli.explain.attribution import Attribution, attribute
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, Find
-from icdcli.model.batch import Inputs
-from icdcli.model.coding_model import NoteModel
+from icdcli.model.batch import Batch
 from icdcli.model.description_prior import WINDOW
 from icdcli.model.fusion import NETWORK
-from icdcli.model.untrained import untrained
+from icdcli.model.neural_model import NeuralModel
 
 LEAST = 0.1
 """The share of what counts for a code that a word of its evidence has; chosen for a network on 40 training documents of
@@ -57,7 +56,7 @@ class CodeEvidence(NamedTuple):
     spans: EvidenceSpans
 
 
-def evidence_of(model: NoteModel, text: str, codes: Sequence[str]) -> list[CodeEvidence]:
+def evidence_of(model: NeuralModel, text: str, codes: Sequence[str]) -> list[CodeEvidence]:
     """Say which words made a coder give a note some codes their scores.
 
     Args:
@@ -79,7 +78,7 @@ def evidence_of(model: NoteModel, text: str, codes: Sequence[str]) -> list[CodeE
     ]
 
 
-def finder(model: NoteModel, cut: bool = False) -> Find:
+def finder(model: NeuralModel, cut: bool = False) -> Find:
     """A function that finds evidence in notes, one after the other.
 
     Args:
@@ -200,7 +199,7 @@ class Window:
 class NoteReader:
     """Reads notes for the words that count."""
 
-    def __init__(self, model: NoteModel, cut: bool = False) -> None:
+    def __init__(self, model: NeuralModel, cut: bool = False) -> None:
         self._model, self._cut = model, cut
         self._tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
@@ -273,11 +272,11 @@ class NoteReader:
         model, prior = self._model, self._model.network.prior
         if prior is None:
             return []
-        with untrained(model) as reader, torch.inference_mode():
-            inputs = Inputs.of(collate([document], model.special_tokens.pad, reader.padding)).to(
+        with model.untrained() as reader, torch.inference_mode():
+            inputs = Batch.of(collate([document], model.special_tokens.pad, reader.padding)).to(
                 reader.device
             )
-            nearest = prior.nearest(reader.states(inputs), labels)
+            nearest = prior.nearest(reader.hidden_states(inputs), labels)
         weights_KT = np.zeros((len(labels), len(document)))
         for row, (_, place) in enumerate(nearest):
             weights_KT[row, place : place + WINDOW] = 1

@@ -3,6 +3,8 @@
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +314,22 @@ def architecture_settings(folder: Path) -> Any:
     """The architecture's settings out of a checkpoint's ``config.json``."""
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return AutoConfig.for_model(**settings)
+
+
+@contextmanager
+def without_adapter(backbone: Any) -> Iterator[None]:
+    """Switch our adapter off meanwhile; pretrained adapters stay on."""
+    pretrained = [name for name in backbone.peft_config if name != ADAPTER]
+    if not pretrained:
+        with backbone.disable_adapter():
+            yield
+        return
+    wanted = {name: weight.requires_grad for name, weight in backbone.named_parameters()}
+    active = list(backbone.active_adapters)
+    backbone.base_model.set_adapter(pretrained)
+    try:
+        yield
+    finally:
+        backbone.base_model.set_adapter(active)
+        for name, weight in backbone.named_parameters():
+            weight.requires_grad_(wanted[name])

@@ -53,7 +53,7 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class Batch:
     """What a network takes.
 
     Attributes:
@@ -61,19 +61,19 @@ class Inputs:
         ids: Token ids, ids_CT or, where chunks lie end to end, ids_T; None where states are given.
         layout: What tells chunks apart: mask_CT (True where a token is real) or segments.
         kept_T: Which states make up the documents, counted over all of them; None where all do.
-        states_TD: A frozen backbone's states, where they were computed before.
-        nearest_BL: How near the labels' descriptions come to each document, where that was computed before.
+        hidden_TD: A frozen backbone's states, where they were computed before.
+        similarity_BL: How near the labels' descriptions come to each document, where that was computed before.
     """
 
     documents: Segments
     ids: Tensor | None = None
     layout: Tensor | Segments | None = None
     kept_T: Tensor | None = None
-    states_TD: Tensor | None = None
-    nearest_BL: Tensor | None = None
+    hidden_TD: Tensor | None = None
+    similarity_BL: Tensor | None = None
 
     @classmethod
-    def of(cls, batch: Padded | Packed) -> "Inputs":
+    def of(cls, batch: Padded | Packed) -> "Batch":
         """A collated batch as tensors on the CPU."""
         documents = Segments.of(batch.documents)
         kept_T = None if batch.kept is None else torch.from_numpy(batch.kept)
@@ -83,15 +83,15 @@ class Inputs:
             documents, torch.from_numpy(batch.ids_CT), torch.from_numpy(batch.mask_CT), kept_T
         )
 
-    def to(self, device: torch.device) -> "Inputs":
+    def to(self, device: torch.device) -> "Batch":
         """The same on a device; from pinned memory nothing waits for the copy."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> "Inputs":
+    def pinned(self) -> "Batch":
         """The same in memory that a GPU copies from by itself."""
         return self._each(lambda tensor: tensor.pin_memory())
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -99,12 +99,12 @@ class Inputs:
                 changed[field.name] = Segments(value.lengths, change(value.starts))
             else:
                 changed[field.name] = None if value is None else change(value)
-        return Inputs(**changed)
+        return Batch(**changed)
 
 
 def read_batch(
     documents: EncodedDocuments, rows: Ids, labels: int, padding: Padding, device: torch.device
-) -> tuple[Inputs, Tensor]:
+) -> tuple[Batch, Tensor]:
     """Read documents for one forward pass.
 
     Args:
@@ -117,19 +117,23 @@ def read_batch(
     Returns:
         What the network takes and targets_BL, on the CPU.
     """
-    nearest_BL = None if documents.nearness is None else torch.from_numpy(documents.nearness[rows])
-    if documents.states is not None:
-        parts = [documents.states[row] for row in rows.tolist()]
-        states_TD = torch.from_numpy(np.concatenate(parts))
-        inputs = Inputs(
-            Segments.of([len(part) for part in parts]), states_TD=states_TD, nearest_BL=nearest_BL
+    similarity_BL = (
+        None if documents.similarities is None else torch.from_numpy(documents.similarities[rows])
+    )
+    if documents.hidden_states is not None:
+        parts = [documents.hidden_states[row] for row in rows.tolist()]
+        hidden_TD = torch.from_numpy(np.concatenate(parts))
+        inputs = Batch(
+            Segments.of([len(part) for part in parts]),
+            hidden_TD=hidden_TD,
+            similarity_BL=similarity_BL,
         )
     else:
-        plain = Inputs.of(
+        plain = Batch.of(
             collate([documents[row] for row in rows], documents.special_tokens.pad, padding)
         )
-        inputs = Inputs(
-            plain.documents, plain.ids, plain.layout, plain.kept_T, nearest_BL=nearest_BL
+        inputs = Batch(
+            plain.documents, plain.ids, plain.layout, plain.kept_T, similarity_BL=similarity_BL
         )
     targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
     if device.type != "cuda":

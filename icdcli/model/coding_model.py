@@ -1,38 +1,36 @@
-"""Code notes from Python: text in, codes with titles and scores out.
+"""The interface of a trained model that assigns codes, and the results that it returns.
 
-Shapes: N notes, W windows of them, L labels, T tokens.
+Two classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel` and `icdcli.model.tfidf_model.TfidfModel`.
+`icdcli.model.checkpoint.load_model` loads either.
+
+Shapes: N notes or documents, W windows of a note, L labels.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.cleaning import CLEANERS
-from icdcli.data.token_cache import EncodedDocuments, Tokens, encode
-from icdcli.errors import ConfigError
-from icdcli.model.checkpoint import NeuralModel
-from icdcli.model.fusion import NETWORK, probabilities
-from icdcli.model.packing import choose_padding
-from icdcli.model.precompute import nearness_of
-from icdcli.model.scoring import Scored, score_documents
-from icdcli.model.tfidf_model import TfidfModel, load_trained
-from icdcli.model.untrained import untrained
-
-Read = Callable[[Sequence[str]], tuple[NDArray[np.float32], Sequence[int]]]
-"""How a coder reads texts: scores_NL, each code's probability, and in how many windows each text was read."""
+from icdcli.data.corpus.reader import Corpus, Documents, Labels
+from icdcli.data.token_cache import DescriptionSimilarity
+from icdcli.errors import DataError
+from icdcli.io.progress import Progress
+from icdcli.model.fusion import Fusion
+from icdcli.model.section import ModelConfig
+from icdcli.model.threshold import Threshold
 
 
 @dataclass(frozen=True, slots=True)
 class CodePrediction:
-    """A code that a note is given.
+    """A code that a model assigns to a note.
 
     Attributes:
         code: The dotted code.
-        title: Its official title, where it has one.
+        title: Its official title, if it has one.
         score: Its probability.
     """
 
@@ -41,169 +39,211 @@ class CodePrediction:
     score: float
 
 
-@dataclass
-class NoteModel(NeuralModel):
-    """A trained coder that codes notes; `load_model` makes one."""
+@dataclass(frozen=True)
+class ScoredWindows:
+    """The windows in which a network read one note, kept so that evidence needn't read the note again.
+
+    Attributes:
+        ids: All token ids of the note, without special tokens.
+        windows: The first token of each window, and the token after its last.
+        logits_WL: The network's logits of each window.
+    """
+
+    ids: list[int]
+    windows: list[tuple[int, int]]
+    logits_WL: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NoteScores:
+    """The scores of some notes.
+
+    Attributes:
+        scores_NL: The probability of each code.
+        window_counts: The number of windows in which each note was read; 0 for a note without text.
+        windows: The windows themselves; None for a note without text, and for a model that doesn't use windows.
+    """
+
+    scores_NL: NDArray[np.float32]
+    window_counts: list[int]
+    windows: list[ScoredWindows | None]
+
+
+@dataclass(frozen=True)
+class SplitParts:
+    """The scores that each part of a model gives the documents of a split, before they are fused.
+
+    Attributes:
+        documents: The split's documents, with their gold labels.
+        parts: Part to its scores (N, L): the network's logits, and the scores of the lexical model's parts.
+        similarities: The similarity of the label descriptions to the documents, if the network has a description prior.
+        losses_N: Each document's loss by the network alone, positives not weighted.
+    """
+
+    documents: Documents
+    parts: dict[str, NDArray[np.float32]]
+    similarities: DescriptionSimilarity | None
+    losses_N: NDArray[np.float64]
+
+
+class CodingModel(Protocol):
+    """A trained model that assigns codes to notes, whatever it is made of.
+
+    Attributes:
+        labels: The label space, in the order of the scores.
+        threshold: The score from which a code is predicted.
+        config: The model section of the configuration that it was made from.
+        fusion: The weights with which its parts make one score; None: it has one part, or they aren't fitted yet.
+        text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+    """
+
+    labels: Labels
+    threshold: Threshold
+    config: ModelConfig
+    fusion: Fusion | None
+    text_cleaning: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the parts that an ablation can leave out; none if there is only one part."""
+
+    def score_notes(self, texts: Sequence[str]) -> NoteScores:
+        """Score notes; `NoteScores` also has the windows in which they were read.
+
+        Args:
+            texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
+        """
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score notes.
-
-        A note of more than ``max_len`` tokens is read in windows of that length, each overlapping the one before by a quarter;
-        of a code, the highest of all windows counts. Words alone are looked for in the whole note.
-
-        Args:
-            texts: The notes; they are held in memory, so hand over a few hundred at a time.
+        """Score notes; see `score_notes`.
 
         Returns:
-            scores_NL, in [0, 1]; a note without text, or of which cleaning leaves nothing, has 0 for every code.
+            scores_NL, in [0, 1]. All scores are 0 for a note without text, or without text after cleaning.
         """
-        return self.read(texts)[0]
-
-    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        """Do what `scores` does, and say in how many windows each note was read; 0: it has no text."""
-        return _read_texts(texts, self.text_cleaning, len(self.labels), self._read)
-
-    def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        notes_W, logits_WL = self.window_logits(
-            encode(self.tokenizer.backend_tokenizer)(list(texts))
-        )
-        logits_NL = np.full((len(texts), len(self.labels)), -np.inf, np.float32)
-        np.maximum.at(logits_NL, notes_W, logits_WL)
-        return self.fused(logits_NL, texts), np.bincount(notes_W, minlength=len(texts)).tolist()
-
-    def window_logits(
-        self, notes: list[list[int]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The network's logits of each note's windows, and which note each of them belongs to; one note's stand together.
-
-        Args:
-            notes: The notes' tokens, whole.
-        """
-        notes_W, documents = self._windows(notes)
-        if self.network.prior is not None:
-            with untrained(self) as reader:
-                documents = replace(
-                    documents, nearness=nearness_of(reader, self.network.prior, documents)
-                )
-        scored = Scored.empty(len(documents), len(self.labels))
-        for _ in score_documents(self.network, documents, scored):
-            pass
-        return notes_W, scored.logits_NL
 
     def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
-        """Code notes.
-
-        Args:
-            texts: The notes, of any length; see `scores`.
+        """Predict the codes of notes; see `score_notes`.
 
         Returns:
-            For each note, its codes with titles and scores at or above the threshold, highest score first.
+            For each note, the codes at or above the threshold, highest score first.
         """
-        return _predicted(self, *self.read(texts))
 
-    def windows(self, tokens: int) -> list[tuple[int, int]]:
-        """From and up to which token a note of so many tokens is read at a time; one window where it is read whole."""
-        room = self.config.max_len - len(self.special_tokens)
-        if tokens <= room:
-            return [(0, tokens)]
-        starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
-        return [(start, start + room) for start in starts]
+    def score_split(
+        self,
+        corpus: Corpus,
+        split: str,
+        on_progress: Progress | None = None,
+        only: Sequence[int] | None = None,
+        state_cache_gb: float = 20,
+    ) -> SplitParts:
+        """Score the documents of a split, with each part of the model separately.
 
-    def _windows(self, notes: list[list[int]]) -> tuple[NDArray[np.int64], EncodedDocuments]:
-        """The windows of all notes as documents, and which note each belongs to."""
-        parts = [
-            (note, ids[start:end])
-            for note, ids in enumerate(notes)
-            for start, end in self.windows(len(ids))
-        ]
-        offsets = np.cumsum([0, *(len(ids) for _, ids in parts)], dtype=np.int64)
-        tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
-        no_targets = [np.zeros(0, np.int32)] * len(parts)
-        rows = np.arange(len(parts))
-        documents = EncodedDocuments(
-            tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks
-        )
-        return np.array([note for note, _ in parts], np.int64), documents
+        Args:
+            corpus: The corpus that the model was trained on.
+            split: ``train``, ``validation`` or ``test``.
+            on_progress: Receives the progress.
+            only: Positions in the split to score; None: all.
+            state_cache_gb: The most disk space, in gigabytes, for the hidden states of a frozen backbone, which are kept in
+                the corpus folder for the next time.
 
+        Raises:
+            ConfigError: If the split has no documents.
+            DataError: If the corpus has another label space than the model.
+        """
 
-@dataclass
-class TfidfNoteModel(TfidfModel):
-    """A baseline that codes notes as a `NoteModel` does; `load_model` makes one."""
-
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score notes, each as a whole: scores_NL, in [0, 1]; see `NoteModel.scores`."""
-        return self.read(texts)[0]
-
-    def read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        """Do what `scores` does, and say in how many windows each note was read: one, or 0 where it has no text."""
-        return _read_texts(texts, self.text_cleaning, len(self.labels), self._read)
-
-    def _read(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-        return probabilities({NETWORK: self.logits(texts)}, None), [1] * len(texts)
-
-    def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
-        """Code notes; see `NoteModel.predict`."""
-        return _predicted(self, *self.read(texts))
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
 
 
-def load_model(
-    path: str | Path, load: str = "metric", device: str = "cpu"
-) -> NoteModel | TfidfNoteModel:
-    """Load a trained coder.
+def select_codes(
+    scores_L: NDArray[np.float32],
+    threshold_L: NDArray[np.float32],
+    top: int | None = None,
+    min_score: float | None = None,
+) -> list[int]:
+    """Return the labels to report for one document, highest score first; among equal scores, the first label first.
 
     Args:
-        path: A run's folder or a checkpoint's.
-        load: Which checkpoint of a run: ``metric``, ``loss`` or ``last``.
-        device: A torch device.
-
-    Raises:
-        ConfigError: When there is no such folder, or the base model can't be had.
-        ResumeError: When the checkpoint is incomplete or was changed.
+        scores_L: The document's scores.
+        threshold_L: The threshold of each label. It counts only if neither `top` nor `min_score` is given.
+        top: The highest number of labels to return, whether or not they reach the threshold.
+        min_score: Return the labels with at least this score, whether or not they reach the threshold.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such run or checkpoint folder")
-    checkpoint = folder if (folder / "manifest.json").is_file() else folder / "weights" / load
-    model = load_trained(checkpoint, torch.device(device))
-    if isinstance(model, TfidfModel):
-        return TfidfNoteModel(**{field.name: getattr(model, field.name) for field in fields(model)})
-    return note_model(model)
+    order = np.argsort(-scores_L, kind="stable")
+    if min_score is not None:
+        order = order[scores_L[order] >= np.float32(min_score)]
+    elif top is None:
+        order = order[scores_L[order] >= threshold_L[order]]
+    selected: list[int] = order[:top].tolist()
+    return selected
 
 
-def note_model(model: NeuralModel) -> NoteModel:
-    """A coder, ready to code notes."""
-    choose_padding(model.network, "auto")
-    return NoteModel(**{field.name: getattr(model, field.name) for field in fields(model)})
+def score_with_text(
+    texts: Sequence[str], cleaning: str, labels: int, score: Callable[[list[str]], NoteScores]
+) -> NoteScores:
+    """Clean notes and score those that have text left.
 
+    Args:
+        texts: The notes.
+        cleaning: The name of the cleaning, as ``text_cleaning`` has it.
+        labels: The number of labels.
+        score: Scores cleaned notes.
 
-def _read_texts(
-    texts: Sequence[str], cleaning: str, labels: int, read: Read
-) -> tuple[NDArray[np.float32], list[int]]:
-    """Clean notes and read those with text: scores_NL, and in how many windows each was read."""
+    Returns:
+        The scores of all notes; those without text have 0 everywhere.
+    """
     cleaned = [CLEANERS[cleaning](text) for text in texts]
-    places = [place for place, text in enumerate(cleaned) if text.strip()]
-    scores_NL, windows_N = (
-        np.zeros((len(texts), labels), np.float32),
-        np.zeros(len(texts), np.int64),
-    )
-    if places:
-        scores_NL[places], windows_N[places] = read([cleaned[place] for place in places])
-    return scores_NL, windows_N.tolist()
+    rows = [row for row, text in enumerate(cleaned) if text.strip()]
+    scores_NL = np.zeros((len(texts), labels), np.float32)
+    counts = [0] * len(texts)
+    windows: list[ScoredWindows | None] = [None] * len(texts)
+    if rows:
+        scored = score([cleaned[row] for row in rows])
+        scores_NL[rows] = scored.scores_NL
+        for row, count, found in zip(rows, scored.window_counts, scored.windows, strict=True):
+            counts[row], windows[row] = count, found
+    return NoteScores(scores_NL, counts, windows)
 
 
-def _predicted(
-    model: NeuralModel | TfidfModel, scores_NL: NDArray[np.float32], windows_N: Sequence[int]
-) -> list[list[CodePrediction]]:
-    """Each note's codes at or above the threshold, highest score first; none of a note without text."""
-    found, labels = [], model.labels
+def predictions(model: CodingModel, scored: NoteScores) -> list[list[CodePrediction]]:
+    """Return each note's codes at or above the model's threshold, highest score first; none for a note without text."""
+    labels, predicted = model.labels, []
     threshold_L = model.threshold.values_L(len(labels))
-    for scores_L, windows in zip(scores_NL, windows_N, strict=True):
-        order = np.argsort(-scores_L, kind="stable")
-        kept = order[(scores_L >= threshold_L)[order]] if windows else order[:0]
-        found.append(
+    for scores_L, windows in zip(scored.scores_NL, scored.window_counts, strict=True):
+        selected = select_codes(scores_L, threshold_L) if windows else []
+        predicted.append(
             [
-                CodePrediction(labels.codes[i], labels.titles[i], float(scores_L[i]))
-                for i in kept.tolist()
+                CodePrediction(labels.codes[label], labels.titles[label], float(scores_L[label]))
+                for label in selected
             ]
         )
-    return found
+    return predicted
+
+
+def documents_to_score(
+    corpus: Corpus, split: str, labels: Labels, only: Sequence[int] | None
+) -> Documents:
+    """Return the documents of a split, or some of them, for a model with this label space.
+
+    Raises:
+        ConfigError: If the split has no documents.
+        DataError: If the corpus has another label space.
+    """
+    if corpus.labels.codes != labels.codes:
+        raise DataError(
+            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) differs from the one that the model was "
+            f"trained on ({len(labels)} codes). Prepare the data with the options in the run's args.yaml."
+        )
+    documents = corpus.documents(split)
+    return documents if only is None else documents.take(only)
+
+
+def texts_to_score(corpus: Corpus, split: str, only: Sequence[int] | None) -> Iterable[str]:
+    """Return the texts of a split's documents, or of those at the given positions, in this order."""
+    if only is None:
+        return corpus.texts(split)
+    wanted = set(only)
+    found = {
+        position: text for position, text in enumerate(corpus.texts(split)) if position in wanted
+    }
+    return [found[position] for position in only]

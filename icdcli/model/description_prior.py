@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from icdcli.data.token_cache import Nearness
+from icdcli.data.token_cache import DescriptionSimilarity
 from icdcli.model.batch import Segments
 
 WINDOW = 6
@@ -69,34 +69,36 @@ class DescriptionPrior(nn.Module):
         self.descriptions_MD.copy_(functional.normalize(descriptions_MD, dim=1))
 
     @torch.no_grad()
-    def start_from_similarities(self, near_NM: NDArray[np.float16]) -> None:
+    def start_from_similarities(self, cosine_NM: NDArray[np.float16]) -> None:
         """Take off from now on what each description's similarity is on average over the training documents."""
-        sums_M = np.zeros(near_NM.shape[1], np.float64)
-        for start in range(0, len(near_NM), _DOCUMENTS_AT_ONCE):
-            sums_M += near_NM[start : start + _DOCUMENTS_AT_ONCE].sum(axis=0, dtype=np.float64)
-        self.offset_M.copy_(torch.from_numpy(sums_M / len(near_NM)))
+        sums_M = np.zeros(cosine_NM.shape[1], np.float64)
+        for start in range(0, len(cosine_NM), _DOCUMENTS_AT_ONCE):
+            sums_M += cosine_NM[start : start + _DOCUMENTS_AT_ONCE].sum(axis=0, dtype=np.float64)
+        self.offset_M.copy_(torch.from_numpy(sums_M / len(cosine_NM)))
 
-    def forward(self, nearest_BL: Tensor) -> Tensor:
+    def forward(self, similarity_BL: Tensor) -> Tensor:
         """What is added to logits_BL."""
-        return self.weight * nearest_BL
+        return self.weight * similarity_BL
 
-    def nearness(self, near_NM: NDArray[np.float16]) -> Nearness:
+    def adjusted(self, cosine_NM: NDArray[np.float16]) -> DescriptionSimilarity:
         """The similarities as a batch reads them."""
-        return Nearness(near_NM, self.offset_M.cpu().numpy(), self.firsts_L.cpu().numpy())
+        return DescriptionSimilarity(
+            cosine_NM, self.offset_M.cpu().numpy(), self.firsts_L.cpu().numpy()
+        )
 
     @torch.inference_mode()
-    def similarities(self, states_TD: Tensor, documents: Segments) -> Tensor:
+    def similarities(self, hidden_TD: Tensor, documents: Segments) -> Tensor:
         """The similarity of each description to the nearest window of each document.
 
         Args:
-            states_TD: The frozen backbone's states, one a token, of any floating dtype.
+            hidden_TD: The frozen backbone's states, one a token, of any floating dtype.
             documents: Where the documents lie.
 
         Returns:
-            near_BM, float32, in [-1, 1].
+            cosine_BM, float32, in [-1, 1].
         """
         rows = []
-        for states in states_TD.float().split(list(documents.lengths)):
+        for states in hidden_TD.float().split(list(documents.lengths)):
             windows_PD = _windows(states)
             best_M = torch.full((len(self.descriptions_MD),), -1.0, device=states.device)
             for part in windows_PD.split(_PLACES_AT_ONCE):
@@ -105,18 +107,18 @@ class DescriptionPrior(nn.Module):
         return torch.stack(rows)
 
     @torch.inference_mode()
-    def nearest(self, states_TD: Tensor, labels: Sequence[int]) -> list[tuple[float, int]]:
+    def nearest(self, hidden_TD: Tensor, labels: Sequence[int]) -> list[tuple[float, int]]:
         """Where the descriptions of some codes come nearest to one document.
 
         Args:
-            states_TD: The frozen backbone's states of the document, as `similarities` takes them.
+            hidden_TD: The frozen backbone's states of the document, as `similarities` takes them.
             labels: The codes that are asked for.
 
         Returns:
             For each, what is added to its logit, and at which state the nearest window begins; it is `WINDOW` long, or as long
             as the document where this is shorter.
         """
-        windows_PD = _windows(states_TD.float())
+        windows_PD = _windows(hidden_TD.float())
         found = []
         for label in labels:
             mine = slice(int(self.firsts_L[label]), int(self.firsts_L[label]) + self.counts[label])
@@ -126,8 +128,8 @@ class DescriptionPrior(nn.Module):
         return found
 
 
-def _windows(states_TD: Tensor) -> Tensor:
+def _windows(hidden_TD: Tensor) -> Tensor:
     """The direction of the mean of every window; of the whole document where it is shorter."""
-    size = min(WINDOW, len(states_TD))
-    means_PD = functional.avg_pool1d(states_TD.T[None], size, stride=1)[0].T
+    size = min(WINDOW, len(hidden_TD))
+    means_PD = functional.avg_pool1d(hidden_TD.T[None], size, stride=1)[0].T
     return functional.normalize(means_PD, dim=1)

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 NETWORK = "network"
 """The part that is the network's logits."""
 
+PRIOR = "prior"
+"""The description prior: the only part that is already within the network's logits."""
+
 Parts = Mapping[str, NDArray[np.floating]]
 """Part to scores_NL: the network's logits, and any scores that rise with how likely a code is."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import half_precision
-from icdcli.model.batch import Inputs, Segments
+from icdcli.model.batch import Batch, Segments
 from icdcli.model.description_prior import DescriptionPrior
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead, average_neighbours
@@ -75,7 +75,7 @@ class CodingNetwork(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, inputs: Inputs, labels: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Batch, labels: Tensor | None = None) -> Tensor:
         """Compute logits_BL (float32).
 
         Args:
@@ -85,26 +85,26 @@ class CodingNetwork(nn.Module):
         Raises:
             ValueError: When the documents lie another way than `padding` says, or the prior lacks what it goes by.
         """
-        if inputs.states_TD is not None:
-            states_TD, documents = inputs.states_TD, inputs.documents
+        if inputs.hidden_TD is not None:
+            hidden_TD, documents = inputs.hidden_TD, inputs.documents
         else:
-            states_TD, documents = average_neighbours(
-                self.states(inputs), inputs.documents, self.state_pooling
+            hidden_TD, documents = average_neighbours(
+                self.hidden_states(inputs), inputs.documents, self.state_pooling
             )
-        logits_BL: Tensor = self.head(states_TD, documents, labels)
+        logits_BL: Tensor = self.head(hidden_TD, documents, labels)
         if self.prior is None:
             return logits_BL
-        if inputs.nearest_BL is None:
+        if inputs.similarity_BL is None:
             raise ValueError(
                 "a network with a description prior must be told how near the descriptions come to the documents"
             )
         added_BL: Tensor = self.prior(
-            inputs.nearest_BL if labels is None else inputs.nearest_BL[:, labels]
+            inputs.similarity_BL if labels is None else inputs.similarity_BL[:, labels]
         )
         return logits_BL + added_BL
 
-    def states(self, inputs: Inputs) -> Tensor:
-        """The backbone's states of the documents' tokens, one document after the other: states_TD, of its precision."""
+    def hidden_states(self, inputs: Batch) -> Tensor:
+        """The backbone's states of the documents' tokens, one document after the other: hidden_TD, of its precision."""
         ids, layout = inputs.ids, inputs.layout
         assert ids is not None
         if isinstance(layout, Segments) and self.packed is not None:
@@ -115,8 +115,8 @@ class CodingNetwork(nn.Module):
             raise ValueError(f"this network reads documents with padding: {self.padding}")
         with torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None):
             states: Tensor = self.backbone(**arguments).last_hidden_state
-        states_TD = states.flatten(0, 1)
-        return states_TD if inputs.kept_T is None else states_TD[inputs.kept_T]
+        hidden_TD = states.flatten(0, 1)
+        return hidden_TD if inputs.kept_T is None else hidden_TD[inputs.kept_T]
 
     def start_from_frequencies(
         self, positives: Sequence[int], documents: int, open_ended: bool = False

@@ -127,7 +127,7 @@ def _by_kernel(
     left = -1 if window is None else window - 1 if causal else window
     right = 0 if causal else left
     starts, longest = segments.starts, max(segments.lengths)
-    states_THD: Tensor = _varlen(
+    hidden_THD: Tensor = _varlen(
         query_THD,
         key_THD,
         value_THD,
@@ -139,7 +139,7 @@ def _by_kernel(
         window_size=(left, right),
         **grouped,
     )
-    return states_THD[None]
+    return hidden_THD[None]
 
 
 def _by_document(
@@ -170,7 +170,7 @@ def _by_document(
             if window is None or window >= length
             else _window_mask(length, window, causal, query.device)
         )
-        states_NHSD = functional.scaled_dot_product_attention(
+        hidden_NHSD = functional.scaled_dot_product_attention(
             query_NHSD,
             key_NHSD,
             value_NHSD,
@@ -179,7 +179,7 @@ def _by_document(
             is_causal=causal and mask_SS is None,
             scale=scaling,
         )
-        found.append(states_NHSD.transpose(1, 2).flatten(0, 1))
+        found.append(hidden_NHSD.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)[None]
 
 

@@ -13,9 +13,12 @@ from torch import Tensor
 
 from icdcli.data.batching import Ids, Padding, TokenizedDocument, collate
 from icdcli.errors import ConfigError
-from icdcli.model.batch import Inputs
+from icdcli.model.batch import Batch
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packed_attention import PackedForm
+
+WantedPadding = Literal["auto", "free", "batch"]
+"""``padding`` of the configuration."""
 
 _LENGTHS = (9, 9, 5)  # two of one length, which attention takes together
 _WINDOW = 3
@@ -29,7 +32,7 @@ _ROUNDED = 0.1
 weights alone change states by some per cent, since how a token is rounded depends on its neighbours, padded or not."""
 
 
-def choose_padding(network: CodingNetwork, wanted: Literal["auto", "free", "batch"]) -> Padding:
+def choose_padding(network: CodingNetwork, wanted: WantedPadding) -> Padding:
     """Let a network read documents end to end, where that is wanted and it can.
 
     It can where the tokens' states are the same as with padded documents. That is tried on a few tokens, on the device and in
@@ -103,10 +106,10 @@ def _difference(found_TD: Tensor, expected_TD: Tensor) -> float:
 
 def _states(network: CodingNetwork, documents: list[Ids]) -> Tensor:
     """The states of the documents' tokens, one document after the other; hidden_TD in float32."""
-    inputs = Inputs.of(
+    inputs = Batch.of(
         collate([TokenizedDocument.whole(ids) for ids in documents], 0, network.padding)
     )
-    return network.states(inputs.to(network.device)).float()
+    return network.hidden_states(inputs.to(network.device)).float()
 
 
 @contextmanager

@@ -9,11 +9,11 @@ Shapes: N documents, T tokens, D width, M descriptions of labels.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,20 +21,16 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from icdcli.data.batching import Ids, collate, micro_batches
-from icdcli.data.token_cache import EncodedDocuments, Nearness, States, fingerprint
+from icdcli.data.token_cache import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
 from icdcli.io.folders import alone, finish, partial_folder
 from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
-from icdcli.model.batch import Inputs
+from icdcli.model.batch import Batch
 from icdcli.model.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbours
 from icdcli.model.network import CodingNetwork
-from icdcli.model.untrained import untrained
-
-if TYPE_CHECKING:
-    from icdcli.model.checkpoint import NeuralModel
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = (
     "states.npy",
@@ -60,40 +56,6 @@ class Wanted:
     tokenizer: str
 
 
-def with_known(
-    model: "NeuralModel",
-    corpus: Path,
-    splits: Mapping[str, EncodedDocuments],
-    gigabytes: float,
-    on_progress: Progress | None = None,
-    fresh: bool = False,
-) -> dict[str, EncodedDocuments]:
-    """Documents with all that is known of them before the coder is trained.
-
-    Args:
-        model: Whose network shall read them.
-        corpus: The corpus's folder.
-        splits: Split to documents.
-        gigabytes: The most that the states of all of them may take on the disk; beyond, they are computed whenever needed.
-        on_progress: Told how far it is.
-        fresh: Whether no step has changed the backbone.
-
-    Raises:
-        DataError: When it doesn't fit the disk.
-    """
-    network = model.network
-    size = sum(size_of_states(documents, network) for documents in splits.values())
-    states = (fresh or not model.trained_backbone) and size <= gigabytes * 1e9
-    if not states and network.prior is None:
-        return dict(splits)
-    wanted = Wanted(states, network.prior, fingerprint(model.tokenizer.backend_tokenizer))
-    with untrained(model, fresh) as reader:
-        return {
-            split: precompute(corpus, split, each, reader, wanted, on_progress)
-            for split, each in splits.items()
-        }
-
-
 def precompute(
     corpus: Path,
     split: str,
@@ -113,14 +75,17 @@ def precompute(
         on_progress: Told how far it is.
 
     Returns:
-        The documents, with their states and nearness.
+        The documents, with their states and similarities.
 
     Raises:
         DataError: When it doesn't fit the disk, or what was computed is damaged.
     """
     parts = [
         part
-        for part, on in (("states", wanted.states), ("similarities", wanted.prior is not None))
+        for part, on in (
+            ("states", wanted.states),
+            ("similarities", wanted.prior is not None),
+        )
         if on
     ]
     if not parts:
@@ -140,27 +105,27 @@ def precompute(
     if "states" in keys:
         folder = corpus / keys["states"]
         with cache_opened(folder):
-            states = States(
+            states = HiddenStates(
                 read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS)
             )
-        documents = replace(documents, states=states)
+        documents = replace(documents, hidden_states=states)
     if "similarities" in keys:
         assert wanted.prior is not None
         folder = corpus / keys["similarities"]
         with cache_opened(folder):
-            near_NM = read_array(folder / _SIMILARITIES, mapped=True)
-        documents = replace(documents, nearness=wanted.prior.nearness(near_NM))
+            cosine_NM = read_array(folder / _SIMILARITIES, mapped=True)
+        documents = replace(documents, similarities=wanted.prior.adjusted(cosine_NM))
     return documents
 
 
-def nearness_of(
+def description_similarities(
     network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments
-) -> Nearness:
+) -> DescriptionSimilarity:
     """How near the descriptions come to a few documents, computed in memory."""
-    near_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
-    for rows, inputs, states_TD in read_states(network, documents):
-        near_NM[rows] = prior.similarities(states_TD, inputs.documents).half().cpu().numpy()
-    return prior.nearness(near_NM)
+    cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
+    for rows, inputs, hidden_TD in read_states(network, documents):
+        cosine_NM[rows] = prior.similarities(hidden_TD, inputs.documents).half().cpu().numpy()
+    return prior.adjusted(cosine_NM)
 
 
 def size_of_states(documents: EncodedDocuments, network: CodingNetwork) -> int:
@@ -228,37 +193,37 @@ def _fill(
 ) -> None:
     """Write both in one pass over the documents."""
     offsets = np.cumsum([0, *_state_lengths(documents, network)], dtype=np.int64)
-    states_TD = near_NM = None
+    hidden_TD = cosine_NM = None
     if "states" in folders:
         np.save(folders["states"] / _OFFSETS, offsets)
-        states_TD = open_memmap(
+        hidden_TD = open_memmap(
             folders["states"] / _STATES, "w+", np.float16, (int(offsets[-1]), _width(network))
         )
     if prior is not None:
         shape = (len(documents), len(prior.descriptions_MD))
-        near_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
+        cosine_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
     done = 0
     for rows, inputs, found_TD in read_states(network, documents):
-        if states_TD is not None:
+        if hidden_TD is not None:
             averaged_TD, grouped = average_neighbours(
                 found_TD, inputs.documents, network.state_pooling
             )
             parts = averaged_TD.half().cpu().split(list(grouped.lengths))
             for row, part in zip(rows.tolist(), parts, strict=True):
-                states_TD[offsets[row] : offsets[row + 1]] = part.numpy()
-        if prior is not None and near_NM is not None:
-            near_NM[rows] = prior.similarities(found_TD, inputs.documents).half().cpu().numpy()
+                hidden_TD[offsets[row] : offsets[row + 1]] = part.numpy()
+        if prior is not None and cosine_NM is not None:
+            cosine_NM[rows] = prior.similarities(found_TD, inputs.documents).half().cpu().numpy()
         done += len(rows)
         if on_progress is not None:
             on_progress(f"reading the {split} split with the backbone", done, len(documents))
-    for array in (states_TD, near_NM):
+    for array in (hidden_TD, cosine_NM):
         if array is not None:
             array.flush()
 
 
 def read_states(
     network: CodingNetwork, documents: EncodedDocuments
-) -> Iterator[tuple[Ids, Inputs, Tensor]]:
+) -> Iterator[tuple[Ids, Batch, Tensor]]:
     """Let the backbone read documents, longest first.
 
     Args:
@@ -266,7 +231,7 @@ def read_states(
         documents: What to read.
 
     Yields:
-        The documents' positions, what was read, and its states_TD, one a token.
+        The documents' positions, what was read, and its hidden_TD, one a token.
     """
     training = network.training
     network.eval()
@@ -274,8 +239,8 @@ def read_states(
         np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding
     )
 
-    def read(rows: Ids) -> Inputs:
-        return Inputs.of(
+    def read(rows: Ids) -> Batch:
+        return Batch.of(
             collate([documents[row] for row in rows], documents.special_tokens.pad, network.padding)
         )
 
@@ -283,7 +248,7 @@ def read_states(
         for rows, inputs in zip(plan, one_ahead(read, plan), strict=True):
             there = inputs.to(network.device)
             with torch.inference_mode():
-                yield rows, there, network.states(there)
+                yield rows, there, network.hidden_states(there)
     finally:
         network.train(training)
 

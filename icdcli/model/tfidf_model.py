@@ -1,46 +1,54 @@
-"""The baseline of `model: tfidf` as a coder: the same folder on disk as a neural one's, the same label space and threshold.
+"""The baseline of ``model: tfidf`` as a `CodingModel`.
 
-In place of weights and a tokenizer a checkpoint holds ``tfidf.npz`` and ``vocabulary.json``. Whoever loads a checkpoint without
-knowing what is in it calls `load_trained`.
+Its checkpoint has ``tfidf.npz`` and ``vocabulary.json`` in place of a network's weights and tokenizer, and else the same files.
 
-Shapes: B documents, L labels.
+Shapes: N notes or documents, B documents scored together, L labels.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from icdcli import __version__
-from icdcli.data.corpus.reader import Labels, read_labels, write_labels
-from icdcli.errors import ResumeError
-from icdcli.io.manifest import verify
-from icdcli.model.checkpoint import NeuralModel, load_saved
-from icdcli.model.section import TFIDF, ModelConfig
+from icdcli.data.corpus.reader import Corpus, Labels, read_labels, write_labels
+from icdcli.io.progress import Progress
+from icdcli.model.checkpoint_files import LABELS, read_settings, write_settings
+from icdcli.model.coding_model import (
+    CodePrediction,
+    NoteScores,
+    SplitParts,
+    documents_to_score,
+    predictions,
+    score_with_text,
+    texts_to_score,
+)
+from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.scoring import Scored
+from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
 if TYPE_CHECKING:
     from icdcli.lexical.tfidf import Tfidf
 
 FORMAT = 1
-_LABELS, _CODER = "labels.parquet", "coder.json"
+_DOCUMENTS_AT_ONCE = 256
 
 
 @dataclass
 class TfidfModel:
-    """A baseline with what makes codes of its output.
+    """A linear classifier per code on TF-IDF features; fulfills `icdcli.model.coding_model.CodingModel`.
 
     Attributes:
-        words: Texts to logits.
+        words: The fitted classifiers: texts to logits.
         labels: The label space, in the order of the logits.
-        config: What it was made from.
-        threshold: The score from which a code counts as predicted.
-        text_cleaning: What was done to the texts that it learned from, and is done to those that it codes.
+        config: The model section of the configuration that it was made from.
+        threshold: The score from which a code is predicted.
+        text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+        fusion: None: it has one part.
     """
 
     words: "Tfidf"
@@ -48,60 +56,85 @@ class TfidfModel:
     config: ModelConfig
     threshold: Threshold
     text_cleaning: str = "none"
+    fusion: Fusion | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return no parts: an ablation has nothing to leave out."""
+        return ()
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score documents, as clean as those that it learned from: (B, L)."""
+        """Return logits_BL of texts that are already cleaned."""
         return self.words.logits(texts)
 
+    def score_notes(self, texts: Sequence[str]) -> NoteScores:
+        """Score notes, each in one window; see `CodingModel.score_notes`."""
+        return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
-def save_tfidf(folder: Path, model: TfidfModel) -> None:
-    """Write a baseline into an empty folder; `write_manifest` completes it."""
-    model.words.save(folder)
-    write_labels(folder / _LABELS, model.labels)
-    about = {
-        "format": FORMAT,
-        "icdcode": __version__,
-        "model": model.config.model_dump(mode="json"),
-        "threshold": model.threshold.to_json(),
-        "text_cleaning": model.text_cleaning,
-    }
-    (folder / _CODER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    def _score(self, texts: Sequence[str]) -> NoteScores:
+        scores_NL = probabilities({NETWORK: self.logits(texts)}, None)
+        return NoteScores(scores_NL, [1] * len(texts), [None] * len(texts))
 
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return scores_NL; see `CodingModel.scores`."""
+        return self.score_notes(texts).scores_NL
 
-def load_trained(folder: Path, device: torch.device) -> NeuralModel | TfidfModel:
-    """Read a coder back, whichever it is; see `icdcli.model.checkpoint.load_saved`.
+    def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
+        """Predict the codes of notes; see `CodingModel.predict`."""
+        return predictions(self, self.score_notes(texts))
 
-    Args:
-        folder: A checkpoint's folder; its manifest is verified first.
-        device: Where a network shall compute; a baseline always does on the CPU.
+    def score_split(
+        self,
+        corpus: Corpus,
+        split: str,
+        on_progress: Progress | None = None,
+        only: Sequence[int] | None = None,
+        state_cache_gb: float = 0,
+    ) -> SplitParts:
+        """Score the documents of a split; see `CodingModel.score_split`. Nothing is kept in the corpus folder."""
+        documents = documents_to_score(corpus, split, self.labels, only)
+        scored = Scored.empty(len(documents), len(self.labels))
+        texts = iter(texts_to_score(corpus, split, only))
+        for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
+            logits_BL = self.logits(list(islice(texts, _DOCUMENTS_AT_ONCE)))
+            rows = slice(start, start + len(logits_BL))
+            scored.logits_NL[rows] = logits_BL
+            gold_B = [
+                logits_L[gold].sum(dtype=float)
+                for logits_L, gold in zip(logits_BL, documents.targets[rows], strict=True)
+            ]
+            scored.losses_N[rows] = (
+                np.logaddexp(0, logits_BL, dtype=float).sum(axis=1) - gold_B
+            ) / logits_BL.shape[1]
+            if on_progress is not None:
+                on_progress(f"scoring the {split} split", rows.stop, len(documents))
+        return SplitParts(documents, {NETWORK: scored.logits_NL}, None, scored.losses_N)
 
-    Raises:
-        ResumeError: When the folder is incomplete or was changed.
-        ConfigError: When the base model can't be had.
-    """
-    if not _is_tfidf(folder):
-        return load_saved(folder, device)
-    verify(folder)
-    about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
-    if about["format"] != FORMAT:
-        raise ResumeError(
-            f"{folder}: written by another version of icdcode ({about['icdcode']}); this one is {__version__}"
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
+        self.words.save(folder)
+        write_labels(folder / LABELS, self.labels)
+        settings = {
+            "model": self.config.model_dump(mode="json"),
+            "threshold": self.threshold.to_json(),
+            "text_cleaning": self.text_cleaning,
+        }
+        write_settings(folder, FORMAT, settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> "TfidfModel":
+        """Load a checkpoint.
+
+        Raises:
+            ResumeError: If the checkpoint is incomplete or was changed.
+        """
+        # scikit-learn and scipy take a second to import, and a network doesn't need them
+        from icdcli.lexical.tfidf import Tfidf
+
+        settings = read_settings(folder, FORMAT)
+        labels = read_labels(folder / LABELS)
+        threshold = Threshold.from_json(settings["threshold"])
+        words = Tfidf.load(folder, len(labels))
+        return cls(
+            words, labels, ModelConfig(**settings["model"]), threshold, settings["text_cleaning"]
         )
-    from icdcli.lexical.tfidf import (
-        Tfidf,  # scikit-learn and scipy, which a network need not wait for
-    )
-
-    labels = read_labels(folder / _LABELS)
-    threshold = Threshold.from_json(about["threshold"])
-    words = Tfidf.load(folder, len(labels))
-    return TfidfModel(
-        words, labels, ModelConfig(**about["model"]), threshold, about["text_cleaning"]
-    )
-
-
-def _is_tfidf(folder: Path) -> bool:
-    try:
-        about = json.loads((folder / _CODER).read_text(encoding="utf-8"))
-        return bool(about["model"]["model"] == TFIDF)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # whoever loads it as a network says what is wrong

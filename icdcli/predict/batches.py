@@ -14,7 +14,7 @@ from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpans, Find
 
 if TYPE_CHECKING:
-    from icdcli.model.coding_model import NoteModel, Read, TfidfNoteModel
+    from icdcli.model.coding_model import CodingModel, NoteScores
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
 """Where a block of notes ends: what a call that was killed has to do again at most."""
@@ -44,13 +44,9 @@ class Choice:
 
         Those at or above the threshold where nothing else is asked for; with ``top`` the highest, predicted or not.
         """
-        order = np.argsort(-scores_L, kind="stable")
-        if self.min_score is not None:
-            order = order[scores_L[order] >= np.float32(self.min_score)]
-        elif self.top is None:
-            order = order[scores_L[order] >= threshold_L[order]]
-        chosen: list[int] = order[: self.top].tolist()
-        return chosen
+        from icdcli.model.coding_model import select_codes
+
+        return select_codes(scores_L, threshold_L, self.top, self.min_score)
 
 
 class NoteCode(NamedTuple):
@@ -101,7 +97,7 @@ class BatchPredictor:
         find: Finds the words that a note's codes were chosen by; None: nobody asks for them.
     """
 
-    read: "Read"
+    read: "Callable[[Sequence[str]], NoteScores]"
     codes: Sequence[str]
     titles: Sequence[str | None]
     threshold_L: NDArray[np.float32]
@@ -126,8 +122,10 @@ class BatchPredictor:
             if not note.has_text
         }
         for places in self._together(notes):
-            scores_NL, windows = self.read([notes[place].text for place in places])
-            for place, scores_L, count in zip(places, scores_NL, windows, strict=True):
+            found = self.read([notes[place].text for place in places])
+            for place, scores_L, count in zip(
+                places, found.scores_NL, found.window_counts, strict=True
+            ):
                 codes = (
                     self._codes(scores_L, notes[place].text) if count else ()
                 )  # none where cleaning leaves no text
@@ -191,10 +189,15 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
 
 
 def batch_predictor(
-    model: "NoteModel | TfidfNoteModel", choice: Choice, find: Find | None = None
+    model: "CodingModel", choice: Choice, find: Find | None = None
 ) -> BatchPredictor:
     """A trained coder, for coding notes by the block."""
     labels = model.labels
     return BatchPredictor(
-        model.read, labels.codes, labels.titles, model.threshold.values_L(len(labels)), choice, find
+        model.score_notes,
+        labels.codes,
+        labels.titles,
+        model.threshold.values_L(len(labels)),
+        choice,
+        find,
     )

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
 from icdcli.data.batching import Padding
-from icdcli.model.batch import Inputs, Segments
+from icdcli.model.batch import Batch, Segments
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
@@ -113,9 +113,9 @@ class Simulation:
         self._network.eval()
         with self._counting() as ledger, torch.no_grad():
             inputs = self._inputs(sizes, cached=False)
-            states_TD = self._network.states(inputs)
+            hidden_TD = self._network.hidden_states(inputs)
             if self._network.prior is not None:
-                self._network.prior.similarities(states_TD, inputs.documents)
+                self._network.prior.similarities(hidden_TD, inputs.documents)
         return ledger.found()
 
     @contextmanager
@@ -131,9 +131,9 @@ class Simulation:
         logits_BL = self._network(self._inputs(sizes, self._cached))
         return document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
 
-    def _inputs(self, sizes: Sizes, cached: bool) -> Inputs:
+    def _inputs(self, sizes: Sizes, cached: bool) -> Batch:
         network, total = self._network, sum(sizes.documents)
-        nearest_BL = (
+        similarity_BL = (
             None
             if network.prior is None
             else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
@@ -143,10 +143,10 @@ class Simulation:
             documents = Segments.of(
                 [-(-length // network.state_pooling) for length in sizes.documents]
             )
-            states_TD = torch.zeros(
+            hidden_TD = torch.zeros(
                 sum(documents.lengths), settings.hidden_size, dtype=torch.float16
             )
-            return Inputs(documents, states_TD=states_TD, nearest_BL=nearest_BL)
+            return Batch(documents, hidden_TD=hidden_TD, similarity_BL=similarity_BL)
         layout: Segments | Tensor = Segments.of(sizes.chunks)
         if self._padding == "free":
             ids = torch.zeros(sum(sizes.chunks), dtype=torch.int64)
@@ -155,7 +155,7 @@ class Simulation:
             layout = torch.ones_like(ids, dtype=torch.bool)
         all_kept = self._padding == "free" and total == sum(sizes.chunks)
         kept_T = None if all_kept else torch.zeros(total, dtype=torch.int64)
-        return Inputs(Segments.of(sizes.documents), ids, layout, kept_T, nearest_BL=nearest_BL)
+        return Batch(Segments.of(sizes.documents), ids, layout, kept_T, similarity_BL=similarity_BL)
 
 
 def _imagine_weights(network: nn.Module) -> None:

@@ -121,7 +121,7 @@ def estimate_training(config: Config, training: Training) -> Estimate:
         ranks=training.process_group.size,
         budget=training.micro_batch_tokens,
         padding=network.padding,
-        cached=training.train.states is not None,
+        cached=training.train.hidden_states is not None,
         descriptions=None if network.prior is None else network.prior.counts,
         libraries=None if device.type == "cuda" else (resident_memory() or 0) - loaded + _LATER,
     )

@@ -22,7 +22,7 @@ from icdcli.evaluation.threshold_tuning import tune
 from icdcli.io.files import flush
 from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
-from icdcli.model.tfidf_model import TfidfModel, save_tfidf
+from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row
 from icdcli.training.checkpointing import write_checkpoint
@@ -157,6 +157,6 @@ def _record(run: RunDir, model: TfidfModel, corpus: Corpus, event: Evaluated) ->
         run,
         CHECKPOINTS,
         1,
-        lambda folder: save_tfidf(folder, model),
+        model.save,
         {"corpus": corpus.folder.name, **about},
     )

@@ -20,7 +20,6 @@ from safetensors import SafetensorError
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import flush, writing
 from icdcli.io.manifest import verify, write_manifest
-from icdcli.model.checkpoint import save_model
 from icdcli.run_dir import (
     CHECKPOINTS,
     RunDir,
@@ -51,7 +50,7 @@ def save_checkpoint(
     """
 
     def write(folder: Path) -> None:
-        save_model(folder, training.model)
+        training.model.save(folder)
         torch.save(
             {"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)},
             folder / _STATE,

@@ -20,10 +20,9 @@ from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
-from icdcli.model.checkpoint import NeuralModel, load_saved, new_model, tokenizer_for
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
-from icdcli.model.packing import choose_padding
-from icdcli.model.precompute import with_known
+from icdcli.model.neural_model import NeuralModel
+from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
@@ -94,7 +93,14 @@ def new_training(
         else ()
     )
     model = new_model(
-        config.model, tokenizer, corpus.labels, threshold, process_group.device, seed, described
+        config.model,
+        tokenizer,
+        corpus.labels,
+        threshold,
+        process_group.device,
+        seed,
+        described,
+        config.train.padding,
     )
     model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
@@ -137,7 +143,9 @@ def resumed_training(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives {corpus.folder.name}: the "
             "tables or the data options have changed. Put them back, or start a new run"
         )
-    model = load_saved(checkpoint, process_group.device, trainable=True)
+    model = NeuralModel.load(
+        checkpoint, process_group.device, trainable=True, padding=config.train.padding
+    )
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
     go_on_with_micro_batches(training)
@@ -155,7 +163,6 @@ def _training(
 ) -> Training:
     tokens = read_tokens(corpus, model, process_group, on_progress)
     splits = {split: corpus.documents(split) for split in ("train", "validation")}
-    choose_padding(model.network, config.train.padding)
     encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
     encoded = _with_known(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
@@ -246,14 +253,14 @@ def _with_known(
     untrained = fresh or step < config.head_steps
     gigabytes = config.state_cache_gb if config.head_steps or not model.trained_backbone else 0
     if process_group.first:
-        with_known(model, corpus.folder, splits, gigabytes, on_progress, untrained)
+        model.with_precomputed(corpus.folder, splits, gigabytes, on_progress, untrained)
     process_group.wait()
-    known = with_known(model, corpus.folder, splits, gigabytes, fresh=untrained)
-    prior, nearness = model.network.prior, known["train"].nearness
-    if not fresh or prior is None or nearness is None:
+    known = model.with_precomputed(corpus.folder, splits, gigabytes, new=untrained)
+    prior, similarities = model.network.prior, known["train"].similarities
+    if not fresh or prior is None or similarities is None:
         return known
-    prior.start_from_similarities(nearness.near_NM)
-    return with_known(model, corpus.folder, splits, gigabytes, fresh=untrained)
+    prior.start_from_similarities(similarities.cosine_NM)
+    return model.with_precomputed(corpus.folder, splits, gigabytes, new=untrained)
 
 
 def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.AdamW:

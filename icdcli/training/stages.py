@@ -19,7 +19,7 @@ def begin_stage(training: Training) -> None:
         weight.requires_grad_(learns)
     if learns and training.backbone_weights:
         training.train, training.validation = (
-            replace(each, states=None) for each in (training.train, training.validation)
+            replace(each, hidden_states=None) for each in (training.train, training.validation)
         )
     training.model.network.train()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.token_cache import EncodedDocuments
 from icdcli.distributed.process_group import ProcessGroup
-from icdcli.model.checkpoint import NeuralModel
+from icdcli.model.neural_model import NeuralModel
 from icdcli.training.early_stopping import Best
 from icdcli.training.section import LogConfig, TrainConfig
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from icdcli.data.batching import Ids, micro_batches, rank_shares
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
-from icdcli.model.batch import Inputs, read_batch
+from icdcli.model.batch import Batch, read_batch
 from icdcli.training.events import StepDone
 from icdcli.training.losses import disagreement, training_losses
 from icdcli.training.schedule import learning_rate
@@ -98,7 +98,7 @@ def _accumulate(
     training: Training,
     documents: int,
     own: int,
-    batches: Iterable[tuple[Inputs, Tensor]],
+    batches: Iterable[tuple[Batch, Tensor]],
     meter: Meter,
 ) -> Tensor | None:
     """The gradient of a step's mean loss, as far as this process's micro-batches go; those after its own count nothing.
@@ -124,7 +124,7 @@ def _accumulate(
     return loss
 
 
-def _losses(training: Training, inputs: Inputs, targets_BL: Tensor) -> Tensor:
+def _losses(training: Training, inputs: Batch, targets_BL: Tensor) -> Tensor:
     """A micro-batch's losses_B; with ``rdrop_alpha`` of two forward passes."""
     network, config, learned = training.model.network, training.config, training.learned
     if learned is not None:

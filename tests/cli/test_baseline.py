@@ -15,7 +15,7 @@ import pytest
 from icdcli.config.metric_names import METRICS
 from icdcli.lexical import tfidf
 from icdcli.model import tfidf_model as tfidf_coder
-from icdcli.model.tfidf_model import load_trained
+from icdcli.model.checkpoint import load_model
 
 CONFIG = """\
 model: tfidf
@@ -242,4 +242,4 @@ def test_killed_at_every_operation_it_has_a_whole_checkpoint_or_none(config, tmp
     there = [path for path in named if path.is_symlink()]
     assert 0 < len(there) < len(named)
     for path in there:
-        assert load_trained(path, None).labels.codes
+        assert load_model(path).labels.codes

@@ -7,7 +7,7 @@ from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.explain import attribution
 from icdcli.explain.attribution import attribute
 from icdcli.model.backbone import load_backbone
-from icdcli.model.batch import Inputs
+from icdcli.model.batch import Batch
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
@@ -69,7 +69,7 @@ def by_the_table(network, ids, label, chunks=None):
     """Input times gradient of each token, from the gradient of the table of embeddings."""
     table = network.backbone.get_input_embeddings().weight
     table.requires_grad_(True)
-    logits_BL = network(Inputs.of(collate([FRAME.read(ids, 100, chunks)], 0, network.padding)))
+    logits_BL = network(Batch.of(collate([FRAME.read(ids, 100, chunks)], 0, network.padding)))
     (gradient,) = torch.autograd.grad(logits_BL[0, label], table)
     table.requires_grad_(False)
     return (gradient * table)[torch.from_numpy(ids)]
@@ -100,10 +100,10 @@ def test_attention_counts_where_codes_attend(ids):
     network = network_of(bert, "label_attention", state_pooling=4)
     document = FRAME.read(ids, 100)
     found = attribute(network, document, FRAME, ASKED)
-    states_TD = network.states(Inputs.of(collate([document], 0, "batch")))
-    groups_SD = torch.stack([part.mean(dim=0) for part in states_TD.split(4)])
+    hidden_TD = network.hidden_states(Batch.of(collate([document], 0, "batch")))
+    groups_SD = torch.stack([part.mean(dim=0) for part in hidden_TD.split(4)])
     weights_KS = network.head.weights(groups_SD)[ASKED]
-    sizes = [len(part) for part in states_TD.split(4)]
+    sizes = [len(part) for part in hidden_TD.split(4)]
     expected_KT = torch.cat(
         [weights_KS[:, [place]].expand(-1, size) / size for place, size in enumerate(sizes)], dim=1
     )
@@ -122,7 +122,7 @@ def test_where_no_code_attends_input_times_gradient_counts_alone(ids):
 def test_products_of_a_linear_network_add_up_to_the_logit(ids, mode, chunks):
     network = network_of(Lookup, mode)
     found = attribute(network, FRAME.read(ids, 100, chunks), FRAME, ASKED)
-    logits_L = network(Inputs.of(collate([FRAME.read(ids, 100, chunks)], 0)))[0]
+    logits_L = network(Batch.of(collate([FRAME.read(ids, 100, chunks)], 0)))[0]
     np.testing.assert_allclose(
         found.products_KT.sum(axis=1), (logits_L - network.head.bias_L)[ASKED], atol=1e-5
     )

@@ -18,12 +18,12 @@ from icdcli.explain.evidence import (
     words_of,
 )
 from icdcli.lexical.lexical_model import Lexical
-from icdcli.model.coding_model import NoteModel
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
+from icdcli.model.neural_model import NeuralModel
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import special_tokens_of, train_tokenizer
@@ -112,7 +112,7 @@ def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **change
     config = ModelConfig(max_len=max_len, lora_activate=False, freeze_backbone=True)
     labels = Labels(CODES, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3)
     special_tokens = special_tokens_of(tokenizer, "mean")
-    model = NoteModel(
+    model = NeuralModel(
         network.eval(),
         tokenizer,
         special_tokens,

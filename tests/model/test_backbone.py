@@ -11,7 +11,7 @@ from transformers import AutoModel, GPT2Config, T5Config
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
-from icdcli.model.batch import Inputs
+from icdcli.model.batch import Batch
 from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.section import ModelConfig
@@ -30,8 +30,8 @@ def load(folder: Path, **options: object) -> torch.nn.Module:
     return load_backbone(config, find_pretrained(config.model), CPU).eval()
 
 
-def inputs_of(*documents: list[int]) -> Inputs:
-    return Inputs.of(collate([TokenizedDocument.whole(np.array(ids)) for ids in documents], 0))
+def inputs_of(*documents: list[int]) -> Batch:
+    return Batch.of(collate([TokenizedDocument.whole(np.array(ids)) for ids in documents], 0))
 
 
 def states(backbone: torch.nn.Module, ids: list[int], pad: int = 0) -> torch.Tensor:

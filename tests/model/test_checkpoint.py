@@ -9,8 +9,8 @@ import icdcli
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify, write_manifest
-from icdcli.model.checkpoint import load_saved, new_model, save_model, tokenizer_for
-from icdcli.model.coding_model import note_model
+from icdcli.model.checkpoint import load_model
+from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -44,7 +44,7 @@ def make(kind, folders, seed=0):
 
 def save(model, folder):
     folder.mkdir()
-    save_model(folder, model)
+    model.save(folder)
     write_manifest(folder, {"step": 7})
     return folder
 
@@ -52,16 +52,14 @@ def save(model, folder):
 def scores(model):
     model.network.eval()
     model.threshold = Threshold(0.0)
-    return [
-        [(found.code, found.score) for found in note] for note in note_model(model).predict(NOTES)
-    ]
+    return [[(found.code, found.score) for found in note] for note in model.predict(NOTES)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_gives_the_same_scores(kind, model_folders, tmp_path):
     model = make(kind, model_folders)
     folder = save(model, tmp_path / "last")
-    loaded = load_saved(folder, CPU)
+    loaded = load_model(folder)
     assert (loaded.labels, loaded.threshold, loaded.special_tokens, loaded.config) == (
         LABELS,
         Threshold(0.4),
@@ -97,7 +95,7 @@ def test_a_coder_that_owns_its_backbone_needs_no_base(model_folders, tmp_path):
     shutil.copytree(model_folders["mistral"], copy)
     folder = save(make("full", {"mistral": copy}), tmp_path / "last")
     shutil.rmtree(copy)
-    assert scores(load_saved(folder, CPU))
+    assert scores(load_model(folder))
 
 
 def test_a_missing_base_is_named(model_folders, tmp_path):
@@ -106,7 +104,7 @@ def test_a_missing_base_is_named(model_folders, tmp_path):
     folder = save(make("lora", {"llama": copy}), tmp_path / "last")
     shutil.rmtree(copy)
     with pytest.raises(ConfigError, match="its base model is needed to load it"):
-        load_saved(folder, CPU)
+        load_model(folder)
 
 
 def test_the_same_seed_gives_the_same_new_coder(model_folders, tmp_path):
@@ -124,17 +122,17 @@ def test_every_change_of_a_file_is_found(model_folders, tmp_path):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ResumeError, match="was changed or is broken"):
-            load_saved(folder, CPU)
+            load_model(folder)
         path.unlink()
         with pytest.raises(ResumeError, match=f"{path.name} is missing"):
-            load_saved(folder, CPU)
+            load_model(folder)
         path.write_bytes(content)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ResumeError, match="can't be read"):
-        load_saved(folder, CPU)
+        load_model(folder)
     (folder / "manifest.json").unlink()
     with pytest.raises(ResumeError, match="holds no checkpoint"):
-        load_saved(folder, CPU)
+        load_model(folder)
 
 
 def test_another_format_is_told(model_folders, tmp_path):
@@ -143,7 +141,7 @@ def test_another_format_is_told(model_folders, tmp_path):
     (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
     write_manifest(folder, {})
     with pytest.raises(ResumeError, match="written by another version"):
-        load_saved(folder, CPU)
+        load_model(folder)
 
 
 def test_coding_notes_from_python(model_folders, tmp_path):
@@ -169,9 +167,9 @@ def test_a_note_scores_the_same_alone_and_among_others(model_folders):
     model = make("tiny", model_folders)
     model.network.eval()
     model.threshold = Threshold(0.0)
-    together = note_model(model).predict(NOTES)
+    together = model.predict(NOTES)
     for note, expected in zip(NOTES, together, strict=True):
-        [alone] = note_model(model).predict([note])
+        [alone] = model.predict([note])
         np.testing.assert_allclose(
             [one.score for one in alone], [one.score for one in expected], atol=1e-6
         )

@@ -17,11 +17,11 @@ def prior():
     return prior
 
 
-def nearest(prior, states_SD):
+def nearest(prior, hidden_SD):
     """As the definition has it."""
-    size = min(WINDOW, len(states_SD))
+    size = min(WINDOW, len(hidden_SD))
     windows = [
-        states_SD[start : start + size].mean(dim=0) for start in range(len(states_SD) - size + 1)
+        hidden_SD[start : start + size].mean(dim=0) for start in range(len(hidden_SD) - size + 1)
     ]
     near = [
         [torch.cosine_similarity(text, window, dim=0) for window in windows]
@@ -31,22 +31,22 @@ def nearest(prior, states_SD):
 
 
 def test_a_similarity_is_the_cosine_to_the_nearest_window_of_the_same_document(prior, monkeypatch):
-    states_TD = torch.randn(24, 8)
+    hidden_TD = torch.randn(24, 8)
     lengths = (15, 6, 2, 1)
-    expected = torch.stack([nearest(prior, states) for states in states_TD.split(lengths)])
+    expected = torch.stack([nearest(prior, states) for states in hidden_TD.split(lengths)])
     for at_once in (4_096, 3):
         monkeypatch.setattr(description_prior, "_PLACES_AT_ONCE", at_once)
-        torch.testing.assert_close(prior.similarities(states_TD, Segments.of(lengths)), expected)
+        torch.testing.assert_close(prior.similarities(hidden_TD, Segments.of(lengths)), expected)
 
 
 def test_what_counts_is_the_nearest_of_a_codes_descriptions_each_less_what_is_usual_for_it(prior):
-    near_NM = np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float16)
-    prior.start_from_similarities(near_NM)
-    less = near_NM - near_NM.astype(np.float64).mean(axis=0)
+    cosine_NM = np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float16)
+    prior.start_from_similarities(cosine_NM)
+    less = cosine_NM - cosine_NM.astype(np.float64).mean(axis=0)
     expected = np.stack([less[:, :2].max(axis=1), less[:, 2], less[:, 3:].max(axis=1)], axis=1)
-    nearness = prior.nearness(near_NM)
-    np.testing.assert_allclose(nearness[np.array([4, 0])], expected[[4, 0]], atol=1e-3)
-    added_BL = prior(torch.from_numpy(nearness[np.arange(5)]))
+    similarities = prior.adjusted(cosine_NM)
+    np.testing.assert_allclose(similarities[np.array([4, 0])], expected[[4, 0]], atol=1e-3)
+    added_BL = prior(torch.from_numpy(similarities[np.arange(5)]))
     np.testing.assert_allclose(added_BL.detach().numpy(), 2 * expected, atol=2e-3)
 
 
@@ -54,9 +54,9 @@ def test_a_code_without_a_description_gets_nothing(prior):
     vectors = torch.randn(6, 8)
     vectors[2] = 0
     prior.start_from_descriptions(vectors)
-    near_NM = prior.similarities(torch.randn(9, 8), Segments.of((9,))).half().numpy()
-    prior.start_from_similarities(near_NM)
-    assert prior.nearness(near_NM)[np.array([0])][0, 1] == 0
+    cosine_NM = prior.similarities(torch.randn(9, 8), Segments.of((9,))).half().numpy()
+    prior.start_from_similarities(cosine_NM)
+    assert prior.adjusted(cosine_NM)[np.array([0])][0, 1] == 0
 
 
 def test_only_the_weight_is_learned(prior):
@@ -66,16 +66,16 @@ def test_only_the_weight_is_learned(prior):
 
 def test_the_nearest_window_of_a_code_is_where_it_gets_what_is_added_from(prior):
     for length in (30, WINDOW, 2):
-        states_TD = torch.randn(length, 8)
-        nearest_BL = torch.from_numpy(
-            prior.nearness(prior.similarities(states_TD, Segments.of([length])).numpy())[
+        hidden_TD = torch.randn(length, 8)
+        similarity_BL = torch.from_numpy(
+            prior.adjusted(prior.similarities(hidden_TD, Segments.of([length])).numpy())[
                 np.arange(1)
             ]
         )
-        found = prior.nearest(states_TD, [2, 0, 1])
+        found = prior.nearest(hidden_TD, [2, 0, 1])
         torch.testing.assert_close(
-            torch.tensor([added for added, _ in found]), prior(nearest_BL)[0, [2, 0, 1]]
+            torch.tensor([added for added, _ in found]), prior(similarity_BL)[0, [2, 0, 1]]
         )
         for label, (added, place) in zip([2, 0, 1], found, strict=True):
-            alone = prior.nearest(states_TD[place : place + WINDOW], [label])
+            alone = prior.nearest(hidden_TD[place : place + WINDOW], [label])
             assert alone == [(pytest.approx(added, abs=1e-5), 0)]

@@ -9,7 +9,7 @@ from transformers import AutoModel, ModernBertConfig, RobertaConfig
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.model import packed_attention as attention
 from icdcli.model.backbone import load_backbone
-from icdcli.model.batch import Inputs, Segments
+from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
@@ -59,7 +59,7 @@ def made(settings):
 
 def logits_of(network, documents=DOCUMENTS):
     whole = [TokenizedDocument.whole(ids) for ids in documents]
-    return network(Inputs.of(collate(whole, 0, network.padding)).to(network.device))
+    return network(Batch.of(collate(whole, 0, network.padding)).to(network.device))
 
 
 def read_both_ways(network):
@@ -268,7 +268,7 @@ def test_the_kernel_of_a_gpu_computes_the_same(causal, window):
         torch.randn(1, heads, sum(lengths), 64, device="cuda", dtype=torch.bfloat16)
         for heads in (4, 2, 2)
     ]
-    segments = Inputs(Segments.of(lengths)).to(torch.device("cuda")).documents
+    segments = Batch(Segments.of(lengths)).to(torch.device("cuda")).documents
     if not attention._has_kernel(states[0], 0.0):
         pytest.skip("no kernel for this GPU in this torch")
     found = []

@@ -5,7 +5,7 @@ from transformers import AutoModel, DebertaV2Config, Gemma2Config, LlamaConfig, 
 
 from icdcli.data.batching import Packed, TokenizedDocument, collate
 from icdcli.errors import ConfigError
-from icdcli.model.batch import Inputs
+from icdcli.model.batch import Batch
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing import choose_padding
@@ -29,10 +29,10 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
     network = network_of(LlamaConfig(**SIZES))
     assert network.padding == "batch"
     with pytest.raises(ValueError, match="padding: batch"):
-        network(Inputs.of(Packed(np.array([5, 6, 7]), (2, 1), None, (2, 1))))
+        network(Batch.of(Packed(np.array([5, 6, 7]), (2, 1), None, (2, 1))))
     assert choose_padding(network, "auto") == network.padding == "free"
     with pytest.raises(ValueError, match="padding: free"):
-        network(Inputs.of(collate([TokenizedDocument.whole(np.array([5, 6, 7]))], 0)))
+        network(Batch.of(collate([TokenizedDocument.whole(np.array([5, 6, 7]))], 0)))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
 def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
     network = network_of(settings, autocast)
     before = settings._attn_implementation
-    inputs = Inputs.of(
+    inputs = Batch.of(
         collate(
             [TokenizedDocument.whole(np.array([5, 6, 7])), TokenizedDocument.whole(np.array([8]))],
             0,

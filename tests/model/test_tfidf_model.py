@@ -2,18 +2,17 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 import icdcli
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.tfidf import Tfidf
+from icdcli.model.checkpoint import load_model
 from icdcli.model.section import ModelConfig
-from icdcli.model.tfidf_model import TfidfModel, load_trained, save_tfidf
+from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 
-CPU = torch.device("cpu")
 LABELS = Labels(
     ("I10", "J18.9", "R05"),
     ("diagnosis",) * 3,
@@ -35,13 +34,13 @@ def model():
 
 @pytest.fixture
 def folder(model, tmp_path):
-    save_tfidf(tmp_path, model)
+    model.save(tmp_path)
     write_manifest(tmp_path, {"step": 1})
     return tmp_path
 
 
 def test_what_was_saved_is_the_same_coder(model, folder):
-    found = load_trained(folder, CPU)
+    found = load_model(folder)
     assert isinstance(found, TfidfModel)
     for name in ("labels", "config", "threshold", "text_cleaning"):
         assert getattr(found, name) == getattr(model, name)
@@ -67,10 +66,10 @@ def test_a_file_that_was_changed_or_lost_is_told(folder, name):
         content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?"
     )
     with pytest.raises(ResumeError, match="was changed or is broken"):
-        load_trained(folder, CPU)
+        load_model(folder)
     (folder / name).unlink()
     with pytest.raises(ResumeError, match="is missing"):
-        load_trained(folder, CPU)
+        load_model(folder)
 
 
 def test_another_format_is_told(folder):
@@ -78,12 +77,12 @@ def test_another_format_is_told(folder):
     (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
     write_manifest(folder, {})
     with pytest.raises(ResumeError, match="written by another version"):
-        load_trained(folder, CPU)
+        load_model(folder)
 
 
 def test_a_folder_without_a_checkpoint_is_told(tmp_path):
     with pytest.raises(ResumeError, match="holds no checkpoint"):
-        load_trained(tmp_path, CPU)
+        load_model(tmp_path)
 
 
 def test_notes_are_coded_from_python(model, folder):
@@ -92,7 +91,8 @@ def test_notes_are_coded_from_python(model, folder):
     assert found.predict(NOTES)[2][0].title is None
     assert found.predict([]) == []
     assert found.scores([]).shape == (0, 3)
-    scores, windows = found.read(NOTES)
+    scored = found.score_notes(NOTES)
+    scores, windows = scored.scores_NL, scored.window_counts
     np.testing.assert_array_equal(scores, found.scores(NOTES))
     np.testing.assert_allclose(scores[::2], 1 / (1 + np.exp(-model.logits(NOTES[::2]))), rtol=1e-6)
     assert windows == [1, 0, 1]

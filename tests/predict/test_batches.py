@@ -5,6 +5,7 @@ import pytest
 
 from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpan
+from icdcli.model.coding_model import NoteScores
 from icdcli.predict import batches as coding
 from icdcli.predict.batches import BatchPredictor, Choice, blocks
 
@@ -21,7 +22,7 @@ def model(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
         scores_NL = np.array(
             [[len(text) / 100, 0.5, 1 - len(text) / 100] for text in texts], np.float32
         )
-        return scores_NL, [1 + len(text) // 50 for text in texts]
+        return NoteScores(scores_NL, [1 + len(text) // 50 for text in texts], [None] * len(texts))
 
     return BatchPredictor(read, CODES, TITLES, np.array(threshold, np.float32), choice)
 

@@ -17,8 +17,8 @@ from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.distributed.hardware import peak_memory, resident_memory
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.backbone import new_backbone
-from icdcli.model.checkpoint import NeuralModel
 from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best

@@ -6,7 +6,7 @@ from transformers import AutoModel, BertConfig, LlamaConfig
 
 from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.model.backbone import finish_backbone
-from icdcli.model.batch import Inputs, Segments
+from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import average_neighbours
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.packed_attention import PackedForm
@@ -59,16 +59,16 @@ def read(chunks=None):
 
 
 def inputs_of(network, padding, cached, chunks):
-    inputs = Inputs.of(collate(read(chunks), 0, padding))
-    nearest_BL = None if network.prior is None else torch.zeros(len(LENGTHS), LABELS)
+    inputs = Batch.of(collate(read(chunks), 0, padding))
+    similarity_BL = None if network.prior is None else torch.zeros(len(LENGTHS), LABELS)
     if not cached:
-        return Inputs(
-            inputs.documents, inputs.ids, inputs.layout, inputs.kept_T, nearest_BL=nearest_BL
+        return Batch(
+            inputs.documents, inputs.ids, inputs.layout, inputs.kept_T, similarity_BL=similarity_BL
         )
-    states_GD, documents = average_neighbours(
+    hidden_GD, documents = average_neighbours(
         torch.randn(sum(LENGTHS), 64), inputs.documents, network.state_pooling
     )
-    return Inputs(documents, states_TD=states_GD.half(), nearest_BL=nearest_BL)
+    return Batch(documents, hidden_TD=hidden_GD.half(), similarity_BL=similarity_BL)
 
 
 def loss(network, inputs):
@@ -143,7 +143,7 @@ def test_a_validation_holds_what_a_pass_without_gradients_does():
 def test_reading_before_training_holds_states_and_windows_beside_labels():
     @torch.no_grad()
     def reading(network, inputs):
-        network.eval().prior.similarities(network.states(inputs), Segments.of(LENGTHS))
+        network.eval().prior.similarities(network.hidden_states(inputs), Segments.of(LENGTHS))
 
     simulated = simulation_of(cached=True, freeze_backbone=True, **PRIOR).reading(
         Sizes(LENGTHS, LENGTHS)

@@ -12,7 +12,7 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.score_split import score_split
 from icdcli.evaluation.threshold_tuning import best_for_all
 from icdcli.metrics.metrics import evaluate
-from icdcli.model.tfidf_model import load_trained
+from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.baseline import fit_baseline, train_baseline, unused_keys
 from icdcli.training.events import Evaluated, Saved, Started, Stopped
@@ -32,7 +32,7 @@ def trained(config, tmp_path):
 
 
 def loaded(run, name="last"):
-    return load_trained(run.checkpoint(name), None)
+    return load_model(run.checkpoint(name))
 
 
 def test_a_run_tells_everything_in_order(trained):

@@ -8,7 +8,7 @@ import torch
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.manifest import verify
-from icdcli.model.coding_model import load_model
+from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import RunDir, find_checkpoint, read_rows
 from icdcli.training.checkpointing import (
     find_whole_checkpoint,

@@ -9,15 +9,13 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.fusion_fitting import fit_fusion
-from icdcli.evaluation.score_split import score_split, split_parts
+from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import write_manifest
 from icdcli.metrics.metrics import evaluate
 from icdcli.model import precompute as state_cache
-from icdcli.model.checkpoint import load_saved, save_model
-from icdcli.model.coding_model import note_model
+from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import probabilities
-from icdcli.model.precompute import nearness_of
-from icdcli.model.untrained import untrained
+from icdcli.model.precompute import description_similarities
 from icdcli.predict.batches import Choice, batch_predictor
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
@@ -55,9 +53,9 @@ def losses(config):
 
 def save(training, folder):
     folder.mkdir()
-    save_model(folder, training.model)
+    training.model.save(folder)
     write_manifest(folder, {})
-    return load_saved(folder, CPU)
+    return load_model(folder)
 
 
 @pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
@@ -66,8 +64,8 @@ def test_states_that_were_computed_before_train_as_those_computed_on_the_way(
 ):
     with_states, _ = new_training(described(pooling_mode=pooling_mode), ALONE)
     without, _ = new_training(described(pooling_mode=pooling_mode, state_cache_gb=0), ALONE)
-    assert with_states.train.states is not None
-    assert without.train.states is None
+    assert with_states.train.hidden_states is not None
+    assert without.train.hidden_states is None
     for cached, computed in zip(told(with_states), told(without), strict=True):
         assert cached.train_loss == pytest.approx(computed.train_loss, rel=1e-3)
         assert cached.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
@@ -118,16 +116,16 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
 )
 def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
-    before = training.validation.nearness.near_NM
+    before = training.validation.similarities.cosine_NM
     told(training)
     documents = training.model.encoded(training.train.tokens, corpus.documents("validation"))
-    with untrained(training.model) as reader:
-        after = nearness_of(reader, training.model.network.prior, documents).near_NM
+    with training.model.untrained() as reader:
+        after = description_similarities(reader, training.model.network.prior, documents).cosine_NM
     np.testing.assert_allclose(after, before, atol=2e-3)
     if options:
-        trained = nearness_of(
+        trained = description_similarities(
             training.model.network, training.model.network.prior, documents
-        ).near_NM
+        ).cosine_NM
         assert np.abs(trained - before).max() > 0.01
 
 
@@ -151,7 +149,7 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
     some = score_split(model, corpus, "validation", only=[3, 1])
     np.testing.assert_allclose(some.scores_NL, found.scores_NL[[3, 1]], atol=2e-3)
     texts = list(corpus.texts("validation"))
-    np.testing.assert_allclose(note_model(model).scores(texts), found.scores_NL, atol=2e-3)
+    np.testing.assert_allclose(model.scores(texts), found.scores_NL, atol=2e-3)
 
 
 def test_words_alone_help_a_network_that_has_learned_nothing(described):
@@ -165,7 +163,7 @@ def test_words_alone_help_a_network_that_has_learned_nothing(described):
 def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96), ALONE)
     told(training)
-    model = note_model(training.model)
+    model = training.model
     filler = "high blood pressure. patient seen. plan discussed. stable. " * 60
     windows = model.windows(len(model.tokenizer(filler, add_special_tokens=False).input_ids))
     assert len(windows) > 3
@@ -188,13 +186,15 @@ def test_the_head_learns_alone_at_first_and_the_backbone_with_it_afterwards(desc
         described(head_steps=10, warmup_steps=2, lora_dropout=0.0, **options), ALONE
     )
     network, seen = training.model.network, {}
-    assert training.train.states is not None
+    assert training.train.hidden_states is not None
     for event in train(training):
         if isinstance(event, StepDone):
             seen[event.step] = {
                 name: weight.detach().clone() for name, weight in network.named_parameters()
             }
-            assert (training.train.states is not None) == network.frozen == (event.step <= 10)
+            assert (
+                (training.train.hidden_states is not None) == network.frozen == (event.step <= 10)
+            )
 
     def moved(first, last):
         return {
@@ -258,13 +258,13 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
 
 def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp_path):
     training, _corpus = new_training(described(text_cleaning="edin"), ALONE)
-    model = note_model(save(training, tmp_path / "saved"))
+    model = save(training, tmp_path / "saved")
     np.testing.assert_array_equal(
         model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"])
     )
     # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
     notes = ["12 34", " \n", "", "pain " + "17 " * 400]
-    assert model.read(notes)[1] == [0, 0, 0, 1]
+    assert model.score_notes(notes).window_counts == [0, 0, 0, 1]
     assert model.predict(notes)[:3] == [[], [], []]
     assert not model.scores(notes)[:3].any()
     coded = batch_predictor(model, Choice(top=2)).code(
@@ -279,7 +279,7 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
 )
 def test_codes_of_no_known_system_have_nothing_to_start_from(described, options, key):
     with pytest.raises(
-        ConfigError, match=f"{key}: none of the 4 codes has a title; name their system"
+        ConfigError, match=f"{key}: none of the 4 codes has a title. Name their code system"
     ):
         new_training(described(code_system="null", **options), ALONE)
     training, _ = new_training(
@@ -318,7 +318,7 @@ def test_what_each_part_is_worth(described):
     assert whole.without is None
     assert whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
     assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
-    parts = split_parts(training.model, corpus, "validation")
+    parts = training.model.score_split(corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
     targets_NL = parts.documents.targets_NL(len(corpus.labels))

@@ -11,10 +11,10 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
-from icdcli.model.batch import Inputs
-from icdcli.model.checkpoint import NeuralModel
+from icdcli.model.batch import Batch
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
+from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
@@ -162,7 +162,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     choose_padding(network, "batch")
     losses = []
     for row in STEP:
-        logits_L = network(Inputs.of(collate([training.train[row]], 0)))[0]
+        logits_L = network(Batch.of(collate([training.train[row]], 0)))[0]
         targets_L = torch.zeros(LABELS)
         targets_L[training.train.targets[row].tolist()] = 1
         losses.append(

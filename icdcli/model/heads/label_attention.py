@@ -65,7 +65,7 @@ class LabelAttention(nn.Module):
         self.outputs_LW.copy_(OUTPUT_SCALE * functional.normalize(projected_LW, dim=1))
 
     def forward(
-        self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None
+        self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
     ) -> Tensor:
         """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
         weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
@@ -73,26 +73,26 @@ class LabelAttention(nn.Module):
             weights if labels is None else (weight[labels] for weight in weights)
         )
         with torch.autocast(
-            states_TD.device.type, enabled=False
+            hidden_TD.device.type, enabled=False
         ):  # the softmax of thousands of tokens needs float32
-            states_TD = self.dropout(states_TD.float())
-            found_BLW = attend(queries_LW, self.key(states_TD), self.value(states_TD), documents)
+            hidden_TD = self.dropout(hidden_TD.float())
+            found_BLW = attend(queries_LW, self.key(hidden_TD), self.value(hidden_TD), documents)
             found_BLW = self.dropout(self.norm(found_BLW))
             logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, outputs_LW) + bias_L
         return logits_BL
 
-    def weights(self, states_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
+    def weights(self, hidden_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
         """What codes attend to in one document.
 
         Args:
-            states_SD: The document's states.
+            hidden_SD: The document's states.
             labels_K: Of which codes; None: of all. What is given back is as large as it looks: ask for few, or short documents.
 
         Returns:
             weights_KS, float32; each row sums to 1.
         """
         queries_KW = self.queries_LW if labels_K is None else self.queries_LW[labels_K]
-        scores_KS = queries_KW @ self.key(states_SD.float()).T * self.key.out_features**-0.5
+        scores_KS = queries_KW @ self.key(hidden_SD.float()).T * self.key.out_features**-0.5
         weights_KS: Tensor = scores_KS.softmax(dim=-1)
         return weights_KS
 

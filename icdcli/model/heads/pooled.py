@@ -28,18 +28,18 @@ class PooledHead(nn.Module):
         return self.output.bias
 
     def forward(
-        self, states_TD: Tensor, documents: Segments, labels: Tensor | None = None
+        self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
     ) -> Tensor:
         """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
-        logits_BL: Tensor = self.output(pool(states_TD, documents, self.mode))
+        logits_BL: Tensor = self.output(pool(hidden_TD, documents, self.mode))
         return logits_BL if labels is None else logits_BL[:, labels]
 
 
-def pool(states_TD: Tensor, documents: Segments, mode: str) -> Tensor:
+def pool(hidden_TD: Tensor, documents: Segments, mode: str) -> Tensor:
     """Pool token states into document vectors.
 
     Args:
-        states_TD: Token states of any floating dtype; the sums are taken in float32.
+        hidden_TD: Token states of any floating dtype; the sums are taken in float32.
         documents: Where the documents lie; each has at least one token.
         mode: ``mean``, ``weighted_mean``, ``bos_token`` or ``eos_token``.
 
@@ -51,9 +51,9 @@ def pool(states_TD: Tensor, documents: Segments, mode: str) -> Tensor:
     """
     starts = documents.starts.long()
     if mode == "bos_token":
-        return states_TD[starts[:-1]].float()
+        return hidden_TD[starts[:-1]].float()
     if mode == "eos_token":
-        return states_TD[starts[1:] - 1].float()
+        return hidden_TD[starts[1:] - 1].float()
     documents_T, lengths_B = documents.documents_T(), starts.diff().float()
     if mode == "mean":
         weights_T = (1 / lengths_B)[documents_T]
@@ -61,32 +61,32 @@ def pool(states_TD: Tensor, documents: Segments, mode: str) -> Tensor:
         weights_T = (documents.positions_T() + 1) * (2 / (lengths_B * (lengths_B + 1)))[documents_T]
     else:
         raise ValueError(f"unknown pooling mode {mode!r}")
-    pooled_BD = torch.zeros(len(documents.lengths), states_TD.shape[1], device=states_TD.device)
-    return pooled_BD.index_add(0, documents_T, states_TD.float() * weights_T[:, None])
+    pooled_BD = torch.zeros(len(documents.lengths), hidden_TD.shape[1], device=hidden_TD.device)
+    return pooled_BD.index_add(0, documents_T, hidden_TD.float() * weights_T[:, None])
 
 
 def average_neighbours(
-    states_TD: Tensor, documents: Segments, size: int
+    hidden_TD: Tensor, documents: Segments, size: int
 ) -> tuple[Tensor, Segments]:
     """Average the states of neighbouring tokens, within each document.
 
     Args:
-        states_TD: Token states of any floating dtype.
+        hidden_TD: Token states of any floating dtype.
         documents: Where the documents lie.
         size: How many neighbours become one; the last group of a document may be smaller.
 
     Returns:
-        states_GD, float32 where anything was averaged, and where the documents lie in it.
+        hidden_GD, float32 where anything was averaged, and where the documents lie in it.
     """
     if size == 1:
-        return states_TD, documents
+        return hidden_TD, documents
     lengths = [-(-length // size) for length in documents.lengths]
     grouped = Segments.of(lengths)
-    grouped = Segments(grouped.lengths, grouped.starts.to(states_TD.device, non_blocking=True))
+    grouped = Segments(grouped.lengths, grouped.starts.to(hidden_TD.device, non_blocking=True))
     groups_T = grouped.starts[documents.documents_T()].long() + documents.positions_T() // size
-    sums_GD = torch.zeros(sum(lengths), states_TD.shape[1], device=states_TD.device)
-    sums_GD = sums_GD.index_add(0, groups_T, states_TD.float())
-    counts_G = torch.zeros(sum(lengths), device=states_TD.device).index_add(
-        0, groups_T, torch.ones(len(groups_T), device=states_TD.device)
+    sums_GD = torch.zeros(sum(lengths), hidden_TD.shape[1], device=hidden_TD.device)
+    sums_GD = sums_GD.index_add(0, groups_T, hidden_TD.float())
+    counts_G = torch.zeros(sum(lengths), device=hidden_TD.device).index_add(
+        0, groups_T, torch.ones(len(groups_T), device=hidden_TD.device)
     )
     return sums_GD / counts_G[:, None], grouped

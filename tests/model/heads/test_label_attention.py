@@ -16,24 +16,24 @@ def head():
 
 
 @pytest.fixture
-def states_TD():
+def hidden_TD():
     torch.manual_seed(1)
     return torch.randn(sum(LENGTHS), WIDTH)
 
 
-def plain(head, states_SD):
+def plain(head, hidden_SD):
     """One document's logits, as the formula has it."""
-    weights_LS = (head.queries_LW @ head.key(states_SD).T / ATTENTION**0.5).softmax(dim=-1)
+    weights_LS = (head.queries_LW @ head.key(hidden_SD).T / ATTENTION**0.5).softmax(dim=-1)
     found_LW = functional.layer_norm(
-        weights_LS @ head.value(states_SD), (ATTENTION,), head.norm.weight, head.norm.bias
+        weights_LS @ head.value(hidden_SD), (ATTENTION,), head.norm.weight, head.norm.bias
     )
     return (found_LW * head.outputs_LW).sum(dim=-1) + head.bias_L
 
 
-def test_fused_attention_is_the_plain_formula_forward_and_backward(head, states_TD):
-    leaves = [states_TD.clone().requires_grad_() for _ in range(2)]
+def test_fused_attention_is_the_plain_formula_forward_and_backward(head, hidden_TD):
+    leaves = [hidden_TD.clone().requires_grad_() for _ in range(2)]
     fused_BL = head(leaves[0], Segments.of(LENGTHS))
-    plain_BL = torch.stack([plain(head, states_SD) for states_SD in leaves[1].split(LENGTHS)])
+    plain_BL = torch.stack([plain(head, hidden_SD) for hidden_SD in leaves[1].split(LENGTHS)])
     torch.testing.assert_close(fused_BL, plain_BL, rtol=0, atol=1e-5)
     gradients = []
     for logits_BL in (fused_BL, plain_BL):
@@ -46,29 +46,29 @@ def test_fused_attention_is_the_plain_formula_forward_and_backward(head, states_
         torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_document_is_blind_to_what_lies_beside_it(head, states_TD):
-    others = states_TD.clone()
+def test_a_document_is_blind_to_what_lies_beside_it(head, hidden_TD):
+    others = hidden_TD.clone()
     others[7:] = float("nan")
     logits_BL = head(others, Segments.of(LENGTHS))
-    torch.testing.assert_close(logits_BL[0], head(states_TD, Segments.of(LENGTHS))[0])
+    torch.testing.assert_close(logits_BL[0], head(hidden_TD, Segments.of(LENGTHS))[0])
 
 
-def test_half_precision_states_give_float32(head, states_TD):
+def test_half_precision_states_give_float32(head, hidden_TD):
     with torch.autocast("cpu", torch.bfloat16):
-        logits_BL = head(states_TD.bfloat16(), Segments.of(LENGTHS))
+        logits_BL = head(hidden_TD.bfloat16(), Segments.of(LENGTHS))
     assert logits_BL.dtype == torch.float32
-    torch.testing.assert_close(logits_BL, head(states_TD.bfloat16().float(), Segments.of(LENGTHS)))
+    torch.testing.assert_close(logits_BL, head(hidden_TD.bfloat16().float(), Segments.of(LENGTHS)))
 
 
-def test_the_weights_of_a_document_are_what_its_values_are_summed_with(head, states_TD):
-    states_SD = states_TD[:7]
-    weights_LS = head.weights(states_SD)
+def test_the_weights_of_a_document_are_what_its_values_are_summed_with(head, hidden_TD):
+    hidden_SD = hidden_TD[:7]
+    weights_LS = head.weights(hidden_SD)
     assert weights_LS.shape == (LABELS, 7)
     torch.testing.assert_close(weights_LS.sum(dim=1), torch.ones(LABELS))
     found_BLW = attend(
-        head.queries_LW, head.key(states_SD), head.value(states_SD), Segments.of((7,))
+        head.queries_LW, head.key(hidden_SD), head.value(hidden_SD), Segments.of((7,))
     )
-    torch.testing.assert_close(weights_LS @ head.value(states_SD), found_BLW[0])
+    torch.testing.assert_close(weights_LS @ head.value(hidden_SD), found_BLW[0])
 
 
 def test_a_code_that_starts_from_its_description_looks_for_it(head):

@@ -8,8 +8,8 @@ MODES = ["mean", "weighted_mean", "bos_token", "eos_token"]
 
 
 def test_each_mode_is_what_its_name_says():
-    states_TD = torch.tensor([[1.0], [2.0], [6.0]])
-    found = {mode: pool(states_TD, Segments.of((3,)), mode).item() for mode in MODES}
+    hidden_TD = torch.tensor([[1.0], [2.0], [6.0]])
+    found = {mode: pool(hidden_TD, Segments.of((3,)), mode).item() for mode in MODES}
     assert found == {
         "mean": 3.0,
         "weighted_mean": pytest.approx((1 * 1 + 2 * 2 + 3 * 6) / 6),
@@ -30,9 +30,9 @@ def test_a_document_pools_the_same_whatever_lies_beside_it(mode, dtype):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_neighbour_that_is_no_number_spoils_no_other_document(mode):
-    states_TD = torch.randn(9, 4)
-    states_TD[3:6] = float("nan")
-    pooled_BD = pool(states_TD, Segments.of((3, 3, 3)), mode)
+    hidden_TD = torch.randn(9, 4)
+    hidden_TD[3:6] = float("nan")
+    pooled_BD = pool(hidden_TD, Segments.of((3, 3, 3)), mode)
     assert pooled_BD.isfinite().all(dim=1).tolist() == [True, False, True]
 
 
@@ -42,13 +42,13 @@ def test_an_unknown_mode_is_an_error():
 
 
 def test_neighbours_are_averaged_within_their_document():
-    states_TD = torch.tensor([[1.0], [3.0], [5.0], [10.0], [20.0]])
-    averaged, documents = average_neighbours(states_TD, Segments.of((3, 2)), 2)
+    hidden_TD = torch.tensor([[1.0], [3.0], [5.0], [10.0], [20.0]])
+    averaged, documents = average_neighbours(hidden_TD, Segments.of((3, 2)), 2)
     assert averaged[:, 0].tolist() == [2.0, 5.0, 15.0]
     assert documents.lengths == (2, 1)
     assert documents.starts.tolist() == [0, 2, 3]
 
 
 def test_one_neighbour_is_no_neighbour():
-    states_TD, documents = torch.randn(4, 2), Segments.of((4,))
-    assert average_neighbours(states_TD, documents, 1) == (states_TD, documents)
+    hidden_TD, documents = torch.randn(4, 2), Segments.of((4,))
+    assert average_neighbours(hidden_TD, documents, 1) == (hidden_TD, documents)

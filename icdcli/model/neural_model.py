@@ -1,0 +1,378 @@
+"""A neural network with its tokenizer, label space and threshold as a `CodingModel`.
+
+Shapes: N notes or documents, W windows of them, L labels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from icdcli.data.batching import Chunks, SpecialTokens
+from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
+from icdcli.data.token_cache import EncodedDocuments, Tokens, encode, fingerprint, token_cache
+from icdcli.errors import ConfigError
+from icdcli.io.progress import Progress
+from icdcli.model.backbone import (
+    architecture_settings,
+    load_backbone,
+    new_backbone,
+    without_adapter,
+)
+from icdcli.model.checkpoint_files import (
+    BACKBONE,
+    LABELS,
+    LEXICAL,
+    load_weights,
+    read_settings,
+    save_weights,
+    write_settings,
+)
+from icdcli.model.coding_model import (
+    CodePrediction,
+    NoteScores,
+    ScoredWindows,
+    SplitParts,
+    documents_to_score,
+    predictions,
+    score_with_text,
+    texts_to_score,
+)
+from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
+from icdcli.model.hub import find_pretrained
+from icdcli.model.network import CodingNetwork, build_network
+from icdcli.model.packing import WantedPadding, choose_padding
+from icdcli.model.precompute import Wanted, description_similarities, precompute, size_of_states
+from icdcli.model.scoring import Scored, score_documents
+from icdcli.model.section import ModelConfig
+from icdcli.model.threshold import Threshold
+from icdcli.model.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from icdcli.lexical.lexical_model import Lexical
+
+FORMAT = 2
+
+
+@dataclass
+class NeuralModel:
+    """A network with all that turns text into its input and its output into codes; fulfills `CodingModel`.
+
+    Attributes:
+        network: Token ids to logits.
+        tokenizer: Text to token ids.
+        special_tokens: The special tokens around a document.
+        labels: The label space, in the order of the logits.
+        config: The model section of the configuration that it was made from.
+        threshold: The score from which a code is predicted.
+        own_backbone: Whether the backbone's weights belong to this model rather than to a base model.
+        chunks: How documents beyond the backbone's window are read; None: there are none.
+        lexical: The lexical model whose scores are fused with the logits; None: there is none.
+        fusion: The weights with which logits and lexical scores make one score; None: not fitted yet.
+        text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+    """
+
+    network: CodingNetwork
+    tokenizer: PreTrainedTokenizerFast
+    special_tokens: SpecialTokens
+    labels: Labels
+    config: ModelConfig
+    threshold: Threshold
+    own_backbone: bool
+    chunks: Chunks | None = None
+    lexical: "Lexical | None" = None
+    fusion: Fusion | None = None
+    text_cleaning: str = "none"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the parts that an ablation can leave out; see `CodingModel.parts`."""
+        prior = () if self.network.prior is None else (PRIOR,)
+        lexical = () if self.lexical is None else self.lexical.parts
+        return (*prior, NETWORK, *lexical) if lexical else prior
+
+    @property
+    def trained_backbone(self) -> bool:
+        """Return whether training changes the backbone's hidden states."""
+        return self.config.lora_activate or not self.config.frozen
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device that the network computes on."""
+        return self.network.device
+
+    def encoded(self, tokens: Tokens, documents: Documents) -> EncodedDocuments:
+        """Return a split's documents as the network reads them."""
+        return tokens.of(documents, self.special_tokens, self.config.max_len, self.chunks)
+
+    def score_notes(self, texts: Sequence[str]) -> NoteScores:
+        """Score notes.
+
+        A note of more than ``max_len`` tokens is read in windows of that length, each of which overlaps the one before by a
+        quarter; each code has its highest score of all windows. The lexical model reads the complete note.
+
+        Args:
+            texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
+        """
+        return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
+
+    def _score(self, texts: Sequence[str]) -> NoteScores:
+        notes = encode(self.tokenizer.backend_tokenizer)(list(texts))
+        notes_W, logits_WL = self.window_logits(notes)
+        logits_NL = np.full((len(texts), len(self.labels)), -np.inf, np.float32)
+        np.maximum.at(logits_NL, notes_W, logits_WL)
+        counts = np.bincount(notes_W, minlength=len(texts)).tolist()
+        ends = np.cumsum(counts).tolist()
+        windows: list[ScoredWindows | None] = [
+            ScoredWindows(ids, self.windows(len(ids)), logits_WL[end - count : end])
+            for ids, count, end in zip(notes, counts, ends, strict=True)
+        ]
+        parts = {NETWORK: logits_NL}
+        if self.lexical is not None and self.fusion is not None:
+            parts |= self.lexical.scores(list(texts))
+        return NoteScores(probabilities(parts, self.fusion), counts, windows)
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return scores_NL; see `CodingModel.scores`."""
+        return self.score_notes(texts).scores_NL
+
+    def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
+        """Predict the codes of notes; see `CodingModel.predict`."""
+        return predictions(self, self.score_notes(texts))
+
+    def window_logits(
+        self, notes: list[list[int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the note that each window belongs to and the network's logits of the window, note by note.
+
+        Args:
+            notes: The complete token ids of each note.
+        """
+        notes_W, documents = self._window_documents(notes)
+        if self.network.prior is not None:
+            with self.untrained() as reader:
+                documents = replace(
+                    documents,
+                    similarities=description_similarities(reader, self.network.prior, documents),
+                )
+        scored = Scored.empty(len(documents), len(self.labels))
+        for _ in score_documents(self.network, documents, scored):
+            pass
+        return notes_W, scored.logits_NL
+
+    def windows(self, tokens: int) -> list[tuple[int, int]]:
+        """Return the first token of each window of a note, and the token after its last.
+
+        Args:
+            tokens: The length of the note.
+        """
+        room = self.config.max_len - len(self.special_tokens)
+        if tokens <= room:
+            return [(0, tokens)]
+        starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
+        return [(start, start + room) for start in starts]
+
+    def _window_documents(
+        self, notes: list[list[int]]
+    ) -> tuple[NDArray[np.int64], EncodedDocuments]:
+        """Return the note that each window belongs to, and the windows as documents."""
+        parts = [
+            (note, ids[start:end])
+            for note, ids in enumerate(notes)
+            for start, end in self.windows(len(ids))
+        ]
+        offsets = np.cumsum([0, *(len(ids) for _, ids in parts)], dtype=np.int64)
+        tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
+        no_targets = [np.zeros(0, np.int32)] * len(parts)
+        rows = np.arange(len(parts))
+        documents = EncodedDocuments(
+            tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks
+        )
+        return np.array([note for note, _ in parts], np.int64), documents
+
+    def score_split(
+        self,
+        corpus: Corpus,
+        split: str,
+        on_progress: Progress | None = None,
+        only: Sequence[int] | None = None,
+        state_cache_gb: float = 20,
+    ) -> SplitParts:
+        """Score the first ``max_len`` tokens of a split's documents; see `CodingModel.score_split`."""
+        documents = documents_to_score(corpus, split, self.labels, only)
+        tokens = token_cache(corpus.folder, self.tokenizer.backend_tokenizer, on_progress)
+        scored = Scored.empty(len(documents), len(self.labels))
+        encoded = self.encoded(tokens, documents)
+        if only is None:
+            encoded = self.with_precomputed(
+                corpus.folder, {split: encoded}, state_cache_gb, on_progress
+            )[split]
+        elif self.network.prior is not None:
+            with self.untrained() as reader:
+                encoded = replace(
+                    encoded,
+                    similarities=description_similarities(reader, self.network.prior, encoded),
+                )
+        for done in score_documents(self.network, encoded, scored):
+            if on_progress is not None:
+                on_progress(f"scoring the {split} split", done, len(documents))
+        parts = {NETWORK: scored.logits_NL}
+        if self.lexical is not None:
+            parts |= self.lexical.scores(list(texts_to_score(corpus, split, only)))
+        return SplitParts(documents, parts, encoded.similarities, scored.losses_N)
+
+    def with_precomputed(
+        self,
+        corpus: Path,
+        splits: Mapping[str, EncodedDocuments],
+        gigabytes: float,
+        on_progress: Progress | None = None,
+        new: bool = False,
+    ) -> dict[str, EncodedDocuments]:
+        """Return documents with all that can be computed before training; it is computed once and kept in the corpus folder.
+
+        Args:
+            corpus: The corpus folder.
+            splits: Split to documents.
+            gigabytes: The most disk space for the hidden states of all splits. If they need more, they are computed in every
+                forward pass instead.
+            on_progress: Receives the progress.
+            new: Whether no training step has changed the backbone.
+
+        Raises:
+            DataError: If the results don't fit on the disk, or if those kept are damaged.
+        """
+        network = self.network
+        size = sum(size_of_states(documents, network) for documents in splits.values())
+        states = (new or not self.trained_backbone) and size <= gigabytes * 1e9
+        if not states and network.prior is None:
+            return dict(splits)
+        wanted = Wanted(states, network.prior, fingerprint(self.tokenizer.backend_tokenizer))
+        with self.untrained(new) as reader:
+            return {
+                split: precompute(corpus, split, documents, reader, wanted, on_progress)
+                for split, documents in splits.items()
+            }
+
+    @contextmanager
+    def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:
+        """Yield a network whose hidden states are those of the backbone before training.
+
+        It is the model's own network if the backbone is frozen, or with our adapters switched off; otherwise the base model is
+        loaded again.
+
+        Args:
+            new: Whether no training step has changed the backbone.
+
+        Raises:
+            ConfigError: If the base model is needed and can't be loaded.
+        """
+        network = self.network
+        if new or not self.trained_backbone:
+            yield network
+        elif not self.own_backbone:
+            with without_adapter(network.backbone):
+                yield network
+        else:
+            frozen = self.config.model_copy(
+                update={"lora_activate": False, "freeze_backbone": True}
+            )
+            original = CodingNetwork(
+                load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head
+            )
+            original.autocast = network.autocast
+            choose_padding(original, "auto")
+            yield original
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
+        save_weights(folder, self.network, self.own_backbone, self.config.lora_activate)
+        if self.own_backbone:
+            backbone: Any = self.network.backbone.config
+            backbone.save_pretrained(folder / BACKBONE)
+            self.tokenizer.save_pretrained(folder / BACKBONE)
+        write_labels(folder / LABELS, self.labels)
+        if self.lexical is not None:
+            (folder / LEXICAL).mkdir()
+            self.lexical.save(folder / LEXICAL)
+        prior = self.network.prior
+        settings = {
+            "model": self.config.model_dump(mode="json"),
+            "own_backbone": self.own_backbone,
+            "threshold": self.threshold.to_json(),
+            "frame": asdict(self.special_tokens),
+            "descriptions": None if prior is None else prior.counts,
+            "fusion": None if self.fusion is None else self.fusion.to_json(),
+            "lexical": self.lexical is not None,
+            "text_cleaning": self.text_cleaning,
+            "chunks": None if self.chunks is None else asdict(self.chunks),
+        }
+        write_settings(folder, FORMAT, settings)
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        device: torch.device,
+        trainable: bool = False,
+        padding: WantedPadding = "auto",
+    ) -> "NeuralModel":
+        """Load a checkpoint; its scores are those of the model that was saved.
+
+        Args:
+            folder: The checkpoint's folder.
+            device: The device that the network computes on.
+            trainable: Whether the model will be trained further; otherwise no weight has a gradient.
+            padding: ``padding`` of the configuration.
+
+        Raises:
+            ResumeError: If the checkpoint is incomplete or was changed.
+            ConfigError: If the base model can't be loaded, or if it can't read documents as `padding` asks.
+        """
+        settings = read_settings(folder, FORMAT)
+        config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
+        labels = read_labels(folder / LABELS)
+        if own:
+            backbone = new_backbone(config, architecture_settings(folder / BACKBONE), device)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / BACKBONE)
+        else:
+            try:
+                source = find_pretrained(config.model)
+                backbone, tokenizer = load_backbone(config, source, device), load_tokenizer(source)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{folder}: its base model is needed to load it. {error}"
+                ) from error
+        network = build_network(config, backbone, len(labels), settings["descriptions"])
+        load_weights(folder, network, own, config.lora_activate)
+        if not trainable:
+            network.requires_grad_(False)
+        network.eval()
+        choose_padding(network, padding)
+        frame, chunks = settings["frame"], settings["chunks"]
+        return cls(
+            network,
+            tokenizer,
+            SpecialTokens(tuple(frame["prefix"]), tuple(frame["suffix"]), frame["pad"]),
+            labels,
+            config,
+            Threshold.from_json(settings["threshold"]),
+            own,
+            None if chunks is None else Chunks(**chunks),
+            _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None,
+            Fusion.from_json(settings["fusion"]),
+            settings["text_cleaning"],
+        )
+
+
+def _load_lexical(folder: Path, labels: int) -> "Lexical":
+    # scikit-learn and scipy take a second to import, and most models have no lexical part
+    from icdcli.lexical.lexical_model import Lexical
+
+    return Lexical.load(folder, labels)

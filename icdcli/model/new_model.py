@@ -1,0 +1,162 @@
+"""Build a new model: its backbone, head and tokenizer, started from the descriptions of the codes if so configured.
+
+Shapes: L labels, M descriptions of labels, D width.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from icdcli.data.batching import SpecialTokens, collate
+from icdcli.data.corpus.reader import Labels
+from icdcli.data.token_cache import encode
+from icdcli.errors import ConfigError
+from icdcli.lexical.descriptions import Descriptions
+from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
+from icdcli.model.batch import Batch
+from icdcli.model.heads.label_attention import LabelAttention
+from icdcli.model.heads.pooled import pool
+from icdcli.model.hub import TINY, find_pretrained
+from icdcli.model.network import CodingNetwork, build_network
+from icdcli.model.neural_model import NeuralModel
+from icdcli.model.packing import WantedPadding, choose_padding
+from icdcli.model.section import ModelConfig
+from icdcli.model.threshold import Threshold
+from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
+
+_AT_ONCE = 64
+_LONGEST = 128  # tokens; the longest title of ICD-10-CM has about a hundred
+
+
+def tokenizer_for(config: ModelConfig, texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a new model; that of `tiny` is trained on the training notes."""
+    if config.model == TINY:
+        return train_tokenizer(texts)
+    return load_tokenizer(find_pretrained(config.model))
+
+
+def new_model(
+    config: ModelConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    labels: Labels,
+    threshold: Threshold,
+    device: torch.device,
+    seed: int,
+    descriptions: Descriptions = (),
+    padding: WantedPadding = "auto",
+) -> NeuralModel:
+    """Build a model to train: a pretrained backbone (or a new `tiny`), new adapters and a new head.
+
+    Args:
+        config: The model section of the configuration.
+        tokenizer: The backbone's tokenizer.
+        labels: The label space.
+        threshold: The score from which a code is predicted.
+        device: The device that the network computes on.
+        seed: The seed of all random numbers.
+        descriptions: The descriptions of each label, if the head or the prior starts from them.
+        padding: ``padding`` of the configuration.
+
+    Raises:
+        ConfigError: If the configured model can't be loaded, or can't do what the configuration asks of it.
+    """
+    torch.manual_seed(seed)
+    own = config.model == TINY or not config.frozen
+    if config.model == TINY:
+        backbone = new_backbone(config, tiny_config(tokenizer), device)
+    else:
+        backbone = load_backbone(config, find_pretrained(config.model), device)
+    network = build_network(
+        config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions]
+    )
+    special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
+    chunks = chunks_of(config, backbone.config, special_tokens)
+    model = NeuralModel(network, tokenizer, special_tokens, labels, config, threshold, own, chunks)
+    if descriptions:
+        _start_from_descriptions(model, descriptions)
+    choose_padding(network, padding)
+    return model
+
+
+def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> None:
+    network = model.network
+    if not any(descriptions):
+        key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
+        raise ConfigError(
+            f"{key}: none of the {len(descriptions)} codes has a title. Name their code system (code_system: icd9 or icd10), or "
+            "set label_init: random and description_prior: False."
+        )
+    described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
+    if isinstance(network.head, LabelAttention) and model.config.label_init == "descriptions":
+        network.head.start_from_descriptions(described.titles_LD, described.known_L)
+    if network.prior is not None:
+        network.prior.start_from_descriptions(described.vectors_MD)
+
+
+@dataclass(frozen=True)
+class EmbeddedDescriptions:
+    """The descriptions of the labels as vectors.
+
+    Attributes:
+        counts: The number of vectors of each label, at least one.
+        vectors_MD: The mean hidden state of each description, float32, in the order of the labels; zero for a label without
+            a description.
+        titles_LD: The first vector of each label.
+        known_L: True if the label has a description.
+    """
+
+    counts: tuple[int, ...]
+    vectors_MD: Tensor
+    titles_LD: Tensor
+    known_L: Tensor
+
+
+@torch.no_grad()
+def embed_descriptions(
+    network: CodingNetwork,
+    tokenizer: PreTrainedTokenizerFast,
+    special_tokens: SpecialTokens,
+    descriptions: Descriptions,
+) -> EmbeddedDescriptions:
+    """Return the mean of the backbone's hidden states over each description.
+
+    Args:
+        network: The network whose backbone reads the descriptions; its mode is restored.
+        tokenizer: The backbone's tokenizer.
+        special_tokens: The special tokens around each description.
+        descriptions: The descriptions of each label.
+
+    Returns:
+        The vectors, on the network's device.
+    """
+    counts = tuple(max(len(texts), 1) for texts in descriptions)
+    firsts = np.cumsum([0, *counts[:-1]])
+    texts = {
+        int(first) + place: text
+        for first, own in zip(firsts, descriptions, strict=True)
+        for place, text in enumerate(own)
+    }
+    ids = dict(zip(texts, encode(tokenizer.backend_tokenizer)(list(texts.values())), strict=True))
+    longest_first = sorted(ids, key=lambda place: -len(ids[place]))
+    vectors_MD = torch.zeros(sum(counts), _width(network), device=network.device)
+    training = network.training
+    network.eval()
+    for start in range(0, len(longest_first), _AT_ONCE):
+        places = longest_first[start : start + _AT_ONCE]
+        documents = [special_tokens.read(ids[place], _LONGEST) for place in places]
+        inputs = Batch.of(collate(documents, special_tokens.pad, network.padding)).to(
+            network.device
+        )
+        vectors_MD[places] = pool(network.hidden_states(inputs), inputs.documents, "mean")
+    network.train(training)
+    known_L = torch.tensor([len(texts) > 0 for texts in descriptions], device=network.device)
+    return EmbeddedDescriptions(counts, vectors_MD, vectors_MD[firsts.tolist()], known_L)
+
+
+def _width(network: CodingNetwork) -> int:
+    settings = getattr(network.backbone, "config")  # noqa: B009  (peft's wrapper and transformers' models both have it)
+    return int(settings.hidden_size)
