@@ -175,10 +175,13 @@ def test_every_configuration_loads(page: Path, tmp_path: Path) -> None:
 
 def test_the_configurations_written_out_are_those_they_are_said_to_be(tmp_path: Path) -> None:
     guide, own = tmp_path / "guide.yaml", tmp_path / "own.yaml"
-    guide.write_text(blocks(ROOT / "docs" / "ko" / "guide.md", "yaml")[0].text, encoding="utf-8")
+    korean = [block.text for block in blocks(ROOT / "docs" / "ko" / "guide.md", "yaml")]
+    guide.write_text(korean[1], encoding="utf-8")
     assert load_config(guide) == load_config(ROOT / "configs" / "config.yaml")
     page = ROOT / "docs" / "own-notes.md"
     own.write_text(blocks(page, "yaml")[0].text, encoding="utf-8")
+    guide.write_text(korean[0], encoding="utf-8")
+    assert load_config(guide) == load_config(own)
     train = next(
         call
         for block in blocks(page, "console")
@@ -372,6 +375,15 @@ def test_the_korean_readme_is_the_same_document() -> None:
         "README.ko.md",
         "docs/ko/guide.md",
     }
+
+
+def test_the_korean_guide_shows_the_output_of_the_english_page() -> None:
+    own_notes = text_of(ROOT / "docs" / "own-notes.md").splitlines()
+    shown = blocks(ROOT / "docs" / "ko" / "guide.md", "text")
+    assert len(shown) == 4
+    assert [
+        line for block in shown for line in block.text.splitlines() if line not in own_notes
+    ] == []
 
 
 @pytest.mark.parametrize("readme", DOCUMENTS[:2], ids=name_of)
