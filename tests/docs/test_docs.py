@@ -425,12 +425,13 @@ def without_figures(text: str) -> str:
 def run_page(page: Path) -> None:
     """Follow a page in the working folder, on less data and with fewer steps."""
     os.symlink(ROOT / "configs", "configs")
+    names: dict[str, object] = {}  # the Python blocks of a page continue each other
     for block in blocks(page):
         if block.note.startswith("file: "):
             Path(block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
         elif block.runs and block.kind == "python":
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(smaller(block.text), name_of(page), "exec"), {})
+                exec(compile(smaller(block.text), name_of(page), "exec"), names)
         elif block.runs:
             for line, shown in block.commands():
                 code, said = icdcode(call_of(smaller(line)))
