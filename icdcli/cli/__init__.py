@@ -1,4 +1,7 @@
-"""The command line: one file a command, each thin. Importing it costs no torch, so that ``--help`` is quick."""
+"""The command line: one thin module per command.
+
+Importing it doesn't import torch, so that ``--help`` is quick.
+"""
 
 import sys
 from typing import Annotated
@@ -27,7 +30,7 @@ from icdcli.report.console import Output
 
 app = typer.Typer(
     name="icdcode",
-    help="From clinical notes to ICD codes: prepare data, train, evaluate, show.",
+    help="Assign ICD codes to clinical notes: prepare data, train, evaluate, predict.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -36,7 +39,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _icdcode(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"icdcode {__version__}")
@@ -60,7 +63,10 @@ app.add_typer(splits.app, name="splits")
 
 
 def main() -> None:
-    """Run a command and end the process with its exit code; a problem of the user's is told without a traceback."""
+    """Run a command and end the process with its exit code.
+
+    Errors that a user can fix are printed without a traceback.
+    """
     try:
         app()
     except IcdcodeError as error:

@@ -1,4 +1,4 @@
-"""What several commands share: their options, and the view of what takes long."""
+"""Options that several commands share, and the progress of long work."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,42 +21,52 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="key=value",
-        help="Keys of the configuration to change.",
+        help="Configuration keys to change, such as batch_size=4.",
         autocompletion=complete_override,
     ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help="One JSON object on standard output, everything else on standard error."
+        "--json",
+        help="Print one JSON object to standard output, everything else to standard error.",
     ),
 ]
 Run = Annotated[
     Path,
-    typer.Argument(metavar="RUN_DIR", help="The folder of a run.", autocompletion=complete_run),
+    typer.Argument(metavar="RUN_DIR", help="The run folder.", autocompletion=complete_run),
 ]
-Load = Annotated[Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint.")]
+Load = Annotated[
+    Literal["metric", "loss", "last"],
+    typer.Option(help="Checkpoint to load: best by metric, best by loss, or the last one."),
+]
 Port = Annotated[
     int,
-    typer.Option(help="Where the processes of several GPUs find one another.", min=1, max=65535),
+    typer.Option(help="Port for communication between GPU processes.", min=1, max=65535),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Set everything up, say what would be done, and leave.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Check the setup, report memory and time, then exit without training."
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="Instead of the run's own device: cpu, mps, 0, 1 …")
+    str | None, typer.Option(help="Device to use instead of the run's own: cpu, mps, 0, 1 …")
 ]
 Split = Annotated[
     str | None,
     typer.Option(
-        help="train, validation or test. Default: test, or validation where there is no test split."
+        help="train, validation or test. Default: test, or validation if there is no test split."
     ),
 ]
 
 
 @contextmanager
 def showing(output: Output) -> Iterator[Progress]:
-    """A progress function that shows one stage after another, each once it has taken two seconds."""
+    """Yield a progress callback that shows one stage after another.
+
+    A stage is shown if it takes longer than two seconds.
+    """
     with ExitStack() as stack:
         bars: dict[str, ProgressView] = {}
 

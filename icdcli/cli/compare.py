@@ -1,4 +1,4 @@
-"""``icdcode compare``: runs side by side, on the same documents."""
+"""``icdcode compare``: runs side by side on the same documents."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,14 @@ import typer
 
 from icdcli.cli.common import Device, Json, Load, showing
 from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
 
 
 def compare(
     run_dirs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN_DIR...", help="Two runs or more; all are held against the first."
+            metavar="RUN_DIR...", help="Two or more runs; each is compared with the first."
         ),
     ],
     load: Load = "metric",
@@ -22,17 +23,21 @@ def compare(
         bool,
         typer.Option(
             "--intersection",
-            help="Compare on the codes that all runs know, where they know different ones.",
+            help="Compare on the codes that all runs have in common, if their codes differ.",
         ),
     ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Show runs side by side, with 95 % intervals of their differences. A run not yet evaluated is evaluated first.
+    """Compare runs, with 95 % intervals of the differences.
+
+    Runs that haven't been evaluated on the split yet are evaluated first.
 
     Example: icdcode compare outputs/mimic3/automatic_coding outputs/mimic3/automatic_coding2
     """
     output = Output(json)
+    for run_dir in run_dirs:
+        RunDir.open(run_dir)  # a missing run is reported before torch is imported, which is slow
     from icdcli.evaluation.run import compare_runs
     from icdcli.report.views.comparison import comparison_dict, comparison_view
 
@@ -50,7 +55,9 @@ def compare(
         output.say(f"Evaluated: {folder}")
     if intersection:
         common = len(comparison.contenders[0].codes)
-        output.say(f"On the {common:,} codes that all runs know, as if there were no others.")
+        output.say(
+            f"Compared on the {common:,} codes that all runs have in common; other codes are ignored."
+        )
     output.show(comparison_view(comparison, split))
     output.result(
         {

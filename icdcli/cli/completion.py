@@ -1,6 +1,6 @@
-"""What the shell offers when Tab is pressed: keys and values of the configuration, runs, configurations, protocols.
+"""Shell completion: configuration keys and their values, runs, configurations, protocols.
 
-Nothing here imports more than the configuration does, so that an answer comes at once.
+It imports no more than the configuration does, so that it answers at once.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,17 @@ import typer
 
 from icdcli.data.section import ProtocolName
 
-_SKIPPED = ("patient", "hadm-digit")  # drawn here; nothing is published for them
+_SKIPPED = ("patient", "hadm-digit")  # icdcode draws these splits; no lists are published for them
 
 
 def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Keys with their meaning (``batch_size=``); after the equals sign, the values that a key may have."""
+    """Complete keys (``batch_size=``), with their meaning; after ``=``, the values of the key."""
     from icdcli.config.loading import FIELDS
 
     key, equals, begun = incomplete.partition("=")
     if equals:
         return [(f"{key}={value}", "") for value in _values_of(key) if value.startswith(begun)]
-    # Bash takes the equals sign for a word of its own: the word before, where it is a bare key, waits for its value.
+    # Bash makes the equals sign a word of its own. If the word before is a key, complete its value.
     before = [str(word) for word in ctx.params.get("overrides") or [] if word != "="]
     if before and before[-1] in FIELDS:
         return [(value, "") for value in _values_of(before[-1]) if value.startswith(incomplete)]
@@ -50,7 +50,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """YAML files and folders from here on, and the names of the configurations that come with icdcode."""
+    """Complete folders, YAML files, and the names of the configurations in the package."""
     from icdcli.config.loading import shipped_configs
 
     here = _paths(incomplete, lambda path: path.is_dir() or path.suffix in (".yaml", ".yml"))
@@ -60,12 +60,12 @@ def complete_config(incomplete: str) -> list[str]:
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Folders from here on: run folders as they are, others with a slash to go into them."""
+    """Complete folders: run folders as they are, others with a slash to continue below."""
     return _paths(incomplete, Path.is_dir)
 
 
 def complete_protocol(incomplete: str) -> list[str]:
-    """Protocols whose split lists are published."""
+    """Complete protocols whose split lists are published."""
     return [
         name
         for name in get_args(ProtocolName)
@@ -82,7 +82,7 @@ def _paths(incomplete: str, wanted: Callable[[Path], bool]) -> list[str]:
             for path in Path(start or ".").iterdir()
             if path.name.startswith(begun) and wanted(path)
         )
-    except OSError:  # no such folder, or one that may not be read: there is nothing to offer
+    except OSError:  # no such folder, or no permission: no completions
         return []
     shown = [path for path in found if begun or not path.name.startswith(".")]
     return [

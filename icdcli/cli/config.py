@@ -1,4 +1,4 @@
-"""``icdcode config``: what may stand in a configuration, and what one comes to."""
+"""``icdcode config``: the effective configuration, the shipped ones, and the JSON schema."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,7 @@ from icdcli.cli.completion import complete_config
 from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 
-app = typer.Typer(
-    help="Show what a configuration means. Print its JSON Schema for editors.", no_args_is_help=True
-)
+app = typer.Typer(help="Show configurations and their JSON Schema.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -21,20 +19,20 @@ def show(
         Path | None,
         typer.Argument(
             metavar="CONFIG",
-            help="A YAML file; without one, the defaults.",
+            help="A YAML file. Default: only the default values.",
             autocompletion=complete_config,
         ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Show the effective configuration, each key with what it means.
+    """Show the effective configuration, with the meaning of each key.
 
     Example: icdcode config show configs/config.yaml batch_size=4
     """
     from icdcli.config.loading import to_yaml
 
-    # `config show lr0=1e-3` has no file: the first argument is an override then.
+    # Without a file, as in `config show lr0=1e-3`, the first argument is an override.
     words = list(overrides or [])
     if config is not None and "=" in str(config) and not config.exists():
         words, config = [str(config), *words], None
@@ -46,7 +44,9 @@ def show(
 
 @app.command("list")
 def list_shipped(json: Json = False) -> None:
-    """List the configurations that come with icdcode. A name of theirs may stand wherever a YAML file may.
+    """List the configurations that come with icdcode.
+
+    Their names can be used instead of a path to a YAML file.
 
     Example: icdcode config list
     """
@@ -63,7 +63,9 @@ def list_shipped(json: Json = False) -> None:
 
 @app.command("schema")
 def schema() -> None:
-    """Print a JSON Schema of the configuration. Editors check YAML with it while one types.
+    """Print a JSON Schema of the configuration.
+
+    Editors use it to check YAML files while you type.
 
     Example: icdcode config schema > config.schema.json
     """

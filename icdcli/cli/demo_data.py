@@ -1,4 +1,4 @@
-"""``icdcode demo-data``: synthetic tables to try everything with."""
+"""``icdcode demo-data``: synthetic tables for trying out icdcode."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,19 @@ from icdcli.report.console import Output
 
 
 def demo_data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the tables shall lie.")],
-    admissions: Annotated[int, typer.Option(help="Hospital stays to make up.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the tables.")],
+    admissions: Annotated[int, typer.Option(help="Number of hospital stays.")] = 2000,
+    seed: Annotated[
+        int, typer.Option(help="Random seed; the same seed gives identical files.")
+    ] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace tables that are there already.")
+        bool, typer.Option("--overwrite", help="Replace existing tables.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write synthetic tables in the exact MIMIC-III format. No patient is behind them.
+    """Write synthetic tables in the format of MIMIC-III.
+
+    They contain no data of real patients.
 
     Example: icdcode demo-data data/demo --admissions 500
     """
@@ -32,8 +36,8 @@ def demo_data(
             folder, admissions, seed, overwrite=overwrite, on_progress=bar.update
         )
     output.say(
-        f"{summary.folder}: {summary.admissions:,} admissions of {summary.subjects:,} patients, {summary.documents:,} with a "
-        f"discharge summary ({summary.words_per_document:.0f} words), {summary.codes} codes, "
-        f"{summary.codes_per_admission:.1f} an admission"
+        f"{summary.folder}: {summary.admissions:,} admissions of {summary.subjects:,} patients, "
+        f"{summary.documents:,} with a discharge summary (mean {summary.words_per_document:.0f} "
+        f"words); {summary.codes} codes, mean {summary.codes_per_admission:.1f} per admission"
     )
     output.result(asdict(summary))

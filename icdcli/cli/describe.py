@@ -1,4 +1,4 @@
-"""``icdcode describe``: the data card of a corpus, on the terminal, as a picture and as JSON."""
+"""``icdcode describe``: the data card of a corpus on the terminal, as PNG and as JSON."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,21 +14,24 @@ from icdcli.report.console import Output
 def describe(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA|CORPUS", help="Raw data, or the folder of a prepared corpus."),
+        typer.Argument(
+            metavar="DATA|CORPUS", help="Source tables, or the folder of a prepared corpus."
+        ),
     ],
     overrides: Overrides = None,
     config: Annotated[
-        Path | None, typer.Option(help="A configuration whose data options apply to raw data.")
+        Path | None, typer.Option(help="Configuration with data options for source tables.")
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the files go. Default: the corpus' folder."),
+        typer.Option(metavar="DIR", help="Folder for the files. Default: the corpus folder."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a corpus holds, and write it as describe.png and describe.json. Raw data are prepared first.
+    """Describe a corpus on the terminal, as PNG and as JSON.
 
-    Both files hold counts only, no text.
+    Source tables are prepared first. The files are named describe.png and describe.json; they
+    contain counts only, no text.
 
     Example: icdcode describe data/demo protocol=patient label_pruning=True
     """
@@ -44,18 +47,19 @@ def describe(
         corpus_folder = prepared(data, overrides or [], config, output).folder
     elif overrides or config:
         raise ConfigError(
-            f"{data}: is prepared already, so that options of the data change nothing; give the raw data's folder"
+            f"{data}: is a prepared corpus, which data options can't change. "
+            "Give the folder of the source tables, or leave out the options."
         )
     described = describe_corpus(open_corpus(corpus_folder))
     output.show(corpus_view(described))
     folder = to or corpus_folder
     try:
         corpus_png(described, folder / "describe.png")
-        (folder / "describe.png").chmod(0o600)  # a count of one is a patient
+        (folder / "describe.png").chmod(0o600)  # a count of one may be a patient
         write_json(folder / "describe.json", described)
     except OSError as error:
         raise DataError(
-            f"{folder}: can't be written ({error.strerror}); give another folder with --to"
+            f"{folder}: can't be written ({error.strerror}). Choose another folder with --to."
         ) from error
     output.say(f"Corpus: {corpus_folder}\nWritten: describe.png and describe.json in {folder}")
     output.result({"folder": corpus_folder, "to": folder, "description": described})

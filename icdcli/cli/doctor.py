@@ -1,4 +1,4 @@
-"""``icdcode doctor``: what this machine has, and whether a configuration can run on it."""
+"""``icdcode doctor``: check this machine, and whether a configuration can run on it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,16 +18,17 @@ def doctor(
         Path | None,
         typer.Argument(
             metavar="CONFIG",
-            help="A YAML file: see whether it can run here, and what it takes.",
+            help="A YAML file: check whether it can run here, and how much memory it needs.",
             autocompletion=complete_config,
         ),
     ] = None,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Show what this machine has and what works here. With CONFIG also the memory it needs, part by part.
+    """Check this machine, and whether a configuration fits it.
 
-    Nothing is trained, and nothing downloaded but a model's settings. Exit code 2 where CONFIG can't run.
+    With CONFIG, also estimates the memory of each part and the time. Trains nothing, and downloads
+    at most the settings of a model. The exit code is 2 if CONFIG can't run here.
 
     Example: icdcode doctor configs/config.yaml bit=4
     """

@@ -1,4 +1,4 @@
-"""``icdcode evaluate``: every metric of a trained coder on a split."""
+"""``icdcode evaluate``: all metrics of a trained model on one split."""
 
 from typing import Annotated, Literal
 
@@ -17,31 +17,38 @@ def evaluate(
     split: Split = None,
     against: Annotated[
         Literal["published"] | None,
-        typer.Option(help="Show published results beside, where they compare."),
+        typer.Option(help="Also show published results if they are comparable."),
     ] = None,
     html: Annotated[
-        bool, typer.Option("--html", help="Also write report.html, one page that needs no network.")
+        bool, typer.Option("--html", help="Also write report.html, a page that needs no network.")
     ] = False,
     evidence: Annotated[
         bool,
         typer.Option(
             "--evidence",
-            help="With --html: also show what the codes of a few documents were chosen by, in their words.",
+            help="With --html: add a few documents with the evidence for each code; the page then "
+            "contains patient text.",
         ),
     ] = False,
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Also show what each part of the coder is worth.")
+        bool,
+        typer.Option(
+            "--ablate", help="Also report how much each component contributes (ablation)."
+        ),
     ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Score a split with a run's checkpoint. Writes metrics, results by code, predictions and curves into the run's folder.
+    """Evaluate a run on one split.
+
+    Writes metrics, results per code, predictions and curves to evaluation/SPLIT in the run folder.
 
     Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
     """
     if evidence and not html:
         raise ConfigError(
-            "--evidence: stands on the page that --html writes; give both, or take icdcode show-predictions"
+            "--evidence: is part of the page that --html writes. Add --html, "
+            "or use `icdcode show-predictions --evidence`."
         )
     output = Output(json)
     run = RunDir.open(run_dir)
@@ -76,8 +83,8 @@ def evaluate(
             page = evaluation_page(evaluation, figures, chapters, codes, published, shown)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
-    output.say(f"Every metric: {folder / 'metrics.json'}")
+    output.say(f"All metrics: {folder / 'metrics.json'}")
     if html:
-        output.say(f"As a page: {folder / 'report.html'}")
+        output.say(f"Report: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
     output.result({"folder": folder, **evaluation.to_json()})

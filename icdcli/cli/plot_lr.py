@@ -1,4 +1,4 @@
-"""``icdcode plot-lr``: what the learning rate will do, before it does it."""
+"""``icdcode plot-lr``: the learning-rate schedule, before training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,9 @@ def plot_lr(
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Draw the learning-rate schedule. Also written to vis_outputs/lr_schedule.png (in the run's folder, for a run).
+    """Plot the learning-rate schedule.
+
+    Also written to vis_outputs/lr_schedule.png, for a run in its folder.
 
     Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
     """
@@ -39,7 +41,8 @@ def plot_lr(
     options = load_config(run.args if run else source, overrides or [])
     if options.model.is_baseline:
         raise ConfigError(
-            f"{source}: model: {options.model.model} is fitted in one go: there is no schedule to draw"
+            f"{source}: `model: {options.model.model}` is fitted in one step and has no learning-rate "
+            "schedule."
         )
     config = options.train
     picture = run.lr_schedule if run else Path("vis_outputs") / "lr_schedule.png"

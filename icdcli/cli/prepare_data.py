@@ -1,4 +1,4 @@
-"""``icdcode prepare-data``: from raw tables to a prepared corpus."""
+"""``icdcode prepare-data``: from source tables to a prepared corpus."""
 
 from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
 from pathlib import Path
@@ -19,26 +19,26 @@ def prepare_data(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Folder of the raw tables, or one file of notes and codes."
+            metavar="DIR", help="Folder of the source tables, or one file of notes and codes."
         ),
     ],
     overrides: Overrides = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="A configuration whose data options apply.", autocompletion=complete_config
-        ),
+        typer.Option(help="Configuration with data options.", autocompletion=complete_config),
     ] = None,
     skip_bad_rows: Annotated[
         bool,
         typer.Option(
             "--skip-bad-rows",
-            help="Count rows that are no valid CSV and go on; as skip_bad_rows=True.",
+            help="Skip and count invalid CSV rows, as skip_bad_rows=True does.",
         ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Read raw notes and codes into a prepared corpus. The same call again finds it and does nothing.
+    """Convert source tables into a prepared corpus.
+
+    Rerunning the command finds the existing corpus and does nothing.
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """
@@ -64,7 +64,7 @@ def prepare_data(
 def prepared(
     data: Path, overrides: list[str], config: Path | None, output: Output
 ) -> "PreparedCorpus":
-    """Prepare data unless that is done, showing how far it is, and warn of what a person should know."""
+    """Prepare data unless it is prepared already, with progress, and warn about problems."""
     from icdcli.data.corpus.prepare import prepare
 
     options = load_config(
@@ -73,7 +73,7 @@ def prepared(
     with showing(output) as on_progress:
         corpus = prepare(options, on_progress)
     for table in corpus.changed:
-        output.warn(f"changed since the last corpus was made of it: {table}")
+        output.warn(f"{table}: has changed since the last corpus was prepared from it")
     for file, problem in corpus.card["first_bad_row"].items():
-        output.warn(f"{file}: bad rows were passed over; the first: {problem}")
+        output.warn(f"{file}: invalid rows were skipped. The first: {problem}")
     return corpus

@@ -1,4 +1,4 @@
-"""``icdcode show-predictions``: what a coder says of a few documents, beside what is right."""
+"""``icdcode show-predictions``: gold and predicted codes of a few documents."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,24 +12,27 @@ from icdcli.run_dir import RunDir
 
 def show_predictions(
     run_dir: Run,
-    number: Annotated[int, typer.Option("-n", "--number", help="How many documents.", min=1)] = 3,
+    number: Annotated[int, typer.Option("-n", "--number", help="Number of documents.", min=1)] = 3,
     load: Load = "metric",
     split: Split = None,
-    seed: Annotated[int, typer.Option(help="Another seed, other documents.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed that chooses the documents.")] = 0,
     text: Annotated[
-        bool, typer.Option("--text", help="Show the notes too; they may tell who the patients are.")
+        bool, typer.Option("--text", help="Also show the notes, which may identify patients.")
     ] = False,
     evidence: Annotated[
         bool,
         typer.Option(
             "--evidence",
-            help="Show the words that predicted codes were chosen by, in their sentences of the notes.",
+            help="Highlight the words behind each predicted code. Prints whole sentences, which may "
+            "identify patients.",
         ),
     ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Show a few documents' gold and predicted codes. They stand side by side, with titles and scores.
+    """Show gold and predicted codes of a few documents.
+
+    They are printed side by side, with titles and scores.
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
@@ -47,7 +50,7 @@ def show(
     evidence: bool = False,
     device: str | None = None,
 ) -> None:
-    """Show a few documents of a run and give them as the result; the arguments are the command's."""
+    """Show a few documents of a run; the arguments are those of the command."""
     run = RunDir.open(run_dir)
     from icdcli.evaluation.run import default_split, open_run, sample_run
     from icdcli.report.views.evidence import evidence_view

@@ -10,7 +10,7 @@ from icdcli.cli.completion import complete_protocol
 from icdcli.report.console import Output
 
 app = typer.Typer(
-    help="See and fetch the published split lists. Benchmark protocols such as mimic3-full need them.",
+    help="List and download the published split lists.\n\nBenchmark protocols such as mimic3-full need them.",
     no_args_is_help=True,
 )
 
@@ -20,19 +20,24 @@ def fetch(
     protocols: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PROTOCOL", help="Whose lists. Default: all.", autocompletion=complete_protocol
+            metavar="PROTOCOL",
+            help="Protocols to download the lists of. Default: all.",
+            autocompletion=complete_protocol,
         ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another folder, for splits_path.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the lists, to be used as splits_path."),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A mirror's scheme and host, instead of the public."),
+        typer.Option(metavar="URL", help="Scheme and host of a mirror to download from."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Download published split lists and check them. What is there and right isn't downloaded again.
+    """Download the published split lists and check them.
+
+    Lists that are present and correct aren't downloaded again.
 
     Example: icdcode splits fetch mimic3-full mimic3-50
     """
@@ -44,7 +49,7 @@ def fetch(
     with showing(output) as on_progress:
         files = fetch_split_lists(protocols or list(PUBLISHED), folder, address, on_progress)
     output.say(
-        f"{'Downloaded: ' + ', '.join(file.name for file in files) if files else 'All there already'}; folder: {folder}"
+        f"{'Downloaded: ' + ', '.join(file.name for file in files) if files else 'All lists are present'}; folder: {folder}"
     )
     if to is not None:
         output.say(f"To use these lists: splits_path={to}")
@@ -53,7 +58,9 @@ def fetch(
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """Show which published split lists are here and right. Their public addresses follow.
+    """Show which published split lists are present and correct.
+
+    Also prints the addresses that they can be downloaded from.
 
     Example: icdcode splits list
     """
@@ -64,20 +71,31 @@ def list_(json: Json = False) -> None:
 
     output, folder = Output(json), splits_home()
     table = Table(
-        "protocol", "file", "there", "sha256", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        "protocol",
+        "file",
+        "present",
+        "sha256",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
     )
     rows = []
     for protocol, (lists, *_) in PUBLISHED.items():
         for file in lists.files:
             found = sha256_of(folder / file.name)
-            there, right = found is not None, found == file.sha256
+            present, correct = found is not None, found == file.sha256
             table.add_row(
                 protocol,
                 file.name,
-                "yes" if there else "no",
-                ("right" if right else "wrong") if there else "",
+                "yes" if present else "no",
+                ("correct" if correct else "wrong") if present else "",
             )
-            state = {"there": there, "right": right, "sha256": file.sha256, "address": file.address}
+            state = {
+                "there": present,
+                "right": correct,
+                "sha256": file.sha256,
+                "address": file.address,
+            }
             rows.append({"protocol": protocol, "file": file.name, "source": lists.source, **state})
     output.say(f"Split lists in {folder}\n")
     output.show(table)

@@ -51,14 +51,14 @@ def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
 def test_preparing_ends_with_what_describe_shows(icdcode, corpus, table_copies):
     shown = icdcode("describe", corpus).out.partition("Corpus: ")[0]
     prepared = icdcode("prepare-data", table_copies, *OPTIONS).out
-    assert "words a document" in shown
+    assert "words per document" in shown
     assert prepared == f"{shown}Already prepared: {corpus}\n"
 
 
 def test_the_json_file_and_answer_hold_the_whole_description(icdcode, corpus, tmp_path):
     answer = icdcode("describe", corpus, "--to", tmp_path / "card", "--json")
     assert answer.code == 0
-    assert "words a document" in answer.err
+    assert "words per document" in answer.err
     assert (answer.json["folder"], answer.json["to"]) == (str(corpus), str(tmp_path / "card"))
     described = answer.json["description"]
     assert described == json.loads((tmp_path / "card" / "describe.json").read_text())
@@ -81,7 +81,7 @@ def test_an_older_corpus_says_that_it_has_no_description(icdcode, corpus):
     (corpus / "card.json").write_text(json.dumps(card))
     answer = icdcode("describe", corpus)
     assert answer.code == 0
-    assert "made by an older icdcode" in " ".join(answer.out.split())
+    assert "an older icdcode prepared this corpus" in " ".join(answer.out.split())
     assert "long tail" in answer.out
     assert (corpus / "describe.png").is_file()
 

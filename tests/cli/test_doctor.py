@@ -19,7 +19,7 @@ def empty(tmp_path, monkeypatch):
 def test_a_machine_alone(icdcode, empty):
     answer = icdcode("doctor")
     assert (answer.code, answer.err) == (0, "")
-    for heading in ("This machine", "Packages", "What works here"):
+    for heading in ("This machine", "Packages", "Features"):
         assert heading in answer.out.splitlines()
     assert f"torch {version('torch')}" in answer.out
     assert "Configuration" not in answer.out

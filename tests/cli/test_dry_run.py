@@ -42,7 +42,7 @@ def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch
     )
     lines = icdcode("train", place.config, "--dry-run").out.splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith("memory")]
-    assert any(line.startswith("all, on cpu") for line in lines[start:])
+    assert any(line.startswith("total, on cpu") for line in lines[start:])
     assert any(line.startswith("time: about ") for line in lines[start:])
     assert lines[-1] == "Dry run: nothing was trained or written."
     assert max(map(len, lines[start:])) <= 80
