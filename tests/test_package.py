@@ -34,7 +34,7 @@ LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 # TODO of the restructuring: these three shrink to nothing.
 CYCLES: list[list[str]] = []
 SHARED_NAMES = {"Note", "blocks", "counts"}
-LONG_COMMANDS = {"demo", "train_baseline", "follow", "evaluate", "_resume"}
+LONG_COMMANDS = set[str]()
 HEAVY = {
     "accelerate",
     "bitsandbytes",

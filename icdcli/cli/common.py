@@ -1,7 +1,5 @@
-"""Options that several commands share, and the progress of long work."""
+"""Options that several commands share."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,9 +7,6 @@ import typer
 
 from icdcli.cli.completion import complete_override, complete_run
 from icdcli.errors import ConfigError
-from icdcli.io.progress import Progress
-from icdcli.report.console import Output
-from icdcli.report.progress import ProgressView
 
 if TYPE_CHECKING:
     from icdcli.explain.spans import Find
@@ -61,43 +56,22 @@ Split = Annotated[
 ]
 
 
-@contextmanager
-def showing(output: Output) -> Iterator[Progress]:
-    """Yield a progress callback that shows one stage after another.
-
-    A stage is shown if it takes longer than two seconds.
-    """
-    with ExitStack() as stack:
-        bars: dict[str, ProgressView] = {}
-
-        def on_progress(
-            stage: str, done: int, total: int, unit: str = "documents", note: str = ""
-        ) -> None:
-            if stage not in bars:
-                stack.close()
-                bars.clear()
-                bars[stage] = stack.enter_context(output.progress(stage, total or None, unit))
-            bars[stage].update(done, total or None, note)
-
-        yield on_progress
-
-
 def find_evidence(model: "CodingModel", checkpoint: str, cut: bool = False) -> "Find":
-    """A function that finds the words that a coder chose codes by.
+    """Return a function that finds the evidence for a model's codes.
 
     Args:
-        model: Any coder.
+        model: The model.
         checkpoint: Its name in a message.
-        cut: As `icdcli.explain.evidence.finder` takes it.
+        cut: See `icdcli.explain.evidence.finder`.
 
     Raises:
-        ConfigError: When it is a baseline, which knows no places.
+        ConfigError: If the model can't give evidence.
     """
     from icdcli.explain.evidence import finder
     from icdcli.model.neural_model import NeuralModel
 
     if not isinstance(model, NeuralModel):
         raise ConfigError(
-            f"--evidence: {checkpoint} is a baseline (model: tfidf), which doesn't say where it finds a code"
+            f"--evidence: {checkpoint} is a TF-IDF model, which can't show where it finds a code."
         )
     return finder(model, cut)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, showing
+from icdcli.cli.common import Device, Json, Load
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -41,7 +41,7 @@ def compare(
     from icdcli.evaluation.run import compare_runs
     from icdcli.report.views.comparison import comparison_dict, comparison_view
 
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         comparison = compare_runs(
             run_dirs,
             split,

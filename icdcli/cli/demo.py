@@ -1,22 +1,24 @@
-"""``icdcode demo``: everything once, on synthetic notes, for somebody who has nothing yet but the program."""
+"""``icdcode demo``: the complete pipeline on synthetic notes, for trying out icdcode."""
 
 from collections.abc import Mapping
-from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
+from json import dumps as quoted  # a JSON string is a valid YAML string
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Json, Overrides, showing
+from icdcli.cli.common import Json, Overrides
 from icdcli.cli.predict import Call, code_notes
 from icdcli.cli.prepare_data import prepared
-from icdcli.cli.resume import resume_run
-from icdcli.cli.show_predictions import show
-from icdcli.cli.train import train_run
+from icdcli.cli.processes import conclude, handlers, leave_at_once, training_view
+from icdcli.cli.show_predictions import show_samples
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.evaluate import Evaluation
 
 _CONFIG = "demo.yaml"
 _FOLDER = Path("icdcode-demo")
@@ -59,83 +61,116 @@ Return for fever, chest pain or shortness of breath.
 """
 
 
-class _Steps(Output):
-    """An output that keeps what each step gives, for one result of them all."""
-
-    def __init__(self, json: bool) -> None:
-        super().__init__(json)
-        self.given: list[Mapping[str, Any]] = []
+class _DemoOutput(Output):
+    """An output that ignores the results of single steps."""
 
     def result(self, mapping: Mapping[str, Any]) -> None:
-        self.given.append(mapping)
+        pass
 
-    def begin(self, words: str) -> None:
-        self.say(f"\n== {words}")
+    def heading(self, text: str) -> None:
+        self.say(f"\n== {text}")
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder for all of it.")
-    ] = _FOLDER,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for all files.")] = _FOLDER,
     overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Make up notes, prepare them, train a small coder on two CPU cores, score it and code a new note (three minutes).
+    """Run every step on synthetic notes (about 3 minutes).
 
-    Writes DIR/data/demo and DIR/outputs/demo. A second call keeps the notes, goes on with a run that was interrupted after
-    a checkpoint, and otherwise trains a new one beside those that are there.
+    Generates notes, prepares a corpus, trains and evaluates a small model on two CPU cores, and
+    predicts the codes of a new note. Writes DIR/data/demo and DIR/outputs/demo. Rerunning the
+    command keeps the notes, resumes a run that was interrupted after a checkpoint, and otherwise
+    trains a new run beside the existing ones.
 
     Example: icdcode demo icdcode-demo
     """
-    from icdcli.data.synthetic.generator import write_demo_data
-    from icdcli.evaluation.run import evaluate_run
-    from icdcli.report.views.evaluation import evaluation_view
-
-    # `icdcode demo steps=20` names no folder: the first argument is an override then.
-    words = list(overrides or [])
+    # Without a folder, as in `icdcode demo steps=20`, the first argument is an override.
+    given = list(overrides or [])
     if "=" in str(folder):
-        words, folder = [str(folder), *words], _FOLDER
-    output = _Steps(json)
-    given = _overrides(folder, words)
+        given, folder = [str(folder), *given], _FOLDER
+    output = _DemoOutput(json)
+    given = _overrides(folder, given)
     config = load_config(Path(_CONFIG), given)
     data = config.data.data_path
-    assert data is not None  # the configuration that comes with icdcode names it
-    if not (data / "NOTEEVENTS.csv.gz").exists():
-        output.begin(f"Synthetic notes: icdcode demo-data {data}")
-        with output.progress("Writing notes", 2000, "admissions") as bar:
-            write_demo_data(data, on_progress=bar.update)
-    output.begin(f"A corpus: icdcode prepare-data {data} --config {_CONFIG}")
+    assert data is not None  # the demo configuration sets it
+    _write_notes(data, output)
+    output.heading(f"Corpus: icdcode prepare-data {data} --config {_CONFIG}")
     output.say(f"Prepared: {prepared(data, given, Path(_CONFIG), output).folder}")
-    run = unfinished(config)
-    if run is not None:
-        output.begin(f"Training goes on: icdcode resume {run.root}")
-        resume_run(run, [], "last", False, output)
-    else:
-        output.begin(
-            f"Training: icdcode train {_CONFIG} data_path={data} project={config.run.project}"
-        )
-        train_run(config, False, output)
-        run = RunDir.open(Path(output.given[-1]["run"]))
-    output.begin(f"Scores: icdcode evaluate {run.root}")
-    with showing(output) as on_progress:
-        evaluation = evaluate_run(run, "test", on_warning=output.warn, on_progress=on_progress)
-    output.show(evaluation_view(evaluation))
-    output.begin(f"Predictions: icdcode show-predictions {run.root} -n 2")
-    show(run.root, output, number=2)
-    note = config.run.project / "new_note.txt"
-    if not note.exists():
-        note.write_text(_NOTE, encoding="utf-8")
-    output.begin(f"A new note: icdcode predict {run.root} {note} --evidence")
-    codes = run.root / "new_note.jsonl" if json else None  # standard output has room for one object
-    code_notes(
-        Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes), "cpu", output
-    )
+    run = _train(config, output)
+    evaluation = _evaluate(run, output)
+    note = _predict(run, config.run.project / "new_note.txt", output)
     output.say(_summary(run, note))
     Output.result(output, {"run": run.root, **evaluation.to_json()})
 
 
+def _write_notes(data: Path, output: _DemoOutput) -> None:
+    from icdcli.data.synthetic.generator import write_demo_data
+
+    if not (data / "NOTEEVENTS.csv.gz").exists():
+        output.heading(f"Synthetic notes: icdcode demo-data {data}")
+        with output.progress("Writing notes", 2000, "admissions") as bar:
+            write_demo_data(data, on_progress=bar.update)
+
+
+def _train(config: Config, output: _DemoOutput) -> RunDir:
+    from icdcli.distributed.process_group import join_process_group
+    from icdcli.training.run import resume_training, run_training
+
+    process_group = join_process_group(config.run.device)
+    view, run = training_view(output, process_group), unfinished(config)
+    if run is not None:
+        output.heading(f"Training, resumed: icdcode resume {run.root}")
+        result = resume_training(
+            run,
+            handlers=handlers(view, process_group),
+            process_group=process_group,
+            on_progress=view.on_progress,
+            on_warning=output.warn,
+            on_second_signal=leave_at_once,
+        )
+    else:
+        data, project = config.data.data_path, config.run.project
+        output.heading(f"Training: icdcode train {_CONFIG} data_path={data} project={project}")
+        result = run_training(
+            config,
+            handlers(view, process_group),
+            process_group=process_group,
+            on_progress=view.on_progress,
+            on_warning=output.warn,
+            on_second_signal=leave_at_once,
+        )
+    conclude(result, config, output, process_group)
+    return result.run
+
+
+def _evaluate(run: RunDir, output: _DemoOutput) -> "Evaluation":
+    from icdcli.evaluation.run import evaluate_opened, open_run, sample_run
+    from icdcli.report.views.evaluation import evaluation_view
+
+    output.heading(f"Evaluation: icdcode evaluate {run.root}")
+    with output.stages() as on_progress:
+        opened = open_run(run, on_warning=output.warn, on_progress=on_progress)
+        evaluation = evaluate_opened(opened, "test", on_progress=on_progress)
+        samples = sample_run(opened, "test", number=2, on_progress=on_progress)
+    output.show(evaluation_view(evaluation))
+    output.heading(f"Predictions: icdcode show-predictions {run.root} -n 2")
+    show_samples(samples, opened.model.labels.known_titles, output)
+    return evaluation
+
+
+def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
+    if not note.exists():
+        note.write_text(_NOTE, encoding="utf-8")
+    output.heading(f"New note: icdcode predict {run.root} {note} --evidence")
+    codes = run.root / "new_note.jsonl" if output.json else None  # standard output has one object
+    call = Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes)
+    code_notes(call, "cpu", output)
+    return note
+
+
 def unfinished(config: Config) -> RunDir | None:
-    """The latest run of a project that has a checkpoint but not all of its steps; None where there is none."""
+    """Return the latest run of a project if it has a checkpoint but isn't finished, else None."""
     from icdcli.io.manifest import read_manifest
 
     runs = sorted(
@@ -152,7 +187,7 @@ def unfinished(config: Config) -> RunDir | None:
 
 
 def _overrides(folder: Path, overrides: list[str]) -> list[str]:
-    """The configuration's own places, taken from the demo's folder; what the command line says comes after."""
+    """Return overrides that put all files below a folder, then those of the command line."""
     shipped = load_config(Path(_CONFIG))
     places = {
         "data_path": folder / str(shipped.data.data_path),
@@ -166,16 +201,16 @@ def _overrides(folder: Path, overrides: list[str]) -> list[str]:
 
 def _summary(run: RunDir, note: Path) -> str:
     return f"""
-Done: notes made up, a corpus prepared of them, a coder trained, scored and asked. No patient was behind it, and it is no
-coder for real notes.
+Done: generated notes, built a corpus, trained and evaluated a model, and coded one new note.
+All data are synthetic. Don't use this model on real notes.
 
-Where to look in {run.root}:
-  results.csv                       losses and metrics of each epoch
-  vis_outputs/learning_curves.png   the same as a picture
+Results in {run.root}:
+  results.csv                       losses and metrics per epoch
+  vis_outputs/learning_curves.png   the same as a plot
   evaluation/test/                  metrics, results per code, predictions
-  weights/                          the trained coder
+  weights/                          the trained model
 
-What to type next:
-  icdcode predict {run.root} {note} --evidence   (change the note's words first)
+Next steps:
+  icdcode predict {run.root} {note} --evidence   (edit the note first)
   icdcode evaluate {run.root} --html
-  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10   (notes of your own)"""
+  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10   (own notes)"""

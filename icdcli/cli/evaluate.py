@@ -1,14 +1,22 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
+from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence
 from icdcli.errors import ConfigError
-from icdcli.io.files import writing
+from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from icdcli.evaluation.evaluate import Evaluation
+    from icdcli.evaluation.published_results import Comparable
+    from icdcli.evaluation.sample import SampleDocument
 
 
 def evaluate(
@@ -50,18 +58,14 @@ def evaluate(
             "--evidence: is part of the page that --html writes. Add --html, "
             "or use `icdcode show-predictions --evidence`."
         )
-    output = Output(json)
-    run = RunDir.open(run_dir)
-    from icdcli.evaluation.curves import confusions
-    from icdcli.evaluation.files import code_rows
+    output, run = Output(json), RunDir.open(run_dir)
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
-    from icdcli.report.html import evaluation_page
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         corpus = opened.corpus
         find = find_evidence(opened.model, str(run.root), cut=True) if evidence else None
@@ -71,16 +75,12 @@ def evaluate(
     output.show(evaluation_view(evaluation, published))
     if evaluation.ablation:
         output.show(ablation_table(evaluation.ablation, split))
-    folder = run.evaluation(split)
-    figures = evaluation_figures(evaluation)
+    folder, figures = run.evaluation(split), evaluation_figures(evaluation)
     with writing(folder):
         write_pngs(figures, folder)
         if html:
-            from icdcli.io.files import replacing
-
-            chapters, codes = confusions(evaluation, corpus.system), code_rows(evaluation)
-            shown = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            page = evaluation_page(evaluation, figures, chapters, codes, published, shown)
+            samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
+            page = _page(evaluation, corpus.system, figures, published, samples)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")
@@ -88,3 +88,18 @@ def evaluate(
         output.say(f"Report: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
     output.result({"folder": folder, **evaluation.to_json()})
+
+
+def _page(
+    evaluation: "Evaluation",
+    system: str | None,
+    figures: "Mapping[str, Figure]",
+    published: "Comparable | None",
+    samples: "Sequence[SampleDocument]",
+) -> str:
+    from icdcli.evaluation.curves import confusions
+    from icdcli.evaluation.files import code_rows
+    from icdcli.report.html import evaluation_page
+
+    chapters, codes = confusions(evaluation, system), code_rows(evaluation)
+    return evaluation_page(evaluation, figures, chapters, codes, published, samples)

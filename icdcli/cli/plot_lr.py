@@ -41,8 +41,8 @@ def plot_lr(
     options = load_config(run.args if run else source, overrides or [])
     if options.model.is_baseline:
         raise ConfigError(
-            f"{source}: `model: {options.model.model}` is fitted in one step and has no learning-rate "
-            "schedule."
+            f"{source}: `model: {options.model.model}` is fitted in one step; "
+            "it has no learning-rate schedule."
         )
     config = options.train
     picture = run.lr_schedule if run else Path("vis_outputs") / "lr_schedule.png"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Load, Port, find_evidence, showing
+from icdcli.cli.common import Load, Port, find_evidence
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.config.loading import load_config
@@ -170,7 +170,7 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     writer = batch_predictor(
         model, choice, find_evidence(model, str(call.checkpoint)) if call.evidence else None
     )
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         if parts is None:
             _check(notes, on_progress, output)
             output.say(told if choice.by_threshold else f"{told}; * predicted: at or above it")

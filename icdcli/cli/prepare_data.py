@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Overrides, showing
+from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
 from icdcli.config.loading import load_config
 from icdcli.report.console import Output
@@ -70,7 +70,7 @@ def prepared(
     options = load_config(
         config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]
     ).data
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         corpus = prepare(options, on_progress)
     for table in corpus.changed:
         output.warn(f"{table}: has changed since the last corpus was prepared from it")

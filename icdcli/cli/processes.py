@@ -1,4 +1,4 @@
-"""What `train` and `resume` share: the processes, the signals, and a run followed to its end."""
+"""Processes and signals of the commands that may run on several GPUs, and the end of a run."""
 
 import os
 import signal
@@ -6,35 +6,29 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from icdcli.cli.common import showing
 from icdcli.config.schema import Config
 from icdcli.errors import IcdcodeError
-from icdcli.io.files import writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, read_rows
 
 if TYPE_CHECKING:
-    import torch
-
     from icdcli.distributed.process_group import ProcessGroup
-    from icdcli.io.progress import Progress
     from icdcli.report.views.training import TrainingView
-    from icdcli.training.events import Event, Prepared, TrainingSummary
-    from icdcli.training.run import TrainingResult
+    from icdcli.training.run import Handler, TrainingPlan, TrainingResult
 
 
 def in_all_processes(
     device: str | list[int], port: int, work: Callable[[Output], None], json: bool
 ) -> None:
-    """Do the work here, or in one process a GPU where several are asked for; rank 0 alone speaks.
+    """Run a function in this process or, for several GPUs, in one process per GPU.
 
-    A process of several that fails says why itself, and ends at once, and so do the others.
+    Only rank 0 prints. A process that fails prints its own error and ends at once; the others then
+    end too.
     """
     from icdcli.distributed import watchdog as lifeline
     from icdcli.distributed.process_group import (
@@ -47,16 +41,16 @@ def in_all_processes(
     )
 
     if must_launch(device):
-        find_device(device)  # one message here rather than one a process
+        find_device(device)  # one message here instead of one per process
         chosen = free_port(port)
         if chosen != port:
-            Output(json).say(f"port {port} is taken; the processes meet at {chosen}")
+            Output(json).say(f"port {port} is in use; using port {chosen}")
         raise typer.Exit(launch(sys.argv[1:], len(device), chosen))
     quiet = int(os.environ.get("RANK", "0")) > 0
     if quiet:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (for the life of the process)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (open until the process ends)
     output = Output(json)
-    lifeline.say_lost = lambda text: _say_at_last(output, text)
+    lifeline.say_lost = lambda text: _print_last_error(output, text)
     try:
         work(output)
     except (Exception, KeyboardInterrupt) as error:
@@ -67,10 +61,15 @@ def in_all_processes(
 
 
 def _leave_others(error: BaseException, output: Output) -> None:
-    """End a process that the others can't go on without: with its own message, unless it fails since another is gone."""
+    """End a failed process; without it, the others can't continue.
+
+    It prints its error, unless it failed because another process is gone.
+    """
     from icdcli.distributed.process_group import leave_others, other_is_lost
 
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's, which may come before the words
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # the launcher's may arrive before the error is printed
     code = 1
     if isinstance(error, typer.Exit):
         code = error.exit_code
@@ -78,11 +77,11 @@ def _leave_others(error: BaseException, output: Output) -> None:
         code = 128 + signal.SIGINT
     elif isinstance(error, IcdcodeError):
         code = error.exit_code
-        # What is wrong for all is said by the first.
+        # Rank 0 prints an error that all processes have.
         if os.environ["RANK"] == "0" or not other_is_lost(wait=0.5):
-            _say_at_last(output, error)
+            _print_last_error(output, error)
     elif other_is_lost(wait=1):
-        time.sleep(60)  # the process is ended while it waits here
+        time.sleep(60)  # the launcher ends the process during this sleep
     else:
         traceback.print_exception(error)
     sys.stdout.flush()
@@ -90,150 +89,71 @@ def _leave_others(error: BaseException, output: Output) -> None:
     leave_others(code)
 
 
-def _say_at_last(output: Output, text: object) -> None:
+def _print_last_error(output: Output, text: object) -> None:
     output.error(text)
-    output.console.show_cursor()  # a live view hides it
+    output.console.show_cursor()  # which a live view hides
 
 
-class TrainingScreen:
-    """A handler that shows a run on the screen: progress of the preparation, summary, live view.
+def training_view(output: Output, process_group: "ProcessGroup") -> "TrainingView":
+    """Return the handler that shows a run, with the memory in use on its device."""
+    from icdcli.distributed.hardware import memory_in_use
+    from icdcli.report.views.training import TrainingView
 
-    Args:
-        output: Where to show it.
-        device: The device whose memory is shown.
-    """
-
-    def __init__(self, output: Output, device: "torch.device") -> None:
-        self._output, self._device = output, device
-        self._bars, self._stack = ExitStack(), ExitStack()
-        self._progress: Progress | None = None
-        self._view: TrainingView | None = None
-
-    def on_progress(
-        self, stage: str, done: int, total: int, unit: str = "documents", note: str = ""
-    ) -> None:
-        """Show how far the preparation is."""
-        if self._progress is None:
-            self._progress = self._bars.enter_context(showing(self._output))
-        self._progress(stage, done, total, unit, note)
-
-    def handle(self, event: "Event") -> None:
-        """Show an event."""
-        from icdcli.training.events import Prepared, Started
-
-        if isinstance(event, Prepared):
-            self._close_bars()
-            self._prepare(event)
-        elif self._view is not None:
-            if isinstance(event, Started):
-                self._close_bars()
-                self._stack.enter_context(self._view)
-            self._view.handle(event)
-
-    def close(self) -> None:
-        """Close the progress bars and the live view."""
-        self._close_bars()
-        self._stack.close()
-
-    def _close_bars(self) -> None:
-        self._bars.close()
-        self._progress = None
-
-    def _prepare(self, event: "Prepared") -> None:
-        from icdcli.distributed.hardware import memory_in_use
-        from icdcli.report.views.training import TrainingView
-
-        show_summary(event.summary, self._output)
-        if event.summary.resumed is None:
-            self._output.say(f"run        {event.run}")
-        for path in event.set_aside:
-            self._output.say(f"{'':<10} {path}")
-        log, tfidf = event.config.log, event.config.model.is_baseline
-        self._view = TrainingView(
-            self._output,
-            patience=0 if tfidf else event.config.train.patience,
-            common=[name for name in log.common if not tfidf or name not in ("train_loss", "lr")],
-            metrics=log.metrics,
-            titles=event.titles,
-            memory=lambda: memory_in_use(self._device),
-        )
+    return TrainingView(output, memory=lambda: memory_in_use(process_group.device))
 
 
-class RunPictures:
-    """A handler that draws the learning-rate schedule and, after each validation, the learning curves."""
+def handlers(view: "TrainingView", process_group: "ProcessGroup") -> "list[Handler]":
+    """Return the handlers of a run: the view and, in the main process, the writer of plots."""
+    from icdcli.report.plots.run import RunPlots
 
-    def __init__(self) -> None:
-        self._prepared: Prepared | None = None
-
-    def handle(self, event: "Event") -> None:
-        """Draw what an event changes."""
-        from icdcli.report.plots.run import learning_curves_png, lr_schedule_png
-        from icdcli.training.events import Evaluated, Prepared
-        from icdcli.training.schedule import schedule_points
-
-        if isinstance(event, Prepared):
-            self._prepared = event
-            resumed, run = event.summary.resumed, RunDir(event.run)
-            if not event.config.model.is_baseline and (resumed is None or resumed.changes):
-                with writing(run.lr_schedule):
-                    lr_schedule_png(*schedule_points(event.config.train), run.lr_schedule)
-        elif isinstance(event, Evaluated) and self._prepared is not None:
-            config, run = self._prepared.config, RunDir(self._prepared.run)
-            if config.model.is_baseline:  # one validation is no curve
-                return
-            rows = [
-                {name: float(value or "nan") for name, value in row.items()}
-                for row in read_rows(run.results)
-            ]
-            with writing(run.learning_curves):
-                learning_curves_png(
-                    rows, [*config.log.common, *config.log.metrics], run.learning_curves
-                )
-
-    def close(self) -> None:
-        """Do nothing: each picture is complete."""
+    return [view, *([RunPlots()] if process_group.first else [])]
 
 
-def show_summary(summary: "TrainingSummary", output: Output) -> None:
-    """Print the size of a run, one line for each part."""
-    output.say("\n".join(f"{name:<10} {value}" for name, value in summary.to_json().items()))
+def show_dry_run(plan: "TrainingPlan", output: Output) -> dict[str, Any]:
+    """Print the size of a planned run, and return it as the result."""
+    from icdcli.report.views.training import summary_text
+
+    output.say(summary_text(plan.summary))
+    return {"dry_run": True, **plan.summary.to_json()}
 
 
 def conclude(
     result: "TrainingResult", config: Config, output: Output, process_group: "ProcessGroup"
 ) -> None:
-    """Print where the results of a run are and which command comes next, and exit if a signal stopped it."""
+    """Print the paths of the results and the next command, and exit if a signal stopped the run."""
     run = result.run
     if config.model.is_baseline and not result.finished:
-        output.say(f"Stopped; nothing of it is kept. Start over with: icdcode train {run.args}")
+        output.say(f"Stopped before anything was saved. Start over: icdcode train {run.args}")
     else:
         output.say(f"Results: {run.results}\nWeights: {run.root / 'weights'}")
         if result.finished and result.metrics is None:
             longer = {"steps": config.train.steps, "patience": config.train.patience}
             key = "steps" if result.step >= longer["steps"] else "patience"
             output.say(
-                f"This run was already finished. To continue it: icdcode resume {run.root} {key}={2 * longer[key]}"
+                "This run was already finished. To continue it: "
+                f"icdcode resume {run.root} {key}={2 * longer[key]}"
             )
         output.say(f"Next: icdcode {'evaluate' if result.finished else 'resume'} {run.root}")
         output.result(result.to_json())
     if result.signal is not None:
-        process_group.wait()  # a launcher ends the others once one exits, and the main process may still print
+        # A launcher ends the others when one exits; the main process may still be printing.
+        process_group.wait()
         raise typer.Exit(128 + result.signal)
 
 
 def leave_at_once(number: int) -> None:
-    """End this process at a second signal."""
+    """End this process without saving, at a second signal."""
     from icdcli.distributed.process_group import leave_others
 
     leave_others(128 + number)
 
 
 @contextmanager
-def ending_at_once(output: Output, words: str) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the work at once, with a word about what is kept."""
+def ending_at_once(output: Output, message: str) -> Iterator[None]:
+    """End the work at once at Ctrl-C or SIGTERM, with a message."""
     caught: list[int] = []
 
-    def take(number: int, special_tokens: FrameType | None) -> None:
+    def take(number: int, _: FrameType | None) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 
@@ -241,7 +161,7 @@ def ending_at_once(output: Output, words: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        output.say(words)
+        output.say(message)
         raise typer.Exit(128 + caught[0]) from None
     finally:
         for number, handler in before.items():

@@ -1,4 +1,4 @@
-"""``icdcode resume``: a run that goes on where it was."""
+"""``icdcode resume``: continue a run from one of its checkpoints."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,12 +8,12 @@ import typer
 
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run
 from icdcli.cli.processes import (
-    RunPictures,
-    TrainingScreen,
     conclude,
+    handlers,
     in_all_processes,
     leave_at_once,
-    show_summary,
+    show_dry_run,
+    training_view,
 )
 from icdcli.config.loading import load_config
 from icdcli.report.console import Output
@@ -25,58 +25,55 @@ def resume(
     run_dir: Run,
     overrides: Overrides = None,
     load: Annotated[
-        Literal["metric", "loss", "last"], typer.Option(help="Which checkpoint to go on from.")
+        Literal["metric", "loss", "last"], typer.Option(help="Checkpoint to resume from.")
     ] = "last",
     port: Port = 10001,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Go on with a run from a checkpoint. Same folder; optimiser, schedule, best-so-far and patience are restored.
+    """Resume a run from its last checkpoint.
+
+    The run continues in its folder. The optimizer, the schedule, the best results so far and the
+    patience are restored.
 
     Example: icdcode resume outputs/mimic3/automatic_coding --load last steps=80000
     """
     run = RunDir.open(run_dir)
     words = overrides or []
     config = load_config(run.args, words)
-    allowed_changes(load_config(run.args), config)  # one message rather than one per process
+    allowed_changes(load_config(run.args), config)  # one message instead of one per process
     device = "cpu" if config.model.is_baseline else config.run.device
-    in_all_processes(
-        device, port, lambda output: resume_run(run, words, load, dry_run, output), json
-    )
+    in_all_processes(device, port, lambda output: _resume(run, words, load, dry_run, output), json)
 
 
-def resume_run(
-    run: RunDir,
-    overrides: Sequence[str],
-    load: str,
-    dry_run: bool,
-    output: Output,
+def _resume(
+    run: RunDir, overrides: Sequence[str], load: str, dry_run: bool, output: Output
 ) -> None:
-    """Resume a run in this process, one of those that take part; see `resume`."""
+    """Resume in this process, which may be one of several."""
     from icdcli.distributed.process_group import join_process_group
     from icdcli.training.run import plan_resume, resume_training
 
     config = load_config(run.args, list(overrides))
     baseline = config.model.is_baseline
     process_group = join_process_group("cpu" if baseline else config.run.device)
-    screen = TrainingScreen(output, process_group.device)
+    view = training_view(output, process_group)
     if dry_run and not baseline:
-        with closing(screen):
-            plan = plan_resume(run, overrides, load, process_group, screen.on_progress, output.warn)
-        show_summary(plan.summary, output)
+        with closing(view):
+            plan = plan_resume(run, overrides, load, process_group, view.on_progress, output.warn)
+        summary = show_dry_run(plan, output)
         output.say("Dry run: nothing was trained or written.")
-        output.result({"dry_run": True, **plan.summary.to_json()})
+        output.result(summary)
         return
     result = resume_training(
         run,
         overrides,
         load=load,
-        handlers=[screen, *([RunPictures()] if process_group.first else [])],
+        handlers=handlers(view, process_group),
         process_group=process_group,
-        on_progress=screen.on_progress,
+        on_progress=view.on_progress,
         on_warning=output.warn,
         on_second_signal=leave_at_once,
     )
     if baseline:
-        output.say("This run was already finished: TF-IDF is fitted in one go")
+        output.say("This run was already finished: TF-IDF is fitted in one step")
     conclude(result, config, output, process_group)

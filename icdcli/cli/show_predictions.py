@@ -1,13 +1,16 @@
 """``icdcode show-predictions``: gold and predicted codes of a few documents."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence, showing
+from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.sample import SampleDocument
 
 
 def show_predictions(
@@ -36,34 +39,32 @@ def show_predictions(
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
-    show(run_dir, Output(json), number, load, split, seed, text, evidence, device)
-
-
-def show(
-    run_dir: Path,
-    output: Output,
-    number: int = 3,
-    load: str = "metric",
-    split: str | None = None,
-    seed: int = 0,
-    text: bool = False,
-    evidence: bool = False,
-    device: str | None = None,
-) -> None:
-    """Show a few documents of a run; the arguments are those of the command."""
-    run = RunDir.open(run_dir)
+    output, run = Output(json), RunDir.open(run_dir)
     from icdcli.evaluation.run import default_split, open_run, sample_run
-    from icdcli.report.views.evidence import evidence_view
-    from icdcli.report.views.predictions import prediction_dict, prediction_view
 
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         split = split or default_split(opened.corpus, output.warn)
         find = find_evidence(opened.model, str(run_dir), cut=True) if evidence else None
         samples = sample_run(
             opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
         )
-    titles = opened.model.labels.known_titles
+    titles, threshold = opened.model.labels.known_titles, str(opened.model.threshold)
+    documents = show_samples(samples, titles, output, text, evidence)
+    output.result({"split": split, "threshold": threshold, "documents": documents})
+
+
+def show_samples(
+    samples: "Sequence[SampleDocument]",
+    titles: Mapping[str, str],
+    output: Output,
+    text: bool = False,
+    evidence: bool = False,
+) -> list[dict[str, Any]]:
+    """Show documents with their codes, and return them as values for JSON."""
+    from icdcli.report.views.evidence import evidence_view
+    from icdcli.report.views.predictions import prediction_dict, prediction_view
+
     documents = []
     for sample in samples:
         shown = sample.text if text else None
@@ -73,6 +74,4 @@ def show(
             output.show(evidence_view(sample.text, marked, signs=not output.live))
         found = sample.evidence if evidence else None
         documents.append(prediction_dict(sample.prediction, titles, shown, found))
-    output.result(
-        {"split": split, "threshold": str(opened.model.threshold), "documents": documents}
-    )
+    return documents

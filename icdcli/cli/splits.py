@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Json, showing
+from icdcli.cli.common import Json
 from icdcli.cli.completion import complete_protocol
 from icdcli.report.console import Output
 
@@ -46,7 +46,7 @@ def fetch(
 
     output = Output(json)
     folder = splits_home() if to is None else to
-    with showing(output) as on_progress:
+    with output.stages() as on_progress:
         files = fetch_split_lists(protocols or list(PUBLISHED), folder, address, on_progress)
     output.say(
         f"{'Downloaded: ' + ', '.join(file.name for file in files) if files else 'All lists are present'}; folder: {folder}"

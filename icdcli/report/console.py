@@ -11,13 +11,14 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from icdcli.io.progress import Progress
 from icdcli.report.formatting import plain
 from icdcli.report.progress import BarProgress, LineProgress, ProgressView
 
@@ -128,6 +129,26 @@ class Output:
             # Erase the view if the bar was never shown.
             view.transient = not bar.visible
             bar.close()
+
+    @contextmanager
+    def stages(self) -> Iterator[Progress]:
+        """Yield a progress callback that shows one stage after another.
+
+        A stage is shown if it takes longer than two seconds.
+        """
+        with ExitStack() as stack:
+            bars: dict[str, ProgressView] = {}
+
+            def on_progress(
+                stage: str, done: int, total: int, unit: str = "documents", note: str = ""
+            ) -> None:
+                if stage not in bars:
+                    stack.close()
+                    bars.clear()
+                    bars[stage] = stack.enter_context(self.progress(stage, total or None, unit))
+                bars[stage].update(done, total or None, note)
+
+            yield on_progress
 
     @contextmanager
     def watch(self, renderable: RenderableType) -> Iterator[Live]:

@@ -354,7 +354,7 @@ def test_demo_data_of_too_few_admissions(refused, tmp_path):
 
 def test_demo_data_onto_a_file(refused, tmp_path):
     (tmp_path / "taken").write_text("")
-    refused(2, "demo-data", tmp_path / "taken", says="taken: is a file; give a folder")
+    refused(2, "demo-data", tmp_path / "taken", says="taken: is a file. Give a folder")
 
 
 # --- usage

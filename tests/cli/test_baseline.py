@@ -172,7 +172,7 @@ def test_resuming_says_that_it_is_finished(icdcode, refused, run):
 
 def test_there_is_no_schedule_to_plot(refused, run, config):
     for source in (run, config):
-        refused(2, "plot-lr", source, says="there is no schedule to draw")
+        refused(2, "plot-lr", source, says="has no learning-rate schedule")
 
 
 def test_the_doctor_asks_for_no_network(icdcode, config):
@@ -213,7 +213,7 @@ def test_a_signal_ends_it_at_once_and_says_what_to_do(
     answer = icdcode("train", config, f"project={tmp_path}")
     assert answer.code == code
     assert (
-        f"nothing of it is kept. Start over with: icdcode train {tmp_path / 'words' / 'args.yaml'}"
+        f"Stopped before anything was saved. Start over: icdcode train {tmp_path / 'words' / 'args.yaml'}"
         in answer.out
     )
     assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]

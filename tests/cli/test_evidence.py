@@ -167,5 +167,5 @@ def test_the_page(icdcode, run_copy, refused):
         "evaluate",
         run_copy,
         "--evidence",
-        says="--evidence: stands on the page that --html writes",
+        says="--evidence: is part of the page that --html writes",
     )

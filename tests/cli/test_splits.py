@@ -73,7 +73,7 @@ def test_all_lists_are_fetched_once(icdcode, mirror):
     assert len(mirror.asked) == 3
     answer = icdcode("splits", "fetch", "--address", mirror.address)
     assert answer.code == 0
-    assert answer.out == f"All there already; folder: {mirror.home}\n"
+    assert answer.out == f"All lists are present; folder: {mirror.home}\n"
     assert len(mirror.asked) == 3
 
 
@@ -129,7 +129,7 @@ def test_wrong_arguments(refused, mirror):
     assert not mirror.home.exists()
 
 
-def test_what_is_here_and_right_is_listed(icdcode, mirror):
+def test_present_and_correct_lists_are_marked(icdcode, mirror):
     mirror.home.mkdir(parents=True)
     (mirror.home / "train_50_hadm_ids.csv").write_bytes(CONTENTS["train_50_hadm_ids.csv"])
     (mirror.home / "dev_50_hadm_ids.csv").write_bytes(b"changed")
@@ -137,10 +137,10 @@ def test_what_is_here_and_right_is_listed(icdcode, mirror):
     lines = [line.split() for line in answer.out.splitlines()]
     assert answer.code == 0
     assert str(mirror.home) in answer.out
-    assert ["mimic3-50", "train_50_hadm_ids.csv", "yes", "right"] in lines
+    assert ["mimic3-50", "train_50_hadm_ids.csv", "yes", "correct"] in lines
     assert ["mimic3-50", "dev_50_hadm_ids.csv", "yes", "wrong"] in lines
     assert ["mimic3-50", "test_50_hadm_ids.csv", "no"] in lines
-    assert ["mimic3-clean", "train_50_hadm_ids.csv", "yes", "right"] in lines
+    assert ["mimic3-clean", "train_50_hadm_ids.csv", "yes", "correct"] in lines
     assert lines.count(["https://lists.invalid/train_50_hadm_ids.csv"]) == 1
     files = icdcode("splits", "list", "--json").json["files"]
     assert [(file["there"], file["right"]) for file in files] == [

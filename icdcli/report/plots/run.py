@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from icdcli.io.files import writing
 from icdcli.report.plots.figures import (
     COLORS,
     DASHES,
@@ -14,9 +15,39 @@ from icdcli.report.plots.figures import (
     save_figure,
 )
 from icdcli.report.plots.terminal import lr_landmarks
+from icdcli.run_dir import RunDir, read_rows
+from icdcli.training.events import Evaluated, Event, Prepared
+from icdcli.training.schedule import schedule_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class RunPlots:
+    """A handler that writes the learning-rate schedule and, at each validation, the curves."""
+
+    def __init__(self) -> None:
+        self._prepared: Prepared | None = None
+
+    def handle(self, event: Event) -> None:
+        """Write the plots that an event changes."""
+        if isinstance(event, Prepared) and event.summary.steps is not None:
+            self._prepared = event
+            if event.summary.resumed is None or event.summary.resumed.changes:
+                path = RunDir(event.run).lr_schedule
+                with writing(path):
+                    lr_schedule_png(*schedule_points(event.config.train), path)
+        elif isinstance(event, Evaluated) and self._prepared is not None:
+            log, run = self._prepared.config.log, RunDir(self._prepared.run)
+            rows = [
+                {name: float(value or "nan") for name, value in row.items()}
+                for row in read_rows(run.results)
+            ]
+            with writing(run.learning_curves):
+                learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
+
+    def close(self) -> None:
+        """Do nothing: each plot is complete when it is written."""
 
 
 def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path: Path) -> None:

@@ -7,32 +7,36 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.filesize import decimal
 
+from icdcli.io.progress import Progress
 from icdcli.report.console import Output
 from icdcli.report.formatting import duration, number, plain
 from icdcli.report.progress import LINE_INTERVAL, bar_line, seconds_left
 from icdcli.report.tables import validation_values, validations_table
 from icdcli.report.views.predictions import prediction_view
-from icdcli.training.events import Evaluated, Evaluating, Event, Started, StepDone, Stopped
+from icdcli.training.events import (
+    Evaluated,
+    Evaluating,
+    Event,
+    Prepared,
+    Started,
+    StepDone,
+    Stopped,
+    TrainingSummary,
+)
 
 ROWS = 8
 """Validations shown during training; at the end, all of them stay on the screen."""
 
 
 class TrainingView:
-    """A view of the events of a run; a context manager around the loop that calls ``handle``.
+    """A handler that shows a run: progress of the preparation, a summary, then the live view.
 
     Args:
-        output: Where to show them.
-        patience: The patience of the run; 0 (no early stopping) hides the count.
-        common: Those of ``train_loss``, ``validation_loss`` and ``lr`` that are shown.
-        metrics: The metrics that are shown, in this order.
-        titles: Code to title, for sample predictions.
+        output: Where to show it.
         memory: Returns the bytes of memory in use, or None if unknown; called at every logged step.
         clock: Returns seconds since any fixed time.
     """
@@ -41,22 +45,19 @@ class TrainingView:
         self,
         output: Output,
         *,
-        patience: int,
-        common: Sequence[str] = ("train_loss", "validation_loss", "lr"),
-        metrics: Sequence[str] = (),
-        titles: Mapping[str, str] | None = None,
         memory: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._output = output
-        self._patience = patience
-        self._common = tuple(common)
-        self._columns = (*common, *metrics)
-        self._titles = titles or {}
         self._memory = memory
         self._clock = clock
         self._live = output.live
-        self._stack = ExitStack()
+        self._patience = 0  # no early stopping: the remaining patience isn't shown
+        self._common: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] = ()
+        self._titles: Mapping[str, str] = {}
+        self._preparing, self._training = ExitStack(), ExitStack()
+        self._stages: Progress | None = None
         self._began = self._last_line = clock()
         self._started = Started(step=0, total_steps=0, steps_per_epoch=0)
         self._step: StepDone | None = None
@@ -67,29 +68,23 @@ class TrainingView:
         self._stopped: Stopped | None = None
         self._closed = False
 
-    def __enter__(self) -> Self:
-        if self._live:
-            self._stack.enter_context(self._output.watch(self))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+    def on_progress(
+        self, stage: str, done: int, total: int, unit: str = "documents", note: str = ""
     ) -> None:
-        self._closed = True
-        self._stack.close()
-        if self._stopped is not None:
-            self._output.say(f"{self._stopped.reason} (step {self._stopped.step:,})")
+        """Show the progress of the preparation."""
+        if self._stages is None:
+            self._stages = self._preparing.enter_context(self._output.stages())
+        self._stages(stage, done, total, unit, note)
 
     def handle(self, event: Event) -> None:
         """Show an event."""
         match event:
+            case Prepared():
+                self._end_preparing()
+                self._prepare(event)
             case Started():
-                self._started = event
-                self._began = self._clock()
-                self._last_line = self._began - LINE_INTERVAL
+                self._end_preparing()
+                self._start(event)
             case StepDone():
                 self._step, self._evaluating = event, None
                 if event.note is not None:
@@ -105,22 +100,57 @@ class TrainingView:
             case Evaluated():
                 self._evaluating = None
                 self._validations.append(replace(event, samples=()))
-                if not self._live:
-                    self._output.say(self._validation_line(event))
-                if event.threshold is not None:
-                    self._output.say(f"threshold {event.threshold}")
-                if event.alarm is not None:
-                    self._output.warn(event.alarm)
-                self._show_samples(event)
+                self._show_validation(event)
             case Stopped():
                 self._stopped = event
+
+    def close(self) -> None:
+        """Close the progress bars and the live view, and print why the training ended."""
+        self._closed = True
+        self._end_preparing()
+        self._training.close()
+        if (end := self._stopped) is not None:
+            state = "finished" if end.finished else "stopped"
+            self._output.say(f"Training {state}: {end.reason} (step {end.step:,})")
+
+    def _end_preparing(self) -> None:
+        self._preparing.close()
+        self._stages = None
+
+    def _prepare(self, event: Prepared) -> None:
+        log, steps = event.config.log, event.summary.steps
+        self._patience = 0 if steps is None else event.config.train.patience
+        # TF-IDF takes no steps: it has neither a training loss nor a learning rate.
+        self._common = tuple(
+            name for name in log.common if steps is not None or name not in ("train_loss", "lr")
+        )
+        self._columns = (*self._common, *log.metrics)
+        self._titles = event.titles
+        self._output.say(summary_text(event.summary))
+        if event.summary.resumed is None:
+            self._output.say(f"run        {event.run}")
+        for path in event.set_aside:
+            self._output.say(f"{'':<10} {path}")
+
+    def _start(self, event: Started) -> None:
+        self._started = event
+        self._began = self._clock()
+        self._last_line = self._began - LINE_INTERVAL
+        if self._live:
+            self._training.enter_context(self._output.watch(self))
 
     def _line(self, words: Callable[[], str]) -> None:
         if not self._live and self._clock() - self._last_line >= LINE_INTERVAL:
             self._last_line = self._clock()
             self._output.say(words())
 
-    def _show_samples(self, event: Evaluated) -> None:
+    def _show_validation(self, event: Evaluated) -> None:
+        if not self._live:
+            self._output.say(self._validation_line(event))
+        if event.threshold is not None:
+            self._output.say(f"threshold {event.threshold}")
+        if event.alarm is not None:
+            self._output.warn(event.alarm)
         if event.samples:
             self._output.show(plain(f"Sample predictions after epoch {event.epoch}", "bold"))
         for sample in event.samples:
@@ -192,6 +222,11 @@ class TrainingView:
             limit = None if self._closed else ROWS
             yield plain("")
             yield validations_table(self._validations, self._columns, options.max_width, limit)
+
+
+def summary_text(summary: TrainingSummary) -> str:
+    """Return the size of a run as text, one line per part."""
+    return "\n".join(f"{name:<10} {value}" for name, value in summary.to_json().items())
 
 
 def _lines(words: Sequence[str], width: int) -> list[str]:

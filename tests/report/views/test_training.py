@@ -1,19 +1,26 @@
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 from icdcli.report.views.training import TrainingView
 from icdcli.training.events import (
     Evaluated,
     Evaluating,
+    Prepared,
     SamplePrediction,
     Saved,
     Started,
     StepDone,
     Stopped,
+    TrainingSummary,
 )
 
 Render = Callable[..., list[str]]
@@ -41,13 +48,30 @@ class Clock:
         return self.now
 
 
+def view_of(
+    output: Output,
+    *settings: str,
+    titles: dict[str, str] | None = None,
+    memory: Callable[[], int | None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainingView:
+    """Return a view of a prepared run with these settings; its summary isn't printed."""
+    view = TrainingView(output, memory=memory, clock=clock)
+    summary = TrainingSummary("corpus", 8, 2, 3, 3, "cpu", 5.0, 9, 10, 10, 200, 100)
+    config = load_config(None, [*settings])
+    console, output.console = output.console, Console(file=StringIO())
+    view.handle(Prepared(summary, Path("run"), config, titles or {}))
+    output.console = console
+    return view
+
+
 def step(number: int) -> StepDone:
     return StepDone(number, 1, 1e-4, train_loss=0.5, tokens_per_second=12345.6)
 
 
 def test_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with TrainingView(Output(), patience=5, metrics=["f1_micro"], clock=clock) as view:
+    with closing(view_of(Output(), "patience=5", "metrics=[f1_micro]", clock=clock)) as view:
         view.handle(Started(step=100, total_steps=200, steps_per_epoch=100))
         for now, number in ((5, 110), (9, 120), (15, 130), (24, 140), (26, 150)):
             clock.now = now
@@ -60,14 +84,14 @@ def test_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_a_logged_step_tells_the_memory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_logged_step_shows_the_memory(capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[int] = []
 
     def memory() -> int:
         asked.append(1)
         return 12_345_678_901
 
-    with TrainingView(Output(), patience=5, memory=memory) as view:
+    with closing(view_of(Output(), "patience=5", memory=memory)) as view:
         view.handle(Started(step=0, total_steps=200, steps_per_epoch=100))
         view.handle(StepDone(9, 1, 1e-4))
         assert not asked  # Between logged steps nothing may wait for the device.
@@ -75,17 +99,16 @@ def test_a_logged_step_tells_the_memory(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.endswith("  12,346 tokens/s  memory 12.3 GB\n")
 
 
-def test_what_a_step_has_to_say_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(Output(), patience=5) as view:
-        view.handle(replace(StepDone(7, 1, 1e-4), note="out of memory; going on with less"))
-    assert capsys.readouterr().err == "warning: step 7: out of memory; going on with less\n"
+def test_the_note_of_a_step_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(view_of(Output(), "patience=5")) as view:
+        view.handle(replace(StepDone(7, 1, 1e-4), note="out of memory; continuing with less"))
+    assert capsys.readouterr().err == "warning: step 7: out of memory; continuing with less\n"
 
 
 def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with TrainingView(
-        Output(), patience=5, common=["validation_loss"], metrics=["map", "f1_micro"], clock=clock
-    ) as view:
+    settings = ("patience=5", "common=[validation_loss]", "metrics=[map, f1_micro]")
+    with closing(view_of(Output(), *settings, clock=clock)) as view:
         view.handle(Started(0, 200, 100))
         for now in (1, 5, 12, 15, 23):
             clock.now = now
@@ -98,27 +121,27 @@ def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "validation  230/1,000 documents",
         "validation  epoch 1  step 100  validation_loss 0.6000  map 0.8000  f1_micro 0.7000  "
         "best metric so far  patience left 5",
-        "no progress for 5 validations (step 100)",
+        "Training finished: no progress for 5 validations (step 100)",
     ]
 
 
 def test_without_patience_none_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(Output(), patience=0) as view:
+    with closing(view_of(Output(), "patience=0")) as view:
         view.handle(VALIDATION)
     assert "patience" not in capsys.readouterr().out
 
 
 def test_sample_predictions_come_with_titles(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(Output(), patience=5, titles={"428.0": "Heart failure"}) as view:
+    with closing(view_of(Output(), "patience=5", titles={"428.0": "Heart failure"})) as view:
         view.handle(replace(VALIDATION, samples=(SAMPLE,)))
     out = capsys.readouterr().out
     assert "Sample predictions after epoch 1" in out
     assert "Heart failure" in out
 
 
-def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Render) -> None:
+def test_the_live_view_shows_the_state_of_the_run(terminal: Output, render: Render) -> None:
     clock = Clock()
-    view = TrainingView(terminal, patience=5, metrics=["f1_micro"], clock=clock)
+    view = view_of(terminal, "patience=5", "metrics=[f1_micro]", clock=clock)
     assert render(view)[0].startswith("Training")
     view.handle(Started(0, 1000, 100))
     clock.now = 10
@@ -138,7 +161,7 @@ def test_the_live_view_shows_where_the_run_stands(terminal: Output, render: Rend
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_word_of_the_live_view_is_broken(terminal: Output, render: Render, width: int) -> None:
-    view = TrainingView(terminal, patience=50, memory=lambda: 123_456_789_012)
+    view = view_of(terminal, "patience=50", memory=lambda: 123_456_789_012)
     view.handle(Started(0, 1_000_000, 100))
     view.handle(StepDone(123_456, 1234, 1e-4, train_loss=0.05, tokens_per_second=1_234_567.0))
     view.handle(VALIDATION)
@@ -159,7 +182,7 @@ def test_no_word_of_the_live_view_is_broken(terminal: Output, render: Render, wi
 def test_the_live_view_shows_few_validations_and_leaves_all(
     terminal: Output, render: Render
 ) -> None:
-    with TrainingView(terminal, patience=5, metrics=["f1_micro"]) as view:
+    with closing(view_of(terminal, "patience=5", "metrics=[f1_micro]")) as view:
         view.handle(Started(0, 2000, 100))
         for epoch in range(1, 21):
             view.handle(replace(VALIDATION, epoch=epoch, step=epoch * 100, best_metric=epoch == 1))
@@ -177,10 +200,10 @@ def test_the_live_view_shows_few_validations_and_leaves_all(
 
 
 def test_an_interruption_passes_through_and_closes_the_view(terminal: Output) -> None:
-    with pytest.raises(KeyboardInterrupt), TrainingView(terminal, patience=5) as view:
+    with pytest.raises(KeyboardInterrupt), closing(view_of(terminal, "patience=5")) as view:
         view.handle(Started(0, 10, 10))
         raise KeyboardInterrupt
-    with terminal.watch("another view"):  # Possible only where the first one has gone.
+    with terminal.watch("another view"):  # Possible only after the first one is closed.
         terminal.say("still here")
     assert isinstance(terminal.console.file, StringIO)
     assert "still here" in terminal.console.file.getvalue()
