@@ -1,7 +1,8 @@
-"""What each part of a coder is worth: the evaluation again with the part left out.
+"""Ablation: the evaluation of a model without each of its parts.
 
-The network is the one that was trained with all of its parts; what is left is fused anew, and its threshold tuned anew, on the
-validation split. So a row says what the part adds to this coder, not what a coder would be worth that never had it.
+The network is the one that was trained with all parts. The fusion of the remaining parts and the
+threshold are tuned again, on the validation split. A row therefore shows how much the part adds to
+this model, not the quality of a model trained without it.
 
 Shapes: N documents, L labels.
 """
@@ -19,19 +20,17 @@ from icdcli.model.fusion import NETWORK, PRIOR
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.threshold import Threshold
 
-AUTO = Threshold(how="auto")
-METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
-
-Parts = dict[str, NDArray[np.float32]]
+_AUTO = Threshold(how="auto")
+_METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One row.
+    """The metrics of a model without one of its parts.
 
     Attributes:
-        without: The part that is left out; None: none is.
-        metrics: Metric name to value, of `METRICS`.
+        without: The part that is left out; None: the complete model.
+        metrics: Metric name to value.
     """
 
     without: str | None
@@ -41,17 +40,17 @@ class Ablation:
 def ablate(
     model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress | None = None
 ) -> list[Ablation]:
-    """Evaluate a coder whole, and without each of its parts.
+    """Evaluate a model complete, and without each of its parts.
 
     Args:
-        model: One with a description prior or scores of words alone; of any other the only part is the network.
+        model: The model.
         corpus: The corpus that it was trained on.
-        split: The split to evaluate; what is left is fitted on the validation split, whichever this is.
-        on_progress: Told how far it is.
+        split: The split to evaluate. Fusion and threshold are always tuned on the validation split.
+        on_progress: Called with the progress of scoring.
 
     Raises:
-        ConfigError: When a split has no documents.
-        DataError: When the corpus has another label space than the coder.
+        ConfigError: If a split has no documents.
+        DataError: If the corpus has another label space than the model.
     """
     fitted_on = model.score_split(corpus, "validation", on_progress)
     measured_on = (
@@ -61,16 +60,17 @@ def ablate(
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
     for without in (None, *model.parts):
-        tuned = tune_scores(
-            _without(model, fitted_on, without), targets, AUTO, "validation", with_fusion=True
-        )
+        parts = _without(model, fitted_on, without)
+        tuned = tune_scores(parts, targets, _AUTO, "validation", with_fusion=True)
         fused = fuse(_without(model, measured_on, without), gold, tuned.fusion, tuned.threshold)
-        rows.append(Ablation(without, fused.metrics(METRICS)))
+        rows.append(Ablation(without, fused.metrics(_METRICS)))
     return rows
 
 
-def _without(model: NeuralModel, found: SplitParts, without: str | None) -> Parts:
-    """What the other parts say: copies, to be worked on."""
+def _without(
+    model: NeuralModel, found: SplitParts, without: str | None
+) -> dict[str, NDArray[np.float32]]:
+    """Return copies of the parts but one; they are overwritten later."""
     parts = {name: part.copy() for name, part in found.parts.items() if name != without}
     if without == NETWORK:
         parts = {NETWORK: np.zeros_like(found.parts[NETWORK]), **parts}

@@ -1,4 +1,4 @@
-"""Coders side by side, on the same documents and codes; anything else would compare the data.
+"""Compare models on the same documents and codes; anything else would compare the data.
 
 Shapes: N documents, L labels.
 """
@@ -18,14 +18,14 @@ from icdcli.metrics.document_statistics import Statistics, statistics_of
 
 @dataclass(frozen=True)
 class Contender:
-    """A coder's evaluation on a split.
+    """One of the models to compare, with its evaluation on the split.
 
     Attributes:
-        name: What it is called, usually its run's folder.
-        threshold: Its threshold, in words.
-        ids: The documents' ids.
+        name: Its name, usually the folder of its run.
+        threshold: A description of its threshold.
+        ids: The ids of the documents.
         codes: The label space.
-        statistics: What metrics know of each document.
+        statistics: Its metrics, and the statistics of each document.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Coders on the same documents.
+    """A comparison of models on the same documents.
 
     Attributes:
         contenders: The models; the others are compared with the first.
@@ -56,14 +56,14 @@ class Comparison:
     evaluated: tuple[Path, ...] = ()
 
 
-def compare(contenders: Sequence[Contender]) -> Comparison:
-    """Compare coders with the first of them.
+def compare_models(contenders: Sequence[Contender]) -> Comparison:
+    """Compare models with the first of them.
 
     Args:
-        contenders: At least two.
+        contenders: At least two models.
 
     Raises:
-        ConfigError: When they have other documents, gold codes or label spaces.
+        ConfigError: If their documents, gold codes or label spaces differ.
     """
     first, *others = contenders
     require_one_label_space({contender.name: contender.codes for contender in contenders})
@@ -75,52 +75,52 @@ def compare(contenders: Sequence[Contender]) -> Comparison:
 
 
 def _aligned(first: Contender, other: Contender) -> Contender:
-    """The same, documents in the first one's order."""
+    """Return the second contender with the documents in the first one's order."""
     if set(first.ids) != set(other.ids):
         common = len(set(first.ids) & set(other.ids))
         raise ConfigError(
-            f"{other.name}: was evaluated on other documents than {first.name} ({len(other.ids):,} and {len(first.ids):,}, "
-            f"{common:,} in both); only runs on the same split of the same data can be compared"
+            f"{other.name}: was evaluated on other documents than {first.name} ({len(other.ids):,} "
+            f"and {len(first.ids):,}, {common:,} in both). Compare runs on the same split of the "
+            "same data."
         )
     place = {document: row for row, document in enumerate(other.ids)}
     statistics = other.statistics.take([place[document] for document in first.ids])
     if not np.array_equal(statistics.gold_NL, first.statistics.gold_NL):
         raise ConfigError(
-            f"{other.name}: has other gold codes than {first.name} for the same documents: their data differ; only runs on "
-            "the same data can be compared"
+            f"{other.name}: has other gold codes than {first.name} for the same documents. Compare "
+            "runs on the same data."
         )
     return replace(other, ids=first.ids, statistics=statistics)
 
 
 def require_one_label_space(spaces: Mapping[str, Sequence[str]]) -> None:
-    """See that all have the same codes.
+    """Check that all models have the same label space.
 
     Args:
-        spaces: What is compared, by name, to its codes.
+        spaces: Name of a model to its codes.
 
     Raises:
-        ConfigError: When one has others than the first.
+        ConfigError: If a model has other codes than the first.
     """
     (first, codes), *others = spaces.items()
     for name, its_codes in others:
         if tuple(its_codes) != tuple(codes):
             raise ConfigError(
-                f"{name}: its label space ({len(its_codes):,} codes) is not that of {first} ({len(codes):,} codes, "
-                f"{len(set(its_codes) & set(codes)):,} in both); compare on the codes that both have with --intersection"
+                f"{name}: its label space ({len(its_codes):,} codes) differs from that of {first} "
+                f"({len(codes):,} codes, {len(set(its_codes) & set(codes)):,} in both). Pass "
+                "--intersection to compare on the codes in common."
             )
 
 
 def common_codes(label_spaces: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The codes that are in all label spaces, in the first one's order.
+    """Return the codes that are in all label spaces, in the first one's order.
 
     Raises:
-        ConfigError: When there are none.
+        ConfigError: If there are none.
     """
     inside = set(label_spaces[0]).intersection(*label_spaces[1:])
     if not inside:
-        raise ConfigError(
-            "the runs' label spaces have no code in common; there is nothing to compare"
-        )
+        raise ConfigError("the runs have no code in common, so there is nothing to compare")
     return tuple(code for code in label_spaces[0] if code in inside)
 
 
@@ -131,14 +131,16 @@ def restricted(
     codes: Sequence[str],
     chosen: Sequence[str],
 ) -> Statistics:
-    """The statistics as if there were no other codes than those chosen; the loss, which is of all codes, is left out.
+    """Return the statistics as if there were no codes but the chosen ones.
+
+    They are without the loss, which is a mean over all codes.
 
     Args:
-        scores_NL: Scores of the whole label space.
-        targets_NL: Gold codes.
-        threshold_L: A threshold a label.
+        scores_NL: The scores of all codes.
+        targets_NL: The gold codes.
+        threshold_L: The threshold of each label.
         codes: The label space.
-        chosen: Some of its codes, in the order wanted.
+        chosen: Some of its codes, in the order of the result.
     """
     place = {code: label for label, code in enumerate(codes)}
     labels = np.array([place[code] for code in chosen])

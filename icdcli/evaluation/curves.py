@@ -1,6 +1,7 @@
-"""What an evaluation's pictures are drawn from: points of curves, few enough to draw, and codes that are taken for others.
+"""Data of an evaluation's figures, and the confusions between codes.
 
-Shapes: N documents, L labels, P positives.
+Shapes: N documents, L labels, P positives, U distinct scores of positives, M codes missed, E codes
+predicted but not gold (extra).
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,9 @@ from icdcli.evaluation.groups import by_chapter, by_training_frequency
 from icdcli.metrics.arrays import Booleans, Floats, Scores
 from icdcli.metrics.ranking import counts_below
 
-_POINTS = 400  # of a curve
-_CODES = 200  # of a chapter that are looked at for confusions, those most often missed and most often extra
-_PAIRS = 8  # confusions of a chapter that are told
+_POINTS = 400  # points per curve
+_CODES = 200  # codes per chapter whose confusions are counted, those most often missed or extra
+_PAIRS = 8  # confusions reported per chapter
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Curve:
     """Points of a curve, ascending in x.
 
     Attributes:
-        x: Where.
-        y: What.
+        x: Horizontal coordinates.
+        y: Vertical coordinates.
     """
 
     x: list[float]
@@ -33,12 +34,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How often codes are gold that are scored so high; bins without a score are left out.
+    """A reliability diagram; bins without a score are left out.
 
     Attributes:
         scores: The mean score of each bin.
-        gold: The share of its pairs of document and code that are gold.
-        counts: How many pairs it has.
+        gold: The share of gold codes among the bin's pairs of a document and a code.
+        counts: The number of pairs in the bin.
     """
 
     scores: list[float]
@@ -48,13 +49,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A code that was missed where another of its chapter was predicted and isn't gold.
+    """A gold code that was missed in documents in which another code of its chapter was predicted.
 
     Attributes:
         missed: The gold code.
-        instead: The predicted code.
-        documents: In how many documents.
-        of: In how many the gold code was missed.
+        instead: The code that was predicted and isn't gold.
+        documents: The number of documents with both.
+        of: The number of documents in which the gold code was missed.
     """
 
     missed: str
@@ -64,12 +65,12 @@ class Confusion:
 
 
 def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
-    """Precision by recall of all pairs of document and code in one ranking, at a few hundred of its thresholds."""
+    """Return precision by recall of all pairs of a document and a code, at up to 400 thresholds."""
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):
         return Curve([], [])
     tried_U, first_U = np.unique(positives_P, return_index=True)
-    # Highest threshold first, evenly over what is recalled.
+    # Highest threshold first, at even steps of recall.
     places = np.unique(
         np.searchsorted(first_U, np.linspace(0, len(positives_P) - 1, _POINTS), "right") - 1
     )[::-1]
@@ -81,7 +82,7 @@ def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
 
 
 def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
-    """The curve of all codes, and of those that training saw so often."""
+    """Return the precision-recall curves of all codes and of each band of training frequency."""
     scores_NL, targets_NL = evaluation.scored.scores_NL, evaluation.targets_NL
     groups = by_training_frequency(evaluation.labels)
     curves = {"all codes": precision_recall(scores_NL, targets_NL)}
@@ -94,7 +95,7 @@ def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
 
 
 def calibration(evaluation: Evaluation) -> Calibration:
-    """The reliability diagram behind the expected calibration error."""
+    """Return the reliability diagram of the bins of the expected calibration error."""
     bins_B3 = evaluation.statistics.bins_NB3.sum(axis=0)
     counts, scores, gold = bins_B3[bins_B3[:, 0] > 0].T
     return Calibration(
@@ -103,7 +104,7 @@ def calibration(evaluation: Evaluation) -> Calibration:
 
 
 def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
-    """F1 of each gold code against the training documents that have it, and the mean F1 by training frequency."""
+    """Return F1 against the training documents of each gold code, and the mean F1 of each band."""
     gold_L = evaluation.by_code["gold"] > 0
     counts_L, f1_L = (
         np.array(evaluation.labels.train_counts)[gold_L],
@@ -117,14 +118,14 @@ def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
 
 
 def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[Confusion]]:
-    """For each chapter its most frequent confusions, most documents first; chapters without any are left out.
+    """Return the most frequent confusions of each chapter, those in most documents first.
 
-    A document with several codes doesn't say which of the predicted codes stands for which of the missed; every pair of the
-    same chapter counts.
+    A document with several codes doesn't show which extra code was predicted instead of which
+    missed code, so every pair within a chapter counts. Chapters without confusions are left out.
 
     Args:
         evaluation: The evaluation.
-        system: ``icd9`` or ``icd10``; None, unknown: all codes are one chapter.
+        system: ``icd9`` or ``icd10``; None (unknown): all codes are one chapter.
     """
     gold_NL, predicted_NL = evaluation.targets_NL, evaluation.statistics.predicted_NL
     codes = np.array(evaluation.labels.codes)
@@ -153,9 +154,12 @@ def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[
     return found
 
 
-def _most(where_NL: Booleans) -> tuple[np.typing.NDArray[np.intp], Floats]:
-    """The labels that are true most often, and where, as numbers: products of whole label spaces would fill the memory."""
-    counts_L = where_NL.sum(axis=0)
+def _most(mask_NL: Booleans) -> tuple[np.typing.NDArray[np.intp], Floats]:
+    """Return the labels that are true most often, and their columns as floats.
+
+    Products of complete label spaces would fill the memory.
+    """
+    counts_L = mask_NL.sum(axis=0)
     chosen = np.argsort(-counts_L, kind="stable")[:_CODES]
     chosen = chosen[counts_L[chosen] > 0]
-    return chosen, where_NL[:, chosen].astype(np.float64)
+    return chosen, mask_NL[:, chosen].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Everything that is said of a coder on a split: what `icdcode evaluate` shows and writes, and what runs are compared by.
+"""The complete evaluation of a model on a split: what ``icdcode evaluate`` shows and writes.
 
 Shapes: N documents, L labels.
 """
@@ -14,10 +14,11 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
 from icdcli.evaluation.ablation import Ablation
 from icdcli.evaluation.groups import (
+    GroupMetrics,
     by_chapter,
     by_kind,
     by_training_frequency,
-    counts,
+    count_targets,
     evaluate_groups,
 )
 from icdcli.evaluation.score_split import SplitScores, unusable
@@ -26,25 +27,23 @@ from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
 from icdcli.model.threshold import Threshold
 
-Groups = dict[str, dict[str, float]]
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A coder on a split; `evaluate_split` makes one.
+    """The evaluation of a model on a split; `evaluate_split` computes one.
 
     Attributes:
         split: The split.
-        about: Run, checkpoint, data set, protocol …, as given.
+        about: Run, checkpoint, data set, protocol and so on, as given.
         labels: The label space.
-        threshold: From which score on a code counted as predicted.
-        scored: The scores.
+        threshold: The score from which a code counts as predicted.
+        scored: The documents and their scores.
         targets_NL: The gold codes.
-        statistics: What metrics know of each document, and the metrics.
+        statistics: The metrics, and the statistics of each document.
         intervals: Metric to its 95 % interval over documents.
         by_kind: Kind of code to its metrics.
-        by_chapter: Chapter to its metrics; empty where the coding system isn't known.
-        by_training_frequency: How often training saw a code, to the metrics of such codes.
+        by_chapter: Chapter to its metrics; empty if the coding system isn't known.
+        by_training_frequency: Band of training frequency to the metrics of its codes.
         ablation: The model complete, and without each of its parts; empty if not requested.
     """
 
@@ -56,41 +55,42 @@ class Evaluation:
     targets_NL: Booleans
     statistics: Statistics
     intervals: dict[str, Interval]
-    by_kind: Groups
-    by_chapter: Groups
-    by_training_frequency: Groups
+    by_kind: GroupMetrics
+    by_chapter: GroupMetrics
+    by_training_frequency: GroupMetrics
     ablation: tuple[Ablation, ...] = ()
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """Metric to value, the loss first; NaN where undefined."""
+        """Return metric to value, the loss first; NaN if undefined."""
         return self.statistics.metrics
 
     @property
     def notes(self) -> list[str]:
-        """What must be kept in mind with these numbers, a sentence each."""
+        """Return caveats to these numbers, one sentence each."""
         found = []
         if self.threshold.tuned_on == self.split:
             found.append(
-                f"the threshold was tuned on this very split, {self.split}: F1, precision, recall and exact match are "
-                "better here than on new documents"
+                f"The threshold was tuned on this split ({self.split}), so F1, precision, recall "
+                "and exact match are optimistic."
             )
         elif self.threshold.how != "fixed" and self.threshold.tuned_on is None:
             found.append(
-                f"positive_threshold {self.threshold.how}: not tuned yet, the checkpoint is older than any validation"
+                f"The threshold ({self.threshold.how}) isn't tuned yet: the checkpoint was saved "
+                "before the first validation."
             )
         if self.split == "train":
-            found.append("the coder was trained on these documents")
+            found.append("The model was trained on these documents.")
         return found
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """What the metrics rest on: documents, labels, labels without a positive or a negative, and gold codes."""
-        return {"documents": len(self.scored.documents)} | counts(self.targets_NL)
+        """Return the number of documents, and those of `count_targets`."""
+        return {"documents": len(self.scored.documents)} | count_targets(self.targets_NL)
 
     @cached_property
     def by_code(self) -> dict[str, Integers]:
-        """Each label's documents: ``gold``, ``predicted`` and ``right``, both (L,)."""
+        """Return each label's number of documents: ``gold``, ``predicted`` and ``right`` (both)."""
         predicted_NL = self.statistics.predicted_NL
         return {
             "gold": self.targets_NL.sum(axis=0),
@@ -99,7 +99,7 @@ class Evaluation:
         }
 
     def f1_of_code(self) -> Floats:
-        """Each label's F1 (L,); NaN where it is neither gold nor predicted."""
+        """Return the F1 of each label (L,); NaN if it is neither gold nor predicted."""
         codes = self.by_code
         either_L = codes["gold"] + codes["predicted"]
         f1_L: Floats = np.divide(
@@ -108,7 +108,7 @@ class Evaluation:
         return f1_L
 
     def to_json(self) -> dict[str, Any]:
-        """What ``metrics.json`` holds; values of JSON's types, None where undefined. No text, no document's id."""
+        """Return the content of ``metrics.json``: no texts, no document ids; None if undefined."""
         threshold: dict[str, Any] = {
             "threshold": self.threshold.value,
             "threshold_how": self.threshold.how,
@@ -143,23 +143,24 @@ def evaluate_split(
     system: str | None = None,
     about: Mapping[str, object] | None = None,
 ) -> Evaluation:
-    """Compute everything that is said of a coder on a split.
+    """Evaluate a model on a split.
 
     Args:
         split: The split.
-        scored: Its scores.
+        scored: The scores of the split.
         labels: The label space.
-        threshold: The coder's threshold.
+        threshold: The model's threshold.
         system: ``icd9`` or ``icd10``, for the chapters; None: unknown.
-        about: Told beside the metrics: run, checkpoint, data set, protocol …
+        about: Reported with the metrics: run, checkpoint, data set, protocol and so on.
 
     Raises:
-        DataError: When a score is NaN or infinite; the documents are named.
+        DataError: If a score is NaN or infinite; the message names the documents.
     """
     if wrong := unusable(scored.scores_NL, scored.documents.ids):
         raise DataError(
-            f"the {split} split: scores of document {wrong} are not finite numbers. The coder's weights are broken or too "
-            "large for its precision: evaluate another checkpoint with --load, or train again with a lower lr0"
+            f"{split} split: the scores of document {wrong} are not finite numbers. The model's "
+            "weights are broken or too large for its precision. Evaluate another checkpoint with "
+            "--load, or train again with a lower lr0."
         )
     targets_NL = scored.documents.targets_NL(len(labels))
     threshold_L = threshold.values_L(len(labels))

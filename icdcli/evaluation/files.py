@@ -1,12 +1,16 @@
-"""An evaluation on disk: ``metrics.json``, ``per_code.csv``, ``predictions.parquet`` and ``statistics.npz``.
+"""The files of an evaluation: metrics.json, per_code.csv, predictions.parquet and statistics.npz.
 
-None of them holds a note's text. The last is for `icdcode compare`: a few numbers a document instead of all its scores.
+None of them contains the text of a note. ``statistics.npz`` is for ``icdcode compare``: a few
+numbers per document instead of all scores.
+
+Shapes: N documents, L labels.
 """
 
 import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,11 @@ from icdcli.io.files import replacing, write_atomically, writing
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.metrics.document_statistics import Statistics
 
-SHOWN = 20
-"""Codes a document of which predictions.parquet tells at least the score, gold and predicted ones apart."""
+TOP_CODES = 20
+"""The codes per document in predictions.parquet by score, beside all gold and predicted codes."""
 
 STATISTICS = "statistics.npz"
-_AT_ONCE = 1000  # documents of a row group of predictions.parquet
+_GROUP = 1000  # documents per row group of predictions.parquet
 _COLUMNS = (
     "code",
     "kind",
@@ -42,14 +46,14 @@ _FORMAT = 2
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write an evaluation's files; metrics.json last, so that where it is, all are.
+    """Write the files of an evaluation; metrics.json last, so that if it exists, all do.
 
     Args:
-        folder: Made where it is missing; earlier files of these names are replaced.
-        evaluation: What to write.
+        folder: The folder, created if missing; existing files of these names are replaced.
+        evaluation: The evaluation.
 
     Raises:
-        DataError: When the folder can't be written.
+        DataError: If the folder can't be written.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
 
 
 def code_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """A row a code, of the columns of ``per_code.csv``; None where undefined: a zero would look like a failure."""
+    """Return one row per code with the columns of ``per_code.csv``.
+
+    Undefined values are None, because a zero would look like a wrong prediction.
+    """
     labels, codes = evaluation.labels, evaluation.by_code
     threshold_L = evaluation.threshold.values_L(len(labels)).tolist()
     rows = []
@@ -89,6 +96,7 @@ def code_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _per_code(evaluation: Evaluation) -> str:
+    """Return the content of ``per_code.csv``."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -102,7 +110,7 @@ def _per_code(evaluation: Evaluation) -> str:
 
 
 def _write_predictions(path: Path, evaluation: Evaluation) -> None:
-    """One row a document and code: every gold and every predicted code, and the highest-scored others."""
+    """Write one row per document and code: all gold and predicted codes, and the top others."""
     schema = pa.schema(
         [
             ("id", pa.string()),
@@ -123,7 +131,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
             order = np.argsort(-scores_L, kind="stable")
             rank_L = np.empty(len(order), dtype=np.int64)
             rank_L[order] = np.arange(len(order))
-            kept = order[(gold_L | predicted_L | (rank_L < SHOWN))[order]]
+            kept = order[(gold_L | predicted_L | (rank_L < TOP_CODES))[order]]
             columns = [
                 [document] * len(kept),
                 codes[kept],
@@ -132,7 +140,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
                 gold_L[kept],
             ]
             tables.append(pa.table([pa.array(column) for column in columns], schema=schema))
-            if len(tables) == _AT_ONCE:
+            if len(tables) == _GROUP:
                 writer.write_table(pa.concat_tables(tables))
                 tables.clear()
         if tables:
@@ -140,7 +148,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_statistics(path: Path, evaluation: Evaluation) -> None:
-    """Write what `read_statistics` reads."""
+    """Write the file that `read_statistics` reads."""
     statistics = evaluation.statistics
     about = {
         "format": _FORMAT,
@@ -164,16 +172,28 @@ def write_statistics(path: Path, evaluation: Evaluation) -> None:
     write_arrays(path, arrays, compressed=True)
 
 
-def read_statistics(
-    path: Path,
-) -> tuple[Statistics, tuple[str, ...], tuple[str, ...], Mapping[str, Any]]:
-    """Read a split's statistics.
+@dataclass(frozen=True)
+class StoredStatistics:
+    """The content of ``statistics.npz``.
 
-    Returns:
-        The statistics, the documents' ids, the codes of the label space, and what was said about the evaluation.
+    Attributes:
+        statistics: The statistics of the split.
+        ids: The ids of its documents.
+        codes: The label space.
+        about: The attributes of the evaluation: threshold, run, checkpoint and so on.
+    """
+
+    statistics: Statistics
+    ids: tuple[str, ...]
+    codes: tuple[str, ...]
+    about: Mapping[str, Any]
+
+
+def read_statistics(path: Path) -> StoredStatistics:
+    """Read the statistics of a split.
 
     Raises:
-        DataError: When the file is damaged.
+        DataError: If the file is damaged.
     """
     try:
         arrays = read_arrays(path)
@@ -192,8 +212,9 @@ def read_statistics(
             arrays["bins"],
             dict(zip(about["influences"], arrays["influences"], strict=True)),
         )
-        return statistics, tuple(arrays["ids"].tolist()), tuple(arrays["codes"].tolist()), about
+        ids, codes = tuple(arrays["ids"].tolist()), tuple(arrays["codes"].tolist())
+        return StoredStatistics(statistics, ids, codes, about)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"{path}: can't be read ({error}); delete it, `icdcode evaluate` writes it anew"
+            f"{path}: can't be read ({error}). Delete it; `icdcode evaluate` writes it again."
         ) from error

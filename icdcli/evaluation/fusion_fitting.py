@@ -1,9 +1,9 @@
 """Fit the weights of the fusion, on the validation split only.
 
-It is a logistic regression over all pairs of a document and a code, with one weight per part and one
-bias: a handful of numbers from hundreds of thousands of pairs. On CodiEsp the MAP was within .001 of
-that of weights from a search for the best MAP, and unlike those these weights keep the scores
-calibrated.
+It is a logistic regression over all pairs of a document and a code, with one weight per part and
+one bias: a handful of numbers from hundreds of thousands of pairs. On CodiEsp the MAP was within
+.001 of that of weights from a search for the best MAP, and unlike those these weights keep the
+scores calibrated.
 
 Shapes: N documents, L labels, X pairs of a block, P parts and a bias.
 """
@@ -21,8 +21,8 @@ _MOST_ITERATIONS = 30
 _TOLERANCE = 1e-6
 _MAX_CHANGE = 5.0
 _DAMPING = 1e-7
-"""Ridge penalty, in units of a pair's loss, on the mean square that a part adds to the logits: a part
-that carries no information keeps a weight of zero."""
+"""Ridge penalty on the mean square that a part adds to the logits, in units of the loss per pair: a
+part that carries no information keeps a weight of zero."""
 
 
 def fit_fusion(parts: Parts, targets_NL: Booleans, split: str) -> Fusion:

@@ -1,11 +1,11 @@
-"""Labels by what they are: by kind of code, by chapter, and by how often training saw them.
+"""Groups of labels: by kind of code, by chapter, and by frequency in training.
 
-One number over thousands of codes hides that common ones are coded well and rare ones not at all.
+One number over thousands of codes hides that common codes are predicted well and rare ones never.
 
-Shapes: L labels.
+Shapes: N documents, L labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,21 +22,25 @@ FREQUENCIES = {
     "51-500": (51, 500),
     ">500": (501, None),
 }
-"""Documents of the training split that have the code: from, to; None: without end."""
+"""Band to its range of training documents with the code, both ends included; None: no limit."""
 
 NO_CHAPTER = "in no chapter"
 
-Groups = dict[str, Booleans]
+LabelGroups = dict[str, Booleans]
+"""A group's name to a mask of its labels (L,)."""
+
+GroupMetrics = dict[str, dict[str, float]]
+"""A group's name to its metrics, metric name to value."""
 
 
-def by_kind(labels: Labels) -> Groups:
-    """Which labels are diagnoses, which procedures (L,); kinds without a label are left out."""
+def by_kind(labels: Labels) -> LabelGroups:
+    """Group labels into diagnoses and procedures; kinds without a label are left out."""
     kinds = np.array(labels.kinds)
     return {kind: kinds == kind for kind in KINDS if kind in labels.kinds}
 
 
-def by_training_frequency(labels: Labels) -> Groups:
-    """Which labels training saw never, one to ten times … (L,); intervals without a label are left out."""
+def by_training_frequency(labels: Labels) -> LabelGroups:
+    """Group labels into the bands of `FREQUENCIES`; bands without a label are left out."""
     counts_L = np.array(labels.train_counts)
     groups = {
         name: (counts_L >= least) & (counts_L <= (counts_L if most is None else most))
@@ -45,12 +49,14 @@ def by_training_frequency(labels: Labels) -> Groups:
     return {name: chosen_L for name, chosen_L in groups.items() if chosen_L.any()}
 
 
-def by_chapter(labels: Labels, system: str | None) -> Groups:
-    """Which labels are in which chapter (L,), by title and range, in official order, what is in none last.
+def by_chapter(labels: Labels, system: str | None) -> LabelGroups:
+    """Group labels into chapters, named by title and range, in official order.
+
+    Labels in no chapter are the last group.
 
     Args:
         labels: The label space.
-        system: ``icd9`` or ``icd10``; None, unknown: no groups.
+        system: ``icd9`` or ``icd10``; None (unknown): no groups.
     """
     if system is None:
         return {}
@@ -72,31 +78,27 @@ def evaluate_groups(
     targets_NL: Booleans,
     threshold_L: np.typing.NDArray[np.float32],
     groups: Mapping[str, Booleans],
-    k: Sequence[int] = (5, 8, 15),
-    names: Sequence[str] | None = None,
-) -> dict[str, dict[str, float]]:
-    """Compute metrics of groups of labels, each as if there were no other labels.
+) -> GroupMetrics:
+    """Compute the metrics of groups of labels, each as if there were no other labels.
 
     Args:
         scores_NL: As in `icdcli.metrics.metrics.evaluate`.
         targets_NL: As there.
-        threshold_L: A threshold a label.
+        threshold_L: The threshold of each label.
         groups: A group's name to its labels.
-        k: As there.
-        names: As there.
 
     Returns:
-        A group's name to its metrics, and before them what `counts` says.
+        A group's name to the counts of `count_targets` and all metrics.
     """
     return {
-        name: counts(targets_NL[:, chosen_L])
-        | evaluate(scores_NL[:, chosen_L], targets_NL[:, chosen_L], threshold_L[chosen_L], k, names)
+        name: count_targets(targets_NL[:, chosen_L])
+        | evaluate(scores_NL[:, chosen_L], targets_NL[:, chosen_L], threshold_L[chosen_L])
         for name, chosen_L in groups.items()
     }
 
 
-def counts(targets_NL: Booleans) -> dict[str, int]:
-    """What metrics rest on: how many labels, how many of them without a positive or a negative, and gold codes."""
+def count_targets(targets_NL: Booleans) -> dict[str, int]:
+    """Count labels, labels without a positive or a negative, documents without gold, gold codes."""
     gold_L = targets_NL.sum(axis=0)
     return {
         "labels": len(gold_L),

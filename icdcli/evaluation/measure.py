@@ -1,8 +1,8 @@
 """The one path from a model's scores to metrics: score, fuse, tune, measure.
 
-Validation in training, the TF-IDF model, `evaluate_run` and the ablation all take it: a model scores
-a split (`SplitParts`), its parts are fused into one score per code, the fusion and the threshold are
-tuned if the split is for tuning, and metrics are computed.
+Validation in training, the TF-IDF model, `evaluate_run` and the ablation all take it: a model
+scores a split (`SplitParts`), its parts are fused into one score per code, the fusion and the
+threshold are tuned if the split is for tuning, and metrics are computed.
 
 Shapes: N documents, L labels.
 """

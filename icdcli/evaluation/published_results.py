@@ -1,7 +1,8 @@
-"""Published results, so that a run can be held against them: where protocol, label space, split and metric are the same.
+"""Published results to compare runs with, for the same protocol, label space, split and metric.
 
-Papers write "macro-F1" and "AUC" for different things; here each number stands under the name of the metric that it is. Numbers
-that only look comparable are why this field's tables can't be trusted: what doesn't match isn't shown, and the reason is told.
+Papers write "macro-F1" and "AUC" for different things; here each number has the name of the metric
+that it is. Results that only look comparable make the tables of this field unreliable, so those
+that don't match aren't shown, and the reason is given.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """What a source reports.
+    """The result of one model as a source reports it.
 
     Attributes:
-        name: Of the model.
-        source: Where it is reported.
+        name: The name of the model.
+        source: The paper or page that reports it.
         values: Metric to value.
-        caveat: What to mind; empty where nothing is known.
+        caveat: A caveat; empty if none is known.
     """
 
     name: str
@@ -28,20 +29,20 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class Comparable:
-    """The published results that fit an evaluation.
+    """The published results that are comparable with an evaluation.
 
     Attributes:
-        results: Those that fit, oldest first.
-        reason: Why none does; empty where some do.
+        results: The comparable results, oldest first.
+        reason: Why there are none; empty if there are any.
     """
 
     results: tuple[PublishedResult, ...]
     reason: str = ""
 
 
-_ADMISSIONS = 50_000  # fewer can't be all of MIMIC-III's with a discharge summary
-_MACRO = "how its macro-F1 is averaged was not verified; by its size over all labels, as CAML does"
-_ON_TEST = "the threshold was picked on the test split, so that its F1 is too high"
+_ADMISSIONS = 50_000  # MIMIC-III has more admissions with a discharge summary
+_MACRO = "macro-F1: averaging not verified; its size suggests averages over all labels, as in CAML"
+_ON_TEST = "the threshold was chosen on the test split, so its F1 is optimistic"
 
 # Name: source, caveat.
 _PAPERS = {
@@ -55,7 +56,8 @@ _PAPERS = {
 }
 
 
-def _by_caml(name: str, **values: float) -> PublishedResult:
+def _paper(name: str, **values: float) -> PublishedResult:
+    """Return a result of one of `_PAPERS`."""
     source, caveat = _PAPERS[name]
     return PublishedResult(name, source, values, caveat)
 
@@ -63,7 +65,8 @@ def _by_caml(name: str, **values: float) -> PublishedResult:
 def _full(
     name: str, f1_macro: float, f1_micro: float, precision_at_8: float, **areas: float
 ) -> PublishedResult:
-    return _by_caml(
+    """Return a result on all codes of MIMIC-III, with CAML's macro-F1."""
+    return _paper(
         name, f1_micro=f1_micro, f1_macro_caml=f1_macro, precision_at_8=precision_at_8, **areas
     )
 
@@ -79,13 +82,13 @@ _RESULTS: Mapping[str, tuple[PublishedResult, ...]] = {
         _full("CoLa-ICD", 0.135, 0.621, 0.781, aucroc_macro=0.969),
     ),
     "mimic3-50": (
-        _by_caml("CAML", f1_micro=0.614),
-        _by_caml("PLM-ICD", f1_micro=0.719),
-        _by_caml("MSMN", f1_micro=0.725),
-        _by_caml("KEPT", f1_micro=0.728),
-        _by_caml("PLM-CA", f1_micro=0.710),
-        _by_caml("GKI-ICD", f1_micro=0.735),
-        _by_caml("CoLa-ICD", f1_micro=0.741),
+        _paper("CAML", f1_micro=0.614),
+        _paper("PLM-ICD", f1_micro=0.719),
+        _paper("MSMN", f1_micro=0.725),
+        _paper("KEPT", f1_micro=0.728),
+        _paper("PLM-CA", f1_micro=0.710),
+        _paper("GKI-ICD", f1_micro=0.735),
+        _paper("CoLa-ICD", f1_micro=0.741),
     ),
     "mimic4-icd10": (
         PublishedResult(
@@ -112,7 +115,7 @@ _ORIGINAL_TOOL = PublishedResult(
         "aucprc_macro": 0.2073,
         "aucprc_micro_present": 0.4741,
     },
-    "on the validation split by which its checkpoint was chosen",
+    "on the validation split on which its checkpoint was chosen",
 )
 _CODIESP_D = (
     PublishedResult(
@@ -122,17 +125,17 @@ _CODIESP_D = (
         "PLM-ICD",
         "on CodiEsp-D",
         {"f1_micro": 0.219, "f1_macro": 0.216},
-        "how its macro-F1 is averaged was not verified",
+        "macro-F1: averaging not verified",
     ),
 )
 
 
 def comparable(card: Mapping[str, Any], split: str) -> Comparable:
-    """The published results on the same documents, codes and split as an evaluation's.
+    """Return the published results on the same documents, codes and split as an evaluation.
 
     Args:
-        card: The corpus' card.
-        split: The split evaluated.
+        card: The card of the corpus.
+        split: The split that was evaluated.
     """
     dataset, protocol = str(card["dataset"]), str(card["protocol"])
     results, of_split, reason = _RESULTS.get(protocol, ()), "test", _not_the_benchmark(card)
@@ -142,20 +145,21 @@ def comparable(card: Mapping[str, Any], split: str) -> Comparable:
         results, of_split, reason = (_ORIGINAL_TOOL,), "validation", _not_all_of_mimic3(card)
     elif protocol == "mimic3-full":
         reason = (
-            "papers report on CAML's 8,921 labels, with procedure codes read as numbers, and this protocol reads them right; "
-            "train with protocol=mimic3-full-caml to compare"
+            "papers use CAML's 8,921 labels, whose procedure codes were read as numbers, unlike in "
+            "this protocol; train with protocol=mimic3-full-caml to compare"
         )
     elif not results:
-        reason = f"no published result on {dataset}, protocol {protocol}, is known here"
+        reason = f"no published result on {dataset}, protocol {protocol}, is listed in icdcode"
     if not reason and split != of_split:
-        reason = f"they are of the {of_split} split, this is the {split} split"
+        reason = f"published results are on the {of_split} split, this is the {split} split"
     return Comparable((), reason) if reason else Comparable(results)
 
 
 def _not_the_benchmark(card: Mapping[str, Any]) -> str:
+    """Return why a corpus isn't the published benchmark; empty if it is."""
     benchmark = card.get("benchmark") or {
         "is_benchmark": False,
-        "reason": "its counts were never held against the paper's",
+        "reason": "its counts were never compared with the paper's",
     }
     return (
         ""
@@ -165,18 +169,20 @@ def _not_the_benchmark(card: Mapping[str, Any]) -> str:
 
 
 def _not_all_of_mimic3(card: Mapping[str, Any]) -> str:
+    """Return why a corpus isn't all of MIMIC-III; empty if it is."""
     few = card["documents"] < _ADMISSIONS
     return (
-        f"this corpus has {card['documents']:,} documents, MIMIC-III over {_ADMISSIONS:,}"
+        f"this corpus has {card['documents']:,} documents, MIMIC-III more than {_ADMISSIONS:,}"
         if few
         else ""
     )
 
 
 def _not_the_diagnoses(card: Mapping[str, Any]) -> str:
+    """Return why a corpus isn't CodiEsp-D's label space; empty if it is."""
     options = card.get("options", {})
     if options.get("codes") != "diagnoses":
-        return "they are of diagnoses alone"
+        return "published results are on diagnoses only"
     if options.get("label_space", "seen") != "seen":
-        return "they are of the codes in use; this label space has more"
+        return "published results are on the codes in use; this label space has more codes"
     return ""

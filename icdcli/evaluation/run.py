@@ -1,4 +1,4 @@
-"""Evaluate and compare runs: everything that ``icdcode evaluate`` and ``icdcode compare`` do except printing.
+"""Evaluate and compare runs: ``icdcode evaluate`` and ``icdcode compare`` without the printing.
 
 Shapes: L labels.
 """
@@ -21,7 +21,7 @@ from icdcli.evaluation.compare import (
     Comparison,
     Contender,
     common_codes,
-    compare,
+    compare_models,
     require_one_label_space,
     restricted,
 )
@@ -57,7 +57,8 @@ class OpenRun:
         load: The name of the checkpoint: ``metric``, ``loss`` or ``last``.
         checkpoint: The folder of that checkpoint.
         config: The run's configuration.
-        corpus: The corpus that the configuration describes, prepared again if it is no longer on disk.
+        corpus: The corpus that the configuration describes, prepared again if it is no longer on
+            disk.
         model: The trained model.
     """
 
@@ -285,18 +286,20 @@ def compare_runs(
             else:
                 contender = _restricted(opened, split, codes, on_progress)
         contenders.append(contender)
-    return replace(compare(contenders), evaluated=tuple(evaluated))
+    return replace(compare_models(contenders), evaluated=tuple(evaluated))
 
 
 def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
-    """Read the statistics that an evaluation of this very checkpoint wrote; None if there are none."""
+    """Read the statistics of an earlier evaluation of this checkpoint; None if there are none."""
     path = run.evaluation(split) / STATISTICS
     if not path.is_file():
         return None
-    statistics, ids, codes, about = read_statistics(path)
-    if not about.items() >= checkpoint_identity(find_checkpoint(run, load)).items():
+    stored = read_statistics(path)
+    if not stored.about.items() >= checkpoint_identity(find_checkpoint(run, load)).items():
         return None
-    return Contender(str(run.root), about["threshold"], ids, codes, statistics)
+    return Contender(
+        str(run.root), stored.about["threshold"], stored.ids, stored.codes, stored.statistics
+    )
 
 
 def _restricted(

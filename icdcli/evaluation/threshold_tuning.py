@@ -1,20 +1,25 @@
-"""Tuning decision thresholds, on the validation split and nowhere else.
+"""Tune decision thresholds, on the validation split only.
 
-``auto``: the one threshold with the best micro-F1. ``auto_per_code``: one a code, for micro-F1 too. A code's own best is where
-its right decisions, counted twice, less F times its predicted documents are most; F is the micro-F1 of the one threshold. That
-is a step of Dinkelbach's method (1967) for a maximum of a ratio, here 2 right / (predicted + gold). A code's own F1 ("SCut" of
-Yang 2001) would be the worse guide: the best for a code that the coder can't tell is to predict it everywhere.
+``auto`` is the single threshold with the best micro-F1. ``auto_per_code`` is one threshold per
+code, also for the best micro-F1. The best threshold of one code maximizes 2 * (its true positives)
+- F * (its predicted documents), with F the micro-F1 of the single threshold. That is a step of
+Dinkelbach's method (1967) for maximizing a ratio, here 2 * true positives / (predicted + gold). A
+code's own F1 ("SCut" in Yang 2001) would be a worse criterion: for a code that the model can't
+recognize, it is best to predict the code everywhere.
 
-What is best for a rare code rests on one or two documents and is mostly chance. So each is drawn towards the one for all, the
-more the fewer gold documents the code has: on the scale of log-odds the mean of the two, weighted by the code's gold documents
-and by `PRIOR` (the m-estimate of Cestnik 1990). With TF-IDF scores of CodiEsp, tuned on one half of the documents and measured
-on the other, that gave .003 to .006 more micro-F1 than one threshold; codes' own F1 without drawing lost .2 to .3.
+The best threshold of a rare code depends on one or two documents and is mostly chance. Each is
+therefore shrunk towards the single threshold, the more so the fewer gold documents the code has: on
+the log-odds scale, it is the mean of the two, weighted by the code's gold documents and by
+`PRIOR_DOCUMENTS` (the m-estimate of Cestnik 1990). With TF-IDF scores of CodiEsp, tuned on one half
+of the documents and measured on the other, this gave .003 to .006 more micro-F1 than a single
+threshold; each code's own F1 without shrinkage lost .2 to .3.
 
-All sweeps are exact: a threshold between two scores decides as the upper one does, so only the scores of gold codes need be
-tried; of thresholds that are as good the highest is taken. It is put half-way to the next score below, since scores of another
-batch or machine differ in their last digits.
+All sweeps are exact. A threshold between two scores decides as the upper one does, so only the
+scores of gold codes need be tried; of equally good thresholds the highest is chosen. It is moved
+half-way to the next score below, because scores from another batch or machine differ in their last
+digits.
 
-Shapes: N documents, L labels, P positives, U different scores of positives.
+Shapes: N documents, L labels, P positives, U distinct scores of positives.
 """
 
 import numpy as np
@@ -24,8 +29,8 @@ from icdcli.metrics.arrays import Booleans, Floats, Scores, row_blocks
 from icdcli.metrics.ranking import counts_below
 from icdcli.model.threshold import How, Threshold
 
-PRIOR = 10.0
-"""How many gold documents a code needs before its own threshold counts as much as the one for all codes."""
+PRIOR_DOCUMENTS = 10.0
+"""The number of gold documents at which a code's own threshold counts as much as the single one."""
 
 
 def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Threshold:
@@ -33,9 +38,9 @@ def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Thres
 
     Args:
         how: ``auto`` or ``auto_per_code``.
-        scores_NL: Scores of the split that it is tuned on.
-        targets_NL: Its gold codes; where there are none at all, the threshold is 0.5.
-        split: The split's name, told with the threshold wherever it is used.
+        scores_NL: The scores of the split.
+        targets_NL: Its gold codes; if there are none at all, the threshold is 0.5.
+        split: The split's name, which is stored and shown with the threshold.
     """
     value, f1 = best_for_all(scores_NL, targets_NL)
     if how == "auto":
@@ -45,13 +50,13 @@ def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Thres
 
 
 def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]:
-    """The one threshold with the best micro-F1, and that F1; 0.5 and 0 where nothing is gold."""
+    """Return the single threshold with the best micro-F1, and that F1; 0.5 and 0 without gold."""
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):
         return 0.5, 0.0
     tried_U, first_U = np.unique(positives_P, return_index=True)
     below_U, _ = counts_below(scores_NL, tried_U)
-    # Quotients of whole numbers: equal ones are equal as floats too.
+    # Quotients of integers: equal ones are equal as floats too.
     f1_U = 2 * (len(positives_P) - first_U) / (scores_NL.size - below_U + len(positives_P))
     place = _last_best(f1_U)
     lower = max(
@@ -61,14 +66,20 @@ def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]
 
 
 def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
-    """Each label's threshold that adds most to a micro-F1 of this size (L,); NaN where the label has no gold document.
+    """Return for each label the threshold that adds most to the micro-F1 (L,).
 
-    Where predicting the label nowhere is best, it is half-way from the highest score to 1; a score of 1 is let through.
+    It is NaN for labels without a gold document. If it is best never to predict the label, the
+    threshold is half-way between the highest score and 1; a score of 1 still reaches it.
+
+    Args:
+        scores_NL: Scores.
+        targets_NL: The gold codes.
+        f1: The micro-F1 of the single threshold.
     """
     documents, labels = scores_NL.shape
     best_L = np.full(labels, np.nan)
     for block in row_blocks(labels, documents):
-        # Contiguous copies: sorted in place below, and a transposed view's rows would be slow to reach.
+        # Contiguous copies: they are sorted in place below, and rows of a transposed view are slow.
         scores_BN = np.array(scores_NL.T[block], order="C")
         targets_BN = np.ascontiguousarray(targets_NL.T[block])
         for row in np.flatnonzero(targets_BN.any(axis=1)):
@@ -90,15 +101,15 @@ def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
 
 
 def shrunk(
-    best_L: Floats, gold_L: npt.NDArray[np.integer], value: float, prior: float = PRIOR
+    best_L: Floats, gold_L: npt.NDArray[np.integer], value: float, prior: float = PRIOR_DOCUMENTS
 ) -> Floats:
-    """Draw labels' thresholds towards the one for all; a label without gold documents gets that one.
+    """Shrink the thresholds of labels towards the single one; labels without gold get that one.
 
     Args:
-        best_L: Each label's own threshold, NaN where it has none.
-        gold_L: The gold documents that it was tuned on.
-        value: The threshold for all.
-        prior: How many gold documents that one is worth.
+        best_L: The threshold of each label, NaN if it has none.
+        gold_L: The number of gold documents that each was tuned on.
+        value: The single threshold.
+        prior: The number of gold documents that the single threshold counts as.
     """
     own_L = _log_odds(np.where(np.isnan(best_L), value, best_L))
     weight_L = gold_L / (gold_L + prior)
@@ -115,12 +126,12 @@ def _highest_below(scores: Scores, value: np.float32) -> float:
 
 
 def _between(lower: float, upper: float) -> float:
-    """Half-way, as float32; the upper one where there is no number between."""
+    """Return the middle as float32; the upper bound if there is no float32 in between."""
     middle = np.float32((lower + upper) / 2)
     return float(middle) if lower < middle else upper
 
 
 def _log_odds(share: npt.ArrayLike) -> Floats:
-    # Scores of 0 and 1 have infinite log-odds; no float32 between is nearer to either than this.
+    # Scores of 0 and 1 have infinite log-odds.
     clipped = np.clip(np.asarray(share, np.float64), 1e-7, 1 - 1e-7)
     return np.asarray(np.log(clipped / (1 - clipped)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.compare import Contender, common_codes, compare, restricted
+from icdcli.evaluation.compare import Contender, common_codes, compare_models, restricted
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.metrics.metrics import evaluate
 
@@ -24,7 +24,7 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
         contender(name, made_up_evaluation(skill=skill))
         for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))
     ]
-    comparison = compare(models)
+    comparison = compare_models(models)
     better, same = comparison.differences
     first, second = (model.statistics.metrics["map"] for model in models[:2])
     assert better["map"].value == pytest.approx(second - first)
@@ -42,7 +42,9 @@ def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
     shuffled = replace(
         other, ids=tuple(other.ids[row] for row in order), statistics=other.statistics.take(order)
     )
-    assert compare([first, shuffled]).differences == compare([first, other]).differences
+    assert (
+        compare_models([first, shuffled]).differences == compare_models([first, other]).differences
+    )
 
 
 def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
@@ -50,14 +52,14 @@ def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
     with pytest.raises(
         ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"
     ):
-        compare([first, replace(first, name="b", ids=("another", *first.ids[1:]))])
+        compare_models([first, replace(first, name="b", ids=("another", *first.ids[1:]))])
 
 
 def test_other_gold_codes_are_refused(made_up_evaluation: Make) -> None:
     first = contender("a", made_up_evaluation())
     changed = replace(first.statistics, gold_NL=~first.statistics.gold_NL)
     with pytest.raises(ConfigError, match="b: has other gold codes than a for the same documents"):
-        compare([first, replace(first, name="b", statistics=changed)])
+        compare_models([first, replace(first, name="b", statistics=changed)])
 
 
 def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
@@ -65,9 +67,9 @@ def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
     other = replace(first, name="b", codes=("new", *first.codes[1:]))
     with pytest.raises(
         ConfigError,
-        match=r"b: its label space \(12 codes\) is not that of a \(12 codes, 11 in both\).*--intersection",
+        match=r"b: its label space \(12 codes\) differs from that of a \(12 codes, 11 in both\).*--intersection",
     ):
-        compare([first, other])
+        compare_models([first, other])
 
 
 def test_the_codes_in_common() -> None:

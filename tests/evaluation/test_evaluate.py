@@ -96,18 +96,18 @@ def test_the_metrics_are_those_of_the_arrays(made_up_evaluation: Make) -> None:
         (
             Threshold(0.4, "auto", "validation"),
             "validation",
-            "was tuned on this very split, validation",
+            "was tuned on this split (validation)",
         ),
-        (Threshold(how="auto"), "test", "positive_threshold auto: not tuned yet"),
+        (Threshold(how="auto"), "test", "The threshold (auto) isn't tuned yet"),
         (Threshold(0.5), "train", "trained on these documents"),
     ],
 )
-def test_what_must_be_kept_in_mind_is_said(
+def test_caveats_are_notes(
     made_up_evaluation: Make, threshold: Threshold, split: str, note: str | None
 ) -> None:
     notes = made_up_evaluation(threshold=threshold, split=split).notes
     assert len(notes) == (note is not None)
-    assert all(note in told for told in notes if note)
+    assert all(note in found for found in notes if note)
 
 
 def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Make) -> None:
@@ -115,7 +115,7 @@ def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Mak
     scores = evaluation.scored.scores_NL.copy()
     scores[[3, 7], 2] = np.nan, np.inf
     with pytest.raises(
-        DataError, match="test split: scores of document document 3, document 7 are not finite"
+        DataError, match="test split: the scores of document document 3, document 7 are not finite"
     ):
         evaluate_split(
             "test", replace(evaluation.scored, scores_NL=scores), evaluation.labels, Threshold()
@@ -130,15 +130,15 @@ def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Mak
 def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Path) -> None:
     evaluation = made_up_evaluation(threshold=PER_CODE)
     write_evaluation(tmp_path / "test", evaluation)
-    told = json.loads((tmp_path / "test" / "metrics.json").read_text())
-    assert told["metrics"] == pytest.approx(dict(evaluation.metrics))
-    assert (told["threshold"], told["threshold_how"], told["threshold_tuned_on"]) == (
+    written = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert written["metrics"] == pytest.approx(dict(evaluation.metrics))
+    assert (written["threshold"], written["threshold_how"], written["threshold_tuned_on"]) == (
         0.4,
         "auto_per_code",
         "validation",
     )
-    assert told["by_training_frequency"]["never"]["labels"] == 1
-    assert "Diseases of the circulatory" in str(told["by_chapter"])
+    assert written["by_training_frequency"]["never"]["labels"] == 1
+    assert "Diseases of the circulatory" in str(written["by_chapter"])
     with (tmp_path / "test" / "per_code.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["threshold"]) for row in rows] == pytest.approx(
@@ -147,7 +147,7 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
     gold, predicted, right = (
         sum(int(row[name]) for row in rows) for name in ("gold", "predicted", "right")
     )
-    assert 2 * right / (gold + predicted) == pytest.approx(told["metrics"]["f1_micro"])
+    assert 2 * right / (gold + predicted) == pytest.approx(written["metrics"]["f1_micro"])
     assert [row["recall"] for row in rows if row["gold"] == "0"] == [""]
     table = pq.read_table(tmp_path / "test" / "predictions.parquet")
     assert sum(table["predicted"].to_pylist()) == predicted
@@ -156,28 +156,28 @@ def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Pa
 
 
 def test_an_undefined_metric_is_null(made_up_evaluation: Make) -> None:
-    told = made_up_evaluation(documents=1).to_json()
-    assert told["metrics"]["aucroc_macro"] is None
-    assert told["metrics"]["f1_micro"] is not None
-    json.dumps(told, allow_nan=False)
+    written = made_up_evaluation(documents=1).to_json()
+    assert written["metrics"]["aucroc_macro"] is None
+    assert written["metrics"]["f1_micro"] is not None
+    json.dumps(written, allow_nan=False)
 
 
 def test_statistics_are_read_back(made_up_evaluation: Make, tmp_path: Path) -> None:
     evaluation = made_up_evaluation()
     write_evaluation(tmp_path, evaluation)
-    statistics, ids, codes, about = read_statistics(tmp_path / STATISTICS)
-    assert ids == tuple(evaluation.scored.documents.ids)
-    assert codes == evaluation.labels.codes
-    assert (about["run"], about["threshold"]) == ("outputs/run", "0.5")
+    stored = read_statistics(tmp_path / STATISTICS)
+    assert stored.ids == tuple(evaluation.scored.documents.ids)
+    assert stored.codes == evaluation.labels.codes
+    assert (stored.about["run"], stored.about["threshold"]) == ("outputs/run", "0.5")
     drawn = np.random.default_rng(0).integers(0, 3, (4, 40))
-    before, after = evaluation.statistics.resampled(drawn), statistics.resampled(drawn)
+    before, after = evaluation.statistics.resampled(drawn), stored.statistics.resampled(drawn)
     assert before.keys() == after.keys()
     assert all((before[name] == after[name]).all() for name in before)
     assert (tmp_path / STATISTICS).stat().st_mode & 0o777 == 0o600
 
 
 def a_bit_changed(data: bytes) -> bytes:
-    place = data.index(b"ids.npy") + 30  # amid what was compressed, which zlib tells
+    place = data.index(b"ids.npy") + 30  # amid what was compressed, which zlib notices
     return data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :]
 
 
@@ -185,13 +185,13 @@ def a_bit_changed(data: bytes) -> bytes:
     "damage",
     [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100, a_bit_changed],
 )
-def test_damaged_statistics_are_told(
+def test_damaged_statistics_are_refused(
     made_up_evaluation: Make, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     write_evaluation(tmp_path, made_up_evaluation())
     path = tmp_path / STATISTICS
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
-        DataError, match=r"can't be read .* delete it, `icdcode evaluate` writes it anew"
+        DataError, match=r"can't be read .* Delete it; `icdcode evaluate` writes it again"
     ):
         read_statistics(path)

@@ -40,7 +40,7 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
         == 2
     )
     assert (
-        "diagnoses alone"
+        "diagnoses only"
         in comparable(card("codiesp", "official", options={"codes": "all"}), "test").reason
     )
     described = {"codes": "diagnoses", "label_space": "described"}
@@ -58,7 +58,7 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
         (
             card("mimic3", "mimic3-full-caml", benchmark=AS_PUBLISHED),
             "validation",
-            "they are of the test split, this is the val",
+            "on the test split, this is the val",
         ),
         (
             card(
@@ -67,11 +67,11 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
             "test",
             "labels differ",
         ),
-        (card("mimic3", "mimic3-50"), "test", "never held against"),
+        (card("mimic3", "mimic3-50"), "test", "never compared with"),
         (
             card("mimic3", "hadm-digit", documents=100),
             "validation",
-            "100 documents, MIMIC-III over 50,000",
+            "100 documents, MIMIC-III more than 50,000",
         ),
         (card("mimic3", "patient"), "test", "no published result on mimic3, protocol patient"),
         (
@@ -82,7 +82,7 @@ def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
         (card("table", "patient"), "test", "no published result on table"),
     ],
 )
-def test_where_nothing_compares_the_reason_is_told(
+def test_if_nothing_is_comparable_there_is_a_reason(
     given: dict[str, Any], split: str, reason: str
 ) -> None:
     found = comparable(given, split)

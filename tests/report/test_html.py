@@ -103,12 +103,12 @@ def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evalua
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
     with_papers = page_of(evaluation, comparable(CARD, "test"))
     assert f"<td>{evaluation.metrics['map']:.4f}</td>" in with_papers
-    assert "tuned on this very split" in with_papers
+    assert "tuned on this split" in with_papers
     assert "Huang et al. 2022" in with_papers
-    assert "picked on the test split" in with_papers
+    assert "chosen on the test split" in with_papers
     assert "None to compare with: a reason." in page_of(evaluation, Comparable((), "a reason"))
     assert "Published" not in page
-    assert "tuned on this very split" not in page
+    assert "tuned on this split" not in page
 
 
 def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: Make) -> None:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from icdcli.evaluation.compare import Contender, compare
+from icdcli.evaluation.compare import Contender, compare_models
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.model.threshold import Threshold
@@ -75,7 +75,7 @@ def test_best_and_worst_codes_are_named_once_with_titles(
 def test_what_must_be_kept_in_mind_stands_on_top(render: Render, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
     assert render(evaluation_view(evaluation))[2].startswith(
-        "note: the threshold was tuned on this very split"
+        "note: The threshold was tuned on this split"
     )
 
 
@@ -86,7 +86,7 @@ def test_published_results_stand_with_source_and_caveat(
     assert "PLM-ICD: Huang et al. 2022" in text
     assert "this run" in text
     assert "0.598" in text
-    assert "GKI-ICD: GKI-ICD 2025 (the threshold was picked on the test split" in text
+    assert "GKI-ICD: GKI-ICD 2025 (the threshold was chosen on the test split" in text
 
 
 def test_why_no_published_result_compares_is_said(render: Render, made_up_evaluation: Make) -> None:
@@ -119,7 +119,7 @@ def contenders(make: Make, *skills: float) -> list[Contender]:
 
 
 def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) -> None:
-    comparison = compare(contenders(made_up_evaluation, 1.0, 3.0, 1.0))
+    comparison = compare_models(contenders(made_up_evaluation, 1.0, 3.0, 1.0))
     lines = render(comparison_view(comparison, "test"))
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
@@ -138,7 +138,7 @@ def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) 
 
 
 def test_a_comparison_in_json(made_up_evaluation: Make) -> None:
-    comparison = compare(contenders(made_up_evaluation, 1.0, 3.0))
+    comparison = compare_models(contenders(made_up_evaluation, 1.0, 3.0))
     told = comparison_dict(comparison)
     assert (told["documents"], told["codes"], len(told["runs"])) == (40, 12, 2)
     assert "differences" not in told["runs"][0]
