@@ -1,7 +1,8 @@
-"""A raw file as a stream of bytes: unpacked where compressed, read ahead and hashed while whoever asked works on it.
+"""A raw file as a stream of bytes: decompressed, read ahead and hashed while the caller parses it.
 
-A file is read once. Its hash is that of the very bytes that were parsed, so that a file which changes meanwhile can't
-come out under the hash of another. ISA-L unpacks about three times as fast as zlib, which stands in where there is none.
+A file is read once, and the hash is that of the bytes that were parsed: if the file changes meanwhile, it
+can't get the hash of another content. ISA-L decompresses about three times as fast as zlib, which is used
+if ISA-L isn't installed.
 """
 
 import gzip
@@ -18,10 +19,10 @@ from xxhash import xxh3_128
 
 try:
     from isal.igzip import IGzipFile as GzipFile
-    from isal.igzip_lib import IsalError as UnpackError
+    from isal.igzip_lib import IsalError as DecompressionError
 except ImportError:  # no wheel for this machine
     from gzip import GzipFile  # type: ignore[assignment]
-    from zlib import error as UnpackError  # type: ignore[assignment]  # noqa: N812  (the name that ISA-L's has)
+    from zlib import error as DecompressionError  # type: ignore[assignment]  # noqa: N812
 
 from icdcli.errors import DataError
 
@@ -33,26 +34,27 @@ class ByteStream:
     """The blocks of one file, from front to back.
 
     Attributes:
-        path: The file; one that ends in ``.gz`` is unpacked.
-        position: Bytes of the file (compressed, where compressed) that are read.
-        hash: XXH3 (128 bit) of the whole file, once all blocks were taken; None before.
+        path: The file; one that ends in ``.gz`` is decompressed.
+        position: The bytes of the file read so far; compressed bytes of a ``.gz`` file.
+        hash: The XXH3 hash (128 bit) of the complete file after its last block; None before.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.position = 0
         self.hash: str | None = None
-        # The same few buffers go round: fresh ones would cost as much in page faults as all the work on them.
+        # A few buffers are reused: the page faults of new ones would cost as much as the parsing.
         self._free: Queue[bytearray] = Queue()
         self._full: Queue[memoryview | Exception] = Queue()
         self._stopped = threading.Event()
 
     @contextmanager
     def blocks(self) -> Iterator[Iterator[memoryview]]:
-        """Give the blocks, each valid until the next is asked for; leaving the context stops the reading.
+        """Yield an iterator of blocks, each valid until the next one; the end of the context stops the reading.
 
         Raises:
-            DataError: When the file can't be read or unpacked; its message has no line, which only the parser knows.
+            DataError: If the file can't be read or decompressed. The message has no line, which only the parser
+                knows.
         """
         for _ in range(_AHEAD):
             self._free.put(bytearray(BLOCK))
@@ -62,7 +64,7 @@ class ByteStream:
             yield self._taken()
         finally:
             self._stopped.set()
-            self._free.put(bytearray())  # so that it doesn't wait for one
+            self._free.put(bytearray())  # wakes the thread if it waits for a buffer
             thread.join()
 
     def _taken(self) -> Iterator[memoryview]:
@@ -79,20 +81,20 @@ class ByteStream:
         try:
             with self.path.open("rb", buffering=0) as raw:
                 hashed = _Hashed(raw, self)
-                unpacked = _unpacked(self.path, hashed)
-                while length := unpacked.readinto(buffer := self._free.get()):
+                decompressed = _decompressed(self.path, hashed)
+                while length := decompressed.readinto(buffer := self._free.get()):
                     if self._stopped.is_set():
                         return
                     self._full.put(memoryview(buffer)[:length])
                 if not self._stopped.is_set():
                     self.hash = hashed.hash.hexdigest()
             self._full.put(memoryview(b""))
-        except Exception as error:  # goes on in the thread that takes the blocks
-            self._full.put(_told(self.path, error))
+        except Exception as error:  # raised in the thread that takes the blocks
+            self._full.put(_data_error(self.path, error))
 
 
 class _Hashed(io.RawIOBase):
-    """A raw file that hashes and counts what is read from it."""
+    """A raw file that hashes and counts the bytes that are read from it."""
 
     def __init__(self, raw: io.FileIO, stream: ByteStream) -> None:
         super().__init__()
@@ -110,18 +112,18 @@ class _Hashed(io.RawIOBase):
         return length
 
 
-def _unpacked(path: Path, raw: _Hashed) -> "io.BufferedIOBase | _Hashed":
+def _decompressed(path: Path, raw: _Hashed) -> "io.BufferedIOBase | _Hashed":
     if path.name.lower().endswith(".gz"):
         return GzipFile(fileobj=cast(BinaryIO, raw), mode="rb")  # type: ignore[no-untyped-call]  # ISA-L's has no types
     return raw
 
 
-def _told(path: Path, error: Exception) -> Exception:
+def _data_error(path: Path, error: Exception) -> Exception:
     if isinstance(error, EOFError):
-        return DataError(f"{path}: the compressed file ends too early; copy or download it again")
-    if isinstance(error, gzip.BadGzipFile | zlib.error | UnpackError):
+        return DataError(f"{path}: the compressed file ends too early. Copy or download it again.")
+    if isinstance(error, gzip.BadGzipFile | zlib.error | DecompressionError):
         return DataError(
-            f"{path}: not a gzip file, or a damaged one ({error}); copy or download it again"
+            f"{path}: not a gzip file, or damaged ({error}). Copy or download it again."
         )
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")

@@ -1,9 +1,9 @@
-"""Finding the fields of CSV rows in a block of bytes, without looking at most of them.
+"""Finding the fields of CSV rows in a block of bytes, without looking at most bytes.
 
-`scan` does it with numpy for blocks that keep to the letter of RFC 4180: it finds the quotes, which nearly all of a table
-of notes stands between, and then looks for commas and line ends only outside of them. Whatever else is in a block, it
-declines, and `parse` reads the block with Python's own csv module, which also says what is wrong with a row. Both give
-the same rows.
+`scan` uses numpy, for blocks that follow RFC 4180 strictly. It finds the quotes, which enclose nearly all of a
+table of notes, and searches commas and line ends only outside of them. It declines every other block;
+`parse` then reads the block with Python's csv module, which also finds the problem with a bad row. Both
+return the same rows.
 """
 
 import csv
@@ -26,13 +26,13 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scanned:
-    """The whole rows at the beginning of a block.
+    """The complete rows (R) at the beginning of a block, with their requested columns (C).
 
     Attributes:
-        starts_RC: Where each row's wanted fields begin in the block, quotes left out.
-        ends_RC: Where they end.
-        quoted_RC: Whether they stood in quotes; a quote within such a field is doubled.
-        consumed: Bytes that these rows take.
+        starts_RC: The first byte of each field in the block, without its quote.
+        ends_RC: The byte after its last.
+        quoted_RC: Whether the field is quoted; quotes within it are doubled.
+        consumed: The rows' size in bytes.
     """
 
     starts_RC: Places
@@ -44,21 +44,21 @@ class Scanned:
 def scan(
     data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArray[np.bool_] | None = None
 ) -> Scanned | None:
-    """Find the wanted fields of every whole row in a block that begins with a row.
+    """Find the requested fields of every complete row in a block that begins with a row.
 
     Args:
-        data: The block's bytes; what stands after the last line end outside of quotes is left for the next block.
-        width: Fields of a row.
-        wanted: Places of the fields to find, each below `width`.
-        scratch: An array as long as the block to work in, so that no fresh memory is needed.
+        data: The block's bytes; those after the last line end outside quotes are left for the next block.
+        width: Fields per row.
+        wanted: The indices of the requested fields, each below `width`.
+        scratch: An array as long as the block to compute in, which saves an allocation.
 
     Returns:
-        The fields, none where no row is whole; None where the block has anything that `parse` must judge: a row of
-        another width, a quote in an unusual place, a blank line, a lone carriage return, a NUL byte, bytes that are not
-        UTF-8.
+        The fields, without rows if none is complete. None if `parse` must read the block: it has a row of
+        another width, a quote in an unusual position, a blank line, a lone carriage return, a NUL byte or
+        bytes that aren't UTF-8.
     """
     quotes = np.flatnonzero(np.equal(data, QUOTE, out=scratch))
-    if not _quotes_stand_right(data, quotes):
+    if not _quotes_are_regular(data, quotes):
         return None
     origin = _outside_of_quotes(quotes, len(data))
     skeleton = data if origin is None else data[origin]
@@ -77,9 +77,8 @@ def scan(
         newlines, commas, returns = (
             origin[places].astype(np.int64) for places in (newlines, commas, returns)
         )
-    edges = np.empty(
-        (len(newlines), width + 1), dtype=np.int64
-    )  # the separators around a row's fields
+    # The separators around each row's fields.
+    edges = np.empty((len(newlines), width + 1), dtype=np.int64)
     edges[0, 0], edges[1:, 0] = -1, newlines[:-1]
     edges[:, 1:-1] = commas.reshape(len(newlines), width - 1)
     edges[:, -1] = newlines
@@ -89,9 +88,8 @@ def scan(
         edges[:, -1] -= data[newlines - 1] == RETURN
     if (edges[:, 1:] <= edges[:, :-1]).any():
         return None
-    if (
-        width == 1 and (edges[:, 1] == edges[:, 0] + 1).any()
-    ):  # with more fields, a blank line lacks commas
+    # A blank line; with more than one field, it was found by its missing commas.
+    if width == 1 and (edges[:, 1] == edges[:, 0] + 1).any():
         return None
     consumed = int(newlines[-1]) + 1
     if not _is_text(data[:consumed]):
@@ -101,8 +99,8 @@ def scan(
     return Scanned(starts + quoted, ends - quoted, quoted, consumed)
 
 
-def _quotes_stand_right(data: NDArray[np.uint8], quotes: Places) -> bool:
-    """Whether each quoted run fills a field, or the part of one between doubled quotes."""
+def _quotes_are_regular(data: NDArray[np.uint8], quotes: Places) -> bool:
+    """Return whether each quoted run fills a field, or the part of one between doubled quotes."""
     opening, closing = quotes[0::2], quotes[1::2]
     if len(opening) and opening[0] == 0:
         opening = opening[1:]
@@ -116,7 +114,7 @@ def _quotes_stand_right(data: NDArray[np.uint8], quotes: Places) -> bool:
 
 
 def _outside_of_quotes(quotes: Places, length: int) -> NDArray[np.int32] | None:
-    """The places of all bytes outside of quotes, ascending; None: every byte is."""
+    """Return the positions of all bytes outside quotes, ascending; None if there are no quotes."""
     if len(quotes) == 0:
         return None
     starts = np.concatenate(([0], quotes[1::2] + 1))
@@ -129,8 +127,8 @@ def _outside_of_quotes(quotes: Places, length: int) -> NDArray[np.int32] | None:
 
 
 def _is_text(data: NDArray[np.uint8]) -> bool:
-    """Whether these bytes are UTF-8 without a NUL."""
-    if data.view(np.int8).min() > 0:  # as signed numbers, whatever isn't ASCII is negative
+    """Return whether the bytes are UTF-8 without NUL bytes."""
+    if data.view(np.int8).min() > 0:  # as signed numbers, all but ASCII is negative
         return True
     if not data.all():
         return False
@@ -142,13 +140,13 @@ def _is_text(data: NDArray[np.uint8]) -> bool:
 
 
 class Parsed(NamedTuple):
-    """One row as the csv module reads it, or what is wrong with it.
+    """One row as the csv module reads it, or the problem with it.
 
     Attributes:
         fields: The row's fields; None for a bad row.
-        problem: What is wrong with a bad row, else empty.
-        line: The line that it ends in, counted from 1 within the block.
-        consumed: Bytes of the block up to its end.
+        problem: The problem of a bad row, else empty.
+        line: The line of its end, counted from 1 within the block.
+        consumed: The bytes of the block up to its end.
     """
 
     fields: list[str] | None
@@ -158,12 +156,12 @@ class Parsed(NamedTuple):
 
 
 def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
-    """Read every whole row of a block that begins with a row. Blank lines are passed over.
+    """Read every complete row of a block that begins with a row; blank lines are skipped.
 
     Args:
         block: The bytes.
-        width: Fields that a row must have; None: any.
-        last: Whether the file ends with this block; else a row that may go on in the next one is left out.
+        width: The number of fields that a row must have; None: any.
+        last: Whether the file ends with this block; else a row that may continue in the next one is left.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     lines = block.splitlines(keepends=True)
@@ -175,7 +173,7 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
         nonlocal consumed
         for line in lines:
             consumed += len(line)
-            # What isn't UTF-8 is told when the row is whole: its quotes and commas can be relied on all the same.
+            # Other bytes than UTF-8 are found once the row is complete: they don't affect quotes and commas.
             yield line.decode("utf-8", "surrogateescape")
 
     reader = csv.reader(decoded(), strict=True)
@@ -184,11 +182,11 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
             fields = next(reader, None)
         except csv.Error as error:
             if "unexpected end of data" not in str(error):
-                problem = f"not valid CSV ({error}); quotes within a quoted text must be doubled"
+                problem = f"not valid CSV ({error}). Double the quotes within a quoted text"
                 yield Parsed(None, problem, reader.line_num, consumed)
                 continue
             if last:
-                problem = "a quoted text is never closed; the file may have been cut off, copy or download it again"
+                problem = "a quoted text is never closed. If the file was cut off, copy it again"
                 yield Parsed(None, problem, reader.line_num, consumed)
             return
         if fields is None:
@@ -200,16 +198,17 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
 
 def _problem(fields: list[str], width: int | None) -> str:
     if any("\0" in field for field in fields):
-        return "holds a NUL byte; export the table as CSV in UTF-8"
+        return "has a NUL byte. Export the table as CSV in UTF-8"
     if width is not None and len(fields) != width:
         return (
-            f"{len(fields)} fields where the header has {width}; "
-            "a text with commas, quotes or line breaks must stand in double quotes"
+            f"{len(fields)} column{'s' * (len(fields) != 1)}, expected {width}. "
+            "Put texts with commas, quotes or line breaks in double quotes"
         )
     for field in fields:
         if not field.isascii():
             try:
                 field.encode("utf-8")
             except UnicodeEncodeError as error:
-                return f"not UTF-8 (byte 0x{ord(field[error.start]) - 0xDC00:02x}); save the table as UTF-8"
+                byte = ord(field[error.start]) - 0xDC00
+                return f"not UTF-8 (byte 0x{byte:02x}). Save the table as UTF-8"
     return ""

@@ -27,7 +27,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(
             f"{path}: can't be written ({error.strerror or error}). Everything written before is "
-            "complete. Free space or correct the folder's permissions, then try again"
+            "complete. Free space or correct the folder's permissions, then try again."
         ) from error
 
 

@@ -34,7 +34,7 @@ def file_states(files: Sequence[Path]) -> dict[Path, str]:
         try:
             state = file.stat()
         except OSError as error:
-            raise DataError(f"{file}: can't be read ({error.strerror})") from error
+            raise DataError(f"{file}: can't be read ({error.strerror}).") from error
         states[file] = f"{file.resolve()}|{state.st_size}|{state.st_mtime_ns}"
     return states
 
@@ -66,7 +66,7 @@ def file_hash(file: Path) -> str:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, xxh3_128).hexdigest()
     except OSError as error:
-        raise DataError(f"{file}: can't be read ({error.strerror})") from error
+        raise DataError(f"{file}: can't be read ({error.strerror}).") from error
 
 
 def source_files(hashes: Mapping[Path, str], base: Path) -> list[SourceFile]:

@@ -1,4 +1,4 @@
-"""A checkpoint's manifest: each file's hash, so that a broken or half-written checkpoint is found before it is used."""
+"""A checkpoint's manifest: the hash of each file, which shows damage before the checkpoint is used."""
 
 import hashlib
 import json
@@ -12,7 +12,12 @@ MANIFEST = "manifest.json"
 
 
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
-    """Note every file's sha256, so that a broken or changed one is found; ``about`` is kept beside them."""
+    """Write the SHA-256 of every file in a folder.
+
+    Args:
+        folder: The checkpoint's folder.
+        about: Further entries of the manifest.
+    """
     paths = [
         path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
     ]
@@ -23,33 +28,34 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """A checkpoint's manifest, taken at its word.
+    """Return a checkpoint's manifest without checking the files.
 
     Raises:
-        ResumeError: When it is missing or can't be read.
+        ResumeError: If it is missing or can't be read.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResumeError(f"{folder}: holds no checkpoint (no {MANIFEST})") from None
+        raise ResumeError(f"{folder}: is no checkpoint ({MANIFEST} is missing).") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ResumeError(f"{folder / MANIFEST}: can't be read: {error}") from None
+        raise ResumeError(f"{folder / MANIFEST}: can't be read ({error}).") from None
     if (
         not isinstance(manifest, dict)
         or not isinstance(files := manifest.get("files"), dict)
         or not files
     ):
         raise ResumeError(
-            f"{folder / MANIFEST}: doesn't say which files the checkpoint has; {folder} is none, or damaged"
+            f"{folder / MANIFEST}: doesn't list the checkpoint's files. {folder} is no checkpoint, or "
+            "it is damaged."
         )
     return manifest
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """Compare a checkpoint with its manifest, and return the manifest.
+    """Compare a checkpoint's files with its manifest, and return the manifest.
 
     Raises:
-        ResumeError: When it is missing, a file of it is, or one was changed.
+        ResumeError: If the manifest or a file is missing, or a file was changed.
     """
     manifest = read_manifest(folder)
     for name, digest in manifest["files"].items():
@@ -57,15 +63,15 @@ def verify(folder: Path) -> dict[str, Any]:
             found = _sha256(folder / name)
         except FileNotFoundError:
             raise ResumeError(
-                f"{folder}: the checkpoint is incomplete: {name} is missing"
+                f"{folder}: the checkpoint is incomplete: {name} is missing."
             ) from None
         except (OSError, ValueError) as error:
             raise ResumeError(
-                f"{folder}: a file of the checkpoint can't be read: {error}"
+                f"{folder}: a file of the checkpoint can't be read ({error})."
             ) from None
         if found != digest:
             raise ResumeError(
-                f"{folder / name}: was changed or is broken (its sha256 is not the manifest's)"
+                f"{folder / name}: was changed or is damaged (its SHA-256 isn't the manifest's)."
             )
     return manifest
 

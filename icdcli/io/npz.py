@@ -1,4 +1,4 @@
-"""Arrays in files: ``.npz`` for several with their names, ``.npy`` for one, which may be mapped instead of read."""
+"""Arrays in files: ``.npz`` for several with their names, ``.npy`` for one, which may be memory-mapped."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,66 +15,70 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = False) -> None:
-    """Write a private ``.npz``, whole or not at all.
+    """Write a private ``.npz`` file.
 
     Args:
         path: The file.
         arrays: Name to array.
-        compressed: Whether to take time to make it smaller.
+        compressed: Compress it, which takes time.
 
     Raises:
-        OSError: When it can't be written.
+        OSError: If it can't be written.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Read a ``.npz`` whole.
+    """Return all arrays of a ``.npz`` file.
 
     Raises:
-        OSError: When there is no such file, or it can't be read.
-        ValueError: When it is damaged.
+        OSError: If the file doesn't exist or can't be read.
+        ValueError: If it is damaged.
     """
-    # Opened here, since numpy leaves a damaged file open.
-    with _damage_told(path), path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    # Opened here, because numpy doesn't close a damaged file.
+    with (
+        _damage_reported(path),
+        path.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
         return dict(file)
 
 
 def read_array(path: Path, mapped: bool = False) -> NDArray[Any]:
-    """Read a ``.npy``.
+    """Return the array of a ``.npy`` file.
 
     Args:
         path: The file.
-        mapped: Whether to map it into memory instead, where it takes none until it is looked at.
+        mapped: Map the file instead of reading it: only the parts that are used take memory.
 
     Raises:
-        OSError: When there is no such file, or it can't be read.
-        ValueError: When it is damaged.
+        OSError: If the file doesn't exist or can't be read.
+        ValueError: If it is damaged.
     """
-    with _damage_told(path):
+    with _damage_reported(path):
         array: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         return array
 
 
 @contextmanager
 def cache_opened(folder: Path) -> Iterator[None]:
-    """Says of a cache that can't be opened what to do; what opens it stands inside.
+    """Report an error of the block as a damaged cache.
 
     Raises:
-        DataError: When a file of it is missing or damaged.
+        DataError: If a file of the cache is missing or damaged.
     """
     try:
         yield
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder}: can't be read ({error}); delete this folder, it is made anew"
+            f"{folder}: can't be read ({error}). Delete this folder; it will be made again."
         ) from error
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Says of every kind of damage that it is damage: a byte changed in a file shows as one of ten errors."""
+def _damage_reported(path: Path) -> Iterator[None]:
+    """Raise a `ValueError` for every kind of damage, which numpy reports as one of about ten errors."""
     try:
         yield
     except OSError:

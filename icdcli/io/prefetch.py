@@ -1,4 +1,4 @@
-"""Work that is done one item ahead of whoever uses its results."""
+"""Work that is done one item ahead of its use, in another thread."""
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,14 +11,15 @@ Result = TypeVar("Result")
 def one_ahead(
     work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Generator[Result, None, None]:
-    """What the work makes of each item, in order; the next one is under way in another thread while one is used.
+    """Apply a function to each item, in order; the next result is computed while one is used.
 
     Args:
-        work: Called in the other thread, one item at a time; what it raises is raised where its result would have come.
-        items: Taken in the caller's thread, one more than has been used.
+        work: The function. It is called in the other thread, for one item at a time; an exception is
+            raised in place of its result.
+        items: The items, which are taken in the caller's thread, one ahead.
 
     Yields:
-        The results. Whoever stops early waits for the one under way.
+        The results. A caller who stops early waits for the one being computed.
     """
     with ThreadPoolExecutor(1) as background:
         coming: Future[Result] | None = None

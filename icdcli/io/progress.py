@@ -1,20 +1,20 @@
-"""How far something is, told to whoever shows it."""
+"""The progress of long work, as it is reported to a progress bar."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called every now and then while something goes on."""
+    """A function that is called from time to time during long work."""
 
     def __call__(
         self, stage: str, done: int, total: int, unit: str = "documents", note: str = ""
     ) -> None:
-        """Take the news.
+        """Report progress.
 
         Args:
-            stage: What is being done, e.g. ``reading NOTEEVENTS.csv.gz``.
-            done: How much of it is done.
-            total: How much there is; 0 where that isn't known.
-            unit: What is counted: ``documents``, ``rows`` or ``bytes``.
-            note: What else is worth knowing, in a few words, e.g. ``59,652 kept``.
+            stage: The present work, e.g. ``reading NOTEEVENTS.csv.gz``.
+            done: The amount done.
+            total: The complete amount; 0 if unknown.
+            unit: The unit of both: ``documents``, ``rows`` or ``bytes``.
+            note: A few more words, e.g. ``59,652 kept``.
         """

@@ -19,27 +19,23 @@ import pyarrow.parquet as pq
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, read_header
 
-CSV_ENDINGS, JSONL_ENDINGS, PARQUET_ENDINGS = (
-    (".csv", ".csv.gz"),
-    (".jsonl", ".jsonl.gz"),
-    (".parquet",),
-)
+_CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
 _PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
 
 
 def is_csv(path: Path) -> bool:
     """Return whether a table is CSV, by its name."""
-    return path.name.lower().endswith(CSV_ENDINGS)
+    return path.name.lower().endswith(_CSV)
 
 
 def is_jsonl(path: Path) -> bool:
     """Return whether a table is JSONL, by its name."""
-    return path.name.lower().endswith(JSONL_ENDINGS)
+    return path.name.lower().endswith(_JSONL)
 
 
 def is_table(path: Path) -> bool:
     """Return whether a file is a table, by its name."""
-    return is_csv(path) or is_jsonl(path) or path.name.lower().endswith(PARQUET_ENDINGS)
+    return is_csv(path) or is_jsonl(path) or path.name.lower().endswith(_PARQUET)
 
 
 def column_names(path: Path, reading: Reading) -> list[str]:
@@ -75,7 +71,7 @@ def read_jsonl(
             if longest_line is not None and len(content) > longest_line:
                 raise DataError(
                     f"{path}, line {number}: is longer than {longest_line >> 20} MB. "
-                    "JSONL has one object per line"
+                    "JSONL has one object per line."
                 )
             content = content.removeprefix(BOM_UTF8) if number == 1 else content
             if not content.strip():
@@ -88,7 +84,7 @@ def read_jsonl(
             else:
                 yield record
     if not objects:
-        raise DataError(f"{path}: is empty. JSONL has one object per line")
+        raise DataError(f"{path}: is empty. JSONL has one object per line.")
 
 
 def parquet_schema(path: Path) -> pa.Schema:
@@ -126,7 +122,7 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
         reason = f"damaged: {type(error).__name__}"  # the error's text may quote the file
     else:
         return
-    raise DataError(f"{path}: can't be read as a Parquet file ({reason}). Write or copy it again")
+    raise DataError(f"{path}: can't be read as a Parquet file ({reason}). Write or copy it again.")
 
 
 @contextmanager
@@ -135,12 +131,12 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield cast(IO[bytes], file)
     except EOFError:
-        raise DataError(f"{path}: the compressed file ends too early. Copy it again") from None
+        raise DataError(f"{path}: the compressed file ends too early. Copy it again.") from None
     except (gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{path}: not a gzip file, or damaged. Copy it again") from None
+        raise DataError(f"{path}: not a gzip file, or damaged. Copy it again.") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataError(f"{path}: can't be read ({reason})") from None
+        raise DataError(f"{path}: can't be read ({reason}).") from None
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -35,19 +35,21 @@ def test_missing_column_is_told_with_the_nearest(refused_data, table_copies, rew
     refused_data(
         [
             "DIAGNOSES_ICD.csv.gz: no column 'ICD9_CODE' (did you mean 'ICD_CODE'?)",
-            "its columns are: ROW_ID,",
+            "Its columns are: ROW_ID,",
         ]
     )
 
 
 def test_noteevents_without_rows(refused_data, table_copies, rewrite):
     rewrite(table_copies, "NOTEEVENTS", lambda text: text[: text.index("\n") + 1])
-    refused_data("NOTEEVENTS.csv.gz: has a header but no rows; is this the whole table?")
+    refused_data(
+        "NOTEEVENTS.csv.gz: has a header but no rows. Copy or download the complete table."
+    )
 
 
 def test_noteevents_of_zero_bytes(refused_data, table_copies):
     (table_copies / "NOTEEVENTS.csv.gz").write_bytes(b"")
-    refused_data("NOTEEVENTS.csv.gz: is empty; copy or download it again")
+    refused_data("NOTEEVENTS.csv.gz: is empty. Copy or download it again.")
 
 
 def test_noteevents_without_discharge_summaries(refused_data, table_copies, rewrite):
@@ -60,7 +62,7 @@ def test_noteevents_without_discharge_summaries(refused_data, table_copies, rewr
 def test_truncated_gzip(refused_data, table_copies, place, refused, tmp_path):
     table = table_copies / "NOTEEVENTS.csv.gz"
     table.write_bytes(table.read_bytes()[:-2000])
-    says = ["NOTEEVENTS.csv.gz", "the compressed file ends too early; copy or download it again"]
+    says = ["NOTEEVENTS.csv.gz", "the compressed file ends too early. Copy or download it again"]
     refused_data(says)
     refused(
         3,

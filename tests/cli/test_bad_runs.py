@@ -72,7 +72,7 @@ def test_flipped_byte(refused_run, run_copy, command):
     content[-1] ^= 1
     head.write_bytes(content)
     (run_copy / "weights" / "previous").unlink()  # else `resume` takes it
-    refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is broken")
+    refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is damaged")
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "holds no checkpoint (no manifest.json)"),
+        (None, "is no checkpoint (manifest.json is missing)"),
         ("{", "manifest.json: can't be read"),
         ("[" * 100_000, "manifest.json: can't be read"),
-        ("[]", "manifest.json: doesn't say which files"),
-        ('{"files": {}}', "manifest.json: doesn't say which files"),
+        ("[]", "manifest.json: doesn't list the checkpoint's files"),
+        ('{"files": {}}', "manifest.json: doesn't list the checkpoint's files"),
         (
             '{"name": "a web site", "files": ["index.html"]}',
-            "manifest.json: doesn't say which files",
+            "manifest.json: doesn't list the checkpoint's files",
         ),
     ],
 )

@@ -187,8 +187,8 @@ def test_the_doctor_asks_for_no_network(icdcode, config):
 def test_a_broken_checkpoint_is_told(refused, run, name):
     path = run / "weights/steps/1" / name
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    refused(4, "evaluate", run, says=[name, "was changed or is broken"])
-    refused(4, "resume", run, says=[name, "was changed or is broken"])
+    refused(4, "evaluate", run, says=[name, "was changed or is damaged"])
+    refused(4, "resume", run, says=[name, "was changed or is damaged"])
 
 
 def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):

@@ -338,10 +338,10 @@ def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
         table,
         "--output",
         output,
-        says="coder.json: was changed or is broken",
+        says="coder.json: was changed or is damaged",
     )
     (checkpoint / "manifest.json").unlink()
-    refused(4, "predict", run_copy, table, "--output", output, says="holds no checkpoint")
+    refused(4, "predict", run_copy, table, "--output", output, says="is no checkpoint")
     (run_copy / "weights" / "metric").unlink()
     refused(4, "predict", run_copy, table, says="has no checkpoint 'metric'")
     assert not output.exists()

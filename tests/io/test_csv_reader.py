@@ -9,8 +9,7 @@ import pytest
 from xxhash import xxh3_128
 
 from icdcli.errors import DataError
-from icdcli.io import byte_stream
-from icdcli.io import csv_reader as rows
+from icdcli.io import byte_stream, csv_window
 from icdcli.io.csv_reader import Reading, match_columns, read_header
 from icdcli.io.raw_tables import find_table, find_tables
 
@@ -102,7 +101,7 @@ def test_two_files_for_one_table_are_refused(tmp_path):
 @pytest.mark.parametrize("header", ["a,b,a", "A,b, a"])
 def test_columns_that_cannot_be_told_apart_are_refused(tmp_path, header):
     (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
-    assert "has 2 columns 'a', whatever their case; rename all but one" in refused(
+    assert "has 2 columns 'a' (upper and lower case are the same). Rename all but one" in refused(
         tmp_path / "t.csv"
     )
 
@@ -116,7 +115,7 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
     path.write_text("HADM_IDS,TEXT\n1,x\n")
     message = refused(path, ("HADM_ID", "TEXT"))
     assert "no column 'HADM_ID' (did you mean 'HADM_IDS'?)" in message
-    assert "its columns are: HADM_IDS, TEXT" in message
+    assert "Its columns are: HADM_IDS, TEXT" in message
 
 
 @pytest.mark.parametrize(
@@ -127,13 +126,13 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         (b"a,b\n", "has a header but no rows"),
         (b"a;b\n1;2\n", "separated by ';'"),
         (b"a\tb\n1\t2\n", r"separated by '\t'"),
-        (b"a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2"),
-        (b'a,b\n"x\ny",2\n1\n', "line 4: 1 fields where the header has 2"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3: 3 columns, expected 2"),
+        (b'a,b\n"x\ny",2\n1\n', "line 4: 1 column, expected 2"),
         (b'a,b\n1,"never closed\n', "quoted text is never closed"),
         (b'a,b\n1,"x"y\n', "line 2: not valid CSV"),
         (b"a,b\n1,\xe9\n", "not UTF-8 (byte 0xe9)"),
         (b"PK\x03\x04\x00\x00\x00", "is binary"),
-        (gzip.compress(b"a\n1\n"), "rename it to t.csv.gz"),
+        (gzip.compress(b"a\n1\n"), "Rename it to t.csv.gz"),
     ],
 )
 def test_what_is_no_csv_is_refused(tmp_path, content, message):
@@ -171,16 +170,16 @@ def test_a_skipped_bad_row_is_counted_and_the_first_is_told(tmp_path):
     reading = Reading(skip_bad_rows=True)
     assert [row for chunk in reading.rows(path, ("a",)) for row in chunk] == [("1",), ("6",)]
     assert reading.dropped == {"rows of t.csv that are no valid CSV": 4}
-    assert reading.first_bad_row["t.csv"].startswith("line 3: 1 fields where the header has 2")
+    assert reading.first_bad_row["t.csv"].startswith("line 3: 1 column, expected 2")
     assert reading.rows_read == {path: 6}
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b"4,a\0b", "line 20002: holds a NUL byte"),
+        (b"4,a\0b", "line 20002: has a NUL byte"),
         (b"4,caf\xe9", "line 20002: not UTF-8 (byte 0xe9)"),
-        (b"4", "line 20002: 1 fields where the header has 2"),
+        (b"4", "line 20002: 1 column, expected 2"),
         (b'4,"x"y', "line 20002: not valid CSV"),
     ],
 )
@@ -203,7 +202,7 @@ def test_a_note_of_fifty_megabytes_is_read(tmp_path):
 
 
 def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "_LONGEST_ROW", 100_000)
+    monkeypatch.setattr(csv_window, "_LONGEST_ROW", 100_000)
     monkeypatch.setattr(byte_stream, "BLOCK", 10_000)
     path = tmp_path / "t.csv"
     path.write_text('a,b\n1,2\n3,"' + "x,y\n" * 100_000)

@@ -84,7 +84,8 @@ def test_a_cache_that_cannot_be_opened_names_the_remedy(tmp_path, content):
         (tmp_path / "ids.npy").write_bytes(content)
     with (
         pytest.raises(
-            DataError, match=r"can't be read .*ids\.npy.*; delete this folder, it is made anew"
+            DataError,
+            match=r"can't be read .*ids\.npy.*. Delete this folder; it will be made again",
         ),
         cache_opened(tmp_path),
     ):

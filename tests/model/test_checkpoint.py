@@ -121,7 +121,7 @@ def test_every_change_of_a_file_is_found(model_folders, tmp_path):
     ]:
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(ResumeError, match="was changed or is broken"):
+        with pytest.raises(ResumeError, match="was changed or is damaged"):
             load_model(folder)
         path.unlink()
         with pytest.raises(ResumeError, match=f"{path.name} is missing"):
@@ -131,7 +131,7 @@ def test_every_change_of_a_file_is_found(model_folders, tmp_path):
     with pytest.raises(ResumeError, match="can't be read"):
         load_model(folder)
     (folder / "manifest.json").unlink()
-    with pytest.raises(ResumeError, match="holds no checkpoint"):
+    with pytest.raises(ResumeError, match="is no checkpoint"):
         load_model(folder)
 
 

@@ -65,7 +65,7 @@ def test_a_file_that_was_changed_or_lost_is_told(folder, name):
     (folder / name).write_bytes(
         content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?"
     )
-    with pytest.raises(ResumeError, match="was changed or is broken"):
+    with pytest.raises(ResumeError, match="was changed or is damaged"):
         load_model(folder)
     (folder / name).unlink()
     with pytest.raises(ResumeError, match="is missing"):
@@ -81,7 +81,7 @@ def test_another_format_is_told(folder):
 
 
 def test_a_folder_without_a_checkpoint_is_told(tmp_path):
-    with pytest.raises(ResumeError, match="holds no checkpoint"):
+    with pytest.raises(ResumeError, match="is no checkpoint"):
         load_model(tmp_path)
 
 

@@ -283,9 +283,9 @@ def test_a_broken_last_is_skipped_with_a_warning(saving):
     assert folder == run.root / "weights" / "steps" / "5"
     assert manifest["step"] == 5
     [warning] = warnings
-    assert "9/head.safetensors: was changed or is broken" in warning
+    assert "9/head.safetensors: was changed or is damaged" in warning
     assert "Going on from the one before: " in warning
-    with pytest.raises(ResumeError, match=r"head.safetensors: was changed or is broken"):
+    with pytest.raises(ResumeError, match=r"head.safetensors: was changed or is damaged"):
         find_whole_checkpoint(run, "metric", warnings.append)
     make_last(run, folder)
     save(7)
@@ -422,7 +422,7 @@ def test_a_checkpoint_that_reads_back_otherwise_is_not_made_current(saving, monk
         "icdcli.training.checkpointing._flush_all", lambda side: flip_a_byte(side / "state.pt")
     )
     with pytest.raises(
-        DataError, match=r"step 9 can.t be written .*state.pt: was changed or is broken"
+        DataError, match=r"step 9 can.t be written .*state.pt: was changed or is damaged"
     ):
         save(9)
     assert steps_of(run, "last") == {"last": 5}

@@ -101,7 +101,8 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
     for path in corpus.folder.glob(f"*/{file}"):
         path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(
-        DataError, match=f"can't be read .{file} is damaged.*; delete this folder, it is made anew"
+        DataError,
+        match=f"can't be read .{file} is damaged.*. Delete this folder; it will be made again",
     ):
         new_training(described(), ALONE)
 

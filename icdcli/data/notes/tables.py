@@ -36,7 +36,7 @@ class _Strict(Reading):
     """Reading that tells of a bad row without naming an option that isn't there."""
 
     def bad(self, path: Path, line: int, problem: str) -> None:
-        raise DataError(f"{path}, line {line}: {problem}")
+        raise DataError(f"{path}, line {line}: {problem}.")
 
 
 _STRICT = _Strict()

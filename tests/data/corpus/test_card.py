@@ -211,13 +211,13 @@ def test_damaged_documents_are_told_in_one_message(corpus):
 def test_damaged_tokens_are_told_in_one_message(corpus):
     add_tokens(corpus, [1, 2])
     (corpus.folder / "tokens-a" / "offsets.npy").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"tokens-a: can't be read .* delete this folder"):
+    with pytest.raises(DataError, match=r"tokens-a: can't be read .* Delete this folder"):
         describe_corpus(corpus)
 
 
 def test_tokens_of_other_documents_are_refused(corpus):
     add_tokens(corpus, [1, 2])
     with pytest.raises(
-        DataError, match=r"tokens-a: .* does not fit its corpus.*; delete this folder"
+        DataError, match=r"tokens-a: .* does not fit its corpus.*Delete this folder"
     ):
         describe_corpus(corpus)

@@ -106,12 +106,12 @@ def test_bad_rows_end_it_or_are_counted(data):
         )
     with pytest.raises(
         DataError,
-        match=r"NOTEEVENTS\.csv, line 62: 2 fields where the header has 11.*--skip-bad-rows",
+        match=r"NOTEEVENTS\.csv, line 62: 2 columns, expected 11.*--skip-bad-rows",
     ):
         prepare(DataConfig(data_path=data))
     card = prepare(DataConfig(data_path=data, skip_bad_rows=True)).card
     assert card["dropped"] == {"rows of NOTEEVENTS.csv that are no valid CSV": 3}
-    assert card["first_bad_row"]["NOTEEVENTS.csv"].startswith("line 62: 2 fields")
+    assert card["first_bad_row"]["NOTEEVENTS.csv"].startswith("line 62: 2 columns")
     assert card["documents"] == 60
 
 

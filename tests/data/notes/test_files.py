@@ -168,7 +168,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(
         b"txt,id\na,1\n",
         "no column 'text' (did you mean 'txt'?)",
-        "its columns are: txt, id",
+        "Its columns are: txt, id",
         name="n.csv",
     )
     refused(
@@ -217,10 +217,10 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     )
     refused(
         b"text,id,text\na,1,b\n",
-        "has 2 columns 'text', whatever their case; rename all but one",
+        "has 2 columns 'text' (upper and lower case are the same). Rename all but one",
         name="n.csv",
     )
-    refused(b"Text,TEXT\n,b\n", "has 2 columns 'text', whatever their case", name="n.csv")
+    refused(b"Text,TEXT\n,b\n", "has 2 columns 'text' (upper and lower case", name="n.csv")
     refused(
         b'{"text": "a"}\n{"Text": "b"}',
         "row 2: has no 'text'; where there is none, write null",

@@ -132,7 +132,7 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
     for ending in (".csv", ".jsonl", ".parquet"):
         message = refused(write(tmp_path, ending), text_column="texts")
         assert "no column 'texts' (did you mean '" in message
-        assert "its columns are: " in message
+        assert "Its columns are: " in message
     assert "no column 'patient'" in refused(write(tmp_path, ".csv"), subject_column="patient")
 
 

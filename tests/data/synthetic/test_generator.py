@@ -376,7 +376,7 @@ def test_missing_column_is_named(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "diagnoses_icd.csv").write_text("row_id,hadm_id,code\n1,70,4280\n")
     with pytest.raises(
         DataError,
-        match=r"diagnoses_icd\.csv: no column 'ICD9_CODE'.*; its columns are: row_id, hadm_id, code",
+        match=r"diagnoses_icd\.csv: no column 'ICD9_CODE'.*\. Its columns are: row_id, hadm_id, code",
     ):
         write_notes_for(bare_tables, tmp_path / "out")
 
@@ -402,10 +402,10 @@ def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("truncated", "the compressed file ends too early; copy or download it again"),
-        ("not gzip", "not a gzip file.*; copy or download it again"),
-        ("ragged", "3 fields where the header has 2; a text with commas"),
-        ("binary", "holds a NUL byte; export the table as CSV"),
+        ("truncated", "the compressed file ends too early. Copy or download it again"),
+        ("not gzip", "not a gzip file.*. Copy or download it again"),
+        ("ragged", "3 columns, expected 2. Put texts with commas"),
+        ("binary", "has a NUL byte. Export the table as CSV"),
     ],
 )
 def test_unreadable_table_is_told(

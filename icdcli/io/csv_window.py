@@ -1,0 +1,121 @@
+"""A window onto a CSV file, which moves from front to back in bounded memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.errors import DataError
+from icdcli.io.byte_stream import ByteStream
+from icdcli.io.csv_scan import parse
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Bytes. A quote that is never closed must not load the rest of the file into memory.
+_LONGEST_ROW = 256 << 20
+
+
+class CsvWindow:
+    """The bytes of a table that are being parsed: blocks are appended, and parsed rows dropped.
+
+    Its memory is kept and reused.
+    """
+
+    def __init__(self, path: Path, blocks: Iterator[memoryview]) -> None:
+        self.path = path
+        self.last = False  # whether it reaches the end of the file
+        self._blocks = blocks
+        self._offset = 0  # of its first byte in the decompressed file
+        self._memory = np.empty(0, dtype=np.uint8)
+        self._scratch = np.empty(0, dtype=bool)
+        self._length = 0
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """Return the bytes, valid until the window changes."""
+        return self._memory[: self._length]
+
+    @property
+    def scratch(self) -> NDArray[np.bool_]:
+        """Return an array as long as the window, to compute in."""
+        return self._scratch[: self._length]
+
+    def grow(self) -> None:
+        """Read until the window is twice as long, so that a long row is parsed only a few times."""
+        if self._length > _LONGEST_ROW:
+            raise DataError(
+                f"{self.path}, line {self.line()}: a row of more than {_LONGEST_ROW >> 20} MB begins "
+                "here. Close the quoted text, or copy the file again."
+            )
+        goal = max(2 * self._length, 1)
+        while self._length < goal and not self.last:
+            try:
+                block = next(self._blocks, None)
+            except DataError as error:
+                if self._offset + self._length == 0:
+                    raise
+                path = str(self.path)
+                raise DataError(
+                    f"{path}, near line {self.line()}: {str(error).removeprefix(path + ': ')}"
+                ) from error
+            if block is None:
+                self.last = True
+            else:
+                self._append(block)
+
+    def _append(self, block: memoryview) -> None:
+        length = self._length + len(block)
+        if length > len(self._memory):
+            memory = np.empty(2 * length, dtype=np.uint8)
+            memory[: self._length] = self.data
+            self._memory, self._scratch = memory, np.empty(2 * length, dtype=bool)
+        self._memory[self._length : length] = np.frombuffer(block, dtype=np.uint8)
+        self._length = length
+
+    def drop(self, length: int) -> None:
+        """Drop bytes from the front."""
+        self._offset += length
+        self._length -= length
+        self._memory[: self._length] = self._memory[length : length + self._length].copy()
+
+    def line(self, within: int = 1) -> int:
+        """Return the line of the file, from 1, of a line of the window; reads the file again up to it."""
+        left, lines = self._offset, 0
+        if left == 0:
+            return within
+        with ByteStream(self.path).blocks() as blocks:
+            for block in blocks:
+                lines += bytes(block[:left]).count(b"\n")
+                left -= len(block)
+                if left <= 0:
+                    break
+        return lines + within
+
+    def header(self) -> list[str]:
+        """Return the header and drop it from the front.
+
+        Raises:
+            DataError: If the file is empty or no CSV.
+        """
+        while self._length < len(_BYTE_ORDER_MARK) and not self.last:
+            self.grow()
+        if self.data[: len(_BYTE_ORDER_MARK)].tobytes() == _BYTE_ORDER_MARK:
+            self.drop(len(_BYTE_ORDER_MARK))
+        if not self._length:
+            raise DataError(f"{self.path}: is empty. Copy or download it again.")
+        if self.data[:2].tobytes() == b"\x1f\x8b":
+            raise DataError(
+                f"{self.path}: is compressed with gzip. Rename it to {self.path.name}.gz."
+            )
+        while (first := next(parse(self.data.tobytes(), None, self.last), None)) is None:
+            if self.last:
+                raise DataError(f"{self.path}: is empty. Copy or download it again.")
+            self.grow()
+        if not self.data[: first.consumed].all():
+            raise DataError(
+                f"{self.path}: is binary, not a CSV file. Export the table as CSV in UTF-8."
+            )
+        if first.fields is None:
+            raise DataError(f"{self.path}, line {first.line}: {first.problem}.")
+        self.drop(first.consumed)
+        return first.fields
