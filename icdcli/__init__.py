@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from icdcli.data.corpus.reader import open_corpus
     from icdcli.data.synthetic.generator import write_demo_data
     from icdcli.errors import ConfigError, DataError, IcdcodeError, ResumeError
+    from icdcli.evaluation.run import compare_runs, evaluate_run
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
     from icdcli.run_dir import RunDir
+    from icdcli.training.run import resume_training, run_training
 
 __version__ = "0.1.0"
 # Threads that spin while they wait slow everything down several times when other processes need
@@ -45,6 +47,10 @@ _MODULES = {
     "describe_corpus": "icdcli.data.corpus.card",
     # Runs
     "RunDir": "icdcli.run_dir",
+    "run_training": "icdcli.training.run",
+    "resume_training": "icdcli.training.run",
+    "evaluate_run": "icdcli.evaluation.run",
+    "compare_runs": "icdcli.evaluation.run",
     # Models
     "load_model": "icdcli.model.checkpoint",
     "CodingModel": "icdcli.model.coding_model",
@@ -67,12 +73,16 @@ __all__ = [
     "ResumeError",
     "RunDir",
     "__version__",
+    "compare_runs",
     "describe_corpus",
     "evaluate",
+    "evaluate_run",
     "load_config",
     "load_model",
     "open_corpus",
     "prepare",
+    "resume_training",
+    "run_training",
     "write_demo_data",
 ]
 
