@@ -1,10 +1,10 @@
-"""Makes the README's pictures from the program itself: its own views, fed with what a real run left on disk.
+"""Make the README's pictures with icdcode's own views, from the files of a real run.
 
     .venv/bin/python docs/make_pictures.py outputs/demo/tiny --notes outputs/notes
 
-writes training.svg (the live view in the last epoch), predictions.svg and learning_curves.png to docs/pictures/; the run
-must have been evaluated on its test split. With ``--notes``, the run of docs/own-notes.md, also evidence.svg: the codes of
-that page's note, with the words that they were chosen by.
+writes training.svg (the live view in the last epoch), predictions.svg and learning_curves.png to
+docs/pictures/. The run must have been evaluated on its test split. With ``--notes``, the run of
+docs/own-notes.md, it also writes evidence.svg: the codes of that page's note with their evidence.
 """
 
 import argparse
@@ -42,12 +42,12 @@ Row = dict[str, float]
 
 
 def table(path: Path) -> list[Row]:
-    """A run's table as numbers; its last columns are the metrics."""
+    """Read a run's table as numbers; its last columns are the metrics."""
     return [{name: float(value or "nan") for name, value in row.items()} for row in read_rows(path)]
 
 
 def evaluated(row: Row, before: list[Row], config: Config) -> Evaluated:
-    """A row of results.csv as the event that it was."""
+    """Return a row of results.csv as the event that it was written from."""
     metrics = {name: value for name, value in row.items() if name not in RESULT_COLUMNS}
     monitor = config.train.monitor or ""
     values = [
@@ -73,7 +73,7 @@ def evaluated(row: Row, before: list[Row], config: Config) -> Evaluated:
 
 
 def training_picture(run: RunDir, config: Config) -> RenderableType:
-    """The live view as it stood half way through the last epoch."""
+    """Render the live view in the middle of the last epoch."""
     results, steps = table(run.results), table(run.steps)
     last = max(
         row["step"]
@@ -111,7 +111,7 @@ def training_picture(run: RunDir, config: Config) -> RenderableType:
 
 
 def prediction_picture(run: RunDir) -> RenderableType:
-    """The first document of the evaluation that has a code of each outcome: right, missed, extra."""
+    """Render the first evaluated document that has a right, a missed and an extra code."""
     rows = pq.read_table(run.evaluation("test") / "predictions.parquet").to_pylist()
     titles = read_labels(run.checkpoint("metric") / "labels.parquet").known_titles
     for id in dict.fromkeys(row["id"] for row in rows):
@@ -128,7 +128,7 @@ def prediction_picture(run: RunDir) -> RenderableType:
 
 
 def evidence_picture(run: Path) -> RenderableType:
-    """The codes of the note on the page about one's own notes, with their evidence."""
+    """Render the codes of the note in docs/own-notes.md, with their evidence."""
     page = (PICTURES.parent / "own-notes.md").read_text(encoding="utf-8")
     text = page.split("<!-- file: new_note.txt -->\n```text\n")[1].split("```")[0]
     model, choice = load_model(run), Choice(None, None)
@@ -140,7 +140,7 @@ def evidence_picture(run: Path) -> RenderableType:
 
 
 def _indented(text: re.Match[str]) -> str:
-    """A text whose leading blanks became a place further right, since some viewers drop them."""
+    """Replace the leading blanks of a text by a larger x, since some viewers drop blanks."""
     words = html.unescape(text["words"])
     blanks = len(words) - len(words.lstrip(BLANK))
     x, length = float(text["x"]), float(text["length"])
@@ -150,7 +150,7 @@ def _indented(text: re.Match[str]) -> str:
 
 
 def save_svg(renderable: RenderableType, name: str, title: str) -> None:
-    """Write what a terminal would show; without rich's web font, which would be fetched from elsewhere."""
+    """Write the output of a terminal as SVG, without the web font that rich would load."""
     console = Console(
         record=True,
         file=io.StringIO(),
@@ -163,7 +163,10 @@ def save_svg(renderable: RenderableType, name: str, title: str) -> None:
     svg = re.sub(
         r"\s*@font-face \{.*?\}", "", console.export_svg(title=title, unique_id=name), flags=re.S
     )
-    texts = r'x="(?P<x>[\d.]+)"(?P<y> y="[\d.]+" )textLength="(?P<length>[\d.]+)"(?P<rest>[^>]*)>(?P<words>&#160;[^<]*)<'
+    texts = (
+        r'x="(?P<x>[\d.]+)"(?P<y> y="[\d.]+" )textLength="(?P<length>[\d.]+)"(?P<rest>[^>]*)>'
+        r"(?P<words>&#160;[^<]*)<"
+    )
     write_atomically(PICTURES / f"{name}.svg", re.sub(texts, _indented, svg))
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of training, at a size that takes seconds: all sides run and learn the same."""
+"""The training benchmark, in seconds: all sides run and learn the same."""
 
 import os
 import subprocess

@@ -1,6 +1,7 @@
 """The English of code and documents is that of the field: its words are counted, see prose.py."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -32,6 +33,13 @@ def test_conditions_are_not_places_and_things_do_not_speak(kind: str, paths: lis
     assert counts.words > 2000
     assert counts.where_rate <= prose.WHERE_PER_1000, f"where: {counts.where}; worst: {worst}"
     assert counts.tell_rate <= prose.TELL_PER_1000, f"tell: {counts.tell}; worst: {worst}"
+
+
+@pytest.mark.parametrize("page", prose.page_files(), ids=prose.name_of)
+def test_lines_of_pages_are_at_most_100_characters_long(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "![", "    "))]
+    assert [line for line in lines if len(line) > 100 and " " in line.strip()] == []
 
 
 @UNDER_WAY
