@@ -374,7 +374,19 @@ def test_the_korean_readme_is_the_same_document() -> None:
         "README.md",
         "README.ko.md",
         "docs/ko/guide.md",
+        "docs/original-tool.md",
+        "docs/ko/original-tool.md",
     }
+
+
+def test_the_korean_page_for_users_of_the_original_tool_is_the_same_document() -> None:
+    english, korean = (
+        text_of(ROOT / "docs" / name) for name in ("original-tool.md", "ko/original-tool.md")
+    )
+    for what in (r"^#+", r"^\|[-|:]+\|$"):
+        assert re.findall(what, english, re.MULTILINE) == re.findall(what, korean, re.MULTILINE)
+    assert english.count("\n|") == korean.count("\n|")
+    assert set(re.findall("`([^`]+)`", english)) == set(re.findall("`([^`]+)`", korean))
 
 
 def test_the_korean_guide_shows_the_output_of_the_english_page() -> None:
