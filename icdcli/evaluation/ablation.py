@@ -9,15 +9,10 @@ Shapes: N documents, L labels.
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from icdcli.data.corpus.reader import Corpus
 from icdcli.evaluation.measure import fuse, tune_scores
 from icdcli.io.progress import Progress
-from icdcli.model.coding_model import SplitParts
-from icdcli.model.fusion import NETWORK, PRIOR
-from icdcli.model.neural_model import NeuralModel
+from icdcli.model.coding_model import CodingModel
 from icdcli.model.threshold import Threshold
 
 _AUTO = Threshold(how="auto")
@@ -38,12 +33,12 @@ class Ablation:
 
 
 def ablate(
-    model: NeuralModel, corpus: Corpus, split: str, on_progress: Progress | None = None
+    model: CodingModel, corpus: Corpus, split: str, on_progress: Progress | None = None
 ) -> list[Ablation]:
     """Evaluate a model complete, and without each of its parts.
 
     Args:
-        model: The model.
+        model: The model; if its `parts` are empty, only the complete model is evaluated.
         corpus: The corpus that it was trained on.
         split: The split to evaluate. Fusion and threshold are always tuned on the validation split.
         on_progress: Called with the progress of scoring.
@@ -60,22 +55,8 @@ def ablate(
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []
     for without in (None, *model.parts):
-        parts = _without(model, fitted_on, without)
+        parts = fitted_on.without(without)
         tuned = tune_scores(parts, targets, _AUTO, "validation", with_fusion=True)
-        fused = fuse(_without(model, measured_on, without), gold, tuned.fusion, tuned.threshold)
+        fused = fuse(measured_on.without(without), gold, tuned.fusion, tuned.threshold)
         rows.append(Ablation(without, fused.metrics(_METRICS)))
     return rows
-
-
-def _without(
-    model: NeuralModel, found: SplitParts, without: str | None
-) -> dict[str, NDArray[np.float32]]:
-    """Return copies of the parts but one; they are overwritten later."""
-    parts = {name: part.copy() for name, part in found.parts.items() if name != without}
-    if without == NETWORK:
-        parts = {NETWORK: np.zeros_like(found.parts[NETWORK]), **parts}
-    if without == PRIOR and model.network.prior is not None and found.similarities is not None:
-        weight = np.float32(model.network.prior.weight.item())
-        for row in range(len(parts[NETWORK])):
-            parts[NETWORK][row] -= weight * found.similarities[np.array([row])][0]
-    return parts

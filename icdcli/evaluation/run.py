@@ -39,7 +39,6 @@ from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_model
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.neural_model import NeuralModel
 from icdcli.run_dir import RunDir, find_checkpoint
 
 Warn = Callable[[str], object]
@@ -155,10 +154,8 @@ def evaluate_opened(
 ) -> Evaluation:
     """Evaluate an open run on one split, and write the results; see `evaluate_run`."""
     model, corpus, run = opened.model, opened.corpus, opened.run
-    if ablate and not isinstance(model, NeuralModel):
-        raise ConfigError(
-            f"--ablate: {run.root} is a TF-IDF model, which has no parts to leave out"
-        )
+    if ablate and not model.parts:
+        raise ConfigError(f"--ablate: the model of {run.root} has no parts to leave out.")
     scored = score_split(model, corpus, split, on_progress)
     about = {
         "run": str(run.root),
@@ -170,7 +167,7 @@ def evaluate_opened(
     }
     evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
     write_evaluation(run.evaluation(split), evaluation)
-    if ablate and isinstance(model, NeuralModel):
+    if ablate:
         rows = ablate_parts(model, corpus, split, on_progress)
         evaluation = replace(evaluation, ablation=tuple(rows))
     return evaluation

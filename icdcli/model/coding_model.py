@@ -19,7 +19,7 @@ from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.data.token_cache import DescriptionSimilarity
 from icdcli.errors import DataError
 from icdcli.io.progress import Progress
-from icdcli.model.fusion import Fusion
+from icdcli.model.fusion import NETWORK, PRIOR, Fusion
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -78,12 +78,29 @@ class SplitParts:
         parts: Part to its scores (N, L): the network's logits, and the scores of the lexical model's parts.
         similarities: The similarity of the label descriptions to the documents, if the network has a description prior.
         losses_N: Each document's loss by the network alone, positives not weighted.
+        prior_weight: The weight of the similarities in the network's logits, if it has a description
+            prior.
     """
 
     documents: Documents
     parts: dict[str, NDArray[np.float32]]
     similarities: DescriptionSimilarity | None
     losses_N: NDArray[np.float64]
+    prior_weight: np.float32 | None = None
+
+    def without(self, left_out: str | None) -> dict[str, NDArray[np.float32]]:
+        """Return copies of the scores, as if a part weren't there.
+
+        Args:
+            left_out: The part, one of `CodingModel.parts`; None: leave out nothing.
+        """
+        parts = {name: part.copy() for name, part in self.parts.items() if name != left_out}
+        if left_out == NETWORK:
+            parts = {NETWORK: np.zeros_like(self.parts[NETWORK]), **parts}
+        if left_out == PRIOR and self.similarities is not None and self.prior_weight is not None:
+            for row in range(len(parts[NETWORK])):
+                parts[NETWORK][row] -= self.prior_weight * self.similarities[np.array([row])][0]
+        return parts
 
 
 class CodingModel(Protocol):

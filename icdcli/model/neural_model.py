@@ -225,7 +225,9 @@ class NeuralModel:
         parts = {NETWORK: scored.logits_NL}
         if self.lexical is not None:
             parts |= self.lexical.scores(list(texts_to_score(corpus, split, only)))
-        return SplitParts(documents, parts, encoded.similarities, scored.losses_N)
+        prior = self.network.prior
+        weight = None if prior is None else np.float32(prior.weight.item())
+        return SplitParts(documents, parts, encoded.similarities, scored.losses_N, weight)
 
     def with_precomputed(
         self,

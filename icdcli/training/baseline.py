@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from icdcli.config.metric_names import monitored
 from icdcli.config.schema import Config
-from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.reader import Corpus, Documents
 from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
+from icdcli.evaluation.measure import tune_scores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.score_split import SplitScores, score_split
-from icdcli.evaluation.threshold_tuning import tune
 from icdcli.io.files import flush
 from icdcli.io.progress import Progress
-from icdcli.metrics.metrics import evaluate
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import CHECKPOINTS, RESULT_COLUMNS, RunDir, append_row
@@ -102,19 +101,14 @@ def validate_baseline(
     on_progress: Progress | None = None,
 ) -> Evaluated:
     """Score the validation split; a threshold that is to be tuned is tuned on it."""
-    scored = score_split(model, corpus, "validation", on_progress)
-    scores_NL, targets_NL = scored.scores_NL, scored.documents.targets_NL(len(model.labels))
-    if model.threshold.how != "fixed":
-        model.threshold = tune(model.threshold.how, scores_NL, targets_NL, "validation")
+    found = model.score_split(corpus, "validation", on_progress)
+    targets_NL = found.documents.targets_NL(len(model.labels))
+    tuned = tune_scores(found.parts, targets_NL, model.threshold, "validation", with_fusion=False)
+    model.threshold = tuned.threshold
     metrics = config.log.metrics
     names = list(dict.fromkeys([*metrics, *monitored(config.train.monitor, metrics)[0]]))
-    values = evaluate(
-        scores_NL,
-        targets_NL,
-        model.threshold.values_L(len(model.labels)),
-        names=[name for name in names if name != "validation_loss"],
-    )
-    values["validation_loss"] = loss = float(scored.losses_N.mean())
+    values = tuned.metrics([name for name in names if name != "validation_loss"])
+    values["validation_loss"] = loss = float(found.losses_N.mean())
     return Evaluated(
         epoch=1,
         step=1,
@@ -129,18 +123,18 @@ def validate_baseline(
         best_metric=True,
         best_loss=True,
         patience_left=config.train.patience,
-        samples=tuple(_samples(config, model, scored)),
+        samples=tuple(_samples(config, model, found.documents, tuned.scores_NL)),
         threshold=None if model.threshold.how == "fixed" else str(model.threshold),
     )
 
 
-def _samples(config: Config, model: TfidfModel, scored: SplitScores) -> Iterator[SamplePrediction]:
-    documents, threshold_L = scored.documents, model.threshold.values_L(len(model.labels))
+def _samples(
+    config: Config, model: TfidfModel, documents: Documents, scores_NL: NDArray[np.float32]
+) -> Iterator[SamplePrediction]:
+    threshold_L = model.threshold.values_L(len(model.labels))
     for row in sample_rows(len(documents), config.log.prediction_print_n, config.run.seed):
         name, targets = documents.ids[row], documents.targets[row]
-        yield sample_prediction(
-            name, model.labels.codes, scored.scores_NL[row], targets, threshold_L
-        )
+        yield sample_prediction(name, model.labels.codes, scores_NL[row], targets, threshold_L)
 
 
 def _record(run: RunDir, model: TfidfModel, corpus: Corpus, event: Evaluated) -> None:
