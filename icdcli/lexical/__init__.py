@@ -1,1 +1,1 @@
-"""Scores from words alone, without gradients: one matrix of (documents, labels) from each part."""
+"""The lexical model: scores from a document's words, without a network and without gradients."""

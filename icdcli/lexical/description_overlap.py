@@ -1,16 +1,19 @@
-"""How much of what is said about a code stands in a document: a score that needs no document with the code.
+"""The overlap of a document with the codes' descriptions, which also scores codes never seen.
 
-Each title or other term of a code is a phrase (`icdcli.lexical.phrases`), and a code's score is that of its best. A word
-weighs ln((N + 1) / (d + 1)) · ln((L + 1) / (l + 1))^1.5, with d of N sample documents and l of L labels that have it, and the
-sum over a phrase is divided by its greatest possible value to the power of .7, so that a long one found whole counts more
-than a short one. From each code's score its mean over the sample is taken off: what is about as much in any document says
-nothing of this one.
+Each title or other term of a code is a phrase (`icdcli.lexical.phrases`), and a code's score is
+that of its best phrase. The weight of a word is ln((N + 1) / (d + 1)) · ln((L + 1) / (l + 1))^1.5,
+if d of N sample documents and l of L labels contain it. The sum over a phrase is divided by its
+largest possible value to the power of .7, so that a long phrase that is found completely counts
+more than a short one. The mean of each code over the sample is subtracted: an overlap with any
+document says nothing about this one.
 
-The powers, the window of `WINDOW` words and the mean were chosen on CodiEsp's dev split. Titles and inclusion terms alone reach
-MAP .35 there in English; in Spanish the same English phrases still reach .27, through the words that the two languages share
-(`icdcli.lexical.words.spelling`). A language or script that shares none gets zeros.
+The powers, the window of `WINDOW` words and the mean were chosen on CodiEsp's dev split. Titles and
+inclusion terms alone reach MAP .35 there in English. In Spanish the same English phrases still
+reach .27, through the words that the two languages share (`icdcli.lexical.words.spelling`). A
+language or script without shared words gets zeros.
 
-Shapes: N documents, V words of the phrases, P phrases, L labels, K labels that are asked for, W words of a document.
+Shapes: N documents, V words of the phrases, P phrases, L labels, K requested labels, W words of a
+document.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,14 +34,14 @@ _LABEL_POWER, _LENGTH_POWER = 1.5, 0.7
 
 @dataclass(frozen=True)
 class DescriptionOverlap:
-    """Descriptions of codes, weighted for a kind of documents.
+    """Descriptions of codes, with word weights for one kind of documents.
 
     Attributes:
-        descriptions: Each label's; a label may have none.
-        weight_V: Each word's weight, in the order of ``Phrases.vocabulary``.
-        mean_L: Each label's mean over the sample documents.
-        phrases: All descriptions in one line.
-        labels_P: The label of each.
+        descriptions: The descriptions of each label, possibly none.
+        weight_V: The weight of each word, in the order of ``Phrases.vocabulary``.
+        mean_L: The mean score of each label over the sample documents.
+        phrases: The descriptions of all labels in one sequence.
+        labels_P: The label of each phrase.
     """
 
     descriptions: Descriptions
@@ -49,11 +52,11 @@ class DescriptionOverlap:
 
     @classmethod
     def fit(cls, descriptions: Descriptions, sample: Iterable[str]) -> "DescriptionOverlap":
-        """Weigh the words by what a sample of training documents has; no document's label is looked at.
+        """Fit the word weights and means to a sample of training documents, without their labels.
 
         Args:
-            descriptions: Each label's titles and terms.
-            sample: Some training documents; a thousand are plenty.
+            descriptions: The titles and terms of each label.
+            sample: Some training documents; a thousand are enough.
         """
         phrases, labels_P = _phrases(descriptions)
         documents = [words(text) for text in sample]
@@ -66,8 +69,8 @@ class DescriptionOverlap:
         in_labels_V = np.bincount(
             (of_label_LP @ phrases.weights_PV).indices, minlength=len(phrases.vocabulary)
         )
-        telling_V = np.log((len(descriptions) + 1) / (in_labels_V + 1)).clip(0)
-        weight_V = (rare_V * telling_V**_LABEL_POWER).astype(np.float32)
+        specific_V = np.log((len(descriptions) + 1) / (in_labels_V + 1)).clip(0)
+        weight_V = (rare_V * specific_V**_LABEL_POWER).astype(np.float32)
         phrases.weigh(weight_V, _LENGTH_POWER)
         plain = cls(
             descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
@@ -79,14 +82,17 @@ class DescriptionOverlap:
         return cls(descriptions, weight_V, mean_L, phrases, labels_P)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score documents, as (N, L): around 0 and without bounds; always 0 for a label without a description."""
+        """Return scores_NL, around 0 and unbounded; always 0 for a label without a description."""
         scores_NL = np.empty((len(texts), len(self.descriptions)), np.float32)
         for row, text in enumerate(texts):
             scores_NL[row] = self._score(words(text))
         return scores_NL
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
-        """What each word of a document, folded, gives some labels' best descriptions, as (K, W); the mean isn't taken off."""
+        """Return how much each folded word of a document adds to some labels' best phrases, (K, W).
+
+        The mean isn't subtracted.
+        """
         found_KW = np.zeros((len(labels), len(document)), np.float32)
         for row, label in enumerate(labels):
             found_PW = self.phrases.found(
@@ -97,18 +103,18 @@ class DescriptionOverlap:
         return found_KW
 
     def arrays(self) -> Arrays:
-        """What `from_arrays` makes it of, besides the descriptions."""
+        """Return the arrays that `from_arrays` needs besides the descriptions."""
         return {"weights": self.weight_V, "means": self.mean_L}
 
     @classmethod
     def from_arrays(
         cls, arrays: Arrays, descriptions: Descriptions, number_of_labels: int
     ) -> "DescriptionOverlap":
-        """Make it of its arrays and the descriptions.
+        """Make it from its arrays and the descriptions.
 
         Raises:
-            ValueError: Where they don't fit together.
-            KeyError: Where one is missing.
+            ValueError: If they don't fit together.
+            KeyError: If one is missing.
         """
         phrases, labels_P = _phrases(descriptions)
         weight_V, mean_L = arrays["weights"].astype(np.float32), arrays["means"].astype(np.float32)
@@ -117,7 +123,8 @@ class DescriptionOverlap:
             or not len(mean_L) == len(descriptions) == number_of_labels
         ):
             raise ValueError(
-                f"weights of shapes {weight_V.shape} and {mean_L.shape} for {number_of_labels} labels"
+                f"weights of shapes {weight_V.shape} and {mean_L.shape} "
+                f"for {number_of_labels} labels"
             )
         phrases.weigh(weight_V, _LENGTH_POWER)
         return cls(descriptions, weight_V, mean_L, phrases, labels_P)

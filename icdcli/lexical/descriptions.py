@@ -1,4 +1,4 @@
-"""What is said about codes, in one place for all who compare a document with it."""
+"""The descriptions of codes, which several parts of a model compare documents with."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,20 @@ from icdcli.icd.terms import inclusion_terms
 from icdcli.icd.titles import description
 
 Descriptions = Sequence[Sequence[str]]
-"""For each label, what its code means: its title or what comes nearest to one, then other words for it. Empty where nothing is
-known."""
+"""For each label the title of its code, or the closest substitute, then other terms for it. Empty
+if nothing is known about the code."""
 
 
 def descriptions_of(labels: Labels, system: System | None) -> list[tuple[str, ...]]:
-    """What each label's code means.
+    """Return the descriptions of each label's code.
 
     Args:
         labels: The label space, with the data set's own titles.
-        system: The codes' system; None: unknown, and only their own titles tell what they mean.
+        system: The coding system; None: unknown, so that only the data set's titles are used.
 
     Returns:
-        For each label its title, or what comes nearest to one in the hierarchy, then its inclusion terms.
+        For each label its title, or that of the closest code in the hierarchy, then its inclusion
+        terms.
     """
     if system is None:
         return [(title,) if title else () for title in labels.titles]

@@ -1,11 +1,12 @@
-"""TF-IDF of a text's words and of its character n-grams, hashed, so that no list of words need be built, kept or stored.
+"""Hashed TF-IDF features of a text: its words and its character n-grams, without a vocabulary.
 
-Character n-grams are those of scikit-learn's ``char_wb``: 2 to 5 characters of a word with a blank on either side; they
-see endings, compounds and misspellings that whole words don't. Frequencies are damped (1 + ln tf) and weighted by inverse
-document frequency as scikit-learn does it, ln((1 + N) / (1 + df)) + 1; what fewer than two training documents have is left
-out. Words and n-grams are normalised apart and joined with fixed weights.
+Character n-grams are those of scikit-learn's ``char_wb``: 2 to 5 characters of a word with a blank
+on either side. They capture endings, compounds and misspellings, which words as a unit don't.
+Frequencies are damped (1 + ln tf) and weighted by inverse document frequency as in scikit-learn,
+ln((1 + N) / (1 + df)) + 1. Features that fewer than two training documents have are left out. Words
+and n-grams are normalized separately and combined with fixed weights.
 
-Hashing is arithmetic on code points, the same on every machine and in every process.
+The hash is arithmetic on code points, the same on every machine and in every process.
 
 Shapes: N documents, F features (hash buckets).
 """
@@ -29,13 +30,13 @@ _BLANK = 32
 
 
 def counts(texts: Sequence[str]) -> sparse.csr_matrix:
-    """How often each text has each feature.
+    """Count the features of each text.
 
     Args:
         texts: Some documents.
 
     Returns:
-        (documents, FEATURES), float32, indices sorted; the n-grams' columns stand before the words'.
+        (documents, FEATURES), float32, with sorted indices; first the n-grams, then the words.
     """
     found = [_counts(text) for text in texts]
     starts = np.concatenate([[0], np.cumsum([len(columns) for columns, _ in found])])
@@ -45,11 +46,11 @@ def counts(texts: Sequence[str]) -> sparse.csr_matrix:
 
 
 def inverse_frequencies(documents: int, with_feature_F: NDArray[np.integer]) -> NDArray[np.float32]:
-    """The weight of each feature, 0 where it is left out.
+    """Return the weight of each feature, 0 if it is left out.
 
     Args:
-        documents: The training documents.
-        with_feature_F: How many of them have the feature.
+        documents: The number of training documents.
+        with_feature_F: The number of training documents with each feature.
     """
     idf_F = np.log((1 + documents) / (1 + with_feature_F.astype(np.float64))) + 1
     return np.where(with_feature_F >= min(_LEAST_DOCUMENTS, documents), idf_F, 0).astype(np.float32)
@@ -58,15 +59,16 @@ def inverse_frequencies(documents: int, with_feature_F: NDArray[np.integer]) -> 
 def weighted(
     counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32], word_share: float
 ) -> sparse.csr_matrix:
-    """TF-IDF of counted texts.
+    """Turn counts into TF-IDF.
 
     Args:
-        counts_NF: What `counts` gives.
-        idf_F: What `inverse_frequencies` gives.
-        word_share: The words' part of the cosine of two documents; the n-grams have the rest.
+        counts_NF: The result of `counts`.
+        idf_F: The result of `inverse_frequencies`.
+        word_share: The share of words in the cosine of two documents; n-grams have the rest.
 
     Returns:
-        (N, F), float32; the words of a row have length √word_share and its n-grams √(1 - word_share), or 0 where none is known.
+        (N, F), float32. The words of a row have norm √word_share and its n-grams √(1 - word_share),
+        or 0 if none is known.
     """
     known = idf_F[counts_NF.indices] > 0
     columns = counts_NF.indices[known]
@@ -108,13 +110,13 @@ def _ngrams(
     hashes = np.full(places, length, np.uint64)
     for offset in range(length):
         hashes = hashes * _BASE + points[offset : offset + places]
-    # A blank may begin or end an n-gram, not stand within it; two characters are at least one letter so.
+    # A blank may begin or end an n-gram but not be inside, so two characters have a letter.
     within = blanks_before[length - 1 : length - 1 + places] - blanks_before[1 : 1 + places]
     return _bucket(hashes[within <= 0], NGRAM_BITS)
 
 
 def _words(points: NDArray[np.uint64], blank: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Runs between blanks, by a sum over their characters, each multiplied by a power for its place in the run."""
+    """Hash the runs between blanks: the sum of characters, each times a power for its position."""
     letters = np.flatnonzero(~blank)
     lengths = np.diff(np.flatnonzero(np.diff(letters, prepend=-1, append=letters[-1] + 2) > 1))
     place = np.arange(len(letters)) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,26 +1,30 @@
-"""Ridge regression from the n-grams of a text to its codes, in closed form: the best that words alone do without a dictionary.
+"""Ridge regression from the n-grams of a text to its codes, in closed form.
 
-Which of two ways it takes depends on the training documents only:
+One of two methods is used, depending only on the training documents:
 
-- **Exact**, for up to `EXACT_DOCUMENTS` documents with up to `EXACT_VALUES` features in all: (K + λI)⁻¹Y, where K are the
-  cosines of the training documents. Kept are their features and a weight for each of them and each label.
-- **Sketched**, beyond: (XᵀX + λI)⁻¹XᵀY over M columns, summed up while the documents stream by a second time. The most frequent
-  words have three quarters of the columns, one each; rarer words and all n-grams are added with random signs to what is left
-  (count sketch: Charikar, Chen and Farach-Colton 2002), which keeps the products of documents ± 1/√(M / 4) of that part.
-  Nothing grows with the number of documents: with 8,192 columns, fitting takes about 1 GB and 100 kB a label, and what is kept
-  16 kB a label, 147 MB for 9,000. A projection that is fitted (singular vectors, landmark documents) has to be stored itself,
-  larger than the weights are.
+- **Exact**, for up to `EXACT_DOCUMENTS` documents with up to `EXACT_VALUES` feature values in
+  total: (K + λI)⁻¹Y, with the cosines K of the training documents. Stored are the features of the
+  training documents, and a weight per document and label.
+- **Sketched**, for more: (XᵀX + λI)⁻¹XᵀY over M columns, summed in a second pass over the
+  documents. The most frequent words have three quarters of the columns, one each. Rarer words and
+  all n-grams are added to the remaining columns with random signs (count sketch: Charikar, Chen and
+  Farach-Colton 2002), which preserves the inner products of documents up to ± 1/√(M / 4) of that
+  part. Nothing grows with the number of documents: with 8,192 columns, fitting takes about 1 GB and
+  100 kB per label, and the result 16 kB per label, 147 MB for 9,000. A fitted projection (singular
+  vectors, landmark documents) would have to be stored too, and is larger than the weights.
 
-Measured on CodiEsp (English, dev MAP): exact .288, sketched .273, all features in one sketch .271. On 8,000 made-up documents
-of 4,700 characters with 2,000 labels: .517, .446, .423. Fitting 10,000 of these on one core took 82 seconds, 1.2 GB of memory
-and 33 MB on disk; the exact way with 8,000 took six minutes.
+Measured on CodiEsp (English, dev MAP): exact .288, sketched .273, all features in one sketch .271.
+On 8,000 synthetic documents of 4,700 characters with 2,000 labels: .517, .446, .423. Fitting 10,000
+of these on one core took 82 seconds, 1.2 GB of memory and 33 MB on disk; the exact method took six
+minutes for 8,000.
 
-A document's score out of fold is what a fit without it would give it, by the leave-one-out formula (s - hy) / (1 - h), with its
-score s, its target y and its leverage h, which in the exact way is y - α / [(K + λI)⁻¹]ᵢᵢ, with its weight α. Only what is no
-label, the documents' frequencies of features, still counts it.
+The score of a training document out of fold is that of a fit without it, by the leave-one-out
+formula (s - hy) / (1 - h), with its score s, its target y and its leverage h. In the exact method
+this is y - α / [(K + λI)⁻¹]ᵢᵢ, with its weight α. Only the document frequencies of features, which
+involve no labels, still include it.
 
-Shapes: N documents, B documents of a block, F features, M columns or training documents, L labels, K labels that are asked for,
-W words of a document, D different ones.
+Shapes: N documents, B documents of a block, F features, M columns or training documents, L labels,
+K requested labels, W words of a document, D distinct words.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,18 +43,18 @@ from icdcli.lexical.ngram_features import (
     inverse_frequencies,
     weighted,
 )
+from icdcli.lexical.targets import Targets, target_matrix
 from icdcli.lexical.words import places_of
 
 EXACT_DOCUMENTS = 4096
 EXACT_VALUES = 16_000_000
 COLUMNS = 8192
 EXACT_PENALTY, SKETCH_PENALTY = 0.03, 0.3
-# The words' part of the cosine; on CodiEsp, exact, .2 to .5 are within .003 MAP of each other. A sketch blurs n-grams more.
+# The share of words in the cosine. With the exact method, .2 to .5 are within .003 MAP of each
+# other on CodiEsp. A sketch blurs n-grams more.
 EXACT_WORD_SHARE, SKETCH_WORD_SHARE = 0.35, 0.7
 _BLOCK = 256
 _LABELS = 512
-
-Targets = Sequence[NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,14 @@ class NgramRidge:
     """A fitted ridge regression.
 
     Attributes:
-        idf_F: Each feature's weight, 0 where it is left out.
-        documents_FN: The training documents' features, transposed; None where it is sketched.
-        own_words: Sketched: the features with a column of their own, in the columns' order; else empty.
-        weights_ML: A weight for each training document, or each column of the sketch, and each label; float32 that half
-            precision holds, so that what is saved scores the same.
-        solution_ML: The weights unrounded, for scores out of fold; None where it is lean or was loaded.
-        factor_MM: The Cholesky factor, for the same.
+        idf_F: The weight of each feature, 0 if it is left out.
+        documents_FN: The features of the training documents, transposed; None if sketched.
+        own_words: If sketched, the features with a column of their own, in column order; else
+            empty.
+        weights_ML: The weight of each training document, or column of the sketch, and label. They
+            are float32 rounded to half precision, so that a saved model gives the same scores.
+        solution_ML: The weights before rounding, for scores out of fold; None if lean or loaded.
+        factor_MM: The Cholesky factor, for scores out of fold; None if lean or loaded.
     """
 
     idf_F: NDArray[np.float32]
@@ -84,18 +89,18 @@ class NgramRidge:
         exact_documents: int = EXACT_DOCUMENTS,
         columns: int = COLUMNS,
     ) -> "NgramRidge":
-        """Fit on training documents.
+        """Fit to training documents.
 
         Args:
-            texts: The documents; gone through once, or twice where there are too many for the exact way.
-            targets: Each document's labels, (N).
+            texts: The documents; read once, or twice if there are too many for the exact method.
+            targets: The labels of each document, (N).
             number_of_labels: L.
-            exact_documents: Up to how many documents the exact way is taken.
+            exact_documents: The largest number of documents for the exact method.
             columns: M of a sketch.
 
         Raises:
-            ValueError: Where there is no document, there aren't as many targets as texts, or texts can be gone through only
-                once and are too many.
+            ValueError: If there is no document, if the numbers of texts and targets differ, or if
+                there are too many for the exact method and they can be read only once.
         """
         with_feature_F = np.zeros(FEATURES, np.int32)
         kept: list[sparse.csr_matrix] | None = []
@@ -110,7 +115,7 @@ class NgramRidge:
                     kept = None
         if not documents or documents != len(targets):
             raise ValueError(
-                f"{documents} texts and {len(targets)} targets; there must be as many of both, and at least one"
+                f"{documents} texts and {len(targets)} targets; need the same number, at least one"
             )
         idf_F = inverse_frequencies(documents, with_feature_F)
         if kept is not None:
@@ -118,7 +123,7 @@ class NgramRidge:
             return cls._fit_exact(idf_F, features_NF, targets, number_of_labels)
         if iter(texts) is texts:
             raise ValueError(
-                "so many texts are gone through twice: give a list, or what can be iterated anew"
+                f"{documents} texts are read twice: pass a list or another iterable that restarts"
             )
         frequency_F = np.where(idf_F > 0, with_feature_F, 0)[NGRAM_FEATURES:]
         frequent = np.argsort(-frequency_F, kind="stable")[
@@ -128,7 +133,7 @@ class NgramRidge:
         return cls._fit_sketched(idf_F, own_words, texts, targets, number_of_labels, columns)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Score documents, about 0 to 1 and not clipped, as (N, L)."""
+        """Return scores_NL, about 0 to 1 but not clipped."""
         scores_NL = np.empty((len(texts), self.weights_ML.shape[1]), np.float32)
         for first in range(0, len(texts), _BLOCK):
             block = slice(first, first + _BLOCK)
@@ -136,12 +141,13 @@ class NgramRidge:
         return scores_NL
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
-        """What each word of a document gives some labels' scores, as (K, W); a row's sum is the score.
+        """Return how much each word of a document adds to some labels' scores, (K, W).
 
-        That is exact: no n-gram reaches from word to word, and a score is a sum over what a document has of each.
+        The sum of a row is exactly the score, because no n-gram spans two words and a score is a
+        sum over the features of a document.
 
         Args:
-            document: Its words, folded.
+            document: The words of the document, folded.
             labels: The labels.
         """
         if not len(document):
@@ -163,25 +169,25 @@ class NgramRidge:
     def out_of_fold(
         self, texts: Sequence[str], targets: Targets, first: int = 0
     ) -> NDArray[np.float32]:
-        """Score training documents as fits without each of them would.
+        """Return scores_NL of training documents, each as by a fit without that document.
 
         Args:
-            texts: All or some of the documents it was fitted on, in the same order.
-            targets: The targets they had.
-            first: The place of the first of them.
+            texts: All or some of the training documents, in the same order.
+            targets: Their targets.
+            first: The index of the first of them among the training documents.
 
         Raises:
-            ValueError: Where it is lean or was loaded: what this needs isn't kept.
+            ValueError: If it is lean or loaded, and so lacks what this needs.
         """
         if self.factor_MM is None or self.solution_ML is None:
             raise ValueError(
-                "scores out of fold can be had where the ridge was fitted, not from a lean or saved one"
+                "scores out of fold need a newly fitted model, not a lean or loaded one"
             )
         scores_NL = np.empty((len(texts), self.weights_ML.shape[1]), np.float32)
         for begin in range(0, len(texts), _BLOCK):
             rows = range(begin, min(begin + _BLOCK, len(texts)))
             if self.documents_FN is not None:
-                # What is left of the target without the document: its weight by the inverse's diagonal. No text is needed.
+                # The residual is weight / diagonal of the inverse: no text is needed.
                 unit_MB = np.eye(len(self.weights_ML), len(rows), -(first + begin))
                 diagonal_B = (_solved(self.factor_MM, unit_MB) ** 2).sum(axis=0)
                 scores_NL[begin : rows.stop] = (
@@ -199,11 +205,11 @@ class NgramRidge:
         return scores_NL
 
     def lean(self) -> "NgramRidge":
-        """The same without what only scores out of fold need, which is most of its memory."""
+        """Return the model without what only `out_of_fold` needs, which is most of its memory."""
         return replace(self, solution_ML=None, factor_MM=None)
 
     def arrays(self) -> Arrays:
-        """What `from_arrays` makes it of, the weights in half precision."""
+        """Return the arrays that `from_arrays` needs, with the weights in half precision."""
         known = np.flatnonzero(self.idf_F).astype(np.int32)
         arrays: Arrays = {
             "known": known,
@@ -222,11 +228,11 @@ class NgramRidge:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, number_of_labels: int) -> "NgramRidge":
-        """Make it of its arrays.
+        """Make a model from its arrays.
 
         Raises:
-            ValueError: Where they don't fit together.
-            KeyError: Where one is missing.
+            ValueError: If they don't fit together.
+            KeyError: If one is missing.
         """
         weights_ML, own_words = (
             arrays["weights"].astype(np.float32),
@@ -236,7 +242,7 @@ class NgramRidge:
             raise ValueError(f"weights of shape {weights_ML.shape} for {number_of_labels} labels")
         known, idf_F = arrays["known"], np.zeros(FEATURES, np.float32)
         if len(known) and not 0 <= known.min() <= known.max() < FEATURES:
-            raise ValueError("features beyond the last")
+            raise ValueError("features out of range")
         idf_F[known] = arrays["idf"]
         if "values" not in arrays:
             return cls(idf_F, None, own_words, weights_ML)
@@ -256,7 +262,9 @@ class NgramRidge:
         cosines_NN = (documents_NF @ documents_NF.T).toarray().astype(np.float64)
         factor_NN = _factor(cosines_NN, EXACT_PENALTY)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
-        for labels, targets_NP in _label_parts(_matrix(targets, number_of_labels)):
+        for labels, targets_NP in _label_parts(
+            target_matrix(targets, number_of_labels, np.float32)
+        ):
             weights_NL[:, labels] = linalg.cho_solve(
                 (factor_NN, True), targets_NP, check_finite=False
             )
@@ -287,7 +295,8 @@ class NgramRidge:
                 weighted(counts(block), idf_F, SKETCH_WORD_SHARE), own_words, columns
             )
             gram_MM += sketch_BM.T @ sketch_BM
-            of_block_LB = _matrix(targets[first : first + len(block)], number_of_labels).T.tocsr()
+            of_block = targets[first : first + len(block)]
+            of_block_LB = target_matrix(of_block, number_of_labels, np.float32).T.tocsr()
             present = np.flatnonzero(np.diff(of_block_LB.indptr))
             moments_LM[present] += of_block_LB[present] @ sketch_BM
             first += len(block)
@@ -325,7 +334,8 @@ def _blocks(texts: Iterable[str], size: int = _BLOCK) -> Iterator[list[str]]:
 
 def _factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
-    # Transposed in place: LAPACK wants columns, and would copy half a gigabyte of rows; the matrix is symmetric.
+    # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy of
+    # half a gigabyte.
     factor: NDArray[np.float64] = linalg.cholesky(
         matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
     )
@@ -341,14 +351,6 @@ def _solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> ND
         factor_MM, basis_MB, lower=True, check_finite=False
     )
     return solved_MB
-
-
-def _matrix(targets: Targets, number_of_labels: int) -> sparse.csr_matrix:
-    starts = np.concatenate([[0], np.cumsum([len(labels) for labels in targets])])
-    columns = np.concatenate([*targets, np.zeros(0, np.int32)]).astype(np.int32)
-    return sparse.csr_matrix(
-        (np.ones(len(columns), np.float32), columns, starts), shape=(len(targets), number_of_labels)
-    )
 
 
 def _label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:

@@ -1,14 +1,16 @@
-"""Phrases found in texts though they stand there inflected, misspelt, in another order, in pieces or in a related language.
+"""Fuzzy matching of phrases: inflected, misspelled, reordered, split, or in a related language.
 
-How much of a phrase is in a text: the weights of its words, each times how like it the likest word of a window of the text
-is, for the best window. Two words are alike as the character n-grams (2 to 4) of their spellings are: by cosine, longer
-n-grams counting more, nothing below `LEAST_LIKENESS`. So ``hepatic abscesses`` is found in ``abscess of the liver (hepatic)``
-and ``pyelonephritis`` in Spanish ``pielonefritis``. What else is looked for has no influence on how alike two words are: a
-score is as honest as the phrases that it is of. (Weighing n-grams by how rare they are instead changed CodiEsp's MAP by less
-than .004, up or down.)
+The coverage of a phrase in a window of a text is the sum of the weights of its words, each times
+the similarity of the most similar word of the window; the best window of the text counts. The
+similarity of two words is the cosine of the character n-grams (2 to 4) of their spellings, with
+more weight for longer n-grams, and 0 below `MIN_SIMILARITY`. So ``hepatic abscesses`` is found in
+``abscess of the liver (hepatic)`` and ``pyelonephritis`` in Spanish ``pielonefritis``. The
+similarity of two words doesn't depend on the other phrases, so no score depends on the documents
+behind them. (Weighting n-grams by their rarity instead changed CodiEsp's MAP by less than .004, up
+or down.)
 
-Shapes: P phrases, V different words of the phrases, C words of a phrase, T words of a text, S windows, W words of a window,
-G n-grams.
+Shapes: P phrases, V distinct words of the phrases, C words of a phrase, T words of a text, S
+windows, W words of a window, G n-grams.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +24,7 @@ from scipy import sparse
 
 from icdcli.lexical.words import places_of, spelling
 
-LEAST_LIKENESS = 0.65
+MIN_SIMILARITY = 0.65
 _SAME_WORD = 0.7
 _GRAM_LENGTHS = (2, 3, 4)
 _GRAMS = 1 << 20
@@ -33,18 +35,18 @@ _TOGETHER = 8_192
 
 
 class Phrases:
-    """Phrases, the weights of their words, and the words of texts that were compared with them.
+    """Phrases, the weights of their words, and a cache of word similarities.
 
     Attributes:
-        vocabulary: The phrases' words, in order.
-        weights_PV: float32, the weight of each word in each phrase.
+        vocabulary: The words of the phrases, sorted.
+        weights_PV: The weight of each word in each phrase, float32.
     """
 
     def __init__(self, phrases: Sequence[Sequence[str]]) -> None:
-        """Take phrases in, each word at weight 1 until `weigh` says else.
+        """Index the phrases; every word has weight 1 until `weigh` is called.
 
         Args:
-            phrases: Each phrase's words; a word counts once in a phrase.
+            phrases: The words of each phrase; a repeated word counts once.
         """
         self.vocabulary = sorted({word for phrase in phrases for word in phrase})
         place = {word: column for column, word in enumerate(self.vocabulary)}
@@ -56,17 +58,17 @@ class Phrases:
             (np.ones(len(flat), np.float32), flat, starts), shape=shape
         )
         self._known: dict[str, int] = {}
-        self._likeness = sparse.csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
+        self._similarity = sparse.csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
 
     def weigh(self, weight_V: NDArray[np.floating], power: float) -> NDArray[np.float64]:
-        """Set the weights: each word's, divided by a power of the sum over its phrase.
+        """Set each word's weight, divided by a power of the sum over its phrase.
 
         Args:
-            weight_V: Each word's weight, in the vocabulary's order.
-            power: 1 makes coverage a share, less lets long or rare phrases count more.
+            weight_V: The weight of each word, in the vocabulary's order.
+            power: With 1, coverage is a share; with less, long or rare phrases count more.
 
         Returns:
-            The sums, (P).
+            The sum over each phrase, (P).
         """
         sums_P = np.asarray((self.weights_PV != 0) @ weight_V, dtype=np.float64)
         scale_P = np.where(sums_P > 0, np.maximum(sums_P, 1e-9) ** -power, 0)
@@ -77,32 +79,32 @@ class Phrases:
         return sums_P
 
     def document_frequencies(self, texts: Iterable[Sequence[str]]) -> NDArray[np.int64]:
-        """In how many texts each word of the vocabulary is, or one much like it, (V)."""
+        """Return the number of texts with each word of the vocabulary or a similar one, (V)."""
         frequency_V = np.zeros(len(self.vocabulary), np.int64)
         for words in texts:
-            likeness = self._likeness_of(sorted(set(words)))
-            frequency_V[np.unique(likeness.indices[likeness.data >= _SAME_WORD])] += 1
+            similarity = self._similarity_of(sorted(set(words)))
+            frequency_V[np.unique(similarity.indices[similarity.data >= _SAME_WORD])] += 1
         return frequency_V
 
     def coverage(self, words: Sequence[str], window: int, least: float = 0) -> NDArray[np.float32]:
-        """How much of each phrase is in a text.
+        """Return the coverage of each phrase in a text.
 
         Args:
-            words: The text's words.
-            window: How many words in a row a phrase's words must be within. In a text of thousands of words, windows begin
-                at every second word, or third, so that there are about a thousand.
-            least: Phrases of which less is in the whole text are not looked at closer, and get 0.
+            words: The words of the text.
+            window: The length of a window in words. In a text of thousands of words, windows begin
+                only at every second or third word, so that there are about a thousand.
+            least: Phrases with a lower coverage in the complete text get 0 without a closer look.
 
         Returns:
-            The weights found, (P), float32.
+            The coverages, (P), float32.
         """
         different = sorted(set(words))
-        likeness = self._likeness_of(different)
-        columns = np.unique(likeness.indices)
+        similarity = self._similarity_of(different)
+        columns = np.unique(similarity.indices)
         if not len(columns):
             return np.zeros(self.weights_PV.shape[0], np.float32)
         place = {word: row for row, word in enumerate(different)}
-        best_TC = likeness[:, columns].toarray()[[place[word] for word in words]]
+        best_TC = similarity[:, columns].toarray()[[place[word] for word in words]]
         reach = 1
         while reach < min(window, len(words)):
             step = min(reach, window - reach)
@@ -121,26 +123,26 @@ class Phrases:
     def found(
         self, words: Sequence[str], phrases: Sequence[int], window: int
     ) -> NDArray[np.float32]:
-        """Where in a text some phrases are, and how much of each every word is.
+        """Return how much each word of a text contributes to the coverage of some phrases.
 
         Args:
-            words: The text's words.
-            phrases: Which phrases.
+            words: The words of the text.
+            phrases: The indices of the phrases.
             window: As in `coverage`.
 
         Returns:
-            (phrases, T), float32: for each phrase zeros but for the words of its best window, the first of equal ones, that are
-            likest to its words; a row's sum is the phrase's coverage.
+            (phrases, T), float32. Nonzero are the words of the phrase's best window (the first of
+            equal ones) that are most similar to its words; the sum of a row is the coverage.
         """
         found_PT = np.zeros((len(phrases), len(words)), np.float32)
         if not len(words) or not len(phrases):
             return found_PT
         different, place_T = places_of(words)
-        likeness = self._likeness_of(different)
+        similarity = self._similarity_of(different)
         step = -(-len(words) // _WINDOWS)
         for row, phrase in enumerate(phrases):
             of_phrase = self.weights_PV[[phrase]]
-            weighed_TC = likeness[:, of_phrase.indices].toarray()[place_T] * of_phrase.data
+            weighed_TC = similarity[:, of_phrase.indices].toarray()[place_T] * of_phrase.data
             after = np.zeros((min(window, len(words)) - 1, weighed_TC.shape[1]), np.float32)
             windows_SCW = sliding_window_view(
                 np.concatenate([weighed_TC, after]), len(after) + 1, axis=0
@@ -150,11 +152,14 @@ class Phrases:
             np.add.at(found_PT[row], best_C, weighed_TC[best_C, np.arange(len(best_C))])
         return found_PT
 
-    def _likeness_of(self, words: Sequence[str]) -> sparse.csr_matrix:
-        """How like each of the words the vocabulary's are, (words, V); remembered, as texts share most of their words."""
+    def _similarity_of(self, words: Sequence[str]) -> sparse.csr_matrix:
+        """Return the similarity of each word to the vocabulary, (words, V).
+
+        Results are cached, because texts share most of their words.
+        """
         if len(self._known) > _KNOWN_WORDS:
             self._known.clear()
-            self._likeness = self._likeness[:0]
+            self._similarity = self._similarity[:0]
         new = [word for word in words if word not in self._known]
         if new:
             self._known |= {word: len(self._known) + number for number, word in enumerate(new)}
@@ -162,14 +167,14 @@ class Phrases:
                 self._compare(new[first : first + _NEW_WORDS])
                 for first in range(0, len(new), _NEW_WORDS)
             ]
-            self._likeness = sparse.vstack([self._likeness, *parts], format="csr")
-        return self._likeness[[self._known[word] for word in words]]
+            self._similarity = sparse.vstack([self._similarity, *parts], format="csr")
+        return self._similarity[[self._known[word] for word in words]]
 
     def _compare(self, words: Sequence[str]) -> sparse.csr_matrix:
-        likeness = _unit_vectors(words) @ self._vocabulary_GV
-        likeness.data[likeness.data < LEAST_LIKENESS] = 0
-        likeness.eliminate_zeros()
-        return likeness
+        similarity = _unit_vectors(words) @ self._vocabulary_GV
+        similarity.data[similarity.data < MIN_SIMILARITY] = 0
+        similarity.eliminate_zeros()
+        return similarity
 
     @cached_property
     def _vocabulary_GV(self) -> sparse.csr_matrix:
@@ -190,11 +195,11 @@ def _unit_vectors(words: Sequence[str]) -> sparse.csr_matrix:
 
 
 def _grams_of(word: str) -> list[str]:
-    spelt = f" {spelling(word)} "
+    spelled = f" {spelling(word)} "
     return sorted(
         {
-            spelt[at : at + length]
+            spelled[at : at + length]
             for length in _GRAM_LENGTHS
-            for at in range(len(spelt) - length + 1)
+            for at in range(len(spelled) - length + 1)
         }
     )

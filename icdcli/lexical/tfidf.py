@@ -1,20 +1,24 @@
-"""TF-IDF of words and a linear support vector machine a code, with scikit-learn: the baseline beside every neural number.
+"""TF-IDF of words with one linear support vector machine per code: a baseline for the networks.
 
-Three things make it more than its three lines in a notebook, so that it is a baseline worth beating:
+Three additions to scikit-learn make it a strong baseline:
 
-- Of a code's weights those below a tenth of the largest are dropped, before its scores are calibrated (Babbar and Schölkopf
-  2017 drop those below a fixed size). On CodiEsp (English, out of fold) that raises MAP from .236 to .259 and micro-F1 from
-  .282 to .306, and leaves a sixteenth of the weights: 9,000 codes fit a laptop.
-- Decision values become probabilities by one sigmoid for all codes (Platt 1999, his targets too), fitted to decision values
-  out of fold; how frequent a code is counts as well, since rare codes' values lie lower: MAP on dev .283 without, .297 with it.
-- A code that no training document has, or every one, always has its share of them for its score.
+- The weights of a code below a tenth of its largest are dropped before calibration (Babbar and
+  Schölkopf 2017 drop those below a fixed size). On CodiEsp (English, out of fold) this raises MAP
+  from .236 to .259 and micro-F1 from .282 to .306, and leaves a sixteenth of the weights: 9,000
+  codes fit a laptop.
+- One sigmoid for all codes turns decision values into probabilities (Platt 1999, with his targets).
+  It is fitted to decision values out of fold, and to the frequencies of the codes as well, because
+  rare codes have lower decision values: MAP on dev is .283 without the frequencies, .297 with them.
+- A code that no training document has, or that all have, always gets its frequency as its score.
 
-A sigmoid holds for notes as long as those of training: the few words of a short one weigh more each, and it is scored too sure.
+The sigmoid is valid for notes as long as those of training. A word of a short note has more weight,
+so its scores are too confident.
 
-Every machine is fitted to all documents by Newton's method in the primal: no random numbers, so that the threads which share
-the codes change nothing. Only the folds are drawn.
+Every classifier is fitted to all documents by Newton's method in the primal. It uses no random
+numbers, so the number of threads changes nothing. Only the folds are drawn at random.
 
-Shapes: N documents, B documents of a block, F features (words), L labels, S labels that the sigmoid is fitted to.
+Shapes: N documents, B documents of a block, F features (words), L labels, S labels that the
+sigmoid is fitted to, X pairs of a document and a label.
 """
 
 import json
@@ -35,18 +39,16 @@ from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.io.progress import Progress
+from icdcli.lexical.targets import Targets, target_matrix
 
 FOLDS = 3
 WEIGHTS_FROM = 0.1
-"""The share of a code's largest weight from which on its weights are kept."""
-MOST_THREADS = 4
-"""Each holds the features once more, in the form that the solver reads."""
+"""Weights of a code up to this share of its largest are dropped."""
+MAX_THREADS = 4
+"""Each thread needs a copy of the features, in the solver's own format."""
 _LEAST_SLOPE = 0.1
 _CALIBRATION_LABELS, _CALIBRATION_PAIRS = 256, 2_000_000
 _ARRAYS, _VOCABULARY = "tfidf.npz", "vocabulary.json"
-
-Targets = Sequence[NDArray[np.int32]]
-Told = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Tfidf:
     """A fitted baseline.
 
     Attributes:
-        vectorizer: Texts to features.
-        weights_FL: Features to logits; most are zero.
-        offsets_L: What is added.
+        vectorizer: Turns texts into features.
+        weights_FL: The weight of each feature in each logit; most are zero.
+        offsets_L: The intercepts.
     """
 
     vectorizer: TfidfVectorizer
@@ -78,30 +80,33 @@ class Tfidf:
         """Fit to training documents.
 
         Args:
-            texts: The documents; gone through once.
-            targets: Each document's labels.
+            texts: The documents; read once.
+            targets: The labels of each document.
             number_of_labels: L.
-            longest: The longest run of words that is a feature.
-            seed: What the folds are drawn from.
-            threads: How many codes are fitted at once, up to `MOST_THREADS`; it changes the time alone.
-            on_progress: Told how far it is.
+            longest: The longest word n-gram that is a feature.
+            seed: The seed of the folds.
+            threads: The number of codes fitted at a time, up to `MAX_THREADS`; it only changes the
+                time.
+            on_progress: Called after each classifier.
 
         Raises:
-            DataError: When there is nothing to learn from: no code, or no word that documents share.
+            DataError: If there is nothing to learn: no code, or no word that documents share.
         """
         documents = len(targets)
-        targets_NL = _matrix(targets, number_of_labels)
+        targets_NL = target_matrix(targets, number_of_labels, np.bool_).tocsc()
         counts_L = np.diff(targets_NL.indptr)
         if not counts_L.any():
             raise DataError(
-                "the training documents have no codes: there is nothing to learn. Check the table's codes"
+                "the training documents have no codes, so there is nothing to learn. "
+                "Check the table's codes"
             )
         vectorizer = _vectorizer(longest, min_df=min(max(2, documents // 10_000), documents))
         try:
             features_NF = vectorizer.fit_transform(texts)
-        except ValueError as error:  # scikit-learn's word for an empty vocabulary
+        except ValueError as error:  # scikit-learn raises it for an empty vocabulary
             raise DataError(
-                "the training documents share no word: there is nothing to learn from. Check their text"
+                "the training documents share no word, so there is nothing to learn. "
+                "Check their text"
             ) from error
         learned = np.flatnonzero((counts_L > 0) & (counts_L < documents))
         sampled = _evenly(learned[np.argsort(counts_L[learned], kind="stable")], documents)
@@ -109,12 +114,12 @@ class Tfidf:
         number = len(learned) + folds * len(sampled)
         done = [0]
 
-        def told(fitted: int) -> None:
-            done[0] += fitted
+        def on_classifier() -> None:
+            done[0] += 1
             if on_progress is not None:
-                on_progress("fitting a classifier a code", done[0], number, "classifiers")
+                on_progress("fitting one classifier per code", done[0], number, "classifiers")
 
-        fit = partial(_fit, threads=min(threads, MOST_THREADS), told=told)
+        fit = partial(_fit, threads=min(threads, MAX_THREADS), on_classifier=on_classifier)
         fold_N = np.random.Generator(np.random.PCG64(seed)).permutation(documents) % folds
         sigmoid = _Sigmoid.fit(*_out_of_fold(features_NF, targets_NL[:, sampled], fold_N, fit))
         weights_FS, decisions_S = fit(features_NF, targets_NL[:, learned])
@@ -128,10 +133,10 @@ class Tfidf:
         return cls(vectorizer, weights_FL, offsets_L.astype(np.float32))
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Each code's log-odds, (B, L); the same for a text alone and among others.
+        """Return the logits_BL of some documents; they don't depend on the other documents.
 
         Args:
-            texts: So many as (B, L) takes little memory.
+            texts: The documents; few enough that (B, L) takes little memory.
         """
         if not texts:
             return np.zeros((0, len(self.offsets_L)), np.float32)
@@ -140,7 +145,10 @@ class Tfidf:
         return logits_BL
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder, private (0600): a vocabulary holds what stands in the training documents."""
+        """Write it into a folder.
+
+        The files are private (0600), because the vocabulary contains words of training documents.
+        """
         columns = sorted(self.vectorizer.vocabulary_.items(), key=lambda item: int(item[1]))
         longest = int(self.vectorizer.ngram_range[1])
         write_json(
@@ -157,14 +165,14 @@ class Tfidf:
 
     @classmethod
     def load(cls, folder: Path, number_of_labels: int) -> "Tfidf":
-        """Read it back.
+        """Load what `save` wrote.
 
         Args:
-            folder: Where it was saved.
-            number_of_labels: How many labels it must be for.
+            folder: The folder.
+            number_of_labels: The number of labels that it must be for.
 
         Raises:
-            ResumeError: When a file is missing or damaged, or the files don't belong together.
+            ResumeError: If a file is missing or damaged, or the files don't belong together.
         """
         try:
             vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
@@ -172,7 +180,8 @@ class Tfidf:
             shape = (len(vocabulary["words"]), number_of_labels)
             if (*arrays["idf"].shape, *arrays["offsets"].shape) != shape:
                 raise ValueError(
-                    f"{len(arrays['offsets'])} labels and {len(arrays['idf'])} words, not {shape[1]} and {shape[0]}"
+                    f"{len(arrays['offsets'])} labels and {len(arrays['idf'])} words, "
+                    f"not {shape[1]} and {shape[0]}"
                 )
             weights_FL = sparse.csr_matrix(
                 (arrays["values"], arrays["labels"], arrays["starts"]), shape=shape
@@ -182,14 +191,18 @@ class Tfidf:
             vectorizer.idf_ = arrays["idf"]
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
-                f"{folder}: the baseline can't be read ({error}); take another checkpoint, or train anew"
+                f"{folder}: the baseline can't be read ({error}). Take another checkpoint, or "
+                "train again"
             ) from error
         return cls(vectorizer, weights_FL, arrays["offsets"])
 
 
 @dataclass(frozen=True)
 class _Sigmoid:
-    """Decision values to log-odds: slope · value + frequency · ln(share of documents with the code) + offset."""
+    """Turns decision values into log-odds.
+
+    These are slope · value + frequency · ln(share of documents with the code) + offset.
+    """
 
     slope: float
     frequency: float
@@ -207,23 +220,23 @@ class _Sigmoid:
         log_shares_NS: NDArray[np.float32],
         targets_NS: NDArray[np.bool_],
     ) -> "_Sigmoid":
-        """Maximum likelihood within limits: values keep their order, and no frequency counts more than its own logarithm."""
+        """Fit by maximum likelihood with bounds: slope > 0, so the order is kept, and |frequency| ≤ 1."""
         positives, pairs = int(targets_NS.sum()), targets_NS.size
         if not pairs:
             return cls(1.0, 0.0, 0.0)
-        # Platt's targets: as if each side had been seen once more, so that what is never wrong isn't certain.
-        wanted_X = np.where(
+        # Platt's targets: one more observation of each class, so that no score becomes certain.
+        targets_X = np.where(
             targets_NS.ravel(), (positives + 1) / (positives + 2), 1 / (pairs - positives + 2)
         )
-        says_X3 = np.stack(
+        features_X3 = np.stack(
             [decisions_NS.ravel(), log_shares_NS.ravel(), np.ones(pairs, np.float32)], axis=1
         )
 
         def loss(weights_3: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            logits_X = says_X3 @ weights_3
-            chances_X = 1 / (1 + np.exp(-np.clip(logits_X, -700, 700)))
-            value = float((np.logaddexp(0, logits_X) - wanted_X * logits_X).mean())
-            return value, (chances_X - wanted_X) @ says_X3 / pairs
+            logits_X = features_X3 @ weights_3
+            probabilities_X = 1 / (1 + np.exp(-np.clip(logits_X, -700, 700)))
+            value = float((np.logaddexp(0, logits_X) - targets_X * logits_X).mean())
+            return value, (probabilities_X - targets_X) @ features_X3 / pairs
 
         limits = [(_LEAST_SLOPE, None), (-1, 1), (None, None)]
         precise = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-9}
@@ -237,17 +250,8 @@ def _vectorizer(longest: int, **options: object) -> TfidfVectorizer:
     return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, longest), **options)
 
 
-def _matrix(targets: Targets, number_of_labels: int) -> sparse.csc_matrix:
-    starts = np.concatenate([[0], np.cumsum([len(labels) for labels in targets])])
-    columns = np.concatenate([*targets, np.zeros(0, np.int32)])
-    of_documents = sparse.csr_matrix(
-        (np.ones(len(columns), np.bool_), columns, starts), shape=(len(targets), number_of_labels)
-    )
-    return of_documents.tocsc()
-
-
 def _evenly(labels: NDArray[np.int64], documents: int) -> NDArray[np.int64]:
-    """Some of the labels, from the rarest to the most frequent: enough for three numbers."""
+    """Return evenly spaced labels of those sorted by frequency: enough to fit three numbers."""
     most = max(_CALIBRATION_LABELS, _CALIBRATION_PAIRS // documents)
     if len(labels) <= most:
         return labels
@@ -267,7 +271,12 @@ def _out_of_fold(
         [sparse.csr_matrix, sparse.csc_matrix], tuple[sparse.csr_matrix, NDArray[np.float64]]
     ],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Decision values of documents by machines that were fitted without them, and those machines' shares of positives."""
+    """Return decision values by classifiers fitted without the document, and their frequencies.
+
+    Returns:
+        The decision values, the log share of positives that each classifier was fitted to, and the
+        targets, all (N, S).
+    """
     decisions_NS, log_shares_NS = (np.empty(targets_NS.shape, np.float32) for _ in range(2))
     for fold in range(int(fold_N.max()) + 1):
         others, these = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
@@ -278,9 +287,12 @@ def _out_of_fold(
 
 
 def _fit(
-    features_NF: sparse.csr_matrix, targets_NS: sparse.csc_matrix, threads: int, told: Told
+    features_NF: sparse.csr_matrix,
+    targets_NS: sparse.csc_matrix,
+    threads: int,
+    on_classifier: Callable[[], None],
 ) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """A machine a label: weights_FS and offsets_S of the decision values."""
+    """Fit one classifier per label; return weights_FS and offsets_S of the decision values."""
     columns, values, offsets = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)], []
     one = partial(_fit_one, features_NF, targets_NS)
     with ThreadPoolExecutor(threads) as pool:
@@ -288,7 +300,7 @@ def _fit(
             columns.append(kept)
             values.append(weights)
             offsets.append(offset)
-            told(1)
+            on_classifier()
     starts = np.cumsum([len(kept) for kept in columns])
     shape = (len(offsets), features_NF.shape[1])
     weights_SF = sparse.csr_matrix(
@@ -300,12 +312,16 @@ def _fit(
 def _fit_one(
     features_NF: sparse.csr_matrix, targets_NS: sparse.csc_matrix, label: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], float]:
-    is_there_N = np.zeros(features_NF.shape[0], np.bool_)
-    is_there_N[targets_NS.indices[targets_NS.indptr[label] : targets_NS.indptr[label + 1]]] = True
-    if is_there_N.all() or not is_there_N.any():
-        return np.zeros(0, np.int32), np.zeros(0, np.float32), 1.0 if is_there_N.all() else -1.0
-    machine = LinearSVC(dual=False, tol=0.01, random_state=0).fit(features_NF, is_there_N)
-    weights_F = machine.coef_[0]
+    positive_N = np.zeros(features_NF.shape[0], np.bool_)
+    positive_N[targets_NS.indices[targets_NS.indptr[label] : targets_NS.indptr[label + 1]]] = True
+    if positive_N.all() or not positive_N.any():
+        return np.zeros(0, np.int32), np.zeros(0, np.float32), 1.0 if positive_N.all() else -1.0
+    classifier = LinearSVC(dual=False, tol=0.01, random_state=0).fit(features_NF, positive_N)
+    weights_F = classifier.coef_[0]
     size_F = np.abs(weights_F)
     kept = np.flatnonzero(size_F > WEIGHTS_FROM * size_F.max())
-    return kept.astype(np.int32), weights_F[kept].astype(np.float32), float(machine.intercept_[0])
+    return (
+        kept.astype(np.int32),
+        weights_F[kept].astype(np.float32),
+        float(classifier.intercept_[0]),
+    )

@@ -55,7 +55,7 @@ from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from icdcli.lexical.lexical_model import Lexical
+    from icdcli.lexical.lexical_model import LexicalModel
 
 FORMAT = 2
 
@@ -86,7 +86,7 @@ class NeuralModel:
     threshold: Threshold
     own_backbone: bool
     chunks: Chunks | None = None
-    lexical: "Lexical | None" = None
+    lexical: "LexicalModel | None" = None
     fusion: Fusion | None = None
     text_cleaning: str = "none"
 
@@ -373,8 +373,8 @@ class NeuralModel:
         )
 
 
-def _load_lexical(folder: Path, labels: int) -> "Lexical":
+def _load_lexical(folder: Path, labels: int) -> "LexicalModel":
     # scikit-learn and scipy take a second to import, and most models have no lexical part
-    from icdcli.lexical.lexical_model import Lexical
+    from icdcli.lexical.lexical_model import LexicalModel
 
-    return Lexical.load(folder, labels)
+    return LexicalModel.load(folder, labels)

@@ -232,10 +232,10 @@ def _words_alone(
     """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
     if not config.lexical:
         return {}
-    from icdcli.lexical.lexical_model import Lexical
+    from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
-        model.lexical = Lexical.of(corpus, config.lexical)
+        model.lexical = LexicalModel.of(corpus, config.lexical)
     return model.lexical.scores(list(corpus.texts("validation")))
 
 

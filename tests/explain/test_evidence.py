@@ -17,7 +17,7 @@ from icdcli.explain.evidence import (
     finder,
     words_of,
 )
-from icdcli.lexical.lexical_model import Lexical
+from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.label_attention import LabelAttention
@@ -299,7 +299,9 @@ def with_words_alone(network, words_alone=8.0, **changes):
     ]
     fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
     return model_of(
-        lexical=Lexical.fit(texts, targets, [()] * 3, parts=["ngrams"]), fusion=fusion, **changes
+        lexical=LexicalModel.fit(texts, targets, [()] * 3, parts=["ngrams"]),
+        fusion=fusion,
+        **changes,
     )
 
 
@@ -350,7 +352,7 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
 def test_what_any_word_gives_is_no_evidence():
     model, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
     (window,) = NoteReader(model).read(text, [0])
-    given_W = model.lexical.ngrams.by_word(text.split(), [0])[0]
+    given_W = model.lexical.fitted["ngrams"].by_word(text.split(), [0])[0]
     expected_W = np.maximum(given_W - given_W.mean(), 0)
     np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
     assert (given_W[:7] > 0).any()

@@ -41,13 +41,14 @@ def counts(lexicon):
     }
 
 
-def whole(lexicon, text):
-    finds = lexicon.find(text)
-    return {" ".join(lexicon.strings[string]) for string in finds.strings[finds.whole]}
+def exact(lexicon, text):
+    matches = lexicon.match(text)
+    return {" ".join(lexicon.strings[string]) for string in matches.strings[matches.exact]}
 
 
 def test_strings_are_counted_by_documents(lexicon):
-    # "fiebre" is in four documents and evidence in three; number and accents make no difference to "cólico renal".
+    # "fiebre" is in four documents and evidence in three. "cólico renal" and "Cólicos renales" are
+    # the same string.
     assert counts(lexicon) == {
         ("fiebr alt", FEVER): (1, 1),
         ("fiebr", FEVER): (3, 4),
@@ -63,25 +64,25 @@ def test_documents_without_annotations_count_for_nothing(lexicon):
     assert counts(more) == counts(lexicon)
 
 
-def test_little_words_of_most_documents_are_left_out(lexicon):
-    assert lexicon.little_words == {"con"}
-    assert whole(lexicon, "cólico con renal") == {"colic renal"}
+def test_short_words_of_most_documents_are_left_out(lexicon):
+    assert lexicon.stop_words == {"con"}
+    assert exact(lexicon, "cólico con renal") == {"colic renal"}
 
 
 def test_strings_are_found_at_the_bounds_of_words(lexicon):
-    assert whole(lexicon, "FIEBRES altas") == {"fiebr", "fiebr alt"}
-    assert whole(lexicon, "febrícula, fiebrecilla") == set()
+    assert exact(lexicon, "FIEBRES altas") == {"fiebr", "fiebr alt"}
+    assert exact(lexicon, "febrícula, fiebrecilla") == set()
 
 
 def test_a_string_in_fragments_is_found_in_part(lexicon):
-    assert whole(lexicon, "masa en testículo") == set()
+    assert exact(lexicon, "masa en testículo") == set()
     assert lexicon.scores(["una masa dura en un testículo"])[0, MASS] > 0.1
 
 
 def test_what_is_weighed_is_what_it_says(lexicon):
-    finds = lexicon.find("fiebre alta")
-    labels, features = lexicon.features(finds, lexicon.contain_P, lexicon.evidence_E)
-    # fiebre alta: 1 / 2, fiebre: 3 / 5, both whole
+    matches = lexicon.match("fiebre alta")
+    labels, features = lexicon.features(matches, lexicon.contain_P, lexicon.evidence_E)
+    # fiebre alta: 1 / 2, fiebre: 3 / 5, both exact
     any_right = 1 - (1 - 1 / 2) * (1 - 3 / 5)
     assert labels.tolist() == [FEVER]
     assert features[0, :4] == pytest.approx(
@@ -153,7 +154,7 @@ def test_one_annotated_document_is_enough():
     ("texts", "annotations"), [(TEXTS, ANNOTATIONS[:2]), (TEXTS[:2], ANNOTATIONS)]
 )
 def test_as_many_of_each_are_needed(texts, annotations):
-    with pytest.raises(ValueError, match=r"must be as many|annotated documents"):
+    with pytest.raises(ValueError, match=r"annotations of 2 documents|annotated documents"):
         fit_evidence(texts, TARGETS, annotations, LABELS)
 
 
@@ -176,7 +177,7 @@ def test_what_is_saved_gives_the_same_scores(lexicon):
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(lexicon, change):
-    with pytest.raises(ValueError, match=r"beyond|fit"):
+    with pytest.raises(ValueError, match=r"out of range|fit"):
         EvidenceLexicon.from_arrays(lexicon.arrays() | change, lexicon.strings, [], LABELS)
 
 
@@ -189,14 +190,14 @@ def test_any_text_can_be_scored(text):
     assert np.isfinite(lexicon.scores([text])).all()
 
 
-def test_evidence_is_marked_at_every_place_where_it_is_whole(lexicon):
+def test_evidence_is_marked_at_every_place_where_it_is_exact(lexicon):
     document = words("Con fiebre alta; sin tos. Fiebre con cólico y sin renal.")
     fever, kidney, mass, nothing = lexicon.by_word(document, range(LABELS))
-    # fiebre: 3 / 5 in two places; fiebre alta: 1 / 2, which its two words share
+    # fiebre: 3 / 5 in two places; fiebre alta: 1 / 2, divided between its two words
     fiebre, alta = -np.log(2 / 5), -np.log(1 / 2)
     np.testing.assert_allclose(fever[[1, 2, 5]], [fiebre + alta / 2, alta / 2, fiebre], rtol=1e-5)
     assert np.count_nonzero(fever) == 3
-    # In part, where a word stands between: its two words have the same weight.
+    # A partial match, with a word between: both words have the same weight.
     assert {document[place] for place in np.flatnonzero(kidney)} == {"colico", "renal"}
     assert kidney.sum() == pytest.approx(-np.log(1 - 2 / 3), rel=0.01)
     assert not mass.any()
@@ -204,15 +205,18 @@ def test_evidence_is_marked_at_every_place_where_it_is_whole(lexicon):
     assert lexicon.by_word([], [FEVER]).shape == (1, 0)
 
 
-def test_what_is_found_in_part_counts_by_the_cube_of_its_share(lexicon):
+def test_a_partial_match_counts_by_the_cube_of_its_coverage(lexicon):
     document = words("dolor abdominal y cólico")
-    places, coverage = lexicon.by_word(document, [KIDNEY])[0], lexicon.find("cólico").coverage.max()
+    places, coverage = (
+        lexicon.by_word(document, [KIDNEY])[0],
+        lexicon.match("cólico").coverage.max(),
+    )
     assert coverage < 0.7
     assert np.count_nonzero(places) == 1
     assert places[3] == pytest.approx(-np.log(1 - coverage**3 * 2 / 3), rel=1e-4)
 
 
-def test_finds_that_count_less_than_a_tenth_of_the_best_are_left_out():
+def test_matches_that_count_less_than_a_tenth_of_the_best_are_left_out():
     texts = [*TEXTS, *["Sudor"] * 30]
     annotations = [
         *ANNOTATIONS[:-1],

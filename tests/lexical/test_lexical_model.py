@@ -8,9 +8,11 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ResumeError
-from icdcli.lexical.lexical_model import PARTS, Lexical, fit_out_of_fold
+from icdcli.lexical.lexical_model import LexicalModel, fit_out_of_fold
+from icdcli.lexical.names import part_names
 
 LABELS = 8
+PARTS = part_names()
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def descriptions(notes):
 
 @pytest.fixture(scope="module")
 def fitted(notes, descriptions):
-    return Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations)
+    return LexicalModel.fit(notes.texts, notes.targets, descriptions, notes.annotations)
 
 
 @pytest.fixture
@@ -51,28 +53,34 @@ def test_every_part_finds_the_code(fitted, notes, part):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_alone_scores_as_among_others(fitted, notes, descriptions, part):
-    alone = Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part])
+    alone = LexicalModel.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part])
     assert alone.parts == (part,)
     assert np.array_equal(alone.scores(notes.texts)[part], fitted.scores(notes.texts)[part])
 
 
 def test_what_there_is_nothing_for_is_left_off(notes):
     nothing = [()] * LABELS
-    assert Lexical.fit(notes.texts, notes.targets, nothing).parts == ("ngrams",)
-    assert Lexical.fit(notes.texts, notes.targets, nothing, [[]] * 30).parts == ("ngrams",)
+    assert LexicalModel.fit(notes.texts, notes.targets, nothing).parts == ("ngrams",)
+    assert LexicalModel.fit(notes.texts, notes.targets, nothing, [[]] * 30).parts == ("ngrams",)
 
 
 def test_no_part_is_no_score(notes, descriptions):
-    assert Lexical.fit(notes.texts, notes.targets, descriptions, parts=()).scores(notes.texts) == {}
+    assert (
+        LexicalModel.fit(notes.texts, notes.targets, descriptions, parts=()).scores(notes.texts)
+        == {}
+    )
 
 
 def test_what_is_loaded_scores_as_what_was_saved(fitted, saved, notes):
-    loaded, original = Lexical.load(saved, LABELS).scores(notes.texts), fitted.scores(notes.texts)
+    loaded, original = (
+        LexicalModel.load(saved, LABELS).scores(notes.texts),
+        fitted.scores(notes.texts),
+    )
     assert all(np.array_equal(loaded[part], original[part]) for part in PARTS)
 
 
 def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
-    Lexical.load(saved, LABELS).save(tmp_path / "again")
+    LexicalModel.load(saved, LABELS).save(tmp_path / "again")
     files = sorted(path.name for path in saved.iterdir())
     assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"]
     assert [(saved / name).read_bytes() for name in files] == [
@@ -82,8 +90,10 @@ def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_comes_back_alone(notes, descriptions, tmp_path, part):
-    Lexical.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part]).save(tmp_path)
-    assert Lexical.load(tmp_path, LABELS).parts == (part,)
+    LexicalModel.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part]).save(
+        tmp_path
+    )
+    assert LexicalModel.load(tmp_path, LABELS).parts == (part,)
 
 
 def test_its_files_are_private(saved):
@@ -93,31 +103,31 @@ def test_its_files_are_private(saved):
 
 @pytest.mark.parametrize("name", ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"])
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 no archive", b"\x80\x04pickle"])
-def test_a_missing_or_damaged_file_is_told_with_its_folder(saved, name, content):
+def test_a_missing_or_damaged_file_is_reported_with_its_folder(saved, name, content):
     if content is None:
         (saved / name).unlink()
     else:
         (saved / name).write_bytes(content)
-    with pytest.raises(ResumeError, match="lexical: the scores of words alone can't be read"):
-        Lexical.load(saved, LABELS)
+    with pytest.raises(ResumeError, match="lexical: the lexical model can't be read"):
+        LexicalModel.load(saved, LABELS)
 
 
 def test_pickled_arrays_are_refused(saved):
     np.savez(saved / "evidence.npz", **{"weights": np.array([{}], object)})
     with pytest.raises(ResumeError, match="can't be read"):
-        Lexical.load(saved, LABELS)
+        LexicalModel.load(saved, LABELS)
 
 
 def test_another_number_of_labels_is_refused(saved):
     with pytest.raises(ResumeError, match="for 8 labels, not 1 for 9"):
-        Lexical.load(saved, LABELS + 1)
+        LexicalModel.load(saved, LABELS + 1)
 
 
 def test_words_that_do_not_belong_to_the_numbers_are_refused(saved):
     about = json.loads((saved / "lexical.json").read_text())
     (saved / "lexical.json").write_text(json.dumps(about | {"strings": about["strings"][1:]}))
     with pytest.raises(ResumeError, match="can't be read"):
-        Lexical.load(saved, LABELS)
+        LexicalModel.load(saved, LABELS)
 
 
 def test_out_of_fold_no_part_saw_a_documents_labels_or_annotations(notes, descriptions):
@@ -169,7 +179,7 @@ def corpus(tmp_path, notes):
 
 def test_a_corpus_gives_all_that_is_needed(corpus):
     annotated = corpus(evidence_column="seen")
-    scores = Lexical.of(annotated).scores(list(annotated.texts("validation")))
+    scores = LexicalModel.of(annotated).scores(list(annotated.texts("validation")))
     assert "evidence" in scores
     assert "ngrams" in scores
     targets = annotated.documents("validation").targets_NL(len(annotated.labels))
@@ -177,7 +187,7 @@ def test_a_corpus_gives_all_that_is_needed(corpus):
 
 
 def test_a_corpus_without_annotations_has_no_lexicon(corpus):
-    assert "evidence" not in Lexical.of(corpus(), PARTS).parts
+    assert "evidence" not in LexicalModel.of(corpus(), PARTS).parts
 
 
 @pytest.mark.slow
@@ -197,7 +207,7 @@ def test_on_codiesp_a_part_alone_reaches_what_was_measured(
 
     config = DataConfig(data_path=shared_data / "codiesp", language=language, cache_dir=tmp_path)
     corpus = open_corpus(prepare(config).folder)
-    scores = Lexical.of(corpus, [part]).scores(list(corpus.texts("validation")))[part]
+    scores = LexicalModel.of(corpus, [part]).scores(list(corpus.texts("validation")))[part]
     targets = corpus.documents("validation").targets_NL(len(corpus.labels))
     found = [
         average_precision_score(row, scored)

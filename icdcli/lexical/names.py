@@ -1,0 +1,20 @@
+"""The names of the lexical parts, known without importing any of them.
+
+A part is a module of `icdcli.lexical.parts` and has the module's name. See
+`icdcli.lexical.registry` for what such a module registers.
+"""
+
+import pkgutil
+from pathlib import Path
+
+# The order in which parts are stored and fused; a newer part follows by its name.
+_FIRST = ("ngrams", "descriptions", "evidence")
+
+
+def part_names() -> tuple[str, ...]:
+    """Return the names that ``lexical:`` accepts."""
+    names = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "parts")])}
+    return (
+        *(name for name in _FIRST if name in names),
+        *sorted(name for name in names if name not in _FIRST),
+    )

@@ -1,0 +1,1 @@
+"""The lexical parts, one module per part; see `icdcli.lexical.registry`."""

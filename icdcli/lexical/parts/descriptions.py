@@ -1,0 +1,51 @@
+"""The part ``descriptions``: the overlap of a document with the codes' descriptions."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.io.npz import Arrays
+from icdcli.lexical.description_overlap import DescriptionOverlap
+from icdcli.lexical.registry import PartType, TrainingDocuments, register
+
+_SAMPLE = 1_000
+"""The number of documents from which words get their weights."""
+
+
+def _fit(documents: TrainingDocuments) -> DescriptionOverlap | None:
+    if not any(documents.descriptions):
+        return None
+    every = -(-len(documents.targets) // _SAMPLE)
+    sample = islice(documents.texts, 0, None, max(every, 1))
+    return DescriptionOverlap.fit(documents.descriptions, sample)
+
+
+def _fit_out_of_fold(
+    documents: TrainingDocuments,
+) -> tuple[DescriptionOverlap, NDArray[np.float32]] | None:
+    overlap = _fit(documents)
+    if overlap is None:
+        return None
+    return overlap, overlap.scores(list(documents.texts))  # the fit doesn't use labels anyway
+
+
+def _load(arrays: Arrays, words: Mapping[str, Any], labels: int) -> DescriptionOverlap:
+    return DescriptionOverlap.from_arrays(arrays, words["descriptions"], labels)
+
+
+def _words(overlap: DescriptionOverlap) -> dict[str, Any]:
+    return {"descriptions": [list(texts) for texts in overlap.descriptions]}
+
+
+register(
+    PartType(
+        name="descriptions",
+        fit=_fit,
+        fit_out_of_fold=_fit_out_of_fold,
+        load=_load,
+        words=_words,
+    )
+)

@@ -1,0 +1,26 @@
+"""The part ``ngrams``: ridge regression from n-grams to codes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.lexical.ngram_ridge import NgramRidge
+from icdcli.lexical.registry import PartType, TrainingDocuments, register
+
+
+def _fit(documents: TrainingDocuments) -> NgramRidge:
+    return NgramRidge.fit(documents.texts, documents.targets, documents.number_of_labels).lean()
+
+
+def _fit_out_of_fold(documents: TrainingDocuments) -> tuple[NgramRidge, NDArray[np.float32]]:
+    ridge = NgramRidge.fit(documents.texts, documents.targets, documents.number_of_labels)
+    return ridge.lean(), ridge.out_of_fold(list(documents.texts), documents.targets)
+
+
+register(
+    PartType(
+        name="ngrams",
+        fit=_fit,
+        fit_out_of_fold=_fit_out_of_fold,
+        load=lambda arrays, _words, labels: NgramRidge.from_arrays(arrays, labels),
+    )
+)

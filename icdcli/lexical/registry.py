@@ -1,0 +1,96 @@
+"""The registry of the lexical parts.
+
+To add a part, add one module to `icdcli/lexical/parts/`. It registers a `PartType` under the
+module's own name; `ngrams.py` is a short example. Nothing else needs to know it: ``lexical:``
+accepts the name, and the part is fitted, scored, explained, saved and loaded with the others.
+
+Shapes: N documents, L labels, K requested labels, W words of a document.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.io.npz import Arrays
+from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.targets import Annotations, Targets
+
+
+@dataclass(frozen=True)
+class TrainingDocuments:
+    """The input of a fit.
+
+    Attributes:
+        texts: The documents; read several times.
+        targets: The labels of each document.
+        descriptions: The descriptions of each label.
+        annotations: The annotations of each document, empty for a document that nobody annotated;
+            None if there are none at all.
+    """
+
+    texts: Iterable[str]
+    targets: Targets
+    descriptions: Descriptions
+    annotations: Annotations | None = None
+
+    @property
+    def number_of_labels(self) -> int:
+        """Return L."""
+        return len(self.descriptions)
+
+
+class LexicalPart(Protocol):
+    """A fitted part."""
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return scores_NL, which rise with how likely a code is, on a scale of the part's own."""
+
+    def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
+        """Return how much each folded word of a document adds to some labels' scores, (K, W)."""
+
+    def arrays(self) -> Arrays:
+        """Return the arrays that `PartType.load` needs."""
+
+
+PartT = TypeVar("PartT", bound=LexicalPart)
+
+
+@dataclass(frozen=True)
+class PartType(Generic[PartT]):
+    """One kind of lexical part.
+
+    Attributes:
+        name: The name in ``lexical:``, and that of the module.
+        fit: Fits the part; returns None if the documents lack what it needs.
+        fit_out_of_fold: Fits the part, and scores the training documents as if they were new: no
+            document's scores depend on its own labels or annotations. Returns None as ``fit``.
+        load: Makes the part from its arrays, from the content of lexical.json, and from L. Raises
+            ValueError, KeyError, TypeError or IndexError if these don't fit together.
+        words: Returns what the part adds to lexical.json: texts, which don't fit into arrays.
+        uses_annotations: Whether annotations have to be read for it.
+    """
+
+    name: str
+    fit: Callable[[TrainingDocuments], PartT | None]
+    fit_out_of_fold: Callable[[TrainingDocuments], tuple[PartT, NDArray[np.float32]] | None]
+    load: Callable[[Arrays, Mapping[str, Any], int], PartT]
+    words: Callable[[PartT], dict[str, Any]] = lambda _part: {}
+    uses_annotations: bool = False
+
+
+_registered: dict[str, PartType[Any]] = {}
+
+
+def register(part_type: PartType[Any]) -> None:
+    """Make a part known under its name."""
+    _registered[part_type.name] = part_type
+
+
+def part_type(name: str) -> PartType[Any]:
+    """Return a part by its name, one of `icdcli.lexical.names.part_names`."""
+    importlib.import_module(f"icdcli.lexical.parts.{name}")
+    return _registered[name]
