@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from icdcli.config.fields import Metric
+from icdcli.config.fields import Metric, OneOf
 from icdcli.config.schema import Config
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -46,7 +46,8 @@ def words(kind: Any) -> str:
         return "[metric](evaluation.md)"
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return words(arguments[0])
+        names = [name for part in arguments if isinstance(part, OneOf) for name in part.names]
+        return ", ".join(f"`{name}`" for name in names) or words(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (types.UnionType, Union):
@@ -76,11 +77,11 @@ def kind_of(key: str, field: FieldInfo) -> str:
     """Return the type and limits of a key's values, as the page shows them."""
     return {
         "device": "`cpu`, `mps` or list of GPU numbers",
-        "lexical": "True, False, or list of `ngrams`, `descriptions`, `evidence`",
+        "lexical": f"True, False, or {words(field.annotation)}",
         "positive_threshold": "number from 0 to 1, `auto`, `auto_per_code`",
         "checkpoint_every": "whole number of steps, a time, or null",
         "monitor": "[metric](evaluation.md), `validation_loss` or null",
-    }.get(key, words(field.annotation) + bounds(field))
+    }.get(key, words(field.rebuild_annotation()) + bounds(field))
 
 
 def plain(value: Any) -> str:

@@ -16,7 +16,7 @@ import icdcli
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "icdcli"
 # Imports point from a package to those above it, never below. A package's `section.py`, its part of
-# the configuration, counts as `config`.
+# the configuration, counts as `config`; so does a `names.py`, which lists the modules of a folder.
 LAYERS = (
     {"errors", "config", "io", "run_dir", "moved"},
     {"icd", "metrics"},
@@ -102,7 +102,7 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 def layer_of(module: str) -> str:
-    return "config" if module.endswith(".section") else module.split(".")[1]
+    return "config" if module.endswith((".section", ".names")) else module.split(".")[1]
 
 
 def project() -> dict:

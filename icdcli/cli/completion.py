@@ -6,10 +6,11 @@ It imports no more than the configuration does, so that it answers at once.
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from icdcli.config.fields import OneOf
 from icdcli.data.section import ProtocolName
 
 _SKIPPED = ("patient", "hadm-digit")  # icdcode draws these splits; no lists are published for them
@@ -36,12 +37,16 @@ def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
 def _values_of(key: str) -> list[str]:
     from icdcli.config.loading import FIELDS
 
-    return _choices(FIELDS[key][1].annotation) if key in FIELDS else []
+    return _choices(FIELDS[key][1].rebuild_annotation()) if key in FIELDS else []
 
 
 def _choices(annotation: Any) -> list[str]:
     if annotation is bool:
         return ["True", "False"]
+    if get_origin(annotation) is Annotated:
+        plain, *details = get_args(annotation)
+        named = [name for detail in details if isinstance(detail, OneOf) for name in detail.names]
+        return named or _choices(plain)
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
     if get_origin(annotation) in (Union, UnionType):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import CoreSchema, core_schema
 
 from icdcli.config.metric_names import METRICS
 from icdcli.errors import nearest
@@ -29,6 +30,20 @@ class Conflict:
 
     key: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The names that a text field accepts: a Literal of names that a registry finds.
+
+    Example: ``dataset: Annotated[str, OneOf(source_names())]``
+    """
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> CoreSchema:
+        """Return the schema of pydantic that a Literal has."""
+        return core_schema.literal_schema(list(self.names))
 
 
 def reject_bool(value: Any) -> Any:

@@ -1,11 +1,12 @@
 """The section ``data`` of the configuration."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from icdcli.config.fields import Integer, Section, UserPath
+from icdcli.config.fields import Integer, OneOf, Section, UserPath
+from icdcli.data.sources.names import source_names
 
 ProtocolName = Literal[
     "patient",
@@ -31,8 +32,8 @@ class DataConfig(Section):
     data_path: UserPath | None = Field(
         None, description="folder or file with notes and codes, of any data set"
     )
-    dataset: Literal["mimic3", "mimic4", "codiesp", "table"] | None = Field(
-        None, description="mimic3, mimic4, codiesp, table; null: recognized from data_path"
+    dataset: Annotated[str, OneOf(source_names())] | None = Field(
+        None, description=f"{', '.join(source_names())}; null: recognized from data_path"
     )
     protocol: ProtocolName | None = Field(
         None,

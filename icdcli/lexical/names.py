@@ -7,13 +7,14 @@ A part is a module of `icdcli.lexical.parts` and has the module's name. See
 import pkgutil
 from pathlib import Path
 
+_FOLDERS = [str(Path(__file__).parent / "parts")]
 # The order in which parts are stored and fused; a newer part follows by its name.
 _FIRST = ("ngrams", "descriptions", "evidence")
 
 
 def part_names() -> tuple[str, ...]:
     """Return the names that ``lexical:`` accepts."""
-    names = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "parts")])}
+    names = {module.name for module in pkgutil.iter_modules(_FOLDERS)}
     return (
         *(name for name in _FIRST if name in names),
         *sorted(name for name in names if name not in _FIRST),

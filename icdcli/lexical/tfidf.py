@@ -220,7 +220,7 @@ class _Sigmoid:
         log_shares_NS: NDArray[np.float32],
         targets_NS: NDArray[np.bool_],
     ) -> "_Sigmoid":
-        """Fit by maximum likelihood with bounds: slope > 0, so the order is kept, and |frequency| ≤ 1."""
+        """Fit by maximum likelihood, with a positive slope and a frequency between -1 and 1."""
         positives, pairs = int(targets_NS.sum()), targets_NS.size
         if not pairs:
             return cls(1.0, 0.0, 0.0)

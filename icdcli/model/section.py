@@ -1,14 +1,14 @@
 """The section ``model`` of the configuration."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from icdcli.config.fields import Conflict, Integer, Number, Section, require_unique
+from icdcli.config.fields import Conflict, Integer, Number, OneOf, Section, require_unique
 from icdcli.config.run_section import RunConfig
+from icdcli.lexical.names import part_names
 
-LexicalPart = Literal["ngrams", "descriptions", "evidence"]
 QUANTIZED = (4, 8)
 """The values of ``bit`` that quantize the backbone."""
 TFIDF = "tfidf"
@@ -17,7 +17,7 @@ TFIDF = "tfidf"
 
 def _expand_parts(value: Any) -> Any:
     """Return all parts for ``True`` and none for ``False``."""
-    return list(get_args(LexicalPart)) if value is True else [] if value is False else value
+    return list(part_names()) if value is True else [] if value is False else value
 
 
 class ModelConfig(Section):
@@ -65,10 +65,11 @@ class ModelConfig(Section):
         0.1, ge=0, lt=1, description="label_attention: dropout before and after the attention"
     )
     lexical: Annotated[
-        list[LexicalPart], BeforeValidator(_expand_parts), AfterValidator(require_unique)
+        list[Annotated[str, OneOf(part_names())]],
+        BeforeValidator(_expand_parts),
+        AfterValidator(require_unique),
     ] = Field(
-        [],
-        description="add lexical scores: ngrams, descriptions, evidence, or True (all of them)",
+        [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
     )
     description_prior: bool = Field(
         False,
