@@ -1,7 +1,8 @@
-"""The written form of a code, so that one code has one spelling whatever table it comes from.
+"""The written form of a code, so that a code has the same spelling in every table.
 
-Raw tables leave the dot out, pad with blanks and mix cases. Raw diagnosis and procedure strings collide before the dot
-is in (``0331``: whooping cough, or an incision of the lung), so every function here asks for, or guesses, the kind.
+Raw tables omit the dot, pad with blanks and mix upper and lower case. Without the dot, diagnosis and procedure
+codes collide (``0331`` is whooping cough or an incision of the lung), so every function here takes the
+kind, or guesses it.
 """
 
 import re
@@ -13,7 +14,7 @@ Kind = Literal["diagnosis", "procedure"]
 SYSTEMS: tuple[System, ...] = ("icd9", "icd10")
 KINDS: tuple[Kind, ...] = ("diagnosis", "procedure")
 
-# Characters before the dot (CMS's display format); an ICD-10-PCS code is seven characters in a row and has no dot.
+# Characters before the dot (CMS's display format). An ICD-10-PCS code has seven characters and no dot.
 _CHARACTERS_BEFORE_DOT: dict[tuple[str, str], int | None] = {
     ("icd9", "diagnosis"): 3,
     ("icd9", "procedure"): 2,
@@ -23,21 +24,21 @@ _CHARACTERS_BEFORE_DOT: dict[tuple[str, str], int | None] = {
 
 
 def dotted(raw: str, kind: str, system: str) -> str:
-    """Writes a code the way its coding system displays it.
+    """Return a code as its coding system writes it.
 
     Args:
-        raw: The code as found: with or without its dot, in any case, with blanks around it. Always a string: read as a
-            number it has lost its leading zeros.
+        raw: The code as found: with or without its dot, in upper or lower case, with blanks around it.
+            It must be a string, since a number has lost its leading zeros.
         kind: ``diagnosis`` or ``procedure``.
         system: ``icd9`` (ICD-9-CM) or ``icd10`` (ICD-10-CM for diagnoses, ICD-10-PCS for procedures).
 
     Returns:
-        The code in upper case with its dot, which is left out where nothing would follow it: ``428.0``, ``E849.7``,
+        The code in upper case with its dot, which is omitted if nothing follows it: ``428.0``, ``E849.7``,
         ``36.15``, ``I10``, ``0BJ08ZZ``.
 
     Raises:
-        ValueError: Empty, other characters than ASCII letters, digits and one dot, or a dot in another place than the
-            kind and system have it, which says that the kind is wrong.
+        ValueError: If the code is empty, has other characters than ASCII letters, digits and one dot, or
+            has its dot in another place than the kind and system do, which means that the kind is wrong.
     """
     check_system(kind, system)
     code = raw.strip().upper()
@@ -53,26 +54,26 @@ def dotted(raw: str, kind: str, system: str) -> str:
         before = 4
     result = f"{bare[:before]}.{bare[before:]}" if before and len(bare) > before else bare
     if "." in code.rstrip(".") and code != result:
-        raise ValueError(f"{raw!r} is no {system} {kind} code: the dot would stand as in {result}")
+        raise ValueError(f"{raw!r} is no {system} {kind} code: its dot would be as in {result}")
     return result
 
 
 def kind_of(code: str, system: str) -> Kind:
-    """Guesses whether a dotted code is a diagnosis or a procedure, for sources that do not tell.
+    """Guess whether a code is a diagnosis or a procedure, for sources that don't have the kind.
 
-    It is a guess from the shape alone, right wherever the code is written in full with its dot. An ICD-9-CM code whose
-    dot was left out (``4280``) counts as a diagnosis, although it may be a procedure.
+    The guess uses only the shape. It is right if the code is complete and has its dot. An ICD-9-CM code
+    without its dot (``4280``) counts as a diagnosis, although it may be a procedure.
 
     Args:
-        code: The code, dotted where its system has a dot.
+        code: The code, with its dot if its system has one.
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        ``procedure`` for two digits before the dot (ICD-9-CM) or for a code that no ICD-10-CM code looks like: more than
-        three characters without a dot, or a digit first (ICD-10-PCS, also cut short); else ``diagnosis``.
+        ``procedure`` for two digits before the dot (ICD-9-CM) and for a code that can't be ICD-10-CM: more
+        than three characters without a dot, or a digit first (ICD-10-PCS, also truncated). Else ``diagnosis``.
 
     Raises:
-        ValueError: An unknown system.
+        ValueError: If the system is unknown.
     """
     check_system("diagnosis", system)
     code = code.strip().upper()
@@ -82,8 +83,9 @@ def kind_of(code: str, system: str) -> Kind:
 
 
 def check_system(kind: str, system: str) -> None:
-    """Raises a ValueError that names the choices where the kind of code or the coding system is unknown."""
+    """Raise a `ValueError` that lists the choices if the kind or the coding system is unknown."""
     if (system, kind) not in _CHARACTERS_BEFORE_DOT:
         raise ValueError(
-            f"no codes of kind {kind!r} in system {system!r}: the kinds are {KINDS}, the systems {SYSTEMS}"
+            f"no codes of kind {kind!r} in system {system!r}. The kinds are {KINDS}, the systems "
+            f"{SYSTEMS}"
         )

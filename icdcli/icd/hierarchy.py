@@ -1,13 +1,14 @@
-"""The chapter and the block of a code, so that thousands of codes can be read and counted as some twenty, or some hundred.
+"""The chapter and the block of a code, which group thousands of codes into about twenty or a few hundred.
 
-Both are found by range, so categories above the codes (``428``) and codes retired long ago have theirs too. The ranges and
-titles stand in ``hierarchy.tsv`` beside this file, in official order, and come from public-domain tables: the ICD-9-CM
-tabular lists of NCHS and CMS (volumes 1 and 3, in their last form), NCHS's ICD-10-CM tabular list of April 2026 and CMS's
-ICD-10-PCS tables of 2024. The file is read at the first question, not on import.
+Both are found by range, so categories above the codes (``428``) and retired codes have them too. The ranges
+and titles are in ``hierarchy.tsv`` beside this file, in official order. They come from public-domain
+tables: the ICD-9-CM tabular lists of NCHS and CMS (volumes 1 and 3, in their last form), NCHS's ICD-10-CM
+tabular list of April 2026 and CMS's ICD-10-PCS tables of 2024. The file is read at the first use, not on
+import.
 
-What counts as a block: a section of the tabular list for diagnoses, the innermost where sections lie in each other, and the
-chapter itself where it has none (ICD-9-CM 280-289 and 740-759); the two-digit category for ICD-9-CM procedures; the body
-system for ICD-10-PCS, ``XV`` among them, which only earlier years have.
+A block is, for diagnoses, a section of the tabular list: the innermost if sections are nested, the chapter
+itself if it has none (ICD-9-CM 280-289 and 740-759). For ICD-9-CM procedures it is the two-digit category,
+for ICD-10-PCS the body system, including ``XV``, which only earlier years have.
 """
 
 import re
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from icdcli.icd.codes import check_system
 
-# The shape of a whole code, and in its first group what decides where the code belongs.
+# The shape of a complete code; its first group is the part that a range is compared with.
 _SHAPES = {
     ("icd9", "diagnosis"): r"([0-9]{3}|V[0-9]{2}|E[0-9]{3})(?:\.[0-9]{1,2})?",
     ("icd9", "procedure"): r"([0-9]{2})(?:\.[0-9]{1,2})?",
@@ -26,8 +27,8 @@ _SHAPES = {
     ("icd10", "procedure"): r"([A-Z0-9]{1,2})[A-Z0-9]{0,5}",
 }
 
-# A letter sorts after every digit, which places all lettered ICD-10-CM categories rightly but these: the tabular list has
-# them after the category given here.
+# A letter sorts after every digit. That is the right place for all ICD-10-CM categories with a letter but
+# these, which the tabular list has after the category given here.
 _LISTED_AFTER = {"C4A": "C43", "M1A": "M10", "Z3A": "Z39"}
 
 
@@ -35,15 +36,15 @@ class Group(NamedTuple):
     """A chapter or a block of a coding system."""
 
     id: str
-    """The range as officially written (``390-459``, ``I00-I99``), one category alone where the range is one (``B20``, ``042``;
-    but ``00-00`` and ``17-17`` for those chapters of ICD-9-CM procedures, to tell them from their only block). For ICD-10-PCS
-    the characters that the codes begin with: ``0``, ``02``."""
+    """The official range (``390-459``, ``I00-I99``), or one category (``B20``, ``042``; but ``00-00`` and
+    ``17-17`` for these chapters of ICD-9-CM procedures, which differ so from their only block). For
+    ICD-10-PCS the first characters of the codes: ``0``, ``02``."""
     title: str
     """The official title, without the range."""
 
 
 def chapter_of(code: str, kind: str, system: str) -> Group | None:
-    """Gives the chapter of a code: for ICD-10-PCS its section.
+    """Return the chapter of a code; for ICD-10-PCS, its section.
 
     Args:
         code: The dotted code, or a category above codes.
@@ -51,16 +52,16 @@ def chapter_of(code: str, kind: str, system: str) -> Group | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The chapter, or None for what is no code of that kind and system, or lies outside every chapter.
+        The chapter; None if it is no code of that kind and system, or is outside every chapter.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     return _group_of(code, "chapter", kind, system)
 
 
 def block_of(code: str, kind: str, system: str) -> Group | None:
-    """Gives the block of a code: its section, two-digit category or body system.
+    """Return the block of a code: its section, two-digit category or body system.
 
     Args:
         code: The dotted code, or a category above codes.
@@ -68,27 +69,27 @@ def block_of(code: str, kind: str, system: str) -> Group | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The block, or None for what is no code of that kind and system, or lies between the blocks.
+        The block; None if it is no code of that kind and system, or is between the blocks.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     return _group_of(code, "block", kind, system)
 
 
 def chapters(system: str, kind: str) -> tuple[Group, ...]:
-    """Gives all chapters of a coding system.
+    """Return all chapters of a coding system.
 
     Args:
         system: ``icd9`` or ``icd10``.
         kind: ``diagnosis`` or ``procedure``.
 
     Returns:
-        The chapters in official order: 19 (with the V and E supplements) and 18 for ICD-9-CM diagnoses and procedures,
-        22 for ICD-10-CM, 17 for ICD-10-PCS.
+        The chapters in official order: 19 for ICD-9-CM diagnoses (with the V and E supplements) and 18 for
+        its procedures, 22 for ICD-10-CM, 17 for ICD-10-PCS.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     check_system(kind, system)
     return _tables()[system, kind, "chapter"]
@@ -103,7 +104,7 @@ def _group_of(code: str, level: str, kind: str, system: str) -> Group | None:
 @cache
 def _group_at(category: str, level: str, kind: str, system: str) -> Group | None:
     category = _LISTED_AFTER.get(category, category)
-    # The first range that holds it, in official order: D3A by its letters lies in D37-D48 too, but stands before it.
+    # The first matching range in official order. D3A is also within D37-D48, but comes before it.
     for group in _tables()[system, kind, level]:
         first, last = group.id.partition("-")[0], group.id.rpartition("-")[2]
         if first <= category[: len(first)] <= last:
@@ -113,7 +114,7 @@ def _group_at(category: str, level: str, kind: str, system: str) -> Group | None
 
 @cache
 def _tables() -> Mapping[tuple[str, str, str], tuple[Group, ...]]:
-    """Reads (system, kind, level) -> groups in official order."""
+    """Return the groups of each (system, kind, level), in official order."""
     tables: dict[tuple[str, str, str], tuple[Group, ...]] = {}
     for line in (
         files("icdcli.icd").joinpath("hierarchy.tsv").read_text(encoding="ascii").splitlines()[1:]

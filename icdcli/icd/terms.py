@@ -1,10 +1,10 @@
-"""Other words for what an ICD-10-CM code means, and the titles that the table of assignable codes lacks.
+"""Inclusion terms of ICD-10-CM codes, and titles that the table of assignable codes lacks.
 
-The tabular list names conditions under a code as its *inclusion terms* ("Non-Q wave myocardial infarction NOS" under I21.4):
-nearer to how notes are written than the official titles are. It also has the titles of the categories above the codes, and of
-codes newer than the table of 2024. All of it stands in ``icd10cm_terms.tsv`` beside this file, from NCHS's tabular list of
-April 2026, which is in the public domain. The file is read at the first question, not on import. ICD-9-CM and ICD-10-PCS have
-no such file here.
+The tabular list names further conditions under a code as its *inclusion terms* ("Non-Q wave myocardial
+infarction NOS" under I21.4), which are closer to the wording of notes than the official titles. It also has
+the titles of categories above the codes, and of codes newer than the table of 2024. All of them are in
+``icd10cm_terms.tsv`` beside this file, from NCHS's tabular list of April 2026, which is in the public
+domain. The file is read at the first use, not on import. ICD-9-CM and ICD-10-PCS have no such file here.
 """
 
 import re
@@ -17,27 +17,27 @@ _FILE = "icd10cm_terms.tsv"
 
 
 def inclusion_terms(code: str) -> tuple[str, ...]:
-    """Gives the inclusion terms of an ICD-10-CM code, without the ``NOS`` that no note has; none for most codes."""
+    """Return the inclusion terms of an ICD-10-CM code, without ``NOS``; most codes have none."""
     return _terms().get(code, ())
 
 
 def tabular_titles() -> Mapping[str, str]:
-    """Gives the titles of the ICD-10-CM codes and categories that the table of assignable codes lacks: dotted code to title."""
+    """Return the titles that the table of assignable ICD-10-CM codes lacks: dotted code to title."""
     return _titles()
 
 
 @cache
 def _terms() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for code, what, text in _rows():
-        if what == "term":
+    for code, entry, text in _rows():
+        if entry == "term":
             found[code] = (*found.get(code, ()), re.sub(r",? NOS\b", "", text))
     return MappingProxyType(found)
 
 
 @cache
 def _titles() -> Mapping[str, str]:
-    return MappingProxyType({code: text for code, what, text in _rows() if what == "title"})
+    return MappingProxyType({code: text for code, entry, text in _rows() if entry == "title"})
 
 
 def _rows() -> list[list[str]]:

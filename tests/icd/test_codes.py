@@ -53,7 +53,7 @@ def test_other_characters_are_refused(raw: str) -> None:
     ],
 )
 def test_misplaced_dot_tells_of_a_wrong_kind(raw: str, kind: str, system: str, right: str) -> None:
-    with pytest.raises(ValueError, match=f"the dot would stand as in {right}"):
+    with pytest.raises(ValueError, match=f"its dot would be as in {right}"):
         dotted(raw, kind, system)
 
 
