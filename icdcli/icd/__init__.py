@@ -1,1 +1,1 @@
-"""The coding systems themselves: how codes are written, what they are called; no data set in sight."""
+"""The coding systems as data: codes, titles, terms and hierarchy, independent of any data set."""

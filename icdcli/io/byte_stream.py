@@ -1,8 +1,8 @@
 """A raw file as a stream of bytes: decompressed, read ahead and hashed while the caller parses it.
 
-A file is read once, and the hash is that of the bytes that were parsed: if the file changes meanwhile, it
-can't get the hash of another content. ISA-L decompresses about three times as fast as zlib, which is used
-if ISA-L isn't installed.
+A file is read once, and the hash is that of the bytes that were parsed: if the file changes
+meanwhile, it can't get the hash of another content. ISA-L decompresses about three times as fast as
+zlib, which is used if ISA-L isn't installed.
 """
 
 import gzip
@@ -50,11 +50,11 @@ class ByteStream:
 
     @contextmanager
     def blocks(self) -> Iterator[Iterator[memoryview]]:
-        """Yield an iterator of blocks, each valid until the next one; the end of the context stops the reading.
+        """Yield an iterator of blocks, each valid until the next; leaving the context stops the reading.
 
         Raises:
-            DataError: If the file can't be read or decompressed. The message has no line, which only the parser
-                knows.
+            DataError: If the file can't be read or decompressed. The message has no line, which
+                only the parser knows.
         """
         for _ in range(_AHEAD):
             self._free.put(bytearray(BLOCK))

@@ -1,7 +1,7 @@
 """Columns of a block of CSV, made of the positions of their fields.
 
-Each function takes the block's bytes, the start and end of each field in it, and whether some fields
-were quoted, in which case their quotes are still doubled.
+Each function takes the block's bytes, the start and end of each field in it, and whether some
+fields were quoted, in which case their quotes are still doubled.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Reading one raw table: a CSV file, compressed or not, as rows of strings in bounded memory.
 
-Types are never guessed, so ``NA`` and leading zeros survive. Every row must be as wide as the header. A
-table is read once, from front to back; its hash and its number of rows are known afterwards
-(`Reading.hashes`, `Reading.rows_read`).
+Types are never guessed, so ``NA`` and leading zeros survive. Every row must be as wide as the
+header. A table is read once, from front to back; its hash and its number of rows are known
+afterwards (`Reading.hashes`, `Reading.rows_read`).
 """
 
 from collections import Counter
@@ -42,10 +42,11 @@ class Reading:
     Attributes:
         chunk_size: The most rows per chunk.
         skip_bad_rows: Count and skip rows that are no valid CSV; else the first one is an error.
-        on_progress: Called with the bytes read of each table (of a ``.gz`` file, compressed bytes) and
-            the rows kept.
+        on_progress: Called with the bytes read of each table (of a ``.gz`` file, compressed bytes)
+            and the rows kept.
         hashes: File to XXH3 hash, for every file that was read to its end.
-        rows_read: File to number of rows, bad ones included, for every file that was read to its end.
+        rows_read: File to number of rows, bad ones included, for every file that was read to its
+            end.
         dropped: Reason to the number of rows, notes or documents that were dropped for it.
         first_bad_row: File name to the line of its first bad row and the problem with it.
     """
@@ -105,7 +106,7 @@ class Reading:
     def arrays(
         self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None
     ) -> Iterator[Sequence[pa.StringArray]]:
-        """Read like `rows`, as Arrow arrays rather than Python strings; for tables of many short rows.
+        """Read like `rows`, as Arrow arrays instead of Python strings; for tables of many short rows.
 
         Yields:
             One Arrow array per column, for some rows at a time.

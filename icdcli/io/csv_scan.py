@@ -1,9 +1,9 @@
 """Finding the fields of CSV rows in a block of bytes, without looking at most bytes.
 
-`scan` uses numpy, for blocks that follow RFC 4180 strictly. It finds the quotes, which enclose nearly all of a
-table of notes, and searches commas and line ends only outside of them. It declines every other block;
-`parse` then reads the block with Python's csv module, which also finds the problem with a bad row. Both
-return the same rows.
+`scan` uses numpy, for blocks that follow RFC 4180 strictly. It finds the quotes, which enclose
+nearly all of a table of notes, and searches commas and line ends only outside of them. It declines
+every other block; `parse` then reads the block with Python's csv module, which also finds the
+problem with a bad row. Both return the same rows.
 """
 
 import csv
@@ -47,15 +47,16 @@ def scan(
     """Find the requested fields of every complete row in a block that begins with a row.
 
     Args:
-        data: The block's bytes; those after the last line end outside quotes are left for the next block.
+        data: The block's bytes; those after the last line end outside quotes are left for the next
+            block.
         width: Fields per row.
         wanted: The indices of the requested fields, each below `width`.
         scratch: An array as long as the block to compute in, which saves an allocation.
 
     Returns:
-        The fields, without rows if none is complete. None if `parse` must read the block: it has a row of
-        another width, a quote in an unusual position, a blank line, a lone carriage return, a NUL byte or
-        bytes that aren't UTF-8.
+        The fields, without rows if none is complete. None if `parse` must read the block: it has a
+        row of another width, a quote in an unusual position, a blank line, a lone carriage return,
+        a NUL byte or bytes that aren't UTF-8.
     """
     quotes = np.flatnonzero(np.equal(data, QUOTE, out=scratch))
     if not _quotes_are_regular(data, quotes):
@@ -161,7 +162,8 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
     Args:
         block: The bytes.
         width: The number of fields that a row must have; None: any.
-        last: Whether the file ends with this block; else a row that may continue in the next one is left.
+        last: Whether the file ends with this block; else a row that may continue in the next one is
+            left.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     lines = block.splitlines(keepends=True)
@@ -173,7 +175,8 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
         nonlocal consumed
         for line in lines:
             consumed += len(line)
-            # Other bytes than UTF-8 are found once the row is complete: they don't affect quotes and commas.
+            # Other bytes than UTF-8 are found once the row is complete: they don't affect quotes
+            # and commas.
             yield line.decode("utf-8", "surrogateescape")
 
     reader = csv.reader(decoded(), strict=True)

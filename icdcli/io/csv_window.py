@@ -44,8 +44,8 @@ class CsvWindow:
         """Read until the window is twice as long, so that a long row is parsed only a few times."""
         if self._length > _LONGEST_ROW:
             raise DataError(
-                f"{self.path}, line {self.line()}: a row of more than {_LONGEST_ROW >> 20} MB begins "
-                "here. Close the quoted text, or copy the file again."
+                f"{self.path}, line {self.line()}: a row of more than {_LONGEST_ROW >> 20} MB "
+                "begins here. Close the quoted text, or copy the file again."
             )
         goal = max(2 * self._length, 1)
         while self._length < goal and not self.last:
@@ -79,7 +79,9 @@ class CsvWindow:
         self._memory[: self._length] = self._memory[length : length + self._length].copy()
 
     def line(self, within: int = 1) -> int:
-        """Return the line of the file, from 1, of a line of the window; reads the file again up to it."""
+        """Return the line of the file, from 1, of a line of the window; reads the file again up to
+        it.
+        """
         left, lines = self._offset, 0
         if left == 0:
             return within

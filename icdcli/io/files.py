@@ -1,7 +1,7 @@
-"""Files that are published whole: written under another name, flushed if they must last, and renamed.
+"""Files that are published complete: written under another name, flushed if they must last, renamed.
 
-A reader sees the file before or the file after, never half of one, whenever the process ends. The same
-for folders is in `icdcli.io.folders`.
+A reader sees the file before or the file after, never half of one, whenever the process ends. The
+same for folders is in `icdcli.io.folders`.
 """
 
 import json
@@ -41,7 +41,8 @@ def replacing(
         path: The file to publish.
         private: Only the user can read the file (0600); else the umask decides.
         durable: Flush the content to the disk before the file gets its name.
-        folder: The folder of the temporary file, on the same file system; None: the folder of `path`.
+        folder: The folder of the temporary file, on the same file system; None: the folder of
+            `path`.
 
     Raises:
         OSError: If the file can't be written.

@@ -1,7 +1,7 @@
-"""Folders that are published whole, each made by one process at a time.
+"""Folders that are published complete, each made by one process at a time.
 
-A folder is written under another name and renamed when it is complete. A second process that needs the
-same folder waits and then finds it. The next process removes the remains of a killed one.
+A folder is written under another name and renamed when it is complete. A second process that needs
+the same folder waits and then finds it. The next process removes the remains of a killed one.
 """
 
 import os
@@ -61,7 +61,9 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
 
 
 def finish(partial: Path, folder: Path) -> None:
-    """Publish a complete folder under its name, in place of a damaged one; a power cut can't undo it."""
+    """Publish a complete folder under its name, in place of a damaged one; a power cut can't undo
+    it.
+    """
     for file in partial.iterdir():
         flush(file)
     flush(partial)

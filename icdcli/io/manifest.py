@@ -1,4 +1,6 @@
-"""A checkpoint's manifest: the hash of each file, which shows damage before the checkpoint is used."""
+"""A checkpoint's manifest: the hash of each file, which shows damage before the checkpoint is
+used.
+"""
 
 import hashlib
 import json
@@ -45,8 +47,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         or not files
     ):
         raise ResumeError(
-            f"{folder / MANIFEST}: doesn't list the checkpoint's files. {folder} is no checkpoint, or "
-            "it is damaged."
+            f"{folder / MANIFEST}: doesn't list the checkpoint's files. {folder} is no checkpoint, "
+            "or it is damaged."
         )
     return manifest
 

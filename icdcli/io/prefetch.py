@@ -14,8 +14,8 @@ def one_ahead(
     """Apply a function to each item, in order; the next result is computed while one is used.
 
     Args:
-        work: The function. It is called in the other thread, for one item at a time; an exception is
-            raised in place of its result.
+        work: The function. It is called in the other thread, for one item at a time; an exception
+            is raised in place of its result.
         items: The items, which are taken in the caller's thread, one ahead.
 
     Yields:

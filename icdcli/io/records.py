@@ -1,7 +1,7 @@
 """Tables of records in three formats, CSV, JSONL and Parquet, each with one reader.
 
-What a column must hold, and which rows are refused, is decided by the caller. Messages name the place
-and the kind of an error, never the content of the table, which may be patient text.
+What a column must hold, and which rows are refused, is decided by the caller. Messages name the
+place and the kind of an error, never the content of the table, which may be patient text.
 """
 
 import gzip
