@@ -23,9 +23,7 @@ def inclusion_terms(code: str) -> tuple[str, ...]:
 
 
 def tabular_titles() -> Mapping[str, str]:
-    """Return the titles that the table of assignable ICD-10-CM codes lacks: dotted code to
-    title.
-    """
+    """Return code to title, for titles that the table of assignable ICD-10-CM codes lacks."""
     return _titles()
 
 

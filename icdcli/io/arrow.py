@@ -41,9 +41,7 @@ def numbers(values: Sequence[int], kind: type[np.integer]) -> pa.Array:
 
 
 def values_of(array: pa.Array, kind: type[np.generic]) -> NDArray[np.generic]:
-    """Return a numpy view of an Arrow array of numbers without nulls, which must be of type
-    `kind`.
-    """
+    """Return a numpy view of an Arrow array of numbers of type `kind` without nulls."""
     width = np.dtype(kind).itemsize
     return np.frombuffer(
         array.buffers()[1], dtype=kind, count=len(array), offset=width * array.offset

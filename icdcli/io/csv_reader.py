@@ -106,7 +106,7 @@ class Reading:
     def arrays(
         self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None
     ) -> Iterator[Sequence[pa.StringArray]]:
-        """Read like `rows`, as Arrow arrays instead of Python strings; for tables of many short rows.
+        """Read like `rows`, as Arrow arrays of strings; for tables of many short rows.
 
         Yields:
             One Arrow array per column, for some rows at a time.

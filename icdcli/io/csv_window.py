@@ -79,8 +79,9 @@ class CsvWindow:
         self._memory[: self._length] = self._memory[length : length + self._length].copy()
 
     def line(self, within: int = 1) -> int:
-        """Return the line of the file, from 1, of a line of the window; reads the file again up to
-        it.
+        """Return the line of the file that is a line of the window, both from 1.
+
+        This reads the file again, up to the window.
         """
         left, lines = self._offset, 0
         if left == 0:

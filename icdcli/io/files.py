@@ -1,4 +1,4 @@
-"""Files that are published complete: written under another name, flushed if they must last, renamed.
+"""Files that are published complete: written under another name, flushed if needed, renamed.
 
 A reader sees the file before or the file after, never half of one, whenever the process ends. The
 same for folders is in `icdcli.io.folders`.

@@ -1,6 +1,4 @@
-"""A checkpoint's manifest: the hash of each file, which shows damage before the checkpoint is
-used.
-"""
+"""A checkpoint's manifest: the hash of each file, by which damage is found before any use."""
 
 import hashlib
 import json

@@ -1,6 +1,4 @@
-"""Arrays in files: ``.npz`` for several with their names, ``.npy`` for one, which may be
-memory-mapped.
-"""
+"""Arrays in files: ``.npz`` for several named ones, ``.npy`` for one that may be memory-mapped."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,9 +78,7 @@ def cache_opened(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _damage_reported(path: Path) -> Iterator[None]:
-    """Raise a `ValueError` for every kind of damage, which numpy reports as one of about ten
-    errors.
-    """
+    """Raise a `ValueError` for any damage, which numpy reports as one of about ten errors."""
     try:
         yield
     except OSError:

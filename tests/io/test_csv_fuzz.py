@@ -18,7 +18,7 @@ WIDTH = 3
 
 
 def by_csv(content: bytes, skip: bool) -> list[tuple[str, ...]] | None:
-    """The rows after the header; None where there is something wrong and it is not to be skipped."""
+    """Return the rows after the header; None for an error that isn't to be skipped."""
     rows = []
     lines = content.splitlines(keepends=True)
     reader = csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
