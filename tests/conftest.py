@@ -1,4 +1,4 @@
-"""What all tests share: no network, and small models of real architectures, made once a session."""
+"""Fixtures of all tests: no network; small models of real architectures, made once per session."""
 
 import json
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
-# The work is small: on cores that others use too, threads that wait for one another make it ten times slower.
+# On shared cores, threads that wait for each other make small work ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).parents[1].parent / "shared"
@@ -23,7 +23,7 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real, openly licensed data that lies beside the project on the developers' machines."""
+    """Return the folder of openly licensed data beside the project on developers' machines."""
     if not (SHARED / "data").is_dir():
         pytest.skip("the shared data is not beside this checkout")
     return SHARED / "data"
@@ -31,7 +31,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def made_up_evaluation() -> "Callable[..., Evaluation]":
-    """Makes evaluations of 40 made-up documents and 12 ICD-9 codes, common and rare ones."""
+    """Return a function that makes evaluations of 40 invented documents and 12 ICD-9 codes."""
     import numpy as np
 
     from icdcli.data.corpus.reader import Documents, Labels
@@ -86,7 +86,7 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
 
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Hugging Face folders of small Llama, Mistral and BERT models with random weights, tokenizer included."""
+    """Return folders of small Llama, Mistral and BERT models with random weights and a tokenizer."""
     import torch
     from transformers import AutoModel, BertConfig, LlamaConfig, MistralConfig
 
@@ -128,7 +128,7 @@ WORDINGS = {
 
 @pytest.fixture(scope="session")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of 120 short notes in which wordings stand for four codes."""
+    """Return a table of 120 short notes in which phrases indicate four codes."""
     draw = random.Random(0)
     path = tmp_path_factory.mktemp("notes") / "notes.jsonl"
     with path.open("w", encoding="utf-8") as file:
@@ -152,7 +152,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
-    """A configuration of a quick run on the notes, with changes."""
+    """Return a function that makes the configuration of a quick run on the notes, with changes."""
 
     from icdcli.config.loading import load_config
 

@@ -31,7 +31,7 @@ LAYERS = (
     {"cli"},
 )
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
-# TODO of the restructuring: these three shrink to nothing.
+# Exceptions, which should disappear.
 CYCLES: list[list[str]] = []
 SHARED_NAMES = {"Note", "blocks", "counts"}
 LONG_COMMANDS = set[str]()
@@ -78,7 +78,7 @@ def modules() -> dict[str, Path]:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Return the modules that each module imports; the package itself, the public face, aside."""
+    """Return the modules that each module imports; the package itself, the public API, aside."""
     known, graph = modules(), {}
     for module, path in known.items():
         graph[module] = set()
@@ -141,7 +141,7 @@ def test_sections_of_the_configuration_know_only_those_further_left() -> None:
     assert wrong == []
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_there_are_no_import_cycles() -> None:
     graph = import_graph()
     reach = {module: reachable(graph, module) for module in graph}
     cycles = {
@@ -152,7 +152,7 @@ def test_no_module_imports_itself_through_others() -> None:
     assert sorted(map(list, cycles)) == CYCLES
 
 
-def test_modules_import_a_name_from_where_it_is_defined() -> None:
+def test_modules_import_names_from_their_definition() -> None:
     allowed = {"icdcli.__version__", "icdcli.moved"}
     public = {f"icdcli.{name}" for name in icdcli.__all__} - allowed
     wrong = [
@@ -210,7 +210,7 @@ def test_only_report_and_cli_print() -> None:
     assert not printing
 
 
-def test_files_are_short_enough_to_be_read_at_once() -> None:
+def test_no_file_has_more_than_400_lines() -> None:
     lengths = {
         path: len(path.read_text(encoding="utf-8").splitlines()) for path in own_files(".py")
     }
@@ -219,7 +219,7 @@ def test_files_are_short_enough_to_be_read_at_once() -> None:
     } == {}
 
 
-def test_every_module_says_why_it_exists() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         path
         for path in PACKAGE.rglob("*.py")
@@ -236,7 +236,7 @@ def test_nothing_names_a_machine() -> None:
         ROOT / "pyproject.toml",
         ROOT / ".ci" / "run",
     ]
-    # Folders that only a machine of somebody's has, written whole; put together so that this file has none itself.
+    # Absolute paths of one person's machine; put together so that this file contains none.
     places = re.compile(
         r"(?<![\w.$}/])/(?:"
         + "|".join(["ho" + "me", "ro" + "ot", "wo" + "rk", "Us" + "ers"])
@@ -300,11 +300,11 @@ def test_the_entry_point_is_there() -> None:
 def test_the_version_is_read_from_one_place() -> None:
     assert "version" in project()["project"]["dynamic"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert str(citation["version"]) == icdcli.__version__  # whoever raises one is told of the other
+    assert str(citation["version"]) == icdcli.__version__  # both change together
     assert f"## [{icdcli.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_the_citation_has_what_its_format_asks_for() -> None:
+def test_the_citation_has_the_required_keys() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()

@@ -55,9 +55,7 @@ def compare(
         output.say(f"Evaluated: {folder}")
     if intersection:
         common = len(comparison.contenders[0].codes)
-        output.say(
-            f"Compared on the {common:,} codes that all runs have in common; other codes are ignored."
-        )
+        output.say(f"Compared on the {common:,} codes that all runs have; other codes are ignored.")
     output.show(comparison_view(comparison, split))
     output.result(
         {

@@ -28,7 +28,8 @@ Sex: F    Service: MEDICINE
 Allergies: No Known Drug Allergies
 
 REASON FOR ADMISSION:
-71 year old woman who presents with shortness of breath and leg swelling. No chest pain, chills or headache.
+71 year old woman who presents with shortness of breath and leg swelling. \
+No chest pain, chills or headache.
 
 PAST MEDICAL HISTORY:
 - type 2 diabetes, on insulin
@@ -45,7 +46,8 @@ Physical Exam:
 T 98.1 HR 92 BP 148/83. Crackles at both bases. WBC-7.2 Hct-33 Na-137
 
 Hospital Course by Problem:
-Chest film with pulmonary edema, treated with furosemide. She was found to have congestive heart failure.
+Chest film with pulmonary edema, treated with furosemide. \
+She was found to have congestive heart failure.
 Creatinine rose from 1.1 to 2.4, consistent with acute renal failure.
 No evidence of pneumonia. Vital signs remained stable overnight.
 
@@ -210,7 +212,7 @@ Results in {run.root}:
   evaluation/test/                  metrics, results per code, predictions
   weights/                          the trained model
 
-Next steps:
-  icdcode predict {run.root} {note} --evidence   (edit the note first)
+Next steps (edit the note before the first; the last is for your own notes):
+  icdcode predict {run.root} {note} --evidence
   icdcode evaluate {run.root} --html
-  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10   (own notes)"""
+  icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10"""

@@ -47,8 +47,8 @@ def in_all_processes(
             Output(json).say(f"port {port} is in use; using port {chosen}")
         raise typer.Exit(launch(sys.argv[1:], len(device), chosen))
     quiet = int(os.environ.get("RANK", "0")) > 0
-    if quiet:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (open until the process ends)
+    if quiet:  # until the process ends
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     output = Output(json)
     lifeline.say_lost = lambda text: _print_last_error(output, text)
     try:

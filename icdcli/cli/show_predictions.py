@@ -26,8 +26,8 @@ def show_predictions(
         bool,
         typer.Option(
             "--evidence",
-            help="Highlight the words behind each predicted code. Prints whole sentences, which may "
-            "identify patients.",
+            help="Highlight the words behind each predicted code. Prints complete sentences, which "
+            "may identify patients.",
         ),
     ] = False,
     device: Device = None,

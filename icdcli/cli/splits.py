@@ -10,7 +10,8 @@ from icdcli.cli.completion import complete_protocol
 from icdcli.report.console import Output
 
 app = typer.Typer(
-    help="List and download the published split lists.\n\nBenchmark protocols such as mimic3-full need them.",
+    help="List and download the published split lists.\n\n"
+    "Benchmark protocols such as mimic3-full need them.",
     no_args_is_help=True,
 )
 
@@ -48,9 +49,8 @@ def fetch(
     folder = splits_home() if to is None else to
     with output.stages() as on_progress:
         files = fetch_split_lists(protocols or list(PUBLISHED), folder, address, on_progress)
-    output.say(
-        f"{'Downloaded: ' + ', '.join(file.name for file in files) if files else 'All lists are present'}; folder: {folder}"
-    )
+    done = f"Downloaded: {', '.join(file.name for file in files)}" if files else "All are present"
+    output.say(f"{done}; folder: {folder}")
     if to is not None:
         output.say(f"To use these lists: splits_path={to}")
     output.result({"folder": folder, "downloaded": files})

@@ -1,4 +1,4 @@
-"""The command line in this process, and a small run that many tests look at."""
+"""The command line in this process, and a small run that many tests use."""
 
 import contextlib
 import gzip
@@ -40,7 +40,7 @@ metrics: ['f1_micro', 'aucroc_micro']
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind: its exit code, standard output and standard error."""
+    """The outcome of a command: its exit code, standard output and standard error."""
 
     code: int
     out: str
@@ -70,13 +70,13 @@ def _icdcode(*words):
 
 @pytest.fixture(scope="session")
 def icdcode():
-    """Runs a command as the terminal does, but in this process; anything but an exit is a defect and comes through."""
+    """Return a function that runs a command in this process; it raises everything but an exit."""
     return _icdcode
 
 
 @pytest.fixture
 def refused(icdcode):
-    """Runs a command that must fail with this exit code, one message of these words and nothing on standard output."""
+    """Return a function that asserts that a command fails with an exit code and one message."""
 
     def run(code, *words, says):
         answer = icdcode(*words)
@@ -91,7 +91,7 @@ def refused(icdcode):
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
-    """Synthetic tables, a configuration for them, and a folder for runs; only runs are added to it."""
+    """Return synthetic tables, a configuration for them, and a folder for runs."""
     root = tmp_path_factory.mktemp("icdcode")
     made = SimpleNamespace(
         root=root, tables=root / "tables", config=root / "config.yaml", project=root / "runs"
@@ -103,7 +103,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(place):
-    """The folder of a finished run of two epochs of six steps; to be read, not changed."""
+    """Return the folder of a finished run of two epochs of six steps; read only."""
     answer = _icdcode("train", place.config)
     assert answer.code == 0, answer
     return place.project / "run"
@@ -111,13 +111,13 @@ def trained(place):
 
 @pytest.fixture
 def run_copy(trained, tmp_path):
-    """The same run, to be changed."""
+    """Return a copy of the run."""
     return Path(shutil.copytree(trained, tmp_path / "run", symlinks=True))
 
 
 @pytest.fixture
 def table_copies(place, tmp_path):
-    """The same tables, to be changed."""
+    """Return a copy of the tables."""
     folder = tmp_path / "tables"
     folder.mkdir()
     for table in place.tables.glob("*.csv.gz"):
@@ -127,7 +127,7 @@ def table_copies(place, tmp_path):
 
 @pytest.fixture
 def rewrite():
-    """Changes a table's text."""
+    """Replace text in a table."""
 
     def change(folder, name, function):
         path = folder / f"{name}.csv.gz"
@@ -140,7 +140,7 @@ def rewrite():
 
 @pytest.fixture(scope="session")
 def rows():
-    """A run's table without the columns that depend on the clock."""
+    """Return the table of a run without the columns that depend on the clock."""
 
     def read(path):
         clock = ("seconds", "tokens_per_second")
@@ -154,7 +154,7 @@ def rows():
 
 @pytest.fixture(scope="session")
 def files():
-    """All files under a folder, relative to it."""
+    """Return all files below a folder, relative to it."""
     return lambda folder: {
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     }
@@ -162,7 +162,7 @@ def files():
 
 @pytest.fixture
 def signal_at(monkeypatch):
-    """Lets a signal come as soon as a step is done."""
+    """Send a signal when a step is done."""
     from icdcli.report.views.training import TrainingView
 
     def arrange(step, number):
@@ -181,7 +181,7 @@ def signal_at(monkeypatch):
 
 @pytest.fixture
 def no_pictures():
-    """Leaves out the pictures, which take longer than a small training."""
+    """Leave out the plots, which take longer than a small training."""
     from icdcli.report.plots import run as plots
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,9 +1,10 @@
-"""Commands in processes that SIGKILL ends at some operation on a run's files, or after some time; then the run is resumed.
+"""Commands killed by SIGKILL at an operation on the files of a run or after a time, then resumed.
 
-A program of its own: it imports everything once and forks a process a command, which takes a second in place of ten.
-Usage: ``python killing.py CONFIG PROJECT POINTS``, POINTS being JSON: a list of [operation of the training, operation of the
-first resume], or of shares of the time that a whole training takes. Prints JSON: how many operations a whole run makes, its
-folder, and the folder of each killed run.
+A program of its own: it imports everything once and forks a process per command, which takes one
+second instead of ten. Usage: ``python killing.py CONFIG PROJECT POINTS``. POINTS is JSON: a list of
+[operation of the training, operation of the first resume], or of shares of the time of a complete
+training. Prints JSON: the number of operations of a complete run, its folder, and the folder of
+each killed run.
 """
 
 import json
@@ -14,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-import peft  # noqa: F401  (here, so that no process after the fork takes the time)
+import peft  # noqa: F401  (imported once, before the forks)
 import torch
 
 import icdcli.cli.evaluate
@@ -37,7 +38,7 @@ OPERATIONS = {
 
 
 def kill_at(operation, folder):
-    """Count the operations on a folder's files, flushes included; the process ends before the one of this number."""
+    """Count the operations on the files of a folder, and kill the process before one of them."""
     count = [0]
 
     def next_one():
@@ -46,7 +47,7 @@ def kill_at(operation, folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def heard(event, arguments):
-        # Deleting a tree names its files relative to a handle.
+        # Deleting a tree names its files relative to a file descriptor.
         inside = any(
             isinstance(word, str | Path) and str(word).startswith(str(folder)) for word in arguments
         )
@@ -65,7 +66,7 @@ def kill_at(operation, folder):
 
 
 def run(project, words, kill=None):
-    """A command in a process of its own; its exit code (-9: killed) and how many operations it made."""
+    """Run a command in a new process; return its exit code (-9: killed) and its operations."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -97,12 +98,12 @@ def run(project, words, kill=None):
 
 
 def killed_and_resumed(config, project, name, first, second):
-    """Train, be killed, resume, be killed, resume to the end; the run's folder."""
+    """Train, be killed, resume, be killed, resume to the end; return the run folder."""
     code, _ = run(project, ["train", config, f"project={project}", f"name={name}"], first)
     folder = project / name
     for kill in (second, None):
         if code == -signal.SIGKILL and not (folder / "weights" / "last").exists():
-            # Before its first checkpoint; `resume` says so, and one begins anew.
+            # Before its first checkpoint; `resume` reports that, and one starts over.
             name += "-anew"
             folder = project / name
             code, _ = run(project, ["train", config, f"project={project}", f"name={name}"], kill)
@@ -113,18 +114,16 @@ def killed_and_resumed(config, project, name, first, second):
 
 
 def everything(config, project, points):
-    """All runs; what to print."""
+    """Do all runs; return the data to print."""
     code, operations = run(project, ["train", config, f"project={project}", "name=whole"])
     assert code == 0, (project.parent / f"{project.name}.log").read_text()
     began = time.monotonic()
     if any(isinstance(kill, float) for pair in points for kill in pair):
-        run(
-            project, ["train", config, f"project={project}", "name=again"]
-        )  # the corpus is there now
+        run(project, ["train", config, f"project={project}", "name=again"])  # the corpus exists now
     took = time.monotonic() - began
     folders = []
     for number, pair in enumerate(points):
-        # Numbers from 0 on count operations; shares, which JSON writes with a point, are of the time.
+        # Integers count operations; floats are shares of the time.
         kills = [kill * took if isinstance(kill, float) else kill for kill in pair]
         folders.append(killed_and_resumed(config, project, f"killed-{number}", *kills))
     return {

@@ -1,7 +1,8 @@
-"""A baseline's training, ended by SIGKILL at some operation on its run's files.
+"""The training of a TF-IDF model, killed by SIGKILL at an operation on the files of its run.
 
-A program of its own, as `killing.py` is. Usage: ``python killing_baseline.py CONFIG PROJECT FIRST``; killed at each operation
-from the FIRST on. Prints JSON: how many operations a whole run makes, and the folder of each killed run.
+A program of its own, like `killing.py`. Usage: ``python killing_baseline.py CONFIG PROJECT FIRST``.
+It is killed at each operation from FIRST on. Prints JSON: the number of operations of a complete
+run, and the folder of each killed run.
 """
 
 import json
@@ -11,11 +12,11 @@ from pathlib import Path
 
 from killing import run
 
-import icdcli.lexical.tfidf  # noqa: F401  (here, so that no process after the fork takes the time)
+import icdcli.lexical.tfidf  # noqa: F401  (imported once, before the forks)
 
 
 def everything(config, project, first):
-    """All runs; what to print."""
+    """Do all runs; return the data to print."""
     for name in ("first", "whole"):  # the first prepares the data
         code, made = run(project, ["train", config, f"project={project}", f"name={name}"])
         assert code == 0, (project.parent / f"{project.name}.log").read_text()

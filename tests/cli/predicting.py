@@ -1,8 +1,9 @@
-"""`icdcode predict` killed by SIGKILL at some operation on its files, once or more often, and called again to the end.
+"""`icdcode predict` killed by SIGKILL at operations on its files, and rerun until it ends.
 
-A program of its own, as `killing.py`, whose ways it takes. Usage: ``python predicting.py RUN NOTES OUTPUT CHARACTERS KILLS``:
-CHARACTERS of a block; KILLS as JSON: for each output, the operations to be killed at, one after the other; none: at every
-single one. Prints JSON: how many operations a whole call makes, and the exit codes for each output.
+A program of its own, based on `killing.py`. Usage: ``python predicting.py RUN NOTES OUTPUT
+CHARACTERS KILLS``. CHARACTERS is the size of a block; KILLS is JSON: for each output, the
+operations at which to kill it one after the other; an empty list means each operation. Prints JSON:
+the number of operations of a complete call, and the exit codes for each output.
 """
 
 import json
@@ -13,7 +14,7 @@ import torch
 from killing import run
 
 import icdcli.cli.predict
-import icdcli.distributed.process_group  # noqa: F401  (all here, so that no process after the fork takes the time)
+import icdcli.distributed.process_group  # noqa: F401  (imported once, before the forks)
 from icdcli.predict import batches as coding
 
 if __name__ == "__main__":

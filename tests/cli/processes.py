@@ -1,9 +1,10 @@
-"""Trainings of several processes, one of which dies or gets a signal at some moment; the others must end, too.
+"""Trainings of several processes, one of which dies or gets a signal; the others must end too.
 
-A program of its own: it imports everything once and forks the processes, as ``srun`` starts them: without a launcher that would
-end the others. Usage: ``python processes.py CONFIG PROJECT CASES``, CASES being JSON: a list of [processes, rank, place, way],
-see `PLACES` and `end`. Prints JSON: of each case the processes' exit codes, what each wrote to standard error, and how many
-batches of validations and steps were computed after the moment.
+A program of its own: it imports everything once and forks the processes as ``srun`` starts them,
+without a launcher that would end the others. Usage: ``python processes.py CONFIG PROJECT CASES``.
+CASES is JSON: a list of [processes, rank, place, way], see `PLACES` and `end`. Prints JSON: for
+each case the exit codes of the processes, their standard error, and the number of batches of
+validations and steps that were computed after the moment.
 """
 
 import json
@@ -15,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-import peft  # noqa: F401  (here, so that no process after the fork takes the time)
+import peft  # noqa: F401  (imported once, before the forks)
 import torch
 
 import icdcli.model.scoring as scoring
@@ -27,14 +28,14 @@ from icdcli.cli import main
 from icdcli.errors import DataError
 from icdcli.report.plots import run as plots
 
-# Where the moment may be: a function, and the how-manieth call of it.
+# The moments: a function, and the number of its call.
 PLACES = {
     "setup": (icdcli.training.setup, "find_corpus", 1),
     "step": (step, "_losses", 3),
     "validation": (scoring, "document_losses", 2),
     "checkpoint": (checkpoint, "write_manifest", 1),
 }
-AT_MOST = 60  # seconds in which all must have ended
+AT_MOST = 60  # seconds within which all must end
 
 
 def end(way):
@@ -50,7 +51,7 @@ def end(way):
 
 
 def at_the_moment(place, way, passed):
-    """Let this process end there, or send itself a signal."""
+    """End this process at a moment, or send it a signal."""
     module, name, number = PLACES[place]
     function, calls = getattr(module, name), [0]
 
@@ -83,7 +84,7 @@ def free_port():
 
 
 def start(number, environment, words, case, log, passed, counted):
-    """One of the processes; its number in the system."""
+    """Start one of the processes; return its process id."""
     child = os.fork()
     if child:
         return child

@@ -1,4 +1,4 @@
-"""Wrong tables, configurations and arguments: one message each, its exit code, and nothing half-written."""
+"""Wrong tables, configurations and arguments: one message, its exit code, no partial output."""
 
 import gzip
 import shutil
@@ -8,14 +8,14 @@ import pytest
 
 @pytest.fixture
 def refused_data(refused, table_copies):
-    """Tables that must be refused, after which no part of a corpus lies about."""
+    """Return a function that asserts that tables are refused and no part of a corpus is left."""
 
     def run(says, *options):
         message = refused(3, "prepare-data", table_copies, *options, says=says)
         left = {
             path.name for path in (table_copies / ".icdcode").rglob("*") if path.suffix != ".lock"
         }
-        assert left <= {"sources.json"}  # the hashes of the tables, which stay right
+        assert left <= {"sources.json"}  # the hashes of the tables, which stay valid
         return message
 
     return run
@@ -30,7 +30,7 @@ def test_missing_tables_are_all_named(refused_data, table_copies):
     assert not (table_copies / ".icdcode").exists()
 
 
-def test_missing_column_is_told_with_the_nearest(refused_data, table_copies, rewrite):
+def test_missing_column_is_reported_with_the_most_similar(refused_data, table_copies, rewrite):
     rewrite(table_copies, "DIAGNOSES_ICD", lambda text: text.replace("ICD9_CODE", "ICD_CODE", 1))
     refused_data(
         [
@@ -132,7 +132,8 @@ def test_split_left_empty(refused_data, table_copies, rewrite):
     )
     refused_data(
         [
-            "protocol patient leaves no document for train and validation (documents: train 0, validation 0, test 5",
+            "protocol patient leaves no document for train and validation "
+            "(documents: train 0, validation 0, test 5",
             "use more data",
         ]
     )
@@ -224,7 +225,7 @@ def test_configuration_that_is_not_there(refused, tmp_path):
     refused(2, "train", tmp_path, says="is a folder, not a YAML file")
 
 
-# --- what a machine hasn't got
+# --- features that a machine lacks
 
 
 def test_gpu_that_is_not_there(refused, place, trained, tmp_path, monkeypatch):
@@ -300,7 +301,7 @@ def test_model_that_cannot_be_had(refused, place, trained, model_folders, tmp_pa
 # --- folders that can't be written
 
 
-def test_file_where_the_project_should_lie(refused, place, tmp_path):
+def test_file_in_place_of_the_project(refused, place, tmp_path):
     (tmp_path / "taken").write_text("precious")
     for project in (tmp_path / "taken", tmp_path / "taken" / "below"):
         refused(
@@ -313,7 +314,7 @@ def test_file_where_the_project_should_lie(refused, place, tmp_path):
     assert (tmp_path / "taken").read_text() == "precious"
 
 
-def test_file_where_the_corpus_should_lie(refused, place, tmp_path):
+def test_file_in_place_of_the_corpus(refused, place, tmp_path):
     (tmp_path / "taken").write_text("")
     refused(
         2,
@@ -327,7 +328,7 @@ def test_file_where_the_corpus_should_lie(refused, place, tmp_path):
 # --- demo-data
 
 
-def test_demo_data_never_replaces_tables_unasked(refused, icdcode, table_copies, files):
+def test_demo_data_replaces_tables_only_on_request(refused, icdcode, table_copies, files):
     before = {name: (table_copies / name).read_bytes() for name in files(table_copies)}
     refused(
         2,

@@ -1,4 +1,4 @@
-"""Run folders that can't be resumed, evaluated or shown: one message each, and the folder as it was."""
+"""Run folders that can't be resumed, evaluated or shown: one message, and an unchanged folder."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ def snapshot(folder):
 
 @pytest.fixture
 def refused_run(refused, run_copy):
-    """The copied run must be refused, and be left as it was."""
+    """Return a function that asserts that the copied run is refused and unchanged."""
 
     def run(code, command, *words, says):
         before = snapshot(run_copy)
@@ -54,7 +54,7 @@ def test_run_without_checkpoints(refused_run, run_copy, command):
 
 
 @pytest.mark.parametrize("command", READERS)
-def test_run_without_the_checkpoint_asked_for(refused_run, run_copy, command):
+def test_run_without_the_requested_checkpoint(refused_run, run_copy, command):
     (run_copy / "weights" / "loss").unlink()
     refused_run(
         4,
@@ -71,7 +71,7 @@ def test_flipped_byte(refused_run, run_copy, command):
     content = bytearray(head.read_bytes())
     content[-1] ^= 1
     head.write_bytes(content)
-    (run_copy / "weights" / "previous").unlink()  # else `resume` takes it
+    (run_copy / "weights" / "previous").unlink()  # else `resume` uses it
     refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is damaged")
 
 
@@ -152,7 +152,7 @@ def test_device_that_is_none(refused_run):
         ("name=other", "a run stays in its folder"),
     ],
 )
-def test_what_a_run_cannot_change_on_its_way(refused_run, override, says):
+def test_keys_that_a_run_cannot_change(refused_run, override, says):
     refused_run(
         4,
         "resume",
@@ -175,7 +175,7 @@ def test_fewer_steps_than_are_done(refused_run):
     )
 
 
-def test_override_that_is_no_configuration(refused_run):
+def test_invalid_override(refused_run):
     refused_run(
         2, "resume", "stps=20", says="command line: unknown key 'stps' (did you mean 'steps'?)"
     )
@@ -183,7 +183,7 @@ def test_override_that_is_no_configuration(refused_run):
 
 @pytest.fixture
 def run_on_changed_data(icdcode, place, table_copies, rewrite, tmp_path):
-    """A run whose raw tables were changed afterwards, without another code."""
+    """Return a run whose source tables were changed afterwards, with the same codes."""
     options = (
         f"data_path={table_copies}",
         f"project={tmp_path}",

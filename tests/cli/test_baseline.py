@@ -1,4 +1,4 @@
-"""`model: tfidf` through the same commands as a network."""
+"""`model: tfidf` with the commands that networks have."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def answer(icdcode, config):
 
 @pytest.fixture
 def run(answer, place, tmp_path):
-    """The folder of a trained baseline, to be changed."""
+    """Return a copy of the folder of a trained TF-IDF model."""
     assert answer.code == 0, answer
     return Path(shutil.copytree(place.project / "words", tmp_path / "words", symlinks=True))
 
@@ -74,7 +74,7 @@ def test_args_repeat_the_run(icdcode, run, tmp_path):
         ).read_bytes()
 
 
-def test_keys_without_a_meaning_are_named_and_no_gpu_is_asked_for(icdcode, config, tmp_path):
+def test_unused_keys_are_reported_and_no_gpu_is_used(icdcode, config, tmp_path):
     answer = icdcode(
         "train",
         config,
@@ -97,7 +97,7 @@ def test_of_several_processes_the_first_does_it(icdcode, config, tmp_path, monke
     assert not (tmp_path / "new").exists()
 
 
-def test_it_is_evaluated_and_shown_as_every_coder(icdcode, run):
+def test_it_is_evaluated_and_shown_like_other_models(icdcode, run):
     answer = icdcode("evaluate", run, "--html")
     assert answer.code == 0
     assert answer.err == ""
@@ -121,7 +121,7 @@ def test_there_are_no_parts_to_leave_out(refused, run):
     assert not (run / "evaluation").exists()
 
 
-def test_it_stands_beside_a_network(icdcode, run, run_copy):
+def test_it_is_compared_with_a_network(icdcode, run, run_copy):
     answer = icdcode("compare", run, run_copy, "--json")
     assert answer.code == 0, answer
     assert run.name in answer.err
@@ -151,7 +151,7 @@ def test_new_notes_are_coded_by_the_checkpoint_alone(icdcode, run, place, tmp_pa
     assert "5 notes" in written.out
 
 
-def test_resuming_says_that_it_is_finished(icdcode, refused, run):
+def test_resuming_reports_that_it_is_finished(icdcode, refused, run):
     before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
     answer = icdcode("resume", run)
     assert answer.code == 0
@@ -184,14 +184,14 @@ def test_the_doctor_asks_for_no_network(icdcode, config):
 
 
 @pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json"])
-def test_a_broken_checkpoint_is_told(refused, run, name):
+def test_a_broken_checkpoint_is_an_error(refused, run, name):
     path = run / "weights/steps/1" / name
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     refused(4, "evaluate", run, says=[name, "was changed or is damaged"])
     refused(4, "resume", run, says=[name, "was changed or is damaged"])
 
 
-def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):
+def test_notes_without_a_common_word_are_an_error(icdcode, config, tmp_path):
     table = tmp_path / "notes.csv"
     table.write_text("text,codes\n" + "".join(f"word{n},I10\n" for n in range(60)))
     answer = icdcode("train", config, f"data_path={table}", f"project={tmp_path / 'runs'}")
@@ -202,9 +202,7 @@ def test_a_table_without_a_word_in_common_is_told(icdcode, config, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_at_once_and_says_what_to_do(
-    icdcode, config, tmp_path, monkeypatch, number, code
-):
+def test_a_signal_ends_it_at_once_with_a_hint(icdcode, config, tmp_path, monkeypatch, number, code):
     def signalled(*_):
         os.kill(os.getpid(), number)
         time.sleep(60)
@@ -213,8 +211,8 @@ def test_a_signal_ends_it_at_once_and_says_what_to_do(
     answer = icdcode("train", config, f"project={tmp_path}")
     assert answer.code == code
     assert (
-        f"Stopped before anything was saved. Start over: icdcode train {tmp_path / 'words' / 'args.yaml'}"
-        in answer.out
+        "Stopped before anything was saved. Start over: "
+        f"icdcode train {tmp_path / 'words' / 'args.yaml'}" in answer.out
     )
     assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]
 
@@ -231,7 +229,7 @@ def test_a_full_disk_leaves_no_half_checkpoint(icdcode, config, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_killed_at_every_operation_it_has_a_whole_checkpoint_or_none(config, tmp_path):
+def test_killed_at_every_operation_it_has_a_complete_checkpoint_or_none(config, tmp_path):
     program, root = Path(__file__).with_name("killing_baseline.py"), Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, program, config, tmp_path / "runs", 3]

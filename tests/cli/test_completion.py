@@ -1,4 +1,4 @@
-"""What the shell offers on Tab, asked for as a shell does."""
+"""The completions that a shell shows, requested as a shell does."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_shipped_configurations_and_own_files_are_offered(tmp_path):
     assert found == ["lapland.yaml", "laptop.yaml", "laptop_quality.yaml"]
 
 
-def test_run_folders_are_offered_whole_and_others_to_go_into(tmp_path):
+def test_run_folders_are_completed_and_others_get_a_slash(tmp_path):
     (tmp_path / "outputs" / "tiny").mkdir(parents=True)
     (tmp_path / "outputs" / "tiny" / "args.yaml").touch()
     assert offered(["icdcode", "evaluate", "out"], tmp_path) == ["outputs/"]
@@ -73,7 +73,8 @@ def test_protocols_offered_are_those_with_published_lists():
 def test_completion_imports_nothing_heavy(tmp_path):
     code = (
         "import atexit, sys; from icdcli.cli import app\n"
-        "atexit.register(lambda: print(*{'torch', 'transformers', 'pandas', 'sklearn', 'pyarrow'} & set(sys.modules)))\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'sklearn', 'pyarrow'}\n"
+        "atexit.register(lambda: print(*heavy & set(sys.modules)))\n"
         "app(prog_name='icdcode')"
     )
     assert offered(["icdcode", "train", "laptop.yaml", "batch_s"], tmp_path, code=code) == [

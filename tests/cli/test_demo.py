@@ -1,4 +1,4 @@
-"""The whole demonstration as one command, and the configurations that come with the program."""
+"""The demo command, and the configurations that come with the package."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
 
 
 @pytest.mark.slow
-def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icdcode, tmp_path):
+def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode, tmp_path):
     first = icdcode("demo", tmp_path, "--json", *SMALL)
     assert first.code == 0, first.err
     run = tmp_path / "outputs" / "demo" / "tiny"
@@ -40,7 +40,7 @@ def test_a_second_demo_goes_on_with_an_interrupted_run_and_a_third_counts_up(icd
     ).stat().st_mtime_ns == notes.st_mtime_ns
 
 
-def test_a_project_without_checkpoints_has_nothing_to_go_on_with(tmp_path):
+def test_a_project_without_checkpoints_has_nothing_to_resume(tmp_path):
     config = load_config("demo.yaml", [f"project={tmp_path}"])
     assert unfinished(config) is None
     (tmp_path / "tiny").mkdir()
@@ -48,7 +48,7 @@ def test_a_project_without_checkpoints_has_nothing_to_go_on_with(tmp_path):
     assert unfinished(config) is None
 
 
-def test_a_shipped_configuration_is_found_by_name_where_no_such_file_is(tmp_path, monkeypatch):
+def test_a_shipped_configuration_is_found_by_name_if_there_is_no_such_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config("laptop.yaml").run.name == "laptop"
     assert load_config("configs/laptop.yaml").run.name == "laptop"
@@ -60,7 +60,7 @@ def test_a_file_of_ones_own_comes_before_the_shipped_one(tmp_path, monkeypatch):
     assert load_config("laptop.yaml").run.name == "mine"
 
 
-def test_a_path_elsewhere_is_never_taken_for_a_shipped_name(tmp_path):
+def test_a_path_elsewhere_is_not_a_shipped_name(tmp_path):
     assert find_config(tmp_path / "laptop.yaml") == tmp_path / "laptop.yaml"
 
 
@@ -70,7 +70,7 @@ def test_config_list_names_every_shipped_configuration_with_a_line_about_it(icdc
     assert all(listed.values())
 
 
-def test_a_missing_configuration_is_told_with_where_the_shipped_ones_are_listed(icdcode):
+def test_a_missing_configuration_is_an_error_with_a_hint_at_the_shipped_ones(icdcode):
     answer = icdcode("train", "nothing.yaml")
     assert answer.code == 2
     assert "nothing.yaml" in answer.err
@@ -89,8 +89,11 @@ def test_no_file_of_the_repository_has_a_name_that_windows_refuses():
     assert [name for name in names if set(name) & set('<>:"\\|?*')] == []
 
 
-def test_what_a_shipped_name_means_costs_no_heavy_import():
-    code = "import sys; from icdcli.config.loading import load_config; load_config('demo.yaml'); print(*sys.modules)"
+def test_resolving_a_shipped_name_costs_no_heavy_import():
+    code = (
+        "import sys; from icdcli.config.loading import load_config; "
+        "load_config('demo.yaml'); print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""``icdcode describe``: raw data and prepared corpora, on the screen and in files."""
+"""``icdcode describe``: source tables and prepared corpora, on the terminal and in files."""
 
 import json
 import stat
@@ -37,7 +37,7 @@ def test_raw_data_are_prepared_first_and_found_the_next_time(
     } == before
 
 
-def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
+def test_a_prepared_corpus_is_described_in_its_folder(icdcode, corpus):
     answer = icdcode("describe", corpus)
     assert answer.code == 0
     assert f"Corpus: {corpus}\nWritten: describe.png and describe.json in {corpus}\n" in answer.out
@@ -45,17 +45,17 @@ def test_a_prepared_corpus_is_described_where_it_lies(icdcode, corpus):
     assert {
         stat.S_IMODE((corpus / f"describe.{kind}").stat().st_mode) for kind in ("png", "json")
     } == {0o600}
-    assert icdcode("describe", corpus).out == answer.out  # its own files are no harm
+    assert icdcode("describe", corpus).out == answer.out  # its own files do no harm
 
 
-def test_preparing_ends_with_what_describe_shows(icdcode, corpus, table_copies):
+def test_preparing_ends_with_the_description(icdcode, corpus, table_copies):
     shown = icdcode("describe", corpus).out.partition("Corpus: ")[0]
     prepared = icdcode("prepare-data", table_copies, *OPTIONS).out
     assert "words per document" in shown
     assert prepared == f"{shown}Already prepared: {corpus}\n"
 
 
-def test_the_json_file_and_answer_hold_the_whole_description(icdcode, corpus, tmp_path):
+def test_the_json_file_and_result_contain_the_complete_description(icdcode, corpus, tmp_path):
     answer = icdcode("describe", corpus, "--to", tmp_path / "card", "--json")
     assert answer.code == 0
     assert "words per document" in answer.err
@@ -75,7 +75,7 @@ def test_the_json_file_and_answer_hold_the_whole_description(icdcode, corpus, tm
     } <= described.keys()
 
 
-def test_an_older_corpus_says_that_it_has_no_description(icdcode, corpus):
+def test_an_older_corpus_has_no_description(icdcode, corpus):
     card = json.loads((corpus / "card.json").read_text())
     del card["description"]
     (corpus / "card.json").write_text(json.dumps(card))
@@ -96,7 +96,7 @@ def test_options_of_raw_data_are_refused_for_a_prepared_corpus(refused, corpus):
     )
 
 
-def test_nothing_to_describe_is_told(refused, tmp_path):
+def test_missing_data_is_an_error(refused, tmp_path):
     refused(
         3,
         "describe",
@@ -105,7 +105,7 @@ def test_nothing_to_describe_is_told(refused, tmp_path):
     )
 
 
-def test_a_place_that_cannot_be_written_is_told(icdcode, corpus, tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(icdcode, corpus, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = icdcode("describe", corpus, "--to", tmp_path / "file")
     assert answer.code == 3

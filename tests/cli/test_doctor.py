@@ -1,4 +1,4 @@
-"""What the doctor tells of a machine and a configuration, and what it must not do meanwhile."""
+"""The doctor's report on a machine and a configuration, and what it must not do."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from icdcli.data.corpus.reader import open_corpus
 
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
-    """An empty working folder."""
+    """Change to an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -83,7 +83,7 @@ def test_a_prepared_corpus_is_known_with_its_labels(icdcode, place, trained):
     assert found["memory"]["labels"] == found["data"]["labels"] == labels
 
 
-def test_every_problem_is_told_at_once(icdcode, place, empty):
+def test_all_problems_are_reported_at_once(icdcode, place, empty):
     answer = icdcode(
         "doctor",
         place.config,
@@ -107,7 +107,7 @@ def test_every_problem_is_told_at_once(icdcode, place, empty):
     assert list(empty.iterdir()) == []
 
 
-def test_json_tells_problems_too(icdcode, place):
+def test_json_contains_problems_too(icdcode, place):
     answer = icdcode("doctor", place.config, "data_path=nowhere", "--json")
     assert answer.code == 2
     [problem] = answer.json["config"]["problems"]
@@ -166,7 +166,7 @@ def test_no_configuration(refused, empty, words, says):
     refused(2, "doctor", *words, says=says)
 
 
-def test_wrong_keys_are_told_before_anything_is_looked_at(refused, place):
+def test_wrong_keys_are_reported_before_any_check(refused, place):
     refused(
         2,
         "doctor",

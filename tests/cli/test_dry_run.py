@@ -1,4 +1,4 @@
-"""What `icdcode train --dry-run` tells of a run, and that it leaves nothing behind."""
+"""The report of `icdcode train --dry-run`, which must leave nothing behind."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Ends with the most memory that the process took.
+# Ends with the peak memory of the process.
 MEASURED = """\
 import sys
 from icdcli.cli import main
@@ -19,7 +19,7 @@ finally:
 """
 
 
-def test_memory_and_time_are_told(icdcode, place, trained, files):
+def test_memory_and_time_are_reported(icdcode, place, trained, files):
     before = files(place.project)
     answer = icdcode("train", place.config, "--dry-run", "--json")
     assert answer.code == 0, answer
@@ -48,7 +48,7 @@ def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch
     assert max(map(len, lines[start:])) <= 80
 
 
-def test_what_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
+def test_a_run_that_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
     def no_steps(*_, **__):
         raise AssertionError("a step was taken")
 
@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_is_told_is_within_15_per_cent_of_what_the_run_takes(place):
+def test_the_estimate_is_within_15_percent_of_the_memory_used(place):
     words = [
         str(place.config),
         "max_len=512",

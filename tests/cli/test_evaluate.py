@@ -1,4 +1,4 @@
-"""Thresholds that are tuned, what evaluate shows and writes, and runs side by side."""
+"""Tuned thresholds, the output and files of evaluate, and the comparison of runs."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ OPTIONS = ("steps=6", "warmup_steps=1", "prediction_print_n=0")
 
 @pytest.fixture(scope="module")
 def tuned(icdcode, place, tmp_path_factory):
-    """A run of one epoch whose thresholds were tuned; to be read, not changed."""
+    """Return a run of one epoch with tuned thresholds; read only."""
     project = tmp_path_factory.mktemp("tuned")
     assert (
         icdcode(
@@ -29,7 +29,7 @@ def tuned(icdcode, place, tmp_path_factory):
 
 @pytest.fixture
 def pair(trained, tuned, tmp_path):
-    """Both runs, to be changed."""
+    """Return copies of both runs."""
     return [
         Path(shutil.copytree(run, tmp_path / name, symlinks=True))
         for name, run in (("one", trained), ("other", tuned))
@@ -61,7 +61,7 @@ def test_on_another_split_it_is_not_called_tuned(icdcode, pair):
     assert answer.json["threshold_tuned_on"] == "validation"
 
 
-def test_a_tuned_threshold_goes_on_with_its_run(icdcode, pair):
+def test_a_tuned_threshold_is_resumed_with_its_run(icdcode, pair):
     def per_code():
         return json.loads((pair[1] / "weights" / "last" / "coder.json").read_text())["threshold"][
             "per_code"
@@ -88,7 +88,7 @@ def test_a_wrong_threshold_is_refused(refused, place):
     refused(2, "train", place.config, "positive_threshold=1.5", says="should be from 0 to 1")
 
 
-def test_a_metric_that_falls_as_a_coder_gets_better_is_monitored_so(icdcode, place, tmp_path):
+def test_a_metric_that_falls_as_a_model_improves_is_minimized(icdcode, place, tmp_path):
     options = (
         "metrics=[calibration_error, f1_micro]",
         "monitor=calibration_error",
@@ -101,7 +101,7 @@ def test_a_metric_that_falls_as_a_coder_gets_better_is_monitored_so(icdcode, pla
     assert manifest["step"] == results.calibration_error.idxmin()
 
 
-def test_the_page_is_written_where_asked_for(icdcode, pair):
+def test_the_page_is_written_on_request(icdcode, pair):
     assert icdcode("evaluate", pair[0]).code == 0
     page = pair[0] / "evaluation" / "test" / "report.html"
     assert not page.exists()
@@ -146,7 +146,7 @@ def test_weights_that_are_no_numbers_name_documents(icdcode, pair, refused, monk
     assert not (pair[0] / "evaluation" / "test").exists()
 
 
-def test_runs_stand_side_by_side(icdcode, pair):
+def test_runs_are_shown_side_by_side(icdcode, pair):
     answer = icdcode("compare", *pair)
     assert answer.code == 0
     assert f"A  {pair[0]}, threshold 0.5" in answer.out
@@ -155,7 +155,7 @@ def test_runs_stand_side_by_side(icdcode, pair):
         True,
     ]
     again = icdcode("compare", *pair, "--json")
-    assert "Evaluated: " not in again.err  # what is written is enough
+    assert "Evaluated: " not in again.err  # the files written before are enough
     told = [json.loads((run / "evaluation" / "test" / "metrics.json").read_text()) for run in pair]
     one, other = again.json["runs"]
     assert [one["metrics"], other["metrics"]] == [values["metrics"] for values in told]
@@ -166,12 +166,12 @@ def test_runs_stand_side_by_side(icdcode, pair):
     assert difference["low"] <= difference["value"] <= difference["high"]
 
 
-def test_another_checkpoint_is_scored_anew(icdcode, pair):
+def test_another_checkpoint_is_scored_again(icdcode, pair):
     assert icdcode("compare", *pair).code == 0
     answer = icdcode("compare", *pair, "--load", "last", "--split", "validation")
     assert answer.code == 0
     assert answer.out.count("Evaluated: ") == 2
-    # The same split of another checkpoint: what was written for the first doesn't count.
+    # The same split of another checkpoint: the results of the first don't count.
     first, last = (
         json.loads((pair[0] / "weights" / name / "manifest.json").read_text())["step"]
         for name in ("metric", "last")
@@ -179,7 +179,7 @@ def test_another_checkpoint_is_scored_anew(icdcode, pair):
     assert ("Evaluated: " in icdcode("compare", *pair, "--load", "last").out) == (first != last)
 
 
-def test_other_label_spaces_are_compared_on_what_they_share(
+def test_other_label_spaces_are_compared_on_their_common_codes(
     icdcode, place, pair, tmp_path, refused
 ):
     assert (

@@ -1,4 +1,4 @@
-"""`--evidence` of predict, show-predictions and evaluate: the words that codes were chosen by."""
+"""`--evidence` of predict, show-predictions and evaluate: the words behind each code."""
 
 import csv
 import json
@@ -100,7 +100,7 @@ def test_the_terminal_shows_the_words_in_their_sentences(icdcode, trained, notes
         assert all(part in " ".join(TEXTS) for part in word.split())
 
 
-def test_nothing_of_a_note_is_shown_unless_asked_for(icdcode, trained, notes, tmp_path):
+def test_no_text_of_a_note_is_shown_without_request(icdcode, trained, notes, tmp_path):
     plain = icdcode("predict", trained, notes, "--top", 2)
     marked = icdcode(
         "predict", trained, notes, "--top", 2, "--evidence", "--output", tmp_path / "codes.jsonl"
@@ -117,7 +117,7 @@ def test_nothing_of_a_note_is_shown_unless_asked_for(icdcode, trained, notes, tm
     assert "evidence" not in icdcode("predict", trained, notes, "--top", 2, "--json").out
 
 
-def test_evidence_asked_for_later_begins_anew(icdcode, trained, notes, tmp_path, monkeypatch):
+def test_evidence_requested_later_starts_over(icdcode, trained, notes, tmp_path, monkeypatch):
     def stopped(reader, text, labels):
         os.kill(os.getpid(), signal.SIGINT)
 

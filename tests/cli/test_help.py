@@ -1,4 +1,4 @@
-"""What a command tells before it does anything: its manual, with an example that parses, and what is missing."""
+"""The help of every command, its example, and errors about missing files."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from icdcli.cli import app
 
 
 def commands(group, words=()):
-    """Every command below a group, with the words that call it."""
+    """Yield every command of a group, with its name in words."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*words, name))
@@ -34,7 +34,7 @@ def test_every_command_has_an_example_that_parses(words):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_option_and_argument_says_what_it_is(words):
+def test_every_option_and_argument_has_a_help_text(words):
     silent = [
         param.name
         for param in COMMANDS[words].params
@@ -43,7 +43,7 @@ def test_every_option_and_argument_says_what_it_is(words):
     assert silent == []
 
 
-def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
+def test_a_demo_without_a_folder_accepts_keys(icdcode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = icdcode("demo", "nothing=1")
     assert answer.code == 2
@@ -55,7 +55,7 @@ def test_a_demo_without_a_folder_takes_keys(icdcode, tmp_path, monkeypatch):
     ("train demo.yaml data_path=nowhere", 3),
     ("evaluate nowhere", 2), ("show-predictions nowhere", 2), ("compare nowhere x", 2),
 ])  # fmt: skip
-def test_what_is_missing_is_told_before_torch_is_loaded(tmp_path, words, exit_code):
+def test_missing_files_are_reported_before_torch_is_loaded(tmp_path, words, exit_code):
     code = (
         f"import sys; from icdcli.cli import main; sys.argv = ['icdcode', *{words.split()}]\n"
         "try: main()\n"

@@ -1,4 +1,4 @@
-"""A real training, killed at any moment and resumed, ends bit for bit as one that was never stopped."""
+"""A training that is killed at any moment and resumed ends bit for bit as one never stopped."""
 
 import json
 import os
@@ -22,7 +22,7 @@ checkpoint_every: 1
 
 @pytest.fixture
 def kill(place, tmp_path):
-    """Trains, kills and resumes at these points; the folder of a run never stopped, and those of the others."""
+    """Train, kill and resume at points; return the folders of an undisturbed run and the others."""
 
     def run(points):
         config = tmp_path / "config.yaml"
@@ -55,7 +55,7 @@ def kill(place, tmp_path):
 
 
 def end_of(run, rows):
-    """All that a run has come to, but for the clock."""
+    """Return all results of a run that don't depend on the clock."""
     tables = [rows(run / name) for name in ("results.csv", "steps.csv")]
     weights, states = {}, []
     for name in ("metric", "loss", "last"):
@@ -86,7 +86,7 @@ def same_ends(whole, killed, rows):
 def test_killed_within_a_checkpoint_and_resumed(kill, rows):
     operations, whole, killed = kill(
         [[257, 60]]
-    )  # the first within the one that follows a validation
+    )  # the first one inside the one that follows a validation
     assert operations > 400
     assert killed[0].name == "killed-0"
     assert same_ends(whole, killed, rows)
@@ -94,8 +94,8 @@ def test_killed_within_a_checkpoint_and_resumed(kill, rows):
 
 @pytest.mark.slow
 def test_killed_at_many_operations_and_resumed(kill, rows):
-    # Every few operations, so that each kind of them is met: writing, flushing, renaming, linking, removing. More of them
-    # where the first checkpoint after a validation is made current.
+    # Every few operations, so that each kind occurs: write, flush, rename, link, remove.
+    # More of them at the first checkpoint after a validation.
     operations = sorted({*range(5, 600, 17), *range(307, 334, 3)})
     made, whole, killed = kill(
         [[first, 40 + 13 * number % 150] for number, first in enumerate(operations)]

@@ -1,4 +1,4 @@
-"""Several processes that train together: one that dies takes the others down, one that is asked to stop stops them all."""
+"""Several processes that train together: if one dies or is stopped, all of them end."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TOLD = "error: notes.csv: can't be read; put it back"
 
 @pytest.fixture
 def config(place, tmp_path):
-    """A configuration whose validations take several batches of each process."""
+    """Return a configuration whose validations take several batches per process."""
     path = tmp_path / "config.yaml"
     lines = place.config.read_text().splitlines()
     lines = [
@@ -42,7 +42,7 @@ def config(place, tmp_path):
 
 @pytest.fixture
 def play(config, tmp_path):
-    """Plays cases, see processes.py; what came of each."""
+    """Return a function that runs cases, see processes.py, and returns their outcomes."""
 
     def run(*cases):
         command = [
@@ -60,7 +60,7 @@ def play(config, tmp_path):
 
 
 def ends_well(case, found):
-    """All ended, the one that failed with its own exit code, and one message said why."""
+    """Assert that all ended, the failed one with its exit code, and one message gave the reason."""
     processes, rank, _, way = case
     codes, told = found["codes"], "".join(found["told"])
     own = {"killed": -9, "exit": 7, "defect": 1, "told": 3}[way]
@@ -75,7 +75,7 @@ def ends_well(case, found):
     return True
 
 
-def test_a_process_takes_the_others_along_whether_it_dies_or_is_asked_to_stop(play):
+def test_a_process_ends_the_others_if_it_dies_or_is_stopped(play):
     died, asked = (2, 1, "step", "killed"), (2, 1, "validation", "SIGTERM")
     killed, stopped = play(died, asked)
     assert ends_well(died, killed)
@@ -84,7 +84,7 @@ def test_a_process_takes_the_others_along_whether_it_dies_or_is_asked_to_stop(pl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "exit", "defect", "told"])
-def test_a_process_that_dies_anywhere_takes_the_others_down(play, way):
+def test_a_process_that_dies_anywhere_ends_the_others(play, way):
     places = [
         ("setup", 1),
         ("step", 0),
@@ -105,7 +105,7 @@ def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps
     cases = [(2, 1, "validation", "SIGTERM"), (2, 1, "step", "SIGINT")]
     validation, step = play(*cases)
     assert (validation["codes"], step["codes"]) == ([143, 143], [130, 130]), (validation, step)
-    # Each process may be in its next batch already; a whole validation is many.
+    # Each process may be in its next batch already; a complete validation has many.
     assert validation["batches"] <= 4
     assert step["batches"] == 0
     for name, state in (("case-0", 6), ("case-1", 1)):
@@ -116,14 +116,16 @@ def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps
 
 @pytest.fixture
 def launched(config, tmp_path):
-    """Starts two processes as torchrun or as ``device: [0,1]`` does, with a moment for one of them; the launcher."""
+    """Start two processes as torchrun or ``device: [0,1]`` does, one of which ends at a moment."""
     started = []
 
     def launch(how, rank, place, way):
         first = tmp_path / "first.py"
         first.write_text(
-            f"import os, sys\nsys.path.insert(0, {str(HERE)!r})\nimport processes\nfrom multiprocessing import Value\n"
-            f"if os.environ['RANK'] == {str(rank)!r}:\n    processes.at_the_moment({place!r}, {way!r}, Value('i', 0))\n"
+            f"import os, sys\nsys.path.insert(0, {str(HERE)!r})\n"
+            "import processes\nfrom multiprocessing import Value\n"
+            f"if os.environ['RANK'] == {str(rank)!r}:\n"
+            f"    processes.at_the_moment({place!r}, {way!r}, Value('i', 0))\n"
             "processes.main()\n"
         )
         words = ["train", str(config), f"project={tmp_path / 'runs'}", "steps=100000", "patience=0"]
@@ -137,7 +139,10 @@ def launched(config, tmp_path):
                 str(first),
             ]
         else:
-            ours = "import sys; from icdcli.distributed import process_group as distributed; distributed.PROGRAM = [sys.argv[2]]; "
+            ours = (
+                "import sys; from icdcli.distributed import process_group as distributed; "
+                "distributed.PROGRAM = [sys.argv[2]]; "
+            )
             start = [
                 "-c",
                 ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))",
@@ -160,7 +165,7 @@ def launched(config, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "code"), [("torchrun", 1), ("ours", 3)])
-def test_a_launched_process_that_dies_takes_the_job_down(launched, how, code):
+def test_a_launched_process_that_dies_ends_the_job(launched, how, code):
     job = launched(how, 1, "step", "told")
     told, _ = job.communicate(timeout=240)
     assert job.returncode == code and told.count(TOLD) == 1 and GONE not in told, told
@@ -168,7 +173,7 @@ def test_a_launched_process_that_dies_takes_the_job_down(launched, how, code):
 
 
 @pytest.mark.slow
-def test_a_launched_process_that_is_killed_takes_the_job_down(launched):
+def test_a_launched_process_that_is_killed_ends_the_job(launched):
     job = launched("ours", 0, "validation", "killed")
     told, _ = job.communicate(timeout=240)
     assert (
@@ -194,7 +199,7 @@ def test_without_their_launcher_the_processes_end(launched, tmp_path):
     job = launched("ours", 2, "step", "told")
     wait_for(tmp_path / "runs" / "run" / "weights" / "last", job)
     job.kill()
-    job.communicate(timeout=60)  # returns when all who could write into its pipe are gone
+    job.communicate(timeout=60)  # returns when all processes that could write to its pipe are gone
 
 
 def wait_for(path, job):

@@ -1,4 +1,4 @@
-"""Codes for notes that are in no corpus, from a checkpoint alone."""
+"""Codes for new notes, from a checkpoint without its corpus."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ SECRET = "Mr Longfellow drinks"
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory):
-    """A table of notes that no corpus has."""
+    """Return a table of notes that are in no corpus."""
     path = tmp_path_factory.mktemp("notes") / "notes.parquet"
     pq.write_table(pa.table({"id": IDS, "text": TEXTS}), path)
     return path
@@ -56,7 +56,7 @@ def lines(text):
 
 
 def process(*words, **environment):
-    """A command in a process of its own."""
+    """Start a command in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         [sys.executable, *map(str, words)],
@@ -67,7 +67,7 @@ def process(*words, **environment):
     )
 
 
-def test_the_codes_are_those_of_the_coder(icdcode, trained, table, model):
+def test_the_codes_are_those_of_the_model(icdcode, trained, table, model):
     answer = icdcode("predict", trained, table, "--json")
     assert answer.code == 0, answer
     notes = lines(answer.out)
@@ -100,7 +100,7 @@ def test_top_and_min_score(icdcode, trained, table, model):
     assert [note["codes"][:3] for note in low] == [note["codes"] for note in top]
 
 
-def test_every_input_and_output_tells_the_same(icdcode, trained, tmp_path, table):
+def test_every_input_and_output_format_gives_the_same_codes(icdcode, trained, tmp_path, table):
     files = [tmp_path / f"codes.{ending}" for ending in ("jsonl", "csv", "parquet")]
     for file in files:
         answer = icdcode("predict", trained, table, "--output", file, "--json")
@@ -145,7 +145,7 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert "diabetes" not in answer.out.replace("Diabetes", "")
 
 
-def test_a_long_note_is_read_to_its_end_and_says_so(icdcode, trained, tmp_path, model):
+def test_a_long_note_is_read_to_its_end(icdcode, trained, tmp_path, model):
     (tmp_path / "long.txt").write_text(" ".join(TEXTS * 9))
     (note,) = lines(icdcode("predict", trained, tmp_path / "long.txt", "--top", 1, "--json").out)
     tokens = len(model.tokenizer(" ".join(TEXTS * 9), add_special_tokens=False)["input_ids"])
@@ -181,7 +181,7 @@ main()
     assert lines(done.stdout) == lines(icdcode("predict", trained, table, "--json").out)
 
 
-def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_blocks, monkeypatch):
+def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_blocks, monkeypatch):
     output = tmp_path / "codes.jsonl"
     whole = icdcode("predict", trained, table, "--json").out
     code, calls = coding.BatchPredictor.code, []
@@ -211,7 +211,7 @@ def test_going_on_and_beginning_anew(icdcode, trained, table, tmp_path, small_bl
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_standard_output_is_utf_8_whatever_the_terminal(trained, table, icdcode):
+def test_standard_output_is_utf_8_on_any_terminal(trained, table, icdcode):
     done = process("-m", "icdcli", "predict", trained, table, "--json", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert done.stdout == icdcode("predict", trained, table, "--json").out
@@ -219,7 +219,7 @@ def test_standard_output_is_utf_8_whatever_the_terminal(trained, table, icdcode)
 
 @pytest.fixture
 def killed(trained, table, tmp_path):
-    """Predicts into files, is killed and called again; the exit codes, once it is sure that all files are the same."""
+    """Predict to files with kills in between, assert equal files, and return the exit codes."""
 
     def run(ending, kills):
         output = tmp_path / "out" / f"whole.{ending}"
@@ -256,7 +256,10 @@ def test_processes_of_torchrun_share_the_notes(icdcode, trained, table, tmp_path
         port = free.getsockname()[1]
     output = tmp_path / "codes.jsonl"
     start = ["-m", "torch.distributed.run", "--nproc-per-node=3", f"--master-port={port}"]
-    shrink = "from icdcli.predict import batches as coding; coding.BLOCK_CHARACTERS = 80; from icdcli.cli import main; main()"
+    shrink = (
+        "from icdcli.predict import batches as coding; coding.BLOCK_CHARACTERS = 80; "
+        "from icdcli.cli import main; main()"
+    )
     script = tmp_path / "predict.py"
     script.write_text(shrink)
     done = process(
@@ -269,7 +272,7 @@ def test_processes_of_torchrun_share_the_notes(icdcode, trained, table, tmp_path
     assert list(tmp_path.iterdir()) == [output]
 
 
-# What can't be done
+# Errors
 
 
 def test_notes_that_cannot_be_read(refused, trained, tmp_path):
@@ -324,7 +327,7 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_coders_that_cannot_be_used(refused, run_copy, table, tmp_path):
+def test_models_that_cannot_be_used(refused, run_copy, table, tmp_path):
     output = tmp_path / "codes.csv"
     refused(2, "predict", tmp_path / "nowhere", table, says="no such run folder")
     refused(2, "predict", tmp_path, table, says="isn't a run folder")

@@ -28,7 +28,7 @@ def state(run, name="last"):
 
 
 def same_end(run, reference, rows):
-    """Everything but the clock is equal: tables, the three checkpoints' weights, optimiser, best so far and patience."""
+    """Assert that two runs are equal but for times: tables, checkpoints, optimizer, patience."""
     for table in ("results.csv", "steps.csv"):
         assert rows(run / table) == rows(reference / table), table
     for name in ("metric", "loss", "last"):
@@ -50,7 +50,7 @@ def same_end(run, reference, rows):
 
 @pytest.fixture
 def interrupted(icdcode, place, tmp_path, signal_at):
-    """A run that SIGINT ended after this step."""
+    """Return a run that SIGINT ended after a step."""
 
     def train(step, *options):
         patch = signal_at(step, signal.SIGINT)
@@ -61,7 +61,8 @@ def interrupted(icdcode, place, tmp_path, signal_at):
     return train
 
 
-# In the first epoch; between its last step and its validation; in the second epoch; before the last validation.
+# In the first epoch; between its last step and its validation; in the second epoch; before the
+# last validation.
 @pytest.mark.parametrize("step", [3, 6, 9, 12])
 def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, trained, rows, step):
     answer, run = interrupted(step)
@@ -82,7 +83,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(icdcode, interrupted, t
     assert seconds == sorted(seconds)
 
 
-def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, rows):
+def test_finished_run_is_reported_and_unchanged(icdcode, run_copy, trained, rows):
     answer = icdcode("resume", run_copy)
     assert answer.code == 0
     assert "all 12 steps are done (step 12)" in answer.out
@@ -95,7 +96,7 @@ def test_finished_run_says_so_and_stays_as_it_is(icdcode, run_copy, trained, row
     assert (run_copy / "args.yaml").read_bytes() == (trained / "args.yaml").read_bytes()
 
 
-def test_more_steps_go_on_and_are_kept_in_args(icdcode, run_copy, rows):
+def test_more_steps_continue_and_are_kept_in_args(icdcode, run_copy, rows):
     answer = icdcode("resume", run_copy, "steps=14", "patience=7", "--json")
     assert answer.code == 0
     assert (answer.json["step"], answer.json["finished"]) == (14, True)
@@ -111,7 +112,7 @@ def test_more_steps_go_on_and_are_kept_in_args(icdcode, run_copy, rows):
 
 
 def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
-    # A threshold that no score reaches makes every validation's F1 the same: no progress after the first.
+    # A threshold that no score reaches gives each validation the same F1: no progress.
     options = ("positive_threshold=1", "metrics=[f1_micro]", "steps=60", "patience=2")
     answer, run = interrupted(14, *options)
     assert answer.code == 130
@@ -130,7 +131,7 @@ def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
 
 @pytest.fixture
 def best_first(interrupted, run_copy):
-    """A finished run whose best epoch, in all that it has on disk, was the first of two."""
+    """Return a finished run whose best epoch was the first of two."""
     _, stopped = interrupted(9)
     assert manifest(stopped, "metric")["step"] == 6
     shutil.copytree(stopped / "weights" / "metric", run_copy / "weights" / "first")
@@ -164,7 +165,7 @@ def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(
     assert manifest(best_first, "previous")["step"] == 6
 
 
-def test_having_gone_back_the_last_is_where_it_went_back_to(
+def test_after_going_back_the_last_checkpoint_is_the_chosen_one(
     icdcode, best_first, trained, rows, monkeypatch
 ):
     def killed(*arguments):
@@ -178,7 +179,7 @@ def test_having_gone_back_the_last_is_where_it_went_back_to(
     assert same_end(best_first, trained, rows)
 
 
-def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first):
+def test_dry_run_shows_changes_and_makes_none(icdcode, best_first):
     before = snapshot(best_first)
     answer = icdcode(
         "resume",
@@ -218,7 +219,7 @@ def test_dry_run_shows_what_would_change_and_changes_nothing(icdcode, best_first
         ("text_cleaning=caml", "the corpus depends on it"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(refused, run_copy, override, says):
+def test_changes_that_cannot_be_made_are_refused(refused, run_copy, override, says):
     refused(
         4,
         "resume",
@@ -266,7 +267,7 @@ def test_interrupted_in_a_validation_and_resumed_is_as_never_interrupted(
     assert same_end(run, trained, rows)
 
 
-def test_a_training_that_diverges_is_told_in_one_message(icdcode, place, tmp_path):
+def test_a_training_that_diverges_ends_with_one_message(icdcode, place, tmp_path):
     run = tmp_path / "run"
     answer = icdcode(
         "train",
@@ -279,7 +280,10 @@ def test_a_training_that_diverges_is_told_in_one_message(icdcode, place, tmp_pat
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert answer.err.count("error: ") == 1
-    bad = r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; the step's documents are (.+?)\. "
+    bad = (
+        r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; "
+        r"the step's documents are (.+?)\. "
+    )
     step = re.search(bad, answer.err)
     assert step
     assert len(step[3].split(", ")) == 16
@@ -339,8 +343,8 @@ def test_full_disk_under_tables_and_pictures_is_one_message(
         answer.code == 3 and "Traceback" not in answer.err and answer.err.count("error: ") == 1
     ), answer
     assert (
-        f"{run / what}: can't be written (No space left on device). Everything written before is complete. Free space"
-        in answer.err
+        f"{run / what}: can't be written (No space left on device). "
+        "Everything written before is complete. Free space" in answer.err
     )
     assert verify(run / "weights" / "last")["step"] == {"results.csv": 6, "steps.csv": 1}.get(
         what, 6
@@ -350,7 +354,7 @@ def test_full_disk_under_tables_and_pictures_is_one_message(
 
 
 @pytest.mark.slow  # peft alone takes ten seconds to import
-def test_adapters_go_on_exactly_too(
+def test_adapters_are_resumed_exactly_too(
     icdcode, place, interrupted, tmp_path, model_folders, rows, files
 ):
     options = (

@@ -1,4 +1,4 @@
-"""Real signals to a real process: it saves, exits as the shell expects, and can be resumed."""
+"""Real signals to a process: it saves, exits with the usual code, and can be resumed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from icdcli.training.signals import StopSignals
 
 @pytest.fixture
 def training(place, tmp_path):
-    """A training in a process of its own that has taken its first steps; its run folder."""
+    """Start a training in a new process, wait for its first steps; yield it and its run folder."""
     command = [
         sys.executable,
         "-m",

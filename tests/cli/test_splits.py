@@ -18,7 +18,7 @@ CONTENTS = {
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A server on the loopback with the small lists that are the published ones here; no other address is reached."""
+    """Serve small lists, which replace the published ones here, on the loopback interface only."""
     folder, asked = tmp_path / "mirror", []
     folder.mkdir()
     mirror = SimpleNamespace(
@@ -32,7 +32,7 @@ def mirror(tmp_path, monkeypatch):
 
         def copyfile(self, source, outputfile):
             if mirror.drops:
-                outputfile.write(source.read(2))  # and closes, having promised more
+                outputfile.write(source.read(2))  # and closes, after announcing more
             else:
                 super().copyfile(source, outputfile)
 
@@ -73,11 +73,11 @@ def test_all_lists_are_fetched_once(icdcode, mirror):
     assert len(mirror.asked) == 3
     answer = icdcode("splits", "fetch", "--address", mirror.address)
     assert answer.code == 0
-    assert answer.out == f"All lists are present; folder: {mirror.home}\n"
+    assert answer.out == f"All are present; folder: {mirror.home}\n"
     assert len(mirror.asked) == 3
 
 
-def test_one_protocols_lists_go_where_one_wants_them(icdcode, mirror, tmp_path):
+def test_lists_of_one_protocol_can_be_saved_elsewhere(icdcode, mirror, tmp_path):
     folder = tmp_path / "elsewhere"
     words = ("splits", "fetch", "mimic3-clean", "--to", folder, "--address", mirror.address)
     assert f"splits_path={folder}" in icdcode(*words).out

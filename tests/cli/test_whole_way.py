@@ -1,4 +1,4 @@
-"""Every command, one after the other, as a newcomer types them."""
+"""Every command, one after the other, as a new user types them."""
 
 import csv
 import json
@@ -93,7 +93,7 @@ def test_prepare_data_makes_a_corpus_once(icdcode, table_copies):
 
 def test_a_config_file_gives_prepare_data_its_options(icdcode, place, trained):
     answer = icdcode("prepare-data", place.tables, "--config", place.config, "--json")
-    assert answer.json["created"] is False  # training has prepared the same
+    assert answer.json["created"] is False  # training has prepared the same corpus
 
 
 def test_the_run_folder_is_as_promised(trained, files):
@@ -163,7 +163,7 @@ def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, tra
     shutil.rmtree(place.project / "run2")
 
 
-def test_json_of_a_training_tells_where_and_how_it_ended(icdcode, place, tmp_path):
+def test_json_of_a_training_has_its_folder_and_end(icdcode, place, tmp_path):
     answer = icdcode(
         "train", place.config, f"project={tmp_path}", "steps=3", "warmup_steps=1", "--json"
     )
@@ -217,7 +217,7 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     assert ((predictions.score >= 0.5) == predictions.predicted).all()
 
 
-def test_evaluating_the_validation_split_gives_what_training_saw(icdcode, run_copy):
+def test_evaluating_the_validation_split_gives_the_metrics_of_training(icdcode, run_copy):
     answer = icdcode("evaluate", run_copy, "--split", "validation", "--load", "last", "--json")
     assert "Written: " in answer.err
     last = pd.read_csv(run_copy / "results.csv").iloc[-1]
@@ -226,7 +226,7 @@ def test_evaluating_the_validation_split_gives_what_training_saw(icdcode, run_co
         assert answer.json["metrics"][name] == pytest.approx(last[name], abs=1e-12)
 
 
-def test_show_predictions_keeps_the_notes_to_itself_unless_asked(icdcode, place, trained):
+def test_show_predictions_shows_notes_only_on_request(icdcode, place, trained):
     shown = icdcode("show-predictions", trained, "-n", "2")
     assert shown.code == 0
     assert shown.err == ""
@@ -269,7 +269,7 @@ def test_show_predictions_shows_the_same_documents_for_the_same_seed(icdcode, tr
     assert len(ids[0]) == 3
 
 
-def test_a_protocol_without_a_test_split_falls_back_to_validation_and_says_so(
+def test_a_protocol_without_a_test_split_falls_back_to_validation_with_a_warning(
     icdcode, place, tmp_path
 ):
     options = (
@@ -305,7 +305,7 @@ def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeyp
     assert linear.json["lr"] != answer.json["lr"]
 
 
-def test_config_shows_what_a_run_would_use(icdcode, place):
+def test_config_shows_the_effective_values(icdcode, place):
     answer = icdcode("config", "show", place.config, "batch_size=4")
     assert answer.code == 0
     assert "batch_size: 4 " in answer.out
@@ -315,7 +315,7 @@ def test_config_shows_what_a_run_would_use(icdcode, place):
     assert set(icdcode("config", "schema").json["properties"]) == set(flat)
 
 
-def test_demo_data_tells_in_json_what_it_wrote(icdcode, tmp_path):
+def test_demo_data_summarizes_its_files_in_json(icdcode, tmp_path):
     answer = icdcode(
         "demo-data", tmp_path / "tables", "--admissions", "25", "--seed", "3", "--json"
     )
@@ -323,7 +323,7 @@ def test_demo_data_tells_in_json_what_it_wrote(icdcode, tmp_path):
     assert "25 admissions of" in answer.err
 
 
-def test_a_table_of_notes_goes_the_whole_way_too(icdcode, place, tmp_path):
+def test_a_table_of_notes_works_with_all_commands_too(icdcode, place, tmp_path):
     table = tmp_path / "notes.csv"
     lines = [
         f'"patient {n} with {word}",{code}'

@@ -32,7 +32,7 @@ def render() -> Callable[..., list[str]]:
 
 @pytest.fixture
 def terminal() -> Output:
-    """An output on a terminal of 80 columns that remembers what was written."""
+    """Return an output on a terminal of 80 columns that records everything printed."""
     output = Output()
     output.console = Console(
         file=StringIO(),

@@ -29,7 +29,7 @@ def validations(count: int, metrics: tuple[str, ...] = FOUR, best: int = 2) -> l
     ]
 
 
-def test_evaluation_says_what_each_metric_is(render: Render) -> None:
+def test_an_evaluation_defines_each_metric(render: Render) -> None:
     lines = render(
         evaluation_table({"f1_micro": 0.61234, "map": math.nan, "aucroc_macro": 0.9}, "test split")
     )

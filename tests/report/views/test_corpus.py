@@ -48,7 +48,7 @@ def pair(subjects: int | None = 0, texts: int = 0, documents: int = 0) -> dict[s
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    """A description of a made-up corpus."""
+    """Return the description of an invented corpus."""
     splits = ("all", "train", "validation", "test")
     return {
         "dataset": "mimic3",
@@ -130,7 +130,7 @@ def test_it_fits_eighty_columns_and_shortens_nothing(render: Render) -> None:
     assert not any("…" in line for line in without_titles)
 
 
-def test_splits_labels_and_what_was_dropped(render: Render) -> None:
+def test_splits_labels_and_dropped_rows(render: Render) -> None:
     lines = render(corpus_view(described()))
     assert lines[0] == "Corpus mimic3 · patient"
     assert [line.split() for line in lines[2:7] if line.startswith("t")] == [
@@ -221,8 +221,8 @@ def test_leakage_is_a_warning(render: Render) -> None:
     duplicates = {"train": {"texts": 2, "documents": 5}, "test": {"texts": 0, "documents": 0}}
     lines = " ".join(render(corpus_view(described(leakage=leakage, duplicates=duplicates))))
     assert (
-        "warning: leakage, in both train and validation: 1,200 subjects and 1 identical text (8 documents)"
-        in lines
+        "warning: leakage, in both train and validation: "
+        "1,200 subjects and 1 identical text (8 documents)" in lines
     )
     assert "warning: leakage, in both train and test: 1 subject" in lines
     assert lines.count("warning") == 2
@@ -281,7 +281,7 @@ def test_a_card_that_lacks_things(card: dict[str, Any], render: Render) -> None:
     )
 
 
-def test_text_from_data_is_no_markup(render: Render) -> None:
+def test_text_from_data_is_not_markup(render: Render) -> None:
     odd = described(dropped={"[red]rows\x1b[0m": 1}, without_title={"count": 1, "first": ["[b]"]})
     text = "\n".join(render(corpus_view(odd)))
     assert "[red]rows" in text
@@ -289,10 +289,10 @@ def test_text_from_data_is_no_markup(render: Render) -> None:
     assert "\x1b" not in text
 
 
-# The picture
+# The plot
 
 
-def test_the_picture_is_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
+def test_the_plot_is_complete_and_the_same_twice(tmp_path: Path) -> None:
     for name in ("one", "two"):
         corpus_png(described(), tmp_path / "new" / f"{name}.png")
     one, two = (tmp_path / "new" / f"{name}.png" for name in ("one", "two"))
@@ -301,7 +301,7 @@ def test_the_picture_is_whole_alone_and_the_same_twice(tmp_path: Path) -> None:
     assert sorted(path.name for path in one.parent.iterdir()) == ["one.png", "two.png"]
 
 
-def test_the_picture_has_a_panel_for_all_there_is(
+def test_the_plot_has_a_panel_for_each_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[list[str]] = []
@@ -350,6 +350,9 @@ def test_poor_corpora_are_drawn(changes: dict[str, Any], tmp_path: Path) -> None
 
 
 def test_looking_imports_neither_pyarrow_nor_matplotlib() -> None:
-    code = "import sys, icdcli.report.views.corpus, icdcli.report.plots.corpus; print({'pyarrow', 'matplotlib'} & set(sys.modules))"
+    code = (
+        "import sys, icdcli.report.views.corpus, icdcli.report.plots.corpus; "
+        "print({'pyarrow', 'matplotlib'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -78,7 +78,7 @@ def line_of(lines, start):
     return line
 
 
-def test_a_machine_without_gpu_is_told_what_to_do(render):
+def test_a_machine_without_gpu_gets_a_hint(render):
     lines = render(machine_view(checkup()))
     assert line_of(lines, "processor").endswith("AMD EPYC, 1 core")
     assert line_of(lines, "memory").endswith("20.0 GB free of 25.0 GB")
@@ -90,7 +90,7 @@ def test_a_machine_without_gpu_is_told_what_to_do(render):
     assert line_of(lines, "not installed").startswith("not installed: wandb;")
 
 
-def test_gpus_are_listed_with_what_they_have_free(render):
+def test_gpus_are_listed_with_their_free_memory(render):
     lines = render(machine_view(checkup(cuda="12.8", gpus=[GPU, GPU | {"number": 1}])))
     assert "79.0 GB free of 80.0 GB, capability 9.0" in " ".join(lines)
     assert line_of(lines, "GPU 1")
@@ -98,7 +98,7 @@ def test_gpus_are_listed_with_what_they_have_free(render):
     assert not any(line.split()[:1] == ["GPU"] and "none" in line for line in lines)
 
 
-def test_what_the_system_does_not_say_is_unknown(render):
+def test_missing_system_information_is_unknown(render):
     assert line_of(
         render(machine_view(checkup(memory_total=None, memory_free=None))), "memory"
     ).endswith("unknown")
@@ -122,7 +122,7 @@ def test_a_configuration_that_cannot_run_is_not_called_able_to(render):
 @pytest.mark.parametrize("width", [80, 100])
 def test_it_fits_the_columns(render, width):
     long = {
-        "processor": "Intel(R) Xeon(R) Platinum 8480C with a very long name indeed, as they have them",
+        "processor": "Intel(R) Xeon(R) Platinum 8480C with a very long name, as some have",
         "gpus": [GPU],
     }
     view = machine_view(

@@ -39,7 +39,7 @@ def test_evidence_is_shown_in_its_sentences(words: list[str], expected: list[str
     assert told(TEXT, *words) == expected
 
 
-def test_of_long_sentences_what_is_around_the_evidence_is_shown() -> None:
+def test_long_sentences_are_cut_around_the_evidence() -> None:
     text = " ".join(f"w{number}" for number in range(400))
     (one,) = told(text, "w200")
     assert one.startswith("…w1")
@@ -55,12 +55,12 @@ def test_of_long_sentences_what_is_around_the_evidence_is_shown() -> None:
     assert told(text, "w399")[0].endswith("w398 [w399]")
 
 
-def test_a_word_longer_than_what_is_shown_is_left_out_around_the_evidence() -> None:
+def test_a_very_long_word_around_the_evidence_is_left_out() -> None:
     text = "x" * 400 + " fiebre " + "y" * 400
     assert told(text, "fiebre") == ["…[fiebre]…"] or told(text, "fiebre") == ["… [fiebre] …"]
 
 
-def test_stars_stand_where_a_style_cannot_be_seen(render: Render) -> None:
+def test_asterisks_replace_the_style_in_plain_text(render: Render) -> None:
     view = evidence_view(
         TEXT,
         [("M54.5", "Low back [bold]pain", spans(TEXT, "lumbalgia")), ("R50", None, ())],
@@ -84,7 +84,7 @@ def test_it_fits_the_width(render: Render) -> None:
         assert len(lines) > 3
 
 
-def test_on_a_terminal_the_words_have_a_style_and_no_stars(terminal: Output) -> None:
+def test_on_a_terminal_the_words_have_a_style_and_no_asterisks(terminal: Output) -> None:
     terminal.show(evidence_view(TEXT, [("M54.5", None, spans(TEXT, "lumbalgia"))], signs=False))
     shown = terminal.console.file.getvalue()  # type: ignore[attr-defined]
     assert "**" not in shown

@@ -15,7 +15,7 @@ SAMPLE = SamplePrediction(
 TITLES = {"401.9": "Hypertension [bold]essential[/bold]", "428.0": "Congestive heart failure " * 8}
 
 
-def test_signs_and_words_tell_the_outcomes_apart(render: Render) -> None:
+def test_signs_and_words_distinguish_the_outcomes(render: Render) -> None:
     lines = render(prediction_view(SAMPLE, TITLES))
     assert lines[0] == "Document 17: 1 right, 2 missed, 1 extra"
     assert [line.split()[:3] for line in lines[2:6]] == [
@@ -31,7 +31,7 @@ def test_signs_and_words_tell_the_outcomes_apart(render: Render) -> None:
         "[bold]essential[/bold]",
         "0.930",
     ]
-    # Gold stands under gold, predicted under predicted.
+    # Gold codes are below "gold", predicted ones below "predicted".
     gold, predicted = lines[1].index("gold"), lines[1].index("predicted")
     assert lines[3].index("584.9") == gold
     assert lines[5].index("428.0") == predicted
@@ -123,7 +123,7 @@ def test_codes_of_a_note(render: Render) -> None:
     ]
 
 
-def test_predicted_codes_are_marked_where_others_are_shown(render: Render) -> None:
+def test_predicted_codes_are_marked_if_others_are_shown(render: Render) -> None:
     lines = render(coded_view(CODED, Choice(top=3), one_threshold=False))
     assert lines[0] == "Note ward [3]/7.txt: 3 codes, 2 predicted, read in 3 windows"
     assert [line[0] for line in lines[2:5]] == ["*", "*", " "]

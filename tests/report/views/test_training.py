@@ -75,7 +75,7 @@ def test_a_line_at_most_every_ten_seconds(capsys: pytest.CaptureFixture[str]) ->
         view.handle(Started(step=100, total_steps=200, steps_per_epoch=100))
         for now, number in ((5, 110), (9, 120), (15, 130), (24, 140), (26, 150)):
             clock.now = now
-            view.handle(StepDone(number - 1, 1, 1e-4))  # Not logged: never a line.
+            view.handle(StepDone(number - 1, 1, 1e-4))  # Not logged: no line.
             view.handle(step(number))
     assert capsys.readouterr().out.splitlines() == [
         "step 110/200  0:00:45 left  epoch 1  train_loss 0.5000  lr 1.00e-04  12,346 tokens/s",
@@ -94,7 +94,7 @@ def test_a_logged_step_shows_the_memory(capsys: pytest.CaptureFixture[str]) -> N
     with closing(view_of(Output(), "patience=5", memory=memory)) as view:
         view.handle(Started(step=0, total_steps=200, steps_per_epoch=100))
         view.handle(StepDone(9, 1, 1e-4))
-        assert not asked  # Between logged steps nothing may wait for the device.
+        assert not asked  # Between logged steps, nothing may wait for the device.
         view.handle(step(10))
     assert capsys.readouterr().out.endswith("  12,346 tokens/s  memory 12.3 GB\n")
 
