@@ -231,6 +231,18 @@ def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name.rstrip(".,:")).exists()] == []
 
 
+def test_classes_of_the_naming_guide_exist() -> None:
+    table = text_of(ROOT / "CONTRIBUTING.md").partition("| class | variable |")[2].split("\n\n")[0]
+    named = re.findall(r"`([A-Z]\w+)`", re.sub(r"\|[^|]*\|$", "", table, flags=re.MULTILINE))
+    defined = re.findall(
+        r"^class (\w+)",
+        "\n".join(text_of(path) for path in (ROOT / "icdcli").rglob("*.py")),
+        re.MULTILINE,
+    )
+    assert len(named) > 10
+    assert set(named) - set(defined) == {"Path"}
+
+
 def test_the_site_has_every_page_once() -> None:
     def pages(entries: list) -> list[str]:
         values = [value for entry in entries for value in entry.values()]
