@@ -85,7 +85,7 @@ class PartType(Generic[PartT]):
 _registered: dict[str, PartType[Any]] = {}
 
 
-def register(part_type: PartType[Any]) -> None:
+def register_part(part_type: PartType[Any]) -> None:
     """Make a part known under its name."""
     _registered[part_type.name] = part_type
 

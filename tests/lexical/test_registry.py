@@ -20,7 +20,7 @@ def new_part(tmp_path, monkeypatch):
     (tmp_path / "letters.py").write_text(
         textwrap.dedent("""
             import numpy as np
-            from icdcli.lexical.registry import PartType, register
+            from icdcli.lexical.registry import PartType, register_part
 
             class Letters:
                 def __init__(self, labels):
@@ -32,7 +32,7 @@ def new_part(tmp_path, monkeypatch):
                 def arrays(self):
                     return {}
 
-            register(
+            register_part(
                 PartType(
                     name="letters",
                     fit=lambda documents: Letters(documents.number_of_labels),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from icdcli.io.npz import Arrays
 from icdcli.lexical.description_overlap import DescriptionOverlap
-from icdcli.lexical.registry import PartType, TrainingDocuments, register
+from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
 
 _SAMPLE = 1_000
 """The number of documents from which words get their weights."""
@@ -40,7 +40,7 @@ def _words(overlap: DescriptionOverlap) -> dict[str, Any]:
     return {"descriptions": [list(texts) for texts in overlap.descriptions]}
 
 
-register(
+register_part(
     PartType(
         name="descriptions",
         fit=_fit,

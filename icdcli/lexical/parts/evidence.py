@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from icdcli.io.npz import Arrays
 from icdcli.lexical.evidence_fit import fit_evidence, fit_evidence_out_of_fold
 from icdcli.lexical.evidence_lexicon import EvidenceLexicon
-from icdcli.lexical.registry import PartType, TrainingDocuments, register
+from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
 
 
 def _fit(documents: TrainingDocuments) -> EvidenceLexicon | None:
@@ -46,7 +46,7 @@ def _words(lexicon: EvidenceLexicon) -> dict[str, Any]:
     }
 
 
-register(
+register_part(
     PartType(
         name="evidence",
         fit=_fit,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.lexical.ngram_ridge import NgramRidge
-from icdcli.lexical.registry import PartType, TrainingDocuments, register
+from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
 
 
 def _fit(documents: TrainingDocuments) -> NgramRidge:
@@ -16,7 +16,7 @@ def _fit_out_of_fold(documents: TrainingDocuments) -> tuple[NgramRidge, NDArray[
     return ridge.lean(), ridge.out_of_fold(list(documents.texts), documents.targets)
 
 
-register(
+register_part(
     PartType(
         name="ngrams",
         fit=_fit,
