@@ -34,8 +34,9 @@ import numpy.typing as npt
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
-from icdcli.explain.evidence import NoteReader, Window, chosen
+from icdcli.explain.evidence import select_words
 from icdcli.explain.faithfulness import SHARE, faithfulness
+from icdcli.explain.note_reader import Window, note_reader
 from icdcli.model.checkpoint import load_model
 from icdcli.model.neural_model import NeuralModel
 
@@ -79,7 +80,7 @@ def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
 
 def marked(window: Window, fragments: list[tuple[int, int]]) -> Booleans:
     """Which of a window's words annotators marked."""
-    begins, ends = window.words.places.T
+    begins, ends = window.words.in_note.T
     words_W = np.zeros(len(begins), bool)
     for begin, end in fragments:
         words_W |= (ends > begin) & (begins < end)
@@ -178,7 +179,7 @@ def measure(
     )
     order = draw.permutation(len(documents))[:number].tolist()
     rows, again = set(order), set(order[:scored_again])
-    reader, start = NoteReader(model), time.perf_counter()
+    reader, start = note_reader(model), time.perf_counter()
     plausible = {which: defaultdict(Plausible) for which in ("gold", "gold, predicted")}
     faithful = {which: defaultdict(list) for which in ("gold", "predicted")}
     words = []
@@ -195,9 +196,9 @@ def measure(
             fragments[fragment.label].append((fragment.begin, fragment.end))
         labels = sorted(gold | predicted)
         for window in reader.read(text, labels):
-            mine = [labels[place] for place in window.asked]
+            mine = [labels[place] for place in window.requested]
             ranked = rankings(window, draw)
-            numbers = [int(chosen(weights_W).sum()) for weights_W in ranked["icdcode"]]
+            numbers = [int(select_words(weights_W).sum()) for weights_W in ranked["icdcode"]]
             words += numbers
             for name, weights_KW in ranked.items():
                 for label, weights_W, taken in zip(mine, weights_KW, numbers, strict=True):
@@ -208,7 +209,7 @@ def measure(
                             plausible["gold, predicted"][name].add(weights_W, gold_W, taken)
                 if row not in again:
                     continue
-                places = [(begin, end) for begin, end in window.words.places.tolist()]
+                places = [(begin, end) for begin, end in window.words.in_note.tolist()]
                 found = faithfulness(model.scores, text, places, weights_KW, mine)
                 for which, codes in (("gold", gold), ("predicted", predicted)):
                     kept = [place for place, label in enumerate(mine) if label in codes]

@@ -22,7 +22,7 @@ from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import read_labels
 from icdcli.data.notes.text import Note
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.explain.evidence import finder
+from icdcli.explain.evidence import evidence_finder
 from icdcli.io.files import write_atomically
 from icdcli.model.checkpoint import load_model
 from icdcli.predict.batches import Choice, batch_predictor
@@ -132,7 +132,9 @@ def evidence_picture(run: Path) -> RenderableType:
     page = (PICTURES.parent / "own-notes.md").read_text(encoding="utf-8")
     text = page.split("<!-- file: new_note.txt -->\n```text\n")[1].split("```")[0]
     model, choice = load_model(run), Choice(None, None)
-    (note,) = batch_predictor(model, choice, finder(model)).code([Note("new_note.txt", text)])
+    (note,) = batch_predictor(model, choice, evidence_finder(model)).code(
+        [Note("new_note.txt", text)]
+    )
     marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
     return Group(
         coded_view(note, choice, one_threshold=True), evidence_view(text, marked, signs=False)

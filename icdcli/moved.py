@@ -24,7 +24,7 @@ MOVED = {
     },
     "icdcli.evaluation.evidence": {
         "Evidence": "icdcli.explain.evidence.CodeEvidence",
-        "evidence_of": "icdcli.explain.evidence.evidence_of",
+        "evidence_of": "icdcli.explain.evidence.explain_codes",
     },
     "icdcli.evaluation.metrics": {
         "decision_metrics": "icdcli.metrics.metrics.decision_metrics",

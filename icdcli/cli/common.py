@@ -1,16 +1,11 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from icdcli.cli.completion import complete_override, complete_run
-from icdcli.errors import ConfigError
-
-if TYPE_CHECKING:
-    from icdcli.explain.spans import Find
-    from icdcli.model.coding_model import CodingModel
 
 Overrides = Annotated[
     list[str] | None,
@@ -54,24 +49,3 @@ Split = Annotated[
         help="train, validation or test. Default: test, or validation if there is no test split."
     ),
 ]
-
-
-def find_evidence(model: "CodingModel", checkpoint: str, cut: bool = False) -> "Find":
-    """Return a function that finds the evidence for a model's codes.
-
-    Args:
-        model: The model.
-        checkpoint: Its name in a message.
-        cut: See `icdcli.explain.evidence.finder`.
-
-    Raises:
-        ConfigError: If the model can't give evidence.
-    """
-    from icdcli.explain.evidence import finder
-    from icdcli.model.neural_model import NeuralModel
-
-    if not isinstance(model, NeuralModel):
-        raise ConfigError(
-            f"--evidence: {checkpoint} is a TF-IDF model, which can't show where it finds a code."
-        )
-    return finder(model, cut)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence
+from icdcli.cli.common import Device, Json, Load, Run, Split
 from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
@@ -62,13 +62,14 @@ def evaluate(
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
+    from icdcli.explain.evidence import evidence_finder
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         corpus = opened.corpus
-        find = find_evidence(opened.model, str(run.root), cut=True) if evidence else None
+        find = evidence_finder(opened.model, first_window_only=True) if evidence else None
         split = split or default_split(corpus, output.warn)
         evaluation = evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
     published = comparable(corpus.card, split) if against else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Load, Port, find_evidence
+from icdcli.cli.common import Load, Port
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.config.loading import load_config
@@ -151,6 +151,7 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     """Give the notes of a call their codes: on the screen, or into its file."""
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
     from icdcli.distributed.process_group import join_process_group
+    from icdcli.explain.evidence import evidence_finder
     from icdcli.model.checkpoint import load_model
     from icdcli.predict.batches import Choice, batch_predictor
 
@@ -167,9 +168,7 @@ def code_notes(call: Call, device: str | list[int], output: Output) -> None:
     model = load_model(call.checkpoint, device=str(process_group.device))
     threshold, choice = model.threshold, Choice(call.top, call.min_score)
     told = f"{call.checkpoint}: {len(model.labels):,} codes, threshold {threshold}"
-    writer = batch_predictor(
-        model, choice, find_evidence(model, str(call.checkpoint)) if call.evidence else None
-    )
+    writer = batch_predictor(model, choice, evidence_finder(model) if call.evidence else None)
     with output.stages() as on_progress:
         if parts is None:
             _check(notes, on_progress, output)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split, find_evidence
+from icdcli.cli.common import Device, Json, Load, Run, Split
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -41,11 +41,12 @@ def show_predictions(
     """
     output, run = Output(json), RunDir.open(run_dir)
     from icdcli.evaluation.run import default_split, open_run, sample_run
+    from icdcli.explain.evidence import evidence_finder
 
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         split = split or default_split(opened.corpus, output.warn)
-        find = find_evidence(opened.model, str(run_dir), cut=True) if evidence else None
+        find = evidence_finder(opened.model, first_window_only=True) if evidence else None
         samples = sample_run(
             opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
         )

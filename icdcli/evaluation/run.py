@@ -34,7 +34,7 @@ from icdcli.evaluation.sample import (
     sample_rows,
 )
 from icdcli.evaluation.score_split import score_split
-from icdcli.explain.spans import Find
+from icdcli.explain.spans import FindEvidence
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_model
@@ -180,7 +180,7 @@ def sample_run(
     seed: int = 0,
     *,
     with_text: bool = False,
-    find: Find | None = None,
+    find: FindEvidence | None = None,
     on_progress: Progress | None = None,
 ) -> list[SampleDocument]:
     """Predict the codes of a few random documents of a split.

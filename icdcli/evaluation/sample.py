@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.explain.spans import EvidenceSpans, Find
+from icdcli.explain.spans import EvidenceSpans, FindEvidence
 
 if TYPE_CHECKING:
     from icdcli.data.corpus.reader import Corpus, Labels
@@ -85,7 +85,7 @@ def sample_prediction(
 
 
 def sample_document(
-    prediction: SamplePrediction, text: str | None, labels: "Labels", find: Find | None
+    prediction: SamplePrediction, text: str | None, labels: "Labels", find: FindEvidence | None
 ) -> SampleDocument:
     """Return a prediction with the document's text and, with `find`, its evidence."""
     if find is None or text is None:
@@ -95,7 +95,7 @@ def sample_document(
 
 
 def sample_evaluation(
-    evaluation: "Evaluation", corpus: "Corpus", find: Find, number: int = 3, seed: int = 0
+    evaluation: "Evaluation", corpus: "Corpus", find: FindEvidence, number: int = 3, seed: int = 0
 ) -> list[SampleDocument]:
     """Return a few documents of an evaluation with their texts and the evidence for their codes.
 

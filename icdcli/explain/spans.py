@@ -1,16 +1,19 @@
-"""Words of a note that stand together: what evidence is made of. Apart from finding it, which takes torch."""
+"""The types of evidence: spans of a note's text, and the function that finds them. Imports no torch."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from icdcli.model.coding_model import ScoredWindows
 
 
 class EvidenceSpan(NamedTuple):
-    """Words of a note that stand together.
+    """Neighboring words of a note that are evidence for a code.
 
     Attributes:
-        begin: The first character in the note's text.
-        end: The character after the last.
-        weight: Their share of what counts for a code in the note.
+        begin: The position of the first character in the note.
+        end: The position after the last character.
+        weight: The words' share of the total weight of the note's words for the code.
     """
 
     begin: int
@@ -19,7 +22,19 @@ class EvidenceSpan(NamedTuple):
 
 
 EvidenceSpans = tuple[EvidenceSpan, ...]
-"""A code's, in the note's order."""
+"""The spans of one code, in the order of the note."""
 
-Find = Callable[[str, Sequence[int]], list[EvidenceSpans]]
-"""How evidence is found: a note and labels, to the words that speak for each, in the same order."""
+
+class FindEvidence(Protocol):
+    """A function that finds evidence in notes."""
+
+    def __call__(
+        self, text: str, labels: Sequence[int], windows: "ScoredWindows | None" = None
+    ) -> list[EvidenceSpans]:
+        """Return the spans of a note that are evidence for each of some labels, in their order.
+
+        Args:
+            text: The note.
+            labels: The labels.
+            windows: The note's windows as prediction scored them; None: they are scored again.
+        """

@@ -22,6 +22,7 @@ sigmoid is fitted to, X pairs of a document and a label.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -144,6 +145,39 @@ class Tfidf:
         logits_BL: NDArray[np.float32] = (decisions_BL + self.offsets_L).astype(np.float32)
         return logits_BL
 
+    def by_word(
+        self, text: str, labels: Sequence[int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return how much each word of a text adds to the logits of some labels.
+
+        The contribution of a feature, its weight times its TF-IDF value, is shared equally among
+        its occurrences and their words. A label's contributions and its offset sum to its logit.
+
+        Args:
+            text: The text.
+            labels: The labels (K of them).
+
+        Returns:
+            The beginning and end of each word (W, 2), and the contributions (K, W).
+        """
+        words, positions = _placed_words(self.vectorizer, text)
+        vocabulary, longest = self.vectorizer.vocabulary_, int(self.vectorizer.ngram_range[1])
+        occurrences: dict[int, list[tuple[int, int]]] = {}
+        for length in range(1, longest + 1):
+            for first in range(len(words) - length + 1):
+                feature = vocabulary.get(" ".join(words[first : first + length]))
+                if feature is not None:
+                    occurrences.setdefault(feature, []).append((first, first + length))
+        added_KW = np.zeros((len(labels), len(words)))
+        features = list(occurrences)
+        values_F = self.vectorizer.transform([text])[:, features].toarray()[0]
+        weights_FK = self.weights_FL[features][:, list(labels)].toarray()
+        for row, spans in enumerate(occurrences.values()):
+            for first, end in spans:
+                share_K = values_F[row] * weights_FK[row] / (len(spans) * (end - first))
+                added_KW[:, first:end] += share_K[:, None]
+        return positions, added_KW
+
     def save(self, folder: Path) -> None:
         """Write it into a folder.
 
@@ -248,6 +282,16 @@ class _Sigmoid:
 
 def _vectorizer(longest: int, **options: object) -> TfidfVectorizer:
     return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, longest), **options)
+
+
+def _placed_words(vectorizer: TfidfVectorizer, text: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the words that the vectorizer finds in a text, and where each begins and ends, (W, 2)."""
+    lowered = vectorizer.build_preprocessor()(text)
+    # A few characters are longer in lower case: İ becomes two.
+    origin = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])
+    matches = [*re.finditer(vectorizer.token_pattern, lowered)]
+    positions = [(origin[match.start()], origin[match.end() - 1] + 1) for match in matches]
+    return [match.group() for match in matches], np.array(positions, np.int64).reshape(-1, 2)
 
 
 def _evenly(labels: NDArray[np.int64], documents: int) -> NDArray[np.int64]:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.notes.text import Note
-from icdcli.explain.spans import EvidenceSpans, Find
+from icdcli.explain.spans import EvidenceSpans, FindEvidence
 
 if TYPE_CHECKING:
-    from icdcli.model.coding_model import CodingModel, NoteScores
+    from icdcli.model.coding_model import CodingModel, NoteScores, ScoredWindows
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
 """Where a block of notes ends: what a call that was killed has to do again at most."""
@@ -102,7 +102,7 @@ class BatchPredictor:
     titles: Sequence[str | None]
     threshold_L: NDArray[np.float32]
     choice: Choice
-    find: Find | None = None
+    find: FindEvidence | None = None
 
     def code(
         self, notes: Sequence[Note], on_progress: Callable[[int], None] | None = None
@@ -123,12 +123,11 @@ class BatchPredictor:
         }
         for places in self._together(notes):
             found = self.read([notes[place].text for place in places])
-            for place, scores_L, count in zip(
-                places, found.scores_NL, found.window_counts, strict=True
+            for place, scores_L, count, windows in zip(
+                places, found.scores_NL, found.window_counts, found.windows, strict=True
             ):
-                codes = (
-                    self._codes(scores_L, notes[place].text) if count else ()
-                )  # none where cleaning leaves no text
+                # without codes if cleaning leaves no text
+                codes = self._codes(scores_L, notes[place].text, windows) if count else ()
                 coded[place] = CodedNote(notes[place].id, count, codes)
                 if on_progress is not None and self.find is not None:
                     on_progress(len(coded))
@@ -153,9 +152,11 @@ class BatchPredictor:
         if places:
             yield places
 
-    def _codes(self, scores_L: NDArray[np.float32], text: str) -> tuple[NoteCode, ...]:
+    def _codes(
+        self, scores_L: NDArray[np.float32], text: str, windows: "ScoredWindows | None"
+    ) -> tuple[NoteCode, ...]:
         labels = self.choice.of(scores_L, self.threshold_L)
-        found = [None] * len(labels) if self.find is None else self.find(text, labels)
+        found = [None] * len(labels) if self.find is None else self.find(text, labels, windows)
         return tuple(
             NoteCode(
                 self.codes[label],
@@ -189,7 +190,7 @@ def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note
 
 
 def batch_predictor(
-    model: "CodingModel", choice: Choice, find: Find | None = None
+    model: "CodingModel", choice: Choice, find: FindEvidence | None = None
 ) -> BatchPredictor:
     """A trained coder, for coding notes by the block."""
     labels = model.labels

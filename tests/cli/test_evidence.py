@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from icdcli import load_model
-from icdcli.explain import evidence as evidence_module
-from icdcli.explain.evidence import evidence_of
+from icdcli.explain import note_reader
+from icdcli.explain.evidence import explain_codes
 
 TEXTS = [
     "Übelkeit 😷.\nAcute on chronic heart failure; denies fever. Type two diabetes mellitus.",
@@ -40,7 +40,7 @@ def test_the_evidence_is_that_of_python(trained, predicted):
     model = load_model(trained)
     for text, note in zip(TEXTS, predicted, strict=True):
         assert len(note["codes"]) == (2 if text else 0)
-        expected = evidence_of(model, text, [code["code"] for code in note["codes"]])
+        expected = explain_codes(model, text, [code["code"] for code in note["codes"]])
         for code, found in zip(note["codes"], expected, strict=True):
             assert [(span["begin"], span["end"]) for span in code["evidence"]] == [
                 span[:2] for span in found.spans
@@ -118,12 +118,12 @@ def test_no_text_of_a_note_is_shown_without_request(icdcode, trained, notes, tmp
 
 
 def test_evidence_requested_later_starts_over(icdcode, trained, notes, tmp_path, monkeypatch):
-    def stopped(reader, text, labels):
+    def stopped(reader, text, labels, scored=None):
         os.kill(os.getpid(), signal.SIGINT)
 
     output = tmp_path / "codes.csv"
     with monkeypatch.context() as patch:
-        patch.setattr(evidence_module.NoteReader, "read", stopped)
+        patch.setattr(note_reader.NeuralNoteReader, "read", stopped)
         assert (
             icdcode("predict", trained, notes, "--evidence", "--top", 1, "--output", output).code
             == 130

@@ -7,16 +7,8 @@ from transformers import BertTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
-from icdcli.explain.evidence import (
-    NoteReader,
-    Part,
-    Window,
-    Words,
-    chosen,
-    evidence_of,
-    finder,
-    words_of,
-)
+from icdcli.explain.evidence import evidence_finder, explain_codes, select_words
+from icdcli.explain.note_reader import Part, Window, Words, note_reader, words_of
 from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.model.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.fusion import Fusion
@@ -133,7 +125,7 @@ def words(text, spans):
 def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
     model = model_of(tokenizer, head)
     text = TEXT + ", hematuria."
-    fever, hematuria = evidence_of(model, text, ["F00", "H00"])
+    fever, hematuria = explain_codes(model, text, ["F00", "H00"])
     assert words(text, fever.spans) == [FEVER]
     assert words(text, hematuria.spans) == [HEMATURIA]
     assert min(fever.spans[0].weight, hematuria.spans[0].weight) > 0.5
@@ -157,7 +149,7 @@ def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
     ],
 )
 def test_characters_are_those_of_the_note(tokenizer, text, word):
-    (found,) = evidence_of(model_of(tokenizer), text, ["F00"])
+    (found,) = explain_codes(model_of(tokenizer), text, ["F00"])
     assert words(text, found.spans)[0].endswith(word)
     assert not found.spans[0].weight < 0.3
 
@@ -165,13 +157,13 @@ def test_characters_are_those_of_the_note(tokenizer, text, word):
 def test_cleaned_notes_are_marked_where_they_stand():
     text = "İstanbul: FIEBRE, 39 grados.\nHEMATURIA"
     for cleaning in ("caml", "edin"):
-        found = evidence_of(model_of(text_cleaning=cleaning), text, ["F00", "H00"])
+        found = explain_codes(model_of(text_cleaning=cleaning), text, ["F00", "H00"])
         assert [words(text, each.spans) for each in found] == [["FIEBRE"], ["HEMATURIA"]]
 
 
 def test_neighbours_become_one_span_and_others_do_not():
     text = "fiebre \n fiebre, fiebre"
-    (found,) = evidence_of(model_of(), text, ["F00"])
+    (found,) = explain_codes(model_of(), text, ["F00"])
     assert words(text, found.spans) == ["fiebre \n fiebre", "fiebre"]
     assert sum(span.weight for span in found.spans) == pytest.approx(1)
 
@@ -180,7 +172,7 @@ def test_neighbours_become_one_span_and_others_do_not():
 def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
     model = model_of(head=head, max_len=12)
     text = "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y dolor"
-    fever, hematuria, nothing = evidence_of(model, text, list(CODES))
+    fever, hematuria, nothing = explain_codes(model, text, list(CODES))
     assert words(text, fever.spans) == [FEVER]
     assert words(text, hematuria.spans) == [HEMATURIA]
     assert nothing.spans
@@ -191,7 +183,7 @@ def test_a_long_note_has_its_evidence_in_the_window_of_the_highest_score(head):
 def test_chunks_mark_the_same_words(head):
     text = "a b c d e " * 4 + "fiebre " + "a b c d e " * 4
     whole, chunked = (
-        finder(model_of(head=head, max_len=200, chunks=chunks))(text, [0, 1])
+        evidence_finder(model_of(head=head, max_len=200, chunks=chunks))(text, [0, 1])
         for chunks in (None, Chunks(12, 8))
     )
     for one, other in zip(whole, chunked, strict=True):
@@ -203,7 +195,7 @@ def test_chunks_mark_the_same_words(head):
 
 
 def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
-    find = finder(model_of(head="label_attention"))
+    find = evidence_finder(model_of(head="label_attention"))
     together, alone = find(TEXT, [0, 1, 2]), [find(TEXT, [label])[0] for label in range(3)]
     assert [[span[:2] for span in spans] for spans in together] == [
         [span[:2] for span in spans] for spans in alone
@@ -212,13 +204,36 @@ def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
 
 @pytest.mark.parametrize("text", ["", " \n", "😷 … !", "."])
 def test_notes_without_words_have_no_evidence(text):
-    assert [each.spans for each in evidence_of(model_of(), text, ["F00", "Z00"])] == [(), ()]
+    assert [each.spans for each in explain_codes(model_of(), text, ["F00", "Z00"])] == [(), ()]
+
+
+@pytest.mark.parametrize("prior", [None, DescriptionPrior(WIDTH, [1, 1, 1])])
+def test_evidence_reuses_the_windows_that_prediction_scored(prior, monkeypatch):
+    model = model_of(head="label_attention", max_len=12, prior=prior)
+    text = "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y dolor"
+    (scored,) = model.score_notes([text]).windows
+    passes = []
+    model.network.backbone.register_forward_hook(lambda *_: passes.append(1))
+
+    def counted(*windows):
+        passes.clear()
+        return evidence_finder(model)(text, [0, 1, 2], *windows), len(passes)
+
+    again, more = counted()
+    reused, fewer = counted(scored)
+    assert reused == again
+    assert more - fewer == (
+        1 if prior is None else 2
+    )  # one batch of windows; the prior reads it, too
+    expected = evidence_finder(model)(text, [0, 1, 2])
+    monkeypatch.setattr(NeuralModel, "window_logits", lambda *_: pytest.fail("scored again"))
+    assert evidence_finder(model)(text, [0, 1, 2], scored) == expected
 
 
 def test_no_codes_and_unknown_codes():
-    assert evidence_of(model_of(), TEXT, []) == []
+    assert explain_codes(model_of(), TEXT, []) == []
     with pytest.raises(ValueError, match="no code 'X99'"):
-        evidence_of(model_of(), TEXT, ["F00", "X99"])
+        explain_codes(model_of(), TEXT, ["F00", "X99"])
 
 
 def test_the_nearest_window_counts_by_what_the_prior_adds():
@@ -228,11 +243,11 @@ def test_the_nearest_window_counts_by_what_the_prior_adds():
     with torch.no_grad():
         model.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
-    (window,) = NoteReader(model).read(text, [0])
+    (window,) = note_reader(model).read(text, [0])
     _, prior = window.parts
     assert prior.added_K[0] == pytest.approx(10, abs=0.5)
     assert np.count_nonzero(prior.weights_KT) == WINDOW
-    (spans,) = finder(model)(text, [0])
+    (spans,) = evidence_finder(model)(text, [0])
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
 
@@ -309,7 +324,7 @@ def with_words_alone(network, words_alone=8.0, **changes):
 def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
     text = "Dolor, fiebre y CALENTURA; tos"
     (alone,), (together,), (hardly,) = (
-        finder(with_words_alone(network, text_cleaning=cleaning))(text, [0])
+        evidence_finder(with_words_alone(network, text_cleaning=cleaning))(text, [0])
         for network in (0.0, 8.0, 1e-6)
     )
     assert words(text, alone) == words(text, hardly) == ["CALENTURA"]
@@ -318,19 +333,19 @@ def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
 
 def test_words_alone_are_found_beyond_the_window_of_the_network():
     text = "calentura " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10
-    found = finder(with_words_alone(8.0, max_len=12))(text, [0])[0]
+    found = evidence_finder(with_words_alone(8.0, max_len=12))(text, [0])[0]
     assert words(text, found) == ["calentura", "fiebre"]
 
 
 def test_codes_of_different_windows_have_their_own_words():
     text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
     model = with_words_alone(8.0, max_len=12)
-    together = finder(model)(text, [1, 0])
+    together = evidence_finder(model)(text, [1, 0])
     assert [words(text, spans) for spans in together] == [
         ["sangre", "hematuria"],
         ["fiebre", "calentura"],
     ]
-    assert together == [finder(model)(text, [label])[0] for label in (1, 0)]
+    assert together == [evidence_finder(model)(text, [label])[0] for label in (1, 0)]
 
 
 def test_each_part_counts_by_its_weight_in_the_fusion():
@@ -339,9 +354,9 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
     text = "a b c d e fiebre a b c d e calentura"
     for network, words_alone in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
         model = with_words_alone(network, words_alone, head="label_attention", prior=prior)
-        (window,) = NoteReader(model).read(text, [0])
+        (window,) = note_reader(model).read(text, [0])
         head, nearest, ngrams = (part.added_K for part in window.parts)
-        (alone,) = NoteReader(model_of(head="label_attention", prior=prior)).read(text, [0])
+        (alone,) = note_reader(model_of(head="label_attention", prior=prior)).read(text, [0])
         np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
         np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
         np.testing.assert_allclose(
@@ -351,7 +366,7 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
 
 def test_what_any_word_gives_is_no_evidence():
     model, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
-    (window,) = NoteReader(model).read(text, [0])
+    (window,) = note_reader(model).read(text, [0])
     given_W = model.lexical.fitted["ngrams"].by_word(text.split(), [0])[0]
     expected_W = np.maximum(given_W - given_W.mean(), 0)
     np.testing.assert_allclose(window.weights_KW[0], expected_W / expected_W.sum(), rtol=1e-5)
@@ -361,14 +376,14 @@ def test_what_any_word_gives_is_no_evidence():
 
 @pytest.mark.parametrize("network", [0.0, 1e-9])
 def test_a_network_that_does_not_count_marks_nothing(network):
-    assert finder(with_words_alone(network))("fiebre", [2]) == [()]
+    assert evidence_finder(with_words_alone(network))("fiebre", [2]) == [()]
 
 
 @pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])
 def test_notes_of_a_word_are_marked(text):
-    assert " ".join(words(text, finder(with_words_alone(0.0))(text, [0])[0])) == text.replace(
-        ",", ""
-    )
+    assert " ".join(
+        words(text, evidence_finder(with_words_alone(0.0))(text, [0])[0])
+    ) == text.replace(",", "")
 
 
 @pytest.mark.parametrize(
@@ -381,7 +396,7 @@ def test_notes_of_a_word_are_marked(text):
     ],
 )
 def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expected):
-    assert "".join(map(str, chosen(np.array(weights)).astype(int))) == expected
+    assert "".join(map(str, select_words(np.array(weights)).astype(int))) == expected
 
 
 @pytest.mark.parametrize(
@@ -397,10 +412,10 @@ def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expe
 def test_words(text, expected):
     read, found = words_of(text)
     assert read == text
-    assert [text[begin:end] for begin, end in found.places.tolist()] == expected
+    assert [text[begin:end] for begin, end in found.in_note.tolist()] == expected
 
 
 def test_frames_count_for_nothing():
     model = model_of()
     model = replace(model, special_tokens=SpecialTokens((5, 6), (7,), 0))
-    assert words(TEXT, finder(model)(TEXT, [0])[0]) == [FEVER]
+    assert words(TEXT, evidence_finder(model)(TEXT, [0])[0]) == [FEVER]

@@ -1,4 +1,5 @@
 import json
+import re
 import stat
 
 import numpy as np
@@ -226,3 +227,18 @@ def test_a_sigmoid_never_turns_an_order_round():
         probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
         > 1e-3
     )
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+@pytest.mark.parametrize("text", ["İstanbul: {} ΣΟΦΟΣ; {}", "{}", "", "?"])
+def test_the_words_contributions_sum_to_the_logits(notes, longest, text):
+    fitted = fit(notes, longest=longest)
+    text = text.format(notes[0][0], notes[0][1].upper())
+    positions, added_KW = fitted.by_word(text, range(LABELS))
+    assert [text[begin:end].lower() for begin, end in positions] == [
+        word for word in re.findall(r"(?u)\b\w\w+\b", text.lower()) if word
+    ]
+    logits_L = fitted.logits([text])[0]
+    np.testing.assert_allclose(added_KW.sum(axis=1) + fitted.offsets_L, logits_L, atol=1e-5)
+    few, same = fitted.by_word(text, [2, 0])[1], added_KW[[2, 0]]
+    np.testing.assert_allclose(few, same)

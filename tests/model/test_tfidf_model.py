@@ -5,13 +5,16 @@ import pytest
 
 import icdcli
 from icdcli.data.corpus.reader import Labels
+from icdcli.data.notes.text import Note
 from icdcli.errors import ResumeError
+from icdcli.explain.evidence import evidence_finder, explain_codes
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.tfidf import Tfidf
 from icdcli.model.checkpoint import load_model
 from icdcli.model.section import ModelConfig
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
+from icdcli.predict.batches import Choice, batch_predictor
 
 LABELS = Labels(
     ("I10", "J18.9", "R05"),
@@ -109,3 +112,16 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(folder):
     words = set(found.words.vectorizer.vocabulary_)
     assert "hypertension" in words
     assert "120" not in words
+
+
+def test_the_evidence_is_the_words_that_raise_a_codes_score(model):
+    text = "Patient seen: PNEUMONIA, hypertension 120/80"
+    pneumonia, cough = explain_codes(model, text, ["J18.9", "R05"])
+    assert [text[span.begin : span.end] for span in pneumonia.spans] == ["PNEUMONIA"]
+    assert pneumonia.score == pytest.approx(model.scores([text])[0, 1])
+    assert cough.spans == ()  # no training document has it: every note has the same score
+    assert [found.spans for found in explain_codes(model, " \n", ["J18.9"])] == [()]
+    notes = [Note("1", text), Note("2", "")]
+    coded = batch_predictor(model, Choice(top=3), evidence_finder(model)).code(notes)
+    assert {code.code: code.evidence for code in coded[0].codes}["J18.9"] == pneumonia.spans
+    assert coded[1].codes == ()

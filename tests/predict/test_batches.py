@@ -106,7 +106,7 @@ def test_blocks_end_by_number_and_by_length(monkeypatch):
 def test_evidence_is_asked_for_of_the_told_codes_alone():
     asked = []
 
-    def find(text, labels):
+    def find(text, labels, windows=None):
         asked.append((len(text), labels))
         return [(EvidenceSpan(label, label + 1, 1.0),) for label in labels]
 

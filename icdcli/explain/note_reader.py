@@ -1,0 +1,286 @@
+"""How much each word of a note counts for a code, by each part of a model.
+
+A neural model has up to three kinds of parts: the network's head (`icdcli.explain.attribution`), the
+description prior (the words nearest to the code's description) and the lexical model's parts (the
+scores of each word beyond those of the note's mean word). Each part counts by what it adds to the
+code's fused logit. A TF-IDF model has one part: the exact contribution of each word.
+
+A word is a run of letters and digits. Its weight is the sum of its tokens' weights. Blanks,
+punctuation and special tokens have no weight. The weights of a code's words sum to 1.
+
+Shapes: K labels, T tokens or other pieces of a note, W words, P parts.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from icdcli.data.batching import TokenizedDocument, collate
+from icdcli.data.corpus.cleaning import kept_words
+from icdcli.explain.attribution import Attribution, attribute
+from icdcli.model.batch import Batch
+from icdcli.model.coding_model import CodingModel, ScoredWindows
+from icdcli.model.description_prior import WINDOW
+from icdcli.model.fusion import NETWORK
+from icdcli.model.neural_model import NeuralModel
+from icdcli.model.tfidf_model import TfidfModel
+
+# Letters and digits, with separate combining accents, joined by characters that occur within words:
+# COVID-19, 3.5, Graves'.
+_WORD = re.compile(r"[\w\u0300-\u036f]+(?:[-'’.][\w\u0300-\u036f]+)*")
+
+Positions = NDArray[np.int64]
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a note.
+
+    Attributes:
+        in_note: The beginning and end of each word in the note, (W, 2).
+        in_input: The same in the text that the model reads; it differs if the note is cleaned.
+    """
+
+    in_note: Positions
+    in_input: Positions
+
+    def __len__(self) -> int:
+        return len(self.in_note)
+
+
+def words_of(text: str, cleaning: str = "none") -> tuple[str, Words]:
+    """Return the text that a model with this ``text_cleaning`` reads, and the note's words."""
+    if cleaning == "none":
+        positions = [match.span() for match in _WORD.finditer(text)]
+        in_note = np.array(positions, np.int64).reshape(-1, 2)
+        return text, Words(in_note, in_note)
+    kept = [*kept_words(text, cleaning)]
+    ends = np.cumsum([len(word) + 1 for word, _, _ in kept]) - 1
+    lengths = np.array([len(word) for word, _, _ in kept], np.int64)
+    in_note = np.array([positions for _, *positions in kept], np.int64).reshape(-1, 2)
+    in_input = np.column_stack([ends - lengths, ends]).astype(np.int64)
+    return " ".join(word for word, _, _ in kept), Words(in_note, in_input)
+
+
+class Part(NamedTuple):
+    """The contribution of one part of a model.
+
+    Attributes:
+        added_K: The amount that the part adds to each label's logit.
+        weights_KT: How much each piece of the note counts in it.
+        pieces: The beginning and end of each piece in the text that the model reads, (T, 2). Pieces
+            are tokens or words.
+    """
+
+    added_K: NDArray[np.floating]
+    weights_KT: NDArray[np.floating]
+    pieces: Positions
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a note, and what counts for the labels that have their score from it.
+
+    Attributes:
+        requested: The positions of these labels (K of them) among the labels requested.
+        head: The attribution of the network's head; None: the model has no network.
+        parts: The contributions, the head's first. Those of the lexical model cover the whole note.
+        words: The note's words.
+        fused: Whether the parts are fused. If they aren't and no part adds to a label's logit, the
+            words that the first part reads count.
+    """
+
+    requested: tuple[int, ...]
+    head: Attribution | None
+    parts: tuple[Part, ...]
+    words: Words
+    fused: bool = False
+
+    @property
+    def weights_KW(self) -> Weights:
+        """Return each word's weight for each label; a row sums to 1, or to 0 if no word counts."""
+        added_PK = np.array([np.maximum(part.added_K, 0) for part in self.parts], np.float64)
+        if not self.fused:
+            added_PK[0] += added_PK.sum(axis=0) == 0
+        return _normalized(
+            sum(
+                added_K[:, None] * self.by_word(part.weights_KT, part.pieces)
+                for added_K, part in zip(added_PK, self.parts, strict=True)
+            )
+        )
+
+    def by_word(self, weights_KT: NDArray[np.floating], pieces: Positions | None = None) -> Weights:
+        """Sum the weights of pieces by word: (K, W), each row normalized to 1 (or 0 if all are 0).
+
+        Args:
+            weights_KT: The weight of each piece.
+            pieces: The beginning and end of each piece; None: the window's tokens.
+        """
+        pieces = self.parts[0].pieces if pieces is None else pieces
+        weights_KW = np.zeros((len(weights_KT), len(self.words)))
+        first = np.searchsorted(self.words.in_input[:, 1], pieces[:, 0], side="right")
+        last = np.searchsorted(self.words.in_input[:, 0], pieces[:, 1], side="left")
+        # Some tokenizers have tokens of several words: the words share the token's weight.
+        for piece in np.flatnonzero(last > first).tolist():
+            share_K = weights_KT[:, piece] / (last[piece] - first[piece])
+            weights_KW[:, first[piece] : last[piece]] += share_K[:, None]
+        return _normalized(weights_KW)
+
+
+class NoteReader(Protocol):
+    """A reader of notes that finds how much each word counts."""
+
+    def read(
+        self, text: str, labels: Sequence[int], scored: ScoredWindows | None = None
+    ) -> Iterator[Window]:
+        """Yield the windows that give any of the labels its score; none for a note without words.
+
+        Args:
+            text: The note.
+            labels: The labels.
+            scored: The note's windows as prediction scored them; None: they are scored again.
+        """
+
+
+@singledispatch
+def note_reader(model: CodingModel, first_window_only: bool = False) -> NoteReader:
+    """Return the reader for this kind of model.
+
+    Args:
+        model: The model.
+        first_window_only: Read only the first ``max_len`` tokens of a note, as evaluation does.
+    """
+    raise TypeError(f"no evidence for a {type(model).__name__}")
+
+
+class NeuralNoteReader:
+    """The `NoteReader` of a neural model."""
+
+    def __init__(self, model: NeuralModel, first_window_only: bool = False) -> None:
+        self._model, self._first_window_only = model, first_window_only
+        self._tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._network_weight = 1.0 if model.fusion is None else model.fusion.weights[NETWORK]
+
+    def read(
+        self, text: str, labels: Sequence[int], scored: ScoredWindows | None = None
+    ) -> Iterator[Window]:
+        """Yield the windows that give any of the labels its score; see `NoteReader.read`."""
+        model = self._model
+        cleaned, words = words_of(text, model.text_cleaning)
+        if not len(words) or not labels:
+            return
+        encoded = self._tokenizer.encode(cleaned, add_special_tokens=False)
+        tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        lexical = self._lexical(cleaned, labels)
+        for (start, end), requested in self._windows(encoded.ids, labels, scored):
+            document = model.special_tokens.read(
+                encoded.ids[start:end], model.config.max_len, model.chunks
+            )
+            rows, own = list(requested), [labels[row] for row in requested]
+            head = attribute(model.network, document, model.special_tokens, own)
+            parts = (
+                Part(self._network_weight * head.added_K, head.weights_KT, tokens[start:end]),
+                *self._prior(document, own, tokens[start:end]),
+                *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in lexical),
+            )
+            yield Window(requested, head, parts, words, fused=model.fusion is not None)
+
+    def _windows(
+        self, ids: list[int], labels: Sequence[int], scored: ScoredWindows | None
+    ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
+        """Yield windows of tokens, each with the positions of the labels that score highest in it."""
+        windows = self._model.windows(len(ids))[: 1 if self._first_window_only else None]
+        best_K = np.zeros(len(labels), np.int64)
+        if len(windows) > 1:
+            logits_WL = scored.logits_WL if scored else self._model.window_logits([ids])[1]
+            best_K = logits_WL[:, labels].argmax(axis=0)
+        for number in np.unique(best_K).tolist():
+            yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())
+
+    def _lexical(self, cleaned: str, labels: Sequence[int]) -> list[Part]:
+        model = self._model
+        if model.lexical is None or model.fusion is None:
+            return []
+        scores = model.lexical.scores([cleaned])
+        pieces, by_part = model.lexical.by_word(cleaned, labels)
+        return [
+            Part(
+                model.fusion.weights[part] * scores[part][0, list(labels)],
+                _beyond_the_mean(weights_KW),
+                pieces,
+            )
+            for part, weights_KW in by_part.items()
+        ]
+
+    def _prior(
+        self, document: TokenizedDocument, labels: Sequence[int], tokens: Positions
+    ) -> list[Part]:
+        model, prior = self._model, self._model.network.prior
+        if prior is None:
+            return []
+        with model.untrained() as reader, torch.inference_mode():
+            batch = Batch.of(collate([document], model.special_tokens.pad, reader.padding))
+            nearest = prior.nearest(reader.hidden_states(batch.to(reader.device)), labels)
+        weights_KT = np.zeros((len(labels), len(document)))
+        for row, (_, position) in enumerate(nearest):
+            weights_KT[row, position : position + WINDOW] = 1
+        own = slice(
+            len(model.special_tokens.prefix), len(document) - len(model.special_tokens.suffix)
+        )
+        added_K = self._network_weight * np.array([added for added, _ in nearest])
+        return [Part(added_K, weights_KT[:, own], tokens)]
+
+
+class TfidfNoteReader:
+    """The `NoteReader` of a TF-IDF model, which reads a note in one window."""
+
+    def __init__(self, model: TfidfModel, first_window_only: bool = False) -> None:
+        self._model = model
+
+    def read(
+        self, text: str, labels: Sequence[int], scored: ScoredWindows | None = None
+    ) -> Iterator[Window]:
+        """Yield one window, or none for a note without words; see `NoteReader.read`."""
+        cleaned, words = words_of(text, self._model.text_cleaning)
+        if not len(words) or not labels:
+            return
+        pieces, added_KW = self._model.words.by_word(cleaned, labels)
+        part = Part(added_KW.sum(axis=1), np.maximum(added_KW, 0), pieces)
+        yield Window(tuple(range(len(labels))), None, (part,), words)
+
+
+@note_reader.register
+def _(model: NeuralModel, first_window_only: bool = False) -> NoteReader:
+    return NeuralNoteReader(model, first_window_only)
+
+
+@note_reader.register
+def _(model: TfidfModel, first_window_only: bool = False) -> NoteReader:
+    return TfidfNoteReader(model, first_window_only)
+
+
+def _normalized(weights: Weights) -> Weights:
+    """Divide each row by its sum; a row of zeros stays as it is."""
+    sums = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(sums > 0, sums, 1)
+
+
+def _beyond_the_mean(weights_KW: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return each word's weight beyond that of the note's mean word.
+
+    For a frequent code, the n-grams of any word have some weight, which is no evidence.
+    """
+    if not weights_KW.size:
+        return weights_KW
+    beyond_KW = np.maximum(weights_KW - weights_KW.mean(axis=1, keepdims=True), 0)
+    return np.where(beyond_KW.any(axis=1, keepdims=True), beyond_KW, np.maximum(weights_KW, 0))
