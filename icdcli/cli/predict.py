@@ -31,7 +31,7 @@ _SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked for, as the options of `predict` say it."""
+    """The options of `predict`."""
 
     checkpoint: Path
     files: list[str]
@@ -48,7 +48,7 @@ def predict(
         Path,
         typer.Argument(
             metavar="RUN_DIR",
-            help="The folder of a run, or of a checkpoint.",
+            help="The folder of a run or of a checkpoint.",
             autocompletion=complete_run,
         ),
     ],
@@ -56,51 +56,66 @@ def predict(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one note.",
+            help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one "
+            "note from standard input.",
         ),
     ],
     top: Annotated[
-        int | None, typer.Option(help="So many codes a note, predicted or not.", min=1)
+        int | None,
+        typer.Option(
+            help="Show the N highest-scoring codes per note, even below the threshold.",
+            metavar="N",
+            min=1,
+        ),
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(help="Codes from this score on, predicted or not.", min=0, max=1)
+        float | None,
+        typer.Option(
+            help="Show every code with at least this score, whatever the threshold.", min=0, max=1
+        ),
     ] = None,
     evidence: Annotated[
         bool,
         typer.Option(
             "--evidence",
-            help="Mark the words that each code was chosen by; the terminal shows them in their sentences, which may tell who "
-            "the patients are.",
+            help="Highlight the words behind each code. The terminal prints complete sentences, "
+            "which may identify patients.",
         ),
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="A .jsonl, .csv or .parquet file; the same call again goes on where one was stopped."
+            help="Output file (.jsonl, .csv, .parquet). Rerun the same command to continue after an "
+            "interruption."
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="The tables' column of notes. Default: text.")
+        str | None, typer.Option(help="Column of the notes in tables. Default: text.")
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Their column of ids. Default: id, or the row's number.")
+        str | None,
+        typer.Option(help="Column of the ids in tables. Default: id, or the row number."),
     ] = None,
     load: Load = "metric",
     device: Annotated[
-        str | None, typer.Option(help="cpu, mps, 0, [0,1] … Default: the first GPU, else the CPU.")
+        str | None,
+        typer.Option(help="cpu, mps, 0, '[0,1]' … Default: the first GPU, else the CPU."),
     ] = None,
     port: Port = 10001,
     json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="JSONL on standard output, a line a note; with --output, one object about the file.",
+            help="Print JSONL to standard output, one line per note; with --output, one JSON object "
+            "about the file.",
         ),
     ] = False,
 ) -> None:
-    """Give new notes their codes. The checkpoint alone is needed: no corpus and no other data.
+    """Predict codes for new notes.
 
-    Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --text-column note --output codes.jsonl
+    Needs only the checkpoint; the training data aren't needed.
+
+    Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --output codes.jsonl
     """
     call = Call(
         _find_checkpoint(run_dir, load),
@@ -127,7 +142,7 @@ def predict(
 
 
 def _find_checkpoint(folder: Path, load: str) -> Path:
-    """A run's checkpoint, or the one that the folder is."""
+    """Return the checkpoint of a run, or the folder if it is a checkpoint."""
     if (folder / "manifest.json").is_file():
         return folder
     run = RunDir.open(folder)
@@ -137,7 +152,7 @@ def _find_checkpoint(folder: Path, load: str) -> Path:
 
 
 def _default_device() -> str | list[int]:
-    """The first GPU; where processes were started, all of them, one a process; the CPU where there is none."""
+    """Return the first GPU; all GPUs if a launcher started a process for each; else the CPU."""
     import torch
 
     from icdcli.distributed.process_group import read_slurm_environment
