@@ -50,7 +50,7 @@ class ByteStream:
 
     @contextmanager
     def blocks(self) -> Iterator[Iterator[memoryview]]:
-        """Yield an iterator of blocks, each valid until the next; leaving the context ends the thread.
+        """Yield an iterator of blocks, each valid until the next; leaving the context ends it.
 
         Raises:
             DataError: If the file can't be read or decompressed. The message has no line, which

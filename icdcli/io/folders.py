@@ -61,7 +61,7 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
 
 
 def finish(partial: Path, folder: Path) -> None:
-    """Rename a complete folder to its name, in place of a damaged one; a power cut can't undo it."""
+    """Publish a complete folder under its name, which a power cut can't undo."""
     for file in partial.iterdir():
         flush(file)
     flush(partial)

@@ -1,4 +1,4 @@
-"""Arrays in files: what is written is read, and damage of whatever kind is told."""
+"""Arrays in files: they are read as they were written, and any damage is reported."""
 
 import stat
 
@@ -62,7 +62,7 @@ def test_a_damaged_file_is_read_right_or_told_and_never_breaks(folder, at, bit, 
         found = read_arrays(path)
     except (OSError, ValueError):
         return
-    # A bit in what the archive says of itself twice may go unseen; never one in the numbers.
+    # A changed bit of redundant information may go unnoticed, but never one of the numbers.
     assert all(np.array_equal(found[name], ARRAYS[name]) for name in found)
 
 

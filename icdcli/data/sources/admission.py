@@ -1,4 +1,4 @@
-"""What every source yields: one hospital stay with its text and its codes."""
+"""An admission: one hospital stay with its text and its codes, which every source yields."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,11 +7,11 @@ SPLITS = ("train", "validation", "test")
 
 
 class Code(NamedTuple):
-    """One code as the corpus writes it.
+    """A code as the corpus writes it.
 
     Attributes:
         code: The dotted string, e.g. ``428.0``.
-        kind: ``diagnosis`` or ``procedure``; raw strings of the two collide before the dot is in.
+        kind: ``diagnosis`` or ``procedure``; without the dot, codes of the two kinds collide.
     """
 
     code: str
@@ -19,13 +19,14 @@ class Code(NamedTuple):
 
 
 class AnnotatedSpan(NamedTuple):
-    """Characters of a text that an annotator gave as evidence of a code.
+    """A span of characters that an annotator marked as evidence of a code.
 
     Attributes:
         code: The dotted code.
         begin: The first character, counted from 0.
         end: The character after the last.
-        group: What one annotation of several fragments has in common; counted within a document.
+        group: The number of the annotation within its document; an annotation may have several
+            fragments.
     """
 
     code: str
@@ -53,15 +54,15 @@ def check_span(span: AnnotatedSpan, length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """One hospital stay, one document.
+    """One hospital stay, which becomes one document.
 
     Attributes:
         id: The document's id, unique in its source (HADM_ID in MIMIC).
-        subject_id: The patient's id, where the source has one.
+        subject_id: The patient's id, if the source has one.
         text: The note, or the admission's notes joined in file order.
         codes: Its codes, in no particular order, without duplicates.
-        split: ``train``, ``validation`` or ``test`` where the source itself decides it, else None.
-        evidence: Where in the text annotators saw its codes, for sources that tell.
+        split: ``train``, ``validation`` or ``test`` if the source itself defines it, else None.
+        evidence: The annotated evidence of its codes, if the source has any.
     """
 
     id: str

@@ -1,7 +1,8 @@
-"""Joining notes and codes per admission without holding the notes.
+"""Joining notes and codes per admission without keeping the notes in memory.
 
-An admission's notes may stand far apart in a file, so none is complete before the file's end. Notes are put aside in a
-private file as they stream by; what stays in memory is where they lie and which codes each admission has.
+An admission's notes may be far apart in a file, so no admission is complete before the file's end.
+The notes are written to a private temporary file as they stream by; memory holds only their
+positions in it, and the codes of each admission.
 """
 
 import os
@@ -21,20 +22,19 @@ from icdcli.io.arrow import values_of
 from icdcli.io.csv_reader import Reading
 
 _BUFFER = 1 << 20
-_BEGINNING = 64  # bytes that tell at once of nearly all texts that they aren't blank
+_BEGINNING = 64  # bytes; for nearly all texts enough to see that they aren't blank
 _ADMISSIONS_BETWEEN_REPORTS = 256
-_CODE = 0xFFFFFFFF  # the part of a pair that is the code's number
+_CODE = 0xFFFFFFFF  # the bits of a pair that are the code's number
 
 
 class AdmissionCodes:
-    """Which codes each admission has, in a few bytes a row."""
+    """The codes of each admission, in a few bytes per row."""
 
     def __init__(self) -> None:
         self._codes: dict[Code, int] = {}
         self._admissions: dict[str, int] = {}
-        self._pairs: list[
-            NDArray[np.int64]
-        ] = []  # admission << 32 | code; the same pair may stand in it more than once
+        # admission << 32 | code; a pair may occur more than once.
+        self._pairs: list[NDArray[np.int64]] = []
 
     def read(
         self,
@@ -47,11 +47,12 @@ class AdmissionCodes:
         """Add the rows of a table.
 
         Args:
-            reading: Reads it, and counts what is dropped.
+            reading: Reads it, and counts dropped rows.
             table: The raw table.
-            columns: Those of the admission's id and of the code.
-            spell: Makes a code of a raw one, or says why such rows are dropped; asked once a spelling.
-            where: Column to exact value; other rows are none of its.
+            columns: The columns of the admission's id and of the code.
+            spell: Returns the code of a raw string, or the reason to drop its rows; called once per
+                string.
+            where: Column to exact value; other rows are skipped.
         """
         spelled: dict[str, int] = {}
         reasons: list[str] = []
@@ -78,7 +79,7 @@ class AdmissionCodes:
             self._pairs.append(admissions[kept] << 32 | codes[kept])
 
     def _number(self, code: Code | str, reasons: list[str]) -> int:
-        """A code's number; of a reason, -1 for the first, -2 for the next."""
+        """Return the number of a code; of a reason, -1 for the first, -2 for the next."""
         if isinstance(code, str):
             if code not in reasons:
                 reasons.append(code)
@@ -91,21 +92,21 @@ class AdmissionCodes:
 
     @cached_property
     def admissions(self) -> frozenset[str]:
-        """The admissions that have a code; asked when all tables are read."""
+        """Return the admissions with a code; to be used after all tables are read."""
         names = list(self._admissions)
         return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
 
     def of(
         self, admissions: Iterable[str], keep: CodeFilter | None = None
     ) -> Mapping[str, frozenset[Code]]:
-        """The codes of some admissions; asked when all tables are read.
+        """Return the codes of some admissions; to be used after all tables are read.
 
         Args:
-            admissions: Those that have a note; the codes are counted over them.
-            keep: Chooses codes by the number of these admissions that have them; None: all.
+            admissions: The admissions with a note, over which the codes are counted.
+            keep: Chooses codes by the number of these admissions that have them; None: all codes.
 
         Returns:
-            Admission to codes, without those admissions that are left with none.
+            Admission to codes, without the admissions that have none of them.
         """
         codes = list(self._codes)
         wanted = np.zeros(len(self._admissions), dtype=bool)
@@ -129,14 +130,14 @@ class AdmissionCodes:
 
 
 class _CodesOfSome(Mapping[str, frozenset[Code]]):
-    """Admission to codes, each set made when it is asked for: all of them at once would be most of what memory holds."""
+    """Admission to codes; each set is made on access, because all of them would fill the memory."""
 
     def __init__(
         self, admissions: Mapping[str, int], codes: list[Code], pairs: NDArray[np.int64]
     ) -> None:
         self._admissions, self._codes = admissions, codes
         self._code_of_pair = (pairs & _CODE).astype(np.int32)
-        # Where each admission's pairs begin, and where they end; those without any begin where they end.
+        # The first pair of each admission, and the one after its last; equal if it has none.
         self._edges = np.searchsorted(pairs >> 32, np.arange(len(admissions) + 1)).astype(np.int32)
 
     def _edges_of(self, admission: str) -> tuple[int, int]:
@@ -163,28 +164,26 @@ class _CodesOfSome(Mapping[str, frozenset[Code]]):
 
 
 def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where a value stands that the one before is not."""
+    """Return whether each value differs from the one before it."""
     return np.concatenate((np.ones(min(len(ordered), 1), dtype=bool), ordered[1:] != ordered[:-1]))
 
 
 def _distinct(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each value of an ordered array once; several times as fast as np.unique, which doesn't know the order."""
+    """Return the distinct values of a sorted array, several times as fast as np.unique."""
     return ordered[_changes(ordered)]
 
 
 class NotesAside:
-    """Notes written to a private file as they come, and read back admission by admission.
+    """A private temporary file of notes, which are read back per admission.
 
     Attributes:
-        subjects: Admission to subject, that of its first note, in the order of the first notes.
+        subjects: Admission to the subject of its first note, in the order of the first notes.
     """
 
     def __init__(self, folder: Path) -> None:
         self.subjects: dict[str, str | None] = {}
         self._path = folder / ".notes"
-        self._places: dict[
-            str, list[int]
-        ] = {}  # admission to (offset, length) of each note, end to end
+        self._places: dict[str, list[int]] = {}  # admission to offset, length, offset, length …
         self._offset = self._written = 0
         self._waiting: list[bytes] = []
         self._under_way: Future[int] | None = None
@@ -202,7 +201,7 @@ class NotesAside:
             self._path.unlink(missing_ok=True)
 
     def add(self, admission: str, subject: str | None, content: bytes) -> None:
-        """Put one note aside, as UTF-8."""
+        """Add one note, as UTF-8 bytes."""
         self._waiting.append(content)
         self.subjects.setdefault(admission, subject)
         self._places.setdefault(admission, []).extend((self._offset, len(content)))
@@ -211,18 +210,18 @@ class NotesAside:
             self._write()
 
     def _write(self) -> None:
-        """Write what waits, in another thread, while more is gathered."""
-        self._through()
+        """Write the waiting notes in another thread, while more are collected."""
+        self._wait()
         content, self._waiting, self._written = b"".join(self._waiting), [], self._offset
         self._under_way = self._background.submit(self._file.write, content)
 
-    def _through(self) -> None:
-        """Wait for what is being written, and raise what went wrong with it."""
+    def _wait(self) -> None:
+        """Wait for the present write, and raise its error if it failed."""
         if self._under_way is not None:
             self._under_way.result()
 
     def text(self, admission: str) -> str:
-        """An admission's notes in the order that they came in, a line break between them."""
+        """Return an admission's notes in the order of the file, joined by line breaks."""
         places = self._places[admission]
         notes = zip(places[::2], places[1::2], strict=True)
         return "\n".join(self._read(offset, length).decode() for offset, length in notes)
@@ -230,18 +229,18 @@ class NotesAside:
     def _read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):
             return os.pread(self._file.fileno(), length, offset)
-        self._file.seek(offset)  # Windows; one thread reads
+        self._file.seek(offset)  # on Windows; only one thread reads
         return self._file.read(length)
 
     def finish(self) -> None:
-        """Make what was added readable."""
+        """Write the rest, so that all notes can be read."""
         self._write()
-        self._through()
+        self._wait()
         self._file.flush()
 
 
 def is_blank(content: bytes) -> bool:
-    """Whether a text in UTF-8 has nothing but white space."""
+    """Return whether a text in UTF-8 has only white space."""
     beginning = content[:_BEGINNING].decode(errors="ignore")
     return not beginning.strip() and not content.decode().strip()
 
@@ -256,14 +255,15 @@ def join_admissions(
     """Join notes and codes, in the order of the admissions' first notes.
 
     Args:
-        reading: Counts what is dropped.
-        notes: Subject, admission and text (UTF-8) of each note, in file order; those without admission or text are dropped.
+        reading: Counts dropped notes and admissions.
+        notes: Subject, admission and text (UTF-8) of each note, in file order. Notes without an
+            admission or a text are dropped.
         codes: The admissions' codes.
-        keep: Chooses codes by the number of admissions with a note that have them; None: all.
-        work: A private folder to put notes aside in.
+        keep: Chooses codes by the number of admissions with a note that have them; None: all codes.
+        work: A private folder for the temporary file.
 
     Yields:
-        Admissions with at least one note and one code that was kept.
+        The admissions with at least one note and at least one code that was kept.
     """
     dropped = reading.dropped
     with NotesAside(work) as aside:

@@ -1,12 +1,13 @@
 """CodiEsp v4: clinical cases in Spanish, or machine-translated to English, with ICD-10 codes.
 
-The folder is the published one: ``{train,dev,test}/text_files[_en]/ID.txt``, with ``{split}D.tsv`` (diagnoses,
-ICD-10-CM) and ``{split}P.tsv`` (procedures, ICD-10-PCS), each row ``ID<tab>code`` without a header. Every case was read
-by an annotator, so one without codes is a case that has none, and stays.
+The folder is the published one: ``{train,dev,test}/text_files[_en]/ID.txt``, with ``{split}D.tsv``
+(diagnoses, ICD-10-CM) and ``{split}P.tsv`` (procedures, ICD-10-PCS), each row ``ID<tab>code``
+without a header. An annotator has read every case, so a case without codes is kept.
 
-``{split}X.tsv`` says where annotators saw a code: ``ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code<tab>words<tab>begin end;begin
-end``, in characters of the Spanish text. Some fragments there are empty, and a few end a mark earlier or later than the words
-given; what holds other letters than those is left out, and counted.
+``{split}X.tsv`` has the annotated evidence:
+``ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code<tab>words<tab>begin end;begin end``, in characters of
+the Spanish text. Some of its fragments are empty, and a few end one punctuation mark before or
+after their words. Annotations whose letters differ from the text are dropped and counted.
 """
 
 import re
@@ -44,13 +45,13 @@ class _Annotation(NamedTuple):
 
 @dataclass(frozen=True)
 class CodiespSource:
-    """The folder that holds ``train/`` and ``dev/``, and ``test/`` where one has it.
+    """The folder with ``train/`` and ``dev/``, and optionally ``test/``.
 
     Attributes:
         folder: The data set's folder.
         language: ``en`` (machine-translated) or ``es`` (the original).
         codes: ``diagnoses``, ``procedures`` or ``all``.
-        reading: Whom to tell how far it is; collects what was dropped.
+        reading: Reports progress, and counts dropped cases.
     """
 
     folder: Path
@@ -61,10 +62,10 @@ class CodiespSource:
     system: System | None = "icd10"
 
     def files(self) -> list[Path]:
-        """The files that the corpus depends on.
+        """Return the files that the corpus depends on.
 
         Raises:
-            DataError: Naming what is missing.
+            DataError: If files or folders are missing; the message names all of them.
         """
         return [
             file
@@ -78,21 +79,21 @@ class CodiespSource:
 
     @property
     def titles(self) -> dict[Code, str]:
-        """Nothing: CodiEsp has no titles of its own."""
+        """Return nothing: CodiEsp has no titles of its own."""
         return {}
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the cases.
 
         Args:
-            protocol: The official one: the split is the folder's.
-            work: Not needed here.
+            protocol: The official one: the folder is the split.
+            work: Not used.
 
         Yields:
-            The cases in the order of train, dev, test and of their names.
+            The cases of train, dev and test, sorted by name.
 
         Raises:
-            DataError: When a file can't be read as it should.
+            DataError: If a file can't be read.
         """
         for split in self._splits():
             codes = self._codes(split)
@@ -126,7 +127,8 @@ class CodiespSource:
         if parts:
             names = ", ".join(str(part.relative_to(self.folder)) for part in parts)
             raise DataError(
-                f"{self.folder}: CodiEsp's {names} missing; unpack the whole data set into this folder"
+                f"{self.folder}: CodiEsp's {names} missing. Unpack the complete data set into this "
+                "folder."
             )
         return there
 
@@ -138,7 +140,7 @@ class CodiespSource:
         return {kind: folder / f"{folder.name}{_LETTER[kind]}.tsv" for kind in _KINDS[self.codes]}
 
     def _evidence_tables(self, split: str) -> list[Path]:
-        """The split's table of evidence, if it is there and about the texts that are read."""
+        """Return the split's table of evidence, if it exists and the Spanish texts are read."""
         path = self.folder / FOLDERS[split] / f"{FOLDERS[split]}X.tsv"
         return [path] if self.language == "es" and path.is_file() else []
 
@@ -154,17 +156,18 @@ class CodiespSource:
                 fields = line.split("\t")
                 if len(fields) != 2:
                     raise DataError(
-                        f"{path}, line {number}: {len(fields)} fields where ID<tab>code should be"
+                        f"{path}, line {number}: {len(fields)} columns, expected ID<tab>code. "
+                        "Copy the file again."
                     )
                 try:
                     code = Code(dotted(fields[1], kind, "icd10"), kind)
                 except ValueError as error:
-                    raise DataError(f"{path}, line {number}: {error}") from error
+                    raise DataError(f"{path}, line {number}: {error}.") from error
                 found.setdefault(fields[0].strip(), set()).add(code)
         return found
 
     def _annotations(self, split: str) -> dict[str, list[_Annotation]]:
-        """Each case's annotations of the kinds that are read."""
+        """Return each case's annotations of the configured kinds."""
         found: dict[str, list[_Annotation]] = {}
         for path in self._evidence_tables(split):
             for number, line in enumerate(_read_text(path).splitlines(), start=1):
@@ -172,8 +175,10 @@ class CodiespSource:
                     continue
                 id, kind, code, words, places = [*line.split("\t"), "", "", "", ""][:5]
                 if line.count("\t") != 4 or kind not in _EVIDENCE_KINDS:
-                    wanted = f"ID<tab>{'|'.join(_EVIDENCE_KINDS)}<tab>code<tab>words<tab>begin end;begin end"
-                    raise DataError(f"{path}, line {number}: is not {wanted}")
+                    wanted = f"ID<tab>{'|'.join(_EVIDENCE_KINDS)}<tab>code<tab>words<tab>begin end"
+                    raise DataError(
+                        f"{path}, line {number}: expected {wanted}. Copy the file again."
+                    )
                 if _EVIDENCE_KINDS[kind] not in _KINDS[self.codes]:
                     continue
                 try:
@@ -185,12 +190,12 @@ class CodiespSource:
                         for begin, end in (place.split() for place in places.split(";"))
                     ]
                 except ValueError as error:
-                    raise DataError(f"{path}, line {number}: {error}") from error
+                    raise DataError(f"{path}, line {number}: {error}.") from error
                 found.setdefault(id.strip(), []).append(_Annotation(its_code, words, fragments))
         return found
 
     def _spans(self, text: str, annotations: list[_Annotation]) -> tuple[AnnotatedSpan, ...]:
-        """The annotations whose place in the text holds their words."""
+        """Return the annotations whose words are in the text at their position."""
         spans: list[AnnotatedSpan] = []
         for group, annotation in enumerate(annotations):
             fragments = [
@@ -215,14 +220,14 @@ def _letters(words: str) -> str:
 
 
 def _read_text(path: Path) -> str:
-    # Decoded without translating line ends: the evidence offsets of CodiEsp count characters of the file as it is.
+    # Line ends aren't translated, because CodiEsp's evidence counts the characters of the file.
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: not UTF-8; save it as UTF-8") from error
+        raise DataError(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from error
+        raise DataError(f"{path}: can't be read ({error.strerror}).") from error
 
 
 _PROTOCOLS = (OFFICIAL,)

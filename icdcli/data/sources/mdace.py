@@ -1,10 +1,13 @@
-"""MDACE: which words of MIMIC-III's notes professional coders saw a code in (Cheng et al. 2023).
+"""MDACE: evidence that professional coders annotated in notes of MIMIC-III (Cheng et al. 2023).
 
-One JSON file an admission: ``hadm_id`` and ``notes``, of which each has ``note_id`` (NOTEEVENTS' ROW_ID) and ``annotations``
-with ``begin`` and ``end`` in characters of that note, ``code`` with its dot, and ``code_system``: ICD-9-CM, ICD-9-PCS or one
-that MIMIC-III doesn't have. Where the project's own script has put the notes' words in, ``covered_text`` holds an annotation's.
+There is one JSON file per admission, with ``hadm_id`` and ``notes``. A note has ``note_id`` (the
+ROW_ID of NOTEEVENTS) and ``annotations`` with ``begin`` and ``end`` in characters of the note,
+``code`` with its dot, and ``code_system``: ICD-9-CM, ICD-9-PCS or one that MIMIC-III doesn't use.
+If the project's own script has added the words of the notes, ``covered_text`` has those of the
+annotation.
 
-A document may be several notes joined. A note is found again as a whole in its document, and its annotations move with it.
+A document may be several notes joined. Each note is located in its document, and its annotations
+are shifted by its position.
 """
 
 import json
@@ -29,35 +32,35 @@ class _Note(NamedTuple):
 
 @dataclass(frozen=True)
 class MdaceAnnotations:
-    """The annotations of ICD-9 codes in a file, or in all files in and below a folder.
+    """The annotations of ICD-9 codes in a file, or in all files below a folder.
 
     Attributes:
-        path: The file or folder; the whole of MDACE's ``data`` will do.
-        reading: Collects what was dropped.
+        path: The file or folder, e.g. the complete ``data`` folder of MDACE.
+        reading: Counts dropped annotations.
     """
 
     path: Path
     reading: Reading = field(default_factory=Reading)
 
     def files(self) -> list[Path]:
-        """The files that the evidence depends on.
+        """Return the files that the evidence depends on.
 
         Raises:
-            ConfigError: When there are none.
+            ConfigError: If there are none.
         """
         found = sorted(self.path.rglob("*.json")) if self.path.is_dir() else [self.path]
         if not found or not all(path.is_file() for path in found):
             raise ConfigError(
-                f"evidence_path: {self.path}: is no file or folder with MDACE's .json files"
+                f"evidence_path: {self.path} is no file or folder with MDACE's .json files."
             )
         return found
 
     @cached_property
     def note_ids(self) -> frozenset[str]:
-        """The ROW_IDs of the notes that have annotations.
+        """Return the ROW_IDs of the notes that have annotations.
 
         Raises:
-            DataError: When a file can't be read, or is none of MDACE's.
+            DataError: If a file can't be read or isn't in MDACE's format.
         """
         return frozenset(note.id for notes in self._notes.values() for note in notes)
 
@@ -67,15 +70,16 @@ class MdaceAnnotations:
         texts: Mapping[str, str],
         spell: Callable[[str, str], str],
     ) -> Iterator[Admission]:
-        """Give admissions their evidence, and count what has no place in them.
+        """Add their evidence to admissions, and count the annotations of no document.
 
         Args:
-            admissions: Documents, by HADM_ID.
-            texts: ROW_ID to text of the annotated notes that were read; looked at when the first admission has come.
-            spell: Makes of a code without its dot, and its kind, the code as the documents have it.
+            admissions: The admissions; their ids are HADM_IDs.
+            texts: ROW_ID to text of the annotated notes that were read; complete when the first
+                admission is yielded.
+            spell: Returns the code of the documents for a code without its dot and its kind.
 
         Raises:
-            DataError: When a file can't be read, or is none of MDACE's.
+            DataError: If a file can't be read or isn't in MDACE's format.
         """
         placed: set[str] = set()
         for admission in admissions:
@@ -87,9 +91,10 @@ class MdaceAnnotations:
                     for note in read
                     for span in self._spans(note, texts[note.id], admission.text, spell)
                 ]
+                # Some annotations are in two files.
                 grouped = [
                     AnnotatedSpan(*span, group) for group, span in enumerate(dict.fromkeys(spans))
-                ]  # some are in two files
+                ]
                 admission = replace(admission, evidence=tuple(grouped))
                 placed.update(note.id for note in read)
             yield admission
@@ -101,7 +106,7 @@ class MdaceAnnotations:
     def _spans(
         self, note: _Note, text: str, document: str, spell: Callable[[str, str], str]
     ) -> Iterator[tuple[str, int, int]]:
-        """Code, begin and end in the document of a note's annotations."""
+        """Yield code, begin and end in the document of a note's annotations."""
         offset = document.find(text)
         for about in note.annotations:
             begin, end, words = about["begin"], about["end"], about.get("covered_text")
@@ -118,7 +123,7 @@ class MdaceAnnotations:
 
     @cached_property
     def _notes(self) -> dict[str, list[_Note]]:
-        """HADM_ID to its annotated notes."""
+        """Return the annotated notes of each HADM_ID."""
         found: dict[str, list[_Note]] = {}
         for path in self.files():
             try:
@@ -138,10 +143,10 @@ class MdaceAnnotations:
                             _Note(str(note["note_id"]), own)
                         )
             except OSError as error:
-                raise DataError(f"{path}: can't be read ({error.strerror})") from error
+                raise DataError(f"{path}: can't be read ({error.strerror}).") from error
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(
-                    f"{path}: is not in MDACE's format ({type(error).__name__}: {error})"
+                    f"{path}: is not in MDACE's format ({type(error).__name__}: {error})."
                 ) from error
         return found
 

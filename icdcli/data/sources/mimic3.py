@@ -1,7 +1,8 @@
-"""MIMIC-III v1.4: five raw tables in, one document an admission out.
+"""MIMIC-III v1.4: five raw tables, read as one document per admission.
 
-Codes are read as strings, so that no leading zero is lost, and get their dot by the kind of table they come from, so that
-diagnoses and procedures can't collide; unless a protocol asks for the codes as an older tool read them.
+Codes are read as strings, so that no leading zero is lost. They get their dot by the kind of their
+table, so that diagnoses and procedures can't collide; unless a protocol defines the codes as an
+older tool read them.
 """
 
 from collections.abc import Iterator
@@ -37,11 +38,11 @@ TABLES = ("NOTEEVENTS", *CODE_TABLES.values(), *TITLE_TABLES.values())
 
 @dataclass(frozen=True)
 class Mimic3Source:
-    """The folder of the raw tables, ``.csv`` or ``.csv.gz``, in any case.
+    """The folder of the raw tables, ``.csv`` or ``.csv.gz``, with names in upper or lower case.
 
     Attributes:
-        folder: Where the tables lie.
-        reading: How they are read, and what is learned on the way.
+        folder: The folder of the tables.
+        reading: How they are read, and the counts collected meanwhile.
         mdace: Annotated evidence of some of the notes, if there is any.
     """
 
@@ -53,20 +54,20 @@ class Mimic3Source:
 
     @cached_property
     def tables(self) -> dict[str, Path]:
-        """The five tables.
+        """Return the files of the five tables.
 
         Raises:
-            DataError: Naming all that are missing.
+            DataError: If tables are missing; the message names all of them.
         """
         return find_tables(self.folder, TABLES)
 
     def files(self) -> list[Path]:
-        """The files that the corpus depends on."""
+        """Return the files that the corpus depends on."""
         return [*self.tables.values(), *(self.mdace.files() if self.mdace else ())]
 
     @cached_property
     def titles(self) -> dict[Code, str]:
-        """The codes of the data set's own D_ICD tables, each with its long title."""
+        """Return the codes of the data set's own D_ICD tables with their long titles."""
         found: dict[Code, str] = {}
         for kind, name in TITLE_TABLES.items():
             for chunk in self.reading.rows(self.tables[name], ("ICD9_CODE", "LONG_TITLE")):
@@ -79,10 +80,10 @@ class Mimic3Source:
 
         Args:
             protocol: Decides which notes and codes count.
-            work: A private folder for what must be put aside meanwhile.
+            work: A private folder for temporary files.
 
         Raises:
-            DataError: When a table can't be read as it should.
+            DataError: If a table can't be read.
         """
         codes = self._codes(protocol)
         texts: dict[str, str] = {}
@@ -111,7 +112,10 @@ class Mimic3Source:
     def _notes(
         self, description: str | None, annotated: dict[str, str]
     ) -> Iterator[tuple[str, str, bytes]]:
-        """Subject, admission and text of the notes that the protocol takes; notes by ROW_ID what evidence is about."""
+        """Yield subject, admission and text of the protocol's notes.
+
+        The texts of annotated notes are stored in `annotated`, by their ROW_ID.
+        """
         table, any_note = self.tables["NOTEEVENTS"], False
         marked = self.mdace.note_ids if self.mdace else frozenset[str]()
         columns = (
@@ -136,7 +140,8 @@ class Mimic3Source:
                 f" and DESCRIPTION {description!r}" if description else ""
             )
             raise DataError(
-                f"{table}: no row has {wanted}, a HADM_ID and a text; is this the whole table?"
+                f"{table}: no row has {wanted}, a HADM_ID and a text. Copy or download the "
+                "complete table."
             )
 
     def _code(self, raw: str, kind: str, table: str, as_caml: bool = False) -> Code:
@@ -151,10 +156,11 @@ def _spelled(raw: str, kind: str, as_caml: bool) -> str:
 
 
 def _procedure_as_caml(raw: str) -> str:
-    """A procedure code as CAML's preparation writes it (Mullenbach et al. 2018).
+    """Return a procedure code as CAML's preparation writes it (Mullenbach et al. 2018).
 
-    Its column was read as numbers, so leading zeros are gone (``0066`` is ``66``), and its dot stands after two
-    characters even where nothing follows (``66.``); some codes thereby become others' (``0331`` and ``331``).
+    It read the column as numbers, so leading zeros are lost (``0066`` is ``66``), and it put the
+    dot after two characters even if nothing follows (``66.``). Some codes become equal to others
+    (``0331`` and ``331``).
     """
     digits = raw.strip()
     if digits.isdecimal():

@@ -1,6 +1,6 @@
 """MIMIC-IV v2.2: ``hosp/`` with the codes of two ICD versions, ``note/`` with the discharge notes.
 
-A protocol reads one ICD version; an admission's codes of the other version are not its codes.
+A protocol reads one ICD version; codes of the other version are ignored.
 """
 
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ _DEEPEST = 5  # folders below the given one: physionet.org/files/mimiciv/2.2/hos
 
 @dataclass(frozen=True)
 class Mimic4Source:
-    """The folder that ``hosp/`` and ``note/`` lie in, at any depth as downloaded, or that holds their tables itself.
+    """The folder of ``hosp/`` and ``note/``, at any depth as downloaded, or of their tables.
 
     Attributes:
         folder: The folder.
         system: The ICD version whose codes are read.
-        reading: How the tables are read, and what is learned on the way.
+        reading: How the tables are read, and the counts collected meanwhile.
     """
 
     folder: Path
@@ -48,10 +48,10 @@ class Mimic4Source:
 
     @cached_property
     def tables(self) -> dict[str, Path]:
-        """The five tables.
+        """Return the files of the five tables.
 
         Raises:
-            DataError: Naming all that are missing, or two folders that could both be meant.
+            DataError: If tables are missing (the message names all of them), or two folders fit.
         """
         hosp, note = self._part("hosp"), self._part("note")
         return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(
@@ -59,12 +59,12 @@ class Mimic4Source:
         )
 
     def files(self) -> list[Path]:
-        """The files that the corpus depends on."""
+        """Return the files that the corpus depends on."""
         return list(self.tables.values())
 
     @cached_property
     def titles(self) -> dict[Code, str]:
-        """The codes of the data set's own d_icd tables, each with its title."""
+        """Return the codes of the data set's own d_icd tables with their titles."""
         found: dict[Code, str] = {}
         version = {"icd_version": _VERSIONS[self.system]}
         for kind, name in TITLE_TABLES.items():
@@ -80,10 +80,10 @@ class Mimic4Source:
 
         Args:
             protocol: Decides which codes count.
-            work: A private folder for what must be put aside meanwhile.
+            work: A private folder for temporary files.
 
         Raises:
-            DataError: When a table can't be read as it should.
+            DataError: If a table can't be read.
         """
         return join_admissions(
             self.reading, self._notes(), self._codes(), protocol.keep_codes, work
@@ -104,7 +104,8 @@ class Mimic4Source:
             found.read(self.reading, self.tables[name], ("hadm_id", "icd_code"), spell, version)
         if not found.admissions:
             raise DataError(
-                f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} and a hadm_id"
+                f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} "
+                "and a hadm_id. Copy or download the complete table, or set another code_system."
             )
         return found
 
@@ -119,21 +120,21 @@ class Mimic4Source:
             raise DataError(f"{self.tables[table]}: column icd_code: {error}") from error
 
     def _part(self, name: str) -> Path:
-        """The folder of one part; the given one where its tables lie side by side."""
+        """Return the folder of one part; the given folder if it has the tables of both parts."""
         found = parts(self.folder, name)
         if len(found) > 1:
             both = " and ".join(str(path) for path in found[:2])
             raise DataError(
-                f"{self.folder}: both {both} could be meant; set data_path to the folder of one release"
+                f"{self.folder}: both {both} fit. Set data_path to the folder of one release."
             )
         return found[0] if found else self.folder
 
 
 def parts(folder: Path, name: str) -> list[Path]:
-    """The folders of this name (``hosp``, ``note``) at or below a folder, the nearest depth only.
+    """Return the folders of a name (``hosp``, ``note``) below a folder, from the nearest depth.
 
     Raises:
-        DataError: When there is no such folder, or it can't be read.
+        DataError: If the folder doesn't exist or can't be read.
     """
     list_folder(folder)
     level = [folder]
@@ -150,7 +151,7 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
     except PermissionError:
-        return []  # another user's folder somewhere below is none of ours
+        return []  # a folder of another user
 
 
 _PROTOCOLS = (PATIENT, MIMIC4_ICD9, MIMIC4_ICD10)

@@ -1,8 +1,9 @@
 """The registry of data sources, and the choice of the one that a configuration points at.
 
-To add a source, add one module to this folder. It defines a class that fulfills `Source`, and registers
-a `SourceType` under the module's own name; `mimic4.py` is a short example. Nothing else needs to know it:
-``dataset:`` accepts the name, a folder or file of it is recognized, and its protocols are available.
+To add a source, add one module to this folder. It defines a class that fulfills `Source`, and
+registers a `SourceType` under the module's own name; `mimic4.py` is a short example. Nothing else
+needs to know it: ``dataset:`` accepts the name, a folder or file of it is recognized, and its
+protocols are available.
 """
 
 import importlib
@@ -34,7 +35,7 @@ class Source(Protocol):
 
     @property
     def titles(self) -> dict[Code, str]:
-        """Return the codes of the data set's own code tables with their titles; empty without any."""
+        """Return the codes of the data set's own code tables with their titles, if it has any."""
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
@@ -82,7 +83,8 @@ class SourceType:
         looks_like: A description of its folder or file, for messages.
         protocols: Its protocols, the default first.
         recognizes: Returns how well a folder, or a file if `is_file`, fits.
-        open: Opens the configured folder or file; the registry adds the options that all sources share.
+        open: Opens the configured folder or file; the registry adds the options that all sources
+            share.
         is_file: Whether it is one file rather than a folder.
         own_options: Optional keys of the configuration that no other source reads.
         system: The coding system, if it is the same in every such data set.
@@ -118,7 +120,7 @@ def source_types() -> list[SourceType]:
 
 
 def system_of(dataset: str) -> System | None:
-    """Return the coding system of a data set if it always is the same; None for an unknown data set."""
+    """Return the coding system that all data sets of a name have; None if there is none."""
     return source_type(dataset).system if dataset in source_names() else None
 
 
@@ -154,7 +156,7 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise DataError(
             f"{path}: no such file or folder{where}. Set data_path (or mimic3_data_path) to your "
-            f"data, or make synthetic data with `icdcode demo-data {path}`"
+            f"data, or make synthetic data with `icdcode demo-data {path}`."
         )
     dataset = config.dataset or recognize(path)
     chosen_type = source_type(dataset)
@@ -168,18 +170,20 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
         for option in () if other is chosen_type else other.own_options:
             if getattr(config, option) is not None:
                 raise ConfigError(
-                    f"{option}: is for dataset: {other.name}, but {path} is {dataset}. Leave it out"
+                    f"{option}: is for dataset: {other.name}, but {path} is {dataset}. Leave it "
+                    "out."
                 )
     chosen = chosen_type.open(config, reading)
     options = chosen.options | {
         "text_cleaning": config.text_cleaning,
         "skip_bad_rows": config.skip_bad_rows,
     }
-    # An option at its old default stays out of the options, so that earlier corpora keep their hash.
+    # An option at its old default stays out of the options, so that earlier corpora keep their
+    # hash.
     if config.label_space == "described" and not chosen.protocol.is_benchmark:
         if chosen.source.system is None:
             raise ConfigError(
-                "label_space: described needs the coding system. Set code_system: icd9 or icd10"
+                "label_space: described needs the coding system. Set code_system: icd9 or icd10."
             )
         options["label_space"] = config.label_space
     return ChosenSource(dataset, chosen.source, chosen.protocol, options)

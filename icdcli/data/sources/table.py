@@ -1,7 +1,7 @@
-"""One table of the user's own: a CSV, JSONL or Parquet file with a column of texts and a column of codes.
+"""A table of the user's own notes: a CSV, JSONL or Parquet file with texts and codes.
 
-Rows are counted from 1, without the header; that number is the document's id where the table has no ids, and the place
-that messages name.
+Rows are counted from 1, without the header. The number is the document's id if the table has no
+ids, and messages name it.
 """
 
 import ast
@@ -43,25 +43,28 @@ _SPLITS = {
 }
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _ROWS_BETWEEN_REPORTS = 4096
-_ROWS_AT_ONCE = 256  # of a Parquet file; a note may be long
+_LONGEST_SHOWN = 30  # characters of a value in a message
+_ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
 
 
 @dataclass(frozen=True)
 class TableSource:
-    """The file and what its columns mean.
+    """The file and the meaning of its columns.
 
     Attributes:
         path: A file that ends in .csv, .csv.gz, .jsonl or .parquet.
         text_column: The column of the notes.
-        codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or blanks.
-        id_column: The column of unique ids; None: ``id`` where there is one, else the row's number.
-        subject_column: The column of patients; None: ``subject_id`` where there is one.
-        split_column: The column of splits; None: ``split`` where there is one.
-        evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …, "begin": …, "end": …}`` in
-            characters of the text; fragments of one annotation share a number ``group``. None: no evidence.
-        reading: How the table is read; collects what was dropped.
-        system: The codes' system, by which dots are put right and titles known; None: codes are kept as they stand, and
-            all are called diagnoses.
+        codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or
+            blanks.
+        id_column: The column of unique ids; None: ``id`` if there is one, else the row's number.
+        subject_column: The column of patients; None: ``subject_id`` if there is one.
+        split_column: The column of splits; None: ``split`` if there is one.
+        evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …,
+            "begin": …, "end": …}`` in characters of the text; fragments of one annotation share a
+            number ``group``. None: no evidence.
+        reading: How the table is read, and the counts of dropped rows.
+        system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
+            and all count as diagnoses.
     """
 
     path: Path
@@ -75,25 +78,25 @@ class TableSource:
     system: System | None = None
 
     def files(self) -> list[Path]:
-        """The files that the corpus depends on."""
+        """Return the files that the corpus depends on."""
         return [self.path]
 
     @property
     def titles(self) -> dict[Code, str]:
-        """Nothing: such a table has no titles of its own."""
+        """Return nothing: such a table has no titles of its own."""
         return {}
 
     @property
     def has_splits(self) -> bool:
-        """Whether the table says which split a document is in."""
+        """Return whether the table has a column of splits."""
         return "split_column" in self._columns
 
     @cached_property
     def _columns(self) -> dict[str, str]:
-        """Each role that a column plays in this table, with the column's name.
+        """Return the name of the column for each role.
 
         Raises:
-            DataError: When a column is missing.
+            DataError: If a column is missing.
         """
         available = column_names(self.path, Reading())
         columns = {"text_column": self.text_column, "codes_column": self.codes_column}
@@ -110,14 +113,14 @@ class TableSource:
         """Read the documents.
 
         Args:
-            protocol: Decides whether the split column, where there is one, is read.
-            work: Not needed here.
+            protocol: Decides whether the split column is read, if there is one.
+            work: Not used.
 
         Yields:
             The rows with a text and at least one code, in the table's order.
 
         Raises:
-            DataError: When the file or a value in it is not as it should be, with the row.
+            DataError: If the file can't be read or a value is refused; the message names the row.
         """
         roles = list(self._columns)
         splits_count = self.has_splits and protocol.split_of is own_split
@@ -131,17 +134,19 @@ class TableSource:
                 else self._name(row["id_column"], "id_column", number)
             )
             if id is None:
-                raise self._wrong(number, "id_column", "is empty; every document needs its own id")
+                raise self._wrong(number, "id_column", "is empty. Every document needs its own id.")
             if id in rows_of:
                 raise self._wrong(
-                    number, "id_column", f"{id!r} stands in row {rows_of[id]} too; ids must differ"
+                    number,
+                    "id_column",
+                    f"{id!r} is also in row {rows_of[id]}. Ids must differ.",
                 )
             rows_of[id] = number
             subject = self._name(row.get("subject_column"), "subject_column", number)
             split = self._split(row["split_column"], number) if splits_count else None
             text, codes = row["text_column"], self._codes(row["codes_column"], number)
             if text is not None and not isinstance(text, str):
-                raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text")
+                raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text.")
             if not text or not text.strip():
                 self.reading.drop("rows without text", 1)
             elif not codes:
@@ -157,18 +162,18 @@ class TableSource:
                 )
 
     def _name(self, value: Any, role: str, number: int) -> str | None:
-        """An id as a string; a float is refused, since it may have been an id that lost its leading zeros or digits."""
+        """Return an id as a string. A float is refused, since it may have lost zeros or digits."""
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._wrong(number, role, f"is {value!r}; write ids as strings")
+            raise self._wrong(number, role, f"is {value!r}. Write ids as strings.")
         return str(value).strip() or None
 
     def _split(self, value: Any, number: int) -> str:
         split = _SPLITS.get(str(value).strip().lower())
         if split is None:
             raise self._wrong(
-                number, "split_column", f"is {value!r}; a split is train, validation or test"
+                number, "split_column", f"is {_short(value)}. Write train, validation or test."
             )
         return split
 
@@ -176,7 +181,7 @@ class TableSource:
         try:
             return frozenset(self._code(raw) for raw in _code_list(value) if raw.strip())
         except ValueError as error:
-            raise self._wrong(number, "codes_column", str(error)) from error
+            raise self._wrong(number, "codes_column", f"{error}.") from error
 
     def _code(self, raw: str) -> Code:
         if self.system is None:
@@ -185,7 +190,7 @@ class TableSource:
         return Code(dotted(raw, kind, self.system), kind)
 
     def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
-        """The spans of one cell."""
+        """Return the spans of one cell."""
         try:
             items = json.loads(value.strip() or "[]") if isinstance(value, str) else value or []
             if not isinstance(items, list):
@@ -209,21 +214,26 @@ class TableSource:
                 spans.append(AnnotatedSpan(self._code(code).code, begin, end, own))
                 check_span(spans[-1], len(text))
         except (TypeError, KeyError, AttributeError):
-            message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}'
+            message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}.'
             raise self._wrong(number, "evidence_column", message) from None
         except ValueError as error:
             problem = (
                 f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
             )
-            raise self._wrong(number, "evidence_column", problem) from error
+            raise self._wrong(number, "evidence_column", f"{problem}.") from error
         return tuple(spans)
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self._columns[role]!r}: {message}")
 
 
+def _short(value: Any) -> str:
+    """Return a value for a message; a long one, which may be patient text, isn't shown."""
+    return repr(value) if len(str(value)) <= _LONGEST_SHOWN else "a long text"
+
+
 def _kind(raw: str, system: System) -> str:
-    """The kind of a code, of which the table doesn't tell: without its dot, the one kind that has such a code."""
+    """Return the kind of a code: if it has no dot, the only kind that has it; else a guess."""
     if "." not in raw:
         known = [kind for kind in KINDS if dotted(raw, kind, system) in titles(system, kind)]
         if len(known) == 1:
@@ -232,10 +242,10 @@ def _kind(raw: str, system: System) -> str:
 
 
 def _code_list(value: Any) -> list[str]:
-    """The codes of one cell.
+    """Return the codes of one cell.
 
     Raises:
-        ValueError: When it holds something else than strings.
+        ValueError: If the cell has other values than strings.
     """
     if value is None:
         return []
@@ -246,17 +256,17 @@ def _code_list(value: Any) -> list[str]:
             value = json.loads(value)
         except json.JSONDecodeError:
             try:
-                value = ast.literal_eval(value.strip())  # how pandas writes a list into a CSV file
+                value = ast.literal_eval(value.strip())  # as pandas writes a list to CSV
             except (SyntaxError, ValueError):
-                raise ValueError(f"{value[:60]!r} begins like a list and isn't one") from None
+                raise ValueError(f"{_short(value)} begins like a list, but isn't one") from None
     if not isinstance(value, list):
         raise ValueError(
-            f"is {type(value).__name__}; codes are a list of strings, or one string separated by ; or ,"
+            f"is {type(value).__name__}. Write a list of strings, or one string separated by ; or ,"
         )
     for code in value:
         if not isinstance(code, str):
             raise ValueError(
-                f"holds {code!r}; codes must be strings, since numbers lose their zeros"
+                f"has {code!r}. Write codes as strings, since numbers lose their zeros"
             )
     return value
 

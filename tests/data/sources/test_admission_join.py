@@ -76,7 +76,8 @@ def test_what_is_put_aside_is_private_and_gone_afterwards(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "blank"), [
-    ("", True), ("\t\n ", True), ("\u2003\xa0\x1f" * 100, True), (" " * 500 + "x", False), ("\xa0" * 500 + "é", False),
+    ("", True), ("\t\n ", True), ("\u2003\xa0\x1f" * 100, True),
+    (" " * 500 + "x", False), ("\xa0" * 500 + "é", False),
 ])  # fmt: skip
 def test_a_note_of_nothing_but_white_space_of_any_script_is_without_text(
     tmp_path, codes_of, text, blank

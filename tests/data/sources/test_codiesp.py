@@ -52,7 +52,7 @@ def test_language_and_kinds_of_codes(folder):
 
 
 def evidence_of(folder, *rows, **options):
-    """Evidence of train-1 in Spanish, whose text is "train in text_files: niño", and what was dropped."""
+    """Return the evidence of train-1 ("train in text_files: niño") and what was dropped."""
     (folder / "train" / "trainX.tsv").write_text("".join(f"train-1\t{row}\n" for row in rows))
     cases, dropped = read(folder, language="es", **options)
     return [tuple(span) for span in cases["train-1"].evidence], dropped
@@ -105,8 +105,8 @@ def test_evidence_of_cases_that_are_not_there_is_counted(folder):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("DIAGNOSTICO\ti10\tin", "line 1: is not ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code"),
-        ("SINTOMA\ti10\tin\t6 8", "line 1: is not ID"),
+        ("DIAGNOSTICO\ti10\tin", "line 1: expected ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code"),
+        ("SINTOMA\ti10\tin\t6 8", "line 1: expected ID"),
         ("DIAGNOSTICO\ti/10\tin\t6 8", "line 1: 'i/10' is no icd10"),
         ("DIAGNOSTICO\ti10\tin\t6-8", "line 1: "),
         ("DIAGNOSTICO\ti10\tin\tsix eight", "line 1: "),
@@ -145,7 +145,7 @@ def test_missing_parts_are_all_named(folder):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dev-1 n44.8", "line 2: 1 fields where ID<tab>code should be"),
+        ("dev-1 n44.8", "line 2: 1 columns, expected ID<tab>code"),
         ("dev-1\tn/8", "line 2: 'n/8' is no icd10 diagnosis code"),
         ("dev-1\t", "line 2: an empty icd10 diagnosis code"),
     ],

@@ -89,9 +89,7 @@ def test_the_folders_are_found_as_they_were_downloaded(tmp_path):
     assert [path.name for path in Mimic4Source(tmp_path).files()][-1] == "discharge.csv"
     assert parts(tmp_path, "hosp") == [release / "mimiciv" / "2.2" / "hosp"]
     write(release / "mimiciv" / "3.1")
-    with pytest.raises(
-        DataError, match="could be meant; set data_path to the folder of one release"
-    ):
+    with pytest.raises(DataError, match=r"fit\. Set data_path to the folder of one release"):
         Mimic4Source(tmp_path).files()
 
 

@@ -139,17 +139,17 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"id": "1"}, {"id": "2"}, {"id": "1"}], "row 3, column 'id': '1' stands in row 1 too"),
+        ([{"id": "1"}, {"id": "2"}, {"id": "1"}], "row 3, column 'id': '1' is also in row 1"),
         ([{"id": "1"}, {"id": ""}], "row 2, column 'id': is empty"),
-        ([{"id": 1.0}], "row 1, column 'id': is 1.0; write ids as strings"),
+        ([{"id": 1.0}], "row 1, column 'id': is 1.0. Write ids as strings"),
         (
             [{"split": "holdout"}],
-            "row 1, column 'split': is 'holdout'; a split is train, validation or test",
+            "row 1, column 'split': is 'holdout'. Write train, validation or test",
         ),
         ([{"split": None}], "row 1, column 'split': is None"),
-        ([{"codes": [428.0]}], "row 1, column 'codes': holds 428.0; codes must be strings"),
+        ([{"codes": [428.0]}], "row 1, column 'codes': has 428.0. Write codes as strings"),
         ([{"codes": 428}], "row 1, column 'codes': is int"),
-        ([{"codes": "[I10"}], "row 1, column 'codes': '[I10' begins like a list and isn't one"),
+        ([{"codes": "[I10"}], "row 1, column 'codes': '[I10' begins like a list, but isn't one"),
         ([{"text": 3}], "row 1, column 'text': is int, not a text"),
     ],
 )
