@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from icdcli.data.synthetic.generator import write_demo_data
     from icdcli.errors import ConfigError, DataError, IcdcodeError, ResumeError
     from icdcli.evaluation.run import compare_runs, evaluate_run
+    from icdcli.explain.evidence import explain_codes
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
@@ -55,6 +56,7 @@ _MODULES = {
     "load_model": "icdcli.model.checkpoint",
     "CodingModel": "icdcli.model.coding_model",
     "CodePrediction": "icdcli.model.coding_model",
+    "explain_codes": "icdcli.explain.evidence",
     # Metrics
     "evaluate": "icdcli.metrics.metrics",
     # Errors
@@ -77,6 +79,7 @@ __all__ = [
     "describe_corpus",
     "evaluate",
     "evaluate_run",
+    "explain_codes",
     "load_config",
     "load_model",
     "open_corpus",

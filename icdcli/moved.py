@@ -24,7 +24,7 @@ MOVED = {
     },
     "icdcli.evaluation.evidence": {
         "Evidence": "icdcli.explain.evidence.CodeEvidence",
-        "evidence_of": "icdcli.explain.evidence.explain_codes",
+        "evidence_of": "icdcli.explain_codes",
     },
     "icdcli.evaluation.metrics": {
         "decision_metrics": "icdcli.metrics.metrics.decision_metrics",
@@ -32,7 +32,7 @@ MOVED = {
     },
     "icdcli.evaluation.predict": {
         "CodePrediction": "icdcli.CodePrediction",
-        "NoteCoder": "icdcli.model.neural_model.NeuralModel",
+        "NoteCoder": "icdcli.CodingModel",
         "load_coder": "icdcli.load_model",
     },
     "icdcli.training.distributed": {

@@ -33,7 +33,7 @@ LAYERS = (
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 # Exceptions, which should disappear.
 CYCLES: list[list[str]] = []
-SHARED_NAMES = {"Note", "blocks", "register"}
+SHARED_NAMES = {"Note", "blocks"}
 LONG_COMMANDS = set[str]()
 HEAVY = {
     "accelerate",
