@@ -39,7 +39,7 @@ def compare(
     for run_dir in run_dirs:
         RunDir.open(run_dir)  # a missing run is reported before torch is imported, which is slow
     from icdcli.evaluation.run import compare_runs
-    from icdcli.report.views.comparison import comparison_dict, comparison_view
+    from icdcli.report.views.comparison import comparison_view
 
     with output.stages() as on_progress:
         comparison = compare_runs(
@@ -62,6 +62,6 @@ def compare(
             "split": split,
             "checkpoint": load,
             "intersection": intersection,
-            **comparison_dict(comparison),
+            **comparison.to_json(),
         }
     )

@@ -6,6 +6,7 @@ Shapes: N documents, L labels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,29 @@ class Comparison:
     contenders: tuple[Contender, ...]
     differences: tuple[dict[str, Difference], ...]
     evaluated: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON.
+
+        Returns:
+            ``documents``, ``codes``, and ``runs``: a list of ``name``, ``threshold``, ``metrics``
+            and, except for the first run, ``differences``: metric to ``value``, ``low``, ``high``
+            and ``sure``.
+        """
+        runs: list[dict[str, Any]] = [
+            {
+                "name": contender.name,
+                "threshold": contender.threshold,
+                "metrics": dict(contender.statistics.metrics),
+            }
+            for contender in self.contenders
+        ]
+        for run, differences_of_run in zip(runs[1:], self.differences, strict=True):
+            if differences_of_run:
+                found = {name: value._asdict() for name, value in differences_of_run.items()}
+                run["differences"] = found
+        first = self.contenders[0]
+        return {"documents": len(first.ids), "codes": len(first.codes), "runs": runs}
 
 
 def compare_models(contenders: Sequence[Contender]) -> Comparison:

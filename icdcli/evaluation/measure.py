@@ -37,7 +37,7 @@ class FusedScores:
     threshold: Threshold
 
     def metrics(self, names: Sequence[str]) -> dict[str, float]:
-        """Return metric name to value, NaN where undefined; see `icdcli.metrics.evaluate`."""
+        """Return metric name to value, NaN if undefined; see `icdcli.metrics.evaluate`."""
         threshold_L = self.threshold.values_L(self.targets_NL.shape[1])
         return evaluate(self.scores_NL, self.targets_NL, threshold_L, names=names)
 

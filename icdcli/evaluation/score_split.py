@@ -1,4 +1,4 @@
-"""Score one split of a corpus with a trained coder.
+"""Score one split of a corpus with a trained model.
 
 Shapes: N documents, L labels.
 """
@@ -17,12 +17,12 @@ from icdcli.model.fusion import probabilities
 
 @dataclass(frozen=True)
 class SplitScores:
-    """A coder's scores on a split.
+    """The scores of a model on a split.
 
     Attributes:
-        documents: The split's documents, with their gold labels.
-        scores_NL: Each code's probability.
-        losses_N: Each document's loss, positives not weighted.
+        documents: The documents of the split, with their gold labels.
+        scores_NL: The probability of each code.
+        losses_N: The loss of each document, positives not weighted.
     """
 
     documents: Documents
@@ -38,13 +38,16 @@ def score_split(
     only: Sequence[int] | None = None,
     state_cache_gb: float = 20,
 ) -> SplitScores:
-    """Score a split's documents; see `icdcli.model.coding_model.CodingModel.score_split`."""
+    """Score the documents of a split; see `icdcli.model.coding_model.CodingModel.score_split`."""
     found = model.score_split(corpus, split, on_progress, only, state_cache_gb)
     return SplitScores(found.documents, probabilities(found.parts, model.fusion), found.losses_N)
 
 
 def unusable(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:
-    """The first documents that have a score that is NaN or infinite, by their ids; nothing where there are none."""
+    """Return the ids of the first documents with a score that is NaN or infinite, as one string.
+
+    It is empty if there are none.
+    """
     rows = np.flatnonzero(~np.isfinite(scores_NL.sum(axis=1)))
     return ", ".join(ids[row] for row in rows[:5]) + (
         f" and {len(rows) - 5} more" if len(rows) > 5 else ""

@@ -35,7 +35,7 @@ from icdcli.metrics.document_statistics import Statistics
 RESAMPLES = 1000
 _AT_ONCE = 100  # resamples in memory together
 _BOUNDS = (2.5, 97.5)
-FEWEST = 6
+MIN_DIFFERENT = 6
 """Documents that must differ: with five, all five favor the same one of two equal models in 6 of
 100 cases (sign test)."""
 
@@ -54,7 +54,7 @@ class Difference(NamedTuple):
         value: The second model's value minus the first's.
         low: The lower bound of the 95 % interval of the difference.
         high: The upper bound.
-        sure: Whether the interval excludes zero and at least `FEWEST` documents differ.
+        sure: Whether the interval excludes zero and at least `MIN_DIFFERENT` documents differ.
     """
 
     value: float
@@ -124,7 +124,7 @@ def differences(
             low, high = (
                 (-1.0, 1.0) if np.isnan(values_R).all() else _bounds(value, values_R, len(first))
             )
-            enough = documents_that_differ(first, second, name) >= FEWEST
+            enough = documents_that_differ(first, second, name) >= MIN_DIFFERENT
             found[name] = Difference(value, low, high, sure=enough and not low <= 0 <= high)
     return found
 

@@ -20,7 +20,7 @@ def newton(
     tolerance: float,
     max_change: float | None = None,
 ) -> Floats:
-    """Minimize a convex function by Newton's method.
+    """Find the minimum of a convex function by Newton's method.
 
     Args:
         start_P: The first coefficients.

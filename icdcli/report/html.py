@@ -1,7 +1,8 @@
-"""An evaluation as one HTML page that needs nothing else: no network, no other file; no note's text unless it is given.
+"""An evaluation as one self-contained HTML page.
 
-The page's frame and its few lines of JavaScript stand in ``evaluation_page.html`` beside this file; its content security policy
-forbids it to load anything.
+It loads nothing from the network or from other files, and contains the text of notes only if
+documents with evidence are passed. The template with its few lines of JavaScript is
+``evaluation_page.html`` in this folder; its content security policy forbids loading anything.
 """
 
 import json
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from icdcli.evaluation.published_results import Comparable
     from icdcli.evaluation.sample import SampleDocument
 
-_LOSS = "mean binary cross-entropy, positives counted once"
-_OF_INTERVALS = (
-    "95 % intervals by resampling documents 1,000 times. They tell how much the choice of documents sways a metric, not how "
-    "another training would turn out."
+_LOSS = "mean binary cross-entropy, positives not weighted"
+_INTERVALS = (
+    "95 % intervals from 1,000 resamples of the documents. They reflect which documents were "
+    "sampled, not variation between training runs."
 )
 
 
@@ -42,21 +43,18 @@ def evaluation_page(
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
 ) -> str:
-    """Write the page.
+    """Return the page as HTML.
 
     Args:
-        evaluation: What it shows.
-        figures: As `evaluation_figures` draws them.
+        evaluation: The evaluation.
+        figures: The figures, as `icdcli.report.plots.evaluation.evaluation_figures` returns them.
         confusions: Chapter to its most frequent confusions.
-        code_rows: A row a code, as `icdcli.evaluation.files.code_rows` gives them.
-        published: Published results to stand beside it, where they were asked for.
-        documents: A few documents with their texts and the words that each predicted code was chosen by, where asked for.
-
-    Returns:
-        HTML.
+        code_rows: One row per code, as `icdcli.evaluation.files.code_rows` returns them.
+        published: Published results to show as well, if requested.
+        documents: A few documents with their texts and the evidence for their codes, if requested.
     """
     titles = evaluation.labels.known_titles
-    special_tokens = Template(
+    template = Template(
         files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8")
     )
     about = {"evaluated": "; ".join(heading(evaluation))} | {
@@ -67,13 +65,13 @@ def evaluation_page(
         "Kind of code": evaluation.by_kind,
         "Chapter": evaluation.by_chapter,
     }
-    return special_tokens.substitute(
+    return template.substitute(
         title=escape(f"Evaluation on the {evaluation.split} split"),
         about="".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()
         ),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
-        of_intervals=_OF_INTERVALS,
+        of_intervals=_INTERVALS,
         metrics=_metrics(evaluation),
         to_evidence='<a href="#evidence">Evidence</a>' if documents else "",
         published=_published(evaluation, published) if published else "",
@@ -92,7 +90,7 @@ def _table(
     text: Sequence[int] = (0,),
     own: int | None = None,
 ) -> str:
-    """A table; the columns in `text` are flush left, the row `own` is set off."""
+    """Return a table; the columns in `text` are left-aligned, the row `own` is bold."""
 
     def cells(name: str, values: Iterable[object]) -> str:
         return "".join(
@@ -117,7 +115,7 @@ def _metrics(evaluation: "Evaluation") -> str:
         )
         for name, value in evaluation.metrics.items()
     ]
-    return _table(("metric", "value", "95 % interval", "what it is"), rows, text=(0, 3))
+    return _table(("metric", "value", "95 % interval", "definition"), rows, text=(0, 3))
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
@@ -131,7 +129,7 @@ def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
 def _published(evaluation: "Evaluation", published: "Comparable") -> str:
     title = "<h2>Published results</h2>"
     if published.reason:
-        return f"{title}<p>None to compare with: {escape(published.reason)}.</p>"
+        return f"{title}<p>None comparable: {escape(published.reason)}.</p>"
     names = published_metrics(published)
     rows: list[Sequence[object]] = [
         ("this run", *(number(name, evaluation.metrics[name]) for name in names), "")
@@ -149,34 +147,32 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
         return f"{code} {titles.get(code, '')}".strip()
 
     rows = [(named(pair.missed), named(pair.instead), pair.documents, pair.of) for pair in pairs]
-    columns = ("gold, but missed", "predicted instead", "documents", "of so many missed")
-    return f"<details><summary>{escape(chapter)}</summary>{_table(columns, rows, text=(0, 1))}</details>"
+    columns = ("gold, but missed", "predicted instead", "documents", "documents missed")
+    table = _table(columns, rows, text=(0, 1))
+    return f"<details><summary>{escape(chapter)}</summary>{table}</details>"
 
 
-def _evidence(
-    documents: "Sequence[SampleDocument]",
-    titles: Mapping[str, str],
-) -> str:
+def _evidence(documents: "Sequence[SampleDocument]", titles: Mapping[str, str]) -> str:
+    """Return the section with the evidence for the predicted codes of a few documents."""
     parts = [
         "<h2 id=evidence>Evidence</h2>",
-        "<p class=quiet>What the predicted codes of a few documents were chosen by, in their own words.</p>",
+        "<p class=quiet>A few documents with the evidence for each predicted code. This section "
+        "contains patient text.</p>",
     ]
     for document in documents:
         sample = document.prediction
         gold = ", ".join(sample.gold) or "none"
-        marked = [
-            (
-                code,
-                f"{titles.get(code, '')} {sample.scores[code]:.3f}{'' if code in sample.gold else ', not gold'}",
-                spans,
-            )
-            for code, spans in document.evidence.items()
-        ]
-        body = (
-            evidence_html(document.text or "", marked) if marked else "<p>No code is predicted.</p>"
-        )
+        marked = []
+        for code, spans in document.evidence.items():
+            not_gold = "" if code in sample.gold else ", not gold"
+            title = f"{titles.get(code, '')} {sample.scores[code]:.3f}{not_gold}"
+            marked.append((code, title, spans))
+        body = "<p>No code is predicted.</p>"
+        if marked:
+            body = evidence_html(document.text or "", marked)
         parts.append(
-            f"<details open><summary>{escape(sample.id)}</summary><p>Gold: {escape(gold)}</p>{body}</details>"
+            f"<details open><summary>{escape(sample.id)}</summary>"
+            f"<p>Gold: {escape(gold)}</p>{body}</details>"
         )
     return "".join(parts)
 

@@ -108,7 +108,7 @@ def test_the_page_is_written_on_request(icdcode, pair):
     answer = icdcode("evaluate", pair[0], "--html", "--against", "published")
     assert answer.code == 0
     assert f"As a page: {page}" in answer.out
-    assert "none to compare with: no published result on mimic3, protocol patient" in " ".join(
+    assert "none comparable: no published result on mimic3, protocol patient" in " ".join(
         answer.out.split()
     )
     text = page.read_text(encoding="utf-8")

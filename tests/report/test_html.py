@@ -106,7 +106,7 @@ def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evalua
     assert "tuned on this split" in with_papers
     assert "Huang et al. 2022" in with_papers
     assert "chosen on the test split" in with_papers
-    assert "None to compare with: a reason." in page_of(evaluation, Comparable((), "a reason"))
+    assert "None comparable: a reason." in page_of(evaluation, Comparable((), "a reason"))
     assert "Published" not in page
     assert "tuned on this split" not in page
 

@@ -1,6 +1,6 @@
-"""Pictures of an evaluation: precision against recall, how far scores are probabilities, and what rare codes lose.
+"""Figures of an evaluation: precision and recall, calibration, and F1 by training frequency.
 
-Each is drawn once, and written as PNG or put into the HTML page as SVG.
+Each is drawn once, then written as PNG or embedded in the HTML page as SVG.
 """
 
 import io
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from icdcli.evaluation.curves import Calibration, Curve
     from icdcli.evaluation.evaluate import Evaluation
 
-_NEVER = 0.5  # where codes that training never saw stand on a logarithmic axis
+_NEVER = 0.5  # x of codes that training never saw, on the logarithmic axis
 
 
 def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
-    """Draw an evaluation.
+    """Draw the figures of an evaluation.
 
     Args:
-        evaluation: What to draw.
+        evaluation: The evaluation.
 
     Returns:
-        ``precision_recall``, ``calibration`` and ``f1_by_frequency``; one that has nothing to show is left out.
+        ``precision_recall``, ``calibration`` and ``f1_by_frequency``; without those that would be
+        empty.
     """
     from icdcli.evaluation.curves import calibration, f1_by_frequency, precision_recall_curves
 
@@ -45,7 +46,7 @@ def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
 
 
 def write_pngs(figures: "Mapping[str, Figure]", folder: Path) -> list[Path]:
-    """Write each figure as ``<name>.png``, each whole or not at all."""
+    """Write each figure as ``<name>.png``, atomically, and return the paths."""
     paths = [folder / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         save_figure(figure, path)
@@ -53,11 +54,11 @@ def write_pngs(figures: "Mapping[str, Figure]", folder: Path) -> list[Path]:
 
 
 def as_svg(figure: "Figure", name: str) -> str:
-    """A figure as an SVG element, to stand in an HTML page; the same figure gives the same text."""
+    """Return a figure as an SVG element for an HTML page; the same figure gives the same text."""
     import matplotlib
 
     file = io.StringIO()
-    # The salt makes the identifiers within differ from those of the page's other figures.
+    # The salt makes the identifiers inside differ from those of the page's other figures.
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(
             file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -114,7 +115,7 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
         borderaxespad=0,
     )
     label_axes(
-        axes, "Precision and recall of all pairs of document and code", "recall", "precision"
+        axes, "Precision and recall of all pairs of a document and a code", "recall", "precision"
     )
     return figure
 
@@ -129,18 +130,18 @@ def _calibration_figure(bins: "Calibration", evaluation: "Evaluation") -> "Figur
         color="grey",
         linestyle="--",
         linewidth=1,
-        label="scores that are probabilities",
+        label="perfect calibration",
     )
     above.plot(
         bins.scores,
         bins.gold,
         color=COLORS[0],
         marker=MARKERS[0],
-        label=f"this coder: error {error:.4f}",
+        label=f"this model (ECE {error:.4f})",
     )
     above.legend(fontsize="small", frameon=False, loc="upper left")
     above.set_ylim(0, 1.02)
-    label_axes(above, "Calibration", "", "share that is gold")
+    label_axes(above, "Calibration", "", "share of gold codes")
     below.bar(bins.scores, bins.counts, width=0.04, color=COLORS[0], alpha=0.6)
     below.set_yscale("log")
     below.set_xlim(0, 1)
@@ -163,7 +164,7 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
         alpha=0.35,
         markersize=4,
         markeredgewidth=0,
-        label="a code",
+        label="one code",
     )
     for position, (name, mean) in enumerate(means.items()):
         first, last = FREQUENCIES[name]
@@ -171,8 +172,8 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
             (_NEVER * 0.8, _NEVER * 1.25) if not first else (first, max(last or most, first * 1.1))
         )
         label = (
-            "_" if position else "mean of codes so frequent"
-        )  # what begins so stays out of the legend
+            "_" if position else "mean per frequency band"
+        )  # labels that begin with "_" are left out of the legend
         axes.hlines(mean, left, right, color=COLORS[1], linewidth=3, label=label)
         middle = (left * right) ** 0.5
         axes.annotate(

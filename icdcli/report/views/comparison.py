@@ -1,13 +1,13 @@
-"""Runs side by side on the terminal: their metrics, and how sure their differences are. It fits 80 columns."""
+"""The terminal view of a comparison of runs: metrics and their differences. It fits 80 columns."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.metrics.bootstrap import FEWEST
+from icdcli.metrics.bootstrap import MIN_DIFFERENT
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.views.evaluation import HEADLINE
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
-    """Render a comparison: a table for each run but the first, beside the first.
+    """Render a comparison: for each run but the first, a table that compares it with the first.
 
     Args:
-        comparison: What to show.
-        split: The split that all were evaluated on.
+        comparison: The comparison.
+        split: The split that all runs were evaluated on.
 
     Returns:
         A rich renderable.
@@ -60,47 +60,17 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
         parts += [table, plain("")]
     parts.append(
         plain(
-            'Paired: documents drawn 1,000 times, the same for both. "sure": the interval leaves zero out, as that of one in '
-            f"twenty metrics does by chance, and {FEWEST} or more documents make the difference."
+            "Intervals: 1,000 resamples of the documents, the same for both runs (paired). "
+            f'"sure": the 95 % interval excludes zero and at least {MIN_DIFFERENT} documents '
+            "differ. About 1 metric in 20 does so by chance."
         )
     )
     return Group(*parts)
 
 
 def letters() -> Iterator[str]:
-    """What runs are called in tables: A, B, C …."""
+    """Return the letters that name the runs in tables: A, B, C and so on."""
     return iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
-    """The same as plain values for JSON.
-
-    Returns:
-        ``documents``, ``codes``, and ``runs``: a list of ``name``, ``threshold``, ``metrics`` and, but for the first run,
-        ``differences``, metric to ``value``, ``low``, ``high`` and ``sure``.
-    """
-    runs: list[dict[str, Any]] = []
-    for contender, differences in zip(
-        comparison.contenders, ({}, *comparison.differences), strict=True
-    ):
-        run = {
-            "name": contender.name,
-            "threshold": contender.threshold,
-            "metrics": dict(contender.statistics.metrics),
-        }
-        runs.append(
-            run
-            | (
-                {"differences": {k: v._asdict() for k, v in differences.items()}}
-                if differences
-                else {}
-            )
-        )
-    return {
-        "documents": len(comparison.contenders[0].ids),
-        "codes": len(comparison.contenders[0].codes),
-        "runs": runs,
-    }
 
 
 def _signed(value: float) -> str:

@@ -1,4 +1,7 @@
-"""An evaluation on the terminal: headline metrics with intervals, best and worst codes, rare and common ones; 80 columns."""
+"""The terminal view of an evaluation: metrics, groups of codes, best and worst codes.
+
+It fits 80 columns.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +33,8 @@ GROUP_COLUMNS = {
     "recall_micro": "recall\nmicro",
     "aucroc_macro": "AUROC\nmacro",
 }
-_SHOWN = 5  # codes at either end
-_ENOUGH = 5  # gold documents, from which on a code's F1 says something
+_SHOWN = 5  # best codes, and as many worst codes
+_ENOUGH = 5  # gold documents that make a code's F1 meaningful
 
 
 def evaluation_view(
@@ -40,8 +43,8 @@ def evaluation_view(
     """Render an evaluation.
 
     Args:
-        evaluation: What to show.
-        published: Published results to stand beside it, where they were asked for.
+        evaluation: The evaluation.
+        published: Published results to show as well, if requested.
 
     Returns:
         A rich renderable.
@@ -53,7 +56,7 @@ def evaluation_view(
         plain(""),
         evaluation_table(headline, intervals=evaluation.intervals),
         plain(""),
-        *_groups("training documents that have the code", evaluation.by_training_frequency),
+        *_groups("training documents with the code", evaluation.by_training_frequency),
         *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
         *_best_and_worst(evaluation),
         *(_published(evaluation, published) if published else []),
@@ -62,7 +65,7 @@ def evaluation_view(
 
 
 def heading(evaluation: "Evaluation") -> list[str]:
-    """What the numbers are of: documents, codes, threshold."""
+    """Return lines with the split, the numbers of documents and codes, and the threshold."""
     counts = evaluation.counts
     odd = [
         f"{counts[key]:,} {words}"
@@ -87,14 +90,14 @@ def _table(*columns: str) -> Table:
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> list[RenderableType]:
-    table = _table(title.replace(" that ", "\nthat "), *GROUP_COLUMNS.values())
+    table = _table(title.replace(" with ", "\nwith "), *GROUP_COLUMNS.values())
     for name, values in groups.items():
         table.add_row(one_line(name), *(group_value(key, values[key]) for key in GROUP_COLUMNS))
     return [table, plain("")]
 
 
 def group_value(key: str, value: float) -> str:
-    """A cell of a table of groups; nothing where the metric is undefined."""
+    """Return a cell of a table of groups; empty if the metric is undefined."""
     if key in ("labels", "gold"):
         return f"{value:,.0f}"
     return "" if math.isnan(value) else f"{value:.3f}"
@@ -103,7 +106,8 @@ def group_value(key: str, value: float) -> str:
 def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
     codes, f1_L = evaluation.by_code, evaluation.f1_of_code()
     least = _ENOUGH if (codes["gold"] >= _ENOUGH).sum() >= 2 * _SHOWN else 1
-    # The best first; of equal ones the more frequent is the better at the top and the worse at the bottom.
+    # Best codes first. Of equal ones, the more frequent code is the better among the best codes and
+    # the worse among the worst.
     known = [label for label in range(len(f1_L)) if codes["gold"][label] >= least]
     best = sorted(known, key=lambda label: (-f1_L[label], -codes["gold"][label]))[:_SHOWN]
     worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes["gold"][label]))[
@@ -122,14 +126,14 @@ def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
             numbers = (f"{gold:,}", f"{right:,}", f"{predicted - right:,}", f"{f1_L[label]:.3f}")
             table.add_row(one_line(evaluation.labels.codes[label]), title, *numbers)
         table.add_section()
-    of = f" of {least} or more gold documents" if least > 1 else ""
+    of = f" with {least} or more gold documents" if least > 1 else ""
     return [plain(f"best and worst codes{of}", "bold"), table, plain("")]
 
 
 def _published(evaluation: "Evaluation", published: "Comparable") -> Iterator[RenderableType]:
     yield plain("published results", "bold")
     if published.reason:
-        yield plain(f"none to compare with: {published.reason}")
+        yield plain(f"none comparable: {published.reason}")
         yield plain("")
         return
     names = published_metrics(published)
@@ -150,16 +154,16 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> Iterator[Re
 
 
 def published_metrics(published: "Comparable") -> Sequence[str]:
-    """The metrics that any of the results has."""
+    """Return the metrics that any of the results has."""
     return list(dict.fromkeys(name for result in published.results for name in result.values))
 
 
 def ablation_table(rows: Sequence["Ablation"], split: str) -> RenderableType:
-    """What each part of a coder is worth.
+    """Render an ablation: the metrics of the model without each of its parts.
 
     Args:
-        rows: The whole coder first.
-        split: What was evaluated.
+        rows: The complete model first.
+        split: The split that was evaluated.
 
     Returns:
         A rich renderable, of at most 80 columns.

@@ -6,7 +6,7 @@ from icdcli.evaluation.compare import Contender, compare_models
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.model.threshold import Threshold
-from icdcli.report.views.comparison import comparison_dict, comparison_view
+from icdcli.report.views.comparison import comparison_view
 from icdcli.report.views.evaluation import HEADLINE, evaluation_view
 
 Render = Callable[..., list[str]]
@@ -45,7 +45,7 @@ def test_headline_metrics_stand_with_their_intervals(
     assert not any("…" in line for line in lines if line.startswith(tuple(HEADLINE)))
 
 
-def test_rare_and_common_codes_are_told_apart(render: Render, made_up_evaluation: Make) -> None:
+def test_rare_and_common_codes_are_values_apart(render: Render, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     lines = render(evaluation_view(evaluation))
     for name, values in evaluation.by_training_frequency.items():
@@ -72,16 +72,14 @@ def test_best_and_worst_codes_are_named_once_with_titles(
     assert scores == sorted(scores, reverse=True)
 
 
-def test_what_must_be_kept_in_mind_stands_on_top(render: Render, made_up_evaluation: Make) -> None:
+def test_caveats_come_first(render: Render, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
     assert render(evaluation_view(evaluation))[2].startswith(
         "note: The threshold was tuned on this split"
     )
 
 
-def test_published_results_stand_with_source_and_caveat(
-    render: Render, made_up_evaluation: Make
-) -> None:
+def test_published_results_have_source_and_caveat(render: Render, made_up_evaluation: Make) -> None:
     text = "\n".join(render(evaluation_view(made_up_evaluation(), comparable(CARD, "test"))))
     assert "PLM-ICD: Huang et al. 2022" in text
     assert "this run" in text
@@ -89,11 +87,13 @@ def test_published_results_stand_with_source_and_caveat(
     assert "GKI-ICD: GKI-ICD 2025 (the threshold was chosen on the test split" in text
 
 
-def test_why_no_published_result_compares_is_said(render: Render, made_up_evaluation: Make) -> None:
+def test_without_comparable_results_the_reason_is_shown(
+    render: Render, made_up_evaluation: Make
+) -> None:
     text = "\n".join(
         render(evaluation_view(made_up_evaluation(), Comparable((), "they are of another split")))
     )
-    assert "none to compare with: they are of another split" in text
+    assert "none comparable: they are of another split" in text
     assert "published" not in "\n".join(render(evaluation_view(made_up_evaluation())))
 
 
@@ -139,7 +139,7 @@ def test_a_comparison_fits_80_columns(render: Render, made_up_evaluation: Make) 
 
 def test_a_comparison_in_json(made_up_evaluation: Make) -> None:
     comparison = compare_models(contenders(made_up_evaluation, 1.0, 3.0))
-    told = comparison_dict(comparison)
-    assert (told["documents"], told["codes"], len(told["runs"])) == (40, 12, 2)
-    assert "differences" not in told["runs"][0]
-    assert set(told["runs"][1]["differences"]["map"]) == {"value", "low", "high", "sure"}
+    values = comparison.to_json()
+    assert (values["documents"], values["codes"], len(values["runs"])) == (40, 12, 2)
+    assert "differences" not in values["runs"][0]
+    assert set(values["runs"][1]["differences"]["map"]) == {"value", "low", "high", "sure"}
