@@ -69,7 +69,7 @@ def require_unique(values: list[str]) -> list[str]:
 
 
 def require_metric(name: str) -> str:
-    """Return the name unchanged, and raise ValueError if it is no metric."""
+    """Return the name unchanged, and raise ValueError if it is not a metric."""
     if name not in METRICS:
         raise ValueError(
             f"unknown metric {name!r}{nearest(name, METRICS)}; known: {', '.join(METRICS)}"

@@ -103,16 +103,16 @@ def _aligned(first: Contender, other: Contender) -> Contender:
     if set(first.ids) != set(other.ids):
         common = len(set(first.ids) & set(other.ids))
         raise ConfigError(
-            f"{other.name}: was evaluated on other documents than {first.name} ({len(other.ids):,} "
-            f"and {len(first.ids):,}, {common:,} in both). Compare runs on the same split of the "
-            "same data."
+            f"{other.name}: was evaluated on different documents from {first.name} "
+            f"({len(other.ids):,} and {len(first.ids):,}, {common:,} in both). Compare runs on the "
+            "same split of the same data."
         )
     place = {document: row for row, document in enumerate(other.ids)}
     statistics = other.statistics.take([place[document] for document in first.ids])
     if not np.array_equal(statistics.gold_NL, first.statistics.gold_NL):
         raise ConfigError(
-            f"{other.name}: has other gold codes than {first.name} for the same documents. Compare "
-            "runs on the same data."
+            f"{other.name}: has different gold codes from {first.name} for the same documents. "
+            "Compare runs on the same data."
         )
     return replace(other, ids=first.ids, statistics=statistics)
 
@@ -124,7 +124,7 @@ def require_one_label_space(spaces: Mapping[str, Sequence[str]]) -> None:
         spaces: Name of a model to its codes.
 
     Raises:
-        ConfigError: If a model has other codes than the first.
+        ConfigError: If a model's codes differ from those of the first.
     """
     (first, codes), *others = spaces.items()
     for name, its_codes in others:

@@ -39,8 +39,8 @@ def dotted(raw: str, kind: str, system: str) -> str:
         ``E849.7``, ``36.15``, ``I10``, ``0BJ08ZZ``.
 
     Raises:
-        ValueError: If the code is empty, has other characters than ASCII letters, digits and one
-            dot, or has its dot in another place than the kind and system do, which means that the
+        ValueError: If the code is empty, has characters other than ASCII letters, digits and one
+            dot, or if its dot isn't at the position of this kind and system, which means that the
             kind is wrong.
     """
     check_system(kind, system)
@@ -50,14 +50,15 @@ def dotted(raw: str, kind: str, system: str) -> str:
         raise ValueError(f"an empty {system} {kind} code")
     if not re.fullmatch(r"[A-Z0-9]+", bare):
         raise ValueError(
-            f"{raw!r} is no {system} {kind} code: a code has letters, digits and at most one dot"
+            f"{raw!r} is not an {system} {kind} code: a code has letters, digits and at most one "
+            "dot"
         )
     before = _CHARACTERS_BEFORE_DOT[system, kind]
     if (system, kind) == ("icd9", "diagnosis") and bare.startswith("E"):
         before = 4
     result = f"{bare[:before]}.{bare[before:]}" if before and len(bare) > before else bare
     if "." in code.rstrip(".") and code != result:
-        raise ValueError(f"{raw!r} is no {system} {kind} code: its dot would be as in {result}")
+        raise ValueError(f"{raw!r} is not an {system} {kind} code: its dot would be as in {result}")
     return result
 
 

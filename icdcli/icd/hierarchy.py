@@ -52,7 +52,7 @@ def chapter_of(code: str, kind: str, system: str) -> Group | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The chapter; None if it is no code of that kind and system, or is outside every chapter.
+        The chapter; None if it is not a code of that kind and system, or is outside every chapter.
 
     Raises:
         ValueError: If the system or kind is unknown.
@@ -69,7 +69,7 @@ def block_of(code: str, kind: str, system: str) -> Group | None:
         system: ``icd9`` or ``icd10``.
 
     Returns:
-        The block; None if it is no code of that kind and system, or is between the blocks.
+        The block; None if it is not a code of that kind and system, or is between the blocks.
 
     Raises:
         ValueError: If the system or kind is unknown.

@@ -118,7 +118,7 @@ def description(
         own_titles: Code to title from the data set's own tables, which are preferred.
 
     Returns:
-        The description; None if it is no code of that kind and system.
+        The description; None if it is not a code of that kind and system.
 
     Raises:
         ValueError: If the system or kind is unknown.

@@ -53,8 +53,8 @@ class ByteStream:
         """Yield an iterator of blocks, each valid until the next; leaving the context ends it.
 
         Raises:
-            DataError: If the file can't be read or decompressed. The message has no line, which
-                only the parser knows.
+            DataError: If the file can't be read or decompressed. The message has no line number,
+                because only the parser knows it.
         """
         for _ in range(_AHEAD):
             self._free.put(bytearray(BLOCK))

@@ -37,11 +37,11 @@ NoteRow = tuple[Any, ...]
 
 @dataclass
 class Reading:
-    """How raw tables are read, and the counts that are collected meanwhile.
+    """How raw tables are read, and the counts that are collected on the way.
 
     Attributes:
         chunk_size: The most rows per chunk.
-        skip_bad_rows: Count and skip rows that are no valid CSV; else the first one is an error.
+        skip_bad_rows: Count and skip rows that are not valid CSV; else the first one is an error.
         on_progress: Called with the bytes read of each table (of a ``.gz`` file, compressed bytes)
             and the rows kept.
         hashes: File to XXH3 hash, for every file that was read to its end.
@@ -82,7 +82,7 @@ class Reading:
     ) -> Iterator[list[NoteRow]]:
         """Read like `rows`, with the last column as UTF-8 bytes.
 
-        For notes that are only written again: to decode them would copy them twice.
+        For notes that are only written again: decoding them would mean two copies.
 
         Raises:
             DataError: As `rows`.

@@ -36,7 +36,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResumeError(f"{folder}: is no checkpoint ({MANIFEST} is missing).") from None
+        raise ResumeError(f"{folder}: is not a checkpoint ({MANIFEST} is missing).") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ResumeError(f"{folder / MANIFEST}: can't be read ({error}).") from None
     if (
@@ -45,8 +45,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         or not files
     ):
         raise ResumeError(
-            f"{folder / MANIFEST}: doesn't list the checkpoint's files. {folder} is no checkpoint, "
-            "or it is damaged."
+            f"{folder / MANIFEST}: doesn't list the checkpoint's files. {folder} is not a "
+            "checkpoint, or it is damaged."
         )
     return manifest
 

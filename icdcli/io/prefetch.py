@@ -15,7 +15,7 @@ def one_ahead(
 
     Args:
         work: The function. It is called in the other thread, for one item at a time; an exception
-            is raised in place of its result.
+            is raised instead of its result.
         items: The items, which are taken in the caller's thread, one ahead.
 
     Yields:

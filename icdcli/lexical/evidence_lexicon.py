@@ -174,7 +174,7 @@ class EvidenceLexicon:
         Args:
             matches: The matches in a document.
             contain_P: n of each string.
-            evidence_E: k of each pair; a pair with 0 is no evidence.
+            evidence_E: k of each pair; a pair with 0 is not evidence.
 
         Returns:
             The candidate labels, (C), and the features of the regression, (C, K): 1; the log-odds

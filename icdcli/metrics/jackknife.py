@@ -84,7 +84,7 @@ def _label_without_each(scores_N: Scores, targets_N: Booleans) -> tuple[Floats, 
     )
     changes_2Z = np.concatenate([np.zeros((2, 1)), changes_2P], axis=1)
     precision_N = total + np.where(targets_N, changes_2Z[0][up_to_N], changes_2Z[1][up_to_N])
-    # A positive that is left out is no threshold any more.
+    # A positive that is left out can't be a threshold.
     at_N = np.minimum(below_N, positives - 1)
     precision_N -= np.where(targets_N, without_positive_P[at_N], 0.0)
     return roc_N, np.divide(precision_N, left_N, out=none, where=left_N > 0)

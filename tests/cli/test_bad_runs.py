@@ -87,7 +87,7 @@ def test_file_of_a_checkpoint_missing(refused_run, run_copy, name):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "is no checkpoint (manifest.json is missing)"),
+        (None, "is not a checkpoint (manifest.json is missing)"),
         ("{", "manifest.json: can't be read"),
         ("[" * 100_000, "manifest.json: can't be read"),
         ("[]", "manifest.json: doesn't list the checkpoint's files"),

@@ -344,7 +344,7 @@ def test_models_that_cannot_be_used(refused, run_copy, table, tmp_path):
         says="coder.json: was changed or is damaged",
     )
     (checkpoint / "manifest.json").unlink()
-    refused(4, "predict", run_copy, table, "--output", output, says="is no checkpoint")
+    refused(4, "predict", run_copy, table, "--output", output, says="is not a checkpoint")
     (run_copy / "weights" / "metric").unlink()
     refused(4, "predict", run_copy, table, says="has no checkpoint 'metric'")
     assert not output.exists()

@@ -50,7 +50,8 @@ def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
 def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
     first = contender("a", made_up_evaluation())
     with pytest.raises(
-        ConfigError, match=r"b: was evaluated on other documents than a \(40 and 40, 39 in both\)"
+        ConfigError,
+        match=r"b: was evaluated on different documents from a \(40 and 40, 39 in both\)",
     ):
         compare_models([first, replace(first, name="b", ids=("another", *first.ids[1:]))])
 
@@ -58,7 +59,9 @@ def test_other_documents_are_refused(made_up_evaluation: Make) -> None:
 def test_other_gold_codes_are_refused(made_up_evaluation: Make) -> None:
     first = contender("a", made_up_evaluation())
     changed = replace(first.statistics, gold_NL=~first.statistics.gold_NL)
-    with pytest.raises(ConfigError, match="b: has other gold codes than a for the same documents"):
+    with pytest.raises(
+        ConfigError, match="b: has different gold codes from a for the same documents"
+    ):
         compare_models([first, replace(first, name="b", statistics=changed)])
 
 

@@ -131,7 +131,7 @@ def test_every_change_of_a_file_is_found(model_folders, tmp_path):
     with pytest.raises(ResumeError, match="can't be read"):
         load_model(folder)
     (folder / "manifest.json").unlink()
-    with pytest.raises(ResumeError, match="is no checkpoint"):
+    with pytest.raises(ResumeError, match="is not a checkpoint"):
         load_model(folder)
 
 

@@ -84,7 +84,7 @@ def test_another_format_is_told(folder):
 
 
 def test_a_folder_without_a_checkpoint_is_told(tmp_path):
-    with pytest.raises(ResumeError, match="is no checkpoint"):
+    with pytest.raises(ResumeError, match="is not a checkpoint"):
         load_model(tmp_path)
 
 

@@ -107,7 +107,7 @@ def test_evidence_of_cases_that_are_not_there_is_counted(folder):
     [
         ("DIAGNOSTICO\ti10\tin", "line 1: expected ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code"),
         ("SINTOMA\ti10\tin\t6 8", "line 1: expected ID"),
-        ("DIAGNOSTICO\ti/10\tin\t6 8", "line 1: 'i/10' is no icd10"),
+        ("DIAGNOSTICO\ti/10\tin\t6 8", "line 1: 'i/10' is not an icd10"),
         ("DIAGNOSTICO\ti10\tin\t6-8", "line 1: "),
         ("DIAGNOSTICO\ti10\tin\tsix eight", "line 1: "),
     ],
@@ -146,7 +146,7 @@ def test_missing_parts_are_all_named(folder):
     ("line", "message"),
     [
         ("dev-1 n44.8", "line 2: 1 columns, expected ID<tab>code"),
-        ("dev-1\tn/8", "line 2: 'n/8' is no icd10 diagnosis code"),
+        ("dev-1\tn/8", "line 2: 'n/8' is not an icd10 diagnosis code"),
         ("dev-1\t", "line 2: an empty icd10 diagnosis code"),
     ],
 )

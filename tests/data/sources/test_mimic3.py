@@ -159,6 +159,7 @@ def test_notes_of_other_categories_alone_are_refused(folder):
 def test_what_is_no_code_is_refused(folder):
     (folder / "PROCEDURES_ICD.csv").write_text(PROCEDURES.replace("3615", "36/15"))
     with pytest.raises(
-        DataError, match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is no icd9 procedure code"
+        DataError,
+        match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is not an icd9 procedure code",
     ):
         read(folder)

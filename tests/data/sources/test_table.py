@@ -203,7 +203,7 @@ def test_a_row_without_evidence(tmp_path, cell):
         ([{"code": "I10", "begin": 0.0, "end": 1}], "is not a list of {"),
         ([{"code": "I10", "begin": False, "end": True}], "is not a list of {"),
         ([["I10", 0, 1]], "is not a list of {"),
-        ([{"code": "I1/0", "begin": 0, "end": 1}], "'I1/0' is no icd10"),
+        ([{"code": "I1/0", "begin": 0, "end": 1}], "'I1/0' is not an icd10"),
         (
             [{"code": "I10", "begin": 0, "end": 2}],
             "evidence of I10 from 0 to 2 isn't in a text of 1 characters",
@@ -229,7 +229,7 @@ def test_a_split_column_that_does_not_count_is_not_read(tmp_path):
 
 
 def test_what_is_no_code_of_the_system_is_named(tmp_path):
-    assert "row 1, column 'codes': 'I1/0' is no icd10" in refused(
+    assert "row 1, column 'codes': 'I1/0' is not an icd10" in refused(
         jsonl(tmp_path, {"codes": "I1/0"}), system="icd10"
     )
 

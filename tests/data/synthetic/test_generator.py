@@ -384,7 +384,7 @@ def test_missing_column_is_named(bare_tables: Path, tmp_path: Path) -> None:
 def test_code_that_is_none_is_told(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "diagnoses_icd.csv").write_text("hadm_id,icd9_code\n70,42-80\n")
     with pytest.raises(
-        DataError, match=r"diagnoses_icd\.csv: '42-80' is no icd9 diagnosis code.*ICD9_CODE"
+        DataError, match=r"diagnoses_icd\.csv: '42-80' is not an icd9 diagnosis code.*ICD9_CODE"
     ):
         write_notes_for(bare_tables, tmp_path / "out")
 
