@@ -23,6 +23,7 @@ from icdcli.evaluation.evaluate import Evaluation
 from icdcli.io.files import replacing, write_atomically, writing
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.metrics.document_statistics import Statistics
+from icdcli.model.coding_model import select_codes
 
 TOP_CODES = 20
 """The codes per document in predictions.parquet by score, beside all gold and predicted codes."""
@@ -121,6 +122,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
         ]
     )
     codes = np.array(evaluation.labels.codes, dtype=object)
+    threshold_L = evaluation.threshold.values_L(len(codes))
     scored, predicted_NL = evaluation.scored, evaluation.statistics.predicted_NL
     documents = zip(
         scored.documents.ids, scored.scores_NL, evaluation.targets_NL, predicted_NL, strict=True
@@ -128,10 +130,10 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
     tables: list[pa.Table] = []
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for document, scores_L, gold_L, predicted_L in documents:
-            order = np.argsort(-scores_L, kind="stable")
-            rank_L = np.empty(len(order), dtype=np.int64)
-            rank_L[order] = np.arange(len(order))
-            kept = order[(gold_L | predicted_L | (rank_L < TOP_CODES))[order]]
+            kept_L = gold_L | predicted_L
+            kept_L[select_codes(scores_L, threshold_L, top=TOP_CODES)] = True
+            kept = np.flatnonzero(kept_L)
+            kept = kept[select_codes(scores_L[kept], threshold_L[kept], top=len(kept))]
             columns = [
                 [document] * len(kept),
                 codes[kept],

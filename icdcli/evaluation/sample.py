@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.explain.spans import EvidenceSpans, FindEvidence
+from icdcli.model.coding_model import select_codes
 
 if TYPE_CHECKING:
     from icdcli.data.corpus.reader import Corpus, Labels
@@ -73,8 +74,7 @@ def sample_prediction(
         gold: Its gold labels.
         threshold_L: The threshold of each label.
     """
-    order = np.argsort(-scores_L, kind="stable")
-    predicted: list[int] = order[(scores_L >= threshold_L)[order]].tolist()
+    predicted = select_codes(scores_L, threshold_L)
     shown = sorted({*predicted, *gold.tolist()})
     return SamplePrediction(
         document,

@@ -90,12 +90,12 @@ def test_if_nothing_is_comparable_there_is_a_reason(
     assert reason in found.reason
 
 
-def test_a_threshold_picked_on_the_test_split_is_told() -> None:
+def test_a_threshold_chosen_on_the_test_split_is_a_caveat() -> None:
     caveats = {
         result.name: result.caveat
         for result in comparable(
             card("mimic3", "mimic3-50", benchmark=AS_PUBLISHED), "test"
         ).results
     }
-    assert "picked on the test split" in caveats["GKI-ICD"]
+    assert "chosen on the test split" in caveats["GKI-ICD"]
     assert not caveats["CAML"]
