@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from icdcli.metrics.arrays import Booleans, Floats
 from icdcli.metrics.newton import newton
-from icdcli.model.fusion import NETWORK, Fusion, Parts, blocks
+from icdcli.model.fusion import NETWORK, Fusion, Parts, document_blocks
 
 _MOST_ITERATIONS = 30
 _TOLERANCE = 1e-6
@@ -50,7 +50,7 @@ def _logistic(parts: Parts, names: Sequence[str], targets_NL: Booleans) -> tuple
 
     def derivatives(weights_P: Floats) -> tuple[Floats, Floats]:
         gradient_P, hessian_PP = damping_P * weights_P, np.diag(damping_P)
-        for rows in blocks(parts):
+        for rows in document_blocks(parts):
             features_XP = np.stack(
                 [*(parts[name][rows].ravel() for name in names), np.ones(targets_NL[rows].size)],
                 axis=1,
@@ -68,5 +68,8 @@ def _logistic(parts: Parts, names: Sequence[str], targets_NL: Booleans) -> tuple
 def _squares(part_NL: NDArray[np.floating]) -> float:
     """Return the sum of the squares of a part's scores."""
     return float(
-        sum(np.square(part_NL[rows], dtype=np.float64).sum() for rows in blocks({NETWORK: part_NL}))
+        sum(
+            np.square(part_NL[rows], dtype=np.float64).sum()
+            for rows in document_blocks({NETWORK: part_NL})
+        )
     )

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.metrics.arrays import row_blocks
+
 NETWORK = "network"
 """The part that is the network's logits."""
 
@@ -62,11 +64,10 @@ class Fusion:
         return None if content is None else cls(**content)
 
 
-def blocks(parts: Parts) -> Iterator[slice]:
-    """Documents in blocks that bound the memory."""
+def document_blocks(parts: Parts) -> Iterator[slice]:
+    """Return slices of documents; working on one at a time bounds the memory."""
     documents, labels = parts[NETWORK].shape
-    size = max(1, _BLOCK // labels)
-    return (slice(start, start + size) for start in range(0, documents, size))
+    return row_blocks(documents, labels, _BLOCK)
 
 
 def probabilities(
@@ -82,7 +83,7 @@ def probabilities(
         scores_NL: the array that held the logits.
     """
     scores_NL = parts[NETWORK]
-    for rows in blocks(parts):
+    for rows in document_blocks(parts):
         logits_BL = scores_NL[rows] if fusion is None else fusion.logits(parts, rows)
         with np.errstate(
             over="ignore"
