@@ -67,9 +67,8 @@ def _leave_others(error: BaseException, output: Output) -> None:
     """
     from icdcli.distributed.process_group import leave_others, other_is_lost
 
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # the launcher's may arrive before the error is printed
+    # The launcher's signal may arrive before the error is printed.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     code = 1
     if isinstance(error, typer.Exit):
         code = error.exit_code
@@ -153,11 +152,11 @@ def ending_at_once(output: Output, message: str) -> Iterator[None]:
     """End the work at once at Ctrl-C or SIGTERM, with a message."""
     caught: list[int] = []
 
-    def take(number: int, _: FrameType | None) -> None:
+    def interrupt(number: int, _: FrameType | None) -> None:
         caught.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def train(
         Path,
         typer.Argument(
             metavar="CONFIG",
-            help="A YAML file, such as configs/config.yaml.",
+            help="A YAML file, or the name of a configuration that `icdcode config list` shows.",
             autocompletion=complete_config,
         ),
     ],
