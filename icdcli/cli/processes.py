@@ -156,7 +156,9 @@ def ending_at_once(output: Output, message: str) -> Iterator[None]:
         caught.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ def refused_data(refused, table_copies):
 def test_missing_tables_are_all_named(refused_data, table_copies):
     for name in ("NOTEEVENTS", "D_ICD_PROCEDURES"):
         (table_copies / f"{name}.csv.gz").unlink()
-    message = refused_data(["missing NOTEEVENTS.csv or NOTEEVENTS.csv.gz", "put every table"])
+    message = refused_data(["missing NOTEEVENTS.csv or NOTEEVENTS.csv.gz", "Put every table"])
     assert "D_ICD_PROCEDURES.csv" in message
     assert "DIAGNOSES" not in message
     assert not (table_copies / ".icdcode").exists()
@@ -78,9 +78,9 @@ def test_truncated_gzip(refused_data, table_copies, place, refused, tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"%PDF-1.7\n\0\1\2", "is binary, not a CSV file; export the table as CSV in UTF-8"),
+        (b"%PDF-1.7\n\0\1\2", "is binary, not a CSV file. Export the table as CSV in UTF-8"),
         (b"only some words\n", "no column 'SUBJECT_ID'"),
-        (b"ROW_ID\tTEXT\n1\tx\n", "the columns are separated by '\\t'; save the table with commas"),
+        (b"ROW_ID\tTEXT\n1\tx\n", "the columns are separated by '\\t'. Save the table with commas"),
     ],
 )
 def test_file_that_is_not_csv(refused_data, table_copies, content, says):

@@ -142,7 +142,7 @@ def test_device_that_is_none(refused_run):
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("seed=3", "seed=3 (was 0): the documents of the steps to come follow from it"),
+        ("seed=3", "seed=3 (was 0): it decides the documents of the remaining steps"),
         ("batch_size=4", "batch_size=4 (was 16)"),
         ("max_len=32", "max_len=32 (was 64): it defines the model"),
         ("model=llama3", "model='llama3' (was 'tiny'): it defines the model"),
@@ -157,7 +157,7 @@ def test_keys_that_a_run_cannot_change(refused_run, override, says):
         4,
         "resume",
         override,
-        says=["a run can't change this on its way; start a new one for it", says],
+        says=["a resumed run can't change these keys; start a new run instead", says],
     )
 
 
@@ -170,9 +170,7 @@ def test_all_refused_changes_in_one_message(refused_run):
 
 
 def test_fewer_steps_than_are_done(refused_run):
-    refused_run(
-        4, "resume", "steps=8", says=["steps=8: ", "is at step 12 already; give more steps"]
-    )
+    refused_run(4, "resume", "steps=8", says=["steps=8: ", "is already at step 12; set more steps"])
 
 
 def test_invalid_override(refused_run):
@@ -217,7 +215,7 @@ def test_label_space_that_changed_since(refused, run_on_changed_data, rewrite, t
         3,
         "evaluate",
         run_on_changed_data,
-        says=["its label space", "is not the one that the coder was trained on"],
+        says=["its label space", "differs from the one that the model was trained on"],
     )
     assert not (run_on_changed_data / "evaluation").exists()
 
@@ -227,7 +225,7 @@ def test_data_that_is_gone(refused_run, run_copy):
     lines = [line for line in args.read_text().splitlines() if not line.startswith("data_path:")]
     args.write_text("\n".join([*lines, f"data_path: {run_copy / 'gone'}"]) + "\n")
     for command in READERS:
-        refused_run(3, command, says="gone: no such file or folder; set data_path")
+        refused_run(3, command, says="gone: no such file or folder. Set data_path")
 
 
 def test_checkpoint_of_another_format(refused_run, run_copy):

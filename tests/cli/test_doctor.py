@@ -157,7 +157,7 @@ def test_a_newcomer_without_gpu_and_data(icdcode, empty):
         (["nowhere.yaml"], "nowhere.yaml: there is no such configuration file"),
         (
             ["device=cpu"],
-            "device=cpu: a key without a configuration; name its file first, e.g. config.yaml device=cpu",
+            "device=cpu: a key without a configuration. Give the file first: config.yaml",
         ),
         (["."], "is a folder, not a YAML file"),
     ],
