@@ -96,20 +96,9 @@ def _estimate(config: Config, training: "Training", output: Output) -> dict[str,
 
     The training can't be used afterwards.
     """
-    from icdcli.distributed.hardware import room
-    from icdcli.profiling.memory import estimate_training
-    from icdcli.profiling.runtime import operations_a_second, time_by_counting, time_by_trying
+    from icdcli.profiling.run_estimate import estimate_run
     from icdcli.report.views.estimate import estimate_view
 
-    process_group = training.process_group
-    estimate, free = estimate_training(config, training), room(process_group.device)
-    if process_group.broadcast(free is None or estimate.total <= free):
-        output.say("Timing a few training steps …")
-        seconds = time_by_trying(training, estimate)
-    else:
-        rate = operations_a_second(process_group.device, config.model.bit)
-        seconds = time_by_counting(
-            config, estimate, float(training.train.lengths.mean()), rate, process_group.size
-        )
-    output.show(estimate_view(estimate.as_dict(), free, seconds))
-    return {"memory": {"estimate": estimate.as_dict(), "free": free}, "seconds": seconds}
+    estimate = estimate_run(config, training, lambda stage, *_, **__: output.say(f"{stage} …"))
+    output.show(estimate_view(estimate.memory, estimate.free, estimate.seconds))
+    return estimate.to_json()

@@ -1,1 +1,1 @@
-"""What a run would take of this machine: memory, time, and whether it can run at all."""
+"""Checks and estimates before a run: the machine, the configuration, memory and time."""

@@ -1,10 +1,11 @@
-"""Whether a configuration can run on this machine, and what it would take; for `icdcode doctor`.
+"""The check of a configuration on this machine, for `icdcode doctor`.
 
-Nothing is trained or prepared, and nothing downloaded but a model's settings, which are a few hundred bytes.
+It trains and prepares nothing, and downloads at most the settings of a model, a few hundred bytes.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from icdcli.io.csv_reader import Reading
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.section import QUANTIZED
 from icdcli.profiling.check_machine import why_not_quantized
-from icdcli.profiling.memory import Estimate, estimate_memory, model_settings
-from icdcli.profiling.runtime import operations_a_second, time_by_counting
+from icdcli.profiling.memory import MemoryEstimate, estimate_memory, model_settings
+from icdcli.profiling.runtime import operations_per_second, time_by_operations
 from icdcli.run_dir import require_project
 
 UNKNOWN_LABELS = 10_000
-"""Taken for the number of labels while nobody knows it; the codes in use in MIMIC-III are 8,929."""
+"""The number of labels assumed if it is unknown; MIMIC-III has 8,929 codes in use."""
 
+_LARGER_MACHINE = "take a smaller model or another machine"
 _SPLITS = ("train", "validation")
 _WEIGHTS = (
     "model.safetensors",
@@ -43,93 +45,195 @@ _WEIGHTS = (
 )
 
 
-def examine(config: Config) -> dict[str, Any]:
-    """Hold a configuration against the machine.
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """The configured model.
 
-    Returns:
-        ``problems`` (a message for each reason why it can't run), ``model`` and ``data`` (what is known of them, None where
-        there is a problem) and, where the model's settings can be read, ``memory``: the ``estimate``, the bytes that the
-        device has ``free``, and ``changes`` to the configuration that would make it fit, where it doesn't; and the ``seconds``
-        that its steps and what is computed before them take, about.
+    Attributes:
+        name: The value of ``model``.
+        architecture: Its architecture, such as ``llama``; None for TF-IDF.
+        base: The folder or Hugging Face id of its weights; None if it has no pretrained weights.
+        available: Whether the weights are on this machine; if not, training downloads them.
+        layers: Number of layers; None for TF-IDF.
+        width: Width of the hidden states; None for TF-IDF.
     """
+
+    name: str
+    architecture: str | None
+    base: str | None
+    available: bool
+    layers: int | None = None
+    width: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        sizes = {} if self.layers is None else {"layers": self.layers, "width": self.width}
+        return {
+            "name": self.name,
+            "architecture": self.architecture,
+            **sizes,
+            "base": self.base,
+            "here": self.available,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DataCheck:
+    """The configured data.
+
+    Attributes:
+        path: The folder or file of notes and codes.
+        dataset: The name of the data set.
+        protocol: The name of the protocol.
+        corpus: The folder of the prepared corpus; None if it isn't prepared yet.
+        labels: Number of labels; None if unknown.
+        documents: Number of documents of each split; empty if unknown.
+    """
+
+    path: Path
+    dataset: str
+    protocol: str
+    corpus: Path | None
+    labels: int | None
+    documents: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCheck:
+    """The memory that training needs.
+
+    Attributes:
+        estimate: The estimate.
+        labels: The number of labels that it assumes.
+        free: Free memory of the device in bytes; None if unknown.
+        changes: Keys and values with which it would fit, if it doesn't; if nothing is enough, all
+            that help.
+    """
+
+    estimate: MemoryEstimate
+    labels: int
+    free: int | None
+    changes: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "estimate": self.estimate.to_json(),
+            "labels": self.labels,
+            "free": self.free,
+            "changes": self.changes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigCheck:
+    """The result of `check_config`.
+
+    Attributes:
+        problems: A message for each reason why the configuration can't run.
+        model: The model; None if there is a problem with it.
+        data: The data; None if there is a problem with them.
+        memory: The memory of a training; None for TF-IDF, or if it can't be estimated.
+        seconds: The approximate time of training; None likewise.
+    """
+
+    problems: tuple[str, ...]
+    model: ModelCheck | None
+    data: DataCheck | None
+    memory: MemoryCheck | None = None
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "problems": list(self.problems),
+            "model": None if self.model is None else self.model.to_json(),
+            "data": None if self.data is None else asdict(self.data),
+            "memory": None if self.memory is None else self.memory.to_json(),
+            "seconds": self.seconds,
+        }
+
+
+def check_config(config: Config) -> ConfigCheck:
+    """Check whether a configuration can run on this machine, and estimate its memory and time."""
     problems: list[str] = []
-    found: dict[str, Any] = {"model": None, "data": None, "memory": None, "seconds": None}
-    devices: list[torch.device] = []
-    with _noting(problems):
+    model = data = memory = seconds = None
+    with _collecting(problems):
         require_project(config.run.project)
     if config.model.is_baseline:
-        with _noting(problems):
-            found["data"] = about_data(config.data)
-        found["model"] = {
-            "name": config.model.model,
-            "architecture": None,
-            "base": None,
-            "here": True,
-        }
-        return {"problems": problems, **found}
-    with _noting(problems):
-        several = config.run.device if isinstance(config.run.device, list) else [0]
-        devices = [find_device(config.run.device, local) for local in range(len(several))]
+        with _collecting(problems):
+            data = check_data(config.data)
+        model = ModelCheck(config.model.model, None, None, True)
+        return ConfigCheck(tuple(problems), model, data)
+    devices: list[torch.device] = []
+    with _collecting(problems):
+        devices = _devices(config.run.device)
     if config.model.bit in QUANTIZED and devices:
         reason = why_not_quantized(config.model.bit, devices[0])
-        problems += (
-            [f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"]
-            if reason
-            else []
-        )
-    with _noting(problems):
-        found["data"] = about_data(config.data)
-    with _noting(problems):
-        found["model"] = about_model(config.model.model)
-    if found["model"] is not None:
-        with _noting(problems):
-            found |= _what_it_takes(config, found["data"] or {}, devices, problems)
-    return {"problems": problems, **found}
+        if reason is not None:
+            problems.append(
+                f"bit: {config.model.bit}: doesn't work here: {reason}; use bit: 16 or 32"
+            )
+    with _collecting(problems):
+        data = check_data(config.data)
+    with _collecting(problems):
+        model = check_model(config.model.model)
+    if model is not None:
+        with _collecting(problems):
+            memory, seconds = _check_resources(config, data, devices, problems)
+    return ConfigCheck(tuple(problems), model, data, memory, seconds)
 
 
 @contextmanager
-def _noting(problems: list[str]) -> Iterator[None]:
-    """Note a problem instead of ending at the first."""
+def _collecting(problems: list[str]) -> Iterator[None]:
+    """Add a problem to the list instead of raising it."""
     try:
         yield
     except IcdcodeError as error:
         problems.append(str(error))
 
 
-def about_model(name: str) -> dict[str, Any]:
-    """What ``model`` names and where its weights are: ``here`` is False where they are still to be downloaded.
+def _devices(device: str | list[int]) -> list[torch.device]:
+    count = len(device) if isinstance(device, list) else 1
+    return [find_device(device, local) for local in range(count)]
+
+
+def check_model(name: str) -> ModelCheck:
+    """Check the value of ``model``.
 
     Raises:
-        ConfigError: When it can't be had: there is none, it is gated, or there is no network and it isn't in the cache.
+        ConfigError: If there is no such model, it is gated, or it is neither in the cache nor can
+            be downloaded.
     """
     settings = model_settings(name)
-    about = {
-        "name": name,
-        "architecture": settings.model_type,
-        "layers": settings.num_hidden_layers,
-    }
-    about |= {"width": settings.hidden_size}
-    if name == TINY:
-        return {**about, "base": None, "here": True}
-    base = find_pretrained(name).base
-    here = Path(base).is_dir() or any(
-        isinstance(try_to_load_from_cache(base, file), str) for file in _WEIGHTS
+    base, available = None, True
+    if name != TINY:
+        base = find_pretrained(name).base
+        available = Path(base).is_dir() or any(
+            isinstance(try_to_load_from_cache(base, file), str) for file in _WEIGHTS
+        )
+    return ModelCheck(
+        name,
+        settings.model_type,
+        base,
+        available,
+        layers=settings.num_hidden_layers,
+        width=settings.hidden_size,
     )
-    return {**about, "base": base, "here": here}
 
 
-def about_data(config: DataConfig) -> dict[str, Any]:
-    """What ``data_path`` holds, whether it is prepared, and the number of labels, where that is known.
+def check_data(config: DataConfig) -> DataCheck:
+    """Check the data of a configuration, and find its prepared corpus.
 
     Raises:
-        DataError: When there is nothing, or nothing that is known.
-        ConfigError: When the data set doesn't know the protocol, or the protocol's split lists are not here.
+        DataError: If there are no data, or icdcode doesn't know their format.
+        ConfigError: If the data set doesn't know the protocol, or the protocol's split lists are
+            missing.
     """
     chosen = choose_source(config, Reading(config.chunk_size))
     protocol = chosen.protocol
     if protocol.is_benchmark:
         load_split_lists(protocol.name, config.splits_path)
-    about = {"path": config.path, "dataset": chosen.dataset, "protocol": protocol.name}
     base = config.path if config.path.is_dir() else config.path.parent
     homes = (
         [config.cache_dir]
@@ -142,80 +246,66 @@ def about_data(config: DataConfig) -> dict[str, Any]:
     for path in sorted(cards, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             corpus = open_corpus(path.parent)
-        except DataError:  # of an earlier version; training leaves it alone as well
+        except DataError:  # one of an earlier version, which training doesn't use either
             continue
         if corpus.card.get("options") == chosen.options:
             documents = {
                 split: corpus.card["splits"][split]["documents"] for split in corpus.splits
             }
-            return {
-                **about,
-                "corpus": path.parent,
-                "labels": len(corpus.labels),
-                "documents": documents,
-            }
+            labels: int | None = len(corpus.labels)
+            return DataCheck(
+                config.path, chosen.dataset, protocol.name, path.parent, labels, documents
+            )
     published = PUBLISHED.get(protocol.name)
-    return {
-        **about,
-        "corpus": None,
-        "labels": None if published is None else published.labels,
-        "documents": {},
-    }
+    labels = None if published is None else published.labels
+    return DataCheck(config.path, chosen.dataset, protocol.name, None, labels, {})
 
 
-def _what_it_takes(
-    config: Config, data: dict[str, Any], devices: list[torch.device], problems: list[str]
-) -> dict[str, Any]:
-    """Memory and time; a problem where the memory that is free doesn't do."""
+def _check_resources(
+    config: Config, data: DataCheck | None, devices: list[torch.device], problems: list[str]
+) -> tuple[MemoryCheck, float | None]:
+    """Estimate memory and, if the devices are known, seconds; add a problem if memory is short."""
     free = min((found for found in map(room, devices) if found is not None), default=None)
-    labels, documents = data.get("labels") or UNKNOWN_LABELS, data.get("documents") or {}
+    labels = (None if data is None else data.labels) or UNKNOWN_LABELS
+    documents = {} if data is None else data.documents
 
-    def estimate(config: Config) -> Estimate:
+    def estimate(config: Config) -> MemoryEstimate:
         lengths = [
             np.full(documents[split], config.model.max_len) if split in documents else None
             for split in _SPLITS
         ]
         return estimate_memory(config, labels, *lengths, free=free or 0)
 
-    wanted = estimate(config)
-    memory: dict[str, Any] = {
-        "estimate": wanted.as_dict(),
-        "labels": labels,
-        "free": free,
-        "changes": {},
-    }
-    if free is not None and wanted.total > free:
-        memory["changes"], total = changes_that_fit(config, estimate, free)
-        pairs = " ".join(f"{key}={value}" for key, value in memory["changes"].items())
-        way = (
-            f"it would fit with {pairs}"
-            if total <= free
-            else "take a smaller model or another machine"
+    needed = estimate(config)
+    changes: dict[str, Any] = {}
+    if free is not None and needed.total > free:
+        changes, total = changes_that_fit(config, estimate, free)
+        pairs = " ".join(f"{key}={value}" for key, value in changes.items())
+        way = f"it would fit with {pairs}" if total <= free else _LARGER_MACHINE
+        problems.append(
+            f"memory: about {needed.total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are "
+            f"free on {devices[0]}; {way}"
         )
-        needed = f"about {wanted.total / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free on {devices[0]}"
-        problems.append(f"memory: {needed}; {way}")
     seconds = None
     if devices:
-        rate = operations_a_second(devices[0], config.model.bit)
-        documents_read = sum(documents.get(split, 0) for split in _SPLITS)
-        seconds = time_by_counting(
-            config, wanted, config.model.max_len, rate, len(devices), documents_read
-        )
-    return {"memory": memory, "seconds": seconds}
+        rate = operations_per_second(devices[0], config.model.bit)
+        read = sum(documents.get(split, 0) for split in _SPLITS)
+        seconds = time_by_operations(config, needed, config.model.max_len, rate, len(devices), read)
+    return MemoryCheck(needed, labels, free, changes), seconds
 
 
 def changes_that_fit(
-    config: Config, estimate: Callable[[Config], Estimate], free: int
+    config: Config, estimate: Callable[[Config], MemoryEstimate], free: int
 ) -> tuple[dict[str, Any], int]:
-    """Keys to change so that a training fits the memory, those first that change nothing about the result.
+    """Find keys to change so that training fits the memory; first those that keep the results.
 
     Args:
         config: The configuration that doesn't fit.
-        estimate: The memory of a configuration.
-        free: Bytes that there are.
+        estimate: Estimates the memory of a configuration.
+        free: Free memory in bytes.
 
     Returns:
-        The changes, all that help where not even all of them do, and the bytes needed with them.
+        The changes, or all that help if they aren't enough, and the bytes needed with them.
     """
     changes: dict[str, Any] = {}
     total = estimate(config).total

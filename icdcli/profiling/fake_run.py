@@ -1,8 +1,8 @@
-"""Forward and backward passes that are only thought through: what they would hold in memory, and how much they would compute.
+"""Simulated forward and backward passes: the memory and the operations that they would need.
 
-The network itself runs, on tensors that have a shape and no content (torch's fake tensors), so that an 8B model takes seconds
-and no memory. What is alive is counted, which holds for any architecture, adapters, heads and gradient checkpointing without a
-formula for each.
+The network itself runs on tensors with a shape but no content (torch's fake tensors), so an 8B
+model takes seconds and no memory. The live tensors are counted. This is valid for any architecture,
+adapter and head, and for gradient checkpointing, without a formula for each.
 """
 
 import weakref
@@ -27,36 +27,38 @@ from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
 
 LARGE = 32 * 2**20
-"""Bytes from which the C library gives a block back to the system at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
+"""The C library returns freed blocks of this size at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """The documents of one forward pass, by their sizes alone.
+class PassSizes:
+    """The sizes of the documents of one forward pass.
 
     Attributes:
-        documents: States of each document.
-        chunks: Tokens of each chunk that the backbone reads; as many as documents where these fit its window.
+        documents: Number of hidden states of each document.
+        chunks: Number of tokens of each chunk that the backbone reads; the same as ``documents`` if
+            all fit its context.
     """
 
     documents: tuple[int, ...]
     chunks: tuple[int, ...]
 
     def tokens(self, padding: Padding) -> int:
-        """Tokens of the pass, padding included."""
+        """Return the number of tokens of the pass, padding included."""
         return sum(self.chunks) if padding == "free" else len(self.chunks) * max(self.chunks)
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
-    """What a pass comes to.
+class SimulatedPass:
+    """The cost of a pass.
 
     Attributes:
-        peak: Bytes alive at most, beside the weights.
-        gradients: Bytes of those that are gradients of weights.
-        churn: Bytes of all the blocks below `LARGE` that it asks for.
-        block: Bytes of the largest of these on the way forward; on the way back, gradients are as large as weights.
-        operations: Floating-point operations of its matrix products.
+        peak: Bytes of live tensors at the peak, without the weights.
+        gradients: Bytes of these that are gradients of weights.
+        churn: Bytes of all allocated blocks below `LARGE`.
+        block: Bytes of the largest of these in the forward pass; in the backward pass, gradients
+            are as large as weights.
+        operations: Floating-point operations of the matrix products.
     """
 
     peak: int
@@ -67,28 +69,28 @@ class Simulated:
 
 
 class Simulation:
-    """A network whose passes are thought through.
+    """Simulates the passes of a network.
 
     Args:
-        network: On the meta device; of no use afterwards.
-        padding: How documents lie.
-        cached: Whether the backbone's states were computed before.
+        network: A network on the meta device, which can't be used afterwards.
+        padding: How documents are batched.
+        cached: Whether the backbone's hidden states were computed before.
     """
 
     def __init__(self, network: CodingNetwork, padding: Padding, cached: bool = False) -> None:
         self._network, self._padding, self._cached = network, padding, cached
         self._mode = FakeTensorMode()
         with self._mode:
-            _imagine_weights(network)
+            _replace_by_fakes(network)
         if padding == "free":
             network.packed = PackedForm.put_on(network.backbone)
 
-    def training(self, sizes: Sizes, accumulating: bool = False) -> Simulated:
-        """The forward and backward pass of a micro-batch.
+    def training(self, sizes: PassSizes, accumulating: bool = False) -> SimulatedPass:
+        """Simulate the forward and backward pass of a micro-batch.
 
         Args:
             sizes: Its documents.
-            accumulating: Whether the gradients of another micro-batch are there already.
+            accumulating: Whether there are gradients of an earlier micro-batch.
         """
         self._network.train()
         with self._counting() as ledger:
@@ -99,24 +101,24 @@ class Simulation:
                 loss.backward()
                 ledger.block = block
         self._network.zero_grad(set_to_none=True)
-        return ledger.found()
+        return ledger.result()
 
-    def scoring(self, sizes: Sizes) -> Simulated:
-        """The forward pass of a validation."""
+    def scoring(self, sizes: PassSizes) -> SimulatedPass:
+        """Simulate the forward pass of a validation."""
         self._network.eval()
         with self._counting() as ledger, torch.no_grad():
             self._losses(sizes)
-        return ledger.found()
+        return ledger.result()
 
-    def reading(self, sizes: Sizes) -> Simulated:
-        """The backbone's forward pass, with which states and similarities are computed before training."""
+    def reading(self, sizes: PassSizes) -> SimulatedPass:
+        """Simulate the backbone's forward pass that precomputes hidden states and similarities."""
         self._network.eval()
         with self._counting() as ledger, torch.no_grad():
             inputs = self._inputs(sizes, cached=False)
             hidden_TD = self._network.hidden_states(inputs)
             if self._network.prior is not None:
                 self._network.prior.similarities(hidden_TD, inputs.documents)
-        return ledger.found()
+        return ledger.result()
 
     @contextmanager
     def _counting(self) -> Iterator["_Ledger"]:
@@ -127,11 +129,11 @@ class Simulation:
         finally:
             ledger.close()
 
-    def _losses(self, sizes: Sizes) -> Tensor:
+    def _losses(self, sizes: PassSizes) -> Tensor:
         logits_BL = self._network(self._inputs(sizes, self._cached))
         return document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
 
-    def _inputs(self, sizes: Sizes, cached: bool) -> Batch:
+    def _inputs(self, sizes: PassSizes, cached: bool) -> Batch:
         network, total = self._network, sum(sizes.documents)
         similarity_BL = (
             None
@@ -158,8 +160,8 @@ class Simulation:
         return Batch(Segments.of(sizes.documents), ids, layout, kept_T, similarity_BL=similarity_BL)
 
 
-def _imagine_weights(network: nn.Module) -> None:
-    """Put fake tensors of the CPU in the place of those of the meta device, for which autocast has no rules."""
+def _replace_by_fakes(network: nn.Module) -> None:
+    """Replace meta tensors, for which autocast has no rules, by fake tensors of the CPU."""
     for module in network.modules():
         for name, weight in module.named_parameters(recurse=False):
             fake = torch.empty(weight.shape, dtype=weight.dtype)
@@ -169,7 +171,7 @@ def _imagine_weights(network: nn.Module) -> None:
 
 
 class _Ledger(TorchDispatchMode):
-    """Counts the bytes of the storages that operations make, until they are given up."""
+    """Counts the bytes of the storages that operations allocate, until they are freed."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -177,7 +179,7 @@ class _Ledger(TorchDispatchMode):
         self.gradients = self.gradients_at_peak = 0
         self._sizes = {_key(weight): 0 for weight in (*network.parameters(), *network.buffers())}
         self._hooks: list[RemovableHandle] = [
-            weight.register_post_accumulate_grad_hook(self._take_gradient())
+            weight.register_post_accumulate_grad_hook(self._gradient_counter())
             for weight in network.parameters()
             if weight.requires_grad
         ]
@@ -185,29 +187,31 @@ class _Ledger(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        made = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
+        output = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(output):
             if isinstance(tensor, Tensor):
-                self._take(tensor)
+                self._allocate(tensor)
         if count := _OPERATIONS.get(function._overloadpacket):
-            self.operations += count(*args, **(kwargs or {}), out_val=made)
-        return made
+            self.operations += count(*args, **(kwargs or {}), out_val=output)
+        return output
 
-    def found(self) -> Simulated:
-        """What was counted."""
-        return Simulated(self.peak, self.gradients_at_peak, self.churn, self.block, self.operations)
+    def result(self) -> SimulatedPass:
+        """Return the counts."""
+        return SimulatedPass(
+            self.peak, self.gradients_at_peak, self.churn, self.block, self.operations
+        )
 
     def close(self) -> None:
-        """Take no more gradients."""
+        """Stop counting gradients."""
         for hook in self._hooks:
             hook.remove()
 
-    def _take(self, tensor: Tensor) -> None:
+    def _allocate(self, tensor: Tensor) -> None:
         storage, key = tensor.untyped_storage(), _key(tensor)
         if key in self._sizes:
             return
         size = self._sizes[key] = storage.nbytes()
-        weakref.finalize(storage, self._give_up, key)
+        weakref.finalize(storage, self._free, key)
         self.alive += size
         if size < LARGE:
             self.churn += size
@@ -215,18 +219,18 @@ class _Ledger(TorchDispatchMode):
         if self.alive > self.peak:
             self.peak, self.gradients_at_peak = self.alive, self.gradients
 
-    def _give_up(self, key: int) -> None:
+    def _free(self, key: int) -> None:
         self.alive -= self._sizes.pop(key)
 
-    def _take_gradient(self) -> Callable[[Tensor], None]:
+    def _gradient_counter(self) -> Callable[[Tensor], None]:
         first = True
 
-        def take(weight: Tensor) -> None:
+        def count(weight: Tensor) -> None:
             nonlocal first
             self.gradients += weight.nbytes if first else 0
             first = False
 
-        return take
+        return count
 
 
 def _key(tensor: Tensor) -> int:
@@ -235,11 +239,12 @@ def _key(tensor: Tensor) -> int:
 
 
 def _attention_operations(query: Tensor, key: Tensor, *_: Any, **__: Any) -> int:
-    """Two products a pair of tokens: scores, and weighted values."""
+    """Return two products per pair of tokens: the scores, and the weighted values."""
     return 4 * prod(query.shape) * key.shape[-2]
 
 
-# torch counts attention on GPUs; its form for CPUs is missing. Its gradient recomputes the scores: five products for two.
+# torch counts attention on GPUs, but not its variant for CPUs. The backward pass recomputes the
+# scores: five products instead of two.
 _OPERATIONS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations,

@@ -1,8 +1,9 @@
-"""How much memory a training will take, part by part, before anything is loaded.
+"""The memory that a training needs, part by part, before anything is loaded.
 
-Weights are counted from the architecture's settings alone; what lies beside them at the worst moment (a step, a validation, or
-the reading of what is computed before training) comes from `icdcli.profiling.fake_run`. On a CPU the parts add up to the most
-memory that the process takes, on a GPU to what its tensors take (``torch.cuda.max_memory_allocated``) and CUDA itself.
+Weights are counted from the architecture's settings alone. The other memory at the peak (in a step,
+in a validation, or while the backbone reads the documents before training) comes from
+`icdcli.profiling.fake_run`. On a CPU the parts add up to the peak memory of the process; on a GPU
+to that of its tensors (``torch.cuda.max_memory_allocated``) and of CUDA.
 """
 
 from collections.abc import Sequence
@@ -30,47 +31,46 @@ from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.scoring import BATCH_TOKENS
 from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
-from icdcli.profiling.fake_run import Simulated, Simulation, Sizes
+from icdcli.profiling.fake_run import PassSizes, SimulatedPass, Simulation
 from icdcli.profiling.meta_model import (
     largest_unpacked,
     likely_padding,
-    projected,
-    skeleton,
+    meta_network,
+    projection_weights,
     weight_sizes,
 )
 from icdcli.training.micro_batches import ON_CPU, bytes_per_token, tokens_that_fit
 from icdcli.training.state import Training
 
-_CUDA = 500 * 2**20  # what CUDA takes of a GPU for itself, about
-_LATER = (
-    40 * 2**20
-)  # what a training that is set up still loads: what draws, and what writes a checkpoint
-_TINY_VOCABULARY = 16_384  # that `icdcli.model.tokenizer.train_tokenizer` stops at
-_READ_TOKENS = 8_192  # that `icdcli.model.precompute` reads at once
-_SCORED = 11  # bytes of a document's score of a label while metrics are computed, measured
-_HOLES = {False: 0.035, True: 0.055}
-"""The share of what a step and a validation ask for that is left between blocks in use when the C library's heap is largest,
-without and with gradient checkpointing; measured on a CPU with glibc 2.36, see `tests/training/test_estimate.py`."""
-_HOLES_OF_A_BLOCK = (
-    7  # and as many of a step's largest, which steps of other lengths leave; measured likewise
-)
+_CUDA = 500 * 2**20  # used by CUDA on a GPU, approximately
+_LATER = 40 * 2**20  # loaded after the setup: plotting, and the writing of checkpoints
+_TINY_VOCABULARY = 16_384  # the maximum of `icdcli.model.tokenizer.train_tokenizer`
+_READ_TOKENS = 8_192  # per forward pass in `icdcli.model.precompute`
+_SCORED = 11  # bytes per score while metrics are computed, measured
+_FRAGMENTATION = {False: 0.035, True: 0.055}
+"""The share of allocations that is free but unusable when the C library's heap is largest, without
+and with gradient checkpointing. Measured on a CPU with glibc 2.36, see
+`tests/profiling/test_memory.py`."""
+_UNUSED_BLOCKS = 7
+"""The number of a step's largest blocks that steps of other lengths leave unused; also measured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class MemoryEstimate:
     """The memory of one training process at its peak.
 
     Attributes:
         device: ``cpu``, ``cuda`` or ``mps``.
-        parts: Bytes of each part: ``weights``, ``adapters`` and ``head``; ``optimiser`` (AdamW's two averages of each trained
-            weight); ``gradients`` and ``activations``, as they are at the peak; ``holes`` (freed, not given back to the system)
-            and ``libraries`` (Python, torch, the data; on a GPU what CUDA takes for itself).
-        documents: Documents of the largest micro-batch.
-        tokens: Tokens of the largest micro-batch, padding included.
-        cached: Whether the backbone's states are computed before training, once.
-        operations: Floating-point operations a token of a step, forward and backward.
-        scoring: The same of a validation.
-        reading: The same of what is computed before training; 0 where nothing is.
+        parts: Bytes of each part: ``weights``, ``adapters`` and ``head``; ``optimiser`` (AdamW's
+            two averages of each trained weight); ``gradients`` and ``activations`` at the peak;
+            ``holes`` (memory that is freed but not returned to the system) and ``libraries``
+            (Python, torch and the data; on a GPU CUDA instead).
+        documents: Documents in the largest micro-batch.
+        tokens: Tokens in the largest micro-batch, padding included.
+        cached: Whether the backbone's hidden states are computed once, before training.
+        operations: Floating-point operations per token of a step, forward and backward.
+        scoring: Floating-point operations per token of a validation.
+        reading: Floating-point operations per token that is read before training; 0 if none is.
     """
 
     device: str
@@ -84,19 +84,19 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """Bytes of all parts."""
+        """Return the bytes of all parts."""
         return sum(self.parts.values())
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values for JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
         return {"total": self.total, **asdict(self)}
 
 
 def model_settings(name: str) -> Any:
-    """The settings of the architecture that ``model`` names; of `tiny` for the largest vocabulary that it may have.
+    """Return the settings of a model's architecture; for `tiny` with its largest vocabulary.
 
     Raises:
-        ConfigError: When they can't be read.
+        ConfigError: If they can't be read.
     """
     if name == TINY:
         settings = tiny_config(train_tokenizer([]))
@@ -107,8 +107,8 @@ def model_settings(name: str) -> Any:
         return AutoConfig.from_pretrained(source.base)
 
 
-def estimate_training(config: Config, training: Training) -> Estimate:
-    """The memory of a training that is set up and has not begun, in this process."""
+def estimate_training(config: Config, training: Training) -> MemoryEstimate:
+    """Estimate the memory of a training that is set up but not started, in this process."""
     network, device = training.model.network, training.process_group.device
     loaded = sum(weight.nbytes for weight in network.parameters() if weight.device.type == "cpu")
     return estimate_memory(
@@ -142,36 +142,41 @@ def estimate_memory(
     descriptions: Sequence[int] | None = None,
     free: int = 0,
     libraries: int | None = None,
-) -> Estimate:
-    """The memory of a training, from its configuration.
+) -> MemoryEstimate:
+    """Estimate the memory of a training from its configuration.
 
     Args:
         config: The run's configuration.
         labels: The number of labels.
-        train: Tokens of each training document, special tokens included; None: a step's, all ``max_len`` long.
-        validation: The same of the validation split; None: a forward pass's.
-        settings: The architecture's settings; None: those of the configured model.
+        train: Tokens of each training document, special tokens included; None: those of one step,
+            with ``max_len`` tokens each.
+        validation: Tokens of each validation document; None: those of one forward pass, with
+            ``max_len`` tokens each.
+        settings: The settings of the architecture; None: those of the configured model.
         device: ``cpu``, ``cuda`` or ``mps``; None: as configured.
-        ranks: Processes that share a step; None: as many as devices are configured.
-        budget: Tokens of a micro-batch; None: as configured or, where that is left open, by ``free``.
-        padding: How documents lie; None: as configured, ``auto`` taken for ``free`` where the architecture may do so.
-        cached: Whether the backbone's states are computed before training; None: where it is frozen and they may be kept.
-        descriptions: How many descriptions each code has, where a prior goes by them; None: one.
-        free: Bytes of the GPU's memory that are free.
-        libraries: Bytes that the process takes without the model; None: those that this one takes now, and some more.
+        ranks: The number of processes that share a step; None: the number of configured devices.
+        budget: Tokens per micro-batch; None: as configured or, if not configured, from ``free``.
+        padding: How documents are batched; None: as configured, with ``free`` for ``auto`` if the
+            architecture supports it.
+        cached: Whether the backbone's hidden states are computed before training; None: if it is
+            frozen and they fit the limit.
+        descriptions: The number of descriptions of each code for the prior; None: one each.
+        free: Free bytes of the GPU's memory.
+        libraries: Bytes that the process needs without the model; None: from the present process.
 
     Raises:
-        ConfigError: When the configured model's settings can't be read, or don't go with the configuration.
+        ConfigError: If the settings of the configured model can't be read, or don't fit the
+            configuration.
     """
     device = device or (config.run.device if isinstance(config.run.device, str) else "cuda")
     ranks = ranks or (len(config.run.device) if isinstance(config.run.device, list) else 1)
     if settings is None:
         settings = model_settings(config.model.model)
     source = None if config.model.model == TINY else find_pretrained(config.model.model)
-    network = skeleton(config.model, settings, source, labels, device, descriptions)
+    network = meta_network(config.model, settings, source, labels, device, descriptions)
     parts = weight_sizes(network, config.model.bit)
     shared = ranks if config.train.strategy == "fsdp" else 1
-    parts["weights"] //= shared  # beside one layer's, which are gathered while it is computed
+    parts["weights"] //= shared  # without those of one layer, gathered while it is computed
     trained = [
         weight.nbytes // (1 if config.model.lora_activate else shared)
         for weight in network.trainable().values()
@@ -196,36 +201,34 @@ def estimate_memory(
         )
     largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
     step = _sizes(train[largest], chunks)
-    passes = _think_through(
-        config, network, padding, cached, chunks, step, accumulating, validation
-    )
+    passes = _simulate(config, network, padding, cached, chunks, step, accumulating, validation)
     unpacked = largest_unpacked(network) if config.model.bit in QUANTIZED else 0
     updating = (
         2 * sum(trained)
         if ranks > 1
         else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
     )
-    moments = [  # gradients, and what else there is
+    moments = [  # gradients and other memory at each possible peak
         (
             passes.training.gradients,
             passes.training.peak - passes.training.gradients + unpacked * (not cached),
         ),
         (updating, 0),
         (sum(trained), passes.scoring.peak + unpacked * (not cached)),
-        (0, passes.reading.peak + unpacked - parts["optimiser"]),  # which is not there yet
+        (0, passes.reading.peak + unpacked - parts["optimiser"]),  # before the optimizer exists
         (sum(trained), _SCORED * scored * labels if device == "cpu" else 0),
     ]
     parts["gradients"], parts["activations"] = max(moments, key=sum)
     if device == "cpu":
         churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
         parts["holes"] = (
-            int(_HOLES[config.train.gradient_checkpointing] * churn)
-            + _HOLES_OF_A_BLOCK * passes.training.block
+            int(_FRAGMENTATION[config.train.gradient_checkpointing] * churn)
+            + _UNUSED_BLOCKS * passes.training.block
         )
-    if libraries is None:  # now that what the model needs is imported
+    if libraries is None:  # measured here, when the libraries of the model are imported
         libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
     parts["libraries"] = libraries
-    return Estimate(
+    return MemoryEstimate(
         device=device,
         parts=parts,
         documents=len(step.documents),
@@ -239,38 +242,38 @@ def estimate_memory(
 
 @dataclass(frozen=True, slots=True)
 class _Passes:
-    """The passes of a training that may take most memory, and the documents of those that are no step."""
+    """The passes that may need the most memory, and the documents of those that aren't steps."""
 
-    training: Simulated
-    scoring: Simulated
-    reading: Simulated
-    scored: Sizes
-    read: Sizes
+    training: SimulatedPass
+    scoring: SimulatedPass
+    reading: SimulatedPass
+    scored: PassSizes
+    read: PassSizes
 
 
-def _think_through(
+def _simulate(
     config: Config,
     network: CodingNetwork,
     padding: Padding,
     cached: bool,
     chunks: Chunks | None,
-    step: Sizes,
+    step: PassSizes,
     accumulating: bool,
     validation: Ids,
 ) -> _Passes:
-    """What the passes of a training come to: thought through, or about, where an architecture looks at what tensors hold."""
+    """Simulate the passes of a training, or estimate them if the network can't be simulated."""
     lengths = _read(validation, chunks)
 
-    def longest(budget: int) -> Sizes:
+    def longest(budget: int) -> PassSizes:
         return _sizes(
             validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks
         )
 
     scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
-    nothing = Simulated(0, 0, 0, 0, 0)
+    nothing = SimulatedPass(0, 0, 0, 0, 0)
     checkpointing = config.train.gradient_checkpointing
     reads_before = cached or network.prior is not None
-    bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projected(network)
+    bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projection_weights(network)
     if checkpointing:
         use_gradient_checkpointing(network)
     try:
@@ -279,34 +282,36 @@ def _think_through(
         return _Passes(
             training, scoring, simulation.reading(read) if reads_before else nothing, scored, read
         )
-    # A backbone of someone else's may do what tensors without memory can't; then the formula alone is told.
+    # A custom backbone may need values that fake tensors don't have; then only the formula is left.
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         tokens = step.tokens(padding)
-        training = Simulated(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
+        training = SimulatedPass(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
         scoring, reading = (
-            Simulated(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read)
+            SimulatedPass(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read)
         )
         return _Passes(training, scoring, reading if reads_before else nothing, scored, read)
 
 
 def _read(lengths: Ids, chunks: Chunks | None) -> Ids:
-    """Tokens that the backbone reads of documents of so many states."""
+    """Return the tokens that the backbone reads for documents of these lengths."""
     return SpecialTokens((), (), 0).tokens(lengths, int(lengths.max()), chunks)
 
 
-def _sizes(lengths: Ids, chunks: Chunks | None) -> Sizes:
-    """Documents of one pass."""
+def _sizes(lengths: Ids, chunks: Chunks | None) -> PassSizes:
+    """Return the sizes of the documents of one pass."""
     if chunks is None:
-        return Sizes(tuple(lengths.tolist()), tuple(lengths.tolist()))
+        return PassSizes(tuple(lengths.tolist()), tuple(lengths.tolist()))
     of_each = [
         [chunks.length] * (read // chunks.length) if length > chunks.length else [length]
         for length, read in zip(lengths.tolist(), _read(lengths, chunks).tolist(), strict=True)
     ]
-    return Sizes(tuple(lengths.tolist()), tuple(length for parts in of_each for length in parts))
+    return PassSizes(
+        tuple(lengths.tolist()), tuple(length for parts in of_each for length in parts)
+    )
 
 
 def _size_of_states(network: CodingNetwork, settings: Any, *splits: Ids) -> int:
-    """Bytes that the states of splits take on the disk, as in `icdcli.model.precompute`."""
+    """Return the bytes of the hidden states of splits in the cache of `icdcli.model.precompute`."""
     states = sum(int((-(-lengths // network.state_pooling)).sum()) for lengths in splits)
     return states * int(settings.hidden_size) * 2
 
@@ -314,7 +319,7 @@ def _size_of_states(network: CodingNetwork, settings: Any, *splits: Ids) -> int:
 def _largest_pass(
     config: Config, lengths: Ids, ranks: int, budget: int, padding: Padding
 ) -> tuple[Ids, bool]:
-    """The documents of an epoch's largest micro-batch, and whether steps have more than one."""
+    """Return an epoch's largest micro-batch, and whether any step has more than one."""
 
     def size(rows: Ids) -> int:
         return int(lengths[rows].sum() if padding == "free" else len(rows) * lengths[rows].max())

@@ -1,4 +1,4 @@
-"""A network that has no weights yet: its shapes, and the bytes that its weights would take."""
+"""A network on the meta device: shapes without weights, and the bytes these would need."""
 
 import copy
 import warnings
@@ -17,7 +17,7 @@ from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.section import QUANTIZED, ModelConfig
 
 
-def skeleton(
+def meta_network(
     config: ModelConfig,
     settings: Any,
     source: PretrainedSource | None,
@@ -25,31 +25,29 @@ def skeleton(
     device: str,
     descriptions: Sequence[int] | None,
 ) -> CodingNetwork:
-    """The network without its weights' values, on the meta device.
+    """Return the network on the meta device, without the values of its weights.
 
     Args:
-        config: What it is like.
-        settings: Its architecture's.
-        source: Where its pretrained adapters are; None: it has none.
-        labels: How many codes there are.
-        device: Where it would compute: ``cpu``, ``cuda`` or ``mps``.
-        descriptions: How many descriptions each code has, for the prior; None: one.
+        config: The model's configuration.
+        settings: The settings of its architecture.
+        source: The source of its pretrained adapters; None: it has none.
+        labels: The number of labels.
+        device: The device of the training: ``cpu``, ``cuda`` or ``mps``.
+        descriptions: The number of descriptions of each code, for the prior; None: one each.
     """
     settings = copy.deepcopy(settings)
     if hasattr(settings, "quantization_config"):
-        del settings.quantization_config  # counted, not done
+        del settings.quantization_config  # `weight_sizes` accounts for it
     if device == "cuda":
         for name in ("attention_dropout", "attention_probs_dropout_prob"):
-            if hasattr(
-                settings, name
-            ):  # only on a CPU does it take a number for each pair of tokens
+            if hasattr(settings, name):  # only a CPU stores a mask over pairs of tokens
                 setattr(settings, name, 0.0)
     half = torch.bfloat16
     with torch.device("meta"):
         plain = AutoModel.from_config(
             settings, dtype=torch.float32 if config.bit == 32 or not config.frozen else half
         )
-        # Whether attention is bidirectional can't be tried without weights, and changes nothing here.
+        # Bidirectional attention can't be tested without weights, and changes no size.
         backbone = finish_backbone(config.model_copy(update={"attention": "causal"}), plain, ())
         if source is not None:
             for adapter in source.adapters:
@@ -58,13 +56,13 @@ def skeleton(
 
 
 def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> Any:
-    """A further adapter, frozen and active, of the shape of a pretrained one."""
+    """Add a frozen, active adapter with the shape of a pretrained one."""
     import peft
 
     with hub_errors(source.name, adapter):
         shape = peft.PeftConfig.from_pretrained(adapter)
     with warnings.catch_warnings():
-        # As in `icdcli.model.backbone`: peft asks transformers for a property under a name that is deprecated.
+        # As in `icdcli.model.backbone`: peft uses a deprecated property of transformers.
         warnings.filterwarnings(
             "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
         )
@@ -79,7 +77,10 @@ def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> A
 
 
 def likely_padding(config: Config, network: CodingNetwork) -> Padding:
-    """How documents will lie, which only a loaded network can tell for certain; see `icdcli.model.packing`."""
+    """Return how documents will probably be batched.
+
+    Only a loaded network shows it for certain; see `icdcli.model.packing`.
+    """
     backbone: Any = network.backbone
     able = any(
         getattr(module, "_supports_attention_backend", False) for module in backbone.modules()
@@ -87,13 +88,13 @@ def likely_padding(config: Config, network: CodingNetwork) -> Padding:
     return "free" if able and config.train.padding != "batch" else "batch"
 
 
-def projected(network: CodingNetwork) -> int:
-    """The numbers that the backbone's projections hold."""
+def projection_weights(network: CodingNetwork) -> int:
+    """Return the number of weights of the backbone's projections."""
     return sum(linear.weight.numel() for linear in _linears(network))
 
 
 def weight_sizes(network: CodingNetwork, bit: int) -> dict[str, int]:
-    """Bytes of the backbone's weights, of the adapters, and of head and prior, each with what isn't trained of them."""
+    """Return the bytes of the backbone, of the adapters, and of the head with the prior."""
     parts = {"weights": 0, "adapters": 0, "head": 0}
     quantized = {id(linear.weight) for linear in _linears(network)} if bit in QUANTIZED else set()
     for name, weight in (*network.named_parameters(), *network.named_buffers()):
@@ -109,10 +110,11 @@ def weight_sizes(network: CodingNetwork, bit: int) -> dict[str, int]:
 
 
 def _quantized_size(weight: Tensor, bit: int) -> int:
-    """Bytes of a weight that bitsandbytes has quantised.
+    """Return the bytes of a weight that bitsandbytes has quantized.
 
-    Eight bits: a float32 scale a row (Dettmers et al. 2022, LLM.int8). Four: blocks of 64 with a scale each, of which 256 are
-    quantised to eight bits with a float32 scale of their own (Dettmers et al. 2023, QLoRA).
+    Eight bits: a float32 scale per row (Dettmers et al. 2022, LLM.int8). Four bits: a scale per
+    block of 64, quantized to eight bits with a float32 scale per 256 of them (Dettmers et al. 2023,
+    QLoRA).
     """
     if bit == 8:
         return weight.numel() + 4 * weight.shape[0]
@@ -120,7 +122,7 @@ def _quantized_size(weight: Tensor, bit: int) -> int:
 
 
 def _linears(network: CodingNetwork) -> list[nn.Linear]:
-    """The backbone's own projections, which are what is quantised."""
+    """Return the backbone's own projections, the layers that are quantized."""
     modules = network.backbone.named_modules()
     return [
         module for name, module in modules if isinstance(module, nn.Linear) and "lora_" not in name
@@ -128,5 +130,5 @@ def _linears(network: CodingNetwork) -> list[nn.Linear]:
 
 
 def largest_unpacked(network: CodingNetwork) -> int:
-    """Bytes of the largest quantised weight in half precision: each is unpacked while it is multiplied."""
+    """Return the bytes of the largest quantized weight when it is unpacked to half precision."""
     return max((2 * linear.weight.numel() for linear in _linears(network)), default=0)

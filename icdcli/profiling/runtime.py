@@ -1,29 +1,30 @@
-"""How long a run will take: from a few of its own steps or, where nothing may run, from what it computes."""
+"""The time of a run, from a few of its own steps or, if nothing may run, from its operations."""
 
 import time
 
 import torch
 
 from icdcli.config.schema import Config
-from icdcli.profiling.memory import Estimate
+from icdcli.profiling.memory import MemoryEstimate
 from icdcli.training.state import Training
 from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 
-_REACHED = 0.5
-"""The share of the matrix products a second that training reaches of what the device does of large ones alone, about."""
+_UTILIZATION = 0.5
+"""The approximate share that training reaches of the device's speed in large matrix products."""
 
 
-def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0) -> float:
-    """Seconds that the rest of a run will take, validations included, from its next steps.
+def time_by_running(training: Training, estimate: MemoryEstimate, at_most: float = 20.0) -> float:
+    """Estimate the seconds that the rest of a run takes, validations included, by timing steps.
 
-    The steps are taken: the training is of no use afterwards. The time of a step goes by its tokens, that of a validation by
-    the share of the work that the forward pass is.
+    The steps change the training, which can't be used afterwards. The time of a step is
+    proportional to its tokens, and that of a validation to its share of the operations.
 
     Args:
-        training: A run that is set up; all its processes take part.
-        estimate: What its memory was estimated as; knows the operations a token.
-        at_most: Seconds after which no further step is begun; one step and one to warm up are always taken.
+        training: A run that is set up; all ranks take part.
+        estimate: Its estimate, which includes the operations per token.
+        at_most: Seconds after which no further step starts; one step to warm up and one that counts
+            are always taken.
     """
     config, state, process_group = training.config, training.state, training.process_group
     lengths, left = training.train.lengths, training.config.steps - training.state.step
@@ -36,9 +37,8 @@ def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0
     ):
         taken = _now(process_group.device) - began
         if number == 0 and len(steps) > 1:
-            began = _now(
-                process_group.device
-            )  # the first is slower: kernels are chosen, memory is asked for
+            # The first step is slower: it chooses kernels and allocates memory.
+            began = _now(process_group.device)
             continue
         tokens += int(lengths[rows].sum())
         if process_group.broadcast(taken >= at_most):
@@ -56,30 +56,30 @@ def time_by_trying(training: Training, estimate: Estimate, at_most: float = 20.0
     return taken / tokens * (training_tokens + scored)
 
 
-def time_by_counting(
+def time_by_operations(
     config: Config,
-    estimate: Estimate,
-    tokens_a_document: float,
+    estimate: MemoryEstimate,
+    tokens_per_document: float,
     rate: float,
     ranks: int = 1,
     documents: int = 0,
 ) -> float:
-    """Seconds that a run's steps will take, from the operations that they need; it may well be half or twice that.
+    """Estimate the seconds of a run's steps from their operations, within about a factor of two.
 
     Args:
         config: The run's configuration.
-        estimate: What its memory was estimated as; knows the operations a token.
-        tokens_a_document: Mean tokens of a document.
-        rate: What `operations_a_second` measured.
-        ranks: Processes that share the work.
-        documents: How many the backbone reads before training, where it does.
+        estimate: Its estimate, which includes the operations per token.
+        tokens_per_document: Mean number of tokens per document.
+        rate: The result of `operations_per_second`.
+        ranks: Number of processes that share the work.
+        documents: Number of documents that the backbone reads before training, if it does.
     """
     steps = config.train.steps * config.train.batch_size * estimate.operations / ranks
-    return tokens_a_document * (steps + documents * estimate.reading) / (_REACHED * rate)
+    return tokens_per_document * (steps + documents * estimate.reading) / (_UTILIZATION * rate)
 
 
-def operations_a_second(device: torch.device, bit: int, seconds: float = 0.3) -> float:
-    """Floating-point operations a second in large matrix products, measured."""
+def operations_per_second(device: torch.device, bit: int, seconds: float = 0.3) -> float:
+    """Measure the floating-point operations per second of large matrix products."""
     size = 1024 if device.type == "cpu" else 8192
     dtype = torch.float32 if bit == 32 else torch.bfloat16
     matrix = torch.ones(size, size, device=device, dtype=dtype)

@@ -179,7 +179,7 @@ def test_the_doctor_asks_for_no_network(icdcode, config):
     answer = icdcode("doctor", config, "--json")
     assert answer.code == 0
     assert answer.json["config"]["problems"] == []
-    assert "a lexical model, on the CPU" in answer.err
+    assert "TF-IDF and linear classifiers, on the CPU" in answer.err
     assert "can run here" in answer.err
 
 

@@ -52,8 +52,8 @@ def test_a_run_that_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
     def no_steps(*_, **__):
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("icdcli.profiling.runtime.time_by_trying", no_steps)
-    monkeypatch.setattr("icdcli.distributed.hardware.room", lambda device: 1000)
+    monkeypatch.setattr("icdcli.profiling.run_estimate.time_by_running", no_steps)
+    monkeypatch.setattr("icdcli.profiling.run_estimate.room", lambda device: 1000)
     told = icdcode("train", place.config, "--dry-run", "--json").json
     assert told["memory"]["free"] == 1000
     assert told["seconds"] > 0

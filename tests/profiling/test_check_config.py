@@ -7,29 +7,31 @@ from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import CARD, open_corpus
 from icdcli.errors import ConfigError, DataError
-from icdcli.profiling import check_config as readiness
+from icdcli.profiling import check_config as module
 from icdcli.profiling.check_config import (
     UNKNOWN_LABELS,
-    about_data,
-    about_model,
+    DataCheck,
+    ModelCheck,
     changes_that_fit,
-    examine,
+    check_config,
+    check_data,
+    check_model,
 )
-from icdcli.profiling.memory import Estimate
+from icdcli.profiling.memory import MemoryEstimate
 
 
 @pytest.fixture(autouse=True)
-def _quickly(monkeypatch):
-    monkeypatch.setattr(readiness, "operations_a_second", lambda device, bit: 10.0**9)
+def _fast(monkeypatch):
+    monkeypatch.setattr(module, "operations_per_second", lambda device, bit: 10.0**9)
 
 
 def total_of(config):
-    """Bytes that depend on the configuration in a known way."""
+    """Return an estimate that depends on the configuration in a known way."""
     size = (
         config.model.max_len * (1 if config.train.gradient_checkpointing else 4) * config.model.bit
     )
     size *= 1 if config.train.micro_batch_tokens else 2
-    return Estimate(
+    return MemoryEstimate(
         "cpu", {"all": size * (1 if config.model.lora_activate else 3)}, 1, 1, False, 1.0, 1.0, 0.0
     )
 
@@ -63,14 +65,14 @@ ALL = total_of(plain()).total
         ),
     ],
 )
-def test_what_changes_no_result_is_changed_first(free, keys):
+def test_changes_that_keep_the_results_come_first(free, keys):
     changes, total = changes_that_fit(plain(), total_of, int(free))
     assert list(changes) == keys
     assert total <= free
     assert total_of(plain(**changes)).total == total
 
 
-def test_what_helps_nothing_is_not_asked_for():
+def test_changes_that_do_not_help_are_not_proposed():
     changes, total = changes_that_fit(
         plain(gradient_checkpointing=True, lora_activate=True, bit=4), total_of, 0
     )
@@ -88,57 +90,53 @@ def test_nothing_impossible_is_proposed(changes):
 
 
 def test_a_configuration_that_can_run(config, tmp_path):
-    found = examine(config(cache_dir=tmp_path / "nothing prepared"))
-    assert found["problems"] == []
-    assert found["data"] == {
-        "path": config().data.path, "dataset": "table", "protocol": "patient", "corpus": None, "labels": None, "documents": {}
-    }  # fmt: skip
-    assert found["memory"]["labels"] == UNKNOWN_LABELS
-    assert 0 < found["memory"]["estimate"]["total"] < found["memory"]["free"]
-    assert found["memory"]["changes"] == {}
-    assert found["seconds"] > 0
+    found = check_config(config(cache_dir=tmp_path / "nothing prepared"))
+    assert found.problems == ()
+    assert found.data == DataCheck(config().data.path, "table", "patient", None, None, {})
+    assert found.memory.labels == UNKNOWN_LABELS
+    assert 0 < found.memory.estimate.total < found.memory.free
+    assert found.memory.changes == {}
+    assert found.seconds > 0
 
 
-def test_a_prepared_corpus_tells_labels_and_documents(config):
+def test_a_prepared_corpus_has_labels_and_documents(config):
     corpus = open_corpus(prepare(config().data).folder)
-    found = about_data(config().data)
-    assert (found["corpus"], found["labels"]) == (corpus.folder, len(corpus.labels))
-    assert found["documents"] == {
+    found = check_data(config().data)
+    assert (found.corpus, found.labels) == (corpus.folder, len(corpus.labels))
+    assert found.documents == {
         split: corpus.card["splits"][split]["documents"] for split in corpus.splits
     }
-    examined = examine(config())
-    assert examined["memory"]["labels"] == 4
-    assert about_data(config(label_space="seen", text_cleaning="caml").data)["corpus"] is None
+    assert check_config(config()).memory.labels == 4
+    assert check_data(config(label_space="seen", text_cleaning="caml").data).corpus is None
 
 
-def test_corpora_that_cannot_be_read_are_as_good_as_none(config):
+def test_a_corpus_that_cannot_be_read_is_ignored(config):
     folder = prepare(config().data).folder
     card = json.loads((folder / CARD).read_text())
     (folder / CARD).write_text(json.dumps(card | {"format": 0}))
-    assert about_data(config().data)["corpus"] is None
+    assert check_data(config().data).corpus is None
     (folder / CARD).write_text("{")
-    assert about_data(config().data)["corpus"] is None
+    assert check_data(config().data).corpus is None
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 def test_a_model_in_a_folder(model_folders, kind):
-    about = about_model(str(model_folders[kind]))
-    assert about == {
-        "name": str(model_folders[kind]), "architecture": kind, "layers": 2, "width": 64,
-        "base": str(model_folders[kind]), "here": True,
-    }  # fmt: skip
+    folder = str(model_folders[kind])
+    found = check_model(folder)
+    assert found == ModelCheck(folder, kind, folder, available=True, layers=2, width=64)
+    assert list(found.to_json()) == ["name", "architecture", "layers", "width", "base", "here"]
 
 
 def test_a_model_that_cannot_be_had(tmp_path):
     with pytest.raises(ConfigError, match=r"no config.json"):
-        about_model(str(tmp_path))
+        check_model(str(tmp_path))
     with pytest.raises(ConfigError, match="can't be reached"):
-        about_model("somebody/nothing")
+        check_model("somebody/nothing")
 
 
 def test_data_that_is_not_there(config, tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
-        about_data(config(data_path=tmp_path / "nothing").data)
+        check_data(config(data_path=tmp_path / "nothing").data)
 
 
 @pytest.mark.parametrize(
@@ -158,32 +156,33 @@ def test_data_that_is_not_there(config, tmp_path):
     ids=lambda changes: "-".join(changes) or "pooling",
 )
 def test_every_head_is_estimated(config, model_folders, changes):
-    found = examine(config(model=model_folders["bert"], max_len=128, **changes))
-    assert found["problems"] == []
-    estimate = found["memory"]["estimate"]
-    assert estimate["parts"]["head"] > 0
-    assert estimate["operations"] > 0
+    found = check_config(config(model=model_folders["bert"], max_len=128, **changes))
+    assert found.problems == ()
+    estimate = found.memory.estimate
+    assert estimate.parts["head"] > 0
+    assert estimate.operations > 0
     frozen = "freeze_backbone" in changes
-    assert estimate["cached"] is frozen
-    assert (estimate["reading"] > 0) is frozen
+    assert estimate.cached is frozen
+    assert (estimate.reading > 0) is frozen
 
 
 def test_chunks_that_the_model_cannot_read_are_a_problem(config, model_folders):
-    found = examine(config(model=model_folders["bert"], max_len=500, chunk_len=400))
-    [problem] = found["problems"]
+    found = check_config(config(model=model_folders["bert"], max_len=500, chunk_len=400))
+    [problem] = found.problems
     assert "set chunk_len: 128" in problem
-    assert found["memory"] is None
+    assert found.memory is None
 
 
-def test_quantised_weights_that_cannot_be_had_are_a_problem(config, model_folders, monkeypatch):
-    monkeypatch.setattr(readiness, "why_not_quantized", lambda bit, device: "no such library")
-    [problem] = examine(config(model=model_folders["llama"], bit=8, lora_activate=True))["problems"]
+def test_quantized_weights_that_do_not_work_are_a_problem(config, model_folders, monkeypatch):
+    monkeypatch.setattr(module, "why_not_quantized", lambda bit, device: "no such library")
+    quantized = config(model=model_folders["llama"], bit=8, lora_activate=True)
+    [problem] = check_config(quantized).problems
     assert problem == "bit: 8: doesn't work here: no such library; use bit: 16 or 32"
 
 
-def test_the_fullest_device_decides(config, monkeypatch):
-    monkeypatch.setattr(readiness, "find_device", lambda device, local: torch.device("cuda", local))
-    monkeypatch.setattr(readiness, "room", lambda device: 10**9 * (3 - device.index))
-    found = examine(config(device=[0, 1, 2]))
-    assert found["memory"]["free"] == 10**9
-    assert found["memory"]["estimate"]["device"] == "cuda"
+def test_the_device_with_the_least_free_memory_decides(config, monkeypatch):
+    monkeypatch.setattr(module, "find_device", lambda device, local: torch.device("cuda", local))
+    monkeypatch.setattr(module, "room", lambda device: 10**9 * (3 - device.index))
+    found = check_config(config(device=[0, 1, 2]))
+    assert found.memory.free == 10**9
+    assert found.memory.estimate.device == "cuda"

@@ -7,93 +7,102 @@ import pytest
 import torch
 
 from icdcli.model.section import QUANTIZED
-from icdcli.profiling import check_machine as checkup
+from icdcli.profiling import check_machine as module
+from icdcli.profiling.check_machine import (
+    PACKAGES,
+    PUBLISHED,
+    check_disk,
+    check_features,
+    check_machine,
+    check_split_lists,
+    package_versions,
+    why_not_quantized,
+)
 
 CPU = torch.device("cpu")
 
 
-def test_the_machine_is_told_in_plain_values():
-    about = checkup.about_machine()
-    assert json.loads(json.dumps(about)) == about
-    assert about["python"] == sys.version.split()[0]
-    assert about["cores"] >= 1
-    assert 0 < about["memory_free"] <= about["memory_total"]
+def test_a_machine_is_described_in_plain_values(tmp_path):
+    check = check_machine(tmp_path)
+    content = json.loads(json.dumps(check.to_json(), default=str))
+    assert list(content) == ["machine", "packages", "works", "disk", "split_lists"]
+    assert content["machine"]["python"] == sys.version.split()[0]
+    assert check.machine.cores >= 1
+    assert 0 < check.machine.memory_free <= check.machine.memory_total
 
 
 def test_packages_have_versions_and_missing_ones_are_none(monkeypatch):
-    real = checkup.version
+    real = module.version
 
     def version(name):
         if name == "isal":
             raise PackageNotFoundError(name)
         return real(name)
 
-    monkeypatch.setattr(checkup, "version", version)
-    found = checkup.about_packages()
-    assert list(found) == list(checkup.PACKAGES)
+    monkeypatch.setattr(module, "version", version)
+    found = package_versions()
+    assert list(found) == list(PACKAGES)
     assert found["torch"] == real("torch")
     assert found["isal"] is None
 
 
-def test_each_ability_is_tried_and_noted(tmp_path):
-    found = {ability["name"]: ability for ability in checkup.what_works(tmp_path)}
+def test_each_feature_is_tried(tmp_path):
+    found = {feature.name: feature for feature in check_features(tmp_path)}
     assert list(found) == [
         "bfloat16",
         "4 bit",
         "8 bit",
-        "varlen attention",
+        "padding-free batches",
         "ISA-L",
         "symbolic links",
     ]
-    assert all(ability["note"] and isinstance(ability["works"], bool) for ability in found.values())
-    assert found["bfloat16"]["works"]
-    assert found["symbolic links"]["works"]
+    assert all(feature.note and isinstance(feature.works, bool) for feature in found.values())
+    assert found["bfloat16"].works
+    assert found["symbolic links"].works
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("bit", QUANTIZED)
-def test_quantised_weights_that_cannot_be_used_say_why_and_what_to_do(monkeypatch, tmp_path, bit):
+def test_why_quantized_weights_do_not_work_and_what_to_do(monkeypatch, tmp_path, bit):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    reason = checkup.why_not_quantized(bit, CPU)
+    reason = why_not_quantized(bit, CPU)
     assert reason.startswith("ModuleNotFoundError: ")
     assert "\n" not in reason
-    [ability] = [
-        ability for ability in checkup.what_works(tmp_path) if ability["name"] == f"{bit} bit"
-    ]
-    assert not ability["works"]
-    assert ability["note"] == f"{reason}; use bit: 16 or 32"
+    [feature] = [feature for feature in check_features(tmp_path) if feature.name == f"{bit} bit"]
+    assert not feature.works
+    assert feature.note == f"{reason}; use bit: 16 or 32"
 
 
 @pytest.mark.parametrize("bit", QUANTIZED)
-def test_quantised_weights_work_where_the_package_does(bit):
+def test_quantized_weights_work_if_the_package_does(bit):
     pytest.importorskip("bitsandbytes")
-    assert checkup.why_not_quantized(bit, CPU) is None
+    assert why_not_quantized(bit, CPU) is None
 
 
-def test_a_folder_without_links_is_told(tmp_path, monkeypatch):
+def test_a_folder_without_links_is_reported(tmp_path, monkeypatch):
     def refuse(link, target):
         raise OSError("no links here")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    found = {ability["name"]: ability for ability in checkup.what_works(tmp_path)}
-    assert not found["symbolic links"]["works"]
-    assert "folders instead" in found["symbolic links"]["note"]
+    found = {feature.name: feature for feature in check_features(tmp_path)}
+    assert not found["symbolic links"].works
+    assert "folders instead" in found["symbolic links"].note
 
 
 def test_the_disk_is_that_of_the_nearest_folder_above(tmp_path):
-    about = checkup.about_disk(tmp_path / "runs" / "mine")
-    assert about["folder"] == tmp_path
-    assert 0 <= about["free"] < about["total"]
+    disk = check_disk(tmp_path / "runs" / "mine")
+    assert disk.folder == tmp_path
+    assert 0 <= disk.free < disk.total
     assert list(tmp_path.iterdir()) == []
 
 
-def test_split_lists_count_only_when_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkup, "splits_home", lambda: tmp_path)
-    assert not any(checkup.about_split_lists()["protocols"].values())
-    protocol, lists = next(iter(checkup.PUBLISHED.items()))
+def test_split_lists_count_only_if_complete(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "splits_home", lambda: tmp_path)
+    assert not any(check_split_lists().protocols.values())
+    protocol, lists = next(iter(PUBLISHED.items()))
     for file in lists[0].files:
         (tmp_path / file.name).write_text("something else")
-    assert not checkup.about_split_lists()["protocols"][protocol]
+    assert not check_split_lists().protocols[protocol]
     right = {file.name: file.sha256 for file in lists[0].files}
-    monkeypatch.setattr(checkup, "sha256_of", lambda path: right.get(path.name))
-    assert checkup.about_split_lists()["protocols"][protocol]
+    monkeypatch.setattr(module, "sha256_of", lambda path: right.get(path.name))
+    assert check_split_lists().protocols[protocol]

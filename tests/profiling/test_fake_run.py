@@ -12,7 +12,7 @@ from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.packed_attention import PackedForm
 from icdcli.model.scoring import document_losses
 from icdcli.model.section import ModelConfig
-from icdcli.profiling.fake_run import Simulation, Sizes
+from icdcli.profiling.fake_run import PassSizes, Simulation
 
 SIZES = {
     "hidden_size": 64,
@@ -25,7 +25,7 @@ LLAMA = LlamaConfig(**SIZES, num_key_value_heads=2, max_position_embeddings=512)
 BERT = BertConfig(**SIZES, max_position_embeddings=512)
 LENGTHS, LABELS = (200, 200, 70), 40
 CHUNKS = Chunks(80, 60)
-PARTS = Sizes(LENGTHS, (80,) * 6 + (70,))  # three chunks of each longer document
+PARTS = PassSizes(LENGTHS, (80,) * 6 + (70,))  # three chunks of each longer document
 PRIOR = {"description_prior": True, "model": "somewhere"}
 
 
@@ -115,7 +115,7 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
     ),
 )
 def test_what_is_alive_is_what_torch_really_allocates(options):
-    sizes = PARTS if "chunks" in options else Sizes(LENGTHS, LENGTHS)
+    sizes = PARTS if "chunks" in options else PassSizes(LENGTHS, LENGTHS)
     simulated = simulation_of(
         **{key: value for key, value in options.items() if key != "chunks"}
     ).training(sizes)
@@ -127,7 +127,7 @@ def test_chunks_are_as_many_as_are_read():
     chunks = [len(chunk) for document in read(CHUNKS) for chunk in document.chunks]
     assert tuple(chunks) == PARTS.chunks
     assert tuple(map(len, read(CHUNKS))) == LENGTHS
-    assert (PARTS.tokens("free"), Sizes(LENGTHS, LENGTHS).tokens("batch")) == (550, 600)
+    assert (PARTS.tokens("free"), PassSizes(LENGTHS, LENGTHS).tokens("batch")) == (550, 600)
 
 
 def test_a_validation_holds_what_a_pass_without_gradients_does():
@@ -135,7 +135,7 @@ def test_a_validation_holds_what_a_pass_without_gradients_does():
     def scoring(network, inputs):
         loss(network.eval(), inputs)
 
-    simulated = simulation_of(settings=BERT).scoring(Sizes(LENGTHS, LENGTHS))
+    simulated = simulation_of(settings=BERT).scoring(PassSizes(LENGTHS, LENGTHS))
     assert simulated.peak == pytest.approx(allocated_at_most(scoring, settings=BERT), rel=0.08)
     assert simulated.gradients == 0
 
@@ -146,7 +146,7 @@ def test_reading_before_training_holds_states_and_windows_beside_labels():
         network.eval().prior.similarities(network.hidden_states(inputs), Segments.of(LENGTHS))
 
     simulated = simulation_of(cached=True, freeze_backbone=True, **PRIOR).reading(
-        Sizes(LENGTHS, LENGTHS)
+        PassSizes(LENGTHS, LENGTHS)
     )
     assert simulated.peak == pytest.approx(
         allocated_at_most(reading, freeze_backbone=True, **PRIOR), rel=0.08
@@ -154,14 +154,14 @@ def test_reading_before_training_holds_states_and_windows_beside_labels():
 
 
 def test_one_pass_leaves_nothing_to_the_next():
-    simulation, sizes = simulation_of(), Sizes(LENGTHS, LENGTHS)
+    simulation, sizes = simulation_of(), PassSizes(LENGTHS, LENGTHS)
     first = simulation.training(sizes), simulation.scoring(sizes)
     assert (simulation.training(sizes), simulation.scoring(sizes)) == first
 
 
 def test_gradients_of_an_earlier_micro_batch_are_still_there():
     first, later = (
-        simulation_of().training(Sizes(LENGTHS, LENGTHS), accumulating)
+        simulation_of().training(PassSizes(LENGTHS, LENGTHS), accumulating)
         for accumulating in (False, True)
     )
     weights = sum(weight.nbytes for weight in network_of().parameters())
@@ -178,7 +178,7 @@ def test_operations_are_those_of_the_closed_formula():
     forward = (
         2 * projections * tokens + 4 * layers * width * scores + 2 * width * LABELS * len(LENGTHS)
     )
-    sizes = Sizes(LENGTHS, LENGTHS)
+    sizes = PassSizes(LENGTHS, LENGTHS)
     assert simulation_of().scoring(sizes).operations == pytest.approx(forward, rel=0.01)
     # Gradients of weights and of inputs are a product each; attention's gradient recomputes the scores.
     plain = simulation_of().training(sizes).operations
@@ -189,7 +189,7 @@ def test_operations_are_those_of_the_closed_formula():
 
 
 def test_frozen_weights_need_no_gradient_and_known_states_no_backbone():
-    sizes = Sizes(LENGTHS, LENGTHS)
+    sizes = PassSizes(LENGTHS, LENGTHS)
     known, frozen = (
         simulation_of(cached=cached, freeze_backbone=True).training(sizes)
         for cached in (True, False)

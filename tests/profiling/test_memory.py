@@ -19,7 +19,7 @@ from icdcli.model.backbone import load_backbone
 from icdcli.model.hub import find_pretrained
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
-from icdcli.profiling.meta_model import skeleton, weight_sizes
+from icdcli.profiling.meta_model import meta_network, weight_sizes
 
 SCRIPT = Path(__file__).with_name("measured_training.py")
 SIZES = {
@@ -158,7 +158,7 @@ def test_weights_of_label_attention_and_prior_are_counted_exactly(lora):
     keys_and_values, norm, codes = 2 * (64 * 16 + 16), 2 * 16, LABELS * (2 * 16 + 1)
     assert found.parts["head"] == 4 * (keys_and_values + norm + codes)
     config = config_of(model="minilm", description_prior=True, **options)
-    network = skeleton(config.model, LLAMA, None, LABELS, "cpu", [3] * LABELS)
+    network = meta_network(config.model, LLAMA, None, LABELS, "cpu", [3] * LABELS)
     descriptions = 3 * LABELS
     # Descriptions and offsets, where each label's begin (64 bit), and how much nearness counts.
     assert (
@@ -302,7 +302,7 @@ def test_tiny_is_known_before_there_are_notes():
 def test_parts_add_up_and_are_plain_values():
     found = estimated()
     assert found.total == sum(found.parts.values())
-    assert json.loads(json.dumps(found.as_dict()))["total"] == found.total
+    assert json.loads(json.dumps(found.to_json()))["total"] == found.total
     assert replace(found, parts={"weights": 5}).total == 5
 
 

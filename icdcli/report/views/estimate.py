@@ -1,7 +1,6 @@
 """The estimated memory of a training, part by part, and its time. It fits 80 columns."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -9,6 +8,9 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from icdcli.report.formatting import counted, duration, plain
+
+if TYPE_CHECKING:
+    from icdcli.profiling.memory import MemoryEstimate
 
 PARTS = {
     "weights": ("weights", "weights of the backbone"),
@@ -24,12 +26,12 @@ PARTS = {
 
 
 def estimate_view(
-    estimate: Mapping[str, Any], free: int | None = None, seconds: float | None = None
+    estimate: "MemoryEstimate", free: int | None = None, seconds: float | None = None
 ) -> RenderableType:
     """Render an estimate.
 
     Args:
-        estimate: The result of `icdcli.profiling.memory.Estimate.as_dict`.
+        estimate: The estimated memory.
         free: Free memory of the device in bytes, if known.
         seconds: Estimated seconds of the run, if known.
 
@@ -40,18 +42,16 @@ def estimate_view(
     table.add_column("memory", no_wrap=True)
     table.add_column("about", justify="right", no_wrap=True)
     table.add_column("used for")
-    for part, size in estimate["parts"].items():
+    for part, size in estimate.parts.items():
         if size:
             name, meaning = PARTS[part]
             table.add_row(name, decimal(size), meaning)
     available = "" if free is None else f"{decimal(free)} free"
-    style = "bold" if free is None or estimate["total"] <= free else "bold red"
-    table.add_row(
-        f"total, on {estimate['device']}", decimal(estimate["total"]), available, style=style
-    )
-    documents = counted(estimate["documents"], "document")
-    lines = [f"largest micro-batch: {documents}, {estimate['tokens']:,} tokens"]
-    if estimate["cached"]:
+    style = "bold" if free is None or estimate.total <= free else "bold red"
+    table.add_row(f"total, on {estimate.device}", decimal(estimate.total), available, style=style)
+    documents = counted(estimate.documents, "document")
+    lines = [f"largest micro-batch: {documents}, {estimate.tokens:,} tokens"]
+    if estimate.cached:
         lines.append("hidden states of the frozen backbone: computed once, before training")
     if seconds is not None:
         lines.append(f"time: about {duration(seconds)}")

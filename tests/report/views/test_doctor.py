@@ -1,76 +1,50 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from icdcli.distributed.hardware import Gpu
+from icdcli.profiling.check_config import ConfigCheck, DataCheck, MemoryCheck, ModelCheck
+from icdcli.profiling.check_machine import Disk, Feature, Machine, MachineCheck, SplitLists
+from icdcli.profiling.memory import MemoryEstimate
 from icdcli.report.views.doctor import configuration_view, machine_view
 
-GPU = {
-    "number": 0,
-    "name": "NVIDIA H100 80GB HBM3",
-    "capability": (9, 0),
-    "total": 80 * 10**9,
-    "free": 79 * 10**9,
-}
+GPU = Gpu(0, "NVIDIA H100 80GB HBM3", (9, 0), total=80 * 10**9, free=79 * 10**9)
 
 
-def checkup(**machine):
-    about = {
+def checkup(disk=None, **changes):
+    known = {
         "system": "Linux 6.1",
         "python": "3.11.7",
         "processor": "AMD EPYC",
         "cores": 1,
+        "memory_total": 25 * 10**9,
+        "memory_free": 20 * 10**9,
         "cuda": None,
-        "gpus": [],
+        "gpus": (),
     }
-    return {
-        "machine": about | {"memory_total": 25 * 10**9, "memory_free": 20 * 10**9} | machine,
-        "packages": {f"package{number}": "1.2.3" for number in range(12)} | {"wandb": None},
-        "works": [
-            {
-                "name": "8 bit",
-                "works": False,
-                "note": "ImportError: no such library; use bit: 16 or 32",
-            },
-            {"name": "ISA-L", "works": True, "note": ".gz is unpacked quickly"},
-        ],
-        "disk": {"folder": Path("runs"), "free": 10**11, "total": 10**12},
-        "split_lists": {
-            "folder": Path("splits"),
-            "protocols": {"mimic3-50": False, "mimic3-full": False},
-        },
-    }
+    return MachineCheck(
+        Machine(**known | changes),
+        {f"package{number}": "1.2.3" for number in range(12)} | {"wandb": None},
+        (
+            Feature("8 bit", False, "ImportError: no such library; use bit: 16 or 32"),
+            Feature("ISA-L", True, "fast reading of .gz"),
+        ),
+        disk or Disk(Path("runs"), 10**11, 10**12),
+        SplitLists(Path("splits"), {"mimic3-50": False, "mimic3-full": False}),
+    )
 
 
 def found(**changes):
-    estimate = {
-        "device": "cpu",
-        "parts": {"weights": 10**9},
-        "total": 10**9,
-        "documents": 2,
-        "tokens": 9,
-        "cached": False,
-    }
+    estimate = MemoryEstimate("cpu", {"weights": 10**9}, 2, 9, False, 1.0, 1.0, 0.0)
     known = {
-        "problems": [],
-        "model": {
-            "name": "llama3",
-            "architecture": "llama",
-            "layers": 32,
-            "width": 4096,
-            "base": "meta/Llama",
-            "here": False,
-        },
-        "data": {
-            "path": Path("d"),
-            "dataset": "mimic3",
-            "protocol": "mimic3-50",
-            "corpus": None,
-            "labels": 50,
-        },
-        "memory": {"estimate": estimate, "labels": 50, "free": 2 * 10**9, "changes": {}},
+        "problems": (),
+        "model": ModelCheck("llama3", "llama", "meta/Llama", False, layers=32, width=4096),
+        "data": DataCheck(Path("d"), "mimic3", "mimic3-50", None, 50, {}),
+        "memory": MemoryCheck(estimate, 50, 2 * 10**9, {}),
         "seconds": 60.0,
     }
-    return known | changes
+    return ConfigCheck(**known | changes)
 
 
 def line_of(lines, start):
@@ -91,7 +65,7 @@ def test_a_machine_without_gpu_gets_a_hint(render):
 
 
 def test_gpus_are_listed_with_their_free_memory(render):
-    lines = render(machine_view(checkup(cuda="12.8", gpus=[GPU, GPU | {"number": 1}])))
+    lines = render(machine_view(checkup(cuda="12.8", gpus=(GPU, replace(GPU, number=1)))))
     assert "79.0 GB free of 80.0 GB, capability 9.0" in " ".join(lines)
     assert line_of(lines, "GPU 1")
     assert line_of(lines, "CUDA").endswith("12.8")
@@ -116,28 +90,18 @@ def test_a_configuration_that_fits(render):
 
 def test_a_configuration_that_cannot_run_is_not_called_able_to(render):
     nothing = dict.fromkeys(("model", "data", "memory", "seconds"))
-    assert render(configuration_view("a.yaml", found(problems=["device: none"], **nothing))) == []
+    assert render(configuration_view("a.yaml", found(problems=("device: none",), **nothing))) == []
 
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_it_fits_the_columns(render, width):
-    long = {
-        "processor": "Intel(R) Xeon(R) Platinum 8480C with a very long name, as some have",
-        "gpus": [GPU],
-    }
-    view = machine_view(
-        checkup(**long) | {"disk": {"folder": Path("/a/very/long" * 12), "free": 1, "total": 2}}
-    )
-    corpus = {
-        "path": Path("d"),
-        "dataset": "mimic3",
-        "protocol": "patient",
-        "corpus": Path("/x/y" * 40),
-        "labels": 1,
-    }
+    processor = "Intel(R) Xeon(R) Platinum 8480C with a very long name, as some have"
+    disk = Disk(Path("/a/very/long" * 12), 1, 2)
+    view = machine_view(checkup(disk, processor=processor, gpus=(GPU,)))
+    data = DataCheck(Path("d"), "mimic3", "patient", Path("/x/y" * 40), 1, {})
     for lines in (
         render(view, width),
-        render(configuration_view("a.yaml", found(data=corpus)), width),
+        render(configuration_view("a.yaml", found(data=data)), width),
     ):
         assert max(map(len, lines)) <= width
 

@@ -1,21 +1,21 @@
 import pytest
 from rich.console import Console
 
+from icdcli.profiling.memory import MemoryEstimate
 from icdcli.report.views.estimate import PARTS, estimate_view
 
 MEGABYTE = 10**6
 
 
 def estimate(**changes):
-    found = {
+    known = {
         "device": "cpu",
         "parts": {part: (number + 1) * 1000 * MEGABYTE for number, part in enumerate(PARTS)},
-        "total": 36_000 * MEGABYTE,
         "documents": 8,
         "tokens": 12_345,
         "cached": False,
     }
-    return found | changes
+    return MemoryEstimate(**known | changes, operations=1.0, scoring=1.0, reading=0.0)
 
 
 def test_every_part_has_its_size_and_meaning(render):
@@ -33,9 +33,7 @@ def test_every_part_has_its_size_and_meaning(render):
 
 
 def test_empty_parts_are_left_out_and_one_document_is_singular(render):
-    lines = render(
-        estimate_view(estimate(parts={"weights": 5, "adapters": 0}, documents=1, total=5))
-    )
+    lines = render(estimate_view(estimate(parts={"weights": 5, "adapters": 0}, documents=1)))
     assert not any("adapters" in line for line in lines)
     assert lines[-1] == "largest micro-batch: 1 document, 12,345 tokens"  # no time if it is unknown
 
