@@ -10,7 +10,8 @@ from icdcli.data.sources.mimic3 import Mimic3Source
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading
 
-NOTES = """ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
+NOTES = """\
+ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
 1,11,208,2150-01-01,,,Discharge summary,Report,,,"Second admission,
 ""quoted"" text"
 2,10,101,2150-01-01,,,Discharge summary,Report,,,First note
