@@ -50,7 +50,7 @@ def describe(
             f"{data}: is a prepared corpus, which data options can't change. "
             "Give the folder of the source tables, or leave out the options."
         )
-    described = describe_corpus(open_corpus(corpus_folder))
+    described = describe_corpus(open_corpus(corpus_folder)).to_json()
     output.show(corpus_view(described))
     folder = to or corpus_folder
     try:

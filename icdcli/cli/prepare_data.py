@@ -49,7 +49,7 @@ def prepare_data(
     output = Output(json)
     given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
     corpus = prepared(folder, given, config, output)
-    output.show(corpus_view(describe_corpus(open_corpus(corpus.folder))))
+    output.show(corpus_view(describe_corpus(open_corpus(corpus.folder)).to_json()))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
     output.result(
         {

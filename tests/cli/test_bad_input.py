@@ -134,7 +134,7 @@ def test_split_left_empty(refused_data, table_copies, rewrite):
         [
             "protocol patient leaves no document for train and validation "
             "(documents: train 0, validation 0, test 5",
-            "use more data",
+            "Use more data",
         ]
     )
 
@@ -321,7 +321,7 @@ def test_file_in_place_of_the_corpus(refused, place, tmp_path):
         "prepare-data",
         place.tables,
         f"cache_dir={tmp_path / 'taken'}",
-        says=["cache_dir: ", "set cache_dir to a folder of your own"],
+        says=["cache_dir: ", "Set cache_dir to a folder of your own"],
     )
 
 

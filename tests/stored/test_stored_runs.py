@@ -193,4 +193,4 @@ def test_a_corpus_of_another_format_is_refused(stored: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     code, out, err = icdcode("describe", f".icdcode/{CORPUS}")
     assert (code, out) == (3, "")
-    assert "has format 99" in err and "prepare the data again" in err
+    assert "has format 99" in err and "Prepare the data again" in err

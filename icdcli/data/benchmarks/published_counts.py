@@ -1,11 +1,12 @@
-"""What the papers' corpora hold, so that a corpus can be held against them, count by count.
+"""The counts of the papers' corpora, which a corpus is compared with.
 
-A score compares with a published one only on the same documents and labels. The counts are those of Mullenbach et al.
-2018 and Edin et al. 2023, with codes read as strings (8,929 labels) or as the former read them (8,921).
+A score can be compared with a published one only on the same documents and labels. The counts are
+those of Mullenbach et al. 2018 and Edin et al. 2023, with codes read as strings (8,929 labels) or
+as the former read them (8,921).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 _MIMIC3_ROWS = {"NOTEEVENTS": 2_083_180, "DIAGNOSES_ICD": 651_047, "PROCEDURES_ICD": 240_095}
@@ -18,9 +19,9 @@ class Published:
 
     Attributes:
         release: The data set's release.
-        rows: Rows of its raw tables, by which it is known.
-        documents: Documents of train, validation and test.
-        labels: Labels; None where no paper says.
+        rows: The rows of its raw tables, which identify the release.
+        documents: The documents of train, validation and test.
+        labels: The number of labels; None if no paper has it.
     """
 
     release: str
@@ -39,25 +40,53 @@ PUBLISHED: Mapping[str, Published] = {
 }
 
 
-def hold_against_published(
+@dataclass(frozen=True)
+class FoundCount:
+    """A count of a corpus beside the published one."""
+
+    found: int
+    published: int
+
+
+@dataclass(frozen=True)
+class BenchmarkCheck:
+    """The comparison of a corpus with the published benchmark.
+
+    Attributes:
+        protocol: The protocol's name.
+        is_benchmark: Whether the corpus is the benchmark.
+        reason: Why it isn't, else empty.
+        counts: Name to count; empty if the raw tables aren't those of the release.
+    """
+
+    protocol: str
+    is_benchmark: bool
+    reason: str
+    counts: dict[str, FoundCount]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON values."""
+        return asdict(self)
+
+
+def compare_with_published(
     protocol: str,
     rows: Mapping[str, int],
     splits: Mapping[str, Mapping[str, float]],
     labels: int,
     published_lists: bool,
-) -> dict[str, Any] | None:
-    """Say whether a corpus is the benchmark that its protocol is named after.
+) -> BenchmarkCheck | None:
+    """Compare a corpus with the benchmark that its protocol is named after.
 
     Args:
         protocol: The protocol's name.
-        rows: Raw table, in any case, to the number of its rows.
-        splits: Split to what the card says of it.
+        rows: Raw table, in upper or lower case, to the number of its rows.
+        splits: Split to its entry in the card.
         labels: The number of labels.
-        published_lists: Whether the split lists are those that were published.
+        published_lists: Whether the split lists are the published ones.
 
     Returns:
-        ``is_benchmark``, the ``reason`` where it isn't, and ``counts``: what to ``found`` and ``published`` numbers, told
-        where the raw tables are the release's own; None for a protocol that no paper reports on.
+        The comparison; None for a protocol that no paper reports on.
     """
     known = PUBLISHED.get(protocol)
     if known is None:
@@ -69,28 +98,15 @@ def hold_against_published(
         if found.get(table.lower()) != count
     ]
     if other:
-        return {
-            "protocol": protocol,
-            "is_benchmark": False,
-            "reason": "; ".join(other),
-            "counts": {},
-        }
+        return BenchmarkCheck(protocol, False, "; ".join(other), {})
     counts = {
-        f"{split} documents": {
-            "found": int(splits.get(split, {}).get("documents", 0)),
-            "published": count,
-        }
+        f"{split} documents": FoundCount(int(splits.get(split, {}).get("documents", 0)), count)
         for split, count in zip(("train", "validation", "test"), known.documents, strict=True)
     }
     if known.labels is not None:
-        counts["labels"] = {"found": labels, "published": known.labels}
-    differing = [name for name, count in counts.items() if count["found"] != count["published"]]
+        counts["labels"] = FoundCount(labels, known.labels)
+    differing = [name for name, count in counts.items() if count.found != count.published]
     reasons = [f"the number of {' and '.join(differing)} differs"] if differing else []
     if not published_lists:
         reasons.append("the split lists aren't the published ones")
-    return {
-        "protocol": protocol,
-        "is_benchmark": not reasons,
-        "reason": "; ".join(reasons),
-        "counts": counts,
-    }
+    return BenchmarkCheck(protocol, not reasons, "; ".join(reasons), counts)

@@ -1,9 +1,11 @@
-"""Annotated evidence: which words of a document an annotator saw a code in.
+"""Annotated evidence: the words of a document in which an annotator saw a code.
 
-    evidence.parquet    id · code · begin · end (characters of the document's text, half-open) · group
+    evidence.parquet    id · code · begin · end (characters of the document's text, half-open) ·
+    group
 
-A row is a fragment; one annotation's fragments share a group, which is counted within a document. The file stands beside the
-documents of a corpus whose source has such annotations, and holds their rows in the documents' order.
+A row is a fragment. The fragments of one annotation share a group, which is numbered within the
+document. Corpora whose source has such annotations have the file, with its rows in the order of the
+documents.
 """
 
 from collections import Counter
@@ -35,7 +37,7 @@ _GROUP_ROWS = 65_536
 
 
 class AnnotatedFragment(NamedTuple):
-    """A span as a corpus gives it back: `icdcli.data.sources.admission.AnnotatedSpan` with a label for its code."""
+    """A fragment of evidence with the label of its code; see `AnnotatedSpan` of a source."""
 
     label: int
     begin: int
@@ -45,14 +47,14 @@ class AnnotatedFragment(NamedTuple):
 
 @dataclass(frozen=True)
 class Annotations:
-    """The evidence of one split; all fragments in one line, those of document i from ``starts[i]`` to ``starts[i + 1]``.
+    """The evidence of a split; the fragments of document i are ``starts[i]`` to ``starts[i + 1]``.
 
     Attributes:
-        starts: int64, one more than the split has documents, which it counts in the order of `Corpus.documents`.
-        labels: int32, the label that a fragment is evidence of.
-        begins: int64, a fragment's first character in the document's text.
+        starts: int64, one more than documents, in the order of `Corpus.documents`.
+        labels: int32, the label of each fragment.
+        begins: int64, the first character of each fragment in its document's text.
         ends: int64, the character after its last.
-        groups: int32, which annotation of the document a fragment belongs to.
+        groups: int32, the annotation of each fragment, numbered within its document.
     """
 
     starts: NDArray[np.int64]
@@ -62,11 +64,11 @@ class Annotations:
     groups: NDArray[np.int32]
 
     def __len__(self) -> int:
-        """The number of fragments; 0 where a split has no evidence."""
+        """Return the number of fragments; 0 if the split has no evidence."""
         return len(self.labels)
 
     def of(self, document: int) -> list[AnnotatedFragment]:
-        """One document's fragments, in the order that its source gives them."""
+        """Return the fragments of one document, in the order of its source."""
         part = slice(self.starts[document], self.starts[document + 1])
         columns = (self.labels, self.begins, self.ends, self.groups)
         return [
@@ -75,11 +77,11 @@ class Annotations:
         ]
 
     def surfaces(self, document: int, text: str) -> list[tuple[int, str]]:
-        """What one document's annotations say: label and words, the fragments of one annotation joined by a blank.
+        """Return label and words of each annotation of a document, its fragments joined by blanks.
 
         Args:
-            document: Its place in the split.
-            text: Its text, as the corpus has it.
+            document: The document's index in the split.
+            text: Its text in the corpus.
         """
         found: dict[tuple[int, int], list[str]] = {}
         for label, begin, end, group in self.of(document):
@@ -88,7 +90,7 @@ class Annotations:
 
 
 class AnnotationWriter:
-    """Writes the evidence of documents as they stream by; without any, there is no file."""
+    """Writes the evidence of documents as they stream by; without evidence, it makes no file."""
 
     def __init__(self, path: Path, dropped: Counter[str]) -> None:
         self._path, self._dropped = path, dropped
@@ -99,11 +101,11 @@ class AnnotationWriter:
     def pass_on(
         self, documents: Iterable[tuple[Admission, str]]
     ) -> Iterator[tuple[Admission, str]]:
-        """The same documents with their splits, of each of which the evidence was written before.
+        """Yield the same documents with their splits, after writing their evidence.
 
         Raises:
-            ValueError: When a fragment lies outside its text, which no source may let pass.
-            OSError: When the file can't be written.
+            ValueError: If a fragment is outside its text, which the source must have checked.
+            OSError: If the file can't be written.
         """
         try:
             for admission, split in documents:
@@ -116,7 +118,7 @@ class AnnotationWriter:
                 self._file.close()
 
     def card(self) -> dict[str, dict[str, int]] | None:
-        """Split to its ``documents`` with evidence, and their ``annotations`` and ``fragments``; None where there are none."""
+        """Return the counts of documents, annotations and fragments per split; None without evidence."""
         return {
             split: dict(self._counts[split]) for split in SPLITS if split in self._counts
         } or None
@@ -160,12 +162,12 @@ def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -
     """Read the evidence of some documents.
 
     Args:
-        path: The corpus' file; where there is none, no document has evidence.
+        path: The corpus's file; if it doesn't exist, no document has evidence.
         ids: The documents' ids, in the corpus' order.
         index: Code to label.
 
     Raises:
-        DataError: When it can't be read, or a code isn't in the label space.
+        DataError: If it can't be read, or a code isn't in the label space.
     """
     table = _read(path) if path.exists() else SCHEMA.empty_table()
     documents = pc.index_in(table.column("id"), value_set=pa.array(ids, pa.string()))
@@ -175,7 +177,8 @@ def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -
     if labels.null_count:
         stranger = table.column("code").filter(labels.is_null())[0].as_py()
         raise DataError(
-            f"{path}: code {stranger!r} isn't in labels.parquet; delete the folder and prepare the data again"
+            f"{path}: code {stranger!r} isn't in labels.parquet. Delete the folder and prepare the "
+            "data again."
         )
     order = np.argsort(documents.to_numpy(), kind="stable")
     starts = np.zeros(len(ids) + 1, dtype=np.int64)
@@ -194,5 +197,5 @@ def _read(path: Path) -> pa.Table:
         )
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(
-            f"{path}: can't be read ({error}); delete the folder and prepare the data again"
+            f"{path}: can't be read ({error}). Delete the folder and prepare the data again."
         ) from error

@@ -1,38 +1,37 @@
-"""Writing documents.parquet as documents stream by, and counting on the way what the card says of them."""
+"""Writing documents.parquet as documents stream by, and counting them for the card."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA
-from icdcli.data.corpus.statistics import CorpusStatistics
+from icdcli.data.corpus.statistics import CorpusStatistics, DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.errors import DataError
 from icdcli.io.arrow import lists_of_strings, strings, values_of
 
 _GROUP_DOCUMENTS = 2048
-_GROUP_CHARACTERS = (
-    2 << 20
-)  # a row group ends early where texts are long: it stays in the processor's cache, and memory bounded
+# A row group with long texts ends early, so that it fits the processor's cache and memory is
+# bounded.
+_GROUP_CHARACTERS = 2 << 20
 
 Document = tuple[Admission, str, list[str]]
 """An admission, its split, and its codes as the corpus writes them."""
 
 
 class DocumentWriter:
-    """Writes a row group at a time, in a thread of its own while the next one is gathered.
+    """Writes one row group at a time, in another thread while the next one is collected.
 
     Attributes:
-        code_counts: Split to code to documents with it.
-        kind_counts: Code and kind to documents with it, in all splits.
-        statistics: What the card describes the documents by.
+        code_counts: Split to code to number of documents.
+        kind_counts: Code and kind to number of documents, in all splits.
+        statistics: The statistics for the card.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,11 +46,12 @@ class DocumentWriter:
         """Write all documents, each with its split.
 
         Raises:
-            DataError: When a text is no valid Unicode.
-            OSError: When the file can't be written.
+            DataError: If a text isn't valid Unicode.
+            OSError: If the file can't be written.
         """
         self._path.touch(mode=0o600)
-        # Snappy costs a third of zstd's time; no two notes are the same, so a dictionary of them would only cost memory.
+        # Snappy takes a third of zstd's time. Notes differ from each other, so a dictionary of them
+        # would only take memory.
         file = pq.ParquetWriter(
             self._path,
             DOCUMENTS_SCHEMA,
@@ -106,15 +106,15 @@ class DocumentWriter:
             columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes
         )
 
-    def splits(self, description: dict[str, Any]) -> dict[str, dict[str, float]]:
-        """What the card says of each split that has documents, in the order of `SPLITS`."""
+    def splits(self, description: DocumentStatistics) -> dict[str, dict[str, float]]:
+        """Return the card's entry for each split that has documents, in the order of `SPLITS`."""
         result: dict[str, dict[str, float]] = {}
         for split in (split for split in SPLITS if split in self._documents):
             result[split] = {"documents": self._documents[split]}
             if split in self._subjects:
                 result[split]["subjects"] = len(self._subjects[split])
-            result[split]["codes_per_document"] = round(description["codes"][split]["mean"], 2)
-            result[split]["words_per_document"] = round(description["words"][split]["mean"], 1)
+            result[split]["codes_per_document"] = round(description.codes[split].mean, 2)
+            result[split]["words_per_document"] = round(description.words[split].mean, 1)
         return result
 
 
@@ -125,7 +125,8 @@ def _table(group: list[Document]) -> pa.Table:
     except UnicodeEncodeError as error:
         first, last = admissions[0].id, admissions[-1].id
         raise DataError(
-            f"documents {first} to {last}: a text is no valid Unicode ({error.reason})"
+            f"documents {first} to {last}: a text isn't valid Unicode ({error.reason}). Write it "
+            "again as UTF-8."
         ) from error
     ids, subjects = (
         [admission.id for admission in admissions],

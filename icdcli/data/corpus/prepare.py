@@ -1,8 +1,9 @@
-"""From whatever the user points at to a prepared corpus, once.
+"""Preparing a data set as a corpus, once.
 
-The corpus' folder is named by a hash over the source files and every option that changes the result, so that a second
-call finds it and does nothing. It is written under another name and renamed when whole: nobody ever sees half a corpus.
-The source files are hashed while they are parsed; their hashes are remembered by place, size and time of change.
+The name of the corpus's folder has a hash of the source files and of every option that changes the
+result, so that a second call finds it and does nothing. It is written under another name and
+renamed when it is complete. The source files are hashed while they are parsed; their hashes are
+stored with path, size and modification time.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from icdcli.data.benchmarks.protocols import Protocol
-from icdcli.data.benchmarks.published_counts import hold_against_published
+from icdcli.data.benchmarks.published_counts import BenchmarkCheck, compare_with_published
 from icdcli.data.benchmarks.split_lists import load_split_lists, sha256_of
 from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
-from icdcli.data.corpus.writer import write_card, write_corpus
+from icdcli.data.corpus.writer import CorpusContent, write_card, write_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.registry import choose_source
 from icdcli.errors import ConfigError, DataError
@@ -40,13 +41,13 @@ _HASH_LENGTH = 12
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """What `prepare` gives.
+    """The result of `prepare`.
 
     Attributes:
-        folder: The corpus' folder.
-        created: False where it was there already.
-        card: What it was made of, and how.
-        changed: Source files that are not what an earlier corpus of the same options was made of.
+        folder: The corpus's folder.
+        created: False if it existed already.
+        card: The content of its ``card.json``.
+        changed: The source files that differ from those of an earlier corpus with the same options.
     """
 
     folder: Path
@@ -56,18 +57,19 @@ class PreparedCorpus:
 
 
 def prepare(config: DataConfig, on_progress: Progress | None = None) -> PreparedCorpus:
-    """Prepare a data set as a corpus, unless the same one is there.
+    """Prepare a data set as a corpus, unless the same corpus exists.
 
     Args:
-        config: Where the data lie, and how they are to be read.
-        on_progress: Told (stage, done, total): bytes or documents, total 0 where it isn't known.
+        config: The data set and its options.
+        on_progress: Called with the progress of reading and writing.
 
     Returns:
-        The corpus, which `icdcli.data.corpus.reader.open_corpus` opens.
+        The corpus; see `icdcli.data.corpus.reader.open_corpus`.
 
     Raises:
-        ConfigError: When the options don't fit the data set, or no folder for the corpus can be written.
-        DataError: When the data can't be recognised or used, or the disk is full.
+        ConfigError: If an option doesn't fit the data set, or no folder for the corpus can be
+            written.
+        DataError: If the data aren't recognized or can't be used, or the disk is full.
     """
     reading = Reading(config.chunk_size, config.skip_bad_rows, on_progress)
     chosen = choose_source(config, reading)
@@ -100,27 +102,28 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                 content = write_corpus(
                     partial, chosen.source, protocol, config.label_pruning, described, cleaner
                 )
+                entries = content.to_json()
                 about["sources"] = source_files(_hashes(states, reading), base)
                 remember_hashes(home, states, _hashes(states, reading))
                 benchmark = _benchmark(protocol, reading, content, published_lists)
+                if benchmark is not None:
+                    entries["benchmark"] = benchmark.to_json()
                 changed = _changed_since(home, about)
                 folder = _folder(home, about)
-                card = _intact(folder)  # of the same files in another place, or touched since
+                card = _intact(folder)  # the same files at another path, or with a newer time
                 if card is not None:
                     return PreparedCorpus(folder, False, card)
-                card = write_card(
-                    partial, {**about, **content, **({"benchmark": benchmark} if benchmark else {})}
-                )
+                card = write_card(partial, {**about, **entries})
                 finish(partial, folder)
     except OSError as error:
         raise DataError(
-            f"{home}: can't be written ({error.strerror or error}); free space or set cache_dir"
+            f"{home}: can't be written ({error.strerror or error}). Free space or set cache_dir."
         ) from error
     return PreparedCorpus(folder, True, card, changed)
 
 
 def _home(config: DataConfig, base: Path) -> Path:
-    """The folder that corpora lie in."""
+    """Return the folder for corpora."""
     homes = (
         [config.cache_dir]
         if config.cache_dir is not None
@@ -129,38 +132,40 @@ def _home(config: DataConfig, base: Path) -> Path:
     home = next(filter(is_writable, homes), None)
     if home is None:
         raise ConfigError(
-            f"cache_dir: {homes[-1]} can't be written; set cache_dir to a folder of your own"
+            f"cache_dir: {homes[-1]} can't be written. Set cache_dir to a folder of your own."
         )
     return home
 
 
 def _benchmark(
-    protocol: Protocol, reading: Reading, content: Mapping[str, Any], published_lists: bool
-) -> dict[str, Any] | None:
+    protocol: Protocol, reading: Reading, content: CorpusContent, published_lists: bool
+) -> BenchmarkCheck | None:
+    """Compare the corpus with the published one, if its protocol has one."""
     rows = {path.name.split(".", 1)[0]: count for path, count in reading.rows_read.items()}
-    return hold_against_published(
-        protocol.name, rows, content["splits"], content["labels"]["count"], published_lists
+    return compare_with_published(
+        protocol.name, rows, content.splits, content.labels.count, published_lists
     )
 
 
 def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
-    """The SHA-256 of each source file: of what was parsed or, where that has none, of the file as it is.
+    """Return the hash of each source file: of the bytes that were parsed or else of the file.
 
     Raises:
-        DataError: When a file has changed since the call began.
+        DataError: If a file has changed since the call began.
     """
     hashes = {file: reading.hashes.get(file) or file_hash(file) for file in states}
     now = file_states(list(states))
     changed = [file for file in states if states[file] != now[file]]
     if changed:
         raise DataError(
-            f"{changed[0]}: has changed while it was read; prepare the data again when nothing writes to it"
+            f"{changed[0]}: has changed while it was read. Prepare the data again when nothing "
+            "writes to it."
         )
     return hashes
 
 
 def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
-    """How the source files differ from those of the latest corpus that was made in the same way."""
+    """Describe how the source files differ from those of the last corpus with the same options."""
     cards = sorted(
         home.glob(f"{about['dataset']}-{about['protocol']}-*/{CARD}"),
         key=lambda path: path.stat().st_mtime,
@@ -170,7 +175,7 @@ def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
             before = json.loads(path.read_text(encoding="utf-8"))
             sources = {file["name"]: file for file in before["sources"]}
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged corpus says nothing about its files
+            continue  # a damaged corpus
         if before.get("options") == about["options"]:
             now = {file["name"]: file for file in about["sources"]}
             return tuple(
@@ -191,10 +196,10 @@ def _hash(about: Mapping[str, Any]) -> str:
 
 
 def _intact(folder: Path) -> dict[str, Any] | None:
-    """The card of a corpus that is there and whole."""
+    """Return the card of a corpus; None if it doesn't exist or is damaged."""
     if not folder.is_dir():
         return None
     try:
         return open_corpus(folder).card
     except DataError:
-        return None  # a corpus that was damaged since is made again
+        return None  # it will be made again

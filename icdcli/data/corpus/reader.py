@@ -1,12 +1,13 @@
-"""The prepared corpus on disk: its files and how they are read back.
+"""The prepared corpus on the disk: its files and how they are read.
 
     documents.parquet   id · subject_id · split · text · codes (sorted, dotted)
     labels.parquet      label (0..L-1) · code · kind · title · count · train_count
-    evidence.parquet    id · code · begin · end · group, where annotators marked evidence; see `icdcli.data.corpus.annotations`
-    card.json           what it was made of, and how
+    evidence.parquet    id · code · begin · end · group, if the source has annotated evidence;
+                        see `icdcli.data.corpus.annotations`
+    card.json           its sources, options and counts
 
-Any Parquet reader opens it; each page has a checksum, so that damage is told, never read. It holds
-patient text: its folder is 0700, its files 0600.
+Any Parquet reader opens the tables. Each page has a checksum, so that damage is reported. They
+contain patient text: the folder is 0700, its files 0600.
 """
 
 import json
@@ -30,7 +31,7 @@ from icdcli.io.arrow import numbers, strings
 from icdcli.io.files import replacing
 
 FORMAT = 3
-"""Goes into the corpus' hash and card; raised when the same sources and options would give another corpus."""
+"""Part of the hash and card; increased when the same sources and options give another corpus."""
 
 DOCUMENTS, LABELS, CARD = "documents.parquet", "labels.parquet", "card.json"
 
@@ -57,12 +58,12 @@ _LABELS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Labels:
-    """The label space: a code's place in it is its label.
+    """The label space: the index of a code is its label.
 
     Attributes:
         codes: Dotted codes, in label order.
         kinds: ``diagnosis`` or ``procedure``.
-        titles: Official titles, None where there is none.
+        titles: Official titles; None for codes without one.
         counts: Documents with the code, in all splits.
         train_counts: Documents with the code in the training split.
     """
@@ -74,27 +75,27 @@ class Labels:
     train_counts: tuple[int, ...]
 
     def __len__(self) -> int:
-        """The number of labels."""
+        """Return the number of labels."""
         return len(self.codes)
 
     @cached_property
     def known_titles(self) -> dict[str, str]:
-        """Code to title, for the codes that have one."""
+        """Return the title of each code that has one."""
         return {code: title for code, title in zip(self.codes, self.titles, strict=True) if title}
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Code to label."""
+        """Return the label of each code."""
         return {code: label for label, code in enumerate(self.codes)}
 
 
 @dataclass(frozen=True)
 class Documents:
-    """One split, in the corpus' order.
+    """The documents of one split, in the corpus's order.
 
     Attributes:
         ids: The documents' ids.
-        subject_ids: The patients' ids, None where the source has none.
+        subject_ids: The patients' ids; None if the source has none.
         rows: Each document's row in ``documents.parquet``.
         targets: Each document's labels, sorted, as int32.
     """
@@ -105,11 +106,11 @@ class Documents:
     targets: list[NDArray[np.int32]]
 
     def __len__(self) -> int:
-        """The number of documents."""
+        """Return the number of documents."""
         return len(self.ids)
 
     def take(self, positions: Sequence[int]) -> "Documents":
-        """Some of the documents, in the order given."""
+        """Return the documents at these positions, in this order."""
         return Documents(
             [self.ids[i] for i in positions],
             [self.subject_ids[i] for i in positions],
@@ -118,7 +119,7 @@ class Documents:
         )
 
     def targets_NL(self, number_of_labels: int) -> NDArray[np.bool_]:
-        """The targets as a bool matrix of (documents, labels)."""
+        """Return the targets as a bool matrix of (documents, labels)."""
         result_NL = np.zeros((len(self), number_of_labels), dtype=bool)
         for row_L, labels in zip(result_NL, self.targets, strict=True):
             row_L[labels] = True
@@ -127,11 +128,11 @@ class Documents:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus; `open_corpus` makes one.
+    """A prepared corpus; see `open_corpus`.
 
     Attributes:
-        folder: Where it lies.
-        card: What it was made of, and how.
+        folder: Its folder.
+        card: The content of ``card.json``: its sources, options and counts.
         labels: Its label space.
     """
 
@@ -141,21 +142,21 @@ class Corpus:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have documents."""
+        """Return the splits that have documents."""
         return [split for split in SPLITS if split in self.card["splits"]]
 
     @property
     def system(self) -> System | None:
-        """The coding system of its codes; None where it isn't known."""
+        """Return the coding system of its codes; None if unknown."""
         system: System | None = self.card.get("options", {}).get("code_system")
         return system or system_of(self.card["dataset"])
 
     def documents(self, split: str) -> Documents:
-        """A split's documents without their texts, which `texts` streams.
+        """Return the documents of a split without their texts; see `texts`.
 
         Raises:
-            ConfigError: When no document is in such a split.
-            DataError: When the file can't be read, or a code isn't in the label space.
+            ConfigError: If the split has no documents.
+            DataError: If the file can't be read, or a code isn't in the label space.
         """
         path = self.folder / DOCUMENTS
         columns = ["id", "subject_id", "split", "codes"]
@@ -171,16 +172,17 @@ class Corpus:
             ]
         except KeyError as error:
             raise DataError(
-                f"{path}: code {error} isn't in {LABELS}; delete the folder and prepare again"
+                f"{path}: code {error} isn't in {LABELS}. Delete the folder and prepare the "
+                "data again."
             ) from None
         return Documents(ids, subject_ids, rows, targets)
 
     def texts(self, split: str) -> Iterator[str]:
-        """Stream a split's notes, in the order of `documents`.
+        """Yield the texts of a split, in the order of `documents`.
 
         Raises:
-            ConfigError: When no document is in such a split.
-            DataError: When the file can't be read.
+            ConfigError: If the split has no documents.
+            DataError: If the file can't be read.
         """
         self._require(split)
         for batch in document_batches(self.folder, ["split", "text"], 256):
@@ -191,11 +193,11 @@ class Corpus:
                     yield text
 
     def evidence(self, split: str) -> Annotations:
-        """Where in a split's texts annotators saw their codes, in the order of `documents`; empty where nobody did.
+        """Return the annotated evidence of a split, in the order of `documents`; it may be empty.
 
         Raises:
-            ConfigError: When no document is in such a split.
-            DataError: When the files can't be read, or a code isn't in the label space.
+            ConfigError: If the split has no documents.
+            DataError: If the files can't be read, or a code isn't in the label space.
         """
         return read_annotations(
             self.folder / ANNOTATIONS, self.documents(split).ids, self.labels.index
@@ -207,18 +209,18 @@ class Corpus:
                 f"{name} ({self.card['splits'][name]['documents']})" for name in self.splits
             )
             raise ConfigError(
-                f"split: no documents in {split!r} of {self.folder.name}; there are: {there}"
+                f"split: {self.folder.name} has no documents in {split!r}. It has: {there}"
             )
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Open a prepared corpus, and see that its parts are there and belong together.
+    """Open a prepared corpus, and check that its parts exist and fit together.
 
     Args:
-        folder: The corpus' own folder (``<dataset>-<protocol>-<hash>``).
+        folder: The corpus's folder (``<dataset>-<protocol>-<hash>``).
 
     Raises:
-        DataError: When a part is missing or damaged, or the parts don't fit.
+        DataError: If a part is missing or damaged, or the parts don't fit.
     """
     path = folder / CARD
     try:
@@ -227,35 +229,37 @@ def open_corpus(folder: Path) -> Corpus:
         card["splits"], card["dataset"], card["protocol"]
     except FileNotFoundError:
         raise DataError(
-            f"{folder}: is no prepared corpus ({CARD} is missing); run icdcode prepare-data"
+            f"{folder}: is no prepared corpus ({CARD} is missing). Run `icdcode prepare-data`."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: is damaged ({error}); delete the folder and prepare the data again"
+            f"{path}: is damaged ({error}). Delete the folder and prepare the data again."
         ) from error
     if found != FORMAT:
         raise DataError(
-            f"{folder}: has format {found}, this version reads {FORMAT}; prepare the data again"
+            f"{folder}: has format {found}, but this version reads {FORMAT}. Prepare the data "
+            "again."
         )
     labels = read_labels(folder / LABELS)
     try:
         metadata = pq.read_metadata(folder / DOCUMENTS)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{folder / DOCUMENTS}: can't be read ({error}); prepare the data again"
+            f"{folder / DOCUMENTS}: can't be read ({error}). Prepare the data again."
         ) from error
     if not set(DOCUMENTS_SCHEMA.names) <= set(metadata.schema.to_arrow_schema().names):
         raise DataError(
-            f"{folder / DOCUMENTS}: lacks columns; delete the folder and prepare the data again"
+            f"{folder / DOCUMENTS}: columns are missing. Delete the folder and prepare the data "
+            "again."
         )
     if metadata.num_rows != documents or len(labels) != count:
         raise DataError(
-            f"{folder}: holds {metadata.num_rows} documents and {len(labels)} labels, its card says {documents} and "
-            f"{count}; delete the folder and prepare the data again"
+            f"{folder}: has {metadata.num_rows} documents and {len(labels)} labels, but its card "
+            f"has {documents} and {count}. Delete the folder and prepare the data again."
         )
     if "evidence" in card and not (folder / ANNOTATIONS).is_file():
         raise DataError(
-            f"{folder}: {ANNOTATIONS} is missing; delete the folder and prepare the data again"
+            f"{folder}: {ANNOTATIONS} is missing. Delete the folder and prepare the data again."
         )
     return Corpus(folder, card, labels)
 
@@ -263,15 +267,15 @@ def open_corpus(folder: Path) -> Corpus:
 def document_batches(
     folder: Path, columns: Sequence[str], documents: int
 ) -> Iterator[pa.RecordBatch]:
-    """Stream a corpus's documents.
+    """Yield the documents of a corpus in batches.
 
     Args:
         folder: The corpus's folder.
-        columns: What is wanted of each, in `DOCUMENTS_SCHEMA`'s order.
-        documents: At most so many are in memory together.
+        columns: The columns to read, in the order of `DOCUMENTS_SCHEMA`.
+        documents: The most documents per batch.
 
     Raises:
-        DataError: When the file can't be read, or isn't what was written.
+        DataError: If the file can't be read or was changed.
     """
     path = folder / DOCUMENTS
     try:
@@ -279,12 +283,12 @@ def document_batches(
             yield from file.iter_batches(batch_size=documents, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{path}: can't be read ({error}); delete the folder and prepare the data again"
+            f"{path}: can't be read ({error}). Delete the folder and prepare the data again."
         ) from error
 
 
 def write_labels(path: Path, labels: Labels) -> None:
-    """Write a label space as Parquet, whole or not at all."""
+    """Write a label space as Parquet."""
     number = numbers(range(len(labels)), np.int32)
     texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
     counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
@@ -300,7 +304,7 @@ def read_labels(path: Path) -> Labels:
     """Read a label space.
 
     Raises:
-        DataError: When it is missing or damaged, or the labels aren't 0, 1, 2 … in order.
+        DataError: If it is missing or damaged, or its labels aren't 0, 1, 2 … in order.
     """
     try:
         table = pq.read_table(
@@ -308,10 +312,13 @@ def read_labels(path: Path) -> Labels:
         )
         label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: can't be read as a label space ({error})") from error
+        raise DataError(
+            f"{path}: can't be read as a label space ({error}). Delete the folder and prepare the data again."
+        ) from error
     labels = Labels(*(tuple(column) for column in columns))
     if label != list(range(len(label))) or len(labels.index) != len(labels):
         raise DataError(
-            f"{path}: its labels aren't 0, 1, 2 … with one code each; it was changed or damaged"
+            f"{path}: was changed or is damaged (its labels aren't 0, 1, 2 … with one code each). "
+            "Delete the folder and prepare the data again."
         )
     return labels

@@ -1,9 +1,9 @@
-"""Writing a prepared corpus: documents as they stream by, then the label space and the card that follow from them."""
+"""Writing a prepared corpus: documents as they stream by, then the label space and the card."""
 
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from icdcli.data.benchmarks import protocols
 from icdcli.data.corpus.annotations import ANNOTATIONS, AnnotationWriter
 from icdcli.data.corpus.document_writer import DocumentWriter
 from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
+from icdcli.data.corpus.statistics import DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.data.sources.registry import Source
 from icdcli.errors import DataError
@@ -25,6 +26,55 @@ from icdcli.io.files import write_json
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
 
 
+@dataclass(frozen=True)
+class LabelCounts:
+    """The counts of a label space.
+
+    Attributes:
+        count: The number of labels.
+        in_use: Labels of at least one document.
+        in_training: Labels of at least one training document.
+        without_title: Labels without a title.
+        space: The origin of the labels: ``protocol``, ``described``, ``own tables`` or ``seen``.
+        of_both_kinds: Codes that are in use as diagnosis and as procedure.
+    """
+
+    count: int
+    in_use: int
+    in_training: int
+    without_title: int
+    space: str
+    of_both_kinds: int
+
+
+@dataclass(frozen=True)
+class CorpusContent:
+    """The card's entries about the documents and labels of a corpus.
+
+    Attributes:
+        documents: The number of documents.
+        splits: The entry of each split.
+        labels: The counts of the label space.
+        evidence: Split to counts of annotated evidence; None without any.
+        dropped: Reason to the number of dropped rows, notes or documents.
+        first_bad_row: File name to the first bad row and its problem.
+        description: The statistics of the documents.
+    """
+
+    documents: int
+    splits: dict[str, dict[str, float]]
+    labels: LabelCounts
+    evidence: dict[str, dict[str, int]] | None
+    dropped: dict[str, int]
+    first_bad_row: dict[str, str]
+    description: DocumentStatistics
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entries as JSON values."""
+        entries = asdict(self)
+        return {key: value for key, value in entries.items() if value is not None}
+
+
 def write_corpus(
     folder: Path,
     source: Source,
@@ -32,25 +82,25 @@ def write_corpus(
     label_pruning: bool = True,
     described: bool = False,
     clean: Callable[[str], str] = str,
-) -> dict[str, Any]:
+) -> CorpusContent:
     """Write documents and labels into an empty folder.
 
     Args:
         folder: The folder, which exists and is private.
-        source: Where the admissions come from.
-        protocol: Which of their notes and codes count, and which split they fall into.
-        label_pruning: False: every code of the source's own tables is a label, in use or not. A benchmark's labels are
-            those in use.
-        described: Whether every code of the source's system that can be assigned and has a title is a label, too: of
-            the kinds that its documents have codes of. A benchmark's labels stay those in use.
-        clean: What is done to a text. A text that is cleaned keeps no evidence, since its characters move.
+        source: The source of the admissions.
+        protocol: Decides which notes and codes count, and the split of each document.
+        label_pruning: False: every code of the source's own tables is a label, even if no document
+            has it. Not for benchmarks, whose labels are the codes in use.
+        described: Make a label of every code of the source's coding system that can be assigned and
+            has a title, for the kinds of codes that documents have. Not for benchmarks.
+        clean: Cleans a text. A cleaned text keeps no evidence, since its characters move.
 
     Returns:
-        What the card says of them; `write_card` writes it.
+        The card's entries about them; see `write_card`.
 
     Raises:
-        DataError: When the source can't be read, or no document falls into training or validation.
-        OSError: When the folder can't be written.
+        DataError: If the source can't be read, or no document is in training or validation.
+        OSError: If the folder can't be written.
     """
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS)
@@ -66,34 +116,30 @@ def write_corpus(
     )
     labels = _label_space(writer, source.titles, unused, source.system)
     write_labels(folder / LABELS, labels)
-    annotated = evidence.card()
-    return {
-        "documents": sum(int(split["documents"]) for split in splits.values()),
-        "splits": splits,
-        "labels": {
-            "count": len(labels),
-            "in_use": sum(count > 0 for count in labels.counts),
-            "in_training": sum(count > 0 for count in labels.train_counts),
-            "without_title": labels.titles.count(None),
-            "space": "protocol"
-            if protocol.is_benchmark
-            else "described"
-            if described
-            else "own tables"
-            if unused
-            else "seen",
-            "of_both_kinds": len(writer.kind_counts)
-            - len({code.code for code in writer.kind_counts}),
-        },
-        **({"evidence": annotated} if annotated else {}),
-        "dropped": dict(dropped),
-        "first_bad_row": dict(source.reading.first_bad_row),
-        "description": description,
-    }
+    if protocol.is_benchmark:
+        space = "protocol"
+    else:
+        space = "described" if described else "own tables" if unused else "seen"
+    return CorpusContent(
+        documents=sum(int(split["documents"]) for split in splits.values()),
+        splits=splits,
+        labels=LabelCounts(
+            count=len(labels),
+            in_use=sum(count > 0 for count in labels.counts),
+            in_training=sum(count > 0 for count in labels.train_counts),
+            without_title=labels.titles.count(None),
+            space=space,
+            of_both_kinds=len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
+        ),
+        evidence=evidence.card(),
+        dropped=dict(dropped),
+        first_bad_row=dict(source.reading.first_bad_row),
+        description=description,
+    )
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Write the card of a corpus, which makes it one; format and versions are added.
+    """Write the card of a corpus, which completes it; format and versions are added.
 
     Returns:
         The card as written.
@@ -118,7 +164,7 @@ def _documents(
     clean: Callable[[str], str],
     dropped: Counter[str],
 ) -> Iterator[tuple[Admission, str]]:
-    """The admissions that become documents, each with its split, their texts cleaned."""
+    """Yield the admissions that become documents, with cleaned texts, and their splits."""
     for admission in admissions:
         split = protocol.split_of(admission)
         if split is None:
@@ -137,7 +183,7 @@ def _documents(
 def _unused_codes(
     writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool
 ) -> dict[str, str]:
-    """Codes that are labels whether a document has them or not, each with its kind."""
+    """Return code to kind, for codes that are labels even if no document has them."""
     unused = (
         {code.code: code.kind for code in sorted(source.titles, reverse=True)}
         if of_own_tables
@@ -158,10 +204,10 @@ def _label_space(
     unused: Mapping[str, str],
     system: System | None,
 ) -> Labels:
-    """Labels in the order of their codes as plain strings: the same in every process.
+    """Return the labels, sorted by code as strings, which gives the same order everywhere.
 
-    The corpus names a code by its string alone. One that is in use as diagnosis and as procedure is one label, of the
-    kind that more documents have (of as many: diagnosis).
+    In a corpus, a code is only a string. A code that is in use as diagnosis and as procedure is one
+    label, of the more frequent kind (if equal: diagnosis).
     """
     kinds = dict(unused)
     in_use = sorted(
@@ -201,7 +247,8 @@ def _refuse_empty_split(
     )
     lost = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
     raise DataError(
-        f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} (documents: {counts}"
-        f"{'; left out: ' + lost if lost else ''}); training needs both: "
-        f"{'use more data' if splits else 'see that notes and codes have the same ids'} or another protocol"
+        f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} "
+        f"(documents: {counts}{'; dropped: ' + lost if lost else ''}), and training needs both. "
+        f"{'Use more data or' if splits else 'Check that notes and codes have the same ids, or use'} "
+        "another protocol."
     )

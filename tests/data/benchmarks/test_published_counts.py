@@ -1,6 +1,6 @@
 import pytest
 
-from icdcli.data.benchmarks.published_counts import PUBLISHED, hold_against_published
+from icdcli.data.benchmarks.published_counts import PUBLISHED, FoundCount, compare_with_published
 
 FULL = PUBLISHED["mimic3-full"]
 SPLITS = {
@@ -11,9 +11,9 @@ SPLITS = {
 
 
 def test_the_benchmark_is_known_by_rows_documents_labels_and_lists():
-    result = hold_against_published("mimic3-full", FULL.rows, SPLITS, 8_929, True)
-    assert (result["is_benchmark"], result["reason"]) == (True, "")
-    assert result["counts"]["labels"] == {"found": 8_929, "published": 8_929}
+    result = compare_with_published("mimic3-full", FULL.rows, SPLITS, 8_929, True)
+    assert (result.is_benchmark, result.reason) == (True, "")
+    assert result.counts["labels"] == FoundCount(found=8_929, published=8_929)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,17 @@ def test_a_difference_is_named_count_by_count(change, reason):
         "labels": 8_929,
         "published_lists": True,
     } | change
-    result = hold_against_published("mimic3-full", **options)
-    assert not result["is_benchmark"]
-    assert reason in result["reason"]
-    assert result["counts"]
+    result = compare_with_published("mimic3-full", **options)
+    assert not result.is_benchmark
+    assert reason in result.reason
+    assert result.counts
 
 
-def test_other_tables_are_not_the_benchmark_and_are_held_against_nothing():
-    result = hold_against_published(
+def test_other_tables_are_not_the_benchmark_and_are_not_compared():
+    result = compare_with_published(
         "mimic3-full", {**FULL.rows, "NOTEEVENTS": 2_000}, SPLITS, 8_929, True
     )
-    assert result == {
+    assert result.to_json() == {
         "protocol": "mimic3-full",
         "is_benchmark": False,
         "reason": "NOTEEVENTS has 2,000 rows, that of MIMIC-III v1.4 2,083,180",
@@ -53,5 +53,5 @@ def test_other_tables_are_not_the_benchmark_and_are_held_against_nothing():
     }
 
 
-def test_protocols_that_no_paper_reports_on_are_held_against_nothing():
-    assert hold_against_published("patient", {}, {}, 0, False) is None
+def test_protocols_that_no_paper_reports_on_are_not_compared():
+    assert compare_with_published("patient", {}, {}, 0, False) is None

@@ -72,7 +72,9 @@ def test_the_card_counts_it(tmp_path):
     card = prepared(tmp_path).card
     assert card["evidence"] == {"train": {"documents": 2, "annotations": 3, "fragments": 4}}
     assert card["dropped"] == {"annotations of a code that their document doesn't have": 1}
-    assert describe_corpus(open_corpus(prepared(tmp_path).folder))["evidence"] == card["evidence"]
+    assert (
+        describe_corpus(open_corpus(prepared(tmp_path).folder)).card["evidence"] == card["evidence"]
+    )
 
 
 def test_the_file_is_private_and_as_the_contract_says(tmp_path):
@@ -138,7 +140,7 @@ def test_a_file_that_is_gone_is_missed_and_made_again(tmp_path):
     folder = prepared(tmp_path).folder
     (folder / "evidence.parquet").unlink()
     with pytest.raises(
-        DataError, match=r"evidence\.parquet is missing; delete the folder and prepare"
+        DataError, match=r"evidence\.parquet is missing. Delete the folder and prepare"
     ):
         open_corpus(folder)
     assert prepared(tmp_path).created

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +55,7 @@ def add_tokens(corpus, lengths, name="tokens-a"):
 
 
 def test_what_the_card_says_is_repeated(corpus):
-    described = describe_corpus(corpus)
+    described = describe_corpus(corpus).to_json()
     for key in ("dataset", "protocol", "documents", "splits", "labels", "dropped"):
         assert described[key] == corpus.card[key]
     assert described.items() >= corpus.card["description"].items()
@@ -68,17 +69,17 @@ def test_what_the_card_says_is_repeated(corpus):
         "reason": "",
         "counts": {},
     }
-    assert describe_corpus(corpus)["benchmark"] == corpus.card["benchmark"]
+    assert describe_corpus(corpus).to_json()["benchmark"] == corpus.card["benchmark"]
 
 
 def test_a_description_is_json(corpus):
     add_tokens(corpus, [5, 4, 3, 2, 1])
-    described = describe_corpus(corpus)
+    described = describe_corpus(corpus).to_json()
     assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
 def test_labels_are_counted_by_split(corpus):
-    assert describe_corpus(corpus)["labels_by_split"] == {
+    assert describe_corpus(corpus).to_json()["labels_by_split"] == {
         "train": {"seen": 4, "unseen_in_training": 0},
         "validation": {"seen": 2, "unseen_in_training": 1},
         "test": {"seen": 3, "unseen_in_training": 2},
@@ -86,19 +87,21 @@ def test_labels_are_counted_by_split(corpus):
 
 
 def test_counts_do_not_depend_on_how_many_documents_are_read_at_once(corpus, monkeypatch):
-    whole = describe_corpus(corpus)
+    whole = describe_corpus(corpus).to_json()
     monkeypatch.setattr("icdcli.data.corpus.card._AT_ONCE", 2)
-    assert describe_corpus(corpus) == whole
+    assert describe_corpus(corpus).to_json() == whole
 
 
 def test_codes_without_a_title_are_named(tmp_path):
     strange = [f"999.{n:03}" for n in range(12)]
-    described = describe_corpus(prepared(tmp_path, [*ROWS, ("train", "9", "text", strange)]))
+    described = describe_corpus(
+        prepared(tmp_path, [*ROWS, ("train", "9", "text", strange)])
+    ).to_json()
     assert described["without_title"] == {"count": 13, "first": ["123.456", *strange[:9]]}
 
 
 def test_documents_are_counted_once_a_chapter(corpus):
-    chapters = describe_corpus(corpus)["chapters"]
+    chapters = describe_corpus(corpus).to_json()["chapters"]
     assert [(chapter["kind"], chapter["id"], chapter["documents"]) for chapter in chapters] == [
         ("diagnosis", "390-459", 5),
         ("procedure", "01-05", 1),
@@ -112,15 +115,15 @@ def test_documents_are_counted_once_a_chapter(corpus):
 
 
 def test_chapters_need_a_coding_system(tmp_path):
-    assert "chapters" not in describe_corpus(prepared(tmp_path, code_system=None))
+    assert "chapters" not in describe_corpus(prepared(tmp_path, code_system=None)).to_json()
 
 
 def test_mimic3_and_codiesp_have_a_coding_system_without_an_option(corpus):
     corpus.card["options"] = {}
     corpus.card["dataset"] = "mimic3"
-    assert describe_corpus(corpus)["chapters"][0]["id"] == "390-459"
+    assert describe_corpus(corpus).to_json()["chapters"][0]["id"] == "390-459"
     corpus.card["dataset"] = "codiesp"
-    assert [chapter["id"] for chapter in describe_corpus(corpus)["chapters"]][-1] is None
+    assert [chapter["id"] for chapter in describe_corpus(corpus).to_json()["chapters"]][-1] is None
 
 
 def labels(*counts):
@@ -129,7 +132,7 @@ def labels(*counts):
 
 
 def test_the_long_tail_is_counted():
-    found = label_frequency(labels(0, 1, 1, 4, 5, 9, 10, 99, 100, 771))
+    found = asdict(label_frequency(labels(0, 1, 1, 4, 5, 9, 10, 99, 100, 771)))
     assert found["counts"] == [771, 100, 99, 10, 9, 5, 4, 1, 1, 0]
     assert found["mentions"] == 1000
     assert found["labels_with"] == {
@@ -146,18 +149,18 @@ def test_the_long_tail_is_counted():
 
 
 def test_as_many_labels_as_are_needed_cover_a_share():
-    assert label_frequency(labels(*[1] * 10))["covering"] == {
+    assert asdict(label_frequency(labels(*[1] * 10)))["covering"] == {
         "50": {"labels": 5, "share": 0.5},
         "90": {"labels": 9, "share": 0.9},
     }
-    assert label_frequency(labels(0, 0))["covering"] == {}
+    assert label_frequency(labels(0, 0)).covering == {}
 
 
 def test_each_token_cache_is_described(corpus):
-    assert describe_corpus(corpus)["tokens"] == {}
+    assert describe_corpus(corpus).to_json()["tokens"] == {}
     add_tokens(corpus, [512, 513, 1024, 4097, 9000], "tokens-b")
     add_tokens(corpus, [1, 2, 3, 4, 5], "tokens-a")
-    tokens = describe_corpus(corpus)["tokens"]
+    tokens = describe_corpus(corpus).to_json()["tokens"]
     assert list(tokens) == ["tokens-a", "tokens-b"]
     assert tokens["tokens-b"]["longer_than"] == {
         "512": 4,
@@ -177,9 +180,9 @@ def test_each_token_cache_is_described(corpus):
 
 
 def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
-    whole = describe_corpus(corpus)
+    whole = describe_corpus(corpus).to_json()
     del corpus.card["description"]
-    older = describe_corpus(corpus)
+    older = describe_corpus(corpus).to_json()
     assert whole.keys() - older.keys() == {"words", "codes", "leakage", "duplicates"}
     assert older == {key: value for key, value in whole.items() if key in older}
 
@@ -194,7 +197,7 @@ def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
 def test_parts_that_do_not_fit_are_refused(corpus, columns, says):
     rewritten(corpus, **columns)
     with pytest.raises(DataError, match=says):
-        describe_corpus(corpus)
+        describe_corpus(corpus).to_json()
 
 
 def test_damaged_documents_are_told_in_one_message(corpus):
@@ -205,14 +208,14 @@ def test_damaged_documents_are_told_in_one_message(corpus):
     with pytest.raises(
         DataError, match=r"(?s)documents.parquet: can't be read .* prepare the data again"
     ):
-        describe_corpus(corpus)
+        describe_corpus(corpus).to_json()
 
 
 def test_damaged_tokens_are_told_in_one_message(corpus):
     add_tokens(corpus, [1, 2])
     (corpus.folder / "tokens-a" / "offsets.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"tokens-a: can't be read .* Delete this folder"):
-        describe_corpus(corpus)
+        describe_corpus(corpus).to_json()
 
 
 def test_tokens_of_other_documents_are_refused(corpus):
@@ -220,4 +223,4 @@ def test_tokens_of_other_documents_are_refused(corpus):
     with pytest.raises(
         DataError, match=r"tokens-a: .* does not fit its corpus.*Delete this folder"
     ):
-        describe_corpus(corpus)
+        describe_corpus(corpus).to_json()

@@ -162,7 +162,7 @@ def test_where_the_data_folder_cannot_be_written_the_users_cache_is_used(
     )
     monkeypatch.setattr(prepare_module, "user_cache_path", lambda name: tmp_path / "cache" / name)
     assert prepare(DataConfig(data_path=data)).folder.parent == tmp_path / "cache" / "icdcode"
-    with pytest.raises(ConfigError, match=r"cache_dir: .* can't be written; set cache_dir"):
+    with pytest.raises(ConfigError, match=r"cache_dir: .* can't be written. Set cache_dir"):
         prepare(DataConfig(data_path=data, cache_dir=data / ".icdcode"))
 
 
@@ -230,7 +230,7 @@ def test_notes_and_codes_that_never_meet_are_refused(data):
         (data / f"{name}.csv").write_text(codes)
     with pytest.raises(
         DataError,
-        match=r"left out: 60 admissions with a note but no codes; 1 admissions with codes",
+        match=r"dropped: 60 admissions with a note but no codes; 1 admissions with codes",
     ):
         prepare(DataConfig(data_path=data))
 
@@ -246,7 +246,7 @@ def test_admissions_without_codes_are_counted_not_fatal(data):
 def test_texts_that_are_no_unicode_are_refused(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text('{"id": "n7", "text": "\\ud800", "codes": ["I10"]}\n')
-    with pytest.raises(DataError, match="documents n7 to n7: a text is no valid Unicode"):
+    with pytest.raises(DataError, match="documents n7 to n7: a text isn't valid Unicode"):
         prepare(DataConfig(data_path=path))
 
 

@@ -122,7 +122,7 @@ def test_a_failed_call_leaves_nothing_behind(data, monkeypatch):
     monkeypatch.setattr(corpus_writer, "write_labels", full)
     with pytest.raises(
         DataError,
-        match="can't be written \\(No space left on device\\); free space or set cache_dir",
+        match=r"can't be written \(No space left on device\)\. Free space or set cache_dir",
     ):
         prepare(DataConfig(data_path=data))
     left = [path.name for path in (data / ".icdcode").iterdir() if path.is_dir()]
@@ -182,6 +182,6 @@ def test_a_disk_that_is_full_while_notes_are_put_aside(data, monkeypatch, place)
         return aside
 
     monkeypatch.setattr(NotesAside, "__enter__", enter)
-    with pytest.raises(DataError, match=r"No space left on device.; free space or set cache_dir"):
+    with pytest.raises(DataError, match=r"No space left on device.\. Free space or set cache_dir"):
         prepare(DataConfig(data_path=data))
     assert not [path for path in (data / ".icdcode").iterdir() if path.is_dir()]

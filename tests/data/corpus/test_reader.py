@@ -49,7 +49,7 @@ def test_an_unknown_split_names_those_there_are(folder):
     for split in ("test", "dev"):
         with pytest.raises(
             ConfigError,
-            match=rf"no documents in '{split}' .* there are: train \(2\), validation \(1\)",
+            match=rf"has no documents in '{split}'\. It has: train \(2\), validation \(1\)",
         ):
             open_corpus(folder).documents(split)
 
@@ -137,10 +137,10 @@ def test_one_changed_letter_of_a_label_is_told(folder):
 
 def test_parts_that_do_not_belong_together_are_refused(folder):
     write_labels(folder / "labels.parquet", LABELS)
-    assert "holds 3 documents and 2 labels, its card says 3 and 3" in refused(folder)
+    assert "has 3 documents and 2 labels, but its card has 3 and 3" in refused(folder)
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(card | {"format": 99}))
-    assert "has format 99, this version reads" in refused(folder)
+    assert "has format 99, but this version reads" in refused(folder)
 
 
 @pytest.mark.parametrize("system", ["icd10", None])
@@ -165,4 +165,4 @@ def test_a_code_outside_the_label_space_is_refused(folder):
 def test_documents_that_lack_columns_are_refused(folder):
     path = folder / "documents.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["text"]), path)
-    assert "documents.parquet: lacks columns" in refused(folder)
+    assert "documents.parquet: columns are missing" in refused(folder)

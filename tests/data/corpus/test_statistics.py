@@ -1,13 +1,15 @@
 import itertools
 import json
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icdcli.data.corpus.statistics import CorpusStatistics, count_words, summaries
+from icdcli.data.corpus import statistics as module
+from icdcli.data.corpus.statistics import CorpusStatistics, count_words
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -18,7 +20,12 @@ def statistics(rows, batch=2):
     for start in range(0, len(rows), batch):
         splits, subjects, texts, codes = zip(*rows[start : start + batch], strict=True)
         gathered.add(splits, subjects, pa.array(texts, pa.string()), codes)
-    return gathered.description()
+    return gathered.description().to_json()
+
+
+def summaries(values, splits):
+    """Return the summaries as JSON."""
+    return {name: asdict(summary) for name, summary in module.summaries(values, splits).items()}
 
 
 def words_of(text):
@@ -37,7 +44,7 @@ def test_words_are_runs_of_other_bytes_than_ascii_blanks_in_any_part_of_an_array
     rows = pa.array(texts, pa.string()).slice(start, length)
     gathered = CorpusStatistics()
     gathered.add([TRAIN] * len(rows), [None] * len(rows), rows, [1] * len(rows))
-    described = gathered.description()["words"]
+    described = gathered.description().to_json()["words"]
     expected = [words_of(text) for text in texts[start : start + length]]
     assert bool(described) == bool(expected)
     if expected:
@@ -152,7 +159,7 @@ def test_a_description_is_json_and_the_same_whatever_the_batches():
 
 
 def test_nothing_is_described_in_few_words():
-    assert CorpusStatistics().description() == {
+    assert CorpusStatistics().description().to_json() == {
         "words": {},
         "codes": {},
         "leakage": {},
