@@ -105,7 +105,7 @@ def calibration(evaluation: Evaluation) -> Calibration:
 
 def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
     """Return F1 against the training documents of each gold code, and the mean F1 of each band."""
-    gold_L = evaluation.by_code["gold"] > 0
+    gold_L = evaluation.by_code.gold_L > 0
     counts_L, f1_L = (
         np.array(evaluation.labels.train_counts)[gold_L],
         evaluation.f1_of_code()[gold_L],

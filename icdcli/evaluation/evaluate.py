@@ -29,6 +29,21 @@ from icdcli.model.threshold import Threshold
 
 
 @dataclass(frozen=True)
+class CodeCounts:
+    """The numbers of documents of each label.
+
+    Attributes:
+        gold_L: In which it is gold.
+        predicted_L: In which it is predicted.
+        right_L: In which it is both.
+    """
+
+    gold_L: Integers
+    predicted_L: Integers
+    right_L: Integers
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The evaluation of a model on a split; `evaluate_split` computes one.
 
@@ -89,21 +104,19 @@ class Evaluation:
         return {"documents": len(self.scored.documents)} | count_targets(self.targets_NL)
 
     @cached_property
-    def by_code(self) -> dict[str, Integers]:
-        """Return each label's number of documents: ``gold``, ``predicted`` and ``right`` (both)."""
-        predicted_NL = self.statistics.predicted_NL
-        return {
-            "gold": self.targets_NL.sum(axis=0),
-            "predicted": predicted_NL.sum(axis=0),
-            "right": (self.targets_NL & predicted_NL).sum(axis=0),
-        }
+    def by_code(self) -> CodeCounts:
+        """Return the numbers of documents of each label."""
+        gold_NL, predicted_NL = self.targets_NL, self.statistics.predicted_NL
+        return CodeCounts(
+            gold_NL.sum(axis=0), predicted_NL.sum(axis=0), (gold_NL & predicted_NL).sum(axis=0)
+        )
 
     def f1_of_code(self) -> Floats:
         """Return the F1 of each label (L,); NaN if it is neither gold nor predicted."""
-        codes = self.by_code
-        either_L = codes["gold"] + codes["predicted"]
+        counts = self.by_code
+        either_L = counts.gold_L + counts.predicted_L
         f1_L: Floats = np.divide(
-            2 * codes["right"], either_L, out=np.full(len(either_L), np.nan), where=either_L > 0
+            2 * counts.right_L, either_L, out=np.full(len(either_L), np.nan), where=either_L > 0
         )
         return f1_L
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,19 +30,6 @@ TOP_CODES = 20
 
 STATISTICS = "statistics.npz"
 _GROUP = 1000  # documents per row group of predictions.parquet
-_COLUMNS = (
-    "code",
-    "kind",
-    "title",
-    "train_count",
-    "threshold",
-    "gold",
-    "predicted",
-    "right",
-    "precision",
-    "recall",
-    "f1",
-)
 _FORMAT = 2
 
 
@@ -67,46 +54,73 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         )
 
 
-def code_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return one row per code with the columns of ``per_code.csv``.
+class CodeRow(NamedTuple):
+    """One row of ``per_code.csv``: a code, and the numbers of documents and metrics of it.
 
-    Undefined values are None, because a zero would look like a wrong prediction.
+    Undefined metrics are None, because a zero would look like a wrong prediction.
+
+    Attributes:
+        code: The dotted code.
+        kind: ``diagnosis`` or ``procedure``.
+        title: Its title, if it has one.
+        train_count: The training documents that have the code.
+        threshold: Its threshold.
+        gold: The documents in which it is gold.
+        predicted: The documents in which it is predicted.
+        right: The documents in which it is both.
+        precision: Share of gold among its predicted documents.
+        recall: Share of predicted among its gold documents.
+        f1: The harmonic mean of precision and recall.
     """
-    labels, codes = evaluation.labels, evaluation.by_code
-    threshold_L = evaluation.threshold.values_L(len(labels)).tolist()
-    rows = []
-    for label, code in enumerate(labels.codes):
-        gold, predicted, right = (
-            int(codes[name][label]) for name in ("gold", "predicted", "right")
+
+    code: str
+    kind: str
+    title: str | None
+    train_count: int
+    threshold: float
+    gold: int
+    predicted: int
+    right: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def code_rows(evaluation: Evaluation) -> list[CodeRow]:
+    """Return the rows of ``per_code.csv``, in the order of the label space."""
+    labels, counts = evaluation.labels, evaluation.by_code
+    rows = zip(
+        labels.codes,
+        labels.kinds,
+        labels.titles,
+        labels.train_counts,
+        evaluation.threshold.values_L(len(labels)).tolist(),
+        counts.gold_L.tolist(),
+        counts.predicted_L.tolist(),
+        counts.right_L.tolist(),
+        strict=True,
+    )
+    return [
+        CodeRow(
+            *(code, kind, title, train_count, threshold, gold, predicted, right),
+            precision=right / predicted if predicted else None,
+            recall=right / gold if gold else None,
+            f1=2 * right / (gold + predicted) if gold + predicted else None,
         )
-        values = (
-            *(
-                code,
-                labels.kinds[label],
-                labels.titles[label],
-                labels.train_counts[label],
-                threshold_L[label],
-            ),
-            *(gold, predicted, right),
-            right / predicted if predicted else None,
-            right / gold if gold else None,
-            2 * right / (gold + predicted) if gold + predicted else None,
-        )
-        rows.append(dict(zip(_COLUMNS, values, strict=True)))
-    return rows
+        for code, kind, title, train_count, threshold, gold, predicted, right in rows
+    ]
 
 
 def _per_code(evaluation: Evaluation) -> str:
     """Return the content of ``per_code.csv``."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CodeRow._fields)
     for row in code_rows(evaluation):
-        shares = {
-            name: "" if row[name] is None else f"{row[name]:.6f}"
-            for name in ("precision", "recall", "f1")
-        }
-        writer.writerow(row | shares | {"threshold": f"{row['threshold']:.6g}"})
+        values: dict[str, Any] = row._asdict() | {"threshold": f"{row.threshold:.6g}"}
+        for name in ("precision", "recall", "f1"):
+            values[name] = "" if values[name] is None else f"{values[name]:.6f}"
+        writer.writerow(values.values())
     return text.getvalue()
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from icdcli.evaluation.curves import Confusion
     from icdcli.evaluation.evaluate import Evaluation
+    from icdcli.evaluation.files import CodeRow
     from icdcli.evaluation.published_results import Comparable
     from icdcli.evaluation.sample import SampleDocument
 
@@ -39,7 +40,7 @@ def evaluation_page(
     evaluation: "Evaluation",
     figures: "Mapping[str, Figure]",
     confusions: "Mapping[str, Sequence[Confusion]]",
-    code_rows: Sequence[Mapping[str, Any]],
+    code_rows: "Sequence[CodeRow]",
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
 ) -> str:
@@ -177,16 +178,17 @@ def _evidence(documents: "Sequence[SampleDocument]", titles: Mapping[str, str]) 
     return "".join(parts)
 
 
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+def _json(rows: "Sequence[CodeRow]") -> str:
+    """Return the table of codes as JSON for a script element."""
+
     def value(given: Any) -> Any:
         return (
             (None if math.isnan(given) else round(given, 4)) if isinstance(given, float) else given
         )
 
-    columns = list(rows[0])
     table = {
-        "columns": columns,
-        "rows": [[value(row[column]) for column in columns] for row in rows],
+        "columns": list(rows[0]._fields),
+        "rows": [[value(given) for given in row] for row in rows],
     }
     # A title with "</script>" in it must not end the element.
     return json.dumps(table, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

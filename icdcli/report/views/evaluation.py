@@ -105,12 +105,12 @@ def group_value(key: str, value: float) -> str:
 
 def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
     codes, f1_L = evaluation.by_code, evaluation.f1_of_code()
-    least = _ENOUGH if (codes["gold"] >= _ENOUGH).sum() >= 2 * _SHOWN else 1
+    least = _ENOUGH if (codes.gold_L >= _ENOUGH).sum() >= 2 * _SHOWN else 1
     # Best codes first. Of equal ones, the more frequent code is the better among the best codes and
     # the worse among the worst.
-    known = [label for label in range(len(f1_L)) if codes["gold"][label] >= least]
-    best = sorted(known, key=lambda label: (-f1_L[label], -codes["gold"][label]))[:_SHOWN]
-    worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes["gold"][label]))[
+    known = [label for label in range(len(f1_L)) if codes.gold_L[label] >= least]
+    best = sorted(known, key=lambda label: (-f1_L[label], -codes.gold_L[label]))[:_SHOWN]
+    worst = sorted(set(known) - set(best), key=lambda label: (f1_L[label], -codes.gold_L[label]))[
         :_SHOWN
     ]
     if not best:
@@ -119,9 +119,8 @@ def _best_and_worst(evaluation: "Evaluation") -> list[RenderableType]:
     table.columns[1].justify = "left"
     for rows in (best, worst[::-1]):
         for label in rows:
-            gold, predicted, right = (
-                int(codes[name][label]) for name in ("gold", "predicted", "right")
-            )
+            counts_L = (codes.gold_L, codes.predicted_L, codes.right_L)
+            gold, predicted, right = (int(count_L[label]) for count_L in counts_L)
             title = one_line(evaluation.labels.titles[label] or "")
             numbers = (f"{gold:,}", f"{right:,}", f"{predicted - right:,}", f"{f1_L[label]:.3f}")
             table.add_row(one_line(evaluation.labels.codes[label]), title, *numbers)
