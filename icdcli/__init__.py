@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
+    from icdcli.profiling.check_config import check_config
     from icdcli.run_dir import RunDir
     from icdcli.training.run import resume_training, run_training
 
@@ -52,6 +53,7 @@ _MODULES = {
     "resume_training": "icdcli.training.run",
     "evaluate_run": "icdcli.evaluation.run",
     "compare_runs": "icdcli.evaluation.run",
+    "check_config": "icdcli.profiling.check_config",
     # Models
     "load_model": "icdcli.model.checkpoint",
     "CodingModel": "icdcli.model.coding_model",
@@ -75,6 +77,7 @@ __all__ = [
     "ResumeError",
     "RunDir",
     "__version__",
+    "check_config",
     "compare_runs",
     "describe_corpus",
     "evaluate",

@@ -285,7 +285,7 @@ def _vectorizer(longest: int, **options: object) -> TfidfVectorizer:
 
 
 def _placed_words(vectorizer: TfidfVectorizer, text: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the words that the vectorizer finds in a text, and where each begins and ends, (W, 2)."""
+    """Return the words that the vectorizer finds in a text, and the span of each, (W, 2)."""
     lowered = vectorizer.build_preprocessor()(text)
     # A few characters are longer in lower case: İ becomes two.
     origin = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])

@@ -54,7 +54,7 @@ def problems(path: Path | None, *overrides: str) -> str:
     return str(caught.value)
 
 
-def test_the_guides_yaml_is_shipped_key_for_key():
+def test_the_guides_yaml_is_shipped_with_every_key():
     written = yaml.safe_load((CONFIGS / "config.yaml").read_text())
     assert list(written) == list(GUIDE)
     loaded = load_config(CONFIGS / "config.yaml").flat()
@@ -64,11 +64,6 @@ def test_the_guides_yaml_is_shipped_key_for_key():
 def test_the_defaults_are_the_guides():
     defaults = Config().flat()
     assert {key: defaults[key] for key in GUIDE} == GUIDE
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_config_is_valid(path):
-    load_config(path)
 
 
 def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
@@ -91,7 +86,7 @@ def test_every_spelling_of_device(tmp_path, written, read):
 
 
 @pytest.mark.parametrize("written", ["tpu", "[]", "[0,0]", "-1", "[0,cpu]", "True", "0.5", "null"])
-def test_what_is_no_device(tmp_path, written):
+def test_values_that_are_no_device(tmp_path, written):
     assert "line 1: device: " in problems(write(tmp_path, f"device: {written}\n"))
 
 
@@ -154,7 +149,7 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["seed=[1"], "is not a YAML value"),
     ],
 )
-def test_impossible_combinations_and_values(overrides, message):
+def test_conflicts_and_invalid_values(overrides, message):
     assert message in problems(None, *overrides)
 
 
@@ -175,7 +170,7 @@ def test_a_problem_in_a_default_says_so(tmp_path):
         ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
     ],
 )
-def test_what_is_no_configuration(tmp_path, text, message):
+def test_files_that_are_no_configuration(tmp_path, text, message):
     assert message in problems(write(tmp_path, text))
 
 
@@ -191,7 +186,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     assert load_config(write(tmp_path, "# nothing\n")) == Config()
 
 
-def test_what_is_written_reads_back_as_the_same(tmp_path):
+def test_a_written_configuration_loads_as_the_same(tmp_path):
     config = load_config(
         None,
         ["lr0=1e-5", "device=[0,1]", "data_path=a/b c", "name='007'", "monitor=f1_micro", "bit=16"],
@@ -200,7 +195,7 @@ def test_what_is_written_reads_back_as_the_same(tmp_path):
         assert load_config(write(tmp_path, to_yaml(config, explain))) == config
 
 
-def test_the_effective_config_says_what_each_key_means():
+def test_the_effective_configuration_explains_each_key():
     lines = to_yaml(Config(), explain=True).splitlines()
     for key, (_, field) in FIELDS.items():
         [line] = [line for line in lines if line.startswith(f"{key}: ")]
@@ -208,7 +203,7 @@ def test_the_effective_config_says_what_each_key_means():
         assert line.endswith(f"# {field.description}")
 
 
-def test_the_schema_knows_every_key():
+def test_the_json_schema_has_every_key():
     schema = json.loads(json.dumps(config_schema()))
     assert set(schema["properties"]) == set(FIELDS)
     assert schema["additionalProperties"] is False

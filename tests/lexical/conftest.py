@@ -1,4 +1,4 @@
-"""Made-up notes: each code has words of its own, which stand among words of no code."""
+"""Synthetic notes: each code has words of its own, mixed with words of no code."""
 
 from random import Random
 from typing import NamedTuple
@@ -17,8 +17,8 @@ class Notes(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def made_up_notes():
-    """Makes notes of so many documents and labels; the same for the same numbers."""
+def synthetic_notes():
+    """Return a function that makes notes, the same for the same numbers."""
 
     def make(documents=40, labels=12):
         random = Random(documents * 1000 + labels)

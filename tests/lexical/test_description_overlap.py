@@ -31,11 +31,11 @@ def overlap():
         ("the left hand was burnt", 3),
     ],
 )
-def test_the_code_that_the_text_names_is_first(overlap, text, label):
+def test_the_code_named_in_the_text_ranks_first(overlap, text, label):
     assert overlap.scores([f"Admitted yesterday: {text}, otherwise well."])[0].argmax() == label
 
 
-def test_any_of_a_codes_descriptions_will_do(overlap):
+def test_any_description_of_a_code_is_enough(overlap):
     assert overlap.scores(["in renal shutdown"])[0].argmax() == 0
 
 
@@ -43,7 +43,7 @@ def test_a_code_without_description_never_scores(overlap):
     assert not overlap.scores([*SAMPLE, "kidney"])[:, 2].any()
 
 
-def test_what_every_document_has_says_nothing(overlap):
+def test_words_of_every_document_do_not_count(overlap):
     assert overlap.scores(SAMPLE).mean(axis=0) == pytest.approx(0, abs=1e-6)
 
 
@@ -53,7 +53,7 @@ def test_a_word_of_fewer_codes_and_documents_counts_more(overlap):
     assert weights["shutdown"] > weights["acute"]
 
 
-def test_a_word_weighs_what_the_formula_says(overlap):
+def test_the_weight_of_a_word_follows_the_formula(overlap):
     weights = dict(zip(overlap.phrases.vocabulary, overlap.weight_V, strict=True))
     assert weights["kidney"] == pytest.approx(np.log(5 / 2) * np.log(5 / 3) ** 1.5)
     found = overlap.phrases.coverage(["kidney"], 10)[0]
@@ -61,7 +61,7 @@ def test_a_word_weighs_what_the_formula_says(overlap):
     assert found == pytest.approx(weights["kidney"] / whole**0.7)
 
 
-def test_titles_in_another_script_do_no_harm():
+def test_titles_in_another_script_score_nothing():
     overlap = DescriptionOverlap.fit(
         [("острая почечная недостаточность",), ("急性腎不全",)], SAMPLE
     )
@@ -78,11 +78,11 @@ def test_texts_without_words_and_no_texts(overlap):
     assert overlap.scores([]).shape == (0, 4)
 
 
-def test_no_sample_is_no_problem():
+def test_an_empty_sample_is_accepted():
     assert DescriptionOverlap.fit(DESCRIPTIONS, []).scores(["acute kidney failure"]).shape == (1, 4)
 
 
-def test_what_is_saved_gives_the_same_scores(overlap):
+def test_a_saved_model_gives_the_same_scores(overlap):
     again = DescriptionOverlap.from_arrays(
         overlap.arrays(), [list(texts) for texts in DESCRIPTIONS], 4
     )
@@ -90,12 +90,12 @@ def test_what_is_saved_gives_the_same_scores(overlap):
 
 
 @pytest.mark.parametrize("descriptions", [DESCRIPTIONS[:3], [*DESCRIPTIONS[:3], ("Another burn",)]])
-def test_other_descriptions_than_those_saved_are_refused(overlap, descriptions):
+def test_descriptions_that_were_not_saved_with_it_are_refused(overlap, descriptions):
     with pytest.raises(ValueError, match="for 4 labels"):
         DescriptionOverlap.from_arrays(overlap.arrays(), descriptions, 4)
 
 
-def test_what_words_give_sums_up_to_the_score_and_its_mean(overlap):
+def test_contributions_of_words_sum_to_the_score_plus_its_mean(overlap):
     text = "In renal shutdown, with a burn of the hand."
     document = words(text)
     found = overlap.by_word(document, [0, 2, 3])

@@ -11,7 +11,7 @@ def labels(*codes, kinds=None, titles=None):
     )
 
 
-def test_the_data_sets_own_title_comes_first():
+def test_the_title_of_the_data_set_comes_first():
     assert descriptions_of(labels("I10", titles=("Pressure",)), "icd10")[0][0] == "Pressure"
 
 
@@ -21,9 +21,9 @@ def test_a_code_without_title_has_the_official_one_and_its_inclusion_terms():
     assert len(found) > 1
 
 
-def test_a_code_of_no_known_system_has_its_title_only():
+def test_without_a_coding_system_a_code_has_only_its_title():
     assert descriptions_of(labels("x", "A02.0", titles=("An x", None)), None) == [("An x",), ()]
 
 
-def test_a_code_that_is_none_has_nothing():
+def test_an_unknown_code_has_no_description():
     assert descriptions_of(labels("nonsense!"), "icd10") == [()]

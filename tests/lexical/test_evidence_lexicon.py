@@ -32,7 +32,7 @@ def lexicon():
 
 
 def counts(lexicon):
-    """String and label -> (k, n)."""
+    """Return (k, n) by string and label."""
     return {
         (" ".join(lexicon.strings[string]), label): (int(evidence), int(lexicon.contain_P[string]))
         for string, label, evidence in zip(
@@ -69,17 +69,17 @@ def test_short_words_of_most_documents_are_left_out(lexicon):
     assert exact(lexicon, "cólico con renal") == {"colic renal"}
 
 
-def test_strings_are_found_at_the_bounds_of_words(lexicon):
+def test_strings_match_complete_words(lexicon):
     assert exact(lexicon, "FIEBRES altas") == {"fiebr", "fiebr alt"}
     assert exact(lexicon, "febrícula, fiebrecilla") == set()
 
 
-def test_a_string_in_fragments_is_found_in_part(lexicon):
+def test_a_string_in_fragments_matches_partially(lexicon):
     assert exact(lexicon, "masa en testículo") == set()
     assert lexicon.scores(["una masa dura en un testículo"])[0, MASS] > 0.1
 
 
-def test_what_is_weighed_is_what_it_says(lexicon):
+def test_the_features_follow_their_definitions(lexicon):
     matches = lexicon.match("fiebre alta")
     labels, features = lexicon.features(matches, lexicon.contain_P, lexicon.evidence_E)
     # fiebre alta: 1 / 2, fiebre: 3 / 5, both exact
@@ -91,7 +91,7 @@ def test_what_is_weighed_is_what_it_says(lexicon):
     assert features[0, 5] == pytest.approx(np.log(3))
 
 
-def test_scores_are_shares_and_nothing_found_is_nothing(lexicon):
+def test_scores_are_between_0_and_1_and_0_without_a_match(lexicon):
     scores = lexicon.scores([*TEXTS, "", "nada de eso"])
     assert scores.shape == (7, LABELS)
     assert scores.min() >= 0
@@ -111,8 +111,8 @@ def test_better_evidence_scores_higher(lexicon):
     assert reliable[KIDNEY] > rare[MASS]
 
 
-def test_a_score_out_of_fold_saw_neither_labels_nor_annotations_of_its_document(made_up_notes):
-    notes = made_up_notes(30, 6)
+def test_a_score_out_of_fold_does_not_depend_on_its_own_document(synthetic_notes):
+    notes = synthetic_notes(30, 6)
     before = fit_evidence_out_of_fold(notes.texts, notes.targets, notes.annotations, 6, folds=4)[1]
     text = notes.texts[7].split()
     annotations = [
@@ -127,7 +127,7 @@ def test_a_score_out_of_fold_saw_neither_labels_nor_annotations_of_its_document(
     assert np.abs(after - before).max() > 0.001
 
 
-def test_out_of_fold_documents_without_annotations_are_left_at_nothing():
+def test_out_of_fold_documents_without_annotations_get_zero():
     scores = fit_evidence_out_of_fold(TEXTS, TARGETS, [*ANNOTATIONS[:4], []], LABELS)[1]
     assert not scores[4].any()
     assert scores[0].any()
@@ -153,12 +153,12 @@ def test_one_annotated_document_is_enough():
 @pytest.mark.parametrize(
     ("texts", "annotations"), [(TEXTS, ANNOTATIONS[:2]), (TEXTS[:2], ANNOTATIONS)]
 )
-def test_as_many_of_each_are_needed(texts, annotations):
+def test_the_numbers_of_documents_must_be_the_same(texts, annotations):
     with pytest.raises(ValueError, match=r"annotations of 2 documents|annotated documents"):
         fit_evidence(texts, TARGETS, annotations, LABELS)
 
 
-def test_what_is_saved_gives_the_same_scores(lexicon):
+def test_a_saved_model_gives_the_same_scores(lexicon):
     again = EvidenceLexicon.from_arrays(
         lexicon.arrays(), [list(string) for string in lexicon.strings], ["con"], LABELS
     )
@@ -190,7 +190,7 @@ def test_any_text_can_be_scored(text):
     assert np.isfinite(lexicon.scores([text])).all()
 
 
-def test_evidence_is_marked_at_every_place_where_it_is_exact(lexicon):
+def test_evidence_counts_at_every_exact_match(lexicon):
     document = words("Con fiebre alta; sin tos. Fiebre con cólico y sin renal.")
     fever, kidney, mass, nothing = lexicon.by_word(document, range(LABELS))
     # fiebre: 3 / 5 in two places; fiebre alta: 1 / 2, divided between its two words

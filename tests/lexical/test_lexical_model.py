@@ -16,8 +16,8 @@ PARTS = part_names()
 
 
 @pytest.fixture(scope="module")
-def notes(made_up_notes):
-    return made_up_notes(30, LABELS)
+def notes(synthetic_notes):
+    return synthetic_notes(30, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +58,20 @@ def test_a_part_alone_scores_as_among_others(fitted, notes, descriptions, part):
     assert np.array_equal(alone.scores(notes.texts)[part], fitted.scores(notes.texts)[part])
 
 
-def test_what_there_is_nothing_for_is_left_off(notes):
+def test_parts_without_input_are_left_out(notes):
     nothing = [()] * LABELS
     assert LexicalModel.fit(notes.texts, notes.targets, nothing).parts == ("ngrams",)
     assert LexicalModel.fit(notes.texts, notes.targets, nothing, [[]] * 30).parts == ("ngrams",)
 
 
-def test_no_part_is_no_score(notes, descriptions):
+def test_without_parts_there_are_no_scores(notes, descriptions):
     assert (
         LexicalModel.fit(notes.texts, notes.targets, descriptions, parts=()).scores(notes.texts)
         == {}
     )
 
 
-def test_what_is_loaded_scores_as_what_was_saved(fitted, saved, notes):
+def test_a_loaded_model_gives_the_same_scores(fitted, saved, notes):
     loaded, original = (
         LexicalModel.load(saved, LABELS).scores(notes.texts),
         fitted.scores(notes.texts),
@@ -79,7 +79,7 @@ def test_what_is_loaded_scores_as_what_was_saved(fitted, saved, notes):
     assert all(np.array_equal(loaded[part], original[part]) for part in PARTS)
 
 
-def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
+def test_saving_a_loaded_model_changes_no_byte(saved, tmp_path):
     LexicalModel.load(saved, LABELS).save(tmp_path / "again")
     files = sorted(path.name for path in saved.iterdir())
     assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"]
@@ -89,7 +89,7 @@ def test_saving_what_was_loaded_changes_no_byte(saved, tmp_path):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_comes_back_alone(notes, descriptions, tmp_path, part):
+def test_a_single_part_can_be_loaded(notes, descriptions, tmp_path, part):
     LexicalModel.fit(notes.texts, notes.targets, descriptions, notes.annotations, [part]).save(
         tmp_path
     )
@@ -123,14 +123,14 @@ def test_another_number_of_labels_is_refused(saved):
         LexicalModel.load(saved, LABELS + 1)
 
 
-def test_words_that_do_not_belong_to_the_numbers_are_refused(saved):
+def test_words_that_do_not_fit_the_arrays_are_refused(saved):
     about = json.loads((saved / "lexical.json").read_text())
     (saved / "lexical.json").write_text(json.dumps(about | {"strings": about["strings"][1:]}))
     with pytest.raises(ResumeError, match="can't be read"):
         LexicalModel.load(saved, LABELS)
 
 
-def test_out_of_fold_no_part_saw_a_documents_labels_or_annotations(notes, descriptions):
+def test_scores_out_of_fold_do_not_depend_on_a_documents_labels_or_annotations(notes, descriptions):
     before = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[1]
     targets = [*notes.targets[:4], np.array([0, 7], np.int32), *notes.targets[5:]]
     marked = [(0, " ".join(notes.texts[4].split()[:2])), (7, notes.texts[4].split()[5])]
@@ -142,13 +142,13 @@ def test_out_of_fold_no_part_saw_a_documents_labels_or_annotations(notes, descri
     assert all(np.abs(after[part] - before[part]).max() > 0.001 for part in ("ngrams", "evidence"))
 
 
-def test_fitting_out_of_fold_fits_as_always(fitted, notes, descriptions):
+def test_fitting_out_of_fold_gives_the_same_model(fitted, notes, descriptions):
     again = fit_out_of_fold(notes.texts, notes.targets, descriptions, notes.annotations)[0]
     for part, scores in again.scores(notes.texts).items():
         assert np.array_equal(scores, fitted.scores(notes.texts)[part])
 
 
-def test_out_of_fold_a_document_that_nobody_annotated_is_scored_as_new(notes, descriptions):
+def test_out_of_fold_an_unannotated_document_is_scored_like_a_new_one(notes, descriptions):
     annotations = [*notes.annotations[:-1], []]
     lexical, scores = fit_out_of_fold(notes.texts, notes.targets, descriptions, annotations)
     assert np.array_equal(scores["evidence"][-1], lexical.scores(notes.texts[-1:])["evidence"][0])
@@ -157,7 +157,7 @@ def test_out_of_fold_a_document_that_nobody_annotated_is_scored_as_new(notes, de
 
 @pytest.fixture
 def corpus(tmp_path, notes):
-    """The made-up notes as a prepared corpus, their codes called A00 to A07 and annotated."""
+    """Return a function that prepares the notes as a corpus, with annotated codes A00 to A07."""
     path, lines = tmp_path / "notes.jsonl", []
     for row, (text, targets) in enumerate(zip(notes.texts, notes.targets, strict=True)):
         seen = [
@@ -177,7 +177,7 @@ def corpus(tmp_path, notes):
     return lambda **options: open_corpus(prepare(DataConfig(data_path=path, **options)).folder)
 
 
-def test_a_corpus_gives_all_that_is_needed(corpus):
+def test_a_corpus_contains_all_that_a_fit_needs(corpus):
     annotated = corpus(evidence_column="seen")
     scores = LexicalModel.of(annotated).scores(list(annotated.texts("validation")))
     assert "evidence" in scores
@@ -200,7 +200,7 @@ def test_a_corpus_without_annotations_has_no_lexicon(corpus):
         ("es", "evidence", 0.63),
     ],
 )
-def test_on_codiesp_a_part_alone_reaches_what_was_measured(
+def test_on_codiesp_a_part_alone_reaches_its_documented_map(
     shared_data, tmp_path, language, part, floor
 ):
     from sklearn.metrics import average_precision_score
@@ -218,7 +218,7 @@ def test_on_codiesp_a_part_alone_reaches_what_was_measured(
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_says_where_it_finds_a_code(fitted, notes, part):
+def test_every_part_attributes_a_code_to_its_words(fitted, notes, part):
     text = f"So, {notes.names[5]}: {notes.names[2]}!"
     places, found = fitted.by_word(text, [2, 5])
     assert tuple(found) == PARTS

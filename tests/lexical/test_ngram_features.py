@@ -24,7 +24,7 @@ def plain_hash(number, bits):
 
 
 def plain_ngrams(text):
-    """Columns of the n-grams, character by character with Python's integers."""
+    """Return the columns of the n-grams, computed with Python's integers."""
     found = Counter()
     for word in text.split():
         spaced = f" {word} "
@@ -55,7 +55,7 @@ def test_ngrams_are_those_of_each_word_between_blanks():
     ) == plain_ngrams("a fever fever nu")
 
 
-def test_words_are_counted_whole():
+def test_words_are_counted_as_a_unit():
     counted = counts(["fever and fever", "and"])
     words = counted[:, NGRAM_FEATURES:].toarray()
     assert sorted(words[0][words[0] > 0]) == [1, 2]
@@ -74,10 +74,10 @@ def test_words_of_the_same_letters_differ():
         (1.0, TfidfVectorizer(sublinear_tf=True, min_df=2)),
     ],
 )
-def test_cosines_are_scikit_learns(made_up_notes, share, vectorizer):
-    texts = made_up_notes().texts
+def test_cosines_are_scikit_learns(synthetic_notes, share, vectorizer):
+    texts = synthetic_notes().texts
     theirs = vectorizer.fit_transform(texts)
-    # But for n-grams that share a bucket, one in some hundred.
+    # Apart from n-grams that share a bucket, about one in a hundred.
     np.testing.assert_allclose(cosines(texts, share), (theirs @ theirs.T).toarray(), atol=0.02)
 
 
@@ -90,7 +90,7 @@ def test_words_have_their_share_of_a_document():
     assert pytest.approx(0.3, abs=1e-6) == features[:, NGRAM_FEATURES:].power(2).sum(axis=1).A1
 
 
-def test_what_one_document_alone_has_is_left_out():
+def test_features_of_a_single_document_are_left_out():
     counted = counts(["fever", "cough"])
     assert not weighted(
         counted,
@@ -99,14 +99,14 @@ def test_what_one_document_alone_has_is_left_out():
     ).nnz
 
 
-def test_a_text_without_words_is_a_row_of_nothing():
+def test_a_text_without_words_is_an_empty_row():
     counted = counts(["", " \n", "¿…?"])
     assert counted.shape == (3, FEATURES)
     assert counted.nnz == 0
     assert weighted(counted, np.ones(FEATURES, np.float32), 0.5).nnz == 0
 
 
-def test_no_text_at_all_is_no_row():
+def test_no_text_gives_no_row():
     assert counts([]).shape == (0, FEATURES)
 
 

@@ -29,11 +29,11 @@ def plain_features(texts):
 
 
 @pytest.fixture(scope="module")
-def notes(made_up_notes):
-    return made_up_notes(40, LABELS)
+def notes(synthetic_notes):
+    return synthetic_notes(40, LABELS)
 
 
-def test_the_exact_way_solves_the_normal_equations(notes):
+def test_the_exact_method_solves_the_normal_equations(notes):
     ridge = fitted(notes)
     features = plain_features(notes.texts)
     weights = features.T @ ridge.solution_ML
@@ -50,7 +50,7 @@ def test_a_score_out_of_fold_is_that_of_a_fit_without_the_document(notes, way):
     penalty = EXACT_PENALTY if way == "exact" else ngram_ridge.SKETCH_PENALTY
     products = (
         basis if way == "exact" else basis @ basis.T
-    )  # the basis of the exact way are the cosines
+    )  # the basis of the exact method is the cosines
     expected = np.zeros((len(notes.texts), LABELS))
     for row in range(len(notes.texts)):
         others = np.delete(np.arange(len(notes.texts)), row)
@@ -62,7 +62,7 @@ def test_a_score_out_of_fold_is_that_of_a_fit_without_the_document(notes, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_score_out_of_fold_never_saw_its_own_labels(notes, way):
+def test_a_score_out_of_fold_does_not_depend_on_its_own_labels(notes, way):
     other = [np.array([11], np.int32), *notes.targets[1:]]
     before = fitted(notes, way).out_of_fold(notes.texts, notes.targets)
     after = fitted(notes, way, other).out_of_fold(notes.texts, other)
@@ -71,7 +71,7 @@ def test_a_score_out_of_fold_never_saw_its_own_labels(notes, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_scores_out_of_fold_can_be_had_in_parts(notes, way):
+def test_scores_out_of_fold_can_be_computed_in_parts(notes, way):
     ridge = fitted(notes, way)
     whole = ridge.out_of_fold(notes.texts, notes.targets)
     np.testing.assert_allclose(
@@ -80,12 +80,12 @@ def test_scores_out_of_fold_can_be_had_in_parts(notes, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_codes_are_found_in_new_documents(notes, made_up_notes, way):
+def test_codes_are_found_in_new_documents(notes, synthetic_notes, way):
     scores = fitted(notes, way).scores([f"{name} and more" for name in notes.names])
     assert (scores.argmax(axis=1) == np.arange(LABELS)).mean() > 0.9
 
 
-def test_the_number_of_documents_decides_the_way(notes):
+def test_the_number_of_documents_decides_the_method(notes):
     def way(limit):
         return (
             NgramRidge.fit(
@@ -102,10 +102,10 @@ def test_the_number_of_features_decides_it_too(notes, monkeypatch):
     assert NgramRidge.fit(notes.texts, notes.targets, LABELS, columns=64).documents_FN is None
 
 
-def test_a_sketch_grows_with_neither_documents_nor_words(made_up_notes):
+def test_a_sketch_grows_with_neither_documents_nor_words(synthetic_notes):
     shapes = {
         NgramRidge.fit(
-            *made_up_notes(size)[:2], LABELS, exact_documents=0, columns=64
+            *synthetic_notes(size)[:2], LABELS, exact_documents=0, columns=64
         ).weights_ML.shape
         for size in (20, 40)
     }
@@ -119,7 +119,7 @@ def test_frequent_words_have_columns_of_their_own():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_label_nobody_has_scores_nothing(notes, way):
+def test_a_label_of_no_document_scores_nothing(notes, way):
     ridge = NgramRidge.fit(notes.texts, notes.targets, LABELS + 1, **WAYS[way])
     assert not ridge.scores(notes.texts)[:, LABELS].any()
 
@@ -139,12 +139,12 @@ def test_no_text_gives_no_row(notes):
     assert fitted(notes).scores([]).shape == (0, LABELS)
 
 
-def test_texts_that_come_once_do_for_the_exact_way(notes):
+def test_an_iterator_is_enough_for_the_exact_method(notes):
     once = NgramRidge.fit(iter(notes.texts), notes.targets, LABELS)
     assert np.array_equal(once.weights_ML, fitted(notes).weights_ML)
 
 
-def test_texts_that_come_once_are_refused_where_they_are_needed_twice(notes):
+def test_an_iterator_is_refused_if_texts_are_read_twice(notes):
     with pytest.raises(ValueError, match="read twice"):
         NgramRidge.fit(iter(notes.texts), notes.targets, LABELS, exact_documents=0)
 
@@ -152,19 +152,19 @@ def test_texts_that_come_once_are_refused_where_they_are_needed_twice(notes):
 @pytest.mark.parametrize(
     ("texts", "targets"), [([], []), (["a"], []), (["a", "b"], [np.zeros(0, np.int32)])]
 )
-def test_texts_and_targets_must_be_as_many(texts, targets):
+def test_texts_and_targets_must_have_the_same_number(texts, targets):
     with pytest.raises(ValueError, match="need the same number"):
         NgramRidge.fit(texts, targets, 1)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_saved_gives_the_same_scores(notes, way):
+def test_a_saved_model_gives_the_same_scores(notes, way):
     ridge = fitted(notes, way)
     again = NgramRidge.from_arrays(ridge.arrays(), LABELS)
     assert np.array_equal(again.scores(notes.texts), ridge.scores(notes.texts))
 
 
-def test_scores_out_of_fold_are_refused_from_what_was_saved(notes):
+def test_a_loaded_model_has_no_scores_out_of_fold(notes):
     with pytest.raises(ValueError, match="not a lean or loaded one"):
         NgramRidge.from_arrays(fitted(notes).arrays(), LABELS).out_of_fold(
             notes.texts, notes.targets
@@ -186,7 +186,7 @@ def test_arrays_that_do_not_fit_are_refused(notes, change):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_words_give_sums_up_to_the_score(notes, way):
+def test_contributions_of_words_sum_to_the_score(notes, way):
     ridge = fitted(notes, way)
     text = f"{notes.texts[0]} {notes.names[1]} neverseen {notes.names[1]}"
     document, labels = words(text), [3, 1]

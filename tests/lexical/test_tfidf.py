@@ -15,8 +15,8 @@ LABELS = 12
 
 
 @pytest.fixture(scope="module")
-def notes(made_up_notes):
-    return made_up_notes(300, LABELS)
+def notes(synthetic_notes):
+    return synthetic_notes(300, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def same(one, other, texts):
     return np.array_equal(one.logits(texts), other.logits(texts))
 
 
-def test_it_is_scikit_learns_machine_without_its_small_weights(notes, fitted):
+def test_it_is_the_classifier_of_scikit_learn_without_small_weights(notes, fitted):
     features = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(notes.texts)
     for label in (0, 5):
         [expected] = (
@@ -58,9 +58,9 @@ def test_it_is_scikit_learns_machine_without_its_small_weights(notes, fitted):
         assert slopes[0] > 0
 
 
-def test_new_notes_get_their_codes(made_up_notes, fitted, notes):
-    # The same words, since they depend on the labels alone; documents of their own.
-    new = made_up_notes(301, LABELS)
+def test_new_notes_get_their_codes(synthetic_notes, fitted, notes):
+    # The same words, which depend only on the labels, in other documents.
+    new = synthetic_notes(301, LABELS)
     new_texts = [
         " ".join(notes.names[label] for label in targets) + " and so on" for targets in new.targets
     ]
@@ -69,8 +69,8 @@ def test_new_notes_get_their_codes(made_up_notes, fitted, notes):
         assert set(np.argsort(-scores[row])[: len(targets)]) == set(targets)
 
 
-def test_scores_out_of_fold_are_as_often_right_as_they_say(notes):
-    # Half of the codes' words are missing, so that nobody can be sure.
+def test_scores_are_calibrated_out_of_fold(notes):
+    # Half of the codes' words are missing, so no score can be certain.
     random = np.random.default_rng(0)
     hidden = [
         " ".join(word for word in text.split() if random.random() < 0.5) for text in notes.texts
@@ -91,7 +91,7 @@ def test_a_note_scores_the_same_alone_and_among_others(notes, fitted):
     )
 
 
-def test_it_is_the_same_again_on_however_many_threads(notes, fitted):
+def test_the_number_of_threads_changes_nothing(notes, fitted):
     assert same(fitted, fit(notes), notes.texts)
     assert same(fitted, fit(notes, threads=3), notes.texts)
 
@@ -103,20 +103,20 @@ def test_the_seed_draws_the_folds_and_nothing_else(notes, fitted):
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
 
 
-def test_runs_of_words_are_features_where_asked_for(notes, fitted):
+def test_word_ngrams_are_features_if_configured(notes, fitted):
     longer = fit(notes, longest=2)
     assert set(fitted.vectorizer.vocabulary_) < set(longer.vectorizer.vocabulary_)
     assert notes.names[0] in longer.vectorizer.vocabulary_
     assert " " in notes.names[0]
 
 
-def test_what_was_saved_gives_the_same_scores(notes, fitted, tmp_path):
+def test_a_saved_model_gives_the_same_scores(notes, fitted, tmp_path):
     for model in (fitted, fit(notes, longest=2)):
         model.save(tmp_path)
         assert same(model, Tfidf.load(tmp_path, LABELS), [*notes.texts, "", "nothing known"])
 
 
-def test_the_same_fit_gives_the_same_files_and_nobody_else_may_read_them(notes, fitted, tmp_path):
+def test_the_same_fit_gives_the_same_private_files(notes, fitted, tmp_path):
     for name, model in (("one", fitted), ("other", fit(notes))):
         (tmp_path / name).mkdir()
         model.save(tmp_path / name)
@@ -156,20 +156,20 @@ def repeat_a_word(folder):
         lambda folder: (folder / "vocabulary.json").write_text("[]"),
     ],
 )
-def test_damaged_files_are_told(fitted, tmp_path, damage):
+def test_damaged_files_are_reported(fitted, tmp_path, damage):
     fitted.save(tmp_path)
     damage(tmp_path)
     with pytest.raises(ResumeError, match="can't be read"):
         Tfidf.load(tmp_path, LABELS)
 
 
-def test_another_label_space_is_told(fitted, tmp_path):
+def test_another_label_space_is_reported(fitted, tmp_path):
     fitted.save(tmp_path)
     with pytest.raises(ResumeError, match="12 labels"):
         Tfidf.load(tmp_path, LABELS + 1)
 
 
-def test_codes_of_no_document_and_of_every_one_are_scored_so(notes):
+def test_codes_of_no_document_or_of_all_have_their_frequency(notes):
     targets = [np.append(document, LABELS).astype(np.int32) for document in notes.targets]
     chances = probabilities(
         fit(notes, targets, LABELS + 2).logits(["", *notes.texts[:20], "words that nobody knows"])
@@ -192,13 +192,13 @@ def test_without_a_code_there_is_nothing_to_learn(notes):
 @pytest.mark.parametrize(
     "texts", [["", "", ""], ["?", "!", "a b"], ["fever", "cough", "dizziness"]]
 )
-def test_without_a_word_in_common_there_is_nothing_to_learn_from(texts):
+def test_without_a_shared_word_there_is_nothing_to_learn(texts):
     with pytest.raises(DataError, match="share no word"):
         Tfidf.fit(texts, [np.array([0], np.int32)] * 3, 1)
 
 
 @pytest.mark.parametrize("documents", [1, 2, 3, 4])
-def test_a_handful_of_documents_will_do(documents):
+def test_a_handful_of_documents_is_enough(documents):
     texts = ["fever and cough", "fever, cough", "rash", "fever"][:documents]
     targets = [np.array(labels, np.int32) for labels in ([0], [0, 1], [1], [])][:documents]
     scores = Tfidf.fit(texts, targets, 3).logits(["fever", "rash", ""])
@@ -206,7 +206,7 @@ def test_a_handful_of_documents_will_do(documents):
     assert np.isfinite(scores).all()
 
 
-def test_a_thousand_codes_are_fitted_and_some_of_them_calibrated(notes, monkeypatch):
+def test_a_thousand_codes_are_fitted_and_some_calibrated(notes, monkeypatch):
     monkeypatch.setattr(tfidf, "_CALIBRATION_LABELS", 3)
     monkeypatch.setattr(tfidf, "_CALIBRATION_PAIRS", 0)
     told = []
@@ -215,14 +215,14 @@ def test_a_thousand_codes_are_fitted_and_some_of_them_calibrated(notes, monkeypa
     assert told[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
 
 
-def test_a_sigmoid_never_turns_an_order_round():
+def test_the_sigmoid_keeps_the_order():
     values = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
     shares = np.full_like(values, -3)
     backwards = _Sigmoid.fit(values, shares, values < 0)
     assert backwards.slope > 0
     forwards = _Sigmoid.fit(values, shares, values > 0)
     assert forwards.slope > backwards.slope
-    # Platt's targets: what is never wrong isn't certain.
+    # Platt's targets: a score that is never wrong isn't certain.
     assert (
         probabilities(forwards.logits(values.astype(np.float64), shares.astype(np.float64))).min()
         > 1e-3

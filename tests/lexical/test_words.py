@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from icdcli.lexical.words import folded, placed_words, spelling, stem, words
 
 
-def test_folding_takes_off_case_and_accents_of_any_form():
+def test_folding_removes_case_and_accents():
     assert folded("Ménière, NIÑO, e\u0301, ﬁbrosis") == "meniere, nino, e, fibrosis"
 
 
@@ -42,7 +42,7 @@ def test_short_words_are_their_own_stems():
         ("cholecystitis", "colecistitis"),
     ],
 )
-def test_cognates_are_spelt_alike(english, spanish):
+def test_cognates_have_the_same_spelling(english, spanish):
     assert spelling(english) == spelling(spanish)
 
 
@@ -55,7 +55,7 @@ def test_cognates_are_spelt_alike(english, spanish):
         ("", {}),
     ],
 )
-def test_words_have_their_places_in_the_text(text, expected):
+def test_words_have_their_spans_in_the_text(text, expected):
     found, places = placed_words(text)
     assert found == words(text)
     assert places.shape == (len(found), 2)

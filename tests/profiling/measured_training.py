@@ -1,6 +1,7 @@
-"""A process that trains an epoch on made-up tokens, validates, and tells the memory that it took before and at most.
+"""A process that trains one epoch on random tokens, validates, and prints its memory.
 
-For test_estimate.py. Run as ``python measured_training.py architecture sizes options lengths``, the last three as JSON.
+For test_memory.py. Run as ``python measured_training.py architecture sizes options lengths``, the
+last three as JSON. It prints the bytes in use before the training, and those at the peak.
 """
 
 import json
@@ -33,7 +34,7 @@ ARCHITECTURES = {"llama": LlamaConfig, "bert": BertConfig}
 
 
 def training_of(config, settings, lengths):
-    """A training on documents of these lengths, of random tokens."""
+    """Return a training on documents of these lengths, of random tokens."""
     be_reproducible(config.run)
     settings.is_causal = False
     network = build_network(
@@ -72,7 +73,7 @@ def training_of(config, settings, lengths):
 
 
 def train_and_validate(config, settings, lengths):
-    """An epoch, and a validation of the same documents."""
+    """Run an epoch, and a validation of the same documents."""
     training = training_of(config, settings, lengths)
     training.model.network.train()
     for _ in optimizer_steps(training, training.plan(0), Meter(training)):
@@ -87,9 +88,8 @@ if __name__ == "__main__":
         load_config(None, options),
         {**sizes, "hidden_size": 16, "intermediate_size": 16},
     )
-    train_and_validate(
-        config, ARCHITECTURES[architecture](**small), [8, 8]
-    )  # loads what is loaded when it is needed
+    # Imports everything that is imported lazily.
+    train_and_validate(config, ARCHITECTURES[architecture](**small), [8, 8])
     before = resident_memory()
     train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths)
     print(json.dumps([before, peak_memory()]))

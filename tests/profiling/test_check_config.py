@@ -83,7 +83,7 @@ def test_changes_that_do_not_help_are_not_proposed():
 @pytest.mark.parametrize(
     "changes", [{"model": "tiny"}, {"freeze_backbone": False}, {"device": "mps"}]
 )
-def test_nothing_impossible_is_proposed(changes):
+def test_proposed_changes_have_no_conflicts(changes):
     proposed, _ = changes_that_fit(plain(**changes), total_of, 0)
     assert "bit" not in proposed or proposed["bit"] == 16
     assert not list(plain(**(changes | proposed)).conflicts())
@@ -127,14 +127,14 @@ def test_a_model_in_a_folder(model_folders, kind):
     assert list(found.to_json()) == ["name", "architecture", "layers", "width", "base", "here"]
 
 
-def test_a_model_that_cannot_be_had(tmp_path):
+def test_a_model_that_is_not_available(tmp_path):
     with pytest.raises(ConfigError, match=r"no config.json"):
         check_model(str(tmp_path))
     with pytest.raises(ConfigError, match="can't be reached"):
         check_model("somebody/nothing")
 
 
-def test_data_that_is_not_there(config, tmp_path):
+def test_data_that_do_not_exist(config, tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         check_data(config(data_path=tmp_path / "nothing").data)
 

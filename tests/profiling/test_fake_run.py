@@ -76,7 +76,7 @@ def loss(network, inputs):
 
 
 def allocated_at_most(work, padding="free", cached=False, chunks=None, **options):
-    """What torch's own profiler saw its allocator give out at most while a real network does the work."""
+    """Return the peak of torch's allocator while a real network does the work."""
     network = network_of(**options).train()
     if padding == "free":
         network.packed = PackedForm.put_on(network.backbone)
@@ -114,7 +114,7 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
         or "llama"
     ),
 )
-def test_what_is_alive_is_what_torch_really_allocates(options):
+def test_the_peak_is_that_of_torchs_allocator(options):
     sizes = PARTS if "chunks" in options else PassSizes(LENGTHS, LENGTHS)
     simulated = simulation_of(
         **{key: value for key, value in options.items() if key != "chunks"}
@@ -123,14 +123,14 @@ def test_what_is_alive_is_what_torch_really_allocates(options):
     assert simulated.peak == pytest.approx(real, rel=0.08)
 
 
-def test_chunks_are_as_many_as_are_read():
+def test_the_chunks_are_those_that_are_read():
     chunks = [len(chunk) for document in read(CHUNKS) for chunk in document.chunks]
     assert tuple(chunks) == PARTS.chunks
     assert tuple(map(len, read(CHUNKS))) == LENGTHS
     assert (PARTS.tokens("free"), PassSizes(LENGTHS, LENGTHS).tokens("batch")) == (550, 600)
 
 
-def test_a_validation_holds_what_a_pass_without_gradients_does():
+def test_a_validation_needs_the_memory_of_a_pass_without_gradients():
     @torch.no_grad()
     def scoring(network, inputs):
         loss(network.eval(), inputs)
@@ -140,7 +140,7 @@ def test_a_validation_holds_what_a_pass_without_gradients_does():
     assert simulated.gradients == 0
 
 
-def test_reading_before_training_holds_states_and_windows_beside_labels():
+def test_reading_before_training_needs_hidden_states_and_similarities():
     @torch.no_grad()
     def reading(network, inputs):
         network.eval().prior.similarities(network.hidden_states(inputs), Segments.of(LENGTHS))
@@ -153,13 +153,13 @@ def test_reading_before_training_holds_states_and_windows_beside_labels():
     )
 
 
-def test_one_pass_leaves_nothing_to_the_next():
+def test_passes_do_not_affect_each_other():
     simulation, sizes = simulation_of(), PassSizes(LENGTHS, LENGTHS)
     first = simulation.training(sizes), simulation.scoring(sizes)
     assert (simulation.training(sizes), simulation.scoring(sizes)) == first
 
 
-def test_gradients_of_an_earlier_micro_batch_are_still_there():
+def test_gradients_of_an_earlier_micro_batch_count():
     first, later = (
         simulation_of().training(PassSizes(LENGTHS, LENGTHS), accumulating)
         for accumulating in (False, True)
@@ -171,7 +171,7 @@ def test_gradients_of_an_earlier_micro_batch_are_still_there():
     assert later.churn == pytest.approx(first.churn, rel=0.01)
 
 
-def test_operations_are_those_of_the_closed_formula():
+def test_operations_follow_the_closed_formula():
     width, inner, layers = LLAMA.hidden_size, LLAMA.intermediate_size, LLAMA.num_hidden_layers
     projections = layers * (2 * width * width + 2 * width * (width // 2) + 3 * width * inner)
     tokens, scores = sum(LENGTHS), sum(length**2 for length in LENGTHS)
@@ -180,15 +180,15 @@ def test_operations_are_those_of_the_closed_formula():
     )
     sizes = PassSizes(LENGTHS, LENGTHS)
     assert simulation_of().scoring(sizes).operations == pytest.approx(forward, rel=0.01)
-    # Gradients of weights and of inputs are a product each; attention's gradient recomputes the scores.
+    # Gradients of weights and of inputs are a product each; attention recomputes the scores.
     plain = simulation_of().training(sizes).operations
     assert plain == pytest.approx(3 * forward + 2 * layers * width * scores, rel=0.01)
-    # A layer is computed again up to its last product, whose result is not needed.
+    # A layer is recomputed up to its last product, whose result isn't needed.
     again = simulation_of(checkpointing=True).training(sizes).operations - plain
     assert again == pytest.approx(forward - 2 * layers * inner * width * tokens, rel=0.01)
 
 
-def test_frozen_weights_need_no_gradient_and_known_states_no_backbone():
+def test_frozen_weights_need_no_gradient_and_cached_states_no_backbone():
     sizes = PassSizes(LENGTHS, LENGTHS)
     known, frozen = (
         simulation_of(cached=cached, freeze_backbone=True).training(sizes)

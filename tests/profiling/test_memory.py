@@ -63,12 +63,12 @@ def estimated(
         "libraries": 0,
     }
     if validation is None:
-        validation = np.ones(1, int)  # so that it is steps that take most
+        validation = np.ones(1, int)  # so that the peak is in a step
     return estimate_memory(config_of(**changes), LABELS, lengths, validation, **known)
 
 
 @pytest.mark.parametrize("bit", [32, 16, 8, 4])
-def test_weights_take_what_they_take_when_they_are_loaded(model_folders, bit):
+def test_weights_need_the_memory_of_loaded_weights(model_folders, bit):
     folder = str(model_folders["llama"])
     config = config_of(model=folder, bit=bit, lora_activate=True, max_len=64)
     backbone = load_backbone(config.model, find_pretrained(folder), torch.device("cpu"))
@@ -85,7 +85,7 @@ def test_weights_take_what_they_take_when_they_are_loaded(model_folders, bit):
     assert parts["weights"] == pytest.approx(loaded["weights"], rel=0.01)
 
 
-def test_only_trained_weights_have_a_gradient_and_an_optimiser_state():
+def test_only_trained_weights_have_gradients_and_optimizer_state():
     whole, adapted = estimated(), estimated(lora_activate=True)
     assert (
         whole.parts["optimiser"]
@@ -125,7 +125,7 @@ def test_pretrained_adapters_count_and_stay_frozen(model_folders, tmp_path):
     assert with_it.parts["activations"] > without.parts["activations"]
 
 
-def test_the_largest_micro_batch_of_the_plan_is_reckoned_with():
+def test_the_largest_micro_batch_of_the_plan_counts():
     lengths = np.random.default_rng(0).integers(5, 100, 50)
     config = config_of(batch_size=8)
     for ranks, budget in ((1, 10**6), (1, 150), (3, 150), (1, 1)):
@@ -138,12 +138,12 @@ def test_the_largest_micro_batch_of_the_plan_is_reckoned_with():
         assert estimated(lengths, ranks=ranks, budget=budget, batch_size=8).tokens == max(passes)
 
 
-def test_unknown_documents_are_as_long_as_they_may_be():
+def test_unknown_documents_have_the_maximum_length():
     found = estimated(batch_size=3, max_len=90)
     assert (found.documents, found.tokens) == (3, 270)
 
 
-def test_more_tokens_take_more_memory():
+def test_more_tokens_need_more_memory():
     totals = [
         estimated(batch_size=8, max_len=length, micro_batch_tokens=8 * length).total
         for length in (20, 40, 80, 160)
@@ -160,7 +160,7 @@ def test_weights_of_label_attention_and_prior_are_counted_exactly(lora):
     config = config_of(model="minilm", description_prior=True, **options)
     network = meta_network(config.model, LLAMA, None, LABELS, "cpu", [3] * LABELS)
     descriptions = 3 * LABELS
-    # Descriptions and offsets, where each label's begin (64 bit), and how much nearness counts.
+    # Descriptions and offsets, the first of each label (64 bit), and the scale of similarity.
     assert (
         weight_sizes(network, 32)["head"]
         == found.parts["head"] + 4 * descriptions * (64 + 1) + 8 * LABELS + 4
@@ -175,17 +175,17 @@ FROZEN = {
 }
 
 
-def test_states_of_a_frozen_backbone_are_read_once_and_not_again():
+def test_hidden_states_of_a_frozen_backbone_are_computed_once():
     known, each_time = estimated(**FROZEN), estimated(**FROZEN, state_cache_gb=0)
     assert (known.cached, each_time.cached) == (True, False)
     assert known.operations < 0.2 * each_time.operations
     assert known.scoring < 0.2 * each_time.scoring
     assert known.reading == pytest.approx(each_time.scoring, rel=0.2)
     assert each_time.reading == 0
-    assert not estimated(state_cache_gb=20).cached  # which is trained
+    assert not estimated(state_cache_gb=20).cached  # because it is trained
 
 
-def test_states_that_are_too_large_are_not_kept():
+def test_hidden_states_that_are_too_large_are_not_cached():
     documents = np.full(1000, 200)
     bytes_of_states = (
         2 * 1000 * 50 * 64 * 2
@@ -200,11 +200,11 @@ def test_states_that_are_too_large_are_not_kept():
         )
 
 
-def test_what_is_read_before_training_is_read_as_the_cache_reads_it():
+def test_reading_before_training_uses_the_batches_of_the_cache():
     assert module._READ_TOKENS == state_cache._BATCH_TOKENS
 
 
-def test_a_validation_can_take_more_than_a_step():
+def test_a_validation_can_need_more_than_a_step():
     small, large = (
         estimated(np.full(4, 50), validation=np.full(documents, 50), gradient_checkpointing=True)
         for documents in (1, 300)
@@ -226,17 +226,17 @@ def test_metrics_of_many_documents_and_labels_count_on_a_cpu():
     assert many.total - few.total > 4 * 3000 * 20_000
 
 
-def test_documents_beyond_the_window_are_read_in_chunks(model_folders):
-    bert = AutoConfig.from_pretrained(model_folders["bert"])  # reads 128 tokens at once
+def test_documents_beyond_the_context_are_read_in_chunks(model_folders):
+    bert = AutoConfig.from_pretrained(model_folders["bert"])  # its context is 128 tokens
     whole = estimated(np.full(4, 128), settings=bert, max_len=128)
     chunked = estimated(np.full(4, 320), settings=bert, max_len=320)
     assert (whole.documents, whole.tokens) == (4, 512)
     assert (chunked.documents, chunked.tokens) == (4, 4 * 3 * 128)
-    # Three chunks a document, of which attention sees one at a time.
+    # Three chunks per document; attention is within a chunk.
     assert chunked.parts["activations"] < 3.2 * whole.parts["activations"]
 
 
-def test_less_is_kept_with_checkpointing_smaller_micro_batches_and_adapters():
+def test_checkpointing_and_smaller_micro_batches_need_fewer_activations():
     plain = estimated(gradient_checkpointing=False).parts["activations"]
     assert estimated(gradient_checkpointing=True).parts["activations"] < 0.7 * plain
     assert (
@@ -245,7 +245,7 @@ def test_less_is_kept_with_checkpointing_smaller_micro_batches_and_adapters():
     )
 
 
-def test_several_ranks_hold_their_gradients_twice_while_they_add_them_up():
+def test_several_ranks_have_their_gradients_twice_during_the_sum():
     alone, together = (
         estimated(np.full(8, 5), ranks=ranks, micro_batch_tokens=1) for ranks in (1, 2)
     )
@@ -255,7 +255,7 @@ def test_several_ranks_hold_their_gradients_twice_while_they_add_them_up():
 
 
 @pytest.mark.parametrize("adapters", [False, True])
-def test_weights_that_are_shared_out_take_their_part(adapters):
+def test_sharded_weights_need_a_part_of_the_memory(adapters):
     whole, shared = (
         estimated(ranks=4, strategy=strategy, lora_activate=adapters).parts
         for strategy in ("ddp", "fsdp")
@@ -266,7 +266,7 @@ def test_weights_that_are_shared_out_take_their_part(adapters):
     )
 
 
-def test_a_gpu_has_no_heap_and_keeps_no_attention_weights(model_folders):
+def test_a_gpu_has_no_fragmentation_and_stores_no_attention_weights(model_folders):
     bert = AutoConfig.from_pretrained(model_folders["bert"])
     cpu, gpu = (estimated(settings=bert, device=device, budget=400) for device in ("cpu", "cuda"))
     assert "holes" in cpu.parts
@@ -280,7 +280,7 @@ def test_a_gpu_has_no_heap_and_keeps_no_attention_weights(model_folders):
     )
 
 
-def test_an_architecture_that_cannot_be_thought_through_is_reckoned_roughly(monkeypatch):
+def test_an_architecture_that_cannot_be_simulated_is_estimated_roughly(monkeypatch):
     exact = estimated()
     monkeypatch.setattr(
         module.Simulation,
@@ -293,7 +293,7 @@ def test_an_architecture_that_cannot_be_thought_through_is_reckoned_roughly(monk
     assert rough.scoring == pytest.approx(exact.scoring, rel=0.5)
 
 
-def test_tiny_is_known_before_there_are_notes():
+def test_tiny_can_be_estimated_without_notes():
     settings = model_settings("tiny")
     assert (settings.vocab_size, settings.hidden_size) == (16_384, 256)
     assert estimate_memory(config_of(), LABELS).parts["weights"] > 4 * 16_384 * 256
@@ -314,7 +314,7 @@ def training_of(config, settings, lengths):
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
-def test_a_training_that_is_set_up_is_estimated_as_it_is(padding):
+def test_a_training_that_is_set_up_is_estimated_exactly(padding):
     config, lengths = config_of(padding=padding, micro_batch_tokens=120), [30, 90, 90, 20, 60]
     training = training_of(config, LlamaConfig(**SIZES, num_key_value_heads=2), lengths)
     before = {name: weight.clone() for name, weight in training.model.network.named_parameters()}
@@ -365,7 +365,7 @@ def test_a_training_that_is_set_up_is_estimated_as_it_is(padding):
         ("bert", 256, 4, {"gradient_checkpointing": True}),
     ],
 )
-def test_the_estimate_is_within_15_per_cent_of_what_a_process_takes(
+def test_the_estimate_is_within_15_percent_of_the_memory_of_a_process(
     architecture, width, layers, changes
 ):
     lengths = np.random.default_rng(1).integers(100, 512, 80).tolist()
@@ -393,5 +393,5 @@ def test_the_estimate_is_within_15_per_cent_of_what_a_process_takes(
     documents, settings = np.array(lengths), AutoConfig.for_model(architecture, **sizes)
     known = {"settings": settings, "cached": False, "libraries": before}
     found = estimate_memory(load_config(None, words), 500, documents, documents, **known)
-    assert most - before > 10**8  # else it would say nothing
+    assert most - before > 10**8  # or the test would show nothing
     assert found.total == pytest.approx(most, rel=0.15)

@@ -64,7 +64,7 @@ def test_a_finished_run_takes_no_time(training):
     assert time_by_running(training, estimate()) == 0
 
 
-def test_counted_time_is_operations_by_speed():
+def test_time_is_operations_over_speed():
     config = load_config(None, ["steps=100", "warmup_steps=0", "batch_size=4"])
     alone = time_by_operations(config, estimate(), 50, rate=1000)
     assert alone == 100 * 4 * 50 * 6 / (runtime._UTILIZATION * 1000)
