@@ -25,7 +25,7 @@ from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.evidence import evidence_finder
 from icdcli.io.files import write_atomically
 from icdcli.model.checkpoint import load_model
-from icdcli.predict.batches import Choice, batch_predictor
+from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.report.console import Output
 from icdcli.report.plots.run import learning_curves_png
 from icdcli.report.views.evidence import evidence_view
@@ -131,8 +131,8 @@ def evidence_picture(run: Path) -> RenderableType:
     """Render the codes of the note in docs/own-notes.md, with their evidence."""
     page = (PICTURES.parent / "own-notes.md").read_text(encoding="utf-8")
     text = page.split("<!-- file: new_note.txt -->\n```text\n")[1].split("```")[0]
-    model, choice = load_model(run), Choice(None, None)
-    (note,) = batch_predictor(model, choice, evidence_finder(model)).code(
+    model, choice = load_model(run), Selection(None, None)
+    (note,) = NotePredictor(model, choice, evidence_finder(model)).predict(
         [Note("new_note.txt", text)]
     )
     marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]

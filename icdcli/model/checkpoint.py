@@ -10,7 +10,7 @@ from icdcli.model.checkpoint_files import is_tfidf
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
-from icdcli.run_dir import RunDir, checkpoint_folder
+from icdcli.run_dir import RunDir, find_checkpoint
 
 
 def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> CodingModel:
@@ -29,15 +29,22 @@ def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> C
         >>> model = load_model("outputs/mimic3/automatic_coding")  # doctest: +SKIP
         >>> model.predict(["Chest pain and shortness of breath."])  # doctest: +SKIP
     """
-    checkpoint = _checkpoint(Path(path), load)
+    checkpoint = checkpoint_of(path, load)
     if is_tfidf(checkpoint):
         return TfidfModel.load(checkpoint)
     return NeuralModel.load(checkpoint, torch.device(device))
 
 
-def _checkpoint(folder: Path, load: str) -> Path:
+def checkpoint_of(path: str | Path, load: str = "metric") -> Path:
+    """Return the folder of a run's checkpoint, or the folder itself if it is a checkpoint.
+
+    Raises:
+        ConfigError: If there is no such folder.
+        ResumeError: If the run has no such checkpoint.
+    """
+    folder = Path(path)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such run or checkpoint folder")
     if (folder / MANIFEST).is_file() or not (folder / "weights").is_dir():
         return folder
-    return checkpoint_folder(RunDir(folder), load) or folder / "weights" / load
+    return find_checkpoint(RunDir(folder), load)

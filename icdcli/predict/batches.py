@@ -1,4 +1,4 @@
-"""Give notes their codes: block by block, so that any number of them fits the memory, each block read longest first.
+"""Predict the codes of notes block by block, so that any number of notes fits into memory.
 
 Shapes: N notes, L labels.
 """
@@ -14,21 +14,21 @@ from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpans, FindEvidence
 
 if TYPE_CHECKING:
-    from icdcli.model.coding_model import CodingModel, NoteScores, ScoredWindows
+    from icdcli.model.coding_model import CodingModel, ScoredWindows
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
-"""Where a block of notes ends: what a call that was killed has to do again at most."""
-_AT_ONCE = 250_000  # characters given to the network together: a few batches, and then there is news for who watches
+"""The size of a block of notes: the most work that a killed call has to repeat."""
+# Characters that the model receives together: a few batches, so that progress is reported often.
+_CHARACTERS_AT_ONCE = 250_000
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which of a note's codes are told.
+class Selection:
+    """Which of a note's codes are reported; see `icdcli.model.coding_model.select_codes`.
 
     Attributes:
-        top: At most so many.
-        min_score: Those with at least this score, instead of those at or above the threshold. With neither, or with ``top``
-            alone, see `of`.
+        top: Up to this many codes per note, whether or not they reach the threshold.
+        min_score: The codes with at least this score, whether or not they reach the threshold.
     """
 
     top: int | None = None
@@ -36,29 +36,20 @@ class Choice:
 
     @property
     def by_threshold(self) -> bool:
-        """Whether just the predicted codes are told."""
+        """Return whether exactly the predicted codes are reported."""
         return self.top is None and self.min_score is None
-
-    def of(self, scores_L: NDArray[np.float32], threshold_L: NDArray[np.float32]) -> list[int]:
-        """The labels that are told, highest score first, of equal ones the first label.
-
-        Those at or above the threshold where nothing else is asked for; with ``top`` the highest, predicted or not.
-        """
-        from icdcli.model.coding_model import select_codes
-
-        return select_codes(scores_L, threshold_L, self.top, self.min_score)
 
 
 class NoteCode(NamedTuple):
-    """A code that is told of a note.
+    """A code that is reported for a note.
 
     Attributes:
         code: The dotted code.
-        title: Its official title, where it has one.
+        title: Its official title, if it has one.
         score: Its probability.
-        threshold: The score from which it counts as predicted.
-        predicted: Whether it does.
-        evidence: The words that it was chosen by, where that is asked for.
+        threshold: The score from which it is predicted.
+        predicted: Whether it is predicted.
+        evidence: The words behind it; None: not requested.
     """
 
     code: str
@@ -70,13 +61,13 @@ class NoteCode(NamedTuple):
 
 
 class CodedNote(NamedTuple):
-    """A note with its codes.
+    """A note's id and codes.
 
     Attributes:
         id: The note's id.
-        windows: In how many windows it was read: 0 for a note without text, 1 where it fits the model's; else each code has
-            the highest of its scores.
-        codes: Highest score first.
+        windows: The number of windows in which the note was read: 0 for a note without text, 1 for
+            a note that the model reads at once. Each code has its highest score of all windows.
+        codes: The reported codes, highest score first.
     """
 
     id: str
@@ -84,121 +75,106 @@ class CodedNote(NamedTuple):
     codes: tuple[NoteCode, ...]
 
 
-@dataclass(frozen=True)
-class BatchPredictor:
-    """A coder as coding notes needs it.
+class NotePredictor:
+    """A model with a selection of the codes to report.
 
     Attributes:
-        read: Gives the scores.
-        codes: The code of each label.
-        titles: The title of each label, where it has one.
-        threshold_L: The threshold of each label.
-        choice: Which codes are told.
-        find: Finds the words that a note's codes were chosen by; None: nobody asks for them.
+        selection: Which codes are reported.
+        find: Finds the words behind a note's codes; None: evidence isn't requested.
     """
 
-    read: "Callable[[Sequence[str]], NoteScores]"
-    codes: Sequence[str]
-    titles: Sequence[str | None]
-    threshold_L: NDArray[np.float32]
-    choice: Choice
-    find: FindEvidence | None = None
+    def __init__(
+        self, model: "CodingModel", selection: Selection, find: FindEvidence | None = None
+    ) -> None:
+        self.selection = selection
+        self.find = find
+        self._model = model
+        self._threshold_L = model.threshold.values_L(len(model.labels))
 
-    def code(
-        self, notes: Sequence[Note], on_progress: Callable[[int], None] | None = None
+    def predict(
+        self, notes: Sequence[Note], on_done: Callable[[int], None] | None = None
     ) -> list[CodedNote]:
-        """Code some notes.
+        """Predict the codes of a block of notes.
 
         Args:
-            notes: A block of them.
-            on_progress: Told how many are done.
+            notes: The notes.
+            on_done: Called with the number of notes that are done.
 
         Returns:
             The notes with their codes, in the same order.
         """
         coded: dict[int, CodedNote] = {
-            place: CodedNote(note.id, 0, ())
-            for place, note in enumerate(notes)
-            if not note.has_text
+            row: CodedNote(note.id, 0, ()) for row, note in enumerate(notes) if not note.has_text
         }
-        for places in self._together(notes):
-            found = self.read([notes[place].text for place in places])
-            for place, scores_L, count, windows in zip(
-                places, found.scores_NL, found.window_counts, found.windows, strict=True
+        for rows in self._batches(notes):
+            found = self._model.score_notes([notes[row].text for row in rows])
+            for row, scores_L, count, windows in zip(
+                rows, found.scores_NL, found.window_counts, found.windows, strict=True
             ):
-                # without codes if cleaning leaves no text
-                codes = self._codes(scores_L, notes[place].text, windows) if count else ()
-                coded[place] = CodedNote(notes[place].id, count, codes)
-                if on_progress is not None and self.find is not None:
-                    on_progress(len(coded))
-            if on_progress is not None and self.find is None:
-                on_progress(len(coded))
-        return [coded[place] for place in range(len(notes))]
+                # No window, and no codes, if cleaning leaves no text.
+                codes = self._codes(scores_L, notes[row].text, windows) if count else ()
+                coded[row] = CodedNote(notes[row].id, count, codes)
+                if on_done is not None and self.find is not None:
+                    on_done(len(coded))
+            if on_done is not None and self.find is None:
+                on_done(len(coded))
+        return [coded[row] for row in range(len(notes))]
 
-    def _together(self, notes: Sequence[Note]) -> Iterator[list[int]]:
-        """Places of notes of like length, the longest first."""
+    def _batches(self, notes: Sequence[Note]) -> Iterator[list[int]]:
+        """Yield the rows of notes of similar length, the longest first."""
         order = sorted(
-            (place for place, note in enumerate(notes) if note.has_text),
-            key=lambda place: -len(notes[place].text),
+            (row for row, note in enumerate(notes) if note.has_text),
+            key=lambda row: -len(notes[row].text),
         )
-        places: list[int] = []
+        rows: list[int] = []
         characters = 0
-        for place in order:
-            if places and characters + len(notes[place].text) > _AT_ONCE:
-                yield places
-                places, characters = [], 0
-            places.append(place)
-            characters += len(notes[place].text)
-        if places:
-            yield places
+        for row in order:
+            if rows and characters + len(notes[row].text) > _CHARACTERS_AT_ONCE:
+                yield rows
+                rows, characters = [], 0
+            rows.append(row)
+            characters += len(notes[row].text)
+        if rows:
+            yield rows
 
     def _codes(
         self, scores_L: NDArray[np.float32], text: str, windows: "ScoredWindows | None"
     ) -> tuple[NoteCode, ...]:
-        labels = self.choice.of(scores_L, self.threshold_L)
+        # torch isn't needed to import this module
+        from icdcli.model.coding_model import select_codes
+
+        selection, known = self.selection, self._model.labels
+        labels = select_codes(scores_L, self._threshold_L, selection.top, selection.min_score)
         found = [None] * len(labels) if self.find is None else self.find(text, labels, windows)
         return tuple(
             NoteCode(
-                self.codes[label],
-                self.titles[label],
+                known.codes[label],
+                known.titles[label],
                 round(float(scores_L[label]), 6),
-                round(float(self.threshold_L[label]), 6),
-                bool(scores_L[label] >= self.threshold_L[label]),
+                round(float(self._threshold_L[label]), 6),
+                bool(scores_L[label] >= self._threshold_L[label]),
                 spans,
             )
             for label, spans in zip(labels, found, strict=True)
         )
 
 
-def blocks(notes: Iterable[Note], most: int = BLOCK_NOTES) -> Iterator[list[Note]]:
-    """Notes in blocks; where one ends depends on the notes alone.
+def note_blocks(notes: Iterable[Note], max_notes: int | None = None) -> Iterator[list[Note]]:
+    """Yield notes in blocks, whose borders depend on the notes alone.
 
     Args:
-        notes: In order.
-        most: Notes of a block; it ends earlier where they are long.
+        notes: The notes, in order.
+        max_notes: The most notes of a block, by default `BLOCK_NOTES`; a block of long notes ends
+            at `BLOCK_CHARACTERS`.
     """
+    max_notes = BLOCK_NOTES if max_notes is None else max_notes
     block: list[Note] = []
     characters = 0
     for note in notes:
-        if block and (len(block) == most or characters + len(note.text) > BLOCK_CHARACTERS):
+        if block and (len(block) == max_notes or characters + len(note.text) > BLOCK_CHARACTERS):
             yield block
             block, characters = [], 0
         block.append(note)
         characters += len(note.text)
     if block:
         yield block
-
-
-def batch_predictor(
-    model: "CodingModel", choice: Choice, find: FindEvidence | None = None
-) -> BatchPredictor:
-    """A trained coder, for coding notes by the block."""
-    labels = model.labels
-    return BatchPredictor(
-        model.score_notes,
-        labels.codes,
-        labels.titles,
-        model.threshold.values_L(len(labels)),
-        choice,
-        find,
-    )

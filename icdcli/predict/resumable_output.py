@@ -1,8 +1,9 @@
-"""Coding into a file that survives whatever ends the process: in parts, each of a block of notes, joined when all are there.
+"""Write predicted codes into a file that survives any interruption: in parts, joined at the end.
 
-The parts of ``F`` lie in ``F.parts/`` beside it, with a journal that says what they are made of. A part is written under
-another name and renamed, and so is ``F``: each is there whole or not at all. A second call that is asked for the same finds
-the parts of the first; one that is asked for something else begins anew. Several processes need nothing of one another but
+The parts of ``F`` are in the folder ``F.parts/`` beside it, with a journal of the inputs that they
+were made from. Each part holds one block of notes. Parts and ``F`` itself are written under another
+name and renamed, so that they are complete or missing. A second call with the same inputs keeps the
+parts of the first; one with other inputs starts over. Several processes need no communication except
 this folder: each writes the parts of its own blocks.
 """
 
@@ -18,35 +19,36 @@ from filelock import FileLock, Timeout
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import flush, private_folder, replacing, write_json
-from icdcli.predict.batches import CodedNote, blocks
+from icdcli.predict.batches import CodedNote, note_blocks
 from icdcli.predict.writers import format_of
 
 _JOURNAL, _LOCK = "journal.json", ".lock"
 
-Code = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]]
-Told = Callable[[int, int], None]
-"""Told how many notes are done, and how many of these were done by an earlier call."""
+PredictBlock = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]]
+"""Predicts the codes of a block of notes, and calls back with the number of notes that are done."""
+OnNotes = Callable[[int, int], None]
+"""Called with the notes that are done, and with how many of them an earlier call did."""
 
 
-class CodingParts:
-    """The parts of one file while they are written.
+class OutputParts:
+    """The parts of an output file while they are written.
 
     Attributes:
-        output: The file that is to be.
-        folder: Where its parts lie.
+        output: The file.
+        folder: The folder of its parts.
     """
 
     def __init__(self, output: Path, made_of: Mapping[str, str], evidence: bool = False) -> None:
-        """Name a file and what it is made of.
+        """Describe the file.
 
         Args:
-            output: Its name's ending says its format.
-            made_of: For each thing that the file depends on, how it is told that it changed (``other notes``), and something
-                that changes with it.
+            output: The file; its name's ending is its format.
+            made_of: For each input, how a message says that it changed (``other notes``), and a
+                value that changes with it.
             evidence: Whether codes have evidence.
 
         Raises:
-            ConfigError: When there can't be such a file.
+            ConfigError: If there can't be such a file.
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.parts")
@@ -54,17 +56,17 @@ class CodingParts:
         self._made_of = dict(made_of)
         if not output.parent.is_dir():
             raise ConfigError(
-                f"--output {output}: there is no folder {output.parent}; make it first"
+                f"--output {output}: there is no folder {output.parent}. Make it first."
             )
         if output.is_dir():
-            raise ConfigError(f"--output {output}: is a folder; give a file's name")
+            raise ConfigError(f"--output {output}: is a folder. Give the name of a file.")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Be the only call that writes this file; of several processes of a call the first is it.
+    def locked(self) -> Iterator[None]:
+        """Let no other call write this file meanwhile. Of a call's processes, rank 0 takes the lock.
 
         Raises:
-            ConfigError: When another call is at it, or the folder can't be written.
+            ConfigError: If another call is writing the file, or the folder can't be written.
         """
         lock = FileLock(self.folder / _LOCK, mode=0o600)
         try:
@@ -72,116 +74,119 @@ class CodingParts:
             lock.acquire(timeout=0)
         except Timeout:
             raise ConfigError(
-                f"--output {self.output}: another icdcode is writing it; wait, or give another name"
+                f"--output {self.output}: another icdcode is writing it. Wait, or choose another "
+                "name."
             ) from None
         except OSError as error:
             raise ConfigError(
-                f"--output {self.output}: can't be written ({error.strerror}); give another place"
+                f"--output {self.output}: can't be written ({error.strerror}). Choose another "
+                "folder."
             ) from None
         try:
             yield
         finally:
-            if not (self.folder / _JOURNAL).exists():  # nothing has been begun, or all is done
+            # Without a journal, nothing was started, or everything is done.
+            if not (self.folder / _JOURNAL).exists():
                 (self.folder / _LOCK).unlink(missing_ok=True)
                 with suppress(OSError):
                     self.folder.rmdir()
             lock.release()
 
     @property
-    def begun(self) -> bool:
-        """Whether an earlier call, or the first process of this one, has begun."""
+    def started(self) -> bool:
+        """Return whether an earlier call, or rank 0 of this one, has started."""
         return self._journal() is not None
 
     @property
     def changed(self) -> list[str]:
-        """What the earlier call had begun with that is no longer so, in words."""
+        """Return the inputs of the earlier call that have changed since, as messages name them."""
         before = self._journal()
         return [
             name
-            for name, now in self._made_of.items()
-            if before and before["made_of"].get(name) != now
+            for name, value in self._made_of.items()
+            if before and before["made_of"].get(name) != value
         ]
 
     @property
     def notes(self) -> int | None:
-        """How many notes there are, where an earlier call has read these very ones to the end."""
+        """Return the number of notes, if an earlier call with the same inputs counted them."""
         before = self._journal()
         return int(before["notes"]) if before and not self.changed else None
 
-    def begin(self, notes: int) -> None:
-        """Keep the parts that are of use and remove the others; the first process does so before any writes one.
+    def start(self, notes: int) -> None:
+        """Keep the parts that are still valid and remove the others; rank 0 does so first.
 
         Args:
-            notes: How many notes there are.
+            notes: The number of notes.
         """
         with self._writing():
-            if not self.begun or self.changed:
+            if not self.started or self.changed:
                 self._clear()
-            for left in self.folder.glob(".*.*"):
-                left.unlink()  # half a part, of a process that was killed
+            for remains in self.folder.glob(".*.*"):
+                remains.unlink()  # half a part, of a process that was killed
             write_json(self.folder / _JOURNAL, {"made_of": self._made_of, "notes": notes})
 
-    def code(
+    def write(
         self,
         notes: Iterable[Note],
-        code: Code,
-        share: tuple[int, int] = (0, 1),
-        told: Told | None = None,
+        predict: PredictBlock,
+        shard: tuple[int, int] = (0, 1),
+        on_notes: OnNotes | None = None,
     ) -> int:
-        """Code the blocks of this process's share that have no part yet.
+        """Write the missing parts of this process's shard.
 
         Args:
             notes: All notes.
-            code: Codes a block; tells how many of its notes are done.
-            share: (rank, ranks): this process does every ranks-th block.
-            told: Told how far it is.
+            predict: Predicts the codes of a block.
+            shard: (rank, ranks): this process writes every ranks-th part.
+            on_notes: Receives the progress.
 
         Returns:
-            How many parts the file has.
+            The number of parts of the file.
         """
-        rank, ranks = share
+        rank, ranks = shard
         done = before = parts = 0
 
-        def news(more: int) -> None:
-            if told is not None:
-                told(done + more, before)
+        def report(more: int) -> None:
+            if on_notes is not None:
+                on_notes(done + more, before)
 
-        for parts, block in enumerate(blocks(notes), start=1):
+        for parts, block in enumerate(note_blocks(notes), start=1):
             part = self._part(parts - 1)
             if part.exists():
                 before += len(block)
             elif (parts - 1) % ranks == rank:
-                coded = code(block, news)
+                coded = predict(block, report)
                 with self._writing(), replacing(part, durable=True) as temporary:
                     self._format.write(temporary, coded)
             done += len(block)
-            news(0)
+            report(0)
         return parts
 
-    def wait(self, parts: int, told: Callable[[int], None], pause: float = 0.5) -> None:
-        """Return when all parts are there, whoever writes them.
+    def wait(self, parts: int, on_parts: Callable[[int], None], pause: float = 0.5) -> None:
+        """Wait until all parts are written, by whatever process.
 
-        No time is too long: where a process has died, whoever launched it ends the others.
+        There is no timeout: if a process dies, its launcher ends the others.
         """
-        there = 0
-        while there < parts:
-            while there < parts and self._part(there).exists():
-                there += 1
-            told(there)
-            if there < parts:
+        written = 0
+        while written < parts:
+            while written < parts and self._part(written).exists():
+                written += 1
+            on_parts(written)
+            if written < parts:
                 time.sleep(pause)
 
-    def finish(self, parts: int) -> None:
-        """Join the parts, give the file its name, and remove them.
+    def join(self, parts: int) -> None:
+        """Join the parts to the file and remove them.
 
         Raises:
-            DataError: When there is no room for it; the parts stay.
+            DataError: If there is no space for the file; the parts stay.
         """
-        # In our own folder, whose remains the next call removes.
-        with self._writing(), replacing(self.output, durable=True, folder=self.folder) as whole:
-            self._format.join(whole, map(self._part, range(parts)))
+        # Written in our own folder, where the next call removes the remains.
+        with self._writing(), replacing(self.output, durable=True, folder=self.folder) as joined:
+            self._format.join(joined, map(self._part, range(parts)))
         flush(self.output.parent)
-        with suppress(OSError):  # what is left doesn't matter: the next call looks at the journal
+        with suppress(OSError):  # the rest does no harm: the next call looks at the journal
             self._clear()
 
     def _part(self, number: int) -> Path:
@@ -192,14 +197,11 @@ class CodingParts:
             content = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return (
-            content
-            if isinstance(content, dict) and content.keys() == {"made_of", "notes"}
-            else None
-        )
+        valid = isinstance(content, dict) and content.keys() == {"made_of", "notes"}
+        return content if valid else None
 
     def _clear(self) -> None:
-        """Remove what is ours, the journal first: parts without one are of no use to anybody."""
+        """Remove our files, the journal first: parts without a journal are of no use."""
         (self.folder / _JOURNAL).unlink(missing_ok=True)
         for part in self.folder.glob("[0-9]" * 7 + self._format.ending):
             part.unlink()
@@ -210,6 +212,7 @@ class CodingParts:
             yield
         except OSError as error:
             raise DataError(
-                f"{self.folder}: can't be written ({error.strerror or error}). What is done is kept: make room, or set the "
-                "permissions right, then give the same command again"
+                f"{self.folder}: can't be written ({error.strerror or error}). The finished parts "
+                "are kept: free some space or correct the permissions, then run the same command "
+                "again."
             ) from error

@@ -1,10 +1,11 @@
-"""Coded notes as files: JSONL with a line a note; CSV and Parquet with a row a note and code.
+"""Write predicted codes: JSONL with a line per note; CSV and Parquet with a row per note and code.
 
-A file is made of parts, which are written alone and joined later, whoever wrote them. In a table, a note without any code
-has one row, in which the code is missing: so no note is.
+A file is joined from parts that are written separately. In a table, a note without codes has one
+row without a code, so that every note is in the file.
 
-Where evidence is asked for, a code has its spans: in JSONL as a list of objects, in tables as three lists of numbers
-(``begin``, ``end``, ``weight``), which CSV writes with blanks between. Characters are counted from 0 in the note's text.
+If evidence is requested, each code has its spans: in JSONL a list of objects, in tables three lists
+of numbers (``begin``, ``end``, ``weight``), which CSV separates by blanks. Positions are characters
+of the note's text, counted from 0.
 """
 
 import csv
@@ -47,12 +48,12 @@ _GROUP_ROWS = 1 << 16
 
 @dataclass(frozen=True)
 class Format:
-    """A way of writing coded notes.
+    """A file format for predicted codes.
 
     Attributes:
-        ending: Of the files' names.
+        ending: The ending of the files' names.
         write: Writes a part.
-        join: Joins parts, in order, to the whole file.
+        join: Joins parts, in order, to the complete file.
     """
 
     ending: str
@@ -61,25 +62,25 @@ class Format:
 
 
 def format_of(path: Path, evidence: bool = False) -> Format:
-    """The format that a file's name asks for.
+    """Return the format for a file, by the ending of its name.
 
     Args:
         path: The file.
         evidence: Whether codes have evidence.
 
     Raises:
-        ConfigError: When it is none of them.
+        ConfigError: If there is no format with this ending.
     """
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
         raise ConfigError(
-            f"--output {path}: should end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}"
+            f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}."
         )
     return found(_WITH_EVIDENCE if evidence else _SCHEMA)
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
-    """A note with its codes as plain values: ``id``, ``windows``, and ``codes`` (a list)."""
+    """Return a note's ``id``, ``windows`` and ``codes`` (a list) as values for JSON."""
     return {
         "id": note.id,
         "windows": note.windows,
@@ -88,7 +89,7 @@ def note_dict(note: CodedNote) -> dict[str, Any]:
 
 
 def note_line(note: CodedNote) -> str:
-    """A note with its codes as a line of JSONL, line end included."""
+    """Return a note with its codes as a line of JSONL, with the line end."""
     return json.dumps(note_dict(note), ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -99,7 +100,7 @@ def _code_dict(code: NoteCode) -> dict[str, Any]:
 
 
 def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, ...]]:
-    """What each column has, in the schema's order."""
+    """Yield the values of each row, in the order of the schema."""
     for note in notes:
         for code in note.codes:
             values = code._asdict() | {"id": note.id, "windows": note.windows}

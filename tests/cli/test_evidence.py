@@ -130,7 +130,7 @@ def test_evidence_requested_later_starts_over(icdcode, trained, notes, tmp_path,
         )
     answer = icdcode("predict", trained, notes, "--top", 1, "--output", output)
     assert answer.code == 0
-    assert "was begun with other options; beginning anew" in answer.err
+    assert "was written with other options. Starting over." in answer.err
     assert "begin" not in output.read_text().splitlines()[0]
 
 

@@ -184,7 +184,7 @@ main()
 def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_blocks, monkeypatch):
     output = tmp_path / "codes.jsonl"
     whole = icdcode("predict", trained, table, "--json").out
-    code, calls = coding.BatchPredictor.code, []
+    code, calls = coding.NotePredictor.predict, []
 
     def stop_at_the_third(self, *arguments):
         calls.append(arguments)
@@ -192,21 +192,21 @@ def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_b
             os.kill(os.getpid(), signal.SIGTERM)
         return code(self, *arguments)
 
-    monkeypatch.setattr(coding.BatchPredictor, "code", stop_at_the_third)
+    monkeypatch.setattr(coding.NotePredictor, "predict", stop_at_the_third)
     stopped = icdcode("predict", trained, table, "--output", output)
     assert stopped.code == 143
     assert "Stopped. The same command goes on from here." in stopped.out
     assert not output.exists()
     answer = icdcode("predict", trained, table, "--output", output)
     assert answer.code == 0
-    assert "Going on with what is done in" in answer.out
+    assert "Continuing with the parts in" in answer.out
     assert "Written: " in answer.out
     assert output.read_text() == whole
     calls[:] = [0]
     assert icdcode("predict", trained, table, "--output", output, "--top", 1).code == 143
     answer = icdcode("predict", trained, table, "--output", output, "--top", 2)
     assert answer.code == 0
-    assert "was begun with other options; beginning anew" in answer.err
+    assert "was written with other options. Starting over." in answer.err
     assert all(len(note["codes"]) <= 2 for note in lines(output.read_text()))
     assert list(tmp_path.iterdir()) == [output]
 
@@ -303,7 +303,7 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
         table,
         "--output",
         tmp_path / "codes.txt",
-        says="should end in .jsonl, .csv or .parquet",
+        says="must end in .jsonl, .csv or .parquet",
     )
     refused(
         2,
@@ -314,7 +314,7 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
         tmp_path / "gone" / "codes.csv",
         says="there is no folder",
     )
-    refused(2, "predict", trained, table, "--output", table, says="is what the notes are read from")
+    refused(2, "predict", trained, table, "--output", table, says="the notes are read from this file")
     refused(
         2, "predict", trained, table, "--device", "gpux", says="should be cpu, mps, or GPU numbers"
     )

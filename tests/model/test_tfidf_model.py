@@ -14,7 +14,7 @@ from icdcli.model.checkpoint import load_model
 from icdcli.model.section import ModelConfig
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
-from icdcli.predict.batches import Choice, batch_predictor
+from icdcli.predict.batches import NotePredictor, Selection
 
 LABELS = Labels(
     ("I10", "J18.9", "R05"),
@@ -122,6 +122,6 @@ def test_the_evidence_is_the_words_that_raise_a_codes_score(model):
     assert cough.spans == ()  # no training document has it: every note has the same score
     assert [found.spans for found in explain_codes(model, " \n", ["J18.9"])] == [()]
     notes = [Note("1", text), Note("2", "")]
-    coded = batch_predictor(model, Choice(top=3), evidence_finder(model)).code(notes)
+    coded = NotePredictor(model, Selection(top=3), evidence_finder(model)).predict(notes)
     assert {code.code: code.evidence for code in coded[0].codes}["J18.9"] == pneumonia.spans
     assert coded[1].codes == ()

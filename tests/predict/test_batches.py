@@ -1,19 +1,21 @@
-from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from icdcli.data.corpus.reader import Labels
 from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.model.coding_model import NoteScores
+from icdcli.model.threshold import Threshold
 from icdcli.predict import batches as coding
-from icdcli.predict.batches import BatchPredictor, Choice, blocks
+from icdcli.predict.batches import NotePredictor, Selection, note_blocks
 
 CODES, TITLES = ("A00.0", "B00.1", "C00"), ("Cholera", None, "Lip")
-PREDICTED = Choice()
+PREDICTED = Selection()
 
 
-def model(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
+def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None):
     """Scores a text by its length: so that it can be told which text a score is of."""
 
     def read(texts):
@@ -24,7 +26,10 @@ def model(choice=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None):
         )
         return NoteScores(scores_NL, [1 + len(text) // 50 for text in texts], [None] * len(texts))
 
-    return BatchPredictor(read, CODES, TITLES, np.array(threshold, np.float32), choice)
+    labels = Labels(CODES, ("diagnosis",) * 3, TITLES, (1,) * 3, (1,) * 3)
+    per_code = Threshold(how="auto_per_code", tuned_on="validation", per_code=threshold)
+    scoring = SimpleNamespace(score_notes=read, labels=labels, threshold=per_code)
+    return NotePredictor(scoring, selection, find)
 
 
 def of_lengths(*lengths):
@@ -32,10 +37,10 @@ def of_lengths(*lengths):
 
 
 def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
-    monkeypatch.setattr(coding, "_AT_ONCE", 100)
+    monkeypatch.setattr(coding, "_CHARACTERS_AT_ONCE", 100)
     seen, told = [], []
     notes = of_lengths(20, 70, 40, 0, 60)
-    coded = model(seen=seen).code(notes, told.append)
+    coded = model(seen=seen).predict(notes, told.append)
     assert seen == [[70], [60, 40], [20]]
     assert told == [2, 4, 5]
     assert [note.id for note in coded] == ["0", "1", "2", "3", "4"]
@@ -50,7 +55,7 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
 
 
 def test_a_code_tells_its_title_score_threshold_and_decision():
-    (note,) = model(threshold=(0.25, 0.5, 0.75)).code(of_lengths(30))
+    (note,) = model(threshold=(0.25, 0.5, 0.75)).predict(of_lengths(30))
     assert [code[:5] for code in note.codes] == [
         ("B00.1", None, 0.5, 0.5, True),
         ("A00.0", "Cholera", 0.3, 0.25, True),
@@ -58,32 +63,32 @@ def test_a_code_tells_its_title_score_threshold_and_decision():
 
 
 @pytest.mark.parametrize(
-    ("choice", "codes"),
+    ("selection", "codes"),
     [
-        (Choice(), "A B"),
-        (Choice(top=1), "A"),
-        (Choice(top=3), "A B C"),
-        (Choice(top=9), "A B C"),
-        (Choice(min_score=0.5), "A B"),
-        (Choice(min_score=0.501), "A"),
-        (Choice(min_score=0.9), ""),
-        (Choice(min_score=0.0, top=2), "A B"),
+        (Selection(), "A B"),
+        (Selection(top=1), "A"),
+        (Selection(top=3), "A B C"),
+        (Selection(top=9), "A B C"),
+        (Selection(min_score=0.5), "A B"),
+        (Selection(min_score=0.501), "A"),
+        (Selection(min_score=0.9), ""),
+        (Selection(min_score=0.0, top=2), "A B"),
     ],
 )
-def test_which_codes_are_told(choice, codes):
-    (note,) = model(choice).code(of_lengths(80))
+def test_which_codes_are_told(selection, codes):
+    (note,) = model(selection).predict(of_lengths(80))
     assert " ".join(code.code[0] for code in note.codes) == codes
     assert all(code.predicted == (code.score >= 0.5) for code in note.codes)
 
 
 def test_of_equal_scores_the_first_label_comes_first():
-    (note,) = model(Choice(top=3)).code(of_lengths(50))
+    (note,) = model(Selection(top=3)).predict(of_lengths(50))
     assert [code.code for code in note.codes] == list(CODES)
 
 
 def test_notes_without_text_are_not_read():
     seen = []
-    assert [note.codes for note in model(seen=seen).code([Note("1", " \n"), Note("2", "")])] == [
+    assert [note.codes for note in model(seen=seen).predict([Note("1", " \n"), Note("2", "")])] == [
         (),
         (),
     ]
@@ -93,14 +98,14 @@ def test_notes_without_text_are_not_read():
 def test_blocks_end_by_number_and_by_length(monkeypatch):
     monkeypatch.setattr(coding, "BLOCK_CHARACTERS", 100)
     notes = of_lengths(10, 10, 10, 90, 200, 60, 40, 1)
-    assert [[note.id for note in block] for block in blocks(iter(notes), 3)] == [
+    assert [[note.id for note in block] for block in note_blocks(iter(notes), 3)] == [
         ["0", "1", "2"],
         ["3"],
         ["4"],
         ["5", "6"],
         ["7"],
     ]
-    assert list(blocks([])) == []
+    assert list(note_blocks([])) == []
 
 
 def test_evidence_is_asked_for_of_the_told_codes_alone():
@@ -111,8 +116,8 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
         return [(EvidenceSpan(label, label + 1, 1.0),) for label in labels]
 
     told = []
-    marking = replace(model(Choice(top=2)), find=find)
-    notes = marking.code(of_lengths(80, 0, 30), told.append)
+    marking = model(Selection(top=2), find=find)
+    notes = marking.predict(of_lengths(80, 0, 30), told.append)
     assert asked == [(80, [0, 1]), (30, [2, 1])]
     assert told == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
@@ -121,5 +126,5 @@ def test_evidence_is_asked_for_of_the_told_codes_alone():
         [((2, 3, 1.0),), ((1, 2, 1.0),)],
     ]
     assert all(
-        code.evidence is None for note in model().code(of_lengths(80)) for code in note.codes
+        code.evidence is None for note in model().predict(of_lengths(80)) for code in note.codes
     )

@@ -11,7 +11,7 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.predict import batches as coding
 from icdcli.predict.batches import CodedNote, NoteCode
-from icdcli.predict.resumable_output import CodingParts
+from icdcli.predict.resumable_output import OutputParts
 from icdcli.predict.writers import format_of
 
 NOTES = [Note(f"n{number}", "text") for number in range(23)]
@@ -34,10 +34,10 @@ def code(notes, told=lambda done: None):
 
 
 def whole(output, notes=NOTES, code=code, **made_of):
-    parts = CodingParts(output, MADE_OF | made_of)
-    with parts.alone():
-        parts.begin(parts.notes or len(notes))
-        parts.finish(parts.code(notes, code))
+    parts = OutputParts(output, MADE_OF | made_of)
+    with parts.locked():
+        parts.start(parts.notes or len(notes))
+        parts.join(parts.write(notes, code))
     return output.read_bytes()
 
 
@@ -56,7 +56,7 @@ def stopped(output, at=13, **made_of):
     with pytest.raises(ZeroDivisionError):
         whole(output, code=stopping_at(at), **made_of)
     assert not output.exists()
-    return CodingParts(output, MADE_OF | made_of)
+    return OutputParts(output, MADE_OF | made_of)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -101,14 +101,14 @@ def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
     assert parts.changed == []
     assert stat.S_IMODE(parts.folder.stat().st_mode) == 0o700
     done, told = [], []
-    with parts.alone():
-        parts.begin(parts.notes)
-        count = parts.code(
+    with parts.locked():
+        parts.start(parts.notes)
+        count = parts.write(
             NOTES,
             lambda notes, news: done.extend(notes) or code(notes, news),
-            told=lambda *news: told.append(news),
+            on_notes=lambda *news: told.append(news),
         )
-        parts.finish(count)
+        parts.join(count)
     assert parts.output.read_bytes() == expected
     assert [note.id for note in done] == [f"n{number}" for number in range(12, 23)]
     assert (4, 4) in told
@@ -122,8 +122,8 @@ def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
 def test_what_changed_is_told_and_begun_anew(tmp_path):
     output = tmp_path / "codes.jsonl"
     stopped(output)
-    parts = CodingParts(output, MADE_OF | {"notes": "3"})
-    assert parts.begun
+    parts = OutputParts(output, MADE_OF | {"notes": "3"})
+    assert parts.started
     assert parts.changed == ["notes"]
     assert parts.notes is None
     assert list(parts.folder.glob("*.jsonl"))  # until it is begun anew, nothing is lost
@@ -144,7 +144,7 @@ def test_damaged_journal_and_half_a_part(tmp_path):
     parts = stopped(output := tmp_path / "other.jsonl")
     (parts.folder / "journal.json").write_text("{")
     (parts.folder / "0000001.jsonl").write_text("not of this call")
-    assert not parts.begun
+    assert not parts.started
     assert whole(output) == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "codes.jsonl",
@@ -156,15 +156,15 @@ def test_damaged_journal_and_half_a_part(tmp_path):
 def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path):
     output = tmp_path / "codes.csv"
     output.write_text("earlier")
-    parts = CodingParts(output, MADE_OF)
-    with pytest.raises(ZeroDivisionError), parts.alone():
-        parts.begin(len(NOTES))
-        parts.code(NOTES, stopping_at(0))
+    parts = OutputParts(output, MADE_OF)
+    with pytest.raises(ZeroDivisionError), parts.locked():
+        parts.start(len(NOTES))
+        parts.write(NOTES, stopping_at(0))
     assert output.read_text() == "earlier"
 
 
 def test_nothing_is_left_where_nothing_was_begun(tmp_path):
-    with pytest.raises(DataError), CodingParts(tmp_path / "codes.csv", MADE_OF).alone():
+    with pytest.raises(DataError), OutputParts(tmp_path / "codes.csv", MADE_OF).locked():
         raise DataError("the notes can't be read")
     assert list(tmp_path.iterdir()) == []
 
@@ -180,26 +180,26 @@ def test_a_folder_of_parts_keeps_what_is_not_ours(tmp_path):
 def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
     expected = whole(tmp_path / "whole.jsonl")
     output = tmp_path / "codes.jsonl"
-    first = CodingParts(output, MADE_OF)
+    first = OutputParts(output, MADE_OF)
     coded = [[] for _ in range(ranks)]
     begun = threading.Barrier(ranks)
 
     def work(rank):
-        parts = CodingParts(output, MADE_OF)
+        parts = OutputParts(output, MADE_OF)
         begun.wait()
-        count = parts.code(
+        count = parts.write(
             NOTES, lambda notes, told: coded[rank].extend(notes) or code(notes, told), (rank, ranks)
         )
         parts.wait(count, lambda there: None, pause=0.001)
 
-    with first.alone():
-        first.begin(len(NOTES))
+    with first.locked():
+        first.start(len(NOTES))
         threads = [threading.Thread(target=work, args=(rank,)) for rank in range(ranks)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        first.finish(6)
+        first.join(6)
     assert output.read_bytes() == expected
     assert [len(notes) for notes in coded] == [
         sum([4, 4, 4, 4, 4, 3][rank::ranks]) for rank in range(ranks)
@@ -209,19 +209,19 @@ def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
 def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
     expected = whole(tmp_path / "whole.csv")
     output = tmp_path / "codes.csv"
-    parts = CodingParts(output, MADE_OF)
-    with parts.alone():
-        parts.begin(len(NOTES))
-        parts.code(NOTES, code, (1, 3))
+    parts = OutputParts(output, MADE_OF)
+    with parts.locked():
+        parts.start(len(NOTES))
+        parts.write(NOTES, code, (1, 3))
     assert whole(output) == expected
 
 
 def test_two_calls_for_one_file(tmp_path):
     output = tmp_path / "codes.csv"
-    with CodingParts(output, MADE_OF).alone():
+    with OutputParts(output, MADE_OF).locked():
         with (
             pytest.raises(ConfigError, match="another icdcode is writing it"),
-            CodingParts(output, MADE_OF).alone(),
+            OutputParts(output, MADE_OF).locked(),
         ):
             pass
     assert whole(output)
@@ -230,8 +230,8 @@ def test_two_calls_for_one_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("codes.txt", "should end in .jsonl, .csv or .parquet"),
-        ("codes", "should end in"),
+        ("codes.txt", "must end in .jsonl, .csv or .parquet"),
+        ("codes", "must end in"),
         ("gone/codes.csv", "there is no folder"),
         ("folder.csv", "is a folder"),
     ],
@@ -239,7 +239,7 @@ def test_two_calls_for_one_file(tmp_path):
 def test_files_that_cannot_be(tmp_path, name, says):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match=says):
-        CodingParts(tmp_path / name, MADE_OF)
+        OutputParts(tmp_path / name, MADE_OF)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
 
 
@@ -247,7 +247,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "codes.csv.parts").write_text("in the way")
     with (
         pytest.raises(ConfigError, match="can't be written"),
-        CodingParts(tmp_path / "codes.csv", MADE_OF).alone(),
+        OutputParts(tmp_path / "codes.csv", MADE_OF).locked(),
     ):
         pass
 
@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(
-        DataError, match=r"can't be written \(No space left on device\). What is done is kept"
+        DataError, match=r"can't be written \(No space left on device\). The finished parts are kept"
     ):
         whole(output)
     assert not output.exists()

@@ -16,7 +16,7 @@ from icdcli.model import precompute as state_cache
 from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import probabilities
 from icdcli.model.precompute import description_similarities
-from icdcli.predict.batches import Choice, batch_predictor
+from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
 from icdcli.training.schedule import learning_rate
@@ -268,7 +268,7 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
     assert model.score_notes(notes).window_counts == [0, 0, 0, 1]
     assert model.predict(notes)[:3] == [[], [], []]
     assert not model.scores(notes)[:3].any()
-    coded = batch_predictor(model, Choice(top=2)).code(
+    coded = NotePredictor(model, Selection(top=2)).predict(
         [Note(str(place), note) for place, note in enumerate(notes)]
     )
     assert [(note.windows, len(note.codes)) for note in coded] == [(0, 0), (0, 0), (0, 0), (1, 2)]

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.explain.spans import EvidenceSpans
-from icdcli.predict.batches import Choice, CodedNote
+from icdcli.predict.batches import CodedNote, Selection
 from icdcli.report.formatting import counted, one_line, plain
 
 _SIGNS = {"right": ("=", "green"), "missed": ("-", "yellow"), "extra": ("+", "red")}
@@ -104,12 +104,12 @@ def prediction_dict(
     return {"id": sample.id, "codes": codes} | ({} if text is None else {"text": text})
 
 
-def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> RenderableType:
+def coded_view(note: CodedNote, selection: Selection, one_threshold: bool) -> RenderableType:
     """Render the codes of a note, in at least about 50 columns.
 
     Args:
         note: The id of the note and its codes.
-        choice: The selection of codes. Unless only the threshold selects, predicted codes are
+        selection: The selection of codes. Unless only the threshold selects, predicted codes are
             marked.
         one_threshold: All codes have the same threshold, so that no column shows it.
 
@@ -117,7 +117,7 @@ def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> Renderab
         A rich renderable: a heading, and a row per code.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    if not choice.by_threshold:
+    if not selection.by_threshold:
         table.add_column("")
     table.add_column("code", no_wrap=True)
     table.add_column("title")
@@ -125,12 +125,12 @@ def coded_view(note: CodedNote, choice: Choice, one_threshold: bool) -> Renderab
     if not one_threshold:
         table.add_column("threshold", justify="right", no_wrap=True)
     for code in note.codes:
-        cells = [] if choice.by_threshold else ["*" if code.predicted else ""]
+        cells = [] if selection.by_threshold else ["*" if code.predicted else ""]
         cells += [code.code, code.title or "", f"{code.score:.3f}"]
         cells += [] if one_threshold else [f"{code.threshold:.3f}"]
         table.add_row(*map(one_line, cells))
     count, predicted = len(note.codes), sum(code.predicted for code in note.codes)
-    counts = counted(count, "code") + ("" if choice.by_threshold else f", {predicted} predicted")
+    counts = counted(count, "code") + ("" if selection.by_threshold else f", {predicted} predicted")
     heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
     if note.windows > 1:
         heading += f", read in {note.windows} windows"

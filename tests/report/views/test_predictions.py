@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from icdcli.evaluation.sample import SamplePrediction
-from icdcli.predict.batches import Choice, CodedNote, NoteCode
+from icdcli.predict.batches import CodedNote, NoteCode, Selection
 from icdcli.report.views.predictions import coded_view, prediction_dict, prediction_view
 
 Render = Callable[..., list[str]]
@@ -112,7 +112,7 @@ CODED = CodedNote(
 
 
 def test_codes_of_a_note(render: Render) -> None:
-    lines = render(coded_view(CODED, Choice(), one_threshold=True))
+    lines = render(coded_view(CODED, Selection(), one_threshold=True))
     assert lines[0] == "Note ward [3]/7.txt: 3 codes, read in 3 windows"
     assert lines[1].split() == ["code", "title", "score"]
     assert lines[3].split() == ["401.9", "0.400"]
@@ -124,7 +124,7 @@ def test_codes_of_a_note(render: Render) -> None:
 
 
 def test_predicted_codes_are_marked_if_others_are_shown(render: Render) -> None:
-    lines = render(coded_view(CODED, Choice(top=3), one_threshold=False))
+    lines = render(coded_view(CODED, Selection(top=3), one_threshold=False))
     assert lines[0] == "Note ward [3]/7.txt: 3 codes, 2 predicted, read in 3 windows"
     assert [line[0] for line in lines[2:5]] == ["*", "*", " "]
     assert [line.split()[-1] for line in lines[1:5]] == ["threshold", "0.500", "0.250", "0.500"]
@@ -132,18 +132,18 @@ def test_predicted_codes_are_marked_if_others_are_shown(render: Render) -> None:
 
 def test_codes_fit_the_width(render: Render) -> None:
     for width in (60, 80, 100):
-        lines = render(coded_view(CODED, Choice(top=3), one_threshold=False), width)
+        lines = render(coded_view(CODED, Selection(top=3), one_threshold=False), width)
         assert max(map(len, lines)) <= width
         assert lines[2].startswith("*  428.0")
         assert "…" in lines[2]
 
 
 def test_a_note_without_codes_or_text(render: Render) -> None:
-    assert render(coded_view(CodedNote("1", 1, ()), Choice(), one_threshold=True)) == [
+    assert render(coded_view(CodedNote("1", 1, ()), Selection(), one_threshold=True)) == [
         "Note 1: 0 codes",
         "",
     ]
-    assert render(coded_view(CodedNote("1", 0, ()), Choice(top=1), one_threshold=True)) == [
+    assert render(coded_view(CodedNote("1", 0, ()), Selection(top=1), one_threshold=True)) == [
         "Note 1: no text",
         "",
     ]

@@ -1,0 +1,243 @@
+"""Predict the codes of new notes: as a stream, or into a file. Only the checkpoint is needed."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icdcli import __version__
+from icdcli.data.notes.files import Notes
+from icdcli.data.notes.text import Note
+from icdcli.distributed.process_group import ProcessGroup, join_process_group
+from icdcli.errors import ConfigError
+from icdcli.explain.evidence import evidence_finder
+from icdcli.io.progress import Progress
+from icdcli.model.checkpoint import checkpoint_of, load_model
+from icdcli.model.coding_model import CodingModel
+from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
+from icdcli.predict.resumable_output import OutputParts
+
+OnMessage = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """A file of predicted codes.
+
+    Attributes:
+        output: The file.
+        notes: The number of notes in it.
+        checkpoint: The folder of the checkpoint.
+        labels: The number of codes of the model.
+        threshold: The model's threshold, in words.
+        selection: Which codes the file has.
+    """
+
+    output: Path
+    notes: int
+    checkpoint: Path
+    labels: int
+    threshold: str
+    selection: Selection
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values that ``icdcode predict --output FILE --json`` prints."""
+        return {
+            "output": self.output,
+            "notes": self.notes,
+            "checkpoint": self.checkpoint,
+            "threshold": self.threshold,
+            "top": self.selection.top,
+            "min_score": self.selection.min_score,
+        }
+
+
+def predict_notes(
+    model: CodingModel,
+    notes: Iterable[Note],
+    *,
+    top: int | None = None,
+    min_score: float | None = None,
+    evidence: bool = False,
+    max_block: int | None = None,
+) -> Iterator[CodedNote]:
+    """Predict the codes of any number of notes, a block at a time.
+
+    Args:
+        model: The model.
+        notes: The notes, e.g. from `icdcli.data.notes.files.find_notes`.
+        top: Report up to this many codes per note, whether or not they reach the threshold.
+        min_score: Report the codes with at least this score, whether or not they reach the
+            threshold.
+        evidence: Also find the words behind each code.
+        max_block: The most notes that are read before the first of them is yielded.
+
+    Yields:
+        The notes with their codes, in the same order.
+
+    Example:
+        >>> model = icdcli.load_model("outputs/demo/tiny")  # doctest: +SKIP
+        >>> for note in predict_notes(model, notes):  # doctest: +SKIP
+        ...     print(note.id, [code.code for code in note.codes])
+    """
+    for _, coded in predict_with_notes(
+        model, notes, Selection(top, min_score), evidence=evidence, max_block=max_block
+    ):
+        yield coded
+
+
+def predict_with_notes(
+    model: CodingModel,
+    notes: Iterable[Note],
+    selection: Selection,
+    *,
+    evidence: bool = False,
+    max_block: int | None = None,
+) -> Iterator[tuple[Note, CodedNote]]:
+    """Predict as `predict_notes` does, and yield each note together with its codes."""
+    predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
+    for block in note_blocks(notes, max_block):
+        yield from zip(block, predictor.predict(block), strict=True)
+
+
+def check_notes(
+    notes: Notes, on_progress: Progress | None = None, on_warning: OnMessage | None = None
+) -> int:
+    """Check that all notes can be read, before the first is coded, and return their number.
+
+    Args:
+        notes: The notes.
+        on_progress: Receives the progress.
+        on_warning: Called with a message if some notes have no text.
+
+    Raises:
+        DataError: If a note can't be read, or if no note has any text.
+    """
+    count = notes.check(on_progress)
+    if notes.without_text and on_warning is not None:
+        on_warning(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
+    return count
+
+
+def predict_to_file(
+    run: Path | str,
+    notes: Notes,
+    output: Path | str,
+    *,
+    load: str = "metric",
+    top: int | None = None,
+    min_score: float | None = None,
+    evidence: bool = False,
+    process_group: ProcessGroup | None = None,
+    on_progress: Progress | None = None,
+    on_warning: OnMessage | None = None,
+    on_message: OnMessage | None = None,
+) -> PredictionFile:
+    """Predict the codes of notes into a file.
+
+    If the call is interrupted, the same call continues with the first note that isn't done.
+
+    Args:
+        run: The folder of a run or of a checkpoint.
+        notes: The notes, from `icdcli.data.notes.files.find_notes`.
+        output: The file; its name ends in ``.jsonl``, ``.csv`` or ``.parquet``.
+        load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
+        top: Report up to this many codes per note, whether or not they reach the threshold.
+        min_score: Report the codes with at least this score, whether or not they reach the
+            threshold.
+        evidence: Also write the words behind each code.
+        process_group: The processes that share the notes; None: this process alone, on the CPU.
+        on_progress: Receives the progress.
+        on_warning: Called with a message for each warning.
+        on_message: Called with a message if an interrupted call is continued.
+
+    Raises:
+        ConfigError: If there is no such run, or if there can't be such a file.
+        DataError: If a note can't be read, or if the file can't be written.
+        ResumeError: If the checkpoint is missing, incomplete or was changed.
+    """
+    group = join_process_group("cpu") if process_group is None else process_group
+    checkpoint, output = checkpoint_of(run, load), Path(output)
+    selection = Selection(top, min_score)
+    parts = _output_parts(checkpoint, notes, output, selection, evidence)
+    model = load_model(checkpoint, device=str(group.device))
+    predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
+    with parts.locked() if group.first else nullcontext():
+        if group.first:
+            _start(parts, notes, on_progress, on_warning, on_message)
+        group.wait()
+        count = parts.notes or 0
+        _predict_parts(parts, notes, predictor, group, count, on_progress)
+    return PredictionFile(
+        output, count, checkpoint, len(model.labels), str(model.threshold), selection
+    )
+
+
+def _output_parts(
+    checkpoint: Path, notes: Notes, output: Path, selection: Selection, evidence: bool
+) -> OutputParts:
+    for name in notes.names:
+        if output.exists() and Path(name).exists() and output.samefile(name):
+            raise ConfigError(
+                f"--output {output}: the notes are read from this file. Choose another name."
+            )
+    try:
+        manifest = hashlib.sha256((checkpoint / "manifest.json").read_bytes()).hexdigest()
+    except OSError:
+        manifest = ""  # loading the checkpoint reports the problem
+    options = f"--top {selection.top} --min-score {selection.min_score}" + (
+        " --evidence" if evidence else ""
+    )
+    made_of = {
+        "another checkpoint": manifest,
+        "other notes": notes.state,
+        "other options": options,
+        "another version of icdcode": __version__,
+    }
+    return OutputParts(output, made_of, evidence)
+
+
+def _start(
+    parts: OutputParts,
+    notes: Notes,
+    on_progress: Progress | None,
+    on_warning: OnMessage | None,
+    on_message: OnMessage | None,
+) -> None:
+    """Keep the parts that an earlier call wrote if they are still valid, and remove all others."""
+    if parts.changed and on_warning is not None:
+        on_warning(
+            f"{parts.folder}: was written with {' and '.join(parts.changed)}. Starting over."
+        )
+    elif parts.started and not parts.changed and on_message is not None:
+        on_message(f"Continuing with the parts in {parts.folder}")
+    parts.start(parts.notes or check_notes(notes, on_progress, on_warning))
+
+
+def _predict_parts(
+    parts: OutputParts,
+    notes: Notes,
+    predictor: NotePredictor,
+    group: ProcessGroup,
+    count: int,
+    on_progress: Progress | None,
+) -> None:
+    """Write this rank's parts; rank 0 then waits for all others and joins them."""
+
+    def on_notes(done: int, before: int) -> None:
+        if on_progress is not None:
+            note = f"{before:,} were done before" if before else ""
+            on_progress("coding", done - before, count - before, "notes", note)
+
+    def on_parts(done: int) -> None:
+        if on_progress is not None:
+            on_progress("waiting for the other processes", done, number, "parts")
+
+    number = parts.write(notes, predictor.predict, (group.rank, group.size), on_notes)
+    if group.size > 1:
+        parts.wait(number, on_parts)
+        group.wait()
+    if group.first:
+        parts.join(number)
