@@ -314,7 +314,9 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
         tmp_path / "gone" / "codes.csv",
         says="there is no folder",
     )
-    refused(2, "predict", trained, table, "--output", table, says="the notes are read from this file")
+    refused(
+        2, "predict", trained, table, "--output", table, says="the notes are read from this file"
+    )
     refused(
         2, "predict", trained, table, "--device", "gpux", says="should be cpu, mps, or GPU numbers"
     )

@@ -264,7 +264,8 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(
-        DataError, match=r"can't be written \(No space left on device\). The finished parts are kept"
+        DataError,
+        match=r"can't be written \(No space left on device\). The finished parts are kept",
     ):
         whole(output)
     assert not output.exists()
