@@ -7,7 +7,6 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 
 app = typer.Typer(help="Show configurations and their JSON Schema.", no_args_is_help=True)
@@ -30,7 +29,7 @@ def show(
 
     Example: icdcode config show configs/config.yaml batch_size=4
     """
-    from icdcli.config.loading import to_yaml
+    from icdcli.config.loading import load_config, to_yaml
 
     # Without a file, as in `config show lr0=1e-3`, the first argument is an override.
     words = list(overrides or [])

@@ -12,7 +12,6 @@ from icdcli.cli.predict import Call, code_notes
 from icdcli.cli.prepare_data import prepared
 from icdcli.cli.processes import conclude, handlers, leave_at_once, training_view
 from icdcli.cli.show_predictions import show_samples
-from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
@@ -87,6 +86,8 @@ def demo(
 
     Example: icdcode demo icdcode-demo
     """
+    from icdcli.config.loading import load_config
+
     # Without a folder, as in `icdcode demo steps=20`, the first argument is an override.
     given = list(overrides or [])
     if "=" in str(folder):
@@ -173,6 +174,7 @@ def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
 
 def unfinished(config: Config) -> RunDir | None:
     """Return the latest run of a project if it has a checkpoint but isn't finished, else None."""
+    from icdcli.config.loading import load_config
     from icdcli.io.manifest import read_manifest
 
     runs = sorted(
@@ -190,6 +192,8 @@ def unfinished(config: Config) -> RunDir | None:
 
 def _overrides(folder: Path, overrides: list[str]) -> list[str]:
     """Return overrides that put all files below a folder, then those of the command line."""
+    from icdcli.config.loading import load_config
+
     shipped = load_config(Path(_CONFIG))
     places = {
         "data_path": folder / str(shipped.data.data_path),

@@ -7,7 +7,6 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 
@@ -31,6 +30,8 @@ def doctor(
 
     Example: icdcode doctor configs/config.yaml bit=4
     """
+    from icdcli.config.loading import load_config
+
     options = None if config is None else load_config(config, overrides or [])
     from icdcli.profiling.check_machine import check_machine
     from icdcli.report.views.doctor import configuration_view, machine_view

@@ -7,7 +7,6 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
@@ -32,6 +31,7 @@ def plot_lr(
 
     Example: icdcode plot-lr configs/config.yaml scheduler_type=linear
     """
+    from icdcli.config.loading import load_config
     from icdcli.report.plots.run import lr_schedule_png
     from icdcli.report.plots.terminal import lr_schedule_plot
     from icdcli.training.schedule import schedule_points

@@ -8,7 +8,6 @@ import typer
 
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
-from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def prepared(
     data: Path, overrides: list[str], config: Path | None, output: Output
 ) -> "PreparedCorpus":
     """Prepare data unless it is prepared already, with progress, and warn about problems."""
+    from icdcli.config.loading import load_config
     from icdcli.data.corpus.prepare import prepare
 
     options = load_config(

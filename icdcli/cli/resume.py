@@ -15,10 +15,8 @@ from icdcli.cli.processes import (
     show_dry_run,
     training_view,
 )
-from icdcli.config.loading import load_config
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
-from icdcli.training.allowed_changes import allowed_changes
 
 
 def resume(
@@ -38,6 +36,9 @@ def resume(
 
     Example: icdcode resume outputs/mimic3/automatic_coding --load last steps=80000
     """
+    from icdcli.config.loading import load_config
+    from icdcli.training.allowed_changes import allowed_changes
+
     run = RunDir.open(run_dir)
     words = overrides or []
     config = load_config(run.args, words)
@@ -50,6 +51,7 @@ def _resume(
     run: RunDir, overrides: Sequence[str], load: str, dry_run: bool, output: Output
 ) -> None:
     """Resume in this process, which may be one of several."""
+    from icdcli.config.loading import load_config
     from icdcli.distributed.process_group import join_process_group
     from icdcli.training.run import plan_resume, resume_training
 

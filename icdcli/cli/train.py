@@ -17,7 +17,6 @@ from icdcli.cli.processes import (
     show_dry_run,
     training_view,
 )
-from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import require_project
@@ -46,6 +45,8 @@ def train(
 
     Example: icdcode train config.yaml mimic3_data_path=mimic-iii model=mistral 'device=[0,1]'
     """
+    from icdcli.config.loading import load_config
+
     options = load_config(config, overrides or [])
     if options.model.is_baseline:
         if int(os.environ.get("RANK", "0")) > 0:
