@@ -1,22 +1,26 @@
-"""Whether the words that `--evidence` marks are those that annotators marked, and those that the coder went by.
+"""Measure whether evidence is plausible (the words that annotators marked) and faithful.
 
-On CodiEsp in Spanish, the dev split. The coder is that of `configs/codiesp_es.yaml`, or one with other parts (``--lexical``).
-Every method ranks the same words; each code is given as many words as `icdcode` marks for it, the best by that method:
+It uses the dev split of CodiEsp in Spanish. The model is that of ``configs/codiesp_es.yaml``, or
+one with other lexical parts (``--lexical``). All methods rank the same words. For each code, a
+method selects as many words as icdcode marks, those that it ranks highest:
 
     random              any words
-    attention           what the code attends to
-    input x gradient    length of the logit's gradient by each token times the token
-    AttInGrad           the two together (Edin et al. 2024)
-    icdcode             AttInGrad, the window nearest to the code's description, and what scores words alone, by what each adds
+    attention           attention weights of the code
+    input x gradient    norm of the gradient of the logit by each token, times the token
+    AttInGrad           both multiplied (Edin et al. 2024)
+    icdcode             AttInGrad, the window most similar to the code's description, and the
+                        lexical model, each weighted by its contribution to the logit
 
-Plausible: precision, recall and F1 over words, pairs of a document and a gold code pooled, against the words that annotators
-marked for the code (all places of it); AP is the mean over pairs of the average precision of the whole ranking. Faithful:
-comprehensiveness (higher is better) and sufficiency (lower is better) at 10 % of the words, as `icdcli.explain.faithfulness`
-says.
+Plausibility: precision, recall and F1 over words, for all pairs of a document and a gold code
+pooled, against the words that annotators marked for the code (all places). AP is the mean over
+pairs of the average precision of the complete ranking. Faithfulness: comprehensiveness (higher is
+better) and sufficiency (lower is better) at 10 % of the words, as `icdcli.explain.faithfulness`
+defines them.
 
-    python benchmarks/evidence.py DATA                          trains a coder (minutes), then 40 documents
-    python benchmarks/evidence.py DATA --lexical '[]'           a network alone
-    python benchmarks/evidence.py DATA --run outputs/benchmark/evidence --documents 250 --json evidence.json
+    python benchmarks/evidence.py DATA                    train a model (minutes), then 40 documents
+    python benchmarks/evidence.py DATA --lexical '[]'     a network without lexical model
+    python benchmarks/evidence.py DATA --run outputs/benchmark/evidence --documents 250 \
+        --json evidence.json
 """
 
 import argparse
@@ -48,7 +52,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "codiesp_es.yaml"
 
 
 def train(run: Path, data: Path, lexical: str) -> None:
-    """Train a coder as a user would."""
+    """Train a model as a user would."""
     changes = {"data_path": data, "project": run.parent, "name": run.name, "lexical": lexical}
     command = [
         sys.executable,
@@ -62,7 +66,7 @@ def train(run: Path, data: Path, lexical: str) -> None:
 
 
 def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
-    """How much each word counts for each code by each method, weights_KW."""
+    """Return for each method the weight of each word for each code, weights_KW."""
     head = window.head
     tokens = {
         "attention": head.attention_KT,
@@ -79,7 +83,7 @@ def rankings(window: Window, draw: np.random.Generator) -> dict[str, Weights]:
 
 
 def marked(window: Window, fragments: list[tuple[int, int]]) -> Booleans:
-    """Which of a window's words annotators marked."""
+    """Return a mask of the words of a window that annotators marked."""
     begins, ends = window.words.in_note.T
     words_W = np.zeros(len(begins), bool)
     for begin, end in fragments:
@@ -88,32 +92,32 @@ def marked(window: Window, fragments: list[tuple[int, int]]) -> Booleans:
 
 
 def best(weights_W: Weights, number: int) -> Booleans:
-    """So many words that count most."""
+    """Return a mask of the words with the highest weights, `number` of them."""
     chosen_W = np.zeros(len(weights_W), bool)
     chosen_W[np.argsort(-weights_W, kind="stable")[:number]] = True
     return chosen_W
 
 
 def average_precision(weights_W: Weights, gold_W: Booleans) -> float:
-    """The mean precision of the ranking at each marked word."""
+    """Return the mean precision of the ranking at each marked word."""
     hits = gold_W[np.argsort(-weights_W, kind="stable")]
     return float((np.cumsum(hits)[hits] / (np.flatnonzero(hits) + 1)).mean())
 
 
 class Plausible:
-    """Pairs of a document and a gold code, pooled."""
+    """Plausibility over pooled pairs of a document and a gold code."""
 
     def __init__(self) -> None:
         self.counts, self.precisions = np.zeros(3), []
 
     def add(self, weights_W: Weights, gold_W: Booleans, number: int) -> None:
-        """Add a pair."""
+        """Add a pair, with the number of words that each method selects."""
         mine_W = best(weights_W, number)
         self.counts += [(mine_W & gold_W).sum(), mine_W.sum(), gold_W.sum()]
         self.precisions.append(average_precision(weights_W, gold_W))
 
     def row(self) -> dict[str, float]:
-        """The measures."""
+        """Return the measures."""
         right, mine, gold = self.counts
         measures = {
             "precision": right / mine,
@@ -124,22 +128,22 @@ class Plausible:
 
 
 def main() -> int:
-    """Measure, print a table, and write JSON where asked."""
+    """Measure, print tables, and write JSON if requested."""
     parser = argparse.ArgumentParser(
-        description="Evidence against annotators' spans, and how faithful it is."
+        description="Plausibility and faithfulness of evidence on CodiEsp."
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="the folder of CodiEsp")
     parser.add_argument(
         "--run",
         type=Path,
         default=Path("outputs/benchmark/evidence"),
-        help="a run; trained where missing",
+        help="a run; trained if it doesn't exist",
     )
     parser.add_argument(
         "--lexical",
         default="True",
         metavar="PARTS",
-        help="what scores words alone in a coder that is trained",
+        help="the lexical parts of a model that is trained",
     )
     parser.add_argument("--documents", type=int, default=40, metavar="N")
     parser.add_argument(
@@ -147,11 +151,13 @@ def main() -> int:
         type=int,
         default=10,
         metavar="N",
-        help="so many of them are scored again, which takes long",
+        help="documents on which to measure faithfulness, which is slow",
     )
     parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     options = parser.parse_args()
     if not options.run.is_dir():
         train(options.run, options.data, options.lexical)
@@ -170,7 +176,7 @@ def main() -> int:
 def measure(
     model: NeuralModel, corpus: Corpus, split: str, number: int, scored_again: int, seed: int
 ) -> dict[str, Any]:
-    """Go through some documents of a split, and score the first of them again."""
+    """Measure plausibility on some documents of a split, and faithfulness on the first of them."""
     draw = np.random.default_rng(seed)
     documents, evidence, threshold_L = (
         corpus.documents(split),
@@ -251,15 +257,15 @@ def measure(
 def show(result: dict[str, Any]) -> None:
     """Print the tables."""
     print(
-        f"CodiEsp, Spanish, {result['split']}: {result['documents']} documents, {result['words_a_code']:.2f} words a code"
+        f"CodiEsp, Spanish, {result['split']}: {result['documents']} documents, "
+        f"{result['words_a_code']:.2f} words per code"
     )
     for which, methods in result["plausible"].items():
         print(f"\n{result['pairs'][which]} codes ({which}) with annotators' spans")
         print(f"{'':<18}{'precision':>11}{'recall':>9}{'F1':>8}{'AP':>8}")
         for name, row in methods.items():
-            print(
-                f"{name:<18}{row['precision']:>11.3f}{row['recall']:>9.3f}{row['f1']:>8.3f}{row['ap']:>8.3f}"
-            )
+            cells = f"{row['precision']:>11.3f}{row['recall']:>9.3f}{row['f1']:>8.3f}"
+            print(f"{name:<18}{cells}{row['ap']:>8.3f}")
     print(
         f"\nfaithfulness at {result['share']:.0%} of the words, {result['scored_again']} documents"
     )

@@ -1,11 +1,13 @@
-"""How long the four areas under curves of the original configuration take: icdcode against scikit-learn, on the same data.
+"""Time the four areas under curves of the original configuration: icdcode against scikit-learn.
 
-scikit-learn is what a study would call otherwise: label by label for the macro means, on the flattened arrays for the micro
-values. Both sides run in this one process, one after the other, on the same arrays; the values must agree, or it exits with 1.
-Beside that, icdcode alone: every metric, the memory that takes, intervals by 1,000 resamples, and thresholds.
+A study would use scikit-learn otherwise: label by label for the macro means, on the flattened
+arrays for the micro values. Both run in this process, one after the other, on the same arrays. The
+values must agree, or the benchmark exits with 1. It also measures icdcode alone: the time and
+memory of all metrics, intervals from 1,000 resamples, and thresholds.
 
     python benchmarks/metrics.py                       600 documents, 2,000 labels: under a minute
-    python benchmarks/metrics.py --full                3,372 documents, 8,921 labels: a full test split of MIMIC-III
+    python benchmarks/metrics.py --full                3,372 documents, 8,921 labels: a full test
+                                                       split of MIMIC-III
     python benchmarks/metrics.py --json metrics.json
 """
 
@@ -23,16 +25,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from icdcli.evaluation.threshold_tuning import tune
+from icdcli.metrics.arrays import Booleans, Scores
 from icdcli.metrics.bootstrap import RESAMPLES, intervals
 from icdcli.metrics.document_statistics import statistics_of
 from icdcli.metrics.metrics import evaluate
-
-Scores = npt.NDArray[np.float32]
-Booleans = npt.NDArray[np.bool_]
 
 Value = TypeVar("Value")
 NAMES = ("aucroc_macro", "aucroc_micro", "aucprc_macro", "aucprc_micro")
@@ -41,7 +40,10 @@ CODES_PER_DOCUMENT = 16
 
 
 def made_up(documents: int, labels: int, seed: int) -> tuple[Scores, Booleans]:
-    """Scores and targets such as a trained coder gives: few common codes, a long tail, higher scores where a code is there."""
+    """Return invented scores and targets like those of a trained model.
+
+    There are few common codes and many rare ones, and gold codes have higher scores.
+    """
     draw = np.random.default_rng(seed)
     frequency_L = 1.0 / np.arange(1, labels + 1)
     frequency_L = np.minimum(0.5, frequency_L * CODES_PER_DOCUMENT / frequency_L.sum())
@@ -54,12 +56,12 @@ def made_up(documents: int, labels: int, seed: int) -> tuple[Scores, Booleans]:
 
 
 def by_icdcode(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
-    """The value as icdcode computes it, one metric at a time."""
+    """Compute one metric with icdcode."""
     return evaluate(scores_NL, targets_NL, names=(name,))[name]
 
 
 def by_sklearn(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
-    """The same value by scikit-learn."""
+    """Compute the same metric with scikit-learn."""
     score = roc_auc_score if name.startswith("aucroc") else average_precision_score
     if name.endswith("micro"):
         return float(score(targets_NL.ravel(), scores_NL.ravel()))
@@ -68,14 +70,14 @@ def by_sklearn(name: str, scores_NL: Scores, targets_NL: Booleans) -> float:
 
 
 def timed(compute: Callable[[], Value]) -> tuple[Value, float]:
-    """A value, and the seconds that it took."""
+    """Compute a value; return it and the seconds that it took."""
     start = time.perf_counter()
     value = compute()
     return value, time.perf_counter() - start
 
 
 def peak_memory(scores_NL: Scores, targets_NL: Booleans, names: tuple[str, ...] | None) -> float:
-    """The most memory while metrics are computed, the scores included, in times of the scores'."""
+    """Return the peak memory of computing metrics, scores included, as a multiple of the scores."""
     tracemalloc.start()
     evaluate(scores_NL, targets_NL, names=names)
     peak = tracemalloc.get_traced_memory()[1]
@@ -84,7 +86,7 @@ def peak_memory(scores_NL: Scores, targets_NL: Booleans, names: tuple[str, ...] 
 
 
 def machine() -> dict[str, str]:
-    """Where this was measured, without the machine's name."""
+    """Describe the machine, without its name."""
     processor = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -92,7 +94,7 @@ def machine() -> dict[str, str]:
             line.partition(":")[2].strip() for line in lines if line.startswith("model name")
         )
     except (OSError, StopIteration):
-        pass  # not Linux, or a processor that gives no name: its architecture stands there
+        pass  # not Linux, or a processor without a name: the architecture has to do
     packages = {name: version(name) for name in ("numpy", "scikit-learn", "icdcode")}
     return {
         "processor": processor,
@@ -103,7 +105,7 @@ def machine() -> dict[str, str]:
 
 
 def main() -> int:
-    """Measure, print a table, and write JSON where asked."""
+    """Measure, print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(
         description="The four areas under curves: icdcode against scikit-learn."
     )
@@ -113,33 +115,29 @@ def main() -> int:
         "--full", action="store_true", help=f"{FULL[0]:,} documents, {FULL[1]:,} labels"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     options = parser.parse_args()
     documents, labels = FULL if options.full else (options.documents, options.labels)
     scores_NL, targets_NL = made_up(documents, labels, options.seed)
-    evaluate(
-        scores_NL[:32], targets_NL[:32], names=NAMES
-    )  # the first call pays for what is loaded once
+    # The first call includes the time of imports.
+    evaluate(scores_NL[:32], targets_NL[:32], names=NAMES)
 
-    print(
-        f"{documents:,} documents x {labels:,} labels, {targets_NL.any(axis=0).sum():,} of them with a positive"
-    )
-    print(
-        f"{'metric':<14}{'value':>10}{'icdcode s':>12}{'sklearn s':>12}{'times':>8}{'difference':>12}"
-    )
+    positive = targets_NL.any(axis=0).sum()
+    print(f"{documents:,} documents x {labels:,} labels, {positive:,} of them with a positive")
+    columns = (("icdcode s", 12), ("sklearn s", 12), ("times", 8), ("difference", 12))
+    print(f"{'metric':<14}{'value':>10}" + "".join(f"{name:>{width}}" for name, width in columns))
     rows = []
     for name in NAMES:
         ours, our_seconds = timed(lambda name=name: by_icdcode(name, scores_NL, targets_NL))
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error"
-            )  # a label that scikit-learn only warns about would make the comparison unfair
+            # A label that scikit-learn only warns about would make the comparison unfair.
+            warnings.simplefilter("error")
             theirs, their_seconds = timed(lambda name=name: by_sklearn(name, scores_NL, targets_NL))
         ratio, difference = their_seconds / our_seconds, abs(ours - theirs)
-        print(
-            f"{name:<14}{ours:>10.6f}{our_seconds:>12.2f}{their_seconds:>12.2f}{ratio:>8.1f}{difference:>12.1e}",
-            flush=True,
-        )
+        times = f"{our_seconds:>12.2f}{their_seconds:>12.2f}{ratio:>8.1f}"
+        print(f"{name:<14}{ours:>10.6f}{times}{difference:>12.1e}", flush=True)
         rows.append(
             {
                 "metric": name,
@@ -154,20 +152,23 @@ def main() -> int:
     print(f"{'all four':<14}{'':>10}{seconds:>12.2f}{alone:>12.2f}{alone / seconds:>8.1f}")
     metrics, every = timed(lambda: float(len(evaluate(scores_NL, targets_NL))))
     memory = {
-        what: peak_memory(scores_NL, targets_NL, names)
-        for what, names in (("four", NAMES), ("all", None))
+        key: peak_memory(scores_NL, targets_NL, names)
+        for key, names in (("four", NAMES), ("all", None))
     }
     print(
-        f"every metric ({metrics:.0f}): {every:.2f} s, {alone / every:.1f} times scikit-learn's four"
+        f"all metrics ({metrics:.0f}): {every:.2f} s, {alone / every:.1f} times faster than "
+        "scikit-learn's four"
     )
     print(
-        f"memory in times of the scores': {memory['four']:.2f} for the four, {memory['all']:.2f} for every metric"
+        f"peak memory as a multiple of the scores: {memory['four']:.2f} for the four, "
+        f"{memory['all']:.2f} for all metrics"
     )
     threshold_L = np.full(labels, 0.3, np.float32)
     statistics, gathered = timed(lambda: statistics_of(scores_NL, targets_NL, threshold_L))
     _, resampled = timed(lambda: intervals(statistics))
     print(
-        f"intervals of every metric: {gathered:.2f} s to gather, {resampled:.2f} s for {RESAMPLES:,} resamples"
+        f"intervals of all metrics: {gathered:.2f} s for the statistics, {resampled:.2f} s for "
+        f"{RESAMPLES:,} resamples"
     )
     tuning = {
         how: timed(lambda how=how: tune(how, scores_NL, targets_NL, "validation"))[1]
@@ -199,7 +200,7 @@ def main() -> int:
         result |= {"intervals_s": resampled, "thresholds_s": tuning}
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if not agree:
-        print("the two disagree", file=sys.stderr)
+        print("error: icdcode and scikit-learn disagree", file=sys.stderr)
     return 0 if agree else 1
 
 

@@ -1,11 +1,12 @@
-"""How well the shipped configurations code CodiEsp, beside the baselines: what `icdcode train` and `icdcode evaluate` say.
+"""Measure the quality of the shipped configurations on CodiEsp, beside the baselines.
 
-Each row is a run of the product's own commands on the published cases: trained on train, the best epoch, the threshold and the
-weights of the fusion chosen on dev, and measured on the split that is asked for. With no test split at hand that is dev itself,
-so that the figures are what was chosen by, not what new cases will give. Intervals are 95 %, over documents, as `icdcode
-evaluate` gives them. A run that is there already is not trained again.
+Each row is a run of ``icdcode train`` and ``icdcode evaluate`` on the published cases: trained on
+train; the best epoch, the threshold and the weights of the fusion chosen on dev; and measured on
+the requested split. By default this is dev itself, so the results are optimistic. Intervals are
+95 % intervals over documents, as in ``icdcode evaluate``. Runs that exist already are not trained
+again.
 
-    python benchmarks/quality.py DATA OUT                          all rows; about an hour on two cores
+    python benchmarks/quality.py DATA OUT                   all rows; about an hour on two cores
     python benchmarks/quality.py DATA OUT --rows laptop codiesp_es --json quality.json
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
-# A row: the configuration, what is changed of it, and what that is.
+# Row: the configuration, its changes, and a description.
 ROWS: dict[str, tuple[str, list[str], str]] = {
     "mean": (
         "laptop.yaml",
@@ -27,8 +28,8 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
             "pooling_mode=mean",
             "description_prior=False",
             "lexical=False",
-            "lr0=0.03",
-        ],  # the best of 0.003, 0.01, 0.03, 0.1
+            "lr0=0.03",  # the best of 0.003, 0.01, 0.03, 0.1
+        ],
         "mean pooling, linear layer (the original's design)",
     ),
     "tfidf": ("tfidf.yaml", [], "TF-IDF, linear model"),
@@ -43,12 +44,16 @@ ROWS: dict[str, tuple[str, list[str], str]] = {
         "… started from descriptions",
     ),
     "prior": ("laptop.yaml", ["lexical=False"], "… and the description prior"),
-    "laptop": ("laptop.yaml", [], "laptop.yaml: … and words alone"),
-    "laptop_quality": ("laptop_quality.yaml", [], "laptop_quality.yaml: … and one epoch of all"),
+    "laptop": ("laptop.yaml", [], "laptop.yaml: … and the lexical model"),
+    "laptop_quality": (
+        "laptop_quality.yaml",
+        [],
+        "laptop_quality.yaml: … and 1 epoch of all weights",
+    ),
     "described": (
         "laptop.yaml",
         ["label_space=described"],
-        "laptop.yaml, every code with a title a candidate",
+        "laptop.yaml, all codes with a title",
     ),
     "codiesp_es": ("codiesp_es.yaml", [], "codiesp_es.yaml (Spanish, evidence lexicon)"),
 }
@@ -56,20 +61,20 @@ METRICS = ("map", "f1_micro")
 
 
 def icdcode(*arguments: str) -> dict[str, Any]:
-    """Run a command of ours, and give what it says on standard output."""
+    """Run an icdcode command and return its JSON output."""
     found = subprocess.run(
         [sys.executable, "-m", "icdcli", *arguments, "--json"],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
-    told: dict[str, Any] = json.loads(found.stdout)
-    return told
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
 
 
 def measure(name: str, data: Path, out: Path, split: str) -> dict[str, Any]:
-    """Train a row's run, where it isn't there yet, and evaluate it."""
-    config, changes, what = ROWS[name]
+    """Train the run of a row unless it exists, and evaluate it."""
+    config, changes, description = ROWS[name]
     done = out / f"{name}.json"
     if not done.is_file():
         places = [
@@ -85,22 +90,22 @@ def measure(name: str, data: Path, out: Path, split: str) -> dict[str, Any]:
             json.dumps({"run": run, "seconds": time.perf_counter() - began}), encoding="utf-8"
         )
     about = json.loads(done.read_text(encoding="utf-8"))
-    told = icdcode("evaluate", about["run"], "--split", split)
+    evaluation = icdcode("evaluate", about["run"], "--split", split)
     return {
-        "what": what,
+        "what": description,
         **about,
-        "metrics": told["metrics"],
-        "intervals": told.get("intervals", {}),
+        "metrics": evaluation["metrics"],
+        "intervals": evaluation.get("intervals", {}),
     }
 
 
 def main() -> None:
-    """Measure the rows and print the table."""
+    """Measure the rows and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="the folder of CodiEsp")
-    parser.add_argument("out", type=Path, help="where the runs are kept")
+    parser.add_argument("out", type=Path, help="the folder of the runs")
     parser.add_argument("--rows", nargs="*", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--split", default="validation")
     parser.add_argument("--json", type=Path)
