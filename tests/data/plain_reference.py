@@ -1,7 +1,7 @@
 """The protocols once more, in plain Python: what `prepare` must make of raw tables, told by the csv module and dictionaries.
 
-Written from the protocols' rules alone and with nothing of icdcli's, so that a slip in one is no slip in the other. Everything
-is held in memory; nothing is fast.
+Written from the protocols' rules alone and with nothing of icdcli's, so that a slip in one is no
+slip in the other. Everything is held in memory; nothing is fast.
 """
 
 import csv

@@ -1,13 +1,12 @@
-"""Raw MIMIC tables that hold every trap we know of, for comparing `prepare` with the plain reference.
+"""Raw MIMIC tables with every trap we know of, to compare `prepare` with the plain reference.
 
-Made by code and in plain Python, with nothing of icdcli's: the two sides of the comparison share no line. Every code is spread
-over a given number of admissions, so that the borders of the protocols (ten admissions, rank fifty) are met exactly.
+Written in plain Python, without icdcli, so that the two sides of the comparison share no line.
+Every code is on a given number of admissions, so that the limits of the protocols (ten admissions,
+rank fifty) are met exactly.
 """
 
-import gzip
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -27,7 +26,9 @@ class Code(NamedTuple):
 
 
 KINDS = {"diagnosis": "DIAGNOSES", "procedure": "PROCEDURES"}
-WORDS = "pain Chest denies FEVER heart failure acute chronic kidney disease 12 mg daily aspirin stable".split()
+WORDS = (
+    "pain Chest denies FEVER heart failure acute chronic kidney disease 12 mg daily aspirin stable"
+).split()
 SNAGS = [
     'a "quoted" word, then',
     '""',
@@ -35,13 +36,15 @@ SNAGS = [
     "line\nbreak",
     "carriage\r\nreturn",
     "lone\rreturn",
-    '1,2,100001,,,,Discharge summary,Report,,,"not a row"\n2,3,100002,,,,Discharge summary,Report,,,"nor this"\n',
+    '1,2,100001,,,,Discharge summary,Report,,,"not a row"\n'
+    '2,3,100002,,,,Discharge summary,Report,,,"nor this"\n',
     "\n,,,\n",
     "NA",
     "NULL",
     "nan",
     "é ß Ω 漢字 😀 naïve",
-    "İstanbul 300\u212a ſ",  # lower case changes the length of the one, and makes ASCII of the Kelvin sign
+    # Lower case changes the length of the first word, and makes ASCII of the Kelvin sign.
+    "İstanbul 300\u212a ſ",
     "½ ² ٣ Ⅻ x² 7a",  # words to \w, and numeric or not
     "two_words _ __1__",
     "sepa\u2028rated\x85by\x0cform\xa0feed\x1cs",  # lines to str.splitlines, not to CSV
@@ -71,9 +74,10 @@ WHOLE = [
     "#",
 ]
 BLANK = ["", " ", "   ", "\n", "\t \r\n", "\r\n\r\n"]
-NUMBERS = ["12 345", "2,000.50", "0"]  # nothing is left of these after cleaning
+NUMBERS = ["12 345", "2,000.50", "0"]  # cleaning leaves nothing of these
 
-# Spread over the documents by these counts: 45 codes above rank 50's tie, 10 in it, then those about the border of ten.
+# The documents per code: 45 codes above the tie of rank 50, 10 in it, then those around the limit
+# of ten.
 COUNTS = [60 - n for n in range(45)] + [14] * 10 + [11] * 8 + [10] * 10 + [9] * 10
 TIED = [
     ("D", "0331"),
@@ -121,18 +125,18 @@ OUTSIDE = {
     ("D", "NA"),
     ("D", "V10"),
     ("P", "0042"),
-}  # not in their D_ICD table
+}  # not in the D_ICD table of their kind
 
 
 def text(rng: random.Random, snags: int) -> str:
-    """A small text with that many snags between its words."""
+    """Return a small text with this number of snags between its words."""
     parts = rng.choices(WORDS, k=rng.randint(3, 12)) + rng.choices(SNAGS, k=snags)
     rng.shuffle(parts)
     return rng.choice([" ", "\n", ", "]).join(parts)
 
 
 def texts(rng: random.Random, number: int) -> list[str]:
-    """So many texts with something besides blanks: four above 300 kB, some that are one snag whole, some all numbers."""
+    """Return texts that aren't blank: four above 300 kB, some of one snag only, some of numbers."""
     long = ["\n".join(text(rng, 1) for _ in range(6000)) for _ in range(4)]
     made = long + WHOLE + NUMBERS + [text(rng, rng.randint(0, 4)) for _ in range(number)]
     made = made[:number]
@@ -141,7 +145,7 @@ def texts(rng: random.Random, number: int) -> list[str]:
 
 
 def catalogue(rng: random.Random) -> list[tuple[Code, int]]:
-    """The ICD-9 codes of MIMIC-III and on how many documents each stands."""
+    """Return the ICD-9 codes of MIMIC-III, each with its number of documents."""
     generic = [
         ("D", f"{n}")
         for n in [*rng.sample(range(2500, 7900), 40), *rng.sample(range(25000, 79000), 10)]
@@ -159,7 +163,7 @@ def catalogue(rng: random.Random) -> list[tuple[Code, int]]:
 
 
 def disguised(rng: random.Random, raw: str) -> str:
-    """The same code as some row may write it: padded, in lower case."""
+    """Return the code as a row may write it: padded or in lower case."""
     return rng.choice([raw] * 12 + [raw.ljust(7), f" {raw}", raw.lower()])
 
 
@@ -169,9 +173,9 @@ def code_rows(
     holders: dict[str, list[str]],
     others: list[str],
 ) -> Iterator[tuple[str, Code, str]]:
-    """HADM_ID, code and raw code: `count` of the version's holders, three of the others, some twice, some empty.
+    """Yield HADM_ID, code and raw code: `count` holders of the version, three others, some twice.
 
-    The first twelve holders have the codes of fewer than nine admissions, and no other.
+    The first twelve holders have all codes of fewer than nine admissions, and no others.
     """
     for code, count in codes:
         able = holders[code.version][:12] if count < 9 else holders[code.version][12:]
@@ -183,7 +187,7 @@ def code_rows(
 
 
 def mimic3(seed: int) -> dict[str, Table]:
-    """The five tables of MIMIC-III with 400 admissions; what each is for stands at its slice."""
+    """Return the five tables of MIMIC-III with 400 admissions; the slices name their purposes."""
     rng = random.Random(seed)
     ids = [str(n) for n in rng.sample(range(100_000, 200_000), 400)]
     subjects = {admission: str(rng.randint(1, 260)) for admission in ids}
@@ -250,7 +254,10 @@ def mimic3(seed: int) -> dict[str, Table]:
     rng.shuffle(rows)
     tables = {
         "NOTEEVENTS": Table(
-            "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT".split(),
+            (
+                "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID "
+                "ISERROR TEXT"
+            ).split(),
             note_rows,
         )
     }
@@ -287,7 +294,7 @@ def mimic3(seed: int) -> dict[str, Table]:
 
 
 def catalogue4(rng: random.Random) -> list[tuple[Code, int]]:
-    """The codes of MIMIC-IV in both versions, and on how many documents each stands."""
+    """Return the codes of MIMIC-IV in both versions, each with its number of documents."""
     both = [
         "0331",
         "3893",
@@ -327,7 +334,7 @@ def catalogue4(rng: random.Random) -> list[tuple[Code, int]]:
 
 
 def mimic4(seed: int) -> dict[str, Table]:
-    """The five tables of MIMIC-IV with 300 admissions: a third of each version alone, a third of both."""
+    """Return the five tables of MIMIC-IV with 300 admissions of either version or both."""
     rng = random.Random(seed)
     ids = [str(n) for n in rng.sample(range(20_000_000, 30_000_000), 300)]
     subjects = {admission: str(10_000_000 + rng.randint(1, 180)) for admission in ids}
@@ -388,46 +395,3 @@ def mimic4(seed: int) -> dict[str, Table]:
             ["icd_code", "icd_version", "long_title"], titled[:-3]
         )
     return tables
-
-
-def split_list(tables: dict[str, Table], seed: int) -> dict[str, str]:
-    """HADM_ID to split: a sixth of the admissions in no list, twenty ids that are in no table, subjects in several splits."""
-    rng = random.Random(seed)
-    notes = tables.get("NOTEEVENTS") or tables["note/discharge"]
-    ids = sorted({row[2] for row in notes.rows if row[2]})
-    listed = rng.sample(ids, len(ids) * 5 // 6) + [
-        str(n) for n in rng.sample(range(900_000, 999_999), 20)
-    ]
-    return {
-        admission: rng.choice(["train"] * 6 + ["validation"] * 2 + ["test"] * 2)
-        for admission in listed
-    }
-
-
-def write(
-    tables: dict[str, Table],
-    folder: Path,
-    suffix: str = ".csv",
-    case: Callable[[str], str] = str,
-    quote_all: bool = False,
-    crlf: tuple[str, ...] = ("PROCEDURES_ICD",),
-) -> Path:
-    """The tables as files; `case` names files and headers, `crlf` are the tables whose lines end in CRLF."""
-
-    def field(value: str) -> str:
-        # Not csv.writer: before Python 3.13 it leaves a lone carriage return unquoted.
-        return (
-            '"' + value.replace('"', '""') + '"'
-            if quote_all or set(value) & set(',"\r\n')
-            else value
-        )
-
-    opened = gzip.open if suffix.endswith(".gz") else open
-    for name, table in tables.items():
-        path = folder / Path(name).parent / f"{case(Path(name).name)}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        end = "\r\n" if Path(name).name.upper() in crlf else "\n"
-        with opened(path, "wt", encoding="utf-8", newline="") as file:
-            for row in [[case(column) for column in table.columns], *table.rows]:
-                file.write(",".join(map(field, row)) + end)
-    return folder

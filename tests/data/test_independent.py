@@ -20,7 +20,7 @@ def beside(name: str) -> ModuleType:
     return module
 
 
-tables, reference = beside("plain_tables"), beside("plain_reference")
+tables, files, reference = map(beside, ("plain_tables", "plain_files", "plain_reference"))
 Label = reference.Label
 
 MIMIC3, MIMIC4 = cache(tables.mimic3), cache(tables.mimic4)
@@ -42,7 +42,7 @@ def list_of(protocol, seed=SEED):
     """The list that belongs to the protocol: CAML's two, and Edin's three."""
     names = ["mimic3-full", "mimic3-50", "mimic3-clean", "mimic4-icd9", "mimic4-icd10"]
     place = names.index(protocol.removesuffix("-caml")) if protocol.startswith("mimic") else 0
-    return tables.split_list(raw(protocol, seed), 100 + place)
+    return files.split_list(raw(protocol, seed), 100 + place)
 
 
 def write_lists(folder, seed=SEED):
@@ -70,8 +70,8 @@ def write_lists(folder, seed=SEED):
 def places(tmp_path_factory):
     """Folders of the tables, one for MIMIC-III and one for MIMIC-IV, and of the lists."""
     root = tmp_path_factory.mktemp("independent")
-    tables.write(MIMIC3(SEED), root / "mimic3")
-    tables.write(MIMIC4(SEED), root / "mimic4")
+    files.write(MIMIC3(SEED), root / "mimic3")
+    files.write(MIMIC4(SEED), root / "mimic4")
     write_lists(root / "lists")
     return root
 
@@ -131,7 +131,8 @@ def compare(
     return expected
 
 
-NOTES = """ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
+NOTES = """\
+ROW_ID,SUBJECT_ID,HADM_ID,CHARTDATE,CHARTTIME,STORETIME,CATEGORY,DESCRIPTION,CGID,ISERROR,TEXT
 1,4,108,,,,"Discharge summary",Addendum,,,"Late ""word"",
 with 2 lines"
 2,5,101,,,,Discharge summary ,Report,,,other category
@@ -209,7 +210,8 @@ def test_the_reference_reads_the_first_protocol_as_by_hand(by_hand):
 
 def test_the_reference_splits_patients_as_by_hand(by_hand):
     documents, labels = reference.corpus(by_hand, "patient", {})
-    # sha256sum of "icdcode patient split 1:4" begins with ef, of 1:5 with 80, of 1:1 with e3; the borders are cc.cc and e6.66
+    # sha256sum of "icdcode patient split 1:4" begins with ef, of 1:5 with 80, of 1:1 with e3; the
+    # borders are cc.cc and e6.66
     assert [(document.id, document.split) for document in documents] == [
         ("108", "test"),
         ("101", "train"),
@@ -306,5 +308,5 @@ def test_cleaned_texts_are_the_references(places, tmp_path, protocol, cleaning):
 def test_the_form_of_the_files_changes_nothing(
     places, tmp_path, protocol, suffix, case, quote_all, crlf, chunk_size
 ):
-    folder = tables.write(raw(protocol), tmp_path / "data", suffix, case, quote_all, crlf)
+    folder = files.write(raw(protocol), tmp_path / "data", suffix, case, quote_all, crlf)
     compare(folder, places / "lists", protocol, tmp_path / "cache", chunk_size=chunk_size)

@@ -1,8 +1,9 @@
-"""Synthetic tables in the exact format of MIMIC-III v1.4, so that everything can be tried without credentialed data.
+"""Synthetic tables in the exact format of MIMIC-III v1.4, to try icdcode without credentialed data.
 
-The file names, columns, quoting and oddities are those of the real tables: undotted codes with their leading zeros, notes
-that belong to no admission, addenda that come much later in the file than the summaries they amend, admissions without
-codes or without notes, codes that the dictionaries do not know. The same seed gives the same bytes.
+They have the file names, columns, quoting and irregularities of the real tables: codes without dots
+but with their leading zeros, notes without an admission, addenda that come much later in the file
+than their summaries, admissions without codes or without notes, codes that the dictionaries lack.
+The same seed gives the same bytes.
 """
 
 import shutil
@@ -13,8 +14,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
+from icdcli.data.synthetic import wording
+from icdcli.data.synthetic.chance import between, pick
 from icdcli.data.synthetic.conditions import CARRIED_PLACES, Condition, sample_conditions
-from icdcli.data.synthetic.notes import Note, between, compose_note, pick, sentence
+from icdcli.data.synthetic.notes import SyntheticNote, compose_note, sentence
 from icdcli.data.synthetic.tables import Cell, finished_together, write_table
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, dotted
@@ -23,37 +26,31 @@ from icdcli.io.csv_reader import Reading, Row
 from icdcli.io.raw_tables import find_tables, matching_tables
 
 FEWEST_ADMISSIONS = 20
-Progress = Callable[[int, int], None]
 
 _CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
 _DICTIONARIES = {"diagnosis": "D_ICD_DIAGNOSES", "procedure": "D_ICD_PROCEDURES"}
-# In use, but not in the dictionaries: 160 codes of the real tables are so.
+# In use, but not in the dictionaries, as 160 codes of the real tables.
 _NOT_IN_DICTIONARY = {("V49.86", "diagnosis"), ("E885.9", "diagnosis"), ("93.90", "procedure")}
 _NEVER_USED_EVERY = 100
 
 _ADMISSION_TYPES = (("EMERGENCY", "EMERGENCY ROOM ADMIT"), ("URGENT", "TRANSFER FROM HOSP/EXTRAM"),
                     ("ELECTIVE", "PHYS REFERRAL/NORMAL DELI"))  # fmt: skip
-_OTHER_NOTES = (
-    ("Radiology", "CHEST (PORTABLE AP)", 'Portable chest radiograph. Lines in "standard" position.\nNo pneumothorax.'),
-    ("Nursing/other", "Report", "NPN 7p-7a: VSS overnight, afebrile.\nPt. stated \"I feel ok\". Continue to monitor."),
-    ("ECG", "Report", "Sinus rhythm. Non-specific ST-T wave changes.\nNo previous tracing available for comparison."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What was written.
+    """The counts of the tables that were written.
 
     Attributes:
-        folder: Where the tables lie.
+        folder: The folder of the tables.
         admissions: Rows of ADMISSIONS.
-        subjects: Different patients among them.
+        subjects: Distinct patients.
         documents: Admissions with a discharge summary.
         notes: Rows of NOTEEVENTS, of any category.
-        codes: Different codes in use.
-        codes_per_admission: Mean number of codes of an admission.
-        words_per_document: Mean number of words of a discharge summary, without addenda.
-        not_counting: Share of the summaries' mentions that name something the admission is not coded with.
+        codes: Distinct codes in use.
+        codes_per_admission: Mean number of codes per admission.
+        words_per_document: Mean number of words per discharge summary, without addenda.
+        not_counting: Share of the mentions that are of conditions the admission isn't coded with.
     """
 
     folder: Path
@@ -69,7 +66,7 @@ class DemoSummary:
 
 @dataclass
 class _Stay:
-    """One row of ADMISSIONS in the making, with what hangs on it."""
+    """One row of ADMISSIONS, with its codes and its note."""
 
     subject_id: int
     hadm_id: int
@@ -77,7 +74,7 @@ class _Stay:
     admitted: date
     discharged: date
     codes: Mapping[str, list[str]]
-    note: Note | None = None
+    note: SyntheticNote | None = None
 
 
 def write_demo_data(
@@ -86,26 +83,27 @@ def write_demo_data(
     seed: int = 0,
     *,
     overwrite: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:
-    """Writes synthetic MIMIC-III tables, each as NAME.csv.gz.
+    """Write synthetic MIMIC-III tables, each as NAME.csv.gz.
 
     Args:
-        folder: Where to; made where missing.
-        admissions: How many hospital stays, at least 20.
+        folder: The folder to write to; it is made if it doesn't exist.
+        admissions: The number of hospital stays, at least 20.
         seed: The same seed gives the same bytes.
-        overwrite: Whether tables that lie there already may be replaced.
-        on_progress: Called with (admissions done, admissions in all) now and then.
+        overwrite: Replace existing tables.
+        on_progress: Called from time to time with the admissions done and their total.
 
     Returns:
-        What was written.
+        The counts of the tables.
 
     Raises:
-        ConfigError: Too few admissions, tables already there, or a folder that can't be written.
+        ConfigError: If there are too few admissions, tables exist already, or the folder can't be
+            written.
     """
     if admissions < FEWEST_ADMISSIONS:
         raise ConfigError(
-            f"admissions is {admissions}; synthetic data needs at least {FEWEST_ADMISSIONS}"
+            f"admissions is {admissions}, but synthetic data needs at least {FEWEST_ADMISSIONS}."
         )
     with finished_together(folder, overwrite) as building:
         rng = Random(seed)
@@ -131,21 +129,21 @@ def write_demo_data(
 def write_notes_for(
     tables: Path, folder: Path, seed: int = 0, *, overwrite: bool = False
 ) -> DemoSummary:
-    """Writes notes for existing MIMIC-III tables that have none, such as the public demo's, beside copies of them.
+    """Write notes for MIMIC-III tables without notes, such as the public demo, and copy the tables.
 
     Args:
-        tables: A folder with ADMISSIONS, DIAGNOSES_ICD and PROCEDURES_ICD, and PATIENTS where there is one, as .csv or
-            .csv.gz, whatever the case of file names and headers.
-        folder: Where to write NOTEEVENTS, the full ICD-9-CM dictionaries and the copies.
+        tables: A folder with ADMISSIONS, DIAGNOSES_ICD, PROCEDURES_ICD and optionally PATIENTS, as
+            .csv or .csv.gz; names and headers in upper or lower case.
+        folder: The folder for NOTEEVENTS, the complete ICD-9-CM dictionaries and the copies.
         seed: The same seed gives the same notes.
-        overwrite: Whether tables that lie in `folder` already may be replaced.
+        overwrite: Replace existing tables in `folder`.
 
     Returns:
-        What was written.
+        The counts of the tables.
 
     Raises:
-        ConfigError: Tables already there, or a folder that can't be written.
-        DataError: A missing or unreadable table, a missing column, or a code that is none.
+        ConfigError: If tables exist already, or the folder can't be written.
+        DataError: If a table or column is missing or can't be read, or a code is none.
     """
     sources = find_tables(tables, ("ADMISSIONS", *_CODE_TABLES.values()))
     codes = {kind: _read_codes(sources[name], kind) for kind, name in _CODE_TABLES.items()}
@@ -173,7 +171,7 @@ def _packaged_titles() -> dict[tuple[str, str], str]:
 
 
 def _draw_stays(rng: Random, admissions: int) -> Iterator[_Stay]:
-    """Draws patients with one to four admissions each; what is chronic stays with the patient."""
+    """Draw patients with one to three admissions each; chronic conditions stay with the patient."""
     hadm_id, subject_id, left = 100000, 1, admissions
     while left:
         subject_id += between(rng, 1, 4)
@@ -194,7 +192,7 @@ def _draw_stays(rng: Random, admissions: int) -> Iterator[_Stay]:
             left -= 1
 
 
-def _note_for(rng: Random, stay: _Stay, names: Mapping[tuple[str, str], str]) -> Note:
+def _note_for(rng: Random, stay: _Stay, names: Mapping[tuple[str, str], str]) -> SyntheticNote:
     dates = (stay.admitted, stay.discharged)
     return compose_note(
         rng, stay.codes["diagnosis"], stay.codes["procedure"], names, stay.sex, dates
@@ -223,7 +221,7 @@ def _write_admissions(
     folder: Path, stays: Sequence[_Stay], names: Mapping[tuple[str, str], str]
 ) -> None:
     def row(number: int, stay: _Stay) -> tuple[Cell, ...]:
-        # From the identifier, not the random source: the notes stay the same whatever is added to this table.
+        # Derived from the id, not drawn, so that changes of this table don't change the notes.
         kind, place = _ADMISSION_TYPES[stay.hadm_id % len(_ADMISSION_TYPES)]
         main = next(iter(stay.codes["diagnosis"]), "")
         reason = names.get((main, "diagnosis"), "OBSERVATION").upper()
@@ -266,7 +264,7 @@ def _write_codes(folder: Path, stays: Sequence[_Stay], kind: str) -> None:
 
 
 def _write_dictionary(folder: Path, kind: str, used: set[str] | None) -> None:
-    """Writes the titles of the codes in use and of some that are not, or of all codes where `used` is None."""
+    """Write the titles of the codes in use and some others, or of all codes if `used` is None."""
     short = short_titles(kind)
     listed = [
         (code, title)
@@ -285,7 +283,7 @@ def _write_dictionary(folder: Path, kind: str, used: set[str] | None) -> None:
 
 
 def _write_notes(folder: Path, rng: Random, stays: Sequence[_Stay]) -> int:
-    """Writes the summaries with other notes between them, then the addenda; gives the number of rows."""
+    """Write the summaries mixed with other notes, then the addenda; return the number of rows."""
     counted = 0
 
     def rows() -> Iterator[tuple[Cell, ...]]:
@@ -303,11 +301,10 @@ def _summaries(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]
         if stay.note:
             who = (stay.subject_id, stay.hadm_id, str(stay.discharged))
             yield (*who, None, None, "Discharge summary", "Report", None, None, stay.note.text)
-        for category, description, text in _OTHER_NOTES:
+        for category, description, text in wording.OTHER_NOTES:
             if rng.random() < 0.3:
-                hadm_id = (
-                    stay.hadm_id if rng.random() < 0.8 else None
-                )  # an outpatient's note has no admission
+                # An outpatient's note has no admission.
+                hadm_id = stay.hadm_id if rng.random() < 0.8 else None
                 when = (
                     str(stay.admitted),
                     f"{stay.admitted} 21:04:00",
@@ -331,11 +328,10 @@ def _addenda(rng: Random, stays: Sequence[_Stay]) -> Iterator[tuple[Cell, ...]]:
         if stay.note and rng.random() < 0.06:
             text = "\n".join(
                 (
-                    f"Admission Date:  [**{stay.admitted}**]       Discharge Date:  [**{stay.discharged}**]",
+                    f"Admission Date:  [**{stay.admitted}**]       "
+                    f"Discharge Date:  [**{stay.discharged}**]",
                     "\nADDENDUM:",
-                    sentence(
-                        f"the patient was seen by {pick(rng, ('case management', 'physical therapy', 'the primary team'))}"
-                    ),
+                    sentence(f"the patient was seen by {pick(rng, wording.SEEN_BY)}"),
                     'The final plan was "as dictated", with follow-up at [**Hospital1 18**].\n',
                 )
             )
@@ -365,7 +361,7 @@ def _rows(path: Path, *columns: str) -> Iterator[Row]:
 
 
 def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:
-    """Reads HADM_ID to its dotted codes, without duplicates, in the order of the file."""
+    """Return the dotted codes of each HADM_ID, without duplicates, in the order of the file."""
     codes: dict[str, list[str]] = defaultdict(list)
     for hadm_id, raw in _rows(path, "HADM_ID", "ICD9_CODE"):
         if not raw.strip():
@@ -374,7 +370,7 @@ def _read_codes(path: Path, kind: str) -> dict[str, list[str]]:
             code = dotted(raw, kind, "icd9")
         except ValueError as error:
             raise DataError(
-                f"{path}: {error}; check that the column ICD9_CODE holds ICD-9-CM codes"
+                f"{path}: {error}. Check that the column ICD9_CODE has ICD-9-CM codes."
             ) from error
         if code not in codes[hadm_id]:
             codes[hadm_id].append(code)
@@ -393,5 +389,6 @@ def _read_stay(
         )
     except ValueError as error:
         raise DataError(
-            f"{path}: the admission with HADM_ID {hadm_id!r} can't be read: {error}; check the row"
+            f"{path}: the admission with HADM_ID {hadm_id!r} can't be read ({error}). Check the "
+            "row."
         ) from error

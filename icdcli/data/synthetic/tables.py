@@ -1,7 +1,4 @@
-"""Writing MIMIC-III tables: byte for byte the same each time, and all of them or none.
-
-It serves the synthetic data alone; tables are found and read with `icdcli.io.csv_reader`.
-"""
+"""Writing synthetic MIMIC-III tables: the same bytes every time, and all tables or none."""
 
 import gzip
 import io
@@ -16,11 +13,12 @@ from icdcli.io.raw_tables import matching_tables
 Cell = str | int | None
 
 COLUMNS = {
-    "ADMISSIONS": "ROW_ID SUBJECT_ID HADM_ID ADMITTIME DISCHTIME DEATHTIME ADMISSION_TYPE ADMISSION_LOCATION "
-    "DISCHARGE_LOCATION INSURANCE LANGUAGE RELIGION MARITAL_STATUS ETHNICITY EDREGTIME EDOUTTIME DIAGNOSIS "
-    "HOSPITAL_EXPIRE_FLAG HAS_CHARTEVENTS_DATA",
+    "ADMISSIONS": "ROW_ID SUBJECT_ID HADM_ID ADMITTIME DISCHTIME DEATHTIME ADMISSION_TYPE "
+    "ADMISSION_LOCATION DISCHARGE_LOCATION INSURANCE LANGUAGE RELIGION MARITAL_STATUS ETHNICITY "
+    "EDREGTIME EDOUTTIME DIAGNOSIS HOSPITAL_EXPIRE_FLAG HAS_CHARTEVENTS_DATA",
     "PATIENTS": "ROW_ID SUBJECT_ID GENDER DOB DOD DOD_HOSP DOD_SSN EXPIRE_FLAG",
-    "NOTEEVENTS": "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT",
+    "NOTEEVENTS": "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION "
+    "CGID ISERROR TEXT",
     "DIAGNOSES_ICD": "ROW_ID SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE",
     "PROCEDURES_ICD": "ROW_ID SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE",
     "D_ICD_DIAGNOSES": "ROW_ID ICD9_CODE SHORT_TITLE LONG_TITLE",
@@ -29,15 +27,15 @@ COLUMNS = {
 
 
 def write_table(folder: Path, name: str, rows: Iterable[Iterable[Cell]]) -> None:
-    """Writes NAME.csv.gz: text and headers quoted, numbers bare, what is missing empty, as MIMIC-III is distributed."""
-    with (folder / f"{name}.csv.gz").open("wb") as file:
-        # No file name and no time in the header, so that the same rows are the same bytes.
-        with gzip.GzipFile(
-            filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
-        ) as packed:
-            with io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream:
-                stream.write(",".join(_cell(column) for column in COLUMNS[name].split()) + "\n")
-                stream.writelines(",".join(map(_cell, row)) + "\n" for row in rows)
+    """Write NAME.csv.gz like MIMIC-III: with quoted texts, bare numbers and empty missing cells."""
+    with (
+        (folder / f"{name}.csv.gz").open("wb") as file,
+        # Without a file name and a time in the header, the same rows give the same bytes.
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream,
+    ):
+        stream.write(",".join(_cell(column) for column in COLUMNS[name].split()) + "\n")
+        stream.writelines(",".join(map(_cell, row)) + "\n" for row in rows)
 
 
 def _cell(value: Cell) -> str:
@@ -48,7 +46,7 @@ def _cell(value: Cell) -> str:
 
 @contextmanager
 def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder for new tables; all of them move to `folder` at the end, or none after an error.
+    """Yield a folder for new tables; at the end, all of them move to `folder`, or none on an error.
 
     Raises:
         ConfigError: If `folder` can't be written, or has tables and `overwrite` is off.

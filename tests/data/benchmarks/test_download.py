@@ -26,7 +26,7 @@ NAMES = list(CONTENTS)
 
 @pytest.fixture(autouse=True)
 def published(monkeypatch):
-    """Small lists stand in for the published ones, at addresses that don't exist; no proxy is set."""
+    """Replace the published lists by small ones at addresses that don't exist; set no proxy."""
 
     def lists(source, contents):
         files = [
@@ -49,7 +49,7 @@ def published(monkeypatch):
 
 @pytest.fixture
 def mirror():
-    """A server on the loopback: what it serves (path to status, content, promised length), and the paths asked for."""
+    """Serve path to (status, content, promised length) on the loopback; record requested paths."""
     served = {f"/public/{name}": (200, content, len(content)) for name, content in CONTENTS.items()}
     asked = []
 

@@ -24,7 +24,8 @@ def test_the_patient_split_is_80_10_10_and_follows_the_subject():
 
 
 def test_the_patient_split_is_the_same_everywhere():
-    # Worked out once with another tool (sha256sum); a change would move patients between published splits.
+    # Worked out once with another tool (sha256sum); a change would move patients between published
+    # splits.
     splits = [
         patient_split(Admission("x", subject, ""))
         for subject in ("1", "3", "4", "18", "40", "10006")

@@ -12,7 +12,8 @@ from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA, Labels, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import DataError
 
-# Split, subject, text, codes. Whooping cough and its like are diagnoses, 03.31 and 36.15 procedures, 123.456 is no code.
+# Split, subject, text, codes. Whooping cough and its like are diagnoses, 03.31 and 36.15
+# procedures, 123.456 is no code.
 ROWS = [
     ("train", "1", "one two three", ["428.0", "401.9", "03.31"]),
     ("train", "2", "one two", ["428.0", "428.9"]),

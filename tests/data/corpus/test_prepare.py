@@ -111,7 +111,8 @@ def test_labels_are_in_the_same_order_in_every_process(data):
     script = (
         "import sys; from pathlib import Path; from icdcli.data.section import DataConfig;"
         "from icdcli.data.corpus.prepare import prepare;"
-        "print((prepare(DataConfig(data_path=Path(sys.argv[1]), cache_dir=Path(sys.argv[2]))).folder"
+        "config = DataConfig(data_path=Path(sys.argv[1]), cache_dir=Path(sys.argv[2]));"
+        "print((prepare(config).folder"
         " / 'labels.parquet').read_bytes().hex())"
     )
     outputs = [

@@ -1,4 +1,4 @@
-"""What may happen to a preparation: killed, failed, two at once, and tables that are damaged or change."""
+"""Preparations that are killed, fail or run at the same time, and tables that are damaged or change."""
 
 import os
 import subprocess
@@ -19,7 +19,8 @@ from icdcli.errors import DataError
 
 SCRIPT = (
     "import sys; from pathlib import Path; from icdcli.data.section import DataConfig;"
-    "from icdcli.data.corpus.prepare import prepare; print(prepare(DataConfig(data_path=Path(sys.argv[1]))).created)"
+    "from icdcli.data.corpus.prepare import prepare;"
+    "print(prepare(DataConfig(data_path=Path(sys.argv[1]))).created)"
 )
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
 
@@ -102,7 +103,8 @@ def test_the_same_files_in_another_state_give_the_same_corpus(data):
 def test_bad_rows_end_it_or_are_counted(data):
     with (data / "NOTEEVENTS.csv").open("ab") as notes:
         notes.write(
-            b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\xe9\n8,8,1004,,,,Discharge summary,Report,,,a\0b\n"
+            b"1,2\n7,7,1003,,,,Discharge summary,Report,,,caf\xe9\n"
+            b"8,8,1004,,,,Discharge summary,Report,,,a\0b\n"
         )
     with pytest.raises(
         DataError,
