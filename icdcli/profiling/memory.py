@@ -183,9 +183,13 @@ def estimate_memory(
     ]
     parts["optimiser"] = 2 * sum(trained)
     if budget is None:
-        left, checkpointing = free - sum(parts.values()), config.train.gradient_checkpointing
-        on_its_own = tokens_that_fit(network, checkpointing, left) if device == "cuda" else ON_CPU
-        budget = config.train.micro_batch_tokens or on_its_own
+        budget = config.train.micro_batch_tokens or (
+            tokens_that_fit(
+                network, config.train.gradient_checkpointing, free - sum(parts.values())
+            )
+            if device == "cuda"
+            else ON_CPU
+        )
     padding = padding or likely_padding(config, network)
     chunks = chunks_of(config.model, settings, SpecialTokens((), (), 0))
     scored = 0 if validation is None else len(validation)
@@ -203,22 +207,19 @@ def estimate_memory(
     step = _sizes(train[largest], chunks)
     passes = _simulate(config, network, padding, cached, chunks, step, accumulating, validation)
     unpacked = largest_unpacked(network) if config.model.bit in QUANTIZED else 0
-    updating = (
-        2 * sum(trained)
-        if ranks > 1
-        else sum(trained) + (2 * max(trained) if device == "cpu" else 0)
-    )
-    moments = [  # gradients and other memory at each possible peak
-        (
-            passes.training.gradients,
-            passes.training.peak - passes.training.gradients + unpacked * (not cached),
-        ),
-        (updating, 0),
-        (sum(trained), passes.scoring.peak + unpacked * (not cached)),
-        (0, passes.reading.peak + unpacked - parts["optimiser"]),  # before the optimizer exists
-        (sum(trained), _SCORED * scored * labels if device == "cpu" else 0),
-    ]
-    parts["gradients"], parts["activations"] = max(moments, key=sum)
+    in_pass = 0 if cached else unpacked  # the backbone's weights, while one of them is multiplied
+    summing = 2 * sum(trained)  # the gradients of this rank and of all
+    updating = sum(trained) + (2 * max(trained) if device == "cpu" else 0)
+    step_peak = passes.training.peak - passes.training.gradients + in_pass
+    peaks = {  # the gradients and the other memory
+        "step": (passes.training.gradients, step_peak),
+        "update": (summing if ranks > 1 else updating, 0),
+        "validation": (sum(trained), passes.scoring.peak + in_pass),
+        # It is done before the optimizer exists.
+        "reading": (0, passes.reading.peak + unpacked - parts["optimiser"]),
+        "metrics": (sum(trained), _SCORED * scored * labels if device == "cpu" else 0),
+    }
+    parts["gradients"], parts["activations"] = max(peaks.values(), key=sum)
     if device == "cpu":
         churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
         parts["holes"] = (
