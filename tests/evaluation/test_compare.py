@@ -19,7 +19,7 @@ def contender(name: str, evaluation: Evaluation) -> Contender:
     )
 
 
-def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
+def test_the_better_model_is_surely_better(made_up_evaluation: Make) -> None:
     models = [
         contender(name, made_up_evaluation(skill=skill))
         for name, skill in (("a", 1.0), ("b", 3.0), ("c", 1.0))
@@ -33,7 +33,7 @@ def test_the_better_coder_is_surely_better(made_up_evaluation: Make) -> None:
     assert not same["map"].sure
 
 
-def test_documents_are_put_into_one_order(made_up_evaluation: Make) -> None:
+def test_documents_are_aligned(made_up_evaluation: Make) -> None:
     first, other = (
         contender("a", made_up_evaluation()),
         contender("b", made_up_evaluation(seed=5)),
@@ -70,7 +70,8 @@ def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
     other = replace(first, name="b", codes=("new", *first.codes[1:]))
     with pytest.raises(
         ConfigError,
-        match=r"b: its label space \(12 codes\) differs from that of a \(12 codes, 11 in both\).*--intersection",
+        match=r"b: its label space \(12 codes\) differs from that of a \(12 codes, 11 in both\)"
+        r".*--intersection",
     ):
         compare_models([first, other])
 
@@ -81,7 +82,7 @@ def test_the_codes_in_common() -> None:
         common_codes([("a",), ("b",)])
 
 
-def test_on_some_codes_it_is_as_if_there_were_no_others(made_up_evaluation: Make) -> None:
+def test_other_codes_are_ignored(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     scores, targets, codes = (
         evaluation.scored.scores_NL,

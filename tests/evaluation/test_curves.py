@@ -32,7 +32,7 @@ def documents(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, An
 
 @settings(max_examples=100, deadline=None)
 @given(documents())
-def test_precision_and_recall_are_scikit_learns(arrays: tuple[Any, Any]) -> None:
+def test_precision_and_recall_equal_scikit_learn(arrays: tuple[Any, Any]) -> None:
     scores, targets = arrays
     curve = precision_recall(scores, targets)
     if not targets.any():
@@ -56,7 +56,7 @@ def test_a_long_curve_is_thinned_evenly() -> None:
     assert max(np.diff(curve.x)) < 0.01
 
 
-def test_curves_of_frequencies_stand_beside_that_of_all(made_up_evaluation: Make) -> None:
+def test_there_is_a_curve_of_all_codes_and_one_per_frequency_band(made_up_evaluation: Make) -> None:
     names = list(precision_recall_curves(made_up_evaluation()))
     assert names == [
         "all codes",
@@ -111,5 +111,5 @@ def test_confusions_by_hand(made_up_evaluation: Make) -> None:
     assert list(confusions(evaluation, None)) == ["all codes"]
 
 
-def test_a_perfect_coder_confuses_nothing(made_up_evaluation: Make) -> None:
+def test_a_perfect_model_confuses_nothing(made_up_evaluation: Make) -> None:
     assert confusions(made_up_evaluation(skill=50.0), "icd9") == {}

@@ -23,7 +23,7 @@ PER_CODE = Threshold(
 )
 
 
-def test_labels_fall_into_groups(made_up_evaluation: Make) -> None:
+def test_labels_are_grouped(made_up_evaluation: Make) -> None:
     labels = made_up_evaluation().labels
     kinds = by_kind(labels)
     assert {name: int(chosen.sum()) for name, chosen in kinds.items()} == {
@@ -110,7 +110,7 @@ def test_caveats_are_notes(
     assert all(note in found for found in notes if note)
 
 
-def test_scores_that_are_no_numbers_name_their_documents(made_up_evaluation: Make) -> None:
+def test_the_documents_of_nan_scores_are_named(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     scores = evaluation.scored.scores_NL.copy()
     scores[[3, 7], 2] = np.nan, np.inf
@@ -177,7 +177,7 @@ def test_statistics_are_read_back(made_up_evaluation: Make, tmp_path: Path) -> N
 
 
 def a_bit_changed(data: bytes) -> bytes:
-    place = data.index(b"ids.npy") + 30  # amid what was compressed, which zlib notices
+    place = data.index(b"ids.npy") + 30  # within compressed data, where zlib notices it
     return data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :]
 
 

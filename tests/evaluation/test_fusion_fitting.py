@@ -32,7 +32,7 @@ def test_the_weights_are_those_of_a_logistic_regression(parts, monkeypatch):
     assert found.tuned_on == "validation"
 
 
-def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
+def test_an_uninformative_or_negative_part_is_left_out(parts):
     scores, targets_NL = parts
     nothing = np.zeros_like(scores["network"])
     found = fit_fusion(
@@ -45,7 +45,7 @@ def test_a_part_that_says_nothing_or_the_opposite_is_left_out(parts):
     assert found.weights["network"] > 0.5
 
 
-def test_a_part_that_knows_everything_does_not_run_away(parts):
+def test_a_perfect_part_gets_a_finite_weight(parts):
     scores, targets_NL = parts
     found = fit_fusion(
         {**scores, "evidence": targets_NL.astype(np.float32)}, targets_NL, "validation"

@@ -22,9 +22,7 @@ AS_PUBLISHED = {"is_benchmark": True, "reason": ""}
         ("mimic3", "hadm-digit", "validation", 1),
     ],
 )
-def test_results_on_the_same_documents_are_given(
-    dataset: str, protocol: str, split: str, count: int
-) -> None:
+def test_comparable_results_are_found(dataset: str, protocol: str, split: str, count: int) -> None:
     found = comparable(card(dataset, protocol, benchmark=AS_PUBLISHED), split)
     assert len(found.results) == count
     assert not found.reason

@@ -14,7 +14,7 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 @st.composite
 def documents(draw: st.DrawFn) -> Arrays:
-    """Scores with many ties, and targets with at least one positive."""
+    """Return scores with many ties, and targets with at least one positive."""
     shape = (draw(st.integers(1, 9)), draw(st.integers(1, 6)))
     few = st.sampled_from(
         [
@@ -40,7 +40,7 @@ def test_no_threshold_has_a_better_micro_f1(arrays: Arrays) -> None:
     threshold, value = best_for_all(scores, targets)
     every = {float(score): f1(scores, targets, score) for score in np.unique(scores)}
     assert f1(scores, targets, threshold) == value == max(every.values())
-    # The highest of those that are as good, and below it nothing else than it decides as it does.
+    # It is the highest of the equally good ones, or decides as that one does.
     best = max(score for score, found in every.items() if found == value)
     lower = max((score for score in every if score < best), default=0.0)
     assert lower <= threshold <= best
@@ -63,33 +63,33 @@ def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> Non
         best = max(gain(label, score) for score in scores[:, label])
         if best > 0:
             assert gain(label, threshold) == pytest.approx(best)
-        else:  # nowhere, but for a score of one, which every threshold lets through
+        else:  # never predict it; but a score of 1 reaches every threshold
             assert threshold >= scores[:, label].max()
             assert threshold > scores[:, label].max() or threshold == 1
 
 
-def test_a_threshold_lies_between_two_scores() -> None:
+def test_a_threshold_is_between_two_scores() -> None:
     scores = np.array([[0.9, 0.7, 0.5, 0.1]], dtype=np.float32)
     assert best_for_all(scores, scores > 0.6) == (pytest.approx(0.6), 1.0)
     assert best_by_label(scores.T, scores.T > 0.6, 0.5) == pytest.approx([0.6])
 
 
-def test_a_code_that_cannot_be_told_is_predicted_nowhere() -> None:
+def test_a_code_that_scores_do_not_separate_is_never_predicted() -> None:
     scores = np.linspace(0.1, 0.8, 8, dtype=np.float32)[:, None]
     assert best_by_label(scores, scores == scores.min(), 0.5) == pytest.approx([0.9])
 
 
-def test_few_gold_documents_leave_the_threshold_near_the_one_for_all() -> None:
+def test_few_gold_documents_keep_the_threshold_near_the_single_one() -> None:
     own = np.array([0.9, 0.9, 0.9, np.nan])
     drawn = shrunk(own, np.array([1, 10, 1000, 0]), 0.5, prior=10)
     assert 0.5 < drawn[0] < drawn[1] < drawn[2] < 0.9
-    # Half the way on the scale of log-odds.
+    # Half-way on the log-odds scale.
     assert drawn[1] == pytest.approx(0.75)
     assert drawn[3] == pytest.approx(0.5)
     assert np.isfinite(shrunk(np.array([0.0, 1.0]), np.array([5, 5]), 0.3)).all()
 
 
-def test_a_code_of_its_own_scale_gets_its_own_threshold() -> None:
+def test_a_code_with_another_scale_gets_its_own_threshold() -> None:
     draw = np.random.default_rng(0)
     targets = draw.random((400, 2)) < 0.3
     scores = (
@@ -107,7 +107,7 @@ def test_a_code_of_its_own_scale_gets_its_own_threshold() -> None:
     assert f1(scores, targets, each.values_L(2)) > f1(scores, targets, one.values_L(2)) + 0.1
 
 
-def test_nothing_gold_gives_the_usual_half() -> None:
+def test_the_threshold_without_gold_codes_is_one_half() -> None:
     scores, targets = np.full((3, 2), 0.2, np.float32), np.zeros((3, 2), bool)
     assert tune("auto", scores, targets, "validation").value == 0.5
     assert tune("auto_per_code", scores, targets, "validation").per_code == (0.5, 0.5)

@@ -1,4 +1,4 @@
-"""Made-up scores and targets of few documents, with many ties, for tests that try all kinds of them."""
+"""A strategy for invented scores and targets of few documents, with many ties."""
 
 from typing import Any
 
@@ -17,5 +17,5 @@ def _scored_documents(draw: st.DrawFn, most: int) -> tuple[Any, Any]:
 
 @pytest.fixture(scope="session")
 def scored_documents() -> Any:
-    """Makes a strategy for scores and targets of two to so many documents and one to five labels."""
+    """Return a function that makes strategies for scores and targets of 1 to 5 labels."""
     return _scored_documents

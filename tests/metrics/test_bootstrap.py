@@ -13,7 +13,7 @@ POOLED = {f"auc{curve}_micro{labels}" for curve in ("roc", "prc") for labels in 
 def made_up(
     seed: int = 0, documents: int = 60, labels: int = 25, skill: float = 2.0, least: float = 0.0
 ) -> tuple[Any, Any]:
-    """Documents of labels of which the rarest has so small a share."""
+    """Return scores and targets whose rarest label has this share of the documents."""
     targets = np.random.default_rng(9).random((documents, labels)) < np.linspace(least, 0.4, labels)
     noise = np.random.default_rng(seed).normal(-1, 1, targets.shape)
     return np.round(1 / (1 + np.exp(-noise - skill * targets)), 2).astype(np.float32), targets
@@ -58,7 +58,7 @@ def test_pooled_areas_vary_as_much_as_those_of_whole_resamples() -> None:
         assert np.corrcoef(resampled[name], values)[0, 1] > 0.9, name
 
 
-def test_intervals_lie_around_the_metrics_and_are_the_same_twice() -> None:
+def test_intervals_contain_the_metrics_and_are_reproducible() -> None:
     found = statistics(*made_up())
     bounds = intervals(found, resamples=200)
     assert bounds == intervals(found, resamples=200) != intervals(found, resamples=200, seed=1)
@@ -69,15 +69,15 @@ def test_intervals_lie_around_the_metrics_and_are_the_same_twice() -> None:
 
 
 def test_an_interval_has_the_width_of_the_normal_distribution() -> None:
-    # Of a mean of independent documents it is known: 1.96 standard errors to either side.
+    # For a mean of independent documents it is known: 1.96 standard errors to either side.
     found = statistics(*made_up(documents=400, labels=3))
     values = found.means["loss"]
     low, high = intervals(found, resamples=2000)["loss"]
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(len(values)), rel=0.06)
 
 
-def test_no_document_matched_exactly_is_not_certainty() -> None:
-    # Wilson 1927: of 21 documents none, z²/(n + z²).
+def test_the_interval_of_exact_match_is_not_empty_without_matches() -> None:
+    # Wilson 1927, none of 21 documents: z²/(n + z²).
     scores, targets = np.full((21, 3), 0.1, np.float32), np.ones((21, 3), bool)
     found = statistics_of(scores, targets, np.full(3, 0.5, np.float32))
     assert intervals(found, 20)["exact_match"] == pytest.approx(
@@ -93,7 +93,7 @@ def test_more_documents_narrow_an_interval() -> None:
     assert 2 < widths[0] / widths[1] < 4.5
 
 
-def test_what_is_undefined_has_no_interval() -> None:
+def test_an_undefined_metric_has_no_interval() -> None:
     scores = np.full((4, 3), 0.1, np.float32)
     found = statistics_of(scores, np.zeros((4, 3), bool), np.full(3, 0.5, np.float32))
     assert {"map", "aucroc_micro", "f1_macro"} <= {
@@ -102,8 +102,8 @@ def test_what_is_undefined_has_no_interval() -> None:
     assert not {"map", "aucroc_micro", "f1_macro", "loss"} & set(intervals(found, 20))
 
 
-def test_what_no_resample_changes_has_no_interval() -> None:
-    # All right in five documents is no certainty that all is right.
+def test_a_metric_that_no_resample_changes_has_no_interval() -> None:
+    # Five documents without an error don't show that there are no errors.
     scores, targets = (
         np.tile([[0.9, 0.1]], (5, 1)).astype(np.float32),
         np.tile([[True, False]], (5, 1)),
@@ -126,7 +126,7 @@ def test_a_macro_metric_of_one_document_has_no_interval_and_no_sure_difference()
     assert (found.low, found.high, found.sure) == (-1, 1, False)
 
 
-def test_a_coder_does_not_differ_from_itself() -> None:
+def test_a_model_does_not_differ_from_itself() -> None:
     found = statistics(*made_up())
     assert all(found == (0, 0, 0, False) for found in differences(found, found, 50).values())
 
@@ -143,15 +143,15 @@ def test_pairing_narrows_a_difference() -> None:
     assert difference.high - difference.low < (high - low) / 1.5
 
 
-def test_draws_are_of_as_many_documents_with_replacement() -> None:
+def test_documents_are_drawn_with_replacement() -> None:
     drawn = np.concatenate(list(weights(30, 250, 0)))
     assert drawn.shape == (250, 30)
     assert (drawn.sum(axis=1) == 30).all()
-    # A document stays out of a resample with a probability of (29/30)**30.
+    # A document is missing from a resample with a probability of (29/30)**30.
     assert (drawn == 0).mean() == pytest.approx((29 / 30) ** 30, abs=0.02)
 
 
-def test_documents_may_change_places() -> None:
+def test_the_order_of_documents_does_not_matter() -> None:
     found = statistics(*made_up())
     order = np.random.default_rng(0).permutation(len(found)).tolist()
     drawn = next(weights(len(found), 3, 0))
@@ -163,7 +163,10 @@ def test_documents_may_change_places() -> None:
 
 
 def rare_codes(draw: np.random.Generator, documents: int, models: int) -> tuple[list[Any], Any]:
-    """As many coders of one skill for the same documents; most codes stand in one or two of them, as in discharge notes."""
+    """Return the statistics of models of equal quality on the same documents.
+
+    Most codes are in one or two documents, as in discharge notes.
+    """
     shares = np.clip(0.3 / np.arange(1, 201) ** 0.9, 0.005, None)
     targets = draw.random((documents, len(shares))) < shares
     logits = np.log(shares / (1 - shares)) + (2.5 + draw.normal(0, 0.5, (documents, 1))) * targets
@@ -174,7 +177,7 @@ def rare_codes(draw: np.random.Generator, documents: int, models: int) -> tuple[
     ], targets
 
 
-def test_coders_of_one_skill_seldom_differ_surely() -> None:
+def test_models_of_equal_quality_seldom_differ_surely() -> None:
     draw, rounds = np.random.default_rng(1), 100
     sure: dict[str, int] = {}
     for seed in range(rounds):
@@ -189,7 +192,7 @@ def test_coders_of_one_skill_seldom_differ_surely() -> None:
     assert max(sure.values()) <= 14, sure
 
 
-def test_intervals_hold_what_the_metric_is_on_average() -> None:
+def test_intervals_contain_the_expected_metric() -> None:
     draw, rounds = np.random.default_rng(2), 100
     found = []
     for _ in range(rounds):
@@ -203,7 +206,7 @@ def test_intervals_hold_what_the_metric_is_on_average() -> None:
 
 
 def one_better(documents: int, better: int) -> dict[str, Any]:
-    """Of so many documents, the second coder finds in some a code that the first misses; else they are alike."""
+    """Return two models; the second finds a code that the first misses in some documents."""
     draw = np.random.default_rng(4)
     targets = draw.random((documents, 8)) < 0.3
     targets[:better, 0] = True
@@ -219,21 +222,21 @@ def one_better(documents: int, better: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("better", [1, 2, 3, 4, 5])
-def test_few_documents_that_differ_are_never_sure(better: int) -> None:
+def test_a_difference_in_few_documents_is_never_sure(better: int) -> None:
     found = one_better(200, better)
     assert found["f1_micro"].value > 0
     assert len(found) == 26
     assert not [name for name, difference in found.items() if difference.sure]
 
 
-def test_more_documents_that_differ_are() -> None:
+def test_a_difference_in_more_documents_is_sure() -> None:
     found = one_better(200, 12)
     assert {"f1_micro", "f1_macro", "recall_micro", "aucprc_micro", "map", "exact_match"} <= {
         name for name, difference in found.items() if difference.sure
     }
 
 
-def test_few_documents_are_never_sure() -> None:
+def test_no_difference_is_sure_with_few_documents() -> None:
     draw = np.random.default_rng(6)
     for documents in (1, 2, 5):
         targets = draw.random((documents, 30)) < 0.3
@@ -247,7 +250,7 @@ def test_few_documents_are_never_sure() -> None:
 
 
 @pytest.mark.parametrize("documents", [10, 20])
-def test_with_few_documents_coders_of_one_skill_seldom_differ_surely(documents: int) -> None:
+def test_with_few_documents_models_of_equal_quality_seldom_differ_surely(documents: int) -> None:
     draw, rounds = np.random.default_rng(8), 100
     sure: dict[str, int] = {}
     for seed in range(rounds):

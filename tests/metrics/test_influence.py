@@ -13,7 +13,7 @@ COPIES = 3000
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(
+def test_influences_on_pooled_areas_are_derivatives_by_document_weights(
     scored_documents: Any, data: st.DataObject
 ) -> None:
     scores, targets = arrays = data.draw(scored_documents(most=6))
@@ -23,7 +23,7 @@ def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(
         if "micro" in name
     }
     assert len(found) == 4
-    # Of so many copies, one more of a document changes its weight by a small share.
+    # With many copies, one more copy of a document changes its weight by a small share.
     many = np.tile(scores, (COPIES, 1)), np.tile(targets, (COPIES, 1))
     before = evaluate(*many, names=list(found))
     for document in range(len(scores)):
@@ -37,7 +37,7 @@ def test_those_of_pooled_areas_are_derivatives_by_the_weights_of_documents(
             assert found[name][document] == pytest.approx(change, abs=0.01), name
 
 
-def test_documents_together_move_nothing() -> None:
+def test_influences_sum_to_zero() -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
     found = influences(scores, scores >= 0.5, targets)

@@ -11,7 +11,7 @@ from icdcli.metrics.metrics import evaluate
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_they_are_the_metrics_of_the_other_documents(
+def test_the_metrics_are_those_of_the_other_documents(
     scored_documents: Any, data: st.DataObject
 ) -> None:
     scores, targets = arrays = data.draw(scored_documents(most=8))

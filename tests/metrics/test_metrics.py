@@ -19,7 +19,10 @@ Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 @st.composite
 def documents(draw: st.DrawFn) -> Arrays:
-    """Scores with many ties, both zeros and subnormals among them, and targets with empty rows and constant columns."""
+    """Return scores and targets with all corner cases.
+
+    Scores have many ties, both zeros and subnormals; targets have empty rows and constant columns.
+    """
     shape = (draw(st.integers(1, 12)), draw(st.integers(1, 9)))
     few = st.sampled_from(
         [
@@ -86,7 +89,7 @@ def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
     scores, targets = arrays
     ours = evaluate(scores, targets, threshold)
     predicted = scores >= np.float32(threshold)
-    # Without a second column scikit-learn takes one label for a binary problem and answers by class.
+    # With one column, scikit-learn takes it for a binary problem and returns one value per class.
     empty = np.zeros((len(targets), 1), dtype=bool)
     given = np.hstack([targets, empty]), np.hstack([predicted, empty])
     by_label = sk.precision_recall_fscore_support(*given, average=None, zero_division=0)[:3]
@@ -106,7 +109,7 @@ def test_decisions_equal_scikit_learn(arrays: Arrays, threshold: float) -> None:
 @given(documents())
 def test_calibration_equals_scikit_learn(arrays: Arrays) -> None:
     scores, targets = arrays
-    # The bins' edges, and the numbers next to them, which must fall to the same side.
+    # The edges of the bins, and the floats next to them, which must be in the same bins.
     edges = np.linspace(0, 1, 16, dtype=np.float32)[1:-1]
     near = np.concatenate(
         [edges, np.nextafter(edges, np.float32(0)), np.nextafter(edges, np.float32(1))]
@@ -171,7 +174,7 @@ def test_names_are_those_of_the_configuration() -> None:
 def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "icdcli.metrics.arrays._BLOCK", 1 << 16
-    )  # as small beside the scores as it is in earnest
+    )  # as small compared with the scores as in practice
     rng = np.random.default_rng(0)
     scores, targets = rng.random((1500, 1000), dtype=np.float32), rng.random((1500, 1000)) < 0.01
     tracemalloc.start()
@@ -196,7 +199,7 @@ def test_a_score_at_the_threshold_counts() -> None:
     assert evaluate(scores, targets, np.array([0.7, 0.6]))["recall_micro"] == 0.5
 
 
-def test_nothing_gold_is_nan_without_a_warning() -> None:
+def test_metrics_without_gold_codes_are_nan_without_a_warning() -> None:
     values = evaluate(np.full((3, 4), 0.1, dtype=np.float32), np.zeros((3, 4), dtype=bool))
     undefined = {name for name, value in values.items() if math.isnan(value)}
     assert undefined >= {
@@ -211,7 +214,7 @@ def test_nothing_gold_is_nan_without_a_warning() -> None:
     assert values["exact_match"] == 1.0
 
 
-def test_inputs_are_left_as_they_were() -> None:
+def test_inputs_are_not_changed() -> None:
     rng = np.random.default_rng(2)
     scores, targets = rng.random((8, 6), dtype=np.float32), rng.random((8, 6)) < 0.3
     before = scores.copy(), targets.copy()

@@ -33,7 +33,7 @@ def page_of(evaluation: Evaluation, published: Comparable | None = None) -> str:
 
 
 class Balance(HTMLParser):
-    """Collects elements that are closed in another order than they were opened."""
+    """A parser that collects elements closed in another order than they were opened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def page(made_up_evaluation: Make) -> str:
     return page_of(made_up_evaluation())
 
 
-def test_it_is_whole_and_loads_nothing(page: str) -> None:
+def test_it_is_well_formed_and_loads_nothing(page: str) -> None:
     parser = Balance()
     parser.feed(page)
     assert not parser.wrong
@@ -75,7 +75,7 @@ def test_it_is_whole_and_loads_nothing(page: str) -> None:
     assert not re.search(r"\$[a-z]", page)
 
 
-def test_it_names_no_document(page: str, made_up_evaluation: Make) -> None:
+def test_it_has_no_document_ids(page: str, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     assert not any(
         re.search(rf"{document}\b", page) for document in evaluation.scored.documents.ids
@@ -115,7 +115,7 @@ def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: 
     assert page_of(made_up_evaluation()) == page
 
 
-def test_pictures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> None:
+def test_figures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> None:
     paths = write_pngs(evaluation_figures(made_up_evaluation()), tmp_path / "test")
     assert [path.name for path in paths] == [
         "precision_recall.png",
@@ -127,31 +127,31 @@ def test_pictures_are_png_files(made_up_evaluation: Make, tmp_path: Path) -> Non
     )
 
 
-def test_what_has_nothing_to_show_is_not_drawn(made_up_evaluation: Make) -> None:
+def test_few_documents_can_be_drawn(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(documents=1)
     assert evaluation.counts["gold"] > 0
     assert "calibration" in evaluation_figures(evaluation)
 
 
-def test_documents_are_shown_where_they_are_given(made_up_evaluation: Make, page: str) -> None:
+def test_documents_with_evidence_are_shown(made_up_evaluation: Make, page: str) -> None:
     evaluation = made_up_evaluation()
     figures = evaluation_figures(evaluation)
     sample = SamplePrediction("<7>", ("401.9",), ("428.0",), {"401.9": 0.1, "428.0": 0.75})
     text = "Denies </p> fever. Has dropsy."
     marked = {"428.0": (EvidenceSpan(23, 29, 1.0),)}
-    told = evaluation_page(
+    html = evaluation_page(
         evaluation,
         figures,
         {},
         code_rows(evaluation),
         documents=[SampleDocument(sample, text, marked), SampleDocument(sample, "", {})],
     )
-    assert "<p>Has <mark>dropsy</mark>.</p>" in told
-    assert "0.750, not gold" in told
-    assert "No code is predicted." in told
-    assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in told
-    assert "fever" not in told
+    assert "<p>Has <mark>dropsy</mark>.</p>" in html
+    assert "0.750, not gold" in html
+    assert "No code is predicted." in html
+    assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in html
+    assert "fever" not in html
     balance = Balance()
-    balance.feed(told)
+    balance.feed(html)
     assert not balance.wrong
     assert "<mark>" not in page

@@ -18,7 +18,7 @@ CARD = {
 }
 
 
-def test_it_fits_80_columns_and_says_what_it_is_of(
+def test_it_fits_80_columns_and_names_its_documents(
     render: Render, made_up_evaluation: Make
 ) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "validation"))
@@ -30,9 +30,7 @@ def test_it_fits_80_columns_and_says_what_it_is_of(
     ]
 
 
-def test_headline_metrics_stand_with_their_intervals(
-    render: Render, made_up_evaluation: Make
-) -> None:
+def test_headline_metrics_have_intervals(render: Render, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation()
     lines = render(evaluation_view(evaluation))
     assert evaluation.metrics["recall_at_15"] == 1
@@ -45,13 +43,15 @@ def test_headline_metrics_stand_with_their_intervals(
     assert not any("…" in line for line in lines if line.startswith(tuple(HEADLINE)))
 
 
-def test_rare_and_common_codes_are_values_apart(render: Render, made_up_evaluation: Make) -> None:
+def test_rare_and_common_codes_have_rows_of_their_own(
+    render: Render, made_up_evaluation: Make
+) -> None:
     evaluation = made_up_evaluation()
     lines = render(evaluation_view(evaluation))
     for name, values in evaluation.by_training_frequency.items():
         row = next(line.split() for line in lines if line.startswith(f"{name} "))
         assert row[1:3] == [str(values["labels"]), str(values["gold"])]
-    # What is undefined, here the areas of a code that is never gold, is left empty rather than zero.
+    # An undefined value, here the areas of a code that is never gold, is empty rather than 0.
     assert any(line.startswith("procedure ") for line in lines)
 
 
