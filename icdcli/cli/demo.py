@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from icdcli.cli.common import Json, Overrides
-from icdcli.cli.predict import Call, code_notes
+from icdcli.cli.predict import show_notes
 from icdcli.cli.prepare_data import prepared
 from icdcli.cli.processes import conclude, handlers, leave_at_once, training_view
 from icdcli.cli.show_predictions import show_samples
@@ -163,12 +163,19 @@ def _evaluate(run: RunDir, output: _DemoOutput) -> "Evaluation":
 
 
 def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
+    from icdcli.data.notes.files import find_notes
+    from icdcli.model.checkpoint import load_model
+    from icdcli.predict.batches import Selection
+    from icdcli.predict.run import predict_to_file
+
     if not note.exists():
         note.write_text(_NOTE, encoding="utf-8")
     output.heading(f"New note: icdcode predict {run.root} {note} --evidence")
-    codes = run.root / "new_note.jsonl" if output.json else None  # standard output has one object
-    call = Call(run.checkpoint("metric"), [str(note)], evidence=True, output=codes)
-    code_notes(call, "cpu", output)
+    notes, checkpoint = find_notes([str(note)]), run.checkpoint("metric")
+    if output.json:  # standard output is reserved for one object
+        predict_to_file(checkpoint, notes, run.root / "new_note.jsonl", evidence=True)
+    else:
+        show_notes(load_model(checkpoint), checkpoint, notes, output, Selection(), evidence=True)
     return note
 
 

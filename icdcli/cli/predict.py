@@ -12,19 +12,20 @@ import typer
 from icdcli.cli.common import Load, Port
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once, in_all_processes
-from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
+from icdcli.run_dir import RunDir, find_checkpoint
 
 if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
+    from icdcli.model.coding_model import CodingModel
+    from icdcli.predict.batches import Selection
 
-_SHOWN_AT_ONCE = 16  # notes read together where someone waits for the first
+_BLOCK = 16  # notes predicted together if the user waits for the first
 
 
 @dataclass(frozen=True)
-class Call:
+class _Call:
     """The options of `predict`."""
 
     checkpoint: Path
@@ -111,7 +112,9 @@ def predict(
 
     Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --output codes.jsonl
     """
-    call = Call(
+    from icdcli.config.loading import load_config
+
+    call = _Call(
         _find_checkpoint(run_dir, load),
         files,
         text_column,
@@ -125,12 +128,11 @@ def predict(
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
     )
 
-    def work(output: Output) -> None:
-        kept = call.output is not None
-        with ending_at_once(
-            output, "Stopped. The same command goes on from here." if kept else "Stopped."
-        ):
-            code_notes(call, chosen, output)
+    stopped = "Stopped. Rerun the same command to continue." if output else "Stopped."
+
+    def work(console: Output) -> None:
+        with ending_at_once(console, stopped):
+            _predict(call, chosen, console)
 
     in_all_processes(chosen, port, work, json)
 
@@ -139,10 +141,7 @@ def _find_checkpoint(folder: Path, load: str) -> Path:
     """Return the checkpoint of a run, or the folder if it is a checkpoint."""
     if (folder / "manifest.json").is_file():
         return folder
-    run = RunDir.open(folder)
-    from icdcli.run_dir import find_checkpoint
-
-    return find_checkpoint(run, load)
+    return find_checkpoint(RunDir.open(folder), load)
 
 
 def _default_device() -> str | list[int]:
@@ -156,23 +155,28 @@ def _default_device() -> str | list[int]:
     return [*range(count if "WORLD_SIZE" in os.environ else min(count, 1))] or "cpu"
 
 
-def code_notes(call: Call, device: str | list[int], output: Output) -> None:
-    """Predict the codes of a call's notes: on the screen, or into its file."""
+def _predict(call: _Call, device: str | list[int], output: Output) -> None:
+    """Predict in this process, which may be one of several: on the terminal or into a file."""
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
     from icdcli.distributed.process_group import join_process_group
+    from icdcli.model.checkpoint import load_model
+    from icdcli.predict.batches import Selection
     from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
     if process_group.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
         raise ConfigError(
-            "several processes share notes from files and write into one: give --output, and no -"
+            "several processes can only read notes from files and write to a file. "
+            "Pass --output, and no -."
         )
     piped = b""
     if STANDARD_INPUT in call.files:
         piped = read_note(sys.stdin.buffer.read, "standard input")
     notes = find_notes(call.files, piped, call.text_column, call.id_column)
     if call.output is None:
-        _show(call, notes, str(process_group.device), output)
+        model = load_model(call.checkpoint, device=str(process_group.device))
+        selection = Selection(call.top, call.min_score)
+        show_notes(model, call.checkpoint, notes, output, selection, call.evidence)
         return
     with output.stages() as on_progress:
         written = predict_to_file(
@@ -196,31 +200,35 @@ def _about(checkpoint: Path, labels: int, threshold: str) -> str:
     return f"{checkpoint}: {labels:,} codes, threshold {threshold}"
 
 
-def _show(call: Call, notes: "Notes", device: str, output: Output) -> None:
-    """Show the codes of each note as soon as they are predicted; with --json, as a line of JSONL."""
-    from icdcli.model.checkpoint import load_model
-    from icdcli.predict.batches import Selection
+def show_notes(
+    model: "CodingModel",
+    checkpoint: Path,
+    notes: "Notes",
+    output: Output,
+    selection: "Selection",
+    evidence: bool = False,
+) -> None:
+    """Show the codes of each note when they are predicted; with ``--json``, as a line of JSONL."""
     from icdcli.predict.run import check_notes, predict_with_notes
     from icdcli.predict.writers import note_line
     from icdcli.report.views.evidence import evidence_view
     from icdcli.report.views.predictions import coded_view
 
-    model = load_model(call.checkpoint, device=device)
-    selection, threshold = Selection(call.top, call.min_score), model.threshold
+    one_threshold = model.threshold.per_code is None
+    about = _about(checkpoint, len(model.labels), str(model.threshold))
     with output.stages() as on_progress:
         check_notes(notes, on_progress, output.warn)
-        about = _about(call.checkpoint, len(model.labels), str(threshold))
-        output.say(about if selection.by_threshold else f"{about}; * predicted: at or above it")
-        if output.json and isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")  # JSON has no other
-        for given, note in predict_with_notes(
-            model, notes, selection, evidence=call.evidence, max_block=_SHOWN_AT_ONCE
-        ):
-            if output.json:
-                sys.stdout.write(note_line(note))
-            else:
-                output.show(coded_view(note, selection, threshold.per_code is None))
-                if call.evidence and note.codes:
-                    marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
-                    output.show(evidence_view(given.text, marked, signs=not output.live))
-            sys.stdout.flush()
+    output.say(about if selection.by_threshold else f"{about}; * predicted: reaches the threshold")
+    if output.json and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # the only encoding of JSON
+    for given, note in predict_with_notes(
+        model, notes, selection, evidence=evidence, max_block=_BLOCK
+    ):
+        if output.json:
+            sys.stdout.write(note_line(note))
+        else:
+            output.show(coded_view(note, selection, one_threshold))
+            if evidence and note.codes:
+                marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
+                output.show(evidence_view(given.text, marked, signs=not output.live))
+        sys.stdout.flush()

@@ -107,7 +107,7 @@ def test_the_page_is_written_on_request(icdcode, pair):
     assert not page.exists()
     answer = icdcode("evaluate", pair[0], "--html", "--against", "published")
     assert answer.code == 0
-    assert f"As a page: {page}" in answer.out
+    assert f"Report: {page}" in answer.out
     assert "none comparable: no published result on mimic3, protocol patient" in " ".join(
         answer.out.split()
     )
@@ -197,7 +197,7 @@ def test_other_label_spaces_are_compared_on_their_common_codes(
     assert not (pair[0] / "evaluation" / "test").exists()  # refused before anything was scored
     answer = icdcode("compare", pair[0], tmp_path / "more", "--intersection", "--json")
     assert answer.code == 0
-    assert "as if there were no others" in answer.err
+    assert "other codes are ignored" in answer.err
     codes = pd.read_parquet(pair[0] / "weights" / "last" / "labels.parquet").code
     assert answer.json["codes"] == len(codes)
     assert answer.json["intersection"] is True

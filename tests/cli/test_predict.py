@@ -134,7 +134,7 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert answer.code == 0
     assert answer.err == ""
     shown = answer.out.splitlines()
-    assert shown[0].endswith("codes, threshold 0.5; * predicted: at or above it")
+    assert shown[0].endswith("codes, threshold 0.5; * predicted: reaches the threshold")
     assert shown[1].startswith("Note -: 2 codes, ")
     assert shown[2].split() == [
         "code",
@@ -195,7 +195,7 @@ def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_b
     monkeypatch.setattr(coding.NotePredictor, "predict", stop_at_the_third)
     stopped = icdcode("predict", trained, table, "--output", output)
     assert stopped.code == 143
-    assert "Stopped. The same command goes on from here." in stopped.out
+    assert "Stopped. Rerun the same command to continue." in stopped.out
     assert not output.exists()
     answer = icdcode("predict", trained, table, "--output", output)
     assert answer.code == 0
@@ -256,12 +256,11 @@ def test_processes_of_torchrun_share_the_notes(icdcode, trained, table, tmp_path
         port = free.getsockname()[1]
     output = tmp_path / "codes.jsonl"
     start = ["-m", "torch.distributed.run", "--nproc-per-node=3", f"--master-port={port}"]
-    shrink = (
-        "from icdcli.predict import batches as coding; coding.BLOCK_CHARACTERS = 80; "
+    script = tmp_path / "predict.py"
+    script.write_text(
+        "from icdcli.predict import batches; batches.BLOCK_CHARACTERS = 80\n"
         "from icdcli.cli import main; main()"
     )
-    script = tmp_path / "predict.py"
-    script.write_text(shrink)
     done = process(
         *start, script, "predict", trained, table, "--output", output, "--device", "cpu", "--json"
     )
@@ -386,7 +385,7 @@ def test_processes_need_a_file(refused, trained, table, monkeypatch):
             "predict",
             trained,
             *words,
-            says="several processes share notes from files and write into one",
+            says="several processes can only read notes from files and write to a file",
         )
 
 

@@ -283,7 +283,7 @@ def test_a_protocol_without_a_test_split_falls_back_to_validation_with_a_warning
     answer = icdcode("show-predictions", tmp_path / "run", "-n", "1", "--json")
     assert answer.json["split"] == "validation"
     assert (
-        "warning: protocol hadm-digit has no test split; this is the validation split" in answer.err
+        "warning: protocol hadm-digit has no test split. Using the validation split" in answer.err
     )
 
 
@@ -309,7 +309,7 @@ def test_config_shows_the_effective_values(icdcode, place):
     answer = icdcode("config", "show", place.config, "batch_size=4")
     assert answer.code == 0
     assert "batch_size: 4 " in answer.out
-    assert "# last_lr = lr0 * lrf" in answer.out
+    assert "# final learning rate, as a fraction of lr0" in answer.out
     flat = icdcode("config", "show", "lr0=1e-3", "--json").json
     assert (flat["lr0"], flat["steps"], flat["device"]) == (1e-3, 60_000, [0])
     assert set(icdcode("config", "schema").json["properties"]) == set(flat)
