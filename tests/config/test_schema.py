@@ -1,14 +1,9 @@
-import json
-from pathlib import Path
+"""The configuration has the keys and defaults of the guide that icdcode started from."""
 
-import pytest
 import yaml
 
-from icdcli.config.loading import FIELDS, config_schema, load_config, to_yaml
+from icdcli.config.loading import load_config, shipped_configs
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 # The original guide's YAML, with its keys, order and values.
 GUIDE = {
@@ -42,170 +37,13 @@ GUIDE = {
 }
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "config.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def problems(path: Path | None, *overrides: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load_config(path, overrides)
-    return str(caught.value)
-
-
 def test_the_guides_yaml_is_shipped_with_every_key():
-    written = yaml.safe_load((CONFIGS / "config.yaml").read_text())
+    written = yaml.safe_load((shipped_configs()["config.yaml"]).read_text())
     assert list(written) == list(GUIDE)
-    loaded = load_config(CONFIGS / "config.yaml").flat()
+    loaded = load_config(shipped_configs()["config.yaml"]).flat()
     assert {key: loaded[key] for key in GUIDE} == GUIDE
 
 
 def test_the_defaults_are_the_guides():
     defaults = Config().flat()
     assert {key: defaults[key] for key in GUIDE} == GUIDE
-
-
-def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
-    assert load_config(write(tmp_path, "lr0: 1e-4\n")).train.lr0 == 1e-4
-    assert load_config(None, ["lr0=3e-5"]).train.lr0 == 3e-5
-
-
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("[0]", [0]), ("0", [0]), ("'0'", [0]), ("[0,1]", [0, 1]), ("[0, 1]", [0, 1]),
-        ("0,1", [0, 1]), ("'[1,2,3]'", [1, 2, 3]),
-        ("cuda", [0]), ("cuda:1", [1]), ("[cuda:0, cuda:1]", [0, 1]), ("gpu", [0]), ("GPU:2", [2]),
-        ("cpu", "cpu"), ("CPU", "cpu"), ("[cpu]", "cpu"), ("'cpu'", "cpu"), ("mps", "mps"),
-    ],
-)  # fmt: skip
-def test_every_spelling_of_device(tmp_path, written, read):
-    assert load_config(write(tmp_path, f"device: {written}\nbit: 32\n")).run.device == read
-    assert load_config(None, [f"device={written}", "bit=32"]).run.device == read
-
-
-@pytest.mark.parametrize("written", ["tpu", "[]", "[0,0]", "-1", "[0,cpu]", "True", "0.5", "null"])
-def test_values_that_are_no_device(tmp_path, written):
-    assert "line 1: device: " in problems(write(tmp_path, f"device: {written}\n"))
-
-
-def test_all_problems_come_in_one_message(tmp_path):
-    path = write(
-        tmp_path, "seed: 1\nmodle: llama3\nbatch_size: eight\nbit: 5\nmetrics: [f1_micor]\n"
-    )
-    message = problems(path, "patience=-1", "max_lenn=3", "nonsense")
-    assert f"{path} has 7 problems:" in message
-    assert "line 2: unknown key 'modle' (did you mean 'model'?)" in message
-    assert "line 3: batch_size: should be a valid integer" in message
-    assert "got 'eight'" in message
-    assert "line 4: bit: should be 4, 8, 16 or 32, got 5" in message
-    assert "line 5: metrics: unknown metric 'f1_micor' (did you mean 'f1_micro'?)" in message
-    assert "command line: patience: should be greater than or equal to 0, got -1" in message
-    assert "command line: unknown key 'max_lenn' (did you mean 'max_len'?)" in message
-    assert "command line: 'nonsense' should be key=value" in message
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (
-            ["warmup_steps=100", "steps=100"],
-            "warmup_steps: must be less than the 100 steps, not 100",
-        ),
-        (["device=mps"], "bit: 8 bit needs a CUDA GPU or a CPU"),
-        (["model=tiny"], "model: tiny has random weights and can't be quantized"),
-        (["freeze_backbone=False", "lora_activate=False"], "a backbone of 8 bit can't be trained"),
-        (["freeze_backbone=False", "bit=16"], "LoRA keeps the backbone frozen"),
-        (["pooling_mode=bos_token", "attention=causal"], "the first token sees no other"),
-        (["lora_activate=False", "bit=32", "gradient_checkpointing=5"], "gradient_checkpointing"),
-        (["strategy=fsdp"], "strategy: fsdp: weights of 8 bit can't be sharded; use ddp"),
-        (
-            ["strategy=fsdp", "bit=16", "freeze_backbone=True", "lora_activate=False"],
-            "so there is little to shard; use ddp",
-        ),
-        (
-            ["strategy=fsdp", "bit=16", "head_steps=9"],
-            "head_steps freezes weights that are already sharded",
-        ),
-        (["strategy=fsdp", "bit=16", "device=mps"], "device: mps has only one process"),
-        (
-            ["torch_compile=True", "bit=16"],
-            "torch_compile: not available with activation recomputation",
-        ),
-        (
-            ["torch_compile=True", "gradient_checkpointing=False"],
-            "layers of 8 bit can't be compiled",
-        ),
-        (
-            ["torch_compile=True", "gradient_checkpointing=False", "bit=16", "strategy=fsdp"],
-            "not tested with strategy: fsdp",
-        ),
-        (["batch_size=True"], "should be a number, not True or False"),
-        (["common=[lr,lr]"], "names one thing twice"),
-        (["metrics=[]"], "metrics"),
-        (["monitor=val_loss"], "unknown metric 'val_loss'"),
-        (["name=a/b"], "name: "),
-        (["seed=[1"], "is not a YAML value"),
-    ],
-)
-def test_conflicts_and_invalid_values(overrides, message):
-    assert message in problems(None, *overrides)
-
-
-def test_a_problem_in_a_default_says_so(tmp_path):
-    assert "line 1: warmup_steps" not in problems(write(tmp_path, "steps: 300\n"))
-    assert "default: warmup_steps: must be less than the 300 steps, not 400" in problems(
-        write(tmp_path, "steps: 300\n")
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- seed\n- 0\n", "is a list; a configuration is a mapping"),
-        ("seed\n", "is a single value"),
-        ("seed: 0\n  model: x\n", "line 2: not valid YAML"),
-        ("seed: [0\n", "not valid YAML"),
-        ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
-    ],
-)
-def test_files_that_are_no_configuration(tmp_path, text, message):
-    assert message in problems(write(tmp_path, text))
-
-
-def test_a_missing_file_and_a_folder(tmp_path):
-    assert "there is no such configuration file" in problems(tmp_path / "none.yaml")
-    assert "is a folder" in problems(tmp_path)
-    binary = tmp_path / "binary.yaml"
-    binary.write_bytes(b"\xff\xfe\x00")
-    assert "can't be read" in problems(binary)
-
-
-def test_an_empty_file_is_the_defaults(tmp_path):
-    assert load_config(write(tmp_path, "# nothing\n")) == Config()
-
-
-def test_a_written_configuration_loads_as_the_same(tmp_path):
-    config = load_config(
-        None,
-        ["lr0=1e-5", "device=[0,1]", "data_path=a/b c", "name='007'", "monitor=f1_micro", "bit=16"],
-    )
-    for explain in (False, True):
-        assert load_config(write(tmp_path, to_yaml(config, explain))) == config
-
-
-def test_the_effective_configuration_explains_each_key():
-    lines = to_yaml(Config(), explain=True).splitlines()
-    for key, (_, field) in FIELDS.items():
-        [line] = [line for line in lines if line.startswith(f"{key}: ")]
-        assert field.description
-        assert line.endswith(f"# {field.description}")
-
-
-def test_the_json_schema_has_every_key():
-    schema = json.loads(json.dumps(config_schema()))
-    assert set(schema["properties"]) == set(FIELDS)
-    assert schema["additionalProperties"] is False
-    assert schema["properties"]["bit"]["enum"] == [4, 8, 16, 32]
-    assert all("description" in entry for entry in schema["properties"].values())
