@@ -19,7 +19,8 @@ from icdcli.report.console import Output
 if TYPE_CHECKING:
     from icdcli.distributed.process_group import ProcessGroup
     from icdcli.report.views.training import TrainingView
-    from icdcli.training.run import Handler, TrainingPlan, TrainingResult
+    from icdcli.training.events import Handler, TrainingResult
+    from icdcli.training.run import TrainingPlan
 
 
 def in_all_processes(
@@ -30,15 +31,10 @@ def in_all_processes(
     Only rank 0 prints. A process that fails prints its own error and ends at once; the others then
     end too.
     """
-    from icdcli.distributed import watchdog as lifeline
-    from icdcli.distributed.process_group import (
-        find_device,
-        free_port,
-        launch,
-        leave_process_group,
-        must_launch,
-        one_of_several,
-    )
+    from icdcli.distributed import watchdog
+    from icdcli.distributed.devices import find_device
+    from icdcli.distributed.launcher import free_port, launch, must_launch
+    from icdcli.distributed.process_group import leave_process_group, one_of_several
 
     if must_launch(device):
         find_device(device)  # one message here instead of one per process
@@ -50,7 +46,7 @@ def in_all_processes(
     if quiet:  # until the process ends
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     output = Output(json)
-    lifeline.say_lost = lambda text: _print_last_error(output, text)
+    watchdog.on_lost = lambda text: _print_last_error(output, text)
     try:
         work(output)
     except (Exception, KeyboardInterrupt) as error:
@@ -105,7 +101,7 @@ def handlers(view: "TrainingView", process_group: "ProcessGroup") -> "list[Handl
     """Return the handlers of a run: the view and, in the main process, the writer of plots."""
     from icdcli.report.plots.run import RunPlots
 
-    return [view, *([RunPlots()] if process_group.first else [])]
+    return [view, *([RunPlots()] if process_group.is_main else [])]
 
 
 def show_dry_run(plan: "TrainingPlan", output: Output) -> dict[str, Any]:

@@ -1,10 +1,14 @@
-"""Weights shared out over the processes (FSDP2): each keeps its part, and has a layer's others only while it computes it.
+"""Weights sharded over the processes (FSDP2).
 
-With adapters the frozen backbone is shared out, which is nearly all there is; what is trained stays whole everywhere, its
-gradients summed as ever. Otherwise everything is shared out, gradients and the optimiser's state with it.
+Each process keeps its shard of the weights, and has the others only while it computes a layer.
 
-Every forward pass is a collective operation, so that all processes must make equally many. So is bringing the weights together
-for a checkpoint. That looks like any other: a run may go on with another strategy or number of processes.
+With adapters the frozen backbone is sharded, which is nearly all of the model; the trained weights
+are complete in every process, and their gradients are summed as without sharding. Otherwise
+everything is sharded, including gradients and the optimizer's state.
+
+Every forward pass is a collective operation, so all processes must make equally many. So is
+gathering the weights for a checkpoint. The checkpoint is like any other: a run can be resumed with
+another strategy or number of processes.
 """
 
 from collections.abc import Iterator
@@ -25,16 +29,16 @@ from icdcli.model.network import CodingNetwork
 
 
 class Shards:
-    """A network's weights, shared out.
+    """The sharded weights of a network.
 
     Args:
-        network: Whole in every process; from now on each keeps its part.
-        adapters: Whether only adapters and head are trained; these stay whole.
-        all_saved: Whether checkpoints hold the backbone's weights.
-        process_group: This process among its fellows.
+        network: A network that is complete in every process; from now on each keeps its shard.
+        adapters: Whether only adapters and head are trained; these are not sharded.
+        all_saved: Whether checkpoints include the backbone's weights.
+        process_group: The process group.
 
     Raises:
-        ConfigError: When this version of torch, or this architecture, can't.
+        ConfigError: If this version of torch, or this architecture, can't be sharded.
     """
 
     def __init__(
@@ -42,42 +46,42 @@ class Shards:
     ) -> None:
         if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
             raise ConfigError(
-                f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}; use ddp"
+                f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}. Use ddp"
             )
         self.network, self.process_group = network, process_group
         self._all_saved = all_saved
         self._optimizer: torch.optim.Optimizer | None = None
-        self._whole: dict[int, Tensor] = {}  # by the identity of what is shared out
-        whole_everywhere = set(network.trainable().values()) if adapters else set()
+        self._gathered: dict[int, Tensor] = {}  # by the identity of the sharded tensor
+        not_sharded = set(network.trainable().values()) if adapters else set()
         mesh = init_device_mesh(process_group.device.type, (process_group.size,))
-        precise = MixedPrecisionPolicy(
-            reduce_dtype=torch.float32
-        )  # as gradients are summed without sharing out
-        # What is left of the backbone, and then the head: of one module, all weights must be equally precise.
+        # Gradients are summed in float32, as without sharding.
+        policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+        # After the layers the rest of the backbone, and then the head: within one module, all
+        # weights must have the same precision.
         outer = [network.backbone] if adapters else [network.backbone, network]
         for module in [*layers_of(network.backbone, "strategy: fsdp"), *outer]:
-            fully_shard(module, mesh=mesh, mp_policy=precise, ignored_params=whole_everywhere)
+            fully_shard(module, mesh=mesh, mp_policy=policy, ignored_params=not_sharded)
         for module in outer[-1].modules():
             if isinstance(module, FSDPModule):
-                # The step's loss is a mean over all its documents already, so that gradients are summed.
+                # The step's loss is already a mean over all its documents, so gradients are summed.
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
-            module.register_state_dict_post_hook(
-                partial(self._give_whole_weights)
-            )  # which, unlike a method, torch can mark
+            # A partial because torch marks hooks with an attribute, which a method can't have.
+            module.register_state_dict_post_hook(partial(self._give_gathered_weights))
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let an optimiser over the network's weights be saved and loaded whole."""
+        """Make an optimizer of the network's weights save and load its state unsharded."""
         self._optimizer = optimizer
-        optimizer.register_state_dict_post_hook(self._give_whole_state)
-        optimizer.register_load_state_dict_pre_hook(_share_out_state)
+        optimizer.register_state_dict_post_hook(self._give_gathered_state)
+        optimizer.register_load_state_dict_pre_hook(_shard_state)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Let the first process have everything whole, in main memory, for as long as this lasts; all must come here."""
+        """Gather all weights and states in the main process; all processes must enter this."""
         for module in self.network.modules():
             if isinstance(module, FSDPModule):
-                module.reshard()  # after a forward pass the outermost weights stay whole, in case of a backward pass
+                # After a forward pass the outermost weights stay gathered, for a backward pass.
+                module.reshard()
         weights = [
             weight
             for weight in self.network.parameters()
@@ -85,54 +89,54 @@ class Shards:
         ]
         kept = {} if self._optimizer is None else self._optimizer.state
         states = [value for state in kept.values() for value in state.values()]
-        for shared in (*weights, *states):
-            if isinstance(shared, DTensor):
+        for tensor in (*weights, *states):
+            if isinstance(tensor, DTensor):
                 with torch.no_grad():
-                    whole = shared.full_tensor()
-                if self.process_group.first:
-                    self._whole[id(shared)] = whole.cpu()
+                    full = tensor.full_tensor()
+                if self.process_group.is_main:
+                    self._gathered[id(tensor)] = full.cpu()
         try:
             yield
         finally:
-            self._whole.clear()
+            self._gathered.clear()
 
-    def whole(self, weight: Tensor) -> Tensor:
-        """A weight as it is saved; only where all is `together`."""
-        return self._whole.get(id(weight), weight)
+    def gathered(self, weight: Tensor) -> Tensor:
+        """Return a weight as it is saved; only inside `together`."""
+        return self._gathered.get(id(weight), weight)
 
     def total(self, number: Tensor) -> Tensor:
-        """A number that was computed from shared weights, such as the length of their gradient, in all processes."""
+        """Return a number computed from sharded weights, such as a norm, for all processes."""
         return number.full_tensor() if isinstance(number, DTensor) else number
 
-    def _give_whole_weights(
-        self, module: nn.Module, states: dict[str, Any], prefix: str, _: Any
+    def _give_gathered_weights(
+        self, module: nn.Module, state_dict: dict[str, Any], prefix: str, _: Any
     ) -> None:
         for name, weight in module.named_parameters(recurse=False):
-            if id(weight) in self._whole:
-                states[prefix + name] = self._whole[id(weight)]
+            if id(weight) in self._gathered:
+                state_dict[prefix + name] = self._gathered[id(weight)]
 
-    def _give_whole_state(
-        self, optimizer: torch.optim.Optimizer, told: dict[str, Any]
+    def _give_gathered_state(
+        self, optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]
     ) -> dict[str, Any]:
         states = {
-            number: {name: self._whole.get(id(value), value) for name, value in state.items()}
-            for number, state in told["state"].items()
+            number: {name: self._gathered.get(id(value), value) for name, value in state.items()}
+            for number, state in state_dict["state"].items()
         }
-        return {**told, "state": states}
+        return {**state_dict, "state": states}
 
 
-def _share_out_state(optimizer: torch.optim.Optimizer, told: dict[str, Any]) -> dict[str, Any]:
-    """A saved state, each process's part of it where the weight is shared out."""
+def _shard_state(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved state with this process's shard of the state of each sharded weight."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    numbers = [number for group in told["param_groups"] for number in group["params"]]
-    states = dict(told["state"])
+    numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+    states = dict(state_dict["state"])
     for number, weight in zip(numbers, weights, strict=True):
         if isinstance(weight, DTensor) and number in states:
-            states[number] = {name: _part(value, weight) for name, value in states[number].items()}
-    return {**told, "state": states}
+            states[number] = {name: _shard(value, weight) for name, value in states[number].items()}
+    return {**state_dict, "state": states}
 
 
-def _part(value: Tensor, weight: DTensor) -> Tensor:
+def _shard(value: Tensor, weight: DTensor) -> Tensor:
     if value.shape != weight.shape or not value.ndim:  # the number of steps
         return value
     part: Tensor = distribute_tensor(

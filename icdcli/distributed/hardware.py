@@ -1,4 +1,4 @@
-"""What this machine has: memory, processors, GPUs; and how much memory this process uses."""
+"""This machine's memory, processor and GPUs, and how much memory this process uses."""
 
 import os
 import platform
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-_KILO = 1024  # what /proc calls kB
+_KILO = 1024  # bytes of a "kB" in /proc
 _OWN_GROUPS = Path("/proc/self/cgroup")
-# Where control groups tell limits: version 2 names no controllers, version 1 has a tree a controller.
+# The files with the limits of control groups: version 2 names no controllers, version 1 has a tree
+# for each controller.
 _GROUPS = {
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     "memory": (
@@ -30,7 +31,7 @@ class Gpu:
         name: Its name.
         capability: CUDA's compute capability, e.g. (8, 0).
         total: Bytes of memory.
-        free: Bytes that nobody uses.
+        free: Bytes that no process uses.
     """
 
     number: int
@@ -41,22 +42,25 @@ class Gpu:
 
 
 def memory_in_use(device: torch.device) -> int | None:
-    """Bytes for whoever watches a run: on a GPU the most that its tensors took so far, else what the process takes now."""
+    """Return the bytes to show: on a GPU the peak of its tensors, else those of this process."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident_memory()
 
 
 def resident_memory() -> int | None:
-    """Bytes of memory that this process takes now; None where the system doesn't say."""
+    """Return the bytes of memory that this process uses, or None if unknown."""
     return _of_this_process("VmRSS")
 
 
 def peak_memory() -> int | None:
-    """Bytes of memory that this process took at most so far; None where the system doesn't say."""
+    """Return the peak of the bytes of memory that this process has used, or None if unknown."""
     return _of_this_process("VmHWM")
 
 
 def total_memory() -> int | None:
-    """Bytes of memory that this process may take, a container's or batch job's limit heeded; None where nobody says."""
+    """Return the bytes of memory that this process may use, or None if unknown.
+
+    The limit of a container or batch job counts.
+    """
     total = _entry(Path("/proc/meminfo"), "MemTotal")
     if total is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -65,14 +69,14 @@ def total_memory() -> int | None:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that are to be had now; where the system doesn't say, all there are."""
+    """Return the bytes of free memory; all memory if the free part is unknown."""
     free = _entry(Path("/proc/meminfo"), "MemAvailable")
     left = [limit - used for limit, used in _limits()]
     return total_memory() if free is None else max(0, min([free, *left]))
 
 
 def room(device: torch.device) -> int | None:
-    """Bytes that a training on a device would find: those that are free, and those that this process takes itself."""
+    """Return the bytes that a training could use on a device: free ones and this process's own."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     free = free_memory()
@@ -80,7 +84,7 @@ def room(device: torch.device) -> int | None:
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -90,12 +94,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[Gpu]:
-    """The GPUs that torch can use."""
+    """Return the GPUs that torch can use."""
     found = []
     for number in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(number)
@@ -112,14 +116,14 @@ def _of_this_process(entry: str) -> int | None:
         import resource
     except ImportError:  # Windows
         return None
-    # Elsewhere the peak stands for both; macOS tells it in bytes, others in kilobytes.
+    # Elsewhere the peak is used for both; macOS gives it in bytes, other systems in kilobytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if platform.system() == "Darwin" else _KILO
     )
 
 
 def _entry(file: Path, name: str) -> int | None:
-    """A line ``name: 12 kB`` of a file of the kernel's, in bytes."""
+    """Return the value of a line ``name: 12 kB`` of a kernel file, in bytes."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -130,7 +134,7 @@ def _entry(file: Path, name: str) -> int | None:
 
 
 def _limits() -> list[tuple[int, int]]:
-    """Limits that control groups set this process, each with what is used of it without the cache of files, in bytes."""
+    """Return limit and use of this process's control groups, without file cache, in bytes."""
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -150,7 +154,7 @@ def _limits() -> list[tuple[int, int]]:
                     row.split()
                     for row in (folder / "memory.stat").read_text(encoding="ascii").splitlines()
                 )
-            except (OSError, ValueError):  # none here, or "max"
+            except (OSError, ValueError):  # no limit in this folder, or "max"
                 continue
             found.append((limit, used - int(statistics.get(cache, 0))))
     return found

@@ -14,7 +14,7 @@ from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus, read_labels
 from icdcli.data.token_cache import use_workers
-from icdcli.distributed.process_group import find_device
+from icdcli.distributed.devices import find_device
 from icdcli.errors import ConfigError
 from icdcli.evaluation.ablation import ablate as ablate_parts
 from icdcli.evaluation.compare import (

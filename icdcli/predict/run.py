@@ -164,8 +164,8 @@ def predict_to_file(
     parts = _output_parts(checkpoint, notes, output, selection, evidence)
     model = load_model(checkpoint, device=str(group.device))
     predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
-    with parts.locked() if group.first else nullcontext():
-        if group.first:
+    with parts.locked() if group.is_main else nullcontext():
+        if group.is_main:
             _start(parts, notes, on_progress, on_warning, on_message)
         group.wait()
         count = parts.notes or 0
@@ -239,5 +239,5 @@ def _predict_parts(
     if group.size > 1:
         parts.wait(number, on_parts)
         group.wait()
-    if group.first:
+    if group.is_main:
         parts.join(number)

@@ -21,8 +21,8 @@ from icdcli.data.corpus.prepare import HOME
 from icdcli.data.corpus.reader import CARD, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.registry import choose_source
+from icdcli.distributed.devices import find_device
 from icdcli.distributed.hardware import room
-from icdcli.distributed.process_group import find_device
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.csv_reader import Reading
 from icdcli.model.hub import TINY, find_pretrained

@@ -1,13 +1,15 @@
 """The time of a run, from a few of its own steps or, if nothing may run, from its operations."""
 
 import time
+from contextlib import closing
 
 import torch
 
 from icdcli.config.schema import Config
 from icdcli.profiling.memory import MemoryEstimate
+from icdcli.training.loop import train_step
+from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.state import Training
-from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 _UTILIZATION = 0.5
@@ -32,17 +34,18 @@ def time_by_running(training: Training, estimate: MemoryEstimate, at_most: float
     steps = training.plan(epoch)[place:][:left]
     training.model.network.train()
     began, tokens, taken = _now(process_group.device), 0, 0.0
-    for number, (rows, _) in enumerate(
-        zip(steps, optimizer_steps(training, steps, Meter(training)), strict=True)
-    ):
-        taken = _now(process_group.device) - began
-        if number == 0 and len(steps) > 1:
-            # The first step is slower: it chooses kernels and allocates memory.
-            began = _now(process_group.device)
-            continue
-        tokens += int(lengths[rows].sum())
-        if process_group.broadcast(taken >= at_most):
-            break
+    meter = Meter(training)
+    with closing(MicroBatchReader(training, steps)) as reader:
+        for number, rows in enumerate(reader):
+            train_step(training, rows, reader, meter)
+            taken = _now(process_group.device) - began
+            if number == 0 and len(steps) > 1:
+                # The first step is slower: it chooses kernels and allocates memory.
+                began = _now(process_group.device)
+                continue
+            tokens += int(lengths[rows].sum())
+            if process_group.broadcast(taken >= at_most):
+                break
     if not tokens:
         return 0.0
     training_tokens = left * config.batch_size * float(lengths.mean())

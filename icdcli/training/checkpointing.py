@@ -1,13 +1,17 @@
-"""A saved coder plus the state of its training: written to the side, verified, then made current by one atomic rename.
+"""Checkpoints: a saved model and the state of its training, made current by one atomic rename.
 
-A checkpoint is a folder ``weights/steps/<step>``. ``weights/metric``, ``loss``, ``last`` and ``previous`` (the one before
-``last``) are symbolic links to such folders; a new link is renamed over the old one, and what no link names is removed only
-after. Where the file system has no symbolic links, and in runs of older versions, they are folders: replacing one takes two
-renames, and a reader knows what lies between the two.
+A checkpoint is a folder ``weights/steps/<step>``, written under another name, verified and
+renamed. ``weights/metric``, ``loss``, ``last`` and ``previous`` (the one before ``last``) are
+symbolic links to such folders. A new link is renamed over the old one; only then are folders
+removed that no link points to. On a file system without symbolic links, and in runs of older
+versions, these names are folders: replacing one takes two renames, and a reader knows where to
+look between the two.
 """
 
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,22 +35,55 @@ from icdcli.training.early_stopping import Best
 from icdcli.training.state import RunState, Training
 
 _STATE, _STEPS, _PREVIOUS = "state.pt", "steps", "previous"
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+class CheckpointTimer:
+    """Decides when a checkpoint is due, besides those after validations.
+
+    Args:
+        every: ``checkpoint_every`` of the configuration: a number of steps, a time such as
+            ``20min``, or None for never.
+        clock: Returns seconds since any fixed time.
+    """
+
+    def __init__(
+        self, every: int | str | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._since = clock, clock()
+        self.steps = every if isinstance(every, int) else None
+        self.seconds: float | None = None
+        if isinstance(every, str) and (parts := re.fullmatch(r"(\d+)\s*(s|min|h)", every)):
+            self.seconds = int(parts[1]) * _SECONDS[parts[2]]
+
+    def is_up(self) -> bool:
+        """Return whether the time since the last checkpoint is up."""
+        return self.seconds is not None and self._clock() - self._since >= self.seconds
+
+    def ends_at(self, step: int) -> bool:
+        """Return whether a checkpoint is due after this step."""
+        return self.steps is not None and step % self.steps == 0
+
+    def restart(self) -> None:
+        """Measure the time from now on: a checkpoint has been written."""
+        self._since = self._clock()
 
 
 def save_checkpoint(
     run: RunDir, names: Sequence[str], training: Training, about: dict[str, Any]
 ) -> None:
-    """Write a checkpoint once and make it current under each of the names.
+    """Write the checkpoint of a training once and make it current under each of the names.
 
     Args:
-        run: The run's folder.
-        names: Some of ``metric``, ``loss``, ``last``, in this order: from ``last`` a killed run goes on, and what it does
-            again then makes the others current again.
-        training: What to save.
-        about: Kept in the manifest: epoch and metrics, where a validation led to this checkpoint.
+        run: The run folder.
+        names: Some of ``metric``, ``loss``, ``last``, in this order. A run that is killed in
+            between resumes from the ``last`` before, repeats the steps and makes the others
+            current again.
+        training: The training to save.
+        about: Stored in the manifest: epoch and metrics, if a validation led to this checkpoint.
 
     Raises:
-        DataError: When it can't be written; the checkpoints before it stay.
+        DataError: If it can't be written; the checkpoints before it stay.
     """
 
     def write(folder: Path) -> None:
@@ -66,22 +103,22 @@ def write_checkpoint(
     write: Callable[[Path], None],
     about: dict[str, Any],
 ) -> None:
-    """Write a checkpoint of whatever kind; see `save_checkpoint`.
+    """Write a checkpoint of any model; see `save_checkpoint`.
 
     Args:
-        run: The run's folder.
-        names: As there.
-        step: Its step, which names its folder.
+        run: The run folder.
+        names: See `save_checkpoint`.
+        step: The step of the checkpoint, which names its folder.
         write: Writes the files into an empty folder.
-        about: As there.
+        about: Stored in the manifest.
 
     Raises:
-        DataError: When it can't be written; the checkpoints before it stay.
+        DataError: If it can't be written; the checkpoints before it stay.
     """
     weights = run.root / "weights"
     side = weights / _STEPS / ".new"
     try:
-        _prune(weights)  # what a process that was killed left behind
+        _prune(weights)  # leftovers of a process that was killed
         side.mkdir(parents=True)
         write(side)
         write_manifest(side, {"step": step, **about})
@@ -104,28 +141,28 @@ def write_checkpoint(
         ResumeError,
     ) as error:  # a full disk has several names
         raise DataError(
-            f"{weights}: the checkpoint of step {step} can't be written ({error}). Those before it are still good: "
-            f"free space, then `icdcode resume {run.root}`"
+            f"{weights}: the checkpoint of step {step} can't be written ({error}). Earlier "
+            f"checkpoints are intact. Free space, then run `icdcode resume {run.root}`"
         ) from error
     finally:
         shutil.rmtree(side, ignore_errors=True)
 
 
-def find_whole_checkpoint(
-    run: RunDir, name: str, warn: Callable[[str], None]
+def find_intact_checkpoint(
+    run: RunDir, name: str, on_warning: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]]:
-    """A checkpoint to go on from, verified; where ``last`` is broken, the one before it.
+    """Return a checkpoint that has passed verification; if ``last`` is broken, the one before it.
 
     Args:
-        run: The run's folder.
+        run: The run folder.
         name: ``metric``, ``loss`` or ``last``.
-        warn: Told when the one before is taken.
+        on_warning: Receives a warning if the one before is used.
 
     Returns:
-        Its folder and its manifest.
+        The folder and the manifest.
 
     Raises:
-        ResumeError: When there is none, or it is broken and so is the one before.
+        ResumeError: If there is no such checkpoint, or it is broken and so is the one before.
     """
     try:
         folder = find_checkpoint(run, name)
@@ -138,17 +175,20 @@ def find_whole_checkpoint(
             manifest = verify(before)
         except ResumeError:
             raise error from None
-        warn(f"{error}. Going on from the one before: {before}, step {manifest['step']}")
+        on_warning(
+            f"{error}. Resuming from the checkpoint before: {before}, step {manifest['step']}"
+        )
         return before, manifest
 
 
 def make_last(run: RunDir, folder: Path) -> None:
-    """Let ``last`` be the checkpoint that a run goes on from, since what came after it is no longer this run's.
+    """Make the checkpoint that a run is resumed from its ``last``: what came after it is discarded.
 
-    What a killed process left behind is removed; a checkpoint that was the ``last`` before stays until the next is saved.
+    Leftovers of a killed process are removed. The checkpoint that was ``last`` before stays until
+    the next one is saved.
 
     Raises:
-        DataError: When it can't be written.
+        DataError: If the link can't be written.
     """
     last, previous = run.checkpoint("last"), run.checkpoint(_PREVIOUS)
     _prune(last.parent)
@@ -161,10 +201,10 @@ def make_last(run: RunDir, folder: Path) -> None:
 
 
 def load_state(folder: Path, training: Training) -> None:
-    """Bring the optimiser and the run's state to where the checkpoint was written; the coder was loaded before.
+    """Restore the optimizer and the run's state from a checkpoint whose model is loaded already.
 
     Raises:
-        ResumeError: When the state doesn't fit what is trained.
+        ResumeError: If the state doesn't fit the weights that are trained.
     """
     try:
         state = torch.load(
@@ -176,7 +216,7 @@ def load_state(folder: Path, training: Training) -> None:
             state["optimizer"]["param_groups"],
             training.optimizer.state_dict()["param_groups"],
         )
-        # The options are those of now: another device may want another implementation.
+        # The options are the current ones: another device may need another implementation.
         groups = [{**now, "params": then["params"]} for then, now in zip(saved, fresh, strict=True)]
         training.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
         values = state["run"]
@@ -187,32 +227,32 @@ def load_state(folder: Path, training: Training) -> None:
 
 
 def _make_current(folder: Path, name: Path) -> None:
-    """Let a name stand for a folder, whatever it stood for before."""
+    """Make a name refer to a folder, whatever it referred to before."""
     new = name.with_name(f".new-{name.name}")
     _remove(new)
-    _stand_in(folder, new)
+    _link_or_copy(folder, new)
     aside = folder_between_renames(name)
-    if name.is_dir() and not (
-        new.is_symlink() and name.is_symlink()
-    ):  # a folder is there, or is to be
+    # A link is renamed over a link; if either is a folder, the old one must make room first.
+    if name.is_dir() and not (new.is_symlink() and name.is_symlink()):
         _remove(aside)
         os.replace(name, aside)
     os.replace(new, name)
     _remove(aside)
 
 
-def _stand_in(folder: Path, new: Path) -> None:
-    """Make a link to a step's folder; where there are no links, a folder of the same files."""
+def _link_or_copy(folder: Path, new: Path) -> None:
+    """Make a link to a step's folder or, without symbolic links, a folder of the same files."""
     if folder.parent.name == _STEPS:
         with suppress(OSError):
             new.symlink_to(os.path.relpath(folder, new.parent), target_is_directory=True)
             return
-    shutil.copytree(folder, new, copy_function=_link)
+    shutil.copytree(folder, new, copy_function=_share_file)
     _flush_all(new)
 
 
-def _link(source: str, target: str) -> None:
-    # A checkpoint's files are never changed in place, so that two checkpoints may share them.
+def _share_file(source: str, target: str) -> None:
+    # Hard links: the files of a checkpoint never change in place, so two checkpoints may share
+    # them.
     try:
         os.link(source, target)
     except OSError:
@@ -220,7 +260,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _free(folder: Path) -> Path:
-    """The folder's name, or with a number where a step is saved again, as before and after its validation."""
+    """Return an unused name: a step may be saved twice, before and after its validation."""
     free, number = folder, 1
     while free.exists():
         number += 1
@@ -229,7 +269,7 @@ def _free(folder: Path) -> Path:
 
 
 def _prune(weights: Path) -> None:
-    """Remove what no name stands for."""
+    """Remove the checkpoints that no name refers to."""
     named = {(weights / name).resolve() for name in (*CHECKPOINTS, _PREVIOUS)}
     for folder in (weights / _STEPS).glob("*"):
         if folder.resolve() not in named:

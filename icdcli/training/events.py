@@ -1,14 +1,16 @@
-"""The events of a training run. Saving, logging and showing consume them; the training loop calls none of these.
+"""The events of a training run, the handlers that receive them, and its result.
 
-The module imports nothing heavy, so that code that only shows events needs no torch.
+Saving, logging and showing consume the events; the training loop calls none of these. The module
+imports nothing heavy, so that code that only shows events needs no torch.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from icdcli.evaluation.sample import SamplePrediction
+from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.config.schema import Config
@@ -22,7 +24,8 @@ class ResumedFrom:
         checkpoint: The checkpoint's folder.
         step: Its optimizer step.
         changes: Each changed configuration key with its old and its new value.
-        rows_set_aside: Rows of results.csv and steps.csv that belong to later steps and are moved to other files.
+        rows_set_aside: Rows of results.csv and steps.csv that belong to later steps and are moved
+            to other files.
     """
 
     checkpoint: Path
@@ -42,7 +45,8 @@ class TrainingSummary:
         codes: Size of the label space.
         codes_in_training: Codes that at least one training document has.
         device: The device that computes, as torch writes it.
-        tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for TF-IDF, as all that follow.
+        tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for
+            TF-IDF, as all that follow.
         max_len: The most tokens that are read of a document.
         trained_weights: Number of weights that are trained.
         weights: Number of all weights.
@@ -73,7 +77,8 @@ class TrainingSummary:
             lines["from"] = f"{resumed.checkpoint}, step {resumed.step:,}"
         lines["corpus"] = self.corpus
         lines["documents"] = (
-            f"{self.train_documents:,} train, {self.validation_documents:,} validation; {self.codes:,} codes"
+            f"{self.train_documents:,} train, {self.validation_documents:,} validation; "
+            f"{self.codes:,} codes"
         )
         if self.steps is None:
             lines["model"] = (
@@ -105,7 +110,8 @@ class Prepared:
         run: The run folder.
         config: The configuration of the run.
         titles: Code to official title, for the codes that have one.
-        set_aside: Files that now hold the rows of later steps, if the run went back to an earlier checkpoint.
+        set_aside: Files that now hold the rows of later steps, if the run went back to an earlier
+            checkpoint.
     """
 
     summary: TrainingSummary
@@ -117,12 +123,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Training is about to take its first step.
+    """Training takes its first step next.
 
     Attributes:
-        step: Optimiser steps done before (0, or the checkpoint's step on resume).
-        total_steps: Optimiser steps when nothing stops the run early.
-        steps_per_epoch: Optimiser steps in one pass over the training split.
+        step: Optimizer steps done before: 0, or the checkpoint's step if the run is resumed.
+        total_steps: Optimizer steps if nothing stops the run early.
+        steps_per_epoch: Optimizer steps per epoch.
     """
 
     step: int
@@ -132,16 +138,17 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """One optimiser step is done.
+    """One optimizer step is done.
 
     Attributes:
         step: Steps done so far, counted from 1.
         epoch: The epoch under way, counted from 1.
         lr: The learning rate that this step used.
-        train_loss: Mean loss of the documents since the last logged step; None between logged steps, so that nothing
-            waits for the device.
-        tokens_per_second: Real tokens (no padding) trained on a second since the last logged step; None likewise.
-        note: What a person should be told of this step, such as smaller micro-batches.
+        train_loss: Mean loss of the documents since the last logged step; None between logged
+            steps, so that nothing waits for the device.
+        tokens_per_second: Tokens (without padding) per second since the last logged step; None
+            between logged steps.
+        note: A message for the user, such as that micro-batches were halved.
     """
 
     step: int
@@ -171,19 +178,19 @@ class Evaluated:
 
     Attributes:
         epoch: The epoch that ended, counted from 1.
-        step: Optimiser steps done so far.
-        seconds: Wall time of the run so far, earlier sessions of it included.
+        step: Optimizer steps done so far.
+        seconds: Wall time of the run so far, including earlier sessions.
         train_loss: Mean loss of the epoch's documents.
         validation_loss: Mean loss of the validation documents.
         lr: The learning rate of the last step.
         metrics: Metric name to value, in the configuration's order.
-        monitored: The value that ``weights/metric`` and early stopping go by.
+        monitored: The value that selects ``weights/metric`` and decides on early stopping.
         best_metric: Whether the monitored value is the best so far.
         best_loss: Whether the validation loss is the lowest so far.
         patience_left: Validations without improvement that may still follow before the run stops.
         samples: A few documents' predictions.
-        threshold: The threshold that was tuned on this validation, in words; None where it is fixed.
-        alarm: What looks wrong, and what to do about it; None where nothing does.
+        threshold: The threshold that was tuned on this validation, in words; None if it is fixed.
+        alarm: A warning with a remedy, if the validation looks wrong; else None.
     """
 
     epoch: int
@@ -204,10 +211,10 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDue:
-    """A checkpoint besides those of validations is to be written now.
+    """A checkpoint is due between two validations.
 
     Attributes:
-        step: Optimiser steps done so far.
+        step: Optimizer steps done so far.
     """
 
     step: int
@@ -219,7 +226,7 @@ class Saved:
 
     Attributes:
         name: ``metric``, ``loss`` or ``last``.
-        step: Its optimiser step.
+        step: Its optimizer step.
     """
 
     name: str
@@ -231,9 +238,9 @@ class Stopped:
     """Training is over.
 
     Attributes:
-        reason: Why, in words for a person.
-        step: Optimiser steps done.
-        finished: Whether the run is finished, as against interrupted and to be resumed.
+        reason: Why, as a message for the user.
+        step: Optimizer steps done.
+        finished: Whether the run is complete; if not, it was interrupted and can be resumed.
     """
 
     reason: str
@@ -242,3 +249,58 @@ class Stopped:
 
 
 Event = Prepared | Started | StepDone | Evaluating | Evaluated | CheckpointDue | Saved | Stopped
+
+
+class Handler(Protocol):
+    """A consumer of a run's events, such as a live view.
+
+    Each process of a run calls its own handlers: `Prepared` first, `Stopped` last, each event
+    after its files are on disk. An exception in a handler ends the run.
+    """
+
+    def handle(self, event: Event) -> None:
+        """Receive one event."""
+
+    def close(self) -> None:
+        """Release what the handler holds. Called once, also if the run fails or never starts."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of a training.
+
+    Attributes:
+        run: The run folder.
+        step: Optimizer steps done.
+        stopped: Why the training ended, in words.
+        finished: Whether the run is complete; if not, it was interrupted and can be resumed.
+        epoch: The epoch of the last validation; None if there was no validation in this session,
+            as the next two.
+        validation_loss: The loss of the last validation.
+        metrics: The metrics of the last validation.
+        signal: The signal that asked any process of the run to stop; None if there was none.
+    """
+
+    run: RunDir
+    step: int
+    stopped: str
+    finished: bool
+    epoch: int | None = None
+    validation_loss: float | None = None
+    metrics: dict[str, float] | None = None
+    signal: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as ``--json`` prints it."""
+        validation = {
+            "epoch": self.epoch,
+            "validation_loss": self.validation_loss,
+            "metrics": self.metrics,
+        }
+        return {
+            "run": self.run.root,
+            **{name: value for name, value in validation.items() if value is not None},
+            "step": self.step,
+            "stopped": self.stopped,
+            "finished": self.finished,
+        }

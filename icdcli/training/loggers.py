@@ -1,6 +1,7 @@
-"""A run told to TensorBoard, Weights & Biases and their like, through accelerate's tracking classes.
+"""Reporting a run to TensorBoard, Weights & Biases and others, with accelerate's tracking classes.
 
-They are guests: one that fails, whatever the reason, is told of once and asked no more, and training goes on.
+A tracker never ends a run: one that fails, for whatever reason, leads to one warning and is not
+called again, and training continues.
 """
 
 import math
@@ -14,7 +15,7 @@ import torch
 
 from icdcli.training.events import Evaluated, Event, StepDone
 
-# What each class calls the run's folder, its project and its name.
+# The options with which each class takes the run folder, the project and the name.
 _OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "tensorboard": lambda run: {"run_name": "tensorboard", "logging_dir": run},
     "wandb": lambda run: {"run_name": run.parent.name, "name": run.name, "dir": str(run)},
@@ -26,16 +27,17 @@ _OPTIONS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 
 
 class Trackers:
-    """Hands a run's losses, learning rate, speed and metrics on; rank 0 alone should have any.
+    """A handler that reports a run's losses, learning rate, speed and metrics to trackers.
 
-    A step is logged as ``train/loss``, ``train/lr`` and ``train/tokens_per_second``, a validation as ``epoch``,
-    ``validation/loss`` and ``validation/<metric>``, both at their optimiser step. An undefined metric is left out.
+    A step is logged as ``train/loss``, ``train/lr`` and ``train/tokens_per_second``, a validation
+    as ``epoch``, ``validation/loss`` and ``validation/<metric>``, both at their optimizer step. An
+    undefined metric is left out.
 
     Args:
-        names: Those of the configuration's ``trackers``.
-        run: The run's folder, ``<project>/<name>``; TensorBoard writes into its ``tensorboard``.
+        names: ``trackers`` of the configuration; none outside the main process.
+        run: The run folder, ``<project>/<name>``; TensorBoard writes into its ``tensorboard``.
         config: Every key of the configuration with its value.
-        warn: Told of each tracker that is switched off, and why.
+        on_warning: Receives a warning for each tracker that is switched off, with the reason.
     """
 
     def __init__(
@@ -43,9 +45,9 @@ class Trackers:
         names: Sequence[str],
         run: Path,
         config: Mapping[str, Any],
-        warn: Callable[[str], None],
+        on_warning: Callable[[str], None],
     ) -> None:
-        self._warn = warn
+        self._on_warning = on_warning
         self._active: dict[str, Any] = {}
         if names:
             _let_accelerate_log()
@@ -55,10 +57,10 @@ class Trackers:
             for key, value in config.items()
         }
         for name in names:
-            self._ask(name, partial(self._start, name, run.resolve(), plain))
+            self._call(name, partial(self._start, name, run.resolve(), plain))
 
     def handle(self, event: Event) -> None:
-        """Log what an event tells, where it tells anything to log."""
+        """Log an event if it has values to log."""
         match event:
             case StepDone(train_loss=float(loss), tokens_per_second=float(speed)):
                 self._log(
@@ -73,9 +75,9 @@ class Trackers:
                 )
 
     def close(self) -> None:
-        """Let each write what it still holds; asked no more after."""
+        """Let each tracker write what it still holds, and call none of them again."""
         for name, tracker in [*self._active.items()]:
-            self._ask(name, tracker.finish)
+            self._call(name, tracker.finish)
         self._active.clear()
 
     def _start(self, name: str, run: Path, config: Mapping[str, Any]) -> None:
@@ -89,32 +91,30 @@ class Trackers:
     def _log(self, values: Mapping[str, float], step: int) -> None:
         known = {name: value for name, value in values.items() if math.isfinite(value)}
         for name, tracker in [*self._active.items()]:
-            self._ask(name, partial(tracker.log, known, step=step))
+            self._call(name, partial(tracker.log, known, step=step))
 
-    def _ask(self, name: str, work: Callable[[], object]) -> None:
+    def _call(self, name: str, work: Callable[[], object]) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of the tracker's own making; they ask nothing of a user
+                # The trackers' own warnings are of no use to a user.
+                warnings.simplefilter("ignore")
                 work()
-        except (Exception, SystemExit) as error:  # whatever a guest may raise
+        except (Exception, SystemExit) as error:  # anything that a tracker may raise
             self._active.pop(name, None)
-            what = (
-                f"the package {error.name} is not installed"
-                if isinstance(error, ModuleNotFoundError)
-                else str(error)
-            )
-            self._warn(
-                f"trackers: {name} is switched off, training goes on without it: {what or type(error).__name__}"
+            reason = str(error) or type(error).__name__
+            if isinstance(error, ModuleNotFoundError):
+                reason = f"the package {error.name} is not installed"
+            self._on_warning(
+                f"trackers: {name} is switched off, training continues without it: {reason}"
             )
 
 
 def _let_accelerate_log() -> None:
-    """Give accelerate the state that its classes' log lines ask for.
+    """Give accelerate the state that the log lines of its classes need.
 
-    Where there are several processes their group exists already, so that this one doesn't wait for the others. On a CPU
-    accelerate sets the number of threads as it sees fit, which would change the run's last digits.
+    With several processes their group exists already, so this one doesn't wait for the others. On
+    a CPU accelerate would set the number of threads, which would change the last digits of the
+    run.
     """
     from accelerate import PartialState  # type: ignore[import-untyped]
 

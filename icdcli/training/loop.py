@@ -1,144 +1,288 @@
-"""The training loop: a generator of typed events. It prints nothing and touches no file.
+"""The training loop, in the order in which it runs: `train`, `run_epoch`, `train_step`, `validate`.
 
-Everything random in a step follows from (seed, step, rank), and the documents of a step from the batch plan, so that a run goes
-on exactly where a checkpoint left it without any generator's state.
+`train` is a generator of typed events: it prints nothing and writes no file. Saving and showing are
+the business of whoever consumes the events; see `icdcli.training.run`.
+
+A resumed run continues bit for bit without the state of any random generator: everything random in
+a step follows from (seed, step, micro-batch, rank), and the documents of a step from the batch
+plan.
+
+Shapes: N documents of the validation split, L labels.
 """
 
-import re
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
-from icdcli.training.events import CheckpointDue, Event, Started, Stopped
-from icdcli.training.stages import begin_stage, steps_left
+import numpy as np
+import torch
+
+from icdcli.data.batching import Ids, multi_hot
+from icdcli.errors import ConfigError
+from icdcli.evaluation.measure import tune_scores
+from icdcli.model.fusion import NETWORK
+from icdcli.model.scoring import Scored
+from icdcli.training.checkpointing import CheckpointTimer
+from icdcli.training.early_stopping import SAMPLE, collapse_warning
+from icdcli.training.events import (
+    CheckpointDue,
+    Evaluated,
+    Evaluating,
+    Event,
+    Started,
+    StepDone,
+    Stopped,
+)
+from icdcli.training.micro_batches import (
+    MicroBatchReader,
+    accumulate_gradients,
+    halve_micro_batches,
+)
+from icdcli.training.schedule import begin_stage, learning_rate, learning_rate_factor, steps_left
 from icdcli.training.state import Training
-from icdcli.training.step import optimizer_steps
-from icdcli.training.step_metrics import Meter
-from icdcli.training.validation import validate
+from icdcli.training.step_metrics import Meter, require_finite_scores
+from icdcli.training.validation import (
+    configured_metrics,
+    sample_predictions,
+    score_validation,
+)
 
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
 
-
-class CheckpointTimer:
-    """When a checkpoint besides those of validations is due.
-
-    Args:
-        every: ``checkpoint_every`` of the configuration: steps, a time such as ``20min``, or None for never.
-        clock: Seconds, from any start.
-    """
-
-    def __init__(
-        self, every: int | str | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._clock, self._since = clock, clock()
-        self.steps = every if isinstance(every, int) else None
-        self.seconds: float | None = None
-        if isinstance(every, str) and (parts := re.fullmatch(r"(\d+)\s*(s|min|h)", every)):
-            self.seconds = int(parts[1]) * _SECONDS[parts[2]]
-
-    def is_up(self) -> bool:
-        """Whether so much time has passed since the last checkpoint."""
-        return self.seconds is not None and self._clock() - self._since >= self.seconds
-
-    def ends_at(self, step: int) -> bool:
-        """Whether the step is one after which a checkpoint is due."""
-        return self.steps is not None and step % self.steps == 0
-
-    def begin(self) -> None:
-        """A checkpoint has been written: count from here."""
-        self._since = self._clock()
+class StopRequested(Exception):  # noqa: N818  (a request, not an error)
+    """A process of the run received a signal; its name is the message."""
 
 
 def train(training: Training) -> Iterator[Event]:
-    """Train until the steps, the patience or the user says stop.
+    """Train until all steps are done, the patience is used up, or a stop is requested.
+
+    A request to stop is met after a step and between two batches of a validation, which then is as
+    if it had not begun. All processes agree on it.
 
     Yields:
-        `Started`, then `StepDone` after every step, `CheckpointDue` as often as configured, `Evaluating` and `Evaluated` after
-        every epoch and after the last step, `Stopped` at the end. A request to stop is heeded after a step and between two
-        batches of a validation, which then is as if it had not begun. Several processes agree about it there.
+        `Started`; `StepDone` after every step; `CheckpointDue` as often as configured; `Evaluating`
+        and `Evaluated` after every epoch and after the last step; `Stopped` at the end.
 
     Raises:
-        Diverged: When a loss or a gradient is no longer a finite number, with the step and its documents.
+        DivergedError: If a loss, a gradient or a score is not a finite number; the message has the
+            step and its documents.
     """
-    state, config = training.state, training.config
-    per_epoch = training.steps_per_epoch
-    meter, interval = Meter(training), CheckpointTimer(config.checkpoint_every)
+    state = training.state
+    meter, timer = Meter(training), CheckpointTimer(training.config.checkpoint_every)
     begin_stage(training)
-    yield Started(state.step, config.steps, per_epoch)
-    stop: str | None = None
-    while True:
-        at_a_mark = state.step % per_epoch == 0 or state.step == config.steps
-        # Also the validation that an interruption came before.
-        if at_a_mark and state.step > state.validated:
-            stop = yield from _validation(training, meter, interval)
-            interval.begin()
-        if reason := _reason_to_end(training):
-            yield Stopped(reason, state.step, finished=True)
-            return
-        if stop is None:
-            stop = yield from _epoch(training, meter, interval)
-        if stop is not None:
-            with training.together():
-                yield Stopped(f"interrupted by {stop}", state.step, finished=False)
-            return
+    yield Started(state.step, training.config.steps, training.steps_per_epoch)
+    try:
+        while (reason := reason_to_end(training)) is None:
+            if not validation_is_due(training):
+                yield from run_epoch(training, meter, timer)
+                continue
+            yield from validate(training, meter)
+            timer.restart()  # a validation is saved, too
+            # A run that this validation completes is finished, even if a signal came meanwhile.
+            if reason_to_end(training) is None:
+                check_requests(training)
+        stopped = Stopped(reason, state.step, finished=True)
+    except StopRequested as request:
+        stopped = Stopped(f"interrupted by {request}", state.step, finished=False)
+    if stopped.finished:
+        yield stopped  # nothing is left to save
+        return
+    with training.together():
+        yield stopped
 
 
-def _reason_to_end(training: Training) -> str | None:
-    state, config = training.state, training.config
-    if config.patience and state.best_metric.patience_left(config.patience) == 0:
-        return f"no progress in {config.patience} validations"
-    return (
-        f"all {config.steps} steps are done"
-        if state.validated == state.step >= config.steps
-        else None
+def run_epoch(training: Training, meter: Meter, timer: CheckpointTimer) -> Iterator[Event]:
+    """Take the steps up to the end of the epoch, of the stage or of the run, whichever is first.
+
+    Raises:
+        StopRequested: After the step under way, if a process received a signal.
+    """
+    state = training.state
+    # A resumed run starts in the middle of an epoch.
+    epoch, place = divmod(state.step, training.steps_per_epoch)
+    steps = training.plan(epoch)[place:][: steps_left(state.step, training.config)]
+    with closing(MicroBatchReader(training, steps)) as reader:
+        for rows in reader:
+            yield train_step(training, rows, reader, meter)
+            try:
+                time_is_up = check_requests(training, timer)
+            except StopRequested:
+                meter.flush()  # what is saved must hold this step's loss
+                raise
+            if time_is_up or timer.ends_at(state.step):
+                meter.flush()
+                with training.together():
+                    yield CheckpointDue(state.step)
+                timer.restart()
+    if state.step == training.config.head_steps:
+        begin_stage(training)  # the head has been trained alone; now the backbone learns with it
+
+
+def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: Meter) -> StepDone:
+    """Take one optimizer step on the mean loss of some documents.
+
+    Between two logged steps, nothing here waits for the device: no number is read from a tensor.
+
+    Args:
+        training: The run; its ``micro_batch_tokens`` are halved if the device runs out of memory.
+        rows: Positions of the step's documents in the training split, for all processes together.
+        reader: Gives this process's micro-batches of the step.
+        meter: Counts losses, tokens and time.
+
+    Raises:
+        ConfigError: If not even one document fits in memory, the model can't be compiled, or an
+            operation has no deterministic algorithm.
+    """
+    state, config, group = training.state, training.config, training.process_group
+    epoch = state.step // training.steps_per_epoch + 1
+    note = None
+    with _torch_errors_explained():
+        # Forward and backward passes of this process's micro-batches, smaller ones if memory runs
+        # out.
+        while (loss := accumulate_gradients(training, rows, reader, meter)) is None:
+            note = halve_micro_batches(training, rows, reader)
+        # The learning rate of this step; backbone and head each have a factor of their own.
+        lr = learning_rate(state.step + 1, config)
+        for options in training.optimizer.param_groups:
+            options["lr"] = lr * learning_rate_factor(options, state.step, config)
+        # Summed, not averaged: each process divided its loss by the number of all documents.
+        weights = list(training.model.network.trainable().values())
+        group.sum_gradients(weights)
+        # Clip the gradient. Label attention collapses without it; see `collapse_warning`.
+        norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
+        meter.norms.append(norm if training.shards is None else training.shards.total(norm))
+        training.optimizer.step()
+        state.step += 1
+        meter.pending.append(loss)
+        meter.documents += len(rows)
+        meter.tokens += int(training.train.lengths[rows].sum())
+        if state.step % training.log.log_every and state.step != config.steps:
+            meter.in_steps += time.monotonic() - meter.step_began
+            return StepDone(state.step, epoch, lr, note=note)
+        # The one place that waits for the device: the losses since the last logged step.
+        mean_loss, speed = meter.read_window()
+    notes, meter.notes = [*([note] if note else []), *meter.notes], []
+    return StepDone(state.step, epoch, lr, mean_loss, speed, "; ".join(notes) or None)
+
+
+def validate(training: Training, meter: Meter) -> Iterator[Event]:
+    """Score the validation split and measure the scores.
+
+    Raises:
+        DivergedError: If a score is not a finite number.
+        StopRequested: Between two batches, if a process received a signal; nothing has changed
+            then.
+    """
+    meter.flush()  # the training loss of the epoch includes its last steps
+    scored = Scored.empty(len(training.validation), len(training.model.labels))
+    for done in score_validation(training, scored):
+        yield Evaluating(done, len(training.validation))
+        check_requests(training)
+    require_finite_scores(training, scored.logits_NL)
+    evaluated = measure_validation(training, scored, meter)
+    del scored  # a checkpoint follows, which needs memory itself
+    with training.together():
+        yield evaluated
+
+
+def measure_validation(training: Training, scored: Scored, meter: Meter) -> Evaluated:
+    """Tune fusion and threshold on the validation scores, measure, and update the best so far."""
+    state, config, log, model = training.state, training.config, training.log, training.model
+    validation_loss = float(scored.losses_N.mean())
+    sample_NL = scored.logits_NL[:SAMPLE].copy()  # fusing overwrites the logits
+    fused = tune_scores(
+        {NETWORK: scored.logits_NL, **training.validation_words},
+        multi_hot(training.validation.targets, len(model.labels), np.bool_),
+        model.threshold,
+        "validation",
+        with_fusion=bool(training.validation_words),
+    )
+    model.fusion, model.threshold = fused.fusion, fused.threshold
+    metrics, value = configured_metrics(fused, validation_loss, config.monitor, log.metrics)
+    best = state.best_metric
+    alarm = collapse_warning(sample_NL, value, best.value, best.higher_is_better, config.lr0)
+    best_metric = best.update(value)
+    best_loss = state.best_loss.update(validation_loss)
+    train_loss = state.epoch_loss / max(state.epoch_documents, 1)
+    if state.step % training.steps_per_epoch == 0:  # else the run ends within the epoch
+        state.epoch_loss, state.epoch_documents = 0.0, 0
+    state.validated = state.step
+    meter.flush()  # the run's time includes this validation
+    return Evaluated(
+        epoch=-(-state.step // training.steps_per_epoch),
+        step=state.step,
+        seconds=state.seconds,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        lr=learning_rate(state.step, config),
+        metrics=metrics,
+        monitored=value,
+        best_metric=best_metric,
+        best_loss=best_loss,
+        patience_left=best.patience_left(config.patience),
+        samples=sample_predictions(
+            model,
+            training.validation_ids,
+            training.validation.targets,
+            fused.scores_NL,
+            log.prediction_print_n,
+            training.seed,
+        ),
+        alarm=alarm,
+        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
     )
 
 
-def _epoch(
-    training: Training, meter: Meter, interval: CheckpointTimer
-) -> Generator[Event, None, str | None]:
-    """The steps to the end of the epoch, the stage or the run; returns the signal that came meanwhile."""
-    state = training.state
-    epoch, place = divmod(state.step, training.steps_per_epoch)
-    left = steps_left(state.step, training.config)
-    for done in optimizer_steps(training, training.plan(epoch)[place:][:left], meter):
-        yield done
-        stop, time_is_up = _asked(training, interval)
-        if stop is not None:
-            meter.flush()
-            return stop
-        if time_is_up or interval.ends_at(state.step):
-            meter.flush()
-            with training.together():
-                yield CheckpointDue(state.step)
-            interval.begin()
-    if state.step == training.config.head_steps:
-        begin_stage(training)
+def reason_to_end(training: Training) -> str | None:
+    """Return why the run is finished, or None if it is not."""
+    state, config = training.state, training.config
+    if config.patience and state.best_metric.patience_left(config.patience) == 0:
+        return f"no improvement in {config.patience} validations"
+    if state.validated == state.step >= config.steps:
+        return f"all {config.steps} steps are done"
     return None
 
 
-def _validation(
-    training: Training, meter: Meter, interval: CheckpointTimer
-) -> Generator[Event, None, str | None]:
-    """A validation; returns the signal that came meanwhile."""
-    under_way = validate(training, meter)
-    while True:
-        try:
-            event = next(under_way)
-        except StopIteration as end:
-            with training.together():
-                yield end.value
-            return _asked(training, interval)[0]
-        yield event
-        if (stop := _asked(training, interval)[0]) is not None:
-            under_way.close()
-            return stop
+def validation_is_due(training: Training) -> bool:
+    """Return whether an epoch or the run ends at this step, and it is not validated yet.
+
+    A resumed run may have been interrupted between its last step and the validation.
+    """
+    state = training.state
+    at_an_end = state.step % training.steps_per_epoch == 0 or state.step == training.config.steps
+    return at_an_end and state.step > state.validated
 
 
-def _asked(training: Training, interval: CheckpointTimer) -> tuple[str | None, bool]:
-    """What any process wants: to stop, by a signal that came to it, and a checkpoint, since the time is up."""
-    stop = training.stop_requested()
+def check_requests(training: Training, timer: CheckpointTimer | None = None) -> bool:
+    """Agree with all processes on what any of them wants, at the same point in each.
+
+    Returns:
+        Whether it is time for a checkpoint.
+
+    Raises:
+        StopRequested: If any process received a signal.
+    """
     number, time_is_up = training.process_group.agree(
-        0 if stop is None else signal.Signals[stop], interval.is_up()
+        training.stop_requested(), timer is not None and timer.is_up()
     )
-    return signal.Signals(number).name if number else None, bool(time_is_up)
+    if number:
+        raise StopRequested(signal.Signals(number).name)
+    return bool(time_is_up)
+
+
+@contextmanager
+def _torch_errors_explained() -> Iterator[None]:
+    """Raise a `ConfigError` with the key to change if torch can't compile or be deterministic."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"torch_compile: True: this model can't be compiled: {reason}. "
+                "Remove the key or set it to False"
+            ) from error
+        if "deterministic" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"deterministic: True: {reason} Set deterministic=False") from error

@@ -1,4 +1,4 @@
-"""What training makes small: one number a document, the mean over the labels.
+"""Training losses: one number per document, the mean over the labels.
 
 Shapes: B documents, L labels.
 """
@@ -7,19 +7,41 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from icdcli.model.batch import Batch
+from icdcli.model.scoring import document_losses
 from icdcli.training.section import TrainConfig
+from icdcli.training.state import Training
+
+
+def micro_batch_losses(training: Training, batch: Batch, targets_BL: Tensor) -> Tensor:
+    """Run the network on a micro-batch and return losses_B.
+
+    With ``rdrop_alpha`` it runs twice, with two draws of dropout; how far the two disagree is added
+    to the mean of both losses.
+    """
+    network, config, learned = training.model.network, training.config, training.learned_labels
+    if learned is not None:
+        targets_BL = targets_BL[:, learned]
+    logits_BL = network(batch, learned)
+    losses_B = training_losses(logits_BL, targets_BL, config)
+    if not config.rdrop_alpha:
+        return losses_B
+    again_BL = network(batch, learned)
+    both_B = (losses_B + training_losses(again_BL, targets_BL, config)) / 2
+    return both_B + config.rdrop_alpha * disagreement(logits_BL, again_BL)
 
 
 def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) -> Tensor:
-    """Each document's loss.
+    """Return the loss of each document.
 
-    ``bce`` is binary cross-entropy. ``focal`` (Lin et al. 2017) weighs each label by (1 - p)^gamma, p the probability of the
-    right answer, so that what is known counts less. ``asl`` (asymmetric loss, Ridnik et al. 2021) does so for labels that the
-    document doesn't have alone, after taking a margin off their probabilities: those below the margin count for nothing.
+    ``bce`` is binary cross-entropy. ``focal`` (Lin et al. 2017) weights each label by (1 -
+    p)^gamma, p the probability of the right answer, so that easy labels count less. ``asl``
+    (asymmetric loss, Ridnik et al. 2021) does so only for labels that the document doesn't have,
+    after subtracting a margin from their probabilities: those below the margin count for nothing.
 
     Args:
         logits_BL: Logits, float32.
-        targets_BL: 1 where the document has the label, else 0.
+        targets_BL: 1 if the document has the label, else 0.
         config: ``loss``, ``loss_gamma``, ``loss_margin``, ``pos_weight``, ``label_smoothing``.
 
     Returns:
@@ -30,36 +52,38 @@ def training_losses(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) 
         if not config.label_smoothing
         else targets_BL + config.label_smoothing * (0.5 - targets_BL)
     )
-    # A fill: a copy of a number would wait for the device.
-    weight = torch.full((), config.pos_weight, device=logits_BL.device)
     if config.loss == "asl":
         return _asymmetric(logits_BL, smooth_BL, config).mean(dim=1)
+    if config.loss == "bce":
+        return document_losses(logits_BL, smooth_BL, config.pos_weight)
+    # A fill: copying a number to the device would wait for it.
+    weight = torch.full((), config.pos_weight, device=logits_BL.device)
     losses_BL = functional.binary_cross_entropy_with_logits(
         logits_BL, smooth_BL, pos_weight=weight, reduction="none"
     )
-    if config.loss == "focal":
-        wrong_BL = torch.sigmoid(torch.where(targets_BL > 0, -logits_BL, logits_BL))
-        losses_BL = losses_BL * wrong_BL**config.loss_gamma
-    return losses_BL.mean(dim=1)
+    wrong_BL = torch.sigmoid(torch.where(targets_BL > 0, -logits_BL, logits_BL))
+    return (losses_BL * wrong_BL**config.loss_gamma).mean(dim=1)
 
 
 def _asymmetric(logits_BL: Tensor, targets_BL: Tensor, config: TrainConfig) -> Tensor:
     shifted_BL = (torch.sigmoid(logits_BL) - config.loss_margin).clamp(min=0)
-    there_BL = -functional.logsigmoid(logits_BL) * config.pos_weight
-    not_there_BL = -torch.log1p(-shifted_BL.clamp(max=1 - 1e-7)) * shifted_BL**config.loss_gamma
-    return targets_BL * there_BL + (1 - targets_BL) * not_there_BL
+    positive_BL = -functional.logsigmoid(logits_BL) * config.pos_weight
+    negative_BL = -torch.log1p(-shifted_BL.clamp(max=1 - 1e-7)) * shifted_BL**config.loss_gamma
+    return targets_BL * positive_BL + (1 - targets_BL) * negative_BL
 
 
 def disagreement(first_BL: Tensor, second_BL: Tensor) -> Tensor:
-    """How far two forward passes of the same documents are apart: R-Drop (Wu et al. 2021), for labels that are each yes or no.
+    """Return how far two forward passes of the same documents disagree: R-Drop (Wu et al. 2021).
 
     Args:
         first_BL: Logits.
-        second_BL: Those of another draw of dropout.
+        second_BL: Logits of another draw of dropout.
 
     Returns:
-        For each document, the Kullback-Leibler divergence both ways, halved, the mean over the labels.
+        For each document, half the sum of the Kullback-Leibler divergences in both directions, the
+        mean over the labels, each of which is a yes-or-no decision.
     """
     first, second = torch.sigmoid(first_BL), torch.sigmoid(second_BL)
-    # Both directions together: of the logarithms of p and 1 - p, only the difference of the logits is left.
+    # Both directions together: of the logarithms of p and 1 - p, only the difference of the logits
+    # remains.
     return ((first - second) * (first_BL - second_BL)).mean(dim=1) / 2

@@ -1,29 +1,194 @@
-"""How many tokens a forward pass may hold where the configuration leaves it open."""
+"""Micro-batches: a step's documents, split into forward and backward passes that fit in memory.
 
+The gradient of a step is summed over its micro-batches, so that it is that of the mean loss of all
+its documents, however they are split. If the device runs out of memory, micro-batches are halved
+and the step starts over.
+
+Shapes: B documents of a micro-batch, L labels.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from icdcli.data.batching import Ids, micro_batches, rank_shares
 from icdcli.distributed.process_group import ProcessGroup
+from icdcli.errors import ConfigError
+from icdcli.io.prefetch import one_ahead
+from icdcli.model.batch import Batch, read_batch
 from icdcli.model.network import CodingNetwork
+from icdcli.training.losses import micro_batch_losses
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
+from icdcli.training.step_metrics import Meter
 
 ON_CPU = 16_384
+"""Tokens of a micro-batch on a CPU: a number that does well on any machine."""
+
 _LEAST, _MOST = 1_024, 65_536
-_SHARE = 0.8  # of the free memory; fragments and what is not reckoned with take the rest
-_HALVED = 2  # bytes of a number in half precision
+_USED = 0.8  # of the free memory; fragmentation and whatever isn't estimated take the rest
+_HALF_PRECISION = 2  # bytes
+
+
+class MicroBatchReader:
+    """Reads this process's micro-batches, each in another thread while the one before is computed.
+
+    Iterating gives the steps; `micro_batches` gives the micro-batches of the step under way.
+
+    Args:
+        training: The run.
+        steps: For each step, the positions of its documents in the training split.
+    """
+
+    def __init__(self, training: Training, steps: Sequence[Ids]) -> None:
+        self._training, self._steps = training, steps
+        self._place = 0
+        self._batches = self._read_ahead()
+
+    def __iter__(self) -> Iterator[Ids]:
+        for place, rows in enumerate(self._steps):
+            self._place = place
+            yield rows
+
+    def micro_batches(self, number: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Return the next micro-batches: the network's inputs and targets_BL, on the CPU."""
+        return islice(self._batches, number)
+
+    def start_step_over(self) -> None:
+        """Read from the step under way again, in micro-batches of the budget that now holds."""
+        self.close()
+        self._batches = self._read_ahead()
+
+    def close(self) -> None:
+        """Wait for the micro-batch being read, and read no more."""
+        self._batches.close()
+
+    def _read_ahead(self) -> Generator[tuple[Batch, Tensor], None, None]:
+        training, budget = self._training, self._training.micro_batch_tokens
+        read = partial(
+            read_batch,
+            training.train,
+            labels=len(training.model.labels),
+            padding=training.model.network.padding,
+            device=training.process_group.device,
+        )
+        steps = self._steps[self._place :]
+        return one_ahead(
+            read, (batch for rows in steps for batch in split_step(training, rows, budget)[0])
+        )
+
+
+def split_step(training: Training, rows: Ids, budget: int) -> tuple[list[Ids], int]:
+    """Split a step into this process's micro-batches.
+
+    With sharded weights a forward pass is a collective operation: all processes must make equally
+    many. A process with fewer micro-batches repeats the step's first document, at no weight.
+
+    Args:
+        training: The run.
+        rows: Positions of the step's documents, for all processes together.
+        budget: Tokens of a micro-batch.
+
+    Returns:
+        The micro-batches, and how many of them count; those after are only made along with others.
+    """
+    group, padding = training.process_group, training.model.network.padding
+    lengths = training.train.lengths
+    shares = rank_shares(rows, lengths, group.size)
+    own = micro_batches(shares[group.rank], lengths, budget, padding)
+    if training.shards is None:
+        return own, len(own)
+    most = max(len(micro_batches(share, lengths, budget, padding)) for share in shares)
+    return own + [rows[:1]] * (most - len(own)), len(own)
+
+
+def accumulate_gradients(
+    training: Training, rows: Ids, reader: MicroBatchReader, meter: Meter
+) -> Tensor | None:
+    """Compute the gradient of a step's mean loss, as far as this process's documents go.
+
+    Returns:
+        The sum of the documents' losses, on the device; None if memory runs out.
+    """
+    device = training.process_group.device
+    batches, own = split_step(training, rows, training.micro_batch_tokens)
+    meter.step_began = time.monotonic()
+    training.optimizer.zero_grad(set_to_none=True)
+    loss = torch.zeros((), device=device)
+    try:
+        for number, (batch, targets_BL) in enumerate(reader.micro_batches(len(batches))):
+            _seed(training, number)
+            losses_B = micro_batch_losses(
+                training, batch.to(device), targets_BL.to(device, non_blocking=True)
+            )
+            # Divided by the step's documents, not the micro-batch's: gradients are summed over
+            # micro-batches and processes.
+            (losses_B.sum() / len(rows) if number < own else 0 * losses_B.sum()).backward()
+            if number < own:
+                loss += losses_B.detach().sum()
+    except torch.OutOfMemoryError:
+        return None  # the tensors that the error's frames hold are freed only after this
+    return loss
+
+
+def _seed(training: Training, number: int) -> None:
+    """Seed dropout from (seed, step, micro-batch, rank), so that nothing needs saving."""
+    draws = np.random.SeedSequence(
+        [training.seed, training.state.step, number, training.process_group.rank]
+    )
+    torch.manual_seed(int(draws.generate_state(1, np.uint64)[0]) >> 1)
+
+
+def halve_micro_batches(training: Training, rows: Ids, reader: MicroBatchReader) -> str:
+    """Make micro-batches half as large as the largest of a step that didn't fit in memory.
+
+    Returns:
+        A note for the user.
+
+    Raises:
+        ConfigError: If not even one document fits in memory.
+    """
+    lengths, device = training.train.lengths, training.process_group.device
+    before = training.micro_batch_tokens
+    training.optimizer.zero_grad(set_to_none=True)
+    torch.cuda.empty_cache()
+    if training.shards is not None:
+        raise ConfigError(
+            f"micro_batch_tokens: {before}: {device} ran out of memory, and with strategy: fsdp "
+            "one process can't repeat a step alone. Resume with "
+            f"micro_batch_tokens={max(before // 2, 1)}"
+        )
+    batches, _ = split_step(training, rows, before)
+    if all(len(batch) == 1 for batch in batches):
+        raise ConfigError(
+            f"max_len: a document of {lengths[batches[0][0]]} tokens doesn't fit in the memory of "
+            f"{device}, even alone. Lower max_len, set gradient_checkpointing: True, or a lower bit"
+        )
+    largest = max(int(lengths[batch].sum()) for batch in batches)
+    training.micro_batch_tokens = max(min(before, largest) // 2, 1)
+    reader.start_step_over()
+    return (
+        f"{device} ran out of memory; continuing with micro_batch_tokens: "
+        f"{training.micro_batch_tokens} instead of {before}"
+    )
 
 
 def token_budget(network: CodingNetwork, checkpointing: bool) -> int:
-    """Tokens of a micro-batch that the device should have memory for; running out of it halves them later.
+    """Return how many tokens a micro-batch may have if the configuration doesn't set it.
 
     Args:
-        network: Loaded, nothing trained yet: gradients and the optimiser's state are still to come.
+        network: Loaded, but not trained yet: memory for gradients and the optimizer's state is
+            added.
         checkpointing: Whether layers keep only their inputs.
 
     Returns:
-        On a GPU what its free memory gives, else a number that does well on any machine.
+        On a GPU what fits in its free memory, else `ON_CPU`.
     """
     device = network.device
     if device.type != "cuda":
@@ -37,37 +202,46 @@ def token_budget(network: CodingNetwork, checkpointing: bool) -> int:
 
 
 def tokens_that_fit(network: CodingNetwork, checkpointing: bool, free: int) -> int:
-    """Tokens of a micro-batch for so many bytes of free memory."""
+    """Return how many tokens of a micro-batch fit in ``free`` bytes of memory."""
     # A gradient and AdamW's two averages, in float32.
     still_to_come = 12 * sum(weight.numel() for weight in network.trainable().values())
-    tokens = (_SHARE * free - still_to_come) / bytes_per_token(network, checkpointing)
+    tokens = (_USED * free - still_to_come) / bytes_per_token(network, checkpointing)
     return int(min(max(tokens, _LEAST), _MOST))
 
 
 def bytes_per_token(network: CodingNetwork, checkpointing: bool) -> float:
-    """Roughly what one token keeps in memory until its gradient is computed.
+    """Return roughly how many bytes one token keeps until its gradient is computed.
 
-    After Korthikanti et al. 2022: a layer keeps about 17 numbers per unit of width, 8 of them in a feed-forward part of four
-    times the width, and no attention scores. Adapters keep what goes into each projection once more.
+    After Korthikanti et al. 2022: a layer keeps about 17 numbers per unit of width, 8 of them in a
+    feed-forward part of four times the width, and no attention scores. Adapters also keep the input
+    of each projection.
     """
     settings: Any = network.backbone.config
     width, layers = int(settings.hidden_size), int(settings.num_hidden_layers)
     inner: int = getattr(settings, "intermediate_size", None) or 4 * width
-    size = _HALVED if network.autocast is not None else 4
+    size = _HALF_PRECISION if network.autocast is not None else 4
     layer = (16 * width + 6 * inner) * size
-    # One layer is computed again at a time, its gradients beside it; the last states are pooled in float32.
+    # One layer is recomputed at a time, with its gradients; the hidden states are pooled in
+    # float32.
     kept = layers * width * size + 2 * layer if checkpointing else layers * layer
     return kept + 16 * width
 
 
-def micro_batches_of(config: TrainConfig, process_group: ProcessGroup) -> str:
-    """What the size of micro-batches depends on, besides the memory that they turned out to take."""
-    return f"{process_group.size} {process_group.device.type} {config.micro_batch_tokens} {config.gradient_checkpointing} {config.strategy}"
+def budget_key(config: TrainConfig, process_group: ProcessGroup) -> str:
+    """Return all that the size of micro-batches depends on, except the memory found at run time."""
+    return (
+        f"{process_group.size} {process_group.device.type} {config.micro_batch_tokens} "
+        f"{config.gradient_checkpointing} {config.strategy}"
+    )
 
 
-def go_on_with_micro_batches(training: Training) -> None:
-    """Take the micro-batches that a run's memory was found to hold; dropout follows from them."""
-    state, now = training.state, micro_batches_of(training.config, training.process_group)
+def restore_micro_batches(training: Training) -> None:
+    """Use the micro-batches that the resumed run was found to have memory for.
+
+    Dropout follows from the split into micro-batches, so the run is repeated exactly only with
+    these.
+    """
+    state, now = training.state, budget_key(training.config, training.process_group)
     if state.micro_batches_of == now and state.micro_batch_tokens:
         training.micro_batch_tokens = state.micro_batch_tokens[training.process_group.rank]
     else:

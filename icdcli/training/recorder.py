@@ -1,97 +1,227 @@
-"""Puts a run on disk as its events come by: results.csv, steps.csv, checkpoints."""
+"""Writes a run to disk as its events arrive: results.csv, steps.csv, checkpoints."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
+from icdcli.data.corpus.reader import Corpus
+from icdcli.distributed.signals import StopSignals
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.files import flush, writing
 from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row, find_checkpoint
 from icdcli.training.checkpointing import save_checkpoint
-from icdcli.training.events import CheckpointDue, Evaluated, Event, Saved, StepDone, Stopped
+from icdcli.training.events import (
+    CheckpointDue,
+    Evaluated,
+    Event,
+    Handler,
+    Saved,
+    StepDone,
+    Stopped,
+    TrainingResult,
+)
 from icdcli.training.state import Training
 from icdcli.training.step_metrics import DivergedError, require_finite_weights
 
+Save = Callable[[Sequence[str], int, dict[str, Any]], None]
+"""Writes a checkpoint: called with its names, its step and what its manifest stores."""
 
-def record(
-    events: Iterable[Event], run: RunDir, training: Training, corpus: str
-) -> Iterator[Event]:
-    """Pass events on, each after what it means is on disk; rank 0 alone writes.
 
-    A validation is saved as ``last``, and as ``metric`` or ``loss`` where it is the best so far; an interruption, and what is
-    due in between, as ``last``.
+class Recorder:
+    """A handler that writes a run's tables and checkpoints; it must be the first of the handlers.
+
+    A validation is saved as ``last``, and as ``metric`` or ``loss`` if it is the best so far; an
+    interruption, and a checkpoint that is due in between, as ``last``.
 
     Args:
-        events: What `icdcli.training.loop.train` yields.
-        run: The run's folder.
-        training: The run.
-        corpus: The corpus's name, kept in the manifests: a checkpoint goes on only with the data it was trained on.
+        run: The run folder.
+        corpus: The corpus's name, stored in the manifests: a run is resumed only with the data that
+            it was trained on.
+        save: Writes a checkpoint.
+        check: Called before each save; raises an error if there is nothing worth saving.
+        is_main: Whether this is the main process; the others write nothing.
 
-    Yields:
-        The same events, and `Saved` after each checkpoint.
-
-    Raises:
-        ConfigError: When the training diverges; the message names the last good checkpoint.
-        DataError: When the run's folder can't be written.
+    Attributes:
+        new_checkpoints: The checkpoints that the last event led to.
     """
-    saved_at: tuple[int, int] | None = None
-    try:
-        for event in events:
-            saved: list[str] = []
-            about: dict[str, object] = {"corpus": corpus}
-            here = (training.state.step, training.state.validated)
-            match event:
-                case StepDone(train_loss=float(loss), tokens_per_second=float(speed)) if (
-                    training.process_group.first
-                ):
-                    row = {
-                        "step": event.step,
-                        "epoch": event.epoch,
-                        "train_loss": loss,
-                        "lr": event.lr,
-                    }
-                    append_row(
-                        run.steps, STEP_COLUMNS, {**row, "tokens_per_second": round(speed, 1)}
-                    )
-                case Evaluated() if training.process_group.first:
-                    values = {name: getattr(event, name) for name in RESULT_COLUMNS} | event.metrics
-                    values["seconds"] = round(event.seconds, 3)
-                    append_row(run.results, [*RESULT_COLUMNS, *event.metrics], values)
-                    saved = [
-                        name
-                        for name, best in (("metric", event.best_metric), ("loss", event.best_loss))
-                        if best
-                    ]
-                    saved.append("last")
-                    about |= {
-                        "epoch": event.epoch,
-                        "validation_loss": event.validation_loss,
-                        "metrics": event.metrics,
-                    }
-                case CheckpointDue() | Stopped(finished=False) if (
-                    training.process_group.first and here != saved_at
-                ):
-                    saved = ["last"]
-            if saved:
-                require_finite_weights(training)
-                _flush_tables(run)  # they must not fall behind the checkpoint
-                save_checkpoint(run, saved, training, about)
-                saved_at = here
-            yield event
-            for name in saved:
-                yield Saved(name, training.state.step)
-    except DivergedError as error:
-        raise ConfigError(f"{error}. {_way_on(run, training)}") from error
+
+    def __init__(
+        self,
+        run: RunDir,
+        corpus: str,
+        save: Save,
+        check: Callable[[], None] = lambda: None,
+        is_main: bool = True,
+    ) -> None:
+        self._run, self._corpus = run, corpus
+        self._save, self._check, self._is_main = save, check, is_main
+        self._unsaved = True
+        self.new_checkpoints: list[Saved] = []
+
+    def handle(self, event: Event) -> None:
+        """Write what an event brings.
+
+        Raises:
+            DataError: If the run folder can't be written.
+            DivergedError: If a weight is not finite; nothing is saved then.
+        """
+        self.new_checkpoints = []
+        if not self._is_main:
+            return
+        match event:
+            case StepDone():
+                self._unsaved = True
+                self._write_step(event)
+            case Evaluated():
+                self._write_validation(event)
+            case CheckpointDue() | Stopped(finished=False) if self._unsaved:
+                self._write_checkpoint(["last"], event.step, {})
+
+    def close(self) -> None:
+        """Do nothing: everything is on disk after each event."""
+
+    def _write_step(self, event: StepDone) -> None:
+        if event.train_loss is None or event.tokens_per_second is None:  # not a logged step
+            return
+        values = {
+            "step": event.step,
+            "epoch": event.epoch,
+            "train_loss": event.train_loss,
+            "lr": event.lr,
+            "tokens_per_second": round(event.tokens_per_second, 1),
+        }
+        append_row(self._run.steps, STEP_COLUMNS, values)
+
+    def _write_validation(self, event: Evaluated) -> None:
+        values = {name: getattr(event, name) for name in RESULT_COLUMNS} | event.metrics
+        values["seconds"] = round(event.seconds, 3)
+        for name in ("train_loss", "lr"):
+            if math.isnan(values[name]):  # a TF-IDF model has neither
+                values[name] = ""
+        append_row(self._run.results, [*RESULT_COLUMNS, *event.metrics], values)
+        best = {"metric": event.best_metric, "loss": event.best_loss}
+        about = {
+            "epoch": event.epoch,
+            "validation_loss": event.validation_loss,
+            "metrics": event.metrics,
+        }
+        names = [*(name for name, is_best in best.items() if is_best), "last"]
+        self._write_checkpoint(names, event.step, about)
+
+    def _write_checkpoint(self, names: list[str], step: int, about: dict[str, Any]) -> None:
+        self._check()
+        self._flush_tables()  # they must not be older than the checkpoint
+        self._save(names, step, {"corpus": self._corpus, **about})
+        self._unsaved = False
+        self.new_checkpoints = [Saved(name, step) for name in names]
+
+    def _flush_tables(self) -> None:
+        for table in (self._run.results, self._run.steps):
+            if table.exists():
+                with writing(table):
+                    flush(table)
 
 
-def _flush_tables(run: RunDir) -> None:
-    for table in (run.results, run.steps):
-        if table.exists():
-            with writing(table):
-                flush(table)
-
-
-def _way_on(run: RunDir, training: Training) -> str:
+def advice_after_divergence(run: RunDir, lr0: float) -> str:
+    """Return which command continues a run that has diverged."""
     try:
         last = find_checkpoint(run, "last")
     except ResumeError:
-        return f"No checkpoint was written before; train anew with `icdcode train {run.args} lr0=…`"
-    return f"The last good checkpoint is {last}: `icdcode resume {run.root} lr0={training.config.lr0 / 2:g}` goes on from it"
+        return f"There is no checkpoint yet; start over with `icdcode train {run.args} lr0=…`"
+    return (
+        f"The last good checkpoint is {last}; resume from it with "
+        f"`icdcode resume {run.root} lr0={lr0 / 2:g}`"
+    )
+
+
+def publish_to(event: Event, handlers: Sequence[Handler]) -> None:
+    """Pass an event to the handlers, in their order."""
+    for handler in handlers:
+        handler.handle(event)
+
+
+@contextmanager
+def recording(
+    training: Training,
+    run: RunDir,
+    corpus: Corpus,
+    handlers: Sequence[Handler] = (),
+    open_handlers: ExitStack | None = None,
+    on_second_signal: Callable[[int], None] | None = None,
+) -> Iterator[Callable[[Event], None]]:
+    """Surround the training loop: catch signals, record events on disk, pass them to the handlers.
+
+    Args:
+        training: The run.
+        run: The run folder.
+        corpus: The prepared corpus.
+        handlers: Receive each event after its files are on disk, and a `Saved` for each checkpoint.
+        open_handlers: Closes the handlers, while signals are still caught.
+        on_second_signal: See `StopSignals`.
+
+    Yields:
+        The function to call with each event.
+
+    Raises:
+        ConfigError: If the training diverges; the message has the last good checkpoint.
+        DataError: If the run folder can't be written.
+    """
+    recorder = Recorder(
+        run,
+        corpus.folder.name,
+        save=lambda names, _, about: save_checkpoint(run, names, training, about),
+        check=lambda: require_finite_weights(training),
+        is_main=training.process_group.is_main,
+    )
+
+    def publish(event: Event) -> None:
+        recorder.handle(event)
+        publish_to(event, handlers)
+        for saved in recorder.new_checkpoints:
+            publish_to(saved, handlers)
+
+    with StopSignals(on_second_signal) as signals, open_handlers or ExitStack():
+        training.stop_requested = lambda: signals.number
+        try:
+            yield publish
+        except DivergedError as error:
+            advice = advice_after_divergence(run, training.config.lr0)
+            raise ConfigError(f"{error}. {advice}") from error
+
+
+class Outcome:
+    """A handler that collects the result of a run."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.validated: Evaluated | None = None
+        self.stopped: Stopped | None = None
+
+    def handle(self, event: Event) -> None:
+        """Keep the last validation and the end."""
+        if isinstance(event, Evaluated):
+            self.validated = event
+        elif isinstance(event, Stopped):
+            self.stopped = event
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def result(self, training: Training | None = None) -> TrainingResult:
+        """Return the result of a run that has ended."""
+        validated, stopped, number = self.validated, self.stopped, 0
+        assert stopped is not None
+        if training is not None:
+            # The other processes also wait here for what the main process saves.
+            [number] = training.process_group.agree(training.stop_requested())
+        return TrainingResult(
+            self.run,
+            stopped.step,
+            stopped.reason,
+            stopped.finished,
+            epoch=validated.epoch if validated else None,
+            validation_loss=validated.validation_loss if validated else None,
+            metrics=validated.metrics if validated else None,
+            signal=number or None,
+        )

@@ -1,19 +1,30 @@
-"""Learning-rate schedules as plain functions of the step, so that nothing about them needs saving."""
+"""Learning rates and stages of a training as plain functions of the step: nothing needs saving.
+
+A new head sends random gradients into a pretrained backbone. So for the first ``head_steps`` steps
+the head may be trained alone, on hidden states that are computed once, which also takes seconds
+instead of minutes. After that, backbone and head are trained together. Each stage has a
+learning-rate schedule of its own.
+"""
 
 import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from icdcli.training.section import TrainConfig
 
+if TYPE_CHECKING:  # `plot-lr` needs no torch
+    from icdcli.training.state import Training
+
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The learning rate of an optimiser step.
+    """Return the learning rate of an optimizer step.
 
-    It rises in a straight line from 0 to ``lr0`` over ``warmup_steps``, then falls, in a straight line or along half a cosine
-    (Loshchilov & Hutter 2017, without restarts), to ``lr0 * lrf`` at the last step, and stays there. Where the head learns
-    alone at first, it does so once for the head and once more for all.
+    It rises linearly from 0 to ``lr0`` over ``warmup_steps``, then falls, linearly or along half a
+    cosine (Loshchilov & Hutter 2017, without restarts), to ``lr0 * lrf`` at the last step, and
+    stays there. With ``head_steps`` it does so once for the head and once more for all weights.
 
     Args:
-        step: Optimiser steps counted from 1; 0 is the state before the first.
+        step: Optimizer steps counted from 1; 0 is the state before the first.
         config: ``lr0``, ``lrf``, ``warmup_steps``, ``head_steps``, ``steps``, ``scheduler_type``.
     """
     steps = config.head_steps or config.steps
@@ -29,7 +40,39 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return last + (config.lr0 - last) * fall
 
 
+def learning_rate_factor(group: dict[str, Any], step: int, config: TrainConfig) -> float:
+    """Return by what a weight group multiplies the learning rate at a step, counted from 0.
+
+    Args:
+        group: A parameter group of the optimizer, as `icdcli.training.setup.make_optimizer` makes
+            it.
+        step: Optimizer steps done.
+        config: ``head_steps``.
+    """
+    together = 0 < config.head_steps <= step
+    factor: float = group.get("joint_factor", group["factor"]) if together else group["factor"]
+    return factor
+
+
 def schedule_points(config: TrainConfig, points: int = 1000) -> tuple[list[int], list[float]]:
-    """Return steps from 0 to the last, the end of the warm-up among them, and their learning rates."""
+    """Return steps from 0 to the last, with the end of the warm-up, and their learning rates."""
     steps = sorted({config.warmup_steps, *(config.steps * i // points for i in range(points + 1))})
     return steps, [learning_rate(step, config) for step in steps]
+
+
+def begin_stage(training: "Training") -> None:
+    """Freeze the backbone or let it learn, as the run's step requires."""
+    learns = training.state.step >= training.config.head_steps
+    for weight in training.backbone_weights:
+        weight.requires_grad_(learns)
+    if learns and training.backbone_weights:
+        # Hidden states that were computed once change from now on.
+        training.train, training.validation = (
+            replace(each, hidden_states=None) for each in (training.train, training.validation)
+        )
+    training.model.network.train()
+
+
+def steps_left(step: int, config: TrainConfig) -> int:
+    """Return the number of steps to the end of the stage."""
+    return (config.head_steps if step < config.head_steps else config.steps) - step

@@ -1,4 +1,4 @@
-"""From a configuration to a run that only needs to be started: corpus, tokens, coder, optimiser."""
+"""Set up a run from its configuration: corpus, tokens, model, optimizer."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,8 @@ from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
 from icdcli.training.early_stopping import Best
-from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of, token_budget
+from icdcli.training.events import ResumedFrom, TrainingSummary
+from icdcli.training.micro_batches import budget_key, restore_micro_batches, token_budget
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
 
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
 
 def be_reproducible(config: RunConfig) -> None:
-    """Seed torch, and keep to algorithms that give the same result every time where that is asked for."""
+    """Seed torch and, if configured, allow only deterministic algorithms."""
     torch.manual_seed(config.seed)
     if config.deterministic:
-        # cuBLAS reads this when it starts; without it, its sums may come in any order.
+        # cuBLAS reads this when it starts; without it, the order of its sums may vary.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
 
@@ -47,9 +48,9 @@ def be_reproducible(config: RunConfig) -> None:
 def find_corpus(
     config: DataConfig, process_group: ProcessGroup, on_progress: Progress | None = None
 ) -> Corpus:
-    """The prepared corpus, made by rank 0 where it is not there yet."""
+    """Open the prepared corpus; the main process prepares it if it doesn't exist yet."""
     folder = process_group.broadcast(
-        prepare(config, on_progress).folder if process_group.first else None
+        prepare(config, on_progress).folder if process_group.is_main else None
     )
     assert isinstance(folder, Path)
     return open_corpus(folder)
@@ -61,10 +62,10 @@ def read_tokens(
     process_group: ProcessGroup,
     on_progress: Progress | None = None,
 ) -> Tokens:
-    """The corpus's token cache, made by rank 0 where it is not there yet."""
+    """Open the corpus's token cache; the main process makes it if it doesn't exist yet."""
     tokens = (
         token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress)
-        if process_group.first
+        if process_group.is_main
         else None
     )
     process_group.wait()
@@ -76,11 +77,16 @@ def read_tokens(
 def new_training(
     config: Config, process_group: ProcessGroup, on_progress: Progress | None = None
 ) -> tuple[Training, Corpus]:
-    """Set up a run from its configuration.
+    """Set up a new run.
+
+    Args:
+        config: The configuration of the run.
+        process_group: The process group.
+        on_progress: Reports how far the preparation is.
 
     Raises:
-        ConfigError: When the configured model can't be loaded or can't do what is asked.
-        DataError: When the raw data can't be used.
+        ConfigError: If the configured model can't be loaded or trained as configured.
+        DataError: If the raw data can't be used.
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
@@ -123,32 +129,34 @@ def resumed_training(
     process_group: ProcessGroup,
     on_progress: Progress | None = None,
 ) -> tuple[Training, Corpus]:
-    """Set up a run where a checkpoint left it.
+    """Set up a run as it was when a checkpoint was written.
 
     Args:
-        config: The run's configuration, overrides applied.
-        checkpoint: The checkpoint's folder.
+        config: The configuration of the run, with overrides.
+        checkpoint: The folder of the checkpoint.
         manifest: Its manifest.
-        process_group: This process among its fellows.
-        on_progress: Told what is being prepared.
+        process_group: The process group.
+        on_progress: Reports how far the preparation is.
 
     Raises:
-        ResumeError: When the data or the model is no longer what the checkpoint was trained on.
+        DataError: If the raw data can't be used.
+        ResumeError: If the data or the model are no longer those of the checkpoint.
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
     corpus = find_corpus(config.data, process_group, on_progress)
     if manifest["corpus"] != corpus.folder.name:
         raise ResumeError(
-            f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives {corpus.folder.name}: the "
-            "tables or the data options have changed. Put them back, or start a new run"
+            f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives "
+            f"{corpus.folder.name}: the tables or the data options have changed. Restore them, or "
+            "start a new run"
         )
     model = NeuralModel.load(
         checkpoint, process_group.device, trainable=True, padding=config.train.padding
     )
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
-    go_on_with_micro_batches(training)
+    restore_micro_batches(training)
     return training, corpus
 
 
@@ -164,22 +172,23 @@ def _training(
     tokens = read_tokens(corpus, model, process_group, on_progress)
     splits = {split: corpus.documents(split) for split in ("train", "validation")}
     encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
-    encoded = _with_known(
+    encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
-    words = _words_alone(config.model, model, corpus, process_group, on_progress)
+    words = _lexical_scores(config.model, model, corpus)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(model.network)
     if config.train.torch_compile:
         compile_layers(model.network.backbone)
-    shards = _share_out(config, model, process_group)
+    shards = _shard(config, model, process_group)
     optimizer = make_optimizer(model.network, config.train)
     micro_batch_tokens = config.train.micro_batch_tokens or token_budget(
         model.network, config.train.gradient_checkpointing
     )
     if shards is not None:
         shards.follow(optimizer)
-        micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]  # the least
+        # The least of all: with sharded weights all processes make equally many forward passes.
+        micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]
     best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
     return Training(
         model=model,
@@ -192,14 +201,10 @@ def _training(
         log=config.log,
         seed=config.run.seed,
         process_group=process_group,
-        state=RunState(best, micro_batches_of=micro_batches_of(config.train, process_group)),
+        state=RunState(best, micro_batches_of=budget_key(config.train, process_group)),
         micro_batch_tokens=micro_batch_tokens,
         validation_words=words,
-        learned=torch.tensor(corpus.labels.train_counts, device=process_group.device).nonzero()[
-            :, 0
-        ]
-        if _is_open_ended(corpus)
-        else None,
+        learned_labels=_labels_in_training(corpus, process_group.device),
         backbone_weights=[
             weight
             for name, weight in model.network.trainable().items()
@@ -209,7 +214,8 @@ def _training(
     )
 
 
-def _share_out(config: Config, model: NeuralModel, process_group: ProcessGroup) -> "Shards | None":
+def _shard(config: Config, model: NeuralModel, process_group: ProcessGroup) -> "Shards | None":
+    """Shard the weights over the processes if configured."""
     if config.train.strategy == "ddp" or process_group.size == 1:
         return None
     from icdcli.distributed.fsdp import Shards
@@ -217,19 +223,22 @@ def _share_out(config: Config, model: NeuralModel, process_group: ProcessGroup) 
     return Shards(model.network, config.model.lora_activate, model.own_backbone, process_group)
 
 
+def _labels_in_training(corpus: Corpus, device: torch.device) -> torch.Tensor | None:
+    """Return the labels that the loss includes, those seen in training; None: all."""
+    if not _is_open_ended(corpus):
+        return None
+    return torch.tensor(corpus.labels.train_counts, device=device).nonzero()[:, 0]
+
+
 def _is_open_ended(corpus: Corpus) -> bool:
-    """Whether codes are candidates because they have a title, so that not having seen one says nothing against it."""
+    """Return whether the label space has every code with a title, so unseen codes may occur."""
     return bool(corpus.card["labels"].get("space") == "described")
 
 
-def _words_alone(
-    config: ModelConfig,
-    model: NeuralModel,
-    corpus: Corpus,
-    process_group: ProcessGroup,
-    on_progress: Progress | None,
+def _lexical_scores(
+    config: ModelConfig, model: NeuralModel, corpus: Corpus
 ) -> dict[str, NDArray[np.float32]]:
-    """What the words alone say of the validation documents; the coder learns it from the training split where it is new."""
+    """Return the lexical model's scores of the validation split; a new one is fitted first."""
     if not config.lexical:
         return {}
     from icdcli.lexical.lexical_model import LexicalModel
@@ -239,7 +248,7 @@ def _words_alone(
     return model.lexical.scores(list(corpus.texts("validation")))
 
 
-def _with_known(
+def _with_precomputed(
     config: TrainConfig,
     model: NeuralModel,
     corpus: Corpus,
@@ -249,10 +258,10 @@ def _with_known(
     fresh: bool,
     step: int,
 ) -> dict[str, EncodedDocuments]:
-    """The splits with what doesn't change while the coder is trained, computed by rank 0 where it is not there yet."""
+    """Add the precomputed inputs to the splits; the main process computes missing ones."""
     untrained = fresh or step < config.head_steps
     gigabytes = config.state_cache_gb if config.head_steps or not model.trained_backbone else 0
-    if process_group.first:
+    if process_group.is_main:
         model.with_precomputed(corpus.folder, splits, gigabytes, on_progress, untrained)
     process_group.wait()
     known = model.with_precomputed(corpus.folder, splits, gigabytes, new=untrained)
@@ -264,7 +273,10 @@ def _with_known(
 
 
 def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over the trainable weights; vectors (biases, norms) are not decayed."""
+    """Return AdamW (Loshchilov & Hutter 2019) over the trainable weights.
+
+    Biases and norms (vectors) are not decayed.
+    """
     groups: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
     for name, weight in network.trainable().items():
         alone, together = (
@@ -280,3 +292,35 @@ def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.A
         for (alone, together, decay), weights in groups.items()
     ]
     return torch.optim.AdamW(options, lr=config.lr0, fused=network.device.type == "cuda")
+
+
+def summarize(
+    corpus: Corpus, training: Training | None = None, resumed: ResumedFrom | None = None
+) -> TrainingSummary:
+    """Return the size of a run; without a training, of a TF-IDF model."""
+    if training is None:
+        documents = {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
+        return TrainingSummary(
+            corpus=corpus.folder.name,
+            train_documents=documents.get("train", 0),
+            validation_documents=documents.get("validation", 0),
+            codes=len(corpus.labels),
+            codes_in_training=sum(count > 0 for count in corpus.labels.train_counts),
+            device="cpu",
+        )
+    network = training.model.network
+    return TrainingSummary(
+        corpus=corpus.folder.name,
+        train_documents=len(training.train),
+        validation_documents=len(training.validation),
+        codes=len(corpus.labels),
+        codes_in_training=sum(count > 0 for count in corpus.labels.train_counts),
+        device=str(training.process_group.device),
+        tokens_per_document=float(training.train.lengths.mean()),
+        max_len=training.train.max_len,
+        trained_weights=sum(weight.numel() for weight in network.trainable().values()),
+        weights=sum(weight.numel() for weight in network.parameters()),
+        steps=training.config.steps,
+        steps_per_epoch=training.steps_per_epoch,
+        resumed=resumed,
+    )

@@ -1,4 +1,4 @@
-"""A run, set up, and where it stands."""
+"""A run that is set up, and how far it is."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunState:
-    """What a run has come to; with the weights and the optimiser, all that going on needs.
+    """How far a run is. With the weights and the optimizer's state, all that resuming needs.
+
+    A checkpoint holds these fields by name.
 
     Attributes:
-        step: Optimiser steps done.
+        best_metric: The best monitored value.
+        best_loss: The best validation loss.
+        step: Optimizer steps done.
         seconds: Wall time spent, earlier sessions included.
         epoch_loss: Sum of the documents' losses in the epoch under way.
-        epoch_documents: How many documents that is.
-        window_loss: The same since the last logged step.
-        window_documents: The same since the last logged step.
+        epoch_documents: The number of these documents.
+        window_loss: Sum of the documents' losses since the last logged step.
+        window_documents: The number of these documents.
         validated: The step of the last validation.
-        micro_batch_tokens: Those of each process, as memory turned out.
-        micro_batches_of: What they were found for; a run on another device, say, begins with its own.
-        best_metric: The monitored value.
-        best_loss: The validation loss.
+        micro_batch_tokens: The micro-batch size of each process, as far as memory allowed.
+        micro_batches_of: The settings that these sizes were found with; with other settings, such
+            as another device, a resumed run starts from its own.
     """
 
     best_metric: Best
@@ -53,26 +56,28 @@ class RunState:
 
 @dataclass
 class Training:
-    """A run, set up.
+    """A run that is set up.
 
     Attributes:
-        model: What is trained.
-        optimizer: Over the trainable weights only.
+        model: The model to train.
+        optimizer: An optimizer of the trainable weights only.
         train: The training split.
         validation: The validation split.
-        validation_ids: The ids of its documents, for sample predictions.
+        validation_ids: The ids of its documents.
         config: How to train.
         log: What to log.
-        seed: What every random draw follows from.
-        process_group: This process among its fellows.
-        state: Where the run stands.
-        stop_requested: Asked between steps; a signal's name ends the run there.
-        train_ids: The ids of the training documents, to name those of a step that went wrong; none, and they are numbered.
-        micro_batch_tokens: Tokens of a forward pass; lowered where the device runs out of memory.
-        validation_words: What the words alone say of the validation documents, by part (N, L); nothing where nobody asked.
-        learned: The labels that training goes by, on the device; None: all.
-        backbone_weights: The weights of the backbone that are trained, from step ``head_steps`` on.
-        shards: The weights shared out over the processes; None where each has all.
+        seed: The seed that every random draw follows from.
+        process_group: The process group.
+        state: How far the run is.
+        stop_requested: Returns the number of a signal that asks the run to stop, 0 if there is
+            none.
+        train_ids: The ids of the training documents, for messages about a step; numbers if empty.
+        micro_batch_tokens: Tokens of a micro-batch; lowered if the device runs out of memory.
+        validation_words: The lexical model's scores of the validation split, by part (N, L); empty
+            without a lexical model.
+        backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
+        shards: The sharded weights; None if each process has all weights.
+        learned_labels: The labels that the loss includes, on the device; None: all.
     """
 
     model: NeuralModel
@@ -85,29 +90,29 @@ class Training:
     seed: int
     process_group: ProcessGroup
     state: RunState
-    stop_requested: Callable[[], str | None] = lambda: None
+    stop_requested: Callable[[], int] = lambda: 0
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384
     validation_words: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None
-    learned: torch.Tensor | None = None
+    learned_labels: torch.Tensor | None = None
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the training split."""
+        """Return the number of optimizer steps per epoch."""
         return steps_per_epoch(len(self.train), self.config.batch_size)
 
     def plan(self, epoch: int) -> list[Ids]:
-        """The positions of the documents of each step of an epoch, counted from 0."""
+        """Return the positions of the documents of each step of an epoch, counted from 0."""
         return epoch_plan(self.train.lengths, self.config.batch_size, self.seed, epoch)
 
     def together(self) -> AbstractContextManager[None]:
-        """To be entered by all processes around what is saved; the first process saves."""
+        """Return a context in which the main process can save; all processes must enter it."""
         return nullcontext() if self.shards is None else self.shards.together()
 
     def documents_of(self, step: int) -> list[str]:
-        """The ids of a step's documents, the steps counted from 1."""
+        """Return the ids of a step's documents, the steps counted from 1."""
         epoch, place = divmod(step - 1, self.steps_per_epoch)
         rows = self.plan(epoch)[place].tolist()
         return [self.train_ids[row] if self.train_ids else f"number {row}" for row in rows]

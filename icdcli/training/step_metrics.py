@@ -1,4 +1,4 @@
-"""Loss, tokens and time between two logged steps."""
+"""Loss, tokens and time between two logged steps, and what happens if a number is not finite."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli.errors import ConfigError
+from icdcli.evaluation.score_split import unusable
 from icdcli.training.state import Training
 
 
 class DivergedError(ConfigError):
-    """A step whose loss, gradient or outcome is no finite number: what comes after it is worth nothing.
+    """A loss, gradient, weight or score that is not a finite number: no later step is of any use.
 
     Args:
         what: What is not finite.
@@ -22,40 +23,57 @@ class DivergedError(ConfigError):
 
     def __init__(self, what: str, step: int, documents: Sequence[str]) -> None:
         super().__init__(
-            f"step {step}: {what} is not a finite number; the step's documents are {', '.join(documents)}. "
-            "A lower lr0, or bit: 32, may do better"
+            f"step {step}: {what} is not a finite number. The documents of this step are "
+            f"{', '.join(documents)}. Try a lower lr0, or bit: 32"
         )
 
 
 def require_finite_weights(training: Training) -> None:
-    """See that what is about to be saved is worth it: a step can be the first that goes wrong though its loss did not.
+    """Check the weights before they are saved: a step can diverge although its loss did not.
 
     Raises:
-        Diverged: When a trained weight is not finite.
+        DivergedError: If a trained weight is not finite.
     """
     weights: Iterable[torch.Tensor] = training.model.network.trainable().values()
     if training.shards is not None:
-        weights = map(training.shards.whole, weights)
+        weights = map(training.shards.gathered, weights)
     finite = [weight.isfinite().all() for weight in weights]
     if not torch.stack(finite).all():
+        step = training.state.step
+        raise DivergedError("a weight", step, training.documents_of(step))
+
+
+def require_finite_scores(training: Training, logits_NL: NDArray[np.float32]) -> None:
+    """Check the scores of the validation split.
+
+    Raises:
+        DivergedError: If a score is not finite; the message has the first such documents.
+    """
+    if wrong := unusable(logits_NL, training.validation_ids):
+        step = training.state.step
         raise DivergedError(
-            "a weight", training.state.step, training.documents_of(training.state.step)
+            f"a score of validation document {wrong}", step, training.documents_of(step)
         )
 
 
 class Meter:
-    """Loss, tokens and time since the last logged step; the device is waited for only when they are read.
+    """Loss, tokens and time since the last logged step; the device is waited for only to read them.
 
     Attributes:
-        pending: The sum of its documents' losses, of each step since the last flush.
-        norms: The length of the gradient before it was cut, of the same steps.
-        notes: What other processes have to tell, for the next event.
+        pending: For each step since the last flush, the sum of its documents' losses.
+        norms: For each such step, the length of the gradient before clipping.
+        documents: The number of documents of these steps.
+        tokens: Tokens trained on since the last logged step.
+        step_began: When the step under way began.
+        in_steps: Seconds spent in steps since the last logged one, without validating, saving and
+            handling events.
+        notes: Messages of other processes for the next event.
     """
 
     def __init__(self, training: Training) -> None:
         self.training = training
         self.started = self.step_began = time.monotonic()
-        self.in_steps = 0.0  # seconds since the last logged step, without validation, saving and whoever watches
+        self.in_steps = 0.0
         self.seconds_before = training.state.seconds
         self.tokens = 0
         self.pending: list[torch.Tensor] = []
@@ -65,18 +83,18 @@ class Meter:
         self._tokens_before = training.micro_batch_tokens
 
     def flush(self) -> None:
-        """Bring the progress up to date; to be called before every save, which keeps it and must keep nothing worthless.
+        """Add the pending losses and the time to the run's state; called before every save.
 
         Raises:
-            Diverged: When a loss or a gradient since the last flush is not finite.
+            DivergedError: If a loss or a gradient since the last flush is not finite.
         """
         state = self.training.state
         state.seconds = self.seconds_before + time.monotonic() - self.started
         if not self.pending:
             return
-        losses = self._sums_of_all(np.array(torch.stack(self.pending).tolist()))
+        losses = self._sum_over_processes(np.array(torch.stack(self.pending).tolist()))
         self._require_finite(losses)
-        # One after the other: the sum is the same however often it was read in between, as it is before an interruption.
+        # One after the other: the sum is the same, bit for bit, however often it was read before.
         for loss in losses.tolist():
             state.epoch_loss += loss
             state.window_loss += loss
@@ -85,7 +103,7 @@ class Meter:
         self.pending, self.norms, self.documents = [], [], 0
 
     def read_window(self) -> tuple[float, float]:
-        """Mean loss and tokens a second since this was last read."""
+        """Return the mean loss and the tokens per second since the last call."""
         self.flush()
         state, now = self.training.state, time.monotonic()
         loss = state.window_loss / state.window_documents
@@ -94,20 +112,21 @@ class Meter:
         state.window_loss, state.window_documents = 0.0, 0
         return loss, speed
 
-    def _sums_of_all(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The losses of all processes; in the same transfer, each tells how large its micro-batches are."""
-        training, process_group = self.training, self.training.process_group
-        told = np.zeros((process_group.size, 2))
-        told[process_group.rank] = self._tokens_before, training.micro_batch_tokens
-        numbers = np.concatenate([losses, told.ravel()])
-        process_group.sum_array(numbers)
-        told = numbers[len(losses) :].reshape(told.shape).astype(int)
-        known = training.state.micro_batch_tokens or told[:, 0].tolist()
-        now = told[:, 1].tolist()
+    def _sum_over_processes(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the losses of all processes; exchange micro-batch sizes in the same transfer."""
+        training, group = self.training, self.training.process_group
+        sizes = np.zeros((group.size, 2))  # before and now, of each process
+        sizes[group.rank] = self._tokens_before, training.micro_batch_tokens
+        numbers = np.concatenate([losses, sizes.ravel()])
+        group.sum_array(numbers)
+        sizes = numbers[len(losses) :].reshape(sizes.shape).astype(int)
+        known = training.state.micro_batch_tokens or sizes[:, 0].tolist()
+        now = sizes[:, 1].tolist()
         self.notes += [
-            f"process {rank} ran out of memory; going on there with micro_batch_tokens: {tokens} in place of {before}"
+            f"process {rank} ran out of memory; it continues with micro_batch_tokens: {tokens} "
+            f"instead of {before}"
             for rank, (before, tokens) in enumerate(zip(known, now, strict=True))
-            if tokens < before and rank != process_group.rank  # which has told itself
+            if tokens < before and rank != group.rank  # this process's own note is in its step
         ]
         training.state.micro_batch_tokens = now
         return numbers[: len(losses)]

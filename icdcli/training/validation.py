@@ -1,116 +1,60 @@
-"""Scoring the validation split while training."""
+"""Scoring the validation split while training, by all processes together.
 
-from collections.abc import Generator, Iterator
+Shapes: N documents, L labels.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from icdcli.config.metric_names import monitored
-from icdcli.data.batching import micro_batches, multi_hot
-from icdcli.evaluation.measure import tune_scores
+from icdcli.data.batching import micro_batches
+from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
-from icdcli.evaluation.score_split import unusable
 from icdcli.model.batch import read_batch
-from icdcli.model.fusion import NETWORK
+from icdcli.model.coding_model import CodingModel
 from icdcli.model.scoring import BATCH_TOKENS, Scored, score_documents
-from icdcli.training.collapse import SAMPLE, alarm
-from icdcli.training.events import Evaluated, Evaluating
-from icdcli.training.schedule import learning_rate
 from icdcli.training.state import Training
-from icdcli.training.step_metrics import DivergedError, Meter
 
-_AT_ONCE = 1_000  # documents whose scores are summed over the ranks in one transfer
+_DOCUMENTS_PER_TRANSFER = 1_000
+"""Documents whose scores are summed over the processes at once."""
 
 
-def validate(training: Training, meter: Meter) -> Generator[Evaluating, None, Evaluated]:
-    """Score the validation split; a threshold that is to be tuned is tuned on it, anew every time.
+def score_validation(training: Training, scored: Scored) -> Iterator[int]:
+    """Score the validation split, each process its share of the batches, and exchange the scores.
 
-    Raises:
-        Diverged: When a score is no longer a finite number.
+    Args:
+        training: The run.
+        scored: Filled in; complete in all processes when the iterator ends.
+
+    Yields:
+        The number of documents scored, equally often in all processes, which agree after each batch
+        whether to stop.
     """
-    state, process_group, log = training.state, training.process_group, training.log
-    labels = len(training.model.labels)
-    meter.flush()
-    scored = Scored.empty(len(training.validation), labels)
-    share = (process_group.rank, process_group.size)
-    # As configured, not as memory turned out: the batches that the ranks share must be the same in all of them.
+    group, network, split = training.process_group, training.model.network, training.validation
+    # As configured, not as lowered when memory ran out: all processes must make the same batches.
     tokens = training.config.micro_batch_tokens or BATCH_TOKENS
-    network, pos_weight = training.model.network, training.config.pos_weight
-    total = len(training.validation)
-    rounds = -(
-        -len(micro_batches(np.arange(total), training.validation.lengths, tokens, network.padding))
-        // process_group.size
-    )
-    for done in score_documents(network, training.validation, scored, pos_weight, tokens, share):
+    batches = micro_batches(np.arange(len(split)), split.lengths, tokens, network.padding)
+    rounds = -(-len(batches) // group.size)
+    for done in score_documents(
+        network, split, scored, training.config.pos_weight, tokens, (group.rank, group.size)
+    ):
         rounds -= 1
-        yield Evaluating(done, total)
-    if rounds:  # the other processes have one batch more, and agree after each whether to go on
+        yield done
+    if rounds:  # other processes have one batch more
         if training.shards is not None:
-            _go_along(training)
-        yield Evaluating(total, total)
-    for start in range(0, len(scored.logits_NL), _AT_ONCE):
-        process_group.sum_array(scored.logits_NL[start : start + _AT_ONCE])
-    process_group.sum_array(scored.losses_N)
-    if wrong := unusable(scored.logits_NL, training.validation_ids):
-        raise DivergedError(
-            f"a score of validation document {wrong}", state.step, training.documents_of(state.step)
-        )
-    targets_NL = multi_hot(training.validation.targets, labels, np.bool_)
-    validation_loss = float(scored.losses_N.mean())
-    model, parts = training.model, {NETWORK: scored.logits_NL, **training.validation_words}
-    network_logits_NL = scored.logits_NL[:SAMPLE].copy()  # the rest is overwritten
-    tuned = tune_scores(
-        parts,
-        targets_NL,
-        model.threshold,
-        "validation",
-        with_fusion=bool(training.validation_words),
-    )
-    model.fusion, model.threshold = tuned.fusion, tuned.threshold
-    monitored_names, _ = monitored(training.config.monitor, log.metrics)
-    names = [
-        name
-        for name in dict.fromkeys([*log.metrics, *monitored_names])
-        if name != "validation_loss"
-    ]
-    metrics = tuned.metrics(names)
-    values = metrics | {"validation_loss": validation_loss}
-    value = float(np.mean([values[name] for name in monitored_names]))
-    trouble = alarm(
-        network_logits_NL,
-        value,
-        state.best_metric.value,
-        state.best_metric.higher_is_better,
-        training.config.lr0,
-    )
-    best_metric = state.best_metric.update(value)
-    best_loss = state.best_loss.update(validation_loss)
-    train_loss = state.epoch_loss / max(state.epoch_documents, 1)
-    if state.step % training.steps_per_epoch == 0:
-        state.epoch_loss, state.epoch_documents = 0.0, 0
-    state.validated = state.step
-    meter.flush()
-    return Evaluated(
-        epoch=-(-state.step // training.steps_per_epoch),
-        step=state.step,
-        seconds=state.seconds,
-        train_loss=train_loss,
-        validation_loss=validation_loss,
-        lr=learning_rate(state.step, training.config),
-        metrics={name: metrics[name] for name in log.metrics},
-        monitored=value,
-        best_metric=best_metric,
-        best_loss=best_loss,
-        patience_left=state.best_metric.patience_left(training.config.patience),
-        samples=tuple(_samples(training, tuned.scores_NL)),
-        alarm=trouble,
-        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
-    )
+            _forward_along(training)
+        yield len(split)
+    # Each process filled in its own rows; the others are zero.
+    for start in range(0, len(scored.logits_NL), _DOCUMENTS_PER_TRANSFER):
+        group.sum_array(scored.logits_NL[start : start + _DOCUMENTS_PER_TRANSFER])
+    group.sum_array(scored.losses_N)
 
 
-def _go_along(training: Training) -> None:
-    """Make a forward pass for nothing, since the others make one, and weights are shared out."""
+def _forward_along(training: Training) -> None:
+    """Make a forward pass whose result is not used: with sharded weights, all processes must."""
     network, device = training.model.network, training.process_group.device
     shortest = np.array([training.validation.lengths.argmin()])
     inputs, _ = read_batch(
@@ -122,10 +66,46 @@ def _go_along(training: Training) -> None:
     network.train()
 
 
-def _samples(training: Training, scores_NL: NDArray[np.float32]) -> Iterator[SamplePrediction]:
-    """The same few documents after every validation, so that one can watch them get better."""
-    model, validation = training.model, training.validation
+def configured_metrics(
+    fused: FusedScores, validation_loss: float, monitor: str | None, metrics: Sequence[str]
+) -> tuple[dict[str, float], float]:
+    """Return the configured metrics, by name, and the monitored value.
+
+    Args:
+        fused: The scores of the validation split.
+        validation_loss: Its mean loss, which can be what is monitored.
+        monitor: ``monitor`` of the configuration.
+        metrics: ``metrics`` of the configuration.
+    """
+    monitored_names, _ = monitored(monitor, metrics)
+    names = [
+        name for name in dict.fromkeys([*metrics, *monitored_names]) if name != "validation_loss"
+    ]
+    values = fused.metrics(names) | {"validation_loss": validation_loss}
+    value = float(np.mean([values[name] for name in monitored_names]))
+    return {name: values[name] for name in metrics}, value
+
+
+def sample_predictions(
+    model: CodingModel,
+    ids: Sequence[str],
+    targets: Sequence[NDArray[np.int32]],
+    scores_NL: NDArray[np.float32],
+    number: int,
+    seed: int,
+) -> tuple[SamplePrediction, ...]:
+    """Return the predictions of a few documents, the same after every validation of a run.
+
+    Args:
+        model: Has the codes and the threshold.
+        ids: The ids of the documents.
+        targets: Their gold labels.
+        scores_NL: Their scores.
+        number: How many documents.
+        seed: The run's seed.
+    """
     threshold_L = model.threshold.values_L(len(model.labels))
-    for row in sample_rows(len(validation), training.log.prediction_print_n, training.seed):
-        name, targets = training.validation_ids[row], validation.targets[row]
-        yield sample_prediction(name, model.labels.codes, scores_NL[row], targets, threshold_L)
+    return tuple(
+        sample_prediction(ids[row], model.labels.codes, scores_NL[row], targets[row], threshold_L)
+        for row in sample_rows(len(ids), number, seed)
+    )

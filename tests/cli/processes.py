@@ -22,8 +22,8 @@ import torch
 import icdcli.model.scoring as scoring
 import icdcli.report.views.training
 import icdcli.training.checkpointing as checkpoint
+import icdcli.training.micro_batches as micro_batches
 import icdcli.training.setup
-import icdcli.training.step as step
 from icdcli.cli import main
 from icdcli.errors import DataError
 from icdcli.report.plots import run as plots
@@ -31,7 +31,7 @@ from icdcli.report.plots import run as plots
 # The moments: a function, and the number of its call.
 PLACES = {
     "setup": (icdcli.training.setup, "find_corpus", 1),
-    "step": (step, "_losses", 3),
+    "step": (micro_batches, "micro_batch_losses", 3),
     "validation": (scoring, "document_losses", 2),
     "checkpoint": (checkpoint, "write_manifest", 1),
 }
@@ -96,7 +96,7 @@ def start(number, environment, words, case, log, passed, counted):
             os.dup2(file.fileno(), 2)
         for picture in ("learning_curves_png", "lr_schedule_png"):
             setattr(plots, picture, lambda *_: None)  # they take longer than the training
-        count(step, "_losses", passed, counted["steps"])
+        count(micro_batches, "micro_batch_losses", passed, counted["steps"])
         count(scoring, "document_losses", passed, counted["batches"])
         if number == case[1]:
             at_the_moment(*case[2:], passed)

@@ -145,7 +145,7 @@ def test_a_newcomer_without_gpu_and_data(icdcode, empty):
     answer = icdcode("doctor", "mine.yaml")
     assert answer.code == 2
     assert (
-        "device: [0]: this machine has no GPU that PyTorch can use; run with device=cpu"
+        "device: [0]: this machine has no GPU that PyTorch can use. Run with device=cpu"
         in answer.err
     )
     assert "`icdcode demo-data data`" in answer.err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.distributed.process_group import free_port
+from icdcli.distributed.launcher import free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -19,7 +19,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-GONE = "is gone, so that the others end as well"
+GONE = "has died, so the others end as well"
 DEFECT = "a defect of ours"
 TOLD = "error: notes.csv: can't be read; put it back"
 
@@ -140,12 +140,12 @@ def launched(config, tmp_path):
             ]
         else:
             ours = (
-                "import sys; from icdcli.distributed import process_group as distributed; "
-                "distributed.PROGRAM = [sys.argv[2]]; "
+                "import sys; from icdcli.distributed import launcher; "
+                "launcher.PROGRAM = [sys.argv[2]]; "
             )
             start = [
                 "-c",
-                ours + "sys.exit(distributed.launch(sys.argv[3:], 2, int(sys.argv[1])))",
+                ours + "sys.exit(launcher.launch(sys.argv[3:], 2, int(sys.argv[1])))",
                 port,
                 str(first),
             ]

@@ -372,12 +372,14 @@ def test_a_base_model_that_is_gone(refused, run_copy, table):
 
 
 def test_processes_need_a_file(refused, trained, table, monkeypatch):
+    import torch
+
     from icdcli.distributed import process_group as distributed
 
     monkeypatch.setattr(
         distributed,
         "join_process_group",
-        lambda device: distributed.ProcessGroup(0, 2, distributed.find_device("cpu")),
+        lambda device: distributed.ProcessGroup(0, 2, torch.device("cpu")),
     )
     for words in ([table], [table, "-", "--output", "codes.csv"]):
         refused(

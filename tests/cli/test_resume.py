@@ -239,7 +239,7 @@ def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(
     answer = icdcode("resume", run_copy)
     assert answer.code == 0, answer
     assert "head.safetensors: was changed or is damaged" in answer.err
-    assert "Going on from the one before: " in answer.err
+    assert "Resuming from the checkpoint before: " in answer.err
     assert ", step 6\n" in answer.out
     assert "set aside  4 rows of later steps\n" in answer.out
     assert same_end(run_copy, trained, rows)

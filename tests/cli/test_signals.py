@@ -10,7 +10,7 @@ import time
 import pytest
 
 from icdcli.cli.processes import leave_at_once
-from icdcli.training.signals import StopSignals
+from icdcli.distributed.signals import StopSignals
 
 
 @pytest.fixture

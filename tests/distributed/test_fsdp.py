@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from icdcli.config.loading import to_yaml
-from icdcli.distributed.process_group import free_port
+from icdcli.distributed.launcher import free_port
 from icdcli.run_dir import read_rows
 
 ROOT = Path(__file__).parents[2]

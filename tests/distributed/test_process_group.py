@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from icdcli.config.loading import to_yaml
-from icdcli.distributed.process_group import (
-    find_device,
+from icdcli.distributed.devices import find_device
+from icdcli.distributed.launcher import (
     first_host,
     free_port,
     launch,
@@ -29,9 +29,9 @@ PORT = 29_500
         (
             0,
             [0],
-            r"device: \[0\]: this machine has no GPU that PyTorch can use; run with device=cpu",
+            r"device: \[0\]: this machine has no GPU that PyTorch can use. Run with device=cpu",
         ),
-        (2, [1, 3], "there is no GPU 3 on this machine; it has 0, 1"),
+        (2, [1, 3], "there is no GPU 3 on this machine. It has 0, 1"),
     ],
 )
 def test_a_device_that_is_not_there(monkeypatch, gpus, device, message):
@@ -135,7 +135,7 @@ def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
         f"--nproc-per-node={ranks}",
         f"--master-port={free_port(PORT)}",
     ]
-    ours = "import sys; from icdcli.distributed.process_group import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    ours = "import sys; from icdcli.distributed.launcher import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
     several = (
         [sys.executable, "-c", ours, str(free_port(PORT))]
         if ranks == 2

@@ -6,6 +6,7 @@ last three as JSON. It prints the bytes in use before the training, and those at
 
 import json
 import sys
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -23,11 +24,11 @@ from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
+from icdcli.training.loop import train_step, validate
+from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.setup import be_reproducible, make_optimizer
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
-from icdcli.training.validation import validate
 
 LABELS = 500
 ARCHITECTURES = {"llama": LlamaConfig, "bert": BertConfig}
@@ -76,8 +77,10 @@ def train_and_validate(config, settings, lengths):
     """Run an epoch, and a validation of the same documents."""
     training = training_of(config, settings, lengths)
     training.model.network.train()
-    for _ in optimizer_steps(training, training.plan(0), Meter(training)):
-        pass
+    meter = Meter(training)
+    with closing(MicroBatchReader(training, training.plan(0))) as reader:
+        for rows in reader:
+            train_step(training, rows, reader, meter)
     for _ in validate(training, Meter(training)):
         pass
 

@@ -24,15 +24,13 @@ def training(config):
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that each step advances by a second."""
-    from icdcli.training import step
-
-    seconds, update = [0.0], step._update
+    seconds, train_step = [0.0], duration.train_step
 
     def updating(*arguments):
         seconds[0] += 1
-        return update(*arguments)
+        return train_step(*arguments)
 
-    monkeypatch.setattr(step, "_update", updating)
+    monkeypatch.setattr(duration, "train_step", updating)
     monkeypatch.setattr(runtime, "_now", lambda device: seconds[0])
     return seconds
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 
 import pytest
 import torch
@@ -11,17 +12,30 @@ from icdcli.io.manifest import verify
 from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import RunDir, find_checkpoint, read_rows
 from icdcli.training.checkpointing import (
-    find_whole_checkpoint,
+    find_intact_checkpoint,
     make_last,
     save_checkpoint,
 )
 from icdcli.training.events import Evaluated, Saved, StepDone, Stopped
 from icdcli.training.loop import train
-from icdcli.training.recorder import record
+from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 DROPOUT = {"lora_activate": True, "lora_dropout": 0.3, "lora_r": 4}
+
+
+class Collected:
+    """A handler that keeps the events."""
+
+    def __init__(self):
+        self.events = []
+
+    def handle(self, event):
+        self.events.append(event)
+
+    def close(self):
+        pass
 
 
 def run_it(config, name="run", stop_after=None):
@@ -32,12 +46,13 @@ def run_it(config, name="run", stop_after=None):
 
 
 def follow(training, run, corpus, stop_after=None):
-    events = []
-    for event in record(train(training), run, training, corpus.folder.name):
-        events.append(event)
-        if isinstance(event, StepDone) and event.step == stop_after:
-            training.stop_requested = lambda: "SIGINT"
-    return events
+    events = Collected()
+    with recording(training, run, corpus, [events]) as publish:
+        for event in train(training):
+            publish(event)
+            if isinstance(event, StepDone) and event.step == stop_after:
+                training.stop_requested = lambda: signal.SIGINT
+    return events.events
 
 
 def resume_it(config, run, name="last"):
@@ -153,7 +168,7 @@ def test_the_optimiser_and_the_counters_come_back(config):
     first, _corpus = new_training(config(), ALONE)
     for event in train(first):
         if isinstance(event, StepDone) and event.step == 17:
-            first.stop_requested = lambda: "SIGINT"
+            first.stop_requested = lambda: signal.SIGINT
     checkpoint = find_checkpoint(run, "last")
     again, _ = resumed_training(config(), checkpoint, verify(checkpoint), ALONE)
     assert again.state.step == 17
@@ -173,7 +188,7 @@ def test_a_finished_run_stays_finished(config):
     assert stopped == Stopped("all 24 steps are done", 24, finished=True)
     run, _ = run_it(config(steps=400, lr0=1e-12, patience=1), "tired")
     [_, stopped] = resume_it(config(steps=400, lr0=1e-12, patience=1), run)
-    assert stopped.reason == "no progress in 1 validations"
+    assert stopped.reason == "no improvement in 1 validations"
     assert stopped.finished
 
 
@@ -279,14 +294,14 @@ def test_a_broken_last_is_skipped_with_a_warning(saving):
     save(9, "metric", "last")
     flip_a_byte(run.checkpoint("last") / "head.safetensors")
     warnings = []
-    folder, manifest = find_whole_checkpoint(run, "last", warnings.append)
+    folder, manifest = find_intact_checkpoint(run, "last", warnings.append)
     assert folder == run.root / "weights" / "steps" / "5"
     assert manifest["step"] == 5
     [warning] = warnings
     assert "9/head.safetensors: was changed or is damaged" in warning
-    assert "Going on from the one before: " in warning
+    assert "Resuming from the checkpoint before: " in warning
     with pytest.raises(ResumeError, match=r"head.safetensors: was changed or is damaged"):
-        find_whole_checkpoint(run, "metric", warnings.append)
+        find_intact_checkpoint(run, "metric", warnings.append)
     make_last(run, folder)
     save(7)
     assert steps_of(run, "last", "previous") == {"last": 7, "previous": 5}
@@ -308,13 +323,13 @@ def test_a_half_written_last_is_skipped(saving, harm):
         case "no folder":
             shutil.rmtree(last)
     warnings = []
-    assert find_whole_checkpoint(run, "last", warnings.append)[1]["step"] == 5
+    assert find_intact_checkpoint(run, "last", warnings.append)[1]["step"] == 5
     assert len(warnings) == 1
     (run.checkpoint("previous") / "state.pt").unlink()
     with pytest.raises(
         ResumeError, match=r"state.pt is missing|holds no|can't be read|no checkpoint 'last'"
     ):
-        find_whole_checkpoint(run, "last", warnings.append)
+        find_intact_checkpoint(run, "last", warnings.append)
     assert len(warnings) == 1
 
 

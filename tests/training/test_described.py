@@ -19,9 +19,8 @@ from icdcli.model.precompute import description_similarities
 from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
-from icdcli.training.schedule import learning_rate
+from icdcli.training.schedule import learning_rate, learning_rate_factor
 from icdcli.training.setup import new_training
-from icdcli.training.stages import learning_rate_factor
 
 CPU = torch.device("cpu")
 ALONE = ProcessGroup(0, 1, CPU)

@@ -124,7 +124,7 @@ def test_one_that_fails_is_told_of_once_and_asked_no_more(trackers, method):
     made, fakes, warned = trackers(wandb=method, mlflow=None)
     run(made)
     made.handle(LOGGED)
-    assert warned == ["trackers: wandb is switched off, training goes on without it: no network"]
+    assert warned == ["trackers: wandb is switched off, training continues without it: no network"]
     assert fakes["wandb"].asked[-1][0] == method
     assert [what for what, *_ in fakes["mlflow"].asked] == [
         "start",
@@ -142,7 +142,7 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     warned = []
     Trackers(["wandb"], tmp_path / "run", {}, warned.append).handle(LOGGED)
     assert warned == [
-        "trackers: wandb is switched off, training goes on without it: the package wandb is not installed"
+        "trackers: wandb is switched off, training continues without it: the package wandb is not installed"
     ]
 
 

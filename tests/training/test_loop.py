@@ -1,4 +1,5 @@
 import math
+import signal
 from itertools import pairwise
 
 import numpy as np
@@ -7,12 +8,12 @@ import torch
 
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
+from icdcli.training.checkpointing import CheckpointTimer
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Started, StepDone, Stopped
-from icdcli.training.loop import CheckpointTimer, train
+from icdcli.training.loop import train, validate
 from icdcli.training.schedule import learning_rate
 from icdcli.training.setup import new_training
 from icdcli.training.step_metrics import Meter
-from icdcli.training.validation import validate
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
 
@@ -129,7 +130,7 @@ def test_patience_ends_the_run(config):
     training = started(config(steps=400, lr0=1e-12, patience=2, monitor="f1_micro"))
     events = list(train(training))
     assert events[-1] == Stopped(
-        "no progress in 2 validations", 3 * training.steps_per_epoch, finished=True
+        "no improvement in 2 validations", 3 * training.steps_per_epoch, finished=True
     )
     assert [event.patience_left for event in events if isinstance(event, Evaluated)] == [2, 1, 0]
 
@@ -169,8 +170,8 @@ def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, 
     assert seen[-1].step == 4 + 5 * (bad > 5)
     names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
     assert (
-        f"step {bad}: the training loss is not a finite number; the step's documents are {names}. A lower lr0"
-        in str(caught.value)
+        f"step {bad}: the training loss is not a finite number. The documents of this step are {names}. "
+        "Try a lower lr0" in str(caught.value)
     )
 
 
@@ -187,7 +188,7 @@ def test_a_request_to_stop_is_heeded_after_the_step(config):
     for event in train(training):
         events.append(event)
         if isinstance(event, StepDone) and event.step == 7:
-            training.stop_requested = lambda: "SIGTERM"
+            training.stop_requested = lambda: signal.SIGTERM
     assert events[-1] == Stopped("interrupted by SIGTERM", 7, finished=False)
 
 
@@ -199,7 +200,7 @@ def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
         events.append(event)
         if isinstance(event, Evaluating):
             before = training.state
-            training.stop_requested = lambda: "SIGTERM"
+            training.stop_requested = lambda: signal.SIGTERM
     step = training.steps_per_epoch
     assert isinstance(events[-2], Evaluating)
     assert events[-1] == Stopped("interrupted by SIGTERM", step, finished=False)
@@ -213,7 +214,7 @@ def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(co
     training = started(config(steps=3, warmup_steps=1))
     for event in train(training):
         if isinstance(event, Evaluated):
-            training.stop_requested = lambda: "SIGTERM"
+            training.stop_requested = lambda: signal.SIGTERM
     assert event == Stopped("all 3 steps are done", 3, finished=True)
 
 
@@ -256,7 +257,7 @@ def test_an_interval_is_in_steps_or_in_time(every, seconds):
     assert not interval.is_up()
     now[0] += 7200
     assert interval.is_up() == (seconds is not None)
-    interval.begin()
+    interval.restart()
     assert not interval.is_up()
 
 
@@ -295,5 +296,6 @@ def test_all_processes_agree_equally_often_in_a_validation(config, monkeypatch, 
     rounds = set()
     for rank in range(ranks):
         training.process_group = ProcessGroup(rank, ranks, ALONE.device)
+        monkeypatch.setattr(ProcessGroup, "agree", lambda process_group, *wanted: wanted)
         rounds.add(sum(1 for _ in validate(training, Meter(training))))
     assert len(rounds) == 1

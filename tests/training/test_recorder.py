@@ -1,5 +1,6 @@
 import math
 import os
+import signal
 
 import pytest
 import torch
@@ -10,25 +11,39 @@ from icdcli.io.manifest import verify
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.events import CheckpointDue, Evaluated, Evaluating, Saved, StepDone, Stopped
 from icdcli.training.loop import train
-from icdcli.training.recorder import record
+from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training
+
+
+class Watcher:
+    """A handler that keeps the events and calls a function with the training and each event."""
+
+    def __init__(self, training, happens):
+        self.training, self.happens, self.events = training, happens, []
+
+    def handle(self, event):
+        self.events.append(event)
+        self.happens(self.training, event)
+
+    def close(self):
+        pass
 
 
 @pytest.fixture
 def recorded(config):
-    """Records a run; what happens is told to a function first."""
+    """Records a run; a function is called with each event."""
 
     def run_it(happens=lambda training, event: None, **changes):
         training, corpus = new_training(config(**changes), ProcessGroup(0, 1, torch.device("cpu")))
         run = RunDir.create(config().run.project, "run")
-        events = []
+        watcher = Watcher(training, happens)
         try:
-            for event in record(train(training), run, training, corpus.folder.name):
-                events.append(event)
-                happens(training, event)
+            with recording(training, run, corpus, [watcher]) as publish:
+                for event in train(training):
+                    publish(event)
         except (ConfigError, DataError) as error:
-            return run, events, error
-        return run, events, None
+            return run, watcher.events, error
+        return run, watcher.events, None
 
     return run_it
 
@@ -45,7 +60,7 @@ def break_at(kind, step):
 def stop_at(kind, step):
     def happens(training, event):
         if isinstance(event, kind) and training.state.step == step:
-            training.stop_requested = lambda: "SIGTERM"
+            training.stop_requested = lambda: signal.SIGTERM
 
     return happens
 
@@ -82,10 +97,10 @@ def test_a_stop_about_a_validation_saves_its_state_once(recorded, kind):
 )
 def test_weights_after_a_bad_step_never_reach_a_checkpoint(recorded, every, kind, bad, last):
     run, events, error = recorded(break_at(kind, 7), checkpoint_every=every)
-    assert str(error).startswith(f"{bad} is not a finite number; the step's documents are ")
+    assert str(error).startswith(f"{bad} is not a finite number. The documents of this step are ")
     folder = run.root / "weights" / "steps" / str(last)
     assert (
-        f"The last good checkpoint is {folder}: `icdcode resume {run.root} lr0=0.001` goes on from it"
+        f"The last good checkpoint is {folder}; resume from it with `icdcode resume {run.root} lr0=0.001`"
         in str(error)
     )
     assert verify(run.checkpoint("last"))["step"] == last
@@ -94,9 +109,8 @@ def test_weights_after_a_bad_step_never_reach_a_checkpoint(recorded, every, kind
 
 def test_a_run_that_diverges_before_its_first_checkpoint_is_to_begin_anew(recorded):
     run, _, error = recorded(break_at(StepDone, 1))
-    assert (
-        f"No checkpoint was written before; train anew with `icdcode train {run.args} lr0=…`"
-        in str(error)
+    assert f"There is no checkpoint yet; start over with `icdcode train {run.args} lr0=…`" in str(
+        error
     )
     assert not (run.root / "weights").exists()
 

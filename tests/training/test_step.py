@@ -1,3 +1,4 @@
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,10 +20,10 @@ from icdcli.model.packing import choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
-from icdcli.training.micro_batches import go_on_with_micro_batches, micro_batches_of
+from icdcli.training.loop import train_step
+from icdcli.training.micro_batches import MicroBatchReader, budget_key, restore_micro_batches
 from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimizer_step, optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 DOCUMENTS, LABELS = 24, 5
@@ -107,12 +108,23 @@ def run_of(
     )
 
 
+def steps_of(training, steps, meter):
+    with closing(MicroBatchReader(training, steps)) as reader:
+        for rows in reader:
+            yield train_step(training, rows, reader, meter)
+
+
+def one_step(training, rows, meter):
+    [done] = steps_of(training, [rows], meter)
+    return done
+
+
 def gradient_of(**options):
     """A step's gradient and mean loss, summed over simulated ranks."""
     ranks = options.pop("ranks", 1)
     worlds = [Simulated(rank, ranks) for rank in range(ranks)]
     losses = [
-        optimizer_step(training, STEP, Meter(training)).train_loss
+        one_step(training, STEP, Meter(training)).train_loss
         for training in (run_of(process_group=w, **options) for w in worlds)
     ]
     return [
@@ -153,7 +165,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
     network = small_llama()
     before = {name: weight.detach().clone() for name, weight in network.trainable().items()}
     training = run_of(network, budget=64)
-    optimizer_step(training, STEP, Meter(training))
+    one_step(training, STEP, Meter(training))
     found = network.head.output.bias.grad.clone()
     with torch.no_grad():
         for name, weight in network.trainable().items():
@@ -177,7 +189,7 @@ def test_the_gradient_is_that_of_the_mean_loss_of_the_steps_documents():
 def events_of(network, steps=4, **options):
     training = run_of(network, **options)
     plan = training.plan(0) * 2
-    return list(optimizer_steps(training, plan[:steps], Meter(training))), training
+    return list(steps_of(training, plan[:steps], Meter(training))), training
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
@@ -228,7 +240,7 @@ def test_every_micro_batch_of_every_step_and_rank_draws_for_itself():
     for rank in (0, 1):
         network = Lookup()
         training = lookup_run(network, budget=40, process_group=Simulated(rank, 2))
-        list(optimizer_steps(training, training.plan(0), Meter(training)))
+        list(steps_of(training, training.plan(0), Meter(training)))
         assert len(network.backbone.seeds) > len(training.plan(0))
         seeds += network.backbone.seeds
     assert len(set(seeds)) == len(seeds)
@@ -237,10 +249,10 @@ def test_every_micro_batch_of_every_step_and_rank_draws_for_itself():
 def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
     expected, roomy = [], Lookup()
     training = lookup_run(roomy)
-    expected = list(optimizer_steps(training, training.plan(0), Meter(training)))
+    expected = list(steps_of(training, training.plan(0), Meter(training)))
     tight = Lookup(memory=60)
     training = lookup_run(tight)
-    found = list(optimizer_steps(training, training.plan(0), Meter(training)))
+    found = list(steps_of(training, training.plan(0), Meter(training)))
     assert [done.step for done in found] == [1, 2, 3]
     assert [done.train_loss for done in found] == pytest.approx(
         [done.train_loss for done in expected], rel=1e-5
@@ -250,7 +262,7 @@ def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
     assert training.micro_batch_tokens <= 60
     notes = [done.note for done in found if done.note]
     assert notes
-    assert f"micro_batch_tokens: {training.micro_batch_tokens} in place of" in notes[-1]
+    assert f"micro_batch_tokens: {training.micro_batch_tokens} instead of" in notes[-1]
     assert max(np.prod(shape) for shape in tight.backbone.shapes) <= 60
 
 
@@ -269,10 +281,10 @@ def test_what_another_process_ran_out_of_is_told_once():
     training = lookup_run(
         network, process_group=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)])
     )
-    notes = [done.note for done in optimizer_steps(training, training.plan(0), Meter(training))]
+    notes = [done.note for done in steps_of(training, training.plan(0), Meter(training))]
     assert notes == [
         None,
-        "process 1 ran out of memory; going on there with micro_batch_tokens: 32 in place of 64",
+        "process 1 ran out of memory; it continues with micro_batch_tokens: 32 instead of 64",
         None,
     ]
     assert training.state.micro_batch_tokens == [training.micro_batch_tokens, 32]
@@ -280,15 +292,15 @@ def test_what_another_process_ran_out_of_is_told_once():
 
 def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold():
     training = lookup_run(Lookup(memory=60))
-    training.state.micro_batches_of = micro_batches_of(training.config, training.process_group)
-    list(optimizer_steps(training, training.plan(0), Meter(training)))
+    training.state.micro_batches_of = budget_key(training.config, training.process_group)
+    list(steps_of(training, training.plan(0), Meter(training)))
     again = lookup_run(Lookup())
     again.state = training.state
-    go_on_with_micro_batches(again)
+    restore_micro_batches(again)
     assert again.micro_batch_tokens == training.micro_batch_tokens <= 60
     other = lookup_run(Lookup(), gradient_checkpointing=not again.config.gradient_checkpointing)
     other.state = training.state
-    go_on_with_micro_batches(other)
+    restore_micro_batches(other)
     assert other.micro_batch_tokens == 16_384
     assert other.state.micro_batch_tokens == []
 
@@ -296,9 +308,9 @@ def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold(
 def test_a_document_that_does_not_fit_alone_is_told():
     training = lookup_run(Lookup(memory=20))
     with pytest.raises(
-        ConfigError, match="max_len: a document of 30 tokens is more than the memory of cpu holds"
+        ConfigError, match=r"max_len: a document of 30 tokens doesn't fit in the memory of cpu"
     ):
-        list(optimizer_steps(training, [np.arange(DOCUMENTS)], Meter(training)))
+        list(steps_of(training, [np.arange(DOCUMENTS)], Meter(training)))
 
 
 def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_with():
@@ -306,14 +318,14 @@ def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_wit
     training.shards = object()
     with pytest.raises(
         ConfigError,
-        match="strategy: fsdp no process can go back alone; go on with micro_batch_tokens=8192",
+        match="one process can't repeat a step alone",
     ):
-        list(optimizer_steps(training, training.plan(0), Meter(training)))
+        list(steps_of(training, training.plan(0), Meter(training)))
 
 
 @pytest.mark.parametrize(("error", "says"), [
     (Unsupported("a call that dynamo doesn't know\nand where"), "^torch_compile: True: this model can't be compiled: a call"),
-    (RuntimeError("cumsum has no deterministic form."), "^deterministic: True: cumsum has no deterministic form. Train with"),
+    (RuntimeError("cumsum has no deterministic form."), "^deterministic: True: cumsum has no deterministic form. Set determ"),
 ])  # fmt: skip
 def test_what_torch_refuses_is_told_with_the_key(monkeypatch, error, says):
     def refuse(*_, **__):
@@ -323,7 +335,7 @@ def test_what_torch_refuses_is_told_with_the_key(monkeypatch, error, says):
     monkeypatch.setattr(network.backbone, "forward", refuse)
     training = lookup_run(network)
     with pytest.raises(ConfigError, match=says):
-        list(optimizer_steps(training, training.plan(0), Meter(training)))
+        list(steps_of(training, training.plan(0), Meter(training)))
 
 
 def test_the_next_steps_documents_are_read_while_this_step_is_computed():
@@ -341,7 +353,7 @@ def test_the_next_steps_documents_are_read_while_this_step_is_computed():
         inner.tokens, inner.rows, inner.targets, inner.special_tokens, inner.max_len
     )
     plan = training.plan(0)
-    steps = optimizer_steps(training, plan, Meter(training))
+    steps = steps_of(training, plan, Meter(training))
     next(steps)
     steps.close()
     assert set(read) == {*plan[0].tolist(), *plan[1].tolist()}
@@ -362,7 +374,7 @@ def test_between_logged_steps_nothing_waits_for_the_device():
     training = run_of(padding="free", budget=64)
     training.log = LogConfig(log_every=50)
     with NoLooking():
-        assert len(list(optimizer_steps(training, training.plan(0), Meter(training)))) == 3
+        assert len(list(steps_of(training, training.plan(0), Meter(training)))) == 3
     with pytest.raises(AssertionError, match="waits"), NoLooking():
         torch.ones(1).item()
 
@@ -371,7 +383,7 @@ def test_the_length_of_the_gradient_is_told_and_cut():
     training = run_of(max_grad_norm=1e-3)
     training.log = LogConfig(log_every=50)
     meter = Meter(training)
-    optimizer_step(training, STEP, meter)
+    one_step(training, STEP, meter)
     [norm], [loss] = meter.norms, meter.pending
     assert norm > 1e-3
     assert loss > 0

@@ -57,7 +57,7 @@ def test_the_first_step_that_went_wrong_is_named_with_its_documents(
         after(meter, *values).flush()
     names = ", ".join(meter.training.documents_of(step))
     assert str(caught.value).startswith(
-        f"step {step}: {what} is not a finite number; the step's documents are {names}. "
+        f"step {step}: {what} is not a finite number. The documents of this step are {names}. "
     )
     assert isinstance(caught.value, ConfigError)
     assert meter.training.state.epoch_loss == 0

@@ -10,14 +10,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """A context manager that catches Ctrl-C (SIGINT) and SIGTERM and restores the handlers at its end.
+    """A context manager that catches Ctrl-C (SIGINT) and SIGTERM.
 
     Outside the main thread, where Python allows no signal handlers, it catches nothing.
 
     Args:
         on_second_signal: Called with the number of a second signal, for a user who can't wait;
             `KeyboardInterrupt` is raised if it is None.
-        at_once: Raise `KeyboardInterrupt` at the first signal, for work that can't be resumed anyway.
+        at_once: Raise `KeyboardInterrupt` at the first signal, for work that can't be resumed
+            anyway.
 
     Attributes:
         number: The first signal that arrived, 0 before.
