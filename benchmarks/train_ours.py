@@ -1,6 +1,7 @@
 """Side a of `train.py`: icdcode, through the functions that `icdcode train` calls, fed from arrays."""
 
 import sys
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -16,11 +17,11 @@ from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
-from icdcli.training.micro_batches import token_budget
+from icdcli.training.loop import train_step
+from icdcli.training.micro_batches import MicroBatchReader, token_budget
 from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.setup import make_optimizer
 from icdcli.training.state import RunState, Training
-from icdcli.training.step import optimizer_steps
 from icdcli.training.step_metrics import Meter
 
 
@@ -66,10 +67,12 @@ def train_ours(read: Documents, size_name: str, max_len: int, seed: int, log_eve
     meter = Meter(training)
     network.train()
     watch.lengths += [read.lengths[rows] for rows in read.order]
-    for done in optimizer_steps(training, read.order, meter):
-        watch.step_done(done.step)
-        if done.train_loss is not None:
-            watch.losses.append(done.train_loss)
-        if done.note:
-            print(done.note, file=sys.stderr)
+    with closing(MicroBatchReader(training, read.order)) as reader:
+        for rows in reader:
+            done = train_step(training, rows, reader, meter)
+            watch.step_done(done.step)
+            if done.train_loss is not None:
+                watch.losses.append(done.train_loss)
+            if done.note:
+                print(done.note, file=sys.stderr)
     return watch
