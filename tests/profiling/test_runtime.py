@@ -24,13 +24,13 @@ def training(config):
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that each step advances by a second."""
-    seconds, train_step = [0.0], duration.train_step
+    seconds, train_step = [0.0], runtime.train_step
 
     def updating(*arguments):
         seconds[0] += 1
         return train_step(*arguments)
 
-    monkeypatch.setattr(duration, "train_step", updating)
+    monkeypatch.setattr(runtime, "train_step", updating)
     monkeypatch.setattr(runtime, "_now", lambda device: seconds[0])
     return seconds
 
