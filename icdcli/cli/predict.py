@@ -148,7 +148,7 @@ def _default_device() -> str | list[int]:
     """Return the first GPU; all GPUs if a launcher started a process for each; else the CPU."""
     import torch
 
-    from icdcli.distributed.process_group import read_slurm_environment
+    from icdcli.distributed.launcher import read_slurm_environment
 
     read_slurm_environment(os.environ)
     count = torch.cuda.device_count()
