@@ -54,7 +54,7 @@ class OneOf:
 def reject_bool(value: Any) -> Any:
     """Return the value unchanged, and raise ValueError for a bool.
 
-    Python takes ``True`` for 1; in a configuration that is a slip, not a number.
+    Python takes ``True`` for 1; in a configuration it is a mistake, not a number.
     """
     if isinstance(value, bool):
         raise ValueError("should be a number, not True or False")
@@ -64,7 +64,7 @@ def reject_bool(value: Any) -> Any:
 def require_unique(values: list[str]) -> list[str]:
     """Return the values unchanged, and raise ValueError if one occurs twice."""
     if len(set(values)) < len(values):
-        raise ValueError("names one thing twice")
+        raise ValueError("contains a value twice")
     return values
 
 

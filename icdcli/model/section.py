@@ -132,7 +132,7 @@ class ModelConfig(Section):
         if self.freeze_backbone is False:
             yield Conflict(
                 "freeze_backbone",
-                f"a backbone of {self.bit} bit can't be trained; use LoRA, or bit: 16 or 32",
+                f"{self.bit}-bit backbones can't be trained; use LoRA, or bit: 16 or 32",
             )
 
     def architecture_conflicts(self) -> Iterator[Conflict]:
@@ -145,7 +145,7 @@ class ModelConfig(Section):
         if self.description_prior and self.model == "tiny":
             yield Conflict(
                 "description_prior",
-                "needs a pretrained model; the random weights of model: tiny know no meanings",
+                "needs a pretrained model; the random weights of model: tiny don't carry meaning",
             )
         length, stride = self.chunk_len, self.chunk_stride
         if length is not None and stride is not None and stride > length - 4:
@@ -155,5 +155,5 @@ class ModelConfig(Section):
         if self.pooling_mode == "bos_token" and self.attention == "causal":
             yield Conflict(
                 "pooling_mode",
-                "with causal attention the first token sees no other; use eos_token or a mean",
+                "the first token can't see any other with causal attention; use eos_token or mean",
             )

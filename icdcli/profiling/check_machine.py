@@ -197,7 +197,7 @@ def check_features(folder: Path) -> list[Feature]:
 
 
 def why_not_quantized(bit: int, device: torch.device) -> str | None:
-    """Return why weights of 4 or 8 bit don't work, tried on a small layer; None if they work."""
+    """Return why 4-bit or 8-bit weights don't work, tried on a small layer; None if they work."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

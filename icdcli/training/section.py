@@ -168,7 +168,7 @@ class TrainConfig(Section):
 
     def _against_sharding(self, run: RunConfig, model: ModelConfig) -> Iterator[str]:
         if model.bit in QUANTIZED:
-            yield f"weights of {model.bit} bit can't be sharded"
+            yield f"{model.bit}-bit weights can't be sharded"
         if run.device == "mps":
             yield f"device: {run.device} has only one process"
         if self.head_steps > 0:
@@ -180,7 +180,7 @@ class TrainConfig(Section):
         if self.gradient_checkpointing:
             yield "not available with activation recomputation; set gradient_checkpointing: False"
         if model.bit in QUANTIZED:
-            yield f"layers of {model.bit} bit can't be compiled; use bit: 16 or 32"
+            yield f"{model.bit}-bit layers can't be compiled; use bit: 16 or 32"
         if self.strategy == "fsdp":
             yield "not tested with strategy: fsdp; use ddp"
         if run.device == "mps":
