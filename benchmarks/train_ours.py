@@ -14,7 +14,7 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing.probe import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
+    from icdcli.predict.run import predict_notes
     from icdcli.profiling.check_config import check_config
     from icdcli.run_dir import RunDir
     from icdcli.training.run import resume_training, run_training
@@ -59,6 +60,7 @@ _MODULES = {
     "CodingModel": "icdcli.model.coding_model",
     "CodePrediction": "icdcli.model.coding_model",
     "explain_codes": "icdcli.explain.evidence",
+    "predict_notes": "icdcli.predict.run",
     # Metrics
     "evaluate": "icdcli.metrics.metrics",
     # Errors
@@ -86,6 +88,7 @@ __all__ = [
     "load_config",
     "load_model",
     "open_corpus",
+    "predict_notes",
     "prepare",
     "resume_training",
     "run_training",

@@ -73,19 +73,41 @@ class SpecialTokens:
     def __len__(self) -> int:
         return len(self.prefix) + len(self.suffix)
 
+    def windows(
+        self, tokens: int, max_len: int, first_window_only: bool = False
+    ) -> list[tuple[int, int]]:
+        """Return the windows in which a document is read: the first token, and that after the last.
+
+        This is the one meaning of ``max_len``: the length of a window, special tokens included.
+        Prediction reads all windows of a note, each of which overlaps the one before by a quarter;
+        the last ends with the note. Training and evaluation read only the first window of a
+        document.
+
+        Args:
+            tokens: The length of the document, without special tokens.
+            max_len: The length of a window, special tokens included.
+            first_window_only: Return only the first window.
+        """
+        room = max_len - len(self)
+        if tokens <= room or first_window_only:
+            return [(0, min(tokens, room))]
+        starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
+        return [(start, start + room) for start in starts]
+
     def read(
         self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None
     ) -> TokenizedDocument:
-        """A document's tokens, cut so that it is at most ``max_len`` long with what stands around it.
+        """Return the first window of a document, with special tokens; see `windows`.
 
         Args:
             ids: The document's own tokens.
-            max_len: The most that are read, special tokens included once.
-            chunks: How it is read where it is longer than a chunk; None: whole. Where chunks overlap, each token's state is
-                that of the chunk whose border is farther away. The last chunk ends with the document and is as long as the
-                others.
+            max_len: The length of a window, special tokens included once.
+            chunks: How a window longer than a chunk is read; None: at once. If chunks overlap, each
+                token's hidden state is that of the chunk whose border is farther away. The last
+                chunk ends with the window and is as long as the others.
         """
-        cut = np.asarray(ids[: max_len - len(self)], dtype=np.int64)
+        ((start, end),) = self.windows(len(ids), max_len, first_window_only=True)
+        cut = np.asarray(ids[start:end], dtype=np.int64)
         room = len(cut) if chunks is None else chunks.length - len(self)
         if len(cut) <= room:
             return TokenizedDocument.whole(self._around(cut))

@@ -26,8 +26,7 @@ from torch import Tensor, nn
 
 from icdcli.data.batching import Ids, SpecialTokens, TokenizedDocument, collate
 from icdcli.model.batch import Batch, Segments
-from icdcli.model.heads.label_attention import LabelAttention
-from icdcli.model.heads.pooled import average_neighbours
+from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.network import CodingNetwork
 
 _TOKENS_AT_ONCE = 4_096
@@ -147,16 +146,16 @@ def _by_states(
     whole = Segments(whole.lengths, whole.starts.to(hidden_TD.device))
     with torch.enable_grad():
         hidden_TD = hidden_TD.detach().float().requires_grad_()
-        hidden_SD, documents = average_neighbours(hidden_TD, whole, network.state_pooling)
+        hidden_SD, documents = average_neighbors(hidden_TD, whole, network.state_pooling)
         logits_K: Tensor = head(hidden_SD, documents, labels_K)[0]
         rows = [torch.autograd.grad(logit, hidden_TD, retain_graph=True)[0] for logit in logits_K]
     added_K = (logits_K - head.bias_L[labels_K]).detach()
-    if not isinstance(head, LabelAttention):
+    with torch.no_grad():
+        weights_KS = head.attention_weights(hidden_SD, labels_K)
+    if weights_KS is None:
         return added_K, torch.stack(rows), None
     group_T = torch.arange(len(hidden_TD), device=hidden_TD.device) // network.state_pooling
-    with torch.no_grad():
-        weights_KS = head.weights(hidden_SD, labels_K) / group_T.bincount()
-    return added_K, torch.stack(rows), weights_KS[:, group_T]
+    return added_K, torch.stack(rows), (weights_KS / group_T.bincount())[:, group_T]
 
 
 class _Pass:

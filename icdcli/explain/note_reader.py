@@ -27,8 +27,8 @@ from icdcli.data.corpus.cleaning import kept_words
 from icdcli.explain.attribution import Attribution, attribute
 from icdcli.model.batch import Batch
 from icdcli.model.coding_model import CodingModel, ScoredWindows
-from icdcli.model.description_prior import WINDOW
 from icdcli.model.fusion import NETWORK
+from icdcli.model.heads.description_prior import WINDOW
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 
@@ -199,7 +199,7 @@ class NeuralNoteReader:
         self, ids: list[int], labels: Sequence[int], scored: ScoredWindows | None
     ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Yield windows of tokens, each with the positions of the labels that score highest in it."""
-        windows = self._model.windows(len(ids))[: 1 if self._first_window_only else None]
+        windows = self._model.windows(len(ids), self._first_window_only)
         best_K = np.zeros(len(labels), np.int64)
         if len(windows) > 1:
             logits_WL = scored.logits_WL if scored else self._model.window_logits([ids])[1]

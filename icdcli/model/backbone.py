@@ -158,7 +158,7 @@ def compile_layers(backbone: nn.Module) -> None:
     Raises:
         ConfigError: When nothing can be compiled on this machine.
     """
-    from icdcli.model.packed_attention import PACKED, packed_attention
+    from icdcli.model.packing.attention import PACKED, packed_attention
 
     layers = layers_of(backbone, "torch_compile: True")
     try:

@@ -1,4 +1,4 @@
-"""Documents of one forward pass as tensors, padded or laid end to end.
+"""The documents of one forward pass as tensors, padded or packed.
 
 Shapes: B documents, C chunks, T tokens, D width, L labels.
 """
@@ -18,11 +18,12 @@ from icdcli.data.token_cache import EncodedDocuments
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Where documents, or chunks of them, lie that are laid end to end.
+    """The borders of packed documents, or of their chunks.
 
     Attributes:
-        lengths: Tokens of each. They stay on the host, so that nothing ever waits for the device.
-        starts: Where each starts, and where the last one ends; one number more (int32), on the device.
+        lengths: The tokens of each. They stay on the host, so that nothing waits for the device.
+        starts: The start of each, and the end of the last one: one number more (int32), on the
+            device.
     """
 
     lengths: tuple[int, ...]
@@ -30,22 +31,22 @@ class Segments:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> "Segments":
-        """Documents of these lengths, one after the other."""
+        """Return the borders of documents of these lengths, one after another."""
         starts = torch.tensor([0, *lengths]).cumsum(0)
         return cls(tuple(lengths), starts.to(torch.int32))
 
     @property
     def runs(self) -> list[tuple[int, int]]:
-        """Neighbouring documents of one length, as (length, how many)."""
+        """Return runs of neighboring documents of the same length, as (length, documents)."""
         return [(length, len(list(run))) for length, run in groupby(self.lengths)]
 
     def documents_T(self) -> Tensor:
-        """The number of the document that each token belongs to."""
+        """Return the number of the document that each token belongs to."""
         numbers = torch.arange(len(self.lengths), device=self.starts.device)
         return numbers.repeat_interleave(self.starts.diff(), output_size=sum(self.lengths))
 
     def positions_T(self) -> Tensor:
-        """The place of each token in its document, from 0."""
+        """Return the position of each token in its document, from 0."""
         return (
             torch.arange(sum(self.lengths), device=self.starts.device)
             - self.starts[self.documents_T()]
@@ -54,15 +55,16 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a network takes.
+    """The input of a network.
 
     Attributes:
-        documents: Where the documents' states lie once the backbone is done.
-        ids: Token ids, ids_CT or, where chunks lie end to end, ids_T; None where states are given.
-        layout: What tells chunks apart: mask_CT (True where a token is real) or segments.
-        kept_T: Which states make up the documents, counted over all of them; None where all do.
-        hidden_TD: A frozen backbone's states, where they were computed before.
-        similarity_BL: How near the labels' descriptions come to each document, where that was computed before.
+        documents: The borders of the documents in the hidden states.
+        ids: Token ids: ids_CT, or ids_T if chunks are packed; None if hidden states are given.
+        layout: Separates the chunks: mask_CT (True for a real token) or segments.
+        kept_T: The hidden states that belong to the documents, counted over all; None: all do.
+        hidden_TD: The hidden states of a frozen backbone, if they are precomputed.
+        similarity_BL: The similarity of the labels' descriptions to each document, if it is
+            precomputed.
     """
 
     documents: Segments
@@ -73,22 +75,22 @@ class Batch:
     similarity_BL: Tensor | None = None
 
     @classmethod
-    def of(cls, batch: Padded | Packed) -> "Batch":
-        """A collated batch as tensors on the CPU."""
-        documents = Segments.of(batch.documents)
-        kept_T = None if batch.kept is None else torch.from_numpy(batch.kept)
-        if isinstance(batch, Packed):
-            return cls(documents, torch.from_numpy(batch.ids_T), Segments.of(batch.chunks), kept_T)
-        return cls(
-            documents, torch.from_numpy(batch.ids_CT), torch.from_numpy(batch.mask_CT), kept_T
-        )
+    def of(cls, arrays: Padded | Packed) -> "Batch":
+        """Return collated documents as tensors on the CPU."""
+        documents = Segments.of(arrays.documents)
+        kept_T = None if arrays.kept is None else torch.from_numpy(arrays.kept)
+        if isinstance(arrays, Packed):
+            ids_T, chunks = torch.from_numpy(arrays.ids_T), Segments.of(arrays.chunks)
+            return cls(documents, ids_T, chunks, kept_T)
+        ids_CT, mask_CT = torch.from_numpy(arrays.ids_CT), torch.from_numpy(arrays.mask_CT)
+        return cls(documents, ids_CT, mask_CT, kept_T)
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device; from pinned memory nothing waits for the copy."""
+        """Return the batch on a device; from pinned memory, nothing waits for the copy."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
-        """The same in memory that a GPU copies from by itself."""
+        """Return the batch in pinned memory, from which a GPU copies by itself."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -108,14 +110,14 @@ def read_batch(
     """Read documents for one forward pass.
 
     Args:
-        documents: A split; where it has states or nearness, these are read.
-        rows: The documents' positions in it.
-        labels: How many labels there are.
-        padding: How the documents shall lie.
-        device: Where they will go to; for a GPU they are read into pinned memory.
+        documents: The documents of a split; precomputed hidden states and similarities are used.
+        rows: The positions of the documents in the split.
+        labels: The number of labels.
+        padding: How the documents are padded.
+        device: The device that they will be copied to; for a GPU, they are in pinned memory.
 
     Returns:
-        What the network takes and targets_BL, on the CPU.
+        The batch and targets_BL, on the CPU.
     """
     similarity_BL = (
         None if documents.similarities is None else torch.from_numpy(documents.similarities[rows])
@@ -123,20 +125,17 @@ def read_batch(
     if documents.hidden_states is not None:
         parts = [documents.hidden_states[row] for row in rows.tolist()]
         hidden_TD = torch.from_numpy(np.concatenate(parts))
-        inputs = Batch(
-            Segments.of([len(part) for part in parts]),
-            hidden_TD=hidden_TD,
-            similarity_BL=similarity_BL,
-        )
+        borders = Segments.of([len(part) for part in parts])
+        batch = Batch(borders, hidden_TD=hidden_TD, similarity_BL=similarity_BL)
     else:
         plain = Batch.of(
             collate([documents[row] for row in rows], documents.special_tokens.pad, padding)
         )
-        inputs = Batch(
+        batch = Batch(
             plain.documents, plain.ids, plain.layout, plain.kept_T, similarity_BL=similarity_BL
         )
     targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
     if device.type != "cuda":
-        return inputs, targets_BL
-    with torch.cuda.device(device):  # each thread has a current GPU of its own
-        return inputs.pinned(), targets_BL.pin_memory()
+        return batch, targets_BL
+    with torch.cuda.device(device):  # each thread has its own current GPU
+        return batch.pinned(), targets_BL.pin_memory()

@@ -1,4 +1,4 @@
-"""The network: backbone, head, description prior; tokens in, one logit a code out.
+"""The network: backbone, head and description prior; from token ids to one logit per code.
 
 Shapes: B documents, C chunks, T tokens, D width, L labels.
 """
@@ -13,34 +13,35 @@ from torch import Tensor, nn
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import half_precision
 from icdcli.model.batch import Batch, Segments
-from icdcli.model.description_prior import DescriptionPrior
-from icdcli.model.heads.label_attention import LabelAttention
-from icdcli.model.heads.pooled import PooledHead, average_neighbours
-from icdcli.model.packed_attention import PackedForm
+from icdcli.model.heads.description_prior import DescriptionPrior
+from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.heads.registry import Head, make_head
+from icdcli.model.packing.attention import PackedForm
 from icdcli.model.section import ModelConfig
 
 
 class CodingNetwork(nn.Module):
-    """A backbone, and a head that turns its token states into one logit a code.
+    """A backbone, and a head that turns its hidden states into one logit per code.
 
-    The head is float32 whatever the backbone's precision: half-precision states into a full-precision layer is a crash, and
-    half-precision logits lose the small differences that ranking lives on.
+    The head is float32 whatever the backbone's precision: a full-precision layer doesn't accept
+    half-precision input, and half-precision logits lose the small differences that decide a ranking.
 
     Args:
-        backbone: Token ids to states.
-        head: States of documents that lie end to end to logits.
+        backbone: Token ids to hidden states.
+        head: Hidden states of packed documents to logits.
         autocast: The precision that the backbone computes in; None: that of its weights.
-        state_pooling: How many neighbouring tokens' states the head sees as one.
-        prior: What the codes' descriptions add to the logits.
+        state_pooling: The number of neighboring hidden states that the head reads as one.
+        prior: Adds the similarity of the codes' descriptions to the logits; None: nothing does.
 
     Attributes:
-        packed: How the backbone takes documents laid end to end; None where it takes them padded. `choose_padding` sets it.
+        packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
+            `icdcli.model.packing.probe.choose_padding`.
     """
 
     def __init__(
         self,
         backbone: nn.Module,
-        head: PooledHead | LabelAttention,
+        head: Head,
         autocast: torch.dtype | None = None,
         state_pooling: int = 1,
         prior: DescriptionPrior | None = None,
@@ -55,57 +56,59 @@ class CodingNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network computes."""
+        """Return the device that the network computes on."""
         return self.head.bias_L.device
 
     @property
     def padding(self) -> Padding:
-        """How documents must lie that this network reads."""
+        """Return the padding of the documents that the network reads."""
         return "batch" if self.packed is None else "free"
 
     @property
     def frozen(self) -> bool:
-        """Whether nothing of the backbone is trained."""
+        """Return whether no weight of the backbone is trained."""
         return not any(weight.requires_grad for weight in self.backbone.parameters())
 
     def train(self, mode: bool = True) -> "CodingNetwork":
-        """Training mode or not; a frozen backbone stays as it is when it predicts, its dropout off."""
+        """Set the training mode. A frozen backbone stays in evaluation mode, without dropout."""
         super().train(mode)
         if mode and self.frozen:
             self.backbone.eval()
         return self
 
-    def forward(self, inputs: Batch, labels: Tensor | None = None) -> Tensor:
-        """Compute logits_BL (float32).
+    def forward(self, batch: Batch, labels: Tensor | None = None) -> Tensor:
+        """Return logits_BL (float32).
 
         Args:
-            inputs: The documents.
-            labels: The labels that logits are wanted of; None: all.
+            batch: The documents.
+            labels: The labels to compute the logits of; None: all.
 
         Raises:
-            ValueError: When the documents lie another way than `padding` says, or the prior lacks what it goes by.
+            ValueError: If the documents aren't padded as `padding` says, or if there is a prior
+                and the batch has no similarities.
         """
-        if inputs.hidden_TD is not None:
-            hidden_TD, documents = inputs.hidden_TD, inputs.documents
+        if batch.hidden_TD is not None:
+            hidden_TD, documents = batch.hidden_TD, batch.documents
         else:
-            hidden_TD, documents = average_neighbours(
-                self.hidden_states(inputs), inputs.documents, self.state_pooling
+            hidden_TD, documents = average_neighbors(
+                self.hidden_states(batch), batch.documents, self.state_pooling
             )
         logits_BL: Tensor = self.head(hidden_TD, documents, labels)
         if self.prior is None:
             return logits_BL
-        if inputs.similarity_BL is None:
+        if batch.similarity_BL is None:
             raise ValueError(
-                "a network with a description prior must be told how near the descriptions come to the documents"
+                "a network with a description prior needs the similarity of the descriptions to "
+                "the documents"
             )
         added_BL: Tensor = self.prior(
-            inputs.similarity_BL if labels is None else inputs.similarity_BL[:, labels]
+            batch.similarity_BL if labels is None else batch.similarity_BL[:, labels]
         )
         return logits_BL + added_BL
 
-    def hidden_states(self, inputs: Batch) -> Tensor:
-        """The backbone's states of the documents' tokens, one document after the other: hidden_TD, of its precision."""
-        ids, layout = inputs.ids, inputs.layout
+    def hidden_states(self, batch: Batch) -> Tensor:
+        """Return the backbone's hidden_TD of the documents' tokens, one document after another."""
+        ids, layout = batch.ids, batch.layout
         assert ids is not None
         if isinstance(layout, Segments) and self.packed is not None:
             arguments = self.packed.arguments(ids, layout)
@@ -114,20 +117,21 @@ class CodingNetwork(nn.Module):
         else:
             raise ValueError(f"this network reads documents with padding: {self.padding}")
         with torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None):
-            states: Tensor = self.backbone(**arguments).last_hidden_state
-        hidden_TD = states.flatten(0, 1)
-        return hidden_TD if inputs.kept_T is None else hidden_TD[inputs.kept_T]
+            hidden: Tensor = self.backbone(**arguments).last_hidden_state
+        hidden_TD = hidden.flatten(0, 1)
+        return hidden_TD if batch.kept_T is None else hidden_TD[batch.kept_T]
 
     def start_from_frequencies(
         self, positives: Sequence[int], documents: int, open_ended: bool = False
     ) -> None:
-        """Start each code's bias at its prior log-odds, so that training needn't learn how rare codes are.
+        """Start each code's bias at its prior log-odds, so that training needn't learn how rare it is.
 
         Args:
-            positives: How many training documents have each code.
-            documents: How many there are.
-            open_ended: Whether codes that none has are candidates that training leaves alone. All of them together are then as
-                likely as the codes that one document has (Good 1953), and each as likely as the next.
+            positives: The number of training documents with each code.
+            documents: The number of training documents.
+            open_ended: Whether codes without a training document are candidates that training
+                doesn't change. All of them together are then as likely as the codes that one
+                document has (Good 1953), and each is as likely as any other.
         """
         odds = [(count + 0.5) / (documents - count + 0.5) for count in positives]
         if open_ended and 0 in positives:
@@ -140,20 +144,20 @@ class CodingNetwork(nn.Module):
             self.head.bias_L.copy_(torch.tensor([math.log(odd) for odd in odds]))
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The weights that training changes, by name; nothing else deserves an optimiser state."""
+        """Return the weights that training changes, by name; no others need an optimizer state."""
         return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
 
 
 def build_network(
     config: ModelConfig, backbone: nn.Module, labels: int, descriptions: Sequence[int] | None = None
 ) -> CodingNetwork:
-    """Put head and prior on a backbone, on the backbone's device.
+    """Add a head and a prior to a backbone, on the backbone's device.
 
     Args:
-        config: What they are like.
-        backbone: Token ids to states.
-        labels: How many codes there are.
-        descriptions: How many descriptions each code has, for the prior; None: one.
+        config: The model section of the configuration.
+        backbone: Token ids to hidden states.
+        labels: The number of codes.
+        descriptions: The number of descriptions of each code, for the prior; None: one each.
     """
     settings: Any = backbone.config
     width: int = settings.hidden_size
@@ -162,14 +166,9 @@ def build_network(
     prior = (
         DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
     )
-    head: PooledHead | LabelAttention
-    if config.pooling_mode == "label_attention":
-        head = LabelAttention(width, labels, config.label_width, config.head_dropout)
-        network = CodingNetwork(backbone, head, autocast, config.state_pooling, prior)
-    else:
-        network = CodingNetwork(
-            backbone, PooledHead(width, labels, config.pooling_mode), autocast, prior=prior
-        )
+    head = make_head(width, labels, config)
+    state_pooling = config.state_pooling if head.averages_neighbors else 1
+    network = CodingNetwork(backbone, head, autocast, state_pooling, prior)
     for part in (network.head, network.prior):
         if part is not None:
             part.to(device)
@@ -177,9 +176,9 @@ def build_network(
 
 
 def use_gradient_checkpointing(network: CodingNetwork) -> None:
-    """Compute activations twice rather than keep them."""
+    """Recompute activations in the backward pass instead of keeping them."""
     backbone: Any = network.backbone
-    # a later transformers 5 gave the method another name; the old one warns.
+    # A later version of transformers 5 renamed the method; the old name warns.
     enable = (
         getattr(backbone, "activation_checkpointing_enable", None)
         or backbone.gradient_checkpointing_enable

@@ -47,7 +47,7 @@ from icdcli.model.coding_model import (
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
-from icdcli.model.packing import WantedPadding, choose_padding
+from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.precompute import Wanted, description_similarities, precompute, size_of_states
 from icdcli.model.scoring import Scored, score_documents
 from icdcli.model.section import ModelConfig
@@ -166,17 +166,9 @@ class NeuralModel:
             pass
         return notes_W, scored.logits_NL
 
-    def windows(self, tokens: int) -> list[tuple[int, int]]:
-        """Return the first token of each window of a note, and the token after its last.
-
-        Args:
-            tokens: The length of the note.
-        """
-        room = self.config.max_len - len(self.special_tokens)
-        if tokens <= room:
-            return [(0, tokens)]
-        starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
-        return [(start, start + room) for start in starts]
+    def windows(self, tokens: int, first_window_only: bool = False) -> list[tuple[int, int]]:
+        """Return the windows in which a note is read; see `SpecialTokens.windows`."""
+        return self.special_tokens.windows(tokens, self.config.max_len, first_window_only)
 
     def _window_documents(
         self, notes: list[list[int]]

@@ -18,12 +18,11 @@ from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
 from icdcli.model.batch import Batch
-from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing import WantedPadding, choose_padding
+from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
@@ -91,7 +90,7 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
             "set label_init: random and description_prior: False."
         )
     described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
-    if isinstance(network.head, LabelAttention) and model.config.label_init == "descriptions":
+    if model.config.label_init == "descriptions":
         network.head.start_from_descriptions(described.titles_LD, described.known_L)
     if network.prior is not None:
         network.prior.start_from_descriptions(described.vectors_MD)

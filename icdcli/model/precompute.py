@@ -28,8 +28,8 @@ from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
-from icdcli.model.description_prior import DescriptionPrior
-from icdcli.model.heads.pooled import average_neighbours
+from icdcli.model.heads.description_prior import DescriptionPrior
+from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.network import CodingNetwork
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = (
@@ -205,7 +205,7 @@ def _fill(
     done = 0
     for rows, inputs, found_TD in read_states(network, documents):
         if hidden_TD is not None:
-            averaged_TD, grouped = average_neighbours(
+            averaged_TD, grouped = average_neighbors(
                 found_TD, inputs.documents, network.state_pooling
             )
             parts = averaged_TD.half().cpu().split(list(grouped.lengths))

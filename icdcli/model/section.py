@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from icdcli.config.fields import Conflict, Integer, Number, OneOf, Section, require_unique
 from icdcli.config.run_section import RunConfig
 from icdcli.lexical.names import part_names
+from icdcli.model.heads.names import head_names
 
 QUANTIZED = (4, 8)
 """The values of ``bit`` that quantize the backbone."""
@@ -46,8 +47,8 @@ class ModelConfig(Section):
         ge=1,
         description="tokens from the start of one chunk to the next; null: 3/4 of chunk_len",
     )
-    pooling_mode: Literal["mean", "weighted_mean", "bos_token", "eos_token", "label_attention"] = (
-        Field("mean", description="mean, weighted_mean, bos_token, eos_token, label_attention")
+    pooling_mode: Annotated[str, OneOf(head_names())] = Field(
+        "mean", description="mean, weighted_mean, bos_token, eos_token, label_attention"
     )
     label_init: Literal["descriptions", "random"] = Field(
         "descriptions",

@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from icdcli.data.batching import Padding
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.network import CodingNetwork
-from icdcli.model.packed_attention import PackedForm
+from icdcli.model.packing.attention import PackedForm
 from icdcli.model.scoring import document_losses
 
 LARGE = 32 * 2**20
@@ -83,7 +83,7 @@ class Simulation:
         with self._mode:
             _replace_by_fakes(network)
         if padding == "free":
-            network.packed = PackedForm.put_on(network.backbone)
+            network.packed = PackedForm.install(network.backbone)
 
     def training(self, sizes: PassSizes, accumulating: bool = False) -> SimulatedPass:
         """Simulate the forward and backward pass of a micro-batch.

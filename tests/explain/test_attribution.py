@@ -12,7 +12,7 @@ from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 
 FRAME = SpecialTokens((1,), (2,), 0)
@@ -102,7 +102,7 @@ def test_attention_counts_where_codes_attend(ids):
     found = attribute(network, document, FRAME, ASKED)
     hidden_TD = network.hidden_states(Batch.of(collate([document], 0, "batch")))
     groups_SD = torch.stack([part.mean(dim=0) for part in hidden_TD.split(4)])
-    weights_KS = network.head.weights(groups_SD)[ASKED]
+    weights_KS = network.head.attention_weights(groups_SD)[ASKED]
     sizes = [len(part) for part in hidden_TD.split(4)]
     expected_KT = torch.cat(
         [weights_KS[:, [place]].expand(-1, size) / size for place, size in enumerate(sizes)], dim=1

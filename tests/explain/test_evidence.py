@@ -10,8 +10,8 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.explain.evidence import evidence_finder, explain_codes, select_words
 from icdcli.explain.note_reader import Part, Window, Words, note_reader, words_of
 from icdcli.lexical.lexical_model import LexicalModel
-from icdcli.model.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.fusion import Fusion
+from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork

@@ -21,7 +21,7 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.backbone import new_backbone
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing.probe import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step, validate

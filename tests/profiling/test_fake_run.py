@@ -7,9 +7,9 @@ from transformers import AutoModel, BertConfig, LlamaConfig
 from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.model.backbone import finish_backbone
 from icdcli.model.batch import Batch, Segments
-from icdcli.model.heads.pooled import average_neighbours
+from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.network import build_network, use_gradient_checkpointing
-from icdcli.model.packed_attention import PackedForm
+from icdcli.model.packing.attention import PackedForm
 from icdcli.model.scoring import document_losses
 from icdcli.model.section import ModelConfig
 from icdcli.profiling.fake_run import PassSizes, Simulation
@@ -65,7 +65,7 @@ def inputs_of(network, padding, cached, chunks):
         return Batch(
             inputs.documents, inputs.ids, inputs.layout, inputs.kept_T, similarity_BL=similarity_BL
         )
-    hidden_GD, documents = average_neighbours(
+    hidden_GD, documents = average_neighbors(
         torch.randn(sum(LENGTHS), 64), inputs.documents, network.state_pooling
     )
     return Batch(documents, hidden_TD=hidden_GD.half(), similarity_BL=similarity_BL)
@@ -79,7 +79,7 @@ def allocated_at_most(work, padding="free", cached=False, chunks=None, **options
     """Return the peak of torch's allocator while a real network does the work."""
     network = network_of(**options).train()
     if padding == "free":
-        network.packed = PackedForm.put_on(network.backbone)
+        network.packed = PackedForm.install(network.backbone)
     inputs = inputs_of(network, padding, cached, chunks)
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True

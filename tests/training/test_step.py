@@ -16,7 +16,7 @@ from icdcli.model.batch import Batch
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best

@@ -1,1 +1,1 @@
-"""Heads: from token states to one logit per code."""
+"""Heads: from hidden states to one logit per code; the description prior adds to the logits."""

@@ -1,13 +1,13 @@
-"""One query a code: each code looks for its own evidence in a document, and its logit is made of what it finds.
+"""Label attention: each code attends to its own evidence in a document.
 
-Label attention as in CAML (Mullenbach et al. 2018) and, as cross-attention with keys and values of their own, PLM-CA (Edin et
-al. 2024). Where the descriptions of the codes are given, it starts from them: a code looks at once for words that mean what its
-title says, whether or not it was ever trained on.
+Label attention as in CAML (Mullenbach et al. 2018), and as cross-attention with separate keys and
+values as in PLM-CA (Edin et al. 2024). If the codes have descriptions, it starts from them: a code
+then attends to words with the meaning of its title before any training, also if it is never trained.
 
-It goes through fused attention with the codes as queries, so that no matrix of codes and tokens is ever held.
+It uses fused attention with the codes as queries, so that no matrix of codes and tokens is stored.
 
-Shapes: B documents, T tokens, L labels, K some of these, D width of the backbone, W width of the attention, N documents of one
-length, S their length.
+Shapes: B documents, T tokens, L labels, K some of these, D width of the backbone, W width of the
+attention, S hidden states of one document, N documents of one length, S their length.
 """
 
 import torch
@@ -15,19 +15,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from icdcli.model.batch import Segments
+from icdcli.model.heads.registry import Head, register_head
+from icdcli.model.section import ModelConfig
 
 QUERY_SCALE, OUTPUT_SCALE = 8.0, 0.3
-"""How sharply codes look for their descriptions at the start, and how much finding them counts (tuned on CodiEsp)."""
+"""The sharpness of the initial attention, and the initial weight of its result (tuned on CodiEsp)."""
 
 
-class LabelAttention(nn.Module):
-    """A document's logits: each code's output vector times the layer-normed value that the code attends to, plus a bias.
+class LabelAttention(Head):
+    """A head with one query per code.
+
+    The logit of a code is its output vector times the layer-normalized value that it attends to,
+    plus a bias.
 
     Attributes:
-        queries_LW: What each code looks for.
-        outputs_LW: What it makes of what it finds.
-        bias_L: The logit that it starts from.
+        queries_LW: The query of each code.
+        outputs_LW: The output vector of each code.
+        bias_L: The bias of each logit.
     """
+
+    averages_neighbors = True
 
     def __init__(self, width: int, labels: int, attention_width: int, dropout: float) -> None:
         super().__init__()
@@ -41,20 +48,22 @@ class LabelAttention(nn.Module):
 
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_LD: Tensor, known_L: Tensor) -> None:
-        """Start from what the codes say.
+        """Start from the descriptions of the codes.
 
-        Keys and values start as the projection on the leading singular directions of all descriptions, queries and outputs as
-        the projected descriptions.
+        Keys and values start as the projection onto the leading singular directions of all
+        descriptions, queries and outputs as the projected descriptions.
 
         Args:
-            descriptions_LD: The mean of the backbone's states over each code's description, float32.
-            known_L: True where a code has a description; the others keep their random start, as long as the rest.
+            descriptions_LD: The mean of the backbone's hidden states over each code's description,
+                float32.
+            known_L: True if the code has a description; the others keep their random start, scaled
+                to the same length.
         """
         directions = torch.linalg.svd(descriptions_LD[known_L], full_matrices=False).Vh[
             : self.key.out_features
         ]
         for layer in (self.key, self.value):
-            layer.weight.zero_()  # where there are fewer descriptions than directions
+            layer.weight.zero_()  # in case that there are fewer descriptions than directions
             layer.weight[: len(directions)] = directions
             layer.bias.zero_()
         projected_LW = descriptions_LD @ self.key.weight.T
@@ -67,26 +76,32 @@ class LabelAttention(nn.Module):
     def forward(
         self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
     ) -> Tensor:
-        """Compute logits_BL, float32, from token states of any floating dtype; of some labels alone, where they are given."""
+        """Return logits_BL (float32) of all labels, or of some.
+
+        Args:
+            hidden_TD: Hidden states of any floating dtype.
+            documents: The borders of the documents.
+            labels: The labels; None: all.
+        """
         weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
         queries_LW, outputs_LW, bias_L = (
             weights if labels is None else (weight[labels] for weight in weights)
         )
-        with torch.autocast(
-            hidden_TD.device.type, enabled=False
-        ):  # the softmax of thousands of tokens needs float32
+        # The softmax over thousands of tokens needs float32.
+        with torch.autocast(hidden_TD.device.type, enabled=False):
             hidden_TD = self.dropout(hidden_TD.float())
             found_BLW = attend(queries_LW, self.key(hidden_TD), self.value(hidden_TD), documents)
             found_BLW = self.dropout(self.norm(found_BLW))
             logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, outputs_LW) + bias_L
         return logits_BL
 
-    def weights(self, hidden_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
-        """What codes attend to in one document.
+    def attention_weights(self, hidden_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
+        """Return how much each code attends to each hidden state of one document.
 
         Args:
-            hidden_SD: The document's states.
-            labels_K: Of which codes; None: of all. What is given back is as large as it looks: ask for few, or short documents.
+            hidden_SD: The hidden states of the document.
+            labels_K: The codes; None: all. The result is a full matrix, so that many codes need
+                short documents.
 
         Returns:
             weights_KS, float32; each row sums to 1.
@@ -97,8 +112,13 @@ class LabelAttention(nn.Module):
         return weights_KS
 
 
+@register_head("label_attention")
+def _label_attention(width: int, labels: int, config: ModelConfig) -> Head:
+    return LabelAttention(width, labels, config.label_width, config.head_dropout)
+
+
 def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Segments) -> Tensor:
-    """Attention of every query over each document's tokens alone, without a matrix of queries and tokens.
+    """Compute the attention of every query within each document.
 
     Returns:
         found_BLW, of the values' dtype.
@@ -110,7 +130,7 @@ def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Se
         runs, keys_TW.split(sizes), values_TW.split(sizes), strict=True
     ):
         keys_NSW, values_NSW = (part.unflatten(0, (count, length)) for part in (keys, values))
-        # One head; the kernels want the dimension of heads to be there.
+        # One head; the kernels need a dimension of heads.
         queries_NLW = queries_LW.expand(count, 1, *queries_LW.shape)
         found.append(
             functional.scaled_dot_product_attention(

@@ -62,7 +62,7 @@ def test_half_precision_states_give_float32(head, hidden_TD):
 
 def test_the_weights_of_a_document_are_what_its_values_are_summed_with(head, hidden_TD):
     hidden_SD = hidden_TD[:7]
-    weights_LS = head.weights(hidden_SD)
+    weights_LS = head.attention_weights(hidden_SD)
     assert weights_LS.shape == (LABELS, 7)
     torch.testing.assert_close(weights_LS.sum(dim=1), torch.ones(LABELS))
     found_BLW = attend(
@@ -75,7 +75,7 @@ def test_a_code_that_starts_from_its_description_looks_for_it(head):
     torch.manual_seed(2)
     descriptions_LD = torch.randn(LABELS, WIDTH) * 3
     head.start_from_descriptions(descriptions_LD, torch.ones(LABELS, dtype=torch.bool))
-    weights_LS = head.weights(descriptions_LD)
+    weights_LS = head.attention_weights(descriptions_LD)
     assert weights_LS.argmax(dim=1).tolist() == list(range(LABELS))
     logits_BL = head(descriptions_LD, Segments.of((1,) * LABELS))
     assert (logits_BL.argmax(dim=1) == torch.arange(LABELS)).float().mean() > 0.7

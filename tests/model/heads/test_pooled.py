@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from icdcli.model.batch import Segments
-from icdcli.model.heads.pooled import average_neighbours, pool
+from icdcli.model.heads.pooled import average_neighbors, pool
 
 MODES = ["mean", "weighted_mean", "bos_token", "eos_token"]
 
@@ -43,7 +43,7 @@ def test_an_unknown_mode_is_an_error():
 
 def test_neighbours_are_averaged_within_their_document():
     hidden_TD = torch.tensor([[1.0], [3.0], [5.0], [10.0], [20.0]])
-    averaged, documents = average_neighbours(hidden_TD, Segments.of((3, 2)), 2)
+    averaged, documents = average_neighbors(hidden_TD, Segments.of((3, 2)), 2)
     assert averaged[:, 0].tolist() == [2.0, 5.0, 15.0]
     assert documents.lengths == (2, 1)
     assert documents.starts.tolist() == [0, 2, 3]
@@ -51,4 +51,4 @@ def test_neighbours_are_averaged_within_their_document():
 
 def test_one_neighbour_is_no_neighbour():
     hidden_TD, documents = torch.randn(4, 2), Segments.of((4,))
-    assert average_neighbours(hidden_TD, documents, 1) == (hidden_TD, documents)
+    assert average_neighbors(hidden_TD, documents, 1) == (hidden_TD, documents)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from icdcli.model import description_prior
 from icdcli.model.batch import Segments
-from icdcli.model.description_prior import WINDOW, DescriptionPrior
+from icdcli.model.heads import description_prior
+from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 
 COUNTS = [2, 1, 3]
 

@@ -8,7 +8,7 @@ from icdcli.errors import ConfigError
 from icdcli.model.batch import Batch
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing.probe import choose_padding
 
 SIZES = {
     "hidden_size": 32,
@@ -40,15 +40,15 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
     [
         (
             DebertaV2Config(**SIZES),
-            r"\(deberta-v2\).* its states differ by",
+            r"\(deberta-v2\).* its hidden states differ by",
         ),  # attention of its own
         (
             StableLmConfig(**SIZES, num_key_value_heads=2),
-            r"\(stablelm\).* needs their places",
+            r"\(stablelm\).* needs their borders",
         ),  # hands no arguments down
         (
             Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=2),
-            r"\(gemma2\).* knows no softcap",
+            r"\(gemma2\).* doesn't support softcap",
         ),
     ],
     ids=lambda value: getattr(value, "model_type", ""),
@@ -66,7 +66,7 @@ def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(setti
     logits_BL = network.eval()(inputs)
     assert choose_padding(network, "auto") == network.padding == "batch"
     with pytest.raises(
-        ConfigError, match=f"padding: free: this architecture {why}.*; set padding: auto"
+        ConfigError, match=rf"padding: free: this architecture {why}.*\. Set padding: auto"
     ):
         choose_padding(network, "free")
     assert settings._attn_implementation == before

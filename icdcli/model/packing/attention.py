@@ -1,9 +1,10 @@
-"""Attention over documents that are laid end to end: each token sees its own document and no other.
+"""Attention over packed documents: each token sees its own document and no other.
 
-A function registered with transformers takes the place of the architecture's attention. It gets the documents' places
-(`Segments`) through the keyword arguments of the forward pass, which transformers hands down to every layer, also where
-gradient checkpointing computes a layer again. transformers makes no mask for a name that it knows no mask function of, so that
-what a mask would say (causal, sliding window) is done here.
+A function registered with transformers replaces the architecture's attention. It receives the
+documents' borders (`Segments`) through the keyword arguments of the forward pass, which
+transformers passes on to every layer, also when gradient checkpointing recomputes a layer.
+transformers makes no mask for an attention whose name has no mask function, so that causal
+attention and sliding windows are implemented here.
 
 Shapes: T tokens, H heads, D width of a head, N documents of one length, S their length.
 """
@@ -27,14 +28,14 @@ except ImportError:  # torch < 2.10
     _varlen_arguments: frozenset[str] = frozenset()
 else:
     _varlen_arguments = frozenset(inspect.signature(varlen_attn).parameters)
-    # That of torch 2.10 has neither.
+    # The version in torch 2.10 has neither.
     _varlen = varlen_attn if {"scale", "window_size"} <= _varlen_arguments else None
 
 PACKED = "icdcode_packed"
 """The name under which transformers knows this attention."""
 
-# What changes the result of attention and is not done here.
-_UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
+# Options that change the result of attention and are not implemented here.
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "cache")
 
 
 def packed_attention(
@@ -50,32 +51,33 @@ def packed_attention(
     segments: Segments | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention within each document, in the form that transformers calls.
+    """Compute attention within each document, with the signature that transformers calls.
 
     Args:
-        module: The layer's attention, which knows whether it is causal.
+        module: The layer's attention; its attribute says whether it is causal.
         query: (1, H, T, D).
-        key: The same, or with fewer heads, each shared by a group of the query's.
+        key: The same, or with fewer heads, each shared by a group of the query's heads.
         value: Like the key.
         attention_mask: None.
-        scaling: What scores are multiplied with; None: 1 / √D.
-        dropout: Share of the attention weights that is dropped.
-        sliding_window: None where the layer sees all of a document. How far the others see stands in the configuration, which
-            the masks of the padded path go by as well: some layers hand on a number that is one off.
-        is_causal: Overrides the layer's own.
-        segments: Where the documents lie.
-        others: Refused where they would change the result.
+        scaling: The factor of the scores; None: 1 / √D.
+        dropout: The share of the attention weights that is dropped.
+        sliding_window: None if the layer sees the whole document. Otherwise the window is read
+            from the configuration, as for the masks of padded documents: some layers pass a number
+            that is off by one.
+        is_causal: Overrides the layer's attribute.
+        segments: The borders of the documents.
+        others: Refused if they would change the result.
 
     Returns:
         (1, T, H, D), and no attention weights.
 
     Raises:
-        ValueError: Without segments, with a mask, or with what this attention can't do.
+        ValueError: Without segments, with a mask, or with an unsupported option.
     """
     if segments is None or attention_mask is not None:
-        raise ValueError("attention over documents laid end to end needs their places, and no mask")
-    if refused := [name for name in _UNKNOWN if others.get(name) is not None]:
-        raise ValueError(f"attention over documents laid end to end knows no {', '.join(refused)}")
+        raise ValueError("attention over packed documents needs their borders and no mask")
+    if refused := [name for name in _UNSUPPORTED if others.get(name) is not None]:
+        raise ValueError(f"attention over packed documents doesn't support {', '.join(refused)}")
     causal = bool(module.is_causal if is_causal is None else is_causal)
     window = None if sliding_window is None else int(module.config.sliding_window)
     if _has_kernel(query, dropout):
@@ -86,14 +88,17 @@ def packed_attention(
 AttentionInterface.register(PACKED, packed_attention)
 
 
-def _dtype(states: Tensor) -> torch.dtype:
-    """What attention computes in: rotary embeddings can leave float32 behind where autocast wants half precision."""
-    kind = states.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states.dtype
+def _dtype(hidden: Tensor) -> torch.dtype:
+    """Return the precision of attention.
+
+    Under autocast, rotary embeddings may return float32 although half precision is wanted.
+    """
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
 def _has_kernel(query: Tensor, dropout: float) -> bool:
-    """Whether there is one kernel for all documents: FlashAttention, as torch brings it along."""
+    """Return whether torch has one kernel for all documents (FlashAttention)."""
     if (
         _varlen is None
         or not query.is_cuda
@@ -121,9 +126,10 @@ def _by_kernel(
     if not grouped:
         key, value = _all_heads(query, key, value)
     query_THD, key_THD, value_THD = (
-        states[0].transpose(0, 1).to(_dtype(states)) for states in (query, key, value)
+        part[0].transpose(0, 1).to(_dtype(part)) for part in (query, key, value)
     )
-    # The kernel counts the neighbours of a token on either side; a causal window counts the token itself.
+    # The kernel's window is the number of neighbors on either side; a causal window includes the
+    # token itself.
     left = -1 if window is None else window - 1 if causal else window
     right = 0 if causal else left
     starts, longest = segments.starts, max(segments.lengths)
@@ -152,10 +158,11 @@ def _by_document(
     scaling: float | None,
     dropout: float,
 ) -> Tensor:
-    """One call of torch's attention for neighbouring documents of one length."""
+    """Compute attention with one call of torch for neighboring documents of the same length."""
     key, value = _all_heads(query, key, value)
     runs = segments.runs
-    # Split at once, for its gradient is one concatenation; that of a slice fills a whole tensor with zeros for every document.
+    # The gradient of one split is one concatenation; that of a slice fills a complete tensor with
+    # zeros for every document.
     sizes = [length * count for length, count in runs]
     parts = zip(
         runs, *(states[0].split(sizes, dim=1) for states in (query, key, value)), strict=True
@@ -191,19 +198,23 @@ def _all_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tenso
 
 
 def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """True where a token sees another: as transformers draws its windows, a causal one counts the token itself."""
-    places = torch.arange(length, device=device)
-    distance_SS = places[:, None] - places[None, :]
+    """Return a mask, True if a token sees another one.
+
+    As in transformers, a causal window includes the token itself.
+    """
+    positions = torch.arange(length, device=device)
+    distance_SS = positions[:, None] - positions[None, :]
     return (distance_SS >= 0) & (distance_SS < window) if causal else distance_SS.abs() <= window
 
 
 @dataclass(frozen=True, slots=True)
 class PackedForm:
-    """How an architecture takes documents laid end to end.
+    """The way in which an architecture reads packed documents.
 
     Attributes:
-        first_position: The position of a document's first token; those of the RoBERTa family start behind the padding index.
-        token_types: Whether its embeddings ask for the type of a token; all of ours are of the first.
+        first_position: The position of a document's first token; in the RoBERTa family, positions
+            start after the padding index.
+        token_types: Whether its embeddings need the type of each token; all of ours have type 0.
         replaced: The name of the attention that it had before.
     """
 
@@ -212,8 +223,8 @@ class PackedForm:
     replaced: str
 
     @classmethod
-    def put_on(cls, backbone: nn.Module) -> "PackedForm":
-        """Replace a backbone's attention; from now on it takes nothing but `arguments`."""
+    def install(cls, backbone: nn.Module) -> "PackedForm":
+        """Replace a backbone's attention; from now on, its input must be `arguments`."""
         tables = {
             name.rpartition(".")[2]: module
             for name, module in backbone.named_modules()
@@ -229,20 +240,20 @@ class PackedForm:
         settings._attn_implementation = PACKED
         return form
 
-    def take_off(self, backbone: nn.Module) -> None:
-        """Give the backbone back the attention that it had."""
+    def uninstall(self, backbone: nn.Module) -> None:
+        """Restore the attention that the backbone had before."""
         settings: Any = backbone.config
         settings._attn_implementation = self.replaced
 
     def arguments(self, ids_T: Tensor, segments: Segments) -> dict[str, Any]:
-        """The arguments of the backbone's forward pass."""
+        """Return the arguments of the backbone's forward pass."""
         positions_T = segments.positions_T() + self.first_position
-        told = {
+        arguments = {
             "input_ids": ids_T[None],
             "position_ids": positions_T[None],
             "attention_mask": None,
             "segments": segments,
         }
-        return told | (
+        return arguments | (
             {"token_type_ids": torch.zeros_like(ids_T)[None]} if self.token_types else {}
         )

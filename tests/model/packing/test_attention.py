@@ -7,14 +7,14 @@ from torch.nn import functional
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
 from icdcli.data.batching import TokenizedDocument, collate
-from icdcli.model import packed_attention as attention
 from icdcli.model.backbone import load_backbone
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
-from icdcli.model.packed_attention import packed_attention
-from icdcli.model.packing import choose_padding
+from icdcli.model.packing import attention
+from icdcli.model.packing.attention import packed_attention
+from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")
@@ -214,7 +214,7 @@ def test_what_the_attention_cannot_do_is_an_error():
     )
     with pytest.raises(ValueError, match="no mask"):
         packed_attention(module, states, states, states, torch.ones(1, 4), segments=segments)
-    with pytest.raises(ValueError, match="their places"):
+    with pytest.raises(ValueError, match="their borders"):
         packed_attention(module, states, states, states, None)
     with pytest.raises(ValueError, match="softcap"):
         packed_attention(module, states, states, states, None, segments=segments, softcap=50.0)

@@ -1,0 +1,1 @@
+"""Packed documents: one after another in one sequence, without padding."""
