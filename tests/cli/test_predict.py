@@ -290,7 +290,7 @@ def test_notes_that_cannot_be_read(refused, trained, tmp_path):
             message = refused(3, "predict", trained, tmp_path / name, *words, says=[name, says])
             assert SECRET not in message
             assert {*tmp_path.iterdir()} == before
-    refused(3, "predict", trained, tmp_path / "gone.txt", says="there is no such file or folder")
+    refused(3, "predict", trained, tmp_path / "gone.txt", says="no such file or folder")
 
 
 def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path):
@@ -319,7 +319,7 @@ def test_arguments_that_make_no_sense(refused, icdcode, trained, table, tmp_path
     refused(
         2, "predict", trained, table, "--device", "gpux", says="should be cpu, mps, or GPU numbers"
     )
-    refused(2, "predict", trained, table, table, says="is named twice")
+    refused(2, "predict", trained, table, table, says="is given twice")
     assert icdcode("predict", trained, table, "--top", 0).code == 2
     assert icdcode("predict", trained, table, "--min-score", 1.5).code == 2
     assert icdcode("predict", trained).code == 2

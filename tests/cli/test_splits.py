@@ -95,21 +95,21 @@ def test_a_wrong_file_is_refused_with_both_sums(refused, mirror):
         hashlib.sha256(content).hexdigest()
         for content in (CONTENTS["dev_50_hadm_ids.csv"], b"<html>Please log in</html>")
     ]
-    says = ["dev_50_hadm_ids.csv: what ", *sums, "nothing was written"]
+    says = ["dev_50_hadm_ids.csv: the file at ", *sums, "Nothing was written"]
     refused(3, "splits", "fetch", "mimic3-50", "--address", mirror.address, says=says)
     assert not mirror.home.exists()
 
 
 def test_a_missing_file_on_the_server(refused, mirror):
     (mirror.folder / "test_50_hadm_ids.csv").unlink()
-    says = [f"{mirror.address}/test_50_hadm_ids.csv: the server answers 404", "nothing was written"]
+    says = [f"{mirror.address}/test_50_hadm_ids.csv: the server answers 404", "Nothing was written"]
     refused(3, "splits", "fetch", "--address", mirror.address, "--json", says=says)
     assert not mirror.home.exists()
 
 
 def test_a_dropped_connection(refused, mirror):
     mirror.drops = True
-    says = [f"{mirror.address}/train_50_hadm_ids.csv: can't be downloaded (", "nothing was written"]
+    says = [f"{mirror.address}/train_50_hadm_ids.csv: can't be downloaded (", "Nothing was written"]
     refused(3, "splits", "fetch", "--address", mirror.address, says=says)
     assert not mirror.home.exists()
 

@@ -1,7 +1,7 @@
-"""The protocols once more, in plain Python: what `prepare` must make of raw tables, told by the csv module and dictionaries.
+"""The protocols implemented once more, in plain Python with the csv module and dictionaries.
 
-Written from the protocols' rules alone and with nothing of icdcli's, so that a slip in one is no
-slip in the other. Everything is held in memory; nothing is fast.
+Written from the rules of the protocols, without icdcli, so that the two don't share a mistake.
+Everything is kept in memory, and nothing is fast.
 """
 
 import csv

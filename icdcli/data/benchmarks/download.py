@@ -1,7 +1,7 @@
-"""Fetching the published split lists: the one place where icdcode's data rooms use a network, and only when asked to.
+"""Downloading the published split lists: the only code of `icdcli.data` that uses a network.
 
-Nothing is believed but the published SHA-256, so that a mirror, a proxy's error page or a changed file can't put other
-splits in the published ones' place.
+Files are accepted only with the published SHA-256, so that a mirror, a proxy's error page or a
+changed file can't replace the published splits by others.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import replacing
 from icdcli.io.progress import Progress
 
-_TIMEOUT = 30.0  # seconds that a server may stay silent
-_BY_HAND = "`icdcode splits list` names the addresses, to bring the files by hand"
+_TIMEOUT = 30.0  # seconds without an answer of the server
+_BY_HAND = "`icdcode splits list` shows the addresses, to copy the files by hand."
 
 
 def fetch_split_lists(
@@ -27,22 +27,24 @@ def fetch_split_lists(
     address: str | None = None,
     on_progress: Progress | None = None,
 ) -> list[Path]:
-    """Download the preferred published lists of some protocols, all or nothing; what is there and right stays.
+    """Download the preferred published lists of some protocols, all or none.
 
-    The proxies that the environment names (``https_proxy``, ``no_proxy``) are used.
+    Files that exist with the right content are kept. Proxies of the environment (``https_proxy``,
+    ``no_proxy``) are used.
 
     Args:
-        protocols: Protocols that `icdcli.data.benchmarks.split_lists.PUBLISHED` names.
-        folder: Where the files shall lie; made where missing.
-        address: Stands in place of the public addresses' scheme and host, e.g. ``https://mirror.hospital``.
-        on_progress: Told the files that are downloaded.
+        protocols: Protocols of `icdcli.data.benchmarks.split_lists.PUBLISHED`.
+        folder: The folder for the files; it is made if it doesn't exist.
+        address: Replaces scheme and host of the public addresses, e.g. ``https://mirror.hospital``.
+        on_progress: Called after each downloaded file.
 
     Returns:
         The files that were downloaded.
 
     Raises:
-        ConfigError: When a protocol has no published lists, or the address is none.
-        DataError: When a file can't be had or isn't the published one, or the folder can't be written.
+        ConfigError: If a protocol has no published lists, or the address is invalid.
+        DataError: If a file can't be downloaded or isn't the published one, or the folder can't be
+            written.
     """
     wanted = {
         file.name: file for protocol in protocols for file in published_lists(protocol)[0].files
@@ -64,7 +66,7 @@ def fetch_split_lists(
                 temporary.write_bytes(content)
     except OSError as error:
         raise DataError(
-            f"{folder}: can't be written ({error.strerror}); free space or choose another folder"
+            f"{folder}: can't be written ({error.strerror}). Free space or choose another folder."
         ) from error
     return list(contents)
 
@@ -77,35 +79,34 @@ def _on_mirror(file: PublishedFile, address: str) -> str:
         right = False
     if not right:
         raise ConfigError(
-            f"address: {address!r} should begin with http:// or https:// and name a host"
+            f"address: {address!r} should begin with http:// or https:// and name a host."
         )
     return address.rstrip("/") + urlsplit(file.address).path
 
 
 def _download(address: str, file: PublishedFile) -> bytes:
     try:
-        # An opener of our own: the shared one keeps the proxies of the process' first request.
+        # A new opener, because the shared one keeps the proxies of the first request of the
+        # process.
         with urllib.request.build_opener().open(address, timeout=_TIMEOUT) as response:
             content: bytes = response.read()
     except HTTPError as error:
         with error:  # it holds the connection
             answer = f"{error.code} {error.reason}"
         raise DataError(
-            f"{address}: the server answers {answer}; nothing was written; {_BY_HAND}"
+            f"{address}: the server answers {answer}. Nothing was written. {_BY_HAND}"
         ) from error
-    except (
-        OSError,
-        HTTPException,
-        ValueError,
-    ) as error:  # ValueError: a host or port that can't be
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid host or port
         reason = getattr(error, "reason", error)
         raise DataError(
-            f"{address}: can't be downloaded ({reason}); nothing was written; try again or name a mirror; {_BY_HAND}"
+            f"{address}: can't be downloaded ({reason}). Nothing was written. Try again, or name a "
+            f"mirror with --address. {_BY_HAND}"
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise DataError(
-            f"{file.name}: what {address} gives is not the published file: its sha256 should be {file.sha256} and is {found} "
-            f"({len(content):,} bytes); nothing was written; {_BY_HAND}"
+            f"{file.name}: the file at {address} isn't the published one: its sha256 should be "
+            f"{file.sha256}, but is {found} ({len(content):,} bytes). Nothing was written. "
+            f"{_BY_HAND}"
         )
     return content

@@ -1,8 +1,8 @@
-"""The named benchmark protocols: which notes count, which codes count, and which split a document falls into.
+"""The benchmark protocols: the notes and codes that count, and the split of each document.
 
-A score means something only beside the protocol that it was computed under, so each has a name that goes into the
-corpus' folder and card. Where the split is drawn here, it depends on nothing but an id: it is the same on every
-machine, in every version of Python, and for a subset of the data.
+A score is meaningful only together with its protocol, so each protocol has a name, which is part of
+the corpus's folder and card. A split that is drawn here depends only on an id: it is the same on
+every machine, in every version of Python, and for a subset of the data.
 """
 
 import hashlib
@@ -26,14 +26,18 @@ class Protocol:
     """One way of turning a data set into a benchmark.
 
     Attributes:
-        name: As the config and the corpus write it.
-        split_of: The split of an admission; None: it is in none, and is dropped.
-        note_description: The one DESCRIPTION of discharge notes that is used; None: all, addenda included.
-        tabled_codes_only: Whether codes outside the data set's own code tables are dropped.
-        codes_as_caml: Whether MIMIC-III's procedure codes are written as CAML read them.
-        keep_codes: Chooses codes by the number of admissions with a note that have them; None: all.
-        system: The ICD version that the protocol reads, where the data set has two; None: the data set's or the config's.
-        is_benchmark: Whether it is one that papers report on: its splits are published lists, its labels the codes in use.
+        name: The name in the configuration and the corpus.
+        split_of: Returns the split of an admission; None: the admission is dropped.
+        note_description: The DESCRIPTION of the discharge notes that count; None: all, addenda
+            included.
+        tabled_codes_only: Drop codes that aren't in the data set's own code tables.
+        codes_as_caml: Write MIMIC-III's procedure codes as CAML read them.
+        keep_codes: Chooses codes by the number of admissions with a note that have them; None: all
+            codes.
+        system: The ICD version to read, if the data set has two; None: that of the data set or the
+            configuration.
+        is_benchmark: Whether papers report on it: its splits are published lists, its labels the
+            codes in use.
     """
 
     name: str
@@ -46,19 +50,20 @@ class Protocol:
     is_benchmark: bool = False
 
     def with_lists(self, splits: Mapping[str, str]) -> "Protocol":
-        """The same protocol with its published splits.
+        """Return the same protocol with its published splits.
 
         Args:
-            splits: An admission's id to its split.
+            splits: Admission id to split.
         """
         return replace(self, split_of=lambda admission: splits.get(admission.id))
 
 
 def patient_split(admission: Admission) -> str:
-    """80/10/10 by patient, so that no patient stands in two splits.
+    """Return the split of an admission, 80/10/10 by patient, so that no patient is in two splits.
 
-    The first eight bytes of SHA-256 over ``SALT:subject_id``, read as a big-endian fraction of 2**64, decide: below 0.8
-    train, below 0.9 validation, else test. Where the source knows no subjects, the document's id takes their place.
+    The first eight bytes of the SHA-256 of ``SALT:subject_id`` are read as a big-endian fraction of
+    2**64: below 0.8 is train, below 0.9 validation, else test. Without a subject, the document's id
+    is used.
     """
     subject = admission.subject_id if admission.subject_id is not None else admission.id
     digest = hashlib.sha256(f"{SALT}:{subject}".encode()).digest()
@@ -69,24 +74,24 @@ def patient_split(admission: Admission) -> str:
 
 
 def hadm_digit_split(admission: Admission) -> str:
-    """The original tool's split: a HADM_ID ending in 8 or 9 is validation, the rest train; there is no test split."""
+    """Return the original tool's split: validation if the HADM_ID ends in 8 or 9, else train."""
     return "validation" if admission.id.endswith(("8", "9")) else "train"
 
 
 def own_split(admission: Admission) -> str:
-    """The split that the source itself gives."""
+    """Return the split that the source itself defines."""
     if admission.split is None:
         raise ValueError(f"document {admission.id} comes without a split")
     return admission.split
 
 
 def listed_split(admission: Admission) -> str | None:
-    """The split of a benchmark, which only its lists know; `Protocol.with_lists` takes its place."""
+    """Raise an error: the split of a benchmark is in its lists; see `Protocol.with_lists`."""
     raise ValueError(f"document {admission.id}: the protocol's split lists were not given")
 
 
 def most_frequent(number: int) -> CodeFilter:
-    """Keep so many codes, the most frequent ones; of as many, the smaller as a string."""
+    """Return a filter that keeps the most frequent codes; if equal, the smaller strings."""
 
     def keep(counts: Counter[Code]) -> set[Code]:
         return set(sorted(counts, key=lambda code: (-counts[code], code))[:number])
@@ -95,7 +100,7 @@ def most_frequent(number: int) -> CodeFilter:
 
 
 def at_least(number: int) -> CodeFilter:
-    """Keep the codes that so many admissions have; a diagnosis and a procedure are two codes, so each kind counts apart."""
+    """Return a filter that keeps codes of at least this many admissions; kinds count separately."""
     return lambda counts: {code for code, count in counts.items() if count >= number}
 
 
@@ -106,7 +111,7 @@ HADM_DIGIT = Protocol(
 OFFICIAL = Protocol("official", own_split)
 SPLIT_COLUMN = Protocol("split-column", own_split)
 
-# Mullenbach et al. 2018 (CAML); "-caml" with the codes as their preparation wrote them.
+# Mullenbach et al. 2018 (CAML); "-caml" with the codes as their preparation writes them.
 MIMIC3_FULL = Protocol("mimic3-full", listed_split, is_benchmark=True)
 MIMIC3_FULL_CAML = replace(MIMIC3_FULL, name="mimic3-full-caml", codes_as_caml=True)
 MIMIC3_50 = replace(MIMIC3_FULL, name="mimic3-50", keep_codes=most_frequent(50))

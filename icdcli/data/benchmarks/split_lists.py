@@ -1,9 +1,10 @@
-"""The published split lists of the benchmark protocols: where they are public, and how a copy of them is read.
+"""The published split lists of the benchmark protocols: their addresses, and how to read a copy.
 
-Which admission is in which split can't be worked out from the tables; only these lists know it. Two formats are about:
-CAML's ``{train,dev,test}_{full,50}_hadm_ids.csv`` (no header, one HADM_ID a line) and Edin's feather files (columns
-``_id`` and ``split``). For MIMIC-III full and 50 both exist and agree, but for four admissions without a code that only
-CAML's full list has. Reading never needs a network: `icdcli.data.benchmarks.download` does.
+The split of an admission is only in these lists; it can't be derived from the tables. There are two
+formats: CAML's ``{train,dev,test}_{full,50}_hadm_ids.csv`` (no header, one HADM_ID per line) and
+Edin's feather files (columns ``_id`` and ``split``). For MIMIC-III full and 50 both exist. They
+agree, except for four admissions without codes that only CAML's full list has. Reading needs no
+network; see `icdcli.data.benchmarks.download`.
 """
 
 import csv
@@ -11,7 +12,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import exists, isdir, isfile  # Path's own raise where a folder can't be entered
+from os.path import exists, isdir, isfile  # Path's methods raise if a folder can't be entered
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,7 +39,7 @@ _CAML_PARTS = {"train": "train", "dev": "validation", "test": "test"}
 _SPLIT_WORDS = _CAML_PARTS | {"val": "validation", "validation": "validation"}
 
 Entry = tuple[int, object, object]
-"""Line or row, id and split as the file has them."""
+"""Line or row, id and split, as in the file."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class PublishedFile:
     """One public file.
 
     Attributes:
-        name: The file's name, which no other of the lists has.
-        address: Where it is public.
-        sha256: What was published there.
+        name: The file's name, unique among all lists.
+        address: Its public address.
+        sha256: The SHA-256 of the published content.
     """
 
     name: str
@@ -58,10 +59,10 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class PublishedLists:
-    """The files that together give every split of a protocol.
+    """The files that together have all splits of a protocol.
 
     Attributes:
-        source: Whose they are: ``CAML`` or ``Edin et al.``.
+        source: ``CAML`` or ``Edin et al.``.
         files: One file, or CAML's three in the order train, dev, test.
     """
 
@@ -71,13 +72,13 @@ class PublishedLists:
 
 @dataclass(frozen=True)
 class SplitLists:
-    """Which admission is in which split; `load_split_lists` makes one.
+    """The split of each admission; see `load_split_lists`.
 
     Attributes:
         files: The files that were read.
         splits: HADM_ID to ``train``, ``validation`` or ``test``.
-        published: Whether every file has the sha256 of the protocol's published one.
-        source: ``CAML``, ``Edin et al.``, or the name of a file of one's own.
+        published: Whether every file has the SHA-256 of the published one.
+        source: ``CAML``, ``Edin et al.``, or the name of another file.
     """
 
     files: tuple[Path, ...]
@@ -154,33 +155,34 @@ PUBLISHED: Mapping[str, tuple[PublishedLists, ...]] = MappingProxyType(
         "mimic4-icd10": (_MIMIC4_ICD10,),
     }
 )
-"""Each protocol with the lists that are published for it, the preferred ones first."""
+"""Protocol to its published lists, the preferred ones first."""
 
 
 def splits_home() -> Path:
-    """The folder that ``icdcode splits fetch`` fills, and that is read where no other is given."""
+    """Return the folder of ``icdcode splits fetch``, which is read if no other is configured."""
     return user_data_path("icdcode") / "splits"
 
 
 def published_lists(protocol: str) -> tuple[PublishedLists, ...]:
-    """The lists that are published for a protocol, the preferred ones first.
+    """Return the published lists of a protocol, the preferred ones first.
 
     Raises:
-        ConfigError: When there are none for a protocol of this name.
+        ConfigError: If there are none.
     """
     if protocol not in PUBLISHED:
         known = ", ".join(PUBLISHED)
         raise ConfigError(
-            f"protocol {protocol!r} has no published split lists{nearest(protocol, PUBLISHED)}; these have: {known}"
+            f"protocol {protocol!r} has no published split lists{nearest(protocol, PUBLISHED)}. "
+            f"Protocols with lists: {known}"
         )
     return PUBLISHED[protocol]
 
 
 def sha256_of(file: Path) -> str | None:
-    """The SHA-256 of a file; None where there is no such file.
+    """Return the SHA-256 of a file; None if it doesn't exist.
 
     Raises:
-        DataError: When it is there and can't be read.
+        DataError: If it exists but can't be read.
     """
     return hashlib.sha256(_content(file)).hexdigest() if exists(file) else None
 
@@ -188,25 +190,26 @@ def sha256_of(file: Path) -> str | None:
 def load_split_lists(protocol: str, path: Path | None) -> SplitLists:
     """Read the split lists of a benchmark protocol.
 
-    Lists that differ from the published ones are read all the same; `SplitLists.published` tells.
+    Lists that differ from the published ones are read too; see `SplitLists.published`.
 
     Args:
-        protocol: A protocol that `PUBLISHED` names.
-        path: A folder that holds the lists in either format, itself or one level below; or one feather, Parquet or CSV
-            file with the columns ``_id`` and ``split``; None: `splits_home`.
+        protocol: A protocol of `PUBLISHED`.
+        path: A folder with the lists in either format, directly or one level below; or one feather,
+            Parquet or CSV file with the columns ``_id`` and ``split``; None: `splits_home`.
 
     Returns:
         The split of every admission in the lists.
 
     Raises:
-        ConfigError: When there are no lists, saying where the public ones are; or the protocol has none.
-        DataError: When a list is missing, empty or damaged, or an id or split in it can't be right.
+        ConfigError: If there are no lists (the message has the public addresses), or the protocol
+            has none.
+        DataError: If a list is missing, empty or damaged, or has an invalid id or split.
     """
     choices = published_lists(protocol)
     place = splits_home() if path is None else path
     files = (place,) if isfile(place) else _find(place, choices)
     if not files:
-        raise ConfigError(_what_is_needed(protocol, place))
+        raise ConfigError(_missing_lists(protocol, place))
     splits: dict[str, str] = {}
     sums = []
     for file in files:
@@ -217,11 +220,11 @@ def load_split_lists(protocol: str, path: Path | None) -> SplitLists:
     if missing:
         alone = files[0].name in _CAML_SPLITS
         advice = (
-            "CAML's lists are three files: give the folder that holds them"
+            "CAML's lists are three files. Give their folder."
             if alone
-            else "all three splits are needed"
+            else "All three splits are needed."
         )
-        raise DataError(f"{place}: names no admission of {' and '.join(missing)}; {advice}")
+        raise DataError(f"{place}: has no admission of {' and '.join(missing)}. {advice}")
     names = [file.name for file in files]
     for lists in choices:
         published = sums == [file.sha256 for file in lists.files]
@@ -231,7 +234,7 @@ def load_split_lists(protocol: str, path: Path | None) -> SplitLists:
 
 
 def _find(folder: Path, choices: tuple[PublishedLists, ...]) -> tuple[Path, ...]:
-    """The files of the most preferred lists that are there, all from one place; nothing where there are none."""
+    """Return the files of the preferred lists that exist, all from one folder, or nothing."""
     if not isdir(folder):
         return ()
     places = [folder, *sorted(filter(isdir, list_folder(folder)))]
@@ -245,16 +248,18 @@ def _find(folder: Path, choices: tuple[PublishedLists, ...]) -> tuple[Path, ...]
             there = {file.name for file in most}
             absent = " and ".join(name for name in names if name not in there)
             raise DataError(
-                f"{most[0].parent}: {absent} missing beside {most[0].name}; put all of {lists.source}'s lists there"
+                f"{most[0].parent}: {absent} missing beside {most[0].name}. Put all of "
+                f"{lists.source}'s lists into this folder."
             )
     return ()
 
 
-def _what_is_needed(protocol: str, place: Path) -> str:
+def _missing_lists(protocol: str, place: Path) -> str:
     lines = [
-        f"protocol {protocol} needs split lists, and {place} {'holds none' if isdir(place) else 'is not there'}. Run "
-        f"`icdcode splits fetch {protocol}` and leave splits_path out; or bring the public files here and set "
-        "splits_path=FOLDER to where they lie:"
+        f"protocol {protocol} needs split lists, and {place} "
+        f"{'has none' if isdir(place) else 'does not exist'}. Run "
+        f"`icdcode splits fetch {protocol}` and leave out splits_path; or copy the public files "
+        "and set splits_path=FOLDER to their folder:"
     ]
     for number, lists in enumerate(published_lists(protocol)):
         lines.append(f"  {'or ' if number else ''}{lists.source}:")
@@ -267,29 +272,28 @@ def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file}: can't be read ({error.strerror})") from error
+        raise DataError(f"{file}: can't be read ({error.strerror}).") from error
 
 
 def _add(splits: dict[str, str], file: Path, content: bytes) -> None:
-    """Add a file's ids to what is known of the protocol so far."""
+    """Add the ids of a file to the splits."""
     unit = "line" if file.name.endswith(".csv") else "row"
     number = 0
     for number, raw_id, raw_split in _entries(file, content):
         id, split = str(raw_id).strip(), _SPLIT_WORDS.get(str(raw_split).strip().lower())
         if not (id.isascii() and id.isdecimal()):
-            raise DataError(
-                f"{file}, {unit} {number}: {raw_id!r} is no HADM_ID, which is a whole number"
-            )
+            raise DataError(f"{file}, {unit} {number}: {raw_id!r} is no HADM_ID. Write an integer.")
         if split is None:
             raise DataError(
-                f"{file}, {unit} {number}: {raw_split!r} is no split; write train, val or test"
+                f"{file}, {unit} {number}: {raw_split!r} is no split. Write train, val or test."
             )
         if splits.setdefault(id, split) != split:
             raise DataError(
-                f"{file}, {unit} {number}: HADM_ID {id} is in {split} and in {splits[id]}; leave it in one"
+                f"{file}, {unit} {number}: HADM_ID {id} is in {split} and in {splits[id]}. Keep it "
+                "in one."
             )
     if not number:
-        raise DataError(f"{file}: is empty; copy it again, or run `icdcode splits fetch`")
+        raise DataError(f"{file}: is empty. Copy it again, or run `icdcode splits fetch`.")
 
 
 def _entries(file: Path, content: bytes) -> Iterator[Entry]:
@@ -309,7 +313,7 @@ def _text(file: Path, content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{file}, line {line}: not UTF-8; copy it again, or save it as UTF-8"
+            f"{file}, line {line}: not UTF-8. Copy it again, or save it as UTF-8."
         ) from error
 
 
@@ -320,23 +324,25 @@ def _csv_entries(file: Path, text: str) -> Iterator[Entry]:
         for row in rows:
             yield rows.line_num, row[ID], row[SPLIT]
     except csv.Error as error:
-        raise DataError(f"{file}, line {rows.line_num}: no valid CSV ({error})") from error
+        raise DataError(
+            f"{file}, line {rows.line_num}: not valid CSV ({error}). Copy the file again."
+        ) from error
 
 
 def _arrow_entries(file: Path, content: bytes) -> Iterator[Entry]:
     if not file.name.endswith(ENDINGS):
         endings = ", ".join(ENDINGS)
         raise DataError(
-            f"{file}: is no split list; these are a folder of lists, or one file ending in {endings}"
+            f"{file}: is no split list. Give a folder of lists, or one file ending in {endings}."
         )
     read = feather.read_table if file.name.endswith(".feather") else pq.read_table
     try:
         table = read(pa.BufferReader(content))
         table.validate(full=True)
         names = list(table.column_names)
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: bytes that aren't UTF-8
         raise DataError(
-            f"{file}: is damaged ({error}); copy it again, or run `icdcode splits fetch`"
+            f"{file}: is damaged ({error}). Copy it again, or run `icdcode splits fetch`."
         ) from error
     _require_columns(file, names)
     columns = (table.column(name).to_pylist() for name in (ID, SPLIT))
@@ -347,5 +353,6 @@ def _require_columns(file: Path, names: Sequence[str]) -> None:
     for name in (ID, SPLIT):
         if names.count(name) != 1:
             raise DataError(
-                f"{file}: needs one column {name!r}{nearest(name, names)}; its columns are: {', '.join(names)}"
+                f"{file}: needs one column {name!r}{nearest(name, names)}. Its columns are: "
+                f"{', '.join(names)}"
             )

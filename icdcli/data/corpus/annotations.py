@@ -118,7 +118,7 @@ class AnnotationWriter:
                 self._file.close()
 
     def card(self) -> dict[str, dict[str, int]] | None:
-        """Return the counts of documents, annotations and fragments per split; None without evidence."""
+        """Return counts of documents, annotations and fragments per split; None if there's none."""
         return {
             split: dict(self._counts[split]) for split in SPLITS if split in self._counts
         } or None

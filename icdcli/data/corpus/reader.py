@@ -313,7 +313,8 @@ def read_labels(path: Path) -> Labels:
         label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(
-            f"{path}: can't be read as a label space ({error}). Delete the folder and prepare the data again."
+            f"{path}: can't be read as a label space ({error}). Delete the folder and prepare "
+            "the data again."
         ) from error
     labels = Labels(*(tuple(column) for column in columns))
     if label != list(range(len(label))) or len(labels.index) != len(labels):

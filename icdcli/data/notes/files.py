@@ -1,8 +1,8 @@
-"""Notes to be coded, from wherever they lie: text files, folders of them, tables with a column of texts, standard input.
+"""New notes: text files, folders of text files, tables with a column of texts, or standard input.
 
-Nothing is known of them beforehand, so they are read twice: once to count them and to see that all of them can be read,
-before anything costly is done with the first, and once to code them; tables a few rows at a time. What is said of a note
-that can't be read names its place, never its text.
+They are read twice: first to count and check all of them before any expensive work, then to predict
+their codes; tables are read a few rows at a time. Messages name the place of a note, never its
+text.
 """
 
 from collections import Counter
@@ -26,93 +26,94 @@ STANDARD_INPUT = "-"
 
 _TEXT = ".txt"
 _NOT_YET = {
-    ".tsv": "save it as CSV, with commas",
-    ".json": "write it as JSONL, one object per line",
-    ".ndjson": "name it .jsonl",
+    ".tsv": "Save it as CSV, with commas",
+    ".json": "Write it as JSONL, one object per line",
+    ".ndjson": "Rename it to .jsonl",
 }
-_BYTES = 4 * LONGEST  # a character takes four bytes at most
+_BYTES = 4 * LONGEST  # a character takes at most four bytes
 _BETWEEN_REPORTS = 256
 
 
 class NoteFiles(Protocol):
-    """One thing that was named: a text file, a folder of them, a table, standard input."""
+    """One argument of a command: a text file, a folder of them, a table or standard input."""
 
     def state(self) -> list[str]:
-        """What changes when the notes do, known without reading them all."""
+        """Return strings that change when the notes do, without reading all notes."""
 
     def __iter__(self) -> Iterator[Note]:
-        """The notes, in the same order every time."""
+        """Yield the notes, always in the same order."""
 
 
 @dataclass(frozen=True)
 class TextFiles:
-    """Text files, a note each.
+    """Text files, with one note per file.
 
     Attributes:
         paths: Id to file.
-        may_be_empty: Whether one without text is passed over rather than refused.
+        may_be_empty: Accept files without text; else they are an error.
     """
 
     paths: dict[str, Path]
     may_be_empty: bool
 
     def state(self) -> list[str]:
-        """Name, size and time of the last change of each file."""
+        """Return path, size and modification time of each file."""
         return list(file_states(list(self.paths.values())).values())
 
     def __iter__(self) -> Iterator[Note]:
-        """Read one file after the other.
+        """Yield the note of each file.
 
         Raises:
-            DataError: When one can't be read, or is no text.
+            DataError: If a file can't be read or isn't text.
         """
         for id, path in self.paths.items():
             try:
                 with path.open("rb") as file:
                     content = read_note(file.read, str(path))
             except OSError as error:
-                raise DataError(f"{path}: can't be read ({error.strerror})") from None
+                raise DataError(f"{path}: can't be read ({error.strerror}).") from None
             note = Note(id, checked(decoded(content, str(path)), str(path)))
             if not self.may_be_empty and not note.has_text:
-                raise DataError(f"{path}: is empty; give a file with a note in it")
+                raise DataError(f"{path}: is empty. Give a file with a note.")
             yield note
 
 
 @dataclass(frozen=True)
 class GivenText:
-    """One note that came through standard input."""
+    """One note from standard input."""
 
     content: bytes
 
     def state(self) -> list[str]:
-        """The hash of the note."""
+        """Return the hash of the note."""
         return [xxh3_128_hexdigest(self.content)]
 
     def __iter__(self) -> Iterator[Note]:
-        """The note.
+        """Yield the note.
 
         Raises:
-            DataError: When it is no text, or a table.
+            DataError: If it isn't text, or is a table.
         """
         name = "standard input"
         text = decoded(self.content, name)
         if text.lstrip().startswith('{"'):
             raise DataError(
-                f"{name}: is one note, and this looks like JSON; write it into a file that ends in .jsonl"
+                f"{name}: expected one note, but it looks like JSON. Write it to a file that ends "
+                "in .jsonl."
             )
         note = Note(STANDARD_INPUT, checked(text, name))
         if not note.has_text:
-            raise DataError(f"{name}: is empty; pipe a note into it")
+            raise DataError(f"{name}: is empty. Pipe a note into it.")
         yield note
 
 
 class Notes:
-    """All notes that were asked for, in the order that they were named in.
+    """All notes of a command, in the order of its arguments.
 
     Attributes:
-        names: What was named.
-        parts: Its notes.
-        without_text: How many have no text, as `check` found.
+        names: The arguments.
+        parts: The notes of each argument.
+        without_text: The number of notes without text, after `check`.
     """
 
     def __init__(self, names: Sequence[str], parts: Sequence[NoteFiles]) -> None:
@@ -121,13 +122,13 @@ class Notes:
         self.without_text = 0
 
     def __iter__(self) -> Iterator[Note]:
-        """The notes, as often as they are asked for."""
+        """Yield the notes; this can be repeated."""
         for part in self.parts:
             yield from part
 
     @cached_property
     def state(self) -> str:
-        """A hash that changes when what was named does, or a file: by its size and time of the last change."""
+        """Return a hash of the arguments and of each file's path, size and modification time."""
         words = [
             word
             for name, part in zip(self.names, self.parts, strict=True)
@@ -136,13 +137,13 @@ class Notes:
         return xxh3_128_hexdigest("\n".join(words).encode(errors="surrogateescape"))
 
     def check(self, on_progress: Progress | None = None) -> int:
-        """Read all notes and count them.
+        """Read and count all notes.
 
         Returns:
-            How many there are.
+            The number of notes.
 
         Raises:
-            DataError: When one of them can't be read, or none has any text.
+            DataError: If a note can't be read, or none has text.
         """
         count = self.without_text = 0
         for count, note in enumerate(self, start=1):
@@ -160,22 +161,22 @@ def find_notes(
     text_column: str | None = None,
     id_column: str | None = None,
 ) -> Notes:
-    """Find the notes that a command was given.
+    """Find the notes of a command.
 
     Args:
-        names: Files, folders, and ``-`` for standard input. A folder stands for the ``.txt`` files in it and below it. Where
-            several are named, their notes' ids begin with the name.
-        standard_input: What came through standard input.
-        text_column: The tables' column of notes; None: ``text``.
-        id_column: The tables' column of ids; None: ``id`` where there is one, else a row's number is its id.
+        names: Files, folders, and ``-`` for standard input. A folder means the ``.txt`` files in it
+            and below it. If there are several arguments, the ids begin with the argument.
+        standard_input: The content of standard input.
+        text_column: The column of notes in tables; None: ``text``.
+        id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
 
     Raises:
-        DataError: When one is not there, is of a kind that can't be read, or has no such column.
-        ConfigError: When columns are named but no table, or one thing twice.
+        DataError: If a file doesn't exist, can't be read or lacks a column.
+        ConfigError: If columns are given without a table, or an argument is given twice.
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ConfigError(f"{twice[0]}: is named twice")
+        raise ConfigError(f"{twice[0]}: is given twice.")
     parts: list[NoteFiles] = []
     for name in names:
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
@@ -187,32 +188,32 @@ def find_notes(
             table = NoteTable(
                 path, text_column or "text", id_column, f"{before}:" if before else ""
             )
-            table.columns  # noqa: B018  (a column that is missing is told before anything else is done)
+            table.columns  # noqa: B018  (reports a missing column before any other work)
             parts.append(table)
         elif not path.exists():
-            raise DataError(f"{name}: there is no such file or folder")
+            raise DataError(f"{name}: no such file or folder.")
         elif path.suffix.lower() in _NOT_YET:
             raise DataError(
-                f"{name}: this kind of table can't be read; {_NOT_YET[path.suffix.lower()]}"
+                f"{name}: this kind of table can't be read. {_NOT_YET[path.suffix.lower()]}."
             )
         else:
             parts.append(TextFiles({_id(name): path}, may_be_empty=False))
     if (text_column or id_column) and not any(isinstance(part, NoteTable) for part in parts):
         raise ConfigError(
-            "--text-column and --id-column are for tables (.csv, .jsonl, .parquet), and none is named"
+            "--text-column and --id-column are for tables (.csv, .jsonl, .parquet). Give a table."
         )
     return Notes(names, parts)
 
 
 def read_note(read: Callable[[int], bytes], name: str) -> bytes:
-    """All bytes of a file, or of standard input, and no more of them than a note may have.
+    """Return all bytes of a file or of standard input.
 
     Args:
-        read: Gives at most so many bytes.
-        name: What the note is called in messages.
+        read: Returns at most the given number of bytes.
+        name: The name of the note in messages.
 
     Raises:
-        DataError: When there are more.
+        DataError: If there are more bytes than a note may have.
     """
     content = read(_BYTES + 1)
     if len(content) > _BYTES:
@@ -225,11 +226,11 @@ def _folder(folder: Path, before: str) -> TextFiles:
     if not found:
         tables = [path.name for path in sorted(list_folder(folder)) if is_table(path)]
         there = (
-            f"; it has tables: name them, such as {folder / tables[0]}"
+            f"It has tables. Give their names, such as {folder / tables[0]}."
             if tables
-            else "; notes are files that end in .txt"
+            else "Notes are files that end in .txt."
         )
-        raise DataError(f"{folder}: holds no notes{there}")
+        raise DataError(f"{folder}: has no notes. {there}")
     return TextFiles(
         {before + _id(path.relative_to(folder).as_posix()): path for path in found},
         may_be_empty=True,
@@ -237,7 +238,7 @@ def _folder(folder: Path, before: str) -> TextFiles:
 
 
 def _text_files(folder: Path) -> Iterator[Path]:
-    """The ``.txt`` files of a folder and of those in it, hidden ones and links to folders left out."""
+    """Yield the ``.txt`` files in and below a folder, without hidden ones and links to folders."""
     for path in list_folder(folder):
         if path.name.startswith("."):
             continue
@@ -248,5 +249,5 @@ def _text_files(folder: Path) -> Iterator[Path]:
 
 
 def _id(name: str) -> str:
-    """A file's name as text; one that is no valid Unicode, which some systems allow, with marks where it isn't."""
+    """Return a file name as text; parts that aren't valid Unicode are replaced."""
     return name.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,7 +1,7 @@
-"""Notes in tables: a CSV, JSONL or Parquet file with a column of texts, a few rows in memory at a time.
+"""New notes in tables: CSV, JSONL or Parquet with a column of texts, read a few rows at a time.
 
-Unlike the tables that a corpus is made of (`icdcli.data.sources.table`) these have no codes, and no row is left out: whoever asks
-for the codes of a table's rows wants to put them beside the rows.
+Unlike the tables of a corpus (`icdcli.data.sources.table`) these have no codes, and no row is
+dropped, so that the predictions fit the rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,15 +25,13 @@ from icdcli.io.records import (
     read_parquet,
 )
 
-_ROWS_AT_ONCE = 64  # of a Parquet file; a note may be long
-_LONGEST_LINE = (
-    8 * LONGEST
-)  # bytes of a line of JSONL, in which a character may be written with six
+_ROWS_AT_ONCE = 64  # notes may be long
+_LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
 _USUAL_ID = "id"
 
 
 class _Strict(Reading):
-    """Reading that tells of a bad row without naming an option that isn't there."""
+    """Reading for commands without --skip-bad-rows: a bad row is always an error."""
 
     def bad(self, path: Path, line: int, problem: str) -> None:
         raise DataError(f"{path}, line {line}: {problem}.")
@@ -48,9 +46,9 @@ class NoteTable:
 
     Attributes:
         path: The file.
-        text_column: The column of texts, whatever its case.
-        id_column: The column of ids; None: ``id`` where there is one, else a row's number, from 1, is its id.
-        before: What ids begin with.
+        text_column: The column of texts, in upper or lower case.
+        id_column: The column of ids; None: ``id`` if there is one, else the row's number, from 1.
+        before: A prefix of the ids.
     """
 
     path: Path
@@ -60,10 +58,10 @@ class NoteTable:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The column of texts as the table writes it, and that of ids where there is one.
+        """Return the name of the column of texts in the table, and that of ids if there is one.
 
         Raises:
-            DataError: When the table can't be read, or has no such column or several.
+            DataError: If the table can't be read, or a column is missing or ambiguous.
         """
         available = column_names(self.path, _STRICT)
         wanted = [self.text_column]
@@ -72,14 +70,14 @@ class NoteTable:
         return [available[place] for place in match_columns(self.path, available, wanted)]
 
     def state(self) -> list[str]:
-        """The file's name, size and time of the last change, and the columns that are read."""
+        """Return the file's path, size and modification time, and the columns to read."""
         return [*file_states([self.path]).values(), *self.columns]
 
     def __iter__(self) -> Iterator[Note]:
-        """Read the rows, front to back; one without a text is a note without text.
+        """Yield the notes of the rows; an empty cell is a note without text.
 
         Raises:
-            DataError: When a row is not as it should be; with its place.
+            DataError: If a row can't be read; the message names it.
         """
         if is_csv(self.path):
             records = self._csv
@@ -88,7 +86,7 @@ class NoteTable:
         for number, values in enumerate(records(), start=1):
             text = values[0]
             if text is not None and not isinstance(text, str):
-                raise self._wrong(number, 0, f"is {type(text).__name__}, not a text")
+                raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
             id = str(number) if len(values) == 1 else self._id(values[1], number)
             yield Note(self.before + id, checked(text or "", f"{self.path}, row {number}"))
 
@@ -98,7 +96,7 @@ class NoteTable:
             raise self._wrong(
                 number,
                 1,
-                "is empty" if value is None else f"is {type(value).__name__}; write ids as strings",
+                f"is {'empty' if value is None else type(value).__name__}. Write ids as strings.",
             )
         return checked(str(value), f"{self.path}, row {number}, column {self.columns[1]!r}")
 
@@ -114,11 +112,13 @@ class NoteTable:
         for number, record in enumerate(read_jsonl(self.path, _STRICT, _LONGEST_LINE), start=1):
             if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
                 raise DataError(
-                    f"{self.path}, row {number}: has an id, and the first row has none; give every row one"
+                    f"{self.path}, row {number}: has an id, but the first row has none. Add an id "
+                    "to every row."
                 )
             if missing := [column for column in self.columns if column not in record]:
                 raise DataError(
-                    f"{self.path}, row {number}: has no {missing[0]!r}; where there is none, write null or an empty string"
+                    f"{self.path}, row {number}: has no {missing[0]!r}. Write null or an empty "
+                    "string for a missing value."
                 )
             yield [record[column] for column in self.columns]
 
@@ -130,6 +130,6 @@ class NoteTable:
             or pa.types.is_large_string(kind)
             or pa.types.is_string_view(kind)
         ):
-            raise DataError(f"{self.path}, column {self.columns[0]!r}: holds {kind}, not texts")
+            raise DataError(f"{self.path}, column {self.columns[0]!r}: has {kind}, not texts.")
         for rows, _ in read_parquet(self.path, self.columns, _ROWS_AT_ONCE):
             yield from rows

@@ -82,7 +82,7 @@ def refused(folder, address, *says):
     before = sorted(folder.rglob("*"))
     with pytest.raises(DataError) as caught:
         fetch_split_lists(["mimic3-50"], folder / "lists", address)
-    for part in (*says, "nothing was written", "`icdcode splits list`"):
+    for part in (*says, "Nothing was written", "`icdcode splits list`"):
         assert part in str(caught.value)
     assert sorted(folder.rglob("*")) == before
 
@@ -154,8 +154,8 @@ def test_another_file_than_the_published_one(mirror, tmp_path):
     refused(
         tmp_path,
         mirror.address,
-        f"{NAMES[1]}: what {address} gives",
-        f"should be {right} and is {found} (6 bytes)",
+        f"{NAMES[1]}: the file at {address}",
+        f"should be {right}, but is {found} (6 bytes)",
     )
 
 

@@ -137,9 +137,9 @@ def test_without_a_path_the_fetched_lists_are_read(caml, monkeypatch):
 def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch):
     monkeypatch.setattr(split_lists, "user_data_path", lambda name: tmp_path / name)
     for path, state in (
-        (tmp_path, "holds none"),
-        (tmp_path / "no", "is not there"),
-        (None, "is not there"),
+        (tmp_path, "has none"),
+        (tmp_path / "no", "does not exist"),
+        (None, "does not exist"),
     ):
         with pytest.raises(ConfigError) as caught:
             load_split_lists("mimic3-50", path)
@@ -155,7 +155,7 @@ def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch
 def test_a_protocol_without_lists():
     with pytest.raises(
         ConfigError,
-        match=r"'mimic3-5' has no published split lists \(did you mean 'mimic3-50'\?\); these have",
+        match=r"'mimic3-5' has no published split lists \(did you mean 'mimic3-50'\?\)\. Protocols",
     ):
         load_split_lists("mimic3-5", None)
 
@@ -170,13 +170,13 @@ def test_a_missing_part_of_camls_lists(caml, edin, missing):
 def test_one_of_camls_files_alone(caml):
     refused(
         caml / TRIO[0],
-        "names no admission of validation and test; CAML's lists are three files: give the folder",
+        "has no admission of validation and test. CAML's lists are three files. Give their folder",
     )
 
 
 def test_an_id_in_two_splits(caml, edin):
     (caml / TRIO[2]).write_text("13\n\n11\n")
-    refused(caml, f"{TRIO[2]}, line 3: HADM_ID 11 is in test and in train; leave it in one")
+    refused(caml, f"{TRIO[2]}, line 3: HADM_ID 11 is in test and in train. Keep it in one")
     refused(edin([11, 12, 13, 12], SPLITS), "row 4: HADM_ID 12 is in train and in validation")
 
 
@@ -194,7 +194,7 @@ def test_an_empty_table(edin):
 def test_a_split_without_ids(edin, left_out):
     word = "val" if left_out == "validation" else left_out
     kept = [(id, split) for id, split in zip(IDS, SPLITS, strict=True) if split != word]
-    refused(edin(*zip(*kept, strict=True)), f"names no admission of {left_out}")
+    refused(edin(*zip(*kept, strict=True)), f"has no admission of {left_out}")
 
 
 @pytest.mark.parametrize("bad", ["HADM_ID", "111912.0", "-5", "1 2", "1e5", "١٢"])
@@ -215,7 +215,7 @@ def test_an_id_that_is_no_number_in_a_table(edin, ids, says):
 def test_an_unknown_split(edin, word):
     refused(
         edin(splits=["train", "val", word, "test"]),
-        f"row 3: {word!r} is no split; write train, val or test",
+        f"row 3: {word!r} is no split. Write train, val or test",
     )
 
 
@@ -228,10 +228,10 @@ def test_the_line_of_a_csv_is_the_files(tmp_path):
 def test_a_missing_column(edin, tmp_path):
     refused(
         edin(columns=("id", "split")),
-        "needs one column '_id' (did you mean 'id'?); its columns are: id, split",
+        "needs one column '_id' (did you mean 'id'?). Its columns are: id, split",
     )
     (tmp_path / "my.csv").write_text("11\n14\n")
-    refused(tmp_path / "my.csv", "needs one column '_id'; its columns are: 11")
+    refused(tmp_path / "my.csv", "needs one column '_id'. Its columns are: 11")
     (tmp_path / "my.csv").write_text("")
     refused(tmp_path / "my.csv", "needs one column '_id'")
 
@@ -258,14 +258,14 @@ def test_bytes_that_are_no_text(caml):
 
 def test_csv_whose_quote_is_never_closed(tmp_path):
     (tmp_path / "my.csv").write_text('_id,split\n11,"train\n')
-    refused(tmp_path / "my.csv", "no valid CSV")
+    refused(tmp_path / "my.csv", "not valid CSV")
 
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "lists.xlsx").write_bytes(b"PK")
     refused(
         tmp_path / "lists.xlsx",
-        "is no split list; these are a folder of lists, or one file ending in .feather",
+        "is no split list. Give a folder of lists, or one file ending in .feather",
     )
 
 

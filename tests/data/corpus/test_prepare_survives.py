@@ -1,4 +1,4 @@
-"""Preparations that are killed, fail or run at the same time, and tables that are damaged or change."""
+"""Preparations that are killed, fail or run at once, and tables that are damaged or change."""
 
 import os
 import subprocess

@@ -143,12 +143,12 @@ def test_text_that_cannot_be_read(refused, monkeypatch):
         "iconv -f ISO-8859-1 -t UTF-8",
     )
     refused(SECRET.encode() + b"\0", "is binary (it has zero bytes)")
-    refused("no mark".encode("utf-16-le"), "or UTF-16 without its mark")
+    refused("no mark".encode("utf-16-le"), "or UTF-16 without a byte order mark")
     refused(b"\xff\xfea", "not UTF-16-LE")
     refused(b"%PDF-1.7 ...", "is a PDF file, not a text")
     refused(b"PK\x03\x04", "is a Word file or another archive")
-    refused(None, "there is no such file or folder", name="gone.txt")
-    refused(b"a\tb", "save it as CSV", name="n.tsv")
+    refused(None, "no such file or folder", name="gone.txt")
+    refused(b"a\tb", "Save it as CSV", name="n.tsv")
     monkeypatch.setattr(note_text, "LONGEST", 30)
     refused(SECRET.encode() * 2, "has more than 30 characters", "make it a table")
 
@@ -188,14 +188,14 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     )
     refused(
         b'{"text": "a", "id": 1.5}',
-        "row 1, column 'id': is float; write ids as strings",
+        "row 1, column 'id': is float. Write ids as strings",
         name="n.jsonl",
     )
     refused(b'{"text": "a", "id": null}', "row 1, column 'id': is empty", name="n.jsonl")
     refused(f'{{"text": "{SECRET}"'.encode(), "n.jsonl, line 1: not JSON", name="n.jsonl")
     refused(
         f'{{"text": "{SECRET}\\ud800"}}'.encode(),
-        "row 1: is no valid Unicode (half a character at 20)",
+        "row 1: isn't valid Unicode (half a character at 20)",
         name="n.jsonl",
     )
     refused(
@@ -209,11 +209,11 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
     refused(
         b'{"text": "a"}\n{"text": "b", "ID": 3}',
-        "row 2: has an id, and the first row has none",
+        "row 2: has an id, but the first row has none",
         name="n.jsonl",
     )
     refused(
-        b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': is no valid Unicode", name="n.jsonl"
+        b'{"text": "a", "id": "\\ud800"}', "row 1, column 'id': isn't valid Unicode", name="n.jsonl"
     )
     refused(
         b"text,id,text\na,1,b\n",
@@ -223,7 +223,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"Text,TEXT\n,b\n", "has 2 columns 'text' (upper and lower case", name="n.csv")
     refused(
         b'{"text": "a"}\n{"Text": "b"}',
-        "row 2: has no 'text'; where there is none, write null",
+        "row 2: has no 'text'. Write null",
         name="n.jsonl",
     )
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
@@ -243,20 +243,20 @@ def test_two_columns_of_one_name(tmp_path):
 
 def test_a_column_of_numbers_is_no_text(tmp_path):
     pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "n.parquet")
-    with pytest.raises(DataError, match="column 'text': holds int64, not texts"):
+    with pytest.raises(DataError, match="column 'text': has int64, not texts"):
         find_notes([str(tmp_path / "n.parquet")]).check()
 
 
 def test_arguments_that_make_no_sense(refused, tmp_path):
-    refused(b"a", "none is named", kind=ConfigError, text_column="note")
-    with pytest.raises(ConfigError, match="is named twice"):
+    refused(b"a", "Give a table", kind=ConfigError, text_column="note")
+    with pytest.raises(ConfigError, match="is given twice"):
         find_notes(["-", "-"])
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match=r"holds no notes; notes are files that end in .txt"):
+    with pytest.raises(DataError, match=r"has no notes. Notes are files that end in .txt"):
         find_notes([str(tmp_path / "folder")])
     write(tmp_path / "folder" / "codes.csv", ROWS)
     with pytest.raises(
-        DataError, match=r"holds no notes; it has tables: name them, such as .*codes.csv"
+        DataError, match=r"has no notes. It has tables. Give their names, such as .*codes.csv"
     ):
         find_notes([str(tmp_path / "folder")])
 
