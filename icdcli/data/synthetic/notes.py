@@ -106,7 +106,7 @@ def compose_note(
 
 
 def reworded(title: str) -> str:
-    """Reword an official title as a physician might write it.
+    """Turn an official title into words that a physician might write.
 
     Args:
         title: E.g. ``Pressure ulcer, lower back`` or ``Anemia, unspecified``.
@@ -149,7 +149,7 @@ def _condition_of(
 
 
 def _mention(draft: _Draft, condition: Condition) -> int:
-    """Mention a condition in its sections, and return the number of mentions."""
+    """Add a condition to its sections, and return the number of mentions."""
     rng, chances = draft.rng, wording.NAMED_IN[condition.place]
     mentions = 0
     if condition.drugs and rng.random() < 0.75:
@@ -178,7 +178,7 @@ def _mention_habits(draft: _Draft, present: Collection[Condition]) -> None:
 
 
 def _mention_absent_conditions(draft: _Draft, codes: Collection[str]) -> int:
-    """Mention conditions that the patient doesn't have, and return the number of mentions."""
+    """Add conditions that the patient doesn't have, and return the number of mentions."""
     rng = draft.rng
     absent = [condition for condition in _DENIABLE if not _contradicts(condition, codes)]
     mentions = between(rng, 3, 6)
