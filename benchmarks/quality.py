@@ -1,4 +1,4 @@
-"""Measure the quality of the shipped configurations on CodiEsp, beside the baselines.
+"""Measure the quality of the shipped configurations and of the baselines on CodiEsp.
 
 Each row is a run of ``icdcode train`` and ``icdcode evaluate`` on the published cases: trained on
 train; the best epoch, the threshold and the weights of the fusion chosen on dev; and measured on

@@ -1,1 +1,1 @@
-"""Scores of a split and what they are worth."""
+"""Evaluation of models: scoring a split, tuning, metrics with intervals, comparison, ablation."""

@@ -1,4 +1,4 @@
-"""The complete evaluation of a model on a split: what ``icdcode evaluate`` shows and writes.
+"""The evaluation of a model on a split: metrics, intervals, and results per code and per group.
 
 Shapes: N documents, L labels.
 """

@@ -26,7 +26,7 @@ from icdcli.metrics.document_statistics import Statistics
 from icdcli.model.coding_model import select_codes
 
 TOP_CODES = 20
-"""The codes per document in predictions.parquet by score, beside all gold and predicted codes."""
+"""Top-scored codes per document in predictions.parquet, besides all gold and predicted codes."""
 
 STATISTICS = "statistics.npz"
 _GROUP = 1000  # documents per row group of predictions.parquet

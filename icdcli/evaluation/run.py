@@ -82,7 +82,8 @@ def open_run(
         run: The run's folder.
         load: The checkpoint: ``metric``, ``loss`` or ``last``.
         device: The device to use instead of the run's own, e.g. ``cpu`` or ``0``.
-        on_warning: Called with a message if the data is no longer what the model was trained on.
+        on_warning: Called with a message if the corpus is not the one that the model was trained
+            on.
         on_progress: Called with the progress of preparing the corpus.
 
     Raises:

@@ -65,7 +65,7 @@ def sample_prediction(
     gold: NDArray[np.int32],
     threshold_L: NDArray[np.float32],
 ) -> SamplePrediction:
-    """Return the codes that one document's scores predict, beside its gold codes.
+    """Return the codes that one document's scores predict, and its gold codes.
 
     Args:
         document: The document's id.

@@ -181,7 +181,7 @@ def test_memory_stays_below_three_times_the_scores(monkeypatch: pytest.MonkeyPat
     evaluate(scores, targets)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 * scores.nbytes  # beside the scores themselves
+    assert peak < 2 * scores.nbytes  # in addition to the scores themselves
 
 
 def test_each_metric_alone_equals_all_together() -> None:

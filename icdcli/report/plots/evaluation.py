@@ -92,12 +92,12 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
             zorder=3,
         )
     for position, (name, curve) in enumerate(curves.items()):
-        colour, dash = COLORS[position % len(COLORS)], DASHES[position % len(DASHES)]
+        color, dash = COLORS[position % len(COLORS)], DASHES[position % len(DASHES)]
         axes.plot(
             curve.x,
             curve.y,
             label=name,
-            color=colour,
+            color=color,
             linestyle=dash,
             linewidth=2.2 if position == 0 else 1.2,
         )
