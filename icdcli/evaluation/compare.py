@@ -148,7 +148,7 @@ def common_codes(label_spaces: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(code for code in label_spaces[0] if code in inside)
 
 
-def restricted(
+def restrict_statistics(
     scores_NL: Scores,
     targets_NL: np.typing.NDArray[np.bool_],
     threshold_L: Scores,

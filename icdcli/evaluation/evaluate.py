@@ -21,7 +21,7 @@ from icdcli.evaluation.groups import (
     count_targets,
     evaluate_groups,
 )
-from icdcli.evaluation.score_split import SplitScores, unusable
+from icdcli.evaluation.score_split import SplitScores, non_finite_documents
 from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
@@ -169,7 +169,7 @@ def evaluate_split(
     Raises:
         DataError: If a score is NaN or infinite; the message names the documents.
     """
-    if wrong := unusable(scored.scores_NL, scored.documents.ids):
+    if wrong := non_finite_documents(scored.scores_NL, scored.documents.ids):
         raise DataError(
             f"{split} split: the scores of document {wrong} are not finite numbers. The model's "
             "weights are broken or too large for its precision. Evaluate another checkpoint with "

@@ -23,7 +23,7 @@ from icdcli.evaluation.compare import (
     common_codes,
     compare_models,
     require_one_label_space,
-    restricted,
+    restrict_statistics,
 )
 from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
@@ -282,7 +282,7 @@ def compare_runs(
                 contender = Contender.of(str(run.root), evaluation)
                 evaluated.append(run.evaluation(split))
             else:
-                contender = _restricted(opened, split, codes, on_progress)
+                contender = _score_common_codes(opened, split, codes, on_progress)
         contenders.append(contender)
     return replace(compare_models(contenders), evaluated=tuple(evaluated))
 
@@ -300,7 +300,7 @@ def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
     )
 
 
-def _restricted(
+def _score_common_codes(
     opened: OpenRun, split: str, codes: tuple[str, ...], on_progress: Progress | None
 ) -> Contender:
     """Score a split with a run's model, and keep some codes."""
@@ -308,6 +308,8 @@ def _restricted(
     scored = score_split(model, opened.corpus, split, on_progress)
     labels = len(model.labels)
     targets_NL, threshold_L = scored.documents.targets_NL(labels), model.threshold.values_L(labels)
-    statistics = restricted(scored.scores_NL, targets_NL, threshold_L, model.labels.codes, codes)
+    statistics = restrict_statistics(
+        scored.scores_NL, targets_NL, threshold_L, model.labels.codes, codes
+    )
     name, ids = str(opened.run.root), tuple(scored.documents.ids)
     return Contender(name, str(model.threshold), ids, codes, statistics)

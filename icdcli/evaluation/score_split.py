@@ -43,7 +43,7 @@ def score_split(
     return SplitScores(found.documents, probabilities(found.parts, model.fusion), found.losses_N)
 
 
-def unusable(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:
+def non_finite_documents(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:
     """Return the ids of the first documents with a score that is NaN or infinite, as one string.
 
     It is empty if there are none.

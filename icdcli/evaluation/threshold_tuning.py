@@ -42,14 +42,16 @@ def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Thres
         targets_NL: Its gold codes; if there are none at all, the threshold is 0.5.
         split: The split's name, which is stored and shown with the threshold.
     """
-    value, f1 = best_for_all(scores_NL, targets_NL)
+    value, f1 = best_threshold(scores_NL, targets_NL)
     if how == "auto":
         return Threshold(value, how, split)
-    per_code_L = shrunk(best_by_label(scores_NL, targets_NL, f1), targets_NL.sum(axis=0), value)
+    per_code_L = shrink(
+        best_label_thresholds(scores_NL, targets_NL, f1), targets_NL.sum(axis=0), value
+    )
     return Threshold(value, how, split, tuple(per_code_L.astype(np.float32).tolist()))
 
 
-def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]:
+def best_threshold(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]:
     """Return the single threshold with the best micro-F1, and that F1; 0.5 and 0 without gold."""
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):
@@ -65,7 +67,7 @@ def best_for_all(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]
     return _between(lower, float(tried_U[place])), float(f1_U[place])
 
 
-def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
+def best_label_thresholds(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
     """Return for each label the threshold that adds most to the micro-F1 (L,).
 
     It is NaN for labels without a gold document. If it is best never to predict the label, the
@@ -100,7 +102,7 @@ def best_by_label(scores_NL: Scores, targets_NL: Booleans, f1: float) -> Floats:
     return best_L
 
 
-def shrunk(
+def shrink(
     best_L: Floats, gold_L: npt.NDArray[np.integer], value: float, prior: float = PRIOR_DOCUMENTS
 ) -> Floats:
     """Shrink the thresholds of labels towards the single one; labels without gold get that one.

@@ -78,7 +78,8 @@ def intervals(
         none.
     """
     drawn = _joined(
-        statistics.resampled(weights_RN) for weights_RN in weights(len(statistics), resamples, seed)
+        statistics.resampled(weights_RN)
+        for weights_RN in resample_weights(len(statistics), resamples, seed)
     )
     found = {}
     for name, values_R in drawn.items():
@@ -112,7 +113,7 @@ def differences(
     drawn = [
         _joined(
             statistics.resampled(weights_RN)
-            for weights_RN in weights(len(statistics), resamples, seed)
+            for weights_RN in resample_weights(len(statistics), resamples, seed)
         )
         for statistics in (first, second)
     ]
@@ -145,7 +146,7 @@ def documents_that_differ(first: Statistics, second: Statistics, name: str) -> f
     return float((first.predicted_NL != second.predicted_NL).any(axis=1).sum())
 
 
-def weights(documents: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def resample_weights(documents: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
     """Yield how often each document occurs in each resample (R, N), some resamples at a time."""
     draw = np.random.Generator(np.random.PCG64(seed))
     for start in range(0, resamples, _AT_ONCE):

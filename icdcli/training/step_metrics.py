@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.score_split import unusable
+from icdcli.evaluation.score_split import non_finite_documents
 from icdcli.training.state import Training
 
 
@@ -49,7 +49,7 @@ def require_finite_scores(training: Training, logits_NL: NDArray[np.float32]) ->
     Raises:
         DivergedError: If a score is not finite; the message has the first such documents.
     """
-    if wrong := unusable(logits_NL, training.validation_ids):
+    if wrong := non_finite_documents(logits_NL, training.validation_ids):
         step = training.state.step
         raise DivergedError(
             f"a score of validation document {wrong}", step, training.documents_of(step)

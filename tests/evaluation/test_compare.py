@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.compare import Contender, common_codes, compare_models, restricted
+from icdcli.evaluation.compare import Contender, common_codes, compare_models, restrict_statistics
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.metrics.metrics import evaluate
 
@@ -92,5 +92,5 @@ def test_other_codes_are_ignored(made_up_evaluation: Make) -> None:
     threshold = np.linspace(0.2, 0.8, 12).astype(np.float32)
     chosen = ("486", "401.9")
     labels = [codes.index(code) for code in chosen]
-    found = restricted(scores, targets, threshold, codes, chosen)
+    found = restrict_statistics(scores, targets, threshold, codes, chosen)
     assert dict(found.metrics) == evaluate(scores[:, labels], targets[:, labels], threshold[labels])

@@ -13,7 +13,7 @@ from icdcli.errors import DataError
 from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
 from icdcli.evaluation.groups import by_chapter, by_kind, by_training_frequency
-from icdcli.evaluation.score_split import unusable
+from icdcli.evaluation.score_split import non_finite_documents
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.threshold import Threshold
 
@@ -121,10 +121,10 @@ def test_the_documents_of_nan_scores_are_named(made_up_evaluation: Make) -> None
             "test", replace(evaluation.scored, scores_NL=scores), evaluation.labels, Threshold()
         )
     assert (
-        unusable(np.full((9, 2), np.nan, np.float32), list("abcdefghi"))
+        non_finite_documents(np.full((9, 2), np.nan, np.float32), list("abcdefghi"))
         == "a, b, c, d, e and 4 more"
     )
-    assert unusable(np.zeros((2, 2), np.float32), ["a", "b"]) == ""
+    assert non_finite_documents(np.zeros((2, 2), np.float32), ["a", "b"]) == ""
 
 
 def test_the_files_agree_with_one_another(made_up_evaluation: Make, tmp_path: Path) -> None:

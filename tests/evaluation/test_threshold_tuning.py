@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from icdcli.evaluation.threshold_tuning import best_by_label, best_for_all, shrunk, tune
+from icdcli.evaluation.threshold_tuning import best_label_thresholds, best_threshold, shrink, tune
 from icdcli.metrics.metrics import evaluate
 
 Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -37,7 +37,7 @@ def f1(scores: Any, targets: Any, threshold: Any) -> float:
 @given(documents())
 def test_no_threshold_has_a_better_micro_f1(arrays: Arrays) -> None:
     scores, targets = arrays
-    threshold, value = best_for_all(scores, targets)
+    threshold, value = best_threshold(scores, targets)
     every = {float(score): f1(scores, targets, score) for score in np.unique(scores)}
     assert f1(scores, targets, threshold) == value == max(every.values())
     # It is the highest of the equally good ones, or decides as that one does.
@@ -56,7 +56,7 @@ def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> Non
         predicted = scores[:, label] >= np.float32(threshold)
         return float(2 * (predicted & targets[:, label]).sum() - wanted * predicted.sum())
 
-    for label, threshold in enumerate(best_by_label(scores, targets, wanted)):
+    for label, threshold in enumerate(best_label_thresholds(scores, targets, wanted)):
         assert np.isnan(threshold) == (not targets[:, label].any())
         if np.isnan(threshold):
             continue
@@ -70,23 +70,23 @@ def test_no_threshold_of_a_label_adds_more(arrays: Arrays, wanted: float) -> Non
 
 def test_a_threshold_is_between_two_scores() -> None:
     scores = np.array([[0.9, 0.7, 0.5, 0.1]], dtype=np.float32)
-    assert best_for_all(scores, scores > 0.6) == (pytest.approx(0.6), 1.0)
-    assert best_by_label(scores.T, scores.T > 0.6, 0.5) == pytest.approx([0.6])
+    assert best_threshold(scores, scores > 0.6) == (pytest.approx(0.6), 1.0)
+    assert best_label_thresholds(scores.T, scores.T > 0.6, 0.5) == pytest.approx([0.6])
 
 
 def test_a_code_that_scores_do_not_separate_is_never_predicted() -> None:
     scores = np.linspace(0.1, 0.8, 8, dtype=np.float32)[:, None]
-    assert best_by_label(scores, scores == scores.min(), 0.5) == pytest.approx([0.9])
+    assert best_label_thresholds(scores, scores == scores.min(), 0.5) == pytest.approx([0.9])
 
 
 def test_few_gold_documents_keep_the_threshold_near_the_single_one() -> None:
     own = np.array([0.9, 0.9, 0.9, np.nan])
-    drawn = shrunk(own, np.array([1, 10, 1000, 0]), 0.5, prior=10)
+    drawn = shrink(own, np.array([1, 10, 1000, 0]), 0.5, prior=10)
     assert 0.5 < drawn[0] < drawn[1] < drawn[2] < 0.9
     # Half-way on the log-odds scale.
     assert drawn[1] == pytest.approx(0.75)
     assert drawn[3] == pytest.approx(0.5)
-    assert np.isfinite(shrunk(np.array([0.0, 1.0]), np.array([5, 5]), 0.3)).all()
+    assert np.isfinite(shrink(np.array([0.0, 1.0]), np.array([5, 5]), 0.3)).all()
 
 
 def test_a_code_with_another_scale_gets_its_own_threshold() -> None:

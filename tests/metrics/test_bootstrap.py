@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from icdcli.metrics.bootstrap import differences, intervals, weights
+from icdcli.metrics.bootstrap import differences, intervals, resample_weights
 from icdcli.metrics.document_statistics import Statistics, statistics_of
 from icdcli.metrics.metrics import evaluate
 
@@ -34,7 +34,7 @@ def test_every_document_once_gives_the_metrics() -> None:
 
 def test_a_resample_has_the_metrics_of_its_documents() -> None:
     scores, targets = made_up()
-    found, drawn = statistics(scores, targets), next(weights(len(scores), 5, 1))
+    found, drawn = statistics(scores, targets), next(resample_weights(len(scores), 5, 1))
     resampled = found.resampled(drawn)
     for number, times in enumerate(drawn):
         rows = np.repeat(np.arange(len(scores)), times)
@@ -48,7 +48,7 @@ def test_a_resample_has_the_metrics_of_its_documents() -> None:
 
 def test_pooled_areas_vary_as_much_as_those_of_whole_resamples() -> None:
     scores, targets = made_up(documents=120, least=0.1)
-    drawn = next(weights(len(scores), 100, 0))
+    drawn = next(resample_weights(len(scores), 100, 0))
     resampled = statistics(scores, targets).resampled(drawn)
     rows = [np.repeat(np.arange(len(scores)), times) for times in drawn]
     exact = [evaluate(scores[chosen], targets[chosen], names=sorted(POOLED)) for chosen in rows]
@@ -144,7 +144,7 @@ def test_pairing_narrows_a_difference() -> None:
 
 
 def test_documents_are_drawn_with_replacement() -> None:
-    drawn = np.concatenate(list(weights(30, 250, 0)))
+    drawn = np.concatenate(list(resample_weights(30, 250, 0)))
     assert drawn.shape == (250, 30)
     assert (drawn.sum(axis=1) == 30).all()
     # A document is missing from a resample with a probability of (29/30)**30.
@@ -154,7 +154,7 @@ def test_documents_are_drawn_with_replacement() -> None:
 def test_the_order_of_documents_does_not_matter() -> None:
     found = statistics(*made_up())
     order = np.random.default_rng(0).permutation(len(found)).tolist()
-    drawn = next(weights(len(found), 3, 0))
+    drawn = next(resample_weights(len(found), 3, 0))
     there, back = (
         found.resampled(drawn[:, order]),
         found.take(np.argsort(order).tolist()).resampled(drawn),

@@ -10,7 +10,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.score_split import score_split
-from icdcli.evaluation.threshold_tuning import best_for_all
+from icdcli.evaluation.threshold_tuning import best_threshold
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import RunDir, read_rows
@@ -111,7 +111,7 @@ def test_a_threshold_is_tuned_on_validation_and_kept(trained):
     corpus, run, events = trained(positive_threshold="auto")
     model = loaded(run)
     scored = score_split(model, corpus, "validation")
-    value, f1 = best_for_all(scored.scores_NL, scored.documents.targets_NL(len(model.labels)))
+    value, f1 = best_threshold(scored.scores_NL, scored.documents.targets_NL(len(model.labels)))
     assert (model.threshold.value, model.threshold.tuned_on) == (value, "validation")
     assert events[1].threshold == str(model.threshold)
     assert events[1].metrics["f1_micro"] == pytest.approx(f1)
