@@ -92,7 +92,10 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     from icdcli.model.tokenizer import train_tokenizer
 
-    words = "chest pain denies fever heart failure acute on chronic kidney disease diabetes mellitus type two".split()
+    words = (
+        "chest pain denies fever heart failure acute on chronic kidney disease "
+        "diabetes mellitus type two"
+    ).split()
     tokenizer = train_tokenizer(
         [" ".join(words[i:] + words[:i]) for i in range(len(words))] * 3, vocabulary=400
     )
@@ -158,9 +161,10 @@ def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
 
     def make(**changes: object) -> "Config":
         options: dict[str, object] = {
-            "model": "tiny", "bit": 32, "lora_activate": False, "max_len": 48, "device": "cpu", "data_path": notes,
-            "project": tmp_path / "runs", "name": "run", "batch_size": 8, "steps": 24, "warmup_steps": 4, "lr0": 2e-3,
-            "head_lr_factor": 20, "pos_weight": 1, "gradient_checkpointing": False, "log_every": 5,
+            "model": "tiny", "bit": 32, "lora_activate": False, "max_len": 48, "device": "cpu",
+            "data_path": notes, "project": tmp_path / "runs", "name": "run", "batch_size": 8,
+            "steps": 24, "warmup_steps": 4, "lr0": 2e-3, "head_lr_factor": 20, "pos_weight": 1,
+            "gradient_checkpointing": False, "log_every": 5,
             "metrics": "[f1_micro, aucroc_micro]", "prediction_print_n": 2,
         }  # fmt: skip
         return load_config(None, [f"{key}={value}" for key, value in (options | changes).items()])

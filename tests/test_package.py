@@ -31,9 +31,6 @@ LAYERS = (
     {"cli"},
 )
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
-# Exceptions, which should disappear.
-CYCLES: list[list[str]] = []
-SHARED_NAMES = {"Note", "blocks"}
 HEAVY = {
     "accelerate",
     "bitsandbytes",
@@ -148,7 +145,7 @@ def test_there_are_no_import_cycles() -> None:
         for module in graph
         if module in reach[module]
     }
-    assert sorted(map(list, cycles)) == CYCLES
+    assert cycles == set()
 
 
 def test_modules_import_names_from_their_definition() -> None:
@@ -178,7 +175,7 @@ def test_a_public_name_is_defined_once() -> None:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module)
     twice = {name: sorted(set(found)) for name, found in places.items() if len(set(found)) > 1}
-    assert {name: found for name, found in twice.items() if name not in SHARED_NAMES} == {}
+    assert twice == {}
 
 
 def test_commands_are_thin() -> None:

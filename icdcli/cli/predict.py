@@ -80,8 +80,8 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Output file (.jsonl, .csv, .parquet). Rerun the same command to continue after an "
-            "interruption."
+            help="Output file (.jsonl, .csv, .parquet). Rerun the same command to continue after "
+            "an interruption."
         ),
     ] = None,
     text_column: Annotated[
@@ -101,8 +101,8 @@ def predict(
         bool,
         typer.Option(
             "--json",
-            help="Print JSONL to standard output, one line per note; with --output, one JSON object "
-            "about the file.",
+            help="Print JSONL to standard output, one line per note; with --output, one JSON "
+            "object about the file.",
         ),
     ] = False,
 ) -> None:

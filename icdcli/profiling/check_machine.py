@@ -84,7 +84,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitLists:
+class SplitListsPresent:
     """The downloaded split lists of the benchmarks.
 
     Attributes:
@@ -112,7 +112,7 @@ class MachineCheck:
     packages: dict[str, str | None]
     features: tuple[Feature, ...]
     disk: Disk
-    split_lists: SplitLists
+    split_lists: SplitListsPresent
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -223,14 +223,14 @@ def check_disk(folder: Path) -> Disk:
     return Disk(existing, usage.free, usage.total)
 
 
-def check_split_lists() -> SplitLists:
+def check_split_lists() -> SplitListsPresent:
     """Return which benchmarks' split lists are downloaded, complete and unchanged."""
     folder = splits_home()
     protocols = {
         protocol: all(sha256_of(folder / file.name) == file.sha256 for file in lists[0].files)
         for protocol, lists in PUBLISHED.items()
     }
-    return SplitLists(folder, protocols)
+    return SplitListsPresent(folder, protocols)
 
 
 def _nearest_folder(folder: Path) -> Path:

@@ -45,8 +45,8 @@ def end(way):
         os._exit(7)
     if way == "defect":
         raise RuntimeError("a defect of ours")
-    if way == "told":
-        raise DataError("notes.csv: can't be read; put it back")
+    if way == "error":
+        raise DataError("notes.csv: can't be read. Restore the file.")
     os.kill(os.getpid(), signal.Signals[way])
 
 
@@ -137,10 +137,10 @@ def run(config, project, name, case):
         if codes[number] is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-    told = [log.read_text() for log in logs]
+    stderr = [log.read_text() for log in logs]
     return {
         "codes": codes,
-        "told": told,
+        "stderr": stderr,
         **{what: counter.value for what, counter in counted.items()},
     }
 

@@ -101,9 +101,9 @@ def test_it_is_evaluated_and_shown_like_other_models(icdcode, run):
     answer = icdcode("evaluate", run, "--html")
     assert answer.code == 0
     assert answer.err == ""
-    told = json.loads((run / "evaluation/test/metrics.json").read_text())
-    assert set(told["metrics"]) == {"loss", *METRICS}
-    assert told["threshold_tuned_on"] == "validation"
+    reported = json.loads((run / "evaluation/test/metrics.json").read_text())
+    assert set(reported["metrics"]) == {"loss", *METRICS}
+    assert reported["threshold_tuned_on"] == "validation"
     assert (run / "evaluation/test/report.html").is_file()
     validation = icdcode("evaluate", run, "--split", "validation", "--json").json
     trained = json.loads((run / "weights/last/manifest.json").read_text())
@@ -157,8 +157,8 @@ def test_resuming_reports_that_it_is_finished(icdcode, refused, run):
     assert answer.code == 0
     assert "already finished" in answer.out
     assert f"Next: icdcode evaluate {run}" in answer.out
-    told = icdcode("resume", run, "--json").json
-    assert (told["finished"], told["step"], told["run"]) == (True, 1, str(run))
+    reported = icdcode("resume", run, "--json").json
+    assert (reported["finished"], reported["step"], reported["run"]) == (True, 1, str(run))
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
     refused(4, "resume", run, "word_ngrams=2", says="it defines the model")
     shutil.rmtree(run / "weights")

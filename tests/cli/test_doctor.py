@@ -95,13 +95,13 @@ def test_all_problems_are_reported_at_once(icdcode, place, empty):
     assert answer.code == 2
     assert answer.err.startswith(f"error: {place.config} can't run here:")
     assert answer.err.count("error: ") == 1
-    for told in (
+    for reported in (
         "device: [7]:",
         "nowhere",
         "model: somebody/nothing: can't be reached",
         str(place.config),
     ):
-        assert told in answer.err
+        assert reported in answer.err
     assert "This configuration can run here." not in answer.out
     assert "This machine" in answer.out
     assert list(empty.iterdir()) == []

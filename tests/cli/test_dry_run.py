@@ -23,14 +23,14 @@ def test_memory_and_time_are_reported(icdcode, place, trained, files):
     before = files(place.project)
     answer = icdcode("train", place.config, "--dry-run", "--json")
     assert answer.code == 0, answer
-    told = answer.json
-    estimate = told["memory"]["estimate"]
-    assert told["dry_run"] is True
-    assert told["steps"].startswith("12, ")
+    reported = answer.json
+    estimate = reported["memory"]["estimate"]
+    assert reported["dry_run"] is True
+    assert reported["steps"].startswith("12, ")
     assert estimate["device"] == "cpu"
-    assert estimate["total"] == sum(estimate["parts"].values()) <= told["memory"]["free"]
+    assert estimate["total"] == sum(estimate["parts"].values()) <= reported["memory"]["free"]
     assert {"weights", "head", "optimiser", "libraries"} <= set(estimate["parts"])
-    assert told["seconds"] > 0
+    assert reported["seconds"] > 0
     assert files(place.project) == before
 
 
@@ -54,9 +54,9 @@ def test_a_run_that_does_not_fit_is_not_tried(icdcode, place, monkeypatch):
 
     monkeypatch.setattr("icdcli.profiling.run_estimate.time_by_running", no_steps)
     monkeypatch.setattr("icdcli.profiling.run_estimate.room", lambda device: 1000)
-    told = icdcode("train", place.config, "--dry-run", "--json").json
-    assert told["memory"]["free"] == 1000
-    assert told["seconds"] > 0
+    reported = icdcode("train", place.config, "--dry-run", "--json").json
+    assert reported["memory"]["free"] == 1000
+    assert reported["seconds"] > 0
 
 
 @pytest.mark.slow
@@ -80,5 +80,5 @@ def test_the_estimate_is_within_15_percent_of_the_memory_used(place):
     _, most = run("train", *words)
     dry, _ = run("train", *words, "--dry-run")
     doctor, _ = run("doctor", *words)
-    for told in (dry["memory"], doctor["config"]["memory"]):
-        assert told["estimate"]["total"] == pytest.approx(most, rel=0.15)
+    for reported in (dry["memory"], doctor["config"]["memory"]):
+        assert reported["estimate"]["total"] == pytest.approx(most, rel=0.15)

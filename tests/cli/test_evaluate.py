@@ -40,11 +40,14 @@ def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
     answer = icdcode("evaluate", pair[1], "--split", "validation", "--load", "last", "--json")
     assert answer.code == 0, answer
     last = pd.read_csv(pair[1] / "results.csv").iloc[-1]
-    told = answer.json
-    assert told["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12)
+    reported = answer.json
+    assert reported["metrics"]["f1_micro"] == pytest.approx(last.f1_micro, abs=1e-12)
     assert last.f1_micro > 0
-    assert (told["threshold_how"], told["threshold_tuned_on"]) == ("auto_per_code", "validation")
-    assert "tuned on this split" in told["notes"][0]
+    assert (reported["threshold_how"], reported["threshold_tuned_on"]) == (
+        "auto_per_code",
+        "validation",
+    )
+    assert "tuned on this split" in reported["notes"][0]
     assert "note: The threshold was tuned" in answer.err
     assert "one a code (auto_per_code, tuned on the validation split)" in " ".join(
         answer.err.split()
@@ -156,12 +159,14 @@ def test_runs_are_shown_side_by_side(icdcode, pair):
     ]
     again = icdcode("compare", *pair, "--json")
     assert "Evaluated: " not in again.err  # the files written before are enough
-    told = [json.loads((run / "evaluation" / "test" / "metrics.json").read_text()) for run in pair]
+    reported = [
+        json.loads((run / "evaluation" / "test" / "metrics.json").read_text()) for run in pair
+    ]
     one, other = again.json["runs"]
-    assert [one["metrics"], other["metrics"]] == [values["metrics"] for values in told]
+    assert [one["metrics"], other["metrics"]] == [values["metrics"] for values in reported]
     difference = other["differences"]["f1_micro"]
     assert difference["value"] == pytest.approx(
-        told[1]["metrics"]["f1_micro"] - told[0]["metrics"]["f1_micro"]
+        reported[1]["metrics"]["f1_micro"] - reported[0]["metrics"]["f1_micro"]
     )
     assert difference["low"] <= difference["value"] <= difference["high"]
 

@@ -105,15 +105,15 @@ def test_no_text_of_a_note_is_shown_without_request(icdcode, trained, notes, tmp
     marked = icdcode(
         "predict", trained, notes, "--top", 2, "--evidence", "--output", tmp_path / "codes.jsonl"
     )
-    for told in (
+    for reported in (
         plain.out,
         plain.err,
         marked.out,
         marked.err,
         (tmp_path / "codes.jsonl").read_text(),
     ):
-        assert "belkeit" not in told
-        assert "denies" not in told
+        assert "belkeit" not in reported
+        assert "denies" not in reported
     assert "evidence" not in icdcode("predict", trained, notes, "--top", 2, "--json").out
 
 

@@ -48,8 +48,12 @@ def kill(place, tmp_path):
         }
         done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        return told["operations"], Path(told["whole"]), [Path(folder) for folder in told["killed"]]
+        reported = json.loads(done.stdout)
+        return (
+            reported["operations"],
+            Path(reported["whole"]),
+            [Path(folder) for folder in reported["killed"]],
+        )
 
     return run
 

@@ -21,7 +21,7 @@ ENVIRONMENT = {
 }
 GONE = "has died, so the others end as well"
 DEFECT = "a defect of ours"
-TOLD = "error: notes.csv: can't be read; put it back"
+ERROR = "error: notes.csv: can't be read. Restore the file."
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def play(config, tmp_path):
 def ends_well(case, found):
     """Assert that all ended, the failed one with its exit code, and one message gave the reason."""
     processes, rank, _, way = case
-    codes, told = found["codes"], "".join(found["told"])
-    own = {"killed": -9, "exit": 7, "defect": 1, "told": 3}[way]
+    codes, stderr = found["codes"], "".join(found["stderr"])
+    own = {"killed": -9, "exit": 7, "defect": 1, "error": 3}[way]
     assert codes[rank] == own and None not in codes, found
     assert all(code not in (None, 0) for code in codes), found
     silent = way in ("killed", "exit")
-    assert told.count(GONE) == silent and told.count(TOLD) == (way == "told"), found
-    assert told.count("Traceback") == (way == "defect") == told.count(f"RuntimeError: {DEFECT}"), (
-        found
-    )
-    assert not silent or f"process {rank} of {processes} " in told, found
+    assert stderr.count(GONE) == silent and stderr.count(ERROR) == (way == "error"), found
+    assert (
+        stderr.count("Traceback") == (way == "defect") == stderr.count(f"RuntimeError: {DEFECT}")
+    ), found
+    assert not silent or f"process {rank} of {processes} " in stderr, found
     return True
 
 
@@ -83,7 +83,7 @@ def test_a_process_ends_the_others_if_it_dies_or_is_stopped(play):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["killed", "exit", "defect", "told"])
+@pytest.mark.parametrize("way", ["killed", "exit", "defect", "error"])
 def test_a_process_that_dies_anywhere_ends_the_others(play, way):
     places = [
         ("setup", 1),
@@ -111,7 +111,7 @@ def test_a_signal_to_any_process_stops_all_within_a_validation_and_between_steps
     for name, state in (("case-0", 6), ("case-1", 1)):
         last = tmp_path / "runs" / name / "weights" / "last"
         assert json.loads((last / "manifest.json").read_text())["step"] == state
-    assert "interrupted by SIGTERM (step 6)" in validation["told"][0]
+    assert "interrupted by SIGTERM (step 6)" in validation["stderr"][0]
 
 
 @pytest.fixture
@@ -166,37 +166,39 @@ def launched(config, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "code"), [("torchrun", 1), ("ours", 3)])
 def test_a_launched_process_that_dies_ends_the_job(launched, how, code):
-    job = launched(how, 1, "step", "told")
-    told, _ = job.communicate(timeout=240)
-    assert job.returncode == code and told.count(TOLD) == 1 and GONE not in told, told
-    assert how == "torchrun" or "Traceback" not in told, told
+    job = launched(how, 1, "step", "error")
+    stderr, _ = job.communicate(timeout=240)
+    assert job.returncode == code and stderr.count(ERROR) == 1 and GONE not in stderr, stderr
+    assert how == "torchrun" or "Traceback" not in stderr, stderr
 
 
 @pytest.mark.slow
 def test_a_launched_process_that_is_killed_ends_the_job(launched):
     job = launched("ours", 0, "validation", "killed")
-    told, _ = job.communicate(timeout=240)
+    stderr, _ = job.communicate(timeout=240)
     assert (
-        job.returncode == 128 + signal.SIGKILL and told.count(GONE) == 1 and "Traceback" not in told
-    ), told
+        job.returncode == 128 + signal.SIGKILL
+        and stderr.count(GONE) == 1
+        and "Traceback" not in stderr
+    ), stderr
 
 
 @pytest.mark.slow
 def test_a_signal_to_the_launcher_saves_and_is_its_exit_code(launched, tmp_path):
-    job = launched("ours", 2, "step", "told")
+    job = launched("ours", 2, "step", "error")
     wait_for(tmp_path / "runs" / "run" / "weights" / "last", job)
     job.send_signal(signal.SIGTERM)
-    told, _ = job.communicate(timeout=240)
-    assert job.returncode == 143 and "Traceback" not in told, told
+    stderr, _ = job.communicate(timeout=240)
+    assert job.returncode == 143 and "Traceback" not in stderr, stderr
     step = json.loads(
         (tmp_path / "runs" / "run" / "weights" / "last" / "manifest.json").read_text()
     )["step"]
-    assert f"interrupted by SIGTERM (step {step})" in told
+    assert f"interrupted by SIGTERM (step {step})" in stderr
 
 
 @pytest.mark.slow
 def test_without_their_launcher_the_processes_end(launched, tmp_path):
-    job = launched("ours", 2, "step", "told")
+    job = launched("ours", 2, "step", "error")
     wait_for(tmp_path / "runs" / "run" / "weights" / "last", job)
     job.kill()
     job.communicate(timeout=60)  # returns when all processes that could write to its pipe are gone

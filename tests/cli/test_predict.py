@@ -228,13 +228,13 @@ def killed(trained, table, tmp_path):
             Path(__file__).with_name("predicting.py"), trained, table, output, 80, json.dumps(kills)
         )
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert told["code"] == 0
-        assert told["operations"] > 45
-        files = [output.with_name(f"{number}.{ending}") for number in range(len(told["codes"]))]
+        reported = json.loads(done.stdout)
+        assert reported["code"] == 0
+        assert reported["operations"] > 45
+        files = [output.with_name(f"{number}.{ending}") for number in range(len(reported["codes"]))]
         assert {*output.parent.iterdir()} == {output, *files}
         assert {file.read_bytes() for file in files} == {output.read_bytes()}
-        return told["codes"]
+        return reported["codes"]
 
     return run
 

@@ -201,9 +201,9 @@ def test_dry_run_shows_changes_and_makes_none(icdcode, best_first):
     ):
         assert line in answer.out
     assert snapshot(best_first) == before
-    told = icdcode("resume", best_first, "--load", "metric", "--dry-run", "--json").json
-    assert told["dry_run"]
-    assert (told["changed"], told["set aside"]) == (
+    reported = icdcode("resume", best_first, "--load", "metric", "--dry-run", "--json").json
+    assert reported["dry_run"]
+    assert (reported["changed"], reported["set aside"]) == (
         "nothing",
         "4 rows of later steps",
     )

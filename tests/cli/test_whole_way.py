@@ -195,9 +195,14 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     folder = run_copy / "evaluation" / "test"
     assert f"Written: {folder}" in answer.out
     assert files(folder) == EVALUATION
-    told = json.loads((folder / "metrics.json").read_text())
-    assert set(told["metrics"]) == {"loss", *METRICS}
-    assert (told["split"], told["checkpoint"], told["protocol"], told["threshold"]) == (
+    reported = json.loads((folder / "metrics.json").read_text())
+    assert set(reported["metrics"]) == {"loss", *METRICS}
+    assert (
+        reported["split"],
+        reported["checkpoint"],
+        reported["protocol"],
+        reported["threshold"],
+    ) == (
         "test",
         "metric",
         "patient",
@@ -207,13 +212,13 @@ def test_evaluate_writes_metrics_codes_and_predictions(icdcode, run_copy, files)
     per_code = pd.read_csv(folder / "per_code.csv", dtype={"code": str})
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert list(predictions.columns) == ["id", "code", "score", "predicted", "gold"]
-    assert predictions.id.nunique() == told["documents"]
-    assert len(per_code) == told["labels"]
+    assert predictions.id.nunique() == reported["documents"]
+    assert len(per_code) == reported["labels"]
     assert predictions.gold.sum() == per_code.gold.sum()
     assert predictions.predicted.sum() == per_code.predicted.sum()
     right = (predictions.gold & predictions.predicted).sum()
     micro = 2 * right / (predictions.gold.sum() + predictions.predicted.sum())
-    assert told["metrics"]["f1_micro"] == pytest.approx(micro)
+    assert reported["metrics"]["f1_micro"] == pytest.approx(micro)
     assert ((predictions.score >= 0.5) == predictions.predicted).all()
 
 

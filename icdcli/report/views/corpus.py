@@ -207,7 +207,7 @@ def _longer(tokens: Mapping[str, Any], documents: int) -> RenderableType:
 def _leakage(
     leakage: Mapping[str, Mapping[str, Any]] | None, duplicates: Mapping[str, Mapping[str, int]]
 ) -> list[RenderableType]:
-    """Warn of subjects and texts in two splits, and report texts repeated within one split."""
+    """Show subjects and texts in two splits as warnings, and texts repeated within one split."""
     if leakage is None:
         return [
             plain(

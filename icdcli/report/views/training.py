@@ -36,7 +36,7 @@ class TrainingView:
     """A handler that shows a run: progress of the preparation, a summary, then the live view.
 
     Args:
-        output: Where to show it.
+        output: The output of the command.
         memory: Returns the bytes of memory in use, or None if unknown; called at every logged step.
         clock: Returns seconds since any fixed time.
     """

@@ -5,7 +5,7 @@ import pytest
 
 from icdcli.distributed.hardware import Gpu
 from icdcli.profiling.check_config import ConfigCheck, DataCheck, MemoryCheck, ModelCheck
-from icdcli.profiling.check_machine import Disk, Feature, Machine, MachineCheck, SplitLists
+from icdcli.profiling.check_machine import Disk, Feature, Machine, MachineCheck, SplitListsPresent
 from icdcli.profiling.memory import MemoryEstimate
 from icdcli.report.views.doctor import configuration_view, machine_view
 
@@ -31,7 +31,7 @@ def checkup(disk=None, **changes):
             Feature("ISA-L", True, "fast reading of .gz"),
         ),
         disk or Disk(Path("runs"), 10**11, 10**12),
-        SplitLists(Path("splits"), {"mimic3-50": False, "mimic3-full": False}),
+        SplitListsPresent(Path("splits"), {"mimic3-50": False, "mimic3-full": False}),
     )
 
 
