@@ -1,15 +1,15 @@
-"""How long raw tables take to become a corpus, and how much memory: icdcode against pandas, polars and duckdb.
+"""Time and memory to make a corpus of raw tables: icdcode compared with pandas, polars and duckdb.
 
-All do the same job (see prepare_sides.py) on the same made-up MIMIC-III tables, one after another, each run in a process of its
-own with its imports counted and the files in the page cache. They must make the same documents, or it exits with 1. What is
-promised stands beside what was measured.
+All do the same job (see prepare_sides.py) on the same synthetic MIMIC-III tables, one after the
+other. Each run is a new process, with its imports counted and the files in the page cache. If the
+documents differ, it exits with 1. The promised values are shown beside the measured ones.
 
-    python benchmarks/prepare.py                       1 GB of notes; needs pip install -e '.[benchmark]'
-    python benchmarks/prepare.py --gigabytes 4         as large as MIMIC-III
-    python benchmarks/prepare.py --gzip                as distributed, beside what unpacking alone takes
-    python benchmarks/prepare.py --flat                icdcode's peak memory at half and at double the size
-    python benchmarks/prepare.py --tokens              the token cache against tokenising one document at a time
-    python benchmarks/prepare.py --json prepare.json   any of them; every run is in the file
+    python benchmarks/prepare.py                       1 GB of notes; needs pip install -e
+    '.[benchmark]' python benchmarks/prepare.py --gigabytes 4         as large as MIMIC-III python
+    benchmarks/prepare.py --gzip                as distributed, compared with decompression python
+    benchmarks/prepare.py --flat                icdcode's peak memory at half and double the size
+    python benchmarks/prepare.py --tokens              the token cache, or one document at a time
+    python benchmarks/prepare.py --json prepare.json   also write the figures of every run to a file
 """
 
 import argparse
@@ -40,16 +40,16 @@ PROMISED_PEAK, OF_GIGABYTES = 800, 4  # MB
 
 
 def compare(folder: Path, work: Path, runs: int, gigabytes: float) -> Measured:
-    """Time every side, round by round, so that a busy minute meets them all; print the best of each.
+    """Time every side, in rounds, so that a busy minute affects all; print the best of each.
 
     Args:
         folder: The tables.
-        work: Where each run gets an empty folder.
-        runs: Rounds.
-        gigabytes: Size of the notes, unpacked.
+        work: The folder in which each run gets an empty folder.
+        runs: The number of rounds.
+        gigabytes: The decompressed size of the notes.
 
     Returns:
-        All figures, with `agree` False where the sides didn't make the same documents.
+        All figures; `agree` is False if the sides didn't make the same documents.
     """
     found: dict[str, list[Measured]] = {side: [] for side in SIDES}
     unpacking: list[float] = []
@@ -90,7 +90,7 @@ def compare(folder: Path, work: Path, runs: int, gigabytes: float) -> Measured:
 
 
 def _show(best: dict[str, Measured]) -> list[Measured]:
-    """Print the table; returns what was promised of each other side."""
+    """Print the table, and return the promises about the other sides."""
     print(f"{'side':<26}{'seconds':>9}{'times':>8}{'promised':>10}{'peak MB':>10}{'MB more':>9}")
     promises = []
     for side, figures in best.items():
@@ -116,13 +116,14 @@ def _show(best: dict[str, Measured]) -> list[Measured]:
         ]
         print(
             f"{side:<26}{figures['seconds']:>9.2f}{times:>8.1f}{f'>= {PROMISED_TIMES[side]:g}':>10}"
-            f"{figures['peak_mb']:>10,.0f}{more:>9,.0f}{'   missed: ' + ', '.join(missed) if missed else ''}"
+            f"{figures['peak_mb']:>10,.0f}{more:>9,.0f}"
+            f"{'   missed: ' + ', '.join(missed) if missed else ''}"
         )
     return promises
 
 
 def compare_sizes(folders: dict[float, Path], work: Path, runs: int) -> Measured:
-    """Print icdcode's peak memory at two sizes, the smaller first: it must hardly grow."""
+    """Print icdcode's peak memory at two sizes, the smaller first; it should hardly grow."""
     peaks = {
         size: [_fresh(OURS, folder, work)["peak_mb"] for _ in range(runs)]
         for size, folder in folders.items()
@@ -143,7 +144,7 @@ def _promise(what: str, value: float, at_most: float) -> Measured:
 
 
 def _fresh(side: str, folder: Path, work: Path) -> Measured:
-    """One run of a side: the files in the page cache, nothing left of an earlier run."""
+    """Run a side once, with the files in the page cache and without results of an earlier run."""
     warm(folder)
     with tempfile.TemporaryDirectory(dir=work) as empty:
         return measured(side, folder, Path(empty))
@@ -157,9 +158,9 @@ def _unpacking_seconds(file: Path) -> float:
 
 
 def main() -> int:
-    """Make the tables, measure, print, and write JSON where asked."""
+    """Make the tables, measure, print the results, and write them as JSON if requested."""
     parser = argparse.ArgumentParser(
-        description="From raw tables to a corpus: icdcode against pandas, polars and duckdb."
+        description="Make a corpus of raw tables: icdcode compared with pandas, polars and duckdb."
     )
     parser.add_argument(
         "--gigabytes",
@@ -170,24 +171,26 @@ def main() -> int:
     )
     parser.add_argument("--gzip", action="store_true", help="the tables are .csv.gz")
     parser.add_argument(
-        "--runs", type=int, default=2, metavar="N", help="the best of so many counts (default: 2)"
+        "--runs", type=int, default=2, metavar="N", help="use the best of N runs (default: 2)"
     )
     parser.add_argument(
         "--folder",
         type=Path,
-        help="keep the tables here for the next time (default: a temporary folder)",
+        help="keep the tables in this folder (default: a temporary folder)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the figures to this file"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
-        "--flat", action="store_true", help="icdcode's memory alone, at half and at double the size"
+        "--flat", action="store_true", help="only icdcode's memory, at half and double the size"
     )
     mode.add_argument("--tokens", action="store_true", help="the token cache")
     options = parser.parse_args()
     missing = [name for name in ("pandas", "polars", "duckdb") if find_spec(name) is None]
     if missing and not (options.flat or options.tokens):
         print(
-            f"{', '.join(missing)}: not installed; pip install -e '.[benchmark]' installs what is compared",
+            f"{', '.join(missing)}: not installed. Run: pip install -e '.[benchmark]'",
             file=sys.stderr,
         )
         return 2
@@ -200,7 +203,7 @@ def main() -> int:
             size: packed(tables(home, size)) if options.gzip else tables(home, size)
             for size in sizes
         }
-        with tempfile.TemporaryDirectory(dir=home) as work:  # on the disk that the tables are on
+        with tempfile.TemporaryDirectory(dir=home) as work:  # on the disk of the tables
             if options.flat:
                 result = compare_sizes(folders, Path(work), options.runs)
             elif options.tokens:

@@ -1,6 +1,7 @@
-"""One measurement of `prepare.py` in a process of its own, so that its peak memory and its imports are its own.
+"""One measurement of `prepare.py` in a new process, so that it has its own peak memory and imports.
 
-python benchmarks/prepare_measure.py SIDE TABLES WORK      what `measured` runs; prints one line of JSON
+python benchmarks/prepare_measure.py SIDE TABLES WORK      called by `measured`; prints one line of
+JSON
 """
 
 import hashlib
@@ -21,28 +22,29 @@ Measured = dict[str, Any]
 
 
 def measured(task: str, *places: Path) -> Measured:
-    """Carry a task out in a fresh process.
+    """Run a task in a new process.
 
-    Who calls this must stay small: on Linux a process starts with the peak of the one that it was started from.
+    The caller must stay small, because on Linux a process starts with the peak memory of its
+    parent.
 
     Args:
         task: A side, or a task of `prepare_tokens`.
-        places: What it takes.
+        places: The arguments of the task.
 
     Returns:
-        Seconds, peak memory and what was made.
+        Seconds, peak memory and a summary of the documents.
     """
     done = subprocess.run(
         [sys.executable, __file__, task, *map(str, places)], stdout=subprocess.PIPE, text=True
     )
     if done.returncode:
-        raise SystemExit(f"{task}: ended with {done.returncode}; what it said stands above")
+        raise SystemExit(f"{task}: ended with {done.returncode}; see its output above")
     result: Measured = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 def warm(folder: Path) -> None:
-    """Bring a folder's files into the page cache, and what was written before to the disk: all sides start from the same."""
+    """Read a folder's files into the page cache, and flush earlier writes, for equal conditions."""
     os.sync()
     buffer = bytearray(1 << 20)
     for path in folder.iterdir():
@@ -52,7 +54,7 @@ def warm(folder: Path) -> None:
 
 
 def machine() -> dict[str, str]:
-    """Where this was measured, without the machine's name."""
+    """Return a description of the machine, without its name."""
     processor = platform.machine()
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -89,7 +91,7 @@ def _side(name: str, tables: Path, work: Path) -> Measured:
 
 
 def _contents(file: Path) -> dict[str, int]:
-    """What two files have in common when they hold the same documents, in any order."""
+    """Return counts and a digest that are the same for the same documents in any order."""
     from pyarrow import parquet
 
     made = {"documents": 0, "text_bytes": 0, "codes": 0, "digest": 0}

@@ -1,10 +1,12 @@
-"""One job, five tools: from MIMIC-III's raw tables to one Parquet file of documents. Timed by `prepare.py`.
+"""One job with several tools: from MIMIC-III's raw tables to a Parquet file; timed by `prepare.py`.
 
-A document is an admission with a discharge note and a code: its id, its notes joined in file order, its codes as dotted
-strings, and a split. Every side reads codes and HADM_ID as text, so that no leading zero is lost, drops notes without an
-admission and rows without a code, and writes Parquet with zstd at level 1. Each is written as that tool's documentation
-advises, for the columns that it needs; its import is part of the job. Only ours also hashes every source file, reads the code
-titles, writes the label space, counts words and codes, keeps patients apart and survives a power cut.
+A document is an admission with a discharge note and a code: its id, its notes joined in file order,
+its codes as dotted strings, and a split. Every side reads codes and HADM_ID as text, so that no
+leading zero is lost, drops notes without an admission and rows without a code, and writes Parquet
+with zstd at level 1. Each follows the advice of its tool's documentation, for the columns that it
+needs; its import is part of the job. Only icdcode also hashes every source file, reads the titles
+of codes, writes the label space, counts words and codes, splits by patient and survives a power
+cut.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,17 +20,17 @@ if TYPE_CHECKING:
 DISCHARGE = "Discharge summary"
 # The dot of ICD-9-CM: a diagnosis has three characters before it, an E-code four, a procedure two.
 DIAGNOSIS, PROCEDURE = r"^(E...|[^E]..)(.+)$", r"^(..)(.+)$"
-# Every value as it is written ("NA" in a note, leading zeros), which is what all the other sides give ...
+# Every value as it is written ("NA" in a note, leading zeros), as all the other sides do.
 AS_TEXT = {"dtype": "str", "keep_default_na": False, "low_memory": False}
-# ... and what pandas reads fastest with: types guessed, but for the one column that must be text here.
+# The fastest for pandas: types are guessed, except of the one column that must be text.
 GUESSED = {"dtype": {"HADM_ID": "str"}, "low_memory": False}
 
 Side = Callable[[Path, Path], Path]
-"""Given the tables' folder and an empty folder to work in, makes the documents and returns their file."""
+"""Takes the tables' folder and an empty one, makes the documents and returns their file."""
 
 
 def icdcode(tables: Path, work: Path) -> Path:
-    """`icdcode prepare-data DIR protocol=patient label_pruning=True`, the whole of it."""
+    """Run `icdcode prepare-data DIR protocol=patient label_pruning=True`."""
     from icdcli.data.corpus.prepare import prepare
     from icdcli.data.section import DataConfig
 
@@ -37,7 +39,7 @@ def icdcode(tables: Path, work: Path) -> Path:
 
 
 def pandas_whole(tables: Path, work: Path, options: Mapping[str, Any] = AS_TEXT) -> Path:
-    """The whole table into memory, then the filter: the usual first version of such a script."""
+    """Read the complete table into memory, then filter, as the first version of a script does."""
     import pandas
 
     notes = pandas.read_csv(_table(tables, "NOTEEVENTS"), **options)
@@ -46,7 +48,7 @@ def pandas_whole(tables: Path, work: Path, options: Mapping[str, Any] = AS_TEXT)
 
 
 def pandas_chunks(tables: Path, work: Path, options: Mapping[str, Any] = AS_TEXT) -> Path:
-    """The needed columns in chunks, each filtered at once: pandas' own advice for tables that are large."""
+    """Read the needed columns in chunks, filtering each: the advice of pandas for large tables."""
     import pandas
 
     columns = ["HADM_ID", "CATEGORY", "TEXT"]
@@ -85,7 +87,7 @@ def _with_pandas(notes: "DataFrame", tables: Path, work: Path) -> Path:
 
 
 def polars(tables: Path, work: Path) -> Path:
-    """A lazy scan by the streaming engine, straight into the Parquet file."""
+    """Scan lazily with the streaming engine, directly into the Parquet file."""
     import polars as pl
 
     def codes_of(name: str, pattern: str) -> pl.LazyFrame:
@@ -119,7 +121,7 @@ def polars(tables: Path, work: Path) -> Path:
 
 
 def duckdb(tables: Path, work: Path) -> Path:
-    """One SQL statement, straight into the Parquet file."""
+    """Run one SQL statement, directly into the Parquet file."""
     import duckdb as db
 
     def codes_of(name: str, pattern: str) -> str:
@@ -141,10 +143,15 @@ def duckdb(tables: Path, work: Path) -> Path:
                 GROUP BY HADM_ID
             ), codes AS (
                 SELECT id, list(code) AS codes
-                FROM ({codes_of("DIAGNOSES_ICD", DIAGNOSIS)} UNION ALL {codes_of("PROCEDURES_ICD", PROCEDURE)})
+                FROM (
+                    {codes_of("DIAGNOSES_ICD", DIAGNOSIS)}
+                    UNION ALL {codes_of("PROCEDURES_ICD", PROCEDURE)}
+                )
                 GROUP BY id
             )
-            SELECT id, text, codes, CASE right(id, 1) WHEN '8' THEN 'validation' WHEN '9' THEN 'test' ELSE 'train' END AS split
+            SELECT id, text, codes,
+                CASE right(id, 1) WHEN '8' THEN 'validation' WHEN '9' THEN 'test' ELSE 'train' END
+                AS split
             FROM texts JOIN codes USING (id)
         ) TO '{file}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)
     """)

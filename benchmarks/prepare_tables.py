@@ -1,8 +1,9 @@
-"""Made-up MIMIC-III tables of any size, for `prepare.py`: what a reader's speed depends on is as in the real ones.
+"""Synthetic MIMIC-III tables of any size for `prepare.py`, as slow to read as the real ones.
 
-That is: bytes a row, the share of discharge summaries, quoting, line breaks, quotes within quotes, an admission's notes far
-apart, rows without admission, and about the gzip ratio (3.6). What is written in them means nothing. Shares and lengths follow
-the public counts of MIMIC-III v1.4 (Johnson et al. 2016). 100 MB of notes take about a second.
+They have the same bytes per row, share of discharge summaries, quoting, line breaks, quotes within
+quotes, notes of one admission far apart, rows without an admission, and about the same gzip ratio
+(3.6). Their words mean nothing. Shares and lengths follow the public counts of MIMIC-III v1.4
+(Johnson et al. 2016). 100 MB of notes take about one second.
 """
 
 import random
@@ -17,7 +18,7 @@ _ADDENDUM_SHARE = 0.1  # of the discharge summaries
 _WITHOUT_ADMISSION = 0.11  # of the other notes
 _DIAGNOSES, _PROCEDURES = (14_567, 6_984), (3_882, 2_032)  # codes in the D_ICD table, and in use
 _WORDS, _PARAGRAPHS = 6_000, 20_000
-_AT_ONCE = 500  # rows a write
+_AT_ONCE = 500  # rows per write
 
 _NOTE_COLUMNS = (
     "ROW_ID SUBJECT_ID HADM_ID CHARTDATE CHARTTIME STORETIME CATEGORY DESCRIPTION CGID ISERROR TEXT"
@@ -25,7 +26,8 @@ _NOTE_COLUMNS = (
 _CODE_COLUMNS = "ROW_ID SUBJECT_ID HADM_ID SEQ_NUM ICD9_CODE"
 _TITLE_COLUMNS = "ROW_ID ICD9_CODE SHORT_TITLE LONG_TITLE"
 
-# Category, description, rows in a thousand of the other notes, paragraphs from and to (one has about 420 bytes).
+# Category, description, rows per thousand other notes, fewest and most paragraphs (of about 420
+# bytes).
 _OTHER_NOTES = (
     ("Nursing/other", "Report", 406, 1, 4),
     ("Radiology", "CHEST (PORTABLE AP)", 258, 2, 6),
@@ -40,14 +42,14 @@ _DISCHARGE_PARAGRAPHS = (20, 30)  # 1,500 words
 
 
 def tables(folder: Path, gigabytes: float) -> Path:
-    """The tables as .csv, made where they aren't there.
+    """Make the tables as .csv, unless they exist.
 
     Args:
-        folder: Where a folder for them is made.
-        gigabytes: Size of NOTEEVENTS.csv, in 10**9 bytes; the other tables follow from it.
+        folder: The folder to make their folder in.
+        gigabytes: The size of NOTEEVENTS.csv, in 10**9 bytes, which the other tables follow.
 
     Returns:
-        Their folder.
+        The folder of the tables.
     """
     made, making = folder / f"{gigabytes:g}GB", folder / f"{gigabytes:g}GB.partial"
     if not made.is_dir():
@@ -61,7 +63,7 @@ def tables(folder: Path, gigabytes: float) -> Path:
 
 
 def packed(folder: Path) -> Path:
-    """The same tables as .csv.gz, by gzip -6, in a folder beside, made where they aren't there."""
+    """Make the same tables as .csv.gz (gzip -6) in a folder beside, unless they exist."""
     made, making = (
         folder.with_name(f"{folder.name}-gzip"),
         folder.with_name(f"{folder.name}-gzip.partial"),
@@ -77,7 +79,7 @@ def packed(folder: Path) -> Path:
 
 
 def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
-    """Write NOTEEVENTS.csv; returns the number of admissions in it."""
+    """Write NOTEEVENTS.csv, and return the number of its admissions."""
     paragraphs = _made_up_paragraphs(draw)
     kinds = draw.choices(_OTHER_NOTES, weights=[kind[2] for kind in _OTHER_NOTES], k=5_000)
     admissions, row, written = 1, 0, 0
@@ -89,13 +91,16 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
                 row += 1
                 if draw.random() >= DISCHARGE_SHARE:
                     category, description, _, shortest, longest = kinds[row % len(kinds)]
-                    # It belongs to an admission that had, or will have, its summary elsewhere in the file; or to none.
+                    # Of an admission with its summary elsewhere in the file, or of none.
                     admission = (
                         None
                         if draw.random() < _WITHOUT_ADMISSION
                         else int(draw.random() * admissions * 1.05)
                     )
-                    rest = f'2151-08-04 10:15:00,2151-08-04 10:32:00,"{category}","{description}",{15_000 + row % 5_000},'
+                    rest = (
+                        f'2151-08-04 10:15:00,2151-08-04 10:32:00,"{category}","{description}",'
+                        f"{15_000 + row % 5_000},"
+                    )
                 else:
                     shortest, longest = _DISCHARGE_PARAGRAPHS
                     if draw.random() < _ADDENDUM_SHARE:
@@ -118,7 +123,7 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
 
 
 def _write_codes(folder: Path, draw: random.Random, admissions: int) -> None:
-    """Write the code tables, for every admission with a note but a few, and for an eighth more that have none."""
+    """Write the code tables, for nearly all admissions with a note and some without."""
     for table, pool, (known, used), (fewest, most) in (
         ("DIAGNOSES", _diagnoses(), _DIAGNOSES, (4, 18)),
         ("PROCEDURES", _procedures(), _PROCEDURES, (0, 8)),
@@ -144,7 +149,8 @@ def _coded(
 ) -> Iterator[str]:
     row = 0
     for admission in admissions:
-        # A few common codes and a long tail; no code twice in an admission, so that no side has to look for that.
+        # A few common codes and a long tail. No admission has a code twice, so that no side must
+        # check it.
         places = dict.fromkeys(
             int(len(codes) * draw.random() ** 3) for _ in range(draw.randint(fewest, most))
         )
@@ -153,11 +159,11 @@ def _coded(
             yield f'{row},{_ids(admission, row)},{number},"{codes[place]}"'
         if admission % 1_000 == 17:
             row += 1
-            yield f"{row},{_ids(admission, row)},,"  # as in the real tables, a code is missing now and then
+            yield f"{row},{_ids(admission, row)},,"  # some codes are missing, as in the real tables
 
 
 def _ids(admission: int | None, row: int) -> str:
-    """SUBJECT_ID and HADM_ID: an admission's hospital number has six digits and is in no order."""
+    """Return SUBJECT_ID and HADM_ID: the id of an admission has six digits and is in no order."""
     if admission is None:
         return f"{row % 46_520 + 2},"
     return f"{admission * 4 // 5 + 2},{100_000 + admission * 7_919 % 899_981}"
@@ -190,14 +196,13 @@ def _procedures() -> list[str]:
 
 
 def _made_up_paragraphs(draw: random.Random) -> list[str]:
-    """Paragraphs of about 60 words in lines of ten, as they stand between two quotes of a CSV file."""
+    """Make paragraphs of about 60 words in lines of ten, as between two quotes of a CSV file."""
     words = [
         "".join(draw.choices("eeeetttaaaooiinnssrrhhlldcumfpgwybvk", k=draw.randint(2, 9)))
         for _ in range(_WORDS)
     ]
-    weights = [
-        1 / (rank + 3) ** 1.4 for rank in range(_WORDS)
-    ]  # after Zipf's law: this decides how well it packs
+    # By Zipf's law, which determines the gzip ratio.
+    weights = [1 / (rank + 3) ** 1.4 for rank in range(_WORDS)]
     paragraphs = []
     for number in range(_PARAGRAPHS):
         drawn = draw.choices(words, weights=weights, k=60)

@@ -1,7 +1,8 @@
-"""The token cache against tokenising one document at a time: what `prepare.py --tokens` does.
+"""The token cache compared with tokenizing one document at a time, for `prepare.py --tokens`.
 
-Both read the same texts from the same Parquet file and give them to the same tokenizer, without special tokens and uncut; only
-the cache also writes what it found. Imports are not counted here, since both need the same ones. Linux only.
+Both read the same texts from the same Parquet file and use the same tokenizer, without special
+tokens and truncation; only the cache also writes the tokens. Imports aren't counted, since both
+need the same ones. Linux only.
 """
 
 import shutil
@@ -20,10 +21,10 @@ _VOCABULARY, _LEARNED_FROM = 8_192, 300  # tokens, and documents
 
 
 def compare_tokens(tables: Path, work: Path, runs: int) -> Measured:
-    """Tokenise one corpus in both ways, in processes of their own; print the best run of each.
+    """Tokenize one corpus in both ways, each in a new process; print the best run of each.
 
     Returns:
-        All figures, with `agree` False where they didn't find as many tokens.
+        All figures; `agree` is False if the numbers of tokens differ.
     """
     made = measured("corpus", tables, work)
     corpus, tokenizer = Path(made["corpus"]), Path(made["tokenizer"])
@@ -45,8 +46,9 @@ def compare_tokens(tables: Path, work: Path, runs: int) -> Measured:
         print(f"{way:<24}{seconds:>10.3f}{best[way]['tokens'] / seconds:>13,.0f}{times:>8}")
     again = best["opened again"]
     print(
-        f"{'the cache, opened again':<24}{again['seconds']:>10.3f}   {again['ids_mb']:,.0f} MB of tokens for "
-        f"{again['resident_mb']:.1f} MB of memory, {again['python_mb']:.2f} MB of them Python's own"
+        f"{'the cache, opened again':<24}{again['seconds']:>10.3f}   {again['ids_mb']:,.0f} MB of "
+        f"tokens in {again['resident_mb']:.1f} MB of memory, "
+        f"{again['python_mb']:.2f} MB of it Python's"
     )
     agree = len({result["tokens"] for results in found.values() for result in results}) == 1
     if not agree:
@@ -73,7 +75,7 @@ def _corpus(tables: Path, work: Path) -> Measured:
 
 
 def _cached(corpus: Path, tokenizer: Path) -> Measured:
-    """Make the token cache, or open it where it is; and what memory that took."""
+    """Make or open the token cache, and measure time and memory."""
     from tokenizers import Tokenizer
 
     from icdcli.data.token_cache import token_cache
@@ -90,7 +92,7 @@ def _cached(corpus: Path, tokenizer: Path) -> Measured:
 
 
 def _one_at_a_time(corpus: Path, tokenizer: Path) -> Measured:
-    """`tokenizer.encode(text)` in a loop, by the tokenizers library itself: transformers only wraps it."""
+    """Call `tokenizer.encode(text)` in a loop, with the library that transformers wraps."""
     from tokenizers import Tokenizer
 
     backend = Tokenizer.from_file(str(tokenizer))

@@ -1,1 +1,1 @@
-"""From raw tables to batches: sources, protocols, the prepared corpus, tokens, the batch plan."""
+"""From raw tables to batches: sources, protocols, the prepared corpus, tokens and batches."""

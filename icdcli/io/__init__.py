@@ -1,1 +1,1 @@
-"""Files: published whole or not at all, hashed, and read as streams, CSV rows and arrays."""
+"""Files: published complete, hashed, and read as streams, CSV rows, records and arrays."""

@@ -1,4 +1,4 @@
-"""The prepared corpus: written once, read by everything that follows."""
+"""The prepared corpus: written once, and read by training, evaluation and the data card."""
 
 from icdcli import moved
 

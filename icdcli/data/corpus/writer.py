@@ -249,6 +249,6 @@ def _refuse_empty_split(
     raise DataError(
         f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} "
         f"(documents: {counts}{'; dropped: ' + lost if lost else ''}), and training needs both. "
-        f"{'Use more data or' if splits else 'Check that the ids of notes and codes agree, or use'} "
+        f"{'Use more data or' if splits else 'Check that notes and codes have equal ids, or use'} "
         "another protocol."
     )

@@ -1,1 +1,1 @@
-"""New notes to be coded: text files, folders and tables."""
+"""New notes to predict codes for: text files, folders and tables."""
