@@ -86,7 +86,7 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
 
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return folders of small Llama, Mistral and BERT models with random weights and a tokenizer."""
+    """Return folders of small Llama, Mistral and BERT models of random weights, with tokenizer."""
     import torch
     from transformers import AutoModel, BertConfig, LlamaConfig, MistralConfig
 

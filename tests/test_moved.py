@@ -32,6 +32,19 @@ def test_an_old_path_warns_and_leads_to_the_new_one(module: str, name: str) -> N
     assert old is getattr(importlib.import_module(new_module), new_name)
 
 
+def test_other_documented_names_have_not_moved() -> None:
+    for name in (
+        "icdcli.config.load_config",
+        "icdcli.training.setup.new_training",
+        "icdcli.training.setup.resumed_training",
+        "icdcli.training.loop.train",
+        "icdcli.training.events.Evaluated",
+        "icdcli.errors.IcdcodeError",
+    ):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute)
+
+
 def test_an_old_path_works_in_a_from_import() -> None:
     code = "from icdcli.evaluation.predict import load_coder; print(load_coder.__name__)"
     done = subprocess.run(

@@ -268,7 +268,8 @@ def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch
         (
             "llama-3",
             [
-                "is no folder here and no Hugging Face id (owner/name); known names: llama3, mistral, tiny"
+                "is no folder here and no Hugging Face id (owner/name); "
+                "known names: llama3, mistral, tiny"
             ],
         ),
         ("{folder}/empty", ["the folder holds no Hugging Face model (no config.json)"]),
