@@ -1,10 +1,10 @@
-"""Raw tables for the tests of this room."""
+"""Raw tables for the tests of `icdcli.data`."""
 
 import pytest
 
 
 def mimic3_tables(folder, admissions=60):
-    """Tables of one note an admission; HADM_ID is 1000 + n, SUBJECT_ID n // 2."""
+    """Write tables with one note per admission; HADM_ID is 1000 + n, SUBJECT_ID n // 2."""
     folder.mkdir(exist_ok=True)
     numbers = range(admissions)
     notes = [
@@ -36,11 +36,11 @@ def mimic3_tables(folder, admissions=60):
 
 @pytest.fixture
 def data(tmp_path):
-    """The folder of small MIMIC-III tables."""
+    """Return the folder of small MIMIC-III tables."""
     return mimic3_tables(tmp_path / "data")
 
 
 @pytest.fixture
 def many_admissions(tmp_path):
-    """The same, of so many admissions that preparing them takes a moment."""
+    """Return the folder of tables with so many admissions that preparing them takes a moment."""
     return mimic3_tables(tmp_path / "many", 20_000)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 kB a field
+csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 kB per field
 
 
 class Label(NamedTuple):
@@ -24,7 +24,7 @@ class Label(NamedTuple):
 
 
 class Document(NamedTuple):
-    """One admission as it must be written."""
+    """One admission as `prepare` must write it."""
 
     id: str
     subject_id: str
@@ -34,7 +34,7 @@ class Document(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """What a protocol makes of raw tables."""
+    """The documents and labels of a protocol."""
 
     documents: list[Document]
     labels: set[Label]
@@ -44,7 +44,7 @@ TABLES = {"diagnoses": "diagnosis", "procedures": "procedure"}
 
 
 def rows(folder: Path, name: str) -> Iterator[dict[str, str]]:
-    """The rows of a table, columns by their lower-case names."""
+    """Yield the rows of a table, with lower-case column names."""
     found = [
         path for path in folder.rglob("*") if path.name.lower() in (f"{name}.csv", f"{name}.csv.gz")
     ]
@@ -59,9 +59,9 @@ def rows(folder: Path, name: str) -> Iterator[dict[str, str]]:
 
 
 def dotted(raw: str, kind: str, version: str = "9", caml: bool = False) -> str:
-    """A raw code with its dot; empty for an empty one.
+    """Return a raw code with its dot; empty for an empty one.
 
-    `caml`: procedures as CAML had them, read as integers and dotted even where nothing follows.
+    `caml`: procedures as CAML had them, read as integers and dotted even if nothing follows.
     """
     code = raw.strip().upper()
     if caml and kind == "procedure" and code:
@@ -74,7 +74,7 @@ def dotted(raw: str, kind: str, version: str = "9", caml: bool = False) -> str:
 
 
 def cleaned(text: str, way: str) -> str:
-    """A text after CAML's or Edin's cleaning, or as it is."""
+    """Return a text after CAML's or Edin's cleaning, or unchanged."""
     if way == "caml":
         return " ".join(
             token.lower() for token in re.findall(r"\w+", text) if not token.isnumeric()
@@ -89,7 +89,7 @@ def cleaned(text: str, way: str) -> str:
 
 
 def used_notes(folder: Path, protocol: str) -> Iterator[tuple[str, str, str]]:
-    """HADM_ID, SUBJECT_ID and text of the notes that the protocol uses, in file order."""
+    """Yield HADM_ID, SUBJECT_ID and text of the protocol's notes, in file order."""
     fourth = protocol.startswith("mimic4")
     for row in rows(folder, "discharge" if fourth else "noteevents"):
         used = fourth or row["category"] == "Discharge summary"
@@ -100,7 +100,7 @@ def used_notes(folder: Path, protocol: str) -> Iterator[tuple[str, str, str]]:
 
 
 def all_codes(folder: Path, protocol: str) -> dict[str, set[Label]]:
-    """The codes of every admission that has one."""
+    """Return the codes of every admission with a code."""
     version = "10" if protocol == "mimic4-icd10" else "9"
     codes: dict[str, set[Label]] = {}
     for table, kind in TABLES.items():
@@ -117,7 +117,7 @@ def all_codes(folder: Path, protocol: str) -> dict[str, set[Label]]:
 
 
 def defined_codes(folder: Path) -> set[Label]:
-    """The codes of MIMIC-III's two D_ICD tables."""
+    """Return the codes of MIMIC-III's two D_ICD tables."""
     pairs = (
         (row, kind) for table, kind in TABLES.items() for row in rows(folder, f"d_icd_{table}")
     )
@@ -127,7 +127,7 @@ def defined_codes(folder: Path) -> set[Label]:
 
 
 def kept_codes(counts: Counter[Label], protocol: str, folder: Path) -> set[Label]:
-    """Of the counted codes, those that the protocol keeps."""
+    """Return the counted codes that the protocol keeps."""
     if protocol == "hadm-digit":
         return set(counts) & defined_codes(folder)
     if protocol == "mimic3-50":
@@ -138,7 +138,7 @@ def kept_codes(counts: Counter[Label], protocol: str, folder: Path) -> set[Label
 
 
 def split_of(admission: str, subject: str, protocol: str, lists: dict[str, str]) -> str | None:
-    """An admission's split, or None where it is in no list."""
+    """Return an admission's split; None if it is in no list."""
     if protocol == "hadm-digit":
         return "validation" if admission[-1] in "89" else "train"
     if protocol == "patient":
@@ -151,7 +151,7 @@ def split_of(admission: str, subject: str, protocol: str, lists: dict[str, str])
 def corpus(
     folder: Path, protocol: str, lists: dict[str, str], cleaning: str = "none", pruning: bool = True
 ) -> Corpus:
-    """What the protocol makes of the folder's tables."""
+    """Return the documents and labels of a protocol for the tables of a folder."""
     texts: dict[str, list[str]] = {}
     subjects: dict[str, str] = {}
     for admission, subject, text in used_notes(folder, protocol):

@@ -39,7 +39,7 @@ def raw(protocol, seed=SEED):
 
 
 def list_of(protocol, seed=SEED):
-    """The list that belongs to the protocol: CAML's two, and Edin's three."""
+    """Return the split list of a protocol: CAML's two, and Edin's three."""
     names = ["mimic3-full", "mimic3-50", "mimic3-clean", "mimic4-icd9", "mimic4-icd10"]
     place = names.index(protocol.removesuffix("-caml")) if protocol.startswith("mimic") else 0
     return files.split_list(raw(protocol, seed), 100 + place)
@@ -68,7 +68,7 @@ def write_lists(folder, seed=SEED):
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """Folders of the tables, one for MIMIC-III and one for MIMIC-IV, and of the lists."""
+    """Return the folder with the tables of MIMIC-III and MIMIC-IV and with the split lists."""
     root = tmp_path_factory.mktemp("independent")
     files.write(MIMIC3(SEED), root / "mimic3")
     files.write(MIMIC4(SEED), root / "mimic4")
@@ -86,7 +86,7 @@ def compare(
     label_pruning=True,
     chunk_size=100_000,
 ):
-    """Prepares the folder and holds every document and label against the reference."""
+    """Prepare the folder, and compare every document and label with the reference."""
     named = protocol in NAMED3 + NAMED4
     prepared = prepare(
         DataConfig(
@@ -210,8 +210,8 @@ def test_the_reference_reads_the_first_protocol_as_by_hand(by_hand):
 
 def test_the_reference_splits_patients_as_by_hand(by_hand):
     documents, labels = reference.corpus(by_hand, "patient", {})
-    # sha256sum of "icdcode patient split 1:4" begins with ef, of 1:5 with 80, of 1:1 with e3; the
-    # borders are cc.cc and e6.66
+    # sha256sum of "icdcode patient split 1:4" begins with ef, of 1:5 with 80, of 1:1 with e3. The
+    # limits are cc.cc and e6.66
     assert [(document.id, document.split) for document in documents] == [
         ("108", "test"),
         ("101", "train"),
@@ -268,7 +268,7 @@ def test_the_tables_meet_the_borders(places):
     assert noted - set(listed)
     assert set(listed) - noted
     documents, labels = reference.corpus(places / "mimic3", "mimic3-full", listed)
-    assert labels < set(counts)  # some codes stand on admissions in no list alone
+    assert labels < set(counts)  # some codes are only on admissions in no list
     assert max(len(document.text) for document in documents) > 300_000
     assert len({(document.subject_id, document.split) for document in documents}) > len(
         {its.subject_id for its in documents}

@@ -25,7 +25,7 @@ from icdcli.icd.titles import titles
         ("bw03", "procedure", "icd10", "BW03"),
     ],
 )
-def test_dot_stands_where_the_system_has_it(
+def test_the_dot_is_where_the_system_has_it(
     raw: str, kind: str, system: str, expected: str
 ) -> None:
     assert dotted(raw, kind, system) == expected
@@ -52,7 +52,7 @@ def test_other_characters_are_refused(raw: str) -> None:
         ("0BJ.08ZZ", "procedure", "icd10", "0BJ08ZZ"),
     ],
 )
-def test_misplaced_dot_tells_of_a_wrong_kind(raw: str, kind: str, system: str, right: str) -> None:
+def test_a_misplaced_dot_means_a_wrong_kind(raw: str, kind: str, system: str, right: str) -> None:
     with pytest.raises(ValueError, match=f"its dot would be as in {right}"):
         dotted(raw, kind, system)
 

@@ -69,7 +69,7 @@ TABLES = [
         ("E999.1", "E000-E999", "E990-E999", "Injury resulting from operations of war"),
     ],
 )
-def test_icd9_diagnosis_stands_in_its_chapter_and_section(
+def test_icd9_diagnosis_is_in_its_chapter_and_section(
     code: str, chapter: str, block: str, title: str | None
 ) -> None:
     placed_in(code, "diagnosis", "icd9", chapter, block, title)
@@ -90,7 +90,7 @@ def test_icd9_diagnosis_stands_in_its_chapter_and_section(
         ("99.04", "87-99", "99", "Other nonoperative procedures"),
     ],
 )
-def test_icd9_procedure_stands_in_its_chapter_and_category(
+def test_icd9_procedure_is_in_its_chapter_and_category(
     code: str, chapter: str, block: str, title: str
 ) -> None:
     placed_in(code, "procedure", "icd9", chapter, block, title)
@@ -163,7 +163,7 @@ def test_icd9_procedure_stands_in_its_chapter_and_category(
         ("Z99.2", "Z00-Z99", "Z77-Z99", None),
     ],
 )
-def test_icd10_diagnosis_stands_in_its_chapter_and_section(
+def test_icd10_diagnosis_is_in_its_chapter_and_section(
     code: str, chapter: str, block: str, title: str | None
 ) -> None:
     placed_in(code, "diagnosis", "icd10", chapter, block, title)
@@ -185,7 +185,7 @@ def test_icd10_diagnosis_stands_in_its_chapter_and_section(
         ("XW033E5", "X", "XW", "Anatomical Regions"),
     ],
 )
-def test_icd10_procedure_stands_in_its_section_and_body_system(
+def test_icd10_procedure_is_in_its_section_and_body_system(
     code: str, chapter: str, block: str, title: str
 ) -> None:
     placed_in(code, "procedure", "icd10", chapter, block, title)

@@ -67,7 +67,7 @@ def test_short_titles_are_of_the_same_codes(kind: str) -> None:
             "diagnosis",
             "icd10",
             "Low back pain",
-        ),  # divided since; the tabular list has its title
+        ),  # split since; the tabular list has its title
         ("R51", "diagnosis", "icd10", "Headache"),
         ("S32.50", "diagnosis", "icd10", "Unspecified fracture of pubis"),
         ("X58.XXX", "diagnosis", "icd10", "Exposure to other specified factors"),

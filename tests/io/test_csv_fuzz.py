@@ -1,4 +1,4 @@
-"""Fuzzing the CSV reader against Python's own csv module, which says what a file means."""
+"""Fuzzing the CSV reader: it must agree with Python's csv module."""
 
 import csv
 import io
@@ -81,7 +81,7 @@ def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end):
     assert by_us(path, False) == by_csv(path.read_bytes(), False)
     if (
         quoting == csv.QUOTE_ALL
-    ):  # else csv leaves a lone carriage return without quotes, and reads it as a line's end
+    ):  # csv doesn't quote a lone carriage return, and reads it as a line end
         assert by_us(path, False) == [tuple(row) for row in rows]
 
 

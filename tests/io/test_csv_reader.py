@@ -65,7 +65,7 @@ def test_progress_ends_at_the_files_size(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a\n" + "1\n" * 10_000)
     seen = []
-    everything(path, ("a",), on_progress=lambda *told: seen.append(told))
+    everything(path, ("a",), on_progress=lambda *news: seen.append(news))
     assert seen[-1] == (
         "reading t.csv",
         path.stat().st_size,
@@ -73,7 +73,7 @@ def test_progress_ends_at_the_files_size(tmp_path):
         "bytes",
         "10,000 kept",
     )
-    assert [told[1] for told in seen] == sorted(told[1] for told in seen)
+    assert [news[1] for news in seen] == sorted(news[1] for news in seen)
 
 
 def test_tables_are_found_whatever_their_case(tmp_path):
@@ -99,7 +99,7 @@ def test_two_files_for_one_table_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("header", ["a,b,a", "A,b, a"])
-def test_columns_that_cannot_be_told_apart_are_refused(tmp_path, header):
+def test_ambiguous_columns_are_refused(tmp_path, header):
     (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
     assert "has 2 columns 'a' (upper and lower case are the same). Rename all but one" in refused(
         tmp_path / "t.csv"
@@ -164,7 +164,7 @@ def test_a_missing_file_is_refused(tmp_path):
     assert "No such file" in refused(tmp_path / "t.csv")
 
 
-def test_a_skipped_bad_row_is_counted_and_the_first_is_told(tmp_path):
+def test_a_skipped_bad_row_is_counted_and_the_first_is_reported(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b'a,b\n1,2\n1\n3,caf\xe9\n4,a\0b\n5,"x"y\n6,7\n')
     reading = Reading(skip_bad_rows=True)
@@ -229,7 +229,7 @@ def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, 
     assert not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
 
 
-def test_zlib_stands_in_for_isal(tmp_path, monkeypatch):
+def test_zlib_replaces_isal(tmp_path, monkeypatch):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"a\n" + b"1\n" * 1000))
     monkeypatch.setitem(sys.modules, "isal.igzip", None)

@@ -48,7 +48,7 @@ def test_one_array_is_read_or_mapped(tmp_path, mapped):
     compressed=st.booleans(),
     cut=st.booleans(),
 )
-def test_a_damaged_file_is_read_right_or_told_and_never_breaks(folder, at, bit, compressed, cut):
+def test_a_damaged_file_is_read_correctly_or_reported(folder, at, bit, compressed, cut):
     path = folder / "some.npz"
     write_arrays(path, ARRAYS, compressed)
     data = bytearray(path.read_bytes())
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_read_right_or_told_and_never_breaks(folder, at, bit, 
 @pytest.mark.parametrize(
     "damage", [lambda data: b"", lambda data: data[:-1], lambda data: b"x" + data[1:]]
 )
-def test_a_damaged_array_is_told(tmp_path, mapped, damage):
+def test_a_damaged_array_is_reported(tmp_path, mapped, damage):
     path = tmp_path / "one.npy"
     np.save(path, ARRAYS["numbers"])
     path.write_bytes(damage(path.read_bytes()))

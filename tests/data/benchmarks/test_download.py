@@ -37,7 +37,7 @@ def published(monkeypatch):
         ]
         return PublishedLists(source, tuple(files))
 
-    caml, edin = lists("CAML", CONTENTS), lists("Edin et al.", {"all.feather": b"never asked for"})
+    caml, edin = lists("CAML", CONTENTS), lists("Edin et al.", {"all.feather": b"never requested"})
     monkeypatch.setattr(
         split_lists,
         "PUBLISHED",
@@ -78,7 +78,7 @@ def mirror():
 
 
 def refused(folder, address, *says):
-    """Fetching must fail with one message of these words and leave the folder as it was."""
+    """Check that fetching fails with these words and leaves the folder unchanged."""
     before = sorted(folder.rglob("*"))
     with pytest.raises(DataError) as caught:
         fetch_split_lists(["mimic3-50"], folder / "lists", address)
@@ -88,15 +88,15 @@ def refused(folder, address, *says):
 
 
 def test_the_preferred_lists_are_fetched_whole_and_can_be_read(mirror, tmp_path):
-    told = []
+    reported = []
     folder = tmp_path / "new" / "lists"
     files = fetch_split_lists(
-        ["mimic3-50"], folder, mirror.address, lambda *news: told.append(news)
+        ["mimic3-50"], folder, mirror.address, lambda *news: reported.append(news)
     )
     assert files == [folder / name for name in NAMES]
     assert sorted(folder.iterdir()) == sorted(files)
     assert mirror.asked == [f"/public/{name}" for name in NAMES]
-    assert told == [("downloading split lists", number, 3, "files") for number in (1, 2, 3)]
+    assert reported == [("downloading split lists", number, 3, "files") for number in (1, 2, 3)]
     lists = load_split_lists("mimic3-50", folder)
     assert lists.published
     assert lists.splits == {

@@ -24,7 +24,7 @@ def test_the_patient_split_is_80_10_10_and_follows_the_subject():
 
 
 def test_the_patient_split_is_the_same_everywhere():
-    # Worked out once with another tool (sha256sum); a change would move patients between published
+    # Computed once with another tool (sha256sum). A change would move patients between published
     # splits.
     splits = [
         patient_split(Admission("x", subject, ""))

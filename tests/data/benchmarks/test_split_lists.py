@@ -28,7 +28,7 @@ def caml(tmp_path):
 
 @pytest.fixture
 def edin(tmp_path):
-    """Writes a table in Edin's format, by default under the published name for mimic3-50."""
+    """Return a function that writes Edin's format, by default with the published name."""
 
     def write(ids=IDS, splits=SPLITS, name="mimiciii_50_splits.feather", columns=("_id", "split")):
         table = pa.table([pa.array(ids), pa.array(splits)], names=list(columns))
@@ -48,7 +48,7 @@ def refused(path, says, protocol="mimic3-50"):
     assert says in str(caught.value)
 
 
-# Both formats, wherever they lie
+# Both formats, in any folder
 
 
 def test_the_three_files_of_caml(caml):
@@ -131,10 +131,10 @@ def test_without_a_path_the_fetched_lists_are_read(caml, monkeypatch):
     assert load_split_lists("mimic3-50", None).files[0].parent == home
 
 
-# What can be wrong
+# Errors
 
 
-def test_missing_lists_are_told_with_where_they_are_public(tmp_path, monkeypatch):
+def test_missing_lists_are_reported_with_their_public_addresses(tmp_path, monkeypatch):
     monkeypatch.setattr(split_lists, "user_data_path", lambda name: tmp_path / name)
     for path, state in (
         (tmp_path, "has none"),
@@ -162,7 +162,7 @@ def test_a_protocol_without_lists():
 
 @pytest.mark.parametrize("missing", TRIO)
 def test_a_missing_part_of_camls_lists(caml, edin, missing):
-    edin()  # which must not silently stand in
+    edin()  # which must not be used silently
     (caml / missing).unlink()
     refused(caml, f"{missing} missing beside")
 

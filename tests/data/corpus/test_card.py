@@ -12,7 +12,7 @@ from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA, Labels, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import DataError
 
-# Split, subject, text, codes. Whooping cough and its like are diagnoses, 03.31 and 36.15
+# Split, subject, text, codes. 428.0, 401.9 and 428.9 are diagnoses, 03.31 and 36.15
 # procedures, 123.456 is no code.
 ROWS = [
     ("train", "1", "one two three", ["428.0", "401.9", "03.31"]),
@@ -42,7 +42,7 @@ def corpus(tmp_path):
 
 
 def rewritten(corpus, **columns):
-    """The corpus' documents with other columns."""
+    """Write the corpus's documents with other columns."""
     path = corpus.folder / "documents.parquet"
     table = pq.read_table(path).to_pydict() | columns
     pq.write_table(pa.table(table, schema=DOCUMENTS_SCHEMA), path)
@@ -201,7 +201,7 @@ def test_parts_that_do_not_fit_are_refused(corpus, columns, says):
         describe_corpus(corpus).to_json()
 
 
-def test_damaged_documents_are_told_in_one_message(corpus):
+def test_damaged_documents_are_reported_in_one_message(corpus):
     path = corpus.folder / "documents.parquet"
     content = path.read_bytes()
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
@@ -212,7 +212,7 @@ def test_damaged_documents_are_told_in_one_message(corpus):
         describe_corpus(corpus).to_json()
 
 
-def test_damaged_tokens_are_told_in_one_message(corpus):
+def test_damaged_tokens_are_reported_in_one_message(corpus):
     add_tokens(corpus, [1, 2])
     (corpus.folder / "tokens-a" / "offsets.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"tokens-a: can't be read .* Delete this folder"):

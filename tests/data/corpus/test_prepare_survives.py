@@ -145,8 +145,8 @@ def test_two_calls_at_once_give_one_corpus(data):
     assert all(process.returncode == 0 for process in running)
 
 
-def test_who_waits_is_told_so_and_finds_it_done(data):
-    told = []
+def test_a_second_call_reports_that_it_waits_and_finds_the_corpus(data):
+    reported = []
     (release := data / "release").touch()
     script = (
         "import sys, time; from pathlib import Path; from icdcli.data.section import DataConfig;"
@@ -159,13 +159,13 @@ def test_who_waits_is_told_so_and_finds_it_done(data):
         time.sleep(0.01)
 
     def on_progress(stage, *_):
-        told.append(stage)
+        reported.append(stage)
         release.unlink(missing_ok=True)
 
     prepared = prepare(DataConfig(data_path=data), on_progress)
     assert process.wait() == 0
     assert not prepared.created
-    assert told[0] == "waiting for another icdcode that makes the same"
+    assert reported[0] == "waiting for another icdcode that makes the same"
 
 
 @pytest.mark.parametrize("place", ["write", "flush"])

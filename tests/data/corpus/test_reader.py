@@ -113,14 +113,14 @@ def test_a_damaged_part_is_named(folder, part):
 
 
 def damage(path, word):
-    """One letter of a word in a file."""
+    """Change one letter of a word in a file."""
     content = path.read_bytes()
     assert word in content
     path.write_bytes(content.replace(word, word.swapcase()))
 
 
 @pytest.mark.parametrize("word", [b"three", b"Z99.0"])
-def test_one_changed_letter_is_told_and_never_read(folder, word):
+def test_one_changed_letter_is_reported(folder, word):
     damage(folder / "documents.parquet", word)
     corpus = open_corpus(folder)
     with pytest.raises(
@@ -130,7 +130,7 @@ def test_one_changed_letter_is_told_and_never_read(folder, word):
         assert list(corpus.texts("train"))
 
 
-def test_one_changed_letter_of_a_label_is_told(folder):
+def test_one_changed_letter_of_a_label_is_reported(folder):
     damage(folder / "labels.parquet", b"Z99.0")
     assert "can't be read as a label space" in refused(folder)
 

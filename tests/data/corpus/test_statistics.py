@@ -15,7 +15,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def statistics(rows, batch=2):
-    """Of rows of split, subject, text and number of codes, told in batches."""
+    """Return the statistics of (split, subject, text, number of codes), added in batches."""
     gathered = CorpusStatistics()
     for start in range(0, len(rows), batch):
         splits, subjects, texts, codes = zip(*rows[start : start + batch], strict=True)

@@ -17,7 +17,7 @@ ROWS = [("0012", f'{SECRET}, "daily"\nand smokes'), ("x", "Fieber, Ãœbelkeit ðŸ˜
 
 
 def write(path, rows, columns=("id", "text")):
-    """A table of the kind that its name says."""
+    """Write a table in the format of its name."""
     name = path.name.lower()
     if ".csv" in name:
         lines = [
@@ -48,7 +48,7 @@ def read(*names, standard_input=b"", **columns):
 
 @pytest.fixture
 def refused(tmp_path):
-    """Notes that must be refused with these words, and not with those of a patient."""
+    """Check that notes are refused with these words, and without those of the patient."""
 
     def check(content, *says, name="note.txt", kind=DataError, **columns):
         path = tmp_path / name

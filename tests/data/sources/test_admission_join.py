@@ -12,7 +12,7 @@ A, B, C = Code("A00", "diagnosis"), Code("B00", "diagnosis"), Code("B00", "proce
 
 @pytest.fixture
 def codes_of(tmp_path_factory):
-    """Makes a table of (admission, code) and reads it."""
+    """Write a table of (admission, code) and read it."""
 
     def read(*pairs, reading=None, spell=None):
         table = tmp_path_factory.mktemp("codes") / "codes.csv"
@@ -48,9 +48,7 @@ def join(tmp_path, notes, codes, keep=None):
 
 
 @pytest.mark.parametrize("system", ["here", "one without pread"])
-def test_notes_that_stand_far_apart_are_joined_in_file_order(
-    tmp_path, codes_of, monkeypatch, system
-):
+def test_notes_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system):
     if system != "here":
         monkeypatch.delattr("os.pread")  # Windows
     notes = [

@@ -37,7 +37,7 @@ def test_cases_with_diagnoses(folder):
     assert cases["dev-1"].text == "dev in text_files_en: niño"
     assert cases["dev-1"].codes == {Code("N44.8", "diagnosis"), Code("I10", "diagnosis")}
     assert [case.split for case in cases.values()] == ["train", "train", "validation", "validation"]
-    assert cases["train-2"].codes == frozenset()  # read by an annotator, who found none
+    assert cases["train-2"].codes == frozenset()  # an annotator found none
     assert cases["train-2"].text == "Second,\r\nwith its line ends"
     assert not dropped
 

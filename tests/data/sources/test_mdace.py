@@ -23,7 +23,7 @@ def annotation(begin, end, code="428.0", code_system="ICD-9-CM", **more):
 
 
 def chart(folder, admission, notes, name=None):
-    """One file as MDACE has them; `notes` is ROW_ID to annotations."""
+    """Write a file in MDACE's format; `notes` is ROW_ID to annotations."""
     folder.mkdir(parents=True, exist_ok=True)
     about = [
         {"note_id": id, "category": "Discharge summary", "annotations": found}
@@ -40,7 +40,7 @@ def mdace(tmp_path):
 
 
 def evidence(data, mdace, **options):
-    """What each document's evidence says, and the card."""
+    """Return the evidence of each document, and the card."""
     prepared = prepare(
         DataConfig(data_path=data, evidence_path=mdace, label_pruning=True, **options)
     )

@@ -162,7 +162,7 @@ def test_tables_are_not_overwritten_unasked(tmp_path: Path) -> None:
     )
 
 
-def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         ConfigError, match=r"file.*tables can't be written here.*Choose another folder"
@@ -185,7 +185,7 @@ def test_interrupted_call_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def bare_tables(tmp_path: Path) -> Path:
-    """Tables without notes, lower case and unzipped."""
+    """Write tables without notes, in lower case and decompressed."""
     folder = tmp_path / "bare"
     folder.mkdir()
     (folder / "admissions.csv").write_text(
@@ -237,7 +237,7 @@ def test_missing_column_is_named(bare_tables: Path, tmp_path: Path) -> None:
         write_notes_for(bare_tables, tmp_path / "out")
 
 
-def test_code_that_is_none_is_told(bare_tables: Path, tmp_path: Path) -> None:
+def test_an_invalid_code_is_reported(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "diagnoses_icd.csv").write_text("hadm_id,icd9_code\n70,42-80\n")
     with pytest.raises(
         DataError, match=r"diagnoses_icd\.csv: '42-80' is not an icd9 diagnosis code.*ICD9_CODE"
@@ -245,7 +245,7 @@ def test_code_that_is_none_is_told(bare_tables: Path, tmp_path: Path) -> None:
         write_notes_for(bare_tables, tmp_path / "out")
 
 
-def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path) -> None:
+def test_an_admission_that_cannot_be_read_is_reported(bare_tables: Path, tmp_path: Path) -> None:
     (bare_tables / "admissions.csv").write_text(
         "subject_id,hadm_id,admittime,dischtime\n7,70,soon,later\n"
     )
@@ -264,7 +264,7 @@ def test_admission_that_cannot_be_read_is_told(bare_tables: Path, tmp_path: Path
         ("binary", "has a NUL byte. Export the table as CSV"),
     ],
 )
-def test_unreadable_table_is_told(
+def test_an_unreadable_table_is_reported(
     bare_tables: Path, tmp_path: Path, damage: str, message: str
 ) -> None:
     plain = bare_tables / "diagnoses_icd.csv"

@@ -23,7 +23,7 @@ def test_every_code_is_official() -> None:
     assert len(BY_CODE) == len(CONDITIONS)
 
 
-def test_conditions_refer_to_what_stands_above_them() -> None:
+def test_conditions_refer_only_to_earlier_ones() -> None:
     above: set[str] = set()
     for item in CONDITIONS:
         assert {*item.likelier, *item.needs, *item.replaces} <= above, item.code
@@ -67,14 +67,14 @@ def test_rules_of_the_classification_hold() -> None:
 
 
 def test_note_names_what_is_coded_and_varies_its_sections() -> None:
-    rng, orders, told = Random(3), set(), 0
+    rng, orders, mentioned = Random(3), set(), 0
     for _ in range(60):
         text = write_note(rng, ["584.9"], ["45.13"], {}).lower()
-        told += any(
+        mentioned += any(
             word.lower() in text for word in (*BY_CODE["584.9", "diagnosis"].names, "creatinine")
         )
         orders.add(tuple(re.findall(r"^([a-z /-]+):$", text, flags=re.MULTILINE)))
-    assert told >= 58
+    assert mentioned >= 58
     assert len(orders) > 40
 
 
@@ -102,7 +102,7 @@ def test_some_conditions_are_not_among_the_discharge_diagnoses() -> None:
     assert 80 < listed < 160
 
 
-def test_mentions_that_do_not_count_stand_in_every_note() -> None:
+def test_every_note_has_mentions_that_do_not_count() -> None:
     note = compose_note(Random(5), ["401.9", "428.0"], [], {})
     assert note.not_counting >= 3
     texts = "".join(write_note(Random(seed), ["401.9"], [], {}) for seed in range(40)).lower()
