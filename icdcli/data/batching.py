@@ -1,10 +1,11 @@
-"""The batch plan, and the documents of one forward pass as arrays.
+"""The plan of batches, and the documents of one forward pass as arrays.
 
-An epoch is split into steps, a step's documents over the ranks, a rank's into micro-batches: one forward pass each. All of it
-is a pure function of its arguments: nothing about the plan needs saving.
+An epoch is split into steps, the documents of a step over the ranks, and those of a rank into
+micro-batches: one forward pass each. The plan is a pure function of its arguments, so that it
+needn't be saved.
 
-A document longer than the model's window is read in chunks that overlap. Nothing after the backbone knows of them: of each
-chunk, some states are kept, and end to end these make up the document.
+A document longer than the backbone's window is read in overlapping chunks. Only the backbone sees
+chunks: some hidden states of each chunk are kept, and one after another they are the document.
 
 Shapes: B documents, C chunks, T tokens, L labels.
 """
@@ -18,16 +19,16 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 Padding = Literal["free", "batch"]
-"""How documents lie in a forward pass: end to end, or padded to the longest of them."""
+"""The documents of a forward pass are packed (``free``) or padded to the longest (``batch``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """How a document longer than the model's window is read.
+    """How a document longer than the backbone's window is read.
 
     Attributes:
-        length: Tokens of a chunk, special tokens included.
-        stride: Tokens from the start of a chunk to that of the next.
+        length: The tokens of a chunk, special tokens included.
+        stride: The tokens from the start of a chunk to the start of the next.
     """
 
     length: int
@@ -39,8 +40,10 @@ class TokenizedDocument:
     """A document as the backbone reads it.
 
     Attributes:
-        chunks: The token ids of each chunk, special tokens included; one chunk where the document fits the window.
-        kept: Of each chunk, from and up to which position its states are part of the document's.
+        chunks: The token ids of each chunk, special tokens included; one chunk if the document fits
+            into the window.
+        kept: The first position of each chunk whose hidden state belongs to the document, and the
+            position after the last.
     """
 
     chunks: tuple[Ids, ...]
@@ -48,22 +51,22 @@ class TokenizedDocument:
 
     @classmethod
     def whole(cls, ids: Ids) -> "TokenizedDocument":
-        """A document of one chunk."""
+        """Return a document of one chunk."""
         return cls((ids,), ((0, len(ids)),))
 
     def __len__(self) -> int:
-        """The document's states."""
+        """Return the number of the document's hidden states."""
         return sum(end - start for start, end in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """What stands around a document's own tokens.
+    """The special tokens around a document's own tokens.
 
     Attributes:
-        prefix: Token ids before them.
-        suffix: Token ids after them.
-        pad: The id that fills a batch up; masked, so any will do.
+        prefix: The token ids before them.
+        suffix: The token ids after them.
+        pad: The id that pads a batch. It is masked, so that any id will do.
     """
 
     prefix: tuple[int, ...]
@@ -114,7 +117,7 @@ class SpecialTokens:
         assert chunks is not None
         last = len(cut) - room
         starts = np.array([*range(0, last, chunks.stride), last])
-        # Where one chunk's part of the document ends and the next one's begins: in the middle of what both read.
+        # The borders between the chunks' parts of the document: in the middle of each overlap.
         borders = (starts[1:] + starts[:-1] + room) // 2 + len(self.prefix)
         kept = zip(
             [0, *(borders - starts[1:])], [*(borders - starts[:-1]), room + len(self)], strict=True
@@ -127,7 +130,13 @@ class SpecialTokens:
     def tokens(
         self, own: NDArray[np.int64], max_len: int, chunks: Chunks | None = None
     ) -> NDArray[np.int64]:
-        """How many tokens the backbone reads of documents with so many of their own; those in two chunks count twice."""
+        """Return the numbers of tokens that the backbone reads; those in two chunks count twice.
+
+        Args:
+            own: The numbers of the documents' own tokens.
+            max_len: The length of a window; only the first window of a document is read.
+            chunks: How a window longer than a chunk is read; None: at once.
+        """
         lengths: NDArray[np.int64] = np.minimum(own + len(self), max_len)
         if chunks is None:
             return lengths
@@ -143,13 +152,13 @@ class SpecialTokens:
 
 @dataclass(frozen=True, slots=True)
 class Padded:
-    """Documents of one forward pass, their chunks side by side.
+    """The documents of one forward pass, with padded chunks.
 
     Attributes:
-        ids_CT: Token ids, padded on the right to the longest chunk.
-        mask_CT: True where a token is real.
-        kept: Which of the C · T states make up the documents, one document after the other.
-        documents: States of each document.
+        ids_CT: The token ids, padded on the right to the longest chunk.
+        mask_CT: True for a real token.
+        kept: The hidden states (of C · T) that belong to the documents, one document after another.
+        documents: The number of hidden states of each document.
     """
 
     ids_CT: Ids
@@ -160,13 +169,14 @@ class Padded:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Documents of one forward pass, end to end.
+    """The documents of one forward pass, packed.
 
     Attributes:
-        ids_T: Token ids of one chunk after the other; all are real.
-        chunks: Tokens of each chunk.
-        kept: Which of the T states make up the documents, one document after the other; None where all do.
-        documents: States of each document.
+        ids_T: The token ids of one chunk after another, without padding.
+        chunks: The number of tokens of each chunk.
+        kept: The hidden states (of T) that belong to the documents, one document after another;
+            None: all do.
+        documents: The number of hidden states of each document.
     """
 
     ids_T: Ids
@@ -178,13 +188,13 @@ class Packed:
 def collate(
     documents: Sequence[TokenizedDocument], pad: int, padding: Padding = "batch"
 ) -> Padded | Packed:
-    """Lay documents end to end (``free``), or side by side, padded to the longest of them and no further (``batch``)."""
+    """Pack documents (``free``), or pad them to the longest chunk and no further (``batch``)."""
     chunks = [ids for document in documents for ids in document.chunks]
     kept = [part for document in documents for part in document.kept]
     lengths = np.array([len(ids) for ids in chunks])
     sizes = tuple(len(document) for document in documents)
     longest = lengths.max()
-    # Where each chunk's states begin.
+    # The beginning of each chunk's hidden states.
     starts = (
         np.cumsum([0, *lengths[:-1]]) if padding == "free" else longest * np.arange(len(chunks))
     )
@@ -209,7 +219,7 @@ def _places(starts: Ids, kept: Sequence[tuple[int, int]]) -> Ids:
 def multi_hot(
     targets: Sequence[NDArray[np.int32]], labels: int, dtype: type[np.generic] = np.float32
 ) -> NDArray[Any]:
-    """Label indices as targets_BL of zeros and ones."""
+    """Return label indices as targets_BL of zeros and ones."""
     targets_BL = np.zeros((len(targets), labels), dtype)
     for row, indices in enumerate(targets):
         targets_BL[row, indices] = 1
@@ -217,26 +227,27 @@ def multi_hot(
 
 
 def steps_per_epoch(documents: int, batch_size: int) -> int:
-    """Optimiser steps in one pass; the last one may hold fewer documents."""
+    """Return the number of optimizer steps per epoch; the last may have fewer documents."""
     return -(-documents // batch_size)
 
 
 def epoch_plan(
     lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
-    """Which documents make which step of an epoch.
+    """Return the documents of each step of an epoch.
 
-    Documents are shuffled, sorted by length within blocks of 64 batches, cut into batches, and the batches shuffled again: a
-    batch holds documents of like length, and neighbouring batches don't.
+    Documents are shuffled, sorted by length within blocks of 64 batches and split into batches, and
+    the batches are shuffled again. So the documents of a batch have similar lengths, and those of
+    neighboring batches don't.
 
     Args:
-        lengths: Tokens of each document.
-        batch_size: Documents a step.
+        lengths: The tokens of each document.
+        batch_size: The number of documents per step.
         seed: The run's seed.
-        epoch: Counted from 0; every epoch has its own order.
+        epoch: The epoch, counted from 0; every epoch has its own order.
 
     Returns:
-        For each step, the positions of its documents; each document stands in exactly one.
+        For each step, the positions of its documents; each document is in exactly one step.
     """
     generator = np.random.Generator(np.random.PCG64([seed, epoch]))
     order = generator.permutation(len(lengths))
@@ -246,24 +257,24 @@ def epoch_plan(
         part = order[start : start + block]
         part = part[np.argsort(lengths[part], kind="stable")]
         batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-    # A short batch, where there is one, comes last, so that the number of steps doesn't depend on the blocks.
+    # A smaller batch is the last one, so that the steps don't depend on the blocks.
     shuffled = [batches[i] for i in generator.permutation(len(batches))]
     return sorted(shuffled, key=lambda batch: len(batch) < batch_size)
 
 
 def rank_shares(rows: Ids, lengths: NDArray[np.int64], ranks: int) -> list[Ids]:
-    """Split a step's documents over ranks, so that each has about as many tokens.
+    """Shard a step's documents over the ranks, with about the same tokens for each.
 
-    The longest document goes to the rank with the fewest tokens so far, then the next (Graham 1969, longest processing time
-    first); of ranks with as many, to the first.
+    The longest document goes to the rank with the fewest tokens so far, then the next longest
+    (Graham 1969, longest processing time first); among ranks with equal numbers, to the first.
 
     Args:
         rows: The documents' positions.
-        lengths: Tokens of each document of the split.
-        ranks: How many ranks.
+        lengths: The tokens of each document of the split.
+        ranks: The number of ranks.
 
     Returns:
-        For each rank, the positions of its documents, longest first; none where there are fewer documents than ranks.
+        For each rank, the positions of its documents, longest first. A rank may have none.
     """
     shares: list[list[int]] = [[] for _ in range(ranks)]
     tokens = np.zeros(ranks, dtype=np.int64)
@@ -277,17 +288,17 @@ def rank_shares(rows: Ids, lengths: NDArray[np.int64], ranks: int) -> list[Ids]:
 def micro_batches(
     rows: Ids, lengths: NDArray[np.int64], budget: int, padding: Padding
 ) -> list[Ids]:
-    """Split documents into forward passes, the longest first, so that what doesn't fit the memory shows at once.
+    """Split documents into forward passes, longest first, so that a lack of memory shows at once.
 
     Args:
         rows: The documents' positions.
-        lengths: Tokens of each document of the split.
-        budget: Tokens of one forward pass: real ones where documents lie end to end, padded ones where they lie side by side.
-            A longer document has a pass to itself.
-        padding: How documents lie in a forward pass.
+        lengths: The tokens of each document of the split.
+        budget: The most tokens per forward pass, without padding if documents are packed, with
+            padding otherwise. A longer document has its own pass.
+        padding: Whether documents are packed or padded.
 
     Returns:
-        For each forward pass, the positions of its documents; each document stands in exactly one.
+        For each forward pass, the positions of its documents; each document is in exactly one pass.
     """
     batches: list[list[int]] = []
     tokens = longest = 0

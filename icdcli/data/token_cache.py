@@ -1,6 +1,7 @@
-"""The token cache: a corpus tokenised once, flat and memory-mapped, for any number of runs and any ``max_len``.
+"""The token cache: a corpus is tokenized once, for any number of runs and any ``max_len``.
 
-Tokens lie without special tokens and uncut; cutting and framing happen when a document is read.
+It has all tokens of each document, in one memory-mapped array. Documents are truncated, and get
+their special tokens, when they are read.
 """
 
 import hashlib
@@ -24,16 +25,16 @@ from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
 
 _IDS, _OFFSETS, _META = "ids.npy", "offsets.npy", "meta.json"
-_AT_ONCE = 256  # documents handed to the tokenizer together; it spreads them over the cores itself
+_AT_ONCE = 256  # documents that the tokenizer receives together; it uses all cores itself
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A corpus's tokens.
+    """The tokens of a corpus.
 
     Attributes:
-        ids: All documents' token ids, end to end (memory-mapped).
-        offsets: Where each document starts; one more than there are documents.
+        ids: The token ids of all documents, one after another (memory-mapped).
+        offsets: The start of each document, and the end of the last.
     """
 
     ids: NDArray[np.uint32]
@@ -49,7 +50,7 @@ class Tokens:
         max_len: int,
         chunks: Chunks | None = None,
     ) -> "EncodedDocuments":
-        """A split's documents as the network reads them."""
+        """Return a split's documents as the network reads them."""
         return EncodedDocuments(
             self, documents.rows, documents.targets, special_tokens, max_len, chunks
         )
@@ -63,14 +64,14 @@ class EncodedDocuments:
     """The documents of a split as the network reads them.
 
     Attributes:
-        tokens: The corpus's tokens.
-        rows: Each document's row in the corpus.
-        targets: Each document's label indices, ascending.
-        special_tokens: What stands around a document.
-        max_len: The longest that a document may be, frame included.
-        chunks: How documents beyond the model's window are read; None: whole.
-        hidden_states: What a frozen backbone makes of them, where that was computed before.
-        similarities: How near each label's descriptions come to the documents, where that is asked for.
+        tokens: The tokens of the corpus.
+        rows: The row of each document in the corpus.
+        targets: The label indices of each document, ascending.
+        special_tokens: The special tokens around a document.
+        max_len: The length of a window, special tokens included; only the first window is read.
+        chunks: How a window longer than the backbone's is read; None: at once.
+        hidden_states: The hidden states of a frozen backbone, if they are precomputed.
+        similarities: The similarity of each label's descriptions to the documents, if needed.
     """
 
     tokens: Tokens
@@ -87,7 +88,7 @@ class EncodedDocuments:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens that the backbone reads of each document, cut and framed."""
+        """Return the number of tokens of each document that the backbone reads, chunks included."""
         offsets = self.tokens.offsets
         return self.special_tokens.tokens(
             offsets[self.rows + 1] - offsets[self.rows], self.max_len, self.chunks
@@ -95,7 +96,7 @@ class EncodedDocuments:
 
     @property
     def state_lengths(self) -> NDArray[np.int64]:
-        """States of each document: its tokens, cut and framed, each once."""
+        """Return the number of hidden states of each document: its tokens, each once."""
         offsets = self.tokens.offsets
         return self.special_tokens.tokens(offsets[self.rows + 1] - offsets[self.rows], self.max_len)
 
@@ -105,11 +106,11 @@ class EncodedDocuments:
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """Token states of a split's documents, as a frozen backbone gives them.
+    """The hidden states of a split's documents, as a frozen backbone computes them.
 
     Attributes:
-        hidden_TD: All documents' states, end to end (float16, memory-mapped).
-        offsets: Where each document starts; one more than there are documents.
+        hidden_TD: The hidden states of all documents, one after another (float16, memory-mapped).
+        offsets: The start of each document, and the end of the last.
     """
 
     hidden_TD: NDArray[np.float16]
@@ -121,13 +122,14 @@ class HiddenStates:
 
 @dataclass(frozen=True)
 class DescriptionSimilarity:
-    """How near each description of a code comes to each document of a split.
+    """The similarity of each description of a code to each document of a split.
 
     Attributes:
-        cosine_NM: The cosine of each description and each document's nearest words (float16, memory-mapped); the descriptions of
-            a label stand side by side, in the order of the labels.
-        offset_M: What is taken off each, since some descriptions are near everything.
-        firsts_L: Which is the first description of each label.
+        cosine_NM: The cosine of each description and the most similar words of each document
+            (float16, memory-mapped). The descriptions are in the order of the labels.
+        offset_M: The number that is subtracted from the cosines of each description, since some
+            descriptions are similar to everything.
+        firsts_L: The first description of each label.
     """
 
     cosine_NM: NDArray[np.float16]
@@ -135,7 +137,7 @@ class DescriptionSimilarity:
     firsts_L: NDArray[np.int64]
 
     def __getitem__(self, rows: Ids) -> NDArray[np.float32]:
-        """The nearest of each label's descriptions: similarity_BL."""
+        """Return the similarity of each label's most similar description: similarity_BL."""
         similarity_BL: NDArray[np.float32] = np.maximum.reduceat(
             self.cosine_NM[rows] - self.offset_M, self.firsts_L, axis=1
         )
@@ -143,12 +145,12 @@ class DescriptionSimilarity:
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:
-    """Sixteen hexadecimal digits that change when the tokenizer would tokenise a whole text differently."""
+    """Return sixteen hexadecimal digits that change with the tokenizer's behavior."""
     return hashlib.sha256(_plain(tokenizer).to_str().encode()).hexdigest()[:16]
 
 
 def _plain(tokenizer: Tokenizer) -> Tokenizer:
-    """One that leaves texts whole: a file may carry truncation and padding, and a call leaves what it asked for in its own."""
+    """Return a copy without truncation and padding, which a file or a call may have set."""
     plain = Tokenizer.from_str(tokenizer.to_str())
     plain.no_truncation()
     plain.no_padding()
@@ -156,37 +158,39 @@ def _plain(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def use_workers(workers: int) -> None:
-    """Tokenise on so many threads; 0 leaves it at one a core.
+    """Set the number of threads for tokenizing; 0: one per core.
 
-    The tokenizers library makes its threads when it first needs them and keeps them: call this before, once a process.
+    The tokenizers library starts its threads when it first needs them and keeps them: call this
+    before, once per process.
     """
     if workers:
         os.environ["RAYON_NUM_THREADS"] = str(workers)
 
 
 def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None = None) -> Tokens:
-    """Open a corpus's tokens, tokenising it first where that has not been done.
+    """Open the tokens of a corpus, tokenizing it first if necessary.
 
     Args:
-        corpus: The prepared corpus's folder; the cache lies in its ``tokens-<fingerprint>/``.
-        tokenizer: A fast tokenizer's backend.
-        on_progress: Told ("tokenising", documents done, documents).
+        corpus: The corpus folder; the cache is its folder ``tokens-<fingerprint>/``.
+        tokenizer: The backend of a fast tokenizer.
+        on_progress: Receives ("tokenizing", documents done, documents).
 
     Raises:
-        DataError: When the cache can't be written or does not fit the corpus.
+        DataError: If the cache can't be written or doesn't fit the corpus.
     """
     count = pq.read_metadata(corpus / DOCUMENTS).num_rows
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     if not (folder / _META).is_file():
         try:
             with alone(corpus, folder.name, on_progress):
-                if not (folder / _META).is_file():  # another process may have made it meanwhile
+                if not (folder / _META).is_file():  # another process may have made it
                     with partial_folder(corpus, folder.name) as partial:
                         _write(partial, _texts(corpus), count, tokenizer, on_progress)
                         finish(partial, folder)
         except OSError as error:
             raise DataError(
-                f"{folder}: the token cache can't be written ({error.strerror}); free space or set cache_dir"
+                f"{folder}: the token cache can't be written ({error.strerror}). Free some space "
+                "or set cache_dir."
             ) from error
     with cache_opened(folder):
         tokens = Tokens(read_array(folder / _IDS, mapped=True), read_array(folder / _OFFSETS))
@@ -197,7 +201,7 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None
             or lengths.min() < 0
             or lengths.sum() != len(tokens.ids)
         ):
-            raise ValueError("it does not fit its corpus")
+            raise ValueError("it doesn't fit its corpus")
     return tokens
 
 
@@ -207,7 +211,7 @@ def _texts(corpus: Path) -> Iterator[list[str]]:
 
 
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:
-    """A function from texts to their token ids, whole."""
+    """Return a function from texts to all their token ids."""
     plain = _plain(tokenizer)
     return lambda texts: [
         found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)
@@ -231,9 +235,9 @@ def _write(
                 lengths.append(len(ids))
                 file.write(np.array(ids, dtype=np.uint32).tobytes())
             if on_progress is not None:
-                on_progress("tokenising", len(lengths), count)
+                on_progress("tokenizing", len(lengths), count)
         file.seek(0)
-        # numpy leaves room in the header for the length to grow, so that it can be written last.
+        # numpy leaves space in the header for a larger length, so that it can be written last.
         _write_header(file, sum(lengths))
         assert file.tell() == start, "the header of a .npy file grew"
     np.save(folder / _OFFSETS, np.cumsum([0, *lengths], dtype=np.int64))
@@ -254,4 +258,4 @@ def _write_header(file: object, length: int) -> None:
         "fortran_order": False,
         "shape": (length,),
     }
-    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]  # any binary file will do
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]  # a binary file

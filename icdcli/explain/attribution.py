@@ -1,17 +1,19 @@
-"""How much each token of a document made a network choose a code.
+"""Attribute the logit of a code to the tokens of a document.
 
-The gradient of the code's logit by the token's embedding, times that embedding, tells how the logit would change with the token
-(input × gradient). Where a code attends to tokens, this is weighed by how much it attends to each: AttInGrad (Edin et al. 2024,
-"An Unsupervised Approach to Achieve Supervised-Level Explainability in Healthcare Records"), with a_t for the attention and x_t
-for the embedding of token t
+The gradient of the logit with respect to a token's embedding, times the embedding, estimates how
+the logit changes with the token (input × gradient). For a head with attention, it is multiplied by
+the code's attention to the token: AttInGrad (Edin et al. 2024, "An Unsupervised Approach to Achieve
+Supervised-Level Explainability in Healthcare Records"), with the attention a_t to and the embedding
+x_t of token t
 
     a_t · ‖x_t ⊙ ∂logit/∂x_t‖₂
 
-The backbone is asked for gradients by the embeddings alone, whatever of it is trained. It reads a few chunks at a time, twice:
-the first reading gives the head the states of the whole document, and the head gives their gradients; the second takes these
-back to the embeddings. So no more than a few chunks' activations are ever held.
+Gradients are computed with respect to the embeddings only, whatever is trained. The backbone reads
+a few chunks at a time, twice: the first pass computes the hidden states of the whole document,
+whose gradients the head returns; the second pass takes these gradients back to the embeddings. So
+the activations of a few chunks are in memory at a time.
 
-Shapes: K codes that are asked for, T tokens of a document, C tokens of some chunks, S groups of tokens, D width.
+Shapes: K labels, T tokens of a document, C tokens of some chunks, S groups of tokens, D width.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,23 +33,23 @@ from icdcli.model.network import CodingNetwork
 
 _TOKENS_AT_ONCE = 4_096
 _NUMBERS_AT_ONCE = 1 << 26
-"""Gradients of a document's states that are held at once: 256 MB; of more codes, the next are taken after."""
+"""The most gradients of hidden states in memory (256 MB); further codes are computed afterwards."""
 
 _NEGLIGIBLE = 1e-3
-"""Chunks that a code's gradient hardly reaches, by its length, aren't gone through for this code."""
+"""The relative length of a code's gradient in a chunk below which the chunk is skipped."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What the tokens of a document mean for some codes.
+    """The contributions of a document's tokens to the logits of some codes.
 
     Attributes:
-        added_K: What the head finds in the document: each code's logit less the code's bias.
-        products_KT: Input × gradient of each of the document's own tokens, summed over the width: its share of the logit, where
-            the network is linear.
+        added_K: The contribution of the document: each code's logit minus the code's bias.
+        products_KT: Input × gradient of each of the document's own tokens, summed over the width:
+            the token's share of the logit, if the network is linear.
         norms_KT: The same as a length, ‖input ⊙ gradient‖₂.
-        attention_KT: What each code attends to; None where it doesn't attend. Neighbours that the head sees as one share
-            what it attends to in them.
+        attention_KT: The attention of each code; None: codes don't attend. Neighbors that the head
+            reads as one share its attention equally.
     """
 
     added_K: NDArray[np.float32]
@@ -57,7 +59,7 @@ class Attribution:
 
     @property
     def weights_KT(self) -> NDArray[np.float32]:
-        """How much each token made the network choose each code: AttInGrad, or input × gradient where no code attends."""
+        """Return each token's weight: AttInGrad, or input × gradient without attention."""
         return self.norms_KT if self.attention_KT is None else self.norms_KT * self.attention_KT
 
 
@@ -67,16 +69,16 @@ def attribute(
     special_tokens: SpecialTokens,
     labels: Sequence[int],
 ) -> Attribution:
-    """Say how much each token of a document made the network choose each of some codes.
+    """Compute the contributions of a document's tokens to the logits of some codes.
 
-    What a description prior adds to the logits is left out: it goes by a backbone that was never trained, and knows by itself
-    where it finds a code.
+    The contribution of a description prior is excluded: it depends on the untrained backbone, and
+    its position in the document is known (`icdcli.explain.note_reader`).
 
     Args:
-        network: Left in the mode it was found in.
+        network: The network; its mode is restored.
         document: The document as the network reads it.
-        special_tokens: What stands around its tokens.
-        labels: The codes that are asked for.
+        special_tokens: The special tokens around its tokens.
+        labels: The codes.
     """
     training = network.training
     network.eval()
@@ -109,7 +111,7 @@ def attribute(
 def _attribute(
     network: CodingNetwork, hidden_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
 ) -> Attribution:
-    """The same, special tokens included."""
+    """Compute the contributions of all tokens, special tokens included."""
     added_K, gradients_KTD, attention_KT = _by_states(network, hidden_TD, labels_K)
     inputs_KTD = torch.zeros_like(gradients_KTD)
     least_K = _NEGLIGIBLE * gradients_KTD.flatten(1).norm(dim=1)
@@ -124,7 +126,7 @@ def _attribute(
                 hidden_CD, embeddings_CD, upstream_CD, retain_graph=True
             )
             product_CD = (each.real(gradient_CD) * each.real(embeddings_CD.detach())).float()
-            inputs_KTD[code].index_add_(0, each.places_C, product_CD[each.own_C])
+            inputs_KTD[code].index_add_(0, each.positions_C, product_CD[each.own_C])
     products_KT, norms_KT = (
         inputs_KTD.sum(dim=2).cpu().numpy(),
         inputs_KTD.norm(dim=2).cpu().numpy(),
@@ -140,7 +142,7 @@ def _attribute(
 def _by_states(
     network: CodingNetwork, hidden_TD: Tensor, labels_K: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Each code's logit less its bias, the logit's gradient by the states, and what the code attends to; all float32."""
+    """Return the logits minus the biases, their gradients, and the attention, all float32."""
     head = network.head
     whole = Segments.of([len(hidden_TD)])
     whole = Segments(whole.lengths, whole.starts.to(hidden_TD.device))
@@ -159,13 +161,13 @@ def _by_states(
 
 
 class _Pass:
-    """A few neighbouring chunks of a document, read together.
+    """A few neighboring chunks of a document that are read together.
 
     Attributes:
-        kept_C: Which of their states are part of the document's.
-        rows: Which of the document's states these are.
-        own_C: Which of their tokens are the document's own.
-        places_C: Where each of those stands in the document.
+        kept_C: The hidden states of the chunks that belong to the document's.
+        rows: The positions of these hidden states in the document.
+        own_C: The tokens of the chunks that are the document's own.
+        positions_C: The positions of these tokens in the document.
     """
 
     def __init__(
@@ -194,20 +196,20 @@ class _Pass:
             [start + np.arange(*part) for start, part in zip(starts, kept, strict=True)]
         )
         self.own_C = self._tensor([start + part for start, part in zip(starts, own, strict=True)])
-        # A chunk's first kept token stands where those of the chunks before end, its others beside that.
+        # A chunk's first kept token follows the kept tokens of the chunks before.
         shifts = [at - part[0] for at, part in zip(befores.tolist(), kept, strict=False)]
-        self.places_C = self._tensor(
+        self.positions_C = self._tensor(
             [part + shift for part, shift in zip(own, shifts, strict=True)]
         )
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """All chunks' states, end to end, and the embeddings that they were made of, as these lie in the forward pass."""
+        """Return the chunks' packed hidden states, and the embeddings as in the forward pass."""
         with _embeddings(self._network.backbone) as caught:
             hidden_CD = self._network.hidden_states(self._inputs)
         return hidden_CD, caught[0]
 
     def real(self, batch: Tensor) -> Tensor:
-        """Vectors of a forward pass's tokens, end to end and without padding."""
+        """Return the vectors of a forward pass's tokens, packed without padding."""
         flat = batch.flatten(0, 1)
         return flat if self._inputs.kept_T is None else flat[self._inputs.kept_T]
 
@@ -216,7 +218,7 @@ class _Pass:
 
 
 def _passes(document: TokenizedDocument) -> Iterator[tuple[int, int]]:
-    """From and up to which chunk a document is read at a time."""
+    """Yield the first chunk of each pass over a document, and the chunk after its last."""
     first = tokens = 0
     for place, ids in enumerate(document.chunks):
         if place > first and tokens + len(ids) > _TOKENS_AT_ONCE:
@@ -228,7 +230,7 @@ def _passes(document: TokenizedDocument) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def _embeddings(backbone: nn.Module) -> Iterator[list[Tensor]]:
-    """Let the embeddings of a forward pass be what gradients are taken by; they are caught in a list."""
+    """Record the embeddings of forward passes in a list, so that gradients reach them."""
     caught: list[Tensor] = []
 
     def catch(module: nn.Module, arguments: Any, output: Tensor) -> Tensor:

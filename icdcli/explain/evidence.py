@@ -85,7 +85,7 @@ def evidence_finder(model: CodingModel, first_window_only: bool = False) -> Find
 
 
 def select_words(weights_W: Weights, min_weight: float = MIN_WEIGHT) -> NDArray[np.bool_]:
-    """Return which words are evidence: those with at least this weight, and the one with the most."""
+    """Return which words are evidence: those with this weight, and the one with the highest."""
     return (weights_W > 0) & (weights_W >= min(min_weight, float(weights_W.max(initial=0))))
 
 

@@ -1,14 +1,15 @@
-"""Whether a coder went by the words that count most: its scores without them, and with them alone.
+"""Measure whether a model relies on the words that count most, by its scores without them.
 
 With p(x) for the score of a code in note x and e for the words (ERASER, DeYoung et al. 2020):
 
-    comprehensiveness = p(x) - p(x without e)      high where e was needed
-    sufficiency       = p(x) - p(e alone)          low where e is enough
+    comprehensiveness = p(x) - p(x without e)      high if e was needed
+    sufficiency       = p(x) - p(e alone)          low if e is enough
 
-Here e are the `SHARE` of the note's words that count most: one point of the area over the perturbation curve, for which these
-differences are averaged over several shares. Words are taken out, not masked: not every tokenizer has a mask.
+Here e is the share `SHARE` of the note's words that count most: one point of the area over the
+perturbation curve, which averages these differences over several shares. Words are removed, not
+masked, since not every tokenizer has a mask token.
 
-Shapes: K codes that are asked for, W words, L labels.
+Shapes: N notes, W words, L labels, K some of these.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,15 +21,15 @@ from numpy.typing import NDArray
 SHARE = 0.1
 
 Score = Callable[[Sequence[str]], NDArray[np.float32]]
-"""How a coder scores notes: scores_NL."""
+"""Scores notes: scores_NL."""
 
 
 class Faithfulness(NamedTuple):
-    """What became of the codes' scores.
+    """The faithfulness of some words as evidence for each code.
 
     Attributes:
-        comprehensiveness_K: By how much they fall without the words.
-        sufficiency_K: By how much they fall with nothing else.
+        comprehensiveness_K: The drop of the score without the words.
+        sufficiency_K: The drop of the score with only these words.
     """
 
     comprehensiveness_K: NDArray[np.float64]
@@ -43,15 +44,16 @@ def faithfulness(
     labels: Sequence[int],
     share: float = SHARE,
 ) -> Faithfulness:
-    """Score a note again without the words that count most for a code, and with them alone.
+    """Score a note again without the words that count most for a code, and with only them.
 
     Args:
         score: Scores notes; it is called once.
         text: The note.
-        words: Where each word begins and ends in it.
-        weights_KW: How much each word counts for each code; of words that count the same the first are taken.
+        words: The beginning and end of each word in it.
+        weights_KW: The weight of each word for each code; among equal weights, the first words are
+            taken.
         labels: The codes.
-        share: How many of the words are taken; at least one is.
+        share: The share of the words to take; at least one word is taken.
     """
     taken = max(1, round(share * len(words)))
     notes = [text]
@@ -70,6 +72,6 @@ def faithfulness(
 
 
 def without(text: str, words: Sequence[tuple[int, int]]) -> str:
-    """A text without some of its words, which are given in order."""
+    """Return a text without some of its words, which are given in order."""
     borders = [0, *(border for word in words for border in word), len(text)]
     return "".join(text[begin:end] for begin, end in zip(borders[::2], borders[1::2], strict=True))

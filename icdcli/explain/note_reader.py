@@ -1,9 +1,9 @@
 """How much each word of a note counts for a code, by each part of a model.
 
-A neural model has up to three kinds of parts: the network's head (`icdcli.explain.attribution`), the
-description prior (the words nearest to the code's description) and the lexical model's parts (the
-scores of each word beyond those of the note's mean word). Each part counts by what it adds to the
-code's fused logit. A TF-IDF model has one part: the exact contribution of each word.
+A neural model has up to three kinds of parts: the network's head (`icdcli.explain.attribution`),
+the description prior (the words nearest to the code's description) and the lexical model's parts
+(the scores of each word beyond those of the note's mean word). Each part counts by what it adds to
+the code's fused logit. A TF-IDF model has one part: the exact contribution of each word.
 
 A word is a run of letters and digits. Its weight is the sum of its tokens' weights. Blanks,
 punctuation and special tokens have no weight. The weights of a code's words sum to 1.
@@ -198,7 +198,7 @@ class NeuralNoteReader:
     def _windows(
         self, ids: list[int], labels: Sequence[int], scored: ScoredWindows | None
     ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
-        """Yield windows of tokens, each with the positions of the labels that score highest in it."""
+        """Yield windows of tokens, each with the positions of the labels that peak in it."""
         windows = self._model.windows(len(ids), self._first_window_only)
         best_K = np.zeros(len(labels), np.int64)
         if len(windows) > 1:

@@ -1,4 +1,4 @@
-"""The types of evidence: spans of a note's text, and the function that finds them. Imports no torch."""
+"""The types of evidence: spans of a note, and the function that finds them. Imports no torch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol

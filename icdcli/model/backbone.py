@@ -1,4 +1,4 @@
-"""Load any Hugging Face encoder or decoder: its bits, its adapters, what its tokens see."""
+"""Load any Hugging Face encoder or decoder: its precision, its adapters, its attention."""
 
 import json
 import logging
@@ -25,27 +25,28 @@ from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.section import QUANTIZED, ModelConfig
 
-# It warns of a kernel that it can do without when it is imported (peft does so too), and of the float16 that LLM.int8 always
-# rounds its inputs to; neither asks anything of a user.
+# When it is imported (peft does so too), it warns of an optional kernel that is missing; later, it
+# warns that LLM.int8 rounds its inputs to float16, which it always does. Users needn't do anything.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 ADAPTER = "default"  # peft's name for the adapter that we train
 
 
 def half_precision(device: torch.device) -> torch.dtype:
-    """bfloat16, or float16 on the GPUs that lack it."""
+    """Return bfloat16, or float16 on a GPU without bfloat16."""
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return torch.float16
     return torch.bfloat16
 
 
 def _weight_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
-    # Weights that are trained stay float32 and are computed with in half precision: small updates vanish in bfloat16.
+    # Trained weights stay float32, with computations in half precision: bfloat16 loses small
+    # updates.
     return torch.float32 if config.bit == 32 or not config.frozen else half_precision(device)
 
 
 def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
-    """A Llama of a few million weights, which a laptop trains from nothing in minutes."""
+    """Return the settings of a Llama that a laptop trains in minutes."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,
@@ -61,10 +62,10 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
 
 
 def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.device) -> nn.Module:
-    """The pretrained backbone on its device, its pretrained adapters active and everything frozen or not as configured.
+    """Load a pretrained backbone with its pretrained adapters, frozen or not as configured.
 
     Raises:
-        ConfigError: When the model can't be loaded, or can't do what the configuration asks.
+        ConfigError: If the model can't be loaded, or doesn't support the configuration.
     """
     with hub_errors(source.name, source.base):
         settings = AutoConfig.from_pretrained(source.base)
@@ -89,17 +90,18 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
     if quantization is None:
         backbone = backbone.to(device)
     for module in backbone.modules():
-        # On CPUs with AVX-512 BF16, bitsandbytes (0.50) repacks a 4-bit weight at the first forward pass in evaluation mode,
-        # into a form that has no gradient: training after a validation would go on with gradients that are silently wrong.
+        # On CPUs with AVX-512 BF16, the first forward pass of bitsandbytes (0.50) in evaluation
+        # mode converts a 4-bit weight to a format without a gradient: after a validation, training
+        # would continue with wrong gradients, silently.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return finish_backbone(config, backbone, source.adapters)
 
 
 def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn.Module:
-    """A backbone with random weights, from its architecture's settings (`tiny`, or one whose weights are loaded after).
+    """Make a backbone with random weights: `tiny`, or one whose weights are loaded afterwards.
 
-    The weights are drawn on the CPU, so that they follow from the seed alone.
+    The weights are drawn on the CPU, so that they depend only on the seed.
     """
     _check(config, settings)
     _set_attention(config, settings)
@@ -112,51 +114,54 @@ def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn
 def finish_backbone(
     config: ModelConfig, plain: PreTrainedModel, adapters: tuple[str, ...]
 ) -> nn.Module:
-    """Freeze, add adapters, and make sure that attention is what was asked for."""
+    """Freeze a backbone, add its adapters, and check that its attention is as configured."""
     plain.config.use_cache = False
     if config.frozen:
         plain.requires_grad_(False)
     backbone: nn.Module = plain
     if adapters or config.lora_activate:
         with warnings.catch_warnings():
-            # peft asks transformers for a property under a name that transformers has deprecated.
+            # peft reads a property of transformers by a deprecated name.
             warnings.filterwarnings(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             backbone = _with_adapters(config, plain, adapters)
     if config.attention == "bidirectional" and not _last_token_moves_first(backbone):
         raise ConfigError(
-            f"model: {config.model}: this architecture ({_architecture(backbone)}) can't attend in both directions; "
-            "set attention: causal"
+            f"model: {config.model}: this architecture ({_architecture(backbone)}) has no "
+            "bidirectional attention. Set attention: causal."
         )
     return backbone
 
 
 def layers_of(backbone: nn.Module, key: str) -> list[nn.Module]:
-    """The layers that an architecture stacks, which can be treated one by one.
+    """Return the stacked layers of a backbone, one by one.
 
     Args:
-        backbone: With or without adapters.
-        key: What asks for it, for the message.
+        backbone: The backbone, with or without adapters.
+        key: The setting that needs the layers, for the message.
 
     Raises:
-        ConfigError: When the architecture doesn't tell.
+        ConfigError: If the architecture doesn't declare its layers.
     """
     names = set(getattr(backbone, "_no_split_modules", None) or ())
     stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
     layers = [layer for stack in stacks for layer in stack if type(layer).__name__ in names]
     if not layers:
         raise ConfigError(
-            f"{key}: this architecture ({_architecture(backbone)}) doesn't tell its layers; leave it out"
+            f"{key}: this architecture ({_architecture(backbone)}) doesn't declare its layers. "
+            "Leave this setting out."
         )
     return layers
 
 
 def compile_layers(backbone: nn.Module) -> None:
-    """Compile a backbone's layers, which keep their weights and names; lengths of documents never lead to compiling anew.
+    """Compile the layers of a backbone, which keep their weights and names.
+
+    They are compiled once for documents of any length.
 
     Raises:
-        ConfigError: When nothing can be compiled on this machine.
+        ConfigError: If nothing can be compiled on this machine.
     """
     from icdcli.model.packing.attention import PACKED, packed_attention
 
@@ -168,10 +173,11 @@ def compile_layers(backbone: nn.Module) -> None:
     except Exception as error:  # of the compiler's many kinds
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
-            f"torch_compile: True: nothing can be compiled here: {reason}. It takes a C++ compiler on a CPU, and triton on a "
-            "GPU; or leave it out"
+            f"torch_compile: True: nothing can be compiled here: {reason}. Install a C++ compiler "
+            "(on "
+            "a CPU) or triton (on a GPU), or leave this setting out."
         ) from error
-    # The places of documents are other numbers each time; attention itself has its kernels.
+    # The borders of documents differ each time, and attention has its own kernels.
     AttentionInterface.register(PACKED, torch.compiler.disable(packed_attention))
     for layer in layers:
         layer.compile(dynamic=True)
@@ -184,21 +190,23 @@ def _architecture(backbone: nn.Module) -> str:
 def _check(config: ModelConfig, settings: Any) -> None:
     if getattr(settings, "is_encoder_decoder", False):
         raise ConfigError(
-            f"model: {config.model}: is an encoder-decoder ({settings.model_type}); give an encoder or a decoder"
+            f"model: {config.model}: is an encoder-decoder ({settings.model_type}). Choose an "
+            "encoder or "
+            "a decoder."
         )
 
 
 def _set_attention(config: ModelConfig, settings: Any) -> None:
-    if (
-        settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    ):  # an encoder, which sees both ways without being told
+    if settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:  # an encoder is bidirectional
         if config.attention == "causal":
             raise ConfigError(
-                f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, whose tokens see one another; "
-                "leave attention out"
+                f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, "
+                "whose "
+                "attention is bidirectional. Leave attention out."
             )
         return
-    # transformers >= 5.2 reads this key of the configuration when it makes the mask (measured: sdpa and eager, padded or not).
+    # transformers >= 5.2 reads this setting when it makes the mask (tested with sdpa and eager,
+    # padded or not).
     settings.is_causal = config.attention == "causal"
     window = getattr(settings, "sliding_window", None)
     if (
@@ -207,8 +215,9 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
         and (config.chunk_len or config.max_len) > window
     ):
         raise ConfigError(
-            f"max_len: {config.max_len}: model {config.model} attends within a sliding window of {window} tokens; "
-            f"set max_len: {window}, or chunk_len: {window} to read longer documents in chunks"
+            f"max_len: {config.max_len}: model {config.model} has a sliding window of {window} "
+            "tokens. "
+            f"Set max_len: {window}, or chunk_len: {window} to read longer documents in chunks."
         )
 
 
@@ -216,10 +225,12 @@ def _quantization(bit: int, device: torch.device) -> Any:
     if bit not in QUANTIZED:
         return None
     try:
-        import bitsandbytes  # noqa: F401  (transformers' own message doesn't name our key)
+        import bitsandbytes  # noqa: F401  (the message of transformers doesn't name our setting)
     except ImportError as error:
         raise ConfigError(
-            f"bit: {bit}: needs the package bitsandbytes, which is not installed here; use bit: 16 or 32"
+            f"bit: {bit}: needs the package bitsandbytes, which is not installed. Install it, or "
+            "set "
+            "bit: 16 or bit: 32."
         ) from error
     from transformers import BitsAndBytesConfig
 
@@ -236,10 +247,10 @@ def _quantization(bit: int, device: torch.device) -> Any:
 def _with_adapters(
     config: ModelConfig, backbone: PreTrainedModel, adapters: tuple[str, ...]
 ) -> nn.Module:
-    """Pretrained adapters stay active and frozen beside ours.
+    """Add adapters to a backbone: pretrained ones stay active and frozen beside ours.
 
-    A low-rank adapter adds its product to the weight, so that several active ones give what merging them in order gives, and
-    that without touching quantised weights.
+    A low-rank adapter adds its product to a weight, so that several active ones give the same
+    result as merging them in order, without changing quantized weights.
     """
     import peft
 
@@ -272,7 +283,7 @@ def _with_adapters(
 
 
 def _require_targets(config: ModelConfig, backbone: nn.Module) -> None:
-    """Layers are named as peft names them: by the last part of their path, or by the whole of it."""
+    """Raise an error for an unknown target: a layer's path, or the last part of one."""
     paths = [path for path, module in backbone.named_modules() if "Linear" in type(module).__name__]
     missing = [
         name
@@ -282,22 +293,25 @@ def _require_targets(config: ModelConfig, backbone: nn.Module) -> None:
     if missing:
         there = ", ".join(sorted({path.rpartition(".")[2] for path in paths}))
         raise ConfigError(
-            f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer; it has {there}"
+            f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer. "
+            "It has "
+            f"{there}."
         )
 
 
 def _require_weights(model: nn.Module, name: str, adapter: str) -> None:
-    # A fresh adapter's second factor is zero; one that stays so was not found under the names that the file uses.
+    # A new adapter's second factor is zero. If it still is, the file names its weights differently.
     factors = [weight for key, weight in model.named_parameters() if f"lora_B.{name}." in key]
     if not factors or not any(weight.any() for weight in factors):
         raise ConfigError(
-            f"model: the adapter {adapter} does not fit its base model: none of its weights was loaded"
+            f"model: the adapter {adapter} doesn't fit its base model: none of its weights was "
+            "loaded."
         )
 
 
 @torch.no_grad()
 def _last_token_moves_first(backbone: nn.Module) -> bool:
-    """Whether attention is bidirectional, tried rather than believed: some architectures ignore the key."""
+    """Test whether attention is bidirectional: some architectures ignore the setting."""
     device = next(backbone.parameters()).device
     ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=device)
     training = backbone.training
@@ -306,19 +320,19 @@ def _last_token_moves_first(backbone: nn.Module) -> bool:
         backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0].float()
     )
     backbone.train(training)
-    # Eight-bit rounding can move a causal model's first position by a hair as well.
+    # Eight-bit rounding can also change a causal model's first position, by very little.
     return bool((first[0] - first[1]).norm() > 1e-4 * first[0].norm())
 
 
 def architecture_settings(folder: Path) -> Any:
-    """The architecture's settings out of a checkpoint's ``config.json``."""
+    """Return the settings of a checkpoint's backbone, from its ``config.json``."""
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return AutoConfig.for_model(**settings)
 
 
 @contextmanager
 def without_adapter(backbone: Any) -> Iterator[None]:
-    """Switch our adapter off meanwhile; pretrained adapters stay on."""
+    """Switch our adapter off in the block; pretrained adapters stay on."""
     pretrained = [name for name in backbone.peft_config if name != ADAPTER]
     if not pretrained:
         with backbone.disable_adapter():

@@ -1,8 +1,9 @@
 """The files of a checkpoint: the settings, and the weights of a network.
 
-``coder.json`` has the settings. ``head.safetensors`` has the weights of the head and of the description prior, and those of the
-backbone if they can't be loaded from elsewhere: all of them were trained, or the backbone is `tiny`. ``backbone/`` then has its
-architecture and its tokenizer. ``adapter/`` is written by peft.
+``coder.json`` has the settings. ``head.safetensors`` has the weights of the head and of the
+description prior, and those of the backbone if they can't be loaded from elsewhere: all of them
+were trained, or the backbone is `tiny`. ``backbone/`` then has its architecture and its tokenizer.
+``adapter/`` is written by peft.
 """
 
 import json
@@ -53,7 +54,8 @@ def read_settings(folder: Path, file_format: int) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
     if settings["format"] != file_format:
         raise ResumeError(
-            f"{folder}: written by another version of icdcode ({settings['icdcode']}); this is version {__version__}. "
+            f"{folder}: written by another version of icdcode ({settings['icdcode']}); this is "
+            f"version {__version__}. "
             "Load it with that version, or train the model again."
         )
     return settings
@@ -97,7 +99,7 @@ def save_weights(folder: Path, network: CodingNetwork, own_backbone: bool, adapt
 
 
 def load_weights(folder: Path, network: CodingNetwork, own_backbone: bool, adapter: bool) -> None:
-    """Load the weights that `save_weights` wrote into a network of the same architecture; see there.
+    """Load the weights that `save_weights` wrote into a network of the same architecture.
 
     Raises:
         ResumeError: If the weights can't be read or are those of another network.
@@ -118,7 +120,8 @@ def load_weights(folder: Path, network: CodingNetwork, own_backbone: bool, adapt
             result: Any = set_peft_model_state_dict(network.backbone, weights, adapter_name=ADAPTER)
             if result.unexpected_keys:
                 raise ResumeError(
-                    f"{folder / _ADAPTER}: the adapter's weights don't fit the base model: {result.unexpected_keys[0]}"
+                    f"{folder / _ADAPTER}: the adapter's weights don't fit the base model: "
+                    f"{result.unexpected_keys[0]}"
                 )
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
         raise ResumeError(f"{folder}: the weights can't be loaded: {error}") from error

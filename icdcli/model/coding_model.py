@@ -1,7 +1,7 @@
 """The interface of a trained model that assigns codes, and the results that it returns.
 
-Two classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel` and `icdcli.model.tfidf_model.TfidfModel`.
-`icdcli.model.checkpoint.load_model` loads either.
+Two classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel` and
+`icdcli.model.tfidf_model.TfidfModel`. `icdcli.model.checkpoint.load_model` loads either.
 
 Shapes: N notes or documents, W windows of a note, L labels.
 """
@@ -41,7 +41,7 @@ class CodePrediction:
 
 @dataclass(frozen=True)
 class ScoredWindows:
-    """The windows in which a network read one note, kept so that evidence needn't read the note again.
+    """The windows in which a network read one note; evidence reuses them.
 
     Attributes:
         ids: All token ids of the note, without special tokens.
@@ -61,7 +61,8 @@ class NoteScores:
     Attributes:
         scores_NL: The probability of each code.
         window_counts: The number of windows in which each note was read; 0 for a note without text.
-        windows: The windows themselves; None for a note without text, and for a model that doesn't use windows.
+        windows: The windows themselves; None for a note without text, and for a model that doesn't
+            use windows.
     """
 
     scores_NL: NDArray[np.float32]
@@ -75,11 +76,13 @@ class SplitParts:
 
     Attributes:
         documents: The split's documents, with their gold labels.
-        parts: Part to its scores (N, L): the network's logits, and the scores of the lexical model's parts.
-        similarities: The similarity of the label descriptions to the documents, if the network has a description prior.
+        parts: Part to its scores (N, L): the network's logits, and the scores of the lexical
+            model's parts.
+        similarities: The similarity of the label descriptions to the documents, if the network has
+            a description prior.
         losses_N: Each document's loss by the network alone, positives not weighted.
-        prior_weight: The weight of the similarities in the network's logits, if it has a description
-            prior.
+        prior_weight: The weight of the similarities in the network's logits, if it has a
+            description prior.
     """
 
     documents: Documents
@@ -110,7 +113,8 @@ class CodingModel(Protocol):
         labels: The label space, in the order of the scores.
         threshold: The score from which a code is predicted.
         config: The model section of the configuration that it was made from.
-        fusion: The weights with which its parts make one score; None: it has one part, or they aren't fitted yet.
+        fusion: The weights with which its parts make one score; None: it has one part, or they
+            aren't fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
     """
 
@@ -135,7 +139,8 @@ class CodingModel(Protocol):
         """Score notes; see `score_notes`.
 
         Returns:
-            scores_NL, in [0, 1]. All scores are 0 for a note without text, or without text after cleaning.
+            scores_NL, in [0, 1]. All scores are 0 for a note without text, or without text after
+            cleaning.
         """
 
     def predict(self, texts: Sequence[str]) -> list[list[CodePrediction]]:
@@ -160,8 +165,8 @@ class CodingModel(Protocol):
             split: ``train``, ``validation`` or ``test``.
             on_progress: Receives the progress.
             only: Positions in the split to score; None: all.
-            state_cache_gb: The most disk space, in gigabytes, for the hidden states of a frozen backbone, which are kept in
-                the corpus folder for the next time.
+            state_cache_gb: The most disk space, in gigabytes, for the hidden states of a frozen
+                backbone, which are kept in the corpus folder for the next time.
 
         Raises:
             ConfigError: If the split has no documents.
@@ -169,7 +174,7 @@ class CodingModel(Protocol):
         """
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
+        """Write a checkpoint into an empty folder, without the manifest."""
 
 
 def select_codes(
@@ -178,13 +183,17 @@ def select_codes(
     top: int | None = None,
     min_score: float | None = None,
 ) -> list[int]:
-    """Return the labels to report for one document, highest score first; among equal scores, the first label first.
+    """Return the labels to report for one document, highest score first.
+
+    Among equal scores, the first label comes first.
 
     Args:
         scores_L: The document's scores.
-        threshold_L: The threshold of each label. It counts only if neither `top` nor `min_score` is given.
+        threshold_L: The threshold of each label. It counts only if neither `top` nor `min_score` is
+            given.
         top: The highest number of labels to return, whether or not they reach the threshold.
-        min_score: Return the labels with at least this score, whether or not they reach the threshold.
+        min_score: Return the labels with at least this score, whether or not they reach the
+            threshold.
     """
     order = np.argsort(-scores_L, kind="stable")
     if min_score is not None:
@@ -223,7 +232,7 @@ def score_with_text(
 
 
 def predictions(model: CodingModel, scored: NoteScores) -> list[list[CodePrediction]]:
-    """Return each note's codes at or above the model's threshold, highest score first; none for a note without text."""
+    """Return each note's codes at or above the threshold, highest score first."""
     labels, predicted = model.labels, []
     threshold_L = model.threshold.values_L(len(labels))
     for scores_L, windows in zip(scored.scores_NL, scored.window_counts, strict=True):
@@ -248,15 +257,17 @@ def documents_to_score(
     """
     if corpus.labels.codes != labels.codes:
         raise DataError(
-            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) differs from the one that the model was "
-            f"trained on ({len(labels)} codes). Prepare the data with the options in the run's args.yaml."
+            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) differs from the "
+            "one that the model was "
+            f"trained on ({len(labels)} codes). Prepare the data with the options in the run's "
+            "args.yaml."
         )
     documents = corpus.documents(split)
     return documents if only is None else documents.take(only)
 
 
 def texts_to_score(corpus: Corpus, split: str, only: Sequence[int] | None) -> Iterable[str]:
-    """Return the texts of a split's documents, or of those at the given positions, in this order."""
+    """Return the texts of a split's documents, or of those at some positions, in order."""
     if only is None:
         return corpus.texts(split)
     wanted = set(only)

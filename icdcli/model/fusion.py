@@ -1,8 +1,8 @@
-"""The network's logits and the scores of words alone, made into one score a code.
+"""Late fusion: the network's logits and the lexical model's scores become one score per code.
 
-A late fusion: a code's logit is a weighted sum of what the parts say, with weights that all codes share; so few numbers can be
-fitted on a validation split without learning it by heart. They belong to the coder, as its threshold does. How they are fitted
-stands in `icdcli.evaluation.fusion_fitting`.
+A code's fused logit is a weighted sum of the scores of the parts. All codes share the weights: so
+few numbers can be fitted on a validation split without overfitting it. They belong to the model, as
+its threshold does. `icdcli.evaluation.fusion_fitting` fits them.
 
 Shapes: N documents, L labels.
 """
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from icdcli.metrics.arrays import row_blocks
 
 NETWORK = "network"
-"""The part that is the network's logits."""
+"""The part that consists of the network's logits."""
 
 PRIOR = "prior"
-"""The description prior: the only part that is already within the network's logits."""
+"""The description prior, which is already included in the network's logits."""
 
 Parts = Mapping[str, NDArray[np.floating]]
-"""Part to scores_NL: the network's logits, and any scores that rise with how likely a code is."""
+"""Part to scores_NL: the network's logits, and any scores that rise with a code's probability."""
 
 _BLOCK = 1 << 21
 """Scores that are worked on at a time; bounds the memory beyond the parts themselves."""
@@ -31,11 +31,11 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True)
 class Fusion:
-    """How much each part counts.
+    """The weights of the parts.
 
     Attributes:
-        weights: Part to weight, the network's among them.
-        bias: What is added to every code's logit.
+        weights: Part to weight, including the network's.
+        bias: The number that is added to every logit.
         tuned_on: The split that they were fitted on.
     """
 
@@ -44,10 +44,10 @@ class Fusion:
     tuned_on: str
 
     def logits(self, parts: Parts, rows: slice) -> NDArray[np.float32]:
-        """The fused logits_BL of some documents.
+        """Return the fused logits_BL of some documents.
 
         Raises:
-            KeyError: When a part is missing that has a weight.
+            KeyError: If a part with a weight is missing.
         """
         sums_BL = np.full(parts[NETWORK][rows].shape, self.bias, np.float32)
         for part, weight in self.weights.items():
@@ -55,12 +55,12 @@ class Fusion:
         return sums_BL
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+        """Return the content of a checkpoint, as `from_json` reads it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: dict[str, Any] | None) -> "Fusion | None":
-        """A fusion as a checkpoint holds it; None where there is none."""
+        """Return the fusion of a checkpoint; None if it has none."""
         return None if content is None else cls(**content)
 
 
@@ -76,8 +76,8 @@ def probabilities(
     """Turn the network's logits into scores in [0, 1], in place.
 
     Args:
-        parts: The network's logits, which are overwritten, and what they are fused with.
-        fusion: How; None: the network alone.
+        parts: The network's logits, which are overwritten, and the scores to fuse them with.
+        fusion: The weights; None: use the network's logits alone.
 
     Returns:
         scores_NL: the array that held the logits.
@@ -85,8 +85,7 @@ def probabilities(
     scores_NL = parts[NETWORK]
     for rows in document_blocks(parts):
         logits_BL = scores_NL[rows] if fusion is None else fusion.logits(parts, rows)
-        with np.errstate(
-            over="ignore"
-        ):  # exp of a large number is infinite, and the score then zero, as it should be
+        # exp of a large number is infinite, and the score is then 0, which is right.
+        with np.errstate(over="ignore"):
             scores_NL[rows] = 1 / (1 + np.exp(-logits_BL))
     return scores_NL

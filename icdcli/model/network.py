@@ -24,7 +24,8 @@ class CodingNetwork(nn.Module):
     """A backbone, and a head that turns its hidden states into one logit per code.
 
     The head is float32 whatever the backbone's precision: a full-precision layer doesn't accept
-    half-precision input, and half-precision logits lose the small differences that decide a ranking.
+    half-precision input, and half-precision logits lose the small differences that decide a
+    ranking.
 
     Args:
         backbone: Token ids to hidden states.
@@ -124,7 +125,7 @@ class CodingNetwork(nn.Module):
     def start_from_frequencies(
         self, positives: Sequence[int], documents: int, open_ended: bool = False
     ) -> None:
-        """Start each code's bias at its prior log-odds, so that training needn't learn how rare it is.
+        """Start each code's bias at its prior log-odds: training needn't learn how rare it is.
 
         Args:
             positives: The number of training documents with each code.
@@ -176,7 +177,7 @@ def build_network(
 
 
 def use_gradient_checkpointing(network: CodingNetwork) -> None:
-    """Recompute activations in the backward pass instead of keeping them."""
+    """Use gradient checkpointing: recompute activations in the backward pass."""
     backbone: Any = network.backbone
     # A later version of transformers 5 renamed the method; the old name warns.
     enable = (

@@ -62,7 +62,7 @@ FORMAT = 2
 
 @dataclass
 class NeuralModel:
-    """A network with all that turns text into its input and its output into codes; fulfills `CodingModel`.
+    """A network with its tokenizer, label space and threshold; fulfills `CodingModel`.
 
     Attributes:
         network: Token ids to logits.
@@ -71,10 +71,12 @@ class NeuralModel:
         labels: The label space, in the order of the logits.
         config: The model section of the configuration that it was made from.
         threshold: The score from which a code is predicted.
-        own_backbone: Whether the backbone's weights belong to this model rather than to a base model.
+        own_backbone: Whether the backbone's weights belong to this model rather than to a base
+            model.
         chunks: How documents beyond the backbone's window are read; None: there are none.
         lexical: The lexical model whose scores are fused with the logits; None: there is none.
-        fusion: The weights with which logits and lexical scores make one score; None: not fitted yet.
+        fusion: The weights with which logits and lexical scores make one score; None: not fitted
+            yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
     """
 
@@ -114,8 +116,9 @@ class NeuralModel:
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes.
 
-        A note of more than ``max_len`` tokens is read in windows of that length, each of which overlaps the one before by a
-        quarter; each code has its highest score of all windows. The lexical model reads the complete note.
+        A note of more than ``max_len`` tokens is read in windows of that length, each of which
+        overlaps the one before by a quarter; each code has its highest score of all windows. The
+        lexical model reads the complete note.
 
         Args:
             texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
@@ -149,7 +152,7 @@ class NeuralModel:
     def window_logits(
         self, notes: list[list[int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the note that each window belongs to and the network's logits of the window, note by note.
+        """Return the note and the logits of each window, note by note.
 
         Args:
             notes: The complete token ids of each note.
@@ -196,7 +199,7 @@ class NeuralModel:
         only: Sequence[int] | None = None,
         state_cache_gb: float = 20,
     ) -> SplitParts:
-        """Score the first ``max_len`` tokens of a split's documents; see `CodingModel.score_split`."""
+        """Score the first window of a split's documents; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
         tokens = token_cache(corpus.folder, self.tokenizer.backend_tokenizer, on_progress)
         scored = Scored.empty(len(documents), len(self.labels))
@@ -229,13 +232,15 @@ class NeuralModel:
         on_progress: Progress | None = None,
         new: bool = False,
     ) -> dict[str, EncodedDocuments]:
-        """Return documents with all that can be computed before training; it is computed once and kept in the corpus folder.
+        """Return documents with hidden states and similarities that training doesn't change.
+
+        They are computed once and kept in the corpus folder.
 
         Args:
             corpus: The corpus folder.
             splits: Split to documents.
-            gigabytes: The most disk space for the hidden states of all splits. If they need more, they are computed in every
-                forward pass instead.
+            gigabytes: The most disk space for the hidden states of all splits. If they need more,
+                they are computed in every forward pass instead.
             on_progress: Receives the progress.
             new: Whether no training step has changed the backbone.
 
@@ -258,8 +263,8 @@ class NeuralModel:
     def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:
         """Yield a network whose hidden states are those of the backbone before training.
 
-        It is the model's own network if the backbone is frozen, or with our adapters switched off; otherwise the base model is
-        loaded again.
+        It is the model's own network if the backbone is frozen, or with our adapters switched off;
+        otherwise the base model is loaded again.
 
         Args:
             new: Whether no training step has changed the backbone.
@@ -285,7 +290,7 @@ class NeuralModel:
             yield original
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
+        """Write a checkpoint into an empty folder, without the manifest."""
         save_weights(folder, self.network, self.own_backbone, self.config.lora_activate)
         if self.own_backbone:
             backbone: Any = self.network.backbone.config
@@ -322,12 +327,14 @@ class NeuralModel:
         Args:
             folder: The checkpoint's folder.
             device: The device that the network computes on.
-            trainable: Whether the model will be trained further; otherwise no weight has a gradient.
+            trainable: Whether the model will be trained further; otherwise no weight has a
+                gradient.
             padding: ``padding`` of the configuration.
 
         Raises:
             ResumeError: If the checkpoint is incomplete or was changed.
-            ConfigError: If the base model can't be loaded, or if it can't read documents as `padding` asks.
+            ConfigError: If the base model can't be loaded, or if it can't read documents as
+                `padding` asks.
         """
         settings = read_settings(folder, FORMAT)
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]

@@ -1,4 +1,4 @@
-"""Build a new model: its backbone, head and tokenizer, started from the descriptions of the codes if so configured.
+"""Build a new model: its backbone, head and tokenizer.
 
 Shapes: L labels, M descriptions of labels, D width.
 """
@@ -61,7 +61,8 @@ def new_model(
         padding: ``padding`` of the configuration.
 
     Raises:
-        ConfigError: If the configured model can't be loaded, or can't do what the configuration asks of it.
+        ConfigError: If the configured model can't be loaded, or can't do what the configuration
+            asks of it.
     """
     torch.manual_seed(seed)
     own = config.model == TINY or not config.frozen
@@ -86,7 +87,8 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
     if not any(descriptions):
         key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
         raise ConfigError(
-            f"{key}: none of the {len(descriptions)} codes has a title. Name their code system (code_system: icd9 or icd10), or "
+            f"{key}: none of the {len(descriptions)} codes has a title. Name their code system "
+            "(code_system: icd9 or icd10), or "
             "set label_init: random and description_prior: False."
         )
     described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
@@ -102,8 +104,8 @@ class EmbeddedDescriptions:
 
     Attributes:
         counts: The number of vectors of each label, at least one.
-        vectors_MD: The mean hidden state of each description, float32, in the order of the labels; zero for a label without
-            a description.
+        vectors_MD: The mean hidden state of each description, float32, in the order of the labels;
+            zero for a label without a description.
         titles_LD: The first vector of each label.
         known_L: True if the label has a description.
     """

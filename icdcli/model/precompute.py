@@ -1,7 +1,8 @@
-"""What never changes while a coder is trained, computed once and kept in the corpus's folder.
+"""Compute once what doesn't change during training, and keep it in the corpus folder.
 
-Where the backbone is frozen, its token states: an epoch then takes seconds. Where the descriptions count, how near each comes
-to each document. Both lie memory-mapped, in half precision, under a name that changes with everything that they depend on.
+For a frozen backbone, these are its hidden states: an epoch then takes seconds. For a description
+prior, these are the similarities of the descriptions to the documents. Both are memory-mapped files
+in half precision, in a folder whose name changes with everything that they depend on.
 
 Shapes: N documents, T tokens, D width, M descriptions of labels.
 """
@@ -43,12 +44,12 @@ _BATCH_TOKENS = 8_192
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be computed before training.
+    """The selection of what is computed before training.
 
     Attributes:
-        states: Whether the token states are.
-        prior: The prior whose similarities are; None: none are.
-        tokenizer: What tells the tokenizer from others.
+        states: Whether to compute the hidden states.
+        prior: The prior to compute the similarities for; None: compute none.
+        tokenizer: The tokenizer's fingerprint.
     """
 
     states: bool
@@ -64,21 +65,21 @@ def precompute(
     wanted: Wanted,
     on_progress: Progress | None = None,
 ) -> EncodedDocuments:
-    """Open what was computed of a split, computing it first where that has not been done.
+    """Open the precomputed files of a split, computing those that are missing.
 
     Args:
-        corpus: The corpus's folder.
-        split: The split's name.
+        corpus: The corpus folder.
+        split: The name of the split.
         documents: Its documents.
-        network: Whose backbone, untrained, makes the states; left in the mode it was found in.
-        wanted: What is to be computed.
-        on_progress: Told how far it is.
+        network: The network with the untrained backbone; its mode is restored.
+        wanted: The selection of what to compute.
+        on_progress: Receives the progress.
 
     Returns:
-        The documents, with their states and similarities.
+        The documents with their hidden states and similarities.
 
     Raises:
-        DataError: When it doesn't fit the disk, or what was computed is damaged.
+        DataError: If the files don't fit on the disk, or are damaged.
     """
     parts = [
         part
@@ -121,15 +122,15 @@ def precompute(
 def description_similarities(
     network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments
 ) -> DescriptionSimilarity:
-    """How near the descriptions come to a few documents, computed in memory."""
+    """Compute the similarities of the descriptions to a few documents in memory."""
     cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
-    for rows, inputs, hidden_TD in read_states(network, documents):
-        cosine_NM[rows] = prior.similarities(hidden_TD, inputs.documents).half().cpu().numpy()
+    for rows, batch, hidden_TD in read_states(network, documents):
+        cosine_NM[rows] = prior.similarities(hidden_TD, batch.documents).half().cpu().numpy()
     return prior.adjusted(cosine_NM)
 
 
 def size_of_states(documents: EncodedDocuments, network: CodingNetwork) -> int:
-    """Bytes that a split's states take."""
+    """Return the bytes of a split's hidden states."""
     return int(_state_lengths(documents, network).sum()) * _width(network) * 2
 
 
@@ -149,8 +150,10 @@ def _make(
     free = shutil.disk_usage(corpus).free
     if needed > free:
         raise DataError(
-            f"{corpus}: what is computed before training takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; free "
-            "space, set cache_dir to another disk, or lower state_cache_gb"
+            f"{corpus}: precomputed hidden states and similarities need {needed / 1e9:.1f} GB, but "
+            f"only {free / 1e9:.1f} GB are free. Free some space, set cache_dir to another disk, "
+            "or "
+            "lower state_cache_gb."
         )
     with ExitStack() as stack:
         for key in sorted(keys.values()):
@@ -160,7 +163,7 @@ def _make(
             part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()
         }
         if not folders:
-            return  # another process has made them meanwhile
+            return  # meanwhile, another process has made them
         try:
             _fill(
                 folders,
@@ -179,7 +182,7 @@ def _make(
                 finish(folder, corpus / missing[part])
         except OSError as error:
             raise DataError(
-                f"{corpus}: can't be written ({error.strerror}); free space or set cache_dir"
+                f"{corpus}: can't be written ({error.strerror}). Free some space or set cache_dir."
             ) from error
 
 
@@ -191,7 +194,7 @@ def _fill(
     prior: DescriptionPrior | None,
     on_progress: Progress | None,
 ) -> None:
-    """Write both in one pass over the documents."""
+    """Write the files in one pass over the documents."""
     offsets = np.cumsum([0, *_state_lengths(documents, network)], dtype=np.int64)
     hidden_TD = cosine_NM = None
     if "states" in folders:
@@ -203,16 +206,16 @@ def _fill(
         shape = (len(documents), len(prior.descriptions_MD))
         cosine_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
     done = 0
-    for rows, inputs, found_TD in read_states(network, documents):
+    for rows, batch, found_TD in read_states(network, documents):
         if hidden_TD is not None:
             averaged_TD, grouped = average_neighbors(
-                found_TD, inputs.documents, network.state_pooling
+                found_TD, batch.documents, network.state_pooling
             )
             parts = averaged_TD.half().cpu().split(list(grouped.lengths))
             for row, part in zip(rows.tolist(), parts, strict=True):
                 hidden_TD[offsets[row] : offsets[row + 1]] = part.numpy()
         if prior is not None and cosine_NM is not None:
-            cosine_NM[rows] = prior.similarities(found_TD, inputs.documents).half().cpu().numpy()
+            cosine_NM[rows] = prior.similarities(found_TD, batch.documents).half().cpu().numpy()
         done += len(rows)
         if on_progress is not None:
             on_progress(f"reading the {split} split with the backbone", done, len(documents))
@@ -224,14 +227,14 @@ def _fill(
 def read_states(
     network: CodingNetwork, documents: EncodedDocuments
 ) -> Iterator[tuple[Ids, Batch, Tensor]]:
-    """Let the backbone read documents, longest first.
+    """Read documents with the backbone, longest first.
 
     Args:
-        network: Left in the mode it was found in.
-        documents: What to read.
+        network: The network; its mode is restored.
+        documents: The documents.
 
     Yields:
-        The documents' positions, what was read, and its hidden_TD, one a token.
+        The positions of some documents, their batch, and hidden_TD, one per token.
     """
     training = network.training
     network.eval()
@@ -245,10 +248,10 @@ def read_states(
         )
 
     try:
-        for rows, inputs in zip(plan, one_ahead(read, plan), strict=True):
-            there = inputs.to(network.device)
+        for rows, batch in zip(plan, one_ahead(read, plan), strict=True):
+            batch = batch.to(network.device)
             with torch.inference_mode():
-                yield rows, there, network.hidden_states(there)
+                yield rows, batch, network.hidden_states(batch)
     finally:
         network.train(training)
 
@@ -263,7 +266,7 @@ def _width(network: CodingNetwork) -> int:
 
 
 def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted: Wanted) -> str:
-    """Sixteen hexadecimal digits that change with everything that the part depends on."""
+    """Return sixteen hexadecimal digits that change with everything that the part depends on."""
     settings: Any = network.backbone.config
     about = {
         "tokenizer": wanted.tokenizer,
@@ -279,7 +282,7 @@ def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted:
     for name, weight in network.backbone.named_parameters():
         if ".lora_" not in name or "pretrained" in name:
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-            # Whoever trains a backbone moves every weight: the first few hundred tell one from another.
+            # Training changes every weight, so that the first few hundred identify the backbone.
             digest.update(weight.detach().reshape(-1)[:256].float().cpu().numpy().tobytes())
     if part == "similarities" and wanted.prior is not None:
         digest.update(wanted.prior.descriptions_MD.cpu().numpy().tobytes())

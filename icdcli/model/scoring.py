@@ -1,4 +1,4 @@
-"""Run a coder's network over documents: logits in document order, whatever order they are computed in.
+"""Score documents with a network: logits in document order, whatever the order of computation.
 
 Shapes: N documents, L labels, B documents of a batch.
 """
@@ -21,19 +21,19 @@ from icdcli.model.batch import read_batch
 from icdcli.model.network import CodingNetwork
 
 BATCH_TOKENS = 16_384
-"""Tokens of a forward pass where nobody says otherwise."""
+"""The default number of tokens per forward pass."""
 
 IN_MEMORY = 256 * 2**20
-"""Bytes of scores that are held in memory; more lie in a file that the system pages in and out."""
+"""The most bytes of scores in memory; more are in a file that the system pages in and out."""
 
 
 @dataclass
 class Scored:
-    """What scoring fills in.
+    """The results of scoring, filled in batch by batch.
 
     Attributes:
-        logits_NL: Each code's logit, float32.
-        losses_N: Each document's loss, the mean over the labels.
+        logits_NL: The logit of each code, float32.
+        losses_N: The loss of each document, the mean over the labels.
     """
 
     logits_NL: NDArray[np.float32]
@@ -41,9 +41,9 @@ class Scored:
 
     @classmethod
     def empty(cls, documents: int, labels: int) -> "Scored":
-        """Room for so many documents: in memory, or in a temporary file that goes when the scores do."""
+        """Return space for the results, in memory or in a temporary file."""
         size = documents * labels * 4
-        # A file that outgrows its disk would end the process, and so must not be begun.
+        # A file that outgrows its disk would end the process, so that none is made then.
         if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
             logits_NL = np.zeros((documents, labels), np.float32)
         else:
@@ -55,10 +55,15 @@ class Scored:
 def document_losses(
     logits_BL: torch.Tensor, targets_BL: torch.Tensor, pos_weight: float
 ) -> torch.Tensor:
-    """Binary cross-entropy of each document: the mean over the labels, positives counted ``pos_weight`` times."""
-    weight = torch.full(
-        (), pos_weight, device=logits_BL.device
-    )  # a fill: a copy of a number would wait for the device
+    """Return the binary cross-entropy of each document, the mean over the labels.
+
+    Args:
+        logits_BL: The logits.
+        targets_BL: The targets, 0 or 1.
+        pos_weight: The weight of a positive target; a negative one has 1.
+    """
+    # Filling a tensor doesn't wait for the device; copying a number to it would.
+    weight = torch.full((), pos_weight, device=logits_BL.device)
     losses_BL = functional.binary_cross_entropy_with_logits(
         logits_BL, targets_BL, pos_weight=weight, reduction="none"
     )
@@ -71,24 +76,25 @@ def score_documents(
     into: Scored,
     pos_weight: float = 1.0,
     batch_tokens: int = BATCH_TOKENS,
-    share: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[int]:
-    """Score documents, longest first, in batches of at most so many tokens; they lie as the network reads them.
+    """Score documents, longest first, in batches of up to `batch_tokens` tokens.
 
     Args:
-        network: The coder's network; left in the mode it was found in.
-        documents: What to score.
-        into: Where rows are filled in, by document position.
-        pos_weight: As in training, for the losses.
-        batch_tokens: Bound of a batch, padding included; a longer document has a batch to itself.
-        share: (rank, ranks): this process scores every ranks-th batch. The batches are the same whatever the share, and so
-            are the scores.
+        network: The network; its mode is restored.
+        documents: The documents.
+        into: Receives the results, by document position.
+        pos_weight: The weight of positive targets in the losses, as in training.
+        batch_tokens: The most tokens per batch, padding included; a longer document is a batch of
+            its own.
+        shard: (rank, ranks): this process scores every ranks-th batch. The batches, and so the
+            scores, are the same for any number of ranks.
 
     Yields:
-        Documents scored so far, over all ranks as if they went in step.
+        The number of documents scored so far, assuming that all ranks are equally fast.
     """
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
-    rank, ranks = share
+    rank, ranks = shard
     plan = micro_batches(
         np.arange(len(documents)), documents.lengths, batch_tokens, network.padding
     )
@@ -96,11 +102,11 @@ def score_documents(
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
     network.eval()
     try:
-        for rows, so_far, (inputs, targets_BL) in zip(
+        for rows, so_far, (batch, targets_BL) in zip(
             plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True
         ):
             with torch.inference_mode():
-                logits_BL = network(inputs.to(device))
+                logits_BL = network(batch.to(device))
                 losses_B = document_losses(
                     logits_BL, targets_BL.to(device, non_blocking=True), pos_weight
                 )

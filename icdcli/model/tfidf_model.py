@@ -1,6 +1,7 @@
 """The baseline of ``model: tfidf`` as a `CodingModel`.
 
-Its checkpoint has ``tfidf.npz`` and ``vocabulary.json`` in place of a network's weights and tokenizer, and else the same files.
+Its checkpoint has ``tfidf.npz`` and ``vocabulary.json`` in place of a network's weights and
+tokenizer, and else the same files.
 
 Shapes: N notes or documents, B documents scored together, L labels.
 """
@@ -40,7 +41,7 @@ _DOCUMENTS_AT_ONCE = 256
 
 @dataclass
 class TfidfModel:
-    """A linear classifier per code on TF-IDF features; fulfills `icdcli.model.coding_model.CodingModel`.
+    """A linear classifier per code on TF-IDF features; fulfills `CodingModel`.
 
     Attributes:
         words: The fitted classifiers: texts to logits.
@@ -91,7 +92,7 @@ class TfidfModel:
         only: Sequence[int] | None = None,
         state_cache_gb: float = 0,
     ) -> SplitParts:
-        """Score the documents of a split; see `CodingModel.score_split`. Nothing is kept in the corpus folder."""
+        """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
         scored = Scored.empty(len(documents), len(self.labels))
         texts = iter(texts_to_score(corpus, split, only))
@@ -111,7 +112,7 @@ class TfidfModel:
         return SplitParts(documents, {NETWORK: scored.logits_NL}, None, scored.losses_N)
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint's files into an empty folder; `icdcli.io.manifest.write_manifest` completes it."""
+        """Write a checkpoint into an empty folder, without the manifest."""
         self.words.save(folder)
         write_labels(folder / LABELS, self.labels)
         settings = {

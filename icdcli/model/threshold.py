@@ -1,7 +1,8 @@
-"""From which score on a code counts as predicted: one number for all codes or one a code, given or tuned on validation.
+"""The score from which a code is predicted: one for all codes or one per code, fixed or tuned.
 
-It belongs to the coder: a score means little without the threshold that was chosen for it, and a threshold little without
-saying on which documents it was chosen. How one is tuned stands in `icdcli.evaluation.threshold_tuning`.
+It belongs to the model: a score means little without the threshold chosen for it, and a threshold
+means little without the documents that it was chosen on. `icdcli.evaluation.threshold_tuning` tunes
+thresholds.
 
 Shapes: L labels.
 """
@@ -17,13 +18,14 @@ How = Literal["fixed", "auto", "auto_per_code"]
 
 @dataclass(frozen=True)
 class Threshold:
-    """A decision threshold, and where it comes from.
+    """A decision threshold and its origin.
 
     Attributes:
-        value: The score from which a code counts as predicted, where the code has none of its own.
-        how: ``fixed`` (given in the configuration), ``auto`` (one, tuned) or ``auto_per_code`` (one a code, tuned).
-        tuned_on: The split that it was tuned on; None where it wasn't, or not yet.
-        per_code: A threshold a label, where there is one.
+        value: The score from which a code is predicted, unless the code has its own threshold.
+        how: ``fixed`` (given in the configuration), ``auto`` (tuned, one for all codes) or
+            ``auto_per_code`` (tuned, one per code).
+        tuned_on: The split that it was tuned on; None: it wasn't, or hasn't been yet.
+        per_code: The threshold of each label, if they differ.
     """
 
     value: float = 0.5
@@ -33,7 +35,7 @@ class Threshold:
 
     @classmethod
     def configured(cls, positive_threshold: float | str) -> "Threshold":
-        """What ``positive_threshold`` of the configuration means before anything was tuned: 0.5 where it is to be."""
+        """Return the threshold for ``positive_threshold``; 0.5 if it is to be tuned."""
         match positive_threshold:
             case "auto" | "auto_per_code":
                 return cls(how=positive_threshold)
@@ -41,10 +43,10 @@ class Threshold:
                 return cls(float(positive_threshold))
 
     def values_L(self, labels: int) -> NDArray[np.float32]:
-        """The threshold of each label; a float32 score at or above it counts as predicted.
+        """Return the threshold of each label; a float32 score at or above it is predicted.
 
         Raises:
-            ValueError: Where it was tuned for another number of labels.
+            ValueError: If it was tuned for another number of labels.
         """
         if self.per_code is None:
             return np.full(labels, self.value, np.float32)
@@ -55,7 +57,7 @@ class Threshold:
         return np.array(self.per_code, np.float32)
 
     def __str__(self) -> str:
-        """In words, for everything that shows a decision."""
+        """Return the threshold in words, for everything that shows decisions."""
         if self.how == "fixed":
             return f"{self.value:g}"
         if self.tuned_on is None:
@@ -63,16 +65,16 @@ class Threshold:
         tuned = f"({self.how}, tuned on the {self.tuned_on} split)"
         if self.per_code is None:
             return f"{self.value:.4g} {tuned}"
-        return f"{min(self.per_code):.3g} to {max(self.per_code):.3g}, one a code {tuned}"
+        return f"{min(self.per_code):.3g} to {max(self.per_code):.3g}, one per code {tuned}"
 
     def to_json(self) -> dict[str, Any]:
-        """What `from_json` reads; values of JSON's types."""
+        """Return the content of a checkpoint, as `from_json` reads it."""
         per_code = {} if self.per_code is None else {"per_code": list(self.per_code)}
         return {"value": self.value, "how": self.how, "tuned_on": self.tuned_on, **per_code}
 
     @classmethod
     def from_json(cls, content: float | dict[str, Any]) -> "Threshold":
-        """A threshold as a checkpoint holds it; a bare number, in older ones, was fixed."""
+        """Return the threshold of a checkpoint; a bare number, in older ones, was fixed."""
         if isinstance(content, int | float):
             return cls(float(content))
         per_code = content.get("per_code")

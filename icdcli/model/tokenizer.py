@@ -1,4 +1,4 @@
-"""The tokenizer of a backbone, and what stands around a document's tokens."""
+"""The tokenizer of a backbone, and the special tokens and chunks of documents."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,22 +15,20 @@ _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 
 
 def load_tokenizer(source: PretrainedSource) -> PreTrainedTokenizerFast:
-    """The backbone's own tokenizer.
+    """Load the backbone's tokenizer.
 
     Raises:
-        ConfigError: When it can't be loaded, or has no fast form (character offsets need one).
+        ConfigError: If it can't be loaded, or isn't a fast tokenizer (which has character offsets).
     """
     with hub_errors(source.name, source.tokenizer):
         tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ConfigError(
-            f"model: {source.name}: its tokenizer has no fast form, which icdcode needs"
-        )
+        raise ConfigError(f"model: {source.name}: it has no fast tokenizer, which icdcode needs.")
     return tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 16_384) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer (Radford et al. 2019); every text can be written in it."""
+    """Train a byte-level BPE tokenizer (Radford et al. 2019), which represents any text."""
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(
         texts,
@@ -49,13 +47,14 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 16_384) -> PreTraine
 
 
 def special_tokens_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> SpecialTokens:
-    """The special tokens that stand before and after each document.
+    """Return the special tokens before and after each document.
 
-    They are the tokenizer's own, plus what the pooling reads: a beginning-of-sequence token for ``bos_token``, an
-    end-of-sequence token for ``eos_token``. They are put around a document after it was cut, so that they are always there.
+    They are the tokenizer's own and the token that the pooling reads: a beginning-of-sequence token
+    for ``bos_token``, an end-of-sequence token for ``eos_token``. They are added after a document
+    is truncated, so that they are never cut off.
 
     Raises:
-        ConfigError: When the tokenizer lacks the token that the pooling mode needs.
+        ConfigError: If the tokenizer lacks the token that the pooling mode needs.
     """
     with_specials, without = (
         tokenizer("a").input_ids,
@@ -70,21 +69,21 @@ def special_tokens_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> 
     if pooling_mode == "bos_token" and not prefix:
         if first is None:
             raise ConfigError(
-                "pooling_mode: bos_token: this tokenizer has no BOS or CLS token; use mean"
+                "pooling_mode: bos_token: this tokenizer has no BOS or CLS token. Use mean."
             )
         prefix = [first]
     if pooling_mode == "eos_token" and (not suffix or suffix[-1] != last):
         if last is None:
             raise ConfigError(
-                "pooling_mode: eos_token: this tokenizer has no EOS or SEP token; use mean"
+                "pooling_mode: eos_token: this tokenizer has no EOS or SEP token. Use mean."
             )
         suffix = [*suffix, last]
-    # An empty text must still be a token long: there is nothing to pool otherwise but padding.
+    # An empty text must have one token: otherwise only padding could be pooled.
     if not prefix and not suffix:
         lone = _first_of(first, last, tokenizer.pad_token_id)
         if lone is None:
             raise ConfigError(
-                "this tokenizer has no special token at all, so that an empty note would have no tokens"
+                "this tokenizer has no special tokens, so that an empty note would have no tokens."
             )
         prefix = [lone]
     pad = _first_of(tokenizer.pad_token_id, last, first)
@@ -92,44 +91,46 @@ def special_tokens_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> 
 
 
 def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens) -> Chunks | None:
-    """How documents that are longer than a chunk are read.
+    """Return how documents longer than a chunk are read; None: documents aren't chunked.
 
     Args:
-        config: Its ``chunk_len`` and ``chunk_stride``; without the former, chunks are as long as the model's window.
-        settings: The backbone's.
-        special_tokens: What stands around each chunk.
-
-    Returns:
-        None where documents are read whole.
+        config: The section with ``chunk_len`` and ``chunk_stride``. By default, chunks are as long
+            as the backbone's input may be.
+        settings: The backbone's settings.
+        special_tokens: The special tokens around each chunk.
 
     Raises:
-        ConfigError: When chunks are longer than the window, or don't overlap or touch.
+        ConfigError: If chunks are longer than the backbone's input may be, or leave gaps.
     """
     window = window_of(settings)
     length = config.chunk_len or (config.max_len if window is None else window)
     if window is not None and length > window:
         raise ConfigError(
-            f"chunk_len: {length}: model {config.model} reads at most {window} tokens; set chunk_len: {window}"
+            f"chunk_len: {length}: model {config.model} reads at most {window} tokens. Set "
+            "chunk_len: "
+            f"{window}."
         )
     if length >= config.max_len:
         return None
     stride = config.chunk_stride or length * 3 // 4
     if stride > length - len(special_tokens):
         raise ConfigError(
-            f"chunk_stride: {stride}: would leave gaps between chunks of {length} tokens; set {length * 3 // 4}"
+            f"chunk_stride: {stride}: leaves gaps between chunks of {length} tokens. Set "
+            "chunk_stride: "
+            f"{length * 3 // 4}."
         )
     return Chunks(length, stride)
 
 
 def window_of(settings: Any) -> int | None:
-    """The most tokens that a model reads at once; None where nothing bounds them."""
+    """Return the most tokens that a backbone reads at once; None: any number."""
     window: int | None = getattr(settings, "max_position_embeddings", None)
     if window is not None and getattr(settings, "model_type", "") in (
         "roberta",
         "camembert",
         "xlm-roberta",
     ):
-        window -= settings.pad_token_id + 1  # these count positions from behind the padding index
+        window -= settings.pad_token_id + 1  # their positions start after the padding index
     return window
 
 

@@ -3,8 +3,8 @@
 The parts of ``F`` are in the folder ``F.parts/`` beside it, with a journal of the inputs that they
 were made from. Each part holds one block of notes. Parts and ``F`` itself are written under another
 name and renamed, so that they are complete or missing. A second call with the same inputs keeps the
-parts of the first; one with other inputs starts over. Several processes need no communication except
-this folder: each writes the parts of its own blocks.
+parts of the first; one with other inputs starts over. Several processes need no communication
+except this folder: each writes the parts of its own blocks.
 """
 
 import json
@@ -63,7 +63,7 @@ class OutputParts:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other call write this file meanwhile. Of a call's processes, rank 0 takes the lock.
+        """Let no other call write this file in the block; rank 0 takes the lock.
 
         Raises:
             ConfigError: If another call is writing the file, or the folder can't be written.

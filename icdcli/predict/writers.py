@@ -74,7 +74,8 @@ def format_of(path: Path, evidence: bool = False) -> Format:
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
         raise ConfigError(
-            f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or {[*_FORMATS][-1]}."
+            f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or "
+            f"{[*_FORMATS][-1]}."
         )
     return found(_WITH_EVIDENCE if evidence else _SCHEMA)
 

@@ -268,11 +268,11 @@ def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch
         (
             "llama-3",
             [
-                "is no folder here and no Hugging Face id (owner/name); "
-                "known names: llama3, mistral, tiny"
+                "is neither a folder nor a Hugging Face id (owner/name). "
+                "Known names: llama3, mistral, tiny"
             ],
         ),
-        ("{folder}/empty", ["the folder holds no Hugging Face model (no config.json)"]),
+        ("{folder}/empty", ["the folder has no Hugging Face model (no config.json)"]),
         ("{folder}/bare", ["bare: can't be loaded: "]),
         ("{folder}/no-tokenizer", ["no-tokenizer: can't be loaded: "]),
         ("{folder}/cut-off", ["cut-off: its weights are damaged", "copy or download it again"]),

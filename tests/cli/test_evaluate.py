@@ -49,7 +49,7 @@ def test_a_tuned_threshold_gives_the_numbers_that_training_saw(icdcode, pair):
     )
     assert "tuned on this split" in reported["notes"][0]
     assert "note: The threshold was tuned" in answer.err
-    assert "one a code (auto_per_code, tuned on the validation split)" in " ".join(
+    assert "one per code (auto_per_code, tuned on the validation split)" in " ".join(
         answer.err.split()
     )
     per_code = pd.read_csv(
@@ -75,7 +75,7 @@ def test_a_tuned_threshold_is_resumed_with_its_run(icdcode, pair):
     assert per_code() == before
     answer = icdcode("resume", pair[1], "steps=8")
     assert answer.code == 0
-    assert "one a code (auto_per_code, tuned on the validation split)" in answer.out
+    assert "one per code (auto_per_code, tuned on the validation split)" in answer.out
     assert len(per_code()) == len(before)
     assert per_code() != before
 

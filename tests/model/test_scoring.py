@@ -91,7 +91,7 @@ def test_shares_add_up_to_the_whole(packing, documents, padding):
     whole, _ = scored(network, documents, batch_tokens=40)
     for ranks in (2, 3):
         parts = [
-            scored(network, documents, batch_tokens=40, share=(rank, ranks))[0]
+            scored(network, documents, batch_tokens=40, shard=(rank, ranks))[0]
             for rank in range(ranks)
         ]
         assert (sum(part.logits_NL for part in parts) == whole.logits_NL).all()

@@ -51,4 +51,4 @@ def test_it_says_where_it_comes_from() -> None:
         str(Threshold(0.34567, "auto", "validation"))
         == "0.3457 (auto, tuned on the validation split)"
     )
-    assert str(TUNED) == "0.125 to 0.5, one a code (auto_per_code, tuned on the validation split)"
+    assert str(TUNED) == "0.125 to 0.5, one per code (auto_per_code, tuned on the validation split)"

@@ -90,7 +90,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(described, 
     monkeypatch.setattr(
         state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})()
     )
-    with pytest.raises(DataError, match=r"computed before training takes .* GB.*state_cache_gb"):
+    with pytest.raises(DataError, match=r"precomputed hidden states .* need .* GB.*state_cache_gb"):
         new_training(described(), ALONE)
 
 
@@ -293,7 +293,7 @@ def test_codes_of_no_known_system_have_nothing_to_start_from(described, options,
     [
         (
             {"max_len": 500, "chunk_len": 200},
-            "chunk_len: 200: model .* reads at most 128 tokens; set chunk_len: 128",
+            "chunk_len: 200: model .* reads at most 128 tokens. Set chunk_len: 128",
         ),
         (
             {"max_len": 200, "chunk_len": 16, "chunk_stride": 15},

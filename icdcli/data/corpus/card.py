@@ -271,6 +271,6 @@ def _lengths(folder: Path, splits: NDArray[np.uint8]) -> TokenLengths:
     with cache_opened(folder):
         lengths = np.diff(read_array(folder / "offsets.npy"))
         if len(lengths) != len(splits):
-            raise ValueError("it does not fit its corpus")
+            raise ValueError("it doesn't fit its corpus")
     longer = {str(length): int(np.count_nonzero(lengths > length)) for length in _LENGTHS}
     return TokenLengths(summaries(lengths, splits), longer)

@@ -1,11 +1,13 @@
-"""How near each code's descriptions come to some words of a document: a prior that needs no training document.
+"""The similarity of a code's descriptions to a document: a prior without training documents.
 
-The logit of a code gets ``weight · max(similarity − offset)`` over its descriptions, its title and its inclusion terms: a
-similarity is the cosine between the description and the nearest window of the document, both as means of a frozen backbone's
-states; the offset is the description's mean similarity over the training documents, since some are near everything. Only the
-weight is learned.
+The prior adds ``weight · max(similarity − offset)`` to the logit of a code, the maximum over its
+descriptions: its title and its inclusion terms. The similarity is the cosine between the
+description and the most similar window of the document, both as means of a frozen backbone's hidden
+states. The offset is the description's mean similarity to the training documents, since some
+descriptions are similar to everything. Only the weight is learned.
 
-Shapes: B documents, N documents of a split, T tokens, D width, L labels, M descriptions, P places of a window.
+Shapes: B documents, N documents of a split, T tokens, D width, L labels, M descriptions, P
+positions of a window.
 """
 
 from collections.abc import Sequence
@@ -20,27 +22,28 @@ from icdcli.data.token_cache import DescriptionSimilarity
 from icdcli.model.batch import Segments
 
 WINDOW = 6
-"""Tokens of a window: about as many as the words that a diagnosis takes in a note."""
+"""The tokens of a window: about the length of a diagnosis in a note."""
 
-_PLACES_AT_ONCE = 4_096
-"""Bounds the matrix of windows and descriptions: 150 MB with 8,929 of these."""
+_POSITIONS_AT_ONCE = 4_096
+"""Bounds the matrix of windows and descriptions: 150 MB for 8,929 descriptions."""
 
 _DOCUMENTS_AT_ONCE = 1_024
 
 
 class DescriptionPrior(nn.Module):
-    """What the descriptions add to the logits.
+    """The part of a network that adds the similarity of the descriptions to the logits.
 
     Args:
-        width: Of the backbone's states.
-        descriptions: How many each label has; at least one.
-        weight: How much nearness counts at first.
+        width: The width of the backbone's hidden states.
+        descriptions: The number of descriptions of each label, at least one.
+        weight: The initial weight of the similarity.
 
     Attributes:
-        descriptions_MD: Each description's mean state, of length 1, in the order of the labels; zero for a label without one.
-        offset_M: What is taken off each one's similarity.
-        firsts_L: Which is the first description of each label.
-        weight: How much nearness counts.
+        descriptions_MD: The mean hidden state of each description, of length 1, in the order of the
+            labels; zero for a label without a description.
+        offset_M: The number that is subtracted from each description's similarity.
+        firsts_L: The first description of each label.
+        weight: The weight of the similarity.
     """
 
     descriptions_MD: Tensor
@@ -56,7 +59,7 @@ class DescriptionPrior(nn.Module):
 
     @property
     def counts(self) -> list[int]:
-        """How many descriptions each label has."""
+        """Return the number of descriptions of each label."""
         return (
             torch.cat([self.firsts_L, torch.tensor([len(self.offset_M)]).to(self.firsts_L)])
             .diff()
@@ -65,34 +68,39 @@ class DescriptionPrior(nn.Module):
 
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_MD: Tensor) -> None:
-        """Take the descriptions' mean states, float32, in the order of the labels; zero for a label without one."""
+        """Set the descriptions.
+
+        Args:
+            descriptions_MD: The mean hidden state of each description, float32, in the order of the
+                labels; zero for a label without a description.
+        """
         self.descriptions_MD.copy_(functional.normalize(descriptions_MD, dim=1))
 
     @torch.no_grad()
     def start_from_similarities(self, cosine_NM: NDArray[np.float16]) -> None:
-        """Take off from now on what each description's similarity is on average over the training documents."""
+        """Set the offsets to each description's mean similarity to the training documents."""
         sums_M = np.zeros(cosine_NM.shape[1], np.float64)
         for start in range(0, len(cosine_NM), _DOCUMENTS_AT_ONCE):
             sums_M += cosine_NM[start : start + _DOCUMENTS_AT_ONCE].sum(axis=0, dtype=np.float64)
         self.offset_M.copy_(torch.from_numpy(sums_M / len(cosine_NM)))
 
     def forward(self, similarity_BL: Tensor) -> Tensor:
-        """What is added to logits_BL."""
+        """Return the amount to add to logits_BL."""
         return self.weight * similarity_BL
 
     def adjusted(self, cosine_NM: NDArray[np.float16]) -> DescriptionSimilarity:
-        """The similarities as a batch reads them."""
+        """Return the similarities with the offsets, as a batch reads them."""
         return DescriptionSimilarity(
             cosine_NM, self.offset_M.cpu().numpy(), self.firsts_L.cpu().numpy()
         )
 
     @torch.inference_mode()
     def similarities(self, hidden_TD: Tensor, documents: Segments) -> Tensor:
-        """The similarity of each description to the nearest window of each document.
+        """Return the similarity of each description to the most similar window of each document.
 
         Args:
-            hidden_TD: The frozen backbone's states, one a token, of any floating dtype.
-            documents: Where the documents lie.
+            hidden_TD: The frozen backbone's hidden states, one per token, of any floating dtype.
+            documents: The borders of the documents.
 
         Returns:
             cosine_BM, float32, in [-1, 1].
@@ -101,35 +109,37 @@ class DescriptionPrior(nn.Module):
         for states in hidden_TD.float().split(list(documents.lengths)):
             windows_PD = _windows(states)
             best_M = torch.full((len(self.descriptions_MD),), -1.0, device=states.device)
-            for part in windows_PD.split(_PLACES_AT_ONCE):
+            for part in windows_PD.split(_POSITIONS_AT_ONCE):
                 best_M = torch.maximum(best_M, (part @ self.descriptions_MD.T).amax(dim=0))
             rows.append(best_M)
         return torch.stack(rows)
 
     @torch.inference_mode()
     def nearest(self, hidden_TD: Tensor, labels: Sequence[int]) -> list[tuple[float, int]]:
-        """Where the descriptions of some codes come nearest to one document.
+        """Return the most similar window of one document for the descriptions of some codes.
 
         Args:
-            hidden_TD: The frozen backbone's states of the document, as `similarities` takes them.
-            labels: The codes that are asked for.
+            hidden_TD: The frozen backbone's hidden states of the document, as in `similarities`.
+            labels: The codes.
 
         Returns:
-            For each, what is added to its logit, and at which state the nearest window begins; it is `WINDOW` long, or as long
-            as the document where this is shorter.
+            For each code, the amount that is added to its logit, and the position where the window
+            begins. The window is `WINDOW` long, or as long as the document if that is shorter.
         """
         windows_PD = _windows(hidden_TD.float())
         found = []
         for label in labels:
             mine = slice(int(self.firsts_L[label]), int(self.firsts_L[label]) + self.counts[label])
-            near_P = (windows_PD @ self.descriptions_MD[mine].T - self.offset_M[mine]).amax(dim=1)
-            place = int(near_P.argmax())
-            found.append((float(self.weight * near_P[place]), place))
+            similarity_P = (windows_PD @ self.descriptions_MD[mine].T - self.offset_M[mine]).amax(
+                dim=1
+            )
+            position = int(similarity_P.argmax())
+            found.append((float(self.weight * similarity_P[position]), position))
         return found
 
 
 def _windows(hidden_TD: Tensor) -> Tensor:
-    """The direction of the mean of every window; of the whole document where it is shorter."""
+    """Return the direction of the mean of every window, or of a document shorter than a window."""
     size = min(WINDOW, len(hidden_TD))
     means_PD = functional.avg_pool1d(hidden_TD.T[None], size, stride=1)[0].T
     return functional.normalize(means_PD, dim=1)

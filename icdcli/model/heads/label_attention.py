@@ -2,7 +2,8 @@
 
 Label attention as in CAML (Mullenbach et al. 2018), and as cross-attention with separate keys and
 values as in PLM-CA (Edin et al. 2024). If the codes have descriptions, it starts from them: a code
-then attends to words with the meaning of its title before any training, also if it is never trained.
+then attends to words with the meaning of its title before any training, also if it is never
+trained.
 
 It uses fused attention with the codes as queries, so that no matrix of codes and tokens is stored.
 
@@ -19,7 +20,7 @@ from icdcli.model.heads.registry import Head, register_head
 from icdcli.model.section import ModelConfig
 
 QUERY_SCALE, OUTPUT_SCALE = 8.0, 0.3
-"""The sharpness of the initial attention, and the initial weight of its result (tuned on CodiEsp)."""
+"""The sharpness of the initial attention and the weight of its result (tuned on CodiEsp)."""
 
 
 class LabelAttention(Head):

@@ -35,7 +35,7 @@ def test_a_similarity_is_the_cosine_to_the_nearest_window_of_the_same_document(p
     lengths = (15, 6, 2, 1)
     expected = torch.stack([nearest(prior, states) for states in hidden_TD.split(lengths)])
     for at_once in (4_096, 3):
-        monkeypatch.setattr(description_prior, "_PLACES_AT_ONCE", at_once)
+        monkeypatch.setattr(description_prior, "_POSITIONS_AT_ONCE", at_once)
         torch.testing.assert_close(prior.similarities(hidden_TD, Segments.of(lengths)), expected)
 
 
