@@ -28,7 +28,7 @@ Device = Annotated[
 
 
 class RunConfig(Section):
-    """Random seed, device and output folder of a run."""
+    """The random seed, device and output folder of a run."""
 
     seed: Integer = Field(0, ge=0, description="seed of every random number generator")
     deterministic: bool = Field(

@@ -21,7 +21,7 @@ ProtocolName = Literal[
 
 
 class DataConfig(Section):
-    """The notes and codes to read, and how they become a corpus."""
+    """The notes and codes to read, and the options of their corpus."""
 
     workers: Integer = Field(
         0, ge=0, description="tokenizer threads; 0: chosen automatically, one per CPU core"

@@ -38,7 +38,7 @@ Scores = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class LexicalModel:
-    """The fitted parts.
+    """A lexical model: its fitted parts.
 
     Attributes:
         number_of_labels: L.
@@ -86,7 +86,7 @@ class LexicalModel:
             descriptions: The descriptions of each label.
             annotations: The annotations of each document, empty for a document that nobody
                 annotated; None if there are none at all.
-            parts: The parts to fit; None: all. Those that lack what they need are left out.
+            parts: The parts to fit; None: all. Those without the input they need are left out.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.

@@ -1,7 +1,7 @@
 """The names of the lexical parts, known without importing any of them.
 
 A part is a module of `icdcli.lexical.parts` and has the module's name. See
-`icdcli.lexical.registry` for what such a module registers.
+`icdcli.lexical.registry` for the contents of such a module.
 """
 
 import pkgutil

@@ -177,7 +177,7 @@ class NgramRidge:
             first: The index of the first of them among the training documents.
 
         Raises:
-            ValueError: If it is lean or loaded, and so lacks what this needs.
+            ValueError: If it is lean or loaded, without the arrays that this needs.
         """
         if self.factor_MM is None or self.solution_ML is None:
             raise ValueError(
@@ -205,7 +205,7 @@ class NgramRidge:
         return scores_NL
 
     def lean(self) -> "NgramRidge":
-        """Return the model without what only `out_of_fold` needs, which is most of its memory."""
+        """Return the model without the arrays of `out_of_fold`, which are most of its memory."""
         return replace(self, solution_ML=None, factor_MM=None)
 
     def arrays(self) -> Arrays:

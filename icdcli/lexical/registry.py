@@ -65,12 +65,12 @@ class PartType(Generic[PartT]):
 
     Attributes:
         name: The name in ``lexical:``, and that of the module.
-        fit: Fits the part; returns None if the documents lack what it needs.
+        fit: Fits the part; returns None if the documents lack the input that it needs.
         fit_out_of_fold: Fits the part, and scores the training documents as if they were new: no
             document's scores depend on its own labels or annotations. Returns None as ``fit``.
         load: Makes the part from its arrays, from the content of lexical.json, and from L. Raises
             ValueError, KeyError, TypeError or IndexError if these don't fit together.
-        words: Returns what the part adds to lexical.json: texts, which don't fit into arrays.
+        words: Returns the texts, which can't be in arrays, that the part adds to lexical.json.
         uses_annotations: Whether annotations have to be read for it.
     """
 

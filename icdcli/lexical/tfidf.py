@@ -233,9 +233,9 @@ class Tfidf:
 
 @dataclass(frozen=True)
 class _Sigmoid:
-    """Turns decision values into log-odds.
+    """A map from decision values to log-odds.
 
-    These are slope · value + frequency · ln(share of documents with the code) + offset.
+    The log-odds are slope · value + frequency · ln(share of documents with the code) + offset.
     """
 
     slope: float

@@ -48,7 +48,7 @@ class ModelConfig(Section):
         description="tokens from the start of one chunk to the next; null: 3/4 of chunk_len",
     )
     pooling_mode: Annotated[str, OneOf(head_names())] = Field(
-        "mean", description="mean, weighted_mean, bos_token, eos_token, label_attention"
+        "mean", description=", ".join(head_names())
     )
     label_init: Literal["descriptions", "random"] = Field(
         "descriptions",

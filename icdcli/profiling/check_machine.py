@@ -126,7 +126,7 @@ class MachineCheck:
 
 
 def check_machine(folder: Path) -> MachineCheck:
-    """Check what this machine offers for training.
+    """Check the hardware, packages and features of this machine.
 
     Args:
         folder: The folder of the runs, which needn't exist.

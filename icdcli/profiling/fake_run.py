@@ -69,7 +69,7 @@ class SimulatedPass:
 
 
 class Simulation:
-    """Simulates the passes of a network.
+    """A network whose passes are simulated.
 
     Args:
         network: A network on the meta device, which can't be used afterwards.
@@ -171,7 +171,7 @@ def _replace_by_fakes(network: nn.Module) -> None:
 
 
 class _Ledger(TorchDispatchMode):
-    """Counts the bytes of the storages that operations allocate, until they are freed."""
+    """A count of the bytes that operations allocate, until they are freed."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -45,7 +45,7 @@ def _check_interval(value: int | str) -> int | str:
 
 
 class TrainConfig(Section):
-    """How the weights are trained."""
+    """The optimization: steps, learning rates, loss, memory and checkpoints."""
 
     batch_size: Integer = Field(
         8, ge=1, description="documents per optimizer step, over all devices"
@@ -188,7 +188,7 @@ class TrainConfig(Section):
 
 
 class LogConfig(Section):
-    """What is reported and logged during training."""
+    """The metrics, output and logging during training."""
 
     prediction_print_n: Integer = Field(
         3, ge=0, description="number of sample predictions shown after each validation"
