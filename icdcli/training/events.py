@@ -46,8 +46,8 @@ class TrainingSummary:
         codes_in_training: Codes that at least one training document has.
         device: The device that computes, as torch writes it.
         tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for
-            TF-IDF, as all that follow.
-        max_len: The most tokens that are read of a document.
+            TF-IDF, like all attributes below.
+        max_len: The maximum number of tokens read per document.
         trained_weights: Number of weights that are trained.
         weights: Number of all weights.
         steps: Optimizer steps of the complete run.
@@ -275,7 +275,7 @@ class TrainingResult:
         stopped: Why the training ended, in words.
         finished: Whether the run is complete; if not, it was interrupted and can be resumed.
         epoch: The epoch of the last validation; None if there was no validation in this session,
-            as the next two.
+            like the next two.
         validation_loss: The loss of the last validation.
         metrics: The metrics of the last validation.
         signal: The signal that asked any process of the run to stop; None if there was none.

@@ -75,7 +75,7 @@ class Trackers:
                 )
 
     def close(self) -> None:
-        """Let each tracker write what it still holds, and call none of them again."""
+        """Finish each tracker, which writes its buffered values; later events are ignored."""
         for name, tracker in [*self._active.items()]:
             self._call(name, tracker.finish)
         self._active.clear()

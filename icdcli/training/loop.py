@@ -1,7 +1,7 @@
 """The training loop, in the order in which it runs: `train`, `run_epoch`, `train_step`, `validate`.
 
-`train` is a generator of typed events: it prints nothing and writes no file. Saving and showing are
-the business of whoever consumes the events; see `icdcli.training.run`.
+`train` is a generator of typed events: it prints nothing and writes no file. The code that receives
+the events saves and shows them; see `icdcli.training.run`.
 
 A resumed run continues bit for bit without the state of any random generator: everything random in
 a step follows from (seed, step, micro-batch, rank), and the documents of a step from the batch
@@ -56,8 +56,8 @@ class StopRequested(Exception):  # noqa: N818  (a request, not an error)
 def train(training: Training) -> Iterator[Event]:
     """Train until all steps are done, the patience is used up, or a stop is requested.
 
-    A request to stop is met after a step and between two batches of a validation, which then is as
-    if it had not begun. All processes agree on it.
+    A stop request takes effect after a step, or between two batches of a validation, which is then
+    discarded. All processes stop at the same point.
 
     Yields:
         `Started`; `StepDone` after every step; `CheckpointDue` as often as configured; `Evaluating`
@@ -78,7 +78,7 @@ def train(training: Training) -> Iterator[Event]:
                 continue
             yield from validate(training, meter)
             timer.restart()  # a validation is saved, too
-            # A run that this validation completes is finished, even if a signal came meanwhile.
+            # A run that this validation completes is finished, even if a signal arrived.
             if reason_to_end(training) is None:
                 check_requests(training)
         stopped = Stopped(reason, state.step, finished=True)
@@ -107,7 +107,7 @@ def run_epoch(training: Training, meter: Meter, timer: CheckpointTimer) -> Itera
             try:
                 time_is_up = check_requests(training, timer)
             except StopRequested:
-                meter.flush()  # what is saved must hold this step's loss
+                meter.flush()  # the checkpoint must include this step's loss
                 raise
             if time_is_up or timer.ends_at(state.step):
                 meter.flush()
@@ -126,7 +126,7 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
     Args:
         training: The run; its ``micro_batch_tokens`` are halved if the device runs out of memory.
         rows: Positions of the step's documents in the training split, for all processes together.
-        reader: Gives this process's micro-batches of the step.
+        reader: Yields this process's micro-batches of the step.
         meter: Counts losses, tokens and time.
 
     Raises:
@@ -244,7 +244,7 @@ def reason_to_end(training: Training) -> str | None:
 
 
 def validation_is_due(training: Training) -> bool:
-    """Return whether an epoch or the run ends at this step, and it is not validated yet.
+    """Return whether an epoch or the run ends at this step and still has to be validated.
 
     A resumed run may have been interrupted between its last step and the validation.
     """
@@ -254,7 +254,7 @@ def validation_is_due(training: Training) -> bool:
 
 
 def check_requests(training: Training, timer: CheckpointTimer | None = None) -> bool:
-    """Agree with all processes on what any of them wants, at the same point in each.
+    """Exchange stop and checkpoint requests, so that all processes act on them at the same step.
 
     Returns:
         Whether it is time for a checkpoint.

@@ -1,7 +1,7 @@
 """Micro-batches: a step's documents, split into forward and backward passes that fit in memory.
 
-The gradient of a step is summed over its micro-batches, so that it is that of the mean loss of all
-its documents, however they are split. If the device runs out of memory, micro-batches are halved
+The gradient of a step is summed over its micro-batches, so it is the gradient of the mean loss of
+all its documents, however they are split. If the device runs out of memory, micro-batches are halved
 and the step starts over.
 
 Shapes: B documents of a micro-batch, L labels.
@@ -29,15 +29,15 @@ from icdcli.training.state import Training
 from icdcli.training.step_metrics import Meter
 
 ON_CPU = 16_384
-"""Tokens of a micro-batch on a CPU: a number that does well on any machine."""
+"""Tokens of a micro-batch on a CPU: a number that works well on any machine."""
 
 _LEAST, _MOST = 1_024, 65_536
-_USED = 0.8  # of the free memory; fragmentation and whatever isn't estimated take the rest
+_USED = 0.8  # of the free memory; fragmentation and inexact estimates take the rest
 _HALF_PRECISION = 2  # bytes
 
 
 class MicroBatchReader:
-    """Reads this process's micro-batches, each in another thread while the one before is computed.
+    """Reads this process's micro-batches, each in another thread while the previous one is used.
 
     Iterating gives the steps; `micro_batches` gives the micro-batches of the step under way.
 
@@ -61,7 +61,7 @@ class MicroBatchReader:
         return islice(self._batches, number)
 
     def start_step_over(self) -> None:
-        """Read from the step under way again, in micro-batches of the budget that now holds."""
+        """Read from the step under way again, in micro-batches of the current budget."""
         self.close()
         self._batches = self._read_ahead()
 
@@ -87,8 +87,8 @@ class MicroBatchReader:
 def split_step(training: Training, rows: Ids, budget: int) -> tuple[list[Ids], int]:
     """Split a step into this process's micro-batches.
 
-    With sharded weights a forward pass is a collective operation: all processes must make equally
-    many. A process with fewer micro-batches repeats the step's first document, at no weight.
+    With sharded weights a forward pass is a collective operation: all processes must make the same
+    number. A process with fewer micro-batches repeats the step's first document with weight zero.
 
     Args:
         training: The run.
@@ -96,7 +96,7 @@ def split_step(training: Training, rows: Ids, budget: int) -> tuple[list[Ids], i
         budget: Tokens of a micro-batch.
 
     Returns:
-        The micro-batches, and how many of them count; those after are only made along with others.
+        The micro-batches, and how many of them count; the rest only match the other processes.
     """
     group, padding = training.process_group, training.model.network.padding
     lengths = training.train.lengths
@@ -111,7 +111,7 @@ def split_step(training: Training, rows: Ids, budget: int) -> tuple[list[Ids], i
 def accumulate_gradients(
     training: Training, rows: Ids, reader: MicroBatchReader, meter: Meter
 ) -> Tensor | None:
-    """Compute the gradient of a step's mean loss, as far as this process's documents go.
+    """Compute this process's part of the gradient of a step's mean loss.
 
     Returns:
         The sum of the documents' losses, on the device; None if memory runs out.
@@ -210,7 +210,7 @@ def tokens_that_fit(network: CodingNetwork, checkpointing: bool, free: int) -> i
 
 
 def bytes_per_token(network: CodingNetwork, checkpointing: bool) -> float:
-    """Return roughly how many bytes one token keeps until its gradient is computed.
+    """Return the approximate bytes to keep per token until its gradient is computed.
 
     After Korthikanti et al. 2022: a layer keeps about 17 numbers per unit of width, 8 of them in a
     feed-forward part of four times the width, and no attention scores. Adapters also keep the input
@@ -236,7 +236,7 @@ def budget_key(config: TrainConfig, process_group: ProcessGroup) -> str:
 
 
 def restore_micro_batches(training: Training) -> None:
-    """Use the micro-batches that the resumed run was found to have memory for.
+    """Restore the micro-batch sizes for which the resumed run had enough memory.
 
     Dropout follows from the split into micro-batches, so the run is repeated exactly only with
     these.

@@ -25,7 +25,7 @@ from icdcli.training.state import Training
 from icdcli.training.step_metrics import DivergedError, require_finite_weights
 
 Save = Callable[[Sequence[str], int, dict[str, Any]], None]
-"""Writes a checkpoint: called with its names, its step and what its manifest stores."""
+"""Writes a checkpoint: called with its names, its step and values for its manifest."""
 
 
 class Recorder:
@@ -60,7 +60,7 @@ class Recorder:
         self.new_checkpoints: list[Saved] = []
 
     def handle(self, event: Event) -> None:
-        """Write what an event brings.
+        """Write an event's values and checkpoints.
 
         Raises:
             DataError: If the run folder can't be written.

@@ -136,7 +136,7 @@ def resume_training(
         on_second_signal: See `StopSignals`.
 
     Raises:
-        ConfigError: If ``run`` is no run folder, or an override is wrong.
+        ConfigError: If ``run`` isn't a run folder, or an override is wrong.
         DataError: If the data can't be used, or the run folder can't be written.
         ResumeError: If there is no such checkpoint, it doesn't fit the data, or a key can't change.
     """

@@ -41,7 +41,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def learning_rate_factor(group: dict[str, Any], step: int, config: TrainConfig) -> float:
-    """Return by what a weight group multiplies the learning rate at a step, counted from 0.
+    """Return the factor of a weight group's learning rate at a step, counted from 0.
 
     Args:
         group: A parameter group of the optimizer, as `icdcli.training.setup.make_optimizer` makes

@@ -187,7 +187,7 @@ def _training(
     )
     if shards is not None:
         shards.follow(optimizer)
-        # The least of all: with sharded weights all processes make equally many forward passes.
+        # The least of all processes: with sharded weights, all make the same forward passes.
         micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]
     best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
     return Training(

@@ -1,4 +1,4 @@
-"""A run that is set up, and how far it is."""
+"""A run that is ready to train, and its progress."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunState:
-    """How far a run is. With the weights and the optimizer's state, all that resuming needs.
+    """The progress of a run: with the weights and the optimizer's state, all that resuming needs.
 
     A checkpoint holds these fields by name.
 
@@ -56,7 +56,7 @@ class RunState:
 
 @dataclass
 class Training:
-    """A run that is set up.
+    """A run that is ready to train.
 
     Attributes:
         model: The model to train.
@@ -66,9 +66,9 @@ class Training:
         validation_ids: The ids of its documents.
         config: How to train.
         log: What to log.
-        seed: The seed that every random draw follows from.
+        seed: The seed of every random draw.
         process_group: The process group.
-        state: How far the run is.
+        state: The progress of the run.
         stop_requested: Returns the number of a signal that asks the run to stop, 0 if there is
             none.
         train_ids: The ids of the training documents, for messages about a step; numbers if empty.

@@ -13,7 +13,7 @@ from icdcli.training.state import Training
 
 
 class DivergedError(ConfigError):
-    """A loss, gradient, weight or score that is not a finite number: no later step is of any use.
+    """A loss, gradient, weight or score that is not a finite number: later steps are useless.
 
     Args:
         what: What is not finite.
@@ -29,7 +29,7 @@ class DivergedError(ConfigError):
 
 
 def require_finite_weights(training: Training) -> None:
-    """Check the weights before they are saved: a step can diverge although its loss did not.
+    """Check the weights before they are saved: they can diverge although the loss is finite.
 
     Raises:
         DivergedError: If a trained weight is not finite.
@@ -57,11 +57,11 @@ def require_finite_scores(training: Training, logits_NL: NDArray[np.float32]) ->
 
 
 class Meter:
-    """Loss, tokens and time since the last logged step; the device is waited for only to read them.
+    """Loss, tokens and time since the last logged step; only reading them waits for the device.
 
     Attributes:
         pending: For each step since the last flush, the sum of its documents' losses.
-        norms: For each such step, the length of the gradient before clipping.
+        norms: For each such step, the norm of the gradient before clipping.
         documents: The number of documents of these steps.
         tokens: Tokens trained on since the last logged step.
         step_began: When the step under way began.
