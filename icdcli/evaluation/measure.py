@@ -1,8 +1,9 @@
 """The one path from a model's scores to metrics: score, fuse, tune, measure.
 
-Validation in training, the TF-IDF model, `evaluate_run` and the ablation all take it: a model
-scores a split (`SplitParts`), its parts are fused into one score per code, the fusion and the
-threshold are tuned if the split is for tuning, and metrics are computed.
+A model scores a split (`icdcli.model.coding_model.SplitParts`), the parts are fused into one score
+per code, fusion and threshold are tuned if the split is for tuning (`tune_scores`), and metrics are
+computed. Validation in training, fitting the TF-IDF model and the ablation use these functions; an
+evaluation uses the tuned fusion and threshold (`icdcli.evaluation.score_split`) and adds intervals.
 
 Shapes: N documents, L labels.
 """

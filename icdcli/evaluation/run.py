@@ -103,7 +103,8 @@ def open_run(
     if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:
         on_warning(
             f"{checkpoint}: was trained on the corpus {trained_on}, but the data now gives "
-            f"{corpus.folder.name}. The documents evaluated may include training documents"
+            f"{corpus.folder.name}. The documents evaluated may include training documents. "
+            "Restore the tables and data options of the run, or train again."
         )
     return OpenRun(run, load, checkpoint, config, corpus, model)
 
@@ -113,8 +114,8 @@ def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:
     if "test" in corpus.splits:
         return "test"
     on_warning(
-        f"protocol {corpus.card['protocol']} has no test split. Using the validation split, which "
-        "training has seen"
+        f"protocol {corpus.card['protocol']} has no test split. Using the validation split, on "
+        "which the checkpoint was chosen."
     )
     return "validation"
 
