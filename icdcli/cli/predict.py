@@ -167,7 +167,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     if process_group.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
         raise ConfigError(
             "several processes can only read notes from files and write to a file. "
-            "Pass --output, and no -."
+            "Pass --output, and don't use -."
         )
     piped = b""
     if STANDARD_INPUT in call.files:

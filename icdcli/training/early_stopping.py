@@ -21,8 +21,8 @@ SAMPLE = 512
 
 _REMEDY = (
     "resume from the best checkpoint with a lower learning rate (`icdcode resume RUN_DIR "
-    "--load metric lr0={lr:g}`), or train with a longer warm-up, a smaller max_grad_norm or a lower "
-    "head_lr_factor"
+    "--load metric lr0={lr:g}`), or train with a longer warm-up, a smaller max_grad_norm or a "
+    "lower head_lr_factor"
 )
 
 

@@ -1,8 +1,8 @@
 """Micro-batches: a step's documents, split into forward and backward passes that fit in memory.
 
 The gradient of a step is summed over its micro-batches, so it is the gradient of the mean loss of
-all its documents, however they are split. If the device runs out of memory, micro-batches are halved
-and the step starts over.
+all its documents, however they are split. If the device runs out of memory, micro-batches are
+halved and the step starts over.
 
 Shapes: B documents of a micro-batch, L labels.
 """
