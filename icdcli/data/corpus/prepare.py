@@ -103,8 +103,9 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                     partial, chosen.source, protocol, config.label_pruning, described, cleaner
                 )
                 entries = content.to_json()
-                about["sources"] = source_files(_hashes(states, reading), base)
-                remember_hashes(home, states, _hashes(states, reading))
+                hashes = _hashes(states, reading)
+                about["sources"] = source_files(hashes, base)
+                remember_hashes(home, states, hashes)
                 benchmark = _benchmark(protocol, reading, content, published_lists)
                 if benchmark is not None:
                     entries["benchmark"] = benchmark.to_json()

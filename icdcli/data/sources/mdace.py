@@ -25,9 +25,17 @@ from icdcli.io.csv_reader import Reading
 _KINDS = {"ICD-9-CM": "diagnosis", "ICD-9-PCS": "procedure"}
 
 
+class _Annotation(NamedTuple):
+    begin: int
+    end: int
+    code: str
+    kind: str
+    words: str | None
+
+
 class _Note(NamedTuple):
     id: str
-    annotations: list[dict[str, Any]]
+    annotations: list[_Annotation]
 
 
 @dataclass(frozen=True)
@@ -108,18 +116,13 @@ class MdaceAnnotations:
     ) -> Iterator[tuple[str, int, int]]:
         """Yield code, begin and end in the document of a note's annotations."""
         offset = document.find(text)
-        for about in note.annotations:
-            begin, end, words = about["begin"], about["end"], about.get("covered_text")
+        for begin, end, code, kind, words in note.annotations:
             if offset < 0 or not 0 <= begin < end <= len(text):
                 self.reading.drop("annotations outside their text", 1)
             elif words is not None and words != text[begin:end]:
                 self.reading.drop("annotations whose place in the text holds other words", 1)
             else:
-                yield (
-                    spell(about["code"].replace(".", ""), _KINDS[about["code_system"]]),
-                    offset + begin,
-                    offset + end,
-                )
+                yield spell(code.replace(".", ""), kind), offset + begin, offset + end
 
     @cached_property
     def _notes(self) -> dict[str, list[_Note]]:
@@ -130,11 +133,7 @@ class MdaceAnnotations:
                 about = json.loads(path.read_text(encoding="utf-8"))
                 for note in about["notes"]:
                     annotations = [_checked(annotation) for annotation in note["annotations"]]
-                    own = [
-                        annotation
-                        for annotation in annotations
-                        if annotation["code_system"] in _KINDS
-                    ]
+                    own = [annotation for annotation in annotations if annotation is not None]
                     self.reading.drop(
                         "annotations of codes that aren't ICD-9", len(annotations) - len(own)
                     )
@@ -151,11 +150,21 @@ class MdaceAnnotations:
         return found
 
 
-def _checked(annotation: dict[str, Any]) -> dict[str, Any]:
-    if type(annotation["begin"]) is not int or type(annotation["end"]) is not int:
+def _checked(annotation: dict[str, Any]) -> _Annotation | None:
+    """Return an annotation; None if its code isn't of ICD-9.
+
+    Raises:
+        KeyError: If a key is missing.
+        TypeError: If a value has the wrong type.
+        ValueError: If the code is none.
+    """
+    begin, end = annotation["begin"], annotation["end"]
+    code, system = annotation["code"], annotation["code_system"]
+    if type(begin) is not int or type(end) is not int:
         raise TypeError("begin and end are numbers of characters")
-    if not isinstance(annotation["code"], str) or not isinstance(annotation["code_system"], str):
+    if not isinstance(code, str) or not isinstance(system, str):
         raise TypeError("code and code_system are strings")
-    if annotation["code_system"] in _KINDS:
-        dotted(annotation["code"], _KINDS[annotation["code_system"]], "icd9")
-    return annotation
+    if system not in _KINDS:
+        return None
+    dotted(code, _KINDS[system], "icd9")
+    return _Annotation(begin, end, code, _KINDS[system], annotation.get("covered_text"))
