@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from icdcli.data.batching import Chunks, Ids, SpecialTokens, TokenizedDocument
 from icdcli.data.corpus.reader import DOCUMENTS, Documents, document_batches
 from icdcli.errors import DataError
-from icdcli.io.folders import alone, finish, partial_folder
+from icdcli.io.folders import locked, partial_folder, publish_folder
 from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
@@ -182,11 +182,11 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None
     folder = corpus / f"tokens-{fingerprint(tokenizer)}"
     if not (folder / _META).is_file():
         try:
-            with alone(corpus, folder.name, on_progress):
+            with locked(corpus, folder.name, on_progress):
                 if not (folder / _META).is_file():  # another process may have made it
                     with partial_folder(corpus, folder.name) as partial:
                         _write(partial, _texts(corpus), count, tokenizer, on_progress)
-                        finish(partial, folder)
+                        publish_folder(partial, folder)
         except OSError as error:
             raise DataError(
                 f"{folder}: the token cache can't be written ({error.strerror}). Free some space "

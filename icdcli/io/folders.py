@@ -20,7 +20,7 @@ _PARTIAL, _LOCK = ".partial", ".lock"
 
 
 @contextmanager
-def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator[None]:
+def locked(home: Path, key: str, on_progress: Progress | None = None) -> Iterator[None]:
     """Hold a lock, so that one process at a time does the work; wait for the process that holds it.
 
     Args:
@@ -33,7 +33,7 @@ def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator
         lock.acquire(timeout=0)
     except Timeout:
         if on_progress:
-            on_progress("waiting for another icdcode that makes the same", 0, 0, "")
+            on_progress("waiting for another icdcode process to make the same", 0, 0, "")
         lock.acquire()
     try:
         yield
@@ -43,11 +43,11 @@ def alone(home: Path, key: str, on_progress: Progress | None = None) -> Iterator
 
 @contextmanager
 def partial_folder(home: Path, key: str) -> Iterator[Path]:
-    """Yield an empty private folder, which is deleted at the end unless `finish` has renamed it.
+    """Yield an empty private folder, which is deleted at the end unless `publish_folder` has renamed it.
 
     Args:
         home: The folder to make it in.
-        key: The key whose lock the caller holds; see `alone`.
+        key: The key whose lock the caller holds; see `locked`.
     """
     _sweep(home)
     partial = home / f".{key}{_PARTIAL}"
@@ -60,7 +60,7 @@ def partial_folder(home: Path, key: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def finish(partial: Path, folder: Path) -> None:
+def publish_folder(partial: Path, folder: Path) -> None:
     """Publish a complete folder under its name, which a power cut can't undo."""
     for file in partial.iterdir():
         flush(file)

@@ -24,7 +24,7 @@ from torch import Tensor
 from icdcli.data.batching import Ids, collate, micro_batches
 from icdcli.data.token_cache import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
-from icdcli.io.folders import alone, finish, partial_folder
+from icdcli.io.folders import locked, partial_folder, publish_folder
 from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
@@ -157,7 +157,7 @@ def _make(
         )
     with ExitStack() as stack:
         for key in sorted(keys.values()):
-            stack.enter_context(alone(corpus, key, on_progress))
+            stack.enter_context(locked(corpus, key, on_progress))
         missing = {part: key for part, key in keys.items() if not (corpus / key / _META).is_file()}
         folders = {
             part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()
@@ -179,7 +179,7 @@ def _make(
                 )
                 for path in folder.iterdir():
                     path.chmod(0o600)
-                finish(folder, corpus / missing[part])
+                publish_folder(folder, corpus / missing[part])
         except OSError as error:
             raise DataError(
                 f"{corpus}: can't be written ({error.strerror}). Free some space or set cache_dir."

@@ -32,7 +32,7 @@ from icdcli.io.fingerprints import (
     remember_hashes,
     source_files,
 )
-from icdcli.io.folders import alone, finish, is_writable, partial_folder
+from icdcli.io.folders import is_writable, locked, partial_folder, publish_folder
 from icdcli.io.progress import Progress
 
 HOME = ".icdcode"
@@ -89,7 +89,7 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
     home = _home(config, base)
     key = _hash({**about, "states": list(states.values())})
     try:
-        with alone(home, key, on_progress):
+        with locked(home, key, on_progress):
             known = recall_hashes(home, states)
             if known.keys() == states.keys():
                 folder = _folder(home, about | {"sources": source_files(known, base)})
@@ -115,7 +115,7 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                 if card is not None:
                     return PreparedCorpus(folder, False, card)
                 card = write_card(partial, {**about, **entries})
-                finish(partial, folder)
+                publish_folder(partial, folder)
     except OSError as error:
         raise DataError(
             f"{home}: can't be written ({error.strerror or error}). Free space or set cache_dir."

@@ -18,7 +18,7 @@ from icdcli.data.synthetic import wording
 from icdcli.data.synthetic.chance import between, pick
 from icdcli.data.synthetic.conditions import CARRIED_PLACES, Condition, sample_conditions
 from icdcli.data.synthetic.notes import SyntheticNote, compose_note, sentence
-from icdcli.data.synthetic.tables import Cell, finished_together, write_table
+from icdcli.data.synthetic.tables import Cell, publish_tables, write_table
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, dotted
 from icdcli.icd.titles import short_titles, titles
@@ -105,7 +105,7 @@ def write_demo_data(
         raise ConfigError(
             f"admissions is {admissions}, but synthetic data needs at least {FEWEST_ADMISSIONS}."
         )
-    with finished_together(folder, overwrite) as building:
+    with publish_tables(folder, overwrite) as building:
         rng = Random(seed)
         names = _packaged_titles()
         stays = []
@@ -156,7 +156,7 @@ def write_notes_for(
         stay = _read_stay(row, codes, sexes, sources["ADMISSIONS"])
         stay.note = _note_for(rng, stay, names)
         stays.append(stay)
-    with finished_together(folder, overwrite) as building:
+    with publish_tables(folder, overwrite) as building:
         for source in [*sources.values(), *patients]:
             stem, _, endings = source.name.partition(".")
             shutil.copyfile(source, building / f"{stem.upper()}.{endings.lower()}")

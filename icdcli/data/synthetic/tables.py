@@ -45,7 +45,7 @@ def _cell(value: Cell) -> str:
 
 
 @contextmanager
-def finished_together(folder: Path, overwrite: bool) -> Iterator[Path]:
+def publish_tables(folder: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a folder for new tables; at the end, all of them move to `folder`, or none on an error.
 
     Raises:
