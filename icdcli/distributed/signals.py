@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopSignals:
     """A context manager that catches Ctrl-C (SIGINT) and SIGTERM.
 
-    Outside the main thread, where Python allows no signal handlers, it catches nothing.
+    It catches nothing outside the main thread, because Python allows no signal handlers there.
 
     Args:
         on_second_signal: Called with the number of a second signal, for a user who can't wait;

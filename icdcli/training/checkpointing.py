@@ -4,8 +4,8 @@ A checkpoint is a folder ``weights/steps/<step>``, written under another name, v
 renamed. ``weights/metric``, ``loss``, ``last`` and ``previous`` (the one before ``last``) are
 symbolic links to such folders. A new link is renamed over the old one; only then are folders
 removed that no link points to. On a file system without symbolic links, and in runs of older
-versions, these names are folders: replacing one takes two renames, and a reader knows where to
-look between the two.
+versions, these names are folders: replacing one takes two renames, and a reader also
+finds the folder between the two.
 """
 
 import os

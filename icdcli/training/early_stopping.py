@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SAME = 1e-3
-"""If a code's logits vary less than this over documents (mean over codes), it is a collapse."""
+"""Logits with a mean standard deviation over documents below this have collapsed."""
 
 SAMPLE = 512
 """Documents whose logits are enough to recognize a collapse."""

@@ -150,7 +150,7 @@ def recording(
     open_handlers: ExitStack | None = None,
     on_second_signal: Callable[[int], None] | None = None,
 ) -> Iterator[Callable[[Event], None]]:
-    """Surround the training loop: catch signals, record events on disk, pass them to the handlers.
+    """Catch signals around the training loop, and record and pass on its events.
 
     Args:
         training: The run.

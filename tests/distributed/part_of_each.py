@@ -1,4 +1,4 @@
-"""Under torchrun: sets a training up, and tells which share of the weights this process holds. For test_sharding.py."""
+"""Sets a training up under torchrun and prints this process's share of the weights."""
 
 import sys
 

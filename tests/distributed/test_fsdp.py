@@ -1,4 +1,4 @@
-"""Weights shared out over processes: the same numbers and the same files as where each process has all of them."""
+"""Sharded weights: the same numbers and files as without sharding."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def torchrun(place, *words, processes=2):
 
 
 def killed_after_a_checkpoint(place, run, *words):
-    """Whether a launch was killed, all its processes at once, between its first checkpoint and its end."""
+    """Kill all processes of a launch after its first checkpoint; False if it had ended."""
     started = subprocess.Popen(
         launching(*words), cwd=place, env=ENVIRONMENT, start_new_session=True
     )

@@ -10,7 +10,7 @@ from icdcli.distributed import hardware as machine
 GIGABYTE = 2**30
 
 
-def test_memory_is_told_in_bytes():
+def test_memory_is_reported_in_bytes():
     resident, peak, total = machine.resident_memory(), machine.peak_memory(), machine.total_memory()
     assert 10**7 < resident <= peak < total
     assert 0 < machine.free_memory() <= total
@@ -42,7 +42,7 @@ def test_gpus_are_those_of_torch():
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
-    """Control groups of version 2 in a folder: sets limit, use and file cache of a group, and puts this process in it."""
+    """Control groups of version 2 in a folder: sets limit, use and file cache of a group."""
     own = tmp_path / "cgroup"
     monkeypatch.setattr(machine, "_OWN_GROUPS", own)
     monkeypatch.setattr(
@@ -84,7 +84,7 @@ def test_no_limit_is_no_limit(groups, tmp_path, monkeypatch):
     assert limited == machine.total_memory() > 10**9
 
 
-def test_where_the_kernel_says_nothing_the_peak_stands_for_both(monkeypatch):
+def test_without_a_kernel_file_the_peak_is_used_for_both(monkeypatch):
     monkeypatch.setattr(machine, "_entry", lambda file, name: None)
     assert machine.resident_memory() == machine.peak_memory() > 10**7
     assert machine.total_memory() > 10**8

@@ -87,7 +87,7 @@ def test_the_first_host_of_a_slurm_list(nodes, host):
     assert first_host(nodes) == host
 
 
-def test_the_tasks_of_srun_are_a_world_and_a_batch_script_is_none():
+def test_the_tasks_of_srun_are_a_process_group_and_a_batch_script_is_not():
     task = {
         "SLURM_PROCID": "3",
         "SLURM_LOCALID": "1",
@@ -111,9 +111,9 @@ def test_the_tasks_of_srun_are_a_world_and_a_batch_script_is_none():
         before = dict(other)
         read_slurm_environment(other)
         assert other == before
-    told = {**task, "SLURM_STEP_NUM_TASKS": "4", "WORLD_SIZE": "2"}
-    read_slurm_environment(told)
-    assert "RANK" not in told  # torchrun under srun has told torch already
+    started = {**task, "SLURM_STEP_NUM_TASKS": "4", "WORLD_SIZE": "2"}
+    read_slurm_environment(started)
+    assert "RANK" not in started  # torchrun under srun has set the variables already
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_what_a_process_ends_with_is_what_the_launch_returns(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
-    """Two processes on the CPU, as `device: [0,1]` starts them, and three, as torchrun does, against one."""
+    """Two processes as `device: [0,1]` starts them, and three by torchrun, against one."""
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config(batch_size=7)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -135,7 +135,10 @@ def test_several_processes_come_to_the_same_numbers(config, tmp_path, ranks):
         f"--nproc-per-node={ranks}",
         f"--master-port={free_port(PORT)}",
     ]
-    ours = "import sys; from icdcli.distributed.launcher import launch; sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    ours = (
+        "import sys; from icdcli.distributed.launcher import launch; "
+        "sys.exit(launch(sys.argv[2:], 2, int(sys.argv[1])))"
+    )
     several = (
         [sys.executable, "-c", ours, str(free_port(PORT))]
         if ranks == 2

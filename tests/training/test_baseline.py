@@ -164,7 +164,7 @@ def table(tmp_path, texts, codes="I10"):
     return path
 
 
-def test_notes_that_share_no_word_are_told_with_their_corpus(config, tmp_path):
+def test_notes_that_share_no_word_are_reported_with_their_corpus(config, tmp_path):
     options = config(model="tfidf", data_path=table(tmp_path, [f"word{n}" for n in range(60)]))
     corpus = open_corpus(prepare(options.data).folder)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Runs whose heads start from what the codes mean, with what is computed before training and what words alone say."""
+"""Runs whose heads start from code descriptions, with precomputed inputs and lexical scores."""
 
 import numpy as np
 import pytest
@@ -28,25 +28,27 @@ ALONE = ProcessGroup(0, 1, CPU)
 
 @pytest.fixture
 def described(config, model_folders, tmp_path):
-    """A configuration of a small pretrained encoder with a head that starts from the descriptions."""
+    """A configuration of a small pretrained encoder with a head from descriptions."""
 
     def make(**changes):
         options = {
-            "model": model_folders["bert"], "freeze_backbone": True, "pooling_mode": "label_attention", "label_width": 16,
-            "description_prior": True, "code_system": "icd10", "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
+            "model": model_folders["bert"], "freeze_backbone": True, "label_width": 16,
+            "pooling_mode": "label_attention", "description_prior": True, "code_system": "icd10",
+            "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
         }  # fmt: skip
         return config(**(options | changes))
 
     return make
 
 
-def told(training):
+def validations_of(training):
     return [event for event in train(training) if isinstance(event, Evaluated)]
 
 
 def losses(config):
     return [
-        (event.train_loss, event.validation_loss) for event in told(new_training(config, ALONE)[0])
+        (event.train_loss, event.validation_loss)
+        for event in validations_of(new_training(config, ALONE)[0])
     ]
 
 
@@ -65,7 +67,7 @@ def test_states_that_were_computed_before_train_as_those_computed_on_the_way(
     without, _ = new_training(described(pooling_mode=pooling_mode, state_cache_gb=0), ALONE)
     assert with_states.train.hidden_states is not None
     assert without.train.hidden_states is None
-    for cached, computed in zip(told(with_states), told(without), strict=True):
+    for cached, computed in zip(validations_of(with_states), validations_of(without), strict=True):
         assert cached.train_loss == pytest.approx(computed.train_loss, rel=1e-3)
         assert cached.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
 
@@ -86,7 +88,7 @@ def test_another_backbone_or_length_has_its_own(described, model_folders, tmp_pa
     )  # states each, similarities each but for another state_pooling
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_written(described, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(described, monkeypatch):
     monkeypatch.setattr(
         state_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})()
     )
@@ -117,7 +119,7 @@ def test_what_was_computed_once_and_is_damaged_names_the_remedy(described, file)
 def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
     training, corpus = new_training(described(**options, lr0=0.05), ALONE)
     before = training.validation.similarities.cosine_NM
-    told(training)
+    validations_of(training)
     documents = training.model.encoded(training.train.tokens, corpus.documents("validation"))
     with training.model.untrained() as reader:
         after = description_similarities(reader, training.model.network.prior, documents).cosine_NM
@@ -130,10 +132,10 @@ def test_the_prior_goes_by_the_backbone_as_it_was(described, options):
 
 
 @pytest.mark.parametrize("lexical", [False, True])
-def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tmp_path, lexical):
+def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, tmp_path, lexical):
     options = {"max_len": 200, "chunk_len": 16, "chunk_stride": 8, "positive_threshold": "auto"}
     training, corpus = new_training(described(lexical=lexical, **options), ALONE)
-    last = told(training)[-1]
+    last = validations_of(training)[-1]
     model = save(training, tmp_path / "saved")
     assert model.chunks is not None
     assert (model.fusion is not None) == (model.lexical is not None) == lexical
@@ -154,7 +156,9 @@ def test_a_saved_coder_scores_as_the_run_did_when_it_was_validated(described, tm
 
 def test_words_alone_help_a_network_that_has_learned_nothing(described):
     plain, with_words = (
-        told(new_training(described(lexical=lexical, lr0=1e-9, metrics="[map]"), ALONE)[0])[-1]
+        validations_of(
+            new_training(described(lexical=lexical, lr0=1e-9, metrics="[map]"), ALONE)[0]
+        )[-1]
         for lexical in (False, True)
     )
     assert with_words.metrics["map"] > plain.metrics["map"] + 0.1
@@ -162,7 +166,7 @@ def test_words_alone_help_a_network_that_has_learned_nothing(described):
 
 def test_a_note_longer_than_the_window_is_read_to_its_end(config):
     training, _ = new_training(config(steps=96), ALONE)
-    told(training)
+    validations_of(training)
     model = training.model
     filler = "high blood pressure. patient seen. plan discussed. stable. " * 60
     windows = model.windows(len(model.tokenizer(filler, add_special_tokens=False).input_ids))
@@ -243,10 +247,10 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     never = labels.train_counts.count(0)
     documents = corpus.card["splits"]["train"]["documents"]
     unseen = labels.train_counts.index(0)
-    # No code is in one document alone, so that as many as one might be are shared by all that are in none.
+    # No code is in exactly one document, so all codes without documents share the mass of one.
     assert head.bias_L[unseen].item() == pytest.approx(np.log(1 / (documents * never)), rel=1e-4)
     before = head.queries_LW.detach().clone()
-    [evaluated] = told(training)
+    [evaluated] = validations_of(training)
     assert {
         label
         for label in range(len(labels))
@@ -262,7 +266,7 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
     np.testing.assert_array_equal(
         model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"])
     )
-    # Of the numbers, and of the blanks, cleaning leaves nothing; what it leaves of the last note fits one window.
+    # Cleaning removes numbers and blanks; the rest of the last note fits into one window.
     notes = ["12 34", " \n", "", "pain " + "17 " * 400]
     assert model.score_notes(notes).window_counts == [0, 0, 0, 1]
     assert model.predict(notes)[:3] == [[], [], []]
@@ -285,7 +289,7 @@ def test_codes_of_no_known_system_have_nothing_to_start_from(described, options,
     training, _ = new_training(
         described(code_system="null", label_init="random", description_prior=False, steps=13), ALONE
     )
-    assert len(told(training)) == 1
+    assert len(validations_of(training)) == 1
 
 
 @pytest.mark.parametrize(
@@ -301,22 +305,22 @@ def test_codes_of_no_known_system_have_nothing_to_start_from(described, options,
         ),
     ],
 )
-def test_chunks_that_a_model_cannot_read_are_told(described, options, message):
+def test_chunks_that_a_model_cannot_read_are_reported(described, options, message):
     with pytest.raises(ConfigError, match=message):
         new_training(described(**options), ALONE)
 
 
-def test_documents_longer_than_the_window_are_read_in_chunks_without_being_asked(described):
+def test_documents_longer_than_the_window_are_read_in_chunks_by_default(described):
     training, _ = new_training(described(max_len=500), ALONE)
     assert (training.model.chunks.length, training.model.chunks.stride) == (128, 96)
 
 
 def test_what_each_part_is_worth(described):
     training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
-    last = told(training)[-1]
-    whole, *rows = ablate(training.model, corpus, "validation")
-    assert whole.without is None
-    assert whole.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
+    last = validations_of(training)[-1]
+    complete, *rows = ablate(training.model, corpus, "validation")
+    assert complete.without is None
+    assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
     assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
     parts = training.model.score_split(corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}

@@ -25,7 +25,7 @@ SAME_NL = np.tile(GOOD_NL[:1], (40, 1))
         (SAME_NL[:1], 0.5, 0.52, True, None),
     ],
 )
-def test_a_collapse_is_told_with_its_remedy(logits_NL, value, best, higher_is_better, expected):
+def test_a_collapse_is_reported_with_its_remedy(logits_NL, value, best, higher_is_better, expected):
     found = collapse_warning(logits_NL, value, best, higher_is_better, lr0=3e-3)
     assert (found is None) == (expected is None)
     if expected is not None:

@@ -24,13 +24,13 @@ VALIDATION = Evaluated(
 
 
 class Fake:
-    """A tracker that remembers what it was asked, and fails where it is told to."""
+    """A tracker that remembers what its calls, and fails in the one named ``fails_at``."""
 
     def __init__(self, fails_at=None, **options):
-        self.fails_at, self.options, self.asked = fails_at, options, []
+        self.fails_at, self.options, self.calls = fails_at, options, []
 
     def _take(self, what, *values):
-        self.asked.append((what, *values))
+        self.calls.append((what, *values))
         if what == self.fails_at:
             raise ConnectionError("no network")
 
@@ -75,7 +75,7 @@ def run(made):
 def test_losses_rate_speed_and_metrics_are_logged_at_their_step(trackers):
     made, fakes, warned = trackers(wandb=None)
     run(made)
-    assert fakes["wandb"].asked[2:] == [
+    assert fakes["wandb"].calls[2:] == [
         ("log", {"train/loss": 0.5, "train/lr": 1e-3, "train/tokens_per_second": 1000.0}, 10),
         ("log", {"epoch": 1, "validation/loss": 0.6, "validation/f1_micro": 0.7}, 12),
         ("finish",),
@@ -83,11 +83,11 @@ def test_losses_rate_speed_and_metrics_are_logged_at_their_step(trackers):
     assert not warned
 
 
-def test_the_configuration_is_told_in_values_that_every_tracker_takes(trackers):
+def test_the_configuration_is_passed_in_values_that_every_tracker_takes(trackers):
     _, fakes, _ = trackers(
         {"lr0": 1e-4, "device": [0, 1], "monitor": None, "model": "tiny"}, mlflow=None
     )
-    assert fakes["mlflow"].asked == [
+    assert fakes["mlflow"].calls == [
         ("start",),
         ("config", {"lr0": 1e-4, "device": "[0, 1]", "monitor": "None", "model": "tiny"}),
     ]
@@ -120,13 +120,13 @@ def test_every_tracker_that_a_configuration_may_name_can_be_made(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["start", "config", "log", "finish"])
-def test_one_that_fails_is_told_of_once_and_asked_no_more(trackers, method):
+def test_one_that_fails_leads_to_one_warning_and_is_not_called_again(trackers, method):
     made, fakes, warned = trackers(wandb=method, mlflow=None)
     run(made)
     made.handle(LOGGED)
     assert warned == ["trackers: wandb is switched off, training continues without it: no network"]
-    assert fakes["wandb"].asked[-1][0] == method
-    assert [what for what, *_ in fakes["mlflow"].asked] == [
+    assert fakes["wandb"].calls[-1][0] == method
+    assert [what for what, *_ in fakes["mlflow"].calls] == [
         "start",
         "config",
         "log",
@@ -142,7 +142,8 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path):
     warned = []
     Trackers(["wandb"], tmp_path / "run", {}, warned.append).handle(LOGGED)
     assert warned == [
-        "trackers: wandb is switched off, training continues without it: the package wandb is not installed"
+        "trackers: wandb is switched off, training continues without it: "
+        "the package wandb is not installed"
     ]
 
 

@@ -28,7 +28,7 @@ def weights_of(training):
     }
 
 
-def test_a_run_tells_everything_in_order(config):
+def test_events_come_in_order(config):
     training = started(config())
     events = list(train(training))
     per_epoch = training.steps_per_epoch
@@ -56,19 +56,19 @@ def test_it_learns(config):
 
 
 def test_a_run_repeated_with_the_same_seed_is_the_same(config):
-    def told(**changes):
+    def outcome(**changes):
         return [
             (event.step, event.train_loss, event.validation_loss, tuple(event.metrics.values()))
             for event in train(started(config(lora_activate=True, lora_dropout=0.3, **changes)))
             if isinstance(event, Evaluated)
         ]
 
-    assert told() == told()
-    assert told() != told(seed=1)
+    assert outcome() == outcome()
+    assert outcome() != outcome(seed=1)
 
 
 def test_the_train_loss_is_the_mean_over_the_epochs_documents(config):
-    # With a learning rate of next to nothing the loss of an epoch is the loss of the model as it started.
+    # With nearly no learning rate the loss of an epoch is that of the model as it started.
     training = started(config(lr0=1e-12, steps=13))
     assert training.steps_per_epoch == 13
     [*_, evaluated, _] = train(training)
@@ -107,7 +107,7 @@ def test_the_output_starts_at_the_codes_frequencies(config):
     )
 
 
-def test_the_head_learns_so_many_times_faster(config):
+def test_the_head_has_a_learning_rate_factor(config):
     training = started(config(head_lr_factor=7))
     next(event for event in train(training) if isinstance(event, StepDone))
     rates = {group["lr"] for group in training.optimizer.param_groups}
@@ -143,7 +143,7 @@ def test_no_patience_never_ends_it(config):
 @pytest.mark.parametrize(
     ("monitor", "value"), [("validation_loss", "validation_loss"), ("map", "map"), (None, "mean")]
 )
-def test_what_the_best_goes_by(config, monitor, value):
+def test_the_monitored_value(config, monitor, value):
     training = started(config(steps=12, **({"monitor": monitor} if monitor else {})))
     event = next(event for event in train(training) if isinstance(event, Evaluated))
     assert training.state.best_metric.higher_is_better == (monitor != "validation_loss")
@@ -170,8 +170,8 @@ def test_a_loss_that_is_no_number_stops_the_run_at_the_next_logged_step(config, 
     assert seen[-1].step == 4 + 5 * (bad > 5)
     names = ", ".join(f"note-{row}" for row in training.plan(0)[bad - 1])
     assert (
-        f"step {bad}: the training loss is not a finite number. The documents of this step are {names}. "
-        "Try a lower lr0" in str(caught.value)
+        f"step {bad}: the training loss is not a finite number. "
+        f"The documents of this step are {names}. Try a lower lr0" in str(caught.value)
     )
 
 
@@ -210,7 +210,7 @@ def test_a_request_to_stop_ends_a_validation_as_if_it_had_not_begun(config):
     assert training.model.network.training
 
 
-def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(config):
+def test_a_run_that_was_validated_to_its_end_is_finished_even_if_a_stop_is_requested(config):
     training = started(config(steps=3, warmup_steps=1))
     for event in train(training):
         if isinstance(event, Evaluated):
@@ -218,7 +218,7 @@ def test_a_run_that_was_validated_to_its_end_is_finished_though_asked_to_stop(co
     assert event == Stopped("all 3 steps are done", 3, finished=True)
 
 
-def test_checkpoints_are_due_every_so_many_steps(config):
+def test_checkpoints_are_due_every_few_steps(config):
     events = list(train(started(config(checkpoint_every=5))))
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [5, 10, 15, 20]
     assert all(
@@ -232,7 +232,7 @@ def test_checkpoints_are_due_every_so_many_steps(config):
     )
 
 
-def test_checkpoints_are_due_when_so_much_time_has_passed(config, monkeypatch):
+def test_checkpoints_are_due_when_the_time_is_up(config, monkeypatch):
     looks = iter(range(0, 100_000, 10))  # every look at the clock is ten seconds later
     monkeypatch.setattr(
         "icdcli.training.loop.CheckpointTimer",
@@ -268,11 +268,11 @@ def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(
     training = started(config())
     training.process_group, training.validation = ProcessGroup(1, 2, ALONE.device), training.train
     end = training.steps_per_epoch
-    told = []
+    steps = []
 
     def agree(process_group, signal_of_this_one, time_is_up):
-        told.append(training.state.step)
-        stop = told.count(end) == 3 if at == "validation" else training.state.step == 7
+        steps.append(training.state.step)
+        stop = steps.count(end) == 3 if at == "validation" else training.state.step == 7
         return (15 if stop else signal_of_this_one, training.state.step == 4)
 
     monkeypatch.setattr(ProcessGroup, "agree", agree)
@@ -283,7 +283,7 @@ def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(
     assert [event.step for event in events if isinstance(event, CheckpointDue)] == [4]
     last = 7 if at == "step" else end
     assert events[-1] == Stopped("interrupted by SIGTERM", last, finished=False)
-    assert told == [*range(1, last + 1), *[end] * (2 if at == "validation" else 0)]
+    assert steps == [*range(1, last + 1), *[end] * (2 if at == "validation" else 0)]
     assert training.state.validated == 0
 
 

@@ -100,8 +100,8 @@ def test_weights_after_a_bad_step_never_reach_a_checkpoint(recorded, every, kind
     assert str(error).startswith(f"{bad} is not a finite number. The documents of this step are ")
     folder = run.root / "weights" / "steps" / str(last)
     assert (
-        f"The last good checkpoint is {folder}; resume from it with `icdcode resume {run.root} lr0=0.001`"
-        in str(error)
+        f"The last good checkpoint is {folder}; "
+        f"resume from it with `icdcode resume {run.root} lr0=0.001`" in str(error)
     )
     assert verify(run.checkpoint("last"))["step"] == last
     assert not [event for event in events if isinstance(event, Saved) and event.step > last]
@@ -116,7 +116,7 @@ def test_a_run_that_diverges_before_its_first_checkpoint_is_to_begin_anew(record
 
 
 @pytest.mark.parametrize(("table", "last"), [("steps", 13), ("results", 12)])
-def test_a_table_that_cannot_be_written_is_told_and_leaves_what_was_saved(
+def test_a_table_that_cannot_be_written_is_reported_and_leaves_what_was_saved(
     recorded, config, table, last
 ):
     path = config().run.project / "run" / f"{table}.csv"

@@ -26,7 +26,7 @@ from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.state import RunState, Training
 from icdcli.training.step_metrics import Meter
 
-DOCUMENTS, LABELS = 24, 5
+DOCUMENTS, LABELS, CPU = 24, 5, torch.device("cpu")
 STEP = np.array([3, 17, 4, 9, 22, 0, 11])
 
 
@@ -35,11 +35,11 @@ Unsupported = type("Unsupported", (RuntimeError,), {"__module__": "torch._dynamo
 
 @dataclass(frozen=True)
 class Simulated(ProcessGroup):
-    """A rank of several that is alone in its process: its own gradient is kept aside."""
+    """One of several processes, simulated: its own gradient is kept aside."""
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     gradients: list[torch.Tensor] = field(default_factory=list)
 
     def sum_gradients(self, weights):
@@ -122,14 +122,14 @@ def one_step(training, rows, meter):
 def gradient_of(**options):
     """A step's gradient and mean loss, summed over simulated ranks."""
     ranks = options.pop("ranks", 1)
-    worlds = [Simulated(rank, ranks) for rank in range(ranks)]
+    groups = [Simulated(rank, ranks) for rank in range(ranks)]
     losses = [
         one_step(training, STEP, Meter(training)).train_loss
-        for training in (run_of(process_group=w, **options) for w in worlds)
+        for training in (run_of(process_group=w, **options) for w in groups)
     ]
     return [
         sum(parts)
-        for parts in zip(*(process_group.gradients for process_group in worlds), strict=True)
+        for parts in zip(*(process_group.gradients for process_group in groups), strict=True)
     ], sum(losses)
 
 
@@ -195,17 +195,17 @@ def events_of(network, steps=4, **options):
 @pytest.mark.parametrize("padding", ["free", "batch"])
 def test_steps_repeated_are_the_same_bit_for_bit(padding):
     first, second = (small_llama(dropout=0.3) for _ in range(2))
-    told = [
+    outcomes = [
         [(done.step, done.train_loss) for done in events_of(n, padding=padding, budget=70)[0]]
         for n in (first, second)
     ]
-    assert told[0] == told[1]
+    assert outcomes[0] == outcomes[1]
     for name, weight in first.trainable().items():
         assert torch.equal(weight, second.trainable()[name])
 
 
 class Watched(torch.nn.Module):
-    """A backbone that only looks tokens up, and tells what it was given; its memory holds so many tokens."""
+    """A backbone that looks tokens up and records its inputs' shapes; ``memory`` tokens fit."""
 
     def __init__(self, memory=10**9):
         super().__init__()
@@ -268,18 +268,18 @@ def test_out_of_memory_halves_the_micro_batches_and_does_the_step_again():
 
 @dataclass(frozen=True)
 class WithAnother(Simulated):
-    """The first of two; the other says how large its micro-batches were and are, each time that losses are added up."""
+    """The main process of two; the other reports its micro-batch sizes with each sum."""
 
-    told: list[tuple[int, int]] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
     def sum_array(self, values):
-        values[-2:] = self.told.pop(0)
+        values[-2:] = self.sizes.pop(0)
 
 
-def test_what_another_process_ran_out_of_is_told_once():
+def test_what_another_process_ran_out_of_is_reported_once():
     network = Lookup()
     training = lookup_run(
-        network, process_group=WithAnother(0, 2, told=[(64, 64), (64, 32), (32, 32)])
+        network, process_group=WithAnother(0, 2, sizes=[(64, 64), (64, 32), (32, 32)])
     )
     notes = [done.note for done in steps_of(training, training.plan(0), Meter(training))]
     assert notes == [
@@ -290,7 +290,7 @@ def test_what_another_process_ran_out_of_is_told_once():
     assert training.state.micro_batch_tokens == [training.micro_batch_tokens, 32]
 
 
-def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold():
+def test_a_resumed_run_uses_the_micro_batches_that_fit_before():
     training = lookup_run(Lookup(memory=60))
     training.state.micro_batches_of = budget_key(training.config, training.process_group)
     list(steps_of(training, training.plan(0), Meter(training)))
@@ -305,7 +305,7 @@ def test_a_run_goes_on_with_the_micro_batches_that_its_memory_was_found_to_hold(
     assert other.state.micro_batch_tokens == []
 
 
-def test_a_document_that_does_not_fit_alone_is_told():
+def test_a_document_that_does_not_fit_alone_is_reported():
     training = lookup_run(Lookup(memory=20))
     with pytest.raises(
         ConfigError, match=r"max_len: a document of 30 tokens doesn't fit in the memory of cpu"
@@ -313,7 +313,7 @@ def test_a_document_that_does_not_fit_alone_is_told():
         list(steps_of(training, [np.arange(DOCUMENTS)], Meter(training)))
 
 
-def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_with():
+def test_with_sharded_weights_a_process_without_memory_reports_the_remedy():
     training = lookup_run(Lookup(memory=60))
     training.shards = object()
     with pytest.raises(
@@ -324,10 +324,12 @@ def test_with_weights_shared_out_a_process_without_memory_says_what_to_go_on_wit
 
 
 @pytest.mark.parametrize(("error", "says"), [
-    (Unsupported("a call that dynamo doesn't know\nand where"), "^torch_compile: True: this model can't be compiled: a call"),
-    (RuntimeError("cumsum has no deterministic form."), "^deterministic: True: cumsum has no deterministic form. Set determ"),
+    (Unsupported("a call that dynamo doesn't know\nand where"),
+     "^torch_compile: True: this model can't be compiled: a call"),
+    (RuntimeError("cumsum has no deterministic form."),
+     "^deterministic: True: cumsum has no deterministic form. Set determ"),
 ])  # fmt: skip
-def test_what_torch_refuses_is_told_with_the_key(monkeypatch, error, says):
+def test_what_torch_refuses_is_reported_with_the_key(monkeypatch, error, says):
     def refuse(*_, **__):
         raise error
 
@@ -344,12 +346,12 @@ def test_the_next_steps_documents_are_read_while_this_step_is_computed():
     read = []
     inner = training.train
 
-    class Told(EncodedDocuments):
+    class Reading(EncodedDocuments):
         def __getitem__(self, position):
             read.append(int(position))
             return super().__getitem__(position)
 
-    training.train = Told(
+    training.train = Reading(
         inner.tokens, inner.rows, inner.targets, inner.special_tokens, inner.max_len
     )
     plan = training.plan(0)
@@ -360,7 +362,7 @@ def test_the_next_steps_documents_are_read_while_this_step_is_computed():
 
 
 class NoLooking(TorchDispatchMode):
-    """Fails where a number is asked of a tensor: on a GPU that would wait for everything before it."""
+    """Fails if a number is read from a tensor, which on a GPU waits for all work before it."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         assert func is not torch.ops.aten._local_scalar_dense.default, (
@@ -379,7 +381,7 @@ def test_between_logged_steps_nothing_waits_for_the_device():
         torch.ones(1).item()
 
 
-def test_the_length_of_the_gradient_is_told_and_cut():
+def test_the_gradient_is_measured_and_clipped():
     training = run_of(max_grad_norm=1e-3)
     training.log = LogConfig(log_every=50)
     meter = Meter(training)

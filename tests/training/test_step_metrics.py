@@ -17,7 +17,7 @@ def meter(config):
 
 
 def after(meter, losses, norms=()):
-    """Steps as an optimiser step leaves them behind."""
+    """Steps as an optimizer step leaves them behind."""
     meter.pending = [torch.tensor(loss) for loss in losses]
     meter.norms = [torch.tensor(norm) for norm in norms]
     meter.documents = 8 * len(losses)
