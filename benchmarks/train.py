@@ -1,15 +1,18 @@
-"""How fast training is, and how much memory it takes: icdcode against Hugging Face's Trainer, and against padding to `max_len`.
+"""Time and memory of training: icdcode, Hugging Face's Trainer, and padding to `max_len`.
 
-All sides train the same network from the same weights on the same documents, in the same order but for d, with the same
-optimiser: AdamW, LoRA r=16 on all linear layers of a frozen Llama, mean pooling, a linear layer (see train_network.py and
-train_documents.py). Set-up and two steps of warm-up are not timed. Each side runs in a process of its own. The losses of those
-that read the same documents must agree, or it exits with 1. What is promised stands beside what was measured.
+All sides train the same network from the same weights on the same documents, in the same order
+except for d, with the same optimizer: AdamW, LoRA r=16 on all linear layers of a frozen Llama,
+mean pooling, a linear layer (see train_network.py and train_documents.py). Set-up and two warm-up
+steps are not timed. Each side runs in its own process. The losses of sides that read the same
+documents must agree; otherwise the exit code is 1. Promised ratios are printed beside the measured
+ones.
 
-    python benchmarks/train.py                                     CodiEsp's lengths, a small network, CPU: some minutes
-    python benchmarks/train.py --codiesp DIR                       the real lengths of the cases in this folder
-    python benchmarks/train.py --lengths mimic                     MIMIC-like lengths, up to 4,096 tokens
-    python benchmarks/train.py --lengths mimic --size 8b --steps 20 --documents 160      Llama 3 8B's shape; a CUDA GPU
-    python benchmarks/train.py --json train.json                   any of them
+    python benchmarks/train.py                     CodiEsp's lengths, a small network, CPU: minutes
+    python benchmarks/train.py --codiesp DIR       the real lengths of the cases in this folder
+    python benchmarks/train.py --lengths mimic     lengths like those of MIMIC, up to 4,096 tokens
+    python benchmarks/train.py --lengths mimic --size 8b --steps 20 --documents 160
+                                                   the shape of Llama 3 8B, on a CUDA GPU
+    python benchmarks/train.py --json train.json   any of these, with the figures in a file
 """
 
 import argparse
@@ -30,7 +33,7 @@ SIDES = {
 }
 MAX_LEN = {"codiesp": 1_024, "mimic": 4_096}
 PROMISED_TIMES = {"b": 1.3, "c": 2.0}  # on a CPU, at CodiEsp's lengths and max_len 1024
-AIMED_UTILISATION = 0.45  # on a GPU
+TARGET_UTILIZATION = 0.45  # on a GPU
 LOSS_EVERY = 10
 ENGLISH_CASES = "*/text_files_en/*.txt"
 # Relative; the order of sums differs, and bfloat16 keeps eight bits.
@@ -42,16 +45,18 @@ Measured = dict[str, Any]
 def measured(side: str, options: argparse.Namespace) -> Measured:
     """Train one side in a fresh process.
 
-    Who calls this must stay small: on Linux a process starts with the peak of the one that it was started from.
+    The calling process must stay small: on Linux, a process inherits the peak memory of its parent.
     """
-    told = json.dumps({**vars(options), "side": side, "loss_every": LOSS_EVERY}, default=str)
-    command = [sys.executable, str(Path(__file__).with_name("train_side.py")), told]
-    # The Trainer would take all GPUs that it sees.
+    arguments = json.dumps({**vars(options), "side": side, "loss_every": LOSS_EVERY}, default=str)
+    command = [sys.executable, str(Path(__file__).with_name("train_side.py")), arguments]
+    # The Trainer would use all visible GPUs.
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, env={"CUDA_VISIBLE_DEVICES": "0", **os.environ}
     )
     if done.returncode:
-        raise SystemExit(f"{SIDES[side]}: ended with {done.returncode}; what it said stands above")
+        raise SystemExit(
+            f"{SIDES[side]}: failed with exit code {done.returncode}; see its output above"
+        )
     result: Measured = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -59,41 +64,46 @@ def measured(side: str, options: argparse.Namespace) -> Measured:
 def best_of(
     rounds: int, chosen: list[str], options: argparse.Namespace
 ) -> dict[str, list[Measured]]:
-    """Train every chosen side, round by round, so that a busy minute meets them all; each side's rounds, the fastest first."""
+    """Train all chosen sides in each round, so that a busy minute affects them all.
+
+    Returns:
+        The rounds of each side, the fastest first.
+    """
     found: dict[str, list[Measured]] = {side: [] for side in chosen}
     for number in range(1, rounds + 1):
         for side in chosen:
             found[side].append(measured(side, options))
             result = found[side][-1]
-            said = result.get("not_measured") or f"{result['documents_per_second']:.2f} documents/s"
-            print(f"round {number}, {side}: {said}", file=sys.stderr, flush=True)
+            line = result.get("not_measured") or f"{result['documents_per_second']:.2f} documents/s"
+            print(f"round {number}, {side}: {line}", file=sys.stderr, flush=True)
     return {
         side: sorted(runs, key=lambda run: run.get("seconds", 0.0)) for side, runs in found.items()
     }
 
 
 def show_speed(found: dict[str, Measured]) -> None:
-    """Print what each side's training took; a row that could not be filled says so."""
+    """Print the speed and memory of each side, or why it was not measured."""
     print(
-        f"{'':<33}{'documents/s':>12}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}{'a faster':>10}"
+        f"{'':<33}{'documents/s':>12}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}"
+        f"{'a faster':>10}"
     )
     for side, name in SIDES.items():
         row = found.get(side, {"not_measured": ""})
         if "not_measured" in row:
-            print(
-                f"{side}  {name:<30}  not measured{': ' * bool(row['not_measured'])}{row['not_measured']}"
-            )
+            reason = f": {row['not_measured']}" if row["not_measured"] else ""
+            print(f"{side}  {name:<30}  not measured{reason}")
             continue
-        used = "not measured" if row["utilisation"] is None else f"{row['utilisation']:.1%}"
+        used = "not measured" if row["utilization"] is None else f"{row['utilization']:.1%}"
         times = "" if side == "a" or "a_times" not in row else f"{row['a_times']:.2f} x"
-        speed = f"{row['documents_per_second']:>12.2f}{row['tokens_per_second']:>10,.0f}{row['padding']:>9.1%}"
+        speed = f"{row['documents_per_second']:>12.2f}{row['tokens_per_second']:>10,.0f}"
+        speed += f"{row['padding']:>9.1%}"
         print(f"{side}  {name:<30}{speed}{row['peak_mb']:>9,.0f}{used:>14}{times:>10}".rstrip())
 
 
 def show_losses(found: dict[str, Measured]) -> None:
     """Print the loss curves side by side."""
     print(
-        f"\nmean loss of {LOSS_EVERY} steps, d's of other documents\n{'to step':>7}"
+        f"\nmean loss of {LOSS_EVERY} steps; d reads other documents\n{'to step':>7}"
         + "".join(f"{side:>11}" for side in found)
     )
     for number, losses in enumerate(
@@ -103,10 +113,10 @@ def show_losses(found: dict[str, Measured]) -> None:
 
 
 def disagreement(found: dict[str, Measured]) -> float:
-    """The largest relative difference between the losses of sides that read the same documents.
+    """Return the largest relative difference of the losses of sides that read the same documents.
 
     Raises:
-        SystemExit: When the sides didn't start from the same weights.
+        SystemExit: If the sides didn't start from the same weights.
     """
     if len({row["first_weights"] for row in found.values()}) > 1:
         raise SystemExit("the sides did not start from the same weights")
@@ -115,24 +125,24 @@ def disagreement(found: dict[str, Measured]) -> float:
 
 
 def show_promises(found: dict[str, Measured], options: argparse.Namespace) -> None:
-    """Print what is promised for these lengths and this machine beside what was measured."""
+    """Print the promised ratios for these lengths beside the measured ones."""
     if options.size == "8b":
-        if "a" in found and found["a"]["utilisation"] is not None:
-            used = found["a"]["utilisation"]
+        if "a" in found and found["a"]["utilization"] is not None:
+            used = found["a"]["utilization"]
             print(
-                f"aimed at: a uses {AIMED_UTILISATION:.0%} of the card's dense bfloat16 peak; it uses {used:.1%}"
+                f"target: a uses {TARGET_UTILIZATION:.0%} of the GPU's dense bfloat16 peak; "
+                f"measured: {used:.1%}"
             )
     elif (options.lengths, options.max_len) == ("codiesp", 1_024):
         for side, least in PROMISED_TIMES.items():
             if "a_times" in found.get(side, {}):
-                held = "held" if found[side]["a_times"] >= least else "NOT HELD"
-                print(
-                    f"promised: a at least {least} times as fast as {side}; {held}: {found[side]['a_times']:.2f}"
-                )
+                times = found[side]["a_times"]
+                held = "held" if times >= least else "NOT HELD"
+                print(f"promised: a at least {least} times as fast as {side}; {held}: {times:.2f}")
 
 
 def machine() -> dict[str, str]:
-    """Where this was measured, without the machine's name."""
+    """Return the processor and the versions, without the name of the machine."""
     processor = platform.machine()
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -150,7 +160,7 @@ def machine() -> dict[str, str]:
 
 
 def read_arguments() -> argparse.Namespace:
-    """The command line, its defaults filled in."""
+    """Return the command line with its defaults."""
     parser = argparse.ArgumentParser(
         description="Training: icdcode against Hugging Face's Trainer and padding to max_len."
     )
@@ -165,34 +175,40 @@ def read_arguments() -> argparse.Namespace:
         help="small: CPU; 8b: Llama 3 8B's shape, CUDA",
     )
     parser.add_argument(
-        "--documents", type=int, default=480, metavar="N", help="different documents"
+        "--documents", type=int, default=480, metavar="N", help="number of different documents"
     )
     parser.add_argument(
         "--steps",
         type=int,
         default=60,
         metavar="N",
-        help=f"optimiser steps, a multiple of {LOSS_EVERY}",
+        help=f"optimizer steps, a multiple of {LOSS_EVERY}",
     )
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="documents a step")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="documents per step")
     parser.add_argument(
-        "--accumulate", type=int, default=1, metavar="N", help="forward passes a step of b, c and d"
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="forward passes per step of b, c and d",
     )
     parser.add_argument(
-        "--max-len", type=int, metavar="N", help="tokens of a document; codiesp: 1024, mimic: 4096"
+        "--max-len", type=int, metavar="N", help="tokens per document; codiesp: 1024, mimic: 4096"
     )
     parser.add_argument(
         "--only",
         type=lambda sides: sides.split(","),
         default=list(SIDES),
         metavar="a,b",
-        help="these sides",
+        help="only these sides",
     )
     parser.add_argument(
-        "--rounds", type=int, default=1, metavar="N", help="the fastest of so many counts"
+        "--rounds", type=int, default=1, metavar="N", help="run N rounds; the fastest counts"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the figures to this file"
+    )
     options = parser.parse_args()
     options.max_len = options.max_len or MAX_LEN[options.lengths]
     if options.steps % LOSS_EVERY or options.steps < LOSS_EVERY:
@@ -202,29 +218,31 @@ def read_arguments() -> argparse.Namespace:
     if not set(options.only) <= set(SIDES):
         parser.error(f"--only: should be some of {','.join(SIDES)}")
     if options.codiesp and options.lengths != "codiesp":
-        parser.error("--codiesp: goes with --lengths codiesp")
+        parser.error("--codiesp: needs --lengths codiesp")
     if options.codiesp and not any(options.codiesp.glob(ENGLISH_CASES)):
         parser.error(f"--codiesp: there is no {ENGLISH_CASES} in this folder")
     return options
 
 
 def main() -> int:
-    """Measure, print tables, and write JSON where asked."""
+    """Measure, print tables and, if requested, write JSON."""
     options = read_arguments()
     runs = best_of(options.rounds, [side for side in SIDES if side in options.only], options)
     best = {side: rows[0] for side, rows in runs.items()}
     found = {side: row for side, row in best.items() if "not_measured" not in row}
     for side, row in found.items():
         if "a" in found and side != "a":
-            # Of tokens, since d's two steps of warm-up take other documents away.
+            # In tokens, since the two warm-up steps of d read other documents.
             row["a_times"] = found["a"]["tokens_per_second"] / row["tokens_per_second"]
     device = next((row["device"] for row in found.values()), "not measured")
     real = "real" if options.codiesp else "log-normal"
     print(
-        f"{options.size} network, {device}; {options.lengths} lengths ({real}), max_len {options.max_len:,}"
+        f"{options.size} network, {device}; {options.lengths} lengths ({real}), "
+        f"max_len {options.max_len:,}"
     )
     print(
-        f"{options.documents:,} documents, {options.steps} steps of {options.batch_size}; {json.dumps(machine())}\n"
+        f"{options.documents:,} documents, {options.steps} steps of {options.batch_size}; "
+        f"{json.dumps(machine())}\n"
     )
     show_speed(best)
     apart = 0.0
@@ -232,7 +250,8 @@ def main() -> int:
         show_losses(found)
         apart = disagreement(found)
         print(
-            f"largest difference on the same documents: {apart:.1e}, allowed {TOLERANCE[options.size]:.0e}\n"
+            f"largest difference on the same documents: {apart:.1e}, "
+            f"allowed {TOLERANCE[options.size]:.0e}\n"
         )
         show_promises(found, options)
     if options.json:

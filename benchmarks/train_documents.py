@@ -1,7 +1,7 @@
-"""Documents for `train.py`: made-up token ids of real lengths, with a rule that can be learned, and the order they are read in.
+"""Documents for `train.py`: made-up token ids of realistic lengths with a rule that can be learned.
 
-Every label has a few token ids of its own, and a document holds more of those of its labels than of others. No text is needed,
-and the same seed gives the same documents on any machine.
+Each label has a few token ids of its own, and a document has more of those of its labels than of
+others. No text is needed, and the same seed gives the same documents on any machine.
 
 Shapes: N documents, L labels.
 """
@@ -12,20 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS, LABELS_A_DOCUMENT = 50, 4.0
-VOCABULARY, IDS_A_LABEL, SHARE_OF_RULE = 8_192, 8, 0.3
-TOKENS_A_WORD = 400 / 298
-# Median and standard deviation of the logarithm, in tokens. CodiEsp: fitted to its 750 English cases. MIMIC-III: this deviation
-# gives, at 1.5 tokens a word, the mean of 1,513 words that Mullenbach et al. (2018) counted.
+LABELS, LABELS_PER_DOCUMENT = 50, 4.0
+VOCABULARY, IDS_PER_LABEL, SHARE_OF_RULE = 8_192, 8, 0.3
+TOKENS_PER_WORD = 400 / 298
+# Median and standard deviation of the logarithm, in tokens. CodiEsp: fitted to its 750 English
+# cases. MIMIC-III: with 1.5 tokens per word, this deviation gives the mean of 1,513 words of
+# Mullenbach et al. (2018).
 LOG_NORMAL = {"codiesp": (361.0, 0.474), "mimic": (1_900.0, 0.6)}
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What all sides train on.
+    """The documents that all sides train on.
 
     Attributes:
-        ids: Each document's token ids, cut.
+        ids: Each document's token ids, truncated.
         targets: Each document's label indices, ascending.
         order: The documents of each step.
     """
@@ -36,7 +37,7 @@ class Documents:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each document."""
+        """Return the tokens of each document."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
 
 
@@ -49,19 +50,21 @@ def documents(
     batch_size: int,
     seed: int,
 ) -> Documents:
-    """Make documents, and draw which of them make which step.
+    """Make documents, and draw the documents of each step.
 
-    A step's documents are drawn as Hugging Face's Trainer does by itself, at random, each once a pass. icdcode's own plan puts
-    documents of like length together, which without padding makes no difference to its speed.
+    They are drawn as Hugging Face's Trainer does by default: at random, each once per pass.
+    icdcode's own plan puts documents of similar length together, which doesn't change its speed
+    without padding.
 
     Args:
         lengths: ``codiesp`` or ``mimic``.
-        codiesp: The published folder, for its real lengths; None draws them from the log-normal distribution fitted to them.
-        count: Different documents.
-        max_len: Where they are cut.
-        steps: How many steps there will be.
-        batch_size: Documents a step.
-        seed: What all draws follow from.
+        codiesp: The published folder, for its real lengths; None draws lengths from the log-normal
+            distribution fitted to them.
+        count: The number of documents.
+        max_len: The most tokens of a document.
+        steps: The number of steps.
+        batch_size: Documents per step.
+        seed: The seed of all draws.
     """
     draw = np.random.default_rng(seed)
     if codiesp is not None:
@@ -72,7 +75,7 @@ def documents(
     lengths_N = np.clip(lengths_N.round().astype(np.int64), 4, max_len)
     frequency_L = 1 / np.sqrt(np.arange(1, LABELS + 1))
     targets_NL = draw.random((count, LABELS)) < np.minimum(
-        0.9, frequency_L * LABELS_A_DOCUMENT / frequency_L.sum()
+        0.9, frequency_L * LABELS_PER_DOCUMENT / frequency_L.sum()
     )
     targets = [np.flatnonzero(row).astype(np.int32) for row in targets_NL]
     ids = [_tokens(length, labels, draw) for length, labels in zip(lengths_N, targets, strict=True)]
@@ -85,19 +88,22 @@ def documents(
 def _tokens(
     length: int, labels: NDArray[np.int32], draw: np.random.Generator
 ) -> NDArray[np.uint32]:
-    """Random ids, some of them replaced by those of the document's labels; 0 is kept for padding."""
+    """Draw token ids, some of them those of the document's labels; 0 is for padding."""
     ids = draw.integers(1, VOCABULARY, length)
     if len(labels):
         of_the_rule = (
-            1 + draw.choice(labels, length) * IDS_A_LABEL + draw.integers(0, IDS_A_LABEL, length)
+            1
+            + draw.choice(labels, length) * IDS_PER_LABEL
+            + draw.integers(0, IDS_PER_LABEL, length)
         )
         ids = np.where(draw.random(length) < SHARE_OF_RULE, of_the_rule, ids)
     return ids.astype(np.uint32)
 
 
 def _real_lengths(folder: Path) -> NDArray[np.float64]:
-    """Tokens of CodiEsp's English cases, estimated from their words."""
+    """Estimate the tokens of CodiEsp's English cases from their words."""
     files = sorted(folder.glob("*/text_files_en/*.txt"))
     return (
-        np.array([len(file.read_text(encoding="utf-8").split()) for file in files]) * TOKENS_A_WORD
+        np.array([len(file.read_text(encoding="utf-8").split()) for file in files])
+        * TOKENS_PER_WORD
     )

@@ -1,7 +1,7 @@
-"""What all sides of `train.py` train: random weights of a given shape, low-rank adapters, mean pooling, a linear layer.
+"""The network of `train.py`: random weights of a given shape, LoRA, mean pooling, a linear layer.
 
-`theirs` is what one would write with transformers and peft alone; icdcode's own comes from icdcode. All draws are seeded, so
-that both start from the same weights (`fingerprint`).
+`theirs` is written with transformers and peft alone; `ours` comes from icdcode. All draws are
+seeded, so both start from the same weights (`fingerprint`).
 
 Shapes: B documents, T tokens, D width, L labels.
 """
@@ -24,19 +24,20 @@ from icdcli.model.network import CodingNetwork, build_network, use_gradient_chec
 from icdcli.model.section import ModelConfig
 
 LORA_R, LORA_ALPHA, POS_WEIGHT = 16, 32, 5.0
-# Dense bfloat16, operations a second, from NVIDIA's data sheets; the first name that a device's name holds.
+# Dense bfloat16 operations per second, from NVIDIA's data sheets; the first name that is part of
+# the device's name counts.
 PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12}
 
 
 @dataclass(frozen=True)
 class Size:
-    """A network's shape and how it is trained.
+    """The shape of a network and how it is trained.
 
     Attributes:
         shape: Arguments of the Llama configuration.
-        device: Where it trains.
-        bit: Bits of a backbone weight; 16 is bfloat16, with autocast.
-        checkpointing: Whether activations are computed twice rather than kept.
+        device: The device that trains it.
+        bit: Bits per backbone weight; 16 is bfloat16, with autocast.
+        checkpointing: Whether activations are recomputed to save memory.
         lr: The learning rate, the same at every step.
     """
 
@@ -80,9 +81,9 @@ SIZES = {
 
 
 class Plain(nn.Module):
-    """Backbone, mean pooling, linear layer and loss, as the Trainer wants them: named tensors in, the loss out.
+    """Backbone, mean pooling, linear layer and loss, as the Trainer expects them.
 
-    As in icdcode, what comes after the backbone is float32.
+    As in icdcode, everything after the backbone is float32.
     """
 
     def __init__(self, backbone: nn.Module, width: int) -> None:
@@ -93,7 +94,7 @@ class Plain(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """The mean loss over documents and labels, and logits_BL."""
+        """Return the mean loss over documents and labels, and logits_BL."""
         hidden_BTD = self.backbone(
             input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
@@ -108,8 +109,8 @@ class Plain(nn.Module):
 
 
 def theirs(size: Size, max_len: int, seed: int) -> Plain:
-    """The network out of transformers and peft alone (icdcode but says that activations are to be computed twice)."""
-    import peft  # icdcode silences what it says when it is imported
+    """Return the network of transformers and peft alone; icdcode only turns on checkpointing."""
+    import peft  # icdcode silences its import messages
 
     backbone = _backbone(size, max_len, seed)
     torch.manual_seed(seed + 1)
@@ -118,9 +119,8 @@ def theirs(size: Size, max_len: int, seed: int) -> Plain:
     )
     backbone.requires_grad_(False)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # peft's, at a name that transformers is about to change
+        # peft warns about a name that transformers will change.
+        warnings.simplefilter("ignore", FutureWarning)
         adapted = peft.get_peft_model(backbone, options)
     torch.manual_seed(seed + 2)
     network = Plain(adapted, size.shape["hidden_size"])
@@ -128,10 +128,15 @@ def theirs(size: Size, max_len: int, seed: int) -> Plain:
 
 
 def ours(size: Size, max_len: int, seed: int) -> tuple[CodingNetwork, ModelConfig]:
-    """The network as icdcode makes it, and the configuration that it was made from."""
+    """Return icdcode's network and the configuration that it is made from."""
     config = ModelConfig(
-        model="llama", bit=size.bit, max_len=max_len, lora_r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=0.0
-    )  # fmt: skip
+        model="llama",
+        bit=size.bit,
+        max_len=max_len,
+        lora_r=LORA_R,
+        lora_alpha=LORA_ALPHA,
+        lora_dropout=0.0,
+    )
     plain = _backbone(size, max_len, seed)
     torch.manual_seed(seed + 1)
     backbone = finish_backbone(config, plain, ())
@@ -148,11 +153,9 @@ def _ready(network: Any, output: nn.Module, size: Size) -> Any:
 
 
 def _backbone(size: Size, max_len: int, seed: int) -> Any:
-    """Random weights, drawn where they are needed: eight thousand million of them on a CPU would take minutes."""
+    """Draw random weights on the device: on a CPU, eight billion of them would take minutes."""
     settings = LlamaConfig(**size.shape, max_position_embeddings=max_len, use_cache=False)
-    settings.is_causal = (
-        False  # every token sees every other one, as icdcode's configuration has it
-    )
+    settings.is_causal = False  # every token attends to every other one, as in icdcode
     dtype = torch.float32 if size.bit == 32 else torch.bfloat16
     torch.manual_seed(seed)
     with torch.device(size.device):
@@ -161,7 +164,7 @@ def _backbone(size: Size, max_len: int, seed: int) -> Any:
 
 @torch.no_grad()
 def fingerprint(network: nn.Module) -> str:
-    """Sixteen hexadecimal digits that differ where weights differ: a sum of the bits of each."""
+    """Return sixteen hexadecimal digits that differ if weights differ: from sums of their bits."""
     digest = hashlib.sha256()
     for weight in network.parameters():
         bits = weight.detach().view(torch.int32 if weight.element_size() == 4 else torch.int16)
@@ -170,13 +173,15 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def useful_operations(network: Any, size: Size, lengths: NDArray[np.int64]) -> float:
-    """Floating-point operations that training on documents of these lengths can't do without.
+    """Return the floating-point operations that training on documents of these lengths needs.
 
-    For a token: 2N forward and 2N for the gradient of the input, N being the frozen weights that a token is multiplied with
-    (no embeddings), which need no gradient of their own; 6A for the A weights of the adapters, which do; and for attention,
-    where each of a document's T tokens meets T tokens, 4 x layers x T x width forward and twice that backward. What padding
-    takes, and what checkpointing computes again, is not counted. torch's own count of an unpadded batch is 1 to 2 % lower on
-    the small network, whose first layer is a quarter of it and asks for no gradient of its input.
+    Per token: 2N forward and 2N for the gradient of the input, N being the frozen weights that a
+    token is multiplied with (no embeddings), which need no gradient of their own; 6A for the A
+    weights of the adapters, which do; and for attention, in which each of a document's T tokens
+    attends to T tokens, 4 x layers x T x width forward and twice that backward. Padding and
+    recomputed activations are not counted. Torch's own count of an unpadded batch is 1 to 2 %
+    lower on the small network, whose first layer is a quarter of it and needs no gradient of its
+    input.
     """
     weights = dict(network.backbone.named_parameters())
     adapters = sum(weight.numel() for weight in weights.values() if weight.requires_grad)
@@ -188,5 +193,5 @@ def useful_operations(network: Any, size: Size, lengths: NDArray[np.int64]) -> f
 
 
 def peak_operations(device: str) -> float | None:
-    """What a device's data sheet promises in bfloat16, a second; None for one that is not in the table."""
+    """Return the bfloat16 operations per second of a device's data sheet; None if unknown."""
     return next((peak for name, peak in PEAKS.items() if name in device), None)

@@ -1,4 +1,4 @@
-"""Side a of `train.py`: icdcode, through the functions that `icdcode train` calls, fed from arrays."""
+"""Side a of `train.py`: icdcode, fed from arrays, by the functions that `icdcode train` calls."""
 
 import sys
 from contextlib import closing

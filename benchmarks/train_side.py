@@ -1,6 +1,6 @@
-"""One side of `train.py` in a process of its own, so that its peak memory is its own.
+"""One side of `train.py`, in its own process so that its peak memory can be measured.
 
-python benchmarks/train_side.py OPTIONS      what `train.py` runs; OPTIONS and the one line that is printed are JSON
+python benchmarks/train_side.py OPTIONS      OPTIONS and the one printed line are JSON
 """
 
 import json
@@ -16,7 +16,7 @@ from train_theirs import train_theirs
 
 
 def measure(options: dict[str, Any]) -> dict[str, Any]:
-    """Train one side, and tell what was measured."""
+    """Train one side and return its figures."""
     size, max_len, seed = options["size"], options["max_len"], options["seed"]
     if SIZES[size].device != "cpu" and not torch.cuda.is_available():
         return {"not_measured": "this machine has no CUDA GPU"}
@@ -39,7 +39,7 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
                 options["accumulate"],
             )
     except torch.OutOfMemoryError:
-        return {"not_measured": "the GPU's memory does not hold it; --accumulate takes less"}
+        return {"not_measured": "the GPU ran out of memory; --accumulate needs less"}
     return watch.found(size)
 
 

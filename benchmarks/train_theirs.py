@@ -1,8 +1,8 @@
 """Sides b, c and d of `train.py`: Hugging Face's Trainer on a network of transformers and peft.
 
-b pads to a batch's longest document, as `DataCollatorWithPadding` does by itself; c to ``max_len``, the original's way; d is b
-with the Trainer's own grouping by length, and so with other documents a step. What has no bearing on what is learned stays as
-the Trainer has it.
+b pads to a batch's longest document, as `DataCollatorWithPadding` does by default; c to
+``max_len``, as the original tool does; d is b with the Trainer's own grouping by length, so its
+steps have other documents. Options that don't change the result keep the Trainer's defaults.
 """
 
 import logging
@@ -28,7 +28,7 @@ from transformers import (
 
 
 class _Examples(Dataset[dict[str, Any]]):
-    """The documents in the order of training, so that a Trainer that goes through them in sequence makes the same steps."""
+    """The documents in the order of training; read in sequence, they give the same steps."""
 
     def __init__(self, read: Documents) -> None:
         self.read, self.rows = read, np.concatenate(read.order)
@@ -48,7 +48,7 @@ class _Watching(TrainerCallback):
         self.watch = watch
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Tell the clock."""
+        """Report the step to the watch."""
         self.watch.step_done(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -72,16 +72,15 @@ def train_theirs(
         side: b, c or d.
         read: The documents.
         size_name: One of `SIZES`.
-        max_len: What c pads to.
-        seed: What the first weights follow from.
+        max_len: The length that c pads to.
+        seed: The seed of the first weights.
         log_every: Steps between two losses.
-        accumulate: Forward passes a step.
+        accumulate: Forward passes per step.
     """
     size = SIZES[size_name]
     network = theirs(size, max_len, seed)
-    logging.getLogger("transformers").setLevel(
-        logging.ERROR
-    )  # it advises to pad while tokenising: there is no text here
+    # transformers advises to pad while tokenizing, but there is no text here.
+    logging.getLogger("transformers").setLevel(logging.ERROR)
     padding = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, "[PAD]")),
         pad_token="[PAD]",
@@ -116,8 +115,12 @@ def train_theirs(
             with_kwargs=True,
         )
         trainer = Trainer(
-            network, options, train_dataset=_Examples(read), data_collator=collator, callbacks=[_Watching(watch)]
-        )  # fmt: skip
+            network,
+            options,
+            train_dataset=_Examples(read),
+            data_collator=collator,
+            callbacks=[_Watching(watch)],
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return watch

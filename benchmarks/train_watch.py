@@ -1,4 +1,4 @@
-"""What is measured of a training, of every side of `train.py` by the same means."""
+"""The measurements of a training, the same for each side of `train.py`."""
 
 import resource
 import sys
@@ -15,10 +15,10 @@ WARM_UP = 2  # steps before the clock starts
 
 
 class Watch:
-    """The clock, the memory and what went through a network.
+    """Measures time, memory and the tokens that a network reads.
 
     Attributes:
-        losses: Mean loss of the documents, of each stretch of steps.
+        losses: Mean loss of the documents, for each interval of steps.
         lengths: Tokens of each forward pass's documents.
     """
 
@@ -32,14 +32,14 @@ class Watch:
         self.seconds = 0.0
         self.computed = 0  # tokens, padding included
         backbone: Any = network.backbone
-        # Nothing is computed twice here, whatever checkpointing does later.
+        # Embeddings are never recomputed, even with checkpointing.
         backbone.get_input_embeddings().register_forward_pre_hook(self._count)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.before = self._memory()
 
     def step_done(self, step: int) -> None:
-        """Start the clock after the warm-up, stop it after the last step; the device has then done what it was told."""
+        """Start the clock after the warm-up, stop it after the last step, with the device idle."""
         if step not in (WARM_UP, self.steps):
             return
         if self.device.type == "cuda":
@@ -54,13 +54,13 @@ class Watch:
         self.computed += inputs[0].numel()
 
     def _memory(self) -> float:
-        """MB in use now."""
+        """Return the megabytes in use."""
         if self.device.type == "cuda":
             return torch.cuda.memory_allocated(self.device) / 1e6
         return float(psutil.Process().memory_info().rss) / 1e6
 
     def _peak(self) -> float:
-        """Most MB in use so far: what tensors took of a GPU, what the process took of the memory."""
+        """Return the peak of the megabytes in use: of tensors on a GPU, else of the process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
         return (
@@ -70,7 +70,7 @@ class Watch:
         )
 
     def found(self, size_name: str) -> dict[str, Any]:
-        """All figures."""
+        """Return all figures."""
         peak_mb = self._peak()
         timed = self.lengths[WARM_UP * self.accumulate :]
         lengths = np.concatenate([np.asarray(torch.as_tensor(part).cpu()) for part in timed])
@@ -83,7 +83,7 @@ class Watch:
             "padding": 1 - int(lengths.sum()) / self.computed,
             "peak_mb": peak_mb,
             "before_mb": self.before,
-            "utilisation": operations / self.seconds / peak if peak else None,
+            "utilization": operations / self.seconds / peak if peak else None,
             "operations_per_second": operations / self.seconds,
             "seconds": self.seconds,
             "losses": self.losses,
