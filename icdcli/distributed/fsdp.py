@@ -6,7 +6,7 @@ With adapters the frozen backbone is sharded, which is nearly all of the model; 
 are complete in every process, and their gradients are summed as without sharding. Otherwise
 everything is sharded, including gradients and the optimizer's state.
 
-Every forward pass is a collective operation, so all processes must make equally many. So is
+Every forward pass is a collective operation, so all processes must make the same number. So is
 gathering the weights for a checkpoint. The checkpoint is like any other: a run can be resumed with
 another strategy or number of processes.
 """

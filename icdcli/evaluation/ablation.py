@@ -45,7 +45,7 @@ def ablate(
 
     Raises:
         ConfigError: If a split has no documents.
-        DataError: If the corpus has another label space than the model.
+        DataError: If the corpus and the model have different label spaces.
     """
     fitted_on = model.score_split(corpus, "validation", on_progress)
     measured_on = (

@@ -143,7 +143,7 @@ def evaluate_run(
 
     Raises:
         ConfigError: If there is no such run or split, or the model has no parts to leave out.
-        DataError: If the data can't be prepared, or has another label space than the model.
+        DataError: If the data can't be prepared, or its label space isn't the model's.
         ResumeError: If the run has no such checkpoint, or it is incomplete or was changed.
     """
     opened = open_run(run, load, device, on_warning, on_progress)
@@ -198,7 +198,7 @@ def sample_run(
 
     Raises:
         ConfigError: If the split has no documents.
-        DataError: If the corpus has another label space than the model.
+        DataError: If the corpus and the model have different label spaces.
     """
     model, corpus = opened.model, opened.corpus
     rows = sample_rows(len(corpus.documents(split)), number, seed)

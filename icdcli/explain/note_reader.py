@@ -278,7 +278,7 @@ def _normalized(weights: Weights) -> Weights:
 def _beyond_the_mean(weights_KW: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return each word's weight beyond that of the note's mean word.
 
-    For a frequent code, the n-grams of any word have some weight, which is no evidence.
+    For a frequent code, the n-grams of any word have some weight, which isn't evidence.
     """
     if not weights_KW.size:
         return weights_KW

@@ -1,7 +1,7 @@
 """A raw file as a stream of bytes: decompressed, read ahead and hashed while the caller parses it.
 
-A file is read once, and the hash is that of the bytes that were parsed: if the file changes
-meanwhile, it can't get the hash of another content. ISA-L decompresses about three times as fast as
+A file is read once, and the hash is that of the bytes that were parsed, even if the file changes at
+the same time. ISA-L decompresses about three times as fast as
 zlib, which is used if ISA-L isn't installed.
 """
 

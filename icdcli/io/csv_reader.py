@@ -163,7 +163,7 @@ def read_header(path: Path) -> list[str]:
     """Return the column names of a CSV file, unchanged.
 
     Raises:
-        DataError: If the file can't be read, is empty or no CSV.
+        DataError: If the file can't be read, is empty or isn't CSV.
     """
     with ByteStream(path).blocks() as blocks:
         return CsvWindow(path, blocks).header()

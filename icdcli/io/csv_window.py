@@ -98,7 +98,7 @@ class CsvWindow:
         """Return the header and drop it from the front.
 
         Raises:
-            DataError: If the file is empty or no CSV.
+            DataError: If the file is empty or isn't CSV.
         """
         while self._length < len(_BYTE_ORDER_MARK) and not self.last:
             self.grow()

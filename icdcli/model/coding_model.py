@@ -170,7 +170,7 @@ class CodingModel(Protocol):
 
         Raises:
             ConfigError: If the split has no documents.
-            DataError: If the corpus has another label space than the model.
+            DataError: If the corpus and the model have different label spaces.
         """
 
     def save(self, folder: Path) -> None:

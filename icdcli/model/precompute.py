@@ -163,7 +163,7 @@ def _make(
             part: stack.enter_context(partial_folder(corpus, key)) for part, key in missing.items()
         }
         if not folders:
-            return  # meanwhile, another process has made them
+            return  # another process has made them by now
         try:
             _fill(
                 folders,

@@ -282,10 +282,12 @@ def _add(splits: dict[str, str], file: Path, content: bytes) -> None:
     for number, raw_id, raw_split in _entries(file, content):
         id, split = str(raw_id).strip(), _SPLIT_WORDS.get(str(raw_split).strip().lower())
         if not (id.isascii() and id.isdecimal()):
-            raise DataError(f"{file}, {unit} {number}: {raw_id!r} is no HADM_ID. Write an integer.")
+            raise DataError(
+                f"{file}, {unit} {number}: {raw_id!r} isn't a HADM_ID. Write an integer."
+            )
         if split is None:
             raise DataError(
-                f"{file}, {unit} {number}: {raw_split!r} is no split. Write train, val or test."
+                f"{file}, {unit} {number}: {raw_split!r} isn't a split. Write train, val or test."
             )
         if splits.setdefault(id, split) != split:
             raise DataError(
@@ -333,7 +335,7 @@ def _arrow_entries(file: Path, content: bytes) -> Iterator[Entry]:
     if not file.name.endswith(ENDINGS):
         endings = ", ".join(ENDINGS)
         raise DataError(
-            f"{file}: is no split list. Give a folder of lists, or one file ending in {endings}."
+            f"{file}: isn't a split list. Give a folder of lists, or one file ending in {endings}."
         )
     read = feather.read_table if file.name.endswith(".feather") else pq.read_table
     try:

@@ -259,7 +259,7 @@ def _places(strings: pa.Array, known: tuple[str, ...], path: Path) -> NDArray[np
     places = pc.index_in(strings, value_set=pa.array(known, pa.string()))
     if places.null_count:
         stranger = strings.filter(places.is_null())[0].as_py()
-        where = "is no split" if known is SPLITS else f"isn't in {LABELS}"
+        where = "is not a split" if known is SPLITS else f"isn't in {LABELS}"
         raise DataError(
             f"{path}: {stranger!r} {where}. Delete the folder and prepare the data again."
         )

@@ -229,7 +229,7 @@ def open_corpus(folder: Path) -> Corpus:
         card["splits"], card["dataset"], card["protocol"]
     except FileNotFoundError:
         raise DataError(
-            f"{folder}: is no prepared corpus ({CARD} is missing). Run `icdcode prepare-data`."
+            f"{folder}: is not a prepared corpus ({CARD} is missing). Run `icdcode prepare-data`."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

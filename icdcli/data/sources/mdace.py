@@ -59,7 +59,7 @@ class MdaceAnnotations:
         found = sorted(self.path.rglob("*.json")) if self.path.is_dir() else [self.path]
         if not found or not all(path.is_file() for path in found):
             raise ConfigError(
-                f"evidence_path: {self.path} is no file or folder with MDACE's .json files."
+                f"evidence_path: {self.path} isn't a file or folder with MDACE's .json files."
             )
         return found
 

@@ -42,7 +42,7 @@ class Mimic3Source:
 
     Attributes:
         folder: The folder of the tables.
-        reading: How they are read, and the counts collected meanwhile.
+        reading: How they are read, and the counts collected on the way.
         mdace: Annotated evidence of some of the notes, if there is any.
     """
 

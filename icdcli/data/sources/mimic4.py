@@ -39,7 +39,7 @@ class Mimic4Source:
     Attributes:
         folder: The folder.
         system: The ICD version whose codes are read.
-        reading: How the tables are read, and the counts collected meanwhile.
+        reading: How the tables are read, and the counts collected on the way.
     """
 
     folder: Path

@@ -245,7 +245,7 @@ def _code_list(value: Any) -> list[str]:
     """Return the codes of one cell.
 
     Raises:
-        ValueError: If the cell has other values than strings.
+        ValueError: If the cell has values that aren't strings.
     """
     if value is None:
         return []

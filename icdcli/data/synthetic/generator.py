@@ -29,7 +29,7 @@ FEWEST_ADMISSIONS = 20
 
 _CODE_TABLES = {"diagnosis": "DIAGNOSES_ICD", "procedure": "PROCEDURES_ICD"}
 _DICTIONARIES = {"diagnosis": "D_ICD_DIAGNOSES", "procedure": "D_ICD_PROCEDURES"}
-# In use, but not in the dictionaries, as 160 codes of the real tables.
+# In use, but not in the dictionaries, like 160 codes of the real tables.
 _NOT_IN_DICTIONARY = {("V49.86", "diagnosis"), ("E885.9", "diagnosis"), ("93.90", "procedure")}
 _NEVER_USED_EVERY = 100
 
@@ -143,7 +143,7 @@ def write_notes_for(
 
     Raises:
         ConfigError: If tables exist already, or the folder can't be written.
-        DataError: If a table or column is missing or can't be read, or a code is none.
+        DataError: If a table or column is missing or can't be read, or a code isn't valid.
     """
     sources = find_tables(tables, ("ADMISSIONS", *_CODE_TABLES.values()))
     codes = {kind: _read_codes(sources[name], kind) for kind, name in _CODE_TABLES.items()}

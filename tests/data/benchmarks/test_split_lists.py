@@ -200,7 +200,7 @@ def test_a_split_without_ids(edin, left_out):
 @pytest.mark.parametrize("bad", ["HADM_ID", "111912.0", "-5", "1 2", "1e5", "١٢"])
 def test_an_id_that_is_no_number(caml, bad):
     (caml / TRIO[0]).write_text(f"11\n{bad}\n", encoding="utf-8")
-    refused(caml, f"{TRIO[0]}, line 2: {bad!r} is no HADM_ID")
+    refused(caml, f"{TRIO[0]}, line 2: {bad!r} isn't a HADM_ID")
 
 
 @pytest.mark.parametrize(
@@ -208,21 +208,21 @@ def test_an_id_that_is_no_number(caml, bad):
     [([11, None, 13, 14], "row 2: None"), ([11.0, 12.0, 13.0, 14.0], "row 1: 11.0")],
 )
 def test_an_id_that_is_no_number_in_a_table(edin, ids, says):
-    refused(edin(ids), f"{says} is no HADM_ID")
+    refused(edin(ids), f"{says} isn't a HADM_ID")
 
 
 @pytest.mark.parametrize("word", ["eval", "", None])
 def test_an_unknown_split(edin, word):
     refused(
         edin(splits=["train", "val", word, "test"]),
-        f"row 3: {word!r} is no split. Write train, val or test",
+        f"row 3: {word!r} isn't a split. Write train, val or test",
     )
 
 
 def test_the_line_of_a_csv_is_the_files(tmp_path):
     path = tmp_path / "my.csv"
     path.write_text('_id,split,why\n11,train,"two\nlines"\n12,dev\n13\n')
-    refused(path, "my.csv, line 5: None is no split")
+    refused(path, "my.csv, line 5: None isn't a split")
 
 
 def test_a_missing_column(edin, tmp_path):
@@ -265,7 +265,7 @@ def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "lists.xlsx").write_bytes(b"PK")
     refused(
         tmp_path / "lists.xlsx",
-        "is no split list. Give a folder of lists, or one file ending in .feather",
+        "isn't a split list. Give a folder of lists, or one file ending in .feather",
     )
 
 

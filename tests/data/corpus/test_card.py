@@ -192,7 +192,7 @@ def test_an_older_corpus_has_no_description_and_all_the_rest(corpus):
     ("columns", "says"),
     [
         ({"codes": [["428.0"]] * 4 + [["V99"]]}, "'V99' isn't in labels.parquet"),
-        ({"split": ["train"] * 4 + ["dev"]}, "'dev' is no split"),
+        ({"split": ["train"] * 4 + ["dev"]}, "'dev' is not a split"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(corpus, columns, says):

@@ -95,7 +95,7 @@ def test_labels_out_of_order_or_twice_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("card.json", "is no prepared corpus"),
+        ("card.json", "is not a prepared corpus"),
         ("labels.parquet", "can't be read as a label space"),
         ("documents.parquet", "documents.parquet: can't be read"),
     ],

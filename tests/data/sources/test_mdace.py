@@ -170,6 +170,6 @@ def test_bad_annotations_are_refused(data, mdace, values):
 def test_no_annotations_at_all_are_refused(data, mdace):
     for path in (mdace, data):
         with pytest.raises(
-            ConfigError, match=r"evidence_path: .* is no file or folder with MDACE's"
+            ConfigError, match=r"evidence_path: .* isn't a file or folder with MDACE's"
         ):
             evidence(data, path)
