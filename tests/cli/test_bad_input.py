@@ -275,7 +275,7 @@ def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch
         ("{folder}/empty", ["the folder has no Hugging Face model (no config.json)"]),
         ("{folder}/bare", ["bare: can't be loaded: "]),
         ("{folder}/no-tokenizer", ["no-tokenizer: can't be loaded: "]),
-        ("{folder}/cut-off", ["cut-off: its weights are damaged", "copy or download it again"]),
+        ("{folder}/cut-off", ["cut-off: its weights are damaged", "Copy or download it again"]),
     ],
 )
 def test_model_that_cannot_be_had(refused, place, trained, model_folders, tmp_path, model, says):

@@ -17,7 +17,7 @@ from icdcli.data.batching import (
 @pytest.mark.parametrize(
     ("documents", "batch_size"), [(1, 8), (8, 8), (9, 8), (1000, 8), (513, 1), (1024, 16)]
 )
-def test_each_document_stands_in_exactly_one_step(documents, batch_size):
+def test_each_document_is_in_exactly_one_step(documents, batch_size):
     lengths = np.random.default_rng(0).integers(1, 500, documents)
     plan = epoch_plan(lengths, batch_size, seed=3, epoch=1)
     assert len(plan) == steps_per_epoch(documents, batch_size)
@@ -25,7 +25,7 @@ def test_each_document_stands_in_exactly_one_step(documents, batch_size):
     assert all(len(step) == batch_size for step in plan[:-1])
 
 
-def test_the_plan_follows_from_its_arguments_alone():
+def test_the_plan_depends_on_its_arguments_only():
     lengths = np.random.default_rng(0).integers(1, 500, 200)
 
     def plan(seed, epoch):
@@ -35,7 +35,7 @@ def test_the_plan_follows_from_its_arguments_alone():
     assert plan(0, 0) != plan(0, 1) != plan(1, 0)
 
 
-def test_a_step_holds_documents_of_like_length_and_neighbours_do_not():
+def test_a_step_has_documents_of_similar_length_and_neighbors_dont():
     lengths = np.random.default_rng(0).integers(1, 2000, 4096)
     plan = epoch_plan(lengths, 8, 0, 0)
     padded = sum(len(step) * lengths[step].max() for step in plan)
@@ -89,7 +89,7 @@ def test_ranks_without_a_document_have_an_empty_share():
     assert micro_batches(shares[3], np.array([9]), 100, "free") == []
 
 
-def test_the_split_follows_from_its_arguments_alone_and_ties_go_to_the_first():
+def test_the_split_depends_on_its_arguments_only_and_ties_go_to_the_first():
     lengths = np.full(6, 10)
     shares = rank_shares(np.array([5, 0, 3, 1, 4, 2]), lengths, 2)
     assert [share.tolist() for share in shares] == [[5, 3, 4], [0, 1, 2]]
@@ -120,7 +120,7 @@ def test_without_padding_a_budget_holds_more_documents():
     assert [len(rows) for rows in micro_batches(np.arange(4), lengths, 20, "batch")] == [2, 2]
 
 
-def test_a_document_is_cut_within_its_frame():
+def test_a_document_is_truncated_within_its_special_tokens():
     special_tokens = SpecialTokens((1,), (2,), 0)
     assert special_tokens.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [
         1,
@@ -142,7 +142,7 @@ CHUNKED = SpecialTokens((1, 2), (3,), 0)
 
 
 def states_of(framed):
-    """The ids whose states make up a document."""
+    """Return the ids whose hidden states belong to a document."""
     return np.concatenate(
         [ids[start:end] for ids, (start, end) in zip(framed.chunks, framed.kept, strict=True)]
     )

@@ -41,8 +41,8 @@ def test_every_document_is_tokenised_whole_in_order(corpus, tokenizer):
 def test_the_second_time_it_is_only_opened(corpus, tokenizer):
     seen = []
 
-    def on_progress(*told):
-        seen.append(told)
+    def on_progress(*reported):
+        seen.append(reported)
 
     token_cache(corpus, tokenizer, on_progress)
     assert seen[-1] == ("tokenizing", 400, 400)
@@ -52,7 +52,7 @@ def test_the_second_time_it_is_only_opened(corpus, tokenizer):
     assert isinstance(tokens.ids, np.memmap)
 
 
-def test_what_another_call_asked_of_the_tokenizer_makes_no_second_cache(corpus, tokenizer):
+def test_truncation_set_by_another_call_makes_no_second_cache(corpus, tokenizer):
     first = token_cache(corpus, tokenizer)
     asked = Tokenizer.from_str(tokenizer.to_str())
     asked.enable_truncation(4)
@@ -107,7 +107,7 @@ def test_as_many_threads_tokenise_as_there_are_workers(tokenizer, tmp_path, work
 @pytest.mark.parametrize(
     "change", [lambda offsets: offsets[:-1], lambda offsets: offsets - 1, lambda offsets: -offsets]
 )
-def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
+def test_a_cache_of_another_corpus_is_an_error(corpus, tokenizer, change):
     offsets = token_cache(corpus, tokenizer).offsets
     offsets = np.append(change(offsets[:-1]), offsets[-1])
     np.save(corpus / f"tokens-{fingerprint(tokenizer)}" / "offsets.npy", offsets)
@@ -116,7 +116,7 @@ def test_a_cache_of_another_corpus_is_told(corpus, tokenizer, change):
 
 
 def test_an_interrupted_tokenisation_leaves_nothing(corpus, tokenizer):
-    def fail(*told):
+    def fail(*reported):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -16,13 +16,13 @@ from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 
 FRAME = SpecialTokens((1,), (2,), 0)
-WIDTH, LABELS = 16, 16  # as many labels as dimensions: nothing may take one for the other
+WIDTH, LABELS = 16, 16  # as many labels as dimensions, to find confusions
 ASKED = [3, 5, 5, 15]
 CHUNKS = Chunks(20, 12)
 
 
 class Lookup(torch.nn.Module):
-    """A backbone that only looks tokens up; their embeddings are what is made of them."""
+    """A backbone whose hidden states are the embeddings."""
 
     def __init__(self):
         super().__init__()
@@ -61,12 +61,12 @@ def network_of(backbone, head, state_pooling=1):
 
 @pytest.fixture
 def ids():
-    """Tokens of which none comes twice: what the whole table's gradient says of one, it says of one place."""
+    """Return different tokens: each row of the table's gradient then belongs to one position."""
     return np.random.default_rng(0).permutation(np.arange(3, 80))[:57]
 
 
 def by_the_table(network, ids, label, chunks=None):
-    """Input times gradient of each token, from the gradient of the table of embeddings."""
+    """Return input × gradient of each token, from the gradient of the embedding table."""
     table = network.backbone.get_input_embeddings().weight
     table.requires_grad_(True)
     logits_BL = network(Batch.of(collate([FRAME.read(ids, 100, chunks)], 0, network.padding)))
@@ -96,7 +96,7 @@ def test_input_times_gradient_is_that_of_the_whole_network(
         )
 
 
-def test_attention_counts_where_codes_attend(ids):
+def test_attention_counts_if_codes_attend(ids):
     network = network_of(bert, "label_attention", state_pooling=4)
     document = FRAME.read(ids, 100)
     found = attribute(network, document, FRAME, ASKED)
@@ -111,7 +111,7 @@ def test_attention_counts_where_codes_attend(ids):
     np.testing.assert_array_equal(found.weights_KT, found.attention_KT * found.norms_KT)
 
 
-def test_where_no_code_attends_input_times_gradient_counts_alone(ids):
+def test_without_attention_input_times_gradient_counts(ids):
     found = attribute(network_of(bert, "mean"), FRAME.read(ids, 100), FRAME, ASKED)
     assert found.attention_KT is None
     np.testing.assert_array_equal(found.weights_KT, found.norms_KT)
@@ -130,7 +130,7 @@ def test_products_of_a_linear_network_add_up_to_the_logit(ids, mode, chunks):
 
 
 @pytest.mark.parametrize(("head", "state_pooling"), [("label_attention", 4), ("mean", 1)])
-def test_chunks_change_nothing_where_tokens_see_no_others(ids, head, state_pooling):
+def test_chunks_change_nothing_if_tokens_see_no_others(ids, head, state_pooling):
     network = network_of(Lookup, head, state_pooling)
     whole = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     chunked = attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
@@ -158,7 +158,7 @@ def test_reading_few_chunks_and_codes_at_a_time_changes_nothing(ids, monkeypatch
         np.testing.assert_allclose(getattr(one_by_one, name), getattr(at_once, name), atol=1e-6)
 
 
-def test_a_code_is_blind_to_the_others_that_are_asked_for(ids):
+def test_the_other_requested_codes_change_nothing(ids):
     network = network_of(bert, "label_attention")
     together = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     alone = attribute(network, FRAME.read(ids, 100), FRAME, ASKED[1:2])
@@ -196,7 +196,7 @@ def test_weights_that_are_trained_get_no_gradient(ids):
     assert all(weight.grad is None for weight in network.parameters())
 
 
-def test_half_precision_comes_near(ids):
+def test_half_precision_is_similar(ids):
     network = network_of(bert, "label_attention", state_pooling=4)
     exact = attribute(network, FRAME.read(ids, 100), FRAME, ASKED)
     network.autocast = torch.bfloat16

@@ -7,8 +7,8 @@ from transformers import BertTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
-from icdcli.explain.evidence import evidence_finder, explain_codes, select_words
-from icdcli.explain.note_reader import Part, Window, Words, note_reader, words_of
+from icdcli.explain.evidence import evidence_finder, explain_codes
+from icdcli.explain.note_reader import note_reader
 from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
@@ -27,7 +27,7 @@ TEXT = "Mujer de 43 años 😷 con náuseas.\nNiega fiebre;\tsin más síntomas"
 
 
 class Lookup(torch.nn.Module):
-    """A backbone that only looks tokens up."""
+    """A backbone whose hidden states are the embeddings."""
 
     def __init__(self, vocabulary):
         super().__init__()
@@ -77,7 +77,7 @@ def word_pieces():
 
 
 def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **changes):
-    """A coder that gives F00 for the tokens of fever and H00 for those of hematuria, and for nothing else."""
+    """Return a model that assigns F00 to the word for fever and H00 to hematuria."""
     tokenizer = tokenizer()
     torch.manual_seed(0)
     backbone = Lookup(len(tokenizer))
@@ -122,7 +122,7 @@ def words(text, spans):
 
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
-def test_the_word_that_alone_decides_is_the_evidence(tokenizer, head):
+def test_the_only_deciding_word_is_the_evidence(tokenizer, head):
     model = model_of(tokenizer, head)
     text = TEXT + ", hematuria."
     fever, hematuria = explain_codes(model, text, ["F00", "H00"])
@@ -154,14 +154,14 @@ def test_characters_are_those_of_the_note(tokenizer, text, word):
     assert not found.spans[0].weight < 0.3
 
 
-def test_cleaned_notes_are_marked_where_they_stand():
+def test_evidence_has_positions_in_the_note_before_cleaning():
     text = "İstanbul: FIEBRE, 39 grados.\nHEMATURIA"
     for cleaning in ("caml", "edin"):
         found = explain_codes(model_of(text_cleaning=cleaning), text, ["F00", "H00"])
         assert [words(text, each.spans) for each in found] == [["FIEBRE"], ["HEMATURIA"]]
 
 
-def test_neighbours_become_one_span_and_others_do_not():
+def test_only_neighboring_words_become_one_span():
     text = "fiebre \n fiebre, fiebre"
     (found,) = explain_codes(model_of(), text, ["F00"])
     assert words(text, found.spans) == ["fiebre \n fiebre", "fiebre"]
@@ -194,7 +194,7 @@ def test_chunks_mark_the_same_words(head):
     assert words(text, whole[0]) == [FEVER]
 
 
-def test_a_code_has_the_same_evidence_whatever_else_is_asked_for():
+def test_other_requested_codes_dont_change_the_evidence():
     find = evidence_finder(model_of(head="label_attention"))
     together, alone = find(TEXT, [0, 1, 2]), [find(TEXT, [label])[0] for label in range(3)]
     assert [[span[:2] for span in spans] for spans in together] == [
@@ -236,12 +236,12 @@ def test_no_codes_and_unknown_codes():
         explain_codes(model_of(), TEXT, ["F00", "X99"])
 
 
-def test_the_nearest_window_counts_by_what_the_prior_adds():
+def test_the_most_similar_window_counts_by_the_priors_contribution():
     prior = DescriptionPrior(WIDTH, [1, 1, 1])
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
     model = model_of(head="label_attention", prior=prior)
     with torch.no_grad():
-        model.network.head.outputs_LW.zero_()  # so that nothing but the prior tells a note with fever
+        model.network.head.outputs_LW.zero_()  # only the prior recognizes fever
     text = "a b c d e a b c d e " + " ".join([FEVER] * WINDOW) + " a b c d e"
     (window,) = note_reader(model).read(text, [0])
     _, prior = window.parts
@@ -251,57 +251,8 @@ def test_the_nearest_window_counts_by_what_the_prior_adds():
     assert set(" ".join(words(text, spans)).split()) == {FEVER}
 
 
-TOKENS = np.array([[0, 4], [4, 5], [5, 7], [7, 9], [10, 12]])
-
-
-def window_of(head_KT, added, *others):
-    read = np.array([[0, 4], [5, 9], [10, 12]])
-    parts = (Part(np.array(added, np.float32), np.array(head_KT, np.float32), TOKENS), *others)
-    return Window((0,), None, parts, Words(read, read))
-
-
-def test_parts_count_by_what_they_add_to_the_logit():
-    head_KT, nearest_KT = [[4, 2, 1, 1, 0]], np.array([[0, 0, 0, 0, 1.0]])
-    window = window_of(head_KT, [3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
-    np.testing.assert_allclose(window.weights_KW, [[0.75 * 4 / 6, 0.75 * 2 / 6, 0.25]])
-    against = window_of(head_KT, [3.0], Part(np.array([-1.0]), nearest_KT, TOKENS))
-    np.testing.assert_allclose(against.weights_KW, window_of(head_KT, [3.0]).weights_KW)
-    alone = window_of(head_KT, [-3.0], Part(np.array([1.0]), nearest_KT, TOKENS))
-    np.testing.assert_allclose(alone.weights_KW, [[0, 0, 1]])
-
-
-def test_where_nothing_speaks_for_a_code_a_head_alone_tells_what_it_looked_at():
-    window = window_of([[4, 2, 1, 1, 0]], [-3.0])
-    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
-    np.testing.assert_array_equal(replace(window, fused=True).weights_KW, np.zeros((1, 3)))
-
-
-def test_words_alone_have_pieces_of_their_own():
-    pieces = np.array(
-        [[5, 6], [7, 9], [10, 12]]
-    )  # as 3.5 is two words, and a word that the note has as one
-    window = window_of(
-        [[0, 0, 0, 0, 1]], [1.0], Part(np.array([1.0]), np.array([[1.0, 2.0, 1.0]]), pieces)
-    )
-    np.testing.assert_allclose(window.weights_KW, [[0, 0.5 * 3 / 4, 0.5 * 1 / 4 + 0.5]])
-
-
-def test_a_word_has_the_sum_of_its_tokens_and_punctuation_has_no_part():
-    window = window_of([[4, 2, 1, 1, 0]], [1.0])
-    np.testing.assert_allclose(window.weights_KW, [[4 / 6, 2 / 6, 0]])
-    np.testing.assert_array_equal(window.by_word(np.zeros((1, 5))), np.zeros((1, 3)))
-
-
-def test_a_token_of_several_words_is_shared_among_them():
-    read = np.array([[0, 4], [5, 9]])
-    part = Part(np.ones(1), np.ones((1, 1)), np.array([[0, 9]]))
-    np.testing.assert_allclose(
-        Window((0,), None, (part,), Words(read, read)).weights_KW, [[0.5, 0.5]]
-    )
-
-
-def with_words_alone(network, words_alone=8.0, **changes):
-    """The coder, and n-grams that find F00 and H00 in other words, fused with the network's logits at these weights."""
+def with_lexical_model(network, lexical_weight=8.0, **changes):
+    """Return the model fused with n-grams that find F00 and H00 in other words."""
     fillers = "dolor tos mareo leve derecho agudo edema fractura".split()
     texts = [" ".join(fillers[(number + place) % 8] for place in range(4)) for number in range(40)]
     targets = [
@@ -312,7 +263,7 @@ def with_words_alone(network, words_alone=8.0, **changes):
         f"{text} {' '.join(('calentura', 'sangre')[label] for label in own)}"
         for text, own in zip(texts, targets, strict=True)
     ]
-    fusion = Fusion({"network": network, "ngrams": words_alone}, -3.0, "validation")
+    fusion = Fusion({"network": network, "ngrams": lexical_weight}, -3.0, "validation")
     return model_of(
         lexical=LexicalModel.fit(texts, targets, [()] * 3, parts=["ngrams"]),
         fusion=fusion,
@@ -321,25 +272,25 @@ def with_words_alone(network, words_alone=8.0, **changes):
 
 
 @pytest.mark.parametrize("cleaning", ["none", "caml"])
-def test_evidence_is_of_what_the_fusion_goes_by(cleaning):
+def test_evidence_follows_the_weights_of_the_fusion(cleaning):
     text = "Dolor, fiebre y CALENTURA; tos"
     (alone,), (together,), (hardly,) = (
-        evidence_finder(with_words_alone(network, text_cleaning=cleaning))(text, [0])
+        evidence_finder(with_lexical_model(network, text_cleaning=cleaning))(text, [0])
         for network in (0.0, 8.0, 1e-6)
     )
     assert words(text, alone) == words(text, hardly) == ["CALENTURA"]
     assert words(text, together) == ["fiebre", "CALENTURA"]
 
 
-def test_words_alone_are_found_beyond_the_window_of_the_network():
+def test_lexical_evidence_is_found_beyond_the_networks_window():
     text = "calentura " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10
-    found = evidence_finder(with_words_alone(8.0, max_len=12))(text, [0])[0]
+    found = evidence_finder(with_lexical_model(8.0, max_len=12))(text, [0])[0]
     assert words(text, found) == ["calentura", "fiebre"]
 
 
 def test_codes_of_different_windows_have_their_own_words():
     text = "sangre " + "a b c d e " * 10 + "fiebre " + "a b c d e " * 10 + "hematuria y calentura"
-    model = with_words_alone(8.0, max_len=12)
+    model = with_lexical_model(8.0, max_len=12)
     together = evidence_finder(model)(text, [1, 0])
     assert [words(text, spans) for spans in together] == [
         ["sangre", "hematuria"],
@@ -352,20 +303,20 @@ def test_each_part_counts_by_its_weight_in_the_fusion():
     prior = DescriptionPrior(WIDTH, [1, 1, 1])
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
     text = "a b c d e fiebre a b c d e calentura"
-    for network, words_alone in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
-        model = with_words_alone(network, words_alone, head="label_attention", prior=prior)
+    for network, lexical_weight in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
+        model = with_lexical_model(network, lexical_weight, head="label_attention", prior=prior)
         (window,) = note_reader(model).read(text, [0])
         head, nearest, ngrams = (part.added_K for part in window.parts)
         (alone,) = note_reader(model_of(head="label_attention", prior=prior)).read(text, [0])
         np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
         np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
         np.testing.assert_allclose(
-            ngrams, words_alone * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5
+            ngrams, lexical_weight * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5
         )
 
 
 def test_what_any_word_gives_is_no_evidence():
-    model, text = with_words_alone(0.0), "dolor tos mareo leve derecho agudo edema calentura"
+    model, text = with_lexical_model(0.0), "dolor tos mareo leve derecho agudo edema calentura"
     (window,) = note_reader(model).read(text, [0])
     given_W = model.lexical.fitted["ngrams"].by_word(text.split(), [0])[0]
     expected_W = np.maximum(given_W - given_W.mean(), 0)
@@ -376,46 +327,17 @@ def test_what_any_word_gives_is_no_evidence():
 
 @pytest.mark.parametrize("network", [0.0, 1e-9])
 def test_a_network_that_does_not_count_marks_nothing(network):
-    assert evidence_finder(with_words_alone(network))("fiebre", [2]) == [()]
+    assert evidence_finder(with_lexical_model(network))("fiebre", [2]) == [()]
 
 
 @pytest.mark.parametrize("text", ["calentura", "calentura, calentura"])
 def test_notes_of_a_word_are_marked(text):
     assert " ".join(
-        words(text, evidence_finder(with_words_alone(0.0))(text, [0])[0])
+        words(text, evidence_finder(with_lexical_model(0.0))(text, [0])[0])
     ) == text.replace(",", "")
 
 
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        ([0.5, 0.3, 0.1, 0.06, 0.04], "11100"),
-        ([0.05, 0.06, 0.05], "010"),
-        ([0.0, 0.0], "00"),
-        ([], ""),
-    ],
-)
-def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expected):
-    assert "".join(map(str, select_words(np.array(weights)).astype(int))) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("COVID-19, 3.5 mg/dl", ["COVID-19", "3.5", "mg", "dl"]),
-        ("L'eau. Fin", ["L'eau", "Fin"]),
-        ("na\u0301useas, año 😷", ["na\u0301useas", "año"]),
-        ("dolor- (fiebre)", ["dolor", "fiebre"]),
-        ("", []),
-    ],
-)
-def test_words(text, expected):
-    read, found = words_of(text)
-    assert read == text
-    assert [text[begin:end] for begin, end in found.in_note.tolist()] == expected
-
-
-def test_frames_count_for_nothing():
+def test_special_tokens_have_no_weight():
     model = model_of()
     model = replace(model, special_tokens=SpecialTokens((5, 6), (7,), 0))
     assert words(TEXT, evidence_finder(model)(TEXT, [0])[0]) == [FEVER]

@@ -8,7 +8,7 @@ WORDS = [(0, 5), (7, 12), (13, 16), (19, 24), (25, 29)]
 
 
 def score(texts):
-    """Code 0 is for fever and cough, half each; code 1 for pain; code 2 whatever there is."""
+    """Score code 0 by fever and cough, half each, code 1 by pain, and code 2 always."""
     return np.array(
         [[("Fever" in text) / 2 + ("cough" in text) / 2, "pain" in text, 0.25] for text in texts],
         np.float32,
@@ -25,7 +25,7 @@ def test_the_words_without_which_a_score_falls_are_needed_and_those_that_keep_it
     assert found.sufficiency_K[0] == 0
 
 
-def test_the_note_is_scored_as_it_is_without_and_alone():
+def test_the_note_is_scored_with_without_and_with_only_the_words():
     seen = []
     faithfulness(
         lambda texts: seen.append(texts) or score(texts),

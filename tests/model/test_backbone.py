@@ -103,7 +103,7 @@ def test_an_architecture_that_ignores_the_direction_is_refused(tmp_path, monkeyp
         ),
     ],
 )
-def test_what_a_model_cannot_do_is_told(tmp_path, make: Callable[[], object], options, message):
+def test_unsupported_options_are_refused(tmp_path, make: Callable[[], object], options, message):
     with pytest.raises(ConfigError, match=message):
         load(made(tmp_path / "model", make()), **options)
 
@@ -113,13 +113,13 @@ def test_a_sliding_window_shorter_than_the_document_is_refused(model_folders):
         load(model_folders["mistral"], max_len=100)
 
 
-def test_lora_trains_the_adapters_and_the_head_alone(model_folders):
+def test_lora_trains_only_the_adapters_and_the_head(model_folders):
     config = config_of(model_folders["llama"], lora_activate=True, lora_r=4)
     network = build_network(config, load_backbone(config, find_pretrained(config.model), CPU), 7)
     names = set(network.trainable())
     assert {"head.output.weight", "head.output.bias"} < names
     assert all(".lora_" in name for name in names - {"head.output.weight", "head.output.bias"})
-    # Four projections of attention and three of the MLP, two factors each, in two layers; none on our own head.
+    # Four projections of attention and three of the MLP, two factors each, in two layers.
     assert len(names) == 2 + 7 * 2 * 2
 
 
@@ -194,7 +194,7 @@ def test_a_trained_half_precision_backbone_keeps_full_precision_weights(model_fo
 
 @pytest.fixture
 def llm2vec(model_folders, tmp_path) -> tuple[str, list[str]]:
-    """A base and two adapters in the form that LLM2Vec publishes: the second was trained on top of the first, merged."""
+    """A base and two adapters as in LLM2Vec: the second is trained on the first, merged."""
     import peft
 
     folders = []
@@ -248,7 +248,7 @@ def test_an_adapter_that_does_not_fit_is_refused(model_folders, llm2vec, tmp_pat
         "x", str(model_folders["llama"]), str(model_folders["llama"]), (str(file.parent),)
     )
     with (
-        pytest.warns(UserWarning),
+        pytest.warns(UserWarning, match="adapter"),
         pytest.raises(ConfigError, match="none of its weights was loaded"),
     ):
         load_backbone(config_of(model_folders["llama"], freeze_backbone=True), source, CPU)
@@ -278,7 +278,7 @@ def test_a_gated_model_says_whose_licence_to_accept():
     with (
         pytest.raises(
             ConfigError,
-            match=r"is gated. Accept its license on https://huggingface.co/meta/x, then run `hf auth",
+            match=r"is gated. Accept its license on https://huggingface.co/meta/x, then run `hf",
         ),
         hub_errors("llama3", "meta/x"),
     ):
@@ -293,7 +293,7 @@ def test_a_folder_that_is_no_model(tmp_path):
         find_pretrained(str(tmp_path))
 
 
-def test_adapters_are_put_where_they_are_wanted(model_folders):
+def test_adapters_are_added_to_the_configured_layers(model_folders):
     config = config_of(
         model_folders["llama"], lora_activate=True, lora_r=4, lora_targets=["q_proj", "v_proj"]
     )

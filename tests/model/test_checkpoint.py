@@ -34,7 +34,7 @@ def make(kind, folders, seed=0):
     options["model"] = str(folders.get(options["model"], options["model"]))
     config = ModelConfig(**{"bit": 32, "max_len": 64, "lora_r": 4, **options})
     model = new_model(config, tokenizer_for(config, NOTES * 5), LABELS, Threshold(0.4), CPU, seed)
-    # As training would leave it: nothing as it was initialised.
+    # As after training: no weight has its initial value.
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in model.network.trainable().values():
@@ -56,7 +56,7 @@ def scores(model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_saved_gives_the_same_scores(kind, model_folders, tmp_path):
+def test_a_saved_model_gives_the_same_scores(kind, model_folders, tmp_path):
     model = make(kind, model_folders)
     folder = save(model, tmp_path / "last")
     loaded = load_model(folder)
@@ -90,7 +90,7 @@ def test_a_frozen_base_is_not_saved(model_folders, tmp_path):
     assert (folder / "head.safetensors").stat().st_size < 5_000
 
 
-def test_a_coder_that_owns_its_backbone_needs_no_base(model_folders, tmp_path):
+def test_a_model_that_owns_its_backbone_needs_no_base(model_folders, tmp_path):
     copy = tmp_path / "mistral"
     shutil.copytree(model_folders["mistral"], copy)
     folder = save(make("full", {"mistral": copy}), tmp_path / "last")
@@ -107,7 +107,7 @@ def test_a_missing_base_is_named(model_folders, tmp_path):
         load_model(folder)
 
 
-def test_the_same_seed_gives_the_same_new_coder(model_folders, tmp_path):
+def test_the_same_seed_gives_the_same_new_model(model_folders, tmp_path):
     for kind in ("tiny", "lora"):
         assert scores(make(kind, model_folders)) == scores(make(kind, model_folders))
         assert scores(make(kind, model_folders)) != scores(make(kind, model_folders, seed=1))
@@ -135,7 +135,7 @@ def test_every_change_of_a_file_is_found(model_folders, tmp_path):
         load_model(folder)
 
 
-def test_another_format_is_told(model_folders, tmp_path):
+def test_another_format_is_refused(model_folders, tmp_path):
     folder = save(make("tiny", model_folders), tmp_path / "last")
     about = json.loads((folder / "coder.json").read_text())
     (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
@@ -163,7 +163,7 @@ def test_coding_notes_from_python(model_folders, tmp_path):
         icdcli.load_model(tmp_path / "none")
 
 
-def test_a_note_scores_the_same_alone_and_among_others(model_folders):
+def test_other_notes_dont_change_a_notes_scores(model_folders):
     model = make("tiny", model_folders)
     model.network.eval()
     model.threshold = Threshold(0.0)

@@ -18,7 +18,7 @@ needs_minilm = pytest.mark.skipif(
 
 @pytest.fixture
 def packed(tmp_path, monkeypatch):
-    """A package of the name that the weights come in, with others inside."""
+    """A package with the right name and other weights."""
     monkeypatch.setattr(source, "_MINILM_PACKAGE", "packed_weights")
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "packed_weights" / "model"
@@ -99,7 +99,7 @@ def test_weights_that_change_are_hashed_again(packed):
     assert len(hashes) == 2
 
 
-def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_tried_once(monkeypatch):
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

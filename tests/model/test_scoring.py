@@ -18,7 +18,7 @@ from icdcli.model.scoring import Scored, document_losses, score_documents
 
 
 class Embedding(torch.nn.Module):
-    """A backbone that only looks tokens up."""
+    """A backbone whose hidden states are the embeddings."""
 
     def __init__(self):
         super().__init__()
@@ -45,18 +45,18 @@ def documents():
 
 def scored(network, documents, **options):
     scores = Scored.empty(len(documents), 5)
-    told = list(score_documents(network, documents, scores, **options))
-    return scores, told
+    seen = list(score_documents(network, documents, scores, **options))
+    return scores, seen
 
 
-def test_scores_stand_in_document_order_whatever_the_batches(network, documents):
+def test_scores_are_in_document_order_for_any_batches(network, documents):
     one_at_a_time, _ = scored(network, documents, batch_tokens=1)
     for batch_tokens in (30, 100, 10_000):
-        scores, told = scored(network, documents, batch_tokens=batch_tokens)
+        scores, seen = scored(network, documents, batch_tokens=batch_tokens)
         np.testing.assert_allclose(scores.logits_NL, one_at_a_time.logits_NL, atol=1e-6)
         np.testing.assert_allclose(scores.losses_N, one_at_a_time.losses_N, atol=1e-6)
-        assert told[-1] == 40
-        assert told == sorted(told)
+        assert seen[-1] == 40
+        assert seen == sorted(seen)
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def test_scores_are_the_same_without_padding(packing, documents):
     padded, _ = scored(packing, documents, batch_tokens=100)
     choose_padding(packing, "free")
     for batch_tokens in (1, 100, 10_000):
-        packed, told = scored(packing, documents, batch_tokens=batch_tokens)
+        packed, seen = scored(packing, documents, batch_tokens=batch_tokens)
         np.testing.assert_allclose(packed.logits_NL, padded.logits_NL, atol=1e-6)
         np.testing.assert_allclose(packed.losses_N, padded.losses_N, atol=1e-6)
-        assert told[-1] == 40
+        assert seen[-1] == 40
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
@@ -99,7 +99,9 @@ def test_shares_add_up_to_the_whole(packing, documents, padding):
         assert sum((part.losses_N > 0).astype(int) for part in parts).max() == 1
 
 
-def test_many_scores_lie_in_a_file_that_goes_with_them(network, documents, tmp_path, monkeypatch):
+def test_many_scores_are_in_a_file_that_vanishes_with_them(
+    network, documents, tmp_path, monkeypatch
+):
     in_memory, _ = scored(network, documents)
     monkeypatch.setattr(scoring, "IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -42,7 +42,7 @@ def folder(model, tmp_path):
     return tmp_path
 
 
-def test_what_was_saved_is_the_same_coder(model, folder):
+def test_a_saved_model_is_loaded_unchanged(model, folder):
     found = load_model(folder)
     assert isinstance(found, TfidfModel)
     for name in ("labels", "config", "threshold", "text_cleaning"):
@@ -63,7 +63,7 @@ def test_the_files_are_the_contracts(folder):
 
 
 @pytest.mark.parametrize("name", ["tfidf.npz", "vocabulary.json", "labels.parquet", "coder.json"])
-def test_a_file_that_was_changed_or_lost_is_told(folder, name):
+def test_a_changed_or_missing_file_is_refused(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(
         content.replace(b"}\n", b"} ") if name == "coder.json" else content[:-1] + b"?"
@@ -75,7 +75,7 @@ def test_a_file_that_was_changed_or_lost_is_told(folder, name):
         load_model(folder)
 
 
-def test_another_format_is_told(folder):
+def test_another_format_is_refused(folder):
     about = json.loads((folder / "coder.json").read_text())
     (folder / "coder.json").write_text(json.dumps(about | {"format": 99}))
     write_manifest(folder, {})
@@ -83,7 +83,7 @@ def test_another_format_is_told(folder):
         load_model(folder)
 
 
-def test_a_folder_without_a_checkpoint_is_told(tmp_path):
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(ResumeError, match="is not a checkpoint"):
         load_model(tmp_path)
 

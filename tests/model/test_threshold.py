@@ -44,7 +44,7 @@ def test_each_label_has_its_threshold_as_float32() -> None:
         TUNED.values_L(2)
 
 
-def test_it_says_where_it_comes_from() -> None:
+def test_it_shows_its_origin() -> None:
     assert str(Threshold(0.5)) == "0.5"
     assert str(Threshold(how="auto")) == "0.5 (auto, not tuned yet)"
     assert (

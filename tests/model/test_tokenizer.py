@@ -30,7 +30,7 @@ def test_training_is_repeatable_and_writes_any_text(tokenizer):
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
 
-def test_eos_stands_at_the_end_after_truncation(tokenizer):
+def test_eos_is_at_the_end_after_truncation(tokenizer):
     special_tokens = special_tokens_of(tokenizer, "eos_token")
     long = tokenizer(TEXTS[0] * 50, add_special_tokens=False).input_ids
     [framed] = special_tokens.read(long, max_len=16).chunks
@@ -39,7 +39,7 @@ def test_eos_stands_at_the_end_after_truncation(tokenizer):
     assert framed[:-1].tolist() == long[:15]
 
 
-def test_bos_stands_at_the_start(tokenizer):
+def test_bos_is_at_the_start(tokenizer):
     assert special_tokens_of(tokenizer, "bos_token").read([9, 9], 16).chunks[0].tolist() == [
         tokenizer.bos_token_id,
         9,
@@ -63,7 +63,7 @@ def test_an_empty_text_still_has_a_token(tokenizer, mode):
 
 
 @pytest.mark.parametrize(("mode", "missing"), [("bos_token", "BOS"), ("eos_token", "EOS")])
-def test_a_missing_special_token_is_told(tokenizer, mode, missing):
+def test_a_missing_special_token_is_an_error(tokenizer, mode, missing):
     tokenizer.bos_token = tokenizer.eos_token = None
     with pytest.raises(ConfigError, match=f"pooling_mode: {mode}: this tokenizer has no {missing}"):
         special_tokens_of(tokenizer, mode)

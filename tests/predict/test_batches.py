@@ -16,7 +16,7 @@ PREDICTED = Selection()
 
 
 def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None):
-    """Scores a text by its length: so that it can be told which text a score is of."""
+    """Return a predictor that scores a text by its length, which identifies the text."""
 
     def read(texts):
         if seen is not None:
@@ -38,11 +38,11 @@ def of_lengths(*lengths):
 
 def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
     monkeypatch.setattr(coding, "_CHARACTERS_AT_ONCE", 100)
-    seen, told = [], []
+    seen, reported = [], []
     notes = of_lengths(20, 70, 40, 0, 60)
-    coded = model(seen=seen).predict(notes, told.append)
+    coded = model(seen=seen).predict(notes, reported.append)
     assert seen == [[70], [60, 40], [20]]
-    assert told == [2, 4, 5]
+    assert reported == [2, 4, 5]
     assert [note.id for note in coded] == ["0", "1", "2", "3", "4"]
     assert [note.windows for note in coded] == [1, 2, 1, 0, 2]
     assert [[code.code for code in note.codes] for note in coded] == [
@@ -54,7 +54,7 @@ def test_notes_are_read_longest_first_and_given_back_in_order(monkeypatch):
     ]
 
 
-def test_a_code_tells_its_title_score_threshold_and_decision():
+def test_a_code_has_title_score_threshold_and_decision():
     (note,) = model(threshold=(0.25, 0.5, 0.75)).predict(of_lengths(30))
     assert [code[:5] for code in note.codes] == [
         ("B00.1", None, 0.5, 0.5, True),
@@ -75,7 +75,7 @@ def test_a_code_tells_its_title_score_threshold_and_decision():
         (Selection(min_score=0.0, top=2), "A B"),
     ],
 )
-def test_which_codes_are_told(selection, codes):
+def test_which_codes_are_reported(selection, codes):
     (note,) = model(selection).predict(of_lengths(80))
     assert " ".join(code.code[0] for code in note.codes) == codes
     assert all(code.predicted == (code.score >= 0.5) for code in note.codes)
@@ -108,18 +108,18 @@ def test_blocks_end_by_number_and_by_length(monkeypatch):
     assert list(note_blocks([])) == []
 
 
-def test_evidence_is_asked_for_of_the_told_codes_alone():
+def test_evidence_is_found_for_the_reported_codes_only():
     asked = []
 
     def find(text, labels, windows=None):
         asked.append((len(text), labels))
         return [(EvidenceSpan(label, label + 1, 1.0),) for label in labels]
 
-    told = []
+    reported = []
     marking = model(Selection(top=2), find=find)
-    notes = marking.predict(of_lengths(80, 0, 30), told.append)
+    notes = marking.predict(of_lengths(80, 0, 30), reported.append)
     assert asked == [(80, [0, 1]), (30, [2, 1])]
-    assert told == [2, 3]
+    assert reported == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
         [((0, 1, 1.0),), ((1, 2, 1.0),)],
         [],

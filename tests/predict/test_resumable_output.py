@@ -24,8 +24,8 @@ def _small_blocks(monkeypatch):
     monkeypatch.setattr(coding, "BLOCK_CHARACTERS", 16)  # four of these notes
 
 
-def code(notes, told=lambda done: None):
-    told(len(notes))
+def code(notes, reported=lambda done: None):
+    reported(len(notes))
     found = [
         NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True),
         NoteCode("B00", None, 0.123456, 0.5, False),
@@ -42,12 +42,12 @@ def whole(output, notes=NOTES, code=code, **made_of):
 
 
 def stopping_at(number):
-    """Codes, and fails at a note."""
+    """Return a function that predicts, and fails at a note."""
 
-    def stop(notes, told):
+    def stop(notes, reported):
         if any(note.id == f"n{number}" for note in notes):
             raise ZeroDivisionError
-        return code(notes, told)
+        return code(notes, reported)
 
     return stop
 
@@ -94,43 +94,49 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_stopped_call_goes_on_to_the_same_bytes(tmp_path, ending):
+def test_a_stopped_call_resumes_to_the_same_bytes(tmp_path, ending):
     expected = whole(tmp_path / f"whole.{ending}")
     parts = stopped(tmp_path / f"codes.{ending}")
     assert parts.notes == len(NOTES)
     assert parts.changed == []
     assert stat.S_IMODE(parts.folder.stat().st_mode) == 0o700
-    done, told = [], []
+    done, reported = [], []
     with parts.locked():
         parts.start(parts.notes)
         count = parts.write(
             NOTES,
             lambda notes, news: done.extend(notes) or code(notes, news),
-            on_notes=lambda *news: told.append(news),
+            on_notes=lambda *news: reported.append(news),
         )
         parts.join(count)
     assert parts.output.read_bytes() == expected
     assert [note.id for note in done] == [f"n{number}" for number in range(12, 23)]
-    assert (4, 4) in told
-    assert told[-1] == (23, 12)
-    assert sorted(told) == told
+    assert (4, 4) in reported
+    assert reported[-1] == (23, 12)
+    assert sorted(reported) == reported
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [f"whole.{ending}", f"codes.{ending}"]
     )
 
 
-def test_what_changed_is_told_and_begun_anew(tmp_path):
+def test_changed_inputs_are_named_and_the_file_starts_over(tmp_path):
     output = tmp_path / "codes.jsonl"
     stopped(output)
     parts = OutputParts(output, MADE_OF | {"notes": "3"})
     assert parts.started
     assert parts.changed == ["notes"]
     assert parts.notes is None
-    assert list(parts.folder.glob("*.jsonl"))  # until it is begun anew, nothing is lost
+    assert list(parts.folder.glob("*.jsonl"))  # until it starts over, nothing is lost
     seen = []
-    whole(output, code=lambda notes, told: seen.extend(notes) or code(notes, told), notes=NOTES[:9])
     whole(
-        output, code=lambda notes, told: seen.extend(notes) or code(notes, told), checkpoint="other"
+        output,
+        code=lambda notes, reported: seen.extend(notes) or code(notes, reported),
+        notes=NOTES[:9],
+    )
+    whole(
+        output,
+        code=lambda notes, reported: seen.extend(notes) or code(notes, reported),
+        checkpoint="other",
     )
     assert len(seen) == 23 + 9 - 9
 
@@ -153,7 +159,7 @@ def test_damaged_journal_and_half_a_part(tmp_path):
     ]
 
 
-def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path):
     output = tmp_path / "codes.csv"
     output.write_text("earlier")
     parts = OutputParts(output, MADE_OF)
@@ -163,7 +169,7 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path):
     assert output.read_text() == "earlier"
 
 
-def test_nothing_is_left_where_nothing_was_begun(tmp_path):
+def test_nothing_is_left_if_nothing_was_started(tmp_path):
     with pytest.raises(DataError), OutputParts(tmp_path / "codes.csv", MADE_OF).locked():
         raise DataError("the notes can't be read")
     assert list(tmp_path.iterdir()) == []
@@ -188,7 +194,9 @@ def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
         parts = OutputParts(output, MADE_OF)
         begun.wait()
         count = parts.write(
-            NOTES, lambda notes, told: coded[rank].extend(notes) or code(notes, told), (rank, ranks)
+            NOTES,
+            lambda notes, reported: coded[rank].extend(notes) or code(notes, reported),
+            (rank, ranks),
         )
         parts.wait(count, lambda there: None, pause=0.001)
 
@@ -206,7 +214,7 @@ def test_processes_share_the_work_and_the_file_is_the_same(tmp_path, ranks):
     ]
 
 
-def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
+def test_another_number_of_processes_resumes_with_the_same_parts(tmp_path):
     expected = whole(tmp_path / "whole.csv")
     output = tmp_path / "codes.csv"
     parts = OutputParts(output, MADE_OF)
@@ -218,12 +226,12 @@ def test_another_number_of_processes_goes_on_with_the_same_parts(tmp_path):
 
 def test_two_calls_for_one_file(tmp_path):
     output = tmp_path / "codes.csv"
-    with OutputParts(output, MADE_OF).locked():
-        with (
-            pytest.raises(ConfigError, match="another icdcode is writing it"),
-            OutputParts(output, MADE_OF).locked(),
-        ):
-            pass
+    with (
+        OutputParts(output, MADE_OF).locked(),
+        pytest.raises(ConfigError, match="another icdcode is writing it"),
+        OutputParts(output, MADE_OF).locked(),
+    ):
+        pass
     assert whole(output)
 
 

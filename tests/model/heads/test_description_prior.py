@@ -18,7 +18,7 @@ def prior():
 
 
 def nearest(prior, hidden_SD):
-    """As the definition has it."""
+    """Compute the similarity by its definition."""
     size = min(WINDOW, len(hidden_SD))
     windows = [
         hidden_SD[start : start + size].mean(dim=0) for start in range(len(hidden_SD) - size + 1)
@@ -30,7 +30,7 @@ def nearest(prior, hidden_SD):
     return torch.tensor(near).amax(dim=1)
 
 
-def test_a_similarity_is_the_cosine_to_the_nearest_window_of_the_same_document(prior, monkeypatch):
+def test_a_similarity_is_the_cosine_to_the_most_similar_window_of_the_document(prior, monkeypatch):
     hidden_TD = torch.randn(24, 8)
     lengths = (15, 6, 2, 1)
     expected = torch.stack([nearest(prior, states) for states in hidden_TD.split(lengths)])
@@ -39,7 +39,7 @@ def test_a_similarity_is_the_cosine_to_the_nearest_window_of_the_same_document(p
         torch.testing.assert_close(prior.similarities(hidden_TD, Segments.of(lengths)), expected)
 
 
-def test_what_counts_is_the_nearest_of_a_codes_descriptions_each_less_what_is_usual_for_it(prior):
+def test_the_most_similar_description_counts_after_its_offset(prior):
     cosine_NM = np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float16)
     prior.start_from_similarities(cosine_NM)
     less = cosine_NM - cosine_NM.astype(np.float64).mean(axis=0)
@@ -64,7 +64,7 @@ def test_only_the_weight_is_learned(prior):
     assert prior.counts == COUNTS
 
 
-def test_the_nearest_window_of_a_code_is_where_it_gets_what_is_added_from(prior):
+def test_the_most_similar_window_gives_the_added_amount(prior):
     for length in (30, WINDOW, 2):
         hidden_TD = torch.randn(length, 8)
         similarity_BL = torch.from_numpy(

@@ -22,7 +22,7 @@ def hidden_TD():
 
 
 def plain(head, hidden_SD):
-    """One document's logits, as the formula has it."""
+    """Compute the logits of one document by the formula."""
     weights_LS = (head.queries_LW @ head.key(hidden_SD).T / ATTENTION**0.5).softmax(dim=-1)
     found_LW = functional.layer_norm(
         weights_LS @ head.value(hidden_SD), (ATTENTION,), head.norm.weight, head.norm.bias
@@ -46,7 +46,7 @@ def test_fused_attention_is_the_plain_formula_forward_and_backward(head, hidden_
         torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_document_is_blind_to_what_lies_beside_it(head, hidden_TD):
+def test_other_documents_change_nothing(head, hidden_TD):
     others = hidden_TD.clone()
     others[7:] = float("nan")
     logits_BL = head(others, Segments.of(LENGTHS))
@@ -100,5 +100,5 @@ def test_a_code_without_a_description_starts_as_strong_as_the_others(head):
     lengths = head.queries_LW.norm(dim=1)
     assert lengths[6:].tolist() == pytest.approx([lengths[:6].mean().item()] * 5, rel=1e-4)
     assert head.outputs_LW.isfinite().all()
-    # Six descriptions have six directions; the other two are left open.
+    # Six descriptions have six directions; the other two are zero.
     assert (head.key.weight.norm(dim=1) > 0).sum() == 6

@@ -20,7 +20,7 @@ def test_each_mode_is_what_its_name_says():
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_document_pools_the_same_whatever_lies_beside_it(mode, dtype):
+def test_other_documents_dont_change_a_documents_vector(mode, dtype):
     documents = [torch.randn(length, 8).to(dtype) for length in (5, 1, 3, 3)]
     together_BD = pool(torch.cat(documents), Segments.of((5, 1, 3, 3)), mode)
     alone_BD = torch.cat([pool(states, Segments.of((len(states),)), mode) for states in documents])
@@ -29,7 +29,7 @@ def test_a_document_pools_the_same_whatever_lies_beside_it(mode, dtype):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_neighbour_that_is_no_number_spoils_no_other_document(mode):
+def test_nan_in_a_document_stays_in_it(mode):
     hidden_TD = torch.randn(9, 4)
     hidden_TD[3:6] = float("nan")
     pooled_BD = pool(hidden_TD, Segments.of((3, 3, 3)), mode)
@@ -41,7 +41,7 @@ def test_an_unknown_mode_is_an_error():
         pool(torch.zeros(1, 1), Segments.of((1,)), "max")
 
 
-def test_neighbours_are_averaged_within_their_document():
+def test_neighbors_are_averaged_within_their_document():
     hidden_TD = torch.tensor([[1.0], [3.0], [5.0], [10.0], [20.0]])
     averaged, documents = average_neighbors(hidden_TD, Segments.of((3, 2)), 2)
     assert averaged[:, 0].tolist() == [2.0, 5.0, 15.0]
@@ -49,6 +49,6 @@ def test_neighbours_are_averaged_within_their_document():
     assert documents.starts.tolist() == [0, 2, 3]
 
 
-def test_one_neighbour_is_no_neighbour():
+def test_groups_of_one_change_nothing():
     hidden_TD, documents = torch.randn(4, 2), Segments.of((4,))
     assert average_neighbors(hidden_TD, documents, 1) == (hidden_TD, documents)

@@ -63,7 +63,7 @@ def logits_of(network, documents=DOCUMENTS):
 
 
 def read_both_ways(network):
-    """Logits, and the gradients of all that is trained, of documents padded and laid end to end."""
+    """Return logits and the gradients of trained weights, for padded and packed documents."""
     found = []
     for padding in ("batch", "free"):
         assert choose_padding(network, padding) == padding == network.padding
@@ -99,7 +99,7 @@ def test_documents_laid_end_to_end_are_read_as_padded_ones(model_folders, name, 
 
 @pytest.mark.parametrize(("name", "direction"), BOTH_WAYS)
 @pytest.mark.parametrize("lora", [False, True])
-def test_so_they_are_where_layers_are_computed_twice(model_folders, name, direction, lora):
+def test_gradient_checkpointing_changes_nothing(model_folders, name, direction, lora):
     network = network_of(
         model_folders[name], direction, lora_activate=lora, lora_dropout=0.0
     ).train()
@@ -154,13 +154,13 @@ def test_positions_and_windows_of_other_encoders(settings):
 
 
 @pytest.mark.parametrize(("name", "direction"), BOTH_WAYS)
-def test_a_neighbour_moves_nothing(model_folders, name, direction):
+def test_a_neighboring_document_changes_nothing(model_folders, name, direction):
     network = network_of(model_folders[name], direction).eval()
     choose_padding(network, "free")
     with torch.inference_mode():
         before_BL = logits_of(network)
         network.backbone.get_input_embeddings().weight[99] = float("nan")
-        # The second of three documents of one length, and the last one.
+        # The second of three documents of the same length, and the last one.
         changed = [
             np.full_like(ids, 99) if row in (2, 5) else ids for row, ids in enumerate(DOCUMENTS)
         ]
@@ -169,7 +169,7 @@ def test_a_neighbour_moves_nothing(model_folders, name, direction):
     torch.testing.assert_close(after_BL[[0, 1, 3, 4]], before_BL[[0, 1, 3, 4]], rtol=0, atol=1e-6)
 
 
-def test_a_document_is_read_the_same_alone(model_folders):
+def test_a_single_document_is_read_the_same(model_folders):
     network = network_of(model_folders["llama"]).eval()
     choose_padding(network, "free")
     with torch.inference_mode():
@@ -223,7 +223,7 @@ def test_what_the_attention_cannot_do_is_an_error():
 def reference_kernel(
     query, key, value, starts, _, longest, __, scale=None, window_size=(-1, -1), enable_gqa=False
 ):
-    """What `torch.nn.attention.varlen.varlen_attn` says that it does, one token after the other."""
+    """Compute what `torch.nn.attention.varlen.varlen_attn` documents, token by token."""
     found = torch.empty_like(query)
     left, right = window_size
     for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
@@ -246,7 +246,7 @@ def reference_kernel(
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("window", [None, 1, 3, 20])
-def test_the_kernel_is_asked_for_the_same_attention(monkeypatch, grouped, causal, window):
+def test_the_kernel_computes_the_same_attention(monkeypatch, grouped, causal, window):
     module = SimpleNamespace(is_causal=causal, config=SimpleNamespace(sliding_window=window))
     query, key, value = (torch.randn(1, heads, 13, 8) for heads in (4, 2, 2))
     options = {"scaling": 0.3, "sliding_window": window, "segments": Segments.of((6, 6, 1))}

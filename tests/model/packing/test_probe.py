@@ -25,7 +25,7 @@ def network_of(settings, autocast=None):
     return CodingNetwork(AutoModel.from_config(settings), PooledHead(32, 3, "mean"), autocast)
 
 
-def test_a_network_reads_padded_documents_until_it_is_asked():
+def test_a_network_reads_padded_documents_until_it_is_probed():
     network = network_of(LlamaConfig(**SIZES))
     assert network.padding == "batch"
     with pytest.raises(ValueError, match="padding: batch"):
@@ -41,11 +41,11 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
         (
             DebertaV2Config(**SIZES),
             r"\(deberta-v2\).* its hidden states differ by",
-        ),  # attention of its own
+        ),  # its own kind of attention
         (
             StableLmConfig(**SIZES, num_key_value_heads=2),
             r"\(stablelm\).* needs their borders",
-        ),  # hands no arguments down
+        ),  # passes no arguments on
         (
             Gemma2Config(**SIZES, head_dim=8, num_key_value_heads=2),
             r"\(gemma2\).* doesn't support softcap",
@@ -54,7 +54,7 @@ def test_a_network_reads_padded_documents_until_it_is_asked():
     ids=lambda value: getattr(value, "model_type", ""),
 )
 @pytest.mark.parametrize("autocast", [None, torch.bfloat16])
-def test_an_architecture_that_cannot_is_read_padded_and_told_where_it_must(settings, why, autocast):
+def test_an_unsupported_architecture_reads_padded_documents_or_is_refused(settings, why, autocast):
     network = network_of(settings, autocast)
     before = settings._attn_implementation
     inputs = Batch.of(
