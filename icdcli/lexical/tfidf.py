@@ -272,6 +272,7 @@ class _Sigmoid:
             value = float((np.logaddexp(0, logits_X) - targets_X * logits_X).mean())
             return value, (probabilities_X - targets_X) @ features_X3 / pairs
 
+        # The bounds rule out the shared Newton's method (`icdcli.metrics.newton`).
         limits = [(_LEAST_SLOPE, None), (-1, 1), (None, None)]
         precise = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-9}
         found = minimize(
