@@ -32,7 +32,7 @@ class CodingNetwork(nn.Module):
         head: Hidden states of packed documents to logits.
         autocast: The precision that the backbone computes in; None: that of its weights.
         state_pooling: The number of neighboring hidden states that the head reads as one.
-        prior: Adds the similarity of the codes' descriptions to the logits; None: nothing does.
+        prior: Adds the similarity of the codes' descriptions to the logits; None: no prior.
 
     Attributes:
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by

@@ -152,8 +152,7 @@ def _make(
         raise DataError(
             f"{corpus}: precomputed hidden states and similarities need {needed / 1e9:.1f} GB, but "
             f"only {free / 1e9:.1f} GB are free. Free some space, set cache_dir to another disk, "
-            "or "
-            "lower state_cache_gb."
+            "or lower state_cache_gb."
         )
     with ExitStack() as stack:
         for key in sorted(keys.values()):
