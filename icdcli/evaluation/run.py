@@ -142,7 +142,8 @@ def evaluate_run(
         on_progress: Called with the progress of each stage.
 
     Raises:
-        ConfigError: If there is no such run or split, or the model has no parts to leave out.
+        ConfigError: If there is no such run or split, or the model is TF-IDF, which has no parts
+            to leave out.
         DataError: If the data can't be prepared, or its label space isn't the model's.
         ResumeError: If the run has no such checkpoint, or it is incomplete or was changed.
     """
@@ -156,8 +157,10 @@ def evaluate_opened(
 ) -> Evaluation:
     """Evaluate an open run on one split, and write the results; see `evaluate_run`."""
     model, corpus, run = opened.model, opened.corpus, opened.run
-    if ablate and not model.parts:
-        raise ConfigError(f"--ablate: the model of {run.root} has no parts to leave out.")
+    if ablate and opened.config.model.is_baseline:
+        raise ConfigError(
+            f"--ablate: the model of {run.root} is TF-IDF, which has no parts to leave out."
+        )
     scored = score_split(model, corpus, split, on_progress)
     about = {
         "run": str(run.root),
