@@ -1,6 +1,5 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,11 +11,7 @@ from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from icdcli.evaluation.evaluate import Evaluation
-    from icdcli.evaluation.published_results import Comparable
-    from icdcli.evaluation.sample import SampleDocument
+    pass
 
 
 def evaluate(
@@ -63,6 +58,7 @@ def evaluate(
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
     from icdcli.explain.evidence import evidence_finder
+    from icdcli.report.html import evaluation_page
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
@@ -81,7 +77,7 @@ def evaluate(
         write_pngs(figures, folder)
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            page = _page(evaluation, corpus.system, figures, published, samples)
+            page = evaluation_page(evaluation, figures, corpus.system, published, samples)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")
@@ -89,18 +85,3 @@ def evaluate(
         output.say(f"Report: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
     output.result({"folder": folder, **evaluation.to_json()})
-
-
-def _page(
-    evaluation: "Evaluation",
-    system: str | None,
-    figures: "Mapping[str, Figure]",
-    published: "Comparable | None",
-    samples: "Sequence[SampleDocument]",
-) -> str:
-    from icdcli.evaluation.curves import confusions
-    from icdcli.evaluation.files import code_rows
-    from icdcli.report.html import evaluation_page
-
-    chapters, codes = confusions(evaluation, system), code_rows(evaluation)
-    return evaluation_page(evaluation, figures, chapters, codes, published, samples)

@@ -39,8 +39,7 @@ _INTERVALS = (
 def evaluation_page(
     evaluation: "Evaluation",
     figures: "Mapping[str, Figure]",
-    confusions: "Mapping[str, Sequence[Confusion]]",
-    code_rows: "Sequence[CodeRow]",
+    system: str | None = None,
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
 ) -> str:
@@ -49,11 +48,13 @@ def evaluation_page(
     Args:
         evaluation: The evaluation.
         figures: The figures, as `icdcli.report.plots.evaluation.evaluation_figures` returns them.
-        confusions: Chapter to its most frequent confusions.
-        code_rows: One row per code, as `icdcli.evaluation.files.code_rows` returns them.
+        system: ``icd9`` or ``icd10``, for the chapters of confusions; None: unknown.
         published: Published results to show as well, if requested.
         documents: A few documents with their texts and the evidence for their codes, if requested.
     """
+    from icdcli.evaluation.curves import confusions
+    from icdcli.evaluation.files import code_rows
+
     titles = evaluation.labels.known_titles
     template = Template(
         files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8")
@@ -66,6 +67,7 @@ def evaluation_page(
         "Kind of code": evaluation.by_kind,
         "Chapter": evaluation.by_chapter,
     }
+    chapters = confusions(evaluation, system)
     return template.substitute(
         title=escape(f"Evaluation on the {evaluation.split} split"),
         about="".join(
@@ -78,9 +80,9 @@ def evaluation_page(
         published=_published(evaluation, published) if published else "",
         figures="".join(as_svg(figure, name) for name, figure in figures.items()),
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
-        confusions="".join(_confusions(name, pairs, titles) for name, pairs in confusions.items())
+        confusions="".join(_confusions(name, pairs, titles) for name, pairs in chapters.items())
         or "<p>None.</p>",
-        codes=_json(code_rows),
+        codes=_json(code_rows(evaluation)),
         evidence=_evidence(documents, titles) if documents else "",
     )
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.evaluation.curves import confusions
 from icdcli.evaluation.evaluate import Evaluation
-from icdcli.evaluation.files import CodeRow, code_rows
+from icdcli.evaluation.files import CodeRow
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.evaluation.sample import SampleDocument, SamplePrediction
 from icdcli.explain.spans import EvidenceSpan
@@ -27,9 +26,7 @@ VOID = {"meta", "input", "path", "use", "rect", "br"}
 
 def page_of(evaluation: Evaluation, published: Comparable | None = None) -> str:
     figures = evaluation_figures(evaluation)
-    return evaluation_page(
-        evaluation, figures, confusions(evaluation, "icd9"), code_rows(evaluation), published
-    )
+    return evaluation_page(evaluation, figures, "icd9", published)
 
 
 class Balance(HTMLParser):
@@ -142,8 +139,6 @@ def test_documents_with_evidence_are_shown(made_up_evaluation: Make, page: str) 
     html = evaluation_page(
         evaluation,
         figures,
-        {},
-        code_rows(evaluation),
         documents=[SampleDocument(sample, text, marked), SampleDocument(sample, "", {})],
     )
     assert "<p>Has <mark>dropsy</mark>.</p>" in html
