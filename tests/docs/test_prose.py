@@ -16,7 +16,6 @@ def neighbor(name: str) -> ModuleType:
 
 
 prose = neighbor("prose")
-UNDER_WAY = pytest.mark.xfail(strict=False, reason="the rewriting of issue 14 is under way")
 FILES = [
     ("docstring", prose.package_files()),
     ("comment", prose.package_files()),
@@ -25,9 +24,8 @@ FILES = [
 ]
 
 
-@UNDER_WAY
 @pytest.mark.parametrize(("kind", "paths"), FILES, ids=[kind for kind, _ in FILES])
-def test_conditions_are_not_places_and_things_do_not_speak(kind: str, paths: list[Path]) -> None:
+def test_texts_use_if_for_conditions_and_report_for_messages(kind: str, paths: list[Path]) -> None:
     counts = prose.total(paths, [kind])
     worst = prose.worst(paths, [kind])
     assert counts.words > 2000
@@ -42,7 +40,6 @@ def test_lines_of_pages_are_at_most_100_characters_long(page: Path) -> None:
     assert [line for line in lines if len(line) > 100 and " " in line.strip()] == []
 
 
-@UNDER_WAY
 def test_docstrings_of_functions_start_with_an_imperative_verb() -> None:
     counts = prose.total(prose.package_files(), ["docstring"])
     assert counts.functions > 500
@@ -65,7 +62,7 @@ def test_docstrings_of_functions_start_with_an_imperative_verb() -> None:
         ("", False),
     ],
 )
-def test_an_imperative_is_told_from_a_noun(docstring: str, imperative: bool) -> None:
+def test_an_imperative_is_distinguished_from_a_noun(docstring: str, imperative: bool) -> None:
     assert prose.is_imperative(docstring) is imperative
 
 
