@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 
 from icdcli.config.metric_names import METRICS
@@ -11,21 +11,16 @@ from icdcli.report.formatting import number, one_line, plain
 from icdcli.training.events import Evaluated
 
 ELLIPSIS = "…"
-_OTHER = {"loss": "mean binary cross-entropy, not weighted by pos_weight"}
 
 
 def evaluation_table(
-    metrics: Mapping[str, float],
-    title: str = "",
-    intervals: Mapping[str, tuple[float, float]] | None = None,
+    metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> RenderableType:
-    """Render an evaluation: the metrics with their values and definitions.
+    """Render the metrics of an evaluation, with their intervals and the sources of the definitions.
 
     Args:
         metrics: Metric name to value.
-        title: A heading, e.g. split and threshold.
-        intervals: Metric name to the bounds of its 95 % interval. If given, only the source of each
-            definition is shown, for lack of space.
+        intervals: Metric name to the bounds of its 95 % interval, for the metrics that have one.
 
     Returns:
         A rich renderable.
@@ -33,23 +28,15 @@ def evaluation_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
-    if intervals is not None:
-        table.add_column("95 % interval", no_wrap=True)
-    table.add_column("definition" if intervals is None else "as in")
+    table.add_column("95 % interval", no_wrap=True)
+    table.add_column("as in")
     for name, value in metrics.items():
-        definition = METRICS.get(name, _OTHER.get(name, ""))
-        if intervals is None:
-            table.add_row(one_line(name), number(name, value), plain(definition))
-        else:
-            # Definitions end with their source in parentheses.
-            source = definition[definition.rindex("(") + 1 : -1] if definition.endswith(")") else ""
-            table.add_row(
-                one_line(name),
-                number(name, value),
-                interval(name, intervals.get(name)),
-                plain(source),
-            )
-    return Group(plain(title, "bold"), plain(""), table) if title else table
+        # Definitions end with their source in parentheses.
+        definition = METRICS.get(name, "")
+        source = definition[definition.rindex("(") + 1 : -1] if definition.endswith(")") else ""
+        bounds = interval(name, intervals.get(name))
+        table.add_row(one_line(name), number(name, value), bounds, plain(source))
+    return table
 
 
 def interval(name: str, bounds: tuple[float, float] | None) -> str:
@@ -60,7 +47,9 @@ def interval(name: str, bounds: tuple[float, float] | None) -> str:
 def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | None]:
     """Choose the validations to show: last, first, best, then the latest; None marks a gap."""
     newest_first = range(len(validations) - 1, -1, -1)
-    by_interest = dict.fromkeys([newest_first[0], 0, *best_validations(validations), *newest_first])
+    by_interest = dict.fromkeys(
+        [newest_first[0], 0, *_best_validations(validations), *newest_first]
+    )
     kept: list[int | None] = []
     for position in sorted(list(by_interest)[:limit]):
         if kept and kept[-1] is not None and position > kept[-1] + 1:
@@ -69,7 +58,7 @@ def _kept(validations: Sequence[Evaluated], limit: int | None) -> list[int | Non
     return kept
 
 
-def best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
+def _best_validations(validations: Sequence[Evaluated]) -> dict[int, str]:
     """Return the positions of the best validations, with ``metric``, ``loss`` or ``both``."""
     best = {}
     for name, flag in (("metric", "best_metric"), ("loss", "best_loss")):
@@ -106,7 +95,7 @@ def validations_table(
     Returns:
         A rich renderable.
     """
-    best = best_validations(validations)
+    best = _best_validations(validations)
     cells = [
         validation_values(event, columns) | {"best": best.get(position, "")}
         for position, event in enumerate(validations)
@@ -151,7 +140,7 @@ def _sideways(
         table.add_column(
             justify="right",
             no_wrap=True,
-            style="bold" if position in best_validations(validations) else "",
+            style="bold" if position in _best_validations(validations) else "",
         )
     for name in names:
         row = [

@@ -54,7 +54,7 @@ def evaluation_view(
         *(plain(line, "bold") for line in heading(evaluation)),
         *(plain("note: ", "bold yellow") + plain(note) for note in evaluation.notes),
         plain(""),
-        evaluation_table(headline, intervals=evaluation.intervals),
+        evaluation_table(headline, evaluation.intervals),
         plain(""),
         *_groups("training documents with the code", evaluation.by_training_frequency),
         *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
