@@ -1,6 +1,6 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,9 +9,6 @@ from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate(
