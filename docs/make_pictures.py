@@ -32,7 +32,7 @@ from icdcli.report.views.evidence import evidence_view
 from icdcli.report.views.predictions import coded_view, prediction_view
 from icdcli.report.views.training import TrainingView
 from icdcli.run_dir import RESULT_COLUMNS, RunDir, read_rows
-from icdcli.training.events import Evaluated, Started, StepDone
+from icdcli.training.events import Evaluated, Prepared, Started, StepDone, TrainingSummary
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH = 96
@@ -82,15 +82,11 @@ def training_picture(run: RunDir, config: Config) -> RenderableType:
     )
     now = 0.0
     output = Output()
-    output.console = Console(file=io.StringIO(), width=WIDTH, force_interactive=True)
-    view = TrainingView(
-        output,
-        patience=config.train.patience,
-        common=config.log.common,
-        metrics=config.log.metrics,
-        clock=lambda: now,
-    )
+    output.console = Console(file=io.StringIO(), width=WIDTH)
+    view = TrainingView(output, clock=lambda: now)
     per_epoch = int(results[0]["step"])
+    summary = TrainingSummary("", 0, 0, 0, 0, "cpu", 0, 0, 0, 0, config.train.steps, per_epoch)
+    view.handle(Prepared(summary, run.root, config, {}))
     view.handle(Started(step=0, total_steps=config.train.steps, steps_per_epoch=per_epoch))
     for number, row in enumerate(results[:-1]):
         view.handle(evaluated(row, results[:number], config))
