@@ -186,8 +186,8 @@ class _Pass:
         )
         starts = np.cumsum([0, *map(len, chunks[:-1])]).tolist()
         before = sum(stop - start for start, stop in document.kept[:first])
-        befores = before + np.cumsum([0, *(stop - start for start, stop in kept)])
-        self.rows = slice(before, int(befores[-1]))
+        starts_before = before + np.cumsum([0, *(stop - start for start, stop in kept)])
+        self.rows = slice(before, int(starts_before[-1]))
         own = [
             np.arange(len(special_tokens.prefix), len(ids) - len(special_tokens.suffix))
             for ids in chunks
@@ -197,7 +197,7 @@ class _Pass:
         )
         self.own_C = self._tensor([start + part for start, part in zip(starts, own, strict=True)])
         # A chunk's first kept token follows the kept tokens of the chunks before.
-        shifts = [at - part[0] for at, part in zip(befores.tolist(), kept, strict=False)]
+        shifts = [at - part[0] for at, part in zip(starts_before.tolist(), kept, strict=False)]
         self.positions_C = self._tensor(
             [part + shift for part, shift in zip(own, shifts, strict=True)]
         )

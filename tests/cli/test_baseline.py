@@ -203,11 +203,11 @@ def test_notes_without_a_common_word_are_an_error(icdcode, config, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_at_once_with_a_hint(icdcode, config, tmp_path, monkeypatch, number, code):
-    def signalled(*_):
+    def signaled(*_):
         os.kill(os.getpid(), number)
         time.sleep(60)
 
-    monkeypatch.setattr(tfidf, "_out_of_fold", signalled)
+    monkeypatch.setattr(tfidf, "_out_of_fold", signaled)
     answer = icdcode("train", config, f"project={tmp_path}")
     assert answer.code == code
     assert (

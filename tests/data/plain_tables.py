@@ -144,7 +144,7 @@ def texts(rng: random.Random, number: int) -> list[str]:
     return made
 
 
-def catalogue(rng: random.Random) -> list[tuple[Code, int]]:
+def catalog(rng: random.Random) -> list[tuple[Code, int]]:
     """Return the ICD-9 codes of MIMIC-III, each with its number of documents."""
     generic = [
         ("D", f"{n}")
@@ -244,7 +244,7 @@ def mimic3(seed: int) -> dict[str, Table]:
                 words,
             ]
         )
-    codes = catalogue(rng)
+    codes = catalog(rng)
     rows = list(code_rows(rng, codes, {"": documents + addenda}, noteless + blank + other))
     rows += [
         (admission, Code(kind, ""), rng.choice(["", " "]))
@@ -293,7 +293,7 @@ def mimic3(seed: int) -> dict[str, Table]:
     return tables
 
 
-def catalogue4(rng: random.Random) -> list[tuple[Code, int]]:
+def catalog4(rng: random.Random) -> list[tuple[Code, int]]:
     """Return the codes of MIMIC-IV in both versions, each with its number of documents."""
     both = [
         "0331",
@@ -362,7 +362,7 @@ def mimic4(seed: int) -> dict[str, Table]:
                 words,
             ]
         )
-    codes = catalogue4(rng)
+    codes = catalog4(rng)
     rows = list(
         code_rows(rng, codes, {"9": documents[:166], "10": documents[:82:-1]}, noteless + blank)
     )

@@ -175,7 +175,7 @@ def _chapters(axes: "Axes", chapters: Sequence[Mapping[str, Any]]) -> None:
     names, colors = [], {"diagnosis": COLORS[0], "procedure": COLORS[2]}
     for place, chapter in enumerate(chapters):
         axes.barh(
-            -place, chapter["documents"], color=colors.get(chapter["kind"], "grey"), alpha=0.7
+            -place, chapter["documents"], color=colors.get(chapter["kind"], "gray"), alpha=0.7
         )
         axes.annotate(
             f" {chapter['documents']:,}",

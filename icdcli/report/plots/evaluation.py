@@ -84,7 +84,7 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
         axes.annotate(
             f"F1 {f1}",
             end,
-            color="grey",
+            color="gray",
             fontsize="x-small",
             ha="right",
             va="center",
@@ -127,7 +127,7 @@ def _calibration_figure(bins: "Calibration", evaluation: "Evaluation") -> "Figur
     above.plot(
         [0, 1],
         [0, 1],
-        color="grey",
+        color="gray",
         linestyle="--",
         linewidth=1,
         label="perfect calibration",
