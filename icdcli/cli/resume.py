@@ -52,12 +52,11 @@ def _resume(
 ) -> None:
     """Resume in this process, which may be one of several."""
     from icdcli.config.loading import load_config
-    from icdcli.distributed.process_group import join_process_group
-    from icdcli.training.run import plan_resume, resume_training
+    from icdcli.training.run import join_for_training, plan_resume, resume_training
 
     config = load_config(run.args, list(overrides))
     baseline = config.model.is_baseline
-    process_group = join_process_group("cpu" if baseline else config.run.device)
+    process_group = join_for_training(config)
     view = training_view(output, process_group)
     if dry_run and not baseline:
         with closing(view):

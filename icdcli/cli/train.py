@@ -67,11 +67,10 @@ def _require_data(config: Config) -> None:
 
 def _train(config: Config, dry_run: bool, output: Output) -> None:
     """Train in this process, which may be one of several."""
-    from icdcli.distributed.process_group import join_process_group
-    from icdcli.training.run import plan_training, run_training
+    from icdcli.training.run import join_for_training, plan_training, run_training
 
     require_project(config.run.project)
-    process_group = join_process_group("cpu" if config.model.is_baseline else config.run.device)
+    process_group = join_for_training(config)
     view = training_view(output, process_group)
     if dry_run:
         with closing(view):

@@ -1,1 +1,1 @@
-"""Processes, devices and weights across GPUs."""
+"""Several processes: launching, the process group, sharded weights, signals; devices and memory."""

@@ -1,1 +1,1 @@
-"""The training loop, its schedule, its checkpoints and its processes."""
+"""Training: the run, the loop, the schedule, validation and checkpoints."""

@@ -80,7 +80,8 @@ def run_training(
         config: The configuration of the run.
         handlers: Receive the events of the run and are closed at its end.
         process_group: The process group of this process; if it is None, the process joins the group
-            that its environment describes (torchrun, SLURM), and leaves it at the end.
+            that its environment describes (torchrun, SLURM), and leaves it at the end; see
+            `join_for_training`.
         on_progress: Reports how far the preparation is.
         on_warning: Receives warnings.
         on_second_signal: See `StopSignals`.
@@ -96,7 +97,7 @@ def run_training(
         titles = plan.corpus.labels.known_titles
         publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
         if plan.training is None:
-            return _fit_baseline(plan, run, handlers, open_handlers, on_progress, on_warning)
+            return _fit_baseline(plan, run, handlers, open_handlers, group, on_progress, on_warning)
         outcome = Outcome(run)
         all_handlers = [
             *handlers,
@@ -162,6 +163,20 @@ def resume_training(
             for event in train(plan.training):
                 publish(event)
         return outcome.result(plan.training)
+
+
+def join_for_training(config: Config) -> ProcessGroup:
+    """Join the process group that the environment describes, as far as the model needs one.
+
+    TF-IDF is fitted in one process on the CPU and joins none: of several processes, only the main
+    one should fit it.
+
+    Raises:
+        ConfigError: If this machine doesn't have the configured device.
+    """
+    if config.model.is_baseline:
+        return ProcessGroup(0, 1, torch.device("cpu"))
+    return join_process_group(config.run.device)
 
 
 def plan_training(
@@ -238,7 +253,7 @@ def _joined(process_group: ProcessGroup | None, config: Config) -> Iterator[Proc
     if process_group is not None:
         yield process_group
         return
-    yield join_process_group("cpu" if config.model.is_baseline else config.run.device)
+    yield join_for_training(config)
     leave_process_group()
 
 
@@ -290,6 +305,7 @@ def _fit_baseline(
     run: RunDir,
     handlers: Sequence[Handler],
     open_handlers: ExitStack,
+    group: ProcessGroup,
     on_progress: Progress | None,
     on_warning: OnWarning | None,
 ) -> TrainingResult:
@@ -310,8 +326,7 @@ def _fit_baseline(
             shutil.rmtree(run.root)
         raise
     with open_handlers:
-        alone = ProcessGroup(0, 1, torch.device("cpu"))
-        trackers = _trackers(config, run, alone, open_handlers, on_warning)
+        trackers = _trackers(config, run, group, open_handlers, on_warning)
         for event in events:
             publish_to(event, [*handlers, trackers, outcome])
     return outcome.result()

@@ -97,6 +97,13 @@ def test_of_several_processes_the_first_does_it(icdcode, config, tmp_path, monke
     assert not (tmp_path / "new").exists()
 
 
+def test_the_main_process_waits_for_no_other(icdcode, config, tmp_path, monkeypatch):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    answer = icdcode("train", config, f"project={tmp_path / 'new'}", "--dry-run")
+    assert answer.code == 0
+
+
 def test_it_is_evaluated_and_shown_like_other_models(icdcode, run):
     answer = icdcode("evaluate", run, "--html")
     assert answer.code == 0
