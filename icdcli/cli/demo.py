@@ -10,7 +10,7 @@ import typer
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.predict import show_notes
 from icdcli.cli.prepare_data import prepared
-from icdcli.cli.processes import conclude, handlers, leave_at_once, training_view
+from icdcli.cli.runs import conclude, handlers, leave_at_once, training_view
 from icdcli.cli.show_predictions import show_samples
 from icdcli.config.schema import Config
 from icdcli.report.console import Output

@@ -7,14 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run
-from icdcli.cli.processes import (
-    conclude,
-    handlers,
-    in_all_processes,
-    leave_at_once,
-    show_dry_run,
-    training_view,
-)
+from icdcli.cli.processes import in_all_processes
+from icdcli.cli.runs import conclude, handlers, leave_at_once, show_dry_run, training_view
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 

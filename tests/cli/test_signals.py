@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from icdcli.cli.processes import leave_at_once
+from icdcli.cli.runs import leave_at_once
 from icdcli.distributed.signals import StopSignals
 
 
