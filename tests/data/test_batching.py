@@ -120,6 +120,24 @@ def test_without_padding_a_budget_holds_more_documents():
     assert [len(rows) for rows in micro_batches(np.arange(4), lengths, 20, "batch")] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "windows"),
+    [
+        (0, [(0, 0)]),
+        (8, [(0, 8)]),
+        (9, [(0, 8), (1, 9)]),
+        (14, [(0, 8), (6, 14)]),
+        (15, [(0, 8), (6, 14), (7, 15)]),
+    ],
+)
+def test_a_document_is_read_in_windows_of_max_len(tokens, windows):
+    special_tokens, ids = SpecialTokens((1,), (2,), 0), np.arange(100, 100 + tokens)
+    assert special_tokens.windows(tokens, 10) == windows
+    assert special_tokens.windows(tokens, 10, first_window_only=True) == windows[:1]
+    (chunk,) = special_tokens.read(ids, 10).chunks
+    assert chunk.tolist() == [1, *ids[slice(*windows[0])], 2]
+
+
 def test_a_document_is_truncated_within_its_special_tokens():
     special_tokens = SpecialTokens((1,), (2,), 0)
     assert special_tokens.read(np.arange(10, 20, dtype=np.uint32), 5).chunks[0].tolist() == [
