@@ -1,4 +1,4 @@
-"""What holds for the package as a whole: its layout, its weight, what it ships, and its README."""
+"""Tests of the complete package: its layout, its imports, its wheel, and its README."""
 
 import ast
 import re

@@ -84,10 +84,10 @@ def test_a_validation_that_is_still_to_come_has_no_row(run, tmp_path):
 
 @pytest.mark.parametrize("half", [b"40", b"40,0.02", b"40,1e-", b"40,0.0\0\0\0"])
 def test_an_incomplete_line_is_set_aside(run, half):
-    whole = run.steps.read_bytes()
-    run.steps.write_bytes(whole + half)
+    complete = run.steps.read_bytes()
+    run.steps.write_bytes(complete + half)
     assert len(set_aside_after(run, 30, 30)) == 1
-    assert run.steps.read_bytes() == whole
+    assert run.steps.read_bytes() == complete
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def killed_and_resumed(config, project, name, first, second):
     for kill in (second, None):
         if code == -signal.SIGKILL and not (folder / "weights" / "last").exists():
             # Before its first checkpoint; `resume` reports that, and one starts over.
-            name += "-anew"
+            name += "-again"
             folder = project / name
             code, _ = run(project, ["train", config, f"project={project}", f"name={name}"], kill)
         elif code == -signal.SIGKILL:
@@ -115,7 +115,7 @@ def killed_and_resumed(config, project, name, first, second):
 
 def everything(config, project, points):
     """Do all runs; return the data to print."""
-    code, operations = run(project, ["train", config, f"project={project}", "name=whole"])
+    code, operations = run(project, ["train", config, f"project={project}", "name=complete"])
     assert code == 0, (project.parent / f"{project.name}.log").read_text()
     began = time.monotonic()
     if any(isinstance(kill, float) for pair in points for kill in pair):
@@ -128,7 +128,7 @@ def everything(config, project, points):
         folders.append(killed_and_resumed(config, project, f"killed-{number}", *kills))
     return {
         "operations": operations,
-        "whole": str(project / "whole"),
+        "complete": str(project / "complete"),
         "killed": [str(folder) for folder in folders],
     }
 

@@ -17,7 +17,7 @@ import icdcli.lexical.tfidf  # noqa: F401  (imported once, before the forks)
 
 def everything(config, project, first):
     """Do all runs; return the data to print."""
-    for name in ("first", "whole"):  # the first prepares the data
+    for name in ("first", "complete"):  # the first prepares the data
         code, made = run(project, ["train", config, f"project={project}", f"name={name}"])
         assert code == 0, (project.parent / f"{project.name}.log").read_text()
     killed = []

@@ -139,7 +139,7 @@ def test_memory_that_nothing_makes_enough(icdcode, place, monkeypatch):
     assert "take a smaller model or another machine" in answer.err
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU that is asked for is there")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the requested GPU")
 def test_a_newcomer_without_gpu_and_data(icdcode, empty):
     (empty / "mine.yaml").write_text("model: tiny\nbit: 32\n")
     answer = icdcode("doctor", "mine.yaml")

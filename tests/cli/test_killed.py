@@ -51,7 +51,7 @@ def kill(place, tmp_path):
         reported = json.loads(done.stdout)
         return (
             reported["operations"],
-            Path(reported["whole"]),
+            Path(reported["complete"]),
             [Path(folder) for folder in reported["killed"]],
         )
 
@@ -74,8 +74,8 @@ def end_of(run, rows):
     return tables, weights, states
 
 
-def same_ends(whole, killed, rows):
-    expected = end_of(whole, rows)
+def same_ends(complete, killed, rows):
+    expected = end_of(complete, rows)
     assert len(expected[1]) == 6
     assert len(expected[0][1]) == 5
     for run in killed:
@@ -88,12 +88,12 @@ def same_ends(whole, killed, rows):
 
 
 def test_killed_within_a_checkpoint_and_resumed(kill, rows):
-    operations, whole, killed = kill(
+    operations, complete, killed = kill(
         [[257, 60]]
     )  # the first one inside the one that follows a validation
     assert operations > 400
     assert killed[0].name == "killed-0"
-    assert same_ends(whole, killed, rows)
+    assert same_ends(complete, killed, rows)
 
 
 @pytest.mark.slow
@@ -101,14 +101,14 @@ def test_killed_at_many_operations_and_resumed(kill, rows):
     # Every few operations, so that each kind occurs: write, flush, rename, link, remove.
     # More of them at the first checkpoint after a validation.
     operations = sorted({*range(5, 600, 17), *range(307, 334, 3)})
-    made, whole, killed = kill(
+    made, complete, killed = kill(
         [[first, 40 + 13 * number % 150] for number, first in enumerate(operations)]
     )
     assert made > operations[-1]
-    assert same_ends(whole, killed, rows)
+    assert same_ends(complete, killed, rows)
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed(kill, rows):
-    _, whole, killed = kill([[share / 20, 0.35] for share in range(5, 20)])
-    assert same_ends(whole, killed, rows)
+    _, complete, killed = kill([[share / 20, 0.35] for share in range(5, 20)])
+    assert same_ends(complete, killed, rows)

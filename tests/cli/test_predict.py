@@ -183,7 +183,7 @@ main()
 
 def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_blocks, monkeypatch):
     output = tmp_path / "codes.jsonl"
-    whole = icdcode("predict", trained, table, "--json").out
+    complete = icdcode("predict", trained, table, "--json").out
     code, calls = coding.NotePredictor.predict, []
 
     def stop_at_the_third(self, *arguments):
@@ -201,7 +201,7 @@ def test_continuing_and_starting_over(icdcode, trained, table, tmp_path, small_b
     assert answer.code == 0
     assert "Continuing with the parts in" in answer.out
     assert "Written: " in answer.out
-    assert output.read_text() == whole
+    assert output.read_text() == complete
     calls[:] = [0]
     assert icdcode("predict", trained, table, "--output", output, "--top", 1).code == 143
     answer = icdcode("predict", trained, table, "--output", output, "--top", 2)
@@ -222,7 +222,7 @@ def killed(trained, table, tmp_path):
     """Predict to files with kills in between, assert equal files, and return the exit codes."""
 
     def run(ending, kills):
-        output = tmp_path / "out" / f"whole.{ending}"
+        output = tmp_path / "out" / f"complete.{ending}"
         output.parent.mkdir()
         done = process(
             Path(__file__).with_name("predicting.py"), trained, table, output, 80, json.dumps(kills)
