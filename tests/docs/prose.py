@@ -48,7 +48,7 @@ VERBS = frozenset(
     detach detect determine disable discard discover dispatch display distribute divide do download
     drain draw drop dump
     embed emit empty enable encode end ensure enter enumerate erase escape estimate evaluate exclude
-    execute exit expand expect explain export express extend extract
+    exchange execute exit expand expect explain export express extend extract
     fail fall feed fetch fill filter find finish fit flag flatten flush fold follow force format
     forward free freeze fuse
     gather generate get give go group grow guess
