@@ -43,7 +43,7 @@ def locked(home: Path, key: str, on_progress: Progress | None = None) -> Iterato
 
 @contextmanager
 def partial_folder(home: Path, key: str) -> Iterator[Path]:
-    """Yield an empty private folder, which is deleted at the end unless `publish_folder` has renamed it.
+    """Yield an empty private folder, which is deleted at the end unless it was published.
 
     Args:
         home: The folder to make it in.
