@@ -191,11 +191,11 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
     validation_loss = float(scored.losses_N.mean())
     sample_NL = scored.logits_NL[:SAMPLE].copy()  # fusing overwrites the logits
     fused = tune_scores(
-        {NETWORK: scored.logits_NL, **training.validation_words},
+        {NETWORK: scored.logits_NL, **training.lexical_scores},
         multi_hot(training.validation.targets, len(model.labels), np.bool_),
         model.threshold,
         "validation",
-        with_fusion=bool(training.validation_words),
+        with_fusion=bool(training.lexical_scores),
     )
     model.fusion, model.threshold = fused.fusion, fused.threshold
     metrics, value = configured_metrics(fused, validation_loss, config.monitor, log.metrics)

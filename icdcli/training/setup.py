@@ -175,7 +175,7 @@ def _training(
     encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
-    words = _lexical_scores(config.model, model, corpus)
+    lexical_scores = _lexical_scores(config.model, model, corpus)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(model.network)
     if config.train.torch_compile:
@@ -203,7 +203,7 @@ def _training(
         process_group=process_group,
         state=RunState(best, micro_batches_of=budget_key(config.train, process_group)),
         micro_batch_tokens=micro_batch_tokens,
-        validation_words=words,
+        lexical_scores=lexical_scores,
         learned_labels=_labels_in_training(corpus, process_group.device),
         backbone_weights=[
             weight

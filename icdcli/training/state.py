@@ -73,7 +73,7 @@ class Training:
             none.
         train_ids: The ids of the training documents, for messages about a step; numbers if empty.
         micro_batch_tokens: Tokens of a micro-batch; lowered if the device runs out of memory.
-        validation_words: The lexical model's scores of the validation split, by part (N, L); empty
+        lexical_scores: The lexical model's scores of the validation split, by part (N, L); empty
             without a lexical model.
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
         shards: The sharded weights; None if each process has all weights.
@@ -93,7 +93,7 @@ class Training:
     stop_requested: Callable[[], int] = lambda: 0
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384
-    validation_words: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    lexical_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None
     learned_labels: torch.Tensor | None = None
