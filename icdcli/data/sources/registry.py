@@ -2,8 +2,8 @@
 
 To add a source, add one module to this folder. It defines a class that fulfills `Source`, and
 registers a `SourceType` under the module's own name; `mimic4.py` is a short example. Nothing else
-needs to know it: ``dataset:`` accepts the name, a folder or file of it is recognized, and its
-protocols are available.
+needs to know it: ``dataset:`` accepts the name, and a folder or file of it is recognized. The name
+of a new protocol is also listed in `icdcli.data.section`.
 """
 
 import importlib

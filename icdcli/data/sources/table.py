@@ -166,7 +166,7 @@ class TableSource:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._wrong(number, role, f"is {value!r}. Write ids as strings.")
+            raise self._wrong(number, role, f"is {_short(value)}. Write ids as strings.")
         return str(value).strip() or None
 
     def _split(self, value: Any, number: int) -> str:
