@@ -112,7 +112,7 @@ def _attribute(
     network: CodingNetwork, hidden_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
 ) -> Attribution:
     """Compute the contributions of all tokens, special tokens included."""
-    added_K, gradients_KTD, attention_KT = _by_states(network, hidden_TD, labels_K)
+    added_K, gradients_KTD, attention_KT = _by_hidden_states(network, hidden_TD, labels_K)
     inputs_KTD = torch.zeros_like(gradients_KTD)
     least_K = _NEGLIGIBLE * gradients_KTD.flatten(1).norm(dim=1)
     for each in passes:
@@ -139,16 +139,16 @@ def _attribute(
     )
 
 
-def _by_states(
+def _by_hidden_states(
     network: CodingNetwork, hidden_TD: Tensor, labels_K: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the logits minus the biases, their gradients, and the attention, all float32."""
     head = network.head
-    whole = Segments.of([len(hidden_TD)])
-    whole = Segments(whole.lengths, whole.starts.to(hidden_TD.device))
+    borders = Segments.of([len(hidden_TD)])
+    borders = Segments(borders.lengths, borders.starts.to(hidden_TD.device))
     with torch.enable_grad():
         hidden_TD = hidden_TD.detach().float().requires_grad_()
-        hidden_SD, documents = average_neighbors(hidden_TD, whole, network.state_pooling)
+        hidden_SD, documents = average_neighbors(hidden_TD, borders, network.state_pooling)
         logits_K: Tensor = head(hidden_SD, documents, labels_K)[0]
         rows = [torch.autograd.grad(logit, hidden_TD, retain_graph=True)[0] for logit in logits_K]
     added_K = (logits_K - head.bias_L[labels_K]).detach()

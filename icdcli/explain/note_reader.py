@@ -87,7 +87,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """A window of a note, and what counts for the labels that have their score from it.
+    """A window of a note, with the parts' contributions to the labels whose score is from it.
 
     Attributes:
         requested: The positions of these labels (K of them) among the labels requested.

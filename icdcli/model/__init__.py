@@ -1,1 +1,1 @@
-"""From tokens to one logit a code: backbone, pooling, output layer, and their form on disk."""
+"""Models that assign codes: networks and TF-IDF, their parts and their checkpoints."""

@@ -174,8 +174,7 @@ def compile_layers(backbone: nn.Module) -> None:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
             f"torch_compile: True: nothing can be compiled here: {reason}. Install a C++ compiler "
-            "(on "
-            "a CPU) or triton (on a GPU), or leave this setting out."
+            "(on a CPU) or triton (on a GPU), or leave this setting out."
         ) from error
     # The borders of documents differ each time, and attention has its own kernels.
     AttentionInterface.register(PACKED, torch.compiler.disable(packed_attention))
@@ -191,8 +190,7 @@ def _check(config: ModelConfig, settings: Any) -> None:
     if getattr(settings, "is_encoder_decoder", False):
         raise ConfigError(
             f"model: {config.model}: is an encoder-decoder ({settings.model_type}). Choose an "
-            "encoder or "
-            "a decoder."
+            "encoder or a decoder."
         )
 
 
@@ -201,8 +199,7 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
         if config.attention == "causal":
             raise ConfigError(
                 f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, "
-                "whose "
-                "attention is bidirectional. Leave attention out."
+                "whose attention is bidirectional. Leave attention out."
             )
         return
     # transformers >= 5.2 reads this setting when it makes the mask (tested with sdpa and eager,
@@ -216,8 +213,8 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
     ):
         raise ConfigError(
             f"max_len: {config.max_len}: model {config.model} has a sliding window of {window} "
-            "tokens. "
-            f"Set max_len: {window}, or chunk_len: {window} to read longer documents in chunks."
+            f"tokens. Set max_len: {window}, or chunk_len: {window} to read longer documents in "
+            "chunks."
         )
 
 
@@ -229,8 +226,7 @@ def _quantization(bit: int, device: torch.device) -> Any:
     except ImportError as error:
         raise ConfigError(
             f"bit: {bit}: needs the package bitsandbytes, which is not installed. Install it, or "
-            "set "
-            "bit: 16 or bit: 32."
+            "set bit: 16 or bit: 32."
         ) from error
     from transformers import BitsAndBytesConfig
 
@@ -294,8 +290,7 @@ def _require_targets(config: ModelConfig, backbone: nn.Module) -> None:
         there = ", ".join(sorted({path.rpartition(".")[2] for path in paths}))
         raise ConfigError(
             f"lora_targets: {', '.join(missing)}: model {config.model} has no such linear layer. "
-            "It has "
-            f"{there}."
+            f"It has {there}."
         )
 
 

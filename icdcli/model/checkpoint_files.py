@@ -55,8 +55,7 @@ def read_settings(folder: Path, file_format: int) -> dict[str, Any]:
     if settings["format"] != file_format:
         raise ResumeError(
             f"{folder}: written by another version of icdcode ({settings['icdcode']}); this is "
-            f"version {__version__}. "
-            "Load it with that version, or train the model again."
+            f"version {__version__}. Load it with that version, or train the model again."
         )
     return settings
 

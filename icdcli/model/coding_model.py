@@ -258,9 +258,8 @@ def documents_to_score(
     if corpus.labels.codes != labels.codes:
         raise DataError(
             f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) differs from the "
-            "one that the model was "
-            f"trained on ({len(labels)} codes). Prepare the data with the options in the run's "
-            "args.yaml."
+            f"one that the model was trained on ({len(labels)} codes). Prepare the data with the "
+            "options in the run's args.yaml."
         )
     documents = corpus.documents(split)
     return documents if only is None else documents.take(only)

@@ -71,8 +71,7 @@ def find_pretrained(name: str) -> PretrainedSource:
             known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
             raise ConfigError(
                 f"model: {name}: is neither a folder nor a Hugging Face id (owner/name). Known "
-                "names: "
-                f"{known}."
+                f"names: {known}."
             )
         if Path(name).is_dir() and not any(
             (Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")
@@ -130,7 +129,7 @@ def _base_of_adapter(repository: str) -> str | None:
 
 
 @cache
-def _give_up_on_an_unreachable_hub() -> None:
+def _work_offline_without_a_hub() -> None:
     """Switch to offline mode if the hub can't be reached.
 
     Its library would try six times for each file.
@@ -155,38 +154,37 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     if not Path(repository).is_dir():
-        _give_up_on_an_unreachable_hub()
-    what = f"model: {name}" if name == repository else f"model: {name} ({repository})"
+        _work_offline_without_a_hub()
+    subject = f"model: {name}" if name == repository else f"model: {name} ({repository})"
     try:
         yield
     except SafetensorError as error:
         raise ConfigError(
-            f"{what}: its weights are damaged ({error}). Copy or download it again."
+            f"{subject}: its weights are damaged ({error}). Copy or download it again."
         ) from error
     except (ImportError, ValueError) as error:  # a folder or repository that lacks a file
         raise ConfigError(
-            f"{what}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}"
+            f"{subject}: can't be loaded: {shorten(str(error), 300, placeholder=' …')}"
         ) from error
     except (OSError, HfHubHTTPError) as error:
         chain = [error, error.__cause__, error.__context__]
         text = " ".join(str(link) for link in chain if link is not None)
         if Path(repository).is_dir():
             raise ConfigError(
-                f"{what}: the folder can't be loaded: {str(error).splitlines()[0]}"
+                f"{subject}: the folder can't be loaded: {str(error).splitlines()[0]}"
             ) from error
         if any(isinstance(link, GatedRepoError) for link in chain) or "gated" in text:
             raise ConfigError(
-                f"{what}: is gated. Accept its license on https://huggingface.co/{repository}, "
-                "then run "
-                "`hf auth login` with an access token."
+                f"{subject}: is gated. Accept its license on https://huggingface.co/{repository}, "
+                "then run `hf auth login` with an access token."
             ) from error
         if any(isinstance(link, RepositoryNotFoundError) for link in chain):
             raise ConfigError(
-                f"{what}: there is no such model on the hub, or it is private (run `hf auth "
-                "login`)."
+                f"{subject}: there is no such model on the hub, or it is private (then run "
+                "`hf auth login`)."
             ) from error
         raise ConfigError(
-            f"{what}: can't be reached, and is not in the Hugging Face cache of this machine. "
+            f"{subject}: can't be reached, and is not in the Hugging Face cache of this machine. "
             f"On a machine with a network, run `hf download {repository} --local-dir FOLDER`, copy "
             "the folder here and set `model: FOLDER`."
         ) from error

@@ -61,8 +61,7 @@ def new_model(
         padding: ``padding`` of the configuration.
 
     Raises:
-        ConfigError: If the configured model can't be loaded, or can't do what the configuration
-            asks of it.
+        ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
     """
     torch.manual_seed(seed)
     own = config.model == TINY or not config.frozen
@@ -88,8 +87,7 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
         key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
         raise ConfigError(
             f"{key}: none of the {len(descriptions)} codes has a title. Name their code system "
-            "(code_system: icd9 or icd10), or "
-            "set label_init: random and description_prior: False."
+            "(code_system: icd9 or icd10), or set label_init: random and description_prior: False."
         )
     described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
     if model.config.label_init == "descriptions":

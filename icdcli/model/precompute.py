@@ -1,4 +1,4 @@
-"""Compute once what doesn't change during training, and keep it in the corpus folder.
+"""Compute what doesn't change during training once, and keep it in the corpus folder.
 
 For a frozen backbone, these are its hidden states: an epoch then takes seconds. For a description
 prior, these are the similarities of the descriptions to the documents. Both are memory-mapped files

@@ -107,8 +107,7 @@ def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens)
     if window is not None and length > window:
         raise ConfigError(
             f"chunk_len: {length}: model {config.model} reads at most {window} tokens. Set "
-            "chunk_len: "
-            f"{window}."
+            f"chunk_len: {window}."
         )
     if length >= config.max_len:
         return None
@@ -116,8 +115,7 @@ def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens)
     if stride > length - len(special_tokens):
         raise ConfigError(
             f"chunk_stride: {stride}: leaves gaps between chunks of {length} tokens. Set "
-            "chunk_stride: "
-            f"{length * 3 // 4}."
+            f"chunk_stride: {length * 3 // 4}."
         )
     return Chunks(length, stride)
 

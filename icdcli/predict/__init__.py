@@ -1,1 +1,1 @@
-"""Codes for new notes, in batches, written to resumable files."""
+"""Predict the codes of new notes: as a stream, or into a resumable file."""

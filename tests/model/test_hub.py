@@ -111,7 +111,7 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("icdcli.model.hub.socket.create_connection", refuse)
-    source._give_up_on_an_unreachable_hub.cache_clear()
+    source._work_offline_without_a_hub.cache_clear()
     for name in ("owner/name", "owner/other"):
         with pytest.raises(
             ConfigError, match="can't be reached, and is not in the Hugging Face cache"

@@ -123,8 +123,8 @@ class DescriptionPrior(nn.Module):
             labels: The codes.
 
         Returns:
-            For each code, the amount that is added to its logit, and the position where the window
-            begins. The window is `WINDOW` long, or as long as the document if that is shorter.
+            For each code, the amount that is added to its logit, and the first position of the
+            window. The window is `WINDOW` long, or as long as the document if that is shorter.
         """
         windows_PD = _windows(hidden_TD.float())
         found = []

@@ -1,7 +1,7 @@
 """The names of the heads, known without importing torch.
 
 A head is a module of this folder and has the module's name, except that ``pooled.py`` has the heads
-of `POOLING`. See `icdcli.model.heads.registry` for what such a module registers.
+of `POOLING`. `icdcli.model.heads.registry` describes such a module.
 """
 
 import pkgutil
