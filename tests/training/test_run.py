@@ -1,0 +1,138 @@
+"""`run_training` and `resume_training`, as a notebook calls them."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from icdcli.config.loading import load_config
+from icdcli.errors import ConfigError, ResumeError
+from icdcli.run_dir import read_rows
+from icdcli.training.events import Evaluated, Prepared, Saved, Started, StepDone, Stopped
+from icdcli.training.run import resume_training, run_training
+
+
+class Collected:
+    """A handler that keeps the events and calls a function with each."""
+
+    def __init__(self, happens=lambda event: None):
+        self.happens, self.events, self.closed = happens, [], 0
+
+    def handle(self, event):
+        self.events.append(event)
+        self.happens(event)
+
+    def close(self):
+        self.closed += 1
+
+
+def signal_at(step, *numbers):
+    def happens(event):
+        if isinstance(event, StepDone) and event.step == step:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+
+    return happens
+
+
+def test_a_run_from_its_configuration_to_its_result(config):
+    seen = Collected()
+    before = signal.getsignal(signal.SIGINT)
+    result = run_training(config(steps=13), [seen])
+    prepared, started, *_, stopped = seen.events
+    assert isinstance(prepared, Prepared)
+    assert isinstance(started, Started)
+    assert stopped == Stopped("all 13 steps are done", 13, finished=True)
+    assert (prepared.run, prepared.summary.steps) == (result.run.root, 13)
+    assert load_config(result.run.args).flat() == config(steps=13).flat()
+    [validated] = [event for event in seen.events if isinstance(event, Evaluated)]
+    assert (result.epoch, result.metrics) == (validated.epoch, validated.metrics)
+    assert (result.step, result.finished, result.signal) == (13, True, None)
+    assert seen.closed == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_checkpoints_are_reported_once_they_are_on_disk(config):
+    found = []
+
+    def happens(event):
+        if isinstance(event, Saved):
+            folder = config().run.project / "run" / "weights" / event.name
+            found.append((event.name, (folder / "manifest.json").is_file()))
+
+    run_training(config(steps=13), [Collected(happens)])
+    assert found == [("metric", True), ("loss", True), ("last", True)]
+
+
+def test_a_signal_ends_the_run_and_is_in_the_result_and_the_run_is_resumed(config):
+    result = run_training(config(), [Collected(signal_at(7, signal.SIGTERM))])
+    assert (result.step, result.finished, result.signal) == (7, False, signal.SIGTERM)
+    assert result.stopped == "interrupted by SIGTERM"
+    seen = Collected()
+    again = resume_training(result.run.root, ["steps=14"], handlers=[seen])
+    assert (again.run, again.step, again.finished) == (result.run, 14, True)
+    resumed = seen.events[0].summary.resumed
+    assert (resumed.step, resumed.changes) == (7, {"steps": (24, 14)})
+    assert [row["step"] for row in read_rows(result.run.results)] == ["13", "14"]
+    with pytest.raises(ResumeError, match="start a new run instead"):
+        resume_training(result.run, ["seed=1"])
+
+
+def test_a_second_signal_ends_the_run_at_once(config):
+    seen = Collected(signal_at(2, signal.SIGINT, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config(), [seen])
+    assert seen.closed == 1
+    called = []
+    run_training(
+        config(),
+        [Collected(signal_at(2, signal.SIGINT, signal.SIGTERM))],
+        on_second_signal=called.append,
+    )
+    assert called == [signal.SIGTERM]
+
+
+def test_a_handler_that_fails_ends_the_run_and_all_are_closed(config):
+    def fail(event):
+        if isinstance(event, StepDone):
+            raise RuntimeError("a defect")
+
+    handlers = [Collected(), Collected(fail)]
+    with pytest.raises(RuntimeError, match="a defect"):
+        run_training(config(), handlers)
+    assert [handler.closed for handler in handlers] == [1, 1]
+
+
+def test_handlers_are_closed_if_the_run_never_starts(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    seen = Collected()
+    with pytest.raises(ConfigError):
+        run_training(config(project=tmp_path / "file"), [seen])
+    assert (seen.events, seen.closed) == ([], 1)
+
+
+def test_outside_the_main_thread_a_run_catches_no_signals(config):
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(run_training(config(steps=5, warmup_steps=1)))
+    )
+    thread.start()
+    thread.join()
+    assert results[0].finished
+
+
+def test_tfidf_takes_the_same_way(config):
+    seen, warned = Collected(), []
+    result = run_training(config(model="tfidf"), [seen], on_warning=warned.append)
+    assert [type(event) for event in seen.events] == [
+        Prepared,
+        Started,
+        Evaluated,
+        *[Saved] * 3,
+        Stopped,
+    ]
+    assert (result.step, result.finished) == (1, True)
+    assert "model: tfidf doesn't use" in warned[0]
+    again = resume_training(result.run)
+    assert (again.metrics, again.finished) == (result.metrics, True)
