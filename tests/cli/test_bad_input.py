@@ -242,7 +242,7 @@ def test_gpu_that_is_not_among_those_there(refused, place, tmp_path, monkeypatch
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    says = "device: [5]: there is no GPU 5 on this machine; it has 0, 1"
+    says = "device: [5]: there is no GPU 5 on this machine. It has 0, 1"
     refused(2, "train", place.config, "device=5", f"project={tmp_path / 'new'}", says=says)
     assert not (tmp_path / "new").exists()
 

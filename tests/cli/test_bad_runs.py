@@ -125,7 +125,7 @@ def test_split_that_is_not_there(refused_run, command):
         command,
         "--split",
         "dev",
-        says=["no documents in 'dev'", "there are: train (", "validation (", "test ("],
+        says=["no documents in 'dev'", "It has: train (", "validation (", "test ("],
     )
 
 
@@ -170,7 +170,7 @@ def test_all_refused_changes_in_one_message(refused_run):
 
 
 def test_fewer_steps_than_are_done(refused_run):
-    refused_run(4, "resume", "steps=8", says=["steps=8: ", "is already at step 12; set more steps"])
+    refused_run(4, "resume", "steps=8", says=["steps=8: ", "is already at step 12. Set more steps"])
 
 
 def test_invalid_override(refused_run):

@@ -92,7 +92,7 @@ def test_options_of_raw_data_are_refused_for_a_prepared_corpus(refused, corpus):
         "describe",
         corpus,
         "protocol=patient",
-        says=[str(corpus), "is a prepared corpus", "give the raw data's folder"],
+        says=[str(corpus), "is a prepared corpus", "Give the folder of the source tables"],
     )
 
 

@@ -381,14 +381,9 @@ def test_processes_need_a_file(refused, trained, table, monkeypatch):
         "join_process_group",
         lambda device: distributed.ProcessGroup(0, 2, torch.device("cpu")),
     )
+    says = "several processes can only read notes from files and write to a file"
     for words in ([table], [table, "-", "--output", "codes.csv"]):
-        refused(
-            2,
-            "predict",
-            trained,
-            *words,
-            says="several processes can only read notes from files and write to a file",
-        )
+        refused(2, "predict", trained, *words, says=says)
 
 
 def test_a_defect_shows_no_note(icdcode, trained, tmp_path, monkeypatch):

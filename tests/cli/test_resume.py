@@ -119,11 +119,11 @@ def test_patience_counts_on_over_an_interruption(icdcode, interrupted, rows):
     assert state(run)["run"]["best_metric"]["without_progress"] == 1
     answer = icdcode("resume", run)
     assert answer.code == 0
-    assert "no progress in 2 validations (step 18)" in answer.out
+    assert "no improvement in 2 validations (step 18)" in answer.out
     assert [row["epoch"] for row in rows(run / "results.csv")] == ["1", "2", "3"]
     answer = icdcode("resume", run)
     assert answer.code == 0
-    assert "no progress in 2 validations (step 18)" in answer.out
+    assert "no improvement in 2 validations (step 18)" in answer.out
     assert f"To continue it: icdcode resume {run} patience=4\n" in answer.out
     answer = icdcode("resume", run, "patience=3", "--json")
     assert answer.json["step"] == 24
@@ -172,7 +172,7 @@ def test_after_going_back_the_last_checkpoint_is_the_chosen_one(
         raise SystemExit(137)
 
     with monkeypatch.context() as patch:
-        patch.setattr("icdcli.training.run._follow", killed)
+        patch.setattr("icdcli.training.run.recording", killed)
         assert icdcode("resume", best_first, "--load", "metric").code == 137
     assert manifest(best_first, "last")["step"] == 6
     assert icdcode("resume", best_first).code == 0
@@ -281,15 +281,16 @@ def test_a_training_that_diverges_ends_with_one_message(icdcode, place, tmp_path
     assert "Traceback" not in answer.err
     assert answer.err.count("error: ") == 1
     bad = (
-        r"step (\d+): (the training loss|the gradient|a weight) is not a finite number; "
-        r"the step's documents are (.+?)\. "
+        r"step (\d+): (the training loss|the gradient|a weight) is not a finite number. "
+        r"The documents of this step are (.+?)\. "
     )
     step = re.search(bad, answer.err)
     assert step
     assert len(step[3].split(", ")) == 16
     last = manifest(run, "last")["step"]
     assert last < int(step[1])
-    assert f"weights/steps/{last}: `icdcode resume {run} lr0=5e+29` goes on from it" in answer.err
+    advice = f"weights/steps/{last}; resume from it with `icdcode resume {run} lr0=5e+29`"
+    assert advice in answer.err
     assert manifest(run, "last") == verify(run / "weights" / "last")
 
 
@@ -313,7 +314,7 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
         "the checkpoint of step 12 can't be written ([Errno 28] No space left on device)"
         in answer.err
     )
-    assert f"free space, then `icdcode resume {run}`" in answer.err
+    assert f"Free space, then run `icdcode resume {run}`" in answer.err
     assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6"}
     assert manifest(run, "last")["step"] == 6
     answer = icdcode("resume", run)
