@@ -72,7 +72,7 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
 
 def shipped_configs() -> dict[str, Path]:
     """Return the configurations that come with icdcode, by file name."""
-    # In an installed package they are in icdcli/configs, in a checkout beside icdcli.
+    # In an installed package they are in icdcli/configs, in a checkout next to icdcli.
     package = Path(__file__).parents[1]
     folder = next(
         place for place in (package / "configs", package.parent / "configs") if place.is_dir()

@@ -1,8 +1,8 @@
 """Statistics of a corpus's documents: words and codes per document, texts in several splits.
 
 They are collected in one pass while the documents are written, on the Arrow buffers, without a
-Python string per text. Numbers and digests take 25 bytes per document, beside the set of subjects,
-so that a corpus of any size can be described.
+Python string per text. Numbers and digests take 25 bytes per document, in addition to the set of
+subjects, so that a corpus of any size can be described.
 """
 
 from array import array

@@ -31,7 +31,7 @@ class Source(Protocol):
 
     @property
     def system(self) -> System | None:
-        """Return the coding system, which titles are looked up in; None: unknown."""
+        """Return the coding system in which titles are looked up; None: unknown."""
 
     @property
     def titles(self) -> dict[Code, str]:
@@ -57,7 +57,7 @@ class ChosenSource:
         dataset: The source's name.
         source: The source itself.
         protocol: The protocol that makes a benchmark of it.
-        options: The options beside the protocol that change the corpus; they go into its hash.
+        options: The options, besides the protocol, that change the corpus; they go into its hash.
     """
 
     dataset: str
@@ -104,7 +104,7 @@ _registered: dict[str, SourceType] = {}
 
 
 def register(source_type: SourceType) -> None:
-    """Make a source known under its name."""
+    """Register a source under its name."""
     _registered[source_type.name] = source_type
 
 
