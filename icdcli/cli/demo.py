@@ -117,10 +117,9 @@ def _write_notes(data: Path, output: _DemoOutput) -> None:
 
 
 def _train(config: Config, output: _DemoOutput) -> RunDir:
-    from icdcli.distributed.process_group import join_process_group
-    from icdcli.training.run import resume_training, run_training
+    from icdcli.training.run import join_for_training, resume_training, run_training
 
-    process_group = join_process_group(config.run.device)
+    process_group = join_for_training(config)
     view, run = training_view(output, process_group), unfinished(config)
     if run is not None:
         output.heading(f"Training, resumed: icdcode resume {run.root}")
