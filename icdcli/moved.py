@@ -1,7 +1,8 @@
 """The old import paths of public names, which work for one version more.
 
 ``docs/python.md`` of version 0.1.0 documented these paths. Using one warns and names the new path.
-Remove this module, and the line in ``icdcli/__init__.py`` that calls it, in version 0.3.0.
+Remove in version 0.3.0: this module, the line in ``icdcli/__init__.py`` that calls it, and the
+``__getattr__`` of `icdcli.data.corpus`.
 """
 
 import importlib

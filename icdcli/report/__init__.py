@@ -1,1 +1,1 @@
-"""Everything a person looks at: the console, terminal plots, PNG files."""
+"""Output for people: the terminal, plots and the HTML page."""

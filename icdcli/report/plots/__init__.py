@@ -1,1 +1,1 @@
-"""Results as pictures."""
+"""Plots as PNG files and on the terminal."""

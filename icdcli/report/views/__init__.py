@@ -1,1 +1,1 @@
-"""Results as a terminal shows them."""
+"""Views of data, runs and results on the terminal."""
