@@ -185,3 +185,18 @@ def test_a_progress_that_fails_passes_its_error_on(terminal: Output) -> None:
     for output in (Output(), terminal):
         with pytest.raises(KeyError), output.progress("Reading", 10):
             raise KeyError("x")
+
+
+def test_stages_are_shown_one_after_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icdcli.report.progress.PATIENCE", 0.0)
+    with Output().stages() as on_progress:
+        on_progress("reading", 1, 2, "rows")
+        on_progress("tokenizing", 5, 0)
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "reading: 1/2 rows",
+        "reading: done",
+        "tokenizing: 5 documents",
+        "tokenizing: done",
+    ]

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.report.plots.run import learning_curves_png, lr_schedule_png
+from icdcli.config.loading import load_config
+from icdcli.report.plots.run import RunPlots, learning_curves_png, lr_schedule_png
 from icdcli.report.plots.terminal import lr_landmarks, lr_schedule_plot
+from icdcli.run_dir import RunDir, append_row
+from icdcli.training.events import Evaluated, Prepared, ResumedFrom, TrainingSummary
 
 STEPS = list(range(201))
 RATES = [1e-4 * min(step / 20, (200 - step) / 180 + 0.001) for step in STEPS]
@@ -132,3 +135,28 @@ def test_the_room_is_imported_without_anything_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_the_handler_writes_the_schedule_and_then_the_curves(tmp_path: Path) -> None:
+    run, plots = RunDir(tmp_path), RunPlots()
+    config = load_config(None, ["steps=20", "warmup_steps=2", "metrics=[f1_micro]"])
+    summary = TrainingSummary("corpus", 8, 2, 3, 3, "cpu", 5.0, 9, 10, 20, 20, 10)
+    plots.handle(Prepared(summary, tmp_path, config, {}))
+    assert run.lr_schedule.is_file()
+    assert not run.learning_curves.exists()
+    columns = ("epoch", "step", "seconds", "train_loss", "validation_loss", "lr", "f1_micro")
+    append_row(run.results, columns, dict.fromkeys(columns, 1))
+    plots.handle(Evaluated(1, 10, 1.0, 1.0, 1.0, 1e-3, {"f1_micro": 1.0}, 1.0, True, True, 5))
+    assert run.learning_curves.is_file()
+    plots.close()
+
+
+@pytest.mark.parametrize(("changes", "written"), [({}, False), ({"lr0": (1e-3, 1e-4)}, True)])
+def test_a_resumed_run_gets_a_new_schedule_if_keys_changed(
+    tmp_path: Path, changes: dict[str, tuple[float, float]], written: bool
+) -> None:
+    resumed = ResumedFrom(tmp_path, 5, changes)
+    summary = TrainingSummary("corpus", 8, 2, 3, 3, "cpu", 5.0, 9, 10, 20, 20, 10, resumed)
+    config = load_config(None, ["steps=20", "warmup_steps=2"])
+    RunPlots().handle(Prepared(summary, tmp_path, config, {}))
+    assert RunDir(tmp_path).lr_schedule.is_file() is written

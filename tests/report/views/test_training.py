@@ -15,6 +15,7 @@ from icdcli.training.events import (
     Evaluated,
     Evaluating,
     Prepared,
+    ResumedFrom,
     SamplePrediction,
     Saved,
     Started,
@@ -207,3 +208,31 @@ def test_an_interruption_passes_through_and_closes_the_view(terminal: Output) ->
         terminal.say("still here")
     assert isinstance(terminal.console.file, StringIO)
     assert "still here" in terminal.console.file.getvalue()
+
+
+def test_the_size_of_a_run_is_shown_first(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = TrainingSummary("corpus-1", 8, 2, 3, 3, "cpu", 5.0, 9, 10, 20, 200, 100)
+    resumed = ResumedFrom(Path("run/weights/steps/7"), 7, {"steps": (100, 200)}, 3)
+    view = TrainingView(Output())
+    config = load_config(None, [])
+    view.handle(Prepared(summary, Path("run"), config, {}))
+    first = capsys.readouterr().out
+    assert "corpus     corpus-1\n" in first
+    assert first.endswith("run        run\n")
+    aside = (Path("run/steps.before-1.csv"),)
+    view.handle(Prepared(replace(summary, resumed=resumed), Path("run"), config, {}, aside))
+    again = capsys.readouterr().out
+    assert again.startswith("from       run/weights/steps/7, step 7\n")
+    assert again.endswith(f"{'':<10} run/steps.before-1.csv\n")
+
+
+def test_tfidf_has_neither_training_loss_nor_patience(capsys: pytest.CaptureFixture[str]) -> None:
+    view = TrainingView(Output())
+    config = load_config(None, ["patience=5", "metrics=[f1_micro]"])
+    summary = TrainingSummary("corpus-1", 8, 2, 3, 3, "cpu")
+    view.handle(Prepared(summary, Path("run"), config, {}))
+    view.handle(VALIDATION)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "validation_loss 0.6000" in last
+    assert "train_loss" not in last
+    assert "patience" not in last
