@@ -1,8 +1,8 @@
 """Late fusion: the network's logits and the lexical model's scores become one score per code.
 
 A code's fused logit is a weighted sum of the scores of the parts. All codes share the weights: so
-few numbers can be fitted on a validation split without overfitting it. They belong to the model, like
-its threshold. `icdcli.evaluation.fusion_fitting` fits them.
+few numbers can be fitted on a validation split without overfitting it. The weights belong to the
+model, like its threshold. `icdcli.evaluation.fusion_fitting` fits them.
 
 Shapes: N documents, L labels.
 """
