@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icdcli.io.arrow import lists_of_strings, numbers, strings, values_of
@@ -12,6 +12,7 @@ from icdcli.io.arrow import lists_of_strings, numbers, strings, values_of
 TEXT = st.text(max_size=5)
 
 
+@settings(deadline=None)  # the first call of pyarrow.array imports pandas
 @given(st.lists(st.none() | TEXT, max_size=20))
 def test_strings_are_those_that_pyarrow_makes(values):
     made = strings(values)
@@ -19,6 +20,7 @@ def test_strings_are_those_that_pyarrow_makes(values):
     assert made.equals(pa.array(values, pa.string()))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(TEXT, max_size=3), max_size=9))
 def test_lists_of_strings_are_those_that_pyarrow_makes(values):
     made = lists_of_strings(values)
@@ -26,6 +28,7 @@ def test_lists_of_strings_are_those_that_pyarrow_makes(values):
     assert made.equals(pa.array(values, pa.list_(pa.string())))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=9), st.integers(0, 9))
 def test_numbers_go_in_and_come_out_as_they_were(values, start):
     made = numbers(values, np.int32)
