@@ -9,11 +9,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
 )
 
 from icdcli.config.metric_names import METRICS
 from icdcli.errors import nearest
+
+_LARGEST = 2**63 - 1  # PyTorch and Parquet can't store a larger integer
 
 
 class Section(BaseModel):
@@ -78,10 +81,21 @@ def require_metric(name: str) -> str:
 
 
 def _expand_home(path: Path) -> Path:
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"there is no home folder for {path.parts[0]!r}; write the folder's full path"
+        ) from None
 
 
-Integer = Annotated[int, BeforeValidator(reject_bool)]
-Number = Annotated[float, BeforeValidator(reject_bool)]
+def _require_64_bits(value: int) -> int:
+    if abs(value) > _LARGEST:
+        raise ValueError(f"should be at most {_LARGEST}, the largest number of 64 bits")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(reject_bool), AfterValidator(_require_64_bits)]
+Number = Annotated[float, BeforeValidator(reject_bool), Field(allow_inf_nan=False)]
 UserPath = Annotated[Path, AfterValidator(_expand_home)]
 Metric = Annotated[str, AfterValidator(require_metric)]

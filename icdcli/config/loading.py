@@ -25,6 +25,7 @@ FIELDS: dict[str, tuple[str, FieldInfo]] = {
 """Every key, with the name of its section and its field."""
 
 _COMMAND_LINE = "command line"
+_NOT_A_VALUE = (yaml.YAMLError, ValueError, OverflowError)  # 2020-13-45 has the form of a date
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, _Value]:
             problems.append(f"line {line}: {key!r} is set twice, first at {values[key].place}")
         try:
             values[key] = _Value(loader.construct_object(value_node, deep=True), f"line {line}")
-        except yaml.YAMLError as error:
+        except (*_NOT_A_VALUE, RecursionError) as error:
             problems.append(f"line {line}: {key}: not a value: {error}")
     return values
 
@@ -172,6 +173,8 @@ def _compose_yaml(path: Path) -> yaml.Node | None:
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: has too many brackets in each other") from None
 
 
 def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str, _Value]:
@@ -183,8 +186,10 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
             continue
         try:
             values[key.strip()] = _Value(yaml.safe_load(text), _COMMAND_LINE)
-        except yaml.YAMLError:
+        except _NOT_A_VALUE:
             problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
+        except RecursionError:
+            problems.append(f"{_COMMAND_LINE}: {key}: has too many brackets in each other")
     return values
 
 

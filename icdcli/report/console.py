@@ -30,8 +30,24 @@ def _console(stderr: bool) -> Console:
         stream.reconfigure(errors="backslashreplace")
     on_terminal = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return Console(
-        stderr=stderr, markup=False, highlight=False, emoji=False, force_interactive=on_terminal
+        stderr=stderr,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_interactive=on_terminal,
+        width=_size_instead_of("COLUMNS", 20, 80),
+        height=_size_instead_of("LINES", 5, 25),
     )
+
+
+def _size_instead_of(variable: str, smallest: int, usual: int) -> int | None:
+    """Return the usual size if a variable sets one that nothing fits in; else None.
+
+    Containers, web terminals and job runners set 0 if they don't know the size. rich would then
+    print nothing, not even errors.
+    """
+    value = os.environ.get(variable, "")
+    return usual if value.isdecimal() and int(value) < smallest else None
 
 
 def _jsonable(value: Any) -> Any:

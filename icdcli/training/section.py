@@ -28,9 +28,13 @@ def _check_monitor(name: str) -> str:
 
 def _check_threshold(value: float | str) -> float | str:
     if isinstance(value, str):
-        if value not in ("auto", "auto_per_code"):
-            raise ValueError("should be a number from 0 to 1, auto or auto_per_code")
-    elif not 0 <= value <= 1:
+        if value in ("auto", "auto_per_code"):
+            return value
+        try:
+            value = float(value)  # YAML reads 1e-1 as a string, since it has no dot
+        except ValueError:
+            raise ValueError("should be a number from 0 to 1, auto or auto_per_code") from None
+    if not 0 <= value <= 1:
         raise ValueError("should be from 0 to 1")
     return value
 

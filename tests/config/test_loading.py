@@ -25,6 +25,7 @@ def problems(path: Path | None, *overrides: str) -> str:
 def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
     assert load_config(write(tmp_path, "lr0: 1e-4\n")).train.lr0 == 1e-4
     assert load_config(None, ["lr0=3e-5"]).train.lr0 == 3e-5
+    assert load_config(None, ["positive_threshold=1e-1"]).log.positive_threshold == 0.1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,19 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["monitor=val_loss"], "unknown metric 'val_loss'"),
         (["name=a/b"], "name: "),
         (["seed=[1"], "is not a YAML value"),
+        (["name=2020-13-45"], "name: '2020-13-45' is not a YAML value"),
+        (["steps=" + "[" * 5000], "steps: has too many brackets in each other"),
+        (["lr0=.inf"], "lr0: should be a finite number, got inf"),
+        (["weight_decay=1e400"], "weight_decay: should be a finite number"),
+        (["pos_weight=.nan"], "pos_weight: should be"),
+        (["positive_threshold=.nan"], "positive_threshold: should be a finite number"),
+        (["positive_threshold=5e1"], "positive_threshold: should be from 0 to 1"),
+        (["positive_threshold=nan"], "positive_threshold: should be from 0 to 1"),
+        (["positive_threshold=best"], "should be a number from 0 to 1, auto or auto_per_code"),
+        (["seed=99999999999999999999999"], "seed: should be at most 9223372036854775807"),
+        (["steps=9223372036854775808"], "steps: should be at most 9223372036854775807"),
+        (["project=~nobody-here/x"], "project: there is no home folder for '~nobody-here'"),
+        (["data_path=~nobody-here/x"], "data_path: there is no home folder for '~nobody-here'"),
     ],
 )
 def test_conflicts_and_invalid_values(overrides, message):
@@ -136,6 +150,8 @@ def test_problems_come_by_line_and_those_of_the_command_line_and_defaults_last(t
         ("seed: 0\n  model: x\n", "line 2: not valid YAML"),
         ("seed: [0\n", "not valid YAML"),
         ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
+        ("seed: 0\nname: 2020-13-45\n", "line 2: name: not a value: month must be in 1..12"),
+        ("metrics: " + "[" * 5000, "has too many brackets in each other"),
     ],
 )
 def test_files_that_are_no_configuration(tmp_path, text, message):

@@ -51,6 +51,23 @@ def test_a_line_in_a_pipe_stays_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert captured.out.count("\n") == captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("columns", ["0", "00", "1", "19"])
+def test_a_size_that_nothing_fits_in_is_an_unknown_size(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", "0")
+    output = Output()
+    output.say("a message")
+    output.error("an error")
+    table = Table("code", "title")
+    table.add_row("428.0", "heart failure")
+    output.show(table)
+    captured = capsys.readouterr()
+    assert "a message" in captured.out and "heart failure" in captured.out
+    assert captured.err == "error: an error\n"
+
+
 def test_a_table_in_a_pipe_has_neither_color_nor_trailing_blanks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
