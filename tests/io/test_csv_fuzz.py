@@ -50,10 +50,11 @@ def by_us(path, skip: bool) -> list[tuple[str, ...]] | None:
         assert notes == [(*row[:-1], row[-1].encode()) for row in rows]
         return rows
     except DataError as error:
-        if "has a header but no rows" in str(error):
-            return []
-        assert str(path) in str(error)
-        return None
+        problem = str(error)
+    if "has a header but no rows" in problem:
+        return []
+    assert str(path) in problem
+    return None
 
 
 @pytest.fixture(scope="module")

@@ -297,12 +297,13 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, name):
     path = tmp_path / name
     for start in (b"", b"text\n", b'{"text": "'):
         path.write_bytes(start + content)
+        notes, problem = [], str(path)
         try:
             notes = [note.text for note in find_notes([str(path)])]
         except DataError as error:
-            assert str(error).startswith(str(path))
-        else:
-            assert all(isinstance(text, str) for text in notes)
+            problem = str(error)
+        assert problem.startswith(str(path))
+        assert all(isinstance(text, str) for text in notes)
 
 
 @given(
