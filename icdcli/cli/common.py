@@ -40,6 +40,13 @@ DryRun = Annotated[
         "--dry-run", help="Check the setup, report memory and time, then exit without training."
     ),
 ]
+AcceptUnknownCodes = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unknown-codes",
+        help="Use codes that aren't in the official tables, as accept_unknown_codes=True does.",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="Device to use instead of the run's own: cpu, mps, 0, 1 …")
 ]

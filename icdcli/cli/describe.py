@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Json, Overrides
-from icdcli.cli.prepare_data import prepared
+from icdcli.cli.prepare_data import prepared, warn
 from icdcli.errors import ConfigError, DataError
 from icdcli.report.console import Output
 
@@ -36,6 +36,7 @@ def describe(
     Example: icdcode describe data/demo protocol=patient label_pruning=True
     """
     from icdcli.data.corpus.card import describe_corpus
+    from icdcli.data.corpus.notices import corpus_warnings
     from icdcli.data.corpus.reader import CARD, open_corpus
     from icdcli.io.files import write_json
     from icdcli.report.plots.corpus import corpus_png
@@ -50,7 +51,10 @@ def describe(
             f"{data}: is a prepared corpus, which data options can't change. "
             "Give the folder of the source tables, or leave out the options."
         )
-    described = describe_corpus(open_corpus(corpus_folder)).to_json()
+    corpus = open_corpus(corpus_folder)
+    if corpus_folder == data:
+        warn(corpus_warnings(corpus.card), corpus.card, output)
+    described = describe_corpus(corpus).to_json()
     output.show(corpus_view(described))
     folder = to or corpus_folder
     try:

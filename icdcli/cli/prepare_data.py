@@ -1,12 +1,13 @@
 """``icdcode prepare-data``: from source tables to a prepared corpus."""
 
+from collections.abc import Iterable, Mapping
 from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Json, Overrides
+from icdcli.cli.common import AcceptUnknownCodes, Json, Overrides
 from icdcli.cli.completion import complete_config
 from icdcli.report.console import Output
 
@@ -33,6 +34,7 @@ def prepare_data(
             help="Skip and count invalid CSV rows, as skip_bad_rows=True does.",
         ),
     ] = False,
+    accept_unknown_codes: AcceptUnknownCodes = False,
     json: Json = False,
 ) -> None:
     """Convert source tables into a prepared corpus.
@@ -46,7 +48,11 @@ def prepare_data(
     from icdcli.report.views.corpus import corpus_view
 
     output = Output(json)
-    given = [*(overrides or []), *(["skip_bad_rows=True"] if skip_bad_rows else [])]
+    given = [
+        *(overrides or []),
+        *(["skip_bad_rows=True"] if skip_bad_rows else []),
+        *(["accept_unknown_codes=True"] if accept_unknown_codes else []),
+    ]
     corpus = prepared(folder, given, config, output)
     output.show(corpus_view(describe_corpus(open_corpus(corpus.folder)).to_json()))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
@@ -72,8 +78,15 @@ def prepared(
     ).data
     with output.stages() as on_progress:
         corpus = prepare(options, on_progress)
-    for table in corpus.changed:
-        output.warn(f"{table}: has changed since the last corpus was prepared from it")
-    for file, problem in corpus.card["first_bad_row"].items():
-        output.warn(f"{file}: invalid rows were skipped. The first: {problem}")
+    warn(corpus.warnings, corpus.card, output)
     return corpus
+
+
+def warn(warnings: Iterable[str], card: Mapping[str, Any], output: Output) -> None:
+    """Show warnings about a corpus, without those that `corpus_view` shows."""
+    from icdcli.data.corpus.notices import leaks
+
+    shown_by_view = set(leaks(card.get("description", {}).get("leakage", {})))
+    for warning in warnings:
+        if warning not in shown_by_view:
+            output.warn(warning)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import DryRun, Json, Overrides, Port
+from icdcli.cli.common import AcceptUnknownCodes, DryRun, Json, Overrides, Port
 from icdcli.cli.completion import complete_config
 from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import conclude, handlers, leave_at_once, show_dry_run, training_view
@@ -31,6 +31,7 @@ def train(
     overrides: Overrides = None,
     port: Port = 10001,
     dry_run: DryRun = False,
+    accept_unknown_codes: AcceptUnknownCodes = False,
     json: Json = False,
 ) -> None:
     """Train a model from a configuration.
@@ -41,7 +42,8 @@ def train(
     """
     from icdcli.config.loading import load_config
 
-    options = load_config(config, overrides or [])
+    accepted = ["accept_unknown_codes=True"] if accept_unknown_codes else []
+    options = load_config(config, [*(overrides or []), *accepted])
     if options.model.is_baseline:
         if int(os.environ.get("RANK", "0")) > 0:
             return  # of several processes, only the main one fits TF-IDF

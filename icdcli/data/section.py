@@ -87,6 +87,14 @@ class DataConfig(Section):
         None,
         description="table, mimic4 by patient: icd9, icd10; null: codes unchanged (mimic4: icd10)",
     )
+    code_kind: Literal["diagnosis", "procedure", "both"] | None = Field(
+        None,
+        description="table: kind of the codes: diagnosis, procedure, both; null: decided for the "
+        "column as a whole",
+    )
+    accept_unknown_codes: bool = Field(
+        False, description="table: use the codes although many aren't in the official tables"
+    )
     cache_dir: UserPath | None = Field(
         None, description="folder of prepared corpora; null: .icdcode in the data folder"
     )

@@ -82,8 +82,8 @@ def open_run(
         run: The run's folder.
         load: The checkpoint: ``metric``, ``loss`` or ``last``.
         device: The device to use instead of the run's own, e.g. ``cpu`` or ``0``.
-        on_warning: Called with a message if the corpus is not the one that the model was trained
-            on.
+        on_warning: Called with each warning about the corpus, as `icdcode prepare-data` shows them,
+            and if it is not the one that the model was trained on.
         on_progress: Called with the progress of preparing the corpus.
 
     Raises:
@@ -96,7 +96,11 @@ def open_run(
     use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
-    corpus = open_corpus(prepare(config.data, on_progress).folder)
+    data = config.data.model_copy(update={"accept_unknown_codes": True})  # as the run did
+    prepared = prepare(data, on_progress)
+    for warning in prepared.warnings:
+        on_warning(warning)
+    corpus = open_corpus(prepared.folder)
     model = load_model(checkpoint, device=str(chosen))
     trained_on = read_manifest(checkpoint)["corpus"]
     # With another label space, scoring raises an error.

@@ -95,6 +95,29 @@ def title_of(code: str, kind: str, system: str) -> str | None:
     return titles(system, kind).get(code) or _above(system, kind).get(code)
 
 
+def is_known(code: str, kind: str, system: str) -> bool:
+    """Return whether a code is in the official tables: as a code, or above codes.
+
+    Args:
+        code: The code with or without its dot, in upper case.
+        kind: ``diagnosis`` or ``procedure``.
+        system: ``icd9`` or ``icd10``.
+
+    Raises:
+        ValueError: If the system or kind is unknown.
+    """
+    check_system(kind, system)
+    bare = code.replace(".", "")
+    shortest = _SHORTEST[system, kind] + ((system, kind, bare[:1]) == ("icd9", "diagnosis", "E"))
+    if len(bare) < shortest or not bare.isalnum() or not bare.isascii():
+        return False
+    codes, _ = _by_bare_code(kind, system)
+    place = bisect_left(codes, bare)
+    if place < len(codes) and codes[place].startswith(bare):
+        return True
+    return dotted(bare, kind, system) in _above(system, kind)
+
+
 def _above(system: str, kind: str) -> Mapping[str, str]:
     """Return the titles of codes and categories that the table of assignable codes lacks."""
     return tabular_titles() if (system, kind) == ("icd10", "diagnosis") else _NOTHING

@@ -21,6 +21,7 @@ _FIXED = {
     **dict.fromkeys(
         (
             *("dataset", "protocol", "label_pruning", "language", "codes", "code_system"),
+            "code_kind",
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
             *("text_column", "codes_column", "id_column", "subject_column", "split_column"),
         ),

@@ -40,10 +40,14 @@ from icdcli.training.events import (
 from icdcli.training.loggers import Trackers
 from icdcli.training.loop import train
 from icdcli.training.recorder import Outcome, publish_to, recording
-from icdcli.training.setup import find_corpus, new_training, resumed_training, summarize
+from icdcli.training.setup import (
+    OnWarning,
+    find_corpus,
+    new_training,
+    resumed_training,
+    summarize,
+)
 from icdcli.training.state import Training
-
-OnWarning = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,9 @@ def plan_training(
     if config.model.is_baseline:
         if on_warning is not None and (unused := unused_keys(config)):
             on_warning(f"model: {config.model.model} doesn't use {', '.join(unused)}")
-        corpus = find_corpus(config.data, process_group, on_progress)
+        corpus = find_corpus(config.data, process_group, on_progress, on_warning)
         return TrainingPlan(config, corpus, summarize(corpus), None)
-    training, corpus = new_training(config, process_group, on_progress)
+    training, corpus = new_training(config, process_group, on_progress, on_warning)
     return TrainingPlan(config, corpus, summarize(corpus, training), training)
 
 
@@ -224,7 +228,9 @@ def plan_resume(
             f"steps={config.train.steps}: {checkpoint} is already at step {manifest['step']}. "
             "Set more steps"
         )
-    training, corpus = resumed_training(config, checkpoint, manifest, process_group, on_progress)
+    training, corpus = resumed_training(
+        config, checkpoint, manifest, process_group, on_progress, on_warning
+    )
     state = training.state
     later = later_rows(run, state.step, state.validated)
     resumed = ResumedFrom(checkpoint, state.step, changes, later)

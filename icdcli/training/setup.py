@@ -1,6 +1,7 @@
 """Set up a run from its configuration: corpus, tokens, model, optimizer."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ from icdcli.training.micro_batches import budget_key, restore_micro_batches, tok
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
 
+OnWarning = Callable[[str], None]
+
 if TYPE_CHECKING:
     from icdcli.distributed.fsdp import Shards
 
@@ -46,12 +49,17 @@ def be_reproducible(config: RunConfig) -> None:
 
 
 def find_corpus(
-    config: DataConfig, process_group: ProcessGroup, on_progress: Progress | None = None
+    config: DataConfig,
+    process_group: ProcessGroup,
+    on_progress: Progress | None = None,
+    on_warning: OnWarning | None = None,
 ) -> Corpus:
-    """Open the prepared corpus; the main process prepares it if it doesn't exist yet."""
-    folder = process_group.broadcast(
-        prepare(config, on_progress).folder if process_group.is_main else None
-    )
+    """Open the prepared corpus; the main process prepares it if it doesn't exist yet, and warns."""
+    prepared = prepare(config, on_progress) if process_group.is_main else None
+    folder = process_group.broadcast(prepared.folder if prepared else None)
+    if prepared is not None and on_warning is not None:
+        for warning in prepared.warnings:
+            on_warning(warning)
     assert isinstance(folder, Path)
     return open_corpus(folder)
 
@@ -75,7 +83,10 @@ def read_tokens(
 
 
 def new_training(
-    config: Config, process_group: ProcessGroup, on_progress: Progress | None = None
+    config: Config,
+    process_group: ProcessGroup,
+    on_progress: Progress | None = None,
+    on_warning: OnWarning | None = None,
 ) -> tuple[Training, Corpus]:
     """Set up a new run.
 
@@ -83,6 +94,7 @@ def new_training(
         config: The configuration of the run.
         process_group: The process group.
         on_progress: Reports how far the preparation is.
+        on_warning: Receives warnings about the corpus.
 
     Raises:
         ConfigError: If the configured model can't be loaded or trained as configured.
@@ -90,7 +102,7 @@ def new_training(
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
-    corpus = find_corpus(config.data, process_group, on_progress)
+    corpus = find_corpus(config.data, process_group, on_progress, on_warning)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     described = (
@@ -128,6 +140,7 @@ def resumed_training(
     manifest: dict[str, Any],
     process_group: ProcessGroup,
     on_progress: Progress | None = None,
+    on_warning: OnWarning | None = None,
 ) -> tuple[Training, Corpus]:
     """Set up a run as it was when a checkpoint was written.
 
@@ -137,6 +150,7 @@ def resumed_training(
         manifest: Its manifest.
         process_group: The process group.
         on_progress: Reports how far the preparation is.
+        on_warning: Receives warnings about the corpus.
 
     Raises:
         DataError: If the raw data can't be used.
@@ -144,7 +158,8 @@ def resumed_training(
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
-    corpus = find_corpus(config.data, process_group, on_progress)
+    data = config.data.model_copy(update={"accept_unknown_codes": True})  # as the run did
+    corpus = find_corpus(data, process_group, on_progress, on_warning)
     if manifest["corpus"] != corpus.folder.name:
         raise ResumeError(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives "

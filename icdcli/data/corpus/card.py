@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.reader import DOCUMENTS, LABELS, Corpus, Labels, document_batches
 from icdcli.data.corpus.statistics import Summary, summaries
 from icdcli.data.sources.admission import SPLITS
+from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
@@ -32,6 +33,7 @@ _FROM_CARD = (
     "evidence",
     "dropped",
     "benchmark",
+    CODES_COLUMN,
 )
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # common context lengths of models
 _AT_ONCE = 8192  # documents whose codes are in memory together

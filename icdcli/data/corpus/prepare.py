@@ -19,10 +19,12 @@ from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.benchmarks.published_counts import BenchmarkCheck, compare_with_published
 from icdcli.data.benchmarks.split_lists import load_split_lists, sha256_of
 from icdcli.data.corpus.cleaning import CLEANERS
+from icdcli.data.corpus.notices import corpus_warnings
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
 from icdcli.data.corpus.writer import CorpusContent, write_card, write_corpus
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.registry import choose_source
+from icdcli.data.sources.registry import ChosenSource, choose_source
+from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 from icdcli.io.fingerprints import (
@@ -37,6 +39,8 @@ from icdcli.io.progress import Progress
 
 HOME = ".icdcode"
 _HASH_LENGTH = 12
+_READ_AS_COLUMN = {"codes_read": "as a column"}
+"""The option of a table that version 0.1.0 read in another way, so that its hash differs."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,15 @@ class PreparedCorpus:
     created: bool
     card: dict[str, Any]
     changed: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the user must know about the corpus, one sentence each."""
+        changed = [
+            f"{table}: has changed since the last corpus was prepared from it"
+            for table in self.changed
+        ]
+        return [*changed, *corpus_warnings(self.card)]
 
 
 def prepare(config: DataConfig, on_progress: Progress | None = None) -> PreparedCorpus:
@@ -92,10 +105,20 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
         with locked(home, key, on_progress):
             known = recall_hashes(home, states)
             if known.keys() == states.keys():
-                folder = _folder(home, about | {"sources": source_files(known, base)})
-                card = _intact(folder)
-                if card is not None:
-                    return PreparedCorpus(folder, False, card)
+                found = _find(home, about | {"sources": source_files(known, base)}, chosen)
+                if found is not None:
+                    return found
+            inspected: dict[str, Any] = {}
+            if chosen.inspect is not None:
+                inspection = chosen.inspect()
+                inspected = inspection.entries
+                if inspection.reads_differently:
+                    about["options"] = chosen.options | _READ_AS_COLUMN
+                if known.keys() == states.keys():
+                    folder = _folder(home, about | {"sources": source_files(known, base)})
+                    card = _intact(folder)
+                    if card is not None:
+                        return PreparedCorpus(folder, False, inspected | card)
             with partial_folder(home, key) as partial:
                 described = "label_space" in chosen.options
                 cleaner = CLEANERS[config.text_cleaning]
@@ -113,14 +136,34 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                 folder = _folder(home, about)
                 card = _intact(folder)  # the same files at another path, or with a newer time
                 if card is not None:
-                    return PreparedCorpus(folder, False, card)
-                card = write_card(partial, {**about, **entries})
+                    return PreparedCorpus(folder, False, inspected | card)
+                card = write_card(partial, {**about, **entries, **inspected})
                 publish_folder(partial, folder)
     except OSError as error:
         raise DataError(
             f"{home}: can't be written ({error.strerror or error}). Free space or set cache_dir."
         ) from error
     return PreparedCorpus(folder, True, card, changed)
+
+
+def _find(home: Path, about: dict[str, Any], chosen: ChosenSource) -> PreparedCorpus | None:
+    """Return the corpus if it exists, and if reading the source again would decide nothing.
+
+    Raises:
+        DataError: If it has a problem that isn't accepted.
+    """
+    options = [chosen.options]
+    if chosen.inspect is not None:
+        options.insert(0, chosen.options | _READ_AS_COLUMN)
+    for tried in options:
+        folder = _folder(home, about | {"options": tried})
+        card = _intact(folder)
+        # A corpus of version 0.1.0 hasn't got the entry: its source is inspected again.
+        if card is not None and (chosen.inspect is None or CODES_COLUMN in card):
+            if chosen.refuse is not None:
+                chosen.refuse(card)
+            return PreparedCorpus(folder, False, card)
+    return None
 
 
 def _home(config: DataConfig, base: Path) -> Path:

@@ -65,7 +65,7 @@ class AdmissionCodes:
                 values_of(raws.indices, np.int32)
             ]
             numbers = [
-                self._admissions.setdefault(id, len(self._admissions)) if id else -1
+                self._admissions.setdefault(whole_id(id), len(self._admissions)) if id else -1
                 for id in ids.dictionary.to_pylist()
             ]
             admissions = np.array(numbers)[values_of(ids.indices, np.int32)]
@@ -127,6 +127,11 @@ class AdmissionCodes:
             )
             pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
         return _CodesOfSome(self._admissions, codes, pairs)
+
+
+def whole_id(id: str) -> str:
+    """Return a numeric id without the ``.0`` that pandas writes if a column has empty cells."""
+    return id[:-2] if id.endswith(".0") and id[:-2].isdecimal() else id
 
 
 class _CodesOfSome(Mapping[str, frozenset[Code]]):
@@ -273,7 +278,7 @@ def join_admissions(
             elif is_blank(text):
                 dropped["discharge notes without text"] += 1
             else:
-                aside.add(admission, subject or None, text)
+                aside.add(whole_id(admission), whole_id(subject) or None, text)
         aside.finish()
         codes_of = codes.of(aside.subjects, keep)
         with_codes = len(aside.subjects.keys() & codes.admissions)

@@ -7,8 +7,8 @@ of a new protocol is also listed in `icdcli.data.section`.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +50,20 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Inspection:
+    """What the content of a source decides about its corpus, before the corpus is written.
+
+    Attributes:
+        entries: Entries of ``card.json``.
+        reads_differently: Whether version 0.1.0 read the same content in another way, so that the
+            corpus needs another name.
+    """
+
+    entries: dict[str, Any]
+    reads_differently: bool
+
+
+@dataclass(frozen=True)
 class ChosenSource:
     """A source as the configuration opens it.
 
@@ -58,12 +72,16 @@ class ChosenSource:
         source: The source itself.
         protocol: The protocol that makes a benchmark of it.
         options: The options, besides the protocol, that change the corpus; they go into its hash.
+        inspect: Reads what has to be decided from the content as a whole; None: nothing.
+        refuse: Raises an error if the entries of a card show a problem that isn't accepted.
     """
 
     dataset: str
     source: Source
     protocol: protocols.Protocol
     options: dict[str, Any]
+    inspect: Callable[[], Inspection] | None = None
+    refuse: Callable[[Mapping[str, Any]], None] | None = None
 
 
 class Match(IntEnum):
@@ -186,7 +204,7 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
                 "label_space: described needs the coding system. Set code_system: icd9 or icd10."
             )
         options["label_space"] = config.label_space
-    return ChosenSource(dataset, chosen.source, chosen.protocol, options)
+    return replace(chosen, dataset=dataset, options=options)
 
 
 def _looks_like() -> str:

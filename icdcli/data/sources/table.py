@@ -4,9 +4,7 @@ Rows are counted from 1, without the header. The number is the document's id if 
 ids, and messages name it.
 """
 
-import ast
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,10 +20,12 @@ from icdcli.data.benchmarks.protocols import (
 )
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
-from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
+from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
 from icdcli.errors import DataError
-from icdcli.icd.codes import KINDS, System, dotted, kind_of
-from icdcli.icd.titles import titles
+from icdcli.icd.code_cells import cell_codes
+from icdcli.icd.code_columns import CodeKind
+from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.records import column_names, is_csv, is_jsonl, read_jsonl, read_parquet
 
@@ -65,6 +65,9 @@ class TableSource:
         reading: How the table is read, and the counts of dropped rows.
         system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
             and all count as diagnoses.
+        code_kind: The kind of the codes; None: decided for the column as a whole.
+        accept_unknown_codes: Whether codes may be outside the official tables, or of an impossible
+            form.
     """
 
     path: Path
@@ -76,6 +79,8 @@ class TableSource:
     evidence_column: str | None = None
     reading: Reading = field(default_factory=Reading)
     system: System | None = None
+    code_kind: CodeKind | None = None
+    accept_unknown_codes: bool = False
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
@@ -179,15 +184,30 @@ class TableSource:
 
     def _codes(self, value: Any, number: int) -> frozenset[Code]:
         try:
-            return frozenset(self._code(raw) for raw in _code_list(value) if raw.strip())
+            return frozenset(self._code(raw) for raw in cell_codes(value, self.system))
         except ValueError as error:
             raise self._wrong(number, "codes_column", f"{error}.") from error
 
     def _code(self, raw: str) -> Code:
-        if self.system is None:
-            return Code(raw.strip(), "diagnosis")
-        kind = _kind(raw, self.system)
-        return Code(dotted(raw, kind, self.system), kind)
+        return Code(*self.codes.column.spelled(raw))
+
+    @cached_property
+    def codes(self) -> TableCodes:
+        """Return how the column of codes is read, which is decided from all of its cells.
+
+        Raises:
+            DataError: If a cell can't be read, or the column has a problem that isn't accepted.
+        """
+        name = self._columns["codes_column"]
+        reading = Reading(
+            self.reading.chunk_size, self.reading.skip_bad_rows, self.reading.on_progress
+        )
+        cells = (value for (value,) in _records(self.path, [name], reading))
+        found = TableCodes.read(
+            self.path, name, cells, self.system, self.code_kind, self.accept_unknown_codes
+        )
+        refuse_problem(self.path, found.entry, self.accept_unknown_codes)
+        return found
 
     def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
         """Return the spans of one cell."""
@@ -232,45 +252,6 @@ def _short(value: Any) -> str:
     return repr(value) if len(str(value)) <= _LONGEST_SHOWN else "a long text"
 
 
-def _kind(raw: str, system: System) -> str:
-    """Return the kind of a code: if it has no dot, the only kind that has it; else a guess."""
-    if "." not in raw:
-        known = [kind for kind in KINDS if dotted(raw, kind, system) in titles(system, kind)]
-        if len(known) == 1:
-            return known[0]
-    return kind_of(raw, system)
-
-
-def _code_list(value: Any) -> list[str]:
-    """Return the codes of one cell.
-
-    Raises:
-        ValueError: If the cell has values that aren't strings.
-    """
-    if value is None:
-        return []
-    if isinstance(value, str):
-        if not value.strip().startswith("["):
-            return re.split(r"[;,\s]+", value)
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            try:
-                value = ast.literal_eval(value.strip())  # as pandas writes a list to CSV
-            except (SyntaxError, ValueError):
-                raise ValueError(f"{_short(value)} begins like a list, but isn't one") from None
-    if not isinstance(value, list):
-        raise ValueError(
-            f"is {type(value).__name__}. Write a list of strings, or one string separated by ; or ,"
-        )
-    for code in value:
-        if not isinstance(code, str):
-            raise ValueError(
-                f"has {code!r}. Write codes as strings, since numbers lose their zeros"
-            )
-    return value
-
-
 def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:
     """Yield the rows as values of `columns`, whatever the format."""
     stage = f"reading {path.name}"
@@ -303,10 +284,28 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     options: dict[str, Any] = {name: getattr(config, name) for name in _COLUMNS}
     if config.evidence_column is not None:
         options["evidence_column"] = config.evidence_column
-    source = TableSource(config.path, **options, reading=reading, system=config.code_system)
+    accepted = config.accept_unknown_codes
+    source = TableSource(
+        config.path,
+        **options,
+        reading=reading,
+        system=config.code_system,
+        code_kind=config.code_kind,
+        accept_unknown_codes=accepted,
+    )
     known = (SPLIT_COLUMN, *_PROTOCOLS) if source.has_splits else _PROTOCOLS
     protocol = choose_protocol("table", known, config.protocol)
-    return ChosenSource("table", source, protocol, options | {"code_system": config.code_system})
+    options["code_system"] = config.code_system
+    if config.code_kind is not None:
+        options["code_kind"] = config.code_kind
+    return ChosenSource(
+        "table",
+        source,
+        protocol,
+        options,
+        lambda: Inspection({CODES_COLUMN: source.codes.entry}, source.codes.reads_differently),
+        lambda card: refuse_problem(config.path, card.get(CODES_COLUMN, {}), accepted),
+    )
 
 
 register(
@@ -317,6 +316,6 @@ register(
         recognizes=_recognizes,
         open=_open,
         is_file=True,
-        own_options=("evidence_column",),
+        own_options=("evidence_column", "code_kind"),
     )
 )

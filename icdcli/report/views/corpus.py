@@ -1,6 +1,6 @@
 """The data card on the terminal, as `prepare-data` and `describe` show it. It fits 80 columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -9,6 +9,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from icdcli.data.corpus.notices import leaks
+from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.report.formatting import counted, one_line, plain
 
 _SPLIT_COLUMNS = {
@@ -128,10 +130,8 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
         more = " …" if without["count"] > len(without["first"]) else ""
         line += f" ({', '.join(without['first'])}{more})"
     lines = [line]
-    if without["count"] == labels["count"] and described.get("dataset") == "table":
-        lines.append(
-            "no label has a title: set code_system (icd9, icd10), or check that it is right"
-        )
+    if decision := described.get(CODES_COLUMN, {}).get("decision"):
+        lines.append(f"codes: {decision}")
     if "labels_by_split" in described:
         found = described["labels_by_split"]
         lines.append(
@@ -215,8 +215,7 @@ def _leakage(
                 "To get them, delete its folder and prepare the data again."
             )
         ]
-    leaks = list(_leaks(leakage))
-    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks] or [
+    parts = [plain("warning: ", "bold yellow") + plain(leak) for leak in leaks(leakage)] or [
         plain("leakage between splits: none")
     ]
     if any(pair["subjects"] is None for pair in leakage.values()):
@@ -228,17 +227,3 @@ def _leakage(
             )
             parts.append(plain(f"repeated within {split}: {times}"))
     return list(parts)
-
-
-def _leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for pair, found in leakage.items():
-        leaks = []
-        if found["subjects"]:
-            leaks.append(counted(found["subjects"], "subject"))
-        if found["texts"]:
-            leaks.append(
-                f"{counted(found['texts'], 'identical text')} "
-                f"({counted(found['documents'], 'document')})"
-            )
-        if leaks:
-            yield f"leakage, in both {pair.replace('&', 'and')}: {' and '.join(leaks)}"

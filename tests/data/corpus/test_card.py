@@ -32,6 +32,7 @@ def prepared(folder, rows=ROWS, **options):
         "subject_column": "subject",
         "split_column": "split",
         **options,
+        "accept_unknown_codes": True,
     }
     return open_corpus(prepare(DataConfig(data_path=data, **options)).folder)
 

@@ -164,3 +164,26 @@ def test_what_is_no_code_is_refused(folder):
         match=r"PROCEDURES_ICD\.csv: column ICD9_CODE: '36/15' is not an icd9 procedure code",
     ):
         read(folder)
+
+
+def test_ids_that_pandas_wrote_as_floats_are_the_same_ids(folder):
+    before = read(folder)
+    notes = folder / "NOTEEVENTS.csv"
+    lines = notes.read_text().replace(",101,", ",101.0,").replace(",208,", ",208.0,")
+    notes.write_text(lines)
+    assert read(folder) == before
+
+
+@pytest.mark.parametrize("in_titles", ["66", "0066"])
+def test_procedures_without_their_leading_zeros_are_refused(folder, in_titles):
+    title = "Percutaneous transluminal coronary angioplasty [PTCA]"
+    (folder / "D_ICD_PROCEDURES.csv").write_text(
+        f"ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE\n1,{in_titles},PTCA,{title}\n2,3615,x,Bypass\n"
+    )
+    rows = "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE\n1,11,208,1,3615\n2,11,208,2,{}\n"
+    procedures = folder / "PROCEDURES_ICD.csv"
+    procedures.write_text(rows.format("66"))
+    with pytest.raises(DataError, match=r"has lost its leading zeros.* 66 must have been .*00\.66"):
+        read(folder)
+    procedures.write_text(rows.format("0066"))
+    assert Code("00.66", "procedure") in read(folder)[0][0].codes

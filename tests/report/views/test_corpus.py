@@ -145,11 +145,11 @@ def test_splits_labels_and_dropped_rows(render: Render) -> None:
     assert "nothing" not in text
 
 
-def test_a_table_without_any_title_gets_a_hint_about_its_code_system(render: Render) -> None:
-    hint = "no label has a title: set code_system (icd9, icd10), or check that it is right"
-    none = {"count": 8929, "first": ["a00"]}
-    assert hint in render(corpus_view(described(dataset="table", without_title=none)))
-    assert hint not in render(corpus_view(described(dataset="table")))
+def test_the_decision_about_a_column_of_codes_is_shown(render: Render) -> None:
+    decision = "diagnoses, decided for the complete column: of 8 distinct codes, 8 exist as"
+    text = " ".join(render(corpus_view(described(codes_column={"decision": decision}))))
+    assert f"codes: {decision}" in " ".join(text.split())
+    assert "codes: " not in " ".join(render(corpus_view(described(codes_column={}))))
 
 
 def test_the_long_tail_is_described(render: Render) -> None:

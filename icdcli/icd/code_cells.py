@@ -1,0 +1,226 @@
+"""Codes in one cell of a table, as people and programs write them.
+
+A cell may be a list, a list that Python or numpy printed, or a text of codes with or without their
+descriptions. A cell that can be read in one way only is read; any other is refused. Messages never
+quote words, which may be text of a note.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from icdcli.icd.codes import KINDS, System
+from icdcli.icd.titles import is_known
+
+_EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a"))
+_SIGNS = frozenset(("-", "--", "---", ".", "?", "0", "0.0"))
+_NO_CODE = _EMPTY.union(
+    _SIGNS, ("n.a.", "nil", "unknown", "unk", "missing", "invl", "invalid", "no code", "not coded")
+)
+_LISTED = re.compile(
+    r"(?:(?:array|Index|Series|set|frozenset|list|tuple)\(\s*)?[\[({](?P<inside>.*?)[\])}]"
+    r"\s*(?:,\s*dtype=[^()]*)?\)?",
+    re.DOTALL,
+)
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+_LONGEST = 12  # characters of a value in a message, and of what may be a code
+
+# What may be meant as a code: it has a digit among the first three characters.
+_CODE_LIKE = re.compile(r"[A-Z]{0,2}\d[A-Z0-9]*(\.[A-Z0-9]*)?")
+_SHORTEST = 2
+_DECIMAL_COMMA = {
+    "icd9": re.compile(r"(?<![\w.])(\d{3}|V\d\d|E\d{3}),(\d{1,2})(?![\w.])", re.IGNORECASE),
+    "icd10": re.compile(r"(?<![\w.])([A-Z]\d[A-Z0-9]),(\d{1,2})(?![\w.])", re.IGNORECASE),
+}
+_BROKEN_DOT = {
+    "icd9": re.compile(r"(?<![\w.])(\d{3}|V\d\d|E\d{3})\.[ \t]+(\d{1,2})(?![\w.])", re.IGNORECASE),
+    "icd10": re.compile(r"(?<![\w.])([A-Z]\d[A-Z0-9])\.[ \t]+(\d{1,4})(?![\w.])", re.IGNORECASE),
+}
+_NUMBERED = re.compile(r"(?:(?<=\s)|(?<=;)|^)(\d{1,2})[.)]\s+(?=[A-Z0-9])", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"(?P<words>[^()]+)\((?P<code>[^()\s]+)\)\.?")
+_MARKS = "+*!†‡#"  # ICD-10: dagger, asterisk, and the optional codes of ICD-10-GM
+_SIDES = frozenset("LRB")  # ICD-10-GM: left, right, both
+_CERTAINTY = {"V": "suspected", "A": "excluded", "Z": "status after"}  # ICD-10-GM; G is confirmed
+
+
+def cell_codes(value: Any, system: System | None) -> list[str]:
+    """Return the codes of one cell, as they are written there.
+
+    Args:
+        value: A list of strings, a string, or a value for an empty cell: None or a NaN.
+        system: The coding system; None: any string may be a code, and a text is only divided at
+            ``;``, ``,``, ``|`` and blanks.
+
+    Returns:
+        The codes in the cell's order, in upper case if the system is known. Words for a missing
+        value (``nan``, ``NULL``, ``unknown`` …) are left out.
+
+    Raises:
+        ValueError: If the cell can't be read in one way only; the message is the end of a sentence
+            that names the row and the column.
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return []
+    if isinstance(value, list | tuple):
+        return [code for element in value for code in _element(element, system)]
+    if not isinstance(value, str):
+        raise ValueError(
+            f"is {type(value).__name__}. Write a list of strings, or one string separated by ; or ,"
+        )
+    text = value.strip()
+    if _is_missing(text, system):
+        return []
+    listed = _LISTED.fullmatch(text)
+    if listed:
+        return [code for part in _inside(listed["inside"]) for code in _element(part, system)]
+    if text.startswith("["):
+        raise ValueError(f"{shown(text)} begins like a list, but isn't one")
+    if system is None:
+        parts = re.split(r"[;,|\s]+", text)
+        return [part for part in parts if not _is_missing(part, system)]
+    return list(_of_text(text, system))
+
+
+def shown(value: str) -> str:
+    """Return a value for a message if it is short and has a digit; else only its length."""
+    text = value.strip()
+    if len(text) <= _LONGEST and re.search(r"\d", text) and not re.search(r"\s", text):
+        return repr(text)
+    return f"a value of {len(text):,} characters"
+
+
+def _is_missing(text: str, system: System | None) -> bool:
+    return text.strip().lower() in (_EMPTY if system is None else _NO_CODE)
+
+
+def _element(element: Any, system: System | None) -> Iterator[str]:
+    """Yield the codes of one element of a list."""
+    if element is None or (isinstance(element, float) and element != element):
+        return
+    if not isinstance(element, str):
+        is_number = isinstance(element, int | float)
+        raise ValueError(
+            f"has {element if is_number else 'a ' + type(element).__name__}. Write codes as "
+            "strings, since numbers lose their zeros"
+        )
+    if _is_missing(element, system):
+        return
+    if system is None:
+        yield element.strip()
+    else:
+        yield from _of_text(element, system)
+
+
+def _inside(inside: str) -> list[str]:
+    """Return the elements of a list that a program printed, with or without commas and quotes."""
+    quoted = [one or other for one, other in _QUOTED.findall(inside)]
+    rest = _QUOTED.sub(" ", inside)
+    if "..." in rest:
+        raise ValueError("is a list that numpy shortened with '...'. Save the complete list")
+    if re.search(r"[\[\]{}()'\"]", rest):
+        raise ValueError("is not a list of codes. Write a list of strings")
+    bare = [part for part in re.split(r"[,\s]+", rest) if not _is_missing(part, None)]
+    numbers = [part for part in bare if _NUMBER.fullmatch(part)]
+    if bare and (quoted or len(numbers) == len(bare)):
+        raise ValueError(
+            f"has {shown(bare[0])} without quotes. Write codes as strings, since numbers lose "
+            "their zeros"
+        )
+    return quoted or bare
+
+
+def _of_text(text: str, system: System) -> Iterator[str]:
+    """Yield the codes of a text, with or without descriptions."""
+    text = _without_numbers(text)
+    text = _BROKEN_DOT[system].sub(r"\1.\2", text)
+    text = _DECIMAL_COMMA[system].sub(lambda found: _with_dot(found, system), text)
+    for entry in re.split(r"[;|\r\n\t]+", text):
+        if not _is_missing(entry, system):
+            yield from _of_entry(entry.strip(), system)
+
+
+def _with_dot(found: re.Match[str], system: System) -> str:
+    """Return a code with a decimal comma as one with a dot, unless it may be two codes."""
+    code = f"{found[1]}.{found[2]}"
+    one = system == "icd10" or len(found[2]) == 1 or is_known(code.upper(), "diagnosis", system)
+    return code if one else found[0]
+
+
+def _without_numbers(text: str) -> str:
+    """Return a numbered list without its numbers: ``1. I10 2. E11.9``."""
+    numbers = [int(number) for number in _NUMBERED.findall(text)]
+    return _NUMBERED.sub("", text) if numbers == list(range(1, len(numbers) + 1)) else text
+
+
+def _of_entry(entry: str, system: System) -> Iterator[str]:
+    """Yield the codes of a part of a cell: only codes, or codes before their descriptions."""
+    bracketed = _IN_BRACKETS.fullmatch(entry)
+    if bracketed and not _is_code(bracketed["words"].split()[0], system):
+        words, code = bracketed["words"].split(), bracketed["code"]
+        if _is_code(code, system) and not any(_is_familiar(word, system) for word in words):
+            yield _plain(code, system)
+            return
+    tokens = [token for token in re.split(r"[,\s]+", entry) if not _is_missing(token, system)]
+    if system == "icd10":
+        tokens = list(_without_letters(tokens, system))
+    if all(_is_code(token, system) for token in tokens):
+        yield from (_plain(token, system) for token in tokens)
+        return
+    if len(tokens) == 1:
+        raise ValueError(
+            f"{shown(tokens[0])} is not an {system} code: a code has letters, digits and at most "
+            "one dot"
+        )
+    pieces = [piece.split() for piece in entry.split(",") if piece.strip()]
+    for place, piece in enumerate(pieces):
+        starts = _is_code(piece[0], system) and (place == 0 or _is_familiar(piece[0], system))
+        words = [word for word in piece[starts:] if word not in ("-", "–", ":")]
+        strange = [word for word in words if _is_familiar(word, system)]
+        if strange or (place == 0 and not starts):
+            raise ValueError(
+                f"{shown(strange[0] if strange else piece[0])} is among words, so what is a code "
+                "isn't clear. Write only codes, separated by ;"
+            )
+        if starts:
+            yield _plain(piece[0], system)
+
+
+def _without_letters(tokens: list[str], system: System) -> Iterator[str]:
+    """Yield tokens without the letters of ICD-10-GM that follow a code; G means confirmed."""
+    after_code = False
+    for token in tokens:
+        letter = token.upper()
+        if after_code and letter in _CERTAINTY:
+            raise ValueError(
+                f"has the certainty {letter} ({_CERTAINTY[letter]}; ICD-10-GM) after a code. Keep "
+                "only the codes that count, without the letters"
+            )
+        if not after_code or letter not in _SIDES | {"G"}:
+            yield token
+            after_code = _is_code(token, system)
+
+
+def _plain(token: str, system: System) -> str:
+    """Return a code without the signs around it."""
+    code = token.upper().rstrip(":")
+    if system == "icd10":
+        code = re.sub(r"\.?-$", "", code.rstrip(_MARKS))
+    return code
+
+
+def _is_code(token: str, system: System) -> bool:
+    """Return whether a token may be meant as a code."""
+    code = _plain(token, system)
+    if not _SHORTEST <= len(code) <= _LONGEST:
+        return False
+    return bool(_CODE_LIKE.fullmatch(code)) or _is_familiar(code, system)
+
+
+def _is_familiar(token: str, system: System) -> bool:
+    """Return whether a word of a description is, or may be, a code of its own."""
+    code = _plain(token.strip("().,"), system)
+    # Shorter ones are the two-digit categories of ICD-9-CM procedures, and numbers in descriptions.
+    if len(code.replace(".", "")) <= _SHORTEST:
+        return False
+    return any(is_known(code, kind, system) for kind in KINDS)

@@ -1,0 +1,120 @@
+"""Cells of codes as people and programs write them."""
+
+import re
+
+import pytest
+
+from icdcli.icd.code_cells import cell_codes, shown
+
+TWO = ["25000", "4019"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['25000' '4019']",  # numpy
+        "['25000'\n '4019']",
+        "array(['25000', '4019'], dtype=object)",
+        "['25000', '4019', nan]",
+        "['25000', None, '4019']",
+        '["25000", "4019"]',
+        "('25000', '4019')",
+        "{'25000', '4019'}",
+        "25000|4019",
+        "25000;4019; unknown",
+        "1. 25000 2. 4019",
+        ["25000", " 4019 ", "", None, float("nan"), "NULL"],
+    ],
+)
+def test_every_printed_list_is_the_same_two_codes(cell: object) -> None:
+    assert cell_codes(cell, "icd9") == TWO
+
+
+@pytest.mark.parametrize("word", "nan NaN None null NULL NA N/A <NA> NaT".split())
+@pytest.mark.parametrize("system", [None, "icd9", "icd10"])
+def test_a_word_for_a_missing_value_is_no_code(word: str, system: None) -> None:
+    assert cell_codes(word, system) == []
+    assert cell_codes([word, "I10"], system) == ["I10"]
+    assert cell_codes(f"['{word}']", system) == []
+
+
+@pytest.mark.parametrize("word", ["unknown", "0", "INVL", "-", "?", "not coded", "missing"])
+def test_with_a_code_system_more_words_mean_missing(word: str) -> None:
+    assert cell_codes(word, "icd10") == []
+
+
+def test_without_a_code_system_a_code_may_be_any_string() -> None:
+    assert cell_codes("sepsis, 0;A/1", None) == ["sepsis", "0", "A/1"]
+    assert cell_codes(["heart failure"], None) == ["heart failure"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "codes"),
+    [
+        ("M54,5; E11,9", ["M54.5", "E11.9"]),  # decimal commas
+        ("M54,5, E11,9", ["M54.5", "E11.9"]),
+        ("M54. 5; E11. 9", ["M54.5", "E11.9"]),
+        ("M54.5 low back pain; E11.9 type 2 diabetes", ["M54.5", "E11.9"]),
+        ("M54.5 low back pain, E11.9 diabetes, without complications", ["M54.5", "E11.9"]),
+        ("E11.9 - diabetes | I10: hypertension", ["E11.9", "I10"]),
+        ("low back pain (M54.5)", ["M54.5"]),
+        ("D51.9 vitamin B12 deficiency", ["D51.9"]),  # there is no code B12
+        ("M54.5 G; E11.9 G L", ["M54.5", "E11.9"]),  # ICD-10-GM: confirmed, on the left
+        ("E11.30+ H36.0*; E11.-", ["E11.30", "H36.0", "E11"]),
+        ("i10, 0bj08zz", ["I10", "0BJ08ZZ"]),
+    ],
+)
+def test_what_is_unambiguous_is_read(cell: str, codes: list[str]) -> None:
+    assert cell_codes(cell, "icd10") == codes
+
+
+def test_decimal_commas_of_icd9_are_not_taken_for_two_codes() -> None:
+    assert cell_codes("428,0; 250,00", "icd9") == ["428.0", "250.00"]
+    assert cell_codes("401,36", "icd9") == ["401", "36"]  # 401.36 does not exist
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("M54.5 G, E11.9 V", "certainty V (suspected; ICD-10-GM) after a code"),
+        ("E11.9 A", "certainty A (excluded; ICD-10-GM)"),
+        ("history of I10 and depression", "'I10' is among words"),
+        ("I10 with E11.9 or so", "'E11.9' is among words"),
+        ("[25000 4019]", "has '25000' without quotes. Write codes as strings"),
+        ("[428.0, 401.9]", "has '428.0' without quotes"),
+        ([428.0], "has 428.0. Write codes as strings"),
+        (428, "is int"),
+        ("['I10' 'E11.9' ... 'J18.9']", "numpy shortened"),
+        ('[{"code": "I10"}]', "is not a list of codes"),
+        ("[" * 3000, "begins like a list, but isn't one"),
+        ("[" * 3000 + "]" * 3000, "is not a list of codes"),
+        ("[" + "-" * 20000 + "1]", "characters"),
+        ("DEPRESSION", "a value of 10 characters is not an icd10 code"),
+    ],
+)
+def test_what_is_not_clear_is_refused(cell: object, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        cell_codes(cell, "icd10")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "Mrs Jane Patientname, born 1950-01-02, seen for chest pain.",
+        "[**Patientname**] admitted 2118 3",
+        "Patientname (J18.9) is Patientname",
+        "Patientname",
+    ],
+)
+@pytest.mark.parametrize("system", ["icd9", "icd10"])
+def test_no_message_has_words_of_a_note(note: str, system: None) -> None:
+    with pytest.raises(ValueError, match="characters|among words|certainty") as caught:
+        cell_codes(note, system)
+    assert "Patientname" not in str(caught.value)
+    assert "1950" not in str(caught.value)
+
+
+def test_only_short_values_with_a_digit_are_shown() -> None:
+    assert shown("I1/0") == "'I1/0'"
+    assert shown("Jane Doe 7") == "a value of 10 characters"
+    assert shown("unknown") == "a value of 7 characters"
