@@ -108,7 +108,7 @@ def test_what_is_not_clear_is_refused(cell: object, problem: str) -> None:
 )
 @pytest.mark.parametrize("system", ["icd9", "icd10"])
 def test_no_message_has_words_of_a_note(note: str, system: None) -> None:
-    with pytest.raises(ValueError, match="characters|among words|certainty") as caught:
+    with pytest.raises(ValueError, match=r"characters|among words|certainty") as caught:
         cell_codes(note, system)
     assert "Patientname" not in str(caught.value)
     assert "1950" not in str(caught.value)
