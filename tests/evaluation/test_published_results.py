@@ -16,8 +16,8 @@ AS_PUBLISHED = {"is_benchmark": True, "reason": ""}
 @pytest.mark.parametrize(
     ("dataset", "protocol", "split", "count"),
     [
-        ("mimic3", "mimic3-full-caml", "test", 7),
-        ("mimic3", "mimic3-50", "test", 7),
+        ("mimic3", "mimic3-full-caml", "test", 6),
+        ("mimic3", "mimic3-50", "test", 6),
         ("mimic4", "mimic4-icd10", "test", 2),
         ("mimic3", "hadm-digit", "validation", 1),
     ],

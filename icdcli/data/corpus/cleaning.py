@@ -11,10 +11,20 @@ def caml(text: str) -> str:
 
 
 def edin(text: str) -> str:
-    """Clean as Edin et al. (2023) do: lower case, only a-z and digits, without lone numbers."""
-    return " ".join(
-        token for token in re.findall(r"[a-z0-9]+", text.lower()) if not token.isdigit()
-    )
+    """Clean as Edin et al. (2023) do: lower case, only a-z and digits, without lone numbers.
+
+    Their pattern for a lone number needs a character on both sides, so a number with which the text
+    itself begins or ends is kept: ``12 mg daily 5`` doesn't change.
+    """
+    text = text.lower()
+    return " ".join(match.group() for match in _edin_words(text))
+
+
+def _edin_words(lower: str) -> Iterator[re.Match[str]]:
+    """Yield the words that the cleaning keeps of a text in lower case."""
+    for match in re.finditer(r"[a-z0-9]+", lower):
+        if match.start() == 0 or match.end() == len(lower) or not match.group().isdigit():
+            yield match
 
 
 def kept_words(text: str, cleaning: str) -> Iterator[tuple[str, int, int]]:
@@ -32,12 +42,14 @@ def kept_words(text: str, cleaning: str) -> Iterator[tuple[str, int, int]]:
         return
     # Some letters become two in lower case.
     place = [place for place, letter in enumerate(text) for _ in letter.lower()]
-    for match in re.finditer(r"[a-z0-9]+", text.lower()):
-        if not match.group().isdigit():
-            yield match.group(), place[match.start()], place[match.end() - 1] + 1
+    for match in _edin_words(text.lower()):
+        yield match.group(), place[match.start()], place[match.end() - 1] + 1
 
 
 CLEANERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {"none": str, "caml": caml, "edin": edin}
 )
 """``text_cleaning:`` to the function that cleans a text."""
+
+REVISIONS: Mapping[str, int] = MappingProxyType({"edin": 2})
+"""``text_cleaning:`` to the number of its rule's version; without an entry it never changed."""

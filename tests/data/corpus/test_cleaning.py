@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,28 @@ TEXT = "Admission Date:  [**2151-7-16**]\n\nMr. O'Neil's BP 120/80, T2DM; 2nd da
 )
 def test_a_text_is_cleaned_as_its_paper_does(name, cleaned):
     assert CLEANERS[name](TEXT) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("12 mg daily 5", "12 mg daily 5"),
+        ("12 34 mg daily 5 6", "12 mg daily 6"),
+        ("\n12 mg daily 5.", "mg daily"),
+        ("7", "7"),
+        ("(7)", ""),
+    ],
+)
+def test_edin_keeps_a_lone_number_at_the_texts_very_start_and_end(text, cleaned):
+    assert CLEANERS["edin"](text) == cleaned
+    assert " ".join(word for word, _, _ in kept_words(text, "edin")) == cleaned
+
+
+@given(st.text(alphabet="a1 .,é"))
+def test_edin_is_three_substitutions(text):
+    letters = re.sub("[^A-Za-z0-9]+", " ", text.lower())
+    expected = re.sub(r"\s+", " ", re.sub(r"(\s\d+)+\s", " ", letters)).strip()
+    assert CLEANERS["edin"](text) == expected
 
 
 @given(st.text(alphabet=st.one_of(st.sampled_from("aZ9 ½_.,\nİßΣéǅ²"), st.characters())))

@@ -143,10 +143,14 @@ def test_patient_text_is_private(data, tmp_path):
 def test_a_text_is_cleaned_as_a_paper_does(data):
     for cleaning, text in (
         ("caml", "note number"),
-        ("edin", "note number"),
+        ("edin", "note number 0"),
         ("none", "Note number 0"),
     ):
-        folder = prepare(DataConfig(data_path=data, text_cleaning=cleaning)).folder
+        prepared = prepare(DataConfig(data_path=data, text_cleaning=cleaning))
+        folder = prepared.folder
+        # A corpus of an earlier rule has another hash; others keep theirs.
+        revisions = {"text_cleaning": 2} if cleaning == "edin" else None
+        assert prepared.card.get("revisions") == revisions
         assert (
             next(pq.ParquetFile(folder / "documents.parquet").iter_batches())
             .column("text")[0]
