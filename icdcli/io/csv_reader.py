@@ -49,6 +49,7 @@ class Reading:
             end.
         dropped: Reason to the number of rows, notes or documents that were dropped for it.
         first_bad_row: File name to the line of its first bad row and the problem with it.
+        choices: What was chosen by what the tables contain, in words: ``codes``.
     """
 
     chunk_size: int = 100_000
@@ -58,6 +59,7 @@ class Reading:
     rows_read: dict[Path, int] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     first_bad_row: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
 
     def rows(
         self, path: Path, columns: Sequence[str], where: Mapping[str, str] | None = None

@@ -40,6 +40,8 @@ class Corpus(NamedTuple):
     labels: set[Label]
 
 
+BLOCK = 131_072  # the rows that pandas reads at once
+
 TABLES = {"diagnoses": "diagnosis", "procedures": "procedure"}
 
 
@@ -61,7 +63,8 @@ def rows(folder: Path, name: str) -> Iterator[dict[str, str]]:
 def dotted(raw: str, kind: str, version: str = "9", caml: bool = False) -> str:
     """Return a raw code with its dot; empty for an empty one.
 
-    `caml`: procedures as CAML had them, read as integers and dotted even if nothing follows.
+    `caml`: procedures as CAML had them, read as integers and dotted even if nothing follows; the
+    numbers of `caml_codes` come after.
     """
     code = raw.strip().upper()
     if caml and kind == "procedure" and code:
@@ -80,11 +83,9 @@ def cleaned(text: str, way: str) -> str:
             token.lower() for token in re.findall(r"\w+", text) if not token.isnumeric()
         )
     if way == "edin":
-        return " ".join(
-            token
-            for token in re.sub("[^A-Za-z0-9]+", " ", text.lower()).split()
-            if not token.isdigit()
-        )
+        text = re.sub("[^A-Za-z0-9]+", " ", text.lower())
+        # The number must have a blank on both sides, so not at the very start or end.
+        return " ".join(re.sub(r"(?<= )\d+(?= )", "", text).split())
     return text
 
 
@@ -101,19 +102,44 @@ def used_notes(folder: Path, protocol: str) -> Iterator[tuple[str, str, str]]:
 
 def all_codes(folder: Path, protocol: str) -> dict[str, set[Label]]:
     """Return the codes of every admission with a code."""
-    version = "10" if protocol == "mimic4-icd10" else "9"
     codes: dict[str, set[Label]] = {}
+    for admission, label in code_rows(folder, protocol):
+        codes.setdefault(admission, set()).add(label)
+    return codes
+
+
+def caml_codes(folder: Path) -> dict[str, set[Label]]:
+    """Return the codes of every admission with a note, as CAML's file of both tables gave them.
+
+    The file has the rows of the diagnoses, then those of the procedures. A block of it that has
+    nothing but procedures was read as numbers.
+    """
+    noted = {admission for admission, _, _ in used_notes(folder, "mimic3-full-caml")}
+    joined = [
+        (row["hadm_id"], Label(dotted(row["icd9_code"], kind, caml=True), kind))
+        for table, kind in TABLES.items()
+        for row in rows(folder, f"{table}_icd")
+        if row["hadm_id"] in noted
+    ]
+    codes: dict[str, set[Label]] = {}
+    for start in range(0, len(joined), BLOCK):
+        block = joined[start : start + BLOCK]
+        numbers = all(label.kind == "procedure" for _, label in block)
+        for admission, label in block:
+            if label.code:
+                code = str(float(label.code)) if numbers else label.code
+                codes.setdefault(admission, set()).add(Label(code, label.kind))
+    return codes
+
+
+def code_rows(folder: Path, protocol: str) -> Iterator[tuple[str, Label]]:
+    """Yield the admission and the code of every row that has both."""
+    version = "10" if protocol == "mimic4-icd10" else "9"
     for table, kind in TABLES.items():
         for row in rows(folder, f"{table}_icd"):
-            code = dotted(
-                row.get("icd9_code", row.get("icd_code", "")),
-                kind,
-                version,
-                protocol == "mimic3-full-caml",
-            )
+            code = dotted(row.get("icd9_code", row.get("icd_code", "")), kind, version)
             if row["hadm_id"] and code and row.get("icd_version", version) == version:
-                codes.setdefault(row["hadm_id"], set()).add(Label(code, kind))
-    return codes
+                yield row["hadm_id"], Label(code, kind)
 
 
 def defined_codes(folder: Path) -> set[Label]:
@@ -157,11 +183,15 @@ def corpus(
     for admission, subject, text in used_notes(folder, protocol):
         texts.setdefault(admission, []).append(text)
         subjects.setdefault(admission, subject)
-    codes = all_codes(folder, protocol)
+    caml = protocol == "mimic3-full-caml"
+    codes = caml_codes(folder) if caml else all_codes(folder, protocol)
     coded = {admission: codes[admission] for admission in texts if admission in codes}
-    kept = kept_codes(
-        Counter(label for labels in coded.values() for label in labels), protocol, folder
-    )
+    counts = Counter(label for labels in coded.values() for label in labels)
+    if protocol == "mimic3-50":  # counts rows, so a code twice on an admission counts twice
+        counts = Counter(
+            label for admission, label in code_rows(folder, protocol) if admission in texts
+        )
+    kept = kept_codes(counts, protocol, folder)
     documents, in_use = [], set()
     for admission in coded:
         labels = coded[admission] & kept

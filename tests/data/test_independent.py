@@ -247,7 +247,7 @@ def test_the_reference_dots_codes_as_by_hand(raw_code, kind, version, code, caml
 def test_the_reference_cleans_as_by_hand():
     text = "Na 140, x2 ½ Ⅻ caf\u00e9\n\u0130\u212a 2nd_day -- 07:30"
     assert reference.cleaned(text, "caml") == "na x2 caf\u00e9 i\u0307k 2nd_day"
-    assert reference.cleaned(text, "edin") == "na x2 caf i k 2nd day"
+    assert reference.cleaned(text, "edin") == "na x2 caf i k 2nd day 30"
     assert reference.cleaned(text, "none") == text
 
 
@@ -282,6 +282,18 @@ def test_every_protocol_makes_what_the_reference_makes(places, tmp_path, protoco
     assert len(expected.labels) >= 25
     assert min(splits.values()) >= 15
     assert len(splits) == 3 - (protocol == "hadm-digit")
+
+
+@pytest.mark.parametrize("block", [1, 50, 400, 1000, 5000])
+def test_blocks_of_procedures_alone_are_numbers_as_in_the_reference(
+    places, tmp_path, monkeypatch, block
+):
+    monkeypatch.setattr(reference, "BLOCK", block)
+    monkeypatch.setattr("icdcli.data.sources.caml_codes.BLOCK", block)
+    expected = compare(places / "mimic3", places / "lists", "mimic3-full-caml", tmp_path)
+    codes = {label.code for label in expected.labels}
+    assert ("66.0" in codes) == (block < 5000)
+    assert ("66." in codes) == (block > 1)
 
 
 @pytest.mark.parametrize("protocol", ["patient", "hadm-digit", "mimic3-clean"])

@@ -15,7 +15,7 @@ from icdcli.errors import ConfigError
 from icdcli.icd.codes import System
 
 CodeFilter = Callable[[Counter[Code]], set[Code]]
-"""Chooses codes by the number of admissions that have them."""
+"""Chooses codes by their counts."""
 
 SALT = "icdcode patient split 1"
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.8, 0.1
@@ -34,10 +34,16 @@ class Protocol:
         codes_as_caml: Write MIMIC-III's procedure codes as CAML read them.
         keep_codes: Chooses codes by the number of admissions with a note that have them; None: all
             codes.
+        count_rows: Count the rows of the code tables instead: a code that is assigned twice to an
+            admission counts twice.
+        published_codes: The codes that the paper's authors published; they are used instead of
+            `keep_codes` if the tables are those of the paper's release.
         system: The ICD version to read, if the data set has two; None: that of the data set or the
             configuration.
         is_benchmark: Whether papers report on it: its splits are published lists, its labels the
             codes in use.
+        revision: The number of its rules' version. A change makes another corpus of the same
+            tables.
     """
 
     name: str
@@ -46,8 +52,11 @@ class Protocol:
     tabled_codes_only: bool = False
     codes_as_caml: bool = False
     keep_codes: CodeFilter | None = None
+    count_rows: bool = False
+    published_codes: frozenset[str] | None = None
     system: System | None = None
     is_benchmark: bool = False
+    revision: int = 1
 
     def with_lists(self, splits: Mapping[str, str]) -> "Protocol":
         """Return the same protocol with its published splits.
@@ -111,10 +120,27 @@ HADM_DIGIT = Protocol(
 OFFICIAL = Protocol("official", own_split)
 SPLIT_COLUMN = Protocol("split-column", own_split)
 
+# The 50 codes of Mullenbach et al. 2018 as their repository and PLM-ICD's list them.
+CAML_50 = frozenset(
+    """
+    038.9 244.9 250.00 272.0 272.4 276.1 276.2 285.1 285.9 287.5 305.1 311 33.24 36.15 37.22 37.23
+    38.91 38.93 39.61 39.95 401.9 403.90 410.71 412 414.01 424.0 427.31 428.0 45.13 486 496 507.0
+    511.9 518.81 530.81 584.9 585.9 599.0 88.56 88.72 96.04 96.6 96.71 96.72 99.04 99.15 995.92
+    V15.82 V45.81 V58.61
+    """.split()
+)
+
 # Mullenbach et al. 2018 (CAML); "-caml" with the codes as their preparation writes them.
 MIMIC3_FULL = Protocol("mimic3-full", listed_split, is_benchmark=True)
-MIMIC3_FULL_CAML = replace(MIMIC3_FULL, name="mimic3-full-caml", codes_as_caml=True)
-MIMIC3_50 = replace(MIMIC3_FULL, name="mimic3-50", keep_codes=most_frequent(50))
+MIMIC3_FULL_CAML = replace(MIMIC3_FULL, name="mimic3-full-caml", codes_as_caml=True, revision=2)
+MIMIC3_50 = replace(
+    MIMIC3_FULL,
+    name="mimic3-50",
+    keep_codes=most_frequent(50),
+    count_rows=True,
+    published_codes=CAML_50,
+    revision=2,
+)
 # Edin et al. 2023.
 MIMIC3_CLEAN = replace(MIMIC3_FULL, name="mimic3-clean", keep_codes=at_least(10))
 MIMIC4_ICD9 = Protocol(

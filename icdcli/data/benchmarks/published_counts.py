@@ -69,6 +69,22 @@ class BenchmarkCheck:
         return asdict(self)
 
 
+def other_rows(protocol: str, rows: Mapping[str, int]) -> list[str]:
+    """Return how the raw tables differ from those of a benchmark's release; empty if they don't.
+
+    Args:
+        protocol: The benchmark's name.
+        rows: Raw table, in upper or lower case, to the number of its rows.
+    """
+    known = PUBLISHED[protocol]
+    found = {table.lower(): count for table, count in rows.items()}
+    return [
+        f"{table} has {found.get(table.lower(), 0):,} rows, that of {known.release} {count:,}"
+        for table, count in known.rows.items()
+        if found.get(table.lower()) != count
+    ]
+
+
 def compare_with_published(
     protocol: str,
     rows: Mapping[str, int],
@@ -91,13 +107,7 @@ def compare_with_published(
     known = PUBLISHED.get(protocol)
     if known is None:
         return None
-    found = {table.lower(): count for table, count in rows.items()}
-    other = [
-        f"{table} has {found.get(table.lower(), 0):,} rows, that of {known.release} {count:,}"
-        for table, count in known.rows.items()
-        if found.get(table.lower()) != count
-    ]
-    if other:
+    if other := other_rows(protocol, rows):
         return BenchmarkCheck(protocol, False, "; ".join(other), {})
     counts = {
         f"{split} documents": FoundCount(int(splits.get(split, {}).get("documents", 0)), count)

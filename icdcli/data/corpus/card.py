@@ -34,6 +34,7 @@ _FROM_CARD = (
     "dropped",
     "benchmark",
     CODES_COLUMN,
+    "choices",
 )
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # common context lengths of models
 _AT_ONCE = 8192  # documents whose codes are in memory together

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 from icdcli.data.benchmarks.protocols import Protocol
 from icdcli.data.benchmarks.published_counts import BenchmarkCheck, compare_with_published
 from icdcli.data.benchmarks.split_lists import load_split_lists, sha256_of
-from icdcli.data.corpus.cleaning import CLEANERS
+from icdcli.data.corpus.cleaning import CLEANERS, REVISIONS
 from icdcli.data.corpus.notices import corpus_warnings
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
 from icdcli.data.corpus.writer import CorpusContent, write_card, write_corpus
@@ -92,6 +92,13 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
         "protocol": protocol.name,
         "options": chosen.options,
     }
+    revisions = {
+        "protocol": protocol.revision,
+        "text_cleaning": REVISIONS.get(config.text_cleaning, 1),
+    }
+    # A corpus whose rules never changed keeps its hash.
+    if changed_rules := {name: number for name, number in revisions.items() if number > 1}:
+        about["revisions"] = changed_rules
     published_lists = False
     if protocol.is_benchmark:
         lists = load_split_lists(protocol.name, config.splits_path)

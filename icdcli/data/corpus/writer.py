@@ -59,6 +59,7 @@ class CorpusContent:
         dropped: Reason to the number of dropped rows, notes or documents.
         first_bad_row: File name to the first bad row and its problem.
         description: The statistics of the documents.
+        choices: What was chosen by what the tables contain, in words; None without any.
     """
 
     documents: int
@@ -68,6 +69,7 @@ class CorpusContent:
     dropped: dict[str, int]
     first_bad_row: dict[str, str]
     description: DocumentStatistics
+    choices: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
@@ -135,6 +137,7 @@ def write_corpus(
         dropped=dict(dropped),
         first_bad_row=dict(source.reading.first_bad_row),
         description=description,
+        choices=dict(source.reading.choices) or None,
     )
 
 

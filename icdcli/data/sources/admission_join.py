@@ -75,8 +75,12 @@ class AdmissionCodes:
                 f"rows of {table.name.split('.')[0]} without {columns[0]}",
                 int(((codes >= 0) & (admissions < 0)).sum()),
             )
-            kept = (codes >= 0) & (admissions >= 0)
-            self._pairs.append(admissions[kept] << 32 | codes[kept])
+            self._add(admissions, codes)
+
+    def _add(self, admissions: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
+        """Add rows in the order of the file; negative numbers are missing ids and codes."""
+        kept = (codes >= 0) & (admissions >= 0)
+        self._pairs.append(admissions[kept] << 32 | codes[kept])
 
     def _number(self, code: Code | str, reasons: list[str]) -> int:
         """Return the number of a code; of a reason, -1 for the first, -2 for the next."""
@@ -88,7 +92,10 @@ class AdmissionCodes:
 
     @cached_property
     def _unique_pairs(self) -> NDArray[np.int64]:
-        return _distinct(np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self._pairs])))
+        return _distinct(np.sort(self._all_pairs()))
+
+    def _all_pairs(self) -> NDArray[np.int64]:
+        return np.concatenate([np.empty(0, dtype=np.int64), *self._pairs])
 
     @cached_property
     def admissions(self) -> frozenset[str]:
@@ -97,29 +104,30 @@ class AdmissionCodes:
         return frozenset([names[number] for number in _distinct(self._unique_pairs >> 32).tolist()])
 
     def of(
-        self, admissions: Iterable[str], keep: CodeFilter | None = None
+        self,
+        admissions: Iterable[str],
+        keep: CodeFilter | None = None,
+        count_rows: bool = False,
     ) -> Mapping[str, frozenset[Code]]:
         """Return the codes of some admissions; to be used after all tables are read.
 
         Args:
             admissions: The admissions with a note, over which the codes are counted.
             keep: Chooses codes by the number of these admissions that have them; None: all codes.
+            count_rows: Choose by the number of their rows instead.
 
         Returns:
             Admission to codes, without the admissions that have none of them.
         """
         codes = list(self._codes)
-        wanted = np.zeros(len(self._admissions), dtype=bool)
-        wanted[
-            [
-                self._admissions[admission]
-                for admission in admissions
-                if admission in self._admissions
-            ]
-        ] = True
+        wanted = self._chosen(admissions)
         pairs = self._unique_pairs[wanted[self._unique_pairs >> 32]]
         if keep is not None:
-            counts = np.bincount(pairs & _CODE, minlength=len(codes))
+            counted = pairs
+            if count_rows:
+                counted = self._all_pairs()
+                counted = counted[wanted[counted >> 32]]
+            counts = np.bincount(counted & _CODE, minlength=len(codes))
             kept = keep(
                 Counter(
                     {code: int(count) for code, count in zip(codes, counts, strict=True) if count}
@@ -127,6 +135,13 @@ class AdmissionCodes:
             )
             pairs = pairs[np.array([code in kept for code in codes], dtype=bool)[pairs & _CODE]]
         return _CodesOfSome(self._admissions, codes, pairs)
+
+    def _chosen(self, admissions: Iterable[str]) -> NDArray[np.bool_]:
+        """Return for the number of each admission whether it is one of these."""
+        chosen = np.zeros(len(self._admissions), dtype=bool)
+        numbers = [self._admissions[id] for id in admissions if id in self._admissions]
+        chosen[numbers] = True
+        return chosen
 
 
 def whole_id(id: str) -> str:
@@ -256,6 +271,7 @@ def join_admissions(
     codes: AdmissionCodes,
     keep: CodeFilter | None,
     work: Path,
+    count_rows: bool = False,
 ) -> Iterator[Admission]:
     """Join notes and codes, in the order of the admissions' first notes.
 
@@ -266,6 +282,7 @@ def join_admissions(
         codes: The admissions' codes.
         keep: Chooses codes by the number of admissions with a note that have them; None: all codes.
         work: A private folder for the temporary file.
+        count_rows: Choose codes by the number of their rows instead.
 
     Yields:
         The admissions with at least one note and at least one code that was kept.
@@ -280,7 +297,7 @@ def join_admissions(
             else:
                 aside.add(whole_id(admission), whole_id(subject) or None, text)
         aside.finish()
-        codes_of = codes.of(aside.subjects, keep)
+        codes_of = codes.of(aside.subjects, keep, count_rows)
         with_codes = len(aside.subjects.keys() & codes.admissions)
         reading.drop("admissions with a note but no codes", len(aside.subjects) - with_codes)
         reading.drop("admissions without any of the protocol's codes", with_codes - len(codes_of))

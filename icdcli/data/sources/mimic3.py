@@ -5,6 +5,7 @@ table, so that diagnoses and procedures can't collide; unless a protocol defines
 older tool read them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,12 +18,15 @@ from icdcli.data.benchmarks.protocols import (
     MIMIC3_FULL,
     MIMIC3_FULL_CAML,
     PATIENT,
+    CodeFilter,
     Protocol,
     choose_protocol,
 )
+from icdcli.data.benchmarks.published_counts import PUBLISHED, other_rows
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, is_blank, join_admissions
+from icdcli.data.sources.caml_codes import CamlCodes, procedure_as_caml, with_spelled_evidence
 from icdcli.data.sources.mdace import MdaceAnnotations
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
@@ -89,15 +93,41 @@ class Mimic3Source:
         codes = self._codes(protocol)
         texts: dict[str, str] = {}
         notes = self._notes(protocol.note_description, texts)
-        admissions = join_admissions(self.reading, notes, codes, protocol.keep_codes, work)
+        keep = self._keep(protocol)
+        admissions = join_admissions(self.reading, notes, codes, keep, work, protocol.count_rows)
         if self.mdace is None:
             return admissions
-        return self.mdace.attach(
+        annotated = self.mdace.attach(
             admissions, texts, lambda raw, kind: _spelled(raw, kind, protocol.codes_as_caml)
         )
+        return map(with_spelled_evidence, annotated) if protocol.codes_as_caml else annotated
+
+    def _keep(self, protocol: Protocol) -> CodeFilter | None:
+        """Return the filter of codes: the published list if the tables are those of its release."""
+        count, published = protocol.keep_codes, protocol.published_codes
+        if count is None or published is None:
+            return count
+
+        def keep(counts: Counter[Code]) -> set[Code]:
+            counted = count(counts)
+            rows = {table: self.reading.rows_read.get(self.tables[table], 0) for table in TABLES}
+            if other_rows(protocol.name, rows):
+                self.reading.choices["codes"] = (
+                    f"the {len(counted)} codes with the most rows; the published list is for "
+                    f"{PUBLISHED[protocol.name].release}"
+                )
+                return counted
+            listed = {code for code in counts if code.code in published}
+            others = sorted({code.code for code in counted} ^ published)
+            self.reading.choices["codes"] = "the published list; counting rows gives " + (
+                f"another one, which differs in {', '.join(others)}" if others else "the same codes"
+            )
+            return listed
+
+        return keep
 
     def _codes(self, protocol: Protocol) -> AdmissionCodes:
-        found = AdmissionCodes()
+        found = CamlCodes() if protocol.codes_as_caml else AdmissionCodes()
         for kind, name in CODE_TABLES.items():
             seen: set[str] = set()
 
@@ -190,20 +220,7 @@ class Mimic3Source:
 
 
 def _spelled(raw: str, kind: str, as_caml: bool) -> str:
-    return _procedure_as_caml(raw) if as_caml and kind == "procedure" else dotted(raw, kind, "icd9")
-
-
-def _procedure_as_caml(raw: str) -> str:
-    """Return a procedure code as CAML's preparation writes it (Mullenbach et al. 2018).
-
-    It read the column as numbers, so leading zeros are lost (``0066`` is ``66``), and it put the
-    dot after two characters even if nothing follows (``66.``). Some codes become equal to others
-    (``0331`` and ``331``).
-    """
-    digits = raw.strip()
-    if digits.isdecimal():
-        digits = str(int(digits))
-    return f"{digits[:2]}.{digits[2:]}"
+    return procedure_as_caml(raw) if as_caml and kind == "procedure" else dotted(raw, kind, "icd9")
 
 
 _PROTOCOLS = (PATIENT, HADM_DIGIT, MIMIC3_FULL, MIMIC3_FULL_CAML, MIMIC3_50, MIMIC3_CLEAN)

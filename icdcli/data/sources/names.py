@@ -8,7 +8,9 @@ import pkgutil
 from pathlib import Path
 
 _FOLDERS = [str(Path(__file__).parent)]
-_HELPERS = frozenset({"admission", "admission_join", "mdace", "names", "registry", "table_codes"})
+_HELPERS = frozenset(
+    {"admission", "admission_join", "caml_codes", "mdace", "names", "registry", "table_codes"}
+)
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
 _FIRST = ("mimic3", "mimic4", "codiesp", "table")
 

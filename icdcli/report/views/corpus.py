@@ -37,6 +37,7 @@ def corpus_view(described: Mapping[str, Any]) -> RenderableType:
         [plain(f"Corpus {name}".rstrip(), "bold")],
         [_splits(described.get("splits", {}))],
         _benchmark(described.get("benchmark")),
+        [plain(f"{name}: {words}") for name, words in (described.get("choices") or {}).items()],
         _labels(described),
         _dropped(described.get("dropped", {})),
         _lengths("words", described.get("words")),

@@ -1,10 +1,19 @@
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from icdcli.data.benchmarks.protocols import HADM_DIGIT, PATIENT
+from icdcli.data.benchmarks.protocols import (
+    CAML_50,
+    HADM_DIGIT,
+    MIMIC3_50,
+    MIMIC3_FULL_CAML,
+    PATIENT,
+    most_frequent,
+)
+from icdcli.data.benchmarks.published_counts import PUBLISHED
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.mimic3 import Mimic3Source
 from icdcli.errors import DataError
@@ -59,6 +68,65 @@ def folder(tmp_path):
     for name, text in TABLES.items():
         (tmp_path / f"{name}.csv").write_text(text)
     return tmp_path
+
+
+def rows(codes, admissions=("101", "208")):
+    """Return a code table: each admission with each code."""
+    pairs = [(admission, code) for admission in admissions for code in codes]
+    return "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE\n" + "".join(
+        f"{number},1,{admission},1,{code}\n"
+        for number, (admission, code) in enumerate(pairs, start=1)
+    )
+
+
+def codes_of(folder, protocol):
+    source = Mimic3Source(folder, Reading())
+    with TemporaryDirectory() as work:
+        admissions = list(source.admissions(protocol, Path(work)))
+    found = {admission.id: {code.code for code in admission.codes} for admission in admissions}
+    return found, source.reading.choices
+
+
+@pytest.mark.parametrize(
+    ("diagnoses", "codes"),
+    [
+        (131_072, {"96.7", "66.0", "38.93", "11.0"}),
+        # The first two procedures fill the block of the diagnoses; the others are one of their own.
+        (131_070, {"96.70", "66.", "38.93", "11.0"}),
+        (131_073, {"96.70", "66.", "38.93", "11."}),
+    ],
+)
+def test_a_block_of_procedures_alone_is_read_as_numbers_for_caml(folder, diagnoses, codes):
+    (folder / "PROCEDURES_ICD.csv").write_text(rows(["9670", "0066", "3893", "11"], ["101"]))
+    # Admission 700 has no note, so its row isn't in CAML's file; a row without a code is.
+    table = rows(["V5861", ""], ["101"]) + "3,16,700,1,4280\n" + "4,11,208,1,E8497\n" * diagnoses
+    (folder / "DIAGNOSES_ICD.csv").write_text(table[: -2 * len("4,11,208,1,E8497\n")])
+    found, _ = codes_of(folder, MIMIC3_FULL_CAML)
+    assert found == {"208": {"E849.7"}, "101": codes | {"V58.61"}}
+
+
+def test_the_codes_of_mimic3_50_are_counted_by_row(folder):
+    more = "".join(f"{n},11,208,1,25000\n" for n in range(3)) + "9,16,700,1,99999\n" * 9
+    (folder / "DIAGNOSES_ICD.csv").write_text(DIAGNOSES + more)
+    protocol = replace(MIMIC3_50, keep_codes=most_frequent(2))
+    found, choices = codes_of(folder, protocol)
+    # 250.00 and 428.0 have three and two rows, each on one admission; 999.99 of 700 has no note.
+    assert found == {"208": {"250.00"}, "101": {"428.0"}}
+    assert choices["codes"] == (
+        "the 2 codes with the most rows; the published list is for MIMIC-III v1.4"
+    )
+
+
+def test_the_published_codes_of_mimic3_50_are_used_for_the_tables_of_its_release(
+    folder, monkeypatch
+):
+    counts = {"NOTEEVENTS": 9, "DIAGNOSES_ICD": 7, "PROCEDURES_ICD": 2}
+    monkeypatch.setitem(PUBLISHED, "mimic3-50", replace(PUBLISHED["mimic3-50"], rows=counts))
+    found, choices = codes_of(folder, MIMIC3_50)
+    assert found == {"208": {"36.15"}, "101": {"428.0"}}
+    assert choices["codes"].startswith("the published list; counting rows gives another one, which")
+    assert "033.1" in choices["codes"]
+    assert len(CAML_50) == 50
 
 
 def read(folder, protocol=PATIENT, **options):

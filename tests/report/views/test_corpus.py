@@ -243,6 +243,11 @@ def test_a_benchmark_as_published(render: Render) -> None:
     assert not any("DIFFERS" in line or "not the benchmark" in line for line in lines)
 
 
+def test_it_says_which_codes_were_chosen(render: Render) -> None:
+    words = "the published list; counting rows gives the same codes"
+    assert f"codes: {words}" in render(corpus_view(described(choices={"codes": words})))
+
+
 def test_a_count_that_differs_is_loud(render: Render) -> None:
     other = copy.deepcopy(BENCHMARK) | {
         "is_benchmark": False,
