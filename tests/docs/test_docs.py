@@ -274,7 +274,7 @@ def test_every_metric_is_explained_with_whose_convention_it_is() -> None:
         re.MULTILINE,
     )
     assert dict(rows) == {
-        name: re.search(r"\(([^()]+)\)$", told)[1] for name, told in METRICS.items()
+        name: re.search(r"\(([^()]+)\)$", description)[1] for name, description in METRICS.items()
     }
 
 
