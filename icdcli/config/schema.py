@@ -44,7 +44,7 @@ class Config(BaseModel):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Yield the values that are valid by themselves but can't be combined."""
-        if self.model.is_baseline:
+        if self.model.is_baseline:  # TF-IDF uses none of the keys that are checked below
             yield from self.model.baseline_conflicts()
             return
         yield from self.train.schedule_conflicts(self.model)

@@ -5,7 +5,7 @@ micro-batches: one forward pass each. The plan is a pure function of its argumen
 needn't be saved.
 
 A document longer than the backbone's window is read in overlapping chunks. Only the backbone sees
-chunks: some hidden states of each chunk are kept, and one after another they are the document.
+chunks: some hidden states of each chunk are kept; concatenated, they represent the document.
 
 Shapes: B documents, C chunks, T tokens, L labels.
 """
@@ -79,7 +79,7 @@ class SpecialTokens:
     def windows(
         self, tokens: int, max_len: int, first_window_only: bool = False
     ) -> list[tuple[int, int]]:
-        """Return the windows in which a document is read: the first token, and that after the last.
+        """Return the windows in which a document is read, as (first token, token after the last).
 
         This is the one meaning of ``max_len``: the length of a window, special tokens included.
         Prediction reads all windows of a note, each of which overlaps the one before by a quarter;

@@ -37,7 +37,7 @@ class DataConfig(Section):
     )
     protocol: ProtocolName | None = Field(
         None,
-        description="patient (80/10/10 by patient), hadm-digit, mimic3-50 …; null: data set's own",
+        description="patient (80/10/10 by patient), hadm-digit, mimic3-50 …; null: its default",
     )
     splits_path: UserPath | None = Field(
         None,
@@ -51,7 +51,8 @@ class DataConfig(Section):
     )
     skip_bad_rows: bool = Field(False, description="count and skip rows that are not valid CSV")
     label_pruning: bool = Field(
-        False, description="True: only codes in use are labels; False: all of the D_ICD tables"
+        False,
+        description="True: only codes in use are labels; False: all codes in the D_ICD tables",
     )
     language: Literal["en", "es"] = Field(
         "en", description="codiesp: language of the notes: en, es"

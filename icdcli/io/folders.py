@@ -33,7 +33,7 @@ def locked(home: Path, key: str, on_progress: Progress | None = None) -> Iterato
         lock.acquire(timeout=0)
     except Timeout:
         if on_progress:
-            on_progress("waiting for another icdcode process to make the same", 0, 0, "")
+            on_progress("waiting for another icdcode process that prepares the same data", 0, 0, "")
         lock.acquire()
     try:
         yield

@@ -15,7 +15,7 @@ estimated from the influence of each document in the resample (`icdcli.metrics.i
 In a simulation with 300 documents and 400 codes, two in three of them in one document or none, the
 intervals contained the metric's expectation in 92 to 98 of 100 rounds, those of macro metrics in 96
 to 98. Between two models of equal quality, on 20, 60 or 250 documents, at most 8 of 100 differences
-were sure, of macro metrics at most 6.
+were wrongly reported as sure; for macro metrics, at most 6.
 
 The intervals reflect which documents were sampled, not the variation between training runs.
 
@@ -84,8 +84,8 @@ def intervals(
     found = {}
     for name, values_R in drawn.items():
         if name == "exact_match":
-            # If no document is matched, neither is any in a resample, however few documents there
-            # are. But the share is binomial.
+            # If no document matches exactly, none does in any resample, and resampling gives no
+            # interval. The share is binomial: Wilson's interval holds for few documents, too.
             matched = binomtest(int(statistics.means[name].sum()), len(statistics)).proportion_ci(
                 0.95, "wilson"
             )

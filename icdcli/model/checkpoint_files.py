@@ -1,9 +1,9 @@
 """The files of a checkpoint: the settings, and the weights of a network.
 
-``coder.json`` has the settings. ``head.safetensors`` has the weights of the head and of the
-description prior, and those of the backbone if they can't be loaded from elsewhere: all of them
-were trained, or the backbone is `tiny`. ``backbone/`` then has its architecture and its tokenizer.
-``adapter/`` is written by peft.
+``coder.json`` has the settings, the threshold and the fusion among them. ``head.safetensors`` has
+the weights of the head and of the description prior, and those of the backbone if they can't be
+loaded from elsewhere: all of them were trained, or the backbone is `tiny`. ``backbone/`` then has
+its architecture and its tokenizer. ``adapter/`` is written by peft.
 """
 
 import json

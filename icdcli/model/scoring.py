@@ -43,7 +43,7 @@ class Scored:
     def empty(cls, documents: int, labels: int) -> "Scored":
         """Return space for the results, in memory or in a temporary file."""
         size = documents * labels * 4
-        # A file that outgrows its disk would end the process, so that none is made then.
+        # A mapped file that fills its disk would kill the process: use memory if space is short.
         if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
             logits_NL = np.zeros((documents, labels), np.float32)
         else:

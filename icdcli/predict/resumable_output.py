@@ -63,7 +63,10 @@ class OutputParts:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other call write this file in the block; rank 0 takes the lock.
+        """Hold the lock on the output file during the block; of several ranks, rank 0 takes it.
+
+        Without it, a second call would delete the parts of the first, or mix its own with them.
+        The system releases the lock of a killed process.
 
         Raises:
             ConfigError: If another call is writing the file, or the folder can't be written.
@@ -186,7 +189,8 @@ class OutputParts:
         with self._writing(), replacing(self.output, durable=True, folder=self.folder) as joined:
             self._format.join(joined, map(self._part, range(parts)))
         flush(self.output.parent)
-        with suppress(OSError):  # the rest does no harm: the next call looks at the journal
+        # Leftover parts are harmless: without a journal the next call ignores them.
+        with suppress(OSError):
             self._clear()
 
     def _part(self, number: int) -> Path:

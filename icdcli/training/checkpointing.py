@@ -76,9 +76,9 @@ def save_checkpoint(
 
     Args:
         run: The run folder.
-        names: Some of ``metric``, ``loss``, ``last``, in this order. A run that is killed in
-            between resumes from the ``last`` before, repeats the steps and makes the others
-            current again.
+        names: Some of ``metric``, ``loss``, ``last``, in this order. A run that is killed
+            between two names resumes from the previous ``last``, repeats the steps and makes the
+            others current again.
         training: The training to save.
         about: Stored in the manifest: epoch and metrics, if a validation led to this checkpoint.
 
@@ -182,7 +182,7 @@ def find_intact_checkpoint(
 
 
 def make_last(run: RunDir, folder: Path) -> None:
-    """Make the checkpoint that a run is resumed from its ``last``: what came after it is discarded.
+    """Make ``last`` the checkpoint from which the run resumes; later checkpoints are discarded.
 
     Leftovers of a killed process are removed. The checkpoint that was ``last`` before stays until
     the next one is saved.

@@ -1,21 +1,15 @@
 """The documents are true: commands, keys, files, messages and generated pages match the program.
 
-A fenced block after ``<!-- run -->`` is executed, page by page in an empty folder, on smaller data.
-Each line of output that the page shows, apart from numbers, must be in the program's output (not
-after ``<!-- run, other output -->``). All other commands are parsed by the command line itself, and
-their configurations are loaded.
+Commands are parsed by the command line itself, and their configurations are loaded. Those that are
+also executed are in ``test_followed_pages.py``.
 """
 
 import ast
-import contextlib
 import importlib.util
-import io
 import os
 import re
-import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,75 +19,22 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from icdcli.cli import app, main
+from icdcli.cli import app
 from icdcli.config.loading import FIELDS, load_config
 from icdcli.config.metric_names import METRICS
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
-DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "README.ko.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "CHANGELOG.md",
-    *PAGES,
-]
-SMALLER = {"--admissions 2000": "--admissions 60", "--admissions 300": "--admissions 60"}
-SMALLER |= {f"steps={steps}": "steps=4 warmup_steps=1" for steps in (120, 388)} | {
-    '"steps=40"': '"steps=4"'
-}
-_BLOCK = re.compile(
-    r"(?:^<!-- ([^\n]*?) -->\n)?^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE
-)
+
+def neighbor(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: the comment before it, its language and its lines."""
-
-    note: str
-    kind: str
-    text: str
-
-    @property
-    def runs(self) -> bool:
-        return self.note.startswith("run")
-
-    @property
-    def exit_code(self) -> int:
-        return int(found[1]) if (found := re.search(r"exit code (\d+)", self.note)) else 0
-
-    def commands(self) -> list[tuple[str, list[str]]]:
-        """Return its commands, each with the lines of output that the page shows."""
-        if self.kind == "bash":
-            lines = map(str.strip, self.text.replace("\\\n", " ").splitlines())
-            return [(line, []) for line in lines if line and not line.startswith("#")]
-        found: list[tuple[str, list[str]]] = []
-        for line in self.text.splitlines():
-            if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            else:
-                found[-1][1].append(line)
-        return found
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def name_of(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def blocks(page: Path, *kinds: str) -> list[Block]:
-    found = [Block(*match) for match in _BLOCK.findall(text_of(page))]
-    return [block for block in found if block.kind in kinds or not kinds]
-
-
-def call_of(line: str) -> list[str] | None:
-    """Return the arguments of a line that calls ``icdcode``, or None."""
-    call = re.match(r"(?:srun )?(?:icdcode|torchrun .*-m icdcli) (.*)", line)
-    return shlex.split(call[1].split(" > ")[0]) if call else None
+pages = neighbor("pages")
+ROOT, PAGES, DOCUMENTS = pages.ROOT, pages.PAGES, pages.DOCUMENTS
+text_of, name_of, blocks, call_of = pages.text_of, pages.name_of, pages.blocks, pages.call_of
+text_without_blocks, icdcode = pages.text_without_blocks, pages.icdcode
 
 
 def parsed(words: list[str]) -> tuple[str, dict]:
@@ -113,9 +54,6 @@ def generator(name: str) -> ModuleType:
     return module
 
 
-# Checks that read the pages
-
-
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_every_call_is_one_that_the_command_line_takes(page: Path) -> None:
     calls = [
@@ -126,7 +64,7 @@ def test_every_call_is_one_that_the_command_line_takes(page: Path) -> None:
     ]
     calls += [
         (call, 0)
-        for line in re.findall(r"^ {4}(\S.+)$", _BLOCK.sub("", text_of(page)), re.M)
+        for line in re.findall(r"^ {4}(\S.+)$", text_without_blocks(page), re.M)
         if (call := call_of(line))
     ]
     for words, exit_code in calls:
@@ -146,7 +84,7 @@ def test_every_call_is_one_that_the_command_line_takes(page: Path) -> None:
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_commands_and_options_named_in_passing_exist(page: Path) -> None:
     known = get_command(app).commands
-    for name, rest in re.findall(r"`icdcode ([a-z][a-z-]+)([^`]*)`", _BLOCK.sub("", text_of(page))):
+    for name, rest in re.findall(r"`icdcode ([a-z][a-z-]+)([^`]*)`", text_without_blocks(page)):
         assert name in known, f"icdcode {name}"
         command = known[name]
         if hasattr(command, "commands"):
@@ -209,7 +147,7 @@ def test_what_python_examples_import_is_there(page: Path) -> None:
 @cache
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a document, as both GitHub and the site name them."""
-    titles = re.findall(r"^#+ (.+)$", _BLOCK.sub("", text_of(page)), re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text_without_blocks(page), re.MULTILINE)
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
 
 
@@ -336,7 +274,7 @@ def test_every_metric_is_explained_with_whose_convention_it_is() -> None:
         re.MULTILINE,
     )
     assert dict(rows) == {
-        name: re.search(r"\(([^()]+)\)$", told)[1] for name, told in METRICS.items()
+        name: re.search(r"\(([^()]+)\)$", description)[1] for name, description in METRICS.items()
     }
 
 
@@ -419,92 +357,3 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(readme: Path) -> None
     measured = set(re.findall(r"\d*\.\d+|\d[\d,]*", text_of(ROOT / "docs" / "benchmarks.md")))
     assert len(rows) > 4
     assert figures <= measured
-
-
-# Checks that follow the pages
-
-
-def icdcode(words: list[str]) -> tuple[int, str]:
-    """Run a command in this process, 80 columns wide; return its exit code and its output."""
-    said, code = io.StringIO(), 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
-    ):
-        patch.setattr(sys, "argv", ["icdcode", *words])
-        patch.setenv("COLUMNS", "80")
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return code, said.getvalue()
-
-
-def without_figures(text: str) -> str:
-    """Return the words of a text, except those with digits, which differ with the data."""
-    return " ".join(word for word in text.split() if not re.search(r"[\d…─]", word))
-
-
-def run_page(page: Path) -> None:
-    """Follow a page in the working folder, on less data and with fewer steps."""
-    os.symlink(ROOT / "configs", "configs")
-    names: dict[str, object] = {}  # the Python blocks of a page continue each other
-    for block in blocks(page):
-        if block.note.startswith("file: "):
-            Path(block.note.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
-        elif block.runs and block.kind == "python":
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(smaller(block.text), name_of(page), "exec"), names)
-        elif block.runs:
-            for line, shown in block.commands():
-                code, said = icdcode(call_of(smaller(line)))
-                assert code == block.exit_code, said
-                if "other output" not in block.note:
-                    assert [
-                        part for part in shown if without_figures(part) not in without_figures(said)
-                    ] == [], said
-
-
-def smaller(text: str) -> str:
-    for given, instead in SMALLER.items():
-        text = text.replace(given, instead)
-    return text
-
-
-@pytest.mark.parametrize(
-    "name", ["README.md", "docs/getting-started.md", "docs/evaluation.md", "docs/python.md"]
-)
-def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run_page(ROOT / name)
-
-
-@pytest.mark.slow
-def test_the_korean_guide_can_be_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run_page(ROOT / "docs" / "ko" / "guide.md")
-    assert (
-        tmp_path / "outputs" / "demo" / "tiny" / "evaluation" / "test" / "metrics.json"
-    ).is_file()
-
-
-@pytest.mark.slow
-def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    run_page(ROOT / "docs" / "own-notes.md")
-    assert (tmp_path / "codes.jsonl").read_text(encoding="utf-8").count("\n") > 40
-    code, said = icdcode(["predict", "outputs/notes", "new_note.txt", "--top", "3", "--evidence"])
-    assert code == 0
-    assert said.count("**") >= 6
-
-
-def test_every_page_that_runs_is_run() -> None:
-    run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    run |= {
-        f"docs/{name}.md"
-        for name in ("getting-started", "evaluation", "python", "ko/guide", "own-notes")
-    }
-    assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run

@@ -1,9 +1,10 @@
 """Preparing a data set as a corpus, once.
 
-The name of the corpus's folder has a hash of the source files and of every option that changes the
-result, so that a second call finds it and does nothing. It is written under another name and
-renamed when it is complete. The source files are hashed while they are parsed; their hashes are
-stored with path, size and modification time.
+The name of the corpus's folder contains a hash of the source files and of every option that changes
+the result, so that a second call finds it and does nothing. It is written under another name and
+renamed when it is complete. A lock lets one process at a time write it: a second one would take the
+unfinished folder for that of a killed process, and delete it. The source files are hashed while
+they are parsed; their hashes are stored with path, size and modification time.
 """
 
 import hashlib

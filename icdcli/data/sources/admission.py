@@ -43,7 +43,7 @@ def check_span(span: AnnotatedSpan, length: int) -> None:
         length: The text's length in characters.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If the span is empty or outside the text.
     """
     if not 0 <= span.begin < span.end <= length:
         raise ValueError(

@@ -1,9 +1,11 @@
 """The registry of data sources, and the choice of the one that a configuration points at.
 
 To add a source, add one module to this folder. It defines a class that fulfills `Source`, and
-registers a `SourceType` under the module's own name; `mimic4.py` is a short example. Nothing else
-needs to know it: ``dataset:`` accepts the name, and a folder or file of it is recognized. The name
-of a new protocol is also listed in `icdcli.data.section`.
+registers a `SourceType` under the module's own name; `mimic4.py` is a short example. ``dataset:``
+then accepts the name, and a folder or file of this kind is recognized. Three things are kept
+elsewhere: a new protocol name and a new configuration key in `icdcli.data.section`, the reason why
+a resumed run can't change that key in `icdcli.training.allowed_changes`, and the name of a module
+of this folder that isn't a source in `icdcli.data.sources.names`.
 """
 
 import importlib
@@ -70,7 +72,7 @@ class ChosenSource:
     Attributes:
         dataset: The source's name.
         source: The source itself.
-        protocol: The protocol that makes a benchmark of it.
+        protocol: The protocol that turns it into a benchmark.
         options: The options, besides the protocol, that change the corpus; they go into its hash.
         inspect: Reads what has to be decided from the content as a whole; None: nothing.
         refuse: Raises an error if the entries of a card show a problem that isn't accepted.
