@@ -201,7 +201,8 @@ def test_a_broken_checkpoint_is_an_error(refused, run, name):
 def test_notes_without_a_common_word_are_an_error(icdcode, config, tmp_path):
     table = tmp_path / "notes.csv"
     table.write_text("text,codes\n" + "".join(f"word{n},I10\n" for n in range(60)))
-    answer = icdcode("train", config, f"data_path={table}", f"project={tmp_path / 'runs'}")
+    options = [f"data_path={table}", "code_system=icd10", f"project={tmp_path / 'runs'}"]
+    answer = icdcode("train", config, *options)
     assert answer.code == 3
     assert answer.err.startswith("error: table-")
     assert "share no word" in answer.err
