@@ -24,6 +24,7 @@ _LISTED = re.compile(
 )
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+_UNQUOTED = re.compile(r"\w[\w.+*/-]{0,19}")
 _LONGEST = 12  # characters of a value in a message, and of what may be a code
 
 # What may be meant as a code: it has a digit among the first three characters.
@@ -62,6 +63,9 @@ def cell_codes(value: Any, system: System | None) -> list[str]:
     """
     if value is None or (isinstance(value, float) and value != value):
         return []
+    elements = value if isinstance(value, list | tuple) else [value]
+    if not all(is_unicode(element) for element in elements if isinstance(element, str)):
+        raise ValueError("isn't valid Unicode. Write it again as UTF-8")
     if isinstance(value, list | tuple):
         return [code for element in value for code in _element(element, system)]
     if not isinstance(value, str):
@@ -80,6 +84,15 @@ def cell_codes(value: Any, system: System | None) -> list[str]:
         parts = re.split(r"[;,|\s]+", text)
         return [part for part in parts if not _is_missing(part, system)]
     return list(_of_text(text, system))
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written as UTF-8: JSON may have half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(value: str) -> str:
@@ -121,6 +134,8 @@ def _inside(inside: str) -> list[str]:
     if re.search(r"[\[\]{}()'\"]", rest):
         raise ValueError("is not a list of codes. Write a list of strings")
     bare = [part for part in re.split(r"[,\s]+", rest) if not _is_missing(part, None)]
+    if not quoted and not all(_UNQUOTED.fullmatch(part) for part in bare):
+        raise ValueError("is not a list of codes. Write a list of strings")
     numbers = [part for part in bare if _NUMBER.fullmatch(part)]
     if bare and (quoted or len(numbers) == len(bare)):
         raise ValueError(

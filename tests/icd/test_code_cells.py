@@ -88,7 +88,9 @@ def test_decimal_commas_of_icd9_are_not_taken_for_two_codes() -> None:
         ('[{"code": "I10"}]', "is not a list of codes"),
         ("[" * 3000, "begins like a list, but isn't one"),
         ("[" * 3000 + "]" * 3000, "is not a list of codes"),
-        ("[" + "-" * 20000 + "1]", "characters"),
+        ("[" + "-" * 20000 + "1]", "is not a list of codes"),
+        (["\ud8001"], "isn't valid Unicode"),
+        ("\ud8001", "isn't valid Unicode"),
         ("DEPRESSION", "a value of 10 characters is not an icd10 code"),
     ],
 )

@@ -23,7 +23,7 @@ from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
 from icdcli.errors import DataError
-from icdcli.icd.code_cells import cell_codes
+from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, match_columns
@@ -112,7 +112,14 @@ class TableSource:
         if self.evidence_column is not None:
             columns["evidence_column"] = self.evidence_column
         places = match_columns(self.path, available, list(columns.values()))
-        return {role: available[place] for role, place in zip(columns, places, strict=True)}
+        found = {role: available[place] for role, place in zip(columns, places, strict=True)}
+        same = [role for role, name in found.items() if name == found["text_column"]]
+        if len(same) > 1:
+            raise DataError(
+                f"{self.path}: {' and '.join(same)} are the same column, {found['text_column']!r}. "
+                "Set each to a column of its own."
+            )
+        return found
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the documents.
@@ -144,7 +151,7 @@ class TableSource:
                 raise self._wrong(
                     number,
                     "id_column",
-                    f"{id!r} is also in row {rows_of[id]}. Ids must differ.",
+                    f"{_short(id)} is also in row {rows_of[id]}. Ids must differ.",
                 )
             rows_of[id] = number
             subject = self._name(row.get("subject_column"), "subject_column", number)
@@ -172,7 +179,10 @@ class TableSource:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise self._wrong(number, role, f"is {_short(value)}. Write ids as strings.")
-        return str(value).strip() or None
+        name = str(value).strip()
+        if not is_unicode(name):
+            raise self._wrong(number, role, "isn't valid Unicode. Write it again as UTF-8.")
+        return name or None
 
     def _split(self, value: Any, number: int) -> str:
         split = _SPLITS.get(str(value).strip().lower())
@@ -248,8 +258,11 @@ class TableSource:
 
 
 def _short(value: Any) -> str:
-    """Return a value for a message; a long one, which may be patient text, isn't shown."""
-    return repr(value) if len(str(value)) <= _LONGEST_SHOWN else "a long text"
+    """Return a value for a message, but no long one and none of several words: it may be a note."""
+    text = str(value).strip()
+    if len(text) > _LONGEST_SHOWN or len(text.split()) > 1:
+        return "a long text" if isinstance(value, str) else type(value).__name__
+    return repr(value)
 
 
 def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:

@@ -157,6 +157,32 @@ def test_a_bad_value_is_named(tmp_path, rows, message):
     assert message in refused(jsonl(tmp_path, *rows))
 
 
+NOTE = "Mrs Jane Patientname, seen for pain."
+
+
+@pytest.mark.parametrize(
+    "role", ["codes_column", "id_column", "subject_column", "split_column", "evidence_column"]
+)
+def test_the_column_of_notes_is_no_other_column(tmp_path, role):
+    message = refused(jsonl(tmp_path, {"text": NOTE}, {"text": NOTE}), **{role: "text"})
+    assert f"text_column and {role} are the same column, 'text'" in message
+    assert "Patientname" not in message
+
+
+@pytest.mark.parametrize("note", [NOTE, "Jane Patientname", [NOTE], {"x": NOTE}])
+@pytest.mark.parametrize("role", ["id_column", "subject_column", "split_column"])
+def test_no_message_has_a_note_that_is_in_another_column(tmp_path, note, role):
+    path = jsonl(tmp_path, *[{"id": str(n), "note": note} for n in range(2)])
+    if role != "subject_column" or not isinstance(note, str):  # patients may repeat
+        assert "Patientname" not in refused(path, **{role: "note"})
+
+
+@pytest.mark.parametrize("role", ["id_column", "subject_column"])
+def test_half_a_surrogate_is_refused(tmp_path, role):
+    path = jsonl(tmp_path, {"name": "\ud8001"})
+    assert "row 1, column 'name': isn't valid Unicode" in refused(path, **{role: "name"})
+
+
 EVIDENCE = [
     {"code": "I10", "begin": 0, "end": 4, "group": 7},
     {"code": "E11.9", "begin": 5, "end": 8},
