@@ -4,7 +4,7 @@ Shapes: L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,7 @@ class SampleDocument:
     """
 
     prediction: SamplePrediction
-    text: str | None
+    text: str | None = field(repr=False)  # not for logs and tracebacks
     evidence: dict[str, EvidenceSpans]
 
 

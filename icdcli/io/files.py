@@ -96,6 +96,14 @@ def flush(path: Path) -> None:
             os.close(handle)
 
 
+def make_private(folder: Path) -> None:
+    """Let only the user read a folder and everything in it, whatever wrote it (0700 and 0600)."""
+    # Some file systems, mostly those of Windows, don't store permissions.
+    with suppress(OSError):
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else _PRIVATE)
+
+
 def private_folder(folder: Path) -> None:
     """Make a folder that only the user can enter (0700), and its parents.
 

@@ -9,7 +9,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -32,7 +32,7 @@ class TrainingDocuments:
             None if there are none at all.
     """
 
-    texts: Iterable[str]
+    texts: Iterable[str] = field(repr=False)  # not for logs and tracebacks
     targets: Targets
     descriptions: Descriptions
     annotations: Annotations | None = None

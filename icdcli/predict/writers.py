@@ -125,7 +125,12 @@ def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> Non
         for row in _rows(schema, notes)
     )
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+        writer = csv.writer(file, lineterminator="\n")
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in rows:
+            # Python leaves a lone \r unquoted, which readers take for the end of a row.
+            has_return = any(isinstance(cell, str) and "\r" in cell for cell in row)
+            (quoting if has_return else writer).writerow(row)
 
 
 def _write_parquet(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError
 
 from icdcli.errors import DataError, ResumeError
-from icdcli.io.files import flush, writing
+from icdcli.io.files import flush, make_private, private_folder, writing
 from icdcli.io.manifest import verify, write_manifest
 from icdcli.run_dir import (
     CHECKPOINTS,
@@ -119,9 +119,10 @@ def write_checkpoint(
     side = weights / _STEPS / ".new"
     try:
         _prune(weights)  # leftovers of a process that was killed
-        side.mkdir(parents=True)
+        private_folder(side)
         write(side)
         write_manifest(side, {"step": step, **about})
+        make_private(side)  # a tokenizer trained on notes has their words, weights may reveal them
         _flush_all(side)
         verify(side)
         folder = _free(side.with_name(str(step)))

@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -285,3 +286,17 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
 
 def test_formats_are_known_by_their_ending(tmp_path):
     assert format_of(tmp_path / "A.CSV").ending == ".csv"
+
+
+def test_a_carriage_return_in_an_id_does_not_split_a_row(tmp_path):
+    output, part = tmp_path / "codes.csv", tmp_path / "part"
+    ids = ["a\rb", "c\nd", 'e"f', "g,h", "i"]
+    written = format_of(output)
+    written.write(part, [CodedNote(id, 1, ()) for id in ids])
+    written.join(output, [part])
+    with output.open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file, strict=True)] == ids
+    assert pa_csv.read_csv(
+        output, parse_options=pa_csv.ParseOptions(newlines_in_values=True)
+    ).column("id").to_pylist() == ids
+    assert output.read_text().endswith("\ni,,,,,,1\n")

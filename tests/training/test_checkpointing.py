@@ -1,5 +1,6 @@
 import os
 import shutil
+import stat
 
 import pytest
 import torch
@@ -89,6 +90,24 @@ def test_names_are_relative_links_to_the_folders_of_steps(saving):
     assert find_checkpoint(run, "last") == run.root / "weights" / "steps" / "12"
     moved = shutil.copytree(run.root, run.root.parent / "moved", symlinks=True)
     assert verify(find_checkpoint(RunDir(moved), "loss"))["step"] == 9
+
+
+def test_only_the_user_can_read_a_checkpoint(saving):
+    run, save = saving
+    before = os.umask(0o022)
+    try:
+        save(1, "metric", "last")
+    finally:
+        os.umask(before)
+    folder = run.checkpoint("last").resolve()
+    modes = {
+        path.relative_to(folder).as_posix(): stat.S_IMODE(path.stat().st_mode)
+        for path in folder.rglob("*")
+    }
+    assert modes.pop("backbone") == 0o700
+    assert {"state.pt", "manifest.json", "backbone/tokenizer.json"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_what_no_name_stands_for_is_removed(saving):

@@ -67,7 +67,7 @@ class Admission:
 
     id: str
     subject_id: str | None
-    text: str
+    text: str = field(repr=False)  # not for logs and tracebacks
     codes: frozenset[Code] = field(default_factory=frozenset)
     split: str | None = None
     evidence: tuple[AnnotatedSpan, ...] = ()

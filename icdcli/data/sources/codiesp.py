@@ -42,6 +42,10 @@ class _Annotation(NamedTuple):
     words: str
     fragments: list[tuple[int, int]]
 
+    def __repr__(self) -> str:
+        # The words are patient text, which is not for logs and tracebacks.
+        return f"_Annotation({self.code!r}, {self.fragments!r})"
+
 
 @dataclass(frozen=True)
 class CodiespSource:

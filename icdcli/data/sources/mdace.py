@@ -32,6 +32,10 @@ class _Annotation(NamedTuple):
     kind: str
     words: str | None
 
+    def __repr__(self) -> str:
+        # The words are patient text, which is not for logs and tracebacks.
+        return f"_Annotation({self.code!r}, {self.begin}, {self.end})"
+
 
 class _Note(NamedTuple):
     id: str
