@@ -65,9 +65,17 @@ class NoteTable:
         """
         available = column_names(self.path, _STRICT)
         wanted = [self.text_column]
-        if self.id_column is not None or _USUAL_ID in (name.strip().lower() for name in available):
+        usual = _USUAL_ID in (name.strip().lower() for name in available)
+        if self.id_column or (usual and self.text_column.strip().lower() != _USUAL_ID):
             wanted.append(self.id_column or _USUAL_ID)
-        return [available[place] for place in match_columns(self.path, available, wanted)]
+        found = [available[place] for place in match_columns(self.path, available, wanted)]
+        if len(set(found)) < len(found):
+            # Ids are shown in messages and results; the text must not be.
+            raise DataError(
+                f"{self.path}: the columns of texts and of ids are both {found[0]!r}. Correct one "
+                "of them."
+            )
+        return found
 
     def state(self) -> list[str]:
         """Return the file's path, size and modification time, and the columns to read."""

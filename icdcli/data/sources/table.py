@@ -44,6 +44,7 @@ _SPLITS = {
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _ROWS_BETWEEN_REPORTS = 4096
 _LONGEST_SHOWN = 30  # characters of a value in a message
+_LONGEST_NAME = 255  # characters of an id; longer than any path's name
 _ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
 
 
@@ -159,6 +160,10 @@ class TableSource:
             text, codes = row["text_column"], self._codes(row["codes_column"], number)
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text.")
+            if text and not is_unicode(text):
+                raise self._wrong(
+                    number, "text_column", "isn't valid Unicode. Write it again as UTF-8."
+                )
             if not text or not text.strip():
                 self.reading.drop("rows without text", 1)
             elif not codes:
@@ -182,6 +187,13 @@ class TableSource:
         name = str(value).strip()
         if not is_unicode(name):
             raise self._wrong(number, role, "isn't valid Unicode. Write it again as UTF-8.")
+        if len(name) > _LONGEST_NAME:
+            raise self._wrong(
+                number,
+                role,
+                f"has {len(name):,} characters, more than the {_LONGEST_NAME} of an id. Set "
+                f"{role} to the column of ids.",
+            )
         return name or None
 
     def _split(self, value: Any, number: int) -> str:
@@ -243,7 +255,7 @@ class TableSource:
                 own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
                 spans.append(AnnotatedSpan(self._code(code).code, begin, end, own))
                 check_span(spans[-1], len(text))
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, RecursionError):
             message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}.'
             raise self._wrong(number, "evidence_column", message) from None
         except ValueError as error:

@@ -284,3 +284,53 @@ def test_a_file_of_another_format_is_refused(tmp_path, name, content, message):
 def test_a_missing_file_is_refused(tmp_path):
     for ending in (".csv", ".jsonl", ".parquet"):
         assert "No such file" in refused(tmp_path / f"t{ending}")
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"id": "ab\ud800"}, "id"),
+        ({"subject_id": "ab\ud800"}, "subject_id"),
+        ({"text": "ab\ud800"}, "text"),
+        ({"codes": ["I10", "\ud800"]}, "codes"),
+        ({"codes": "I10;\ud800"}, "codes"),
+    ],
+)
+def test_half_a_character_is_refused_with_its_row(tmp_path, row, column):
+    path = jsonl(tmp_path, {"id": "7", "subject_id": "1"}, {"id": "8", "subject_id": "2"} | row)
+    assert f"row 2, column '{column}': isn't valid Unicode" in refused(path, protocol=PATIENT)
+
+
+@pytest.mark.parametrize("nested", ["[" * 100_000, "[" * 3000 + "]" * 3000, "[" + "-" * 20_000])
+def test_deeply_nested_cells_are_refused_with_their_row(tmp_path, nested):
+    path = jsonl(tmp_path, {"codes": nested})
+    assert "row 1, column 'codes'" in refused(path)
+    path = jsonl(tmp_path, {"evidence": nested})
+    assert "row 1, column 'evidence'" in refused(path, evidence_column="evidence")
+
+
+NAME = "Quixotely"
+
+
+@pytest.mark.parametrize(
+    "role", ["id_column", "subject_column", "split_column", "codes_column", "evidence_column"]
+)
+@pytest.mark.parametrize("text", [f"Mr {NAME} coughs", f"[**{NAME}**] coughs {'x' * 300}"])
+def test_a_wrong_column_never_shows_a_note(tmp_path, role, text):
+    rows = [{"id": str(n), "split": "train", "text": text, "note": text} for n in range(2)]
+    answer = refused(jsonl(tmp_path, *rows), **{role: "text"})
+    assert f"text_column and {role} are the same column, 'text'" in answer
+    assert NAME not in answer
+    if role == "codes_column":
+        answer = refused(jsonl(tmp_path, *rows), codes_column="note", system="icd10")
+    elif role == "subject_column" and len(text) < 100:
+        return  # patients may have the same subject
+    else:
+        answer = refused(jsonl(tmp_path, *rows), **{role: "note"})
+    assert NAME not in answer
+    assert "column 'note'" in answer
+
+
+def test_the_representation_of_an_admission_has_no_text(tmp_path):
+    (admission,), _ = read(jsonl(tmp_path, {"text": f"Mr {NAME} coughs"}), PATIENT)
+    assert NAME not in repr(admission)
