@@ -296,7 +296,10 @@ def test_a_carriage_return_in_an_id_does_not_split_a_row(tmp_path):
     written.join(output, [part])
     with output.open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file, strict=True)] == ids
-    assert pa_csv.read_csv(
-        output, parse_options=pa_csv.ParseOptions(newlines_in_values=True)
-    ).column("id").to_pylist() == ids
+    assert (
+        pa_csv.read_csv(output, parse_options=pa_csv.ParseOptions(newlines_in_values=True))
+        .column("id")
+        .to_pylist()
+        == ids
+    )
     assert output.read_text().endswith("\ni,,,,,,1\n")
