@@ -21,7 +21,7 @@ content words, K features or requested labels, W words of a document, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -70,8 +70,8 @@ class EvidenceLexicon:
         number_of_labels: L.
     """
 
-    stop_words: frozenset[str]
-    strings: tuple[tuple[str, ...], ...]
+    stop_words: frozenset[str] = field(repr=False)  # words of notes
+    strings: tuple[tuple[str, ...], ...] = field(repr=False)
     weight_V: NDArray[np.float32]
     contain_P: NDArray[np.int32]
     string_E: NDArray[np.int32]

@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class Tfidf:
         offsets_L: The intercepts.
     """
 
-    vectorizer: TfidfVectorizer
+    vectorizer: TfidfVectorizer = field(repr=False)  # its words are those of notes
     weights_FL: sparse.csr_matrix
     offsets_L: NDArray[np.float32]
 
