@@ -83,12 +83,13 @@ def intervals(
     )
     found = {}
     for name, values_R in drawn.items():
-        if name == "exact_match":
+        if name in ("exact_match", "exact_match_edin"):
             # If no document matches exactly, none does in any resample, and resampling gives no
             # interval. The share is binomial: Wilson's interval holds for few documents, too.
-            matched = binomtest(int(statistics.means[name].sum()), len(statistics)).proportion_ci(
-                0.95, "wilson"
-            )
+            counted = statistics.means[name][~np.isnan(statistics.means[name])]
+            if not len(counted):
+                continue
+            matched = binomtest(int(counted.sum()), len(counted)).proportion_ci(0.95, "wilson")
             found[name] = Interval(float(matched.low), float(matched.high))
         elif _vary(values_R):
             low, high = _bounds(statistics.metrics[name], values_R, len(statistics))

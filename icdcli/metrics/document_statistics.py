@@ -14,15 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from icdcli.metrics.arrays import Booleans, Floats, Scores
-from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
-from icdcli.metrics.influence import influences
-from icdcli.metrics.metrics import (
-    decision_rates,
-    evaluate,
+from icdcli.metrics.by_document import (
+    caml_recalls,
+    codiesp_precisions,
+    edin_values,
     exact_matches,
     hits_by_document,
-    micro_decisions,
 )
+from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
+from icdcli.metrics.influence import influences
+from icdcli.metrics.metrics import decision_rates, evaluate, micro_decisions
 from icdcli.metrics.ranking import areas_under_curves
 
 
@@ -54,8 +55,14 @@ class Statistics:
     @cached_property
     def _counts_N3(self) -> npt.NDArray[np.int64]:
         """Return for each document the numbers of true positives, predicted codes, gold codes."""
-        decisions = (self.predicted_NL & self.gold_NL, self.predicted_NL, self.gold_NL)
-        return np.stack([mask_NL.sum(axis=1) for mask_NL in decisions], axis=1)
+        return _counts(self.predicted_NL, self.gold_NL)
+
+    @cached_property
+    def _edin_counts_N3(self) -> npt.NDArray[np.int64]:
+        """Return the same of present labels; 0 for documents without a gold code."""
+        present_L = self.gold_NL.any(axis=0)
+        counts_N3 = _counts(self.predicted_NL[:, present_L], self.gold_NL[:, present_L])
+        return np.asarray(counts_N3 * (counts_N3[:, 2:] > 0))
 
     def take(self, rows: Sequence[int]) -> "Statistics":
         """Return the same documents in another order: `rows` has every position once."""
@@ -73,7 +80,8 @@ class Statistics:
         """Return the metrics of resamples of the documents.
 
         Areas under curves and macro metrics are linear estimates on the scale of log-odds
-        (`icdcli.metrics.influence`); all others are exact.
+        (`icdcli.metrics.influence`); all others are exact. The present labels of Edin's metrics are
+        those of the split in every resample.
 
         Args:
             weights_RN: How often each document occurs in each resample.
@@ -86,6 +94,9 @@ class Statistics:
         }
         right_R, predicted_R, gold_R = (weights_RN @ self._counts_N3).T
         values |= micro_decisions(decision_rates(right_R, predicted_R, gold_R))
+        edin_R3 = (weights_RN @ self._edin_counts_N3).T
+        micro_edin = micro_decisions(decision_rates(*edin_R3))
+        values |= {f"{name}_edin": values_R for name, values_R in micro_edin.items()}
         bins_RB3 = np.tensordot(weights_RN, self.bins_NB3, 1)
         values["calibration_error"] = expected_calibration_error(bins_RB3)
         for name, influence_N in self.influences.items():
@@ -120,6 +131,9 @@ def statistics_of(
         **{f"recall_at_{rank}": hits_N / gold_N for rank, hits_N in hits.at.items()},
         "r_precision": hits.at_gold_N / gold_N,
         "map": areas_under_curves(scores_NL, targets_NL)[1],
+        **caml_recalls(hits),
+        "map_codiesp": codiesp_precisions(scores_NL, targets_NL),
+        **edin_values(scores_NL, targets_NL, threshold_L, k),
     }
     predicted_NL = scores_NL >= threshold_L
     bins_NB3 = calibration_bins(scores_NL, targets_NL)
@@ -131,6 +145,11 @@ def statistics_of(
         bins_NB3,
         influences(scores_NL, predicted_NL, targets_NL),
     )
+
+
+def _counts(predicted_NL: Booleans, gold_NL: Booleans) -> npt.NDArray[np.int64]:
+    decisions = (predicted_NL & gold_NL, predicted_NL, gold_NL)
+    return np.stack([mask_NL.sum(axis=1) for mask_NL in decisions], axis=1)
 
 
 def _weighted_means(values_N: Floats, weights_RN: npt.NDArray[np.int64]) -> Floats:

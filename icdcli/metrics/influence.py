@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from icdcli.metrics.arrays import Booleans, Floats, Integers, Scores, row_blocks
+from icdcli.metrics.by_document import edin_decisions
 from icdcli.metrics.jackknife import areas_without_each, decisions_without_each
 from icdcli.metrics.ranking import SIDES, counts_below
 
@@ -125,6 +126,11 @@ def influences(
     without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(
         predicted_NL, targets_NL
     )
+    counted_NL = edin_decisions(predicted_NL, targets_NL)
+    edin = decisions_without_each(counted_NL, targets_NL)
+    without |= {
+        f"{name}_edin": edin[name] for name in ("f1_macro", "precision_macro", "recall_macro")
+    }
     return by_metric | {name: values_N.mean() - values_N for name, values_N in without.items()}
 
 

@@ -4,7 +4,8 @@ The names and definitions are in ``icdcli/config/metric_names.py``.
 
 Undefined values are left out of means, and a mean of no values is NaN: labels without a positive or
 a negative have no AUROC, labels without a positive no average precision, documents without a gold
-code no recall@k, R-precision or average precision. In precision@k such documents count as zero. A
+code no recall@k, R-precision or average precision. In precision@k such documents count as zero. For
+metrics with the name of a paper, `icdcli.metrics.by_document` has the rules. A
 ratio of decisions whose denominator is zero (precision of a label that is never predicted, F1 of a
 label that is neither predicted nor gold) is zero, as in the papers and in scikit-learn.
 
@@ -21,11 +22,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from icdcli.metrics.arrays import Booleans, Floats, Integers, Numbers, Scores
+from icdcli.metrics.arrays import Booleans, Floats, Numbers, Scores
+from icdcli.metrics.by_document import (
+    caml_recalls,
+    codiesp_precisions,
+    edin_decisions,
+    edin_values,
+    exact_matches,
+    hits_by_document,
+)
 from icdcli.metrics.calibration import calibration_bins, expected_calibration_error
-from icdcli.metrics.ranking import areas_under_curves, highest, pooled_areas
+from icdcli.metrics.ranking import areas_under_curves, pooled_areas
 
 Values = dict[str, float]
+EDIN_DECISIONS = tuple(
+    f"{share}_{mean}_edin" for mean in ("micro", "macro") for share in ("f1", "precision", "recall")
+)
+"""The metrics of decisions as Edin et al. 2023 count them."""
 Rates = tuple[Floats, Floats, Floats]
 """Precision, recall and F1."""
 
@@ -116,6 +129,7 @@ def _checked(
 
 def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Values]]:
     """Return groups of metrics with the function that computes each, in the order of METRICS."""
+    edin = [f"{share}_at_{rank}_edin" for share in ("precision", "recall") for rank in k]
     at_k = [f"{share}_at_{rank}" for share in ("precision", "recall") for rank in k]
     macro = [
         f"{share}_macro{labels}"
@@ -135,6 +149,10 @@ def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Val
         (*at_k, "r_precision"): _highest_ranks,
         ("map",): _curves_by_document,
         ("calibration_error",): _calibration,
+        tuple(f"recall_at_{rank}_caml" for rank in k): _recalls_as_caml,
+        ("map_codiesp",): _map_as_codiesp,
+        EDIN_DECISIONS: _decisions_as_edin,
+        ("exact_match_edin", *edin, "r_precision_edin", "map_edin"): _documents_as_edin,
     }
 
 
@@ -247,13 +265,6 @@ def _exact_match(inputs: _Inputs) -> Values:
     }
 
 
-def exact_matches(
-    scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32]
-) -> Booleans:
-    """Return for each document (N,) whether exactly its gold codes reach the threshold."""
-    return np.logical_not(np.asarray(((scores_NL >= threshold) ^ targets_NL).any(axis=1)))
-
-
 def _highest_ranks(inputs: _Inputs) -> Values:
     hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
     has_gold_N = hits.gold_N > 0
@@ -268,34 +279,29 @@ def _highest_ranks(inputs: _Inputs) -> Values:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Numbers of gold codes among the codes with the highest scores, per document.
-
-    Attributes:
-        gold_N: The number of gold codes of each document.
-        at: Rank k to the number of gold codes among the k codes with the highest scores (N,).
-        at_gold_N: The same with k = the document's number of gold codes.
-    """
-
-    gold_N: Integers
-    at: dict[int, Integers]
-    at_gold_N: Integers
+def _recalls_as_caml(inputs: _Inputs) -> Values:
+    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
+    return {name: _mean(recall_N) for name, recall_N in caml_recalls(hits).items()}
 
 
-def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) -> Hits:
-    """Count the gold codes among the codes with the highest scores."""
-    gold_N = targets_NL.sum(axis=1)
-    # R-precision needs as many ranks as the document with the most gold codes has.
-    depth = min(max((1, int(gold_N.max()), *k)), targets_NL.shape[1])
-    labels_NK = highest(scores_NL, depth)
-    hits_NK: Integers = np.cumsum(np.take_along_axis(targets_NL, labels_NK, axis=1), axis=1)
-    at_gold_N = np.take_along_axis(hits_NK, np.maximum(gold_N - 1, 0)[:, None], axis=1)[:, 0]
-    return Hits(
-        gold_N,
-        {rank: hits_NK[:, min(rank, depth) - 1] for rank in k},
-        np.where(gold_N > 0, at_gold_N, 0),
-    )
+def _map_as_codiesp(inputs: _Inputs) -> Values:
+    return {"map_codiesp": _mean(codiesp_precisions(inputs.scores_NL, inputs.targets_NL))}
+
+
+def _decisions_as_edin(inputs: _Inputs) -> Values:
+    present_L = inputs.targets_NL.any(axis=0)
+    if not present_L.any():
+        return dict.fromkeys(EDIN_DECISIONS, float("nan"))
+    predicted_NL = edin_decisions(inputs.scores_NL >= inputs.threshold, inputs.targets_NL)
+    predicted_L, gold_L = predicted_NL.sum(axis=0), inputs.targets_NL.sum(axis=0)
+    right_L = np.logical_and(predicted_NL, inputs.targets_NL, out=predicted_NL).sum(axis=0)
+    found = decision_metrics(right_L[present_L], predicted_L[present_L], gold_L[present_L])
+    return {name: float(found[name.removesuffix("_edin")]) for name in EDIN_DECISIONS}
+
+
+def _documents_as_edin(inputs: _Inputs) -> Values:
+    values = edin_values(inputs.scores_NL, inputs.targets_NL, inputs.threshold, inputs.k)
+    return {name: _mean(values_N) for name, values_N in values.items()}
 
 
 def _calibration(inputs: _Inputs) -> Values:

@@ -39,11 +39,33 @@ def test_a_resample_has_the_metrics_of_its_documents() -> None:
     for number, times in enumerate(drawn):
         rows = np.repeat(np.arange(len(scores)), times)
         values = evaluate(scores[rows], targets[rows], 0.4)
-        exact = [name for name in values if name not in POOLED and "macro" not in name]
-        assert len(exact) == 13
+        # The resamples of Edin's metrics keep the present labels of the split.
+        exact = [
+            name
+            for name in values
+            if name not in POOLED and "macro" not in name and "_edin" not in name
+        ]
+        assert len(exact) == 17
         assert all(
             resampled[name][number] == pytest.approx(values[name], abs=1e-12) for name in exact
         )
+
+
+def test_a_resample_keeps_the_present_labels_of_edins_metrics() -> None:
+    scores, targets = made_up()
+    targets[:7] = False
+    found, drawn = statistics(scores, targets), next(resample_weights(len(scores), 5, 1))
+    resampled = found.resampled(drawn)
+    present = targets.any(axis=0)
+    for number, times in enumerate(drawn):
+        rows = np.repeat(np.arange(len(scores)), times)
+        predicted, gold = scores[rows] >= np.float32(0.4), targets[rows]
+        counted = gold.any(axis=1)
+        predicted, gold = predicted[counted][:, present], gold[counted][:, present]
+        f1 = 2 * (predicted & gold).sum() / (predicted.sum() + gold.sum())
+        assert resampled["f1_micro_edin"][number] == pytest.approx(f1, abs=1e-12)
+        exact = (predicted == gold).all(axis=1).mean()
+        assert resampled["exact_match_edin"][number] == pytest.approx(exact, abs=1e-12)
 
 
 def test_pooled_areas_vary_as_much_as_those_of_whole_resamples() -> None:
@@ -110,9 +132,9 @@ def test_a_metric_that_no_resample_changes_has_no_interval() -> None:
     )
     found = statistics_of(scores, targets, np.full(2, 0.5, np.float32))
     assert found.metrics["f1_micro"] == found.metrics["map"] == 1
-    assert set(intervals(found, 50)) == {"exact_match"}
+    assert set(intervals(found, 50)) == {"exact_match", "exact_match_edin"}
     alone = statistics_of(scores[:1], targets[:1], np.full(2, 0.5, np.float32))
-    assert set(intervals(alone, 50)) == {"exact_match"}
+    assert set(intervals(alone, 50)) == {"exact_match", "exact_match_edin"}
 
 
 def test_a_macro_metric_of_one_document_has_no_interval_and_no_sure_difference() -> None:
@@ -187,7 +209,7 @@ def test_models_of_equal_quality_seldom_differ_surely() -> None:
         )
         for name, difference in differences(first, second, 200, seed).items():
             sure[name] = sure.get(name, 0) + difference.sure
-    assert len(sure) == 26
+    assert len(sure) == 45
     # Five in a hundred are expected; fourteen would be four standard errors more.
     assert max(sure.values()) <= 14, sure
 
@@ -225,7 +247,7 @@ def one_better(documents: int, better: int) -> dict[str, Any]:
 def test_a_difference_in_few_documents_is_never_sure(better: int) -> None:
     found = one_better(200, better)
     assert found["f1_micro"].value > 0
-    assert len(found) == 26
+    assert len(found) == 45
     assert not [name for name, difference in found.items() if difference.sure]
 
 

@@ -42,7 +42,7 @@ def test_influences_sum_to_zero() -> None:
     scores, targets = draw.random((60, 20), dtype=np.float32), draw.random((60, 20)) < 0.15
     found = influences(scores, scores >= 0.5, targets)
     assert all(abs(values.sum()) < 1e-10 and values.any() for values in found.values())
-    assert len(found) == 13
+    assert len(found) == 16
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,94 @@ def test_ranks_equal_a_stable_sort(arrays: Arrays) -> None:
     )
 
 
+def as_edin(scores: Any, targets: Any, threshold: float, k: Sequence[int]) -> dict[str, float]:
+    """Count as Edin et al. 2023: absent labels and documents without gold codes don't exist."""
+    present = [label for label in range(targets.shape[1]) if targets[:, label].any()]
+    if not present:
+        return {}
+    rows = [
+        ([row[label] for label in present], [bool(gold[label]) for label in present])
+        for row, gold in zip(scores, targets, strict=True)
+        if gold.any()
+    ]
+    right, wrong, missed = (dict.fromkeys(range(len(present)), 0) for _ in range(3))
+    by_document: dict[str, list[float]] = {}
+    for row, gold in rows:
+        predicted = [score >= np.float32(threshold) for score in row]
+        for label, (found, true) in enumerate(zip(predicted, gold, strict=True)):
+            right[label] += found and true
+            wrong[label] += found and not true
+            missed[label] += true and not found
+        ranked = [gold[label] for label in sorted(range(len(row)), key=lambda at: -row[at])]
+        values = {"exact_match": float(predicted == gold)}
+        for rank in k:
+            values[f"precision_at_{rank}"] = sum(ranked[:rank]) / rank
+            values[f"recall_at_{rank}"] = sum(ranked[:rank]) / sum(gold)
+        values["r_precision"] = sum(ranked[: sum(gold)]) / sum(gold)
+        values["map"] = precision(np.array(row), np.array(gold))
+        for name, value in values.items():
+            by_document.setdefault(name, []).append(value)
+
+    def ratio(over: float, under: float) -> float:
+        return over / under if under else 0.0
+
+    labels = range(len(present))
+    tp, fp, fn = (sum(counts.values()) for counts in (right, wrong, missed))
+    return {name: mean(values) for name, values in by_document.items()} | {
+        "f1_micro": ratio(tp, tp + 0.5 * (fp + fn)),
+        "precision_micro": ratio(tp, tp + fp),
+        "recall_micro": ratio(tp, tp + fn),
+        "f1_macro": mean([ratio(right[i], right[i] + (wrong[i] + missed[i]) / 2) for i in labels]),
+        "precision_macro": mean([ratio(right[i], right[i] + wrong[i]) for i in labels]),
+        "recall_macro": mean([ratio(right[i], right[i] + missed[i]) for i in labels]),
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents(), st.sampled_from([0.25, 0.5, 0.9]))
+def test_edins_metrics_count_present_labels_and_documents_with_gold_codes(
+    arrays: Arrays, threshold: float
+) -> None:
+    ours = evaluate(*arrays, threshold, k=(1, 5))
+    theirs = as_edin(*arrays, threshold, k=(1, 5))
+    names = {name for name in ours if name.endswith("_edin")}
+    assert len(names) == 13
+    if not theirs:
+        assert all(math.isnan(ours[name]) for name in names)
+    for name, value in theirs.items():
+        assert same(ours[f"{name}_edin"], value), name
+
+
+def test_edins_micro_auc_is_of_all_labels() -> None:
+    scores = np.array([[0.6, 0.9, 0.4], [0.35, 0.05, 0.3], [0.2, 0.01, 0.45]], np.float32)
+    targets = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 1]], bool)
+    values = evaluate(scores, targets)
+    assert values["aucroc_micro"] == pytest.approx(0.7222, abs=5e-5)
+    assert "Edin" in METRICS["aucroc_micro"]
+    assert "Edin" not in METRICS["aucroc_micro_present"]
+    # The absent label has the first document's highest score.
+    assert (values["precision_at_5"], values["map"]) == pytest.approx(
+        (0.2, (1 / 2 + 1 / 2 + 1) / 3)
+    )
+    assert values["map_edin"] == pytest.approx((1 + 1 / 2 + 1) / 3)
+
+
+def test_documents_without_a_gold_code_are_zero_for_caml_and_codiesp() -> None:
+    scores = np.array([[0.9, 0.8, 0.1], [0.6, 0.7, 0.2]], dtype=np.float32)
+    targets = np.array([[True, False, True], [False, False, False]])
+    values = evaluate(scores, targets, k=(1, 2))
+    assert (values["recall_at_1"], values["recall_at_1_caml"]) == (0.5, 0.25)
+    average = (1 + 2 / 3) / 2
+    assert (values["map"], values["map_codiesp"]) == pytest.approx((average, average / 2))
+
+
+def test_codiesps_map_is_of_the_first_thousand_codes() -> None:
+    scores = np.linspace(1, 0, 1500, dtype=np.float32)[None]
+    targets = np.zeros((1, 1500), bool)
+    targets[0, [1, 999, 1000]] = True
+    assert evaluate(scores, targets)["map_codiesp"] == pytest.approx((1 / 2 + 2 / 1000) / 3)
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     scores, targets = rng.random((40, 30), dtype=np.float32), rng.random((40, 30)) < 0.1
