@@ -32,6 +32,22 @@ def test_comparable_results_are_found(dataset: str, protocol: str, split: str, c
         assert all(0 < value < 1 for value in result.values.values())
 
 
+def test_edins_results_have_the_names_of_edins_way_of_counting() -> None:
+    found = comparable(card("mimic4", "mimic4-icd10", benchmark=AS_PUBLISHED), "test")
+    names = {name for result in found.results for name in result.values}
+    assert names == {
+        *("f1_micro_edin", "f1_macro_edin", "precision_at_8_edin", "map_edin"),
+        *("aucroc_macro", "aucroc_micro"),
+    }
+    assert found.results[-1].values["aucroc_micro"] == 0.992
+
+
+def test_no_result_is_listed_without_a_source() -> None:
+    for protocol in ("mimic3-full-caml", "mimic3-50"):
+        found = comparable(card("mimic3", protocol, benchmark=AS_PUBLISHED), "test")
+        assert "CoLa-ICD" not in {result.name for result in found.results}
+
+
 def test_codiesp_is_compared_on_diagnoses_in_use() -> None:
     assert (
         len(comparable(card("codiesp", "official", options={"codes": "diagnoses"}), "test").results)
