@@ -39,7 +39,7 @@ _BROKEN_DOT = {
     "icd10": re.compile(r"(?<![\w.])([A-Z]\d[A-Z0-9])\.[ \t]+(\d{1,4})(?![\w.])", re.IGNORECASE),
 }
 _NUMBERED = re.compile(r"(?:(?<=\s)|(?<=;)|^)(\d{1,2})[.)]\s+(?=[A-Z0-9])", re.IGNORECASE)
-_IN_BRACKETS = re.compile(r"(?P<words>[^()]+)\((?P<code>[^()\s]+)\)\.?")
+_IN_BRACKETS = re.compile(r"(?P<words>.+)\((?P<code>[^()\s]+)\)\.?")
 _MARKS = "+*!†‡#"  # ICD-10: dagger, asterisk, and the optional codes of ICD-10-GM
 _SIDES = frozenset("LRB")  # ICD-10-GM: left, right, both
 _CERTAINTY = {"V": "suspected", "A": "excluded", "Z": "status after"}  # ICD-10-GM; G is confirmed
@@ -187,9 +187,9 @@ def _of_entry(entry: str, system: System) -> Iterator[str]:
             f"{shown(tokens[0])} is not an {system} code: a code has letters, digits and at most "
             "one dot"
         )
-    pieces = [piece.split() for piece in entry.split(",") if piece.strip()]
+    pieces = [piece.split() for piece in re.split(r",(?!\d)", entry) if piece.strip()]
     for place, piece in enumerate(pieces):
-        starts = _is_code(piece[0], system) and (place == 0 or _is_familiar(piece[0], system))
+        starts = _is_code(piece[0], system) and (place == 0 or _is_certain(piece[0], system))
         words = [word for word in piece[starts:] if word not in ("-", "–", ":")]
         strange = [word for word in words if _is_familiar(word, system)]
         if strange or (place == 0 and not starts):
@@ -230,6 +230,12 @@ def _is_code(token: str, system: System) -> bool:
     if not _SHORTEST <= len(code) <= _LONGEST:
         return False
     return bool(_CODE_LIKE.fullmatch(code)) or _is_familiar(code, system)
+
+
+def _is_certain(token: str, system: System) -> bool:
+    """Return whether a token among words can't be a number, as in 500 mg."""
+    code = _plain(token, system)
+    return _is_familiar(code, system) and ("." in code or not code.isdigit())
 
 
 def _is_familiar(token: str, system: System) -> bool:

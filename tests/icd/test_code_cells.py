@@ -5,6 +5,8 @@ import re
 import pytest
 
 from icdcli.icd.code_cells import cell_codes, shown
+from icdcli.icd.codes import Kind, System
+from icdcli.icd.titles import titles
 
 TWO = ["25000", "4019"]
 
@@ -58,6 +60,7 @@ def test_without_a_code_system_a_code_may_be_any_string() -> None:
         ("M54.5 low back pain, E11.9 diabetes, without complications", ["M54.5", "E11.9"]),
         ("E11.9 - diabetes | I10: hypertension", ["E11.9", "I10"]),
         ("low back pain (M54.5)", ["M54.5"]),
+        ("Tuberculosis of (inner) (middle) ear (A18.6)", ["A18.6"]),
         ("D51.9 vitamin B12 deficiency", ["D51.9"]),  # there is no code B12
         ("M54.5 G; E11.9 G L", ["M54.5", "E11.9"]),  # ICD-10-GM: confirmed, on the left
         ("E11.30+ H36.0*; E11.-", ["E11.30", "H36.0", "E11"]),
@@ -97,6 +100,30 @@ def test_decimal_commas_of_icd9_are_not_taken_for_two_codes() -> None:
 def test_what_is_not_clear_is_refused(cell: object, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         cell_codes(cell, "icd10")
+
+
+@pytest.mark.parametrize("system", ["icd9", "icd10"])
+@pytest.mark.parametrize("kind", ["diagnosis", "procedure"])
+@pytest.mark.parametrize("cell", ["{} {}", "{}: {}", "{} - {}", "{1} ({0})"])
+def test_a_code_with_its_official_title_is_never_another_code(
+    system: System, kind: Kind, cell: str
+) -> None:
+    refused, sample = 0, list(titles(system, kind).items())[::7]
+    for number, (code, title) in enumerate(sample):
+        raw = code.replace(".", "") if number % 2 else code
+        try:
+            assert cell_codes(cell.format(raw, title), system) == [raw]
+        except ValueError:
+            refused += 1
+    assert refused < 0.01 * len(sample)
+
+
+def test_numbers_in_a_description_are_no_codes() -> None:
+    text = "764.04 light for dates, 1,000- 1,249 grams"
+    assert cell_codes(text, "icd9") == ["764.04"]
+    with pytest.raises(ValueError, match="'500' is among words"):
+        cell_codes("401.9 hypertension, 500 mg of aspirin", "icd9")
+    assert cell_codes("401.9 hypertension, 428.0 failure", "icd9") == ["401.9", "428.0"]
 
 
 @pytest.mark.parametrize(
