@@ -281,10 +281,18 @@ def compare_runs(
     if codes is None:
         require_one_label_space(spaces)
     contenders, evaluated = [], []
+    warned: set[str] = set()
+
+    def warn_once(message: str) -> None:
+        """Show what is true of several runs, such as a warning about their corpus, once."""
+        if message not in warned:
+            warned.add(message)
+            on_warning(message)
+
     for run in folders:
         contender = None if codes is not None else _evaluated_before(run, load, split)
         if contender is None:
-            opened = open_run(run, load, device, on_warning, on_progress)
+            opened = open_run(run, load, device, warn_once, on_progress)
             if codes is None:
                 evaluation = evaluate_opened(opened, split, on_progress=on_progress)
                 contender = Contender.of(str(run.root), evaluation)

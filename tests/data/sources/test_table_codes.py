@@ -12,7 +12,7 @@ from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources import table_codes
 from icdcli.errors import ConfigError, DataError
-from icdcli.evaluation.run import evaluate_run
+from icdcli.evaluation.run import compare_runs, evaluate_run
 from icdcli.training.run import run_training
 
 CODES = ["I10", "E11.9", "J18.9", "I48.91", "N39.0", "K21.9", "F32.9", "M54.5"]
@@ -133,18 +133,24 @@ def test_code_kind_belongs_to_tables(tmp_path: Path, data: Path) -> None:
         prepare(DataConfig(data_path=data, code_kind="diagnosis"))
 
 
-def test_train_and_evaluate_show_the_warnings_of_prepare_data(tmp_path: Path) -> None:
+def test_train_evaluate_and_compare_show_the_warnings_of_prepare_data(tmp_path: Path) -> None:
     path = table(tmp_path / "t.jsonl", *CODES * 2, "E14.9")
     options = [f"data_path={path}", "code_system=icd10", "accept_unknown_codes=True"]
-    config = load_config(None, [*options, "model=tfidf", f"project={tmp_path / 'o'}", "name=a"])
-    expected = prepare(config.data).warnings
+    options += ["model=tfidf", f"project={tmp_path / 'runs'}"]
+    expected = prepare(load_config(None, options).data).warnings
     assert len(expected) == 1
-    trained: list[str] = []
-    result = run_training(config, on_warning=trained.append)
-    assert expected[0] in trained
+    runs = []
+    for name in ("a", "b"):
+        trained: list[str] = []
+        config = load_config(None, [*options, f"name={name}"])
+        runs.append(run_training(config, on_warning=trained.append).run)
+        assert expected[0] in trained
     evaluated: list[str] = []
-    evaluate_run(result.run, "test", on_warning=evaluated.append)
+    evaluate_run(runs[0], "test", on_warning=evaluated.append)
     assert expected[0] in evaluated
+    compared: list[str] = []
+    compare_runs(runs, "validation", on_warning=compared.append)
+    assert compared == expected
 
 
 def test_each_problem_of_a_card_is_a_warning() -> None:
