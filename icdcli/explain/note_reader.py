@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.data.corpus.cleaning import kept_words
 from icdcli.explain.attribution import Attribution, attribute
+from icdcli.lexical.words import MARKS
 from icdcli.model.batch import Batch
 from icdcli.model.coding_model import CodingModel, ScoredWindows
 from icdcli.model.fusion import NETWORK
@@ -32,9 +33,10 @@ from icdcli.model.heads.description_prior import WINDOW
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 
-# Letters and digits, with separate combining accents, joined by characters that occur within words:
+# Letters and digits, with separate combining marks, joined by characters that occur within words:
 # COVID-19, 3.5, Graves'.
-_WORD = re.compile(r"[\w\u0300-\u036f]+(?:[-'’.][\w\u0300-\u036f]+)*")
+_LETTERS = rf"[\w\u0300-\u036f{MARKS}]+"
+_WORD = re.compile(rf"{_LETTERS}(?:[-'’.]{_LETTERS})*")
 
 Positions = NDArray[np.int64]
 Weights = NDArray[np.float64]

@@ -41,6 +41,7 @@ from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.io.progress import Progress
 from icdcli.lexical.targets import Targets, target_matrix
+from icdcli.lexical.words import MARKS
 
 FOLDS = 3
 WEIGHTS_FROM = 0.1
@@ -50,6 +51,8 @@ MAX_THREADS = 4
 _LEAST_SLOPE = 0.1
 _CALIBRATION_LABELS, _CALIBRATION_PAIRS = 256, 2_000_000
 _ARRAYS, _VOCABULARY = "tfidf.npz", "vocabulary.json"
+# scikit-learn's own words of two or more characters, not broken at the marks of Hindi, Thai …
+_TOKEN = rf"(?u)\b\w[\w{MARKS}]+"
 
 
 @dataclass(frozen=True)
@@ -282,7 +285,9 @@ class _Sigmoid:
 
 
 def _vectorizer(longest: int, **options: object) -> TfidfVectorizer:
-    return TfidfVectorizer(sublinear_tf=True, ngram_range=(1, longest), **options)
+    return TfidfVectorizer(
+        sublinear_tf=True, ngram_range=(1, longest), token_pattern=_TOKEN, **options
+    )
 
 
 def _placed_words(vectorizer: TfidfVectorizer, text: str) -> tuple[list[str], NDArray[np.int64]]:

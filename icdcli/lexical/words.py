@@ -13,8 +13,36 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-_WORD = re.compile(r"[^\W_]+")
-_ACCENTS = re.compile(r"[\u0300-\u036f]+")
+_SCRIPTS_WITH_MARKS = (
+    range(0x0483, 0x1AB0),  # Hebrew, Arabic, the scripts of India, Thai, Myanmar, Khmer …
+    range(0x1B00, 0x1D00),  # Balinese, Sundanese, Vedic signs …
+    range(0x3099, 0x309B),  # the voicing of kana
+    range(0xA66F, 0xAC00),  # Saurashtra, Javanese, Cham, Meetei …
+)
+
+
+def _marks() -> str:
+    """Return the vowel signs and other marks within words, as the inside of a character class.
+
+    Python's pattern for letters leaves them out. The accents of Latin and Greek aren't among them:
+    `folded` removes them.
+    """
+    return "".join(
+        chr(point)
+        for script in _SCRIPTS_WITH_MARKS
+        for point in script
+        if unicodedata.category(chr(point)) in ("Mn", "Mc")
+    )
+
+
+MARKS = _marks()
+"""Characters that continue a word but can't begin one, to insert in a character class."""
+_WORD = re.compile(rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*")
+# The accents of Latin and Greek, and the points of Hebrew and Arabic, which are seldom written.
+_ACCENTS = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"
+    "\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]+"
+)
 _ENDING = re.compile(r"[aeo]?s?$")
 # English spellings of Greek and Latin -> Spanish or Italian ones; applied in this order.
 _SPELLINGS = (
@@ -42,7 +70,7 @@ def folded(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the folded words of a text: runs of letters and digits."""
+    """Return the folded words of a text: runs of letters, digits and their marks."""
     return _WORD.findall(folded(text))
 
 
@@ -52,9 +80,17 @@ def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
     # The character that each folded character comes from.
     character = np.repeat(np.arange(len(text)), [len(piece) for piece in pieces])
     joined = "".join(pieces)
-    spans = np.array([match.span() for match in _WORD.finditer(joined)], np.int64).reshape(-1, 2)
-    places = np.column_stack([character[spans[:, 0]], character[spans[:, 1] - 1] + 1])
-    return [joined[begin:end] for begin, end in spans.tolist()], places
+    if not joined.isascii():
+        # Marks of one letter come in Unicode's order, as in the text folded as a whole.
+        marks = np.array([unicodedata.combining(point) for point in joined])
+        order = np.lexsort((marks, np.cumsum(marks == 0)))
+        joined, character = "".join([joined[place] for place in order]), character[order]
+    spans = [match.span() for match in _WORD.finditer(joined)]
+    places = [(character[begin], character[begin:end].max() + 1) for begin, end in spans]
+    return (
+        [joined[begin:end] for begin, end in spans],
+        np.array(places, np.int64).reshape(-1, 2),
+    )
 
 
 def places_of(words: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

@@ -82,3 +82,11 @@ def test_words(text, expected):
     read, found = words_of(text)
     assert read == text
     assert [text[begin:end] for begin, end in found.in_note.tolist()] == expected
+
+
+def test_a_word_with_marks_stays_one_word():
+    text = "रोगी को मधुमेह, السُّكَّري"
+    _, words = words_of(text)
+    assert [text[begin:end] for begin, end in words.in_note.tolist()] == [
+        *("रोगी", "को", "मधुमेह", "السُّكَّري")
+    ]

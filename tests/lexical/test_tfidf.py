@@ -242,3 +242,11 @@ def test_the_words_contributions_sum_to_the_logits(notes, longest, text):
     np.testing.assert_allclose(added_KW.sum(axis=1) + fitted.offsets_L, logits_L, atol=1e-5)
     few, same = fitted.by_word(text, [2, 0])[1], added_KW[[2, 0]]
     np.testing.assert_allclose(few, same)
+
+
+def test_words_with_marks_are_features_of_their_own():
+    texts = ["रोगी को दिल कष्ट", "रोगी को दाल कष्ट"] * 20
+    fitted = Tfidf.fit(texts, [[number % 2] for number in range(40)], 2)
+    assert {"दिल", "दाल"} <= set(fitted.vectorizer.get_feature_names_out())
+    best = fitted.logits(texts[:2]).argmax(axis=1)
+    assert best.tolist() == [0, 1]

@@ -1,7 +1,11 @@
+import re
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from icdcli.lexical.tfidf import _TOKEN
 from icdcli.lexical.words import folded, placed_words, spelling, stem, words
 
 
@@ -21,6 +25,36 @@ def test_words_are_runs_of_letters_and_digits():
         "covid",
         "19",
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("मधुमेह", None),  # Hindi
+        ("দিল", None),  # Bengali
+        ("நீரிழிவு", None),  # Tamil
+        ("โรคเบาหวาน", None),  # Thai
+        ("السُّكَّري", "السكري"),  # Arabic, vocalized
+        ("שָׁלוֹם", "שלום"),  # Hebrew, vocalized
+        ("ガン", None),  # voiced kana
+    ],
+)
+def test_a_word_with_marks_stays_one_word(word, read):
+    expected = unicodedata.normalize("NFKD", word) if read is None else read
+    assert words(f"a {word}, b") == ["a", expected, "b"]
+    found, places = placed_words(f"a {word}, b")
+    assert found == ["a", expected, "b"]
+    assert places[1].tolist() == [2, 2 + len(word)]
+
+
+def test_words_of_one_skeleton_differ():
+    assert words("दिल") != words("दाल")
+
+
+@given(st.text(st.characters(max_codepoint=0x36F) | st.sampled_from("-’…℃™ﬁΣς1️⃣❤️")))
+def test_latin_and_greek_words_are_as_before(text):
+    assert words(text) == re.findall(r"[^\W_]+", folded(text))
+    assert re.findall(_TOKEN, text) == re.findall(r"(?u)\b\w\w+\b", text)
 
 
 def test_number_and_gender_make_no_difference_to_a_stem():
