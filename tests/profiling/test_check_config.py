@@ -169,7 +169,7 @@ def test_every_head_is_estimated(config, model_folders, changes):
 def test_chunks_that_the_model_cannot_read_are_a_problem(config, model_folders):
     found = check_config(config(model=model_folders["bert"], max_len=500, chunk_len=400))
     [problem] = found.problems
-    assert "set chunk_len: 128" in problem
+    assert "Set chunk_len: 128" in problem
     assert found.memory is None
 
 

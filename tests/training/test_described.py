@@ -242,7 +242,7 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     )
     head, labels = training.model.network.head, corpus.labels
     seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
-    assert set(training.learned.tolist()) == seen
+    assert set(training.learned_labels.tolist()) == seen
     assert len(labels) > 140
     never = labels.train_counts.count(0)
     documents = corpus.card["splits"]["train"]["documents"]

@@ -165,7 +165,7 @@ def test_a_second_call_reports_that_it_waits_and_finds_the_corpus(data):
     prepared = prepare(DataConfig(data_path=data), on_progress)
     assert process.wait() == 0
     assert not prepared.created
-    assert reported[0] == "waiting for another icdcode process to make the same"
+    assert reported[0] == "waiting for another icdcode process that prepares the same data"
 
 
 @pytest.mark.parametrize("place", ["write", "flush"])
