@@ -147,7 +147,7 @@ class MdaceAnnotations:
                         )
             except OSError as error:
                 raise DataError(f"{path}: can't be read ({error.strerror}).") from error
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise DataError(
                     f"{path}: is not in MDACE's format ({type(error).__name__}: {error})."
                 ) from error

@@ -150,7 +150,8 @@ def test_the_corpus_is_another_when_annotations_change(data, mdace):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "{}", '{"hadm_id": 1, "notes": [{"note_id": 1}]}', "3"]
+    "content",
+    ["{", "[]", "{}", '{"hadm_id": 1, "notes": [{"note_id": 1}]}', "3", "[" * 100_000],
 )
 def test_another_format_is_refused(data, mdace, content):
     chart(mdace, 1001, {}).write_text(content)
