@@ -7,6 +7,7 @@ quote words, which may be text of a note.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from icdcli.icd.codes import KINDS, System
@@ -30,6 +31,7 @@ _LONGEST = 12  # characters of a value in a message, and of what may be a code
 # What may be meant as a code: it has a digit among the first three characters.
 _CODE_LIKE = re.compile(r"[A-Z]{0,2}\d[A-Z0-9]*(\.[A-Z0-9]*)?")
 _SHORTEST = 2
+_REMEMBERED = 1 << 16  # tokens; a table repeats its codes
 _DECIMAL_COMMA = {
     "icd9": re.compile(r"(?<![\w.])(\d{3}|V\d\d|E\d{3}),(\d{1,2})(?![\w.])", re.IGNORECASE),
     "icd10": re.compile(r"(?<![\w.])([A-Z]\d[A-Z0-9]),(\d{1,2})(?![\w.])", re.IGNORECASE),
@@ -147,6 +149,10 @@ def _inside(inside: str) -> list[str]:
 
 def _of_text(text: str, system: System) -> Iterator[str]:
     """Yield the codes of a text, with or without descriptions."""
+    parts = [part.strip() for part in text.replace("|", ";").split(";")]
+    if all(_is_code(part, system) for part in parts):  # the usual case
+        yield from (_plain(part, system) for part in parts)
+        return
     text = _without_numbers(text)
     text = _BROKEN_DOT[system].sub(r"\1.\2", text)
     text = _DECIMAL_COMMA[system].sub(lambda found: _with_dot(found, system), text)
@@ -216,6 +222,7 @@ def _without_letters(tokens: list[str], system: System) -> Iterator[str]:
             after_code = _is_code(token, system)
 
 
+@lru_cache(_REMEMBERED)
 def _plain(token: str, system: System) -> str:
     """Return a code without the signs around it."""
     code = token.upper().rstrip(":")
@@ -224,6 +231,7 @@ def _plain(token: str, system: System) -> str:
     return code
 
 
+@lru_cache(_REMEMBERED)
 def _is_code(token: str, system: System) -> bool:
     """Return whether a token may be meant as a code."""
     code = _plain(token, system)
