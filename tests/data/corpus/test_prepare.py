@@ -251,7 +251,7 @@ def test_admissions_without_codes_are_counted_not_fatal(data):
 def test_texts_that_are_no_unicode_are_refused(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text('{"id": "n7", "text": "\\ud800", "codes": ["I10"]}\n')
-    with pytest.raises(DataError, match="documents n7 to n7: a text isn't valid Unicode"):
+    with pytest.raises(DataError, match="row 1, column 'text': isn't valid Unicode"):
         prepare(DataConfig(data_path=path))
 
 
