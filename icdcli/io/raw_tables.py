@@ -38,11 +38,6 @@ def find_tables(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def find_table(folder: Path, name: str) -> Path:
-    """Return the file of one raw table; see `find_tables`."""
-    return find_tables(folder, [name])[name]
-
-
 def matching_tables(folder: Path, name: str) -> list[Path]:
     """Return all files that could be one raw table, which may be none.
 

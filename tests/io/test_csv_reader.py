@@ -11,7 +11,7 @@ from xxhash import xxh3_128
 from icdcli.errors import DataError
 from icdcli.io import byte_stream, csv_window
 from icdcli.io.csv_reader import Reading, match_columns, read_header
-from icdcli.io.raw_tables import find_table, find_tables
+from icdcli.io.raw_tables import find_tables
 
 
 def everything(path, columns, where=None, **options):
@@ -88,14 +88,14 @@ def test_all_missing_tables_are_named_at_once(tmp_path):
     with pytest.raises(DataError, match=r"missing B\.csv or B\.csv\.gz, C\.csv or C\.csv\.gz"):
         find_tables(tmp_path, ("A", "B", "C"))
     with pytest.raises(DataError, match="nowhere: can't be read as a folder"):
-        find_table(tmp_path / "nowhere", "A")
+        find_tables(tmp_path / "nowhere", ["A"])
 
 
 def test_two_files_for_one_table_are_refused(tmp_path):
     (tmp_path / "A.csv").touch()
     (tmp_path / "a.csv.gz").touch()
     with pytest.raises(DataError, match=r"A\.csv and a\.csv\.gz could both be A"):
-        find_table(tmp_path, "A")
+        find_tables(tmp_path, ["A"])
 
 
 @pytest.mark.parametrize("header", ["a,b,a", "A,b, a"])
