@@ -76,12 +76,16 @@ def icdcode():
 
 @pytest.fixture
 def refused(icdcode):
-    """Return a function that asserts that a command fails with an exit code and one message."""
+    """Return a function that asserts that a command fails with an exit code and one message.
 
-    def run(code, *words, says):
+    With ``warned``, a warning comes before the message.
+    """
+
+    def run(code, *words, says, warned=False):
         answer = icdcode(*words)
         assert (answer.code, answer.out) == (code, ""), answer
-        assert answer.err.startswith("error: ") and answer.err.count("error: ") == 1, answer.err
+        first = "warning: " if warned else "error: "
+        assert answer.err.startswith(first) and answer.err.count("error: ") == 1, answer.err
         for part in [says] if isinstance(says, str) else says:
             assert part in answer.err, answer.err
         return answer.err

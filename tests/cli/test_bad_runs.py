@@ -201,7 +201,7 @@ def test_data_that_changed_since(refused, icdcode, run_on_changed_data):
         "the tables or the data options have changed",
         "start a new run",
     ]
-    refused(4, "resume", run_on_changed_data, "steps=4", says=says)
+    refused(4, "resume", run_on_changed_data, "steps=4", says=says, warned=True)
     assert snapshot(run_on_changed_data) == before
     answer = icdcode("evaluate", run_on_changed_data)
     assert answer.code == 0
@@ -216,6 +216,7 @@ def test_label_space_that_changed_since(refused, run_on_changed_data, rewrite, t
         "evaluate",
         run_on_changed_data,
         says=["its label space", "differs from the one that the model was trained on"],
+        warned=True,
     )
     assert not (run_on_changed_data / "evaluation").exists()
 

@@ -36,7 +36,7 @@ def test_it_fits_80_columns(icdcode, place, monkeypatch):
 def _narrow(**options):
     from rich.console import Console
 
-    return Console(**options, width=80)
+    return Console(**{**options, "width": 80})
 
 
 def test_json_is_one_object_and_the_rest_goes_to_standard_error(icdcode, empty):

@@ -38,7 +38,7 @@ def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch
     from rich.console import Console
 
     monkeypatch.setattr(
-        "icdcli.report.console.Console", lambda **options: Console(**options, width=80)
+        "icdcli.report.console.Console", lambda **options: Console(**{**options, "width": 80})
     )
     lines = icdcode("train", place.config, "--dry-run").out.splitlines()
     [start] = [number for number, line in enumerate(lines) if line.startswith("memory")]

@@ -267,7 +267,7 @@ def test_notes_are_cleaned_as_the_texts_were_that_it_learned_from(described, tmp
         model.scores(["High BLOOD -- pressure, 17!"]), model.scores(["high blood pressure"])
     )
     # Cleaning removes numbers and blanks; the rest of the last note fits into one window.
-    notes = ["12 34", " \n", "", "pain " + "17 " * 400]
+    notes = ["(12) (34)", " \n", "", "pain " + "17 " * 400]
     assert model.score_notes(notes).window_counts == [0, 0, 0, 1]
     assert model.predict(notes)[:3] == [[], [], []]
     assert not model.scores(notes)[:3].any()
