@@ -64,7 +64,7 @@ class PreparedCorpus:
     def warnings(self) -> list[str]:
         """Return what the user must know about the corpus, one sentence each."""
         changed = [
-            f"{table}: has changed since the last corpus was prepared from it"
+            f"{table} has changed since the last corpus was prepared from it"
             for table in self.changed
         ]
         return [*changed, *corpus_warnings(self.card)]
@@ -231,7 +231,7 @@ def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
         if before.get("options") == about["options"]:
             now = {file["name"]: file for file in about["sources"]}
             return tuple(
-                f"{name}: {sources[name]['size']:,} bytes before, {now[name]['size']:,} now"
+                f"{name} ({sources[name]['size']:,} bytes before, {now[name]['size']:,} now)"
                 for name in sources.keys() & now.keys()
                 if sources[name]["xxh3"] != now[name]["xxh3"]
             )

@@ -77,7 +77,7 @@ def test_a_table_that_changed_since_is_named(data):
     assert again.created
     assert again.card["documents"] == 49
     assert again.changed == (
-        f"NOTEEVENTS.csv: {before:,} bytes before, {notes.stat().st_size:,} now",
+        f"NOTEEVENTS.csv ({before:,} bytes before, {notes.stat().st_size:,} now)",
     )
     assert prepare(DataConfig(data_path=data)).changed == ()
 
