@@ -16,7 +16,7 @@ from icdcli.icd.titles import is_known, title_of
 CodeKind = Literal["diagnosis", "procedure", "both"]
 
 MOST_UNKNOWN = 0.05
-"""The largest share of codes without a title that is accepted without being asked for."""
+"""The largest share of codes without a title that is accepted by default."""
 
 _STRAY = 0.02  # share of codes of the other kind that may be errors of the table
 _LEAST = 2  # distinct codes that exist only as one kind, to decide for it

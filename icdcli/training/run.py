@@ -102,18 +102,10 @@ def run_training(
         publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
         if plan.training is None:
             return _fit_baseline(plan, run, handlers, open_handlers, group, on_progress, on_warning)
-        outcome = Outcome(run)
-        all_handlers = [
-            *handlers,
-            _trackers(config, run, group, open_handlers, on_warning),
-            outcome,
-        ]
-        with recording(
-            plan.training, run, plan.corpus, all_handlers, open_handlers, on_second_signal
-        ) as publish:
-            for event in train(plan.training):
-                publish(event)
-        return outcome.result(plan.training)
+        trackers = _trackers(config, run, group, open_handlers, on_warning)
+        return _train(
+            plan.training, run, plan.corpus, [*handlers, trackers], open_handlers, on_second_signal
+        )
 
 
 def resume_training(
@@ -155,18 +147,10 @@ def resume_training(
         set_aside = _return_to_checkpoint(plan, plan.training, run)
         titles = plan.corpus.labels.known_titles
         publish_to(Prepared(plan.summary, run.root, config, titles, set_aside), handlers)
-        outcome = Outcome(run)
-        all_handlers = [
-            *handlers,
-            _trackers(config, run, group, open_handlers, on_warning),
-            outcome,
-        ]
-        with recording(
-            plan.training, run, plan.corpus, all_handlers, open_handlers, on_second_signal
-        ) as publish:
-            for event in train(plan.training):
-                publish(event)
-        return outcome.result(plan.training)
+        trackers = _trackers(config, run, group, open_handlers, on_warning)
+        return _train(
+            plan.training, run, plan.corpus, [*handlers, trackers], open_handlers, on_second_signal
+        )
 
 
 def join_for_training(config: Config) -> ProcessGroup:
@@ -181,6 +165,24 @@ def join_for_training(config: Config) -> ProcessGroup:
     if config.model.is_baseline:
         return ProcessGroup(0, 1, torch.device("cpu"))
     return join_process_group(config.run.device)
+
+
+def _train(
+    training: Training,
+    run: RunDir,
+    corpus: Corpus,
+    handlers: Sequence[Handler],
+    open_handlers: ExitStack,
+    on_second_signal: Callable[[int], None] | None,
+) -> TrainingResult:
+    """Take the steps that are left, and publish every event."""
+    outcome = Outcome(run)
+    with recording(
+        training, run, corpus, [*handlers, outcome], open_handlers, on_second_signal
+    ) as publish:
+        for event in train(training):
+            publish(event)
+    return outcome.result(training)
 
 
 def plan_training(
