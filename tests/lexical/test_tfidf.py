@@ -209,10 +209,10 @@ def test_a_handful_of_documents_is_enough(documents):
 def test_a_thousand_codes_are_fitted_and_some_calibrated(notes, monkeypatch):
     monkeypatch.setattr(tfidf, "_CALIBRATION_LABELS", 3)
     monkeypatch.setattr(tfidf, "_CALIBRATION_PAIRS", 0)
-    told = []
-    fit(notes, on_progress=lambda stage, done, total, unit: told.append((done, total)))
-    assert told[0] == (1, LABELS + 3 * 3)
-    assert told[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
+    reported = []
+    fit(notes, on_progress=lambda stage, done, total, unit: reported.append((done, total)))
+    assert reported[0] == (1, LABELS + 3 * 3)
+    assert reported[-1] == (LABELS + 3 * 3, LABELS + 3 * 3)
 
 
 def test_the_sigmoid_keeps_the_order():
