@@ -27,11 +27,11 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, is_blank, join_admissions
 from icdcli.data.sources.caml_codes import CamlCodes, procedure_as_caml, with_spelled_evidence
+from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.mdace import MdaceAnnotations
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
-from icdcli.icd.titles import is_known, titles
 from icdcli.io.csv_reader import Reading
 from icdcli.io.raw_tables import find_tables, list_folder
 
@@ -142,40 +142,8 @@ class Mimic3Source:
                 return f"{kind} rows with a code outside the D_ICD tables" if outside else code
 
             found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
-            self._refuse_lost_zeros(seen, kind, name)
+            refuse_lost_zeros(self.tables[name], "ICD9_CODE", seen, kind, self.titles)
         return found
-
-    def _refuse_lost_zeros(self, raws: set[str], kind: str, table: str) -> None:
-        """Raise an error if a program has read the codes of a table as numbers.
-
-        Then no code begins with 0, and some codes (66) are in no table of codes, or there with the
-        official title of the code with its zeros (00.66).
-        """
-        if any(raw.startswith("0") for raw in raws):
-            return
-        official = titles("icd9", kind)
-        for raw in sorted(raws):
-            code = self._code(raw, kind, table)
-            own = self.titles.get(code)
-            if not raw.isdigit():
-                continue
-            # Three digits may be a category of diagnoses; two are no code of a procedure.
-            exists = code.code in official or (
-                kind == "diagnosis" and is_known(code.code, kind, "icd9")
-            )
-            intended = [dotted(zeros + raw, kind, "icd9") for zeros in ("0", "00")]
-            possible = [
-                known
-                for known in intended
-                if known in official and (own == official[known] or (own is None and not exists))
-            ]
-            if possible:
-                raise DataError(
-                    f"{self.tables[table]}: column ICD9_CODE has lost its leading zeros: no code "
-                    f"begins with 0, and {raw} must have been {' or '.join(possible)}. Copy the "
-                    "original table, or save it again with codes read as strings (pandas: "
-                    "dtype=str)."
-                )
 
     def _notes(
         self, description: str | None, annotated: dict[str, str]

@@ -19,6 +19,7 @@ from icdcli.data.benchmarks.protocols import (
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
+from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
@@ -93,21 +94,38 @@ class Mimic4Source:
         found = AdmissionCodes()
         version = {"icd_version": _VERSIONS[self.system]}
         for kind, name in CODE_TABLES.items():
+            seen: set[str] = set()
 
-            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
-                return (
-                    self._code(raw, kind, name)
-                    if raw.strip()
-                    else f"{kind} rows with an empty icd_code"
-                )
+            def spell(
+                raw: str, kind: str = kind, name: str = name, seen: set[str] = seen
+            ) -> Code | str:
+                if not raw.strip():
+                    return f"{kind} rows with an empty icd_code"
+                seen.add(raw.strip())
+                return self._code(raw, kind, name)
 
-            found.read(self.reading, self.tables[name], ("hadm_id", "icd_code"), spell, version)
+            path = self.tables[name]
+            found.read(self.reading, path, ("hadm_id", "icd_code"), spell, version)
+            if not seen:
+                self._refuse_versions_as_numbers(path, version["icd_version"])
+            if self.system == "icd9":
+                refuse_lost_zeros(path, "icd_code", seen, kind, self.titles)
         if not found.admissions:
             raise DataError(
                 f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} "
                 "and a hadm_id. Copy or download the complete table, or set another code_system."
             )
         return found
+
+    def _refuse_versions_as_numbers(self, path: Path, version: str) -> None:
+        """Raise an error if a program has written version 9 as 9.0."""
+        number = f"{version}.0"
+        if any(self.reading.rows(path, ("icd_version",), where={"icd_version": number})):
+            raise DataError(
+                f"{path}: column icd_version was saved as numbers: it has {number}. Copy the "
+                "original table, or save it again with all columns read as strings (pandas: "
+                "dtype=str)."
+            )
 
     def _notes(self) -> Iterator[tuple[str, str, bytes]]:
         for chunk in self.reading.notes(self.tables[NOTES], ("subject_id", "hadm_id", "text")):

@@ -9,7 +9,10 @@ from pathlib import Path
 
 _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
-    {"admission", "admission_join", "caml_codes", "mdace", "names", "registry", "table_codes"}
+    (
+        *("admission", "admission_join", "caml_codes", "lost_zeros", "mdace", "names"),
+        *("registry", "table_codes"),
+    )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
 _FIRST = ("mimic3", "mimic4", "codiesp", "table")

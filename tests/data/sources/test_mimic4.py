@@ -121,3 +121,31 @@ def test_tables_of_the_other_version_alone_are_refused(tmp_path):
         DataError, match=r"diagnoses_icd\.csv: no row has icd_version 10 and a hadm_id"
     ):
         list(Mimic4Source(tmp_path).admissions(PATIENT, tmp_path))
+
+
+def rewrite(path, line, new):
+    path.write_text(path.read_text().replace(line, new))
+
+
+def test_codes_of_icd9_without_their_leading_zeros_are_refused(tmp_path):
+    write(tmp_path)
+    procedures = tmp_path / "hosp/procedures_icd.csv"
+    rewrite(procedures, "0331,9", "66,9")
+    with pytest.raises(DataError, match=r"icd_code has lost its leading zeros.* 66 must have been"):
+        list(Mimic4Source(tmp_path, "icd9").admissions(PATIENT, tmp_path))
+    assert len(list(Mimic4Source(tmp_path).admissions(PATIENT, tmp_path))) == 1
+    rewrite(procedures, "66,9", "0066,9")
+    (second, _) = Mimic4Source(tmp_path, "icd9").admissions(PATIENT, tmp_path)
+    assert Code("00.66", "procedure") in second.codes
+
+
+def test_ids_and_versions_that_pandas_saved_as_numbers_are_read_or_named(tmp_path):
+    write(tmp_path)
+    diagnoses = tmp_path / "hosp/diagnoses_icd.csv"
+    rewrite(diagnoses, "1,20,", "1,20.0,")
+    (first,) = Mimic4Source(tmp_path).admissions(PATIENT, tmp_path)
+    assert (first.id, len(first.codes)) == ("20", 2)
+    for version in ("9", "10"):
+        rewrite(diagnoses, f",{version}\n", f",{version}.0\n")
+    with pytest.raises(DataError, match=r"icd_version was saved as numbers: it has 10\.0"):
+        list(Mimic4Source(tmp_path).admissions(PATIENT, tmp_path))
