@@ -31,7 +31,7 @@ from icdcli.run_dir import (
     find_checkpoint,
     folder_between_renames,
 )
-from icdcli.training.early_stopping import Best
+from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.state import RunState, Training
 
 _STATE, _STEPS, _PREVIOUS = "state.pt", "steps", "previous"
@@ -180,6 +180,39 @@ def find_intact_checkpoint(
             f"{error}. Resuming from the checkpoint before: {before}, step {manifest['step']}"
         )
         return before, manifest
+
+
+def kept_checkpoints(
+    run: RunDir, loaded: Path, on_warning: Callable[[str], None]
+) -> dict[str, Kept]:
+    """Return the checkpoints ``metric`` and ``loss`` that a run has when it is resumed.
+
+    They may be better than all that led to the checkpoint from which the run is resumed: training
+    must not replace them by worse ones. A broken one may be replaced.
+
+    Args:
+        run: The run folder.
+        loaded: The checkpoint that the run is resumed from, which has been verified.
+        on_warning: Receives a warning for each that is broken.
+    """
+    kept = {}
+    for name in ("metric", "loss"):
+        folder = checkpoint_folder(run, name)
+        if folder is None:
+            continue
+        try:
+            if folder != loaded:
+                verify(folder)
+            # Mapped into memory: the optimizer's state, most of the file, is not read.
+            state = torch.load(folder / _STATE, map_location="cpu", weights_only=True, mmap=True)[
+                "run"
+            ]
+            kept[name] = Kept(float(state[f"best_{name}"]["value"]), int(state["step"]))
+        except ResumeError as error:
+            on_warning(f"{error} The run replaces this checkpoint at its next best validation.")
+        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            raise ResumeError(f"{folder / _STATE}: doesn't fit this run: {error}") from error
+    return kept
 
 
 def make_last(run: RunDir, folder: Path) -> None:

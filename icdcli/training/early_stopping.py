@@ -61,6 +61,30 @@ class Best:
         return max(0, patience - self.without_progress)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The checkpoint that ``weights/metric`` or ``weights/loss`` refers to when a run is resumed.
+
+    It may be of a later step than the one that the run is resumed from.
+
+    Attributes:
+        value: Its monitored value, or its validation loss.
+        step: Its step.
+    """
+
+    value: float
+    step: int
+
+    def is_replaced_by(self, value: float, step: int, higher_is_better: bool) -> bool:
+        """Return whether a validation may replace it: only if it is better, or the same again.
+
+        A run that was killed after it made the checkpoint repeats the step and gets the same value.
+        """
+        if math.isnan(self.value) or (value == self.value and step == self.step):
+            return True
+        return value > self.value if higher_is_better else value < self.value
+
+
 def collapse_warning(
     logits_NL: NDArray[np.float32],
     value: float,

@@ -201,8 +201,13 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
     metrics, value = configured_metrics(fused, validation_loss, config.monitor, log.metrics)
     best = state.best_metric
     alarm = collapse_warning(sample_NL, value, best.value, best.higher_is_better, config.lr0)
-    best_metric = best.update(value)
-    best_loss = state.best_loss.update(validation_loss)
+    # After `resume --load`, the run may already have a better checkpoint, of a later step.
+    best_metric = best.update(value) and training.may_replace(
+        "metric", value, best.higher_is_better
+    )
+    best_loss = state.best_loss.update(validation_loss) and training.may_replace(
+        "loss", validation_loss, higher_is_better=False
+    )
     train_loss = state.epoch_loss / max(state.epoch_documents, 1)
     if state.step % training.steps_per_epoch == 0:  # else the run ends within the epoch
         state.epoch_loss, state.epoch_documents = 0.0, 0

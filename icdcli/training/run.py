@@ -29,7 +29,11 @@ from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after
 from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.baseline import train_baseline, unused_keys
-from icdcli.training.checkpointing import find_intact_checkpoint, make_last
+from icdcli.training.checkpointing import (
+    find_intact_checkpoint,
+    kept_checkpoints,
+    make_last,
+)
 from icdcli.training.events import (
     Handler,
     Prepared,
@@ -223,8 +227,8 @@ def plan_resume(
     """
     config = load_config(run.args, list(overrides))
     changes = allowed_changes(load_config(run.args), config)
-    warn = on_warning if process_group.is_main else None
-    checkpoint, manifest = find_intact_checkpoint(run, load, warn or _ignore)
+    warn = on_warning if process_group.is_main and on_warning is not None else _ignore
+    checkpoint, manifest = find_intact_checkpoint(run, load, warn)
     if config.train.steps < manifest["step"]:
         raise ResumeError(
             f"steps={config.train.steps}: {checkpoint} is already at step {manifest['step']}. "
@@ -233,6 +237,7 @@ def plan_resume(
     training, corpus = resumed_training(
         config, checkpoint, manifest, process_group, on_progress, on_warning
     )
+    training.kept = kept_checkpoints(run, checkpoint, warn)
     state = training.state
     later = later_rows(run, state.step, state.validated)
     resumed = ResumedFrom(checkpoint, state.step, changes, later)

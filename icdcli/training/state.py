@@ -13,7 +13,7 @@ from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.token_cache import EncodedDocuments
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
-from icdcli.training.early_stopping import Best
+from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.section import LogConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Training:
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
         shards: The sharded weights; None if each process has all weights.
         learned_labels: The labels that the loss includes, on the device; None: all.
+        kept: When a run is resumed, the checkpoints ``metric`` and ``loss`` that it has already.
     """
 
     model: NeuralModel
@@ -97,11 +98,17 @@ class Training:
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None
     learned_labels: torch.Tensor | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
         """Return the number of optimizer steps per epoch."""
         return steps_per_epoch(len(self.train), self.config.batch_size)
+
+    def may_replace(self, name: str, value: float, higher_is_better: bool) -> bool:
+        """Return whether this step may become ``metric`` or ``loss``: nothing better is removed."""
+        kept = self.kept.get(name)
+        return kept is None or kept.is_replaced_by(value, self.state.step, higher_is_better)
 
     def plan(self, epoch: int) -> list[Ids]:
         """Return the positions of the documents of each step of an epoch, counted from 0."""

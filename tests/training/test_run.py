@@ -8,9 +8,13 @@ import pytest
 
 from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError, ResumeError
+from icdcli.io.manifest import verify
 from icdcli.run_dir import read_rows
+from icdcli.training import loop
+from icdcli.training.checkpointing import make_last
 from icdcli.training.events import Evaluated, Prepared, Saved, Started, StepDone, Stopped
 from icdcli.training.run import resume_training, run_training
+from icdcli.training.validation import score_validation
 
 
 class Collected:
@@ -136,3 +140,84 @@ def test_tfidf_takes_the_same_way(config):
     assert "model: tfidf doesn't use" in warned[0]
     again = resume_training(result.run)
     assert (again.metrics, again.finished) == (result.metrics, True)
+
+
+def validations_give(monkeypatch, values):
+    """Let the validations give these monitored values and losses, in this order."""
+    left = list(values)
+
+    def score(training, scored):
+        yield from score_validation(training, scored)
+        scored.losses_N[:] = left[0][1]
+
+    def measure(fused, loss, monitor, metrics):
+        value, _ = left.pop(0)
+        return dict.fromkeys(metrics, value), value
+
+    monkeypatch.setattr(loop, "score_validation", score)
+    monkeypatch.setattr(loop, "configured_metrics", measure)
+
+
+def in_checkpoint(run, name):
+    manifest = verify(run.checkpoint(name))
+    return manifest["step"], manifest["metrics"]["f1_micro"], manifest["validation_loss"]
+
+
+def test_a_run_that_goes_back_keeps_its_better_checkpoints(config, monkeypatch):
+    # As in overfitting: the loss is lowest first, the metric is highest later.
+    validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
+    run = run_training(config(steps=39, patience=3)).run
+    assert (in_checkpoint(run, "metric"), in_checkpoint(run, "loss")) == (
+        (26, 0.7, 0.3),
+        (13, 0.2, 0.1),
+    )
+    seen = Collected()
+    # Better than the checkpoint that is loaded, but worse than the one that the run has.
+    validations_give(monkeypatch, [(0.3, 0.2), (0.5, 0.2)])
+    resume_training(run, load="loss", handlers=[seen])
+    assert [event.best_metric for event in seen.events if isinstance(event, Evaluated)] == [
+        False,
+        False,
+    ]
+    assert (in_checkpoint(run, "metric"), in_checkpoint(run, "loss")) == (
+        (26, 0.7, 0.3),
+        (13, 0.2, 0.1),
+    )
+    # The same after another interruption, until something better comes.
+    validations_give(monkeypatch, [(0.65, 0.05), (0.71, 0.06)])
+    resume_training(run, ["steps=65"])
+    assert (in_checkpoint(run, "metric"), in_checkpoint(run, "loss")) == (
+        (65, 0.71, 0.06),
+        (52, 0.65, 0.05),
+    )
+
+
+def test_patience_counts_on_the_way_that_a_run_takes(config, monkeypatch):
+    validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
+    run = run_training(config(steps=39, patience=2)).run
+    validations_give(monkeypatch, [(0.3, 0.2), (0.4, 0.2), (0.5, 0.2)])
+    result = resume_training(run, ["steps=52"], load="loss")
+    assert result.stopped == "all 52 steps are done"  # each validation was better than the last
+
+
+def test_a_run_that_repeats_a_step_replaces_its_checkpoint(config, monkeypatch):
+    validations_give(monkeypatch, [(0.2, 0.3), (0.7, 0.1)])
+    run = run_training(config(steps=26)).run
+    make_last(run, run.checkpoint("last").parent / "steps" / "13")
+    validations_give(monkeypatch, [(0.7, 0.1)])
+    resume_training(run)
+    linked = [os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last")]
+    assert linked == ["steps/26-2"] * 3
+
+
+def test_a_broken_checkpoint_is_replaced_with_a_warning(config, monkeypatch):
+    validations_give(monkeypatch, [(0.2, 0.1), (0.7, 0.3), (0.6, 0.4)])
+    run = run_training(config(steps=39)).run
+    (run.checkpoint("metric") / "head.safetensors").write_bytes(b"")
+    warnings = []
+    validations_give(monkeypatch, [(0.3, 0.2), (0.25, 0.2)])
+    resume_training(run, load="loss", on_warning=warnings.append)
+    [warning] = [warning for warning in warnings if "weights" in warning]
+    assert "26/head.safetensors: was changed or is damaged" in warning
+    assert "replaces this checkpoint" in warning
+    assert in_checkpoint(run, "metric") == (26, 0.3, 0.2)
