@@ -47,6 +47,13 @@ AcceptUnknownCodes = Annotated[
         help="Use codes that aren't in the official tables, as accept_unknown_codes=True does.",
     ),
 ]
+AcceptLeaks = Annotated[
+    bool,
+    typer.Option(
+        "--accept-leaks",
+        help="Use a table's splits although they share patients, as accept_leaks=True does.",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="Device to use instead of the run's own: cpu, mps, 0, 1 …")
 ]

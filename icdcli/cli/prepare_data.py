@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import AcceptUnknownCodes, Json, Overrides
+from icdcli.cli.common import AcceptLeaks, AcceptUnknownCodes, Json, Overrides
 from icdcli.cli.completion import complete_config
 from icdcli.report.console import Output
 
@@ -35,6 +35,7 @@ def prepare_data(
         ),
     ] = False,
     accept_unknown_codes: AcceptUnknownCodes = False,
+    accept_leaks: AcceptLeaks = False,
     json: Json = False,
 ) -> None:
     """Convert source tables into a prepared corpus.
@@ -52,6 +53,7 @@ def prepare_data(
         *(overrides or []),
         *(["skip_bad_rows=True"] if skip_bad_rows else []),
         *(["accept_unknown_codes=True"] if accept_unknown_codes else []),
+        *(["accept_leaks=True"] if accept_leaks else []),
     ]
     corpus = prepared(folder, given, config, output)
     output.show(corpus_view(describe_corpus(open_corpus(corpus.folder)).to_json()))

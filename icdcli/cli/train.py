@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import AcceptUnknownCodes, DryRun, Json, Overrides, Port
+from icdcli.cli.common import AcceptLeaks, AcceptUnknownCodes, DryRun, Json, Overrides, Port
 from icdcli.cli.completion import complete_config
 from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import conclude, handlers, leave_at_once, show_dry_run, training_view
@@ -32,6 +32,7 @@ def train(
     port: Port = 10001,
     dry_run: DryRun = False,
     accept_unknown_codes: AcceptUnknownCodes = False,
+    accept_leaks: AcceptLeaks = False,
     json: Json = False,
 ) -> None:
     """Train a model from a configuration.
@@ -42,8 +43,12 @@ def train(
     """
     from icdcli.config.loading import load_config
 
-    accepted = ["accept_unknown_codes=True"] if accept_unknown_codes else []
-    options = load_config(config, [*(overrides or []), *accepted])
+    given = [
+        *(overrides or []),
+        *(["accept_unknown_codes=True"] if accept_unknown_codes else []),
+        *(["accept_leaks=True"] if accept_leaks else []),
+    ]
+    options = load_config(config, given)
     if options.model.is_baseline:
         if int(os.environ.get("RANK", "0")) > 0:
             return  # of several processes, only the main one fits TF-IDF

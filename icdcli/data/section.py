@@ -96,6 +96,12 @@ class DataConfig(Section):
     accept_unknown_codes: bool = Field(
         False, description="table: use the codes although many aren't in the official tables"
     )
+    accept_leaks: bool = Field(
+        False, description="table: use its splits although they share patients"
+    )
+    ignore_split_column: bool = Field(
+        False, description="table: make new splits although it has a column of splits"
+    )
     cache_dir: UserPath | None = Field(
         None, description="folder of prepared corpora; null: .icdcode in the data folder"
     )
@@ -104,3 +110,11 @@ class DataConfig(Section):
     def path(self) -> Path:
         """Return the folder or file that contains the notes and codes."""
         return self.data_path if self.data_path is not None else self.mimic3_data_path
+
+    def accepting(self) -> "DataConfig":
+        """Return the section for a run that exists: what it used is accepted, with a warning."""
+        return self.model_copy(
+            update=dict.fromkeys(
+                ("accept_unknown_codes", "accept_leaks", "ignore_split_column"), True
+            )
+        )

@@ -96,8 +96,7 @@ def open_run(
     use_workers(config.data.workers)
     checkpoint = find_checkpoint(run, load)
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
-    data = config.data.model_copy(update={"accept_unknown_codes": True})  # as the run did
-    prepared = prepare(data, on_progress)
+    prepared = prepare(config.data.accepting(), on_progress)
     for warning in prepared.warnings:
         on_warning(warning)
     corpus = open_corpus(prepared.folder)

@@ -8,7 +8,7 @@ import gzip
 import json
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,6 +20,7 @@ from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, read_header
 
 _CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
+_ROWS_BETWEEN_REPORTS = 4096
 _PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
 
 
@@ -38,8 +39,13 @@ def is_table(path: Path) -> bool:
     return is_csv(path) or is_jsonl(path) or path.name.lower().endswith(_PARQUET)
 
 
-def column_names(path: Path, reading: Reading) -> list[str]:
-    """Return a table's columns: those of the header, the first object or the schema.
+def column_names(path: Path, reading: Reading, longest_line: int | None = None) -> list[str]:
+    """Return a table's columns: those of the header, of all objects or of the schema.
+
+    Args:
+        path: The table.
+        reading: Decides what happens to a bad row.
+        longest_line: See `read_jsonl`.
 
     Raises:
         DataError: If the table can't be read or is empty.
@@ -47,8 +53,44 @@ def column_names(path: Path, reading: Reading) -> list[str]:
     if is_csv(path):
         return read_header(path)
     if is_jsonl(path):
-        return list(next(read_jsonl(path, reading), {}))
+        return _keys(path, reading, longest_line)
     return [str(name) for name in parquet_schema(path).names]
+
+
+def _keys(path: Path, reading: Reading, longest_line: int | None) -> list[str]:
+    """Return the keys of all objects: a writer may omit those without a value, in any object."""
+    keys: dict[str, None] = {}
+    for number, record in enumerate(read_jsonl(path, reading, longest_line), start=1):
+        keys.update(dict.fromkeys(record))
+        if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
+            reading.on_progress(f"finding the columns of {path.name}", number, 0, "rows")
+    return list(keys)
+
+
+def cells_of(
+    record: Mapping[str, Any], columns: Sequence[str], path: Path, number: int
+) -> list[Any]:
+    """Return an object's values of some columns; None for those that it lacks.
+
+    Args:
+        record: The object.
+        columns: The names, as other objects of the file write them.
+        path: The file, for the message.
+        number: The object's row, for the message.
+
+    Raises:
+        DataError: If the object has one of them in another spelling, such as ``Split`` for
+            ``split``: its value would be lost.
+    """
+    for column in columns:
+        if column not in record:
+            for name in record:
+                if name.strip().lower() == column.strip().lower():
+                    raise DataError(
+                        f"{path}, row {number}: has {name!r}, other rows have {column!r}. Use one "
+                        "spelling in all rows."
+                    )
+    return [record.get(column) for column in columns]
 
 
 def read_jsonl(

@@ -158,8 +158,7 @@ def resumed_training(
     """
     be_reproducible(config.run)
     use_workers(config.data.workers)
-    data = config.data.model_copy(update={"accept_unknown_codes": True})  # as the run did
-    corpus = find_corpus(data, process_group, on_progress, on_warning)
+    corpus = find_corpus(config.data.accepting(), process_group, on_progress, on_warning)
     if manifest["corpus"] != corpus.folder.name:
         raise ResumeError(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives "

@@ -41,6 +41,7 @@ class DocumentWriter:
         self._path = path
         self._documents: Counter[str] = Counter()
         self._subjects: dict[str, set[str]] = {}
+        self._without_subject: Counter[str] = Counter()
 
     def write(self, documents: Iterable[tuple[Admission, str]]) -> None:
         """Write all documents, each with its split.
@@ -96,6 +97,9 @@ class DocumentWriter:
             subjects = {
                 admission.subject_id for admission, _ in part if admission.subject_id is not None
             }
+            self._without_subject[split] += sum(
+                admission.subject_id is None for admission, _ in part
+            )
             if subjects:
                 self._subjects.setdefault(split, set()).update(subjects)
 
@@ -113,6 +117,8 @@ class DocumentWriter:
             result[split] = {"documents": self._documents[split]}
             if split in self._subjects:
                 result[split]["subjects"] = len(self._subjects[split])
+            if self._subjects and self._without_subject[split]:
+                result[split]["without_subject"] = self._without_subject[split]
             result[split]["codes_per_document"] = round(description.codes[split].mean, 2)
             result[split]["words_per_document"] = round(description.words[split].mean, 1)
         return result

@@ -28,6 +28,13 @@ def corpus_warnings(card: Mapping[str, Any]) -> Iterator[str]:
     labels = card.get("labels", {})
     if card.get("dataset") == "table" and labels.get("count") == labels.get("without_title", -1):
         yield _NO_TITLES
+    splits = card.get("splits", {}).values()
+    if lost := sum(int(split.get("without_subject", 0)) for split in splits):
+        every = sum(int(split["documents"]) for split in splits)
+        yield (
+            f"{lost:,} of {every:,} documents have no patient id: each counts as a patient of its "
+            "own, and other notes of the same patient may be in another split"
+        )
     yield from leaks(card.get("description", {}).get("leakage", {}))
 
 

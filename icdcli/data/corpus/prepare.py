@@ -53,12 +53,14 @@ class PreparedCorpus:
         created: False if it existed already.
         card: The content of its ``card.json``.
         changed: The source files that differ from those of an earlier corpus with the same options.
+        notices: What the user must know about the choice of the source, one sentence each.
     """
 
     folder: Path
     created: bool
     card: dict[str, Any]
     changed: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
@@ -67,7 +69,7 @@ class PreparedCorpus:
             f"{table} has changed since the last corpus was prepared from it"
             for table in self.changed
         ]
-        return [*changed, *corpus_warnings(self.card)]
+        return [*changed, *self.notices, *corpus_warnings(self.card)]
 
 
 def prepare(config: DataConfig, on_progress: Progress | None = None) -> PreparedCorpus:
@@ -126,7 +128,7 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                     folder = _folder(home, about | {"sources": source_files(known, base)})
                     card = _intact(folder)
                     if card is not None:
-                        return PreparedCorpus(folder, False, inspected | card)
+                        return _accepted(folder, False, inspected | card, chosen)
             with partial_folder(home, key) as partial:
                 described = "label_space" in chosen.options
                 cleaner = CLEANERS[config.text_cleaning]
@@ -144,14 +146,28 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
                 folder = _folder(home, about)
                 card = _intact(folder)  # the same files at another path, or with a newer time
                 if card is not None:
-                    return PreparedCorpus(folder, False, inspected | card)
+                    return _accepted(folder, False, inspected | card, chosen)
                 card = write_card(partial, {**about, **entries, **inspected})
+                result = _accepted(folder, True, card, chosen, changed)
                 publish_folder(partial, folder)
     except OSError as error:
         raise DataError(
             f"{home}: can't be written ({error.strerror or error}). Free space or set cache_dir."
         ) from error
-    return PreparedCorpus(folder, True, card, changed)
+    return result
+
+
+def _accepted(
+    folder: Path,
+    created: bool,
+    card: dict[str, Any],
+    chosen: ChosenSource,
+    changed: tuple[str, ...] = (),
+) -> PreparedCorpus:
+    """Return a corpus, and raise an error if it has a problem that isn't accepted."""
+    if chosen.refuse is not None:
+        chosen.refuse(card)
+    return PreparedCorpus(folder, created, card, changed, chosen.notices)
 
 
 def _find(home: Path, about: dict[str, Any], chosen: ChosenSource) -> PreparedCorpus | None:
@@ -168,9 +184,7 @@ def _find(home: Path, about: dict[str, Any], chosen: ChosenSource) -> PreparedCo
         card = _intact(folder)
         # A corpus of version 0.1.0 hasn't got the entry: its source is inspected again.
         if card is not None and (chosen.inspect is None or CODES_COLUMN in card):
-            if chosen.refuse is not None:
-                chosen.refuse(card)
-            return PreparedCorpus(folder, False, card)
+            return _accepted(folder, False, card, chosen)
     return None
 
 

@@ -17,6 +17,7 @@ from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.fingerprints import file_states
 from icdcli.io.records import (
+    cells_of,
     column_names,
     is_csv,
     is_jsonl,
@@ -63,7 +64,7 @@ class NoteTable:
         Raises:
             DataError: If the table can't be read, or a column is missing or ambiguous.
         """
-        available = column_names(self.path, _STRICT)
+        available = column_names(self.path, _STRICT, _LONGEST_LINE)
         wanted = [self.text_column]
         usual = _USUAL_ID in (name.strip().lower() for name in available)
         if self.id_column or (usual and self.text_column.strip().lower() != _USUAL_ID):
@@ -116,19 +117,8 @@ class NoteTable:
             yield from rows
 
     def _jsonl(self) -> Iterator[Sequence[Any]]:
-        numbered = len(self.columns) == 1
         for number, record in enumerate(read_jsonl(self.path, _STRICT, _LONGEST_LINE), start=1):
-            if numbered and any(name.strip().lower() == _USUAL_ID for name in record):
-                raise DataError(
-                    f"{self.path}, row {number}: has an id, but the first row has none. Add an id "
-                    "to every row."
-                )
-            if missing := [column for column in self.columns if column not in record]:
-                raise DataError(
-                    f"{self.path}, row {number}: has no {missing[0]!r}. Write null or an empty "
-                    "string for a missing value."
-                )
-            yield [record[column] for column in self.columns]
+            yield cells_of(record, self.columns, self.path, number)
 
     def _parquet(self) -> Iterator[Sequence[Any]]:
         kind = parquet_schema(self.path).field(self.columns[0]).type

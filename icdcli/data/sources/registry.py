@@ -76,6 +76,7 @@ class ChosenSource:
         options: The options, besides the protocol, that change the corpus; they go into its hash.
         inspect: Reads what has to be decided from the content as a whole; None: nothing.
         refuse: Raises an error if the entries of a card show a problem that isn't accepted.
+        notices: What the user must know about the choice, one sentence each.
     """
 
     dataset: str
@@ -84,6 +85,7 @@ class ChosenSource:
     options: dict[str, Any]
     inspect: Callable[[], Inspection] | None = None
     refuse: Callable[[Mapping[str, Any]], None] | None = None
+    notices: tuple[str, ...] = ()
 
 
 class Match(IntEnum):

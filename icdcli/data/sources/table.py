@@ -5,7 +5,7 @@ ids, and messages name it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,25 +22,20 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
+from icdcli.data.sources.table_splits import (
+    SPLIT_NAMES,
+    ignored_splits,
+    refuse_ignored_splits,
+    refuse_leaks,
+)
 from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, match_columns
-from icdcli.io.records import column_names, is_csv, is_jsonl, read_jsonl, read_parquet
+from icdcli.io.records import cells_of, column_names, is_csv, is_jsonl, read_jsonl, read_parquet
 
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "development": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _ROWS_BETWEEN_REPORTS = 4096
 _LONGEST_SHOWN = 30  # characters of a value in a message
@@ -93,9 +88,9 @@ class TableSource:
         return {}
 
     @property
-    def has_splits(self) -> bool:
-        """Return whether the table has a column of splits."""
-        return "split_column" in self._columns
+    def own_splits(self) -> str | None:
+        """Return the name of the column of splits; None if there is none."""
+        return self._columns.get("split_column")
 
     @cached_property
     def _columns(self) -> dict[str, str]:
@@ -104,7 +99,7 @@ class TableSource:
         Raises:
             DataError: If a column is missing.
         """
-        available = column_names(self.path, Reading())
+        available = column_names(self.path, self._first_reading())
         columns = {"text_column": self.text_column, "codes_column": self.codes_column}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
@@ -136,7 +131,7 @@ class TableSource:
             DataError: If the file can't be read or a value is refused; the message names the row.
         """
         roles = list(self._columns)
-        splits_count = self.has_splits and protocol.split_of is own_split
+        splits_count = self.own_splits is not None and protocol.split_of is own_split
         rows_of: dict[str, int] = {}
         records = _records(self.path, list(self._columns.values()), self.reading)
         for number, values in enumerate(records, start=1):
@@ -197,7 +192,11 @@ class TableSource:
         return name or None
 
     def _split(self, value: Any, number: int) -> str:
-        split = _SPLITS.get(str(value).strip().lower())
+        split = SPLIT_NAMES.get(str(value).strip().lower())
+        if value is None or not str(value).strip():
+            raise self._wrong(
+                number, "split_column", "is empty. Every row needs train, validation or test."
+            )
         if split is None:
             raise self._wrong(
                 number, "split_column", f"is {_short(value)}. Write train, validation or test."
@@ -221,15 +220,17 @@ class TableSource:
             DataError: If a cell can't be read, or the column has a problem that isn't accepted.
         """
         name = self._columns["codes_column"]
-        reading = Reading(
-            self.reading.chunk_size, self.reading.skip_bad_rows, self.reading.on_progress
-        )
-        cells = (value for (value,) in _records(self.path, [name], reading))
+        cells = (value for (value,) in _records(self.path, [name], self._first_reading()))
         found = TableCodes.read(
             self.path, name, cells, self.system, self.code_kind, self.accept_unknown_codes
         )
         refuse_problem(self.path, found.entry, self.accept_unknown_codes)
         return found
+
+    def _first_reading(self) -> Reading:
+        """Return how the table is read before its documents are; bad rows are counted later."""
+        own = self.reading
+        return Reading(own.chunk_size, own.skip_bad_rows, own.on_progress)
 
     def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
         """Return the spans of one cell."""
@@ -285,7 +286,7 @@ def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[S
             yield from chunk
     elif is_jsonl(path):
         for number, record in enumerate(read_jsonl(path, reading), start=1):
-            yield [record.get(column) for column in columns]
+            yield cells_of(record, columns, path, number)
             if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
                 reading.on_progress(stage, number, 0, "rows")
     else:
@@ -318,18 +319,30 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         code_kind=config.code_kind,
         accept_unknown_codes=accepted,
     )
-    known = (SPLIT_COLUMN, *_PROTOCOLS) if source.has_splits else _PROTOCOLS
+    column = source.own_splits
+    known = _PROTOCOLS if column is None else (SPLIT_COLUMN, *_PROTOCOLS)
     protocol = choose_protocol("table", known, config.protocol)
+    notices: tuple[str, ...] = ()
+    if column is not None and protocol is not SPLIT_COLUMN:
+        if not config.ignore_split_column:
+            refuse_ignored_splits(config.path, column, protocol.name)
+        notices = (ignored_splits(column, protocol.name),)
     options["code_system"] = config.code_system
     if config.code_kind is not None:
         options["code_kind"] = config.code_kind
+
+    def refuse(card: Mapping[str, Any]) -> None:
+        refuse_problem(config.path, card.get(CODES_COLUMN, {}), accepted)
+        refuse_leaks(config.path, card, config.accept_leaks)
+
     return ChosenSource(
         "table",
         source,
         protocol,
         options,
         lambda: Inspection({CODES_COLUMN: source.codes.entry}, source.codes.reads_differently),
-        lambda card: refuse_problem(config.path, card.get(CODES_COLUMN, {}), accepted),
+        refuse,
+        notices,
     )
 
 

@@ -189,7 +189,9 @@ def test_a_tables_own_splits_are_kept_by_default(tmp_path):
         "validation": 30,
     }
     assert (
-        prepare(DataConfig(data_path=path, protocol="patient")).card["splits"]["train"]["documents"]
+        prepare(DataConfig(data_path=path, protocol="patient", ignore_split_column=True)).card[
+            "splits"
+        ]["train"]["documents"]
         != 30
     )
 

@@ -209,7 +209,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
     refused(
         b'{"text": "a"}\n{"text": "b", "ID": 3}',
-        "row 2: has an id, but the first row has none",
+        "row 1, column 'ID': is empty. Write ids as strings",
         name="n.jsonl",
     )
     refused(
@@ -223,7 +223,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b"Text,TEXT\n,b\n", "has 2 columns 'text' (upper and lower case", name="n.csv")
     refused(
         b'{"text": "a"}\n{"Text": "b"}',
-        "row 2: has no 'text'. Write null",
+        "row 2: has 'Text', other rows have 'text'. Use one spelling",
         name="n.jsonl",
     )
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")

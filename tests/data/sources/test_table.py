@@ -73,7 +73,7 @@ def test_columns_of_other_names_and_none_at_all(tmp_path):
     first, second = read(path, text_column="note", codes_column="icd", subject_column="patient")[0]
     assert (first.id, first.subject_id, first.split) == ("1", "1", None)
     assert (second.id, second.text) == ("2", "y")
-    assert not TableSource(path, "note", "icd").has_splits
+    assert TableSource(path, "note", "icd").own_splits is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,11 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
             [{"split": "holdout"}],
             "row 1, column 'split': is 'holdout'. Write train, validation or test",
         ),
-        ([{"split": None}], "row 1, column 'split': is None"),
+        ([{"split": "train"}, {"split": None}], "row 2, column 'split': is empty. Every row needs"),
+        ([{"split": "train"}, {}], "row 2, column 'split': is empty. Every row needs"),
+        ([{}, {"split": "train"}], "row 1, column 'split': is empty. Every row needs"),
+        ([{}, {"id": "1"}], "row 1, column 'id': is empty. Every document needs its own id"),
+        ([{"split": "train"}, {"Split": "test"}], "row 2: has 'Split', other rows have 'split'"),
         ([{"codes": [428.0]}], "row 1, column 'codes': has 428.0. Write codes as strings"),
         ([{"codes": 428}], "row 1, column 'codes': is int"),
         ([{"codes": "[I10"}], "row 1, column 'codes': '[I10' begins like a list, but isn't one"),
