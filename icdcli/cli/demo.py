@@ -174,7 +174,14 @@ def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
     if output.json:  # standard output is reserved for one object
         predict_to_file(checkpoint, notes, run.root / "new_note.jsonl", evidence=True)
     else:
-        show_notes(load_model(checkpoint), checkpoint, notes, output, Selection(), evidence=True)
+        show_notes(
+            load_model(checkpoint, on_warning=output.warn),
+            checkpoint,
+            notes,
+            output,
+            Selection(),
+            evidence=True,
+        )
     return note
 
 

@@ -174,7 +174,9 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
         piped = read_note(sys.stdin.buffer.read, "standard input")
     notes = find_notes(call.files, piped, call.text_column, call.id_column)
     if call.output is None:
-        model = load_model(call.checkpoint, device=str(process_group.device))
+        model = load_model(
+            call.checkpoint, device=str(process_group.device), on_warning=output.warn
+        )
         selection = Selection(call.top, call.min_score)
         show_notes(model, call.checkpoint, notes, output, selection, call.evidence)
         return

@@ -100,7 +100,7 @@ def open_run(
     for warning in prepared.warnings:
         on_warning(warning)
     corpus = open_corpus(prepared.folder)
-    model = load_model(checkpoint, device=str(chosen))
+    model = load_model(checkpoint, device=str(chosen), on_warning=on_warning)
     trained_on = read_manifest(checkpoint)["corpus"]
     # With another label space, scoring raises an error.
     if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:

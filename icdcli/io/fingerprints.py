@@ -1,12 +1,13 @@
-"""How source files are recognized: by their state on the disk, or by a hash of their content."""
+"""How files and arrays are recognized: by their state on the disk, or a hash of their content."""
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
+from numpy.typing import NDArray
 from xxhash import xxh3_128
 
 from icdcli.errors import DataError
@@ -67,6 +68,19 @@ def file_hash(file: Path) -> str:
             return hashlib.file_digest(stream, xxh3_128).hexdigest()
     except OSError as error:
         raise DataError(f"{file}: can't be read ({error.strerror}).") from error
+
+
+def arrays_hash(arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:
+    """Return the XXH3 hash (128 bit) of named arrays: of every number, and of names and shapes.
+
+    Args:
+        arrays: Names and arrays; the order counts. One array is needed at a time.
+    """
+    digest = xxh3_128()
+    for name, array in arrays:
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.data if array.flags.c_contiguous else array.tobytes())
+    return digest.hexdigest()
 
 
 def source_files(hashes: Mapping[Path, str], base: Path) -> list[SourceFile]:

@@ -1,5 +1,7 @@
 """Load a trained model, of either kind, from a run folder or a checkpoint folder."""
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,13 +15,19 @@ from icdcli.model.tfidf_model import TfidfModel
 from icdcli.run_dir import RunDir, find_checkpoint
 
 
-def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> CodingModel:
+def load_model(
+    path: str | Path,
+    load: str = "metric",
+    device: str = "cpu",
+    on_warning: Callable[[str], object] = warnings.warn,
+) -> CodingModel:
     """Load a trained model.
 
     Args:
         path: The folder of a run or of a checkpoint.
         load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
         device: The torch device that a network computes on; a TF-IDF model always uses the CPU.
+        on_warning: Called with a message for each warning, now or when the model is used.
 
     Raises:
         ConfigError: If there is no such folder, or if the base model can't be loaded.
@@ -32,7 +40,7 @@ def load_model(path: str | Path, load: str = "metric", device: str = "cpu") -> C
     checkpoint = checkpoint_of(path, load)
     if is_tfidf(checkpoint):
         return TfidfModel.load(checkpoint)
-    return NeuralModel.load(checkpoint, torch.device(device))
+    return NeuralModel.load(checkpoint, torch.device(device), on_warning=on_warning)
 
 
 def checkpoint_of(path: str | Path, load: str = "metric") -> Path:

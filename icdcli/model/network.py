@@ -4,7 +4,8 @@ Shapes: B documents, C chunks, T tokens, D width, L labels.
 """
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ class CodingNetwork(nn.Module):
     Attributes:
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
             `icdcli.model.packing.probe.choose_padding`.
+        on_warning: Called with a message if something expected of the network doesn't hold, such as
+            that its cache can be used.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class CodingNetwork(nn.Module):
         self.autocast = autocast
         self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
+        self.on_warning: Callable[[str], object] = warnings.warn
 
     @property
     def device(self) -> torch.device:

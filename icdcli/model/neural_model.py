@@ -3,7 +3,8 @@
 Shapes: N notes or documents, W windows of them, L labels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,7 +49,13 @@ from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.probe import WantedPadding, choose_padding
-from icdcli.model.precompute import Wanted, description_similarities, precompute, size_of_states
+from icdcli.model.precompute import (
+    Wanted,
+    backbone_fingerprint,
+    description_similarities,
+    precompute,
+    size_of_states,
+)
 from icdcli.model.scoring import Scored, score_documents
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
@@ -252,8 +259,9 @@ class NeuralModel:
         states = (new or not self.trained_backbone) and size <= gigabytes * 1e9
         if not states and network.prior is None:
             return dict(splits)
-        wanted = Wanted(states, network.prior, fingerprint(self.tokenizer.backend_tokenizer))
+        tokenizer = fingerprint(self.tokenizer.backend_tokenizer)
         with self.untrained(new) as reader:
+            wanted = Wanted(states, network.prior, tokenizer, backbone_fingerprint(reader))
             return {
                 split: precompute(corpus, split, documents, reader, wanted, on_progress)
                 for split, documents in splits.items()
@@ -285,7 +293,7 @@ class NeuralModel:
             original = CodingNetwork(
                 load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head
             )
-            original.autocast = network.autocast
+            original.autocast, original.on_warning = network.autocast, network.on_warning
             choose_padding(original, "auto")
             yield original
 
@@ -321,6 +329,7 @@ class NeuralModel:
         device: torch.device,
         trainable: bool = False,
         padding: WantedPadding = "auto",
+        on_warning: Callable[[str], object] = warnings.warn,
     ) -> "NeuralModel":
         """Load a checkpoint; its scores are those of the model that was saved.
 
@@ -330,6 +339,7 @@ class NeuralModel:
             trainable: Whether the model will be trained further; otherwise no weight has a
                 gradient.
             padding: ``padding`` of the configuration.
+            on_warning: See `CodingNetwork`.
 
         Raises:
             ResumeError: If the checkpoint is incomplete or was changed.
@@ -351,6 +361,7 @@ class NeuralModel:
                     f"{folder}: its base model is needed to load it. {error}"
                 ) from error
         network = build_network(config, backbone, len(labels), settings["descriptions"])
+        network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
         if not trainable:
             network.requires_grad_(False)

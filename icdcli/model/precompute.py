@@ -2,7 +2,8 @@
 
 For a frozen backbone, these are its hidden states: an epoch then takes seconds. For a description
 prior, these are the similarities of the descriptions to the documents. Both are memory-mapped files
-in half precision, in a folder whose name changes with everything that they depend on.
+in half precision, in a folder whose name changes with everything that they depend on: every weight
+of the backbone, its settings, the tokenizer, and how documents are read.
 
 Shapes: N documents, T tokens, D width, M descriptions of labels.
 """
@@ -11,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from torch import Tensor
 
 from icdcli.data.batching import Ids, collate, micro_batches
 from icdcli.data.token_cache import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
+from icdcli.io.fingerprints import arrays_hash
 from icdcli.io.folders import locked, partial_folder, publish_folder
 from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
-from icdcli.model.heads.description_prior import DescriptionPrior
+from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.network import CodingNetwork
 
@@ -39,7 +42,15 @@ _STATES, _OFFSETS, _SIMILARITIES, _META = (
     "similarities.npy",
     "meta.json",
 )
+_FORMAT = 2
+"""The version of the files' folders. Names of version 1 depended on a part of the weights."""
+
 _BATCH_TOKENS = 8_192
+# Settings of a backbone that don't change its hidden states: where it comes from, what it was for.
+_NO_EFFECT = {
+    "_name_or_path", "architectures", "dtype", "id2label", "label2id", "num_labels",
+    "problem_type", "torch_dtype", "transformers_version", "use_cache",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,13 @@ class Wanted:
         states: Whether to compute the hidden states.
         prior: The prior to compute the similarities for; None: compute none.
         tokenizer: The tokenizer's fingerprint.
+        backbone: The untrained backbone's fingerprint; see `backbone_fingerprint`.
     """
 
     states: bool
     prior: DescriptionPrior | None
     tokenizer: str
+    backbone: str
 
 
 def precompute(
@@ -94,6 +107,8 @@ def precompute(
     keys = {part: f"{part}-{split}-{_key(part, documents, network, wanted)}" for part in parts}
     missing = [part for part in parts if not (corpus / keys[part] / _META).is_file()]
     if missing:
+        for part in missing:
+            _warn_of_old_files(corpus, part, split, network)
         _make(
             corpus,
             {part: keys[part] for part in missing},
@@ -174,7 +189,9 @@ def _make(
             )
             for part, folder in folders.items():
                 (folder / _META).write_text(
-                    json.dumps({"split": split, "documents": len(documents)}) + "\n", "utf-8"
+                    json.dumps({"format": _FORMAT, "split": split, "documents": len(documents)})
+                    + "\n",
+                    "utf-8",
                 )
                 for path in folder.iterdir():
                     path.chmod(0o600)
@@ -264,25 +281,68 @@ def _width(network: CodingNetwork) -> int:
     return int(settings.hidden_size)
 
 
+def backbone_fingerprint(network: CodingNetwork) -> str:
+    """Return digits that change with every weight and setting of the backbone before training.
+
+    Adapters that are being trained don't count: they are off, or have no effect yet.
+    """
+    backbone: Any = network.backbone
+    # A quantized weight is stored with its scales, which named_parameters doesn't have.
+    weights = arrays_hash(
+        (f"{name} {weight.dtype} {tuple(weight.shape)}", _bytes_of(weight))
+        for name, weight in backbone.state_dict().items()
+        if isinstance(weight, Tensor) and (".lora_" not in name or "pretrained" in name)
+    )
+    settings = {
+        name: value for name, value in backbone.config.to_dict().items() if name not in _NO_EFFECT
+    }
+    about = {
+        "weights": weights,
+        "settings": settings,
+        "autocast": str(network.autocast),
+        "causal": getattr(backbone.config, "is_causal", None),
+    }
+    return _digits(about)
+
+
+def _bytes_of(weight: Tensor) -> NDArray[np.uint8]:
+    """Return the memory of a weight of any type."""
+    flat = weight.detach().cpu().contiguous().reshape(-1)
+    array: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
+    return array
+
+
+def _digits(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
 def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted: Wanted) -> str:
     """Return sixteen hexadecimal digits that change with everything that the part depends on."""
-    settings: Any = network.backbone.config
     about = {
+        "format": _FORMAT,
+        "backbone": wanted.backbone,
         "tokenizer": wanted.tokenizer,
         "frame": asdict(documents.special_tokens),
         "max_len": documents.max_len,
         "chunks": None if documents.chunks is None else asdict(documents.chunks),
-        "autocast": str(network.autocast),
-        "causal": getattr(settings, "is_causal", None),
     }
     if part == "states":
         about["state_pooling"] = network.state_pooling
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, weight in network.backbone.named_parameters():
-        if ".lora_" not in name or "pretrained" in name:
-            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-            # Training changes every weight, so that the first few hundred identify the backbone.
-            digest.update(weight.detach().reshape(-1)[:256].float().cpu().numpy().tobytes())
-    if part == "similarities" and wanted.prior is not None:
-        digest.update(wanted.prior.descriptions_MD.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    elif wanted.prior is not None:
+        about["window"] = WINDOW
+        about["descriptions"] = arrays_hash(
+            [("descriptions", wanted.prior.descriptions_MD.cpu().numpy())]
+        )
+    return _digits(about)
+
+
+def _warn_of_old_files(corpus: Path, part: str, split: str, network: CodingNetwork) -> None:
+    """Warn about a folder of an earlier version, which can't be recognized reliably."""
+    for folder in corpus.glob(f"{part}-{split}-*"):
+        with suppress(OSError, ValueError):
+            if json.loads((folder / _META).read_text("utf-8")).get("format") is None:
+                network.on_warning(
+                    f"{folder}: was computed by an earlier version, which recognized the backbone "
+                    "by a part of its weights. It isn't used any more and can be deleted; its "
+                    "content is computed again."
+                )

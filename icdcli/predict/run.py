@@ -1,6 +1,7 @@
 """Predict the codes of new notes: as a stream, or into a file. Only the checkpoint is needed."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def predict_to_file(
     checkpoint, output = checkpoint_of(run, load), Path(output)
     selection = Selection(top, min_score)
     parts = _output_parts(checkpoint, notes, output, selection, evidence)
-    model = load_model(checkpoint, device=str(group.device))
+    model = load_model(checkpoint, device=str(group.device), on_warning=on_warning or warnings.warn)
     predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
     with parts.locked() if group.is_main else nullcontext():
         if group.is_main:

@@ -1,6 +1,7 @@
 """Set up a run from its configuration: corpus, tokens, model, optimizer."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,7 @@ def new_training(
         config.train.padding,
     )
     model.text_cleaning = config.data.text_cleaning
+    model.network.on_warning = on_warning or warnings.warn
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
@@ -166,7 +168,11 @@ def resumed_training(
             "start a new run"
         )
     model = NeuralModel.load(
-        checkpoint, process_group.device, trainable=True, padding=config.train.padding
+        checkpoint,
+        process_group.device,
+        trainable=True,
+        padding=config.train.padding,
+        on_warning=on_warning or warnings.warn,
     )
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
