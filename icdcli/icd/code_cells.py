@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from icdcli.icd.codes import KINDS, System
+from icdcli.icd.gm_letters import check_certainty, is_letters
+from icdcli.icd.other_codes import is_morphology, looks_like, names_catalog, range_in
 from icdcli.icd.titles import is_known
 
 _EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a"))
@@ -31,6 +33,7 @@ _LONGEST = 12  # characters of a value in a message, and of what may be a code
 # What may be meant as a code: it has a digit among the first three characters.
 _CODE_LIKE = re.compile(r"[A-Z]{0,2}\d[A-Z0-9]*(\.[A-Z0-9]*)?")
 _SHORTEST = 2
+_AMOUNT = re.compile(r"\d[\d.]*(-\d[\d.]*)?%?")  # as the last words of a description
 _REMEMBERED = 1 << 16  # tokens; a table repeats its codes
 _DECIMAL_COMMA = {
     "icd9": re.compile(r"(?<![\w.])(\d{3}|V\d\d|E\d{3}),(\d{1,2})(?![\w.])", re.IGNORECASE),
@@ -43,8 +46,23 @@ _BROKEN_DOT = {
 _NUMBERED = re.compile(r"(?:(?<=\s)|(?<=;)|^)(\d{1,2})[.)]\s+(?=[A-Z0-9])", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"(?P<words>.+)\((?P<code>[^()\s]+)\)\.?")
 _MARKS = "+*!†‡#"  # ICD-10: dagger, asterisk, and the optional codes of ICD-10-GM
-_SIDES = frozenset("LRB")  # ICD-10-GM: left, right, both
-_CERTAINTY = {"V": "suspected", "A": "excluded", "Z": "status after"}  # ICD-10-GM; G is confirmed
+# Characters that nobody sees, and those that other scripts and word processors write for ASCII.
+_INVISIBLE = dict.fromkeys(
+    [0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]
+)
+_AS_ASCII = (
+    _INVISIBLE
+    | {place: place - 0xFEE0 for place in range(0xFF01, 0xFF5F)}
+    | dict(zip(map(ord, "、、•·‧‐‑−“”„‘’‚"), ",,;..---\"\"\"'''", strict=True))
+)
+_QUOTES = re.compile(r"(?<![\w.])=?([\"'`])\s*([\w.+*†!-]+)\s*\1(?![\w.])|^'(?=\w)")
+_SYSTEM_NAME = re.compile(
+    r"(?<![\w.])icd[-_ ]?(9|10|11)(?:[-_ ]?(?:cm|pcs|gm|who|am))?\s*[:_/ -]\s*(?=[A-Z]?\d)",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"(?<=\w)\s*([+†])\s*(?=[A-Z]\d)", re.IGNORECASE)  # A17.0+G01*
+_DOTTED = re.compile(r"[A-Z]\d\d\.\d{1,4}\W?", re.IGNORECASE)
+_BROKEN = re.compile(r"[A-Z]?\d[A-Z0-9]\d?\s+\.?\d{1,2}", re.IGNORECASE)  # E11 9
 
 
 def cell_codes(value: Any, system: System | None) -> list[str]:
@@ -74,7 +92,7 @@ def cell_codes(value: Any, system: System | None) -> list[str]:
         raise ValueError(
             f"is {type(value).__name__}. Write a list of strings, or one string separated by ; or ,"
         )
-    text = value.strip()
+    text = _as_ascii(value, system).strip()
     if _is_missing(text, system):
         return []
     listed = _LISTED.fullmatch(text)
@@ -119,12 +137,20 @@ def _element(element: Any, system: System | None) -> Iterator[str]:
             f"has {element if is_number else 'a ' + type(element).__name__}. Write codes as "
             "strings, since numbers lose their zeros"
         )
-    if _is_missing(element, system):
+    text = _as_ascii(element, system).strip()
+    if _is_missing(text, system):
         return
     if system is None:
-        yield element.strip()
+        yield text
     else:
-        yield from _of_text(element, system)
+        yield from _of_text(text, system)
+
+
+def _as_ascii(text: str, system: System | None) -> str:
+    """Return a text without invisible characters, and with ASCII's signs if codes have them."""
+    if text.isascii():
+        return text
+    return text.translate(_INVISIBLE if system is None else _AS_ASCII)
 
 
 def _inside(inside: str) -> list[str]:
@@ -153,7 +179,8 @@ def _of_text(text: str, system: System) -> Iterator[str]:
     if all(_is_code(part, system) for part in parts):  # the usual case
         yield from (_plain(part, system) for part in parts)
         return
-    text = _without_numbers(text)
+    text = _QUOTES.sub(r"\2", _without_names(_without_numbers(text), system))
+    text = _JOINED.sub(r"\1 ", text)
     text = _BROKEN_DOT[system].sub(r"\1.\2", text)
     text = _DECIMAL_COMMA[system].sub(lambda found: _with_dot(found, system), text)
     for entry in re.split(r"[;|\r\n\t]+", text):
@@ -174,6 +201,17 @@ def _without_numbers(text: str) -> str:
     return _NUMBERED.sub("", text) if numbers == list(range(1, len(numbers) + 1)) else text
 
 
+def _without_names(text: str, system: System) -> str:
+    """Return a text without the names of the coding system before its codes: ``ICD-10: I10``."""
+    for number in _SYSTEM_NAME.findall(text):
+        if f"icd{number}" != system:
+            raise ValueError(
+                f"names ICD-{number}, but code_system is {system}. Keep only codes of one system "
+                "in the column"
+            )
+    return _SYSTEM_NAME.sub("", text)
+
+
 def _of_entry(entry: str, system: System) -> Iterator[str]:
     """Yield the codes of a part of a cell: only codes, or codes before their descriptions."""
     bracketed = _IN_BRACKETS.fullmatch(entry)
@@ -182,22 +220,26 @@ def _of_entry(entry: str, system: System) -> Iterator[str]:
         if _is_code(code, system) and not any(_is_familiar(word, system) for word in words):
             yield _plain(code, system)
             return
+    _refuse_unclear(entry, system)
     tokens = [token for token in re.split(r"[,\s]+", entry) if not _is_missing(token, system)]
     if system == "icd10":
-        tokens = list(_without_letters(tokens, system))
+        tokens = list(_without_letters(tokens))
     if all(_is_code(token, system) for token in tokens):
         yield from (_plain(token, system) for token in tokens)
         return
-    if len(tokens) == 1:
+    if len(tokens) == 1 or names_catalog(tokens[0]):
+        refused = tokens[0] if len(tokens) == 1 else entry
         raise ValueError(
-            f"{shown(tokens[0])} is not an {system} code: a code has letters, digits and at most "
-            "one dot"
+            f"{shown(refused)} is not an {system} code: a code has letters, digits and at most "
+            f"one dot{looks_like(refused, system)}"
         )
     pieces = [piece.split() for piece in re.split(r",(?!\d)", entry) if piece.strip()]
     for place, piece in enumerate(pieces):
         starts = _is_code(piece[0], system) and (place == 0 or _is_certain(piece[0], system))
         words = [word for word in piece[starts:] if word not in ("-", "–", ":")]
-        strange = [word for word in words if _is_familiar(word, system)]
+        strange = [word for word in words if _may_have_code(word, system)]
+        if len(piece) == 1 and not starts and not _AMOUNT.fullmatch(piece[0]):
+            strange = [word for word in words if re.search(r"\d", word)] or strange
         if strange or (place == 0 and not starts):
             raise ValueError(
                 f"{shown(strange[0] if strange else piece[0])} is among words, so what is a code "
@@ -207,25 +249,50 @@ def _of_entry(entry: str, system: System) -> Iterator[str]:
             yield _plain(piece[0], system)
 
 
-def _without_letters(tokens: list[str], system: System) -> Iterator[str]:
+def _may_have_code(word: str, system: System) -> bool:
+    """Return whether a word of a description is, has, or may be a code of its own."""
+    if _is_familiar(word, system) or is_morphology(word) or _DOTTED.fullmatch(word):
+        return True
+    parts = re.split(r"[^\w.]+", word)
+    return len(parts) > 1 and any(
+        part[:1].isalpha() and _is_certain(part, system) for part in parts
+    )
+
+
+def _refuse_unclear(entry: str, system: System) -> None:
+    """Raise an error if an entry has a range of codes, or a code that a blank has divided.
+
+    Raises:
+        ValueError: If it has.
+    """
+    if any(range_in(piece.strip()) for piece in entry.split(",")):
+        raise ValueError(
+            f"{shown(entry)} looks like a range of codes. Write each code of the range"
+        )
+    if _BROKEN.fullmatch(entry) and not all(_is_code(part, system) for part in entry.split()):
+        raise ValueError(
+            f"{shown(entry)} has a blank inside of a code, or a number after one. "
+            "Write only codes, separated by ;"
+        )
+
+
+def _without_letters(tokens: list[str]) -> Iterator[str]:
     """Yield tokens without the letters of ICD-10-GM that follow a code; G means confirmed."""
     after_code = False
     for token in tokens:
-        letter = token.upper()
-        if after_code and letter in _CERTAINTY:
-            raise ValueError(
-                f"has the certainty {letter} ({_CERTAINTY[letter]}; ICD-10-GM) after a code. Keep "
-                "only the codes that count, without the letters"
-            )
-        if not after_code or letter not in _SIDES | {"G"}:
+        if after_code and is_letters(token):
+            check_certainty(token)
+        else:
             yield token
-            after_code = _is_code(token, system)
+            after_code = _is_code(token, "icd10")
 
 
 @lru_cache(_REMEMBERED)
 def _plain(token: str, system: System) -> str:
     """Return a code without the signs around it."""
-    code = token.upper().rstrip(":")
+    code = token.upper().rstrip(":,").removesuffix("..").strip("()")
+    if code.count(".") > 1:
+        code = code.removesuffix(".")
     if system == "icd10":
         code = re.sub(r"\.?-$", "", code.rstrip(_MARKS))
     return code

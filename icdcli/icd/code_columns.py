@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from icdcli.icd.codes import Kind, System, dotted
+from icdcli.icd.gm_letters import CERTAINTY, check_certainty, split_letters, surely_has_letters
+from icdcli.icd.other_codes import looks_like, most_look_like
 from icdcli.icd.titles import is_known, title_of
 
 CodeKind = Literal["diagnosis", "procedure", "both"]
@@ -53,6 +55,7 @@ class CodeColumn:
         labels: Distinct codes, spelled.
         first_unknown: The first ten unknown codes.
         problem: Why the column can't be used unless unknown codes are accepted; None: it can.
+        letters: Whether letters behind a code are the certainty and the side of ICD-10-GM.
     """
 
     system: System | None
@@ -66,6 +69,7 @@ class CodeColumn:
     labels: int = 0
     first_unknown: tuple[str, ...] = ()
     problem: str | None = None
+    letters: bool = False
     keep_impossible: bool = field(default=False, repr=False)
 
     def spelled(self, raw: str) -> tuple[str, Kind]:
@@ -76,6 +80,9 @@ class CodeColumn:
         """
         if self.system is None:
             return raw.strip(), "diagnosis"
+        if self.letters:
+            raw, letters = split_letters(raw)
+            check_certainty(letters)
         kind = _kind_in(raw, self.kind, self.system)
         try:
             return _spelled(raw, kind, self.system), kind
@@ -91,12 +98,15 @@ class CodeColumn:
             f"{_NOUN[self.kind]}, {why}: of {self.codes:,} distinct codes, {self.as_diagnoses:,} "
             f"exist as diagnoses and {self.as_procedures:,} as procedures; {self.undotted:,} are "
             "written without their dot"
+            + ("; G (confirmed) and sides of ICD-10-GM are left out" if self.letters else "")
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the decision as JSON values."""
         entry = asdict(self)
         del entry["keep_impossible"]
+        if not self.letters:
+            del entry["letters"]
         return {**entry, "first_unknown": list(self.first_unknown), "decision": self.in_words()}
 
 
@@ -119,6 +129,9 @@ def decide_column(
         ValueError: If the kind isn't clear; the message is the end of a sentence that names the
             column.
     """
+    letters = system == "icd10" and any(map(surely_has_letters, counts))
+    if letters:
+        counts = _without_letters(counts)
     diagnoses = {raw for raw in counts if _may_be(raw, "diagnosis", system)}
     procedures = {raw for raw in counts if _may_be(raw, "procedure", system)}
     problem = _of_another_system(counts, system) or _saved_as_numbers(counts, system)
@@ -158,8 +171,19 @@ def decide_column(
         len(rows),
         tuple(sorted(unknown)[:_FIRST]),
         problem,
+        letters,
         keep_impossible,
     )
+
+
+def _without_letters(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return codes without the letters of ICD-10-GM; those that don't count are left out."""
+    found: dict[str, int] = {}
+    for raw, count in counts.items():
+        code, letters = split_letters(raw)
+        if not CERTAINTY.keys() & set(letters):
+            found[code] = found.get(code, 0) + count
+    return found
 
 
 def _may_be(raw: str, kind: Kind, system: System) -> bool:
@@ -293,7 +317,7 @@ def _hint(raw: str, system: System) -> str:
         return ". Programs write whole numbers so: read the original table with codes as strings"
     if system == "icd9" and re.fullmatch(r"\d{1,2}(\.\d+)?", raw):
         return ". If its leading zeros are lost, read the original table with codes as strings"
-    return ""
+    return looks_like(raw, system)
 
 
 def _of_another_system(counts: Mapping[str, int], system: System) -> str | None:
@@ -364,6 +388,6 @@ def _too_many_unknown(unknown: Mapping[str, int], rows: Mapping[str, int], syste
     return (
         f"has {len(unknown):,} of {len(rows):,} codes "
         f"({100 * len(unknown) / len(rows):.0f} %) that aren't in the official tables of "
-        f"{_EDITIONS[system]} ({', '.join(first)}). Check code_system and the column. Editions of "
-        "other countries have such codes"
+        f"{_EDITIONS[system]} ({', '.join(first)}).{most_look_like(unknown, system)} Check "
+        "code_system and the column. Editions of other countries have such codes"
     )

@@ -65,6 +65,18 @@ def test_without_a_code_system_a_code_may_be_any_string() -> None:
         ("M54.5 G; E11.9 G L", ["M54.5", "E11.9"]),  # ICD-10-GM: confirmed, on the left
         ("E11.30+ H36.0*; E11.-", ["E11.30", "H36.0", "E11"]),
         ("i10, 0bj08zz", ["I10", "0BJ08ZZ"]),
+        ("M54.5,; I10.", ["M54.5", "I10."]),  # trailing separators
+        ("ICD-10: M54.5", ["M54.5"]),
+        ("ICD-10-CM:M54.5; icd10_E11.9; ICD10CM I10", ["M54.5", "E11.9", "I10"]),
+        ("Ｍ５４．５；Ｉ１０、Ｅ１１．９", ["M54.5", "I10", "E11.9"]),
+        ("M54.5\u00a0;\u2009I10\ufeff", ["M54.5", "I10"]),
+        ("M54\u200b.5; \u200eI10", ["M54.5", "I10"]),
+        ("M54·5 • I10", ["M54.5", "I10"]),
+        ("\"M54.5\"; 'I10'; “E11.9”", ["M54.5", "I10", "E11.9"]),
+        ("'I10", ["I10"]),  # spreadsheets mark a text so
+        ('="I10"', ["I10"]),
+        ("A17.0+G01*; E14.3† H36.0*; G30.9 + F00.9*", "A17.0 G01 E14.3 H36.0 G30.9 F00.9".split()),
+        ("M54.5 G R; I10 GL", ["M54.5", "I10"]),
     ],
 )
 def test_what_is_unambiguous_is_read(cell: str, codes: list[str]) -> None:
@@ -81,6 +93,23 @@ def test_decimal_commas_of_icd9_are_not_taken_for_two_codes() -> None:
     [
         ("M54.5 G, E11.9 V", "certainty V (suspected; ICD-10-GM) after a code"),
         ("E11.9 A", "certainty A (excluded; ICD-10-GM)"),
+        ("M17.1 VR", "certainty V (suspected; ICD-10-GM)"),
+        ("E11-E14", "'E11-E14' looks like a range of codes. Write each code of the range"),
+        ("E11 – E14", "looks like a range of codes"),
+        ("I10, E11–E14", "looks like a range of codes"),
+        ("I10 to I15", "looks like a range of codes"),
+        ("I10, E11/E14", "'E11/E14' is among words"),
+        ("I10 with F00.9", "'F00.9' is among words"),
+        ("E11 9", "has a blank inside of a code, or a number after one. Write only codes"),
+        ("ICD-9: 428.0", "names ICD-9, but code_system is icd10"),
+        ("C50.9 8500/3", "'8500/3' is among words"),
+        ("8140/3", "It looks like a morphology code of ICD-O. Keep only codes of ICD"),
+        ("2345-7", "It looks like a code of LOINC"),
+        ("DRG 470", "Keep only codes of ICD in the column"),
+        ("1-Feb", "A spreadsheet may have made a date of the code"),
+        ("2024-02-01", "A spreadsheet may have made a date of the code"),
+        ("1.19E+02", "A program may have made a number of the code"),
+        ("I10?", "'I10?' is not an icd10 code"),
         ("history of I10 and depression", "'I10' is among words"),
         ("I10 with E11.9 or so", "'E11.9' is among words"),
         ("[25000 4019]", "has '25000' without quotes. Write codes as strings"),
@@ -100,6 +129,26 @@ def test_decimal_commas_of_icd9_are_not_taken_for_two_codes() -> None:
 def test_what_is_not_clear_is_refused(cell: object, problem: str) -> None:
     with pytest.raises(ValueError, match=re.escape(problem)):
         cell_codes(cell, "icd10")
+
+
+@pytest.mark.parametrize(
+    "cell", ["428-430", "250.00–250.03", "V10-V19", "401.9, 428-430", "428 0", "428 2"]
+)
+def test_ranges_and_divided_codes_of_icd9_are_refused(cell: str) -> None:
+    with pytest.raises(ValueError, match=r"range of codes|blank inside of a code"):
+        cell_codes(cell, "icd9")
+
+
+def test_codes_of_icd9_are_read_without_prefix_and_unusual_characters() -> None:
+    assert (
+        cell_codes("icd9_428.0; ICD-9-CM V58.61; ４０１．９", "icd9")
+        == "428.0 V58.61 401.9".split()
+    )
+
+
+def test_invisible_characters_are_no_part_of_a_code_in_any_system() -> None:
+    assert cell_codes("I10\u200b; \ufeffE11", None) == ["I10", "E11"]
+    assert cell_codes(["I10\u200b", "Ｅ１１"], None) == ["I10", "Ｅ１１"]
 
 
 @pytest.mark.parametrize("system", ["icd9", "icd10"])

@@ -132,3 +132,55 @@ def test_an_impossible_form_is_kept_only_on_request() -> None:
         decide("icd9", "25.000", code_kind="diagnosis").spelled("25.000")
     kept = decide("icd9", "25.000", code_kind="diagnosis", keep_impossible=True)
     assert kept.spelled("25.000") == ("25.000", "diagnosis")
+
+
+def test_letters_of_icd10_gm_behind_a_code_are_no_part_of_it() -> None:
+    column = decide("icd10", "M54.5G", "M545G", "I10GR", "S72.01G", "E11.9", "S72.001A")
+    assert [column.spelled(raw)[0] for raw in ("M54.5G", "M545G", "I10GR", "S72.01G")] == [
+        "M54.5",
+        "M54.5",
+        "I10",
+        "S72.01",
+    ]
+    assert column.spelled("S72.001A")[0] == "S72.001A"  # a code of its own
+    assert (column.unknown, column.problem) == (0, None)
+    assert "sides of ICD-10-GM are left out" in column.in_words()
+
+
+@pytest.mark.parametrize(("letter", "meaning"), [("V", "susp"), ("A", "excl"), ("Z", "stat")])
+def test_a_diagnosis_that_is_not_confirmed_is_refused(letter: str, meaning: str) -> None:
+    for accepted in (False, True):
+        column = decide("icd10", "I10G", f"M54.5{letter}", keep_impossible=accepted)
+        with pytest.raises(ValueError, match=f"certainty {letter} .{meaning}"):
+            column.spelled(f"M54.5{letter}")
+
+
+def test_the_seventh_character_of_an_injury_is_no_certainty() -> None:
+    column = decide("icd10", *list(bare("icd10", "diagnosis"))[::50], "S72.01A", "S72.01G")
+    assert not column.letters
+    assert column.spelled("S72.01A") == ("S72.01A", "diagnosis")
+    assert "letters" not in column.to_json()
+
+
+def test_all_codes_of_icd10_keep_their_last_letters() -> None:
+    for kind in ("diagnosis", "procedure"):
+        assert not decide("icd10", *bare("icd10", kind)).letters  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("codes", "name"),
+    [
+        (["99213", "36415", "70450"], "CPT"),
+        (["73211009", "38341003", "22298006"], "SNOMED CT"),
+        (["5A11", "BA00", "CA40.0"], "ICD-11"),
+    ],
+)
+def test_a_column_of_another_catalog_is_named(codes: list[str], name: str) -> None:
+    problem = decide("icd10", *codes).problem or ""
+    assert f"Most of them look like codes of {name}." in problem
+
+
+def test_unknown_codes_of_other_countries_are_not_said_to_be_of_another_catalog() -> None:
+    problem = decide("icd10", "E11.90", "A09.0", "E14.90", "K35.30").problem or ""
+    assert "aren't in the official tables" in problem
+    assert "look like" not in problem
