@@ -1,4 +1,4 @@
-"""A raw file as a stream of bytes: decompressed, read ahead and hashed while the caller parses it.
+"""A raw file as a stream of bytes: decompressed, in UTF-8, read ahead and hashed on the way.
 
 A file is read once, and the hash is that of the bytes that were parsed, even if the file changes at
 the same time. ISA-L decompresses about three times as fast as
@@ -25,6 +25,7 @@ except ImportError:  # no wheel for this machine
     from zlib import error as DecompressionError  # type: ignore[assignment]  # noqa: N812
 
 from icdcli.errors import DataError
+from icdcli.io.encodings import Utf8Reader
 
 BLOCK = 1 << 21
 _AHEAD = 4  # blocks read ahead; enough to keep both threads busy
@@ -34,7 +35,7 @@ class ByteStream:
     """The blocks of one file, from front to back.
 
     Attributes:
-        path: The file; one that ends in ``.gz`` is decompressed.
+        path: The file; one that ends in ``.gz`` is decompressed, UTF-16 is converted to UTF-8.
         position: The bytes of the file read so far; compressed bytes of a ``.gz`` file.
         hash: The XXH3 hash (128 bit) of the complete file after its last block; None before.
     """
@@ -81,8 +82,8 @@ class ByteStream:
         try:
             with self.path.open("rb", buffering=0) as raw:
                 hashed = _Hashed(raw, self)
-                decompressed = _decompressed(self.path, hashed)
-                while length := decompressed.readinto(buffer := self._free.get()):
+                content = Utf8Reader(_decompressed(self.path, hashed))
+                while length := content.readinto(buffer := self._free.get()):
                     if self._stopped.is_set():
                         return
                     self._full.put(memoryview(buffer)[:length])
@@ -125,6 +126,8 @@ def _data_error(path: Path, error: Exception) -> Exception:
         return DataError(
             f"{path}: not a gzip file, or damaged ({error}). Copy or download it again."
         )
+    if isinstance(error, UnicodeError):
+        return DataError(f"{path}: begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8.")
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")
     return error

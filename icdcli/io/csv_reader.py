@@ -26,7 +26,7 @@ from icdcli.io.csv_columns import (
     python_strings,
     utf8_contents,
 )
-from icdcli.io.csv_scan import Parsed, Scanned, parse, scan
+from icdcli.io.csv_scan import SEPARATORS, Parsed, Scanned, parse, scan
 from icdcli.io.csv_window import CsvWindow
 from icdcli.io.progress import Progress
 
@@ -49,7 +49,8 @@ class Reading:
             end.
         dropped: Reason to the number of rows, notes or documents that were dropped for it.
         first_bad_row: File name to the line of its first bad row and the problem with it.
-        choices: What was chosen by what the tables contain, in words: ``codes``.
+        choices: What was chosen by what the tables contain, in words: ``codes``, ``columns of
+            notes.csv``.
     """
 
     chunk_size: int = 100_000
@@ -67,7 +68,9 @@ class Reading:
         """Read some columns of a CSV file, front to back.
 
         Args:
-            path: A ``.csv`` or ``.csv.gz`` file in UTF-8 with a header.
+            path: A CSV file with a header, compressed if its name ends in ``.gz``; in UTF-8, or
+                in UTF-16 with its byte order mark. Columns are separated by what the header has
+                most of: ``,``, ``;``, tabs or ``|``.
             columns: The requested columns; upper and lower case are the same.
             where: Column to exact value; rows with other values are skipped.
 
@@ -172,7 +175,7 @@ def read_header(path: Path) -> list[str]:
 
 
 def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Find columns by name, whether in upper or lower case.
+    """Find columns by name, whether in upper or lower case, with or without blanks around it.
 
     Args:
         path: The table, for the message.
@@ -185,28 +188,27 @@ def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -
     Raises:
         DataError: If a column is missing, or several differ only in upper and lower case.
     """
-    lower = [name.strip().lower() for name in available]
+    lower = [plain_name(name) for name in available]
     for name in wanted:
-        if (alike := lower.count(name.lower())) > 1 and available.count(name) != 1:
+        if (alike := lower.count(plain_name(name))) > 1 and available.count(name) != 1:
             raise DataError(
                 f"{path}: has {alike} columns {name!r} (upper and lower case are the same). Rename "
                 "all but one."
             )
-    missing = [name for name in wanted if name.lower() not in lower]
+    missing = [name for name in wanted if plain_name(name) not in lower]
     if not missing:
         return [
-            available.index(name) if name in available else lower.index(name.lower())
+            available.index(name) if name in available else lower.index(plain_name(name))
             for name in wanted
         ]
-    if len(available) == 1 and (
-        other := next((mark for mark in "\t;|" if mark in available[0]), None)
-    ):
-        raise DataError(
-            f"{path}: the columns are separated by {other!r}. Save the table with commas."
-        )
     names = ", ".join(f"{name!r}{nearest(name, available)}" for name in missing)
-    there = ", ".join(available[:30]) + (" …" if len(available) > 30 else "")
+    there = ", ".join(map(str.strip, available[:30])) + (" …" if len(available) > 30 else "")
     raise DataError(f"{path}: no column {names}. Its columns are: {there}")
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case, without blanks and byte order marks around it."""
+    return name.strip().strip("\ufeff\u200b").strip().lower()
 
 
 class _Table(Generic[Column]):
@@ -232,6 +234,9 @@ class _Table(Generic[Column]):
         """Yield the requested columns of the requested rows, one block at a time."""
         window = CsvWindow(self._path, blocks)
         header = window.header()
+        if window.separator != window.usual_separator:
+            name = f"columns of {self._path.name}"
+            self._reading.choices[name] = f"separated by {SEPARATORS[window.separator]}"
         try:
             wanted = match_columns(self._path, header, [*self._columns, *self._where])
         except DataError:
@@ -241,7 +246,7 @@ class _Table(Generic[Column]):
                 f"{self._path}: is binary, not a CSV file. Export the table as CSV in UTF-8."
             ) from None
         while True:
-            scanned = scan(window.data, len(header), wanted, window.scratch)
+            scanned = scan(window.data, len(header), wanted, window.scratch, window.separator)
             if scanned is not None:
                 columns, consumed = self._scanned(window.data, scanned), scanned.consumed
             else:
@@ -280,7 +285,7 @@ class _Table(Generic[Column]):
     def _parsed(self, window: CsvWindow, width: int, wanted: list[int]) -> tuple[list[Column], int]:
         rows, consumed = [], 0
         required = list(zip(wanted[len(self._columns) :], self._where.values(), strict=True))
-        for row in parse(window.data.tobytes(), width, window.last):
+        for row in parse(window.data.tobytes(), width, window.last, window.separator):
             consumed = row.consumed
             self.rows += 1
             if row.fields is None:

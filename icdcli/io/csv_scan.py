@@ -1,12 +1,13 @@
 """Finding the fields of CSV rows in a block of bytes, without looking at most bytes.
 
 `scan` uses numpy, for blocks that follow RFC 4180 strictly. It finds the quotes, which enclose
-nearly all of a table of notes, and searches commas and line ends only outside of them. It declines
-every other block; `parse` then reads the block with Python's csv module, which also finds the
-problem with a bad row. Both return the same rows.
+nearly all of a table of notes, and searches separators and line ends only outside of them. It
+declines every other block; `parse` then reads the block with Python's csv module, which also finds
+the problem with a bad row. Both return the same rows.
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,11 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-QUOTE, COMMA, NEWLINE, RETURN = b'",\n\r'
-_MAY_PRECEDE_A_QUOTED_RUN = np.zeros(256, dtype=bool)
-_MAY_PRECEDE_A_QUOTED_RUN[[QUOTE, COMMA, NEWLINE]] = True
-_MAY_FOLLOW_A_QUOTED_RUN = np.zeros(256, dtype=bool)
-_MAY_FOLLOW_A_QUOTED_RUN[[QUOTE, COMMA, NEWLINE, RETURN]] = True
+from icdcli.io.encodings import conversion
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+"""What may separate columns, and its name in messages."""
+QUOTE, NEWLINE, RETURN = b'"\n\r'
+_HEADER = re.compile(rb'[\r\n]*((?:"[^"]*"|[^"\r\n])*)')
+_LONGEST_HEADER = 1 << 20  # bytes in which the separator is looked for
+_IN_QUOTES = re.compile(rb'"[^"]*"')
 _LONGEST_FIELD = 2**31 - 1  # csv's own limit of 128 KiB is shorter than some notes
 
 Places = NDArray[np.int64]
@@ -41,8 +45,27 @@ class Scanned:
     consumed: int
 
 
+def find_separator(block: bytes, usual: str = ",") -> str:
+    """Return what separates the columns, by the header.
+
+    Args:
+        block: Bytes that begin with the header.
+        usual: The separator to return if none is more frequent outside quotes; tabs, if there are
+            any.
+    """
+    found = _HEADER.match(block[:_LONGEST_HEADER])
+    header = _IN_QUOTES.sub(b"", found[1]) if found else b""
+    if usual == "\t" and b"\t" in header:
+        return usual
+    return max((usual, *SEPARATORS), key=lambda separator: header.count(separator.encode()))
+
+
 def scan(
-    data: NDArray[np.uint8], width: int, wanted: list[int], scratch: NDArray[np.bool_] | None = None
+    data: NDArray[np.uint8],
+    width: int,
+    wanted: list[int],
+    scratch: NDArray[np.bool_] | None = None,
+    separator: str = ",",
 ) -> Scanned | None:
     """Find the requested fields of every complete row in a block that begins with a row.
 
@@ -52,6 +75,7 @@ def scan(
         width: Fields per row.
         wanted: The indices of the requested fields, each below `width`.
         scratch: An array as long as the block to compute in, which saves an allocation.
+        separator: The character between columns.
 
     Returns:
         The fields, without rows if none is complete. None if `parse` must read the block: it has a
@@ -59,7 +83,8 @@ def scan(
         a NUL byte or bytes that aren't UTF-8.
     """
     quotes = np.flatnonzero(np.equal(data, QUOTE, out=scratch))
-    if not _quotes_are_regular(data, quotes):
+    between = ord(separator)
+    if not _quotes_are_regular(data, quotes, between):
         return None
     origin = _outside_of_quotes(quotes, len(data))
     skeleton = data if origin is None else data[origin]
@@ -68,20 +93,20 @@ def scan(
         none = np.empty((0, len(wanted)), dtype=np.int64)
         return Scanned(none, none, none.astype(bool), 0)
     skeleton = skeleton[: newlines[-1] + 1]
-    commas = np.flatnonzero(skeleton == COMMA)
+    separators = np.flatnonzero(skeleton == between)
     returns = np.flatnonzero(skeleton == RETURN)
-    if len(commas) != len(newlines) * (width - 1):
+    if len(separators) != len(newlines) * (width - 1):
         return None
     if origin is not None:
         if not np.array_equal(origin[returns] + 1, origin[returns + 1]):
             return None
-        newlines, commas, returns = (
-            origin[places].astype(np.int64) for places in (newlines, commas, returns)
+        newlines, separators, returns = (
+            origin[places].astype(np.int64) for places in (newlines, separators, returns)
         )
     # The separators around each row's fields.
     edges = np.empty((len(newlines), width + 1), dtype=np.int64)
     edges[0, 0], edges[1:, 0] = -1, newlines[:-1]
-    edges[:, 1:-1] = commas.reshape(len(newlines), width - 1)
+    edges[:, 1:-1] = separators.reshape(len(newlines), width - 1)
     edges[:, -1] = newlines
     if len(returns):
         if not (data[returns + 1] == NEWLINE).all():
@@ -89,7 +114,7 @@ def scan(
         edges[:, -1] -= data[newlines - 1] == RETURN
     if (edges[:, 1:] <= edges[:, :-1]).any():
         return None
-    # A blank line; with more than one field, it was found by its missing commas.
+    # A blank line; with more than one field, it was found by its missing separators.
     if width == 1 and (edges[:, 1] == edges[:, 0] + 1).any():
         return None
     consumed = int(newlines[-1]) + 1
@@ -100,18 +125,17 @@ def scan(
     return Scanned(starts + quoted, ends - quoted, quoted, consumed)
 
 
-def _quotes_are_regular(data: NDArray[np.uint8], quotes: Places) -> bool:
+def _quotes_are_regular(data: NDArray[np.uint8], quotes: Places, separator: int) -> bool:
     """Return whether each quoted run fills a field, or the part of one between doubled quotes."""
     opening, closing = quotes[0::2], quotes[1::2]
     if len(opening) and opening[0] == 0:
         opening = opening[1:]
     if len(closing) and closing[-1] == len(data) - 1:
         closing = closing[:-1]
-    before, after = (
-        _MAY_PRECEDE_A_QUOTED_RUN[data[opening - 1]],
-        _MAY_FOLLOW_A_QUOTED_RUN[data[closing + 1]],
-    )
-    return bool(before.all() and after.all())
+    may_precede, may_follow = np.zeros((2, 256), dtype=bool)
+    may_precede[[QUOTE, separator, NEWLINE]] = True
+    may_follow[[QUOTE, separator, NEWLINE, RETURN]] = True
+    return bool(may_precede[data[opening - 1]].all() and may_follow[data[closing + 1]].all())
 
 
 def _outside_of_quotes(quotes: Places, length: int) -> NDArray[np.int32] | None:
@@ -156,7 +180,7 @@ class Parsed(NamedTuple):
     consumed: int
 
 
-def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
+def parse(block: bytes, width: int | None, last: bool, separator: str = ",") -> Iterator[Parsed]:
     """Read every complete row of a block that begins with a row; blank lines are skipped.
 
     Args:
@@ -164,6 +188,7 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
         width: The number of fields that a row must have; None: any.
         last: Whether the file ends with this block; else a row that may continue in the next one is
             left.
+        separator: The character between columns.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     lines = block.splitlines(keepends=True)
@@ -176,10 +201,10 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
         for line in lines:
             consumed += len(line)
             # Other bytes than UTF-8 are found once the row is complete: they don't affect quotes
-            # and commas.
+            # and separators.
             yield line.decode("utf-8", "surrogateescape")
 
-    reader = csv.reader(decoded(), strict=True)
+    reader = csv.reader(decoded(), delimiter=separator, strict=True)
     while True:
         try:
             fields = next(reader, None)
@@ -194,18 +219,18 @@ def parse(block: bytes, width: int | None, last: bool) -> Iterator[Parsed]:
             return
         if fields is None:
             return
-        problem = _problem(fields, width) if fields else ""
+        problem = _problem(fields, width, separator) if fields else ""
         if fields or problem:
             yield Parsed(None if problem else fields, problem, reader.line_num, consumed)
 
 
-def _problem(fields: list[str], width: int | None) -> str:
+def _problem(fields: list[str], width: int | None, separator: str) -> str:
     if any("\0" in field for field in fields):
         return "has a NUL byte. Export the table as CSV in UTF-8"
     if width is not None and len(fields) != width:
         return (
             f"{len(fields)} column{'s' * (len(fields) != 1)}, expected {width}. "
-            "Put texts with commas, quotes or line breaks in double quotes"
+            f"Put texts with {SEPARATORS[separator]}, quotes or line breaks in double quotes"
         )
     for field in fields:
         if not field.isascii():
@@ -213,5 +238,6 @@ def _problem(fields: list[str], width: int | None) -> str:
                 field.encode("utf-8")
             except UnicodeEncodeError as error:
                 byte = ord(field[error.start]) - 0xDC00
-                return f"not UTF-8 (byte 0x{byte:02x}). Save the table as UTF-8"
+                content = field.encode("utf-8", "surrogateescape")
+                return f"not UTF-8 (byte 0x{byte:02x}). {conversion(content)}"
     return ""

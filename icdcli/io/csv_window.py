@@ -1,5 +1,6 @@
 """A window onto a CSV file, which moves from front to back in bounded memory."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from icdcli.errors import DataError
 from icdcli.io.byte_stream import ByteStream
-from icdcli.io.csv_scan import parse
+from icdcli.io.csv_scan import Parsed, find_separator, parse
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NAMED_SEPARATOR = re.compile(rb'"?sep=([,;\t|])"?\r?\n')  # the first line of Excel's own CSV
 # Bytes. A quote that is never closed must not load the rest of the file into memory.
+_LONGEST_NAMED = 16  # bytes of such a line
 _LONGEST_ROW = 256 << 20
 
 
@@ -23,7 +26,10 @@ class CsvWindow:
 
     def __init__(self, path: Path, blocks: Iterator[memoryview]) -> None:
         self.path = path
+        self.usual_separator = "\t" if _is_tsv(path) else ","
+        self.separator = self.usual_separator  # that of the columns, once the header is read
         self.last = False  # whether it reaches the end of the file
+        self._named: str | None = None
         self._blocks = blocks
         self._offset = 0  # of its first byte in the decompressed file
         self._memory = np.empty(0, dtype=np.uint8)
@@ -104,21 +110,44 @@ class CsvWindow:
             self.grow()
         if self.data[: len(_BYTE_ORDER_MARK)].tobytes() == _BYTE_ORDER_MARK:
             self.drop(len(_BYTE_ORDER_MARK))
+        while self._length < _LONGEST_NAMED and not self.last:
+            self.grow()
         if not self._length:
             raise DataError(f"{self.path}: is empty. Copy or download it again.")
         if self.data[:2].tobytes() == b"\x1f\x8b":
-            raise DataError(
-                f"{self.path}: is compressed with gzip. Rename it to {self.path.name}.gz."
-            )
-        while (first := next(parse(self.data.tobytes(), None, self.last), None)) is None:
+            raise DataError(self._compressed())
+        while (first := self._first_row()) is None:
             if self.last:
                 raise DataError(f"{self.path}: is empty. Copy or download it again.")
             self.grow()
         if not self.data[: first.consumed].all():
             raise DataError(
-                f"{self.path}: is binary, not a CSV file. Export the table as CSV in UTF-8."
+                f"{self.path}: is binary, or UTF-16 without a byte order mark. Export the table as "
+                "CSV in UTF-8."
             )
         if first.fields is None:
             raise DataError(f"{self.path}, line {first.line}: {first.problem}.")
         self.drop(first.consumed)
         return first.fields
+
+    def _first_row(self) -> Parsed | None:
+        """Return the header, or None if the window doesn't reach its end."""
+        named = _NAMED_SEPARATOR.match(self.data[:_LONGEST_NAMED].tobytes())
+        if named is not None:
+            self.drop(named.end())
+            self._named = named[1].decode()
+        block = self.data.tobytes()
+        self.separator = self._named or find_separator(block, self.usual_separator)
+        return next(parse(block, None, self.last, self.separator), None)
+
+    def _compressed(self) -> str:
+        if not self.path.name.lower().endswith(".gz"):
+            return f"{self.path}: is compressed with gzip. Rename it to {self.path.name}.gz."
+        return (
+            f"{self.path}: is compressed twice. Decompress it once: "
+            f"gunzip -c {self.path.name} > NEW_FILE.csv.gz"
+        )
+
+
+def _is_tsv(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab"))

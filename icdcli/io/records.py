@@ -5,38 +5,48 @@ place and the kind of an error, never the content of the table, which may be pat
 """
 
 import gzip
+import io
 import json
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, read_header
+from icdcli.io.encodings import Utf8Reader, conversion
 
-_CSV, _JSONL, _PARQUET = (".csv", ".csv.gz"), (".jsonl", ".jsonl.gz"), (".parquet",)
+_CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson")
+_PARQUET = ".parquet"
+ENDINGS = ".csv, .tsv, .jsonl, .ndjson (all also with .gz) or .parquet"
+"""The endings of the names of tables, as messages list them."""
 _ROWS_BETWEEN_REPORTS = 4096
+_LINES_BUFFER = 1 << 20  # bytes
 _PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
 
 
 def is_csv(path: Path) -> bool:
     """Return whether a table is CSV, by its name."""
-    return path.name.lower().endswith(_CSV)
+    return _ending(path).endswith(_CSV)
 
 
 def is_jsonl(path: Path) -> bool:
     """Return whether a table is JSONL, by its name."""
-    return path.name.lower().endswith(_JSONL)
+    return _ending(path).endswith(_JSONL)
 
 
 def is_table(path: Path) -> bool:
     """Return whether a file is a table, by its name."""
     return is_csv(path) or is_jsonl(path) or path.name.lower().endswith(_PARQUET)
+
+
+def _ending(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz")
 
 
 def column_names(path: Path, reading: Reading, longest_line: int | None = None) -> list[str]:
@@ -171,7 +181,11 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
 def _lines(path: Path) -> Iterator[IO[bytes]]:
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            yield cast(IO[bytes], file)
+            yield io.BufferedReader(Utf8Reader(file), _LINES_BUFFER)
+    except UnicodeError:
+        raise DataError(
+            f"{path}: begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8."
+        ) from None
     except EOFError:
         raise DataError(f"{path}: the compressed file ends too early. Copy it again.") from None
     except (gzip.BadGzipFile, zlib.error):
@@ -191,7 +205,7 @@ def _object(content: bytes) -> dict[str, Any]:
         record = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"not UTF-8 (byte 0x{content[error.start]:02x}). Save the file as UTF-8"
+            f"not UTF-8 (byte 0x{content[error.start]:02x}). {conversion(content)}"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}). Write one object per line") from None

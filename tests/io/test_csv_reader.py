@@ -124,13 +124,15 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"a,b\n", "has a header but no rows"),
-        (b"a;b\n1;2\n", "separated by ';'"),
-        (b"a\tb\n1\t2\n", r"separated by '\t'"),
+        (b"a;b\n1;2\n1;2;3\n", "Put texts with semicolons, quotes or line breaks"),
         (b"a,b\n1,2\n1,2,3\n", "line 3: 3 columns, expected 2"),
         (b'a,b\n"x\ny",2\n1\n', "line 4: 1 column, expected 2"),
         (b'a,b\n1,"never closed\n', "quoted text is never closed"),
         (b'a,b\n1,"x"y\n', "line 2: not valid CSV"),
-        (b"a,b\n1,\xe9\n", "not UTF-8 (byte 0xe9)"),
+        (b"a,b\n1,\xe9\n", "not UTF-8 (byte 0xe9). Save it as UTF-8. If Windows wrote it"),
+        (b"a,b\n1,\x81\n", "not UTF-8 (byte 0x81). Save it as UTF-8: iconv -f ENCODING -t UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        (b"\xff\xfea", "begins as UTF-16 or UTF-32, but isn't"),
         (b"PK\x03\x04\x00\x00\x00", "is binary"),
         (gzip.compress(b"a\n1\n"), "Rename it to t.csv.gz"),
     ],
@@ -139,6 +141,59 @@ def test_what_is_no_csv_is_refused(tmp_path, content, message):
     path = tmp_path / "t.csv"
     path.write_bytes(content)
     assert message in refused(path)
+
+
+def test_a_file_that_is_compressed_twice_is_named_as_such(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(gzip.compress(b"a\n1\n")))
+    assert "is compressed twice. Decompress it once: gunzip -c t.csv.gz >" in refused(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("block", [3, 1 << 20])
+def test_every_separator_and_marked_encoding_gives_the_same_rows(
+    tmp_path, monkeypatch, separator, quoting, encoding, block
+):
+    monkeypatch.setattr(byte_stream, "BLOCK", block)
+    rows = [("1", 'Fever; "39" | é\n\t😷', "I10;E11.9"), ("2", "a,b", "")] * 3
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, quoting=quoting)
+    writer.writerows([("id", "te,xt", "codes", "the rest"), *((*row, "x") for row in rows)])
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.getvalue().encode(encoding))
+    reading = Reading()
+    columns = ("id", "te,xt", "codes")
+    assert [row for chunk in reading.rows(path, columns) for row in chunk] == rows
+    name = {",": None, ";": "semicolons", "\t": "tabs", "|": "vertical bars"}[separator]
+    assert reading.choices == ({"columns of t.csv": f"separated by {name}"} if name else {})
+    assert reading.hashes[path] == xxh3_128(path.read_bytes()).hexdigest()
+
+
+def test_a_table_with_tabs_by_its_name_may_have_commas_in_its_header(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("a, b, c\td\n1\t2\n")
+    assert everything(path, ("d",)) == [("2",)]
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "sep=|"])
+def test_the_separator_that_excel_names_counts(tmp_path, line):
+    path = tmp_path / "t.csv"
+    separator = line.strip('"')[-1]
+    path.write_text(f"{line}\r\na, b, c{separator}d\r\n1{separator}2\r\n", newline="")
+    assert everything(path, ("d",)) == [("2",)]
+
+
+@pytest.mark.parametrize(
+    "header", ["a, b ,c", '"a"," b","c "', "\ufeff\ufeffa,\u200bb\u200b,c", "A,\xa0B\xa0,C"]
+)
+def test_columns_are_found_with_blanks_around_their_names(tmp_path, header):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{header}\n1,2,3\n")
+    names = read_header(path)
+    found = [names[place] for place in match_columns(path, names, ["a", "b", " C"])]
+    assert everything(path, found) == everything(path, ("a", " b", "c")) == [("1", "2", "3")]
 
 
 def test_damaged_gzip_files_are_refused(tmp_path, monkeypatch):

@@ -26,9 +26,7 @@ STANDARD_INPUT = "-"
 
 _TEXT = ".txt"
 _NOT_YET = {
-    ".tsv": "Save it as CSV, with commas",
     ".json": "Write it as JSONL, one object per line",
-    ".ndjson": "Rename it to .jsonl",
 }
 _BYTES = 4 * LONGEST  # a character takes at most four bytes
 _BETWEEN_REPORTS = 256

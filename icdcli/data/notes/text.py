@@ -1,21 +1,13 @@
 """The text of a note, from bytes of unknown encoding: decoded only if the encoding is certain."""
 
-import codecs
 from dataclasses import dataclass
 
 from icdcli.errors import DataError
+from icdcli.io.encodings import conversion, marked_encoding
 
 LONGEST = 10_000_000
 """Characters. All reports of the longest hospital stays together have less than a fifth of that."""
 
-# The longer marks first: that of UTF-32 begins like that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _KINDS = {
     b"%PDF": "a PDF file",
     b"{\\rtf": "an RTF file",
@@ -24,7 +16,6 @@ _KINDS = {
     b"\x1f\x8b": "compressed with gzip",
     b"PAR1": "a Parquet file; its name must end in .parquet",
 }
-_LATIN = ". If it is Latin-1: iconv -f ISO-8859-1 -t UTF-8 FILE > NEW_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +48,20 @@ def decoded(content: bytes, name: str) -> str:
         name: The name of the file in messages.
 
     Raises:
-        DataError: If the file isn't text, or its encoding is unknown. It isn't guessed: Latin-1
-            accepts any bytes, and a wrong guess would change the note.
+        DataError: If the file isn't text, or its encoding is unknown. It isn't guessed, because a
+            wrong guess would change the note.
     """
-    mark, encoding = next(
-        ((mark, encoding) for mark, encoding in _MARKS if content.startswith(mark)), (b"", "utf-8")
-    )
+    encoding, mark = marked_encoding(content)
     kind = next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)
     if kind is not None:
         raise DataError(f"{name}: is {kind}, not a text. Save it as plain text in UTF-8.")
     try:
-        text = content[len(mark) :].decode(encoding)
+        text = content[mark:].decode(encoding)
     except UnicodeDecodeError as error:
-        at = f"byte 0x{content[len(mark) + error.start]:02x} at {len(mark) + error.start:,}"
-        hint = _LATIN if encoding == "utf-8" and b"\0" not in content else ""
+        at = f"byte 0x{content[mark + error.start]:02x} at {mark + error.start:,}"
+        hint = conversion(content) if encoding == "utf-8" else "Save it as UTF-8"
         raise DataError(
-            f"{name}: is binary or in another encoding, not {encoding.upper()} ({at}). Save it as "
-            f"UTF-8{hint}"
+            f"{name}: is binary or in another encoding, not {encoding.upper()} ({at}). {hint}."
         ) from None
     if "\0" in text:
         raise DataError(

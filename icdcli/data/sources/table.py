@@ -33,9 +33,17 @@ from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, match_columns
-from icdcli.io.records import cells_of, column_names, is_csv, is_jsonl, read_jsonl, read_parquet
+from icdcli.io.records import (
+    ENDINGS,
+    cells_of,
+    column_names,
+    is_csv,
+    is_jsonl,
+    is_table,
+    read_jsonl,
+    read_parquet,
+)
 
-ENDINGS = (".csv", ".csv.gz", ".jsonl", ".parquet")
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _ROWS_BETWEEN_REPORTS = 4096
 _LONGEST_SHOWN = 30  # characters of a value in a message
@@ -48,7 +56,7 @@ class TableSource:
     """The file and the meaning of its columns.
 
     Attributes:
-        path: A file that ends in .csv, .csv.gz, .jsonl or .parquet.
+        path: A file whose name ends as `icdcli.io.records.ENDINGS` lists.
         text_column: The column of the notes.
         codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or
             blanks.
@@ -303,7 +311,7 @@ _COLUMNS = ("text_column", "codes_column", "id_column", "subject_column", "split
 
 
 def _recognizes(file: Path) -> Match:
-    return Match.CERTAIN if file.name.lower().endswith(ENDINGS) else Match.NONE
+    return Match.CERTAIN if is_table(file) else Match.NONE
 
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
@@ -349,7 +357,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
 register(
     SourceType(
         name="table",
-        looks_like=f"a file ending in {', '.join(ENDINGS)} with a column of texts and one of codes",
+        looks_like=f"a file with a column of texts and one of codes, ending in {ENDINGS}",
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,

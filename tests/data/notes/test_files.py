@@ -75,6 +75,25 @@ def test_every_kind_of_table_gives_the_same_notes(tmp_path, name):
     assert read(other, text_column="Note", id_column="key") == ROWS
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("separator", [", ", "\t", ";", "|"])
+def test_tables_as_programs_of_hospitals_write_them(tmp_path, encoding, separator):
+    content = f"id{separator}text\n7{separator.strip(' ')}Übel\n"
+    (tmp_path / "n.csv").write_bytes(content.encode(encoding))
+    assert read(tmp_path / "n.csv") == [("7", "Übel")]
+    (tmp_path / "n.ndjson").write_bytes('{"id": "7", "text": "Übel"}\n'.encode(encoding))
+    assert read(tmp_path / "n.ndjson") == [("7", "Übel")]
+
+
+def test_the_command_of_the_message_gives_the_text_back(tmp_path):
+    content = "Pneumonia – patient’s fever, 3 € …".encode("cp1252")
+    (tmp_path / "n.txt").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        find_notes([str(tmp_path / "n.txt")]).check()
+    encoding = str(caught.value).split("iconv -f ")[1].split()[0]
+    assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
+
+
 def test_many_rows_keep_their_order(tmp_path):
     rows = [(f"{number:05}", f"note {number}") for number in range(500)]
     for name in ("n.csv", "n.jsonl", "n.parquet"):
@@ -140,15 +159,17 @@ def test_text_that_cannot_be_read(refused, monkeypatch):
     refused(
         f"{SECRET} ".encode() + b"\xfcber",
         "not UTF-8 (byte 0xfc at 21)",
-        "iconv -f ISO-8859-1 -t UTF-8",
+        "iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW_FILE",
     )
+    refused("고혈압 환자".encode("cp949"), "iconv -f CP949 -t UTF-8 FILE > NEW_FILE")
+    refused(b"caf\x81", "byte 0x81", "iconv -f ENCODING -t UTF-8 FILE > NEW_FILE")
     refused(SECRET.encode() + b"\0", "is binary (it has zero bytes)")
     refused("no mark".encode("utf-16-le"), "or UTF-16 without a byte order mark")
     refused(b"\xff\xfea", "not UTF-16-LE")
     refused(b"%PDF-1.7 ...", "is a PDF file, not a text")
     refused(b"PK\x03\x04", "is a Word file or another archive")
     refused(None, "no such file or folder", name="gone.txt")
-    refused(b"a\tb", "Save it as CSV", name="n.tsv")
+    refused(b"[]", "Write it as JSONL", name="n.json")
     monkeypatch.setattr(note_text, "LONGEST", 30)
     refused(SECRET.encode() * 2, "has more than 30 characters", "make it a table")
 
@@ -178,11 +199,12 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
         text_column="note",
     )
     refused(b"text\na\n", "no column 'key'", name="n.csv", id_column="key")
-    refused(b"text;id\na;1\n", "are separated by ';'", name="n.csv")
     refused(b"id,text\n1,a\n2,b,c\n", "n.csv, line 3: ", name="n.csv")
     refused(b"text\n\xfc\n", "n.csv", "UTF-8", name="n.csv")
     refused(b'text\n"never closed', "never closed", name="n.csv")
-    refused("text\na\n".encode("utf-16"), "is binary", name="n.csv")
+    refused("text\na\n".encode("utf-16-le"), "UTF-16 without a byte order mark", name="n.csv")
+    refused(b"\xff\xfea", "n.jsonl: begins as UTF-16 or UTF-32, but isn't", name="n.jsonl")
+    refused(b"text\n\x96", "iconv -f WINDOWS-1252 -t UTF-8 FILE", name="n.csv")
     refused(
         b'{"text": "a"}\n{"text": 5}', "row 2, column 'text': is int, not a text", name="n.jsonl"
     )
