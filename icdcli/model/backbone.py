@@ -68,11 +68,14 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
         ConfigError: If the model can't be loaded, or doesn't support the configuration.
     """
     with hub_errors(source.name, source.base):
-        settings = AutoConfig.from_pretrained(source.base)
+        settings = AutoConfig.from_pretrained(source.base, **source.options(source.base))
     _check(config, settings)
     _set_attention(config, settings)
     quantization = _quantization(config.bit, device)
-    options: dict[str, Any] = {"dtype": _weight_dtype(config, device)}
+    options: dict[str, Any] = {
+        "dtype": _weight_dtype(config, device),
+        **source.options(source.base),
+    }
     if quantization is not None:
         options |= {"quantization_config": quantization, "device_map": {"": device}}
     bar = transformers_logging.is_progress_bar_enabled()
@@ -95,7 +98,7 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
         # would continue with wrong gradients, silently.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    return finish_backbone(config, backbone, source.adapters)
+    return finish_backbone(config, backbone, source)
 
 
 def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn.Module:
@@ -108,24 +111,30 @@ def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn
     backbone = AutoModel.from_config(settings).to(
         device=device, dtype=_weight_dtype(config, device)
     )
-    return finish_backbone(config, backbone, ())
+    return finish_backbone(config, backbone)
 
 
 def finish_backbone(
-    config: ModelConfig, plain: PreTrainedModel, adapters: tuple[str, ...]
+    config: ModelConfig, plain: PreTrainedModel, source: PretrainedSource | None = None
 ) -> nn.Module:
-    """Freeze a backbone, add its adapters, and check that its attention is as configured."""
+    """Freeze a backbone, add its adapters, and check that its attention is as configured.
+
+    Args:
+        config: The model section of the configuration.
+        plain: The backbone.
+        source: The pretrained model with its adapters; None: the backbone has random weights.
+    """
     plain.config.use_cache = False
     if config.frozen:
         plain.requires_grad_(False)
     backbone: nn.Module = plain
-    if adapters or config.lora_activate:
+    if config.lora_activate or (source is not None and source.adapters):
         with warnings.catch_warnings():
             # peft reads a property of transformers by a deprecated name.
             warnings.filterwarnings(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
-            backbone = _with_adapters(config, plain, adapters)
+            backbone = _with_adapters(config, plain, source)
     if config.attention == "bidirectional" and not _last_token_moves_first(backbone):
         raise ConfigError(
             f"model: {config.model}: this architecture ({_architecture(backbone)}) has no "
@@ -241,7 +250,7 @@ def _quantization(bit: int, device: torch.device) -> Any:
 
 
 def _with_adapters(
-    config: ModelConfig, backbone: PreTrainedModel, adapters: tuple[str, ...]
+    config: ModelConfig, backbone: PreTrainedModel, source: PretrainedSource | None
 ) -> nn.Module:
     """Add adapters to a backbone: pretrained ones stay active and frozen beside ours.
 
@@ -258,16 +267,17 @@ def _with_adapters(
     )
     if config.lora_targets:
         _require_targets(config, backbone)
-    if not adapters:
+    if source is None or not source.adapters:
         return peft.get_peft_model(backbone, ours, adapter_name=ADAPTER)
-    names = [f"pretrained{i}" for i in range(len(adapters))]
+    names = [f"pretrained{i}" for i in range(len(source.adapters))]
     model: Any = None
-    for name, adapter in zip(names, adapters, strict=True):
+    for name, adapter in zip(names, source.adapters, strict=True):
+        options: Any = {"adapter_name": name, **source.options(adapter)}
         with hub_errors(config.model, adapter):
             if model is None:
-                model = peft.PeftModel.from_pretrained(backbone, adapter, adapter_name=name)
+                model = peft.PeftModel.from_pretrained(backbone, adapter, **options)
             else:
-                model.load_adapter(adapter, adapter_name=name)
+                model.load_adapter(adapter, **options)
         _require_weights(model, name, adapter)
     if config.lora_activate:
         model.add_adapter(ADAPTER, ours)

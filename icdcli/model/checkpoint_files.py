@@ -60,12 +60,20 @@ def read_settings(folder: Path, file_format: int) -> dict[str, Any]:
     return settings
 
 
+def peek_settings(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's settings without verifying its files; empty if they can't be read."""
+    try:
+        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
 def is_tfidf(folder: Path) -> bool:
     """Return whether a folder is the checkpoint of a TF-IDF model."""
     try:
-        settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-        return bool(settings["model"]["model"] == TFIDF)
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(peek_settings(folder)["model"]["model"] == TFIDF)
+    except (KeyError, TypeError):
         return False  # loading it as a neural model reports the problem
 
 

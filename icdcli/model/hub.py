@@ -44,12 +44,23 @@ class PretrainedSource:
         tokenizer: The id or folder of the tokenizer.
         adapters: Ids or folders of pretrained adapters, in the order of their training; they stay
             frozen.
+        commits: For ids on the hub, the commit to load.
     """
 
     name: str
     base: str
     tokenizer: str
     adapters: tuple[str, ...] = ()
+    commits: tuple[tuple[str, str], ...] = ()
+
+    def commit(self, repository: str) -> str | None:
+        """Return the commit of an id to load; None: the newest, or a folder."""
+        return dict(self.commits).get(repository)
+
+    def options(self, repository: str) -> dict[str, str]:
+        """Return the options with which transformers and peft load from an id or folder."""
+        commit = self.commit(repository)
+        return {} if commit is None else {"revision": commit}
 
 
 def find_pretrained(name: str) -> PretrainedSource:

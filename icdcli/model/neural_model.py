@@ -18,7 +18,6 @@ from transformers import PreTrainedTokenizerFast
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
 from icdcli.data.token_cache import EncodedDocuments, Tokens, encode, fingerprint, token_cache
-from icdcli.errors import ConfigError
 from icdcli.io.progress import Progress
 from icdcli.model.backbone import (
     architecture_settings,
@@ -26,6 +25,7 @@ from icdcli.model.backbone import (
     new_backbone,
     without_adapter,
 )
+from icdcli.model.base_identity import BaseIdentity, find_base, naming_checkpoint
 from icdcli.model.checkpoint_files import (
     BACKBONE,
     LABELS,
@@ -46,7 +46,7 @@ from icdcli.model.coding_model import (
     texts_to_score,
 )
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
-from icdcli.model.hub import find_pretrained
+from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.precompute import (
@@ -85,6 +85,8 @@ class NeuralModel:
         fusion: The weights with which logits and lexical scores make one score; None: not fitted
             yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+        base: The base model that the backbone comes from; None: it has random weights, or (in a
+            checkpoint of an earlier version) its files are unknown.
     """
 
     network: CodingNetwork
@@ -98,6 +100,7 @@ class NeuralModel:
     lexical: "LexicalModel | None" = None
     fusion: Fusion | None = None
     text_cleaning: str = "none"
+    base: BaseIdentity | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -291,11 +294,14 @@ class NeuralModel:
                 update={"lora_activate": False, "freeze_backbone": True}
             )
             original = CodingNetwork(
-                load_backbone(frozen, find_pretrained(frozen.model), network.device), network.head
+                load_backbone(frozen, self._base_source(), network.device), network.head
             )
             original.autocast, original.on_warning = network.autocast, network.on_warning
             choose_padding(original, "auto")
             yield original
+
+    def _base_source(self) -> PretrainedSource:
+        return find_pretrained(self.config.model) if self.base is None else self.base.source
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an empty folder, without the manifest."""
@@ -311,6 +317,7 @@ class NeuralModel:
         prior = self.network.prior
         settings = {
             "model": self.config.model_dump(mode="json"),
+            "base": None if self.base is None else self.base.to_json(),
             "own_backbone": self.own_backbone,
             "threshold": self.threshold.to_json(),
             "frame": asdict(self.special_tokens),
@@ -342,24 +349,23 @@ class NeuralModel:
             on_warning: See `CodingNetwork`.
 
         Raises:
-            ResumeError: If the checkpoint is incomplete or was changed.
+            ResumeError: If the checkpoint is incomplete or was changed, or if its base model was.
             ConfigError: If the base model can't be loaded, or if it can't read documents as
                 `padding` asks.
         """
         settings = read_settings(folder, FORMAT)
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
         labels = read_labels(folder / LABELS)
+        base = find_base(folder, settings)
         if own:
             backbone = new_backbone(config, architecture_settings(folder / BACKBONE), device)
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / BACKBONE)
         else:
-            try:
-                source = find_pretrained(config.model)
-                backbone, tokenizer = load_backbone(config, source, device), load_tokenizer(source)
-            except ConfigError as error:
-                raise ConfigError(
-                    f"{folder}: its base model is needed to load it. {error}"
-                ) from error
+            assert base is not None
+            with naming_checkpoint(folder):
+                backbone = load_backbone(config, base.source, device)
+                tokenizer = load_tokenizer(base.source)
+            base.check(folder)  # again: files from the hub are on this machine only now
         network = build_network(config, backbone, len(labels), settings["descriptions"])
         network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
@@ -380,6 +386,7 @@ class NeuralModel:
             _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None,
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
+            base,
         )
 
 

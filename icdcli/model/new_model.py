@@ -17,6 +17,7 @@ from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
+from icdcli.model.base_identity import BaseIdentity
 from icdcli.model.batch import Batch
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
@@ -65,16 +66,21 @@ def new_model(
     """
     torch.manual_seed(seed)
     own = config.model == TINY or not config.frozen
+    base = None
     if config.model == TINY:
         backbone = new_backbone(config, tiny_config(tokenizer), device)
     else:
-        backbone = load_backbone(config, find_pretrained(config.model), device)
+        source = find_pretrained(config.model)
+        backbone = load_backbone(config, source, device)
+        base = BaseIdentity.of(source)
     network = build_network(
         config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions]
     )
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)
-    model = NeuralModel(network, tokenizer, special_tokens, labels, config, threshold, own, chunks)
+    model = NeuralModel(
+        network, tokenizer, special_tokens, labels, config, threshold, own, chunks, base=base
+    )
     if descriptions:
         _start_from_descriptions(model, descriptions)
     choose_padding(network, padding)

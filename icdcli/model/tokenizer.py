@@ -21,7 +21,9 @@ def load_tokenizer(source: PretrainedSource) -> PreTrainedTokenizerFast:
         ConfigError: If it can't be loaded, or isn't a fast tokenizer (which has character offsets).
     """
     with hub_errors(source.name, source.tokenizer):
-        tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.tokenizer, **source.options(source.tokenizer)
+        )
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ConfigError(f"model: {source.name}: it has no fast tokenizer, which icdcode needs.")
     return tokenizer

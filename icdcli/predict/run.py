@@ -15,6 +15,7 @@ from icdcli.distributed.process_group import ProcessGroup, join_process_group
 from icdcli.errors import ConfigError
 from icdcli.explain.evidence import evidence_finder
 from icdcli.io.progress import Progress
+from icdcli.model.base_identity import current_state
 from icdcli.model.checkpoint import checkpoint_of, load_model
 from icdcli.model.coding_model import CodingModel
 from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
@@ -193,6 +194,7 @@ def _output_parts(
     )
     made_of = {
         "another checkpoint": manifest,
+        "another base model": current_state(checkpoint),
         "other notes": notes.state,
         "other options": options,
         "another version of icdcode": __version__,

@@ -38,7 +38,7 @@ def network_of(settings=LLAMA, lora=False, checkpointing=False, half=False, **ch
         "label_width": 32,
     }
     config = ModelConfig(**config | changes)
-    backbone = finish_backbone(config, AutoModel.from_config(copy.deepcopy(settings)), ())
+    backbone = finish_backbone(config, AutoModel.from_config(copy.deepcopy(settings)))
     network = build_network(config, backbone, LABELS)
     if checkpointing:
         use_gradient_checkpointing(network)
