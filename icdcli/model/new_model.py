@@ -5,6 +5,7 @@ Shapes: L labels, M descriptions of labels, D width.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
+from icdcli.model.trials import window_of
 
 _AT_ONCE = 64
 _LONGEST = 128  # tokens; the longest title of ICD-10-CM has about a hundred
@@ -95,7 +97,11 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
             f"{key}: none of the {len(descriptions)} codes has a title. Name their code system "
             "(code_system: icd9 or icd10), or set label_init: random and description_prior: False."
         )
-    described = embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions)
+    settings: Any = network.backbone.config
+    longest = min(_LONGEST, window_of(settings, _LONGEST) or _LONGEST)
+    described = embed_descriptions(
+        network, model.tokenizer, model.special_tokens, descriptions, longest
+    )
     if model.config.label_init == "descriptions":
         network.head.start_from_descriptions(described.titles_LD, described.known_L)
     if network.prior is not None:
@@ -126,6 +132,7 @@ def embed_descriptions(
     tokenizer: PreTrainedTokenizerFast,
     special_tokens: SpecialTokens,
     descriptions: Descriptions,
+    longest: int = _LONGEST,
 ) -> EmbeddedDescriptions:
     """Return the mean of the backbone's hidden states over each description.
 
@@ -134,6 +141,7 @@ def embed_descriptions(
         tokenizer: The backbone's tokenizer.
         special_tokens: The special tokens around each description.
         descriptions: The descriptions of each label.
+        longest: The most tokens of a description that are read.
 
     Returns:
         The vectors, on the network's device.
@@ -152,7 +160,7 @@ def embed_descriptions(
     network.eval()
     for start in range(0, len(longest_first), _AT_ONCE):
         places = longest_first[start : start + _AT_ONCE]
-        documents = [special_tokens.read(ids[place], _LONGEST) for place in places]
+        documents = [special_tokens.read(ids[place], longest) for place in places]
         inputs = Batch.of(collate(documents, special_tokens.pad, network.padding)).to(
             network.device
         )

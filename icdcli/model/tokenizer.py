@@ -10,6 +10,7 @@ from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.section import ModelConfig
+from icdcli.model.trials import window_of
 
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 
@@ -104,7 +105,7 @@ def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens)
     Raises:
         ConfigError: If chunks are longer than the backbone's input may be, or leave gaps.
     """
-    window = window_of(settings)
+    window = window_of(settings, min(config.max_len, config.chunk_len or config.max_len))
     length = config.chunk_len or (config.max_len if window is None else window)
     if window is not None and length > window:
         raise ConfigError(
@@ -120,18 +121,6 @@ def chunks_of(config: ModelConfig, settings: Any, special_tokens: SpecialTokens)
             f"chunk_stride: {length * 3 // 4}."
         )
     return Chunks(length, stride)
-
-
-def window_of(settings: Any) -> int | None:
-    """Return the most tokens that a backbone reads at once; None: any number."""
-    window: int | None = getattr(settings, "max_position_embeddings", None)
-    if window is not None and getattr(settings, "model_type", "") in (
-        "roberta",
-        "camembert",
-        "xlm-roberta",
-    ):
-        window -= settings.pad_token_id + 1  # their positions start after the padding index
-    return window
 
 
 def _first_of(*candidates: int | None) -> int | None:
