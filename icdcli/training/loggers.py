@@ -81,7 +81,7 @@ class Trackers:
         self._active.clear()
 
     def _start(self, name: str, run: Path, config: Mapping[str, Any]) -> None:
-        from accelerate.tracking import LOGGER_TYPE_TO_CLASS  # type: ignore[import-untyped]
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         tracker = LOGGER_TYPE_TO_CLASS[name](**_OPTIONS[name](run))
         tracker.start()
@@ -116,7 +116,7 @@ def _let_accelerate_log() -> None:
     a CPU accelerate would set the number of threads, which would change the last digits of the
     run.
     """
-    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate import PartialState
 
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
