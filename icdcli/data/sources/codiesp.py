@@ -154,7 +154,7 @@ class CodiespSource:
     def _codes(self, split: str) -> dict[str, set[Code]]:
         found: dict[str, set[Code]] = {}
         for kind, path in self._tables(split).items():
-            for number, line in enumerate(_read_text(path).splitlines(), start=1):
+            for number, line in enumerate(_lines(path), start=1):
                 if not line.strip():
                     continue
                 fields = line.split("\t")
@@ -174,7 +174,7 @@ class CodiespSource:
         """Return each case's annotations of the configured kinds."""
         found: dict[str, list[_Annotation]] = {}
         for path in self._evidence_tables(split):
-            for number, line in enumerate(_read_text(path).splitlines(), start=1):
+            for number, line in enumerate(_lines(path), start=1):
                 if not line.strip():
                     continue
                 id, kind, code, words, places = [*line.split("\t"), "", "", "", ""][:5]
@@ -217,6 +217,11 @@ class CodiespSource:
                 AnnotatedSpan(annotation.code.code, begin, end, group) for begin, end in fragments
             ]
         return tuple(spans)
+
+
+def _lines(path: Path) -> list[str]:
+    # Not str.splitlines, which also divides at signs that annotated words may have (U+2028).
+    return _read_text(path).replace("\r\n", "\n").split("\n")
 
 
 def _letters(words: str) -> str:
