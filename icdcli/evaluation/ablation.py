@@ -33,7 +33,11 @@ class Ablation:
 
 
 def ablate(
-    model: CodingModel, corpus: Corpus, split: str, on_progress: Progress | None = None
+    model: CodingModel,
+    corpus: Corpus,
+    split: str,
+    on_progress: Progress | None = None,
+    state_cache_gb: float = 20,
 ) -> list[Ablation]:
     """Evaluate a model complete, and without each of its parts.
 
@@ -42,15 +46,17 @@ def ablate(
         corpus: The corpus that it was trained on.
         split: The split to evaluate. Fusion and threshold are always tuned on the validation split.
         on_progress: Called with the progress of scoring.
+        state_cache_gb: See `CodingModel.score_split`.
 
     Raises:
         ConfigError: If a split has no documents.
         DataError: If the corpus and the model have different label spaces.
     """
-    fitted_on = model.score_split(corpus, "validation", on_progress)
-    measured_on = (
-        fitted_on if split == "validation" else model.score_split(corpus, split, on_progress)
-    )
+    scored = {
+        name: model.score_split(corpus, name, on_progress, state_cache_gb=state_cache_gb)
+        for name in dict.fromkeys(("validation", split))
+    }
+    fitted_on, measured_on = scored["validation"], scored[split]
     labels = len(model.labels)
     targets, gold = (each.documents.targets_NL(labels) for each in (fitted_on, measured_on))
     rows = []

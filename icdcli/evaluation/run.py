@@ -164,7 +164,8 @@ def evaluate_opened(
         raise ConfigError(
             f"--ablate: the model of {run.root} is TF-IDF, which has no parts to leave out."
         )
-    scored = score_split(model, corpus, split, on_progress)
+    state_cache_gb = opened.config.train.state_cache_gb
+    scored = score_split(model, corpus, split, on_progress, state_cache_gb=state_cache_gb)
     about = {
         "run": str(run.root),
         "checkpoint": opened.load,
@@ -176,7 +177,7 @@ def evaluate_opened(
     evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
     write_evaluation(run.evaluation(split), evaluation)
     if ablate:
-        rows = ablate_parts(model, corpus, split, on_progress)
+        rows = ablate_parts(model, corpus, split, on_progress, state_cache_gb)
         evaluation = replace(evaluation, ablation=tuple(rows))
     return evaluation
 
@@ -320,7 +321,8 @@ def _score_common_codes(
 ) -> Contender:
     """Score a split with a run's model, and keep some codes."""
     model = opened.model
-    scored = score_split(model, opened.corpus, split, on_progress)
+    state_cache_gb = opened.config.train.state_cache_gb
+    scored = score_split(model, opened.corpus, split, on_progress, state_cache_gb=state_cache_gb)
     labels = len(model.labels)
     targets_NL, threshold_L = scored.documents.targets_NL(labels), model.threshold.values_L(labels)
     statistics = restrict_statistics(

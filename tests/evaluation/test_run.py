@@ -2,12 +2,14 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import icdcli
 from icdcli.config.loading import load_config
+from icdcli.config.schema import Config
 from icdcli.data.synthetic.generator import write_demo_data
 from icdcli.errors import ConfigError
 from icdcli.evaluation.run import compare_runs, evaluate_run, open_run, sample_run
@@ -77,6 +79,32 @@ def test_a_warning_reports_changed_data(runs: list[Path], monkeypatch: pytest.Mo
     open_run(runs[0], on_warning=messages.append)
     assert len(messages) == 1
     assert "was trained on the corpus another" in messages[0]
+
+
+@pytest.mark.filterwarnings("ignore:leakage")  # the notes are too short to differ
+@pytest.mark.parametrize("gigabytes", [0, 20])
+def test_hidden_states_are_stored_only_as_far_as_the_run_allows(
+    config: Callable[..., Config], tmp_path: Path, gigabytes: int
+) -> None:
+    options = {
+        "freeze_backbone": True,
+        "steps": 2,
+        "warmup_steps": 1,
+        "state_cache_gb": gigabytes,
+        "cache_dir": tmp_path / "cache",
+        "lexical": True,
+        "code_system": "icd10",
+        "metrics": "[f1_micro]",
+    }
+    runs = [
+        run_training(config(**options, name=name, seed=seed)).run.root
+        for seed, name in enumerate(("first", "second"))
+    ]
+    evaluate_run(runs[0], "train", ablate=True)
+    compare_runs(runs, "validation")
+    compare_runs(runs, "test", intersection=True)
+    stored = {path.name.split("-")[1] for path in (tmp_path / "cache").rglob("states-*")}
+    assert stored == ({"train", "validation", "test"} if gigabytes else set())
 
 
 def test_samples_are_the_same_documents_for_one_seed(runs: list[Path]) -> None:
