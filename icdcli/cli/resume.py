@@ -8,7 +8,14 @@ import typer
 
 from icdcli.cli.common import DryRun, Json, Overrides, Port, Run
 from icdcli.cli.processes import in_all_processes
-from icdcli.cli.runs import conclude, handlers, leave_at_once, show_dry_run, training_view
+from icdcli.cli.runs import (
+    conclude,
+    end_dry_run,
+    handlers,
+    leave_at_once,
+    show_dry_run,
+    training_view,
+)
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -56,7 +63,7 @@ def _resume(
         with closing(view):
             plan = plan_resume(run, overrides, load, process_group, view.on_progress, output.warn)
         summary = show_dry_run(plan, output)
-        output.say("Dry run: nothing was trained or written.")
+        end_dry_run(plan, output)
         output.result(summary)
         return
     result = resume_training(

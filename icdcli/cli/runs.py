@@ -34,7 +34,17 @@ def show_dry_run(plan: "TrainingPlan", output: Output) -> dict[str, Any]:
     from icdcli.report.views.training import summary_text
 
     output.say(summary_text(plan.summary))
-    return {"dry_run": True, **plan.summary.to_json()}
+    return {"dry_run": True, **plan.summary.to_json(), "written": plan.written}
+
+
+def end_dry_run(plan: "TrainingPlan", output: Output) -> None:
+    """Print what a dry run has left on the disk."""
+    if not plan.written:
+        output.say("Dry run: nothing was trained or written.")
+        return
+    output.say("Dry run: nothing was trained. Written, and used again by the training:")
+    for folder in plan.written:
+        output.say(f"  {folder}")
 
 
 def conclude(

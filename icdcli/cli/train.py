@@ -10,7 +10,14 @@ import typer
 from icdcli.cli.common import AcceptLeaks, AcceptUnknownCodes, DryRun, Json, Overrides, Port
 from icdcli.cli.completion import complete_config
 from icdcli.cli.processes import in_all_processes
-from icdcli.cli.runs import conclude, handlers, leave_at_once, show_dry_run, training_view
+from icdcli.cli.runs import (
+    conclude,
+    end_dry_run,
+    handlers,
+    leave_at_once,
+    show_dry_run,
+    training_view,
+)
 from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import require_project
@@ -78,7 +85,7 @@ def _train(config: Config, dry_run: bool, output: Output) -> None:
             plan = plan_training(config, process_group, view.on_progress, output.warn)
         summary = show_dry_run(plan, output)
         needs = {} if plan.training is None else _estimate(config, plan.training, output)
-        output.say("Dry run: nothing was trained or written.")
+        end_dry_run(plan, output)
         output.result({**summary, **needs})
         return
     result = run_training(

@@ -1,8 +1,8 @@
 """A complete training: run folder, checkpoints, signals and handlers around the training loop.
 
 `run_training` and `resume_training` do what ``icdcode train`` and ``icdcode resume`` do, and print
-nothing: handlers show what happens. `plan_training` and `plan_resume` set a run up and write
-nothing, as ``--dry-run`` does.
+nothing: handlers show what happens. `plan_training` and `plan_resume` set a run up, as
+``--dry-run`` does, and write nothing but the prepared corpus and its caches.
 """
 
 import shutil
@@ -16,6 +16,7 @@ import torch
 
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.schema import Config
+from icdcli.data.corpus.prepare import stored_folders
 from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.process_group import (
     ProcessGroup,
@@ -56,19 +57,21 @@ from icdcli.training.state import Training
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A run that is set up; nothing is written yet.
+    """A run that is set up; nothing but the prepared corpus and its caches is written yet.
 
     Attributes:
         config: The configuration of the run.
         corpus: The prepared corpus.
         summary: The size of the run.
         training: The network, the optimizer and the data; None for TF-IDF, which takes no steps.
+        written: The folders of the corpus and of its caches that were missing before.
     """
 
     config: Config
     corpus: Corpus
     summary: TrainingSummary
     training: Training | None
+    written: tuple[Path, ...] = ()
 
 
 def run_training(
@@ -202,13 +205,15 @@ def plan_training(
         DataError: If the data can't be used.
     """
     require_project(config.run.project)
+    before = stored_folders(config.data)
     if config.model.is_baseline:
         if on_warning is not None and (unused := unused_keys(config)):
             on_warning(f"model: {config.model.model} doesn't use {', '.join(unused)}")
         corpus = find_corpus(config.data, process_group, on_progress, on_warning)
-        return TrainingPlan(config, corpus, summarize(corpus), None)
+        return TrainingPlan(config, corpus, summarize(corpus), None, _new(config, before))
     training, corpus = new_training(config, process_group, on_progress, on_warning)
-    return TrainingPlan(config, corpus, summarize(corpus, training), training)
+    summary = summarize(corpus, training)
+    return TrainingPlan(config, corpus, summary, training, _new(config, before))
 
 
 def plan_resume(
@@ -234,6 +239,7 @@ def plan_resume(
             f"steps={config.train.steps}: {checkpoint} is already at step {manifest['step']}. "
             "Set more steps"
         )
+    before = stored_folders(config.data)
     training, corpus = resumed_training(
         config, checkpoint, manifest, process_group, on_progress, on_warning
     )
@@ -241,7 +247,13 @@ def plan_resume(
     state = training.state
     later = later_rows(run, state.step, state.validated)
     resumed = ResumedFrom(checkpoint, state.step, changes, later)
-    return TrainingPlan(config, corpus, summarize(corpus, training, resumed), training)
+    summary = summarize(corpus, training, resumed)
+    return TrainingPlan(config, corpus, summary, training, _new(config, before))
+
+
+def _new(config: Config, before: set[Path]) -> tuple[Path, ...]:
+    """Return the folders of corpora and caches that weren't there before."""
+    return tuple(sorted(stored_folders(config.data) - before))
 
 
 def _ignore(_: str) -> None:

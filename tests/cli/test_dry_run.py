@@ -1,4 +1,4 @@
-"""The report of `icdcode train --dry-run`, which must leave nothing behind."""
+"""The report of `icdcode train --dry-run`, which leaves nothing behind but what it names."""
 
 import json
 import os
@@ -34,7 +34,22 @@ def test_memory_and_time_are_reported(icdcode, place, trained, files):
     assert files(place.project) == before
 
 
-def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, monkeypatch):
+def test_what_was_written_is_named_once(icdcode, place, tmp_path, files):
+    words = ["train", place.config, f"cache_dir={tmp_path / 'cache'}", "--dry-run"]
+    before = files(place.project)
+    first = icdcode(*words)
+    assert first.code == 0, first
+    assert files(place.project) == before
+    folders = {path for path in (tmp_path / "cache").glob("**/*") if path.is_dir()}
+    assert len(folders) == 2  # the corpus and its tokens
+    start = first.out.index("Dry run: nothing was trained. Written")
+    assert set(first.out[start:].splitlines()[1:]) == {f"  {folder}" for folder in folders}
+    again = icdcode(*words, "--json")
+    assert again.json["written"] == []
+    assert "Dry run: nothing was trained or written." in again.err
+
+
+def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, trained, monkeypatch):
     from rich.console import Console
 
     monkeypatch.setattr(

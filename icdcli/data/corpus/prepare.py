@@ -188,13 +188,28 @@ def _find(home: Path, about: dict[str, Any], chosen: ChosenSource) -> PreparedCo
     return None
 
 
+def stored_folders(config: DataConfig) -> set[Path]:
+    """Return the folders of corpora and of their caches that are on disk, of any data set."""
+    base = config.path if config.path.is_dir() else config.path.parent
+    return {
+        folder
+        for home in _homes(config, base)
+        for pattern in ("*", "*/*")
+        for folder in home.glob(pattern)
+        if folder.is_dir()
+    }
+
+
+def _homes(config: DataConfig, base: Path) -> list[Path]:
+    """Return the folders in which corpora may be, the preferred one first."""
+    if config.cache_dir is not None:
+        return [config.cache_dir]
+    return [base / HOME, user_cache_path("icdcode")]
+
+
 def _home(config: DataConfig, base: Path) -> Path:
     """Return the folder for corpora."""
-    homes = (
-        [config.cache_dir]
-        if config.cache_dir is not None
-        else [base / HOME, user_cache_path("icdcode")]
-    )
+    homes = _homes(config, base)
     home = next(filter(is_writable, homes), None)
     if home is None:
         raise ConfigError(
