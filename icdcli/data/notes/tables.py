@@ -4,7 +4,7 @@ Unlike the tables of a corpus (`icdcli.data.sources.table`) these have no codes,
 dropped, so that the predictions fit the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,7 @@ from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.fingerprints import file_states
-from icdcli.io.records import (
-    cells_of,
-    column_names,
-    is_csv,
-    is_jsonl,
-    parquet_schema,
-    read_jsonl,
-    read_parquet,
-)
+from icdcli.io.records import column_names, is_parquet, parquet_schema, table_rows
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
@@ -88,11 +80,10 @@ class NoteTable:
         Raises:
             DataError: If a row can't be read; the message names it.
         """
-        if is_csv(self.path):
-            records = self._csv
-        else:
-            records = self._jsonl if is_jsonl(self.path) else self._parquet
-        for number, values in enumerate(records(), start=1):
+        self._require_texts()
+        reading = _Strict(chunk_size=_ROWS_AT_ONCE)
+        records = table_rows(self.path, self.columns, reading, _LONGEST_LINE)
+        for number, values in enumerate(records, start=1):
             text = values[0]
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
@@ -112,15 +103,10 @@ class NoteTable:
     def _wrong(self, number: int, column: int, problem: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns[column]!r}: {problem}")
 
-    def _csv(self) -> Iterator[Sequence[Any]]:
-        for rows in _Strict(chunk_size=_ROWS_AT_ONCE).rows(self.path, self.columns):
-            yield from rows
-
-    def _jsonl(self) -> Iterator[Sequence[Any]]:
-        for number, record in enumerate(read_jsonl(self.path, _STRICT, _LONGEST_LINE), start=1):
-            yield cells_of(record, self.columns, self.path, number)
-
-    def _parquet(self) -> Iterator[Sequence[Any]]:
+    def _require_texts(self) -> None:
+        """Raise an error if the column of texts in a Parquet file has another type."""
+        if not is_parquet(self.path):
+            return
         kind = parquet_schema(self.path).field(self.columns[0]).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (
@@ -129,5 +115,3 @@ class NoteTable:
             or pa.types.is_string_view(kind)
         ):
             raise DataError(f"{self.path}, column {self.columns[0]!r}: has {kind}, not texts.")
-        for rows, _ in read_parquet(self.path, self.columns, _ROWS_AT_ONCE):
-            yield from rows

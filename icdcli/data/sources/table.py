@@ -5,7 +5,7 @@ ids, and messages name it.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,22 +33,11 @@ from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, match_columns
-from icdcli.io.records import (
-    ENDINGS,
-    cells_of,
-    column_names,
-    is_csv,
-    is_jsonl,
-    is_table,
-    read_jsonl,
-    read_parquet,
-)
+from icdcli.io.records import ENDINGS, column_names, is_table, table_rows
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
-_ROWS_BETWEEN_REPORTS = 4096
 _LONGEST_SHOWN = 30  # characters of a value in a message
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
-_ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
 
 
 @dataclass(frozen=True)
@@ -141,7 +130,7 @@ class TableSource:
         roles = list(self._columns)
         splits_count = self.own_splits is not None and protocol.split_of is own_split
         rows_of: dict[str, int] = {}
-        records = _records(self.path, list(self._columns.values()), self.reading)
+        records = table_rows(self.path, list(self._columns.values()), self.reading)
         for number, values in enumerate(records, start=1):
             row = dict(zip(roles, values, strict=True))
             id = (
@@ -228,7 +217,7 @@ class TableSource:
             DataError: If a cell can't be read, or the column has a problem that isn't accepted.
         """
         name = self._columns["codes_column"]
-        cells = (value for (value,) in _records(self.path, [name], self._first_reading()))
+        cells = (value for (value,) in table_rows(self.path, [name], self._first_reading()))
         found = TableCodes.read(
             self.path, name, cells, self.system, self.code_kind, self.accept_unknown_codes
         )
@@ -284,26 +273,6 @@ def _short(value: Any) -> str:
     if len(text) > _LONGEST_SHOWN or len(text.split()) > 1:
         return "a long text" if isinstance(value, str) else type(value).__name__
     return repr(value)
-
-
-def _records(path: Path, columns: Sequence[str], reading: Reading) -> Iterator[Sequence[Any]]:
-    """Yield the rows as values of `columns`, whatever the format."""
-    stage = f"reading {path.name}"
-    if is_csv(path):
-        for chunk in reading.rows(path, columns):
-            yield from chunk
-    elif is_jsonl(path):
-        for number, record in enumerate(read_jsonl(path, reading), start=1):
-            yield cells_of(record, columns, path, number)
-            if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
-                reading.on_progress(stage, number, 0, "rows")
-    else:
-        number = 0
-        for rows, total in read_parquet(path, columns, min(reading.chunk_size, _ROWS_AT_ONCE)):
-            yield from rows
-            number += len(rows)
-            if reading.on_progress:
-                reading.on_progress(stage, number, total, "rows")
 
 
 _PROTOCOLS = (PATIENT,)
