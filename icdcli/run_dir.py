@@ -3,12 +3,14 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.files import write_atomically, writing
+from icdcli.io.locks import HeldElsewhere, exclusive
 
 CHECKPOINTS = ("metric", "loss", "last")
 STEP_COLUMNS = ("step", "epoch", "train_loss", "lr", "tokens_per_second")
@@ -118,6 +120,39 @@ class RunDir:
     def evaluation(self, split: str) -> Path:
         """Return the folder of the evaluation on a split."""
         return self.root / "evaluation" / split
+
+
+@contextmanager
+def train_alone(run: RunDir, on_warning: Callable[[str], None]) -> Iterator[None]:
+    """Lock a run during the block: two processes that train it would mix their steps.
+
+    Reading the run stays allowed. The system releases the lock of a killed process.
+
+    Args:
+        run: The run folder.
+        on_warning: Receives a warning if the file system has no locks.
+
+    Raises:
+        DataError: If the run folder can't be written.
+        ResumeError: If another process is training the run.
+    """
+    lock = run.root / ".lock"
+    with ExitStack() as stack:
+        try:
+            with writing(lock):
+                locked = stack.enter_context(exclusive(lock))
+        except HeldElsewhere as error:
+            stop = f"stop it (`kill {error.pid}`)" if error.pid else "stop it there"
+            raise ResumeError(
+                f"{run.root}: is being trained by {error}. Wait until it ends, or {stop}; it saves "
+                "a checkpoint first. Then resume the run"
+            ) from None
+        if not locked:
+            on_warning(
+                f"{run.root}: this file system has no locks. Make sure that no second process "
+                "trains this run."
+            )
+        yield
 
 
 def find_checkpoint(run: RunDir, name: str) -> Path:

@@ -8,12 +8,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from icdcli.io.files import flush, private_folder
+from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.io.progress import Progress
 
 _PARTIAL, _LOCK = ".partial", ".lock"
@@ -28,17 +27,13 @@ def locked(home: Path, key: str, on_progress: Progress | None = None) -> Iterato
         key: Names the work within the folder.
         on_progress: Called once if another process holds the lock.
     """
-    lock = _lock(home, key)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+
+    def on_wait() -> None:
         if on_progress:
             on_progress("waiting for another icdcode process that prepares the same data", 0, 0, "")
-        lock.acquire()
-    try:
+
+    with exclusive(_lock(home, key), on_wait):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -113,16 +108,11 @@ def is_writable(folder: Path) -> bool:
 def _sweep(home: Path) -> None:
     """Remove the partial folders of killed processes, whatever they were making."""
     for left in home.glob(f".*{_PARTIAL}"):
-        lock = _lock(home, left.name.removeprefix(".").removesuffix(_PARTIAL))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue  # its process is still working
-        try:
+        key = left.name.removeprefix(".").removesuffix(_PARTIAL)
+        # Its process may still be working.
+        with suppress(HeldElsewhere), exclusive(_lock(home, key)):
             shutil.rmtree(left, ignore_errors=True)
-        finally:
-            lock.release()
 
 
-def _lock(home: Path, key: str) -> FileLock:
-    return FileLock(home / f".{key}{_LOCK}", mode=0o600)
+def _lock(home: Path, key: str) -> Path:
+    return home / f".{key}{_LOCK}"

@@ -10,15 +10,14 @@ except this folder: each writes the parts of its own blocks.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
-from icdcli.io.files import flush, private_folder, replacing, write_json
+from icdcli.io.files import flush, replacing, write_json
+from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.predict.batches import CodedNote, note_blocks
 from icdcli.predict.writers import format_of
 
@@ -71,29 +70,25 @@ class OutputParts:
         Raises:
             ConfigError: If another call is writing the file, or the folder can't be written.
         """
-        lock = FileLock(self.folder / _LOCK, mode=0o600)
         try:
-            private_folder(self.folder)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ConfigError(
-                f"--output {self.output}: another icdcode is writing it. Wait, or choose another "
-                "name."
-            ) from None
-        except OSError as error:
-            raise ConfigError(
-                f"--output {self.output}: can't be written ({error.strerror}). Choose another "
-                "folder."
-            ) from None
-        try:
-            yield
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(exclusive(self.folder / _LOCK))
+                except HeldElsewhere as error:
+                    raise ConfigError(
+                        f"--output {self.output}: another icdcode is writing it ({error}). Wait, "
+                        "or choose another name."
+                    ) from None
+                except OSError as error:
+                    raise ConfigError(
+                        f"--output {self.output}: can't be written ({error.strerror}). Choose "
+                        "another folder."
+                    ) from None
+                yield
         finally:
-            # Without a journal, nothing was started, or everything is done.
-            if not (self.folder / _JOURNAL).exists():
-                (self.folder / _LOCK).unlink(missing_ok=True)
-                with suppress(OSError):
-                    self.folder.rmdir()
-            lock.release()
+            # Without parts, nothing was started, or everything is done.
+            with suppress(OSError):
+                self.folder.rmdir()
 
     @property
     def started(self) -> bool:

@@ -8,7 +8,7 @@ nothing: handlers show what happens. `plan_training` and `plan_resume` set a run
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from icdcli.distributed.signals import StopSignals
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import write_atomically
 from icdcli.io.progress import Progress
-from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after
+from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
 from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.baseline import train_baseline, unused_keys
 from icdcli.training.checkpointing import (
@@ -105,14 +105,24 @@ def run_training(
     with _closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
         plan = plan_training(config, group, on_progress, on_warning)
         run = _new_run_folder(config, group)
-        titles = plan.corpus.labels.known_titles
-        publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
-        if plan.training is None:
-            return _fit_baseline(plan, run, handlers, open_handlers, group, on_progress, on_warning)
-        trackers = _trackers(config, run, group, open_handlers, on_warning)
-        return _train(
-            plan.training, run, plan.corpus, [*handlers, trackers], open_handlers, on_second_signal
-        )
+        with _locked(run, group, on_warning):
+            if group.is_main:
+                write_atomically(run.args, to_yaml(config))
+            titles = plan.corpus.labels.known_titles
+            publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
+            if plan.training is None:
+                return _fit_baseline(
+                    plan, run, handlers, open_handlers, group, on_progress, on_warning
+                )
+            trackers = _trackers(config, run, group, open_handlers, on_warning)
+            return _train(
+                plan.training,
+                run,
+                plan.corpus,
+                [*handlers, trackers],
+                open_handlers,
+                on_second_signal,
+            )
 
 
 def resume_training(
@@ -142,11 +152,16 @@ def resume_training(
     Raises:
         ConfigError: If ``run`` isn't a run folder, or an override is wrong.
         DataError: If the data can't be used, or the run folder can't be written.
-        ResumeError: If there is no such checkpoint, it doesn't fit the data, or a key can't change.
+        ResumeError: If there is no such checkpoint, it doesn't fit the data, a key can't change, or
+            another process is training the run.
     """
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
     config = load_config(run.args, list(overrides))
-    with _closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
+    with (
+        _closing_at_end(handlers) as open_handlers,
+        _joined(process_group, config) as group,
+        _locked(run, group, on_warning),
+    ):
         if config.model.is_baseline:
             return _finished_baseline(run, config, load, on_warning)
         plan = plan_resume(run, overrides, load, group, on_progress, on_warning)
@@ -283,16 +298,20 @@ def _joined(process_group: ProcessGroup | None, config: Config) -> Iterator[Proc
 
 
 def _new_run_folder(config: Config, process_group: ProcessGroup) -> RunDir:
-    """Make the run folder and its args.yaml in the main process; return it in all processes."""
+    """Make the run folder in the main process; return it in all processes."""
     made = None
     if process_group.is_main:
         made = RunDir.create(config.run.project, config.run.name).root
     root = process_group.broadcast(made)
     assert isinstance(root, Path)
-    run = RunDir(root)
-    if process_group.is_main:
-        write_atomically(run.args, to_yaml(config))
-    return run
+    return RunDir(root)
+
+
+def _locked(
+    run: RunDir, process_group: ProcessGroup, on_warning: OnWarning | None
+) -> AbstractContextManager[None]:
+    """Lock the run; of several processes, the main one does it."""
+    return train_alone(run, on_warning or _ignore) if process_group.is_main else nullcontext()
 
 
 def _return_to_checkpoint(plan: TrainingPlan, training: Training, run: RunDir) -> tuple[Path, ...]:

@@ -1,14 +1,18 @@
 """`run_training` and `resume_training`, as a notebook calls them."""
 
+import errno
 import os
 import signal
+import socket
 import threading
 
 import pytest
 
 from icdcli.config.loading import load_config
 from icdcli.errors import ConfigError, ResumeError
+from icdcli.io import locks
 from icdcli.io.manifest import verify
+from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import read_rows
 from icdcli.training import loop
 from icdcli.training.checkpointing import make_last
@@ -221,3 +225,47 @@ def test_a_broken_checkpoint_is_replaced_with_a_warning(config, monkeypatch):
     assert "26/head.safetensors: was changed or is damaged" in warning
     assert "replaces this checkpoint" in warning
     assert in_checkpoint(run, "metric") == (26, 0.3, 0.2)
+
+
+def test_a_run_in_training_is_not_resumed_but_read(config):
+    refused, read = [], []
+
+    def happens(event):
+        if isinstance(event, StepDone) and event.step == 7:
+            with pytest.raises(ResumeError) as raised:
+                resume_training(run, ["steps=30"])
+            refused.append(str(raised.value))
+        if isinstance(event, Saved):
+            read.append(load_model(run, event.name).labels.codes)
+
+    run = config().run.project / "run"
+    run_training(config(steps=13), [Collected(happens)])
+    here = f"process {os.getpid()} on host {socket.gethostname()} since "
+    assert f"{run}: is being trained by {here}" in refused[0]
+    assert f"stop it (`kill {os.getpid()}`)" in refused[0]
+    assert len(read) == 3
+    resume_training(run, ["steps=17"], handlers=[Collected(happens)])
+    assert [int(row["step"]) for row in read_rows(run / "steps.csv")] == [5, 10, 13, 15, 17]
+    assert not (run / ".lock").exists()
+
+
+def test_trainings_of_one_name_have_folders_of_their_own(config):
+    inner = []
+
+    def happens(event):
+        if isinstance(event, StepDone) and event.step == 1:
+            inner.append(run_training(config(steps=2, warmup_steps=1)))
+
+    outer = run_training(config(steps=3, warmup_steps=1), [Collected(happens)])
+    assert [result.run.root.name for result in (outer, *inner)] == ["run", "run2"]
+
+
+def test_a_file_system_without_locks_gets_a_warning(config, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    warnings = []
+    run_training(config(steps=2, warmup_steps=1), on_warning=warnings.append)
+    [warning] = [warning for warning in warnings if "locks" in warning]
+    assert "Make sure that no second process trains this run" in warning

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
 
 from icdcli.data.corpus import writer as corpus_writer
 from icdcli.data.corpus.prepare import prepare
@@ -16,6 +15,7 @@ from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission_join import NotesAside
 from icdcli.errors import DataError
+from icdcli.io.locks import exclusive
 
 SCRIPT = (
     "import sys; from pathlib import Path; from icdcli.data.section import DataConfig;"
@@ -40,7 +40,7 @@ def test_what_a_dead_process_left_is_cleared_away_whatever_it_made(data):
         partial.mkdir()
         (partial / "documents.parquet").write_bytes(b"half")
     held = left[1].with_name(".of other options.lock")
-    with FileLock(held):
+    with exclusive(held):
         assert prepare(DataConfig(data_path=data, protocol="hadm-digit")).created
         assert not left[0].exists()
         assert left[1].exists()  # its process is at work
