@@ -4,9 +4,10 @@ Importing it doesn't import torch, so that ``--help`` is quick.
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from icdcli import __version__
 from icdcli.cli import (
@@ -25,11 +26,24 @@ from icdcli.cli import (
     splits,
     train,
 )
+from icdcli.config.fields import refuse_url
 from icdcli.errors import IcdcodeError
 from icdcli.report.console import Output
 
+
+class _Commands(TyperGroup):
+    """The commands. A URL is refused before one of them takes it for a folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] != ["splits"]:  # which downloads
+            for word in args:
+                refuse_url(word.partition("=")[2] if word.startswith("--") else word, word)
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     name="icdcode",
+    cls=_Commands,
     help="Assign ICD codes to clinical notes: prepare data, train, evaluate, predict.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

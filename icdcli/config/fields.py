@@ -1,8 +1,9 @@
 """The base class of the configuration's sections, and the field types that several of them use."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,17 +15,23 @@ from pydantic import (
 )
 
 from icdcli.config.metric_names import METRICS
-from icdcli.errors import nearest
+from icdcli.errors import ConfigError, nearest
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path makes one slash of two
 _LARGEST = 2**63 - 1  # PyTorch and Parquet can't store a larger integer
 
 
 class Section(BaseModel):
-    """Base class of the sections: immutable, and closed to unknown keys."""
+    """Base class of the sections: immutable, and closed to unknown keys.
+
+    Attributes:
+        older_names: Keys of the original guide that have a newer name, each with that name.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, protected_namespaces=()
     )
+    older_names: ClassVar[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,35 @@ def require_metric(name: str) -> str:
     return name
 
 
+def require_local(path: Any) -> Any:
+    """Return a path unchanged, and raise ValueError if it is a URL, such as ``s3://bucket/notes``.
+
+    Python would take it for a folder ``s3:``, which would be created or not be found.
+    """
+    if isinstance(path, str | Path) and _URL.match(str(path)):
+        raise ValueError(
+            "should be a file or folder of this machine, not a URL. Copy the data here, or write "
+            "here and copy the results afterwards"
+        )
+    return path
+
+
+def refuse_url(path: Path | str, argument: str) -> None:
+    """Raise an error if an argument is a URL instead of a path.
+
+    Args:
+        path: The path.
+        argument: How the user wrote it, for the message.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    try:
+        require_local(path)
+    except ValueError as error:
+        raise ConfigError(f"{argument}: {error}.") from None
+
+
 def _expand_home(path: Path) -> Path:
     try:
         return path.expanduser()
@@ -97,5 +133,5 @@ def _require_64_bits(value: int) -> int:
 
 Integer = Annotated[int, BeforeValidator(reject_bool), AfterValidator(_require_64_bits)]
 Number = Annotated[float, BeforeValidator(reject_bool), Field(allow_inf_nan=False)]
-UserPath = Annotated[Path, AfterValidator(_expand_home)]
+UserPath = Annotated[Path, BeforeValidator(require_local), AfterValidator(_expand_home)]
 Metric = Annotated[str, AfterValidator(require_metric)]

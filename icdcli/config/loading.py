@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from icdcli.config.fields import Section
 from icdcli.config.schema import Config
+from icdcli.config.yaml_values import Loader, takes_text, value_of
 from icdcli.errors import ConfigError, nearest
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
@@ -25,7 +26,11 @@ FIELDS: dict[str, tuple[str, FieldInfo]] = {
 """Every key, with the name of its section and its field."""
 
 _COMMAND_LINE = "command line"
-_NOT_A_VALUE = (yaml.YAMLError, ValueError, OverflowError)  # 2020-13-45 has the form of a date
+_OF_A_RUN = "args.yaml"
+_OLDER_NAMES = {
+    old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
+}
+_NOT_A_VALUE = (yaml.YAMLError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,15 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
             the nearest valid key.
     """
     problems: list[str] = []
-    values: dict[str, _Value] = {}
+    in_file: dict[str, _Value] = {}
     if path is not None:
-        values.update(_read_yaml(find_config(Path(path)), problems))
-    values.update(_parse_overrides(overrides, problems))
+        found = find_config(Path(path))
+        in_file = _read_yaml(found, problems)
+        # A run's own file has every key. The newer name counts, as it did when the run began.
+        _use_newer_names(in_file, [] if found.name == _OF_A_RUN else problems)
+    given = _parse_overrides(overrides, problems)
+    _use_newer_names(given, problems)
+    values = _overridden(in_file, given)
     for key in [key for key in values if key not in FIELDS]:
         problems.append(f"{values.pop(key).place}: unknown key {key!r}{nearest(key, FIELDS)}")
     sections = {
@@ -138,14 +148,13 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, _Value]:
         kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
         raise ConfigError(f"{path}: is {kind}; a configuration is a mapping of `key: value` lines")
     values: dict[str, _Value] = {}
-    loader = yaml.SafeLoader("")
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         key = str(key_node.value)
         if key in values:
             problems.append(f"line {line}: {key!r} is set twice, first at {values[key].place}")
         try:
-            values[key] = _Value(loader.construct_object(value_node, deep=True), f"line {line}")
+            values[key] = _Value(value_of(value_node, _is_text(key)), f"line {line}")
         except (*_NOT_A_VALUE, RecursionError) as error:
             problems.append(f"line {line}: {key}: not a value: {error}")
     return values
@@ -153,7 +162,7 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, _Value]:
 
 def _compose_yaml(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return yaml.compose(path.read_text(encoding="utf-8"), Loader=Loader)
     except FileNotFoundError:
         if "=" in path.name:
             raise ConfigError(
@@ -184,13 +193,48 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
         if not equals or not key:
             problems.append(f"{_COMMAND_LINE}: {override!r} should be key=value")
             continue
+        key = key.strip()
         try:
-            values[key.strip()] = _Value(yaml.safe_load(text), _COMMAND_LINE)
+            node = yaml.compose(text, Loader=Loader)
+            values[key] = _Value(value_of(node, _is_text(key)), _COMMAND_LINE)
         except _NOT_A_VALUE:
             problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
         except RecursionError:
             problems.append(f"{_COMMAND_LINE}: {key}: has too many brackets in each other")
     return values
+
+
+def _use_newer_names(values: dict[str, _Value], problems: list[str]) -> None:
+    """Remove the older of two names of one key that are both set, and report it as a problem."""
+    for old, new in _OLDER_NAMES.items():
+        if old not in values or new not in values or values[new].value is None:
+            continue
+        removed, kept = values.pop(old), values[new]
+        # `config show` writes every key, so that an older name with its default may remain.
+        if removed.value not in (None, kept.value, *_spellings(FIELDS[old][1].default)):
+            problems.append(
+                f"{removed.place}: {old}: is an older name of {new}, which is set, too "
+                f"({kept.place}). Delete one of them"
+            )
+
+
+def _spellings(folder: Path) -> tuple[str, str]:
+    return str(folder), f"{folder}/"
+
+
+def _overridden(in_file: dict[str, _Value], given: dict[str, _Value]) -> dict[str, _Value]:
+    """Return the values of a file and the command line, which wins under either name of a key."""
+    kept = dict(in_file)
+    for old, new in _OLDER_NAMES.items():
+        if old in given and given[old].value is not None:
+            kept.pop(new, None)
+        elif new in given and given[new].value is not None:
+            kept.pop(old, None)
+    return kept | given
+
+
+def _is_text(key: str) -> bool:
+    return key in FIELDS and takes_text(FIELDS[key][1].annotation)
 
 
 def _parse_section(

@@ -22,6 +22,14 @@ def _parse_device(value: Any) -> Any:
     return [int(word) for word in words]
 
 
+def _check_name(name: Any) -> Any:
+    if isinstance(name, str) and (name in (".", "..") or any(mark in name for mark in "/\\:")):
+        raise ValueError(
+            "should be the name of a folder, without / \\ and :. Its parent folder is `project`"
+        )
+    return name
+
+
 Device = Annotated[
     Literal["cpu", "mps"] | list[Annotated[int, Field(ge=0)]], BeforeValidator(_parse_device)
 ]
@@ -40,7 +48,7 @@ class RunConfig(Section):
     project: UserPath = Field(
         Path("outputs/mimic3"), description="folder that contains the project's runs"
     )
-    name: str = Field(
+    name: Annotated[str, BeforeValidator(_check_name)] = Field(
         "automatic_coding",
         min_length=1,
         pattern=r"^[^/\\:]+$",

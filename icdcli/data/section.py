@@ -1,7 +1,7 @@
 """The section ``data`` of the configuration."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,11 +23,13 @@ ProtocolName = Literal[
 class DataConfig(Section):
     """The notes and codes to read, and the options of their corpus."""
 
+    older_names: ClassVar[dict[str, str]] = {"mimic3_data_path": "data_path"}
+
     workers: Integer = Field(
         0, ge=0, description="tokenizer threads; 0: chosen automatically, one per CPU core"
     )
     mimic3_data_path: UserPath = Field(
-        Path("data/"), description="folder of the MIMIC-III tables, used if data_path is null"
+        Path("data/"), description="older name of data_path, used if data_path is null"
     )
     data_path: UserPath | None = Field(
         None, description="folder or file with notes and codes, of any data set"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icdcli import __version__
+from icdcli.config.fields import refuse_url
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
@@ -161,6 +162,7 @@ def predict_to_file(
         ResumeError: If the checkpoint is missing, incomplete or was changed.
     """
     group = join_process_group("cpu") if process_group is None else process_group
+    refuse_url(output, f"--output {output}")
     checkpoint, output = checkpoint_of(run, load), Path(output)
     selection = Selection(top, min_score)
     parts = _output_parts(checkpoint, notes, output, selection, evidence)

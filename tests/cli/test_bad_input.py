@@ -220,6 +220,22 @@ def test_all_problems_of_file_and_command_line_in_one_message(refused, tmp_path)
     assert "line 3: bit: should be 4, 8, 16 or 32, got 7" in message
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "run", "notes.csv", "--output", "s3://bucket/codes.csv"],
+        ["predict", "run", "notes.csv", "--output=gs://bucket/codes.csv"],
+        ["demo-data", "hdfs://host/x"],
+        ["prepare-data", "https://host/notes.csv"],
+        ["train", "configs/demo.yaml", "project=s3://bucket/runs"],
+    ],
+)
+def test_urls_make_no_folders(refused, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    refused(2, *words, says="should be a file or folder of this machine, not a URL. Copy the data")
+    assert not list(tmp_path.iterdir())
+
+
 def test_configuration_that_is_not_there(refused, tmp_path):
     refused(2, "train", tmp_path / "no.yaml", says="no.yaml: there is no such configuration file")
     refused(2, "train", tmp_path, says="is a folder, not a YAML file")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from icdcli.config.loading import FIELDS, config_schema, load_config, to_yaml
+from icdcli.config.loading import _OLDER_NAMES, FIELDS, config_schema, load_config, to_yaml
 from icdcli.config.schema import Config
+from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
 
 
@@ -26,6 +27,83 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
     assert load_config(write(tmp_path, "lr0: 1e-4\n")).train.lr0 == 1e-4
     assert load_config(None, ["lr0=3e-5"]).train.lr0 == 3e-5
     assert load_config(None, ["positive_threshold=1e-1"]).log.positive_threshold == 0.1
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "read"),
+    [
+        ("steps", "0500", 500), ("seed", "010", 10), ("seed", "+010", 10), ("seed", "0_1", 1),
+        ("seed", "1_000", 1000), ("seed", "0x10", 16), ("seed", "0b11", 3), ("seed", "-0", 0),
+        ("max_len", "0128", 128), ("lr0", "010.50", 10.5), ("lr0", ".5e-3", 0.0005),
+        ("device", "[0, 01]", [0, 1]), ("checkpoint_every", "0500", 500),
+        ("name", "010", "010"), ("name", "no", "no"), ("name", "2024-05-01", "2024-05-01"),
+        ("name", "2020-13-45", "2020-13-45"), ("name", "1_000", "1_000"), ("name", "1e3", "1e3"),
+        ("text_column", "On", "On"), ("codes_column", "10", "10"), ("split_column", "No", "No"),
+        ("data_path", "2024", "2024"), ("monitor", "null", None), ("data_path", "~", None),
+        ("deterministic", "no", False), ("label_pruning", "yes", True), ("lexical", "no", []),
+    ],
+)  # fmt: skip
+def test_values_mean_what_they_look_like(tmp_path, key, written, read):
+    for config in (
+        load_config(write(tmp_path, f"{key}: {written}\nbit: 16\nwarmup_steps: 0\n")),
+        load_config(None, [f"{key}={written}", "bit=16", "warmup_steps=0"]),
+    ):
+        found = config.flat()[key]
+        assert (found, type(found)) == (read, type(read))
+        assert load_config(write(tmp_path, to_yaml(config))) == config
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://b", "hdfs://h/x", "https://h/x", "file:/x"])
+def test_a_url_is_no_path(url):
+    for key in ("project", "data_path", "mimic3_data_path", "cache_dir", "splits_path"):
+        assert f"{key}: should be a file or folder of this machine, not a URL" in problems(
+            None, f"{key}={url}"
+        )
+        with pytest.raises(ValueError, match="not a URL"):
+            DataConfig(data_path=Path(url))
+    assert load_config(None, ["data_path=C:/x"]).data.data_path == Path("C:/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "path"),
+    [
+        ("data_path: a", ["mimic3_data_path=b"], "b"),
+        ("mimic3_data_path: a", ["data_path=b"], "b"),
+        ("mimic3_data_path: a", ["data_path=null"], "a"),
+        ("mimic3_data_path: a\ndata_path: null", [], "a"),
+        ("mimic3_data_path: data\ndata_path: b", [], "b"),
+        ("mimic3_data_path: data/\ndata_path: b", [], "b"),
+        ("mimic3_data_path: b\ndata_path: b", [], "b"),
+        ("data_path: a", ["data_path=null", "mimic3_data_path=b"], "b"),
+    ],
+)
+def test_an_override_wins_under_either_name_of_a_key(tmp_path, text, overrides, path):
+    config = load_config(write(tmp_path, text), overrides)
+    assert config.data.path == Path(path)
+    assert load_config(write(tmp_path, to_yaml(config))) == config
+
+
+def test_two_names_of_one_key_are_an_error(tmp_path):
+    text = "mimic3_data_path: a\ndata_path: b\n"
+    assert (
+        "line 1: mimic3_data_path: is an older name of data_path, which is set, too (line 2). "
+        "Delete one of them"
+    ) in problems(write(tmp_path, text))
+    assert "command line: mimic3_data_path: is an older name" in problems(
+        None, "data_path=a", "mimic3_data_path=b"
+    )
+    of_a_run = tmp_path / "args.yaml"  # version 0.1.0 wrote both; the newer name counted
+    of_a_run.write_text(text)
+    assert load_config(of_a_run).data.path == Path("b")
+    assert load_config(of_a_run, ["mimic3_data_path=c"]).data.path == Path("c")
+
+
+def test_every_older_name_and_its_newer_one_are_keys_of_one_type():
+    assert set(_OLDER_NAMES) == {
+        key for key, (_, field) in FIELDS.items() if " is null" in field.description
+    }
+    for old, new in _OLDER_NAMES.items():
+        assert FIELDS[old][0] == FIELDS[new][0]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +182,15 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["monitor=val_loss"], "unknown metric 'val_loss'"),
         (["name=a/b"], "name: "),
         (["seed=[1"], "is not a YAML value"),
-        (["name=2020-13-45"], "name: '2020-13-45' is not a YAML value"),
+        (["seed=2020-13-45"], "seed: should be a valid integer"),
+        (["seed=2024-05-01"], "unable to parse string as an integer, got '2024-05-01'"),
+        (["seed=!!float x"], "seed: '!!float x' is not a YAML value"),
+        (["steps=1:30"], "steps: should be a valid integer"),
+        (["lr0=1:30.5"], "lr0: should be a valid number"),
+        (["positive_threshold=0:30"], "should be a number from 0 to 1, auto or auto_per_code"),
+        (["checkpoint_every=1:30"], "should be a number of steps, or a time such as 90s"),
+        (["name=.."], "name: should be the name of a folder, without / \\ and :"),
+        (["name=s3://bucket"], "name: should be the name of a folder, without / \\ and :"),
         (["steps=" + "[" * 5000], "steps: has too many brackets in each other"),
         (["lr0=.inf"], "lr0: should be a finite number, got inf"),
         (["weight_decay=1e400"], "weight_decay: should be a finite number"),
@@ -150,7 +236,8 @@ def test_problems_come_by_line_and_those_of_the_command_line_and_defaults_last(t
         ("seed: 0\n  model: x\n", "line 2: not valid YAML"),
         ("seed: [0\n", "not valid YAML"),
         ("seed: 0\nseed: 1\n", "line 2: 'seed' is set twice, first at line 1"),
-        ("seed: 0\nname: 2020-13-45\n", "line 2: name: not a value: month must be in 1..12"),
+        ("seed: 0\nsteps: 2020-13-45\n", "line 2: steps: should be a valid integer"),
+        ("seed: 0\nsteps: !!int x\n", "line 2: steps: not a value: invalid literal"),
         ("metrics: " + "[" * 5000, "has too many brackets in each other"),
     ],
 )
