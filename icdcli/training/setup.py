@@ -202,6 +202,9 @@ def _training(
         compile_layers(model.network.backbone)
     shards = _shard(config, model, process_group)
     optimizer = make_optimizer(model.network, config.train)
+    learned_labels = _labels_in_training(corpus, process_group.device)
+    if learned_labels is not None:
+        keep_other_labels(optimizer, model.network.head.label_weights(), learned_labels)
     micro_batch_tokens = config.train.micro_batch_tokens or token_budget(
         model.network, config.train.gradient_checkpointing
     )
@@ -224,7 +227,7 @@ def _training(
         state=RunState(best, micro_batches_of=budget_key(config.train, process_group)),
         micro_batch_tokens=micro_batch_tokens,
         lexical_scores=lexical_scores,
-        learned_labels=_labels_in_training(corpus, process_group.device),
+        learned_labels=learned_labels,
         backbone_weights=[
             weight
             for name, weight in model.network.trainable().items()
@@ -312,6 +315,43 @@ def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.A
         for (alone, together, decay), weights in groups.items()
     ]
     return torch.optim.AdamW(options, lr=config.lr0, fused=network.device.type == "cuda")
+
+
+def keep_other_labels(
+    optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], learned: torch.Tensor
+) -> None:
+    """Make an optimizer leave the rows of labels that aren't learned as they are now.
+
+    Their gradients are zero, but AdamW's weight decay would still shrink them.
+
+    Args:
+        optimizer: The optimizer.
+        weights: Weights with a row for each label; they may be sharded.
+        learned: The labels that are learned.
+    """
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    other_L = torch.ones(len(weights[0]), dtype=torch.bool, device=learned.device)
+    other_L[learned] = False
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+    kept = []
+    for weight in weights:
+        others = (
+            distribute_tensor(other_L, weight.device_mesh, weight.placements, src_data_rank=None)
+            if isinstance(weight, DTensor)
+            else other_L
+        )
+        rows = own(others).nonzero()[:, 0]
+        kept.append((weight, rows, own(weight.detach())[rows].clone()))
+
+    def put_back(*_: object) -> None:
+        for weight, rows, values in kept:
+            own(weight.detach()).index_copy_(0, rows, values)
+
+    optimizer.register_step_post_hook(put_back)
 
 
 def summarize(

@@ -230,15 +230,23 @@ def test_labels_start_from_their_descriptions_the_same_in_every_process(describe
     assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
 
 
+@pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
 def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
-    described, monkeypatch
+    described, monkeypatch, pooling_mode
 ):
     from icdcli.data.corpus import writer as corpus_writer
 
     some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
     monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))
     training, corpus = new_training(
-        described(label_space="described", steps=13, weight_decay=0), ALONE
+        described(
+            label_space="described",
+            steps=13,
+            weight_decay=0.1,
+            lr0=1e-2,
+            pooling_mode=pooling_mode,
+        ),
+        ALONE,
     )
     head, labels = training.model.network.head, corpus.labels
     seen = {labels.index[code] for code in ("I10", "E11.9", "J18.9", "N17.9")}
@@ -249,13 +257,14 @@ def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     unseen = labels.train_counts.index(0)
     # No code is in exactly one document, so all codes without documents share the mass of one.
     assert head.bias_L[unseen].item() == pytest.approx(np.log(1 / (documents * never)), rel=1e-4)
-    before = head.queries_LW.detach().clone()
+    before = [weight.detach().clone() for weight in head.label_weights()]
+    assert len(before) == (3 if pooling_mode == "label_attention" else 2)
     [evaluated] = validations_of(training)
-    assert {
-        label
-        for label in range(len(labels))
-        if not torch.equal(head.queries_LW[label], before[label])
-    } == seen
+    for weight, initial in zip(head.label_weights(), before, strict=True):
+        changed = {
+            label for label in range(len(labels)) if not torch.equal(weight[label], initial[label])
+        }
+        assert changed == seen
     assert np.isfinite(evaluated.validation_loss)
     assert len(evaluated.samples[0].scores) < 30
 

@@ -47,6 +47,10 @@ class LabelAttention(Head):
         self.outputs_LW = nn.Parameter(torch.randn(labels, attention_width) * attention_width**-0.5)
         self.bias_L = nn.Parameter(torch.zeros(labels))
 
+    def label_weights(self) -> list[nn.Parameter]:
+        """Return the weights with a row for each label."""
+        return [self.queries_LW, self.outputs_LW, self.bias_L]
+
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_LD: Tensor, known_L: Tensor) -> None:
         """Start from the descriptions of the codes.

@@ -33,6 +33,10 @@ class PooledHead(Head):
         """Return the bias of each logit."""
         return self.output.bias
 
+    def label_weights(self) -> list[nn.Parameter]:
+        """Return the weights with a row for each label."""
+        return list(self.output.parameters())
+
     def forward(
         self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
     ) -> Tensor:

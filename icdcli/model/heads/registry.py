@@ -33,6 +33,10 @@ class Head(nn.Module):
     averages_neighbors: ClassVar[bool] = False
     bias_L: nn.Parameter
 
+    def label_weights(self) -> list[nn.Parameter]:
+        """Return the weights with a row for each label, which only this label's logit uses."""
+        return [self.bias_L]
+
     def start_from_descriptions(self, descriptions_LD: Tensor, known_L: Tensor) -> None:
         """Start from the descriptions of the codes, if the head can; otherwise do nothing.
 
