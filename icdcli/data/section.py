@@ -67,11 +67,15 @@ class DataConfig(Section):
         "seen",
         description="described: also codes with a title that no document has (not for benchmarks)",
     )
-    codes_column: str = Field(
-        "codes", description="table: column with the codes, a list or separated by ; or ,"
+    codes_column: str | Annotated[list[str], Field(min_length=1)] = Field(
+        "codes",
+        description="table: column with the codes, a list or separated by ; or ,; several columns: "
+        "[dx1, dx2] or 'dx*'",
     )
     id_column: str | None = Field(
-        None, description="table: column with document ids; null: id, if there is one"
+        None,
+        description="table: column with document ids; null: id, if there is one; rows with the "
+        "same id and text are one document",
     )
     subject_column: str | None = Field(
         None, description="table: column with patient ids; null: subject_id, if there is one"

@@ -5,7 +5,7 @@ ids, and messages name it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,13 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
+from icdcli.data.sources.table_rows import (
+    RepeatedIds,
+    SameTexts,
+    TableColumns,
+    find_columns,
+    moreover,
+)
 from icdcli.data.sources.table_splits import (
     SPLIT_NAMES,
     ignored_splits,
@@ -32,7 +39,7 @@ from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
-from icdcli.io.csv_reader import Reading, match_columns
+from icdcli.io.csv_reader import Reading
 from icdcli.io.records import ENDINGS, column_names, is_table, table_rows
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
@@ -48,8 +55,9 @@ class TableSource:
         path: A file whose name ends as `icdcli.io.records.ENDINGS` lists.
         text_column: The column of the notes.
         codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or
-            blanks.
-        id_column: The column of unique ids; None: ``id`` if there is one, else the row's number.
+            blanks. Several columns with one code each: their names, or a pattern (``dx*``).
+        id_column: The column of ids; None: ``id`` if there is one, else the row's number. Rows with
+            the same id and text are one document with the codes of all of them.
         subject_column: The column of patients; None: ``subject_id`` if there is one.
         split_column: The column of splits; None: ``split`` if there is one.
         evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …,
@@ -65,7 +73,7 @@ class TableSource:
 
     path: Path
     text_column: str = "text"
-    codes_column: str = "codes"
+    codes_column: str | Sequence[str] = "codes"
     id_column: str | None = None
     subject_column: str | None = None
     split_column: str | None = None
@@ -87,32 +95,24 @@ class TableSource:
     @property
     def own_splits(self) -> str | None:
         """Return the name of the column of splits; None if there is none."""
-        return self._columns.get("split_column")
+        return self.columns.names.get("split_column")
 
     @cached_property
-    def _columns(self) -> dict[str, str]:
-        """Return the name of the column for each role.
+    def columns(self) -> TableColumns:
+        """Return the columns that are read.
 
         Raises:
             DataError: If a column is missing.
         """
         available = column_names(self.path, self._first_reading())
-        columns = {"text_column": self.text_column, "codes_column": self.codes_column}
+        columns = {"text_column": self.text_column}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
             if name is not None or usual in (column.strip().lower() for column in available):
                 columns[role] = name or usual
         if self.evidence_column is not None:
             columns["evidence_column"] = self.evidence_column
-        places = match_columns(self.path, available, list(columns.values()))
-        found = {role: available[place] for role, place in zip(columns, places, strict=True)}
-        same = [role for role, name in found.items() if name == found["text_column"]]
-        if len(same) > 1:
-            raise DataError(
-                f"{self.path}: {' and '.join(same)} are the same column, {found['text_column']!r}. "
-                "Set each to a column of its own."
-            )
-        return found
+        return find_columns(self.path, available, columns, self.codes_column)
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
         """Read the documents.
@@ -122,53 +122,81 @@ class TableSource:
             work: Not used.
 
         Yields:
-            The rows with a text and at least one code, in the table's order.
+            The documents with a text and at least one code, in the table's order.
 
         Raises:
             DataError: If the file can't be read or a value is refused; the message names the row.
         """
-        roles = list(self._columns)
         splits_count = self.own_splits is not None and protocol.split_of is own_split
-        rows_of: dict[str, int] = {}
-        records = table_rows(self.path, list(self._columns.values()), self.reading)
+        repeated, same_texts = self._codes_and_ids[1], SameTexts()
+        left = dict.fromkeys(repeated.codes)  # those of which no row with a text was read yet
+        records = table_rows(self.path, self.columns.all, self.reading)
         for number, values in enumerate(records, start=1):
-            row = dict(zip(roles, values, strict=True))
-            id = (
-                str(number)
-                if "id_column" not in row
-                else self._name(row["id_column"], "id_column", number)
-            )
-            if id is None:
-                raise self._wrong(number, "id_column", "is empty. Every document needs its own id.")
-            if id in rows_of:
-                raise self._wrong(
-                    number,
-                    "id_column",
-                    f"{_short(id)} is also in row {rows_of[id]}. Ids must differ.",
-                )
-            rows_of[id] = number
+            row = self.columns.row(values)
+            id, text = self._id(row, number), self._text(row, number)
             subject = self._name(row.get("subject_column"), "subject_column", number)
             split = self._split(row["split_column"], number) if splits_count else None
-            text, codes = row["text_column"], self._codes(row["codes_column"], number)
-            if text is not None and not isinstance(text, str):
-                raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text.")
-            if text and not is_unicode(text):
-                raise self._wrong(
-                    number, "text_column", "isn't valid Unicode. Write it again as UTF-8."
-                )
-            if not text or not text.strip():
+            codes = self._codes(row["codes_column"], number)
+            if id in repeated.codes:
+                self._require_same(repeated, id, number, text, subject, split)
+                if text is None or id not in left:
+                    continue
+                del left[id]
+                codes = frozenset(map(self._code, repeated.codes[id]))
+            elif text is not None and "id_column" not in row:
+                same_texts.add(text, codes)
+            if text is None:
                 self.reading.drop("rows without text", 1)
             elif not codes:
                 self.reading.drop("rows without codes", 1)
             else:
-                yield Admission(
-                    id,
-                    subject,
-                    text,
-                    codes,
-                    split,
-                    self._evidence(row.get("evidence_column"), text, number),
-                )
+                evidence = self._evidence(row.get("evidence_column"), text, number)
+                yield Admission(id, subject, text, codes, split, evidence)
+        self.reading.drop("documents without text", len(left))
+        same_texts.refuse(self.path)
+        if repeated.codes:
+            self.reading.choices["rows"] = repeated.summary
+
+    def _id(self, row: Mapping[str, Any], number: int) -> str:
+        if "id_column" not in row:
+            return str(number)
+        id = self._name(row["id_column"], "id_column", number)
+        if id is None:
+            raise self._wrong(number, "id_column", "is empty. Every document needs its own id.")
+        return id
+
+    def _text(self, row: Mapping[str, Any], number: int) -> str | None:
+        """Return the text; None if there is none."""
+        text = row["text_column"]
+        if text is not None and not isinstance(text, str):
+            raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text.")
+        if not text or not text.strip():
+            return None
+        if not is_unicode(text):
+            raise self._wrong(
+                number, "text_column", "isn't valid Unicode. Write it again as UTF-8."
+            )
+        return text
+
+    def _require_same(
+        self,
+        repeated: RepeatedIds,
+        id: str,
+        number: int,
+        text: str | None,
+        subject: str | None,
+        split: str | None,
+    ) -> None:
+        problem = repeated.continues(id, number, text, subject, split)
+        if problem is None and "evidence_column" in self.columns.names and repeated.rows > 1:
+            problem = "is in several rows, and evidence needs one row per document"
+        if problem is not None:
+            raise self._wrong(
+                number,
+                "id_column",
+                f"{_short(id)} {problem}. Every document needs an id of its own: set id_column to "
+                "a column of such ids. Only rows with the same text are one document.",
+            )
 
     def _name(self, value: Any, role: str, number: int) -> str | None:
         """Return an id as a string. A float is refused, since it may have lost zeros or digits."""
@@ -209,20 +237,44 @@ class TableSource:
     def _code(self, raw: str) -> Code:
         return Code(*self.codes.column.spelled(raw))
 
-    @cached_property
+    @property
     def codes(self) -> TableCodes:
         """Return how the column of codes is read, which is decided from all of its cells.
 
         Raises:
             DataError: If a cell can't be read, or the column has a problem that isn't accepted.
         """
-        name = self._columns["codes_column"]
-        cells = (value for (value,) in table_rows(self.path, [name], self._first_reading()))
+        return self._codes_and_ids[0]
+
+    @cached_property
+    def _codes_and_ids(self) -> tuple[TableCodes, RepeatedIds]:
+        """Return how codes are read, and the ids of several rows with the codes of all of them."""
+        ids = {role: name for role, name in self.columns.names.items() if role == "id_column"}
+        columns = TableColumns(ids, self.columns.codes)
+
+        def rows() -> Iterator[tuple[str | None, Any]]:
+            for number, values in enumerate(
+                table_rows(self.path, columns.all, self._first_reading()), start=1
+            ):
+                row = columns.row(values)
+                yield self._id(row, number) if ids else None, row["codes_column"]
+
+        repeated = RepeatedIds()
         found = TableCodes.read(
-            self.path, name, cells, self.system, self.code_kind, self.accept_unknown_codes
+            self.path,
+            columns.codes_name,
+            (cell for _, cell in map(repeated.count, rows())),
+            self.system,
+            self.code_kind,
+            self.accept_unknown_codes,
         )
         refuse_problem(self.path, found.entry, self.accept_unknown_codes)
-        return found
+        if repeated.codes:
+            for id, cell in rows():
+                if id in repeated.codes:
+                    repeated.codes[id].update(cell_codes(cell, self.system))
+        repeated.forget()
+        return found, repeated
 
     def _first_reading(self) -> Reading:
         """Return how the table is read before its documents are; bad rows are counted later."""
@@ -264,7 +316,7 @@ class TableSource:
         return tuple(spans)
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
-        return DataError(f"{self.path}, row {number}, column {self._columns[role]!r}: {message}")
+        return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")
 
 
 def _short(value: Any) -> str:
@@ -299,11 +351,11 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     column = source.own_splits
     known = _PROTOCOLS if column is None else (SPLIT_COLUMN, *_PROTOCOLS)
     protocol = choose_protocol("table", known, config.protocol)
-    notices: tuple[str, ...] = ()
+    notices = moreover(source.columns)
     if column is not None and protocol is not SPLIT_COLUMN:
         if not config.ignore_split_column:
             refuse_ignored_splits(config.path, column, protocol.name)
-        notices = (ignored_splits(column, protocol.name),)
+        notices = (*notices, ignored_splits(column, protocol.name))
     options["code_system"] = config.code_system
     if config.code_kind is not None:
         options["code_kind"] = config.code_kind

@@ -139,7 +139,19 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"id": "1"}, {"id": "2"}, {"id": "1"}], "row 3, column 'id': '1' is also in row 1"),
+        (
+            [{"id": "1"}, {"id": "2"}, {"id": "1", "text": "y"}],
+            "row 3, column 'id': '1' is also in row 1, with another text. Every document needs an "
+            "id of its own: set id_column to a column of such ids",
+        ),
+        (
+            [{"id": "1", "subject_id": "a"}, {"id": "1", "subject_id": "b"}],
+            "row 2, column 'id': '1' is also in row 1, with another patient",
+        ),
+        (
+            [{"id": "1", "split": "train"}, {"id": "1", "split": "test"}],
+            "row 2, column 'id': '1' is also in row 1, with another split",
+        ),
         ([{"id": "1"}, {"id": ""}], "row 2, column 'id': is empty"),
         ([{"id": 1.0}], "row 1, column 'id': is 1.0. Write ids as strings"),
         (
@@ -176,7 +188,7 @@ def test_the_column_of_notes_is_no_other_column(tmp_path, role):
 @pytest.mark.parametrize("note", [NOTE, "Jane Patientname", [NOTE], {"x": NOTE}])
 @pytest.mark.parametrize("role", ["id_column", "subject_column", "split_column"])
 def test_no_message_has_a_note_that_is_in_another_column(tmp_path, note, role):
-    path = jsonl(tmp_path, *[{"id": str(n), "note": note} for n in range(2)])
+    path = jsonl(tmp_path, *[{"id": str(n), "note": note, "text": f"x{n}"} for n in range(2)])
     if role != "subject_column" or not isinstance(note, str):  # patients may repeat
         assert "Patientname" not in refused(path, **{role: "note"})
 
@@ -322,6 +334,7 @@ NAME = "Quixotely"
 @pytest.mark.parametrize("text", [f"Mr {NAME} coughs", f"[**{NAME}**] coughs {'x' * 300}"])
 def test_a_wrong_column_never_shows_a_note(tmp_path, role, text):
     rows = [{"id": str(n), "split": "train", "text": text, "note": text} for n in range(2)]
+    rows[1]["text"] += "!"
     answer = refused(jsonl(tmp_path, *rows), **{role: "text"})
     assert f"text_column and {role} are the same column, 'text'" in answer
     assert NAME not in answer
