@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.section import QUANTIZED, ModelConfig
+from icdcli.model.trials import directions_of
 
 # When it is imported (peft does so too), it warns of an optional kernel that is missing; later, it
 # warns that LLM.int8 rounds its inputs to float16, which it always does. Users needn't do anything.
@@ -135,11 +136,8 @@ def finish_backbone(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             backbone = _with_adapters(config, plain, source)
-    if config.attention == "bidirectional" and not _last_token_moves_first(backbone):
-        raise ConfigError(
-            f"model: {config.model}: this architecture ({_architecture(backbone)}) has no "
-            "bidirectional attention. Set attention: causal."
-        )
+    if plain.device.type != "meta":  # without weights, nothing can be tried
+        _check_attention(config, backbone)
     return backbone
 
 
@@ -153,15 +151,18 @@ def layers_of(backbone: nn.Module, key: str) -> list[nn.Module]:
     Raises:
         ConfigError: If the architecture doesn't declare its layers.
     """
+    if layers := _declared_layers(backbone):
+        return layers
+    raise ConfigError(
+        f"{key}: this architecture ({_architecture(backbone)}) doesn't declare its layers. "
+        "Leave this setting out."
+    )
+
+
+def _declared_layers(backbone: nn.Module) -> list[nn.Module]:
     names = set(getattr(backbone, "_no_split_modules", None) or ())
     stacks = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
-    layers = [layer for stack in stacks for layer in stack if type(layer).__name__ in names]
-    if not layers:
-        raise ConfigError(
-            f"{key}: this architecture ({_architecture(backbone)}) doesn't declare its layers. "
-            "Leave this setting out."
-        )
-    return layers
+    return [layer for stack in stacks for layer in stack if type(layer).__name__ in names]
 
 
 def compile_layers(backbone: nn.Module) -> None:
@@ -205,7 +206,7 @@ def _check(config: ModelConfig, settings: Any) -> None:
 
 def _set_attention(config: ModelConfig, settings: Any) -> None:
     if settings.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:  # an encoder is bidirectional
-        if config.attention == "causal":
+        if config.attention == "causal" and not getattr(settings, "is_decoder", False):
             raise ConfigError(
                 f"attention: causal: model {config.model} ({settings.model_type}) is an encoder, "
                 "whose attention is bidirectional. Leave attention out."
@@ -214,6 +215,8 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
     # transformers >= 5.2 reads this setting when it makes the mask (tested with sdpa and eager,
     # padded or not).
     settings.is_causal = config.attention == "causal"
+    if settings.is_causal and getattr(settings, "use_bidirectional_attention", None):
+        settings.use_bidirectional_attention = False  # EmbeddingGemma's own setting
     window = getattr(settings, "sliding_window", None)
     if (
         config.attention == "bidirectional"
@@ -224,6 +227,32 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
             f"max_len: {config.max_len}: model {config.model} has a sliding window of {window} "
             f"tokens. Set max_len: {window}, or chunk_len: {window} to read longer documents in "
             "chunks."
+        )
+
+
+def _check_attention(config: ModelConfig, backbone: nn.Module) -> None:
+    """Check by a trial that every layer attends as configured."""
+    directions = directions_of(backbone, _declared_layers(backbone))
+    architecture = _architecture(backbone)
+    if config.attention == "causal":
+        if any(direction.later for direction in directions):
+            raise ConfigError(
+                f"attention: causal: model {config.model} ({architecture}) can't be made causal; "
+                "its tokens see later ones. Set attention: bidirectional."
+            )
+        return
+    causal = [number for number, direction in enumerate(directions, 1) if not direction.later]
+    if len(causal) == len(directions):
+        raise ConfigError(
+            f"model: {config.model}: this architecture ({architecture}) has no bidirectional "
+            "attention. Set attention: causal."
+        )
+    # Layers that see neither earlier nor later tokens have no attention.
+    if mixed := [number for number in causal if directions[number - 1].earlier]:
+        raise ConfigError(
+            f"attention: bidirectional: model {config.model} ({architecture}) has "
+            f"{len(mixed)} layers, of {len(directions)}, whose tokens see only earlier ones, such "
+            f"as layer {mixed[0]}. Set attention: causal."
         )
 
 
@@ -312,21 +341,6 @@ def _require_weights(model: nn.Module, name: str, adapter: str) -> None:
             f"model: the adapter {adapter} doesn't fit its base model: none of its weights was "
             "loaded."
         )
-
-
-@torch.no_grad()
-def _last_token_moves_first(backbone: nn.Module) -> bool:
-    """Test whether attention is bidirectional: some architectures ignore the setting."""
-    device = next(backbone.parameters()).device
-    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=device)
-    training = backbone.training
-    backbone.eval()
-    first = (
-        backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0].float()
-    )
-    backbone.train(training)
-    # Eight-bit rounding can also change a causal model's first position, by very little.
-    return bool((first[0] - first[1]).norm() > 1e-4 * first[0].norm())
 
 
 def architecture_settings(folder: Path) -> Any:

@@ -1,11 +1,12 @@
-"""Find out by a trial what an architecture can do: how many tokens it reads at once.
+"""Find out by a trial what an architecture does: how much it reads at once, in which direction.
 
-Shapes: B documents, T tokens.
+Shapes: B documents, T tokens, D width.
 """
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +23,14 @@ _SHORT = 4
 
 _SPARE = 64
 """The most rows of a table of positions beyond those that the settings declare."""
+
+
+_TOKENS = 8
+"""The tokens of the documents with which the direction of attention is found out."""
+
+_MOVED = 1e-4
+"""The least relative change of a hidden state that counts. A layer that doesn't see the token that
+was changed gives the same state, bit for bit, in every precision."""
 
 
 class _LayersReachedError(Exception):
@@ -133,3 +142,95 @@ def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
 
 def _stop(*_: Any) -> None:
     raise _LayersReachedError
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The tokens that one layer's attention sees, besides the token itself.
+
+    Attributes:
+        earlier: Whether it sees tokens before it.
+        later: Whether it sees tokens after it.
+    """
+
+    earlier: bool
+    later: bool
+
+
+@torch.no_grad()
+def directions_of(backbone: nn.Module, layers: Sequence[nn.Module]) -> list[Direction]:
+    """Find out which tokens each layer sees: some architectures ignore the configured attention.
+
+    The backbone reads three short documents once. Each layer gets the same random hidden states
+    for all of them, except for the last token of the second and the first token of the third. If
+    the other tokens' states differ after the layer, it has seen that token.
+
+    Args:
+        backbone: The backbone, on any device, in any precision. Its mode is restored.
+        layers: Its layers. If there are none, or if they exchange something other than one state
+            per token, the backbone is one layer, whose input are tokens.
+
+    Returns:
+        The direction of each layer that was called, in the order of the calls.
+    """
+    device = next(backbone.parameters()).device
+    ids_BT = (5 + torch.arange(_TOKENS, device=device)).repeat(3, 1)
+    ids_BT[1, -1] += 10
+    ids_BT[2, 0] += 10
+    found: list[Direction] = []
+    trial = _LayerTrial(found)
+    hooks = [layer.register_forward_pre_hook(trial.before, with_kwargs=True) for layer in layers]
+    hooks += [layer.register_forward_hook(trial.after) for layer in layers]
+    training = backbone.training
+    backbone.eval()
+    try:
+        output = backbone(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        backbone.train(training)
+    if not found or trial.unknown:
+        return [_direction(output.last_hidden_state)] if not layers else directions_of(backbone, ())
+    return found
+
+
+class _LayerTrial:
+    """Replaces the hidden states before each layer and compares those after it.
+
+    Args:
+        found: Receives the direction of each layer.
+    """
+
+    def __init__(self, found: list[Direction]) -> None:
+        self._found = found
+        self.unknown = False
+
+    def before(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Replace a layer's input."""
+        hidden_BTD = args[0] if args else kwargs.get("hidden_states")
+        if not isinstance(hidden_BTD, Tensor) or hidden_BTD.shape[:-1] != (3, _TOKENS):
+            self.unknown = True
+            return None
+        draw = torch.Generator().manual_seed(0)
+        states_BTD = torch.randn(1, *hidden_BTD.shape[1:], generator=draw).repeat(3, 1, 1)
+        states_BTD[1, -1] = torch.randn(hidden_BTD.shape[-1], generator=draw)
+        states_BTD[2, 0] = torch.randn(hidden_BTD.shape[-1], generator=draw)
+        states_BTD = states_BTD.to(hidden_BTD)
+        if args:
+            return (states_BTD, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": states_BTD}
+
+    def after(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Compare a layer's output."""
+        hidden_BTD = output if isinstance(output, Tensor) else output[0]
+        if hidden_BTD.shape[:-1] == (3, _TOKENS):
+            self._found.append(_direction(hidden_BTD))
+        else:
+            self.unknown = True
+
+
+def _direction(hidden_BTD: Tensor) -> Direction:
+    plain_TD, last_TD, first_TD = hidden_BTD.float()
+    later = (last_TD - plain_TD)[:-1].norm(dim=1) > _MOVED * plain_TD[:-1].norm(dim=1)
+    earlier = (first_TD - plain_TD)[1:].norm(dim=1) > _MOVED * plain_TD[1:].norm(dim=1)
+    return Direction(bool(earlier.any()), bool(later.any()))

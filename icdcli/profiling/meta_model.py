@@ -47,8 +47,7 @@ def meta_network(
         plain = AutoModel.from_config(
             settings, dtype=torch.float32 if config.bit == 32 or not config.frozen else half
         )
-        # Bidirectional attention can't be tested without weights, and changes no size.
-        backbone = finish_backbone(config.model_copy(update={"attention": "causal"}), plain)
+        backbone = finish_backbone(config, plain)
         if source is not None:
             for adapter in source.adapters:
                 backbone = _with_pretrained(backbone, source, adapter)

@@ -34,7 +34,7 @@ def network_of(settings=LLAMA, lora=False, checkpointing=False, half=False, **ch
         "model": "tiny",
         "bit": 16 if half else 32,
         "lora_activate": lora,
-        "attention": "causal",
+        "attention": "bidirectional" if settings is BERT else "causal",
         "label_width": 32,
     }
     config = ModelConfig(**config | changes)
