@@ -59,7 +59,8 @@ METRICS: dict[str, str] = {
     },
 }
 
-LOWER_IS_BETTER = frozenset({"validation_loss", "calibration_error"})
+VALIDATION_LOSS = "validation_loss"
+LOWER_IS_BETTER = frozenset({VALIDATION_LOSS, "calibration_error"})
 
 
 def monitored(monitor: str | None, metrics: Sequence[str]) -> tuple[list[str], bool]:

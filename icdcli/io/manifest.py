@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
         path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
     ]
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+    content = _without_nan({**about, "files": files})
     (folder / MANIFEST).write_text(
-        json.dumps({**about, "files": files}, indent=2) + "\n", encoding="utf-8"
+        json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8"
     )
 
 
@@ -74,6 +76,13 @@ def verify(folder: Path) -> dict[str, Any]:
                 f"{folder / name}: was changed or is damaged (its SHA-256 isn't the manifest's)."
             )
     return manifest
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace numbers that JSON lacks, such as an undefined metric, by null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sha256(path: Path) -> str:

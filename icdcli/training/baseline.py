@@ -126,7 +126,7 @@ def validate_baseline(
     )
     model.threshold = fused.threshold
     loss = float(scored.losses_N.mean())
-    metrics, value = configured_metrics(fused, loss, config.train.monitor, log.metrics)
+    measured = configured_metrics(fused, loss, config.train.monitor, log.metrics)
     return Evaluated(
         epoch=1,
         step=1,
@@ -134,8 +134,10 @@ def validate_baseline(
         train_loss=math.nan,
         validation_loss=loss,
         lr=math.nan,
-        metrics=metrics,
-        monitored=value,
+        metrics=measured.metrics,
+        monitored=measured.monitored,
+        monitored_by=measured.monitored_by,
+        note=measured.note,
         best_metric=True,
         best_loss=True,
         patience_left=config.train.patience,

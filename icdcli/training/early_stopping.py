@@ -44,12 +44,14 @@ class Best:
         """Add the value of a validation and return whether it is the best so far.
 
         The first value is the best so far, NaN or not, so that the first validation always leaves a
-        checkpoint. After that, NaN (a metric that is undefined on the split) is never the best.
+        checkpoint. After that, NaN (a value that is undefined) is neither better nor worse.
         """
         if self.value is None or (math.isnan(self.value) and not math.isnan(value)):
             better = True
         else:
             better = value > self.value if self.higher_is_better else value < self.value
+        if math.isnan(value) and not better:
+            return False
         if better:
             self.value, self.without_progress = value, 0
         else:

@@ -191,6 +191,9 @@ class Evaluated:
         samples: A few documents' predictions.
         threshold: The threshold that was tuned on this validation, in words; None if it is fixed.
         alarm: A warning with a remedy, if the validation looks wrong; else None.
+        monitored_by: The names whose mean the monitored value is.
+        note: A message if some of the names to monitor are undefined on the split; else None. It is
+            the same after each validation.
     """
 
     epoch: int
@@ -207,6 +210,8 @@ class Evaluated:
     samples: tuple[SamplePrediction, ...] = field(default_factory=tuple)
     threshold: str | None = None
     alarm: str | None = None
+    monitored_by: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +284,8 @@ class TrainingResult:
         validation_loss: The loss of the last validation.
         metrics: The metrics of the last validation.
         signal: The signal that asked any process of the run to stop; None if there was none.
+        monitored_by: The names whose mean selected the best checkpoint: those of the configuration
+            that are defined on the validation split. Empty if there was no validation.
     """
 
     run: RunDir
@@ -289,6 +296,7 @@ class TrainingResult:
     validation_loss: float | None = None
     metrics: dict[str, float] | None = None
     signal: int | None = None
+    monitored_by: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as ``--json`` prints it."""
@@ -296,6 +304,7 @@ class TrainingResult:
             "epoch": self.epoch,
             "validation_loss": self.validation_loss,
             "metrics": self.metrics,
+            "monitored_by": self.monitored_by or None,
         }
         return {
             "run": self.run.root,

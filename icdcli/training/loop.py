@@ -198,7 +198,8 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         with_fusion=bool(training.lexical_scores),
     )
     model.fusion, model.threshold = fused.fusion, fused.threshold
-    metrics, value = configured_metrics(fused, validation_loss, config.monitor, log.metrics)
+    measured = configured_metrics(fused, validation_loss, config.monitor, log.metrics)
+    value = measured.monitored
     best = state.best_metric
     alarm = collapse_warning(sample_NL, value, best.value, best.higher_is_better, config.lr0)
     # After `resume --load`, the run may already have a better checkpoint, of a later step.
@@ -220,8 +221,10 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         train_loss=train_loss,
         validation_loss=validation_loss,
         lr=learning_rate(state.step, config),
-        metrics=metrics,
+        metrics=measured.metrics,
         monitored=value,
+        monitored_by=measured.monitored_by,
+        note=measured.note,
         best_metric=best_metric,
         best_loss=best_loss,
         patience_left=best.patience_left(config.patience),

@@ -105,6 +105,7 @@ class Recorder:
             "epoch": event.epoch,
             "validation_loss": event.validation_loss,
             "metrics": event.metrics,
+            "monitored_by": list(event.monitored_by),
         }
         names = [*(name for name, is_best in best.items() if is_best), "last"]
         self._write_checkpoint(names, event.step, about)
@@ -224,4 +225,5 @@ class Outcome:
             validation_loss=validated.validation_loss if validated else None,
             metrics=validated.metrics if validated else None,
             signal=number or None,
+            monitored_by=validated.monitored_by if validated else (),
         )

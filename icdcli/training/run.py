@@ -5,6 +5,7 @@ nothing: handlers show what happens. `plan_training` and `plan_resume` set a run
 ``--dry-run`` does, and write nothing but the prepared corpus and its caches.
 """
 
+import math
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -392,5 +393,8 @@ def _finished_baseline(
         "the TF-IDF model was fitted before",
         finished=True,
         epoch=manifest["epoch"],
-        metrics=manifest["metrics"],
+        metrics={
+            name: math.nan if value is None else value
+            for name, value in manifest["metrics"].items()
+        },
     )

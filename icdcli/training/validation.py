@@ -3,13 +3,15 @@
 Shapes: N documents, L labels.
 """
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icdcli.config.metric_names import monitored
+from icdcli.config.metric_names import VALIDATION_LOSS, monitored
 from icdcli.data.batching import micro_batches
 from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
@@ -66,10 +68,31 @@ def _forward_along(training: Training) -> None:
     network.train()
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The values of one validation.
+
+    Attributes:
+        metrics: The configured metrics, by name.
+        monitored: The value that selects the best checkpoint.
+        monitored_by: The names whose mean it is.
+        note: A message if some of the configured names are undefined; else None.
+    """
+
+    metrics: dict[str, float]
+    monitored: float
+    monitored_by: tuple[str, ...]
+    note: str | None
+
+
 def configured_metrics(
     fused: FusedScores, validation_loss: float, monitor: str | None, metrics: Sequence[str]
-) -> tuple[dict[str, float], float]:
-    """Return the configured metrics, by name, and the monitored value.
+) -> Measured:
+    """Measure the validation split with the configured metrics.
+
+    Metrics that are undefined on the split are left out of the monitored mean. This depends on the
+    gold codes only, so that all validations of a run are measured by the same names. If none is
+    defined, the validation loss is monitored, negative if higher values count as better.
 
     Args:
         fused: The scores of the validation split.
@@ -77,13 +100,27 @@ def configured_metrics(
         monitor: ``monitor`` of the configuration.
         metrics: ``metrics`` of the configuration.
     """
-    monitored_names, _ = monitored(monitor, metrics)
-    names = [
-        name for name in dict.fromkeys([*metrics, *monitored_names]) if name != "validation_loss"
-    ]
-    values = fused.metrics(names) | {"validation_loss": validation_loss}
-    value = float(np.mean([values[name] for name in monitored_names]))
-    return {name: values[name] for name in metrics}, value
+    wanted, higher_is_better = monitored(monitor, metrics)
+    names = [name for name in dict.fromkeys([*metrics, *wanted]) if name != VALIDATION_LOSS]
+    values = fused.metrics(names) | {VALIDATION_LOSS: validation_loss}
+    defined = [name for name in wanted if not math.isnan(values[name])]
+    if defined:
+        value = float(np.mean([values[name] for name in defined]))
+    else:
+        value = -validation_loss if higher_is_better else validation_loss
+    measured_by = tuple(defined) or (VALIDATION_LOSS,)
+    undefined = [name for name in wanted if name not in defined]
+    note = _note(undefined, measured_by) if undefined else None
+    return Measured({name: values[name] for name in metrics}, value, measured_by, note)
+
+
+def _note(undefined: Sequence[str], measured_by: Sequence[str]) -> str:
+    mean = "the mean of " if len(measured_by) > 1 else ""
+    return (
+        f"{', '.join(undefined)}: undefined on the validation split, which has too few documents, "
+        f"or the same codes in all of them. The best checkpoint and patience follow {mean}"
+        f"{', '.join(measured_by)}"
+    )
 
 
 def sample_predictions(

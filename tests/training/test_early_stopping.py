@@ -74,3 +74,10 @@ def test_an_undefined_metric_is_never_better_than_a_number():
         False,
     ]
     assert best.value == 0.1
+    assert best.without_progress == 0  # nor is it worse
+
+
+def test_an_undefined_metric_uses_up_no_patience():
+    best = Best(higher_is_better=True)
+    assert [best.update(value) for value in (0.5, 0.4, math.nan, math.nan)].count(True) == 1
+    assert best.patience_left(2) == 1

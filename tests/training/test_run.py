@@ -1,6 +1,8 @@
 """`run_training` and `resume_training`, as a notebook calls them."""
 
 import errno
+import json
+import math
 import os
 import signal
 import socket
@@ -18,7 +20,7 @@ from icdcli.training import loop
 from icdcli.training.checkpointing import make_last
 from icdcli.training.events import Evaluated, Prepared, Saved, Started, StepDone, Stopped
 from icdcli.training.run import resume_training, run_training
-from icdcli.training.validation import score_validation
+from icdcli.training.validation import Measured, score_validation
 
 
 class Collected:
@@ -156,7 +158,7 @@ def validations_give(monkeypatch, values):
 
     def measure(fused, loss, monitor, metrics):
         value, _ = left.pop(0)
-        return dict.fromkeys(metrics, value), value
+        return Measured(dict.fromkeys(metrics, value), value, tuple(metrics), None)
 
     monkeypatch.setattr(loop, "score_validation", score)
     monkeypatch.setattr(loop, "configured_metrics", measure)
@@ -269,3 +271,65 @@ def test_a_file_system_without_locks_gets_a_warning(config, monkeypatch):
     run_training(config(steps=2, warmup_steps=1), on_warning=warnings.append)
     [warning] = [warning for warning in warnings if "locks" in warning]
     assert "Make sure that no second process trains this run" in warning
+
+
+@pytest.fixture
+def all_have_all_codes(notes, tmp_path):
+    """Notes whose validation documents have all codes: no code has an AUROC."""
+    rows = [json.loads(line) for line in notes.read_text().splitlines()]
+    codes = sorted({code for row in rows for code in row["codes"]})
+    for number, row in enumerate(rows):
+        row["subject_id"] = row["id"]
+        row["split"] = "train" if number % 10 else "validation"
+        if row["split"] == "validation":
+            row["codes"] = codes if number else codes[:2]
+    path = tmp_path / "same.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    only = tmp_path / "one.jsonl"  # one validation document, with some of the codes
+    kept = [row for number, row in enumerate(rows) if number == 0 or row["split"] == "train"]
+    only.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    every = tmp_path / "every.jsonl"
+    kept = [row for number, row in enumerate(rows) if number]
+    every.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return only, every
+
+
+def test_undefined_metrics_are_left_out_of_what_is_monitored(config, all_have_all_codes):
+    data, _ = all_have_all_codes
+    seen, names = Collected(), "[aucroc_macro, aucroc_micro, aucprc_micro]"
+    result = run_training(config(data_path=data, metrics=names, steps=42, patience=9), [seen])
+    validations = [event for event in seen.events if isinstance(event, Evaluated)]
+    assert len(validations) == 3
+    for event in validations:
+        roc, precision = event.metrics["aucroc_micro"], event.metrics["aucprc_micro"]
+        assert math.isnan(event.metrics["aucroc_macro"])
+        assert event.monitored == pytest.approx((roc + precision) / 2, abs=1e-12)
+        assert event.note.startswith("aucroc_macro: undefined on the validation split")
+        assert event.note.endswith("follow the mean of aucroc_micro, aucprc_micro")
+    best = max(validations, key=lambda event: event.monitored)
+    manifest = json.loads(
+        (result.run.checkpoint("metric") / "manifest.json").read_text(), parse_constant=pytest.fail
+    )
+    assert manifest["step"] == best.step
+    assert manifest["metrics"]["aucroc_macro"] is None
+    assert manifest["monitored_by"] == ["aucroc_micro", "aucprc_micro"]
+    assert result.to_json()["monitored_by"] == ("aucroc_micro", "aucprc_micro")
+
+
+@pytest.mark.parametrize("model", ["tiny", "tfidf"])
+def test_if_nothing_monitored_is_defined_the_loss_is_monitored(config, all_have_all_codes, model):
+    _, data = all_have_all_codes
+    seen = Collected()
+    options = {"metrics": "[aucroc_macro]", "steps": 65, "patience": 2, "lr0": 1e-3}
+    result = run_training(config(data_path=data, model=model, **options), [seen])
+    validations = [event for event in seen.events if isinstance(event, Evaluated)]
+    assert {event.note.split("follow ")[1] for event in validations} == {"validation_loss"}
+    assert result.monitored_by == ("validation_loss",)
+    assert [event.best_metric for event in validations] == [
+        event.best_loss for event in validations
+    ]
+    lowest = min(validations, key=lambda event: event.validation_loss)
+    assert verify(result.run.checkpoint("metric"))["step"] == lowest.step
+    if model == "tfidf":
+        again = resume_training(result.run)
+        assert math.isnan(again.metrics["aucroc_macro"])

@@ -65,6 +65,7 @@ class TrainingView:
         self._in_use: int | None = None
         self._evaluating: Evaluating | None = None
         self._validations: list[Evaluated] = []
+        self._note: str | None = None
         self._stopped: Stopped | None = None
         self._closed = False
 
@@ -149,6 +150,9 @@ class TrainingView:
             self._output.say(self._validation_line(event))
         if event.threshold is not None:
             self._output.say(f"threshold {event.threshold}")
+        if event.note is not None and event.note != self._note:
+            self._note = event.note
+            self._output.warn(event.note)
         if event.alarm is not None:
             self._output.warn(event.alarm)
         if event.samples:

@@ -126,6 +126,13 @@ def test_validation_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_note_of_the_validations_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(view_of(Output(), "patience=5", "metrics=[map]")) as view:
+        for _ in range(3):
+            view.handle(replace(VALIDATION, note="map: undefined"))
+    assert capsys.readouterr().err == "warning: map: undefined\n"
+
+
 def test_without_patience_none_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with closing(view_of(Output(), "patience=0")) as view:
         view.handle(VALIDATION)
