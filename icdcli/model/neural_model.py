@@ -47,16 +47,16 @@ from icdcli.model.coding_model import (
 )
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.hub import PretrainedSource, find_pretrained
-from icdcli.model.network import CodingNetwork, build_network
-from icdcli.model.packing.probe import WantedPadding, choose_padding
-from icdcli.model.precompute import (
+from icdcli.model.inference.precompute import (
     Wanted,
     backbone_fingerprint,
     description_similarities,
     precompute,
     size_of_states,
 )
-from icdcli.model.scoring import Scored, score_documents
+from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.model.network import CodingNetwork, build_network
+from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import load_tokenizer

@@ -28,7 +28,7 @@ from icdcli.model.coding_model import (
     texts_to_score,
 )
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
-from icdcli.model.scoring import Scored
+from icdcli.model.inference.scoring import Scored
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 

@@ -22,9 +22,9 @@ from torch.utils.hooks import RemovableHandle
 
 from icdcli.data.batching import Padding
 from icdcli.model.batch import Batch, Segments
+from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.attention import PackedForm
-from icdcli.model.scoring import document_losses
 
 LARGE = 32 * 2**20
 """The C library returns freed blocks of this size at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""

@@ -27,8 +27,8 @@ from icdcli.data.batching import (
 from icdcli.distributed.hardware import resident_memory
 from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
+from icdcli.model.inference.scoring import BATCH_TOKENS
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
-from icdcli.model.scoring import BATCH_TOKENS
 from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
 from icdcli.profiling.fake_run import PassSizes, SimulatedPass, Simulation
@@ -45,7 +45,7 @@ from icdcli.training.state import Training
 _CUDA = 500 * 2**20  # used by CUDA on a GPU, approximately
 _LATER = 40 * 2**20  # loaded after the setup: plotting, and the writing of checkpoints
 _TINY_VOCABULARY = 16_384  # the maximum of `icdcli.model.tokenizer.train_tokenizer`
-_READ_TOKENS = 8_192  # per forward pass in `icdcli.model.precompute`
+_READ_TOKENS = 8_192  # per forward pass in `icdcli.model.inference.precompute`
 _SCORED = 11  # bytes per score while metrics are computed, measured
 _FRAGMENTATION = {False: 0.035, True: 0.055}
 """The share of allocations that is free but unusable when the C library's heap is largest, without
@@ -312,7 +312,7 @@ def _sizes(lengths: Ids, chunks: Chunks | None) -> PassSizes:
 
 
 def _size_of_states(network: CodingNetwork, settings: Any, *splits: Ids) -> int:
-    """Return the bytes of the hidden states of splits in the cache of `icdcli.model.precompute`."""
+    """Return the bytes of the hidden states of splits in the cache."""
     states = sum(int((-(-lengths // network.state_pooling)).sum()) for lengths in splits)
     return states * int(settings.hidden_size) * 2
 

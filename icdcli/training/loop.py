@@ -22,7 +22,7 @@ from icdcli.data.batching import Ids, multi_hot
 from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.model.fusion import NETWORK
-from icdcli.model.scoring import Scored
+from icdcli.model.inference.scoring import Scored
 from icdcli.training.checkpointing import CheckpointTimer
 from icdcli.training.early_stopping import SAMPLE, collapse_warning
 from icdcli.training.events import (

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from icdcli.model.batch import Batch
-from icdcli.model.scoring import document_losses
+from icdcli.model.inference.scoring import document_losses
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 

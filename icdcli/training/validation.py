@@ -17,7 +17,7 @@ from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.scoring import BATCH_TOKENS, Scored, score_documents
+from icdcli.model.inference.scoring import BATCH_TOKENS, Scored, score_documents
 from icdcli.training.state import Training
 
 _DOCUMENTS_PER_TRANSFER = 1_000

@@ -19,7 +19,7 @@ from pathlib import Path
 import peft  # noqa: F401  (imported once, before the forks)
 import torch
 
-import icdcli.model.scoring as scoring
+import icdcli.model.inference.scoring as scoring
 import icdcli.report.views.training
 import icdcli.training.checkpointing as checkpoint
 import icdcli.training.micro_batches as micro_batches

@@ -8,9 +8,9 @@ from icdcli.data.batching import Chunks, SpecialTokens, collate
 from icdcli.model.backbone import finish_backbone
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import build_network, use_gradient_checkpointing
 from icdcli.model.packing.attention import PackedForm
-from icdcli.model.scoring import document_losses
 from icdcli.model.section import ModelConfig
 from icdcli.profiling.fake_run import PassSizes, Simulation
 

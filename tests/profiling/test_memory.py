@@ -14,9 +14,9 @@ from transformers import AutoConfig, LlamaConfig
 
 from icdcli.config.loading import load_config
 from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
-from icdcli.model import precompute as state_cache
 from icdcli.model.backbone import load_backbone
 from icdcli.model.hub import find_pretrained
+from icdcli.model.inference import precompute as state_cache
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
 from icdcli.profiling.meta_model import meta_network, weight_sizes

@@ -12,10 +12,10 @@ from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import write_manifest
 from icdcli.metrics.metrics import evaluate
-from icdcli.model import precompute as state_cache
 from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import probabilities
-from icdcli.model.precompute import description_similarities
+from icdcli.model.inference import precompute as state_cache
+from icdcli.model.inference.precompute import description_similarities
 from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train

@@ -12,9 +12,9 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.fingerprints import arrays_hash
 from icdcli.io.manifest import write_manifest
-from icdcli.model import precompute
 from icdcli.model.checkpoint import load_model
-from icdcli.model.precompute import read_states
+from icdcli.model.inference import precompute
+from icdcli.model.inference.precompute import read_states
 from icdcli.training.loop import train
 from icdcli.training.setup import new_training
 
