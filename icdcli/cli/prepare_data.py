@@ -36,11 +36,18 @@ def prepare_data(
     ] = False,
     accept_unknown_codes: AcceptUnknownCodes = False,
     accept_leaks: AcceptLeaks = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Read all tables again, also large ones whose size and times are unchanged.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Convert source tables into a prepared corpus.
 
-    Rerunning the command finds the existing corpus and does nothing.
+    Rerunning the command finds the existing corpus, unless the tables or the options have changed.
 
     Example: icdcode prepare-data data/demo protocol=patient label_pruning=True
     """
@@ -55,9 +62,11 @@ def prepare_data(
         *(["accept_unknown_codes=True"] if accept_unknown_codes else []),
         *(["accept_leaks=True"] if accept_leaks else []),
     ]
-    corpus = prepared(folder, given, config, output)
+    corpus = prepared(folder, given, config, output, fresh)
     output.show(corpus_view(describe_corpus(open_corpus(corpus.folder)).to_json()))
     output.say(f"{'Prepared' if corpus.created else 'Already prepared'}: {corpus.folder}")
+    if not corpus.created and not fresh and corpus.reads_large_files:
+        output.say("Large tables are recognized by size and times; --fresh reads them again.")
     output.result(
         {
             "folder": corpus.folder,
@@ -69,7 +78,11 @@ def prepare_data(
 
 
 def prepared(
-    data: Path, overrides: list[str], config: Path | None, output: Output
+    data: Path,
+    overrides: list[str],
+    config: Path | None,
+    output: Output,
+    fresh: bool = False,
 ) -> "PreparedCorpus":
     """Prepare data unless it is prepared already, with progress, and warn about problems."""
     from icdcli.config.loading import load_config
@@ -79,7 +92,7 @@ def prepared(
         config, [*overrides, f"data_path={quoted(str(data), ensure_ascii=False)}"]
     ).data
     with output.stages() as on_progress:
-        corpus = prepare(options, on_progress)
+        corpus = prepare(options, on_progress, fresh=fresh)
     warn(corpus.warnings, corpus.card, output)
     return corpus
 

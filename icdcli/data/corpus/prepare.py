@@ -4,7 +4,8 @@ The name of the corpus's folder contains a hash of the source files and of every
 the result, so that a second call finds it and does nothing. It is written under another name and
 renamed when it is complete. A lock lets one process at a time write it: a second one would take the
 unfinished folder for that of a killed process, and delete it. The source files are hashed while
-they are parsed; their hashes are stored with path, size and modification time.
+they are parsed. At the next call, small files are hashed again, and large ones are recognized by
+their state (`icdcli.io.fingerprints`).
 """
 
 import hashlib
@@ -29,6 +30,8 @@ from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 from icdcli.io.fingerprints import (
+    HASHED_AT_ONCE,
+    FileState,
     file_hash,
     file_states,
     recall_hashes,
@@ -63,6 +66,11 @@ class PreparedCorpus:
     notices: tuple[str, ...] = ()
 
     @property
+    def reads_large_files(self) -> bool:
+        """Return whether source files are too large to be hashed at every call."""
+        return sum(int(file["size"]) for file in self.card["sources"]) > HASHED_AT_ONCE
+
+    @property
     def warnings(self) -> list[str]:
         """Return what the user must know about the corpus, one sentence each."""
         changed = [
@@ -72,12 +80,15 @@ class PreparedCorpus:
         return [*changed, *self.notices, *corpus_warnings(self.card)]
 
 
-def prepare(config: DataConfig, on_progress: Progress | None = None) -> PreparedCorpus:
+def prepare(
+    config: DataConfig, on_progress: Progress | None = None, *, fresh: bool = False
+) -> PreparedCorpus:
     """Prepare a data set as a corpus, unless the same corpus exists.
 
     Args:
         config: The data set and its options.
         on_progress: Called with the progress of reading and writing.
+        fresh: Compare the content of all files, also of large ones that look unchanged.
 
     Returns:
         The corpus; see `icdcli.data.corpus.reader.open_corpus`.
@@ -110,11 +121,12 @@ def prepare(config: DataConfig, on_progress: Progress | None = None) -> Prepared
     base = config.path if config.path.is_dir() else config.path.parent
     states = file_states(chosen.source.files())
     home = _home(config, base)
-    key = _hash({**about, "states": list(states.values())})
+    key = _hash({**about, "states": [state.key for state in states.values()]})
     try:
         with locked(home, key, on_progress):
-            known = recall_hashes(home, states)
+            known = recall_hashes(home, states, fresh, on_progress)
             if known.keys() == states.keys():
+                remember_hashes(home, states, known)
                 found = _find(home, about | {"sources": source_files(known, base)}, chosen)
                 if found is not None:
                     return found
@@ -228,15 +240,22 @@ def _benchmark(
     )
 
 
-def _hashes(states: Mapping[Path, str], reading: Reading) -> dict[Path, str]:
+def _hashes(states: Mapping[Path, FileState], reading: Reading) -> dict[Path, str]:
     """Return the hash of each source file: of the bytes that were parsed or else of the file.
 
     Raises:
         DataError: If a file has changed since the call began.
     """
-    hashes = {file: reading.hashes.get(file) or file_hash(file) for file in states}
+    hashes = {
+        file: reading.hashes.get(file) or state.hash or file_hash(file)
+        for file, state in states.items()
+    }
     now = file_states(list(states))
-    changed = [file for file in states if states[file] != now[file]]
+    changed = [
+        file
+        for file, state in states.items()
+        if state != now[file] or state.hash not in (None, hashes[file])
+    ]
     if changed:
         raise DataError(
             f"{changed[0]}: has changed while it was read. Prepare the data again when nothing "

@@ -55,8 +55,8 @@ class TextFiles:
     may_be_empty: bool
 
     def state(self) -> list[str]:
-        """Return path, size and modification time of each file."""
-        return list(file_states(list(self.paths.values())).values())
+        """Return the state of each file (`file_states`)."""
+        return [state.key for state in file_states(list(self.paths.values())).values()]
 
     def __iter__(self) -> Iterator[Note]:
         """Yield the note of each file.
@@ -126,7 +126,7 @@ class Notes:
 
     @cached_property
     def state(self) -> str:
-        """Return a hash of the arguments and of each file's path, size and modification time."""
+        """Return a hash of the arguments and of each file's state."""
         words = [
             word
             for name, part in zip(self.names, self.parts, strict=True)

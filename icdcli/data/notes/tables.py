@@ -71,8 +71,8 @@ class NoteTable:
         return found
 
     def state(self) -> list[str]:
-        """Return the file's path, size and modification time, and the columns to read."""
-        return [*file_states([self.path]).values(), *self.columns]
+        """Return the file's state (`file_states`) and the columns to read."""
+        return [file_states([self.path])[self.path].key, *self.columns]
 
     def __iter__(self) -> Iterator[Note]:
         """Yield the notes of the rows; an empty cell is a note without text.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from xxhash import xxh3_128
 
 from icdcli.data.corpus import prepare as prepare_module
 from icdcli.data.corpus.prepare import prepare
@@ -14,7 +13,8 @@ from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.registry import recognize
 from icdcli.errors import ConfigError, DataError
-from icdcli.io.fingerprints import file_hash, file_states, recall_hashes, remember_hashes
+from icdcli.io import fingerprints
+from icdcli.io.fingerprints import file_states
 
 CODIESP = Path(__file__).parents[3].parent / "shared" / "data" / "codiesp"
 
@@ -257,20 +257,37 @@ def test_texts_that_are_no_unicode_are_refused(tmp_path):
         prepare(DataConfig(data_path=path))
 
 
-def test_hashes_are_remembered_until_a_file_changes(tmp_path):
-    path = tmp_path / "raw.csv"
-    path.write_text("a\n1\n")
-    assert recall_hashes(tmp_path, file_states([path])) == {}
-    remember_hashes(tmp_path, file_states([path]), {path: file_hash(path)})
-    assert recall_hashes(tmp_path, file_states([path])) == {path: xxh3_128(b"a\n1\n").hexdigest()}
-    path.write_text("a\n22\n")
-    assert recall_hashes(tmp_path, file_states([path])) == {}
-    (tmp_path / "sources.json").write_text("{ half")
-    remember_hashes(tmp_path, file_states([path]), {path: "x"})
-    assert recall_hashes(tmp_path, file_states([path])) == {path: "x"}
-    path.unlink()
-    with pytest.raises(DataError, match=r"raw.csv: can't be read"):
-        file_states([path])
+@pytest.mark.parametrize("hashed", [fingerprints.HASHED_AT_ONCE, 0])
+def test_a_corrected_table_of_the_same_size_and_time_is_read_again(tmp_path, monkeypatch, hashed):
+    monkeypatch.setattr(fingerprints, "HASHED_AT_ONCE", hashed)
+    rows = [{"id": str(n), "text": f"Note {n}.", "codes": "E11.9"} for n in range(60)]
+    config = DataConfig(data_path=jsonl(tmp_path / "t.jsonl", rows))
+    first = prepare(config)
+    assert (prepare(config).created, prepare(config, fresh=True).created) == (False, False)
+    before = config.path.stat()
+    config.path.write_text(config.path.read_text().replace("E11.9", "E10.9"))
+    os.utime(config.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = prepare(config)
+    assert second.folder != first.folder and second.changed
+    assert open_corpus(second.folder).labels.codes == ("E10.9",)
+    config.path.touch()  # the content is the same: the corpus is found, and nothing is parsed
+    monkeypatch.setattr(prepare_module, "write_corpus", None)
+    assert (prepare(config).folder, prepare(config).created) == (second.folder, False)
+
+
+def test_fresh_reads_a_large_table_that_was_recognized_wrongly(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "HASHED_AT_ONCE", 0)
+    rows = [{"id": str(n), "text": f"Note {n}.", "codes": "E11.9"} for n in range(60)]
+    config = DataConfig(data_path=jsonl(tmp_path / "t.jsonl", rows))
+    first = prepare(config)
+    memory = first.folder.parent / "sources.json"
+    config.path.write_text(config.path.read_text().replace("E11.9", "E10.9"))
+    key, digest = file_states([config.path])[config.path].key, json.loads(memory.read_text())
+    memory.write_text(json.dumps({key: next(iter(digest.values()))}))  # a file system without times
+    assert prepare(config).folder == first.folder
+    second = prepare(config, fresh=True)
+    assert open_corpus(second.folder).labels.codes == ("E10.9",)
+    assert prepare(config).folder == second.folder
 
 
 def test_data_sets_are_recognized(tmp_path, data):
