@@ -11,6 +11,7 @@ from pathlib import Path
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.files import write_atomically, writing
 from icdcli.io.locks import HeldElsewhere, exclusive
+from icdcli.lost_links import PREVIOUS, STEPS, checkpoint_without_links, steps_in, write_names
 
 CHECKPOINTS = ("metric", "loss", "last")
 STEP_COLUMNS = ("step", "epoch", "train_loss", "lr", "tokens_per_second")
@@ -34,6 +35,27 @@ def require_project(project: Path) -> None:
         raise ConfigError(
             f"{existing}: no permission to write here. Set `project` to another folder."
         )
+
+
+def require_folder(folder: Path, missing: str) -> None:
+    """Check that a folder of a run or checkpoint exists.
+
+    Args:
+        folder: The folder.
+        missing: What to report if there is nothing of this name.
+
+    Raises:
+        ConfigError: If it doesn't exist.
+    """
+    if folder.is_dir():
+        return
+    if folder.is_symlink():
+        raise ConfigError(
+            f"{folder}: is a link to {os.readlink(folder)}, which isn't there. The names in "
+            "weights/ are links, and `cp -r` copied only the link. Copy the folder that it leads "
+            f"to: cp -rL RUN_DIR/weights/last {folder.name}"
+        )
+    raise ConfigError(f"{folder}: {missing}")
 
 
 @dataclass(frozen=True)
@@ -79,8 +101,7 @@ class RunDir:
         Raises:
             ConfigError: If it isn't a run folder.
         """
-        if not root.is_dir():
-            raise ConfigError(f"{root}: no such run folder")
+        require_folder(root, "no such run folder")
         if not (root / "args.yaml").is_file():
             raise ConfigError(
                 f"{root}: isn't a run folder (it has no args.yaml). "
@@ -170,19 +191,49 @@ def find_checkpoint(run: RunDir, name: str) -> Path:
         hint = f"The run ended before its first checkpoint; start over: icdcode train {run.args}"
         if existing:
             hint = f"It has {', '.join(existing)}; choose one with --load"
+        elif run.checkpoint(name).is_symlink():
+            hint = (
+                f"Its link leads to {os.readlink(run.checkpoint(name))}, which isn't there: copy "
+                "the run with its folder weights/steps"
+            )
+        elif steps_in(run.root / "weights"):
+            hint = (
+                f"Nothing says which folder of {run.checkpoint(STEPS)} it is. Use one of them in "
+                "place of the run, or copy the run again with its symbolic links (cp -a)"
+            )
         raise ResumeError(f"{run.root}: has no checkpoint {name!r}. {hint}")
     return folder
 
 
 def checkpoint_folder(run: RunDir, name: str) -> Path | None:
-    """Return the folder that a checkpoint name refers to, or None if there is none."""
+    """Return the folder that a checkpoint name refers to, or None if there is none.
+
+    The names are symbolic links. In a copy of a run that was made without them (zip, object
+    stores), ``weights/names.json`` has the names; for a run of an earlier version, the manifests
+    of the checkpoints show which is meant.
+    """
     path = run.checkpoint(name)
     if path.is_symlink() and path.is_dir():
         return path.parent / os.readlink(path)
-    # The latter if a process was killed between the two renames.
-    return next(
-        (folder for folder in (path, folder_between_renames(path)) if folder.is_dir()), None
-    )
+    # The latter if a process was killed between the two renames. Some archives have an empty folder
+    # in place of a link.
+    for folder in (path, folder_between_renames(path)):
+        if folder.is_dir() and any(folder.iterdir()):
+            return folder
+    return checkpoint_without_links(run.root / "weights", run.args, name)
+
+
+def store_names(run: RunDir) -> None:
+    """Store which checkpoint each name refers to; see `icdcli.lost_links`.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    found = {name: checkpoint_folder(run, name) for name in (*CHECKPOINTS, PREVIOUS)}
+    steps = run.checkpoint(STEPS)
+    names = {name: at.name for name, at in found.items() if at is not None and at.parent == steps}
+    if names:
+        write_names(run.root / "weights", names)
 
 
 def folder_between_renames(name: Path) -> Path:

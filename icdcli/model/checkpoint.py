@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from icdcli.errors import ConfigError
 from icdcli.io.manifest import MANIFEST
 from icdcli.model.checkpoint_files import is_tfidf
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
-from icdcli.run_dir import RunDir, find_checkpoint
+from icdcli.run_dir import RunDir, find_checkpoint, require_folder
 
 
 def load_model(
@@ -51,8 +50,7 @@ def checkpoint_of(path: str | Path, load: str = "metric") -> Path:
         ResumeError: If the run has no such checkpoint.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such run or checkpoint folder")
+    require_folder(folder, "no such run or checkpoint folder")
     if (folder / MANIFEST).is_file() or not (folder / "weights").is_dir():
         return folder
     return find_checkpoint(RunDir(folder), load)

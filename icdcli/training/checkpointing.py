@@ -24,17 +24,19 @@ from safetensors import SafetensorError
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import flush, make_private, private_folder, writing
 from icdcli.io.manifest import verify, write_manifest
+from icdcli.lost_links import PREVIOUS, STEPS
 from icdcli.run_dir import (
     CHECKPOINTS,
     RunDir,
     checkpoint_folder,
     find_checkpoint,
     folder_between_renames,
+    store_names,
 )
 from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.state import RunState, Training
 
-_STATE, _STEPS, _PREVIOUS = "state.pt", "steps", "previous"
+_STATE = "state.pt"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -116,25 +118,26 @@ def write_checkpoint(
         DataError: If it can't be written; the checkpoints before it stay.
     """
     weights = run.root / "weights"
-    side = weights / _STEPS / ".new"
+    side = weights / STEPS / ".new"
     try:
-        _prune(weights)  # leftovers of a process that was killed
+        _prune(run)  # leftovers of a process that was killed
         private_folder(side)
         write(side)
         write_manifest(side, {"step": step, **about})
         make_private(side)  # a tokenizer trained on notes has their words, weights may reveal them
         _flush_all(side)
         verify(side)
+        before = checkpoint_folder(run, "last")
         folder = _free(side.with_name(str(step)))
         os.replace(side, folder)
         flush(folder.parent)
-        before = checkpoint_folder(run, "last")
         if "last" in names and before is not None:
-            _make_current(before, run.checkpoint(_PREVIOUS))
+            _make_current(before, run.checkpoint(PREVIOUS))
         for name in names:
             _make_current(folder, run.checkpoint(name))
+        store_names(run)
         flush(weights)
-        _prune(weights)
+        _prune(run)
     except (
         OSError,
         RuntimeError,
@@ -169,7 +172,7 @@ def find_intact_checkpoint(
         folder = find_checkpoint(run, name)
         return folder, verify(folder)
     except ResumeError as error:
-        before = checkpoint_folder(run, _PREVIOUS)
+        before = checkpoint_folder(run, PREVIOUS)
         if name != "last" or before is None:
             raise
         try:
@@ -224,13 +227,16 @@ def make_last(run: RunDir, folder: Path) -> None:
     Raises:
         DataError: If the link can't be written.
     """
-    last, previous = run.checkpoint("last"), run.checkpoint(_PREVIOUS)
-    _prune(last.parent)
+    last, previous = run.checkpoint("last"), run.checkpoint(PREVIOUS)
+    with writing(last):
+        _restore_links(run)
+    _prune(run)
     if folder == checkpoint_folder(run, "last"):
         return
     with writing(last):
         _make_current(folder, last)
         _remove(previous)
+        store_names(run)
         flush(last.parent)
 
 
@@ -260,6 +266,21 @@ def load_state(folder: Path, training: Training) -> None:
         raise ResumeError(f"{folder / _STATE}: doesn't fit this run: {error}") from error
 
 
+def _restore_links(run: RunDir) -> None:
+    """Make the names of a run again that was copied without symbolic links."""
+    # `last` comes last: if it is there, all of them are.
+    found = {name: checkpoint_folder(run, name) for name in (PREVIOUS, *CHECKPOINTS)}
+    missing = {
+        name: folder
+        for name, folder in found.items()
+        if folder is not None
+        and folder.parent.name == STEPS
+        and not run.checkpoint(name).is_symlink()
+    }
+    for name, folder in missing.items():
+        _make_current(folder, run.checkpoint(name))
+
+
 def _make_current(folder: Path, name: Path) -> None:
     """Make a name refer to a folder, whatever it referred to before."""
     new = name.with_name(f".new-{name.name}")
@@ -276,7 +297,7 @@ def _make_current(folder: Path, name: Path) -> None:
 
 def _link_or_copy(folder: Path, new: Path) -> None:
     """Make a link to a step's folder or, without symbolic links, a folder of the same files."""
-    if folder.parent.name == _STEPS:
+    if folder.parent.name == STEPS:
         with suppress(OSError):
             new.symlink_to(os.path.relpath(folder, new.parent), target_is_directory=True)
             return
@@ -302,10 +323,11 @@ def _free(folder: Path) -> Path:
     return free
 
 
-def _prune(weights: Path) -> None:
+def _prune(run: RunDir) -> None:
     """Remove the checkpoints that no name refers to."""
-    named = {(weights / name).resolve() for name in (*CHECKPOINTS, _PREVIOUS)}
-    for folder in (weights / _STEPS).glob("*"):
+    found = [checkpoint_folder(run, name) for name in (*CHECKPOINTS, PREVIOUS)]
+    named = {folder.resolve() for folder in found if folder is not None}
+    for folder in run.checkpoint(STEPS).glob("*"):
         if folder.resolve() not in named:
             shutil.rmtree(folder, ignore_errors=True)
 

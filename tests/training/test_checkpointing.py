@@ -51,7 +51,7 @@ def steps_of(run, *names):
 
 
 def in_weights(run):
-    return {path.name for path in (run.root / "weights").iterdir()}, {
+    return {path.name for path in (run.root / "weights").iterdir()} - {"names.json"}, {
         path.name for path in (run.root / "weights" / "steps").iterdir()
     }
 
