@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from icdcli.io.manifest import MANIFEST
-from icdcli.model.checkpoint_files import is_tfidf
 from icdcli.model.coding_model import CodingModel
+from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.run_dir import RunDir, find_checkpoint, require_folder

@@ -25,16 +25,6 @@ from icdcli.model.backbone import (
     new_backbone,
     without_adapter,
 )
-from icdcli.model.base_identity import BaseIdentity, find_base, naming_checkpoint
-from icdcli.model.checkpoint_files import (
-    BACKBONE,
-    LABELS,
-    LEXICAL,
-    load_weights,
-    read_settings,
-    save_weights,
-    write_settings,
-)
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -44,6 +34,16 @@ from icdcli.model.coding_model import (
     predictions,
     score_with_text,
     texts_to_score,
+)
+from icdcli.model.files.base_identity import BaseIdentity, find_base, naming_checkpoint
+from icdcli.model.files.checkpoint_files import (
+    BACKBONE,
+    LABELS,
+    LEXICAL,
+    load_weights,
+    read_settings,
+    save_weights,
+    write_settings,
 )
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.hub import PretrainedSource, find_pretrained

@@ -18,8 +18,8 @@ from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
-from icdcli.model.base_identity import BaseIdentity
 from icdcli.model.batch import Batch
+from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, Labels, read_labels, write_labels
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint_files import LABELS, read_settings, write_settings
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -27,6 +26,7 @@ from icdcli.model.coding_model import (
     score_with_text,
     texts_to_score,
 )
+from icdcli.model.files.checkpoint_files import LABELS, read_settings, write_settings
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.inference.scoring import Scored
 from icdcli.model.section import ModelConfig

@@ -16,9 +16,9 @@ from icdcli.distributed.process_group import ProcessGroup, join_process_group
 from icdcli.errors import ConfigError
 from icdcli.explain.evidence import evidence_finder
 from icdcli.io.progress import Progress
-from icdcli.model.base_identity import current_state
 from icdcli.model.checkpoint import checkpoint_of, load_model
 from icdcli.model.coding_model import CodingModel
+from icdcli.model.files.base_identity import current_state
 from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
 from icdcli.predict.resumable_output import OutputParts
 

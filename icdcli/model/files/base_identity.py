@@ -15,7 +15,7 @@ from typing import Any
 
 from icdcli.errors import ConfigError, IcdcodeError, ResumeError
 from icdcli.io.fingerprints import file_hash
-from icdcli.model.checkpoint_files import is_tfidf, peek_settings
+from icdcli.model.files.checkpoint_files import is_tfidf, peek_settings
 from icdcli.model.hub import MINILM, PretrainedSource, find_pretrained
 
 _CONFIG = "config.json"

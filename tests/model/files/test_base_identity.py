@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import write_manifest
-from icdcli.model.base_identity import current_state, tokenizer_files, weight_files
 from icdcli.model.checkpoint import load_model
+from icdcli.model.files.base_identity import current_state, tokenizer_files, weight_files
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig

@@ -1,0 +1,1 @@
+"""The files of a trained model: those of its checkpoint, its base model and its export."""
