@@ -1,6 +1,7 @@
 """The run folder: its name, its files, and its tables, which grow by complete lines."""
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,8 +89,10 @@ class RunDir:
                     ) from None
                 number += 1
             except OSError as error:
+                long = error.errno == errno.ENAMETOOLONG
+                remedy = "Set a shorter `name`" if long else "Set `project` to another folder"
                 raise ConfigError(
-                    f"{root}: can't be created ({error.strerror}). Set `project` to another folder."
+                    f"{root}: can't be created ({error.strerror}). {remedy}."
                 ) from None
             else:
                 return cls(root)

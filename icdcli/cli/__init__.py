@@ -3,6 +3,8 @@
 Importing it doesn't import torch, so that ``--help`` is quick.
 """
 
+import errno
+import os
 import sys
 from typing import Annotated, Any
 
@@ -27,8 +29,10 @@ from icdcli.cli import (
     train,
 )
 from icdcli.config.fields import refuse_url
-from icdcli.errors import IcdcodeError
+from icdcli.errors import DataError, IcdcodeError
 from icdcli.report.console import Output
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(TyperGroup):
@@ -81,8 +85,38 @@ def main() -> None:
 
     Errors that a user can fix are printed without a traceback.
     """
+    _open_closed_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except IcdcodeError as error:
         Output(json=True).error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (*_FULL, errno.EPIPE):
+            raise
+        if error.errno == errno.EPIPE:  # the reader, such as head, has what it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(1)
+        where = error.filename or "standard output"
+        Output(json=True).error(
+            f"{where}: can't be written ({error.strerror}). Free some space, then repeat the "
+            "command."
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is lost
+        sys.exit(DataError.exit_code)
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that the caller closed (``>&-``), as streams without content.
+
+    Otherwise, the next file that is opened would get the number of standard output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
