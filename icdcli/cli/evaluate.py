@@ -62,7 +62,7 @@ def evaluate(
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         corpus = opened.corpus
-        find = evidence_finder(opened.model, first_window_only=True) if evidence else None
+        find = evidence_finder(opened.model) if evidence else None
         split = split or default_split(corpus, output.warn)
         evaluation = evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
     published = comparable(corpus.card, split) if against else None

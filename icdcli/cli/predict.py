@@ -211,6 +211,7 @@ def show_notes(
     evidence: bool = False,
 ) -> None:
     """Show the codes of each note when they are predicted; with ``--json``, as a line of JSONL."""
+    from icdcli.predict.batches import CutNotes
     from icdcli.predict.run import check_notes, predict_with_notes
     from icdcli.predict.writers import note_line
     from icdcli.report.views.evidence import evidence_view
@@ -219,13 +220,15 @@ def show_notes(
     one_threshold = model.threshold.per_code is None
     about = _about(checkpoint, len(model.labels), str(model.threshold))
     with output.stages() as on_progress:
-        check_notes(notes, on_progress, output.warn)
+        count = check_notes(notes, on_progress, output.warn)
     output.say(about if selection.by_threshold else f"{about}; * predicted: reaches the threshold")
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the only encoding of JSON
+    cut = CutNotes()
     for given, note in predict_with_notes(
         model, notes, selection, evidence=evidence, max_block=_BLOCK
     ):
+        cut += CutNotes.of([note])
         if output.json:
             sys.stdout.write(note_line(note))
         else:
@@ -234,3 +237,5 @@ def show_notes(
                 marked = [(code.code, code.title, code.evidence or ()) for code in note.codes]
                 output.show(evidence_view(given.text, marked, signs=not output.live))
         sys.stdout.flush()
+    if cut.notes:
+        output.warn(cut.warning(count, model.config.max_len))

@@ -46,7 +46,7 @@ def show_predictions(
     with output.stages() as on_progress:
         opened = open_run(run, load, device, output.warn, on_progress)
         split = split or default_split(opened.corpus, output.warn)
-        find = evidence_finder(opened.model, first_window_only=True) if evidence else None
+        find = evidence_finder(opened.model) if evidence else None
         samples = sample_run(
             opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
         )

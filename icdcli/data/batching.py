@@ -21,6 +21,9 @@ Ids = NDArray[np.int64]
 Padding = Literal["free", "batch"]
 """The documents of a forward pass are packed (``free``) or padded to the longest (``batch``)."""
 
+LongNotes = Literal["first", "windows"]
+"""How documents of more than ``max_len`` tokens are read; see `SpecialTokens.windows`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
@@ -77,22 +80,22 @@ class SpecialTokens:
         return len(self.prefix) + len(self.suffix)
 
     def windows(
-        self, tokens: int, max_len: int, first_window_only: bool = False
+        self, tokens: int, max_len: int, long_notes: LongNotes = "first"
     ) -> list[tuple[int, int]]:
         """Return the windows in which a document is read, as (first token, token after the last).
 
-        This is the one meaning of ``max_len``: the length of a window, special tokens included.
-        Prediction reads all windows of a note, each of which overlaps the one before by a quarter;
-        the last ends with the note. Training and evaluation read only the first window of a
-        document.
+        This is the one meaning of ``max_len``: the length of a window, special tokens included. All
+        commands read a document in the windows that this function returns.
 
         Args:
             tokens: The length of the document, without special tokens.
             max_len: The length of a window, special tokens included.
-            first_window_only: Return only the first window.
+            long_notes: Return only the first window (``first``), or as many as the document has
+                (``windows``): each overlaps the one before by a quarter, and the last ends with the
+                document. All windows of a document are equally long.
         """
         room = max_len - len(self)
-        if tokens <= room or first_window_only:
+        if tokens <= room or long_notes == "first":
             return [(0, min(tokens, room))]
         starts = [*range(0, tokens - room, max(room * 3 // 4, 1)), tokens - room]
         return [(start, start + room) for start in starts]
@@ -109,7 +112,7 @@ class SpecialTokens:
                 token's hidden state is that of the chunk whose border is farther away. The last
                 chunk ends with the window and is as long as the others.
         """
-        ((start, end),) = self.windows(len(ids), max_len, first_window_only=True)
+        ((start, end),) = self.windows(len(ids), max_len)
         cut = np.asarray(ids[start:end], dtype=np.int64)
         room = len(cut) if chunks is None else chunks.length - len(self)
         if len(cut) <= room:

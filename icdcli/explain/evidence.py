@@ -62,15 +62,9 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
     ]
 
 
-def evidence_finder(model: CodingModel, first_window_only: bool = False) -> FindEvidence:
-    """Return a function that finds evidence in one note after another.
-
-    Args:
-        model: The model.
-        first_window_only: Read only the first ``max_len`` tokens of a note, as training and
-            evaluation do.
-    """
-    reader = note_reader(model, first_window_only)
+def evidence_finder(model: CodingModel) -> FindEvidence:
+    """Return a function that finds evidence in one note after another."""
+    reader = note_reader(model)
 
     def find(
         text: str, labels: Sequence[int], windows: ScoredWindows | None = None

@@ -153,21 +153,16 @@ class NoteReader(Protocol):
 
 
 @singledispatch
-def note_reader(model: CodingModel, first_window_only: bool = False) -> NoteReader:
-    """Return the reader for this kind of model.
-
-    Args:
-        model: The model.
-        first_window_only: Read only the first ``max_len`` tokens of a note, as evaluation does.
-    """
+def note_reader(model: CodingModel) -> NoteReader:
+    """Return the reader for this kind of model; it reads as much of a note as the model does."""
     raise TypeError(f"no evidence for a {type(model).__name__}")
 
 
 class NeuralNoteReader:
     """The `NoteReader` of a neural model."""
 
-    def __init__(self, model: NeuralModel, first_window_only: bool = False) -> None:
-        self._model, self._first_window_only = model, first_window_only
+    def __init__(self, model: NeuralModel) -> None:
+        self._model = model
         self._tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -201,10 +196,10 @@ class NeuralNoteReader:
         self, ids: list[int], labels: Sequence[int], scored: ScoredWindows | None
     ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Yield windows of tokens, each with the positions of the labels that peak in it."""
-        windows = self._model.windows(len(ids), self._first_window_only)
+        windows = self._model.windows(len(ids))
         best_K = np.zeros(len(labels), np.int64)
         if len(windows) > 1:
-            logits_WL = scored.logits_WL if scored else self._model.window_logits([ids])[1]
+            logits_WL = scored.logits_WL if scored else self._model.window_logits([ids])
             best_K = logits_WL[:, labels].argmax(axis=0)
         for number in np.unique(best_K).tolist():
             yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())
@@ -246,7 +241,7 @@ class NeuralNoteReader:
 class TfidfNoteReader:
     """The `NoteReader` of a TF-IDF model, which reads a note in one window."""
 
-    def __init__(self, model: TfidfModel, first_window_only: bool = False) -> None:
+    def __init__(self, model: TfidfModel) -> None:
         self._model = model
 
     def read(
@@ -262,13 +257,13 @@ class TfidfNoteReader:
 
 
 @note_reader.register
-def _(model: NeuralModel, first_window_only: bool = False) -> NoteReader:
-    return NeuralNoteReader(model, first_window_only)
+def _(model: NeuralModel) -> NoteReader:
+    return NeuralNoteReader(model)
 
 
 @note_reader.register
-def _(model: TfidfModel, first_window_only: bool = False) -> NoteReader:
-    return TfidfNoteReader(model, first_window_only)
+def _(model: TfidfModel) -> NoteReader:
+    return TfidfNoteReader(model)
 
 
 def _normalized(weights: Weights) -> Weights:

@@ -111,7 +111,7 @@ def read_batch(
 
     Args:
         documents: The documents of a split; precomputed hidden states and similarities are used.
-        rows: The positions of the documents in the split.
+        rows: The positions of their windows.
         labels: The number of labels.
         padding: How the documents are padded.
         device: The device that they will be copied to; for a GPU, they are in pinned memory.
@@ -119,11 +119,12 @@ def read_batch(
     Returns:
         The batch and targets_BL, on the CPU.
     """
+    places = documents.places(rows)
     similarity_BL = (
-        None if documents.similarities is None else torch.from_numpy(documents.similarities[rows])
+        None if documents.similarities is None else torch.from_numpy(documents.similarities[places])
     )
     if documents.hidden_states is not None:
-        parts = [documents.hidden_states[row] for row in rows.tolist()]
+        parts = [documents.hidden_states[place] for place in places.tolist()]
         hidden_TD = torch.from_numpy(np.concatenate(parts))
         borders = Segments.of([len(part) for part in parts])
         batch = Batch(borders, hidden_TD=hidden_TD, similarity_BL=similarity_BL)
@@ -134,7 +135,7 @@ def read_batch(
         batch = Batch(
             plain.documents, plain.ids, plain.layout, plain.kept_T, similarity_BL=similarity_BL
         )
-    targets_BL = torch.from_numpy(multi_hot([documents.targets[row] for row in rows], labels))
+    targets_BL = torch.from_numpy(multi_hot(documents.targets_at(rows), labels))
     if device.type != "cuda":
         return batch, targets_BL
     with torch.cuda.device(device):  # each thread has its own current GPU

@@ -61,12 +61,15 @@ class NoteScores:
     Attributes:
         scores_NL: The probability of each code.
         window_counts: The number of windows in which each note was read; 0 for a note without text.
+        read_shares: The share of each note's tokens that the model reads: below 1 if the note is
+            longer than ``max_len`` and only its beginning counts.
         windows: The windows themselves; None for a note without text, and for a model that doesn't
             use windows.
     """
 
     scores_NL: NDArray[np.float32]
     window_counts: list[int]
+    read_shares: list[float]
     windows: list[ScoredWindows | None]
 
 
@@ -83,6 +86,8 @@ class SplitParts:
         losses_N: Each document's loss by the network alone, positives not weighted.
         prior_weight: The weight of the similarities in the network's logits, if it has a
             description prior.
+        without_prior_NL: The network's logits without its description prior, for documents that
+            are read in several windows: another window may then have the highest logit.
     """
 
     documents: Documents
@@ -90,6 +95,7 @@ class SplitParts:
     similarities: DescriptionSimilarity | None
     losses_N: NDArray[np.float64]
     prior_weight: np.float32 | None = None
+    without_prior_NL: NDArray[np.float32] | None = None
 
     def without(self, left_out: str | None) -> dict[str, NDArray[np.float32]]:
         """Return copies of the scores, as if a part weren't there.
@@ -100,7 +106,9 @@ class SplitParts:
         parts = {name: part.copy() for name, part in self.parts.items() if name != left_out}
         if left_out == NETWORK:
             parts = {NETWORK: np.zeros_like(self.parts[NETWORK]), **parts}
-        if left_out == PRIOR and self.similarities is not None and self.prior_weight is not None:
+        if left_out == PRIOR and self.without_prior_NL is not None:
+            parts[NETWORK] = self.without_prior_NL.copy()
+        elif left_out == PRIOR and self.similarities is not None and self.prior_weight is not None:
             for row in range(len(parts[NETWORK])):
                 parts[NETWORK][row] -= self.prior_weight * self.similarities[np.array([row])][0]
         return parts
@@ -221,14 +229,15 @@ def score_with_text(
     cleaned = [CLEANERS[cleaning](text) for text in texts]
     rows = [row for row, text in enumerate(cleaned) if text.strip()]
     scores_NL = np.zeros((len(texts), labels), np.float32)
-    counts = [0] * len(texts)
+    counts, shares = [0] * len(texts), [1.0] * len(texts)
     windows: list[ScoredWindows | None] = [None] * len(texts)
     if rows:
         scored = score([cleaned[row] for row in rows])
         scores_NL[rows] = scored.scores_NL
-        for row, count, found in zip(rows, scored.window_counts, scored.windows, strict=True):
-            counts[row], windows[row] = count, found
-    return NoteScores(scores_NL, counts, windows)
+        for place, row in enumerate(rows):
+            counts[row], shares[row] = scored.window_counts[place], scored.read_shares[place]
+            windows[row] = scored.windows[place]
+    return NoteScores(scores_NL, counts, shares, windows)
 
 
 def predictions(model: CodingModel, scored: NoteScores) -> list[list[CodePrediction]]:

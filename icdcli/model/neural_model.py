@@ -17,7 +17,14 @@ from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
-from icdcli.data.token_cache import EncodedDocuments, Tokens, encode, fingerprint, token_cache
+from icdcli.data.token_cache import (
+    EncodedDocuments,
+    Tokens,
+    Windows,
+    encode,
+    fingerprint,
+    token_cache,
+)
 from icdcli.io.progress import Progress
 from icdcli.model.backbone import (
     architecture_settings,
@@ -54,7 +61,13 @@ from icdcli.model.inference.precompute import (
     precompute,
     size_of_states,
 )
-from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.model.inference.scoring import (
+    Scored,
+    highest_logits,
+    logits_without_prior,
+    pool_windows,
+    score_documents,
+)
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
@@ -121,14 +134,17 @@ class NeuralModel:
 
     def encoded(self, tokens: Tokens, documents: Documents) -> EncodedDocuments:
         """Return a split's documents as the network reads them."""
-        return tokens.of(documents, self.special_tokens, self.config.max_len, self.chunks)
+        config = self.config
+        return tokens.of(
+            documents, self.special_tokens, config.max_len, self.chunks, config.long_notes
+        )
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes.
 
-        A note of more than ``max_len`` tokens is read in windows of that length, each of which
-        overlaps the one before by a quarter; each code has its highest score of all windows. The
-        lexical model reads the complete note.
+        Of a note of more than ``max_len`` tokens, the network reads what ``long_notes`` of the
+        configuration says, as in training and evaluation: the first tokens, or all windows, of
+        which the highest logit of each code counts. The lexical model reads the complete note.
 
         Args:
             texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
@@ -137,19 +153,19 @@ class NeuralModel:
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
         notes = encode(self.tokenizer.backend_tokenizer)(list(texts))
-        notes_W, logits_WL = self.window_logits(notes)
-        logits_NL = np.full((len(texts), len(self.labels)), -np.inf, np.float32)
-        np.maximum.at(logits_NL, notes_W, logits_WL)
-        counts = np.bincount(notes_W, minlength=len(texts)).tolist()
-        ends = np.cumsum(counts).tolist()
+        logits_WL, spans = self.window_logits(notes), [self.windows(len(ids)) for ids in notes]
+        read = Windows.of(spans)
         windows: list[ScoredWindows | None] = [
-            ScoredWindows(ids, self.windows(len(ids)), logits_WL[end - count : end])
-            for ids, count, end in zip(notes, counts, ends, strict=True)
+            ScoredWindows(ids, own, logits_WL[first : first + len(own)])
+            for ids, own, first in zip(notes, spans, read.firsts_N.tolist(), strict=True)
         ]
-        parts = {NETWORK: logits_NL}
+        parts = {NETWORK: highest_logits(logits_WL, read)}
         if self.lexical is not None and self.fusion is not None:
             parts |= self.lexical.scores(list(texts))
-        return NoteScores(probabilities(parts, self.fusion), counts, windows)
+        ends = [own[-1][1] for own in spans]
+        shares = [end / len(ids) if ids else 1.0 for ids, end in zip(notes, ends, strict=True)]
+        scores_NL = probabilities(parts, self.fusion)
+        return NoteScores(scores_NL, [len(own) for own in spans], shares, windows)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""
@@ -159,15 +175,15 @@ class NeuralModel:
         """Predict the codes of notes; see `CodingModel.predict`."""
         return predictions(self, self.score_notes(texts))
 
-    def window_logits(
-        self, notes: list[list[int]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the note and the logits of each window, note by note.
+    def window_logits(self, notes: list[list[int]]) -> NDArray[np.float32]:
+        """Return logits_WL of each window, note by note.
 
         Args:
             notes: The complete token ids of each note.
         """
-        notes_W, documents = self._window_documents(notes)
+        tokens, no_targets = Tokens.joined(notes), [np.zeros(0, np.int32)] * len(notes)
+        names, rows = [""] * len(notes), np.arange(len(notes))
+        documents = self.encoded(tokens, Documents(names, [None] * len(notes), rows, no_targets))
         if self.network.prior is not None:
             with self.untrained() as reader:
                 documents = replace(
@@ -177,29 +193,11 @@ class NeuralModel:
         scored = Scored.empty(len(documents), len(self.labels))
         for _ in score_documents(self.network, documents, scored):
             pass
-        return notes_W, scored.logits_NL
+        return scored.logits_NL
 
-    def windows(self, tokens: int, first_window_only: bool = False) -> list[tuple[int, int]]:
+    def windows(self, tokens: int) -> list[tuple[int, int]]:
         """Return the windows in which a note is read; see `SpecialTokens.windows`."""
-        return self.special_tokens.windows(tokens, self.config.max_len, first_window_only)
-
-    def _window_documents(
-        self, notes: list[list[int]]
-    ) -> tuple[NDArray[np.int64], EncodedDocuments]:
-        """Return the note that each window belongs to, and the windows as documents."""
-        parts = [
-            (note, ids[start:end])
-            for note, ids in enumerate(notes)
-            for start, end in self.windows(len(ids))
-        ]
-        offsets = np.cumsum([0, *(len(ids) for _, ids in parts)], dtype=np.int64)
-        tokens = Tokens(np.concatenate([np.array(ids, np.uint32) for _, ids in parts]), offsets)
-        no_targets = [np.zeros(0, np.int32)] * len(parts)
-        rows = np.arange(len(parts))
-        documents = EncodedDocuments(
-            tokens, rows, no_targets, self.special_tokens, self.config.max_len, self.chunks
-        )
-        return np.array([note for note, _ in parts], np.int64), documents
+        return self.special_tokens.windows(tokens, self.config.max_len, self.config.long_notes)
 
     def score_split(
         self,
@@ -209,11 +207,11 @@ class NeuralModel:
         only: Sequence[int] | None = None,
         state_cache_gb: float = 20,
     ) -> SplitParts:
-        """Score the first window of a split's documents; see `CodingModel.score_split`."""
+        """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
         tokens = token_cache(corpus.folder, self.tokenizer.backend_tokenizer, on_progress)
-        scored = Scored.empty(len(documents), len(self.labels))
         encoded = self.encoded(tokens, documents)
+        scored = Scored.empty(len(encoded), len(self.labels))
         if only is None:
             encoded = self.with_precomputed(
                 corpus.folder, {split: encoded}, state_cache_gb, on_progress
@@ -226,13 +224,17 @@ class NeuralModel:
                 )
         for done in score_documents(self.network, encoded, scored):
             if on_progress is not None:
-                on_progress(f"scoring the {split} split", done, len(documents))
+                on_progress(f"scoring the {split} split", done, len(encoded))
+        prior = self.network.prior
+        weight = None if prior is None else np.float32(prior.weight.item())
+        without_prior_NL = logits_without_prior(scored.logits_NL, encoded, weight)
+        scored = pool_windows(scored, encoded)
         parts = {NETWORK: scored.logits_NL}
         if self.lexical is not None:
             parts |= self.lexical.scores(list(texts_to_score(corpus, split, only)))
-        prior = self.network.prior
-        weight = None if prior is None else np.float32(prior.weight.item())
-        return SplitParts(documents, parts, encoded.similarities, scored.losses_N, weight)
+        return SplitParts(
+            documents, parts, encoded.similarities, scored.losses_N, weight, without_prior_NL
+        )
 
     def with_precomputed(
         self,

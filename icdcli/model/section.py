@@ -35,7 +35,12 @@ class ModelConfig(Section):
     max_len: Integer = Field(
         1024,
         ge=4,
-        description="tokens read per document (predict: per window), special tokens included",
+        description="tokens read at once per document, special tokens included (see long_notes)",
+    )
+    long_notes: Literal["first", "windows"] = Field(
+        "first",
+        description="documents longer than max_len: first (only their first max_len tokens count), "
+        "windows (all of the text)",
     )
     chunk_len: Integer | None = Field(
         None,

@@ -69,12 +69,12 @@ class TfidfModel:
         return self.words.logits(texts)
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
-        """Score notes, each in one window; see `CodingModel.score_notes`."""
+        """Score notes, each complete and in one window; see `CodingModel.score_notes`."""
         return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
         scores_NL = probabilities({NETWORK: self.logits(texts)}, None)
-        return NoteScores(scores_NL, [1] * len(texts), [None] * len(texts))
+        return NoteScores(scores_NL, [1] * len(texts), [1.0] * len(texts), [None] * len(texts))
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""

@@ -68,11 +68,55 @@ class CodedNote(NamedTuple):
         windows: The number of windows in which the note was read: 0 for a note without text, 1 for
             a note that the model reads at once. Each code has its highest score of all windows.
         codes: The reported codes, highest score first.
+        read: The share of the note's tokens that the model reads: below 1 for a note longer than
+            ``max_len`` of which only the beginning counts (``long_notes: first``).
     """
 
     id: str
     windows: int
     codes: tuple[NoteCode, ...]
+    read: float = 1.0
+
+
+@dataclass(frozen=True)
+class CutNotes:
+    """The notes of which a model reads only the beginning, since they are longer than ``max_len``.
+
+    Attributes:
+        notes: Their number.
+        shares: The sum of the shares of their tokens that the model reads.
+    """
+
+    notes: int = 0
+    shares: float = 0.0
+
+    @classmethod
+    def of(cls, notes: Iterable[CodedNote]) -> "CutNotes":
+        """Count the cut notes among notes with their codes."""
+        shares = [note.read for note in notes if note.read < 1]
+        return cls(len(shares), sum(shares))
+
+    def __add__(self, other: "CutNotes") -> "CutNotes":
+        return CutNotes(self.notes + other.notes, self.shares + other.shares)
+
+    @property
+    def mean_share(self) -> float:
+        """Return the mean share that is read of these notes; 1 if there are none."""
+        return self.shares / self.notes if self.notes else 1.0
+
+    def warning(self, notes: int, max_len: int) -> str:
+        """Return a message about them.
+
+        Args:
+            notes: The number of all notes.
+            max_len: ``max_len`` of the model.
+        """
+        return (
+            f"{self.notes:,} of {notes:,} notes are longer than max_len ({max_len:,} tokens): the "
+            f"network reads only their beginning, on average {self.mean_share:.0%} of it, as "
+            "in training and evaluation. To use all of it, train with long_notes: windows or a "
+            "larger max_len"
+        )
 
 
 class NotePredictor:
@@ -108,12 +152,17 @@ class NotePredictor:
         }
         for rows in self._batches(notes):
             found = self._model.score_notes([notes[row].text for row in rows])
-            for row, scores_L, count, windows in zip(
-                rows, found.scores_NL, found.window_counts, found.windows, strict=True
+            for row, scores_L, count, share, windows in zip(
+                rows,
+                found.scores_NL,
+                found.window_counts,
+                found.read_shares,
+                found.windows,
+                strict=True,
             ):
                 # No window, and no codes, if cleaning leaves no text.
                 codes = self._codes(scores_L, notes[row].text, windows) if count else ()
-                coded[row] = CodedNote(notes[row].id, count, codes)
+                coded[row] = CodedNote(notes[row].id, count, codes, round(share, 6))
                 if on_done is not None and self.find is not None:
                     on_done(len(coded))
             if on_done is not None and self.find is None:

@@ -1,7 +1,8 @@
 """Write predicted codes into a file that survives any interruption: in parts, joined at the end.
 
 The parts of ``F`` are in the folder ``F.parts/`` beside it, with a journal of the inputs that they
-were made from. Each part holds one block of notes. Parts and ``F`` itself are written under another
+were made from. Each part holds one block of notes; a small file beside it counts those that are
+longer than the model reads. Parts and ``F`` itself are written under another
 name and renamed, so that they are complete or missing. A second call with the same inputs keeps the
 parts of the first; one with other inputs starts over. Several processes need no communication
 except this folder: each writes the parts of its own blocks.
@@ -11,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import flush, replacing, write_json
 from icdcli.io.locks import HeldElsewhere, exclusive
-from icdcli.predict.batches import CodedNote, note_blocks
+from icdcli.predict.batches import CodedNote, CutNotes, note_blocks
 from icdcli.predict.writers import format_of
 
 _JOURNAL, _LOCK = "journal.json", ".lock"
@@ -150,13 +152,15 @@ class OutputParts:
                 on_notes(done + more, before)
 
         for parts, block in enumerate(note_blocks(notes), start=1):
-            part = self._part(parts - 1)
-            if part.exists():
+            part, cut = self._part(parts - 1), self._cut(parts - 1)
+            if part.exists() and cut.exists():
                 before += len(block)
             elif (parts - 1) % ranks == rank:
                 coded = predict(block, report)
-                with self._writing(), replacing(part, durable=True) as temporary:
-                    self._format.write(temporary, coded)
+                with self._writing():
+                    write_json(cut, asdict(CutNotes.of(coded)))
+                    with replacing(part, durable=True) as temporary:
+                        self._format.write(temporary, coded)
             done += len(block)
             report(0)
         return parts
@@ -173,6 +177,14 @@ class OutputParts:
             on_parts(written)
             if written < parts:
                 time.sleep(pause)
+
+    def cut_notes(self, parts: int) -> CutNotes:
+        """Return the cut notes of all parts, of earlier calls too; call it before `join`."""
+        total = CutNotes()
+        for number in range(parts):
+            with self._writing():
+                total += CutNotes(**json.loads(self._cut(number).read_text(encoding="utf-8")))
+        return total
 
     def join(self, parts: int) -> None:
         """Join the parts to the file and remove them.
@@ -191,6 +203,10 @@ class OutputParts:
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:07}{self._format.ending}"
 
+    def _cut(self, number: int) -> Path:
+        """Return the file with the number of cut notes of a part."""
+        return self.folder / f"{number:07}.cut.json"
+
     def _journal(self) -> dict[str, Any] | None:
         try:
             content = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
@@ -202,8 +218,9 @@ class OutputParts:
     def _clear(self) -> None:
         """Remove our files, the journal first: parts without a journal are of no use."""
         (self.folder / _JOURNAL).unlink(missing_ok=True)
-        for part in self.folder.glob("[0-9]" * 7 + self._format.ending):
-            part.unlink()
+        for ending in (self._format.ending, ".cut.json"):
+            for part in self.folder.glob("[0-9]" * 7 + ending):
+                part.unlink()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import checkpoint_of, load_model
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.base_identity import current_state
-from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
+from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.resumable_output import OutputParts
 
 OnMessage = Callable[[str], object]
@@ -36,6 +36,7 @@ class PredictionFile:
         labels: The number of codes of the model.
         threshold: The model's threshold, in words.
         selection: Which codes the file has.
+        cut: The notes of which the model reads only the beginning.
     """
 
     output: Path
@@ -44,6 +45,7 @@ class PredictionFile:
     labels: int
     threshold: str
     selection: Selection
+    cut: CutNotes
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that ``icdcode predict --output FILE --json`` prints."""
@@ -54,6 +56,8 @@ class PredictionFile:
             "threshold": self.threshold,
             "top": self.selection.top,
             "min_score": self.selection.min_score,
+            "cut_notes": self.cut.notes,
+            "cut_notes_read": round(self.cut.mean_share, 6) if self.cut.notes else None,
         }
 
 
@@ -173,9 +177,11 @@ def predict_to_file(
             _start(parts, notes, on_progress, on_warning, on_message)
         group.wait()
         count = parts.notes or 0
-        _predict_parts(parts, notes, predictor, group, count, on_progress)
+        cut = _predict_parts(parts, notes, predictor, group, count, on_progress)
+    if cut.notes and on_warning is not None:
+        on_warning(cut.warning(count, model.config.max_len))
     return PredictionFile(
-        output, count, checkpoint, len(model.labels), str(model.threshold), selection
+        output, count, checkpoint, len(model.labels), str(model.threshold), selection, cut
     )
 
 
@@ -228,8 +234,12 @@ def _predict_parts(
     group: ProcessGroup,
     count: int,
     on_progress: Progress | None,
-) -> None:
-    """Write this rank's parts; rank 0 then waits for all others and joins them."""
+) -> CutNotes:
+    """Write this rank's parts; rank 0 then waits for all others and joins them.
+
+    Returns:
+        On rank 0, the cut notes of all parts; elsewhere none.
+    """
 
     def on_notes(done: int, before: int) -> None:
         if on_progress is not None:
@@ -244,5 +254,8 @@ def _predict_parts(
     if group.size > 1:
         parts.wait(number, on_parts)
         group.wait()
-    if group.is_main:
-        parts.join(number)
+    if not group.is_main:
+        return CutNotes()
+    cut = parts.cut_notes(number)
+    parts.join(number)
+    return cut

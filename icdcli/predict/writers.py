@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         ("threshold", pa.float32()),
         ("predicted", pa.bool_()),
         ("windows", pa.int32()),
+        ("read", pa.float32()),
     ]
 )
 _WITH_EVIDENCE = pa.schema(
@@ -81,12 +82,15 @@ def format_of(path: Path, evidence: bool = False) -> Format:
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
-    """Return a note's ``id``, ``windows`` and ``codes`` (a list) as values for JSON."""
+    """Return a note's ``id``, ``windows``, ``read`` and ``codes`` (a list) as values for JSON."""
     return {
-        "id": note.id,
-        "windows": note.windows,
+        **_note_values(note),
         "codes": [_code_dict(code) for code in note.codes],
     }
+
+
+def _note_values(note: CodedNote) -> dict[str, Any]:
+    return {"id": note.id, "windows": note.windows, "read": note.read}
 
 
 def note_line(note: CodedNote) -> str:
@@ -104,13 +108,13 @@ def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, 
     """Yield the values of each row, in the order of the schema."""
     for note in notes:
         for code in note.codes:
-            values = code._asdict() | {"id": note.id, "windows": note.windows}
+            values = code._asdict() | _note_values(note)
             spans = values.pop("evidence") or ()
             for name in EvidenceSpan._fields:
                 values[name] = [getattr(span, name) for span in spans]
             yield tuple(values[name] for name in schema.names)
         if not note.codes:
-            values = {"id": note.id, "windows": note.windows}
+            values = _note_values(note)
             yield tuple(values.get(name) for name in schema.names)
 
 

@@ -22,7 +22,7 @@ from icdcli.data.batching import Ids, multi_hot
 from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.model.fusion import NETWORK
-from icdcli.model.inference.scoring import Scored
+from icdcli.model.inference.scoring import Scored, pool_windows
 from icdcli.training.checkpointing import CheckpointTimer
 from icdcli.training.early_stopping import SAMPLE, collapse_warning
 from icdcli.training.events import (
@@ -178,6 +178,7 @@ def validate(training: Training, meter: Meter) -> Iterator[Event]:
     for done in score_validation(training, scored):
         yield Evaluating(done, len(training.validation))
         check_requests(training)
+    scored = pool_windows(scored, training.validation, training.config.pos_weight)
     require_finite_scores(training, scored.logits_NL)
     evaluated = measure_validation(training, scored, meter)
     del scored  # a checkpoint follows, which needs memory itself

@@ -43,11 +43,13 @@ class MicroBatchReader:
 
     Args:
         training: The run.
-        steps: For each step, the positions of its documents in the training split.
+        steps: For each step, the positions of its documents in the training split; all steps are
+            of the epoch under way.
     """
 
     def __init__(self, training: Training, steps: Sequence[Ids]) -> None:
         self._training, self._steps = training, steps
+        self._documents = training.train_in(training.state.step // training.steps_per_epoch)
         self._place = 0
         self._batches = self._read_ahead()
 
@@ -73,7 +75,7 @@ class MicroBatchReader:
         training, budget = self._training, self._training.micro_batch_tokens
         read = partial(
             read_batch,
-            training.train,
+            self._documents,
             labels=len(training.model.labels),
             padding=training.model.network.padding,
             device=training.process_group.device,

@@ -216,7 +216,7 @@ def _training(
     return Training(
         model=model,
         optimizer=optimizer,
-        train=encoded["train"],
+        train=encoded["train"].drawn(config.run.seed, 0),
         validation=encoded["validation"],
         validation_ids=splits["validation"].ids,
         train_ids=splits["train"].ids,
@@ -372,7 +372,7 @@ def summarize(
     return TrainingSummary(
         corpus=corpus.folder.name,
         train_documents=len(training.train),
-        validation_documents=len(training.validation),
+        validation_documents=len(training.validation.rows),
         codes=len(corpus.labels),
         codes_in_training=sum(count > 0 for count in corpus.labels.train_counts),
         device=str(training.process_group.device),

@@ -61,7 +61,7 @@ class Training:
     Attributes:
         model: The model to train.
         optimizer: An optimizer of the trainable weights only.
-        train: The training split.
+        train: The training split, one window of each document; see `train_in`.
         validation: The validation split.
         validation_ids: The ids of its documents.
         config: How to train.
@@ -113,6 +113,14 @@ class Training:
     def plan(self, epoch: int) -> list[Ids]:
         """Return the positions of the documents of each step of an epoch, counted from 0."""
         return epoch_plan(self.train.lengths, self.config.batch_size, self.seed, epoch)
+
+    def train_in(self, epoch: int) -> EncodedDocuments:
+        """Return the training split as an epoch, counted from 0, reads it.
+
+        With ``long_notes: windows``, each epoch reads another window of long documents, drawn by
+        chance. The number of a document's tokens is the same in every epoch.
+        """
+        return self.train.drawn(self.seed, epoch)
 
     def together(self) -> AbstractContextManager[None]:
         """Return a context in which the main process can save; all processes must enter it."""

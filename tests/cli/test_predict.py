@@ -145,15 +145,6 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert "diabetes" not in answer.out.replace("Diabetes", "")
 
 
-def test_a_long_note_is_read_to_its_end(icdcode, trained, tmp_path, model):
-    (tmp_path / "long.txt").write_text(" ".join(TEXTS * 9))
-    (note,) = lines(icdcode("predict", trained, tmp_path / "long.txt", "--top", 1, "--json").out)
-    tokens = len(model.tokenizer(" ".join(TEXTS * 9), add_special_tokens=False)["input_ids"])
-    assert note["windows"] == len(model.windows(tokens)) > 5
-    shown = " ".join(icdcode("predict", trained, tmp_path / "long.txt").out.split())
-    assert f"codes, read in {note['windows']} windows" in shown
-
-
 def test_a_checkpoint_folder_will_do_and_so_does_each_of_a_run(icdcode, trained, table):
     of_run = icdcode("predict", trained, table, "--json", "--load", "last").out
     assert of_run == icdcode("predict", trained / "weights" / "last", table, "--json").out != ""

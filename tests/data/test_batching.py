@@ -132,8 +132,8 @@ def test_without_padding_a_budget_holds_more_documents():
 )
 def test_a_document_is_read_in_windows_of_max_len(tokens, windows):
     special_tokens, ids = SpecialTokens((1,), (2,), 0), np.arange(100, 100 + tokens)
-    assert special_tokens.windows(tokens, 10) == windows
-    assert special_tokens.windows(tokens, 10, first_window_only=True) == windows[:1]
+    assert special_tokens.windows(tokens, 10, "windows") == windows
+    assert special_tokens.windows(tokens, 10) == windows[:1]
     (chunk,) = special_tokens.read(ids, 10).chunks
     assert chunk.tolist() == [1, *ids[slice(*windows[0])], 2]
 

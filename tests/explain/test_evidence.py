@@ -101,7 +101,9 @@ def model_of(tokenizer=byte_pairs, head="mean", max_len=64, prior=None, **change
             part.output.weight.copy_(torch.eye(WIDTH)[: len(CODES)])
     network = CodingNetwork(backbone, part, prior=prior)
     network.requires_grad_(False)
-    config = ModelConfig(max_len=max_len, lora_activate=False, freeze_backbone=True)
+    config = ModelConfig(
+        max_len=max_len, long_notes="windows", lora_activate=False, freeze_backbone=True
+    )
     labels = Labels(CODES, ("diagnosis",) * 3, (None,) * 3, (1,) * 3, (1,) * 3)
     special_tokens = special_tokens_of(tokenizer, "mean")
     model = NeuralModel(

@@ -24,7 +24,8 @@ def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None):
         scores_NL = np.array(
             [[len(text) / 100, 0.5, 1 - len(text) / 100] for text in texts], np.float32
         )
-        return NoteScores(scores_NL, [1 + len(text) // 50 for text in texts], [None] * len(texts))
+        windows, read = [1 + len(text) // 50 for text in texts], [1.0 for _ in texts]
+        return NoteScores(scores_NL, windows, read, [None] * len(texts))
 
     labels = Labels(CODES, ("diagnosis",) * 3, TITLES, (1,) * 3, (1,) * 3)
     per_code = Threshold(how="auto_per_code", tuned_on="validation", per_code=threshold)

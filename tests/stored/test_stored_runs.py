@@ -116,9 +116,31 @@ def test_evaluate_gives_the_stored_results(stored: Path, run: str) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_predict_gives_the_stored_codes_and_evidence(stored: Path, run: str) -> None:
+    if run == "neural":  # its predictions came from all windows of a note
+        set_long_notes_in_checkpoint(stored / "runs" / run, "windows")
     evidence = ["--evidence"] if run == "neural" else []
     found = answer("predict", f"runs/{run}", "new_notes.csv", *evidence)
     assert_same(found, expected(f"{run}.predict"))
+
+
+def set_long_notes_in_checkpoint(run: Path, long_notes: str) -> None:
+    checkpoint = (run / "weights" / "metric").resolve()
+    model = json.loads((checkpoint / "coder.json").read_text())["model"]
+    assert "long_notes" not in model
+    set_in_checkpoint(checkpoint, "model", model | {"long_notes": long_notes})
+
+
+def test_predict_reads_what_the_stored_run_was_evaluated_on(stored: Path) -> None:
+    found = answer("predict", "runs/neural", "new_notes.csv", "--evidence")
+    before = expected("neural.predict")
+    assert isinstance(found, list) and isinstance(before, list)
+    cut = [note["read"] < 1 for note in found]
+    assert cut == [note["windows"] > 1 for note in before]
+    assert any(cut) and not all(cut)
+    for now, then in zip(found, before, strict=True):
+        assert now["windows"] == min(then["windows"], 1)
+        if then["windows"] <= 1:
+            assert_same(now, then)
 
 
 @pytest.mark.parametrize("run", RUNS)

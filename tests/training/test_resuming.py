@@ -18,6 +18,7 @@ from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training
 
 ALONE = ProcessGroup(0, 1, torch.device("cpu"))
+WINDOWS = {"max_len": 10, "long_notes": "windows"}
 DROPOUT = {"lora_activate": True, "lora_dropout": 0.3, "lora_r": 4}
 
 
@@ -72,7 +73,7 @@ def without_times(path):
 
 
 @pytest.mark.parametrize("stop_after", [3, 13, 17, 24])
-@pytest.mark.parametrize("options", [{}, DROPOUT])
+@pytest.mark.parametrize("options", [{}, DROPOUT, WINDOWS])
 def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, stop_after, options):
     complete, _ = run_it(config(**options), "complete")
     parts, events = run_it(config(**options), "parts", stop_after)

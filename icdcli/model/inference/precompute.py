@@ -333,6 +333,8 @@ def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted:
         about["descriptions"] = arrays_hash(
             [("descriptions", wanted.prior.descriptions_MD.cpu().numpy())]
         )
+    if documents.windows is not None:
+        about["long_notes"] = "windows"
     return _digits(about)
 
 

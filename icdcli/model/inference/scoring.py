@@ -1,6 +1,9 @@
 """Score documents with a network: logits in document order, whatever the order of computation.
 
-Shapes: N documents, L labels, B documents of a batch.
+A network scores windows; a document that is read in several has the highest logit of each code
+(`pool_windows`).
+
+Shapes: N documents, W windows of them, L labels, B documents of a batch.
 """
 
 import shutil
@@ -14,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from icdcli.data.batching import micro_batches
-from icdcli.data.token_cache import EncodedDocuments
+from icdcli.data.batching import micro_batches, multi_hot
+from icdcli.data.token_cache import EncodedDocuments, Windows
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.batch import read_batch
 from icdcli.model.network import CodingNetwork
@@ -26,14 +29,16 @@ BATCH_TOKENS = 16_384
 IN_MEMORY = 256 * 2**20
 """The most bytes of scores in memory; more are in a file that the system pages in and out."""
 
+_POOLED_AT_ONCE = 256  # documents
+
 
 @dataclass
 class Scored:
     """The results of scoring, filled in batch by batch.
 
     Attributes:
-        logits_NL: The logit of each code, float32.
-        losses_N: The loss of each document, the mean over the labels.
+        logits_NL: The logit of each code, float32; at first of each window.
+        losses_N: The loss of each document, the mean over the labels; at first of each window.
     """
 
     logits_NL: NDArray[np.float32]
@@ -78,20 +83,20 @@ def score_documents(
     batch_tokens: int = BATCH_TOKENS,
     shard: tuple[int, int] = (0, 1),
 ) -> Iterator[int]:
-    """Score documents, longest first, in batches of up to `batch_tokens` tokens.
+    """Score the windows of documents, longest first, in batches of up to `batch_tokens` tokens.
 
     Args:
         network: The network; its mode is restored.
         documents: The documents.
-        into: Receives the results, by document position.
+        into: Receives the results, by the position of the window.
         pos_weight: The weight of positive targets in the losses, as in training.
-        batch_tokens: The most tokens per batch, padding included; a longer document is a batch of
+        batch_tokens: The most tokens per batch, padding included; a longer window is a batch of
             its own.
         shard: (rank, ranks): this process scores every ranks-th batch. The batches, and so the
             scores, are the same for any number of ranks.
 
     Yields:
-        The number of documents scored so far, assuming that all ranks are equally fast.
+        The number of windows scored so far, assuming that all ranks are equally fast.
     """
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = shard
@@ -115,3 +120,61 @@ def score_documents(
             yield int(so_far)
     finally:
         network.train(training)
+
+
+def pool_windows(scored: Scored, documents: EncodedDocuments, pos_weight: float = 1.0) -> Scored:
+    """Return the results of documents from those of all their windows.
+
+    Args:
+        scored: The results of the windows; returned as they are if each document has one.
+        documents: The documents.
+        pos_weight: The weight of positive targets in the losses.
+    """
+    windows = documents.windows
+    if windows is None:
+        return scored
+    labels = scored.logits_NL.shape[1]
+    pooled = Scored.empty(len(documents.rows), labels)
+    for rows, logits_BL in _pooled_blocks(scored.logits_NL, windows):
+        targets_BL = multi_hot(documents.targets[rows], labels)
+        losses_B = document_losses(
+            torch.from_numpy(logits_BL), torch.from_numpy(targets_BL), pos_weight
+        )
+        pooled.logits_NL[rows], pooled.losses_N[rows] = logits_BL, losses_B.double().numpy()
+    return pooled
+
+
+def highest_logits(logits_WL: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
+    """Return the highest logit of each code over all windows of each document: logits_NL."""
+    return np.concatenate([logits_BL for _, logits_BL in _pooled_blocks(logits_WL, windows)])
+
+
+def logits_without_prior(
+    logits_WL: NDArray[np.float32], documents: EncodedDocuments, weight: np.float32 | None
+) -> NDArray[np.float32] | None:
+    """Return logits_NL without the description prior; None if documents have one window each.
+
+    Args:
+        logits_WL: The logits of all windows.
+        documents: The documents, with the similarities of the descriptions.
+        weight: The weight of the similarities in the logits; None: there is no prior.
+    """
+    similarities, windows = documents.similarities, documents.windows
+    if windows is None or similarities is None or weight is None:
+        return None
+    without_WL = logits_WL.copy()
+    for row in range(len(without_WL)):
+        without_WL[row] -= weight * similarities[np.array([row])][0]
+    return highest_logits(without_WL, windows)
+
+
+def _pooled_blocks(
+    logits_WL: NDArray[np.float32], windows: Windows
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the highest logits of a few documents at a time, with their rows."""
+    starts = np.append(windows.firsts_N, len(windows))
+    for row in range(0, len(starts) - 1, _POOLED_AT_ONCE):
+        own = starts[row : row + _POOLED_AT_ONCE + 1]
+        part_WL = np.asarray(logits_WL[own[0] : own[-1]])
+        logits_BL = np.maximum.reduceat(part_WL, own[:-1] - own[0], axis=0)
+        yield slice(row, row + len(logits_BL)), logits_BL

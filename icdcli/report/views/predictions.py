@@ -134,4 +134,6 @@ def coded_view(note: CodedNote, selection: Selection, one_threshold: bool) -> Re
     heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
     if note.windows > 1:
         heading += f", read in {note.windows} windows"
+    if note.read < 1:
+        heading += f", only the first {note.read:.0%} of the text read"
     return Group(plain(heading, "bold"), *([table] if note.codes else []), plain(""))

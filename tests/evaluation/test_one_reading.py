@@ -1,0 +1,196 @@
+"""Every command reads the same part of a long note: evaluation, prediction and evidence agree."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from icdcli.data.batching import SpecialTokens
+from icdcli.data.corpus.reader import Documents
+from icdcli.data.notes.files import find_notes
+from icdcli.data.token_cache import Tokens, Windows
+from icdcli.evaluation.ablation import ablate
+from icdcli.evaluation.run import evaluate_run, open_run, sample_run
+from icdcli.explain.evidence import evidence_finder
+from icdcli.model.fusion import NETWORK, PRIOR
+from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
+from icdcli.predict.run import predict_to_file
+from icdcli.training.run import run_training
+
+WORDS = {"I10": "hypertension", "E11.9": "diabetes", "J18.9": "pneumonia", "N17.9": "nephritis"}
+FILLER = "patient seen on the ward today. vital signs stable and diet tolerated. "
+MAX_LEN = 24
+
+
+@pytest.fixture(scope="module")
+def long_notes(tmp_path_factory):
+    """Return a table of notes whose codes are mentioned all over the text."""
+    draw = random.Random(5)
+    path = tmp_path_factory.mktemp("long") / "notes.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(72):
+            codes = [code for code in WORDS if draw.random() < 0.5] or ["I10"]
+            text = "".join(f"has {WORDS[code]}. {FILLER * draw.randint(0, 2)}" for code in codes)
+            split = ("train", "train", "train", "train", "validation", "test")[number % 6]
+            text = f"visit {number}. {text}"
+            row = {"id": f"n{number}", "text": text, "codes": codes, "split": split}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture
+def trained(config, long_notes, model_folders, tmp_path):
+    """Return a function that trains a model of a kind and returns its run."""
+    encoder = {
+        "model": model_folders["bert"], "freeze_backbone": True, "head_lr_factor": 1, "lr0": 2e-2,
+    }  # fmt: skip
+    attention = {"pooling_mode": "label_attention", "label_width": 16, "description_prior": True}
+    kinds = {
+        "decoder": {"steps": 40},
+        "label attention": encoder | attention | {"lexical": "[ngrams, descriptions]"},
+        "trained encoder": encoder | attention | {"freeze_backbone": False, "lr0": 1e-3},
+        "chunked encoder": encoder | {"max_len": 40, "chunk_len": 16},
+        "tfidf": {"model": "tfidf"},
+    }
+
+    def make(kind, **changes):
+        options = {
+            "data_path": long_notes, "code_system": "icd10", "positive_threshold": "auto",
+            "max_len": MAX_LEN, "cache_dir": tmp_path / "cache", "prediction_print_n": 0,
+        }  # fmt: skip
+        return run_training(config(**(options | kinds[kind] | changes))).run
+
+    return make
+
+
+def test_notes(folder, long_notes):
+    rows = [json.loads(line) for line in long_notes.read_text().splitlines()]
+    path = folder / "test.jsonl"
+    kept = [{"id": row["id"], "text": row["text"]} for row in rows if row["split"] == "test"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    return path
+
+
+test_notes.__test__ = False
+
+
+@pytest.mark.parametrize("reading", ["first", "windows"])
+@pytest.mark.parametrize(
+    "kind", ["decoder", "label attention", "trained encoder", "chunked encoder", "tfidf"]
+)
+def test_evaluation_and_prediction_give_the_same_codes(
+    trained, long_notes, tmp_path, kind, reading
+):
+    run = trained(kind, long_notes=reading)
+    evaluation = evaluate_run(run, "test")
+    threshold_L = evaluation.threshold.values_L(len(evaluation.labels))
+    evaluated = {
+        (document, evaluation.labels.codes[label])
+        for document, scores_L in zip(
+            evaluation.scored.documents.ids, evaluation.scored.scores_NL, strict=True
+        )
+        for label in np.flatnonzero(scores_L >= threshold_L)
+    }
+    output = tmp_path / "codes.jsonl"
+    warnings = []
+    written = predict_to_file(
+        run.root, find_notes([str(test_notes(tmp_path, long_notes))]), output, top=4,
+        on_warning=warnings.append,
+    )  # fmt: skip
+    notes = [json.loads(line) for line in output.read_text().splitlines()]
+    predicted = {(n["id"], c["code"]) for n in notes for c in n["codes"] if c["predicted"]}
+    assert predicted == evaluated != set()
+    scores = {(n["id"], c["code"]): c["score"] for n in notes for c in n["codes"]}
+    for document, scores_L in zip(
+        evaluation.scored.documents.ids, evaluation.scored.scores_NL, strict=True
+    ):
+        assert [scores[document, code] for code in evaluation.labels.codes] == pytest.approx(
+            scores_L.tolist(), abs=2e-3
+        )
+    cut = [note["read"] for note in notes if note["read"] < 1]
+    if kind == "tfidf" or reading == "windows":
+        assert (warnings, cut, written.cut.notes) == ([], [], 0)
+        assert (max(note["windows"] for note in notes) > 1) == (kind != "tfidf")
+        return
+    assert {note["windows"] for note in notes} == {1}
+    assert 5 < len(cut) == written.cut.notes
+    (warning,) = warnings
+    assert f"{len(cut)} of 12 notes are longer than max_len" in warning
+    assert f"{np.mean(cut):.0%}" in warning
+    assert "long_notes: windows" in warning
+    assert written.to_json()["cut_notes_read"] == pytest.approx(np.mean(cut), abs=1e-5)
+
+
+@pytest.mark.parametrize("reading", ["first", "windows"])
+def test_evidence_is_in_the_part_of_a_note_that_is_read(trained, long_notes, reading):
+    model = open_run(trained("decoder", long_notes=reading)).model
+    text, labels = FILLER * 4 + " has pneumonia.", [model.labels.index["J18.9"]]
+    (scored,) = model.score_notes([text]).windows
+    (found,) = evidence_finder(model)(text, labels)
+    assert found == evidence_finder(model)(text, labels, scored)[0] != ()
+    beyond = model.tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+    limit = beyond["offset_mapping"][MAX_LEN][0]
+    assert (max(span.end for span in found) <= limit) == (reading == "first")
+
+
+def test_a_sample_of_a_split_has_the_scores_of_the_evaluation(trained):
+    run = trained("label attention", long_notes="windows")
+    opened, evaluation = open_run(run), evaluate_run(run, "test")
+    rows = {name: row for row, name in enumerate(evaluation.scored.documents.ids)}
+    for document in sample_run(opened, "test"):
+        row = rows[document.prediction.id]
+        for code, score in document.prediction.scores.items():
+            label = evaluation.labels.index[code]
+            assert score == pytest.approx(evaluation.scored.scores_NL[row, label], abs=2e-3)
+
+
+def test_without_the_prior_another_window_may_have_the_highest_logit(trained):
+    opened = open_run(trained("label attention", long_notes="windows"))
+    model, corpus = opened.model, opened.corpus
+    parts = model.score_split(corpus, "validation")
+    with torch.no_grad():
+        model.network.prior.weight.zero_()
+    expected = model.score_split(corpus, "validation").parts[NETWORK]
+    np.testing.assert_allclose(parts.without(PRIOR)[NETWORK], expected, atol=2e-5)
+    assert np.abs(parts.parts[NETWORK] - expected).max() > 0.01
+    assert [row.without for row in ablate(model, corpus, "test")] == [None, *model.parts]
+
+
+def windows_of_notes(*lengths, seed=0):
+    ids = np.arange(sum(lengths), dtype=np.uint32)
+    tokens = Tokens(ids, np.cumsum([0, *lengths]))
+    targets = [np.array([row % 3], np.int32) for row in range(len(lengths))]
+    names = [str(row) for row in range(len(lengths))]
+    documents = Documents(names, [None] * len(names), np.arange(len(names)), targets)
+    return tokens.of(documents, SpecialTokens((7,), (8,), 0), 10, None, "windows")
+
+
+def test_an_epoch_reads_one_window_of_each_document_and_all_are_drawn():
+    documents = windows_of_notes(30, 4, 0, 9)
+    assert len(documents) == 5 + 1 + 1 + 2
+    drawn = [documents.drawn(3, epoch) for epoch in range(60)]
+    seen = [set() for _ in range(4)]
+    for each in drawn:
+        assert len(each) == 4
+        assert each.lengths.tolist() == [10, 6, 2, 10]
+        for row in range(4):
+            seen[row].add(tuple(each[row].chunks[0].tolist()))
+    assert [len(windows) for windows in seen] == [5, 1, 1, 2]
+    assert seen[1] == {(7, 30, 31, 32, 33, 8)}
+    again = documents.drawn(3, 5)
+    assert again.drawn_N.tolist() == drawn[5].drawn_N.tolist()
+    assert any(documents.drawn(4, 5).drawn_N != drawn[5].drawn_N)
+    assert [t.tolist() for t in again.targets_at(np.array([2, 0]))] == [[2], [0]]
+
+
+def test_windows_are_pooled_by_the_highest_logit():
+    documents = windows_of_notes(30, 4, 9)
+    logits_WL = np.random.default_rng(0).normal(size=(len(documents), 5)).astype(np.float32)
+    pooled = pool_windows(Scored(logits_WL, np.zeros(len(documents))), documents, 2.0)
+    expected_NL = np.stack([logits_WL[:5].max(axis=0), logits_WL[5], logits_WL[6:].max(axis=0)])
+    np.testing.assert_array_equal(pooled.logits_NL, expected_NL)
+    losses_N = document_losses(torch.from_numpy(expected_NL), torch.eye(5)[:3], 2.0)
+    np.testing.assert_allclose(pooled.losses_N, losses_N.numpy(), rtol=1e-6)
+    assert Windows.of([[(0, 3)], [(0, 8), (2, 10)]]).firsts_N.tolist() == [0, 1]
