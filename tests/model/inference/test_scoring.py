@@ -10,8 +10,8 @@ from transformers import AutoModel, LlamaConfig
 
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.token_cache import EncodedDocuments, Tokens
-from icdcli.model import scoring
 from icdcli.model.heads.pooled import PooledHead
+from icdcli.model.inference import scoring
 from icdcli.model.inference.scoring import Scored, document_losses, score_documents
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
