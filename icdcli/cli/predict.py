@@ -28,7 +28,8 @@ _BLOCK = 16  # notes predicted together if the user waits for the first
 class _Call:
     """The options of `predict`."""
 
-    checkpoint: Path
+    run: Path
+    load: str
     files: list[str]
     text_column: str | None = None
     id_column: str | None = None
@@ -114,8 +115,10 @@ def predict(
     """
     from icdcli.config.loading import load_config
 
+    _require_checkpoint(run_dir, load)
     call = _Call(
-        _find_checkpoint(run_dir, load),
+        run_dir,
+        load,
         files,
         text_column,
         id_column,
@@ -137,11 +140,10 @@ def predict(
     in_all_processes(chosen, port, work, json)
 
 
-def _find_checkpoint(folder: Path, load: str) -> Path:
-    """Return the checkpoint of a run, or the folder if it is a checkpoint."""
-    if (folder / "manifest.json").is_file():
-        return folder
-    return find_checkpoint(RunDir.open(folder), load)
+def _require_checkpoint(folder: Path, load: str) -> None:
+    """Raise an error, before torch is loaded, if a folder neither is nor has the checkpoint."""
+    if not (folder / "manifest.json").is_file():
+        find_checkpoint(RunDir.open(folder), load)
 
 
 def _default_device() -> str | list[int]:
@@ -159,7 +161,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     """Predict in this process, which may be one of several: on the terminal or into a file."""
     from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
     from icdcli.distributed.process_group import join_process_group
-    from icdcli.model.checkpoint import load_model
+    from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
     from icdcli.predict.run import predict_to_file
 
@@ -174,17 +176,16 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
         piped = read_note(sys.stdin.buffer.read, "standard input")
     notes = find_notes(call.files, piped, call.text_column, call.id_column)
     if call.output is None:
-        model = load_model(
-            call.checkpoint, device=str(process_group.device), on_warning=output.warn
-        )
+        loaded = load_checkpoint(call.run, call.load, str(process_group.device), output.warn)
         selection = Selection(call.top, call.min_score)
-        show_notes(model, call.checkpoint, notes, output, selection, call.evidence)
+        show_notes(loaded.model, loaded.folder, notes, output, selection, call.evidence)
         return
     with output.stages() as on_progress:
         written = predict_to_file(
-            call.checkpoint,
+            call.run,
             notes,
             call.output,
+            load=call.load,
             top=call.top,
             min_score=call.min_score,
             evidence=call.evidence,

@@ -5,9 +5,10 @@ Shapes: L labels.
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
@@ -37,8 +38,9 @@ from icdcli.evaluation.score_split import score_split
 from icdcli.explain.spans import FindEvidence
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint import load_model
+from icdcli.model.checkpoint import load_checkpoint, read_checkpoint
 from icdcli.model.coding_model import CodingModel
+from icdcli.model.files.checkpoint_files import LABELS
 from icdcli.run_dir import RunDir, find_checkpoint
 
 Warn = Callable[[str], object]
@@ -59,6 +61,7 @@ class OpenRun:
         corpus: The corpus that the configuration describes, prepared again if it is no longer on
             disk.
         model: The trained model.
+        manifest: The content of the checkpoint's manifest.
     """
 
     run: RunDir
@@ -67,6 +70,7 @@ class OpenRun:
     config: Config
     corpus: Corpus
     model: CodingModel
+    manifest: Mapping[str, Any]
 
 
 def open_run(
@@ -94,22 +98,22 @@ def open_run(
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
     config = load_config(run.args, [] if device is None else [f"device={device}"])
     use_workers(config.data.workers)
-    checkpoint = find_checkpoint(run, load)
+    find_checkpoint(run, load)  # preparing the data may take long
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
     prepared = prepare(config.data.accepting(), on_progress)
     for warning in prepared.warnings:
         on_warning(warning)
     corpus = open_corpus(prepared.folder)
-    model = load_model(checkpoint, device=str(chosen), on_warning=on_warning)
-    trained_on = read_manifest(checkpoint)["corpus"]
+    loaded = load_checkpoint(run.root, load, str(chosen), on_warning)
+    model, trained_on = loaded.model, loaded.manifest["corpus"]
     # With another label space, scoring raises an error.
     if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:
         on_warning(
-            f"{checkpoint}: was trained on the corpus {trained_on}, but the data now gives "
+            f"{loaded.folder}: was trained on the corpus {trained_on}, but the data now gives "
             f"{corpus.folder.name}. The documents evaluated may include training documents. "
             "Restore the tables and data options of the run, or train again."
         )
-    return OpenRun(run, load, checkpoint, config, corpus, model)
+    return OpenRun(run, load, loaded.folder, config, corpus, model, loaded.manifest)
 
 
 def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:
@@ -169,7 +173,7 @@ def evaluate_opened(
     about = {
         "run": str(run.root),
         "checkpoint": opened.load,
-        **checkpoint_identity(opened.checkpoint),
+        **checkpoint_identity(opened.manifest),
         "dataset": corpus.card["dataset"],
         "protocol": corpus.card["protocol"],
         "corpus": corpus.folder.name,
@@ -228,9 +232,8 @@ def sample_run(
     return samples
 
 
-def checkpoint_identity(checkpoint: Path) -> dict[str, str | int]:
-    """Return a checkpoint's step and a hash over the hashes of its files."""
-    manifest = read_manifest(checkpoint)
+def checkpoint_identity(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return a checkpoint's step and a hash over the hashes of its files, from its manifest."""
     files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
     return {
         "step": int(manifest["step"]),
@@ -273,10 +276,7 @@ def compare_runs(
         raise ConfigError(f"compare: needs 2 to {MAX_RUNS} runs; {len(runs)} given")
     folders = [run if isinstance(run, RunDir) else RunDir.open(Path(run)) for run in runs]
     # Checked before anything is scored, which may take hours.
-    spaces = {
-        str(run.root): read_labels(find_checkpoint(run, load) / "labels.parquet").codes
-        for run in folders
-    }
+    spaces = {str(run.root): read_checkpoint(run.root, load, _codes_of)[1] for run in folders}
     codes = common_codes([*spaces.values()]) if intersection else None
     if codes is None:
         require_one_label_space(spaces)
@@ -303,13 +303,18 @@ def compare_runs(
     return replace(compare_models(contenders), evaluated=tuple(evaluated))
 
 
+def _codes_of(checkpoint: Path) -> tuple[str, ...]:
+    return read_labels(checkpoint / LABELS).codes
+
+
 def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
     """Read the statistics of an earlier evaluation of this checkpoint; None if there are none."""
     path = run.evaluation(split) / STATISTICS
     if not path.is_file():
         return None
     stored = read_statistics(path)
-    if not stored.about.items() >= checkpoint_identity(find_checkpoint(run, load)).items():
+    _, manifest = read_checkpoint(run.root, load, read_manifest)
+    if not stored.about.items() >= checkpoint_identity(manifest).items():
         return None
     return Contender(
         str(run.root), stored.about["threshold"], stored.ids, stored.codes, stored.statistics

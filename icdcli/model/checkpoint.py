@@ -1,17 +1,24 @@
 """Load a trained model, of either kind, from a run folder or a checkpoint folder."""
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-from icdcli.io.manifest import MANIFEST
+from icdcli.errors import ResumeError
+from icdcli.io.manifest import MANIFEST, read_manifest
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.run_dir import RunDir, find_checkpoint, require_folder
+
+_ATTEMPTS = 10
+Read = TypeVar("Read")
 
 
 def load_model(
@@ -36,10 +43,75 @@ def load_model(
         >>> model = load_model("outputs/mimic3/automatic_coding")  # doctest: +SKIP
         >>> model.predict(["Chest pain and shortness of breath."])  # doctest: +SKIP
     """
-    checkpoint = checkpoint_of(path, load)
-    if is_tfidf(checkpoint):
-        return TfidfModel.load(checkpoint)
-    return NeuralModel.load(checkpoint, torch.device(device), on_warning=on_warning)
+    return load_checkpoint(path, load, device, on_warning).model
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint in memory; training may replace its folder meanwhile.
+
+    Attributes:
+        folder: The folder that it was loaded from.
+        manifest: The content of its manifest.
+        model: The model.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    model: CodingModel
+
+
+def load_checkpoint(
+    path: str | Path,
+    load: str = "metric",
+    device: str = "cpu",
+    on_warning: Callable[[str], object] = warnings.warn,
+) -> LoadedCheckpoint:
+    """Load a trained model together with what its manifest says; see `load_model`."""
+
+    def read(folder: Path) -> tuple[dict[str, Any], CodingModel]:
+        if is_tfidf(folder):
+            return read_manifest(folder), TfidfModel.load(folder)
+        model = NeuralModel.load(folder, torch.device(device), on_warning=on_warning)
+        return read_manifest(folder), model
+
+    folder, (manifest, model) = read_checkpoint(path, load, read)
+    return LoadedCheckpoint(folder, manifest, model)
+
+
+def read_checkpoint(path: str | Path, load: str, read: Callable[[Path], Read]) -> tuple[Path, Read]:
+    """Read files of one checkpoint, all of the same step, while training may replace it.
+
+    Training makes a name refer to a new folder and then removes the old one. If that happens while
+    the old one is read, the new one is read from the start.
+
+    Args:
+        path: The folder of a run or of a checkpoint.
+        load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
+        read: Reads from the checkpoint's folder.
+
+    Returns:
+        The folder, and what `read` returned.
+
+    Raises:
+        ConfigError: If there is no such folder.
+        ResumeError: If the run has no such checkpoint, or it is replaced again and again.
+    """
+    for _ in range(_ATTEMPTS):
+        folder = checkpoint_of(path, load)
+        before = _manifest_bytes(folder)
+        try:
+            result = read(folder)
+        except Exception:
+            if before == _manifest_bytes(folder):
+                raise  # it is the same checkpoint: the problem is its own
+            continue
+        if before == _manifest_bytes(folder):
+            return folder, result
+    raise ResumeError(
+        f"{path}: training replaces the checkpoint faster than it can be read. Copy the folder of "
+        "the checkpoint, or wait for the end of the training"
+    )
 
 
 def checkpoint_of(path: str | Path, load: str = "metric") -> Path:
@@ -52,5 +124,13 @@ def checkpoint_of(path: str | Path, load: str = "metric") -> Path:
     folder = Path(path)
     require_folder(folder, "no such run or checkpoint folder")
     if (folder / MANIFEST).is_file() or not (folder / "weights").is_dir():
-        return folder
+        # ``weights/metric`` refers to another folder after the next best validation.
+        return folder.parent / os.readlink(folder) if folder.is_symlink() else folder
     return find_checkpoint(RunDir(folder), load)
+
+
+def _manifest_bytes(folder: Path) -> bytes:
+    try:
+        return (folder / MANIFEST).read_bytes()
+    except OSError:
+        return b""

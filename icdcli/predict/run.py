@@ -16,7 +16,7 @@ from icdcli.distributed.process_group import ProcessGroup, join_process_group
 from icdcli.errors import ConfigError
 from icdcli.explain.evidence import evidence_finder
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint import checkpoint_of, load_model
+from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.base_identity import current_state
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
@@ -167,10 +167,17 @@ def predict_to_file(
     """
     group = join_process_group("cpu") if process_group is None else process_group
     refuse_url(output, f"--output {output}")
-    checkpoint, output = checkpoint_of(run, load), Path(output)
-    selection = Selection(top, min_score)
+    output, selection = Path(output), Selection(top, min_score)
+    # Loading may take minutes: first see whether there can be such a file.
+    _output_parts(checkpoint_of(run, load), notes, output, selection, evidence)
+    device, warn = str(group.device), on_warning or warnings.warn
+    loaded = load_checkpoint(run, load, device, warn)
+    chosen = group.broadcast(loaded.folder)
+    assert isinstance(chosen, Path)
+    if chosen != loaded.folder:  # training has just replaced the checkpoint
+        loaded = load_checkpoint(chosen, device=device, on_warning=warn)
+    checkpoint, model = loaded.folder, loaded.model
     parts = _output_parts(checkpoint, notes, output, selection, evidence)
-    model = load_model(checkpoint, device=str(group.device), on_warning=on_warning or warnings.warn)
     predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
     with parts.locked() if group.is_main else nullcontext():
         if group.is_main:

@@ -74,7 +74,7 @@ def test_the_number_of_runs_is_checked(runs: list[Path]) -> None:
 
 def test_a_warning_reports_changed_data(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = {"corpus": "another", "files": {}, "step": 1}
-    monkeypatch.setattr("icdcli.evaluation.run.read_manifest", lambda _: manifest)
+    monkeypatch.setattr("icdcli.model.checkpoint.read_manifest", lambda _: manifest)
     messages: list[str] = []
     open_run(runs[0], on_warning=messages.append)
     assert len(messages) == 1
