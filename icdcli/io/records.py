@@ -234,6 +234,17 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: can't be read ({reason}).") from None
 
 
+class _RepeatedKey(ValueError):
+    """An object of JSON has a key twice; json would silently use the last value."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise _RepeatedKey
+    return record
+
+
 def _object(content: bytes) -> dict[str, Any]:
     """Return one line of JSONL.
 
@@ -241,13 +252,15 @@ def _object(content: bytes) -> dict[str, Any]:
         ValueError: If it isn't an object; the message says why.
     """
     try:
-        record = json.loads(content.decode("utf-8"))
+        record = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"not UTF-8 (byte 0x{content[error.start]:02x}). {conversion(content)}"
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}). Write one object per line") from None
+    except _RepeatedKey:
+        raise ValueError("has the same key twice. Keep one of the two values") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested brackets
         raise ValueError("not JSON that can be read. Write one object per line") from None
     if not isinstance(record, dict):

@@ -244,14 +244,22 @@ def _refuse_empty_split(
     empty = [split for split in ("train", "validation") if split not in splits]
     if not empty:
         return
-    where = source.files()[0].parent
+    files = source.files()
+    where = files[0].parent if len(files) > 1 else files[0]
     counts = ", ".join(
         f"{split} {splits[split]['documents'] if split in splits else 0}" for split in SPLITS
     )
     lost = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
+    if not splits:
+        remedy = "Check that notes and codes have equal ids, or use another protocol"
+    elif protocol is protocols.SPLIT_COLUMN:
+        remedy = (
+            "Mark some rows so in the column, or pass protocol=patient and ignore_split_column=True"
+        )
+    else:
+        remedy = "Use more data or another protocol"
     raise DataError(
         f"{where}: protocol {protocol.name} leaves no document for {' and '.join(empty)} "
         f"(documents: {counts}{'; dropped: ' + lost if lost else ''}), and training needs both. "
-        f"{'Use more data or' if splits else 'Check that notes and codes have equal ids, or use'} "
-        "another protocol."
+        f"{remedy}."
     )

@@ -280,6 +280,7 @@ def test_what_is_no_code_of_the_system_is_named(tmp_path):
     ("name", "content", "message"),
     [
         ("t.jsonl", b'{"text": "x", "codes": []}\n{"text"\n', "line 2: not JSON"),
+        ("t.jsonl", b'{"text": "x", "codes": [], "codes": ["I10"]}\n', "the same key twice"),
         (
             "t.jsonl",
             b'{"text": "x", "codes": []}\n[]\n',
