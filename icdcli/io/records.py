@@ -234,14 +234,14 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: can't be read ({reason}).") from None
 
 
-class _RepeatedKey(ValueError):
+class _RepeatedKeyError(ValueError):
     """An object of JSON has a key twice; json would silently use the last value."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        raise _RepeatedKey
+        raise _RepeatedKeyError
     return record
 
 
@@ -259,7 +259,7 @@ def _object(content: bytes) -> dict[str, Any]:
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg}). Write one object per line") from None
-    except _RepeatedKey:
+    except _RepeatedKeyError:
         raise ValueError("has the same key twice. Keep one of the two values") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested brackets
         raise ValueError("not JSON that can be read. Write one object per line") from None

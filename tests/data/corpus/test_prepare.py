@@ -219,8 +219,8 @@ def test_a_code_of_both_kinds_is_one_label_of_the_more_frequent_kind(tmp_path):
     [
         (
             ["train"] * 3,
-            r"t\.jsonl: protocol split-column leaves no document for validation .documents: train 3, "
-            r"validation 0, test 0.*Mark some rows so in the column",
+            r"t\.jsonl: protocol split-column leaves no document for validation .documents: train "
+            r"3, validation 0, test 0.*Mark some rows so in the column",
         ),
         (["val", "test"], "leaves no document for train .documents: train 0, validation 1, test 1"),
         (["test"], "leaves no document for train and validation"),
