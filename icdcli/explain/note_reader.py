@@ -12,6 +12,7 @@ Shapes: K labels, T tokens or other pieces of a note, W words, P parts.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -33,9 +34,30 @@ from icdcli.model.heads.description_prior import WINDOW
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 
-# Letters and digits, with separate combining marks, joined by characters that occur within words:
-# COVID-19, 3.5, Graves'.
-_LETTERS = rf"[\w\u0300-\u036f{MARKS}]+"
+
+def _further_marks() -> str:
+    """Return the combining marks that `MARKS` leaves out, as the inside of a character class."""
+    blocks = (
+        (0x0300, 0x0370),  # of Latin and Greek
+        (0x1AB0, 0x1B00),
+        (0x1DC0, 0x1E00),
+        (0x20D0, 0x2100),  # of symbols
+        (0xFB1E, 0xFB1F),
+        (0xFE00, 0xFE30),  # variants and halves
+        (0x10000, 0x12000),
+        (0x16000, 0x17000),
+        (0x1BC00, 0x1F000),
+        (0xE0100, 0xE01F0),
+    )
+    points = (chr(point) for block in blocks for point in range(*block))
+    return "".join(point for point in points if unicodedata.category(point).startswith("M"))
+
+
+# Letters and digits with separate combining marks, and with the invisible characters that stand
+# within a word: the soft hyphen, and those that join letters or keep them apart.
+_LETTERS = rf"\w(?:[\w{MARKS}{_further_marks()}]|[\u00ad\u200c\u200d\u2060](?=\w))*"
+_RUN = re.compile(_LETTERS)
+# Joined by characters that occur within words: COVID-19, 3.5, Graves'.
 _WORD = re.compile(rf"{_LETTERS}(?:[-'’.]{_LETTERS})*")
 
 Positions = NDArray[np.int64]
@@ -59,17 +81,32 @@ class Words:
 
 
 def words_of(text: str, cleaning: str = "none") -> tuple[str, Words]:
-    """Return the text that a model with this ``text_cleaning`` reads, and the note's words."""
+    """Return the text that a model with this ``text_cleaning`` reads, and the note's words.
+
+    Words are complete in the note, even if the cleaning keeps only a part or several pieces of one.
+    """
     if cleaning == "none":
-        positions = [match.span() for match in _WORD.finditer(text)]
-        in_note = np.array(positions, np.int64).reshape(-1, 2)
+        in_note = _positions([match.span() for match in _WORD.finditer(text)])
         return text, Words(in_note, in_note)
-    kept = [*kept_words(text, cleaning)]
-    ends = np.cumsum([len(word) + 1 for word, _, _ in kept]) - 1
-    lengths = np.array([len(word) for word, _, _ in kept], np.int64)
-    in_note = np.array([positions for _, *positions in kept], np.int64).reshape(-1, 2)
-    in_input = np.column_stack([ends - lengths, ends]).astype(np.int64)
-    return " ".join(word for word, _, _ in kept), Words(in_note, in_input)
+    kept, runs = [*kept_words(text, cleaning)], (match.span() for match in _RUN.finditer(text))
+    # A cleaning that breaks words at accents keeps several pieces of a word.
+    in_note_W: list[tuple[int, int]] = []
+    in_input_W: list[tuple[int, int]] = []
+    run, place = (0, 0), 0
+    for piece, begin, _ in kept:
+        if begin < run[1]:
+            in_input_W[-1] = (in_input_W[-1][0], place + len(piece))
+        else:
+            run = next(found for found in runs if begin < found[1])
+            in_note_W.append(run)
+            in_input_W.append((place, place + len(piece)))
+        place += len(piece) + 1
+    cleaned = " ".join(piece for piece, _, _ in kept)
+    return cleaned, Words(_positions(in_note_W), _positions(in_input_W))
+
+
+def _positions(pairs: Sequence[tuple[int, int]]) -> Positions:
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 class Part(NamedTuple):

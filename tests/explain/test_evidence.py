@@ -343,3 +343,11 @@ def test_special_tokens_have_no_weight():
     model = model_of()
     model = replace(model, special_tokens=SpecialTokens((5, 6), (7,), 0))
     assert words(TEXT, evidence_finder(model)(TEXT, [0])[0]) == [FEVER]
+
+
+@pytest.mark.parametrize("cleaning", ["none", "caml", "edin"])
+@pytest.mark.parametrize("before", ["", "\r\n\t", "😷 ", "e\u0301\u0301 \u200b\ufeff", "ﬁ ½ ™ "])
+def test_a_decomposed_word_is_marked_completely(cleaning, before):
+    text = f"{before}Dolor, calentu\u0301ra; tos"
+    find = evidence_finder(with_lexical_model(0.0, text_cleaning=cleaning))
+    assert words(text, find(text, [0])[0]) == ["calentu\u0301ra"]

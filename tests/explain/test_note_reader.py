@@ -1,8 +1,13 @@
+import re
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.explain.evidence import select_words
 from icdcli.explain.note_reader import Part, Window, Words, words_of
 
@@ -75,6 +80,10 @@ def test_words_from_a_tenth_on_are_evidence_and_the_best_always_is(weights, expe
         ("L'eau. Fin", ["L'eau", "Fin"]),
         ("na\u0301useas, año 😷", ["na\u0301useas", "año"]),
         ("dolor- (fiebre)", ["dolor", "fiebre"]),
+        (
+            "hyper\u00adtension, \u0301acute 1\ufe0f\u20e3",
+            ["hyper\u00adtension", "acute", "1\ufe0f\u20e3"],
+        ),
         ("", []),
     ],
 )
@@ -90,3 +99,68 @@ def test_a_word_with_marks_stays_one_word():
     assert [text[begin:end] for begin, end in words.in_note.tolist()] == [
         *("रोगी", "को", "मधुमेह", "السُّكَّري")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaning", "expected"),
+    [
+        ("Diabe\u0300te, fie\u0301vre", "caml", ["Diabe\u0300te", "fie\u0301vre"]),
+        ("Diabe\u0300te, fie\u0301vre", "edin", ["Diabe\u0300te", "fie\u0301vre"]),
+        ("Diabète à 5 jours, café", "edin", ["Diabète", "jours", "café"]),
+        ("Diabète à 5 jours, cafe\u0301", "caml", ["Diabète", "à", "jours", "cafe\u0301"]),
+        ("COVID-19 in hyper\u00adtension", "caml", ["COVID", "in", "hyper\u00adtension"]),
+        ("COVID-19 x_y", "edin", ["COVID", "x_y"]),
+        ("ﬁbrose \u2126 İstanbul", "edin", ["ﬁbrose", "İstanbul"]),
+        ("50 12", "caml", []),
+    ],
+)
+def test_words_are_complete_whatever_the_cleaning_keeps_of_them(text, cleaning, expected):
+    read, words = words_of(text, cleaning)
+    assert read == CLEANERS[cleaning](text)
+    assert [text[begin:end] for begin, end in words.in_note.tolist()] == expected
+
+
+LETTERS = "é e\u0301 a\u0323\u0302 ñ ﬁ ß İ Σ ½ ™ K मधु क्\u200dष ؤ \U0001d518 5 12 a Bc".split(" ")
+OTHERS = "😀👩🏽\u200d⚕️ \u0301 \u20d0 \ufe0f \U00011001 \u00ad \u200b \ufeff \r\n \t - ' . _".split(
+    " "
+)
+BLANKS = [" ", "\u00a0", "\u2028", "\x85"]
+PIECES = st.one_of(
+    st.sampled_from([*LETTERS, *OTHERS, *BLANKS]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.lists(PIECES, max_size=25).map("".join),
+    st.sampled_from([*CLEANERS]),
+    st.sampled_from(["NFC", "NFD", "NFKC", "NFKD", None]),
+)
+def test_positions_of_words_are_exact_in_any_text(text, cleaning, form):
+    text = text if form is None else unicodedata.normalize(form, text)
+    read, words = words_of(text, cleaning)
+    assert read == CLEANERS[cleaning](text)
+    borders = words.in_note.ravel().tolist()
+    assert borders == sorted(borders) and all(0 <= border <= len(text) for border in borders)
+    pieces = []
+    for (begin, end), (first, last) in zip(
+        words.in_note.tolist(), words.in_input.tolist(), strict=True
+    ):
+        assert begin < end and first < last
+        # Nothing of a letter with its marks is cut off, and no letter of the same word.
+        assert re.match(r"\w", text[begin])
+        assert not re.match(r"\w", text[begin - 1 : begin] or " ")
+        assert not re.match(r"\w", text[end : end + 1] or " ")
+        assert not unicodedata.category(text[end : end + 1] or " ").startswith("M")
+        if cleaning == "none":
+            assert (begin, end) == (first, last)
+            continue
+        pieces.append(read[first:last])
+        # The word read is what the cleaning makes of the word in the note, but for lone numbers.
+        own = CLEANERS[cleaning](text[begin:end]).split()
+        assert [part for part in own if not part.isdigit()] == [
+            part for part in read[first:last].split() if not part.isdigit()
+        ]
+    if cleaning != "none":
+        assert " ".join(pieces) == read
