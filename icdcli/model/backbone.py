@@ -34,10 +34,17 @@ ADAPTER = "default"  # peft's name for the adapter that we train
 
 
 def half_precision(device: torch.device) -> torch.dtype:
-    """Return bfloat16, or float16 on a GPU without bfloat16."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        return torch.float16
-    return torch.bfloat16
+    """Return bfloat16, or float16 on a GPU that computes bfloat16 slowly or not at all.
+
+    NVIDIA GPUs older than Ampere, such as T4 and V100, emulate it.
+    """
+    if device.type != "cuda":
+        return torch.bfloat16
+    if torch.version.hip is None:
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:  # AMD counts differently
+        fast = torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float16
 
 
 def _weight_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:

@@ -174,7 +174,13 @@ def check_features(folder: Path) -> list[Feature]:
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     half = half_precision(device)
-    found = [Feature("bfloat16", half is torch.bfloat16, f"half precision is {half}")]
+    fast = half is torch.bfloat16
+    note = f"half precision is {half}"
+    if not fast:
+        note = (
+            "this GPU computes it slowly or not at all; half precision is float16 with loss scaling"
+        )
+    found = [Feature("bfloat16", fast, note)]
     for bit in QUANTIZED:
         reason = why_not_quantized(bit, device)
         note = f"tried on {device}" if reason is None else f"{reason}; use bit: 16 or 32"

@@ -6,6 +6,7 @@ from contextlib import closing
 import torch
 
 from icdcli.config.schema import Config
+from icdcli.model.backbone import half_precision
 from icdcli.profiling.memory import MemoryEstimate
 from icdcli.training.loop import train_step
 from icdcli.training.micro_batches import MicroBatchReader
@@ -84,7 +85,7 @@ def time_by_operations(
 def operations_per_second(device: torch.device, bit: int, seconds: float = 0.3) -> float:
     """Measure the floating-point operations per second of large matrix products."""
     size = 1024 if device.type == "cpu" else 8192
-    dtype = torch.float32 if bit == 32 else torch.bfloat16
+    dtype = torch.float32 if bit == 32 else half_precision(device)
     matrix = torch.ones(size, size, device=device, dtype=dtype)
     torch.mm(matrix, matrix)
     began, products = _now(device), 0

@@ -90,10 +90,10 @@ def save_checkpoint(
 
     def write(folder: Path) -> None:
         training.model.save(folder)
-        torch.save(
-            {"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)},
-            folder / _STATE,
-        )
+        state = {"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}
+        if training.scaler is not None:
+            state["loss_scale"] = training.scaler.state_dict()
+        torch.save(state, folder / _STATE)
 
     write_checkpoint(run, names, training.state.step, write, about)
 
@@ -259,6 +259,8 @@ def load_state(folder: Path, training: Training) -> None:
         # The options are the current ones: another device may need another implementation.
         groups = [{**now, "params": then["params"]} for then, now in zip(saved, fresh, strict=True)]
         training.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})
+        if training.scaler is not None and "loss_scale" in state:
+            training.scaler.load_state_dict(state["loss_scale"])
         values = state["run"]
         best_metric, best_loss = Best(**values.pop("best_metric")), Best(**values.pop("best_loss"))
         training.state = RunState(best_metric, best_loss, **values)

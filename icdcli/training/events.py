@@ -53,6 +53,7 @@ class TrainingSummary:
         steps: Optimizer steps of the complete run.
         steps_per_epoch: Optimizer steps per epoch.
         resumed: The checkpoint that the run is resumed from; None for a new run.
+        loss_scaling: Whether the device computes in float16, with scaled losses.
     """
 
     corpus: str
@@ -68,6 +69,7 @@ class TrainingSummary:
     steps: int | None = None
     steps_per_epoch: int | None = None
     resumed: ResumedFrom | None = None
+    loss_scaling: bool = False
 
     def to_json(self) -> dict[str, str]:
         """Return one short text for each part of the summary, by its name."""
@@ -92,6 +94,8 @@ class TrainingSummary:
             lines["weights"] = (
                 f"{self.trained_weights:,} trained of {self.weights:,}, on {self.device}"
             )
+            if self.loss_scaling:
+                lines["weights"] += ", in float16 with loss scaling"
             lines["steps"] = f"{self.steps:,}, {self.steps_per_epoch:,} per epoch"
         if resumed is not None:
             changes = (f"{key}: {old} -> {new}" for key, (old, new) in resumed.changes.items())

@@ -41,7 +41,7 @@ from icdcli.training.micro_batches import (
 )
 from icdcli.training.schedule import begin_stage, learning_rate, learning_rate_factor, steps_left
 from icdcli.training.state import Training
-from icdcli.training.step_metrics import Meter, require_finite_scores
+from icdcli.training.step_metrics import DivergedError, Meter, require_finite_scores
 from icdcli.training.validation import (
     configured_metrics,
     sample_predictions,
@@ -122,6 +122,7 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
     """Take one optimizer step on the mean loss of some documents.
 
     Between two logged steps, nothing here waits for the device: no number is read from a tensor.
+    Only scaled losses are an exception.
 
     Args:
         training: The run; its ``micro_batch_tokens`` are halved if the device runs out of memory.
@@ -148,21 +149,60 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
         # Summed, not averaged: each process divided its loss by the number of all documents.
         weights = list(training.model.network.trainable().values())
         group.sum_gradients(weights)
-        # Clip the gradient. Label attention collapses without it; see `collapse_warning`.
-        norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
-        meter.norms.append(norm if training.shards is None else training.shards.total(norm))
-        training.optimizer.step()
+        skipped = change_weights(training, weights, meter)
+        notes = [text for text in (note, skipped) if text]
         state.step += 1
         meter.pending.append(loss)
         meter.documents += len(rows)
         meter.tokens += int(training.train.lengths[rows].sum())
         if state.step % training.log.log_every and state.step != config.steps:
             meter.in_steps += time.monotonic() - meter.step_began
-            return StepDone(state.step, epoch, lr, note=note)
+            return StepDone(state.step, epoch, lr, note="; ".join(notes) or None)
         # The one place that waits for the device: the losses since the last logged step.
         mean_loss, speed = meter.read_window()
-    notes, meter.notes = [*([note] if note else []), *meter.notes], []
+    notes, meter.notes = [*notes, *meter.notes], []
     return StepDone(state.step, epoch, lr, mean_loss, speed, "; ".join(notes) or None)
+
+
+def change_weights(
+    training: Training, weights: list[torch.nn.Parameter], meter: Meter
+) -> str | None:
+    """Clip the step's gradient and let the optimizer change the weights.
+
+    With scaled losses, the weights stay as they are if a gradient is too large for float16. The
+    next step then has a smaller scale.
+
+    Returns:
+        A note for the user if the weights stay as they are, from the main process.
+
+    Raises:
+        DivergedError: If gradients are too large without being scaled, too.
+    """
+    scaler = training.scaler
+    if scaler is not None:
+        scaler.unscale_(training.optimizer)
+    # Label attention collapses without clipping; see `collapse_warning`.
+    norm = torch.nn.utils.clip_grad_norm_(weights, training.config.max_grad_norm)
+    meter.norms.append(norm if training.shards is None else training.shards.total(norm))
+    if scaler is None:
+        training.optimizer.step()
+        return None
+    before = scaler.get_scale()
+    scaler.step(training.optimizer)
+    scaler.update()
+    after = scaler.get_scale()
+    if after >= before:
+        return None
+    if after < 1:
+        step = training.state.step + 1
+        raise DivergedError("the gradient", step, training.documents_of(step))
+    meter.norms[-1] = torch.zeros_like(meter.norms[-1])
+    if not training.process_group.is_main:
+        return None  # the gradient is the same in all processes
+    return (
+        "the gradient is too large for float16; the weights stay as they are, and the loss scale "
+        f"is {after:g} instead of {before:g}"
+    )
 
 
 def validate(training: Training, meter: Meter) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""Training losses: one number per document, the mean over the labels.
+"""Training losses: one number per document, the mean over the labels; and their scaling.
 
 Shapes: B documents, L labels.
 """
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from icdcli.model.batch import Batch
 from icdcli.model.inference.scoring import document_losses
+from icdcli.model.network import CodingNetwork
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 
@@ -87,3 +88,16 @@ def disagreement(first_BL: Tensor, second_BL: Tensor) -> Tensor:
     # Both directions together: of the logarithms of p and 1 - p, only the difference of the logits
     # remains.
     return ((first - second) * (first_BL - second_BL)).mean(dim=1) / 2
+
+
+def loss_scaler(network: CodingNetwork) -> torch.amp.GradScaler | None:
+    """Return what scales the losses of a network that computes in float16; None: it doesn't.
+
+    Small gradients are zero in float16. So the loss is multiplied by a large number before the
+    backward pass, and the gradients are divided by it afterwards (Micikevicius et al. 2018). If
+    one of them was too large for float16, the step is skipped and the number halved; after 2,000
+    steps without that, it is doubled.
+    """
+    if network.autocast is not torch.float16:
+        return None
+    return torch.amp.GradScaler(network.device.type)

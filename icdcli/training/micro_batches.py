@@ -131,7 +131,8 @@ def accumulate_gradients(
             )
             # Divided by the step's documents, not the micro-batch's: gradients are summed over
             # micro-batches and processes.
-            (losses_B.sum() / len(rows) if number < own else 0 * losses_B.sum()).backward()
+            part = losses_B.sum() / len(rows) if number < own else 0 * losses_B.sum()
+            (part if training.scaler is None else training.scaler.scale(part)).backward()
             if number < own:
                 loss += losses_B.detach().sum()
     except torch.OutOfMemoryError:

@@ -30,6 +30,7 @@ from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
 from icdcli.training.early_stopping import Best
 from icdcli.training.events import ResumedFrom, TrainingSummary
+from icdcli.training.losses import loss_scaler
 from icdcli.training.micro_batches import budget_key, restore_micro_batches, token_budget
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
@@ -234,6 +235,7 @@ def _training(
             if name.startswith("backbone.")
         ],
         shards=shards,
+        scaler=loss_scaler(model.network),
     )
 
 
@@ -383,4 +385,5 @@ def summarize(
         steps=training.config.steps,
         steps_per_epoch=training.steps_per_epoch,
         resumed=resumed,
+        loss_scaling=training.scaler is not None,
     )

@@ -78,6 +78,7 @@ class Training:
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
         shards: The sharded weights; None if each process has all weights.
         learned_labels: The labels that the loss includes, on the device; None: all.
+        scaler: Scales the losses of a network that computes in float16; None: they aren't scaled.
         kept: When a run is resumed, the checkpoints ``metric`` and ``loss`` that it has already.
     """
 
@@ -98,6 +99,7 @@ class Training:
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None
     learned_labels: torch.Tensor | None = None
+    scaler: torch.amp.GradScaler | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
 
     @property

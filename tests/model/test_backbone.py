@@ -20,7 +20,7 @@ from transformers import (
 
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.errors import ConfigError
-from icdcli.model.backbone import ADAPTER, layers_of, load_backbone
+from icdcli.model.backbone import ADAPTER, half_precision, layers_of, load_backbone
 from icdcli.model.batch import Batch
 from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network, use_gradient_checkpointing
@@ -269,6 +269,30 @@ def test_a_trained_half_precision_backbone_keeps_full_precision_weights(model_fo
     assert {weight.dtype for weight in backbone.parameters()} == {torch.float32}
     backbone = load(model_folders["llama"], bit=16, freeze_backbone=True)
     assert {weight.dtype for weight in backbone.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [
+        ((7, 0), torch.float16),  # V100
+        ((7, 5), torch.float16),  # T4
+        ((8, 0), torch.bfloat16),  # A100
+        ((9, 0), torch.bfloat16),  # H100
+    ],
+)
+def test_half_precision_is_float16_on_gpus_that_emulate_bfloat16(monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # emulated
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert half_precision(torch.device("cuda", 0)) is dtype
+    assert half_precision(CPU) is torch.bfloat16
+
+
+def test_half_precision_of_an_amd_gpu_is_what_torch_supports(monkeypatch):
+    monkeypatch.setattr(torch.version, "hip", "6.2")
+    for supported, dtype in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported: supported)
+        assert half_precision(torch.device("cuda", 0)) is dtype
 
 
 @pytest.fixture

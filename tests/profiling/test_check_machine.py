@@ -62,6 +62,15 @@ def test_each_feature_is_tried(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_gpu_that_emulates_bfloat16_uses_float16(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "half_precision", lambda device: torch.float16)
+    [feature] = [each for each in check_features(tmp_path) if each.name == "bfloat16"]
+    assert not feature.works
+    assert feature.note == (
+        "this GPU computes it slowly or not at all; half precision is float16 with loss scaling"
+    )
+
+
 @pytest.mark.parametrize("bit", QUANTIZED)
 def test_why_quantized_weights_do_not_work_and_what_to_do(monkeypatch, tmp_path, bit):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
