@@ -4,11 +4,14 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from icdcli.config.loading import load_config, to_yaml
+from icdcli.config.run_paths import RUN_CONFIG, change_keys, write_origin
+from icdcli.config.schema import Config
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.files import write_atomically, writing
 from icdcli.io.locks import HeldElsewhere, exclusive
@@ -112,10 +115,33 @@ class RunDir:
             )
         return cls(root)
 
+    def write_config(self, config: Config) -> None:
+        """Write the configuration of the run, and the folder in which the run is made.
+
+        Raises:
+            DataError: If a file can't be written.
+        """
+        write_atomically(self.args, to_yaml(config))
+        write_origin(self.root)
+
+    def change_config(self, config: Config, keys: Iterable[str]) -> None:
+        """Write the values of some keys to the run's configuration.
+
+        Args:
+            config: The configuration that has the new values.
+            keys: The keys; all others stay as they were typed.
+
+        Raises:
+            DataError: If the file can't be written.
+        """
+        flat = config.flat()
+        typed = load_config(self.args, as_typed=True)
+        write_atomically(self.args, to_yaml(change_keys(typed, {key: flat[key] for key in keys})))
+
     @property
     def args(self) -> Path:
         """Return the path of the configuration of the run."""
-        return self.root / "args.yaml"
+        return self.root / RUN_CONFIG
 
     @property
     def results(self) -> Path:

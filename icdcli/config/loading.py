@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from icdcli.config.fields import Section
+from icdcli.config.run_paths import RUN_CONFIG, resolve_paths
 from icdcli.config.schema import Config
 from icdcli.config.yaml_values import Loader, takes_text, value_of
 from icdcli.errors import ConfigError, nearest
@@ -26,7 +27,6 @@ FIELDS: dict[str, tuple[str, FieldInfo]] = {
 """Every key, with the name of its section and its field."""
 
 _COMMAND_LINE = "command line"
-_OF_A_RUN = "args.yaml"
 _OLDER_NAMES = {
     old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
 }
@@ -41,13 +41,17 @@ class _Value:
     place: str
 
 
-def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: Path | str | None = None, overrides: Sequence[str] = (), *, as_typed: bool = False
+) -> Config:
     """Load and check a configuration.
 
     Args:
         path: A YAML file; None starts from the defaults.
         overrides: ``key=value`` strings, with values written as in YAML. They take precedence over
             the file and are checked in the same way.
+        as_typed: Whether to keep the relative paths in the ``args.yaml`` of a run; otherwise they
+            are made to hold in the working folder (`icdcli.config.run_paths`).
 
     Raises:
         ConfigError: With every problem of the file and the overrides: the place, the reason, and
@@ -59,7 +63,7 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
         found = find_config(Path(path))
         in_file = _read_yaml(found, problems)
         # A run's own file has every key. The newer name counts, as it did when the run began.
-        _use_newer_names(in_file, [] if found.name == _OF_A_RUN else problems)
+        _use_newer_names(in_file, [] if found.name == RUN_CONFIG else problems)
     given = _parse_overrides(overrides, problems)
     _use_newer_names(given, problems)
     values = _overridden(in_file, given)
@@ -78,6 +82,8 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
         source = str(path) if path is not None else "the configuration"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{source} has {count}:", *problems]))
+    if path is not None and found.name == RUN_CONFIG and not as_typed:
+        return resolve_paths(config, found, given)
     return config
 
 

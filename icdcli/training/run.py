@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from icdcli.config.loading import load_config, to_yaml
+from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import stored_folders
 from icdcli.data.corpus.reader import Corpus
@@ -26,7 +26,6 @@ from icdcli.distributed.process_group import (
 )
 from icdcli.distributed.signals import StopSignals
 from icdcli.errors import DataError, ResumeError
-from icdcli.io.files import write_atomically
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
 from icdcli.training.allowed_changes import allowed_changes
@@ -108,7 +107,7 @@ def run_training(
         run = _new_run_folder(config, group)
         with _locked(run, group, on_warning):
             if group.is_main:
-                write_atomically(run.args, to_yaml(config))
+                run.write_config(config)
             titles = plan.corpus.labels.known_titles
             publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
             if plan.training is None:
@@ -326,7 +325,7 @@ def _return_to_checkpoint(plan: TrainingPlan, training: Training, run: RunDir) -
         make_last(run, resumed.checkpoint)
         set_aside = set_aside_after(run, state.step, state.validated)
         if resumed.changes:
-            write_atomically(run.args, to_yaml(plan.config))
+            run.change_config(plan.config, resumed.changes)
     group.wait()
     return tuple(set_aside)
 
