@@ -29,8 +29,8 @@ shows all keys with their effective values; `icdcode config schema` prints a JSO
 editors check the YAML while you type.
 
 Numbers are decimal, with or without leading zeros (`0500` is 500). A key that takes text takes what
-is written, so that `name: 007` and `name: no` need no quotes. Paths are files and folders of this
-machine; URLs such as `s3://bucket/notes` are refused.
+is written, so that `name: 007` and `name: no` need no quotes; `None` means null, as in Python.
+Paths are files and folders of this machine; URLs such as `s3://bucket/notes` are refused.
 
 ```bash
 icdcode config show configs/config.yaml max_len=2048

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from icdcli.config.fields import Section
 from icdcli.config.run_paths import RUN_CONFIG, resolve_paths
 from icdcli.config.schema import Config
-from icdcli.config.yaml_values import Loader, takes_text, value_of
+from icdcli.config.yaml_values import Loader, text_of, value_of
 from icdcli.errors import ConfigError, nearest
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
@@ -123,7 +123,7 @@ def to_yaml(config: Config, explain: bool = False) -> str:
         if explain:
             lines.append(f"# {name}: {(kind.__doc__ or '').splitlines()[0]}")
         for key, field in kind.model_fields.items():
-            line = f"{key}: {_dump_value(flat[key])}"
+            line = f"{key}: {text_of(flat[key])}"
             lines.append(f"{line:<42} # {field.description}" if explain else line)
     return "\n".join(lines) + "\n"
 
@@ -160,7 +160,7 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, _Value]:
         if key in values:
             problems.append(f"line {line}: {key!r} is set twice, first at {values[key].place}")
         try:
-            values[key] = _Value(value_of(value_node, _is_text(key)), f"line {line}")
+            values[key] = _Value(value_of(value_node, _type_of(key)), f"line {line}")
         except (*_NOT_A_VALUE, RecursionError) as error:
             problems.append(f"line {line}: {key}: not a value: {error}")
     return values
@@ -202,7 +202,7 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
         key = key.strip()
         try:
             node = yaml.compose(text, Loader=Loader)
-            values[key] = _Value(value_of(node, _is_text(key)), _COMMAND_LINE)
+            values[key] = _Value(value_of(node, _type_of(key)), _COMMAND_LINE)
         except _NOT_A_VALUE:
             problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
         except RecursionError:
@@ -239,8 +239,8 @@ def _overridden(in_file: dict[str, _Value], given: dict[str, _Value]) -> dict[st
     return kept | given
 
 
-def _is_text(key: str) -> bool:
-    return key in FIELDS and takes_text(FIELDS[key][1].annotation)
+def _type_of(key: str) -> Any:
+    return FIELDS[key][1].annotation if key in FIELDS else Any
 
 
 def _parse_section(
@@ -265,8 +265,3 @@ def _parse_section(
 def _line_number(problem: str) -> int:
     """Return the line of the file that a problem is in; those of the command line come last."""
     return int(problem.split()[1].rstrip(":")) if problem.startswith("line ") else sys.maxsize
-
-
-def _dump_value(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")

@@ -33,6 +33,11 @@ def _decimal(_loader: Loader, node: yaml.ScalarNode) -> int:
     return int(digits, 0 if digits.lstrip("-+")[:2] in ("0x", "0b") else 10)
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which also quotes the text ``None``."""
+
+
+_Dumper.add_implicit_resolver(_TAG + "null", re.compile("None$"), ["N"])
 Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -42,30 +47,56 @@ for _name, _pattern in _NUMBERS.items():
 Loader.add_constructor(_TAG + "int", _decimal)
 
 
-def value_of(node: yaml.Node | None, is_text: bool) -> Any:
+def value_of(node: yaml.Node | None, annotation: Any) -> Any:
     """Return the value of a node.
 
     Args:
         node: A node that `yaml.compose` with `Loader` returned; None for an empty document.
-        is_text: Whether the key takes text, so that ``no`` and ``007`` are what they look like.
+        annotation: The type of the key's values. Where it takes text, ``no`` and ``007`` are text;
+            where it takes null, ``None`` is null, as in Python.
 
     Raises:
         yaml.YAMLError, ValueError, OverflowError, RecursionError: If it is no value.
     """
     if node is None:
         return None
-    if is_text and isinstance(node, yaml.ScalarNode) and node.tag in _READ_AS_TEXT:
+    kinds = _alternatives(annotation)
+    if isinstance(node, yaml.ScalarNode) and node.tag in _READ_AS_TEXT and takes_text(annotation):
         return node.value
+    if isinstance(node, yaml.ScalarNode) and node.style is None and node.value == "None":
+        return None if NoneType in kinds else node.value
+    lists = [kind for kind in kinds if get_origin(kind) is list]
+    if isinstance(node, yaml.SequenceNode) and lists:
+        return [value_of(item, get_args(lists[0])[0]) for item in node.value]
     return Loader("").construct_object(node, deep=True)
 
 
 def takes_text(annotation: Any) -> bool:
-    """Return whether a field of this type has only texts, paths, names or null as values."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return takes_text(get_args(annotation)[0])
-    if origin in (Union, UnionType):
-        return all(takes_text(part) or part is NoneType for part in get_args(annotation))
-    if origin is Literal:
-        return all(isinstance(name, str) for name in get_args(annotation))
-    return annotation in (str, Path)
+    """Return whether the single values of a field are texts, paths or names."""
+    single = [
+        kind
+        for kind in _alternatives(annotation)
+        if kind is not NoneType and get_origin(kind) is not list
+    ]
+    return bool(single) and all(
+        kind in (str, Path)
+        or (get_origin(kind) is Literal and all(isinstance(name, str) for name in get_args(kind)))
+        for kind in single
+    )
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Return the types of a union, without their annotations."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in _alternatives(part)]
+    return [annotation]
+
+
+def text_of(value: Any) -> str:
+    """Return a value as YAML in one line, which is read as the same value."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, width=10_000, allow_unicode=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import Reading, read_header
+from icdcli.io.csv_reader import Reading, plain_name, read_header
 from icdcli.io.encodings import Utf8Reader, conversion
 
 _CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson")
@@ -134,7 +134,7 @@ def cells_of(
     for column in columns:
         if column not in record:
             for name in record:
-                if name.strip().lower() == column.strip().lower():
+                if plain_name(name) == plain_name(column):
                     raise DataError(
                         f"{path}, row {number}: has {name!r}, other rows have {column!r}. Use one "
                         "spelling in all rows."

@@ -40,6 +40,9 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path):
         ("name", "2020-13-45", "2020-13-45"), ("name", "1_000", "1_000"), ("name", "1e3", "1e3"),
         ("text_column", "On", "On"), ("codes_column", "10", "10"), ("split_column", "No", "No"),
         ("data_path", "2024", "2024"), ("monitor", "null", None), ("data_path", "~", None),
+        ("data_path", "None", None), ("chunk_len", "None", None), ("name", "None", "None"),
+        ("id_column", "'None'", "None"), ("lora_targets", "[q, no, 010]", ["q", "no", "010"]),
+        ("codes_column", "[on, 2]", ["on", "2"]), ("lexical", "[ngrams]", ["ngrams"]),
         ("deterministic", "no", False), ("label_pruning", "yes", True), ("lexical", "no", []),
     ],
 )  # fmt: skip

@@ -279,11 +279,15 @@ def _changed_since(home: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
         if before.get("options") == about["options"]:
             now = {file["name"]: file for file in about["sources"]}
             return tuple(
-                f"{name} ({sources[name]['size']:,} bytes before, {now[name]['size']:,} now)"
+                _changed(name, sources[name]["size"], now[name]["size"])
                 for name in sources.keys() & now.keys()
                 if sources[name]["xxh3"] != now[name]["xxh3"]
             )
     return ()
+
+
+def _changed(name: str, before: int, now: int) -> str:
+    return f"{name} ({f'{before:,} bytes before, {now:,} now' if before != now else 'same size'})"
 
 
 def _folder(home: Path, about: Mapping[str, Any]) -> Path:

@@ -32,6 +32,7 @@ from icdcli.data.sources.table_rows import (
 from icdcli.data.sources.table_splits import (
     SPLIT_NAMES,
     ignored_splits,
+    overlooked_columns,
     refuse_ignored_splits,
     refuse_leaks,
 )
@@ -43,6 +44,7 @@ from icdcli.io.csv_reader import Reading
 from icdcli.io.records import ENDINGS, column_names, is_table, table_rows
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
+_MISSING = frozenset(("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a"))
 _LONGEST_SHOWN = 30  # characters of a value in a message
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
 
@@ -214,6 +216,12 @@ class TableSource:
                 f"has {len(name):,} characters, more than the {_LONGEST_NAME} of an id. Set "
                 f"{role} to the column of ids.",
             )
+        if name.lower() in _MISSING:
+            raise self._wrong(
+                number,
+                role,
+                f"is {name!r}, which stands for a missing value. Leave the cell empty.",
+            )
         return name or None
 
     def _split(self, value: Any, number: int) -> str:
@@ -351,7 +359,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     column = source.own_splits
     known = _PROTOCOLS if column is None else (SPLIT_COLUMN, *_PROTOCOLS)
     protocol = choose_protocol("table", known, config.protocol)
-    notices = moreover(source.columns)
+    notices = (*moreover(source.columns), *overlooked_columns(source.columns))
     if column is not None and protocol is not SPLIT_COLUMN:
         if not config.ignore_split_column:
             refuse_ignored_splits(config.path, column, protocol.name)

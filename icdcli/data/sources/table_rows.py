@@ -30,11 +30,13 @@ class TableColumns:
         names: Role to name; the columns of codes are not among them.
         codes: The columns of codes.
         unread: Columns that look like more columns of codes, and aren't read.
+        others: All columns that aren't read.
     """
 
     names: Mapping[str, str]
     codes: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def all(self) -> list[str]:
@@ -91,7 +93,7 @@ def find_columns(
         )
     rest = [name for name in available if name not in found]
     unread = _numbered_alike(code_columns[0], rest) if len(code_columns) == 1 else []
-    return TableColumns(roles, code_columns, tuple(unread))
+    return TableColumns(roles, code_columns, tuple(unread), tuple(rest))
 
 
 def _code_columns(path: Path, available: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:

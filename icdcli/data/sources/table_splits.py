@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from icdcli.data.benchmarks.protocols import SPLIT_COLUMN
+from icdcli.data.sources.table_rows import TableColumns
 from icdcli.errors import ConfigError, DataError
+from icdcli.io.csv_reader import plain_name
 
 SPLIT_NAMES = {
     "train": "train",
@@ -19,6 +21,40 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 """The names of splits in tables, each with the split that it means."""
+_OTHER_NAMES = {
+    "subject_column": (
+        *("patient", "patients", "patient_id", "patientid", "patient_no", "patient_number", "mrn"),
+        *("pat_id", "patid", "pid", "person", "person_id", "personid", "subject", "subjectid"),
+    ),
+    "split_column": (
+        *("set", "subset", "partition", "splits", "data_split", "dataset_split", "split_name"),
+    ),
+}
+"""Names of columns that are likely to have patients or splits, but may have something else."""
+
+
+def overlooked_columns(columns: TableColumns) -> tuple[str, ...]:
+    """Return the warnings about columns that seem to have patients or splits, but aren't read.
+
+    Without the patients, notes of one patient come into several splits; without the splits, icdcode
+    trains on notes that the table reserves for the test.
+    """
+    found = []
+    for role, names in _OTHER_NAMES.items():
+        if role in columns.names:
+            continue
+        for name in columns.others:
+            if plain_name(name) in names and role == "subject_column":
+                found.append(
+                    f"column {name!r} isn't read. If it has patient ids, set "
+                    f"subject_column={name}, so that all notes of a patient are in one split"
+                )
+            elif plain_name(name) in names:
+                found.append(
+                    f"column {name!r} isn't read. If it has the table's splits, set "
+                    f"split_column={name}"
+                )
+    return tuple(found)
 
 
 def refuse_leaks(path: Path, card: Mapping[str, Any], accepted: bool) -> None:

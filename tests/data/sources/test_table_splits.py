@@ -157,3 +157,22 @@ def test_a_run_is_evaluated_with_the_splits_it_was_trained_on(tmp_path: Path) ->
     warnings: list[str] = []
     evaluate_run(run, "test", device="cpu", on_warning=warnings.append)
     assert "leakage, in both train and test: 1 subject" in warnings
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "NULL", "<NA>"])
+def test_words_for_a_missing_patient_are_no_patient(tmp_path: Path, word: str) -> None:
+    content = rows()
+    for number in (3, 40):
+        content[number]["subject_id"] = word
+    with pytest.raises(DataError, match=r"row 4, column 'subject_id': is '.*'.*Leave the cell"):
+        prepared(write(tmp_path / "t.csv", content))
+
+
+def test_columns_that_seem_to_have_patients_or_splits_are_named(tmp_path: Path) -> None:
+    renamed = {"subject_id": "Patient_ID", "split": "set"}
+    content = [{renamed.get(key, key): row[key] for key in row} for row in rows(300)]
+    path = write(tmp_path / "t.jsonl", content)
+    first, second = prepared(path).warnings
+    assert "column 'Patient_ID' isn't read. If it has patient ids, set subject_column=" in first
+    assert "column 'set' isn't read. If it has the table's splits, set split_column=set" in second
+    assert prepared(path, subject_column="patient_id", split_column="set").warnings == []
