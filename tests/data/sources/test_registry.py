@@ -44,7 +44,7 @@ def test_each_data_set_has_its_own_protocols(dataset, default, others):
 )
 def test_a_table_with_splits_has_one_protocol_more(tmp_path, columns, name, chosen):
     (tmp_path / "notes.csv").write_text(columns + "\n")
-    config = DataConfig(data_path=tmp_path / "notes.csv", protocol=name)
+    config = DataConfig(data_path=tmp_path / "notes.csv", protocol=name, ignore_split_column=True)
     assert choose_source(config, Reading()).protocol.name == chosen
 
 
