@@ -37,7 +37,7 @@ def in_all_processes(
     quiet = int(os.environ.get("RANK", "0")) > 0
     if quiet:  # until the process ends
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    output = Output(json)
+    output = Output(json, errors_only=quiet)
     watchdog.on_lost = lambda text: _print_last_error(output, text)
     try:
         work(output)

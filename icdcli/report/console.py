@@ -71,9 +71,17 @@ class Output:
         console: The console that messages and tables are printed on.
     """
 
-    def __init__(self, json: bool = False) -> None:
+    def __init__(self, json: bool = False, errors_only: bool = False) -> None:
+        """Open the output.
+
+        Args:
+            json: Reserve standard output for one JSON object.
+            errors_only: Print nothing but errors, as all but one of several processes do.
+        """
         self.json = json
+        self._errors_only = errors_only
         self.console = _console(stderr=json)
+        self.console.quiet = errors_only
         self._errors = _console(stderr=True)
         self._view: Live | None = None
         self._result_given = False
@@ -81,7 +89,7 @@ class Output:
     @property
     def live(self) -> bool:
         """Return True if the output is a terminal on which views can be redrawn."""
-        return self.console.is_interactive
+        return self.console.is_interactive and not self.console.quiet
 
     def say(self, text: object) -> None:
         """Print a message; in a pipe, lines aren't wrapped."""
@@ -100,7 +108,8 @@ class Output:
 
     def warn(self, text: object) -> None:
         """Print a warning to standard error."""
-        self._alert("warning: ", text, "yellow")
+        if not self._errors_only:
+            self._alert("warning: ", text, "yellow")
 
     def error(self, text: object) -> None:
         """Print an error to standard error."""
@@ -178,5 +187,5 @@ class Output:
 
     def _alert(self, label: str, text: object, style: str) -> None:
         # A second console would write into a live view on the same terminal.
-        console = self.console if self._view is not None else self._errors
+        console = self._errors if self._view is None or self._errors_only else self.console
         console.print(plain(label, style) + plain(text), soft_wrap=not console.is_interactive)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from icdcli.cli.processes import in_all_processes
 from icdcli.distributed.launcher import free_port
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -209,3 +210,14 @@ def wait_for(path, job):
     while not path.exists():
         assert job.poll() is None and time.monotonic() < deadline, job.communicate()
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("rank", "printed"), [("0", "warning: odd data\n"), ("1", "")])
+def test_one_process_shows_the_warnings_that_all_have(monkeypatch, capsys, rank, printed):
+    monkeypatch.setenv("RANK", rank)
+    before = sys.stdout
+    monkeypatch.setattr(sys, "stdout", before)  # restored afterwards
+    in_all_processes("cpu", 10001, lambda output: output.warn("odd data"), json=False)
+    if sys.stdout is not before:
+        sys.stdout.close()
+    assert capsys.readouterr().err == printed

@@ -38,6 +38,20 @@ def test_messages_go_to_stdout_alerts_to_stderr(capsys: pytest.CaptureFixture[st
     assert captured.err == "warning: a warning\nerror: an error\n"
 
 
+@pytest.mark.parametrize("json", [False, True])
+def test_of_several_processes_all_but_one_print_only_errors(
+    capsys: pytest.CaptureFixture[str], json: bool
+) -> None:
+    output = Output(json, errors_only=True)
+    output.say("said")
+    output.warn("warned")
+    output.show(Table("shown"))
+    assert not output.live
+    output.error("failed")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "error: failed\n")
+
+
 def test_user_text_is_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Output().say("see [red]x[y][/red] :smile: \x1b[31m")
     assert capsys.readouterr().out == "see [red]x[y][/red] :smile: �[31m\n"

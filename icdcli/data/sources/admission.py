@@ -47,8 +47,7 @@ def check_span(span: AnnotatedSpan, length: int) -> None:
     """
     if not 0 <= span.begin < span.end <= length:
         raise ValueError(
-            f"evidence of {span.code} from {span.begin} to {span.end} isn't in a text of "
-            f"{length:,} characters"
+            f"evidence from {span.begin} to {span.end} isn't in a text of {length:,} characters"
         )
 
 

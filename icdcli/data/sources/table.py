@@ -311,7 +311,7 @@ class TableSource:
                 ):
                     raise TypeError
                 own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
-                spans.append(AnnotatedSpan(self._code(code).code, begin, end, own))
+                spans.append(AnnotatedSpan(self._evidence_code(code, place), begin, end, own))
                 check_span(spans[-1], len(text))
         except (TypeError, KeyError, AttributeError, RecursionError):
             message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}.'
@@ -322,6 +322,15 @@ class TableSource:
             )
             raise self._wrong(number, "evidence_column", f"{problem}.") from error
         return tuple(spans)
+
+    def _evidence_code(self, raw: str, place: int) -> str:
+        try:
+            return self._code(raw).code
+        except ValueError as error:
+            # With mixed-up fields, words of the note may be in the place of the code.
+            if _short(raw) == repr(raw) and any(map(str.isdigit, raw)):
+                raise
+            raise ValueError(f"item {place + 1} has a text in the place of its code") from error
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")

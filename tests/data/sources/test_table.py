@@ -248,10 +248,10 @@ def test_a_row_without_evidence(tmp_path, cell):
         ([{"code": "I1/0", "begin": 0, "end": 1}], "'I1/0' is not an icd10"),
         (
             [{"code": "I10", "begin": 0, "end": 2}],
-            "evidence of I10 from 0 to 2 isn't in a text of 1 characters",
+            "evidence from 0 to 2 isn't in a text of 1 characters",
         ),
-        ([{"code": "I10", "begin": -1, "end": 1}], "evidence of I10 from -1 to 1 isn't in"),
-        ([{"code": "I10", "begin": 1, "end": 1}], "evidence of I10 from 1 to 1 isn't in"),
+        ([{"code": "I10", "begin": -1, "end": 1}], "evidence from -1 to 1 isn't in"),
+        ([{"code": "I10", "begin": 1, "end": 1}], "evidence from 1 to 1 isn't in"),
     ],
 )
 def test_bad_evidence_is_named(tmp_path, cell, message):
@@ -259,6 +259,15 @@ def test_bad_evidence_is_named(tmp_path, cell, message):
     assert f"row 1, column 'seen': {message}" in refused(
         path, evidence_column="seen", system="icd10"
     )
+
+
+@pytest.mark.parametrize("system", ["icd10", None])
+@pytest.mark.parametrize("words", ["John Smith has chest pain", "Smith", "x1" * 100])
+def test_words_in_the_place_of_the_code_of_evidence_are_not_quoted(tmp_path, system, words):
+    path = jsonl(tmp_path, {"seen": [{"code": words, "begin": 0, "end": 500}]})
+    message = refused(path, evidence_column="seen", system=system)
+    assert "row 1, column 'seen': " in message
+    assert words not in message
 
 
 def test_a_missing_column_of_evidence_is_named(tmp_path):
