@@ -78,16 +78,25 @@ class NoteTable:
         """Yield the notes of the rows; an empty cell is a note without text.
 
         Raises:
-            DataError: If a row can't be read; the message names it.
+            DataError: If a row can't be read or has the id of another; the message names it.
         """
         self._require_texts()
         reading = _Strict(chunk_size=_ROWS_AT_ONCE)
+        rows_of: dict[str, int] = {}
         records = table_rows(self.path, self.columns, reading, _LONGEST_LINE)
         for number, values in enumerate(records, start=1):
             text = values[0]
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
             id = str(number) if len(values) == 1 else self._id(values[1], number)
+            if (first := rows_of.setdefault(id, number)) != number:
+                raise self._wrong(
+                    number,
+                    1,
+                    f"is the same as in row {first}, so their codes couldn't be told apart. Pass "
+                    "--id-column with a column of ids that differ, or rename this column to use "
+                    "the row numbers. If a note is in several rows, keep one of them.",
+                )
             yield Note(self.before + id, checked(text or "", f"{self.path}, row {number}"))
 
     def _id(self, value: Any, number: int) -> str:

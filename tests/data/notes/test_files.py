@@ -248,6 +248,15 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
         "row 2: has 'Text', other rows have 'text'. Use one spelling",
         name="n.jsonl",
     )
+    refused(
+        f"id,text\n7,{SECRET}\n8,b\n7,c\n".encode(),
+        "n.csv, row 3, column 'id': is the same as in row 1, so their codes",
+        "Pass --id-column with a column of ids that differ, or rename this column",
+        name="n.csv",
+    )
+    refused(
+        b'{"id": 7, "text": "a"}\n{"id": "7", "text": "b"}', "row 2, column 'id'", name="n.jsonl"
+    )
     refused(b"text,id,id\na,1,b\n", "has 2 columns 'id'", name="n.csv")
     refused(b'{"text": ""}\n{"text": null}', "none of the notes has any text", name="n.jsonl")
     monkeypatch.setattr(note_tables, "_LONGEST_LINE", 30)
