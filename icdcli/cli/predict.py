@@ -52,8 +52,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Text files, folders of .txt files, .csv, .jsonl or .parquet tables; - reads one "
-            "note from standard input.",
+            help="Text files, folders of .txt files, tables (.csv, .tsv, .jsonl, .parquet …) or "
+            "pipes; - reads a note or a table from standard input.",
         ),
     ],
     top: Annotated[
@@ -159,22 +159,20 @@ def _default_device() -> str | list[int]:
 
 def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     """Predict in this process, which may be one of several: on the terminal or into a file."""
-    from icdcli.data.notes.files import STANDARD_INPUT, find_notes, read_note
+    from icdcli.data.notes.files import find_notes
+    from icdcli.data.notes.pipes import is_pipe
     from icdcli.distributed.process_group import join_process_group
     from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
     from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
-    if process_group.size > 1 and (call.output is None or STANDARD_INPUT in call.files):
+    if process_group.size > 1 and (call.output is None or any(map(is_pipe, call.files))):
         raise ConfigError(
             "several processes can only read notes from files and write to a file. "
-            "Pass --output, and don't use -."
+            "Pass --output, and don't use - or other pipes."
         )
-    piped = b""
-    if STANDARD_INPUT in call.files:
-        piped = read_note(sys.stdin.buffer.read, "standard input")
-    notes = find_notes(call.files, piped, call.text_column, call.id_column)
+    notes = find_notes(call.files, text_column=call.text_column, id_column=call.id_column)
     if call.output is None:
         loaded = load_checkpoint(call.run, call.load, str(process_group.device), output.warn)
         selection = Selection(call.top, call.min_score)
@@ -221,7 +219,7 @@ def show_notes(
     one_threshold = model.threshold.per_code is None
     about = _about(checkpoint, len(model.labels), str(model.threshold))
     with output.stages() as on_progress:
-        count = check_notes(notes, on_progress, output.warn)
+        count = check_notes(notes, on_progress, output.warn, output.say)
     output.say(about if selection.by_threshold else f"{about}; * predicted: reaches the threshold")
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the only encoding of JSON

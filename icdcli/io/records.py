@@ -4,6 +4,7 @@ What a column must hold, and which rows are refused, is decided by the caller. M
 place and the kind of an error, never the content of the table, which may be patient text.
 """
 
+import codecs
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,12 +22,14 @@ from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, plain_name, read_header
 from icdcli.io.encodings import Utf8Reader, conversion
 
-_CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson")
+_CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson", ".json")
 _PARQUET = ".parquet"
-ENDINGS = ".csv, .tsv, .jsonl, .ndjson (all also with .gz) or .parquet"
+ENDINGS = ".csv, .tsv, .jsonl, .ndjson, .json (all also with .gz) or .parquet"
 """The endings of the names of tables, as messages list them."""
 _ROWS_BETWEEN_REPORTS = 4096
 _ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
+_PEEKED = 64  # bytes or characters that decide
+_LONGEST_OBJECT = 256 << 20  # characters
 _LINES_BUFFER = 1 << 20  # bytes
 _PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
 
@@ -145,10 +148,10 @@ def cells_of(
 def read_jsonl(
     path: Path, reading: Reading, longest_line: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSONL file, one per line; blank lines are skipped.
+    """Yield the objects of a file: one per line, or one array of objects as its only content.
 
     Args:
-        path: A ``.jsonl`` or ``.jsonl.gz`` file.
+        path: A ``.jsonl`` or ``.json`` file, compressed if its name ends in ``.gz``.
         reading: Decides what happens to a line that holds no object; see `Reading.bad`.
         longest_line: The most bytes that a line may have; None: no limit.
 
@@ -157,6 +160,9 @@ def read_jsonl(
     """
     number = objects = 0
     with _lines(path) as lines:
+        if lines.peek()[:_PEEKED].removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+            yield from _Array(path, lines, longest_line or _LONGEST_OBJECT).objects()
+            return
         while content := lines.readline(-1 if longest_line is None else longest_line + 1):
             number += 1
             if longest_line is not None and len(content) > longest_line:
@@ -176,6 +182,79 @@ def read_jsonl(
                 yield record
     if not objects:
         raise DataError(f"{path}: is empty. JSONL has one object per line.")
+
+
+class _Array:
+    """One array of objects as the content of a file, read without keeping all of it in memory."""
+
+    def __init__(self, path: Path, file: IO[bytes], longest: int) -> None:
+        self._path = path
+        self._file = file
+        self._longest = longest  # characters of an object
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self._parse = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
+        self._text, self._place, self._ended = "", 0, False
+        self._number = 1  # of the object, from 1
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects.
+
+        Raises:
+            DataError: If the content isn't an array of objects.
+        """
+        before = "["
+        while (sign := self._next()) == before:
+            self._place += 1
+            if before == "[" and self._next() == "]":
+                raise DataError(f"{self._path}: is empty. Write an array of objects.")
+            if self._next() != "{":
+                raise self._wrong("is not an object. Write one array of objects")
+            yield self._object()
+            before, self._number = ",", self._number + 1
+        self._place += 1
+        if sign != "]" or self._next():
+            raise self._wrong("the array isn't continued or closed here. Write one array")
+
+    def _object(self) -> dict[str, Any]:
+        while True:
+            try:
+                record, self._place = self._parse(self._text, self._place)
+            except json.JSONDecodeError as error:
+                cut_off = "Unterminated" in error.msg or error.pos > len(self._text) - _PEEKED
+                if self._ended or not cut_off:
+                    raise self._wrong(f"not JSON ({error.msg})") from None
+            except _RepeatedKeyError:
+                raise self._wrong("has the same key twice. Keep one of the two values") from None
+            except (ValueError, RecursionError):
+                raise self._wrong("not JSON that can be read") from None
+            else:
+                return cast(dict[str, Any], record)
+            if len(self._text) - self._place > self._longest:
+                raise self._wrong(f"is longer than {self._longest >> 20} MB")
+            self._read()
+
+    def _next(self) -> str:
+        """Return the next character that isn't a blank, and move to it; nothing at the end."""
+        while True:
+            while (sign := self._text[self._place : self._place + 1]) and sign in " \t\r\n":
+                self._place += 1
+            if sign or self._ended:
+                return sign
+            self._read()
+
+    def _read(self) -> None:
+        """Drop what was parsed, and read as much as is left, but not little."""
+        rest = self._text[self._place :]
+        content = self._file.read(max(_LINES_BUFFER, len(rest)))
+        self._ended = not content
+        try:
+            self._text, self._place = rest + self._decode(content, self._ended), 0
+        except UnicodeDecodeError as error:
+            problem = f"not UTF-8 (byte 0x{error.object[error.start]:02x})"
+            raise self._wrong(f"{problem}. {conversion(bytes(error.object))}") from None
+
+    def _wrong(self, problem: str) -> DataError:
+        return DataError(f"{self._path}, object {self._number}: {problem}.")
 
 
 def parquet_schema(path: Path) -> pa.Schema:
@@ -217,7 +296,7 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 @contextmanager
-def _lines(path: Path) -> Iterator[IO[bytes]]:
+def _lines(path: Path) -> Iterator[io.BufferedReader]:
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield io.BufferedReader(Utf8Reader(file), _LINES_BUFFER)
@@ -258,11 +337,18 @@ def _object(content: bytes) -> dict[str, Any]:
             f"not UTF-8 (byte 0x{content[error.start]:02x}). {conversion(content)}"
         ) from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}). Write one object per line") from None
+        raise ValueError(
+            f"not JSON ({error.msg}). Write one object per line, or one array of objects"
+        ) from None
     except _RepeatedKeyError:
         raise ValueError("has the same key twice. Keep one of the two values") from None
     except (ValueError, RecursionError):  # a number of thousands of digits; deeply nested brackets
-        raise ValueError("not JSON that can be read. Write one object per line") from None
+        raise ValueError(
+            "not JSON that can be read. Write one object per line, or one array of objects"
+        ) from None
     if not isinstance(record, dict):
-        raise ValueError(f"is {type(record).__name__}, not an object. Write one object per line")
+        raise ValueError(
+            f"is {type(record).__name__}, not an object. Write one object per line, or one array "
+            "of objects"
+        )
     return record

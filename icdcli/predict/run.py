@@ -110,21 +110,32 @@ def predict_with_notes(
 
 
 def check_notes(
-    notes: Notes, on_progress: Progress | None = None, on_warning: OnMessage | None = None
+    notes: Notes,
+    on_progress: Progress | None = None,
+    on_warning: OnMessage | None = None,
+    on_message: OnMessage | None = None,
 ) -> int:
     """Check that all notes can be read, before the first is coded, and return their number.
 
     Args:
         notes: The notes.
         on_progress: Receives the progress.
-        on_warning: Called with a message if some notes have no text.
+        on_warning: Called with a message if some notes have no text, or files were left out.
+        on_message: Called with a message about how notes were read, if that isn't obvious.
 
     Raises:
         DataError: If a note can't be read, or if no note has any text.
     """
     count = notes.check(on_progress)
-    if notes.without_text and on_warning is not None:
-        on_warning(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
+    warnings = notes.left_out
+    if notes.without_text:
+        warnings.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
+    if on_warning is not None:
+        for message in warnings:
+            on_warning(message)
+    if on_message is not None:
+        for message in notes.remarks:
+            on_message(message)
     return count
 
 
@@ -231,7 +242,7 @@ def _start(
         )
     elif parts.started and not parts.changed and on_message is not None:
         on_message(f"Continuing with the parts in {parts.folder}")
-    parts.start(parts.notes or check_notes(notes, on_progress, on_warning))
+    parts.start(parts.notes or check_notes(notes, on_progress, on_warning, on_message))
 
 
 def _predict_parts(

@@ -1,39 +1,46 @@
-"""New notes: text files, folders of text files, tables with a column of texts, or standard input.
+"""New notes: text files, folders of text files, tables with a column of texts, or pipes.
 
 They are read twice: first to count and check all of them before any expensive work, then to predict
 their codes; tables are read a few rows at a time. Messages name the place of a note, never its
 text.
 """
 
+import io
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from xxhash import xxh3_128_hexdigest
 
+from icdcli.data.notes.pipes import STANDARD_INPUT, Piped, is_pipe, refuse_table, store_pipe
 from icdcli.data.notes.tables import NoteTable
-from icdcli.data.notes.text import LONGEST, Note, checked, decoded, too_long
+from icdcli.data.notes.text import Note, checked, decoded, read_note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.fingerprints import file_states
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
 from icdcli.io.records import is_table
 
-STANDARD_INPUT = "-"
-
 _TEXT = ".txt"
-_NOT_YET = {
-    ".json": "Write it as JSONL, one object per line",
-}
-_BYTES = 4 * LONGEST  # a character takes at most four bytes
+_SHOWN = 6  # kinds of files that a message names
 _BETWEEN_REPORTS = 256
 
 
 class NoteFiles(Protocol):
-    """One argument of a command: a text file, a folder of them, a table or standard input."""
+    """One argument of a command: a text file, a folder of them, a table or a pipe."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return how the notes were read, if that isn't obvious; known once they were read."""
+
+    @property
+    def left_out(self) -> list[str]:
+        """Return warnings about files that look like notes and aren't read."""
 
     def state(self) -> list[str]:
         """Return strings that change when the notes do, without reading all notes."""
@@ -48,11 +55,29 @@ class TextFiles:
 
     Attributes:
         paths: Id to file.
-        may_be_empty: Accept files without text; else they are an error.
+        folder: The folder that they were found in; None: they were given by name.
+        others: Kind to the number of other files in the folder, which aren't read.
     """
 
     paths: dict[str, Path]
-    may_be_empty: bool
+    folder: Path | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return nothing: there is one way to read text files."""
+        return []
+
+    @property
+    def left_out(self) -> list[str]:
+        """Return a warning about the other files."""
+        if not self.others or self.folder is None:
+            return []
+        return [
+            f"{self.folder}: {_counted(sum(self.others.values()), 'file')} left out "
+            f"({_kinds(self.others)}), since only {_TEXT} files of a folder are read. Rename text "
+            f"files to {_TEXT} or give their names; convert others to plain text"
+        ]
 
     def state(self) -> list[str]:
         """Return the state of each file (`file_states`)."""
@@ -71,38 +96,11 @@ class TextFiles:
             except OSError as error:
                 raise DataError(f"{path}: can't be read ({error.strerror}).") from None
             note = Note(id, checked(decoded(content, str(path)), str(path)))
-            if not self.may_be_empty and not note.has_text:
+            if self.folder is None and not note.has_text:
                 raise DataError(f"{path}: is empty. Give a file with a note.")
+            if self.folder is None:
+                refuse_table(content, str(path))
             yield note
-
-
-@dataclass(frozen=True)
-class GivenText:
-    """One note from standard input."""
-
-    content: bytes
-
-    def state(self) -> list[str]:
-        """Return the hash of the note."""
-        return [xxh3_128_hexdigest(self.content)]
-
-    def __iter__(self) -> Iterator[Note]:
-        """Yield the note.
-
-        Raises:
-            DataError: If it isn't text, or is a table.
-        """
-        name = "standard input"
-        text = decoded(self.content, name)
-        if text.lstrip().startswith('{"'):
-            raise DataError(
-                f"{name}: expected one note, but it looks like JSON. Write it to a file that ends "
-                "in .jsonl."
-            )
-        note = Note(STANDARD_INPUT, checked(text, name))
-        if not note.has_text:
-            raise DataError(f"{name}: is empty. Pipe a note into it.")
-        yield note
 
 
 class Notes:
@@ -123,6 +121,16 @@ class Notes:
         """Yield the notes; this can be repeated."""
         for part in self.parts:
             yield from part
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return how notes were read if that isn't obvious, after `check`."""
+        return [remark for part in self.parts for remark in part.remarks]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Return warnings about files that look like notes and aren't read."""
+        return [warning for part in self.parts for warning in part.left_out]
 
     @cached_property
     def state(self) -> str:
@@ -155,16 +163,17 @@ class Notes:
 
 def find_notes(
     names: Sequence[str],
-    standard_input: bytes = b"",
+    standard_input: bytes | BinaryIO | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
 ) -> Notes:
     """Find the notes of a command.
 
     Args:
-        names: Files, folders, and ``-`` for standard input. A folder means the ``.txt`` files in it
-            and below it. If there are several arguments, the ids begin with the argument.
-        standard_input: The content of standard input.
+        names: Files, folders, pipes, and ``-`` for standard input. A folder means the ``.txt``
+            files in it and below it. If there are several arguments, the ids begin with the
+            argument.
+        standard_input: What ``-`` means; None: the standard input of this process.
         text_column: The column of notes in tables; None: ``text``.
         id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
 
@@ -178,9 +187,12 @@ def find_notes(
     parts: list[NoteFiles] = []
     for name in names:
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
-        if name == STANDARD_INPUT:
-            parts.append(GivenText(standard_input))
-        elif (path := Path(name)).is_dir():
+        path = Path(name)
+        if is_pipe(name):
+            own = f"{before}:" if before else ""
+            with _opened(name, standard_input) as stream:
+                parts.append(store_pipe(stream, _id(name), text_column, id_column, own))
+        elif path.is_dir():
             parts.append(_folder(path, f"{before}/" if before else ""))
         elif is_table(path):
             table = NoteTable(
@@ -190,60 +202,89 @@ def find_notes(
             parts.append(table)
         elif not path.exists():
             raise DataError(f"{name}: no such file or folder.")
-        elif path.suffix.lower() in _NOT_YET:
-            raise DataError(
-                f"{name}: this kind of table can't be read. {_NOT_YET[path.suffix.lower()]}."
-            )
         else:
-            parts.append(TextFiles({_id(name): path}, may_be_empty=False))
-    if (text_column or id_column) and not any(isinstance(part, NoteTable) for part in parts):
+            parts.append(TextFiles({_id(name): path}))
+    if (text_column or id_column) and not any(map(_is_table, parts)):
         raise ConfigError(
             "--text-column and --id-column are for tables (.csv, .jsonl, .parquet). Give a table."
         )
     return Notes(names, parts)
 
 
-def read_note(read: Callable[[int], bytes], name: str) -> bytes:
-    """Return all bytes of a file or of standard input.
+def _is_table(part: NoteFiles) -> bool:
+    return isinstance(part, NoteTable) or (isinstance(part, Piped) and part.table is not None)
 
-    Args:
-        read: Returns at most the given number of bytes.
-        name: The name of the note in messages.
 
-    Raises:
-        DataError: If there are more bytes than a note may have.
-    """
-    content = read(_BYTES + 1)
-    if len(content) > _BYTES:
-        raise too_long(name)
-    return content
+@contextmanager
+def _opened(name: str, standard_input: bytes | BinaryIO | None) -> Iterator[BinaryIO]:
+    """Open a pipe."""
+    if name != STANDARD_INPUT:
+        try:
+            with Path(name).open("rb") as file:
+                yield file
+        except OSError as error:
+            raise DataError(f"{name}: can't be read ({error.strerror}).") from None
+    elif isinstance(standard_input, bytes):
+        yield io.BytesIO(standard_input)
+    else:
+        yield standard_input or sys.stdin.buffer
 
 
 def _folder(folder: Path, before: str) -> TextFiles:
-    found = sorted(_text_files(folder), key=lambda path: path.relative_to(folder).parts)
-    if not found:
-        tables = [path.name for path in sorted(list_folder(folder)) if is_table(path)]
-        there = (
-            f"It has tables. Give their names, such as {folder / tables[0]}."
+    texts: list[Path] = []
+    others = Counter[str]()
+    tables: list[Path] = []
+    for path in _files(folder):
+        if path.suffix.lower() == _TEXT:
+            texts.append(path)
+        else:
+            others[path.suffix.lower() or "without an ending"] += 1
+            if is_table(path):
+                tables.append(path)
+    if not texts:
+        there = f" It has {_counted(others.total(), 'other file')} ({_kinds(others)})."
+        what = (
+            f"It has tables. Give their names, such as {min(tables)}."
             if tables
-            else "Notes are files that end in .txt."
+            else f"Notes are files that end in {_TEXT}.{there if others else ''}"
         )
-        raise DataError(f"{folder}: has no notes. {there}")
+        raise DataError(f"{folder}: has no notes. {what}")
+    texts.sort(key=lambda path: path.relative_to(folder).parts)
     return TextFiles(
-        {before + _id(path.relative_to(folder).as_posix()): path for path in found},
-        may_be_empty=True,
+        {before + _id(path.relative_to(folder).as_posix()): path for path in texts}, folder, others
     )
 
 
-def _text_files(folder: Path) -> Iterator[Path]:
-    """Yield the ``.txt`` files in and below a folder, without hidden ones and links to folders."""
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder, without hidden ones and links to folders.
+
+    Raises:
+        DataError: If a folder can't be read, or a link to a note leads nowhere.
+    """
     for path in list_folder(folder):
         if path.name.startswith("."):
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _text_files(path)
-        elif path.suffix.lower() == _TEXT and path.is_file():
+        if path.is_dir():
+            if not path.is_symlink():
+                yield from _files(path)
+        elif path.suffix.lower() == _TEXT and not path.exists():
+            raise DataError(
+                f"{path}: is a link to a file that doesn't exist. Correct or remove it."
+            )
+        else:
             yield path
+
+
+def _kinds(others: Mapping[str, int]) -> str:
+    """Return kinds of files with their numbers, the most frequent first."""
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    more = sum(count for _, count in ordered[_SHOWN:])
+    shown = [f"{count:,} {kind}" for kind, count in ordered[:_SHOWN]]
+    return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _id(name: str) -> str:

@@ -5,7 +5,7 @@ dropped, so that the predictions fit the rows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,17 @@ class NoteTable:
     text_column: str = "text"
     id_column: str | None = None
     before: str = ""
+    _choices: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return how the table was read, if that isn't obvious; known once it was read."""
+        return [f"{name}: {words}" for name, words in self._choices.items()]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Return nothing: all rows are read."""
+        return []
 
     @cached_property
     def columns(self) -> list[str]:
@@ -97,6 +108,8 @@ class NoteTable:
                     "--id-column with a column of ids that differ, or rename this column to use "
                     "the row numbers. If a note is in several rows, keep one of them.",
                 )
+            if number == 1:
+                self._choices.update(reading.choices)
             yield Note(self.before + id, checked(text or "", f"{self.path}, row {number}"))
 
     def _id(self, value: Any, number: int) -> str:

@@ -1,12 +1,15 @@
 """The text of a note, from bytes of unknown encoding: decoded only if the encoding is certain."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from icdcli.data.markup import REMEDY, markup_of
 from icdcli.errors import DataError
 from icdcli.io.encodings import conversion, marked_encoding
 
 LONGEST = 10_000_000
 """Characters. All reports of the longest hospital stays together have less than a fifth of that."""
+_BYTES = 4 * LONGEST  # a character takes at most four bytes
 
 _KINDS = {
     b"%PDF": "a PDF file",
@@ -72,7 +75,7 @@ def decoded(content: bytes, name: str) -> str:
 
 
 def checked(text: str, name: str) -> str:
-    """Return a text if it isn't too long for a note, and is valid Unicode.
+    """Return a text if it isn't too long for a note, is plain text, and is valid Unicode.
 
     Args:
         text: The text.
@@ -83,6 +86,8 @@ def checked(text: str, name: str) -> str:
     """
     if len(text) > LONGEST:
         raise too_long(name)
+    if (kind := markup_of(text)) is not None:
+        raise DataError(f"{name}: is {kind}, not plain text. {REMEDY}.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -98,3 +103,19 @@ def too_long(name: str) -> DataError:
         f"{name}: has more than {LONGEST:,} characters, too many for one note. If it has many "
         "notes, make it a table (.csv, .jsonl, .parquet) with one row per note."
     )
+
+
+def read_note(read: Callable[[int], bytes], name: str) -> bytes:
+    """Return all bytes of a file or of standard input.
+
+    Args:
+        read: Returns at most the given number of bytes.
+        name: The name of the note in messages.
+
+    Raises:
+        DataError: If there are more bytes than a note may have.
+    """
+    content = read(_BYTES + 1)
+    if len(content) > _BYTES:
+        raise too_long(name)
+    return content

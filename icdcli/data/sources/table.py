@@ -18,6 +18,7 @@ from icdcli.data.benchmarks.protocols import (
     choose_protocol,
     own_split,
 )
+from icdcli.data.markup import REMEDY, markup_of
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
@@ -178,6 +179,8 @@ class TableSource:
             raise self._wrong(
                 number, "text_column", "isn't valid Unicode. Write it again as UTF-8."
             )
+        if (kind := markup_of(text)) is not None:
+            raise self._wrong(number, "text_column", f"is {kind}, not plain text. {REMEDY}.")
         return text
 
     def _require_same(

@@ -1,5 +1,9 @@
+import gc
 import gzip
 import json
+import os
+import tempfile
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +15,7 @@ from icdcli.data.notes import tables as note_tables
 from icdcli.data.notes import text as note_text
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError, DataError
+from icdcli.io import records
 
 SECRET = "Mr Longfellow drinks"
 ROWS = [("0012", f'{SECRET}, "daily"\nand smokes'), ("x", "Fieber, Übelkeit 😷"), ("7", "")]
@@ -19,13 +24,17 @@ ROWS = [("0012", f'{SECRET}, "daily"\nand smokes'), ("x", "Fieber, Übelkeit �
 def write(path, rows, columns=("id", "text")):
     """Write a table in the format of its name."""
     name = path.name.lower()
-    if ".csv" in name:
+    if ".csv" in name or ".tsv" in name:
+        comma = "," if ".csv" in name else "\t"
         lines = [
-            ",".join(columns),
-            *(",".join('"' + value.replace('"', '""') + '"' for value in row) for row in rows),
+            comma.join(columns),
+            *(comma.join('"' + value.replace('"', '""') + '"' for value in row) for row in rows),
         ]
         content = "\n".join(lines).encode()
-    elif ".jsonl" in name:
+    elif name.removesuffix(".gz").endswith(".json"):
+        records = [dict(zip(columns, row, strict=True)) for row in rows]
+        content = json.dumps(records, indent=1).encode()
+    elif "json" in name:
         content = "\n".join(
             json.dumps(dict(zip(columns, row, strict=True))) for row in rows
         ).encode()
@@ -64,7 +73,11 @@ def refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["n.csv", "n.csv.gz", "n.jsonl", "n.jsonl.gz", "n.parquet", "N.CSV"]
+    "name",
+    [
+        *("n.csv", "n.csv.gz", "n.tsv", "n.jsonl", "n.jsonl.gz", "n.ndjson", "n.json", "n.json.gz"),
+        *("n.parquet", "N.CSV"),
+    ],
 )
 def test_every_kind_of_table_gives_the_same_notes(tmp_path, name):
     assert read(write(tmp_path / name, ROWS)) == ROWS
@@ -94,9 +107,11 @@ def test_the_command_of_the_message_gives_the_text_back(tmp_path):
     assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
 
 
-def test_many_rows_keep_their_order(tmp_path):
-    rows = [(f"{number:05}", f"note {number}") for number in range(500)]
-    for name in ("n.csv", "n.jsonl", "n.parquet"):
+@pytest.mark.parametrize("buffer", [1, 7, 1 << 20])
+def test_many_rows_keep_their_order(tmp_path, monkeypatch, buffer):
+    monkeypatch.setattr(records, "_LINES_BUFFER", buffer)
+    rows = [(f"{number:05}", f'"no\te" {number} é') for number in range(60)]
+    for name in ("n.csv", "n.jsonl", "n.json", "n.parquet"):
         assert read(write(tmp_path / name, rows)) == rows
 
 
@@ -167,9 +182,10 @@ def test_text_that_cannot_be_read(refused, monkeypatch):
     refused("no mark".encode("utf-16-le"), "or UTF-16 without a byte order mark")
     refused(b"\xff\xfea", "not UTF-16-LE")
     refused(b"%PDF-1.7 ...", "is a PDF file, not a text")
+    refused(b"\xef\xbb\xbf{\\rtf1 a}", "note.txt: is RTF, not plain text. Convert the notes")
+    refused(b"text\n<p>a</p>", "n.csv, row 1: is HTML, not plain text", name="n.csv")
     refused(b"PK\x03\x04", "is a Word file or another archive")
     refused(None, "no such file or folder", name="gone.txt")
-    refused(b"[]", "Write it as JSONL", name="n.json")
     monkeypatch.setattr(note_text, "LONGEST", 30)
     refused(SECRET.encode() * 2, "has more than 30 characters", "make it a table")
 
@@ -225,8 +241,21 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
         "line 2: is list, not an object. Write one object per line",
         name="n.jsonl",
     )
-    refused(b"[" * 100_000, "line 1: not JSON that can be read", name="n.jsonl")
+    refused(b'{"a":' * 100_000, "line 1: not JSON that can be read", name="n.jsonl")
+    refused(b'[{"a":' * 100_000, "object 1: not JSON that can be read", name="n.json")
     refused(b'{"text": "a"}\n\xff', "line 2: not UTF-8 (byte 0xff)", name="n.jsonl")
+    refused(b"[]", "n.json: is empty. Write an array of objects", name="n.json")
+    refused(b"[", "n.json, object 1: is not an object", name="n.json")
+    refused(b"[1, 2]", "object 1: is not an object", name="n.json")
+    refused(b'[{"text": "a"}, 2]', "object 2: is not an object", name="n.json")
+    refused(b'[{"text": "a"} {"text": "b"}]', "object 2: the array isn't continued", name="n.json")
+    refused(b'[{"text": "a", "text": "b"}]', "object 1: has the same key twice", name="n.json")
+    refused(b'[{"text": "a"}', "object 2: the array isn't continued or closed", name="n.json")
+    refused(b'[{"text": "a"}] []', "object 2: the array isn't", name="n.json")
+    refused(b'[{"text": "a"}, {"text": "b', "object 2: not JSON (Unterminated", name="n.json")
+    refused(b'[{"text": x, "a": "' + b"a" * 9_000_000, "object 1: not JSON", name="n.json")
+    refused(b'[{"text": "\xe9"}]', "object 1: not UTF-8 (byte 0xe9). Save it", name="n.json")
+    refused(b'{"a": [\n{"text": "a"}]}', "or one array of objects", name="n.json")
     refused(gzip.compress(b'{"text": "a"}' * 99)[:-9], "ends too early", name="n.jsonl.gz")
     refused(b"no gzip", "not a gzip file", name="n.jsonl.gz")
     refused(
@@ -292,11 +321,9 @@ def test_arguments_that_make_no_sense(refused, tmp_path):
         find_notes([str(tmp_path / "folder")])
 
 
-def test_standard_input_is_one_note():
+def test_standard_input_has_a_text():
     with pytest.raises(DataError, match="standard input: is empty"):
         find_notes(["-"], b" ").check()
-    with pytest.raises(DataError, match="looks like JSON"):
-        find_notes(["-"], b'{"text": "a"}').check()
 
 
 def test_a_note_shows_its_text_to_nobody():
@@ -355,3 +382,114 @@ def test_any_text_comes_through(tmp_path, texts):
         assert [
             (note.id, note.text) for note in find_notes([str(write(tmp_path / name, rows))])
         ] == rows
+
+
+PIPED = {
+    "csv": b"id,text\n7,a\n8,b\n",
+    "semicolons": b"id;text\n7;a\n8;b\n",
+    "utf-16": "id\ttext\n7\ta\n8\tb\n".encode("utf-16"),
+    "csv.gz": gzip.compress(b"id,text\n7,a\n8,b\n"),
+    "jsonl": b'{"id": "7", "text": "a"}\n{"id": "8", "text": "b"}',
+    "json": b'[{"id": "7", "text": "a"},\n{"id": "8", "text": "b"}]',
+    "long": b'id,text\n7,a\n8,"b' + b" " * 100_000 + b'"\n',
+}
+
+
+@pytest.mark.parametrize("kind", PIPED)
+def test_a_table_from_standard_input_is_read_row_by_row(kind):
+    notes = find_notes(["-"], PIPED[kind])
+    assert [(note.id, note.text.strip()) for note in notes] == [("7", "a"), ("8", "b")]
+    assert notes.check() == 2
+    assert notes.remarks[0].startswith("standard input is read as a table (.")
+    assert notes.state == find_notes(["-"], PIPED[kind]).state
+    assert notes.state != find_notes(["-"], b"text\nc\n").state
+
+
+def test_parquet_from_standard_input(tmp_path):
+    write(tmp_path / "n.parquet", ROWS)
+    assert read("-", standard_input=(tmp_path / "n.parquet").read_bytes()) == ROWS
+
+
+def test_a_table_with_columns_of_other_names_from_standard_input():
+    content = b"key,note\n7,a\n"
+    assert read("-", standard_input=content, text_column="note", id_column="KEY") == [("7", "a")]
+    with pytest.raises(DataError, match=r"standard input: no column 'notes' .did you mean 'note'"):
+        find_notes(["-"], content, "notes")
+    with pytest.raises(DataError, match=r"standard input: looks like a table.*Pass --text-column"):
+        find_notes(["-"], b"id,note\n7,a\n").check()
+    with pytest.raises(DataError, match="standard input, row 2, column 'id': is the same"):
+        find_notes(["-"], b"id,text\n7,a\n7,b\n").check()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Text\nof a note", "Fever, text\nand cough", "{see above}", "[**name**]", "Na, 140\nK, 4"],
+)
+def test_a_note_from_standard_input_is_no_table(text):
+    assert read("-", standard_input=text.encode()) == [("-", text)]
+
+
+def test_what_comes_from_a_pipe_is_read_once_and_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pipe = tmp_path / "pipe"
+    for content, expected in (
+        (b"type 2 diabetes", [(str(pipe), "type 2 diabetes")]),
+        (PIPED["csv"], [("7", "a"), ("8", "b")]),
+    ):
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        notes = find_notes([str(pipe)])
+        writer.join()
+        pipe.unlink()
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert [(note.id, note.text) for note in notes] == expected
+        assert notes.check() == len(expected)
+        assert [(note.id, note.text) for note in notes] == expected
+        del notes
+        gc.collect()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_behind_a_descriptor_is_read_like_a_pipe(tmp_path):
+    read_end, write_end = os.pipe()
+    os.write(write_end, PIPED["csv"])
+    os.close(write_end)
+    assert read(f"/dev/fd/{read_end}") == [("7", "a"), ("8", "b")]
+    os.close(read_end)
+
+
+def test_a_table_under_another_name_is_no_note(refused):
+    refused(b"id,note\n7,a\n", "note.dat: looks like a table", "ends in .csv", name="note.dat")
+    refused("id\tnote\n7\ta\n".encode("utf-16"), "looks like a table", name="note.txt")
+
+
+def test_other_files_of_a_folder_are_counted(tmp_path):
+    folder = tmp_path / "n"
+    (folder / "below").mkdir(parents=True)
+    for name in (
+        "a.txt",
+        "B.TXT",
+        "b.text",
+        "c",
+        "d.md",
+        "below/e.html",
+        "f.rtf",
+        "g.rtf",
+        "t.csv",
+    ):
+        (folder / name).write_text("type 2 diabetes")
+    notes = find_notes([str(folder)])
+    assert [note.id for note in notes] == ["B.TXT", "a.txt"]
+    (warning,) = notes.left_out
+    assert warning.startswith(
+        f"{folder}: 7 files left out (2 .rtf, 1 .csv, 1 .html, 1 .md, 1 .text, 1 without an ending)"
+    )
+    (folder / "i.txt").symlink_to("/nowhere/i.txt")
+    with pytest.raises(DataError, match=r"n/i\.txt: is a link to a file that doesn't exist"):
+        find_notes([str(folder)])
+    for name in ("a.txt", "B.TXT", "i.txt", "t.csv"):
+        (folder / name).unlink()
+    with pytest.raises(DataError, match=r"end in \.txt\. It has 6 other files \(2 \.rtf, 1 \.html"):
+        find_notes([str(folder)])

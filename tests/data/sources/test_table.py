@@ -167,6 +167,11 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         ([{"codes": 428}], "row 1, column 'codes': is int"),
         ([{"codes": "[I10"}], "row 1, column 'codes': '[I10' begins like a list, but isn't one"),
         ([{"text": 3}], "row 1, column 'text': is int, not a text"),
+        (
+            [{}, {"text": "{\\rtf1 Pain}"}],
+            "row 2, column 'text': is RTF, not plain text. Convert the notes",
+        ),
+        ([{"text": "<p>Pain</p>"}], "row 1, column 'text': is HTML, not plain text"),
     ],
 )
 def test_a_bad_value_is_named(tmp_path, rows, message):
