@@ -1,9 +1,5 @@
-import gc
 import gzip
 import json
-import os
-import tempfile
-import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -384,112 +380,6 @@ def test_any_text_comes_through(tmp_path, texts):
         ] == rows
 
 
-PIPED = {
-    "csv": b"id,text\n7,a\n8,b\n",
-    "semicolons": b"id;text\n7;a\n8;b\n",
-    "utf-16": "id\ttext\n7\ta\n8\tb\n".encode("utf-16"),
-    "csv.gz": gzip.compress(b"id,text\n7,a\n8,b\n"),
-    "jsonl": b'{"id": "7", "text": "a"}\n{"id": "8", "text": "b"}',
-    "json": b'[{"id": "7", "text": "a"},\n{"id": "8", "text": "b"}]',
-    "long": b'id,text\n7,a\n8,"b' + b" " * 100_000 + b'"\n',
-}
-
-
-@pytest.mark.parametrize("kind", PIPED)
-def test_a_table_from_standard_input_is_read_row_by_row(kind):
-    notes = find_notes(["-"], PIPED[kind])
-    assert [(note.id, note.text.strip()) for note in notes] == [("7", "a"), ("8", "b")]
-    assert notes.check() == 2
-    assert notes.remarks[0].startswith("standard input is read as a table (.")
-    assert notes.state == find_notes(["-"], PIPED[kind]).state
-    assert notes.state != find_notes(["-"], b"text\nc\n").state
-
-
-def test_parquet_from_standard_input(tmp_path):
-    write(tmp_path / "n.parquet", ROWS)
-    assert read("-", standard_input=(tmp_path / "n.parquet").read_bytes()) == ROWS
-
-
-def test_a_table_with_columns_of_other_names_from_standard_input():
-    content = b"key,note\n7,a\n"
-    assert read("-", standard_input=content, text_column="note", id_column="KEY") == [("7", "a")]
-    with pytest.raises(DataError, match=r"standard input: no column 'notes' .did you mean 'note'"):
-        find_notes(["-"], content, "notes")
-    with pytest.raises(DataError, match=r"standard input: looks like a table.*Pass --text-column"):
-        find_notes(["-"], b"id,note\n7,a\n").check()
-    with pytest.raises(DataError, match="standard input, row 2, column 'id': is the same"):
-        find_notes(["-"], b"id,text\n7,a\n7,b\n").check()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["Text\nof a note", "Fever, text\nand cough", "{see above}", "[**name**]", "Na, 140\nK, 4"],
-)
-def test_a_note_from_standard_input_is_no_table(text):
-    assert read("-", standard_input=text.encode()) == [("-", text)]
-
-
-def test_what_comes_from_a_pipe_is_read_once_and_forgotten(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pipe = tmp_path / "pipe"
-    for content, expected in (
-        (b"type 2 diabetes", [(str(pipe), "type 2 diabetes")]),
-        (PIPED["csv"], [("7", "a"), ("8", "b")]),
-    ):
-        os.mkfifo(pipe)
-        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
-        writer.start()
-        notes = find_notes([str(pipe)])
-        writer.join()
-        pipe.unlink()
-        (folder,) = tmp_path.iterdir()
-        assert folder.stat().st_mode & 0o777 == 0o700
-        assert [(note.id, note.text) for note in notes] == expected
-        assert notes.check() == len(expected)
-        assert [(note.id, note.text) for note in notes] == expected
-        del notes
-        gc.collect()
-        assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_behind_a_descriptor_is_read_like_a_pipe(tmp_path):
-    read_end, write_end = os.pipe()
-    os.write(write_end, PIPED["csv"])
-    os.close(write_end)
-    assert read(f"/dev/fd/{read_end}") == [("7", "a"), ("8", "b")]
-    os.close(read_end)
-
-
 def test_a_table_under_another_name_is_no_note(refused):
     refused(b"id,note\n7,a\n", "note.dat: looks like a table", "ends in .csv", name="note.dat")
     refused("id\tnote\n7\ta\n".encode("utf-16"), "looks like a table", name="note.txt")
-
-
-def test_other_files_of_a_folder_are_counted(tmp_path):
-    folder = tmp_path / "n"
-    (folder / "below").mkdir(parents=True)
-    for name in (
-        "a.txt",
-        "B.TXT",
-        "b.text",
-        "c",
-        "d.md",
-        "below/e.html",
-        "f.rtf",
-        "g.rtf",
-        "t.csv",
-    ):
-        (folder / name).write_text("type 2 diabetes")
-    notes = find_notes([str(folder)])
-    assert [note.id for note in notes] == ["B.TXT", "a.txt"]
-    (warning,) = notes.left_out
-    assert warning.startswith(
-        f"{folder}: 7 files left out (2 .rtf, 1 .csv, 1 .html, 1 .md, 1 .text, 1 without an ending)"
-    )
-    (folder / "i.txt").symlink_to("/nowhere/i.txt")
-    with pytest.raises(DataError, match=r"n/i\.txt: is a link to a file that doesn't exist"):
-        find_notes([str(folder)])
-    for name in ("a.txt", "B.TXT", "i.txt", "t.csv"):
-        (folder / name).unlink()
-    with pytest.raises(DataError, match=r"end in \.txt\. It has 6 other files \(2 \.rtf, 1 \.html"):
-        find_notes([str(folder)])

@@ -1,0 +1,34 @@
+import pytest
+
+from icdcli.data.notes.files import find_notes
+from icdcli.errors import DataError
+
+
+def test_other_files_of_a_folder_are_counted(tmp_path):
+    folder = tmp_path / "n"
+    (folder / "below").mkdir(parents=True)
+    for name in (
+        "a.txt",
+        "B.TXT",
+        "b.text",
+        "c",
+        "d.md",
+        "below/e.html",
+        "f.rtf",
+        "g.rtf",
+        "t.csv",
+    ):
+        (folder / name).write_text("type 2 diabetes")
+    notes = find_notes([str(folder)])
+    assert [note.id for note in notes] == ["B.TXT", "a.txt"]
+    (warning,) = notes.left_out
+    assert warning.startswith(
+        f"{folder}: 7 files left out (2 .rtf, 1 .csv, 1 .html, 1 .md, 1 .text, 1 without an ending)"
+    )
+    (folder / "i.txt").symlink_to("/nowhere/i.txt")
+    with pytest.raises(DataError, match=r"n/i\.txt: is a link to a file that doesn't exist"):
+        find_notes([str(folder)])
+    for name in ("a.txt", "B.TXT", "i.txt", "t.csv"):
+        (folder / name).unlink()
+    with pytest.raises(DataError, match=r"end in \.txt\. It has 6 other files \(2 \.rtf, 1 \.html"):
+        find_notes([str(folder)])
