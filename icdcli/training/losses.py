@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from icdcli.distributed.process_group import ProcessGroup
+from icdcli.errors import ConfigError
 from icdcli.model.batch import Batch
 from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import CodingNetwork
@@ -90,14 +92,23 @@ def disagreement(first_BL: Tensor, second_BL: Tensor) -> Tensor:
     return ((first - second) * (first_BL - second_BL)).mean(dim=1) / 2
 
 
-def loss_scaler(network: CodingNetwork) -> torch.amp.GradScaler | None:
+def loss_scaler(network: CodingNetwork, process_group: ProcessGroup) -> torch.amp.GradScaler | None:
     """Return what scales the losses of a network that computes in float16; None: it doesn't.
 
     Small gradients are zero in float16. So the loss is multiplied by a large number before the
     backward pass, and the gradients are divided by it afterwards (Micikevicius et al. 2018). If
     one of them was too large for float16, the step is skipped and the number halved; after 2,000
     steps without that, it is doubled.
+
+    Raises:
+        ConfigError: If only some of the processes compute in float16.
     """
-    if network.autocast is not torch.float16:
+    scaled = network.autocast is torch.float16
+    if process_group.agree(scaled, not scaled) == (1, 1):
+        raise ConfigError(
+            "device: some of these GPUs compute in bfloat16, and others, older than Ampere, in "
+            "float16. Train on GPUs of one kind, or set bit: 32"
+        )
+    if not scaled:
         return None
     return torch.amp.GradScaler(network.device.type)

@@ -235,7 +235,7 @@ def _training(
             if name.startswith("backbone.")
         ],
         shards=shards,
-        scaler=loss_scaler(model.network),
+        scaler=loss_scaler(model.network, process_group),
     )
 
 

@@ -10,10 +10,12 @@ import icdcli.model.backbone
 import icdcli.model.network
 import icdcli.training.setup
 from icdcli.distributed.process_group import ProcessGroup
+from icdcli.errors import ConfigError
 from icdcli.io.manifest import verify
 from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
+from icdcli.training.losses import loss_scaler
 from icdcli.training.recorder import recording
 from icdcli.training.setup import new_training, resumed_training, summarize
 from icdcli.training.step_metrics import DivergedError
@@ -34,7 +36,7 @@ def scale_with(monkeypatch, **options):
     monkeypatch.setattr(
         icdcli.training.setup,
         "loss_scaler",
-        lambda network: torch.amp.GradScaler(network.device.type, **options),
+        lambda network, process_group: torch.amp.GradScaler(network.device.type, **options),
     )
 
 
@@ -86,6 +88,19 @@ def test_losses_in_bfloat16_are_not_scaled(config):
     training, _ = new_training(config(), ALONE)
     assert training.model.network.autocast is torch.bfloat16
     assert training.scaler is None
+
+
+class Mixed(ProcessGroup):
+    """Two processes, of which the other computes in bfloat16."""
+
+    def agree(self, *numbers):
+        return tuple(max(mine, others) for mine, others in zip(numbers, (0, 1), strict=True))
+
+
+def test_processes_of_different_precision_are_refused(config, float16):
+    training, _ = new_training(config(), ALONE)
+    with pytest.raises(ConfigError, match=r"Train on GPUs of one kind, or set bit: 32"):
+        loss_scaler(training.model.network, Mixed(0, 2, torch.device("cpu")))
 
 
 def gradients_of(config, scaled, **changes):
