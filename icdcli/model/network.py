@@ -18,6 +18,7 @@ from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.heads.registry import Head, make_head
 from icdcli.model.packing.attention import PackedForm
+from icdcli.model.packing.rotary import RotaryByDocument
 from icdcli.model.section import ModelConfig
 
 
@@ -38,6 +39,7 @@ class CodingNetwork(nn.Module):
     Attributes:
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
             `icdcli.model.packing.probe.choose_padding`.
+        rotary: Gives each document the rotary embeddings that it has alone.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
     """
@@ -57,6 +59,7 @@ class CodingNetwork(nn.Module):
         self.autocast = autocast
         self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
+        self.rotary = RotaryByDocument(backbone)
         self.on_warning: Callable[[str], object] = warnings.warn
 
     @property
@@ -121,7 +124,10 @@ class CodingNetwork(nn.Module):
             arguments = {"input_ids": ids, "attention_mask": layout.long()}
         else:
             raise ValueError(f"this network reads documents with padding: {self.padding}")
-        with torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None):
+        with (
+            torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None),
+            self.rotary.layout(layout),
+        ):
             hidden: Tensor = self.backbone(**arguments).last_hidden_state
         hidden_TD = hidden.flatten(0, 1)
         return hidden_TD if batch.kept_T is None else hidden_TD[batch.kept_T]
