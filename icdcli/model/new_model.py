@@ -3,7 +3,8 @@
 Shapes: L labels, M descriptions of labels, D width.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,7 @@ def new_model(
     seed: int,
     descriptions: Descriptions = (),
     padding: WantedPadding = "auto",
+    on_warning: Callable[[str], object] = warnings.warn,
 ) -> NeuralModel:
     """Build a model to train: a pretrained backbone (or a new `tiny`), new adapters and a new head.
 
@@ -62,6 +64,7 @@ def new_model(
         seed: The seed of all random numbers.
         descriptions: The descriptions of each label, if the head or the prior starts from them.
         padding: ``padding`` of the configuration.
+        on_warning: See `CodingNetwork`.
 
     Raises:
         ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
@@ -78,6 +81,7 @@ def new_model(
     network = build_network(
         config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions]
     )
+    network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)
     model = NeuralModel(
@@ -154,6 +158,12 @@ def embed_descriptions(
         for place, text in enumerate(own)
     }
     ids = dict(zip(texts, encode(tokenizer.backend_tokenizer)(list(texts.values())), strict=True))
+    cut = sum(len(own) + len(special_tokens) > longest for own in ids.values())
+    if cut and longest < _LONGEST:
+        network.on_warning(
+            f"{cut:,} of {len(ids):,} descriptions of codes are longer than the {longest} tokens "
+            "that the model can read at once. Only their beginnings count"
+        )
     longest_first = sorted(ids, key=lambda place: -len(ids[place]))
     vectors_MD = torch.zeros(sum(counts), _width(network), device=network.device)
     training = network.training

@@ -121,9 +121,9 @@ def new_training(
         seed,
         described,
         config.train.padding,
+        on_warning or warnings.warn,
     )
     model.text_cleaning = config.data.text_cleaning
-    model.network.on_warning = on_warning or warnings.warn
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)

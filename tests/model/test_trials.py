@@ -166,7 +166,19 @@ def test_a_new_model_reads_titles_and_notes_longer_than_its_window(name, model_f
     )
     labels = Labels(("I10", "E11.9"), ("diagnosis",) * 2, ("high", "sweet"), (5, 5), (5, 5))
     titles = (["chest pain " * 100], ["diabetes mellitus"])
-    model = new_model(config, tokenizer, labels, Threshold(0.5), torch.device("cpu"), 0, titles)
+    said: list[str] = []
+    model = new_model(
+        config,
+        tokenizer,
+        labels,
+        Threshold(0.5),
+        torch.device("cpu"),
+        0,
+        titles,
+        on_warning=said.append,
+    )
+    [line] = [line for line in said if "descriptions" in line]
+    assert line.startswith("1 of 2 descriptions of codes are longer than the 64 tokens")
     assert model.chunks is not None
     assert model.chunks.length == 64
     assert np.isfinite(model.scores(["chest pain denies fever " * 200])).all()
