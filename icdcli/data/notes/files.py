@@ -24,7 +24,7 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.io.fingerprints import file_states
 from icdcli.io.progress import Progress
 from icdcli.io.raw_tables import list_folder
-from icdcli.io.records import is_table
+from icdcli.io.tables.records import is_table
 
 _TEXT = ".txt"
 _SHOWN = 6  # kinds of files that a message names

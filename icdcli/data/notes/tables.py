@@ -16,7 +16,8 @@ from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.fingerprints import file_states
-from icdcli.io.records import column_names, is_parquet, parquet_schema, table_rows
+from icdcli.io.tables.parquet import parquet_schema
+from icdcli.io.tables.records import column_names, is_parquet, table_rows
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six

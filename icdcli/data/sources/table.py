@@ -42,7 +42,7 @@ from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading
-from icdcli.io.records import ENDINGS, column_names, is_table, table_rows
+from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _MISSING = frozenset(("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a"))
@@ -55,7 +55,7 @@ class TableSource:
     """The file and the meaning of its columns.
 
     Attributes:
-        path: A file whose name ends as `icdcli.io.records.ENDINGS` lists.
+        path: A file whose name ends as `icdcli.io.tables.records.ENDINGS` lists.
         text_column: The column of the notes.
         codes_column: The column of the codes: a list, or a string separated by ``;``, ``,`` or
             blanks. Several columns with one code each: their names, or a pattern (``dx*``).

@@ -11,7 +11,7 @@ from icdcli.data.notes import tables as note_tables
 from icdcli.data.notes import text as note_text
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError, DataError
-from icdcli.io import records
+from icdcli.io.tables import objects
 
 SECRET = "Mr Longfellow drinks"
 ROWS = [("0012", f'{SECRET}, "daily"\nand smokes'), ("x", "Fieber, Übelkeit 😷"), ("7", "")]
@@ -105,7 +105,7 @@ def test_the_command_of_the_message_gives_the_text_back(tmp_path):
 
 @pytest.mark.parametrize("buffer", [1, 7, 1 << 20])
 def test_many_rows_keep_their_order(tmp_path, monkeypatch, buffer):
-    monkeypatch.setattr(records, "_LINES_BUFFER", buffer)
+    monkeypatch.setattr(objects, "_LINES_BUFFER", buffer)
     rows = [(f"{number:05}", f'"no\te" {number} é') for number in range(60)]
     for name in ("n.csv", "n.jsonl", "n.json", "n.parquet"):
         assert read(write(tmp_path / name, rows)) == rows

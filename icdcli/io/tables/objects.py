@@ -1,8 +1,4 @@
-"""Tables of records in three formats, CSV, JSONL and Parquet, each with one reader.
-
-What a column must hold, and which rows are refused, is decided by the caller. Messages name the
-place and the kind of an error, never the content of the table, which may be patient text.
-"""
+"""Files of JSON objects: one per line, or one array of them."""
 
 import codecs
 import gzip
@@ -15,101 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import Reading, plain_name, read_header
+from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.encodings import Utf8Reader, conversion
 
-_CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson", ".json")
-_PARQUET = ".parquet"
-ENDINGS = ".csv, .tsv, .jsonl, .ndjson, .json (all also with .gz) or .parquet"
-"""The endings of the names of tables, as messages list them."""
-_ROWS_BETWEEN_REPORTS = 4096
-_ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
 _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
 _LINES_BUFFER = 1 << 20  # bytes
-_PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
+_ROWS_BETWEEN_REPORTS = 4096
 
 
-def is_csv(path: Path) -> bool:
-    """Return whether a table is CSV, by its name."""
-    return _ending(path).endswith(_CSV)
-
-
-def is_jsonl(path: Path) -> bool:
-    """Return whether a table is JSONL, by its name."""
-    return _ending(path).endswith(_JSONL)
-
-
-def is_parquet(path: Path) -> bool:
-    """Return whether a table is Parquet, by its name."""
-    return path.name.lower().endswith(_PARQUET)
-
-
-def is_table(path: Path) -> bool:
-    """Return whether a file is a table, by its name."""
-    return is_csv(path) or is_jsonl(path) or is_parquet(path)
-
-
-def _ending(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz")
-
-
-def column_names(path: Path, reading: Reading, longest_line: int | None = None) -> list[str]:
-    """Return a table's columns: those of the header, of all objects or of the schema.
-
-    Args:
-        path: The table.
-        reading: Decides what happens to a bad row.
-        longest_line: See `read_jsonl`.
-
-    Raises:
-        DataError: If the table can't be read or is empty.
-    """
-    if is_csv(path):
-        return read_header(path)
-    if is_jsonl(path):
-        return _keys(path, reading, longest_line)
-    return [str(name) for name in parquet_schema(path).names]
-
-
-def table_rows(
-    path: Path, columns: Sequence[str], reading: Reading, longest_line: int | None = None
-) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a table as values of `columns`, whatever its format.
-
-    Args:
-        path: The table.
-        columns: Names of columns, as `column_names` returns them.
-        reading: Decides what happens to a bad row, and how many rows are in memory at a time.
-        longest_line: See `read_jsonl`.
-
-    Raises:
-        DataError: If the table can't be read.
-    """
-    if is_csv(path):
-        for chunk in reading.rows(path, columns):
-            yield from chunk
-        return
-    stage = f"reading {path.name}"
-    if is_jsonl(path):
-        for number, record in enumerate(read_jsonl(path, reading, longest_line), start=1):
-            yield cells_of(record, columns, path, number)
-            if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
-                reading.on_progress(stage, number, 0, "rows")
-        return
-    number = 0
-    for rows, total in read_parquet(path, columns, min(reading.chunk_size, _ROWS_AT_ONCE)):
-        yield from rows
-        number += len(rows)
-        if reading.on_progress:
-            reading.on_progress(stage, number, total, "rows")
-
-
-def _keys(path: Path, reading: Reading, longest_line: int | None) -> list[str]:
+def object_keys(path: Path, reading: Reading, longest_line: int | None) -> list[str]:
     """Return the keys of all objects: a writer may omit those without a value, in any object."""
     keys: dict[str, None] = {}
     for number, record in enumerate(read_jsonl(path, reading, longest_line), start=1):
@@ -255,44 +167,6 @@ class _Array:
 
     def _wrong(self, problem: str) -> DataError:
         return DataError(f"{self._path}, object {self._number}: {problem}.")
-
-
-def parquet_schema(path: Path) -> pa.Schema:
-    """Return the columns of a Parquet file and their types.
-
-    Raises:
-        DataError: If the file can't be read.
-    """
-    with _parquet(path) as file:
-        return file.schema_arrow
-
-
-def read_parquet(
-    path: Path, columns: Sequence[str], rows_at_once: int
-) -> Iterator[tuple[list[Sequence[Any]], int]]:
-    """Yield some rows at a time, as values of `columns`, with the number of rows in the file.
-
-    Raises:
-        DataError: If the file can't be read or is damaged.
-    """
-    with _parquet(path) as file:
-        for batch in file.iter_batches(batch_size=rows_at_once, columns=list(columns)):
-            values = [batch.column(column).to_pylist() for column in columns]
-            yield list(zip(*values, strict=True)), file.metadata.num_rows
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path, buffer_size=_PAGE_BUFFER, pre_buffer=False) as file:
-            yield file
-    except OSError as error:
-        reason = error.strerror or "damaged"
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = f"damaged: {type(error).__name__}"  # the error's text may quote the file
-    else:
-        return
-    raise DataError(f"{path}: can't be read as a Parquet file ({reason}). Write or copy it again.")
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Tables of records in several formats, each read a few rows at a time."""
