@@ -42,6 +42,7 @@ from icdcli.model.coding_model import (
     score_with_text,
     texts_to_score,
 )
+from icdcli.model.files.adapter_card import describe_adapter
 from icdcli.model.files.base_identity import BaseIdentity, find_base, naming_checkpoint
 from icdcli.model.files.checkpoint_files import (
     BACKBONE,
@@ -53,7 +54,7 @@ from icdcli.model.files.checkpoint_files import (
     write_settings,
 )
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
-from icdcli.model.hub import PretrainedSource, find_pretrained
+from icdcli.model.hub import find_pretrained
 from icdcli.model.inference.precompute import (
     Wanted,
     backbone_fingerprint,
@@ -295,19 +296,16 @@ class NeuralModel:
             frozen = self.config.model_copy(
                 update={"lora_activate": False, "freeze_backbone": True}
             )
-            original = CodingNetwork(
-                load_backbone(frozen, self._base_source(), network.device), network.head
-            )
+            source = self.base.source if self.base else find_pretrained(frozen.model)
+            original = CodingNetwork(load_backbone(frozen, source, network.device), network.head)
             original.autocast, original.on_warning = network.autocast, network.on_warning
             choose_padding(original, "auto")
             yield original
 
-    def _base_source(self) -> PretrainedSource:
-        return find_pretrained(self.config.model) if self.base is None else self.base.source
-
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an empty folder, without the manifest."""
         save_weights(folder, self.network, self.own_backbone, self.config.lora_activate)
+        describe_adapter(folder, self.network.backbone, self.base, self.config)
         if self.own_backbone:
             backbone: Any = self.network.backbone.config
             backbone.save_pretrained(folder / BACKBONE)

@@ -367,6 +367,8 @@ def test_adapters_are_resumed_exactly_too(
     assert icdcode("train", place.config, f"project={tmp_path}", *options).code == 0
     reference = tmp_path / "run"
     expected = {
+        "adapter/README.md",
+        "adapter/config.json",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
         "head.safetensors",

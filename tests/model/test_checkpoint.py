@@ -80,6 +80,8 @@ def test_the_files_are_the_contracts(kind, model_folders, tmp_path):
     assert found == expected
     if "adapter" in found:
         assert {path.name for path in (folder / "adapter").iterdir()} == {
+            "README.md",
+            "config.json",
             "adapter_config.json",
             "adapter_model.safetensors",
         }

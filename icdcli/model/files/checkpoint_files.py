@@ -23,11 +23,10 @@ from icdcli.model.backbone import ADAPTER
 from icdcli.model.network import CodingNetwork
 from icdcli.model.section import TFIDF
 
-LABELS, LEXICAL, BACKBONE = "labels.parquet", "lexical", "backbone"
-_SETTINGS, _HEAD, _ADAPTER, _ADAPTER_WEIGHTS = (
+LABELS, LEXICAL, BACKBONE, ADAPTER_FOLDER = "labels.parquet", "lexical", "backbone", "adapter"
+_SETTINGS, _HEAD, _ADAPTER_WEIGHTS = (
     "coder.json",
     "head.safetensors",
-    "adapter",
     "adapter_model.safetensors",
 )
 
@@ -89,13 +88,14 @@ def save_weights(folder: Path, network: CodingNetwork, own_backbone: bool, adapt
     if adapter:
         from peft import get_peft_model_state_dict
 
-        (folder / _ADAPTER).mkdir()
+        (folder / ADAPTER_FOLDER).mkdir()
         backbone: Any = network.backbone
         weights = get_peft_model_state_dict(
             backbone, adapter_name=ADAPTER, save_embedding_layers=False
         )
-        save_file(_on_cpu(weights), folder / _ADAPTER / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        backbone.peft_config[ADAPTER].save_pretrained(str(folder / _ADAPTER))
+        save_file(
+            _on_cpu(weights), folder / ADAPTER_FOLDER / _ADAPTER_WEIGHTS, metadata={"format": "pt"}
+        )
     head = _head_weights(network)
     if own_backbone:
         head |= {
@@ -123,11 +123,11 @@ def load_weights(folder: Path, network: CodingNetwork, own_backbone: bool, adapt
         if adapter:
             from peft import set_peft_model_state_dict
 
-            weights = load_file(folder / _ADAPTER / _ADAPTER_WEIGHTS, device=device)
+            weights = load_file(folder / ADAPTER_FOLDER / _ADAPTER_WEIGHTS, device=device)
             result: Any = set_peft_model_state_dict(network.backbone, weights, adapter_name=ADAPTER)
             if result.unexpected_keys:
                 raise ResumeError(
-                    f"{folder / _ADAPTER}: the adapter's weights don't fit the base model: "
+                    f"{folder / ADAPTER_FOLDER}: the adapter's weights don't fit the base model: "
                     f"{result.unexpected_keys[0]}"
                 )
     except (SafetensorError, RuntimeError, FileNotFoundError) as error:
