@@ -7,8 +7,9 @@ checkpoint has no ``state.pt``.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.hardware import cores
@@ -18,8 +19,9 @@ from icdcli.io.progress import Progress
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir
-from icdcli.training.checkpointing import write_checkpoint
-from icdcli.training.events import Evaluated, Event, Started, Stopped
+from icdcli.training.allowed_changes import allowed_changes
+from icdcli.training.checkpointing import find_intact_checkpoint, write_checkpoint
+from icdcli.training.events import Evaluated, Event, Started, Stopped, TrainingResult
 from icdcli.training.recorder import Recorder
 from icdcli.training.validation import configured_metrics, sample_predictions
 
@@ -150,4 +152,29 @@ def validate_baseline(
             config.run.seed,
         ),
         threshold=None if model.threshold.how == "fixed" else str(model.threshold),
+    )
+
+
+def finished_baseline(
+    run: RunDir, config: Config, load: str, on_warning: Callable[[str], None]
+) -> TrainingResult:
+    """Return the result of a TF-IDF run: fitted in one go, it can't be resumed.
+
+    Raises:
+        ResumeError: If the run ended before the model was fitted, its checkpoint can't be loaded,
+            or a key changed.
+    """
+    allowed_changes(load_config(run.args), config)
+    folder, manifest = find_intact_checkpoint(run, load, on_warning)
+    TfidfModel.load(folder)
+    return TrainingResult(
+        run,
+        manifest["step"],
+        "the TF-IDF model was fitted before",
+        finished=True,
+        epoch=manifest["epoch"],
+        metrics={
+            name: math.nan if value is None else value
+            for name, value in manifest["metrics"].items()
+        },
     )

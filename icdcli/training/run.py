@@ -5,7 +5,6 @@ nothing: handlers show what happens. `plan_training` and `plan_resume` set a run
 ``--dry-run`` does, and write nothing but the prepared corpus and its caches.
 """
 
-import math
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from icdcli.errors import DataError, ResumeError
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
 from icdcli.training.allowed_changes import allowed_changes
-from icdcli.training.baseline import train_baseline, unused_keys
+from icdcli.training.baseline import finished_baseline, train_baseline, unused_keys
 from icdcli.training.checkpointing import (
     find_intact_checkpoint,
     kept_checkpoints,
@@ -163,7 +162,7 @@ def resume_training(
         _locked(run, group, on_warning),
     ):
         if config.model.is_baseline:
-            return _finished_baseline(run, config, load, on_warning)
+            return finished_baseline(run, config, load, on_warning or _ignore)
         plan = plan_resume(run, overrides, load, group, on_progress, on_warning)
         assert plan.training is not None
         set_aside = _return_to_checkpoint(plan, plan.training, run)
@@ -374,26 +373,3 @@ def _fit_baseline(
         for event in events:
             publish_to(event, [*handlers, trackers, outcome])
     return outcome.result()
-
-
-def _finished_baseline(
-    run: RunDir, config: Config, load: str, on_warning: OnWarning | None
-) -> TrainingResult:
-    """Return the result of a TF-IDF run: fitted in one go, it can't be resumed.
-
-    Raises:
-        ResumeError: If the run ended before the model was fitted, or a key changed.
-    """
-    allowed_changes(load_config(run.args), config)
-    _, manifest = find_intact_checkpoint(run, load, on_warning or _ignore)
-    return TrainingResult(
-        run,
-        manifest["step"],
-        "the TF-IDF model was fitted before",
-        finished=True,
-        epoch=manifest["epoch"],
-        metrics={
-            name: math.nan if value is None else value
-            for name, value in manifest["metrics"].items()
-        },
-    )

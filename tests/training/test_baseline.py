@@ -8,14 +8,16 @@ import pytest
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.evaluation.score_split import score_split
 from icdcli.evaluation.threshold_tuning import best_threshold
+from icdcli.io.manifest import write_manifest
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
 from icdcli.run_dir import RunDir, read_rows
 from icdcli.training.baseline import fit_baseline, train_baseline, unused_keys
 from icdcli.training.events import Evaluated, Saved, Started, Stopped
+from icdcli.training.run import resume_training, run_training
 
 
 @pytest.fixture
@@ -171,3 +173,23 @@ def test_notes_that_share_no_word_are_reported_with_their_corpus(config, tmp_pat
         DataError, match=f"^{corpus.folder.name}: the training documents share no word"
     ):
         fit_baseline(options, corpus)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "of another format", "without classifiers"])
+def test_resuming_a_baseline_opens_its_checkpoint(config, harm):
+    run = run_training(config(model="tfidf")).run
+    assert resume_training(run).finished
+    folder = run.checkpoint("last").resolve()
+    if harm == "damaged":
+        (folder / "tfidf.npz").write_bytes(b"half")
+    if harm == "of another format":
+        settings = json.loads((folder / "coder.json").read_text())
+        (folder / "coder.json").write_text(json.dumps(settings | {"format": 999}))
+    if harm == "without classifiers":
+        (folder / "tfidf.npz").unlink()
+    if harm != "damaged":  # as if it had been written so
+        manifest = json.loads((folder / "manifest.json").read_text())
+        del manifest["files"]
+        write_manifest(folder, manifest)
+    with pytest.raises(ResumeError):
+        resume_training(run)
