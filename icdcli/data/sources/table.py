@@ -4,7 +4,6 @@ Rows are counted from 1, without the header. The number is the document's id if 
 ids, and messages name it.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,9 +19,10 @@ from icdcli.data.benchmarks.protocols import (
 )
 from icdcli.data.markup import REMEDY, markup_of
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code, check_span
+from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
+from icdcli.data.sources.table_evidence import evidence_spans, short_value
 from icdcli.data.sources.table_rows import (
     RepeatedIds,
     SameTexts,
@@ -46,7 +46,6 @@ from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _MISSING = frozenset(("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a"))
-_LONGEST_SHOWN = 30  # characters of a value in a message
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
 
 
@@ -199,7 +198,7 @@ class TableSource:
             raise self._wrong(
                 number,
                 "id_column",
-                f"{_short(id)} {problem}. Every document needs an id of its own: set id_column to "
+                f"{short_value(id)} {problem}. Every document needs an id of its own: set id_column to "
                 "a column of such ids. Only rows with the same text are one document.",
             )
 
@@ -208,7 +207,7 @@ class TableSource:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._wrong(number, role, f"is {_short(value)}. Write ids as strings.")
+            raise self._wrong(number, role, f"is {short_value(value)}. Write ids as strings.")
         name = str(value).strip()
         if not is_unicode(name):
             raise self._wrong(number, role, "isn't valid Unicode. Write it again as UTF-8.")
@@ -235,7 +234,7 @@ class TableSource:
             )
         if split is None:
             raise self._wrong(
-                number, "split_column", f"is {_short(value)}. Write train, validation or test."
+                number, "split_column", f"is {short_value(value)}. Write train, validation or test."
             )
         return split
 
@@ -295,56 +294,12 @@ class TableSource:
     def _evidence(self, value: Any, text: str, number: int) -> tuple[AnnotatedSpan, ...]:
         """Return the spans of one cell."""
         try:
-            items = json.loads(value.strip() or "[]") if isinstance(value, str) else value or []
-            if not isinstance(items, list):
-                raise TypeError
-            spans: list[AnnotatedSpan] = []
-            groups: dict[int | str, int] = {}
-            for place, item in enumerate(items):
-                code, begin, end, group = (
-                    item["code"],
-                    item["begin"],
-                    item["end"],
-                    item.get("group"),
-                )
-                if (
-                    not isinstance(code, str)
-                    or {type(begin), type(end)} != {int}
-                    or type(group) not in (int, type(None))
-                ):
-                    raise TypeError
-                own = groups.setdefault(f"item {place}" if group is None else group, len(groups))
-                spans.append(AnnotatedSpan(self._evidence_code(code, place), begin, end, own))
-                check_span(spans[-1], len(text))
-        except (TypeError, KeyError, AttributeError, RecursionError):
-            message = 'is not a list of {"code": "I10", "begin": 3, "end": 15}.'
-            raise self._wrong(number, "evidence_column", message) from None
+            return evidence_spans(value, text, self._code)
         except ValueError as error:
-            problem = (
-                f"is not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
-            )
-            raise self._wrong(number, "evidence_column", f"{problem}.") from error
-        return tuple(spans)
-
-    def _evidence_code(self, raw: str, place: int) -> str:
-        try:
-            return self._code(raw).code
-        except ValueError as error:
-            # With mixed-up fields, words of the note may be in the place of the code.
-            if _short(raw) == repr(raw) and any(map(str.isdigit, raw)):
-                raise
-            raise ValueError(f"item {place + 1} has a text in the place of its code") from error
+            raise self._wrong(number, "evidence_column", f"{error}.") from error
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")
-
-
-def _short(value: Any) -> str:
-    """Return a value for a message, but no long one and none of several words: it may be a note."""
-    text = str(value).strip()
-    if len(text) > _LONGEST_SHOWN or len(text.split()) > 1:
-        return "a long text" if isinstance(value, str) else type(value).__name__
-    return repr(value)
 
 
 _PROTOCOLS = (PATIENT,)
