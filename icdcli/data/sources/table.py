@@ -198,8 +198,8 @@ class TableSource:
             raise self._wrong(
                 number,
                 "id_column",
-                f"{short_value(id)} {problem}. Every document needs an id of its own: set id_column to "
-                "a column of such ids. Only rows with the same text are one document.",
+                f"{short_value(id)} {problem}. Every document needs an id of its own: set "
+                "id_column to a column of such ids. Only rows with the same text are one document.",
             )
 
     def _name(self, value: Any, role: str, number: int) -> str | None:
