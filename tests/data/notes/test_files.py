@@ -103,6 +103,14 @@ def test_the_command_of_the_message_gives_the_text_back(tmp_path):
     assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
 
 
+def test_a_key_that_an_object_omits_is_an_empty_cell(tmp_path):
+    (tmp_path / "n.jsonl").write_text('{"id": "1"}\n{"id": "2", "text": "b"}\n')
+    (tmp_path / "n.json").write_text('[{"id": "1"}, {"id": "2", "text": "b"}]')
+    (tmp_path / "n.csv").write_text("id,text\n1,\n2,b\n")
+    for name in ("n.jsonl", "n.json", "n.csv"):
+        assert read(tmp_path / name) == [("1", ""), ("2", "b")]
+
+
 @pytest.mark.parametrize("buffer", [1, 7, 1 << 20])
 def test_many_rows_keep_their_order(tmp_path, monkeypatch, buffer):
     monkeypatch.setattr(objects, "_LINES_BUFFER", buffer)

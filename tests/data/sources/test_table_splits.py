@@ -1,10 +1,12 @@
 """Which columns a table has, and splits that would spoil the scores."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -40,6 +42,14 @@ def write(path: Path, content: Rows) -> Path:
             table = csv.DictWriter(file, KEYS, restval="")
             table.writeheader()
             table.writerows(content)
+    elif path.suffix == ".parquet":
+        pq.write_table(
+            pa.Table.from_pylist([{key: row.get(key) for key in KEYS} for row in content]), path
+        )
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(content))
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in content).encode()))
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in content))
     return path
@@ -62,13 +72,13 @@ def test_a_key_that_an_object_omits_is_an_empty_cell(
     content = rows()
     del content[row][missing]
     results = []
-    for name in ("t.csv", "t.jsonl"):
+    for name in ("t.csv", "t.jsonl", "t.jsonl.gz", "t.json", "t.parquet"):
         path = write(tmp_path / name, content)
         try:
             results.append((documents(prepared(path)), prepared(path).warnings))
         except DataError as error:
             results.append(str(error).replace(str(path), "FILE"))
-    assert results[0] == results[1]
+    assert all(result == results[0] for result in results)
     expected = {"id": "Every document needs", "split": "Every row needs train, validation or test"}
     if missing in expected:
         assert f"FILE, row {row + 1}, column '{missing}': is empty. {expected[missing]}" in str(
