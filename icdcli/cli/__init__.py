@@ -5,6 +5,7 @@ Importing it doesn't import torch, so that ``--help`` is quick.
 
 import errno
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -36,13 +37,22 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(TyperGroup):
-    """The commands. A URL is refused before one of them takes it for a folder."""
+    """The commands. A URL is refused before one of them takes it for a folder.
+
+    ``--output=~/codes.csv`` is expanded here, because not every shell does.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] != ["splits"]:  # which downloads
             for word in args:
                 refuse_url(word.partition("=")[2] if word.startswith("--") else word, word)
-        return super().parse_args(ctx, args)
+        return super().parse_args(
+            ctx, [re.sub("^(--[^=]+=)(~/)", _with_home, word) for word in args]
+        )
+
+
+def _with_home(found: re.Match[str]) -> str:
+    return found[1] + os.path.join(os.path.expanduser("~"), "")
 
 
 app = typer.Typer(

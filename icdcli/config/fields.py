@@ -18,6 +18,7 @@ from icdcli.config.metric_names import METRICS
 from icdcli.errors import ConfigError, nearest
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path makes one slash of two
+_VARIABLE = re.compile(r"(?:^|/)(\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%)")
 _LARGEST = 2**63 - 1  # PyTorch and Parquet can't store a larger integer
 
 
@@ -116,7 +117,19 @@ def refuse_url(path: Path | str, argument: str) -> None:
         raise ConfigError(f"{argument}: {error}.") from None
 
 
+def _require_whole(value: Any) -> Any:
+    """Raise ValueError for ``60.000``: it is 60 in English and 60,000 in many other languages."""
+    if isinstance(value, float) or (isinstance(value, str) and "." in value):
+        raise ValueError("should be a whole number, written without a point")
+    return value
+
+
 def _expand_home(path: Path) -> Path:
+    if variable := _VARIABLE.search(path.as_posix()):
+        raise ValueError(
+            f"should be a path, and {variable[1]} isn't replaced here. Write the path itself; ~ is "
+            "the home folder"
+        )
     try:
         return path.expanduser()
     except RuntimeError:
@@ -131,7 +144,12 @@ def _require_64_bits(value: int) -> int:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(reject_bool), AfterValidator(_require_64_bits)]
+Integer = Annotated[
+    int,
+    BeforeValidator(_require_whole),
+    BeforeValidator(reject_bool),
+    AfterValidator(_require_64_bits),
+]
 Number = Annotated[float, BeforeValidator(reject_bool), Field(allow_inf_nan=False)]
 UserPath = Annotated[Path, BeforeValidator(require_local), AfterValidator(_expand_home)]
 Metric = Annotated[str, AfterValidator(require_metric)]

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from icdcli.config.fields import Section
 from icdcli.config.run_paths import RUN_CONFIG, resolve_paths
 from icdcli.config.schema import Config
-from icdcli.config.yaml_values import Loader, text_of, value_of
+from icdcli.config.yaml_values import Loader, text_of, value_of, value_of_word
 from icdcli.errors import ConfigError, nearest
 
 FIELDS: dict[str, tuple[str, FieldInfo]] = {
@@ -201,8 +201,7 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
             continue
         key = key.strip()
         try:
-            node = yaml.compose(text, Loader=Loader)
-            values[key] = _Value(value_of(node, _type_of(key)), _COMMAND_LINE)
+            values[key] = _Value(value_of_word(text, _type_of(key)), _COMMAND_LINE)
         except _NOT_A_VALUE:
             problems.append(f"{_COMMAND_LINE}: {key}: {text!r} is not a YAML value")
         except RecursionError:

@@ -71,6 +71,23 @@ def value_of(node: yaml.Node | None, annotation: Any) -> Any:
     return Loader("").construct_object(node, deep=True)
 
 
+def value_of_word(text: str, annotation: Any) -> Any:
+    """Return the value of a word of the command line, which has no comments: ``out #2`` is text.
+
+    Args:
+        text: The word.
+        annotation: The type of the key's values.
+
+    Raises:
+        yaml.YAMLError, ValueError, OverflowError, RecursionError: If it is no value.
+    """
+    node = yaml.compose(text, Loader=Loader)
+    plain = node is None or (isinstance(node, yaml.ScalarNode) and node.style is None)
+    if plain and takes_text(annotation) and re.search(r"(^|\s)#", text):
+        return text.strip()
+    return value_of(node, annotation)
+
+
 def takes_text(annotation: Any) -> bool:
     """Return whether the single values of a field are texts, paths or names."""
     single = [

@@ -236,6 +236,17 @@ def test_urls_make_no_folders(refused, tmp_path, monkeypatch, words):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_home_folder_after_an_equals_sign(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for words in (
+        ["describe", "--config=~/c.yaml", "."],
+        ["predict", "--output=~/c", "~/run", "n"],
+    ):
+        refused(2, *words, says=str(tmp_path / "home" if words[0] == "describe" else "run"))
+    assert not (tmp_path / "~").exists()
+
+
 def test_configuration_that_is_not_there(refused, tmp_path):
     refused(2, "train", tmp_path / "no.yaml", says="no.yaml: there is no such configuration file")
     refused(2, "train", tmp_path, says="is a folder, not a YAML file")

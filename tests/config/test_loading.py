@@ -56,6 +56,12 @@ def test_values_mean_what_they_look_like(tmp_path, key, written, read):
         assert load_config(write(tmp_path, to_yaml(config))) == config
 
 
+@pytest.mark.parametrize("word", ["out #2", "#2", "a$b", "100%"])
+def test_the_command_line_has_no_comments(word):
+    config = load_config(None, [f"project={word}", f"name={word}", "seed=1 # one"])
+    assert (str(config.run.project), config.run.name, config.run.seed) == (word, word, 1)
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/x", "gs://b", "hdfs://h/x", "https://h/x", "file:/x"])
 def test_a_url_is_no_path(url):
     for key in ("project", "data_path", "mimic3_data_path", "cache_dir", "splits_path"):
@@ -192,6 +198,12 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["lr0=1:30.5"], "lr0: should be a valid number"),
         (["positive_threshold=0:30"], "should be a number from 0 to 1, auto or auto_per_code"),
         (["checkpoint_every=1:30"], "should be a number of steps, or a time such as 90s"),
+        (["steps=60.000"], "steps: should be a whole number, written without a point, got 60.0"),
+        (["steps='60.000'"], "steps: should be a whole number, written without a point"),
+        (["steps=1,000"], "steps: should be a valid integer"),
+        (["project=$HOME/x"], "project: should be a path, and $HOME isn't replaced here"),
+        (["data_path=/a/${USER}"], "data_path: should be a path, and ${USER} isn't replaced here"),
+        (["cache_dir=a/%TEMP%"], "cache_dir: should be a path, and %TEMP% isn't replaced here"),
         (["name=.."], "name: should be the name of a folder, without / \\ and :"),
         (["name=s3://bucket"], "name: should be the name of a folder, without / \\ and :"),
         (["steps=" + "[" * 5000], "steps: has too many brackets in each other"),
