@@ -105,18 +105,31 @@ def main() -> None:
         Output(json=True).error(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (*_FULL, errno.EPIPE):
-            raise
-        if error.errno == errno.EPIPE:  # the reader, such as head, has what it wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(1)
-        where = error.filename or "standard output"
-        Output(json=True).error(
+        if error.errno != errno.EPIPE:  # else the reader, such as head, has what it wanted
+            Output(json=True).error(_in_words(error))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is lost
+        sys.exit(1 if error.errno == errno.EPIPE else DataError.exit_code)
+
+
+def _in_words(error: OSError) -> str:
+    """Return the message about a full disk, missing permissions or a deleted current folder.
+
+    Raises:
+        OSError: If the error is another one, which is a defect.
+    """
+    where = error.filename or "standard output"
+    if error.errno in _FULL:
+        return (
             f"{where}: can't be written ({error.strerror}). Free some space, then repeat the "
             "command."
         )
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is lost
-        sys.exit(DataError.exit_code)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return f"{where}: {error.strerror}. Correct the permissions, or choose another place."
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "The current folder no longer exists. Change to another one."
+    raise error
 
 
 def _open_closed_streams() -> None:

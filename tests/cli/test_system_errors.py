@@ -1,11 +1,14 @@
-"""Standard streams that are full, closed, or no longer read."""
+"""What the system refuses: full or closed streams, folders without permission or deleted."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from icdcli import cli
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["--version", "config show", "config schema", "--help"]
@@ -48,3 +51,39 @@ def test_a_closed_standard_input_is_empty(tmp_path: Path) -> None:
 def test_a_reader_that_stops_reading_gets_no_traceback(command: str, tmp_path: Path) -> None:
     done = shell(f"icdcode {command} | true", tmp_path)
     assert done.stderr == ""
+
+
+def test_a_deleted_current_folder_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "t.csv").write_text("text,codes\n")
+    done = shell("cd gone; rmdir ../gone; icdcode prepare-data ../t.csv", tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == (
+        "error: The current folder no longer exists. Change to another one."
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_permission_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "closed/t.csv")
+
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    monkeypatch.setattr(cli, "app", refuse)  # the tests may run as root, whom nothing is denied
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.rstrip() == (
+        "error: closed/t.csv: Permission denied. Correct the permissions, or choose another place."
+    )
+
+
+def test_another_error_of_the_system_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.main()
