@@ -1,0 +1,170 @@
+"""The tables of cues: the words that deny, attribute, date or doubt what stands beside them.
+
+    cue                assertion      scope
+    no evidence of     negated        forward
+    was ruled out      hypothetical   backward
+
+A table is a TSV file with these columns. ``cues_en.tsv``, ``cues_es.tsv`` and ``cues_ko.tsv`` lie
+beside this file. They were written for icdcode from general knowledge of clinical language, after
+the classes of ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002) and the kinds of trigger
+of NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, get_args
+
+from icdcli.errors import ConfigError, DataError, nearest
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.tokens import cue_tokens
+
+LANGUAGES = ("en", "es", "ko")
+"""The languages that have a table of cues."""
+
+Scope = Literal[
+    "forward", "backward", "both", "value", "section", "stop", "clause", "separator", "none"
+]
+"""What a cue reaches.
+
+- ``forward``: the words after it, to the end of its clause or list.
+- ``backward``: the words before it.
+- ``both``: the words before and after it.
+- ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``).
+- ``section``: the section of which it is the header. Without an assertion, it ends another section.
+- ``stop``: nothing; it ends the scope of other cues, with an assertion those of this assertion.
+- ``clause``: nothing; a verb that shows that an item of a list is a clause of its own.
+- ``separator``: nothing; a word between the items of a list, like a comma.
+- ``none``: nothing; the words look like a cue, but aren't (``no increase``).
+"""
+
+_COLUMNS = ("cue", "assertion", "scope")
+_WITHOUT_ASSERTION = frozenset({"section", "stop", "clause", "separator", "none"})
+_ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A cue of a table.
+
+    Attributes:
+        tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so.
+        assertion: The class of what it reaches; None if it has no class.
+        scope: What it reaches.
+    """
+
+    tokens: tuple[str, ...]
+    assertion: Assertion | None
+    scope: Scope
+
+
+@dataclass
+class Node:
+    """A place in the tree of cues: those that end here, and what may follow.
+
+    Attributes:
+        cues: The cues whose tokens lead here, at most one per scope.
+        words: The next node for each next token.
+        beginnings: The same for tokens with ``*``, without it.
+    """
+
+    cues: dict[Scope, Cue] = field(default_factory=dict)
+    words: dict[str, "Node"] = field(default_factory=dict)
+    beginnings: dict[str, "Node"] = field(default_factory=dict)
+
+
+def load_cues(languages: Sequence[str], own: Path | None = None) -> Node:
+    """Return the tree of the cues of some languages and of a user's own table.
+
+    Args:
+        languages: Some of `LANGUAGES`.
+        own: A table whose rows replace the built-in ones of the same cue, and add others.
+
+    Raises:
+        ConfigError: A language has no table, or the own table doesn't exist.
+        DataError: The own table has a bad row.
+    """
+    root = Node()
+    for language in languages:
+        if language not in LANGUAGES:
+            raise ConfigError(
+                f"no assertion cues for the language {language!r}; there are cues for "
+                f"{', '.join(LANGUAGES)}. Pass a table of your own cues, or turn assertion off."
+            )
+        table = files("icdcli.lexical.assertion").joinpath(f"cues_{language}.tsv")
+        _add(root, _parsed(table.read_text(encoding="utf-8"), table.name))
+    if own is not None:
+        _add(root, _parsed(_text(own), str(own)))
+    return root
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the assertion cues {path}: {error.strerror}.") from error
+
+
+def _parsed(text: str, name: str) -> Iterator[Cue]:
+    """Yield the cues of a table; see the top of this file.
+
+    Raises:
+        DataError: A row is bad; the message has its number and what to do.
+    """
+    lines = text.splitlines()
+    if not lines or tuple(lines[0].split("\t")) != _COLUMNS:
+        raise DataError(
+            f"{name}: the first line must be the tab-separated header cue, assertion, scope."
+        )
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip() or line.startswith("#"):
+            continue
+        where = f"{name}, line {number}"
+        cells = [cell.strip() for cell in line.split("\t")]
+        if len(cells) != len(_COLUMNS):
+            raise DataError(f"{where}: {len(cells)} columns, expected 3, separated by tabs.")
+        cue, assertion, scope = cells
+        tokens = cue_tokens(cue)
+        if not tokens or "\n" in tokens:
+            raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
+        yield Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
+
+
+def _scope(scope: str, where: str) -> Scope:
+    known: tuple[Scope, ...] = get_args(Scope)
+    for one in known:
+        if one == scope:
+            return one
+    raise DataError(
+        f"{where}: unknown scope {scope!r}{nearest(scope, known)}. Write one of {', '.join(known)}."
+    )
+
+
+def _assertion(assertion: str, scope: str, where: str) -> Assertion | None:
+    if assertion in ("", "-"):
+        if scope in _WITHOUT_ASSERTION:
+            return None
+        raise DataError(f"{where}: the scope {scope!r} needs an assertion, such as negated.")
+    if assertion not in _ASSERTIONS:
+        raise DataError(
+            f"{where}: unknown assertion {assertion!r}{nearest(assertion, _ASSERTIONS)}. "
+            f"Write one of {', '.join(_ASSERTIONS)}."
+        )
+    return _ASSERTIONS[assertion]
+
+
+def _add(root: Node, cues: Iterable[Cue]) -> None:
+    for cue in cues:
+        node = root
+        for token in cue.tokens:
+            begins = len(token) > 1 and token.endswith("*")
+            branches = node.beginnings if begins else node.words
+            node = branches.setdefault(token.rstrip("*") if begins else token, Node())
+        # A header and a value stand apart from the other words; any other scope replaces the last.
+        if cue.scope not in ("section", "value"):
+            for scope in set(node.cues) - {"section", "value"}:
+                del node.cues[scope]
+        node.cues[cue.scope] = cue

@@ -1,0 +1,105 @@
+"""The sentences of a note: what a scope never leaves.
+
+Notes wrap their lines, list findings line by line, and leave out full stops. A line end is a wrap,
+and not the end of a sentence, if the next line begins with a small letter, or if the line is long
+and the next doesn't begin with a bullet, a number or a header. A blank line always ends a sentence.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
+
+_LONG_LINE = 45
+_LONGEST = 2_000
+"""Tokens after which a text without sentence marks is cut."""
+_KNOWN_TOKENS = 200_000
+_NEW_ITEM = re.compile(r"[-*•·+☐□▢⬜☑☒✓✔■\[(#]|\d+[.)]\s|[^\W\d_][\w '/&()-]{0,40}:(?:\s|$)")
+# Abbreviations before whose full stop no sentence ends; a single letter is one too.
+_ABBREVIATIONS = frozenset("dr mr mrs ms vs approx st no sr sra dra pt dx hx".split())
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence as lists of equal length, one entry per token.
+
+    Attributes:
+        tokens: Folded words, and signs.
+        kinds: The kind of each.
+        begins: The place of each in the text.
+        starts_line: The sentence begins a line.
+        after_blank: A blank line, or nothing, comes before it.
+        ends_line: A line end comes after it, or the text ends.
+    """
+
+    tokens: list[str] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+    starts_line: bool = True
+    after_blank: bool = True
+    ends_line: bool = True
+
+
+class SentenceSplitter:
+    """Cuts texts into sentences; remembers how each distinct word is folded."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, Kind]] = {}
+
+    def split(self, text: str) -> Iterator[Sentence]:
+        """Yield the sentences of a text that have a word or a sign, in order."""
+        sentence, line = Sentence(), 0
+        for match in TOKEN.finditer(text):
+            raw = match.group()
+            token, kind = self._known.get(raw) or self._fold(raw)
+            if kind is Kind.BREAK:
+                blank = raw.count("\n") > 1
+                wraps = not blank and _wraps(text, match.start() - line, match.end())
+                line = match.end()
+                if wraps:
+                    continue
+                if sentence.tokens:
+                    yield sentence
+                sentence = Sentence(
+                    after_blank=blank or (sentence.after_blank and not sentence.tokens)
+                )
+                continue
+            if kind is Kind.STOP and _ends_sentence(token, sentence):
+                if sentence.tokens:
+                    sentence.ends_line = False
+                    yield sentence
+                    sentence = Sentence(starts_line=False, after_blank=False)
+                continue
+            sentence.tokens.append(token)
+            sentence.kinds.append(kind)
+            sentence.begins.append(match.start())
+            if len(sentence.tokens) == _LONGEST:
+                sentence.ends_line = False
+                yield sentence
+                sentence = Sentence(starts_line=False, after_blank=False)
+        if sentence.tokens:
+            yield sentence
+
+    def _fold(self, raw: str) -> tuple[str, Kind]:
+        found = token_of(raw)
+        if len(self._known) < _KNOWN_TOKENS:
+            self._known[raw] = found
+        return found
+
+
+def _wraps(text: str, length: int, place: int) -> bool:
+    """Return if a line of some length goes on at a place of the text."""
+    after = text[place : place + 1]
+    if after.islower():
+        return True
+    return length >= _LONG_LINE and not _NEW_ITEM.match(text, place)
+
+
+def _ends_sentence(token: str, sentence: Sentence) -> bool:
+    """Return if a mark ends the sentence; a full stop after an abbreviation or number doesn't."""
+    if token != "." or not sentence.tokens:
+        return True
+    last = sentence.tokens[-1]
+    numbers_line = last.isdigit() and len(sentence.tokens) == 1
+    return not (last in _ABBREVIATIONS or numbers_line or (len(last) == 1 and last.isalpha()))

@@ -1,0 +1,54 @@
+"""The tokens of a text in which cues are looked for: words, signs and breaks.
+
+Cues and texts are cut by the same rule, so that a cue such as ``r/o`` or ``( - )`` is a sequence of
+tokens like any other.
+"""
+
+import re
+from enum import IntEnum
+
+from icdcli.lexical.words import MARKS, folded
+
+
+class Kind(IntEnum):
+    """What a token is for the scope of a cue."""
+
+    WORD = 0
+    SIGN = 1
+    """A bracket, a slash, a colon, a dash or a box; a cue may contain it."""
+    COMMA = 2
+    STOP = 3
+    """The end of a sentence."""
+    BREAK = 4
+    """White space with a line end, which may end a sentence."""
+
+
+_LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
+# A full stop ends a sentence only before white space: not in 3.5 or e.g. A gap of columns in a line
+# separates a label from its value, as a colon does.
+TOKEN = re.compile(
+    rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
+    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?()\[\]/=+\-–—☐□▢⬜☑☒✓✔■、。・]"
+)
+_KINDS = {
+    **dict.fromkeys(".!;。", Kind.STOP),
+    **dict.fromkeys(",、", Kind.COMMA),
+}
+_SAME_SIGNS = {"–": "-", "—": "-", "=": ":", "・": "/"}
+
+
+def token_of(text: str) -> tuple[str, Kind]:
+    """Return the token and the kind of what `TOKEN` matched: a folded word, a sign or a break."""
+    first = text[0]
+    if first.isspace():
+        return ("\n", Kind.BREAK) if "\n" in text else (":", Kind.SIGN)
+    if first in _KINDS:
+        return first, _KINDS[first]
+    if len(text) == 1 and not first.isalnum():
+        return _SAME_SIGNS.get(first, first), Kind.SIGN
+    return folded(text).replace("’", "'"), Kind.WORD
+
+
+def cue_tokens(cue: str) -> tuple[str, ...]:
+    """Return a cue's tokens; ``*`` at the end of a word stays: it stands for any ending."""
+    return tuple(token_of(match.group())[0] for match in TOKEN.finditer(cue))

@@ -1,0 +1,63 @@
+"""The tables of cues are whole, and a bad row of a user's table is named."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from icdcli.errors import ConfigError, DataError
+from icdcli.lexical.assertion.cues import LANGUAGES, load_cues
+
+HEADER = "cue\tassertion\tscope\n"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_cue_is_in_a_table_twice(language: str) -> None:
+    table = files("icdcli.lexical.assertion").joinpath(f"cues_{language}.tsv")
+    rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()[1:]]
+    keys = [(cue, scope if scope in ("section", "value") else "") for cue, _, scope in rows]
+    assert len(keys) == len(set(keys))
+    assert len(keys) > 400
+    load_cues([language])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("no\tnegated", "2 columns, expected 3"),
+        ("no\tnegatet\tforward", "unknown assertion 'negatet' (did you mean 'negated'?)"),
+        ("no\tnegated\tforwards", "unknown scope 'forwards' (did you mean 'forward'?)"),
+        ("no\t-\tforward", "the scope 'forward' needs an assertion"),
+        ("\tnegated\tforward", "the cue has no word"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
+    own = tmp_path / "cues.tsv"
+    own.write_text(HEADER + "# a comment\n\n" + row + "\n")
+    with pytest.raises(DataError) as error:
+        load_cues(["en"], own)
+    assert "cues.tsv, line 4: " + message in str(error.value)
+
+
+def test_a_table_without_header_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "cues.tsv"
+    own.write_text("no\tnegated\tforward\n")
+    with pytest.raises(DataError, match="the first line must be"):
+        load_cues([], own)
+
+
+def test_a_table_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "cues.tsv"
+    own.write_bytes(HEADER.encode() + "neg\xf3\tnegated\tforward\n".encode("cp1252"))
+    with pytest.raises(DataError, match="isn't UTF-8"):
+        load_cues([], own)
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the assertion cues"):
+        load_cues([], tmp_path / "none.tsv")
+
+
+def test_a_language_without_cues_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no assertion cues for the language 'fi'"):
+        load_cues(["fi"])

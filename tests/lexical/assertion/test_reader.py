@@ -1,0 +1,169 @@
+"""The reader finds out what notes say of each mention.
+
+In the examples, ``{negated|fever}`` marks words and the class that they must have. Unmarked words
+may have any class.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.reader import reader_of
+
+_MARKED = re.compile(r"\{(\w+)\|([^}]*)\}")
+
+ENGLISH = [
+    "The patient {affirmed|had pneumonia}, which was treated.",
+    "The patient denied {negated|asthma} and there was no evidence of {negated|asthma}.",
+    "Negative for {negated|fever}, {negated|chills}, {negated|night sweats} or {negated|cough}.",
+    "He denies {negated|nausea}/{negated|vomiting}.",
+    "No {negated|fever}, and the {affirmed|CT} showed a {affirmed|renal mass}.",
+    "No {negated|fever}, chills or {negated|cough} was noted but he had {affirmed|dyspnea}.",
+    "No {negated|rash}, history of {historical|psoriasis}.",
+    "No evidence\nof {negated|a fracture}.",
+    "{negated|HIV} was negative. {affirmed|Anemia} was found.",
+    "{affirmed|Gout} was treated, {negated|syphilis} was not found.",
+    "Fever: yes\n{negated|Chest pain}: no\nCough: {affirmed|productive}\n{negated|Rash}: denied",
+    "{negated|Edema} - none, {affirmed|ascites} - moderate",
+    "{negated|Wheezing} (denied), {affirmed|stridor} (mild)",
+    "She doesn’t have {negated|gallstones}.",
+    "{affirmed|Gram negative} bacteremia; no improvement in {affirmed|renal failure}.",
+    "His father had {family|a stroke}. He has {affirmed|migraine}.",
+    "Family history: mother - {family|lupus}",
+    "FAMILY HISTORY:\nMother: {family|lupus}\n{family|Gout} in a brother.\n\nSOCIAL HISTORY:\n"
+    "{affirmed|alcohol dependence}",
+    "Family history: sister with {family|epilepsy}. The patient had {affirmed|a seizure}.",
+    "{family|Colon cancer} in his brother, and he has {affirmed|polyps}.",
+    "The patient's mother reports that he had {affirmed|a seizure}.",
+    "He lives with his son and has {affirmed|dementia}.",
+    "He should return if {hypothetical|bleeding} develops.",
+    "{hypothetical|Pulmonary embolism} was ruled out.",
+    "R/o {hypothetical|appendicitis}. {affirmed|Appendectomy} was done.",
+    "Indication: {hypothetical|rule out osteomyelitis}. Findings: {affirmed|cellulitis}.",
+    "Concern for {hypothetical|sepsis}; possible {hypothetical|cholangitis}.",
+    "He was screened for {hypothetical|colon cancer}.",
+    "History of {historical|breast cancer}, presenting with {affirmed|jaundice}.",
+    "Past Medical History: {historical|gout}, {historical|hypertension}\nHe has {affirmed|sepsis}.",
+    "PMH:\n1. {historical|gout}\n2. {historical|asthma}\n\nHospital Course:\n{affirmed|Sepsis}.",
+    "{historical|Pneumonia} five years ago.",
+    "Allergies: penicillin (reaction: {other|urticaria})",
+    "He is allergic to {other|peanuts}.",
+    "[ ] {other|diabetes} [x] {affirmed|hypertension} [ ] {other|gout}",
+    "☐ {other|diabetes}\n☑ {affirmed|hypertension}",
+    "Counseled about {other|diabetes}.",
+    "NO {negated|FEVER}. {affirmed|PNEUMONIA}.",
+    "He had no {negated|fever}, 38.5 at home",
+    "Seen by Dr. Smith. No {negated|angina} at rest.",
+]
+SPANISH = [
+    "Paciente que niega {negated|fiebre}, {negated|tos} y {negated|disnea}.",
+    "No se palpan {negated|adenopatías}. Se palpa {affirmed|una masa}.",
+    "Sin {negated|fiebre}, con {affirmed|tos}.",
+    "No {negated|vómitos} ni {negated|diarrea}, pero presenta {affirmed|cefalea}.",
+    "Se observa {affirmed|una masa}, sin {negated|metástasis}, y {affirmed|ascitis}.",
+    "{negated|VIH} negativo. {affirmed|Lúes} tratada.",
+    "{negated|Fiebre}: no. {affirmed|Tos}: sí",
+    "Su padre tuvo {family|un infarto}. La paciente presenta {affirmed|neumonía}.",
+    "Antecedentes familiares: madre con {family|psoriasis}. El paciente tiene {affirmed|gota}.",
+    "{family|Cáncer de colon} en su padre.",
+    "Acompañada por su madre, con {affirmed|fiebre}.",
+    "Se descartó {hypothetical|tromboembolismo}.",
+    "TAC para descartar {hypothetical|apendicitis}.",
+    "Acuda a urgencias si presenta {hypothetical|fiebre} o {hypothetical|sangrado}.",
+    "Antecedentes personales: {historical|asma}, {historical|diabetes}.\n\n"
+    "Enfermedad actual: {affirmed|dolor abdominal}.",
+    "Alergias: penicilina (reacción: {other|exantema}).",
+    "Sin mejoría del {affirmed|dolor}. Bacilos gram negativos en {affirmed|la orina}.",
+]
+KOREAN = [
+    "{negated|발열}, {negated|오한} 없음. {affirmed|기침} 있음.",
+    "{affirmed|두통이} 있었고 {negated|발열은} 없었다.",
+    "환자는 {negated|흉통을} 부인하였다.",
+    "{negated|발열}(-), {affirmed|기침}(+), {negated|객담}(-)",
+    "아버지가 {family|심근경색으로} 사망하였다. 환자는 {affirmed|폐렴으로} 입원하였다.",
+    "가족력: 어머니 {family|유방암}\n현병력: {affirmed|폐렴}",
+    "{hypothetical|폐색전증} 배제하기 위해 검사함.",
+    "과거력: {historical|고혈압}, {historical|당뇨}",
+    "{historical|당뇨병} 과거력 있음. {negated|고혈압} 과거력 없음.",
+    "{other|페니실린} 알레르기 있음.",
+    "{affirmed|부정맥이} 있다.",
+]
+
+
+def wrong(marked: str, language: str) -> list[str]:
+    """Return the marked words whose class differs, with the class that was read."""
+    expected, text = [], ""
+    end = 0
+    for match in _MARKED.finditer(marked):
+        text += marked[end : match.start()]
+        expected.append((match[1], len(text), len(text) + len(match[2])))
+        text += match[2]
+        end = match.end()
+    text += marked[end:]
+    read = reader_of((language,)).read(text)
+    return [
+        f"{text[begin:after]}: {read.of_span(begin, after).label}, expected {label}"
+        for label, begin, after in expected
+        if read.of_span(begin, after).label != label
+    ]
+
+
+@pytest.mark.parametrize("marked", ENGLISH)
+def test_english(marked: str) -> None:
+    assert wrong(marked, "en") == []
+
+
+@pytest.mark.parametrize("marked", SPANISH)
+def test_spanish(marked: str) -> None:
+    assert wrong(marked, "es") == []
+
+
+@pytest.mark.parametrize("marked", KOREAN)
+def test_korean(marked: str) -> None:
+    assert wrong(marked, "ko") == []
+
+
+def test_a_scope_never_crosses_a_section() -> None:
+    read = reader_of(("en",)).read("Review of Systems: denies\nAssessment: pneumonia")
+    assert set(read.classes_S) == {Assertion.AFFIRMED}
+
+
+def test_a_scope_is_short_without_sentence_marks() -> None:
+    words = " ".join(f"finding{number}" for number in range(3_000))
+    read = reader_of(("en",)).read(f"no fever {words}")
+    assert read.at([3, len(words)]).tolist() == [Assertion.NEGATED, Assertion.AFFIRMED]
+
+
+def test_an_accent_of_its_own_changes_nothing() -> None:
+    composed, decomposed = "no presentó náuseas", "no presento\u0301 na\u0301useas"
+    reader = reader_of(("es",))
+    assert reader.read(composed).at([14]) == reader.read(decomposed).at([15]) == Assertion.NEGATED
+
+
+def test_own_cues_add_to_the_table_and_replace_its_rows(tmp_path: Path) -> None:
+    own = tmp_path / "cues.tsv"
+    own.write_text("cue\tassertion\tscope\nzilch\tnegated\tforward\ndenies\t-\tnone\n")
+    reader = reader_of(("en",), own)
+    assert reader.read("zilch fever").at([6]) == Assertion.NEGATED
+    assert reader.read("denies fever").at([7]) == Assertion.AFFIRMED
+    assert reader_of(("en",)).read("denies fever").at([7]) == Assertion.NEGATED
+
+
+_PIECES = st.sampled_from(
+    ["no ", "fever", ", ", "\n", "\n\n", "[ ] ", "(", ")", ": ", "mother ", "if ", ". ", "á", "\x00"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(_PIECES).map("".join)))
+def test_any_text_has_a_class_everywhere(text: str) -> None:
+    read = reader_of(("en",)).read(text)
+    assert read.starts_S[0] == 0
+    assert (np.diff(read.starts_S) > 0).all()
+    assert (np.diff(read.classes_S.astype(int)) != 0).all()
+    assert len(read.starts_S) == len(read.classes_S)
+    assert read.starts_S[-1] < max(len(text), 1)
