@@ -281,7 +281,7 @@ class _Scopes:
     def _separates(self, place: int) -> bool:
         return (
             self._kinds[place] is Kind.COMMA
-            or self._tokens[place] == "/"
+            or (self._tokens[place] == "/" and place not in self._cue_at)
             or self._scope_at(place) == "separator"
         )
 
