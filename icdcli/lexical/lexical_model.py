@@ -1,8 +1,9 @@
 """The lexical model: its parts fitted together, applied together, and saved with a checkpoint.
 
 Each part gives one matrix of scores that rise with how likely a code is, on a scale of its own;
-`icdcli.model.fusion` combines them. The files are private (0600), because they contain words of the
-training documents:
+`icdcli.model.fusion` combines them. A part is fitted once for each view of the documents
+(`icdcli.lexical.views`); the part that reads affirmed text has the name ``affirmed_<part>``. The
+files are private (0600), because they contain words of the training documents:
 
     lexical.json        the parts, and their words: descriptions, annotated strings
     <part>.npz          the arrays of one part
@@ -12,7 +13,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.names import part_names
 from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
 from icdcli.lexical.targets import Annotations, Targets
-from icdcli.lexical.words import placed_words
+from icdcli.lexical.views import COMPLETE, View, Views
+from icdcli.lexical.words import placed_words, words
 
-FORMAT = 1
+FORMATS = {("all",): 1, ("affirmed",): 2, ("all", "affirmed"): 2}
+"""The format of lexical.json by the views: icdcode 0.1.0 reads models of the complete text."""
 _ABOUT = "lexical.json"
+_AFFIRMED = "affirmed_"
 
 Scores = dict[str, NDArray[np.float32]]
 """Part to scores_NL."""
@@ -42,20 +46,25 @@ class LexicalModel:
 
     Attributes:
         number_of_labels: L.
-        fitted: Name to part, in the order of `part_names`.
+        fitted: Name to part, by view and in the order of `part_names`.
+        views: The views of the documents that it reads.
     """
 
     number_of_labels: int
     fitted: Mapping[str, LexicalPart]
+    views: Views = COMPLETE
 
     @classmethod
-    def of(cls, corpus: Corpus, parts: Sequence[str] | None = None) -> "LexicalModel":
+    def of(
+        cls, corpus: Corpus, parts: Sequence[str] | None = None, views: Views | None = None
+    ) -> "LexicalModel":
         """Fit to the training documents of a corpus.
 
         Args:
             corpus: A prepared corpus with a training split.
             parts: The parts to fit; None: all. Parts for which the corpus has no annotations or
                 descriptions are left out.
+            views: The views of the documents to read; None: the complete text.
 
         Raises:
             ConfigError: If the corpus has no training documents.
@@ -67,7 +76,7 @@ class LexicalModel:
         if annotated and len(evidence := corpus.evidence("train")):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
         descriptions = descriptions_of(corpus.labels, corpus.system)
-        return cls.fit(texts, targets, descriptions, annotations, parts)
+        return cls.fit(texts, targets, descriptions, annotations, parts, views)
 
     @classmethod
     def fit(
@@ -77,6 +86,7 @@ class LexicalModel:
         descriptions: Descriptions,
         annotations: Annotations | None = None,
         parts: Sequence[str] | None = None,
+        views: Views | None = None,
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -87,14 +97,20 @@ class LexicalModel:
             annotations: The annotations of each document, empty for a document that nobody
                 annotated; None if there are none at all.
             parts: The parts to fit; None: all. Those without the input they need are left out.
+            views: The views of the documents to read; None: the complete text.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
         """
+        views = views or COMPLETE
         documents = TrainingDocuments(texts, targets, descriptions, annotations)
-        fitted = {kind.name: kind.fit(documents) for kind in _types(parts)}
+        fitted = {
+            _key(view, kind.name): kind.fit(seen)
+            for view, seen in _seen(documents, views)
+            for kind in _types(parts)
+        }
         present = {name: part for name, part in fitted.items() if part is not None}
-        return cls(documents.number_of_labels, present)
+        return cls(documents.number_of_labels, present, views)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -107,7 +123,11 @@ class LexicalModel:
         Args:
             texts: The documents; few enough that (N, L) of every part fits into memory.
         """
-        return {name: part.scores(texts) for name, part in self.fitted.items()}
+        scores: Scores = {}
+        for view in self.views.names:
+            seen = list(self.views.texts(view, texts))
+            scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
+        return scores
 
     def by_word(self, text: str, labels: Sequence[int]) -> tuple[NDArray[np.int64], Scores]:
         """Return how much each word of a document adds to the scores of some labels.
@@ -117,18 +137,34 @@ class LexicalModel:
             W).
         """
         document, spans_W2 = placed_words(text)
-        parts = {name: part.by_word(document, labels) for name, part in self.fitted.items()}
+        parts: Scores = {}
+        for view in self.views.names:
+            kept = np.flatnonzero(self.views.keeps(view, text, spans_W2[:, 0]))
+            seen = [document[place] for place in kept.tolist()]
+            for name, part in self._fitted(view):
+                parts[name] = np.zeros((len(labels), len(document)), np.float32)
+                parts[name][:, kept] = part.by_word(seen, labels)
         return spans_W2, parts
+
+    def _fitted(self, view: View) -> Iterator[tuple[str, LexicalPart]]:
+        return ((name, part) for name, part in self.fitted.items() if _view_of(name) == view)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made if necessary."""
         private_folder(folder)
-        words: dict[str, Any] = {}
+        about: dict[str, Any] = {
+            "format": FORMATS[self.views.names],
+            "parts": self.parts,
+            "labels": self.number_of_labels,
+        }
+        if "affirmed" in self.views.names:
+            about |= {"views": asdict(self.views), "affirmed": {}}
         for name, part in self.fitted.items():
-            words |= part_type(name).words(part)
+            view = _view_of(name)
+            about_view = about if view == "all" else about[view]
+            about_view |= part_type(_part_of(name)).words(part)
             write_arrays(folder / f"{name}.npz", part.arrays())
-        about = {"format": FORMAT, "parts": self.parts, "labels": self.number_of_labels}
-        write_json(folder / _ABOUT, about | words)
+        write_json(folder / _ABOUT, about)
 
     @classmethod
     def load(cls, folder: Path, number_of_labels: int) -> "LexicalModel":
@@ -143,22 +179,27 @@ class LexicalModel:
         """
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            if about["format"] != FORMAT or about["labels"] != number_of_labels:
+            if about["format"] not in FORMATS.values() or about["labels"] != number_of_labels:
                 raise ValueError(
                     f"format {about['format']} for {about['labels']} labels, "
-                    f"not {FORMAT} for {number_of_labels}"
+                    f"not 1 or 2 for {number_of_labels}"
                 )
-            arrays = {name: read_arrays(folder / f"{name}.npz") for name in about["parts"]}
+            stored = about.get("views", {"names": ["all"]})
+            views = Views(**(stored | {"names": tuple(stored["names"])}))
             fitted = {
-                kind.name: kind.load(arrays[kind.name], about, number_of_labels)
-                for kind in _types(about["parts"])
+                name: part_type(_part_of(name)).load(
+                    read_arrays(folder / f"{name}.npz"),
+                    about if _view_of(name) == "all" else about["affirmed"],
+                    number_of_labels,
+                )
+                for name in _known(about["parts"])
             }
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
                 f"{folder}: the lexical model can't be read ({error}). Take another checkpoint, or "
                 "train again"
             ) from error
-        return cls(number_of_labels, fitted)
+        return cls(number_of_labels, fitted, views)
 
 
 def fit_out_of_fold(
@@ -167,6 +208,7 @@ def fit_out_of_fold(
     descriptions: Descriptions,
     annotations: Annotations | None = None,
     parts: Sequence[str] | None = None,
+    views: Views | None = None,
 ) -> tuple[LexicalModel, Scores]:
     """Fit, and score the training documents as if they were new.
 
@@ -176,13 +218,59 @@ def fit_out_of_fold(
     Returns:
         The same model as `LexicalModel.fit`, and the scores.
     """
+    views = views or COMPLETE
     documents = TrainingDocuments(texts, targets, descriptions, annotations)
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
-    for kind in _types(parts):
-        if (result := kind.fit_out_of_fold(documents)) is not None:
-            fitted[kind.name], scores[kind.name] = result
-    return LexicalModel(documents.number_of_labels, fitted), scores
+    for view, seen in _seen(documents, views):
+        for kind in _types(parts):
+            if (result := kind.fit_out_of_fold(seen)) is not None:
+                name = _key(view, kind.name)
+                fitted[name], scores[name] = result
+    return LexicalModel(documents.number_of_labels, fitted, views), scores
+
+
+def _key(view: View, part: str) -> str:
+    """Return the name of a part that reads a view."""
+    return part if view == "all" else _AFFIRMED + part
+
+
+def _view_of(name: str) -> View:
+    return "affirmed" if name.startswith(_AFFIRMED) else "all"
+
+
+def _part_of(name: str) -> str:
+    return name.removeprefix(_AFFIRMED)
+
+
+def _known(names: Sequence[str]) -> Sequence[str]:
+    """Return the names of stored parts.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    for name in names:
+        list(_types([_part_of(name)]))
+    return names
+
+
+def _seen(documents: TrainingDocuments, views: Views) -> Iterator[tuple[View, TrainingDocuments]]:
+    """Yield the training documents as each view has them.
+
+    The affirmed view has the annotations whose words it has.
+    """
+    for view in views.names:
+        texts, annotations = views.texts(view, documents.texts), documents.annotations
+        if view == "affirmed" and annotations is not None:
+            annotations = [
+                [(label, marked) for label, marked in here if known.issuperset(words(marked))]
+                for known, here in zip(map(_known_words, texts), annotations, strict=True)
+            ]
+        yield view, replace(documents, texts=texts, annotations=annotations)
+
+
+def _known_words(text: str) -> frozenset[str]:
+    return frozenset(words(text))
 
 
 def _types(parts: Sequence[str] | None) -> Iterator[PartType[Any]]:

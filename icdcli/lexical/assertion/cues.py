@@ -74,15 +74,17 @@ class Node:
     beginnings: dict[str, "Node"] = field(default_factory=dict)
 
 
-def load_cues(languages: Sequence[str], own: Path | None = None) -> Node:
+def load_cues(languages: Sequence[str], own: str = "", own_name: str = "own cues") -> Node:
     """Return the tree of the cues of some languages and of a user's own table.
 
     Args:
         languages: Some of `LANGUAGES`.
-        own: A table whose rows replace the built-in ones of the same cue, and add others.
+        own: The content of a table whose rows replace the built-in ones of the same cue, and add
+            others; see `read_own_cues`.
+        own_name: What messages call it.
 
     Raises:
-        ConfigError: A language has no table, or the own table doesn't exist.
+        ConfigError: A language has no table.
         DataError: The own table has a bad row.
     """
     root = Node()
@@ -94,18 +96,26 @@ def load_cues(languages: Sequence[str], own: Path | None = None) -> Node:
             )
         table = files("icdcli.lexical.assertion").joinpath(f"cues_{language}.tsv")
         _add(root, _parsed(table.read_text(encoding="utf-8"), table.name))
-    if own is not None:
-        _add(root, _parsed(_text(own), str(own)))
+    if own:
+        _add(root, _parsed(own, own_name))
     return root
 
 
-def _text(path: Path) -> str:
+def read_own_cues(path: Path) -> str:
+    """Return the content of a user's table, after checking every row.
+
+    Raises:
+        ConfigError: It can't be read.
+        DataError: It isn't UTF-8, or has a bad row.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
     except OSError as error:
         raise ConfigError(f"cannot read the assertion cues {path}: {error.strerror}.") from error
+    load_cues((), content, str(path))
+    return content
 
 
 def _parsed(text: str, name: str) -> Iterator[Cue]:

@@ -13,7 +13,6 @@ The tree of cues is walked from every word that begins a cue; the longest cue co
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -93,8 +92,13 @@ class AssertionReader:
 
 
 @cache
-def reader_of(languages: tuple[str, ...], own: Path | None = None) -> AssertionReader:
-    """Return the reader of some languages and an own table, made once per process."""
+def reader_of(languages: tuple[str, ...], own: str = "") -> AssertionReader:
+    """Return the reader of some languages and a table of own cues, made once per process.
+
+    Args:
+        languages: Some of `icdcli.lexical.assertion.cues.LANGUAGES`.
+        own: The content of the own table; see `icdcli.lexical.assertion.cues.read_own_cues`.
+    """
     return AssertionReader(load_cues(languages, own))
 
 

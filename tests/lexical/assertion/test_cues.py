@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.lexical.assertion.cues import LANGUAGES, load_cues
+from icdcli.lexical.assertion.cues import LANGUAGES, load_cues, read_own_cues
 
 HEADER = "cue\tassertion\tscope\n"
 
@@ -35,7 +35,7 @@ def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
     own = tmp_path / "cues.tsv"
     own.write_text(HEADER + "# a comment\n\n" + row + "\n")
     with pytest.raises(DataError) as error:
-        load_cues(["en"], own)
+        read_own_cues(own)
     assert "cues.tsv, line 4: " + message in str(error.value)
 
 
@@ -43,19 +43,19 @@ def test_a_table_without_header_is_refused(tmp_path: Path) -> None:
     own = tmp_path / "cues.tsv"
     own.write_text("no\tnegated\tforward\n")
     with pytest.raises(DataError, match="the first line must be"):
-        load_cues([], own)
+        read_own_cues(own)
 
 
 def test_a_table_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     own = tmp_path / "cues.tsv"
     own.write_bytes(HEADER.encode() + "neg\xf3\tnegated\tforward\n".encode("cp1252"))
     with pytest.raises(DataError, match="isn't UTF-8"):
-        load_cues([], own)
+        read_own_cues(own)
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the assertion cues"):
-        load_cues([], tmp_path / "none.tsv")
+        read_own_cues(tmp_path / "none.tsv")
 
 
 def test_a_language_without_cues_is_refused() -> None:

@@ -5,7 +5,6 @@ may have any class.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,9 +144,8 @@ def test_an_accent_of_its_own_changes_nothing() -> None:
     assert reader.read(composed).at([14]) == reader.read(decomposed).at([15]) == Assertion.NEGATED
 
 
-def test_own_cues_add_to_the_table_and_replace_its_rows(tmp_path: Path) -> None:
-    own = tmp_path / "cues.tsv"
-    own.write_text("cue\tassertion\tscope\nzilch\tnegated\tforward\ndenies\t-\tnone\n")
+def test_own_cues_add_to_the_table_and_replace_its_rows() -> None:
+    own = "cue\tassertion\tscope\nzilch\tnegated\tforward\ndenies\t-\tnone\n"
     reader = reader_of(("en",), own)
     assert reader.read("zilch fever").at([6]) == Assertion.NEGATED
     assert reader.read("denies fever").at([7]) == Assertion.AFFIRMED
@@ -155,7 +153,22 @@ def test_own_cues_add_to_the_table_and_replace_its_rows(tmp_path: Path) -> None:
 
 
 _PIECES = st.sampled_from(
-    ["no ", "fever", ", ", "\n", "\n\n", "[ ] ", "(", ")", ": ", "mother ", "if ", ". ", "á", "\x00"]
+    [
+        "no ",
+        "fever",
+        ", ",
+        "\n",
+        "\n\n",
+        "[ ] ",
+        "(",
+        ")",
+        ": ",
+        "mother ",
+        "if ",
+        ". ",
+        "á",
+        "\x00",
+    ]
 )
 
 
