@@ -56,8 +56,10 @@ class DataConfig(Section):
         False,
         description="True: only codes in use are labels; False: all codes in the D_ICD tables",
     )
-    language: Literal["en", "es"] = Field(
-        "en", description="codiesp: language of the notes: en, es"
+    language: str = Field(
+        "en",
+        pattern="^[a-z]{2,3}$",
+        description="language of the notes: en, es, ko, or another ISO code; codiesp: en, es",
     )
     codes: Literal["diagnoses", "procedures", "all"] = Field(
         "diagnoses", description="codiesp: kind of codes: diagnoses, procedures, all"

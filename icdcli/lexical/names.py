@@ -1,4 +1,4 @@
-"""The names of the lexical parts, known without importing any of them.
+"""The names of the lexical parts and of their options, known without importing any part.
 
 A part is a module of `icdcli.lexical.parts` and has the module's name. See
 `icdcli.lexical.registry` for the contents of such a module.
@@ -6,6 +6,10 @@ A part is a module of `icdcli.lexical.parts` and has the module's name. See
 
 import pkgutil
 from pathlib import Path
+from typing import Literal
+
+AssertionKey = Literal["learned", "facts", "mentions"]
+"""The values of ``assertion``; see `icdcli.lexical.views`."""
 
 _FOLDERS = [str(Path(__file__).parent / "parts")]
 # The order in which parts are stored and fused; a newer part follows by its name.

@@ -13,18 +13,17 @@ Shapes: W words of a document.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion, Assertions
-from icdcli.lexical.assertion.cues import LANGUAGES
+from icdcli.lexical.assertion.cues import LANGUAGES, read_own_cues
 from icdcli.lexical.assertion.reader import AssertionReader, reader_of
-
-AssertionKey = Literal["learned", "facts", "mentions"]
-"""The values of the configuration's ``assertion``."""
+from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed"]
 
@@ -45,20 +44,43 @@ class Views:
         names: Their names.
         language: The language of the documents.
         own_cues: The content of a user's table of cues; empty if there is none.
+        off: The affirmed text is wanted, but the language has no cues.
     """
 
     names: tuple[View, ...] = ("all",)
     language: str = "en"
     own_cues: str = ""
+    off: bool = False
 
     @classmethod
-    def of(cls, assertion: AssertionKey, language: str, own_cues: str = "") -> "Views":
+    def of(cls, assertion: AssertionKey, language: str, own_cues: Path | None = None) -> "Views":
         """Return the views for the configuration's ``assertion``.
 
         A language without cues has the complete text only, unless the user has cues.
+
+        Args:
+            assertion: The value of ``assertion``.
+            language: The language of the documents.
+            own_cues: A user's table of cues.
+
+        Raises:
+            ConfigError: The table can't be read.
+            DataError: It isn't UTF-8, or has a bad row.
         """
-        known = language in LANGUAGES or own_cues
-        return cls(_VIEWS[assertion if known else "mentions"], language, own_cues)
+        cues = "" if own_cues is None else read_own_cues(own_cues)
+        known = language in LANGUAGES or cues
+        views = cls(_VIEWS[assertion if known else "mentions"], language, cues)
+        return views if known or assertion == "mentions" else replace(views, off=True)
+
+    def warning(self) -> str | None:
+        """Return a warning if assertion is off because the language has no cues, else None."""
+        if not self.off:
+            return None
+        return (
+            f"assertion is off: there are no cues for language={self.language}, only for "
+            f"{', '.join(LANGUAGES)}. Denied conditions count like others. Set assertion_cues to a "
+            "table of your own cues, or assertion: mentions."
+        )
 
     def text(self, view: View, text: str) -> str:
         """Return a document as a view has it: words that it leaves out are missing."""

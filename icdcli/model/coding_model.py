@@ -124,6 +124,7 @@ class CodingModel(Protocol):
         fusion: The weights with which its parts make one score; None: it has one part, or they
             aren't fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+        language: The language of the notes, as the configuration's ``language``.
     """
 
     labels: Labels
@@ -131,6 +132,7 @@ class CodingModel(Protocol):
     config: ModelConfig
     fusion: Fusion | None
     text_cleaning: str
+    language: str
 
     @property
     def parts(self) -> tuple[str, ...]:

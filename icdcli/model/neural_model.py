@@ -92,15 +92,13 @@ class NeuralModel:
         labels: The label space, in the order of the logits.
         config: The model section of the configuration that it was made from.
         threshold: The score from which a code is predicted.
-        own_backbone: Whether the backbone's weights belong to this model rather than to a base
-            model.
+        own_backbone: Whether the backbone's weights are this model's, not a base model's.
         chunks: How documents beyond the backbone's window are read; None: there are none.
         lexical: The lexical model whose scores are fused with the logits; None: there is none.
-        fusion: The weights with which logits and lexical scores make one score; None: not fitted
-            yet.
+        fusion: The weights of logits and lexical scores in one score; None: not fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
-        base: The base model that the backbone comes from; None: it has random weights, or (in a
-            checkpoint of an earlier version) its files are unknown.
+        base: The base model of the backbone; None: random weights, or an old checkpoint.
+        language: The language of the notes.
     """
 
     network: CodingNetwork
@@ -115,6 +113,7 @@ class NeuralModel:
     fusion: Fusion | None = None
     text_cleaning: str = "none"
     base: BaseIdentity | None = None
+    language: str = "en"
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -325,6 +324,7 @@ class NeuralModel:
             "fusion": None if self.fusion is None else self.fusion.to_json(),
             "lexical": self.lexical is not None,
             "text_cleaning": self.text_cleaning,
+            "language": self.language,
             "chunks": None if self.chunks is None else asdict(self.chunks),
         }
         write_settings(folder, FORMAT, settings)
@@ -387,6 +387,7 @@ class NeuralModel:
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
             base,
+            settings.get("language", "en"),
         )
 
 

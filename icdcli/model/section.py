@@ -1,13 +1,14 @@
 """The section ``model`` of the configuration."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from icdcli.config.fields import Conflict, Integer, Number, OneOf, Section, require_unique
 from icdcli.config.run_section import RunConfig
-from icdcli.lexical.names import part_names
+from icdcli.lexical.names import AssertionKey, part_names
 from icdcli.model.heads.names import head_names
 
 QUANTIZED = (4, 8)
@@ -76,6 +77,14 @@ class ModelConfig(Section):
         AfterValidator(require_unique),
     ] = Field(
         [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
+    )
+    assertion: AssertionKey = Field(
+        "learned",
+        description="lexical: do denied, relatives' and possible conditions count? learned: as the "
+        "labels show; facts: no; mentions: yes",
+    )
+    assertion_cues: Path | None = Field(
+        None, description="lexical: table of further words that deny, doubt or attribute findings"
     )
     description_prior: bool = Field(
         False,

@@ -49,6 +49,7 @@ class TfidfModel:
         config: The model section of the configuration that it was made from.
         threshold: The score from which a code is predicted.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
+        language: The language of the notes.
         fusion: None: it has one part.
     """
 
@@ -57,6 +58,7 @@ class TfidfModel:
     config: ModelConfig
     threshold: Threshold
     text_cleaning: str = "none"
+    language: str = "en"
     fusion: Fusion | None = None
 
     @property
@@ -119,6 +121,7 @@ class TfidfModel:
             "model": self.config.model_dump(mode="json"),
             "threshold": self.threshold.to_json(),
             "text_cleaning": self.text_cleaning,
+            "language": self.language,
         }
         write_settings(folder, FORMAT, settings)
 
@@ -137,5 +140,10 @@ class TfidfModel:
         threshold = Threshold.from_json(settings["threshold"])
         words = Tfidf.load(folder, len(labels))
         return cls(
-            words, labels, ModelConfig(**settings["model"]), threshold, settings["text_cleaning"]
+            words,
+            labels,
+            ModelConfig(**settings["model"]),
+            threshold,
+            settings["text_cleaning"],
+            settings.get("language", "en"),
         )

@@ -98,7 +98,8 @@ def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = 
     except DataError as error:
         raise DataError(f"{corpus.folder.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
-    return TfidfModel(words, corpus.labels, config.model, threshold, config.data.text_cleaning)
+    cleaning, language = config.data.text_cleaning, config.data.language
+    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, language)
 
 
 def validate_baseline(

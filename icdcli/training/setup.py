@@ -21,6 +21,7 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
+from icdcli.lexical.views import Views
 from icdcli.model.backbone import compile_layers
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
@@ -123,7 +124,9 @@ def new_training(
         config.train.padding,
         on_warning or warnings.warn,
     )
-    model.text_cleaning = config.data.text_cleaning
+    model.text_cleaning, model.language = config.data.text_cleaning, config.data.language
+    if on_warning is not None and config.model.lexical and (off := _views(config).warning()):
+        on_warning(off)
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
@@ -196,7 +199,7 @@ def _training(
     encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
-    lexical_scores = _lexical_scores(config.model, model, corpus)
+    lexical_scores = _lexical_scores(config, model, corpus)
     if config.train.gradient_checkpointing:
         use_gradient_checkpointing(model.network)
     if config.train.torch_compile:
@@ -261,16 +264,22 @@ def _is_open_ended(corpus: Corpus) -> bool:
 
 
 def _lexical_scores(
-    config: ModelConfig, model: NeuralModel, corpus: Corpus
+    config: Config, model: NeuralModel, corpus: Corpus
 ) -> dict[str, NDArray[np.float32]]:
     """Return the lexical model's scores of the validation split; a new one is fitted first."""
-    if not config.lexical:
+    if not config.model.lexical:
         return {}
     from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
-        model.lexical = LexicalModel.of(corpus, config.lexical)
+        model.lexical = LexicalModel.of(corpus, config.model.lexical, _views(config))
     return model.lexical.scores(list(corpus.texts("validation")))
+
+
+def _views(config: Config) -> Views:
+    """Return the views of the documents that the lexical model reads."""
+    model = config.model
+    return Views.of(model.assertion, config.data.language, model.assertion_cues)
 
 
 def _with_precomputed(

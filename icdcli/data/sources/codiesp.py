@@ -20,7 +20,7 @@ from icdcli.data.benchmarks.protocols import OFFICIAL, Protocol, choose_protocol
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
 
@@ -249,6 +249,10 @@ def _recognizes(folder: Path) -> Match:
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     protocol = choose_protocol("codiesp", _PROTOCOLS, config.protocol)
+    if config.language not in TEXT_FOLDERS:
+        raise ConfigError(
+            f"language={config.language}: CodiEsp's notes are in {' and '.join(TEXT_FOLDERS)}."
+        )
     source = CodiespSource(config.path, config.language, config.codes, reading)
     options = {"language": config.language, "codes": config.codes}
     return ChosenSource("codiesp", source, protocol, options)
