@@ -2,7 +2,7 @@
 
 `icdcli.explain.note_reader` weighs the words. A code's evidence is the words with a weight of at
 least `MIN_WEIGHT`, and in any case the word with the highest weight. Neighboring words with only
-blanks between them become one span.
+blanks between them become one span. `icdcli.lexical.assertion` reads what the note says of it.
 
 Shapes: K labels, W words.
 """
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from icdcli.explain.note_reader import Positions, Weights, note_reader
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, FindEvidence
+from icdcli.lexical.assertion.classes import Assertions
+from icdcli.lexical.assertion.cues import LANGUAGES
+from icdcli.lexical.assertion.reader import AssertionReader, reader_of
 from icdcli.model.coding_model import CodingModel, ScoredWindows
 
 MIN_WEIGHT = 0.1
@@ -64,15 +67,16 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
 
 def evidence_finder(model: CodingModel) -> FindEvidence:
     """Return a function that finds evidence in one note after another."""
-    reader = note_reader(model)
+    reader, assertion_reader = note_reader(model), _assertion_reader(model.language)
 
     def find(
         text: str, labels: Sequence[int], windows: ScoredWindows | None = None
     ) -> list[EvidenceSpans]:
         found: list[EvidenceSpans] = [()] * len(labels)
+        assertions = None if assertion_reader is None else assertion_reader.read(text)
         for window in reader.read(text, labels, windows):
             for row, weights_W in zip(window.requested, window.weights_KW, strict=True):
-                found[row] = _spans(text, window.words.in_note, weights_W)
+                found[row] = _spans(text, window.words.in_note, weights_W, assertions)
         return found
 
     return find
@@ -83,7 +87,9 @@ def select_words(weights_W: Weights, min_weight: float = MIN_WEIGHT) -> NDArray[
     return (weights_W > 0) & (weights_W >= min(min_weight, float(weights_W.max(initial=0))))
 
 
-def _spans(text: str, positions: Positions, weights_W: Weights) -> EvidenceSpans:
+def _spans(
+    text: str, positions: Positions, weights_W: Weights, assertions: Assertions | None
+) -> EvidenceSpans:
     spans: list[EvidenceSpan] = []
     for word in np.flatnonzero(select_words(weights_W)).tolist():
         begin, end = positions[word].tolist()
@@ -92,4 +98,15 @@ def _spans(text: str, positions: Positions, weights_W: Weights) -> EvidenceSpans
             last = spans.pop()
             span = EvidenceSpan(last.begin, span.end, last.weight + span.weight)
         spans.append(span)
-    return tuple(span._replace(weight=round(span.weight, 6)) for span in spans)
+    return tuple(
+        span._replace(weight=round(span.weight, 6), assertion=_assertion_of(span, assertions))
+        for span in spans
+    )
+
+
+def _assertion_of(span: EvidenceSpan, assertions: Assertions | None) -> str | None:
+    return None if assertions is None else assertions.of_span(span.begin, span.end).label
+
+
+def _assertion_reader(language: str) -> AssertionReader | None:
+    return reader_of((language,)) if language in LANGUAGES else None

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from icdcli.lexical.assertion.classes import Assertion
+
 if TYPE_CHECKING:
     from icdcli.model.coding_model import ScoredWindows
 
@@ -14,15 +16,27 @@ class EvidenceSpan(NamedTuple):
         begin: The position of the first character in the note.
         end: The position after the last character.
         weight: The words' share of the total weight of the note's words for the code.
+        assertion: What the note says of the words: ``affirmed``, ``historical``, ``negated``,
+            ``hypothetical``, ``other`` or ``family`` (see `icdcli.lexical.assertion`); None: the
+            language of the notes has no cues.
     """
 
     begin: int
     end: int
     weight: float
+    assertion: str | None = None
 
 
 EvidenceSpans = tuple[EvidenceSpan, ...]
 """The spans of one code, in the order of the note."""
+
+
+_COUNTED = (None, Assertion.AFFIRMED.label, Assertion.HISTORICAL.label)
+
+
+def without_affirmed(spans: EvidenceSpans) -> bool:
+    """Return whether there is evidence, and none of it says that the patient has the condition."""
+    return bool(spans) and not any(span.assertion in _COUNTED for span in spans)
 
 
 class FindEvidence(Protocol):

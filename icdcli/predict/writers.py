@@ -3,9 +3,9 @@
 A file is joined from parts that are written separately. In a table, a note without codes has one
 row without a code, so that every note is in the file.
 
-If evidence is requested, each code has its spans: in JSONL a list of objects, in tables three lists
-of numbers (``begin``, ``end``, ``weight``), which CSV separates by blanks. Positions are characters
-of the note's text, counted from 0.
+If evidence is requested, each code has its spans: in JSONL a list of objects, in tables four lists
+(``begin``, ``end``, ``weight``, ``assertion``), which CSV separates by blanks. Positions are
+characters of the note's text, counted from 0.
 """
 
 import csv
@@ -42,6 +42,7 @@ _WITH_EVIDENCE = pa.schema(
         ("begin", pa.list_(pa.int64())),
         ("end", pa.list_(pa.int64())),
         ("weight", pa.list_(pa.float32())),
+        ("assertion", pa.list_(pa.string())),
     ]
 )
 _GROUP_ROWS = 1 << 16

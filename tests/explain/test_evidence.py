@@ -122,6 +122,15 @@ def words(text, spans):
     return [text[span.begin : span.end] for span in spans]
 
 
+@pytest.mark.parametrize(
+    ("language", "assertion"), [("es", "negated"), ("en", "affirmed"), ("fi", None)]
+)
+def test_evidence_carries_what_the_note_says_of_it(language, assertion):
+    model = replace(model_of(head="label_attention"), language=language)
+    (fever,) = explain_codes(model, TEXT, ["F00"])
+    assert [span.assertion for span in fever.spans] == [assertion]
+
+
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
 @pytest.mark.parametrize("head", ["mean", "label_attention"])
 def test_the_only_deciding_word_is_the_evidence(tokenizer, head):

@@ -122,9 +122,9 @@ def test_evidence_is_found_for_the_reported_codes_only():
     assert asked == [(80, [0, 1]), (30, [2, 1])]
     assert reported == [2, 3]
     assert [[code.evidence for code in note.codes] for note in notes] == [
-        [((0, 1, 1.0),), ((1, 2, 1.0),)],
+        [((0, 1, 1.0, None),), ((1, 2, 1.0, None),)],
         [],
-        [((2, 3, 1.0),), ((1, 2, 1.0),)],
+        [((2, 3, 1.0, None),), ((1, 2, 1.0, None),)],
     ]
     assert all(
         code.evidence is None for note in model().predict(of_lengths(80)) for code in note.codes

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from icdcli.explain.spans import EvidenceSpans
+from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, without_affirmed
 from icdcli.report.formatting import plain
 
 _END = re.compile(r"(?<=[.!?])\s+|\s*\n\s*")
@@ -22,8 +22,18 @@ Marked = tuple[str, str | None, EvidenceSpans]
 """A code, its title and its evidence."""
 
 
-Passage = list[tuple[str, bool]]
-"""Consecutive text of a note in pieces, each with a flag: is it evidence? Blanks are collapsed."""
+Passage = list[tuple[str, EvidenceSpan | None]]
+"""Consecutive text of a note in pieces; those that are evidence with their span. Blanks are
+collapsed."""
+
+_SAID_OF_IT = {
+    "historical": "history",
+    "negated": "denied",
+    "hypothetical": "possible",
+    "other": "no finding",
+    "family": "family",
+}
+_NOT_AFFIRMED = "no affirmed evidence"
 
 
 def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
@@ -38,16 +48,17 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
     """
     ends = [match.span() for match in _END.finditer(text)]
     begins, stops = [0, *(end for _, end in ends)], [*(begin for begin, _ in ends), len(text)]
-    around: list[tuple[int, int, list[tuple[int, int]]]] = []
-    for begin, end, _ in spans:
+    around: list[tuple[int, int, list[EvidenceSpan]]] = []
+    for span in spans:
+        begin, end = span.begin, span.end
         first, last = begins[bisect_right(begins, begin) - 1], stops[bisect_left(stops, end)]
         if last - first > _LONGEST:
             first, last = max(first, _word_begins(text, begin)), min(last, _word_ends(text, end))
         if around and first <= around[-1][1]:
             first, reached, together = around.pop()
-            around.append((first, max(reached, last), [*together, (begin, end)]))
+            around.append((first, max(reached, last), [*together, span]))
         else:
-            around.append((first, last, [(begin, end)]))
+            around.append((first, last, [span]))
     for first, last, marked in around:
         cut_before, cut_behind = (
             place not in places for place, places in ((first, begins), (last, stops))
@@ -57,6 +68,8 @@ def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
 
 def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> RenderableType:
     """Render the evidence for the codes of a note.
+
+    Beside evidence that isn't affirmed stands what the note says of it: ``denied``, ``family``.
 
     Args:
         text: The note.
@@ -68,14 +81,18 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
     """
     parts: list[RenderableType] = []
     for code, title, spans in codes:
-        parts.append(plain(f"{code}  {title}" if title else code, "bold"))
+        heading = plain(f"{code}  {title}" if title else code, "bold")
+        if without_affirmed(spans):
+            heading += plain(f"  ({_NOT_AFFIRMED})", "yellow")
+        parts.append(heading)
         for passage in passages(text, spans):
             line = Text()
-            for piece, marked in passage:
+            for piece, span in passage:
                 line += plain(
-                    f"{_SIGN}{piece}{_SIGN}" if marked and signs else piece,
-                    _STYLE if marked else "",
+                    f"{_SIGN}{piece}{_SIGN}" if span and signs else piece, _STYLE if span else ""
                 )
+                if span and (said := _SAID_OF_IT.get(span.assertion or "")):
+                    line += plain(f" ({said})", "yellow")
             parts.append(Padding(line, (0, 0, 0, 2)))
     return Group(*parts, plain(""))
 
@@ -85,32 +102,38 @@ def evidence_html(text: str, codes: Sequence[Marked]) -> str:
     parts = []
     for code, title, spans in codes:
         parts.append(f"<dt>{escape(code)}</dt><dd>{escape(title or '')}")
+        if without_affirmed(spans):
+            parts.append(f" <small>({_NOT_AFFIRMED})</small>")
         for passage in passages(text, spans):
-            pieces = (
-                f"<mark>{escape(piece)}</mark>" if marked else escape(piece)
-                for piece, marked in passage
-            )
+            pieces = (_piece_html(piece, span) for piece, span in passage)
             parts.append(f"<p>{''.join(pieces)}</p>")
         parts.append("</dd>")
     return f"<dl>{''.join(parts)}</dl>"
+
+
+def _piece_html(piece: str, span: EvidenceSpan | None) -> str:
+    if span is None:
+        return escape(piece)
+    said = _SAID_OF_IT.get(span.assertion or "")
+    return f"<mark>{escape(piece)}</mark>" + (f" <small>({said})</small>" if said else "")
 
 
 def _pieces(
     text: str,
     first: int,
     last: int,
-    marked: Sequence[tuple[int, int]],
+    marked: Sequence[EvidenceSpan],
     cut_before: bool,
     cut_behind: bool,
-) -> Iterator[tuple[str, bool]]:
+) -> Iterator[tuple[str, EvidenceSpan | None]]:
     if cut_before:
-        yield _CUT, False
+        yield _CUT, None
     place = first
-    for begin, end in marked:
-        yield re.sub(r"\s+", " ", text[place:begin]), False
-        yield re.sub(r"\s+", " ", text[begin:end]), True
-        place = end
-    yield re.sub(r"\s+", " ", text[place:last]) + (_CUT if cut_behind else ""), False
+    for span in marked:
+        yield re.sub(r"\s+", " ", text[place : span.begin]), None
+        yield re.sub(r"\s+", " ", text[span.begin : span.end]), span
+        place = span.end
+    yield re.sub(r"\s+", " ", text[place:last]) + (_CUT if cut_behind else ""), None
 
 
 def _word_begins(text: str, span: int) -> int:

@@ -106,3 +106,43 @@ def test_html_is_escaped() -> None:
     parser.feed(html)
     assert set(seen) == {"dl", "dt", "dd", "p", "mark"}
     assert "<mark>fiebre&lt;/b&gt; &amp;</mark>" in html
+
+
+def with_classes(text: str, classes: dict[str, str | None]) -> tuple[EvidenceSpan, ...]:
+    """Return spans of some words with the class that the note gives them."""
+    found = zip(spans(text, *classes), classes.values(), strict=True)
+    return tuple(span._replace(assertion=assertion) for span, assertion in found)
+
+
+def test_evidence_that_is_not_affirmed_carries_what_the_note_says_of_it(render: Render) -> None:
+    marked = with_classes(TEXT, {"fiebre": "negated", "lumbalgia": "affirmed"})
+    assert render(evidence_view(TEXT, [("R50", None, marked)], signs=True))[:2] == [
+        "R50",
+        "  Niega **fiebre** (denied); refiere **lumbalgia** intensa 😷.",
+    ]
+    html = evidence_html(TEXT, [("R50", None, marked)])
+    assert "<mark>fiebre</mark> <small>(denied)</small>" in html
+    assert "no affirmed evidence" not in html
+
+
+@pytest.mark.parametrize(
+    ("assertion", "marked"),
+    [
+        ("negated", True),
+        ("family", True),
+        ("historical", False),
+        ("affirmed", False),
+        (None, False),
+    ],
+)
+def test_a_code_without_affirmed_evidence_is_marked(
+    render: Render, assertion: str | None, marked: bool
+) -> None:
+    code = ("R50", "Fever", with_classes(TEXT, {"fiebre": assertion}))
+    heading = render(evidence_view(TEXT, [code], signs=True))[0]
+    assert ("(no affirmed evidence)" in heading) == marked
+    assert ("(no affirmed evidence)" in evidence_html(TEXT, [code])) == marked
+
+
+def test_a_code_without_any_evidence_is_not_marked(render: Render) -> None:
+    assert render(evidence_view(TEXT, [("R50", "Fever", ())], signs=True))[0] == "R50  Fever"

@@ -1,0 +1,124 @@
+"""The lexical parts read the complete text of documents, or what it affirms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from icdcli.errors import ConfigError
+from icdcli.lexical.lexical_model import LexicalModel
+from icdcli.lexical.views import COMPLETE, Views
+from icdcli.lexical.words import placed_words, words
+
+TEXT = "No fever, history of gout. His father had asthma. Pneumonia (R/o sepsis)\nRash: no"
+LEARNED = Views.of("learned", "en")
+
+
+@pytest.fixture(scope="module")
+def notes(synthetic_notes):
+    """Return notes in each of which another code's words are denied."""
+    made = synthetic_notes(60, 8)
+    for row, text in enumerate(made.texts):
+        absent = next(
+            label for label in range(row % 8, row % 8 + 8) if label % 8 not in made.targets[row]
+        )
+        made.texts[row] = f"{text}. No evidence of {made.names[absent % 8]}."
+    return made
+
+
+@pytest.fixture(scope="module")
+def fitted(notes):
+    return LexicalModel.fit(
+        notes.texts,
+        notes.targets,
+        [(name,) for name in notes.names],
+        notes.annotations,
+        views=LEARNED,
+    )
+
+
+def test_the_affirmed_text_leaves_out_what_is_denied_possible_or_a_relatives():
+    kept = words(LEARNED.text("affirmed", TEXT))
+    assert {"gout", "pneumonia", "history"} <= set(kept)
+    assert not {"fever", "asthma", "sepsis", "rash"} & set(kept)
+
+
+def test_the_words_kept_are_those_of_the_affirmed_text():
+    document, spans_W2 = placed_words(TEXT)
+    kept_W = LEARNED.keeps("affirmed", TEXT, spans_W2[:, 0])
+    assert [document[place] for place in np.flatnonzero(kept_W)] == words(
+        LEARNED.text("affirmed", TEXT)
+    )
+    assert LEARNED.keeps("all", TEXT, spans_W2[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("assertion", "names"),
+    [("learned", ("all", "affirmed")), ("facts", ("affirmed",)), ("mentions", ("all",))],
+)
+def test_assertion_chooses_the_views(assertion, names):
+    views = Views.of(assertion, "en")
+    assert views.names == names
+    assert views.warning() is None
+
+
+def test_a_language_without_cues_says_that_assertion_is_off():
+    views = Views.of("learned", "fi")
+    assert views.names == ("all",)
+    assert "no cues for language=fi" in views.warning()
+    assert Views.of("mentions", "fi").warning() is None
+
+
+def test_own_cues_serve_a_language_without_a_table(tmp_path):
+    table = tmp_path / "cues.tsv"
+    table.write_text("cue\tassertion\tscope\nei\tnegated\tforward\n")
+    views = Views.of("facts", "fi", table)
+    assert views.warning() is None
+    assert words(views.text("affirmed", "ei kuume")) == ["ei"]
+    with pytest.raises(ConfigError, match="cannot read the assertion cues"):
+        Views.of("facts", "en", tmp_path / "none.tsv")
+
+
+def test_each_view_has_its_parts(fitted, notes):
+    names = ("ngrams", "descriptions", "evidence")
+    assert fitted.parts == (*names, *(f"affirmed_{name}" for name in names))
+    assert tuple(fitted.scores(notes.texts[:2])) == fitted.parts
+
+
+def test_a_denied_mention_scores_only_in_the_complete_text(fitted, notes):
+    name = notes.names[0]
+    denied, affirmed = fitted.scores([f"No evidence of {name}."]), fitted.scores([f"Had {name}."])
+    for part in ("descriptions", "evidence"):
+        assert denied[part][0, 0] == pytest.approx(affirmed[part][0, 0])
+        assert denied[f"affirmed_{part}"][0, 0] < 0.1 * affirmed[f"affirmed_{part}"][0, 0]
+
+
+def test_the_parts_of_the_complete_text_are_those_of_mentions(fitted, notes):
+    alone = LexicalModel.fit(
+        notes.texts, notes.targets, [(name,) for name in notes.names], notes.annotations
+    )
+    assert alone.views == COMPLETE
+    for part, scores_NL in alone.scores(notes.texts).items():
+        assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
+
+
+def test_denied_words_add_nothing_to_the_affirmed_score(fitted, notes):
+    text = f"No evidence of {notes.names[0]}. Had {notes.names[1]}."
+    spans_W2, parts = fitted.by_word(text, [0, 1])
+    denied_W = spans_W2[:, 0] < text.index(".")
+    assert not parts["affirmed_evidence"][:, denied_W].any()
+    assert parts["evidence"][0, denied_W].any()
+    assert parts["affirmed_evidence"][1, ~denied_W].any()
+    assert all(part.shape == (2, len(spans_W2)) for part in parts.values())
+
+
+def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
+    own = replace(fitted, views=replace(LEARNED, own_cues="cue\tassertion\tscope\n"))
+    own.save(tmp_path / "lexical")
+    loaded = LexicalModel.load(tmp_path / "lexical", 8)
+    assert loaded.views == own.views
+    for part, scores_NL in loaded.scores(notes.texts).items():
+        assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
+    loaded.save(tmp_path / "again")
+    for path in (tmp_path / "lexical").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
