@@ -161,6 +161,12 @@ class EncodedDocuments:
         offsets = self.tokens.offsets
         return offsets[self.rows + 1] - offsets[self.rows]
 
+    @property
+    def cut_documents(self) -> int:
+        """Return the number of documents of which only the beginning is read."""
+        room = self.max_len - len(self.special_tokens)
+        return 0 if self.windows is not None else int((self.document_tokens > room).sum())
+
     def __getitem__(self, position: int) -> TokenizedDocument:
         place = position if self.drawn_N is None else int(self.drawn_N[position])
         if self.windows is None:

@@ -94,6 +94,11 @@ class Evaluation:
                 f"The threshold ({self.threshold.how}) isn't tuned yet: the checkpoint was saved "
                 "before the first validation."
             )
+        if cut := self.scored.cut_documents:
+            found.append(
+                f"{cut:,} of {len(self.scored.documents):,} documents are longer than max_len: the "
+                "network read only their beginning (long_notes: first), as predict does."
+            )
         if self.split == "train":
             found.append("The model was trained on these documents.")
         return found

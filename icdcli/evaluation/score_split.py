@@ -23,11 +23,13 @@ class SplitScores:
         documents: The documents of the split, with their gold labels.
         scores_NL: The probability of each code.
         losses_N: The loss of each document, positives not weighted.
+        cut_documents: The number of documents of which the model read only the beginning.
     """
 
     documents: Documents
     scores_NL: NDArray[np.float32]
     losses_N: NDArray[np.float64]
+    cut_documents: int = 0
 
 
 def score_split(
@@ -40,7 +42,8 @@ def score_split(
 ) -> SplitScores:
     """Score the documents of a split; see `icdcli.model.coding_model.CodingModel.score_split`."""
     found = model.score_split(corpus, split, on_progress, only, state_cache_gb)
-    return SplitScores(found.documents, probabilities(found.parts, model.fusion), found.losses_N)
+    scores_NL = probabilities(found.parts, model.fusion)
+    return SplitScores(found.documents, scores_NL, found.losses_N, found.cut_documents)
 
 
 def non_finite_documents(scores_NL: NDArray[np.float32], ids: Sequence[str]) -> str:

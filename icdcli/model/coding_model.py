@@ -88,6 +88,8 @@ class SplitParts:
             description prior.
         without_prior_NL: The network's logits without its description prior, for documents that
             are read in several windows: another window may then have the highest logit.
+        cut_documents: The number of documents longer than ``max_len``, of which only the beginning
+            was read.
     """
 
     documents: Documents
@@ -96,6 +98,7 @@ class SplitParts:
     losses_N: NDArray[np.float64]
     prior_weight: np.float32 | None = None
     without_prior_NL: NDArray[np.float32] | None = None
+    cut_documents: int = 0
 
     def without(self, left_out: str | None) -> dict[str, NDArray[np.float32]]:
         """Return copies of the scores, as if a part weren't there.

@@ -181,15 +181,8 @@ class NeuralModel:
         Args:
             notes: The complete token ids of each note.
         """
-        tokens, no_targets = Tokens.joined(notes), [np.zeros(0, np.int32)] * len(notes)
-        names, rows = [""] * len(notes), np.arange(len(notes))
-        documents = self.encoded(tokens, Documents(names, [None] * len(notes), rows, no_targets))
-        if self.network.prior is not None:
-            with self.untrained() as reader:
-                documents = replace(
-                    documents,
-                    similarities=description_similarities(reader, self.network.prior, documents),
-                )
+        encoded = self.encoded(Tokens.joined(notes), Documents.unlabeled(len(notes)))
+        documents = self._with_similarities(encoded)
         scored = Scored.empty(len(documents), len(self.labels))
         for _ in score_documents(self.network, documents, scored):
             pass
@@ -216,12 +209,8 @@ class NeuralModel:
             encoded = self.with_precomputed(
                 corpus.folder, {split: encoded}, state_cache_gb, on_progress
             )[split]
-        elif self.network.prior is not None:
-            with self.untrained() as reader:
-                encoded = replace(
-                    encoded,
-                    similarities=description_similarities(reader, self.network.prior, encoded),
-                )
+        else:
+            encoded = self._with_similarities(encoded)
         for done in score_documents(self.network, encoded, scored):
             if on_progress is not None:
                 on_progress(f"scoring the {split} split", done, len(encoded))
@@ -233,8 +222,22 @@ class NeuralModel:
         if self.lexical is not None:
             parts |= self.lexical.scores(list(texts_to_score(corpus, split, only)))
         return SplitParts(
-            documents, parts, encoded.similarities, scored.losses_N, weight, without_prior_NL
+            documents,
+            parts,
+            encoded.similarities,
+            scored.losses_N,
+            weight,
+            without_prior_NL,
+            encoded.cut_documents,
         )
+
+    def _with_similarities(self, documents: EncodedDocuments) -> EncodedDocuments:
+        """Return a few documents with the similarities of the descriptions that a prior needs."""
+        if (prior := self.network.prior) is None:
+            return documents
+        with self.untrained() as reader:
+            similarities = description_similarities(reader, prior, documents)
+        return replace(documents, similarities=similarities)
 
     def with_precomputed(
         self,

@@ -48,6 +48,8 @@ class TrainingSummary:
         tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for
             TF-IDF, like all attributes below.
         max_len: The maximum number of tokens read per document.
+        cut_documents: Training documents that are longer, of which only the beginning is read.
+        windows_per_document: Mean windows of a training document, if all are read in turn.
         trained_weights: Number of weights that are trained.
         weights: Number of all weights.
         steps: Optimizer steps of the complete run.
@@ -64,6 +66,8 @@ class TrainingSummary:
     device: str
     tokens_per_document: float | None = None
     max_len: int | None = None
+    cut_documents: int = 0
+    windows_per_document: float | None = None
     trained_weights: int | None = None
     weights: int | None = None
     steps: int | None = None
@@ -91,6 +95,15 @@ class TrainingSummary:
             lines["tokens"] = (
                 f"{self.tokens_per_document:,.0f} per document, at most {self.max_len:,}"
             )
+            if self.cut_documents:
+                lines["tokens"] += (
+                    f"; {self.cut_documents:,} train documents are longer, only their beginning is "
+                    "read"
+                )
+            if self.windows_per_document is not None:
+                lines["tokens"] += (
+                    f"; one of {self.windows_per_document:.1f} windows per document and epoch"
+                )
             lines["weights"] = (
                 f"{self.trained_weights:,} trained of {self.weights:,}, on {self.device}"
             )

@@ -379,7 +379,7 @@ def summarize(
             codes_in_training=sum(count > 0 for count in corpus.labels.train_counts),
             device="cpu",
         )
-    network = training.model.network
+    network, windows = training.model.network, training.train.windows
     return TrainingSummary(
         corpus=corpus.folder.name,
         train_documents=len(training.train),
@@ -389,6 +389,8 @@ def summarize(
         device=str(training.process_group.device),
         tokens_per_document=float(training.train.lengths.mean()),
         max_len=training.train.max_len,
+        cut_documents=training.train.cut_documents,
+        windows_per_document=None if windows is None else len(windows) / len(training.train),
         trained_weights=sum(weight.numel() for weight in network.trainable().values()),
         weights=sum(weight.numel() for weight in network.parameters()),
         steps=training.config.steps,

@@ -11,6 +11,7 @@ from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Documents
 from icdcli.data.notes.files import find_notes
 from icdcli.data.token_cache import Tokens, Windows
+from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.run import evaluate_run, open_run, sample_run
 from icdcli.explain.evidence import evidence_finder
@@ -18,6 +19,7 @@ from icdcli.model.fusion import NETWORK, PRIOR
 from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
 from icdcli.predict.run import predict_to_file
 from icdcli.training.run import run_training
+from icdcli.training.setup import new_training, summarize
 
 WORDS = {"I10": "hypertension", "E11.9": "diabetes", "J18.9": "pneumonia", "N17.9": "nephritis"}
 FILLER = "patient seen on the ward today. vital signs stable and diet tolerated. "
@@ -110,6 +112,8 @@ def test_evaluation_and_prediction_give_the_same_codes(
             scores_L.tolist(), abs=2e-3
         )
     cut = [note["read"] for note in notes if note["read"] < 1]
+    caveat = f"{len(cut)} of 12 documents are longer than max_len"
+    assert any(caveat in note for note in evaluation.notes) == bool(cut)
     if kind == "tfidf" or reading == "windows":
         assert (warnings, cut, written.cut.notes) == ([], [], 0)
         assert (max(note["windows"] for note in notes) > 1) == (kind != "tfidf")
@@ -121,6 +125,26 @@ def test_evaluation_and_prediction_give_the_same_codes(
     assert f"{np.mean(cut):.0%}" in warning
     assert "long_notes: windows" in warning
     assert written.to_json()["cut_notes_read"] == pytest.approx(np.mean(cut), abs=1e-5)
+
+
+def test_the_summary_of_a_run_says_what_is_read_of_long_documents(config, long_notes):
+    def tokens(**changes):
+        alone = ProcessGroup(0, 1, torch.device("cpu"))
+        options = {"data_path": long_notes, "code_system": "icd10", "max_len": MAX_LEN}
+        training, corpus = new_training(config(**(options | changes)), alone)
+        return training, summarize(corpus, training).to_json()["tokens"]
+
+    training, first = tokens()
+    longer = int((training.train.document_tokens > MAX_LEN - 1).sum())
+    assert 30 < longer < 48
+    assert f"{longer} train documents are longer, only their beginning is read" in first
+    training, windows = tokens(long_notes="windows")
+    mean = len(training.train.windows) / 48
+    assert mean > 2
+    assert f"one of {mean:.1f} windows per document and epoch" in windows
+    assert "longer" not in windows
+    _, complete = tokens(max_len=500)
+    assert "longer" not in complete and "windows" not in complete
 
 
 @pytest.mark.parametrize("reading", ["first", "windows"])

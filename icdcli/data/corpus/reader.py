@@ -109,6 +109,12 @@ class Documents:
         """Return the number of documents."""
         return len(self.ids)
 
+    @classmethod
+    def unlabeled(cls, count: int) -> "Documents":
+        """Return documents without ids and labels, in the rows from 0 on."""
+        no_targets = np.zeros(0, np.int32)
+        return cls([""] * count, [None] * count, np.arange(count), [no_targets] * count)
+
     def take(self, positions: Sequence[int]) -> "Documents":
         """Return the documents at these positions, in this order."""
         return Documents(
