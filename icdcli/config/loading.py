@@ -200,6 +200,12 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
             problems.append(f"{_COMMAND_LINE}: {override!r} should be key=value")
             continue
         key = key.strip()
+        shown = text.encode(errors="replace").decode()
+        if shown != text:
+            problems.append(
+                f"{_COMMAND_LINE}: {key}: {shown} isn't valid UTF-8. Rename the file or folder"
+            )
+            continue
         try:
             values[key] = _Value(value_of_word(text, _type_of(key)), _COMMAND_LINE)
         except _NOT_A_VALUE:
