@@ -160,14 +160,14 @@ def _default_device() -> str | list[int]:
 def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     """Predict in this process, which may be one of several: on the terminal or into a file."""
     from icdcli.data.notes.files import find_notes
-    from icdcli.data.notes.pipes import is_pipe
+    from icdcli.data.notes.pipes import reads_pipe
     from icdcli.distributed.process_group import join_process_group
     from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
     from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
-    if process_group.size > 1 and (call.output is None or any(map(is_pipe, call.files))):
+    if process_group.size > 1 and (call.output is None or any(map(reads_pipe, call.files))):
         raise ConfigError(
             "several processes can only read notes from files and write to a file. "
             "Pass --output, and don't use - or other pipes."

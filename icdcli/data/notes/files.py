@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol
 
 from xxhash import xxh3_128_hexdigest
 
-from icdcli.data.notes.pipes import STANDARD_INPUT, Piped, is_pipe, refuse_table, store_pipe
+from icdcli.data.notes.pipes import STANDARD_INPUT, Piped, reads_pipe, refuse_table, store_pipe
 from icdcli.data.notes.tables import NoteTable
 from icdcli.data.notes.text import Note, checked, decoded, read_note
 from icdcli.errors import ConfigError, DataError
@@ -188,11 +188,11 @@ def find_notes(
     for name in names:
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
         path = Path(name)
-        if is_pipe(name):
+        if reads_pipe(name):
             own = f"{before}:" if before else ""
             with _opened(name, standard_input) as stream:
                 parts.append(store_pipe(stream, _id(name), text_column, id_column, own))
-        elif path.is_dir():
+        elif path.is_dir() and not is_table(path):
             parts.append(_folder(path, f"{before}/" if before else ""))
         elif is_table(path):
             table = NoteTable(

@@ -6,7 +6,6 @@ a table, which its beginning shows, since a pipe has no name with an ending.
 
 import csv
 import shutil
-import stat
 import tempfile
 import weakref
 import zlib
@@ -21,6 +20,7 @@ from icdcli.errors import DataError
 from icdcli.io.csv_reader import plain_name
 from icdcli.io.csv_scan import find_separator
 from icdcli.io.encodings import marked_encoding
+from icdcli.io.files import is_pipe
 from icdcli.io.fingerprints import file_hash
 
 STANDARD_INPUT = "-"
@@ -40,15 +40,9 @@ _USUAL_COLUMNS = frozenset(
 )
 
 
-def is_pipe(name: str) -> bool:
+def reads_pipe(name: str) -> bool:
     """Return whether an argument is standard input or something else that can't be read twice."""
-    if name == STANDARD_INPUT or name in _STANDARD_INPUTS:
-        return True
-    try:
-        mode = Path(name).stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return is_standard_input(name) or is_pipe(Path(name))
 
 
 @dataclass(frozen=True)

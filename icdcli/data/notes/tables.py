@@ -16,8 +16,8 @@ from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, match_columns
 from icdcli.io.fingerprints import file_states
-from icdcli.io.tables.parquet import parquet_schema
-from icdcli.io.tables.records import column_names, is_parquet, table_rows
+from icdcli.io.tables.parquet import is_parquet, parquet_schema
+from icdcli.io.tables.records import column_names, table_files, table_rows
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
@@ -84,7 +84,8 @@ class NoteTable:
 
     def state(self) -> list[str]:
         """Return the file's state (`file_states`) and the columns to read."""
-        return [file_states([self.path])[self.path].key, *self.columns]
+        states = file_states(table_files(self.path)).values()
+        return [*(state.key for state in states), *self.columns]
 
     def __iter__(self) -> Iterator[Note]:
         """Yield the notes of the rows; an empty cell is a note without text.

@@ -22,6 +22,10 @@ from icdcli.data.sources.names import source_names
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading
+from icdcli.io.files import is_pipe
+from icdcli.io.raw_tables import list_folder
+from icdcli.io.tables.parquet import is_parquet_folder
+from icdcli.io.tables.records import is_table
 
 
 class Source(Protocol):
@@ -107,7 +111,8 @@ class SourceType:
         recognizes: Returns how well a folder, or a file if `is_file`, fits.
         open: Opens the configured folder or file; the registry adds the options that all sources
             share.
-        is_file: Whether it is one file rather than a folder.
+        is_file: Whether it is one table (a file, or a folder of Parquet files) rather than a
+            folder of tables.
         own_options: Optional keys of the configuration that no other source reads.
         system: The coding system, if it is the same in every such data set.
     """
@@ -121,6 +126,19 @@ class SourceType:
     own_options: tuple[str, ...] = ()
     system: System | None = None
 
+
+_OTHER_KINDS = (
+    ((".xls", ".xlsb", ".ods"), "Save the workbook as .xlsx, or the table as CSV in UTF-8"),
+    ((".txt", ".dat", ".asc"), "If it is a table, rename it to .csv or .tsv"),
+    ((".zip", ".7z", ".tar", ".tgz", ".bz2", ".xz", ".zst"), "Unpack it first"),
+    ((".feather", ".arrow", ".orc", ".avro", ".pkl", ".pickle"), "Save the table as Parquet"),
+    (
+        (".sas7bdat", ".xpt", ".sav", ".dta", ".rds", ".rdata", ".sqlite", ".db", ".mdb"),
+        "Export the table as CSV in UTF-8 or as Parquet",
+    ),
+    ((".xml", ".hl7", ".pdf", ".doc", ".docx", ".rtf", ".html"), "Make it a table of texts"),
+)
+"""Endings of files that are common and aren't read, and what to do with them."""
 
 _registered: dict[str, SourceType] = {}
 
@@ -154,7 +172,7 @@ def recognize(path: Path) -> str:
     """
     best, name = Match.NONE, ""
     for kind in source_types():
-        if kind.is_file != path.is_file():
+        if kind.is_file != _is_table(path):
             continue
         match = kind.recognizes(path)
         if match > best:
@@ -162,8 +180,28 @@ def recognize(path: Path) -> str:
         if best is Match.CERTAIN:
             break
     if best is Match.NONE:
-        raise DataError(f"{path}: is not a data set that icdcode knows. It reads:{_looks_like()}")
+        raise DataError(
+            f"{path}: is not a data set that icdcode knows.{_advice(path)} It reads:{_looks_like()}"
+        )
     return name
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a path is one table: a file, or a folder of Parquet files."""
+    return path.is_file() or is_parquet_folder(path)
+
+
+def _advice(path: Path) -> str:
+    """Return what to do with data of a common kind that isn't read; else nothing."""
+    if path.is_dir():
+        tables = sorted(file for file in list_folder(path) if is_table(file))
+        return f" It has tables: to use one, give its name, such as {tables[0]}." if tables else ""
+    name = path.name.lower()
+    if name.endswith(".gz.gz"):
+        return f" If it is compressed twice, decompress it once: gunzip {path.name}."
+    ending = Path(name.removesuffix(".gz")).suffix
+    found = next((what for endings, what in _OTHER_KINDS if ending in endings), None)
+    return f" {found}." if found else ""
 
 
 def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
@@ -180,9 +218,13 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
             f"{path}: no such file or folder{where}. Set data_path (or mimic3_data_path) to your "
             f"data, or make synthetic data with `icdcode demo-data {path}`."
         )
+    if is_pipe(path):
+        raise DataError(
+            f"{path}: is a pipe. The data are read several times, so save them to a file first."
+        )
     dataset = config.dataset or recognize(path)
     chosen_type = source_type(dataset)
-    if path.is_file() != chosen_type.is_file:
+    if _is_table(path) != chosen_type.is_file:
         wanted, given = ("file", "folder") if chosen_type.is_file else ("folder", "file")
         raise DataError(
             f"{path}: is a {given}, but dataset: {dataset} is a {wanted}. icdcode reads:"

@@ -42,7 +42,14 @@ from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading
-from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
+from icdcli.io.tables.records import (
+    ENDINGS,
+    column_names,
+    is_sheet,
+    is_table,
+    table_files,
+    table_rows,
+)
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
 _MISSING = frozenset(("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a"))
@@ -87,7 +94,7 @@ class TableSource:
 
     def files(self) -> list[Path]:
         """Return the files that the corpus depends on."""
-        return [self.path]
+        return table_files(self.path)
 
     @property
     def titles(self) -> dict[Code, str]:
@@ -267,7 +274,15 @@ class TableSource:
                 table_rows(self.path, columns.all, self._first_reading()), start=1
             ):
                 row = columns.row(values)
-                yield self._id(row, number) if ids else None, row["codes_column"]
+                cell = row["codes_column"]
+                if is_sheet(self.path) and _has_number(cell):
+                    raise self._wrong(
+                        number,
+                        "codes_column",
+                        "is a number. Excel drops the zeros of codes that it takes for numbers: "
+                        "format the column as text, and enter the codes again.",
+                    )
+                yield self._id(row, number) if ids else None, cell
 
         repeated = RepeatedIds()
         found = TableCodes.read(
@@ -300,6 +315,11 @@ class TableSource:
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")
+
+
+def _has_number(cell: Any) -> bool:
+    cells = cell if isinstance(cell, list) else [cell]
+    return any(isinstance(value, int | float) for value in cells)
 
 
 _PROTOCOLS = (PATIENT,)
@@ -353,7 +373,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
 register(
     SourceType(
         name="table",
-        looks_like=f"a file with a column of texts and one of codes, ending in {ENDINGS}",
+        looks_like=f"a table with a column of texts and one of codes, ending in {ENDINGS}",
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,

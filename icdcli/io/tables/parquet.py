@@ -1,40 +1,121 @@
-"""Parquet files: their columns, and their rows a few at a time."""
+"""Parquet: a file, or a folder of files as Spark and Dask write them.
+
+The files of a folder are read in the order of their names. Folders such as ``split=train`` in it
+give the rows below them a column of this name, as these programs do.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icdcli.errors import DataError
 
+_ENDING = ".parquet"
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _PAGE_BUFFER = 1 << 20  # bytes; without it, all of a row group's column is in memory
 
 
-def parquet_schema(path: Path) -> pa.Schema:
-    """Return the columns of a Parquet file and their types.
+def is_parquet(path: Path) -> bool:
+    """Return whether a path is a Parquet file by its name, or a folder of such files."""
+    return is_parquet_folder(path) or (path.name.lower().endswith(_ENDING) and not path.is_dir())
+
+
+def is_parquet_folder(path: Path) -> bool:
+    """Return whether a folder has Parquet files, and no others but hidden ones and logs."""
+    if not path.is_dir():
+        return False
+    try:
+        files = list(_files(path))
+    except OSError:
+        return False
+    return bool(files) and all(file.name.lower().endswith(_ENDING) for file in files)
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """Return the files of a folder in their order, or the file itself.
 
     Raises:
-        DataError: If the file can't be read.
+        DataError: If a folder can't be read.
     """
-    with _parquet(path) as file:
-        return file.schema_arrow
+    if not path.is_dir():
+        return [path]
+    try:
+        return sorted(_files(path))
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}).") from None
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """Return the columns of a file or a folder of files, and their types.
+
+    Raises:
+        DataError: If a file can't be read, or if the files have different columns.
+    """
+    schema: pa.Schema | None = None
+    for file in parquet_files(path):
+        with _parquet(file) as opened:
+            own = opened.schema_arrow
+        for name in _partition(path, file):
+            if name not in own.names:
+                own = own.append(pa.field(name, pa.string()))
+        if schema is not None and sorted(own.names) != sorted(schema.names):
+            raise DataError(
+                f"{file}: has other columns than the files before it. Write the table again."
+            )
+        schema = own if schema is None else schema
+    assert schema is not None, "a folder without files is no table"
+    return schema
 
 
 def read_parquet(
     path: Path, columns: Sequence[str], rows_at_once: int
 ) -> Iterator[tuple[list[Sequence[Any]], int]]:
-    """Yield some rows at a time, as values of `columns`, with the number of rows in the file.
+    """Yield some rows at a time, as values of `columns`, with the number of rows of the table.
 
     Raises:
-        DataError: If the file can't be read or is damaged.
+        DataError: If a file can't be read or is damaged.
     """
-    with _parquet(path) as file:
-        for batch in file.iter_batches(batch_size=rows_at_once, columns=list(columns)):
-            values = [batch.column(column).to_pylist() for column in columns]
-            yield list(zip(*values, strict=True)), file.metadata.num_rows
+    files = parquet_files(path)
+    total = 0
+    for file in files:
+        with _parquet(file) as opened:
+            total += opened.metadata.num_rows
+    for file in files:
+        with _parquet(file) as opened:
+            fixed = _partition(path, file)
+            inside = [column for column in columns if column not in fixed]
+            for batch in opened.iter_batches(batch_size=rows_at_once, columns=inside):
+                values = [
+                    [fixed[column]] * len(batch)
+                    if column in fixed
+                    else batch.column(column).to_pylist()
+                    for column in columns
+                ]
+                yield list(zip(*values, strict=True)), total
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder but for hidden ones and logs, such as _SUCCESS."""
+    for path in folder.iterdir():
+        if path.name.startswith((".", "_")) and "=" not in path.name:
+            continue
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def _partition(path: Path, file: Path) -> dict[str, str | None]:
+    """Return the values that the names of folders give to all rows of a file."""
+    if path == file:
+        return {}
+    pairs = (part.split("=", 1) for part in file.relative_to(path).parts[:-1] if "=" in part)
+    return {unquote(name): None if value == _NO_VALUE else unquote(value) for name, value in pairs}
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from typing import Any
 
 from icdcli.io.csv_reader import Reading, read_header
 from icdcli.io.tables.objects import cells_of, object_keys, read_jsonl
-from icdcli.io.tables.parquet import parquet_schema, read_parquet
+from icdcli.io.tables.parquet import is_parquet, parquet_files, parquet_schema, read_parquet
+from icdcli.io.tables.spreadsheet import sheet_choice, sheet_header, sheet_rows
 
 _CSV, _JSONL = (".csv", ".tsv", ".tab"), (".jsonl", ".ndjson", ".json")
-_PARQUET = ".parquet"
-ENDINGS = ".csv, .tsv, .jsonl, .ndjson, .json (all also with .gz) or .parquet"
+_SHEET = (".xlsx", ".xlsm")
+ENDINGS = ".csv, .tsv, .jsonl, .ndjson, .json (all also with .gz), .xlsx or .parquet"
 """The endings of the names of tables, as messages list them."""
 _ROWS_BETWEEN_REPORTS = 4096
 _ROWS_AT_ONCE = 256  # of a Parquet file; notes may be long
@@ -30,14 +31,21 @@ def is_jsonl(path: Path) -> bool:
     return _ending(path).endswith(_JSONL)
 
 
-def is_parquet(path: Path) -> bool:
-    """Return whether a table is Parquet, by its name."""
-    return path.name.lower().endswith(_PARQUET)
+def is_sheet(path: Path) -> bool:
+    """Return whether a table is an Excel workbook, by its name."""
+    return path.name.lower().endswith(_SHEET)
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file is a table, by its name."""
-    return is_csv(path) or is_jsonl(path) or is_parquet(path)
+    """Return whether a file is a table, by its name, or a folder has the files of one."""
+    return (not path.is_dir() and (is_csv(path) or is_jsonl(path) or is_sheet(path))) or (
+        is_parquet(path)
+    )
+
+
+def table_files(path: Path) -> list[Path]:
+    """Return the files of a table: itself, unless it is a folder of Parquet files."""
+    return parquet_files(path)
 
 
 def _ending(path: Path) -> str:
@@ -59,6 +67,8 @@ def column_names(path: Path, reading: Reading, longest_line: int | None = None) 
         return read_header(path)
     if is_jsonl(path):
         return object_keys(path, reading, longest_line)
+    if is_sheet(path):
+        return sheet_header(path)
     return [str(name) for name in parquet_schema(path).names]
 
 
@@ -81,9 +91,10 @@ def table_rows(
             yield from chunk
         return
     stage = f"reading {path.name}"
-    if is_jsonl(path):
-        for number, record in enumerate(read_jsonl(path, reading, longest_line), start=1):
-            yield cells_of(record, columns, path, number)
+    if is_jsonl(path) or is_sheet(path):
+        rows_of = _json_rows if is_jsonl(path) else _sheet_rows
+        for number, row in enumerate(rows_of(path, columns, reading, longest_line), start=1):
+            yield row
             if reading.on_progress and number % _ROWS_BETWEEN_REPORTS == 0:
                 reading.on_progress(stage, number, 0, "rows")
         return
@@ -93,3 +104,18 @@ def table_rows(
         number += len(rows)
         if reading.on_progress:
             reading.on_progress(stage, number, total, "rows")
+
+
+def _json_rows(
+    path: Path, columns: Sequence[str], reading: Reading, longest_line: int | None
+) -> Iterator[Sequence[Any]]:
+    for number, record in enumerate(read_jsonl(path, reading, longest_line), start=1):
+        yield cells_of(record, columns, path, number)
+
+
+def _sheet_rows(
+    path: Path, columns: Sequence[str], reading: Reading, _longest_line: int | None
+) -> Iterator[Sequence[Any]]:
+    if choice := sheet_choice(path):
+        reading.choices[f"rows of {path.name}"] = choice
+    return sheet_rows(path, columns)
