@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
+    from icdcli.model.files.export import export_model
     from icdcli.predict.run import predict_notes
     from icdcli.profiling.check_config import check_config
     from icdcli.run_dir import RunDir
@@ -60,6 +61,7 @@ _MODULES = {
     "CodingModel": "icdcli.model.coding_model",
     "CodePrediction": "icdcli.model.coding_model",
     "explain_codes": "icdcli.explain.evidence",
+    "export_model": "icdcli.model.files.export",
     "predict_notes": "icdcli.predict.run",
     # Metrics
     "evaluate": "icdcli.metrics.metrics",
@@ -85,6 +87,7 @@ __all__ = [
     "evaluate",
     "evaluate_run",
     "explain_codes",
+    "export_model",
     "load_config",
     "load_model",
     "open_corpus",

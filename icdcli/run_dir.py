@@ -57,7 +57,8 @@ def require_folder(folder: Path, missing: str) -> None:
         raise ConfigError(
             f"{folder}: is a link to {os.readlink(folder)}, which isn't there. The names in "
             "weights/ are links, and `cp -r` copied only the link. Copy the folder that it leads "
-            f"to: cp -rL RUN_DIR/weights/last {folder.name}"
+            f"to (cp -rL RUN_DIR/weights/last {folder.name}), or run icdcode export RUN_DIR "
+            f"{folder.name}"
         )
     raise ConfigError(f"{folder}: {missing}")
 

@@ -21,6 +21,7 @@ from icdcli.cli import (
     describe,
     doctor,
     evaluate,
+    export,
     plot_lr,
     predict,
     prepare_data,
@@ -84,6 +85,7 @@ app.command("plot-lr")(plot_lr.plot_lr)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("show-predictions")(show_predictions.show_predictions)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")

@@ -3,7 +3,6 @@
 Shapes: L labels.
 """
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ from icdcli.evaluation.sample import (
 )
 from icdcli.evaluation.score_split import score_split
 from icdcli.explain.spans import FindEvidence
-from icdcli.io.manifest import read_manifest
+from icdcli.io.manifest import checkpoint_identity, read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint, read_checkpoint
 from icdcli.model.coding_model import CodingModel
@@ -230,15 +229,6 @@ def sample_run(
         )
         samples.append(sample_document(prediction, texts.get(row), model.labels, find))
     return samples
-
-
-def checkpoint_identity(manifest: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return a checkpoint's step and a hash over the hashes of its files, from its manifest."""
-    files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
-    return {
-        "step": int(manifest["step"]),
-        "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12],
-    }
 
 
 def compare_runs(

@@ -53,6 +53,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def checkpoint_identity(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return a checkpoint's step and a hash over the hashes of its files, from its manifest."""
+    files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))
+    return {
+        "step": int(manifest["step"]),
+        "checkpoint_hash": hashlib.sha256(files.encode()).hexdigest()[:12],
+    }
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """Compare a checkpoint's files with its manifest, and return the manifest.
 

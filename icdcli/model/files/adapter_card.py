@@ -4,6 +4,8 @@ peft's own files don't say that a decoder reads in both directions. Loaded witho
 Mistral compute other hidden states, and nothing reports it.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from icdcli.model.backbone import ADAPTER
 from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.files.checkpoint_files import ADAPTER_FOLDER
 from icdcli.model.section import QUANTIZED, ModelConfig
+
+README = "README.md"
 
 
 def describe_adapter(
@@ -31,8 +35,20 @@ def describe_adapter(
     ours.base_model_name_or_path = config.model if base is None else base.weights.at
     ours.revision = None if base is None else base.weights.commit
     ours.save_pretrained(str(folder))
-    settings = backbone.get_base_model().config
-    settings.save_pretrained(folder)
+    backbone.get_base_model().config.save_pretrained(folder)
+    text = adapter_readme(folder, base, config.attention, config.bit)
+    (folder / README).write_text(text, encoding="utf-8")
+
+
+def adapter_readme(folder: Path, base: BaseIdentity | None, attention: str, bit: int) -> str:
+    """Return how to load an adapter with transformers and peft.
+
+    Args:
+        folder: The adapter's folder, with the settings of its base model.
+        base: The base model; None: its weights are random, and the checkpoint has them.
+        attention: ``attention`` of the configuration.
+        bit: ``bit`` of the configuration.
+    """
     lines = [
         "# Adapter of an icdcode model",
         "",
@@ -42,18 +58,19 @@ def describe_adapter(
     ]
     if base is None:
         lines += [
-            f"The base model (`model: {config.model}`) has random weights, which are in",
-            "`head.safetensors`, too. This adapter is of no use without them.",
+            "The base model has random weights, which are in `head.safetensors`, too. This adapter",
+            "is of no use without them.",
         ]
     else:
-        lines += _attention(config, settings) + _recipe(base, config)
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        lines += _attention(attention, settings) + _recipe(base, bit)
+    return "\n".join(lines) + "\n"
 
 
-def _attention(config: ModelConfig, settings: Any) -> list[str]:
-    if getattr(settings, "is_causal", None) is None:
+def _attention(attention: str, settings: Mapping[str, Any]) -> list[str]:
+    if settings.get("is_causal") is None:
         return ["The base model is an encoder: its attention is bidirectional anyway.", ""]
-    if config.attention == "causal":
+    if attention == "causal":
         return ["Attention is causal, as in the base model.", ""]
     return [
         "**Attention is bidirectional.** It was trained so; the base model alone is causal. If you",
@@ -63,7 +80,7 @@ def _attention(config: ModelConfig, settings: Any) -> list[str]:
     ]
 
 
-def _recipe(base: BaseIdentity, config: ModelConfig) -> list[str]:
+def _recipe(base: BaseIdentity, bit: int) -> list[str]:
     commit = "" if base.weights.commit is None else f', revision="{base.weights.commit}"'
     lines = [
         "The same hidden states as in icdcode, with transformers and peft, called in this folder:",
@@ -86,8 +103,8 @@ def _recipe(base: BaseIdentity, config: ModelConfig) -> list[str]:
         lines.append('model.load_adapter(".", adapter_name="default")')
         lines.append(f"model.base_model.set_adapter({[*names, 'default']})")
     lines += ["```", ""]
-    if config.bit in QUANTIZED:
-        lines += [f"The base model is quantized to {config.bit} bits, as `config.json` says.", ""]
+    if bit in QUANTIZED:
+        lines += [f"The base model is quantized to {bit} bits, as `config.json` says.", ""]
     return lines
 
 

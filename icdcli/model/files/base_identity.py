@@ -6,6 +6,7 @@ instead, so that a base model that was changed, exchanged or moved is found befo
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,7 @@ _VOCABULARY = ("vocab.txt", "vocab.json", "merges.txt", "*.model")  # without a 
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # They change when a file is written again or moved, and nothing depends on them.
 _NO_MATTER = ("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype")
-_FilesOf = Callable[[Path], list[Path]]
+FilesOf = Callable[[Path], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ class BaseIdentity:
     @property
     def source(self) -> PretrainedSource:
         """Return where to load the base model from."""
-        parts = (self.weights, self.tokenizer, *self.adapters)
-        commits = {part.at: part.commit for part in parts if part.commit is not None}
+        commits = {part.at: part.commit for part in self.parts if part.commit is not None}
         adapters = tuple(part.at for part in self.adapters)
         return PretrainedSource(
             self.name, self.weights.at, self.tokenizer.at, adapters, tuple(commits.items())
@@ -104,8 +104,8 @@ class BaseIdentity:
         Raises:
             ConfigError: If a folder isn't there.
         """
-        parts = (self.weights, self.tokenizer, *self.adapters)
-        if self.name != MINILM:
+        parts = self.parts
+        if self.name != MINILM or self.weights.at.startswith("./"):
             inside = [replace(part, at=_inside(part.at, checkpoint)) for part in parts]
             if all(part.commit is not None or Path(part.at).is_dir() for part in inside):
                 return BaseIdentity(self.name, inside[0], inside[1], tuple(inside[2:]))
@@ -137,7 +137,7 @@ class BaseIdentity:
         Raises:
             ResumeError: If a file differs or is missing.
         """
-        for kind, part, files_of in self._parts():
+        for kind, part, files_of in self.kinds():
             folder = local_folder(part.at, part.commit)
             if folder is None or not part.files:
                 continue
@@ -159,12 +159,18 @@ class BaseIdentity:
         """Return a hash over the files on this machine, as they are now."""
         now = [
             _hashes(files_of(folder))
-            for _, part, files_of in self._parts()
+            for _, part, files_of in self.kinds()
             if (folder := local_folder(part.at, part.commit)) is not None
         ]
         return hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()
 
-    def _parts(self) -> Iterator[tuple[str, BasePart, _FilesOf]]:
+    @property
+    def parts(self) -> tuple[BasePart, ...]:
+        """Return the weights, the tokenizer and the adapters."""
+        return (self.weights, self.tokenizer, *self.adapters)
+
+    def kinds(self) -> Iterator[tuple[str, BasePart, FilesOf]]:
+        """Yield each part with what it is, and the function that lists its files in a folder."""
         yield "the base model", self.weights, weight_files
         yield "the tokenizer", self.tokenizer, tokenizer_files
         for part in self.adapters:
@@ -290,7 +296,40 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [path for name in (*names, *_TOKENIZER_OPTIONS) for path in sorted(folder.glob(name))]
 
 
-def _part(at: str, commit: str | None, files_of: _FilesOf) -> BasePart:
+def is_folder(part: BasePart) -> bool:
+    """Return whether a part is a folder of this machine."""
+    return Path(part.at).is_absolute()
+
+
+def copy_part(part: BasePart, files_of: FilesOf, checkpoint: Path, place: str) -> BasePart:
+    """Copy the files of a base model into a checkpoint.
+
+    Args:
+        part: The part of the base model.
+        files_of: Lists its files in a folder.
+        checkpoint: The checkpoint's folder.
+        place: The new folder in it, as ``./base``.
+
+    Returns:
+        The part at its new place.
+
+    Raises:
+        ConfigError: If its files are not on this machine.
+        OSError: If a file can't be copied.
+    """
+    folder = local_folder(part.at, part.commit)
+    if folder is None:
+        raise ConfigError(
+            f"{part.at}: isn't on this machine yet. Load the model once (icdcode predict), then "
+            "export it."
+        )
+    (checkpoint / place).mkdir(exist_ok=True)
+    for path in files_of(folder):
+        shutil.copyfile(path, checkpoint / place / path.name)
+    return BasePart(place, None, _hashes(files_of(checkpoint / place)))
+
+
+def _part(at: str, commit: str | None, files_of: FilesOf) -> BasePart:
     folder = local_folder(at, commit)
     if folder is None:
         return BasePart(at, commit, {})

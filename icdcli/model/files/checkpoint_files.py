@@ -43,6 +43,12 @@ def write_settings(folder: Path, file_format: int, settings: Mapping[str, Any]) 
     (folder / _SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def replace_settings(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Write a checkpoint's settings with other values of some; its manifest is written after."""
+    content = {**peek_settings(folder), **changes}
+    (folder / _SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def read_settings(folder: Path, file_format: int) -> dict[str, Any]:
     """Verify a checkpoint's files against its manifest and return its settings.
 
