@@ -135,6 +135,10 @@ def test_an_architecture_without_a_number_of_positions_reads_any_number(name):
     assert hidden_states(network_of(settings), 300, 400).shape == (305, 32)
 
 
+def test_an_architecture_that_reads_nothing_has_the_window_that_it_declares():
+    assert window_of(settings_of("esm", pad_token_id=None), 512) == POSITIONS
+
+
 def test_a_trial_leaves_no_trace():
     """GPT's activation functions belong to all models of the process."""
     settings = settings_of("openai-gpt")
