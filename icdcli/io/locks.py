@@ -65,10 +65,12 @@ def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator
     try:
         yield True
     finally:
+        own = _is_at(handle, path)  # not if somebody has removed the file
         if sys.platform == "win32":  # an open file can't be removed, but a locked one can't either
             os.close(handle)
         with suppress(OSError):
-            path.unlink()
+            if own:
+                path.unlink()
         if sys.platform != "win32":
             os.close(handle)
 
@@ -125,7 +127,7 @@ def _is_at(handle: int, path: Path) -> bool:
     """Return whether an open file still has its name."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

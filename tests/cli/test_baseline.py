@@ -53,7 +53,9 @@ def test_training_makes_the_run_folder_as_promised(answer, place, run, files):
     checkpoint = ("coder.json", "labels.parquet", "manifest.json", "tfidf.npz", "vocabulary.json")
     assert files(run) == {
         "args.yaml",
+        "origin.json",
         "results.csv",
+        "weights/names.json",
         *(f"weights/steps/1/{name}" for name in checkpoint),
     }
     assert f"Next: icdcode evaluate {place.project / 'words'}" in answer.out
@@ -222,7 +224,10 @@ def test_a_signal_ends_it_at_once_with_a_hint(icdcode, config, tmp_path, monkeyp
         "Stopped before anything was saved. Start over: "
         f"icdcode train {tmp_path / 'words' / 'args.yaml'}" in answer.out
     )
-    assert [path.name for path in (tmp_path / "words").iterdir()] == ["args.yaml"]
+    assert {path.name for path in (tmp_path / "words").iterdir()} == {
+        "args.yaml",
+        "origin.json",
+    }
 
 
 def test_a_full_disk_leaves_no_half_checkpoint(icdcode, config, tmp_path, monkeypatch):

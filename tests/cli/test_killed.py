@@ -80,9 +80,12 @@ def same_ends(complete, killed, rows):
     assert len(expected[0][1]) == 5
     for run in killed:
         assert end_of(run, rows) == expected, run
-        names = {path.name for path in (run / "weights").iterdir()}
-        assert names == {"metric", "loss", "last", "previous", "steps"}
-        linked = {(run / "weights" / name).resolve() for name in names - {"steps"}}
+        found = {path.name for path in (run / "weights").iterdir()}
+        names = ["last", "loss", "metric", "previous"]
+        assert found == {*names, "steps", "names.json"}, run
+        links = {name: os.readlink(run / "weights" / name).split("/")[1] for name in names}
+        assert json.loads((run / "weights" / "names.json").read_text()) == links, run
+        linked = {(run / "weights" / name).resolve() for name in names}
         assert linked == set((run / "weights" / "steps").iterdir())
     return True
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_a_killed_process_releases_its_lock(holder, tmp_path):
     with exclusive(tmp_path / "work.lock") as locked:
         assert locked
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_deleted_is_free_and_leaves_the_next_one_alone(tmp_path):
+    path = tmp_path / "lock"
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(path))
+        path.unlink()  # by a user who knows that the holder's host is gone
+        with exclusive(path):
+            stack.close()
+            with pytest.raises(HeldElsewhere), exclusive(path):
+                pass
 
 
 def test_waiting_is_reported_once_and_ends_with_the_lock(tmp_path):
