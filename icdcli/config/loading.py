@@ -179,8 +179,10 @@ def _compose_yaml(path: Path) -> yaml.Node | None:
         raise ConfigError(f"{path}: there is no such configuration file{hint}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder, not a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: isn't text in UTF-8. Save it again as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}).") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(

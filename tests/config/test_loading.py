@@ -266,7 +266,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
     assert "is a folder" in problems(tmp_path)
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    assert "can't be read" in problems(binary)
+    assert "isn't text in UTF-8" in problems(binary)
 
 
 def test_an_empty_file_is_the_defaults(tmp_path):

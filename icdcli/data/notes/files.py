@@ -288,5 +288,8 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _id(name: str) -> str:
-    """Return a file name as text; parts that aren't valid Unicode are replaced."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
+    r"""Return a file name as text; bytes that aren't valid Unicode are written as ``\xff``.
+
+    Names that differ must give ids that differ: a note whose id is already written is skipped.
+    """
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -391,3 +391,10 @@ def test_any_text_comes_through(tmp_path, texts):
 def test_a_table_under_another_name_is_no_note(refused):
     refused(b"id,note\n7,a\n", "note.dat: looks like a table", "ends in .csv", name="note.dat")
     refused("id\tnote\n7\ta\n".encode("utf-16"), "looks like a table", name="note.txt")
+
+
+def test_files_whose_names_are_no_text_are_notes_of_their_own(tmp_path):
+    for name, content in ((b"a\xff.txt", b"fever"), (b"a\xfe.txt", b"cough")):
+        with open(bytes(tmp_path) + b"/" + name, "wb") as file:
+            file.write(content)
+    assert read(tmp_path) == [("a\\xfe.txt", "cough"), ("a\\xff.txt", "fever")]
