@@ -25,6 +25,9 @@ from icdcli.io.files import write_json
 
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
 
+EMPTY_AFTER_CLEANING = "documents whose cleaned text is empty"
+"""The reason in the counts of dropped documents."""
+
 
 @dataclass(frozen=True)
 class LabelCounts:
@@ -178,7 +181,7 @@ def _documents(
                 dropped[_MOVED] += len({span.group for span in admission.evidence})
             admission = replace(admission, text=clean(admission.text), evidence=())
         if not admission.text:
-            dropped["documents whose cleaned text is empty"] += 1
+            dropped[EMPTY_AFTER_CLEANING] += 1
             continue
         yield admission, split
 
@@ -250,7 +253,12 @@ def _refuse_empty_split(
         f"{split} {splits[split]['documents'] if split in splits else 0}" for split in SPLITS
     )
     lost = "; ".join(f"{count} {reason}" for reason, count in dropped.items())
-    if not splits:
+    if not splits and dropped[EMPTY_AFTER_CLEANING]:
+        remedy = (
+            "The text cleaning keeps Latin letters and digits only (edin) or removes numbers "
+            "(caml): set text_cleaning: none"
+        )
+    elif not splits:
         remedy = "Check that notes and codes have equal ids, or use another protocol"
     elif protocol is protocols.SPLIT_COLUMN:
         remedy = (

@@ -23,8 +23,8 @@ from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
 from icdcli.icd.codes import System, dotted
-from icdcli.io.csv_reader import Reading
-from icdcli.io.raw_tables import find_tables, list_folder
+from icdcli.io.csv_reader import Reading, read_header
+from icdcli.io.raw_tables import find_tables, list_folder, matching_tables
 
 CODE_TABLES = {"diagnosis": "diagnoses_icd", "procedure": "procedures_icd"}
 TITLE_TABLES = {"diagnosis": "d_icd_diagnoses", "procedure": "d_icd_procedures"}
@@ -54,6 +54,12 @@ class Mimic4Source:
         Raises:
             DataError: If tables are missing (the message names all of them), or two folders fit.
         """
+        missing = _missing_part(self.folder)
+        if missing is not None:
+            raise DataError(
+                f"{self.folder}: has a part of MIMIC-IV, but not {missing}. Pass the folder that "
+                "contains hosp/ (MIMIC-IV) and note/ (MIMIC-IV-Note)."
+            )
         hosp, note = self._part("hosp"), self._part("note")
         return find_tables(hosp, [*CODE_TABLES.values(), *TITLE_TABLES.values()]) | find_tables(
             note, [NOTES]
@@ -177,7 +183,30 @@ _PROTOCOLS = (PATIENT, MIMIC4_ICD9, MIMIC4_ICD10)
 
 def _recognizes(folder: Path) -> Match:
     notes = any(entry.name.lower().startswith(f"{NOTES}.csv") for entry in list_folder(folder))
-    return Match.CERTAIN if notes or parts(folder, "hosp") else Match.NONE
+    if notes or parts(folder, "hosp") or _missing_part(folder) is not None:
+        return Match.CERTAIN
+    return Match.NONE
+
+
+def _missing_part(folder: Path) -> str | None:
+    """Return what a folder with the tables of one part lacks; None if it isn't such a folder."""
+    notes = bool(matching_tables(folder, NOTES))
+    codes = matching_tables(folder, CODE_TABLES["diagnosis"])
+    if notes and not codes and not parts(folder, "hosp"):
+        return "the codes, which are in hosp/"
+    if not codes or notes or parts(folder, "note"):
+        return None
+    # MIMIC-III has a table of this name, too.
+    if folder.resolve().name.lower() == "hosp" or _has_versions(codes[0]):
+        return "the notes, which are in note/"
+    return None
+
+
+def _has_versions(table: Path) -> bool:
+    try:
+        return "icd_version" in read_header(table)
+    except DataError:  # reported when the table is read
+        return False
 
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:

@@ -232,6 +232,13 @@ def test_a_split_left_empty_is_refused(tmp_path, splits, message):
     assert not any(path.is_dir() for path in (tmp_path / ".icdcode").iterdir())
 
 
+def test_cleaning_that_leaves_nothing_is_named_as_the_cause(tmp_path):
+    rows = [{"text": "환자는 고혈압이 있음.", "codes": ["I10"]}] * 30
+    config = DataConfig(data_path=jsonl(tmp_path / "t.jsonl", rows), text_cleaning="edin")
+    with pytest.raises(DataError, match=r"30 documents whose cleaned.*set text_cleaning: none"):
+        prepare(config)
+
+
 def test_notes_and_codes_that_never_meet_are_refused(data):
     codes = "ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE\n1,1,99,1,0331\n"
     for name in ("DIAGNOSES_ICD", "PROCEDURES_ICD"):

@@ -5,6 +5,7 @@ import pytest
 from icdcli.data.benchmarks.protocols import MIMIC4_ICD9, MIMIC4_ICD10, PATIENT
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.mimic4 import Mimic4Source, parts
+from icdcli.data.sources.registry import recognize
 from icdcli.errors import DataError
 
 TABLES = {
@@ -106,6 +107,20 @@ def test_missing_tables_are_named(tmp_path):
         DataError, match=r"missing d_icd_procedures\.csv or d_icd_procedures\.csv\.gz"
     ):
         Mimic4Source(tmp_path).files()
+
+
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [("hosp", "not the notes, which are in note/"), ("note", "not the codes, which are in hosp/")],
+)
+@pytest.mark.parametrize("name", [None, "mimiciv"])
+def test_one_part_alone_is_named(tmp_path, part, missing, name):
+    folder = write(tmp_path) / part
+    if name is not None:
+        folder = folder.rename(tmp_path / name)
+    assert recognize(folder) == "mimic4"
+    with pytest.raises(DataError, match=missing):
+        Mimic4Source(folder).files()
 
 
 def test_tables_of_the_other_version_alone_are_refused(tmp_path):

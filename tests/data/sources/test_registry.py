@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources import registry
 from icdcli.data.sources.names import source_names
 from icdcli.data.sources.registry import choose_source, recognize, source_type, system_of
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 
 
@@ -90,3 +91,33 @@ def test_the_coding_system_of_a_data_set():
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("n.xls", "Save the workbook as .xlsx"),
+        ("n.txt", "If it is a table, rename it to .csv or .tsv"),
+        ("n.zip", "Unpack it first"),
+        ("n.sas7bdat", "Export the table as CSV in UTF-8 or as Parquet"),
+        ("n.csv.gz.gz", "decompress it once: gunzip n.csv.gz.gz"),
+        ("n.odd", "It reads:\n  mimic3:"),
+    ],
+)
+def test_the_message_about_other_files_says_what_to_do(tmp_path, name, advice):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match="is not a data set that icdcode knows") as caught:
+        recognize(tmp_path / name)
+    assert advice in str(caught.value)
+
+
+def test_a_folder_with_a_table_is_told_from_the_table(tmp_path):
+    (tmp_path / "notes.tsv").touch()
+    with pytest.raises(DataError, match=r"It has tables: to use one, give its name, .*notes\.tsv"):
+        recognize(tmp_path)
+
+
+def test_data_from_a_pipe_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe\.csv: is a pipe\. .* save them to a file first"):
+        choose_source(DataConfig(data_path=tmp_path / "pipe.csv"), Reading())
