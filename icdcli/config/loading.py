@@ -30,6 +30,13 @@ _COMMAND_LINE = "command line"
 _OLDER_NAMES = {
     old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
 }
+_PROBLEMS = {  # pydantic's types of errors, where its own words are not a user's
+    **dict.fromkeys(("int_parsing", "int_type"), "should be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "should be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "should be True or False"),
+    **dict.fromkeys(("string_type", "path_type"), "should be text"),
+    "list_type": "should be a list, such as [one, two]",
+}
 _NOT_A_VALUE = (yaml.YAMLError, ValueError, OverflowError)
 
 
@@ -264,7 +271,8 @@ def _parse_section(
             if key in reported:
                 continue
             reported.add(key)
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            message = _PROBLEMS.get(detail["type"]) or detail["msg"]
+            message = message.removeprefix("Value error, ").removeprefix("Input ")
             problems.append(f"{given[key].place}: {key}: {message}, got {given[key].value!r}")
         return None
 

@@ -10,7 +10,7 @@ import pytest
         ("model\n", "is a single value; a configuration is a mapping"),
         ("steps: 5\nmodel: [tiny\n", "line 3: not valid YAML"),
         ("seed: 1\nbatchsize: 4\n", "line 2: unknown key 'batchsize' (did you mean 'batch_size'?)"),
-        ("steps: many\n", "line 1: steps: should be a valid integer"),
+        ("steps: many\n", "line 1: steps: should be a whole number"),
         (
             "steps: 5\nwarmup_steps: 5\n",
             "line 2: warmup_steps: must be less than the 5 steps, not 5",
