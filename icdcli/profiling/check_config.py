@@ -5,7 +5,7 @@ It trains and prepares nothing, and downloads at most the settings of a model, a
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from platformdirs import user_cache_path
 
 from icdcli.config.schema import Config
+from icdcli.data.batching import SpecialTokens
 from icdcli.data.benchmarks.published_counts import PUBLISHED
 from icdcli.data.benchmarks.split_lists import load_split_lists
 from icdcli.data.corpus.prepare import HOME
@@ -26,7 +27,7 @@ from icdcli.distributed.hardware import room
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.io.csv_reader import Reading
 from icdcli.model.hub import TINY, find_pretrained
-from icdcli.model.section import QUANTIZED
+from icdcli.model.section import QUANTIZED, ModelConfig
 from icdcli.profiling.check_machine import why_not_quantized
 from icdcli.profiling.memory import MemoryEstimate, estimate_memory, model_settings
 from icdcli.profiling.runtime import operations_per_second, time_by_operations
@@ -34,6 +35,9 @@ from icdcli.run_dir import require_project
 
 UNKNOWN_LABELS = 10_000
 """The number of labels assumed if it is unknown; MIMIC-III has 8,929 codes in use."""
+
+_TOKENS_PER_WORD = 1.5
+"""Approximate; clinical notes have more tokens per word than other texts."""
 
 _LARGER_MACHINE = "take a smaller model or another machine"
 _SPLITS = ("train", "validation")
@@ -88,6 +92,7 @@ class DataCheck:
         corpus: The folder of the prepared corpus; None if it isn't prepared yet.
         labels: Number of labels; None if unknown.
         documents: Number of documents of each split; empty if unknown.
+        words: Mean words of a document of each split; empty if unknown.
     """
 
     path: Path
@@ -96,6 +101,12 @@ class DataCheck:
     corpus: Path | None
     labels: int | None
     documents: dict[str, int]
+    words: dict[str, float] = field(default_factory=dict)
+
+    def windows(self, config: ModelConfig, split: str) -> int:
+        """Return the approximate number of windows in which a document of a split is read."""
+        tokens = int(self.words.get(split, 0) * _TOKENS_PER_WORD)
+        return len(SpecialTokens((), (), 0).windows(tokens, config.max_len, config.long_notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +260,13 @@ def check_data(config: DataConfig) -> DataCheck:
         except DataError:  # one of an earlier version, which training doesn't use either
             continue
         if corpus.card.get("options") == chosen.options:
-            documents = {
-                split: corpus.card["splits"][split]["documents"] for split in corpus.splits
-            }
+            splits = {split: corpus.card["splits"][split] for split in corpus.splits}
+            documents = {split: counts["documents"] for split, counts in splits.items()}
+            words = {split: counts["words_per_document"] for split, counts in splits.items()}
             labels: int | None = len(corpus.labels)
+            name = protocol.name
             return DataCheck(
-                config.path, chosen.dataset, protocol.name, path.parent, labels, documents
+                config.path, chosen.dataset, name, path.parent, labels, documents, words
             )
     published = PUBLISHED.get(protocol.name)
     labels = None if published is None else published.labels
@@ -269,12 +281,16 @@ def _check_resources(
     labels = (None if data is None else data.labels) or UNKNOWN_LABELS
     documents = {} if data is None else data.documents
 
+    def windows(config: Config) -> list[int]:
+        return [1 if data is None else data.windows(config.model, split) for split in _SPLITS]
+
     def estimate(config: Config) -> MemoryEstimate:
+        of_train, of_validation = windows(config)
         lengths = [
-            np.full(documents[split], config.model.max_len) if split in documents else None
-            for split in _SPLITS
+            np.full(documents[split] * count, config.model.max_len) if split in documents else None
+            for split, count in zip(_SPLITS, (1, of_validation), strict=True)
         ]
-        return estimate_memory(config, labels, *lengths, free=free or 0)
+        return estimate_memory(config, labels, *lengths, free=free or 0, windows=of_train)
 
     needed = estimate(config)
     changes: dict[str, Any] = {}
@@ -289,7 +305,8 @@ def _check_resources(
     seconds = None
     if devices:
         rate = operations_per_second(devices[0], config.model.bit)
-        read = sum(documents.get(split, 0) for split in _SPLITS)
+        counts = zip(_SPLITS, windows(config), strict=True)
+        read = sum(documents.get(split, 0) * count for split, count in counts)
         seconds = time_by_operations(config, needed, config.model.max_len, rate, len(devices), read)
     return MemoryCheck(needed, labels, free, changes), seconds
 

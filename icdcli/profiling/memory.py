@@ -142,16 +142,17 @@ def estimate_memory(
     descriptions: Sequence[int] | None = None,
     free: int = 0,
     libraries: int | None = None,
+    windows: int = 1,
 ) -> MemoryEstimate:
     """Estimate the memory of a training from its configuration.
 
     Args:
         config: The run's configuration.
         labels: The number of labels.
-        train: Tokens of each training document, special tokens included; None: those of one step,
-            with ``max_len`` tokens each.
-        validation: Tokens of each validation document; None: those of one forward pass, with
-            ``max_len`` tokens each.
+        train: Tokens of each training document in a step, special tokens included; None: those of
+            one step, with ``max_len`` tokens each.
+        validation: Tokens of each window of the validation documents; None: those of one forward
+            pass, with ``max_len`` tokens each.
         settings: The settings of the architecture; None: those of the configured model.
         device: ``cpu``, ``cuda`` or ``mps``; None: as configured.
         ranks: The number of processes that share a step; None: the number of configured devices.
@@ -163,6 +164,7 @@ def estimate_memory(
         descriptions: The number of descriptions of each code for the prior; None: one each.
         free: Free bytes of the GPU's memory.
         libraries: Bytes that the process needs without the model; None: from the present process.
+        windows: The windows of a training document, of which an epoch reads one.
 
     Raises:
         ConfigError: If the settings of the configured model can't be read, or don't fit the
@@ -200,7 +202,7 @@ def estimate_memory(
     if cached is None:
         cached = (
             network.frozen
-            and _size_of_states(network, settings, train, validation)
+            and _size_of_states(network, settings, np.repeat(train, windows), validation)
             <= config.train.state_cache_gb * 1e9
         )
     largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)

@@ -110,6 +110,27 @@ def test_a_prepared_corpus_has_labels_and_documents(config):
     assert check_data(config(label_space="seen", text_cleaning="caml").data).corpus is None
 
 
+def test_windows_of_long_documents_count(config, model_folders):
+    prepare(config().data)
+    options = {
+        "model": model_folders["bert"], "freeze_backbone": True, "max_len": 6, "batch_size": 2,
+    }  # fmt: skip
+    found = check_data(config().data)
+    words = found.words["train"]
+    assert 5 < words < 12
+    first, windows = (config(**options, long_notes=name) for name in ("first", "windows"))
+    assert found.windows(first.model, "train") == 1
+    count = found.windows(windows.model, "train")
+    assert count == -(-(int(words * 1.5) - 6) // 4) + 1 > 1
+    # Hidden states of 64 numbers of 2 bytes, for 6 tokens; the limit is between the two readings.
+    total = sum(found.documents[split] for split in ("train", "validation"))
+    limit = 1.5 * total * 6 * 64 * 2 / 1e9
+    for each, cached in ((first, True), (windows, False)):
+        limited = each.train.model_copy(update={"state_cache_gb": limit})
+        check = check_config(each.model_copy(update={"train": limited}))
+        assert check.memory.estimate.cached == cached
+
+
 def test_a_corpus_that_cannot_be_read_is_ignored(config):
     folder = prepare(config().data).folder
     card = json.loads((folder / CARD).read_text())
