@@ -250,7 +250,29 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
                 "label_space: described needs the coding system. Set code_system: icd9 or icd10."
             )
         options["label_space"] = config.label_space
-    return replace(chosen, dataset=dataset, options=options)
+    return replace(
+        chosen,
+        dataset=dataset,
+        options=options,
+        notices=(*chosen.notices, *_unread_lists(config, chosen)),
+    )
+
+
+def _unread_lists(config: DataConfig, chosen: ChosenSource) -> Iterator[str]:
+    """Yield the warning about split lists of an existing run that its protocol doesn't read.
+
+    Raises:
+        ConfigError: If it is a new run.
+    """
+    if config.splits_path is None or chosen.protocol.is_benchmark:
+        return
+    if not config.ignore_split_column:
+        raise ConfigError(
+            f"splits_path: protocol {chosen.protocol.name} reads no split lists, so that "
+            f"{config.splits_path} would be ignored. Leave it out, or set protocol to a benchmark "
+            "such as mimic3-full."
+        )
+    yield f"splits_path is ignored, since protocol is {chosen.protocol.name}"
 
 
 def _looks_like() -> str:

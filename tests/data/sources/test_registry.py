@@ -121,3 +121,12 @@ def test_data_from_a_pipe_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match=r"pipe\.csv: is a pipe\. .* save them to a file first"):
         choose_source(DataConfig(data_path=tmp_path / "pipe.csv"), Reading())
+
+
+def test_split_lists_that_are_not_read_are_an_error(tmp_path):
+    (tmp_path / "notes.csv").write_text("text,codes\nx,I10\n")
+    config = DataConfig(data_path=tmp_path / "notes.csv", splits_path=tmp_path)
+    with pytest.raises(ConfigError, match="splits_path: protocol patient reads no split lists"):
+        choose_source(config, Reading())
+    chosen = choose_source(config.accepting(), Reading())  # a run of version 0.1.0
+    assert chosen.notices == ("splits_path is ignored, since protocol is patient",)
