@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -239,8 +240,17 @@ def _set_attention(config: ModelConfig, settings: Any) -> None:
 
 def _check_attention(config: ModelConfig, backbone: nn.Module) -> None:
     """Check by a trial that every layer attends as configured."""
-    directions = directions_of(backbone, _declared_layers(backbone))
     architecture = _architecture(backbone)
+    try:
+        directions = directions_of(backbone, _declared_layers(backbone))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # each architecture has its own
+        reason = shorten(str(error) or type(error).__name__, 200, placeholder=" …")
+        raise ConfigError(
+            f"model: {config.model}: this architecture ({architecture}) can't read plain text: "
+            f"{reason.rstrip('.')}. Choose another model."
+        ) from error
     if config.attention == "causal":
         if any(direction.later for direction in directions):
             raise ConfigError(

@@ -16,6 +16,7 @@ from transformers import (
     OpenAIGPTConfig,
     StableLmConfig,
     T5Config,
+    XmodConfig,
 )
 
 from icdcli.data.batching import TokenizedDocument, collate
@@ -130,6 +131,15 @@ def test_an_architecture_that_stays_bidirectional_is_refused(tmp_path, bit):
     ):
         load(folder, bit=bit, freeze_backbone=True, attention="causal")
     assert load(folder, bit=bit, freeze_backbone=True) is not None
+
+
+def test_an_architecture_that_needs_more_than_text_is_refused(tmp_path):
+    folder = made(tmp_path / "model", XmodConfig(**SMALL, languages=["en_XX", "de_DE"]))
+    with pytest.raises(
+        ConfigError,
+        match=r"architecture \(xmod\) can't read plain text: .*language.*\. Choose another model",
+    ):
+        load(folder)
 
 
 def test_an_architecture_of_which_some_layers_stay_causal_is_refused(tmp_path):
