@@ -21,6 +21,10 @@ _GROUP_DOCUMENTS = 2048
 # bounded.
 _GROUP_CHARACTERS = 2 << 20
 
+# Documents of one subject that are unusual: the id may stand for unknown patients.
+_MANY = 20
+_LARGE_SHARE = 0.1
+
 Document = tuple[Admission, str, list[str]]
 """An admission, its split, and its codes as the corpus writes them."""
 
@@ -40,7 +44,7 @@ class DocumentWriter:
         self.statistics = CorpusStatistics()
         self._path = path
         self._documents: Counter[str] = Counter()
-        self._subjects: dict[str, set[str]] = {}
+        self._subjects: dict[str, Counter[str]] = {}
         self._without_subject: Counter[str] = Counter()
 
     def write(self, documents: Iterable[tuple[Admission, str]]) -> None:
@@ -94,14 +98,14 @@ class DocumentWriter:
             self.code_counts.setdefault(split, Counter()).update(
                 chain.from_iterable(codes for _, codes in part)
             )
-            subjects = {
+            subjects = [
                 admission.subject_id for admission, _ in part if admission.subject_id is not None
-            }
+            ]
             self._without_subject[split] += sum(
                 admission.subject_id is None for admission, _ in part
             )
             if subjects:
-                self._subjects.setdefault(split, set()).update(subjects)
+                self._subjects.setdefault(split, Counter()).update(subjects)
 
     def _describe(self, table: pa.Table) -> None:
         columns = {name: table.column(name).chunk(0) for name in table.column_names}
@@ -117,6 +121,9 @@ class DocumentWriter:
             result[split] = {"documents": self._documents[split]}
             if split in self._subjects:
                 result[split]["subjects"] = len(self._subjects[split])
+                (_, most), *_ = self._subjects[split].most_common(1)
+                if most >= max(_MANY, _LARGE_SHARE * self._documents[split]):
+                    result[split]["documents_of_one_subject"] = most
             if self._subjects and self._without_subject[split]:
                 result[split]["without_subject"] = self._without_subject[split]
             result[split]["codes_per_document"] = round(description.codes[split].mean, 2)

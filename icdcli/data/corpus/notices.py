@@ -35,6 +35,12 @@ def corpus_warnings(card: Mapping[str, Any]) -> Iterator[str]:
             f"{lost:,} of {every:,} documents have no patient id: each counts as a patient of its "
             "own, and other notes of the same patient may be in another split"
         )
+    for split, counts in card.get("splits", {}).items():
+        if most := counts.get("documents_of_one_subject"):
+            yield (
+                f"{most:,} of {counts['documents']:,} {split} documents have the same patient id. "
+                "If it stands for unknown patients, leave these cells empty"
+            )
     yield from leaks(card.get("description", {}).get("leakage", {}))
 
 

@@ -186,3 +186,16 @@ def test_columns_that_seem_to_have_patients_or_splits_are_named(tmp_path: Path) 
     assert "column 'Patient_ID' isn't read. If it has patient ids, set subject_column=" in first
     assert "column 'set' isn't read. If it has the table's splits, set split_column=set" in second
     assert prepared(path, subject_column="patient_id", split_column="set").warnings == []
+
+
+@pytest.mark.parametrize("unknown", ["0", "-1"])
+def test_an_id_that_many_documents_have_is_shown(tmp_path: Path, unknown: str) -> None:
+    lines = [
+        {"text": f"Note {n}.", "codes": "I10", "subject_id": str(n) if n % 2 else unknown}
+        for n in range(120)
+    ]
+    warnings = " ".join(prepared(write(tmp_path / "t.jsonl", lines)).warnings)
+    assert "60 of 1" in warnings
+    assert "documents have the same patient id. If it stands for unknown patients" in warnings
+    lines = [line | {"subject_id": str(n // 10)} for n, line in enumerate(lines)]
+    assert not prepared(write(tmp_path / "u.jsonl", lines)).warnings
