@@ -30,6 +30,10 @@ from icdcli.io.csv_scan import SEPARATORS, Parsed, Scanned, parse, scan
 from icdcli.io.csv_window import CsvWindow
 from icdcli.io.progress import Progress
 
+_MOST_NAMES = 30  # columns that a message names
+_LONGEST_NAME = 60  # characters of a column's name
+_MOST_WORDS = 5  # of a column's name
+
 Row = tuple[str, ...]
 NoteRow = tuple[Any, ...]
 """Strings, and last the note as UTF-8 bytes."""
@@ -202,8 +206,19 @@ def match_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -
             for name in wanted
         ]
     names = ", ".join(f"{name!r}{nearest(name, available)}" for name in missing)
-    there = ", ".join(map(str.strip, available[:30])) + (" …" if len(available) > 30 else "")
-    raise DataError(f"{path}: no column {names}. Its columns are: {there}")
+    raise DataError(f"{path}: no column {names}. Its columns are: {shown_names(available)}")
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Return the names of columns for a message, without those that may be text of a note.
+
+    In a table without a header, the names are the values of the first row.
+    """
+    texts = [name for name in names if len(name) > _LONGEST_NAME or len(name.split()) > _MOST_WORDS]
+    shown = [name.strip() for name in names[:_MOST_NAMES] if name not in texts]
+    more = [" …"] if len(names) > _MOST_NAMES else []
+    problem = ". The first row has a longer text, but must have the names of the columns"
+    return "".join([", ".join(shown) or "none", *more, *([problem] if texts else [])])
 
 
 def plain_name(name: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from icdcli.errors import DataError
 from icdcli.io.byte_stream import ByteStream
 from icdcli.io.csv_scan import Parsed, find_separator, parse
+from icdcli.io.encodings import refuse_other_format
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NAMED_SEPARATOR = re.compile(rb'"?sep=([,;\t|])"?\r?\n')  # the first line of Excel's own CSV
@@ -114,8 +115,7 @@ class CsvWindow:
             self.grow()
         if not self._length:
             raise DataError(f"{self.path}: is empty. Copy or download it again.")
-        if self.data[:2].tobytes() == b"\x1f\x8b":
-            raise DataError(self._compressed())
+        refuse_other_format(self.path, self.data[:_LONGEST_NAMED].tobytes())
         while (first := self._first_row()) is None:
             if self.last:
                 raise DataError(f"{self.path}: is empty. Copy or download it again.")
@@ -139,14 +139,6 @@ class CsvWindow:
         block = self.data.tobytes()
         self.separator = self._named or find_separator(block, self.usual_separator)
         return next(parse(block, None, self.last, self.separator), None)
-
-    def _compressed(self) -> str:
-        if not self.path.name.lower().endswith(".gz"):
-            return f"{self.path}: is compressed with gzip. Rename it to {self.path.name}.gz."
-        return (
-            f"{self.path}: is compressed twice. Decompress it once: "
-            f"gunzip -c {self.path.name} > NEW_FILE.csv.gz"
-        )
 
 
 def _is_tsv(path: Path) -> bool:

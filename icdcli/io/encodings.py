@@ -7,7 +7,10 @@ the text without a sign of it.
 import codecs
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from icdcli.errors import DataError
 
 # The longer marks first: that of UTF-32 begins like that of UTF-16.
 _MARKS = (
@@ -18,6 +21,11 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _LONGEST_MARK = 4
+_KINDS = (
+    (b"PAR1", "is a Parquet file", "NAME.parquet"),
+    (b"PK\x03\x04", "is an Excel workbook or another archive", "NAME.xlsx if it is a workbook"),
+    (b"\xd0\xcf\x11\xe0", "is a file of an old Office version", "NAME.xls, and save it as .xlsx"),
+)
 _SHORTEST_KOREAN = 2  # characters that show that a text is Korean
 _MOSTLY = 0.9
 
@@ -99,6 +107,28 @@ def conversion(content: bytes, file: str = "FILE") -> str:
             return f"Save it as UTF-8: iconv -f ENCODING -t UTF-8 {file} > NEW_FILE"
         source, name = "If Windows wrote it in a Western language", "WINDOWS-1252"
     return f"Save it as UTF-8. {source}: iconv -f {name} -t UTF-8 {file} > NEW_FILE"
+
+
+def refuse_other_format(path: Path, start: bytes) -> None:
+    """Raise an error if a file that should be text is a common binary file.
+
+    Args:
+        path: The file.
+        start: Its first bytes, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        DataError: If so.
+    """
+    is_gz = path.name.lower().endswith(".gz")
+    if start.startswith(b"\x1f\x8b") and is_gz:
+        raise DataError(
+            f"{path}: is compressed twice. Decompress it once: gunzip -c {path.name} > "
+            f"NEW_FILE{''.join(path.suffixes[-2:])}"
+        )
+    kinds = ((b"\x1f\x8b", "is compressed with gzip", f"{path.name}.gz"), *_KINDS)
+    for mark, what, name in kinds:
+        if start.startswith(mark):
+            raise DataError(f"{path}: {what}. Rename it to {name}.")
 
 
 def _is_korean(content: bytes) -> bool:

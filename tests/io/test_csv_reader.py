@@ -133,7 +133,13 @@ def test_a_missing_column_names_those_there_are_and_the_nearest(tmp_path):
         (b"a,b\n1,\x81\n", "not UTF-8 (byte 0x81). Save it as UTF-8: iconv -f ENCODING -t UTF-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16 without a byte order mark"),
         (b"\xff\xfea", "begins as UTF-16 or UTF-32, but isn't"),
-        (b"PK\x03\x04\x00\x00\x00", "is binary"),
+        (b"a,\x00\x00\x00", "is binary"),
+        (b"PK\x03\x04\x00\x00\x00", "is an Excel workbook or another archive. Rename it to"),
+        (b"PAR1\x00", "is a Parquet file. Rename it to NAME.parquet"),
+        (
+            b"7,Mr Longfellow has a cough and fever\n",
+            "no column 'a'. Its columns are: 7. The first",
+        ),
         (gzip.compress(b"a\n1\n"), "Rename it to t.csv.gz"),
     ],
 )
@@ -194,6 +200,16 @@ def test_columns_are_found_with_blanks_around_their_names(tmp_path, header):
     names = read_header(path)
     found = [names[place] for place in match_columns(path, names, ["a", "b", " C"])]
     assert everything(path, found) == everything(path, ("a", " b", "c")) == [("1", "2", "3")]
+
+
+def test_no_message_has_a_note_of_a_table_without_a_header(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"7,Mr Longfellow has had a cough,{'x' * 61}\n")
+    message = refused(path)
+    assert message.endswith(
+        "no column 'a'. Its columns are: 7. The first row has a longer text, but must have the "
+        "names of the columns"
+    )
 
 
 def test_damaged_gzip_files_are_refused(tmp_path, monkeypatch):

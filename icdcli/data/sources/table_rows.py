@@ -14,7 +14,7 @@ from typing import Any
 from xxhash import xxh3_128_digest
 
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import match_columns, plain_name
+from icdcli.io.csv_reader import match_columns, plain_name, shown_names
 
 _NUMBERED = re.compile(r"(.*?)0*(\d+)")
 _LISTED = 3  # columns that a message names
@@ -106,7 +106,7 @@ def _code_columns(path: Path, available: Sequence[str], wanted: Iterable[str]) -
         if not found:
             raise DataError(
                 f"{path}: no column fits codes_column: {name!r}. Its columns are: "
-                f"{', '.join(available[:30])}"
+                f"{shown_names(available)}"
             )
         yield from found
 

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.encodings import Utf8Reader, conversion
+from icdcli.io.encodings import Utf8Reader, conversion, refuse_other_format
 
 _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
@@ -72,7 +72,9 @@ def read_jsonl(
     """
     number = objects = 0
     with _lines(path) as lines:
-        if lines.peek()[:_PEEKED].removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+        start = lines.peek()[:_PEEKED]
+        refuse_other_format(path, start)
+        if start.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
             yield from _Array(path, lines, longest_line or _LONGEST_OBJECT).objects()
             return
         while content := lines.readline(-1 if longest_line is None else longest_line + 1):

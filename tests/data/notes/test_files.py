@@ -94,15 +94,6 @@ def test_tables_as_programs_of_hospitals_write_them(tmp_path, encoding, separato
     assert read(tmp_path / "n.ndjson") == [("7", "Übel")]
 
 
-def test_the_command_of_the_message_gives_the_text_back(tmp_path):
-    content = "Pneumonia – patient’s fever, 3 € …".encode("cp1252")
-    (tmp_path / "n.txt").write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        find_notes([str(tmp_path / "n.txt")]).check()
-    encoding = str(caught.value).split("iconv -f ")[1].split()[0]
-    assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
-
-
 def test_a_key_that_an_object_omits_is_an_empty_cell(tmp_path):
     (tmp_path / "n.jsonl").write_text('{"id": "1"}\n{"id": "2", "text": "b"}\n')
     (tmp_path / "n.json").write_text('[{"id": "1"}, {"id": "2", "text": "b"}]')
@@ -248,6 +239,9 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(b'{"a":' * 100_000, "line 1: not JSON that can be read", name="n.jsonl")
     refused(b'[{"a":' * 100_000, "object 1: not JSON that can be read", name="n.json")
     refused(b'{"text": "a"}\n\xff', "line 2: not UTF-8 (byte 0xff)", name="n.jsonl")
+    refused(gzip.compress(b"{}"), "n.jsonl: is compressed with gzip. Rename it", name="n.jsonl")
+    refused(gzip.compress(gzip.compress(b"{}")), "is compressed twice", name="n.jsonl.gz")
+    refused(b"PAR1", "n.jsonl: is a Parquet file. Rename it to NAME.parquet", name="n.jsonl")
     refused(b"[]", "n.json: is empty. Write an array of objects", name="n.json")
     refused(b"[", "n.json, object 1: is not an object", name="n.json")
     refused(b"[1, 2]", "object 1: is not an object", name="n.json")
@@ -328,10 +322,6 @@ def test_arguments_that_make_no_sense(refused, tmp_path):
 def test_standard_input_has_a_text():
     with pytest.raises(DataError, match="standard input: is empty"):
         find_notes(["-"], b" ").check()
-
-
-def test_a_note_shows_its_text_to_nobody():
-    assert repr(note_text.Note("7", SECRET)) == "Note('7', 20 characters)"
 
 
 def test_the_state_changes_with_names_columns_and_files(tmp_path):

@@ -1,0 +1,20 @@
+import pytest
+
+from icdcli.data.notes import text as note_text
+from icdcli.data.notes.files import find_notes
+from icdcli.errors import DataError
+
+SECRET = "Mr Longfellow drinks"
+
+
+def test_the_command_of_the_message_gives_the_text_back(tmp_path):
+    content = "Pneumonia – patient’s fever, 3 € …".encode("cp1252")
+    (tmp_path / "n.txt").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        find_notes([str(tmp_path / "n.txt")]).check()
+    encoding = str(caught.value).split("iconv -f ")[1].split()[0]
+    assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
+
+
+def test_a_note_shows_its_text_to_nobody():
+    assert repr(note_text.Note("7", SECRET)) == "Note('7', 20 characters)"
