@@ -71,21 +71,22 @@ def find_pretrained(name: str) -> PretrainedSource:
             package isn't installed or has other weights.
     """
     if name == MINILM:
-        folder = str(_minilm_folder())
-        return PretrainedSource(name, folder, folder)
+        package = str(_minilm_folder())
+        return PretrainedSource(name, package, package)
     if name in _KNOWN:
         repository = _KNOWN[name]
         adapters: tuple[str, ...] = (repository, f"{repository}-unsup-simcse")
     else:
-        repository, adapters = name, ()
-        if not Path(name).is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+        repository, adapters = os.path.expanduser(name), ()
+        folder = Path(repository)
+        if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") != 1):
             known = ", ".join([*_KNOWN, TINY, MINILM, TFIDF])
             raise ConfigError(
                 f"model: {name}: is neither a folder nor a Hugging Face id (owner/name). Known "
                 f"names: {known}."
             )
-        if Path(name).is_dir() and not any(
-            (Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")
+        if folder.is_dir() and not any(
+            (folder / file).is_file() for file in ("config.json", "adapter_config.json")
         ):
             raise ConfigError(
                 f"model: {name}: the folder has no Hugging Face model (no config.json)."
@@ -192,10 +193,18 @@ def hub_errors(name: str, repository: str) -> Iterator[None]:
         if any(isinstance(link, RepositoryNotFoundError) for link in chain):
             raise ConfigError(
                 f"{subject}: there is no such model on the hub, or it is private (then run "
-                "`hf auth login`)."
+                f"`hf auth login`).{_if_a_path(repository)}"
             ) from error
         raise ConfigError(
             f"{subject}: can't be reached, and is not in the Hugging Face cache of this machine. "
             f"On a machine with a network, run `hf download {repository} --local-dir FOLDER`, copy "
-            "the folder here and set `model: FOLDER`."
+            f"the folder here and set `model: FOLDER`.{_if_a_path(repository)}"
         ) from error
+
+
+def _if_a_path(repository: str) -> str:
+    """Return a hint if a name looks like an id on the hub, but probably is a path."""
+    parent = Path(repository).parent
+    if parent == Path() or not parent.is_dir():
+        return ""
+    return f" If you mean a folder: there is a folder {parent} here, but no {repository}."

@@ -118,3 +118,20 @@ def test_a_hub_that_cannot_be_reached_is_tried_once(monkeypatch):
         ):
             load_tokenizer(find_pretrained(name))
     assert asked == [("hub.example", 80)]
+
+
+def test_a_path_that_looks_like_an_id_gets_a_hint(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="there is a folder models here, but no models/bert"):
+        load_tokenizer(find_pretrained("models/bert"))
+    with pytest.raises(ConfigError) as failed:
+        load_tokenizer(find_pretrained("owner/bert"))
+    assert "If you mean a folder" not in str(failed.value)
+
+
+def test_the_home_folder_may_be_written_with_a_tilde(model_folders, monkeypatch):
+    monkeypatch.setenv("HOME", str(model_folders["bert"].parent))
+    found = find_pretrained("~/bert")
+    assert found.base == str(model_folders["bert"])
+    assert load_tokenizer(found).tokenize("heart")
