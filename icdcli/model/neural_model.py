@@ -27,9 +27,7 @@ from icdcli.data.token_cache import (
 )
 from icdcli.io.progress import Progress
 from icdcli.model.backbone import (
-    architecture_settings,
     load_backbone,
-    new_backbone,
     without_adapter,
 )
 from icdcli.model.coding_model import (
@@ -43,7 +41,7 @@ from icdcli.model.coding_model import (
     texts_to_score,
 )
 from icdcli.model.files.adapter_card import describe_adapter
-from icdcli.model.files.base_identity import BaseIdentity, find_base, naming_checkpoint
+from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.files.checkpoint_files import (
     BACKBONE,
     LABELS,
@@ -53,6 +51,7 @@ from icdcli.model.files.checkpoint_files import (
     save_weights,
     write_settings,
 )
+from icdcli.model.files.saved_backbone import load_saved_backbone
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.hub import find_pretrained
 from icdcli.model.inference.precompute import (
@@ -73,7 +72,6 @@ from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
-from icdcli.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from icdcli.lexical.lexical_model import LexicalModel
@@ -359,17 +357,8 @@ class NeuralModel:
         settings = read_settings(folder, FORMAT)
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
         labels = read_labels(folder / LABELS)
-        base = find_base(folder, settings)
-        if own:
-            backbone = new_backbone(config, architecture_settings(folder / BACKBONE), device)
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / BACKBONE)
-        else:
-            assert base is not None
-            with naming_checkpoint(folder):
-                backbone = load_backbone(config, base.source, device)
-                tokenizer = load_tokenizer(base.source)
-            base.check(folder)  # again: files from the hub are on this machine only now
-        network = build_network(config, backbone, len(labels), settings["descriptions"])
+        saved = load_saved_backbone(folder, settings, config, device)
+        network = build_network(config, saved.network, len(labels), settings["descriptions"])
         network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
         if not trainable:
@@ -379,7 +368,7 @@ class NeuralModel:
         frame, chunks = settings["frame"], settings["chunks"]
         return cls(
             network,
-            tokenizer,
+            saved.tokenizer,
             SpecialTokens(tuple(frame["prefix"]), tuple(frame["suffix"]), frame["pad"]),
             labels,
             config,
@@ -389,7 +378,7 @@ class NeuralModel:
             _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None,
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
-            base,
+            saved.base,
             settings.get("language", "en"),
         )
 
