@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from icdcli.distributed.watchdog import Watchdog
 # the others wait. That a process has died is noticed by the watchdog.
 _TIMEOUT = timedelta(days=1)
 _watchdog: Watchdog | None = None
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ProcessGroup:
             dist.all_reduce(tensor)
             values[...] = tensor.cpu().numpy()
 
-    def broadcast(self, value: object) -> object:
+    def broadcast(self, value: Value) -> Value:
         """Return the main process's value in every process."""
         if self.size == 1:
             return value

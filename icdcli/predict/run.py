@@ -184,7 +184,6 @@ def predict_to_file(
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn)
     chosen = group.broadcast(loaded.folder)
-    assert isinstance(chosen, Path)
     if chosen != loaded.folder:  # training has just replaced the checkpoint
         loaded = load_checkpoint(chosen, device=device, on_warning=warn)
     checkpoint, model = loaded.folder, loaded.model

@@ -198,14 +198,15 @@ def kept_checkpoints(
         loaded: The checkpoint that the run is resumed from, which has been verified.
         on_warning: Receives a warning for each that is broken.
     """
-    kept = {}
+    kept, verified = {}, {loaded}
     for name in ("metric", "loss"):
         folder = checkpoint_folder(run, name)
         if folder is None:
             continue
         try:
-            if folder != loaded:
+            if folder not in verified:  # hashing takes a second per gigabyte
                 verify(folder)
+                verified.add(folder)
             # Mapped into memory: the optimizer's state, most of the file, is not read.
             state = torch.load(folder / _STATE, map_location="cpu", weights_only=True, mmap=True)[
                 "run"

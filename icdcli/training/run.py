@@ -257,7 +257,8 @@ def plan_resume(
     training, corpus = resumed_training(
         config, checkpoint, manifest, process_group, on_progress, on_warning
     )
-    training.kept = kept_checkpoints(run, checkpoint, warn)
+    kept = kept_checkpoints(run, checkpoint, warn) if process_group.is_main else {}
+    training.kept = process_group.broadcast(kept)
     state = training.state
     later = later_rows(run, state.step, state.validated)
     resumed = ResumedFrom(checkpoint, state.step, changes, later)
