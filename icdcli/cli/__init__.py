@@ -30,6 +30,7 @@ from icdcli.cli import (
     splits,
     train,
 )
+from icdcli.cli.processes import memory_errors_explained
 from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.report.console import Output
@@ -100,7 +101,8 @@ def main() -> None:
     _open_closed_streams()
     try:
         try:
-            app()
+            with memory_errors_explained():
+                app()
         finally:
             sys.stdout.flush()
     except IcdcodeError as error:

@@ -1,6 +1,7 @@
 """Processes and signals of the commands that may run on several GPUs."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from icdcli.errors import IcdcodeError
+from icdcli.errors import ConfigError, IcdcodeError
 from icdcli.report.console import Output
 
 
@@ -40,7 +41,8 @@ def in_all_processes(
     output = Output(json, errors_only=quiet)
     watchdog.on_lost = lambda text: _print_last_error(output, text)
     try:
-        work(output)
+        with memory_errors_explained():
+            work(output)
     except (Exception, KeyboardInterrupt) as error:
         if one_of_several():
             _leave_others(error, output)
@@ -79,6 +81,31 @@ def _leave_others(error: BaseException, output: Output) -> None:
 def _print_last_error(output: Output, text: object) -> None:
     output.error(text)
     output.console.show_cursor()  # which a live view hides
+
+
+@contextmanager
+def memory_errors_explained() -> Iterator[None]:
+    """Raise a `ConfigError` with the remedy if a device or main memory has too little memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not _is_of_torch(error):
+            raise
+        size = re.search(r"tried to allocate ([\d.,]+ ?\w+)", str(error), re.IGNORECASE)
+        more = f" ({size[1]} more were needed)" if size else ""
+        raise ConfigError(
+            f"device: ran out of memory{more}. Free memory, choose another device (device=cpu), or "
+            "use a lower max_len, bit or micro_batch_tokens; `icdcode doctor CONFIG` reports what "
+            "a training needs."
+        ) from error
+
+
+def _is_of_torch(error: RuntimeError) -> bool:
+    if "torch" not in sys.modules:  # which takes seconds to import
+        return False
+    from icdcli.model.inference.passes import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Shapes: B documents, C chunks, T tokens, D width, L labels.
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,17 @@ from icdcli.model.heads.registry import Head, make_head
 from icdcli.model.packing.attention import PackedForm
 from icdcli.model.packing.rotary import RotaryByDocument
 from icdcli.model.section import ModelConfig
+
+
+@dataclass
+class PassLimit:
+    """The size of a network's forward passes without gradients.
+
+    Attributes:
+        tokens: The most tokens of several documents that fit in memory; None: all have fit so far.
+    """
+
+    tokens: int | None = None
 
 
 class CodingNetwork(nn.Module):
@@ -40,6 +52,7 @@ class CodingNetwork(nn.Module):
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
             `icdcli.model.packing.probe.choose_padding`.
         rotary: Gives each document the rotary embeddings that it has alone.
+        pass_limit: The size of forward passes, as far as memory allowed.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
     """
@@ -60,6 +73,7 @@ class CodingNetwork(nn.Module):
         self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
         self.rotary = RotaryByDocument(backbone)
+        self.pass_limit: PassLimit = PassLimit()
         self.on_warning: Callable[[str], object] = warnings.warn
 
     @property

@@ -299,6 +299,7 @@ class NeuralModel:
             source = self.base.source if self.base else find_pretrained(frozen.model)
             original = CodingNetwork(load_backbone(frozen, source, network.device), network.head)
             original.autocast, original.on_warning = network.autocast, network.on_warning
+            original.pass_limit = network.pass_limit
             choose_padding(original, "auto")
             yield original
 

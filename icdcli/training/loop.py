@@ -60,8 +60,9 @@ def train(training: Training) -> Iterator[Event]:
     discarded. All processes stop at the same point.
 
     Yields:
-        `Started`; `StepDone` after every step; `CheckpointDue` as often as configured; `Evaluating`
-        and `Evaluated` after every epoch and after the last step; `Stopped` at the end.
+        `Started`; `StepDone` after every step; `CheckpointDue` as often as configured, and before
+        `Evaluating` and `Evaluated` after every epoch and after the last step; `Stopped` at the
+        end.
 
     Raises:
         DivergedError: If a loss, a gradient or a score is not a finite number; the message has the
@@ -206,14 +207,17 @@ def change_weights(
 
 
 def validate(training: Training, meter: Meter) -> Iterator[Event]:
-    """Score the validation split and measure the scores.
+    """Save a checkpoint, score the validation split and measure the scores.
 
     Raises:
+        ConfigError: If a document doesn't fit in memory.
         DivergedError: If a score is not a finite number.
         StopRequested: Between two batches, if a process received a signal; nothing has changed
             then.
     """
-    meter.flush()  # the training loss of the epoch includes its last steps
+    meter.flush()  # the checkpoint and the training loss of the epoch include its last steps
+    with training.together():
+        yield CheckpointDue(training.state.step)  # an error in the validation then loses nothing
     scored = Scored.empty(len(training.validation), len(training.model.labels))
     for done in score_validation(training, scored):
         yield Evaluating(done, len(training.validation))

@@ -22,6 +22,7 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.batch import Batch, read_batch
+from icdcli.model.inference.passes import does_not_fit, is_out_of_memory, release_memory
 from icdcli.model.network import CodingNetwork
 from icdcli.training.losses import micro_batch_losses
 from icdcli.training.section import TrainConfig
@@ -34,6 +35,7 @@ ON_CPU = 16_384
 _LEAST, _MOST = 1_024, 65_536
 _USED = 0.8  # of the free memory; fragmentation and inexact estimates take the rest
 _HALF_PRECISION = 2  # bytes
+_REMEDY = "Lower max_len, set gradient_checkpointing: True, or a lower bit"
 
 
 class MicroBatchReader:
@@ -135,7 +137,9 @@ def accumulate_gradients(
             (part if training.scaler is None else training.scaler.scale(part)).backward()
             if number < own:
                 loss += losses_B.detach().sum()
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         return None  # the tensors that the error's frames hold are freed only after this
     return loss
 
@@ -160,25 +164,39 @@ def halve_micro_batches(training: Training, rows: Ids, reader: MicroBatchReader)
     lengths, device = training.train.lengths, training.process_group.device
     before = training.micro_batch_tokens
     training.optimizer.zero_grad(set_to_none=True)
-    torch.cuda.empty_cache()
+    release_memory(device)
     if training.shards is not None:
-        raise ConfigError(
-            f"micro_batch_tokens: {before}: {device} ran out of memory, and with strategy: fsdp "
-            "one process can't repeat a step alone. Resume with "
-            f"micro_batch_tokens={max(before // 2, 1)}"
-        )
+        raise sharded_error(training, before, int(lengths[rows].max()), "step")
     batches, _ = split_step(training, rows, before)
     if all(len(batch) == 1 for batch in batches):
-        raise ConfigError(
-            f"max_len: a document of {lengths[batches[0][0]]} tokens doesn't fit in the memory of "
-            f"{device}, even alone. Lower max_len, set gradient_checkpointing: True, or a lower bit"
-        )
+        raise does_not_fit(training.model.network, int(lengths[batches[0][0]]), _REMEDY)
     largest = max(int(lengths[batch].sum()) for batch in batches)
     training.micro_batch_tokens = max(min(before, largest) // 2, 1)
     reader.start_step_over()
     return (
         f"{device} ran out of memory; continuing with micro_batch_tokens: "
         f"{training.micro_batch_tokens} instead of {before}"
+    )
+
+
+def sharded_error(training: Training, tokens: int, longest: int, what: str) -> ConfigError:
+    """Return the error that memory ran out with sharded weights.
+
+    Every forward pass is a collective operation, so that one process can't divide its own.
+
+    Args:
+        training: The run.
+        tokens: The size of micro-batches.
+        longest: The tokens of the longest document; above ``tokens`` it had a pass of its own.
+        what: What would have to be repeated.
+    """
+    device = training.process_group.device
+    if tokens <= longest:
+        return does_not_fit(training.model.network, longest, _REMEDY)
+    return ConfigError(
+        f"micro_batch_tokens: {tokens}: {device} ran out of memory, and with strategy: fsdp one "
+        f"process can't repeat a {what} alone. Resume with "
+        f"micro_batch_tokens={max(tokens // 2, 1)}"
     )
 
 

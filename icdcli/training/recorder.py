@@ -32,7 +32,7 @@ class Recorder:
     """A handler that writes a run's tables and checkpoints; it must be the first of the handlers.
 
     A validation is saved as ``last``, and as ``metric`` or ``loss`` if it is the best so far; an
-    interruption, and a checkpoint that is due in between, as ``last``.
+    interruption, and a checkpoint that is due in between or before a validation, as ``last``.
 
     Args:
         run: The run folder.
@@ -41,6 +41,7 @@ class Recorder:
         save: Writes a checkpoint.
         check: Called before each save; raises an error if there is nothing worth saving.
         is_main: Whether this is the main process; the others write nothing.
+        resumed: Whether the run starts from its last checkpoint.
 
     Attributes:
         new_checkpoints: The checkpoints that the last event led to.
@@ -53,10 +54,11 @@ class Recorder:
         save: Save,
         check: Callable[[], None] = lambda: None,
         is_main: bool = True,
+        resumed: bool = False,
     ) -> None:
         self._run, self._corpus = run, corpus
         self._save, self._check, self._is_main = save, check, is_main
-        self._unsaved = True
+        self._unsaved = not resumed
         self.new_checkpoints: list[Saved] = []
 
     def handle(self, event: Event) -> None:
@@ -174,6 +176,7 @@ def recording(
         save=lambda names, _, about: save_checkpoint(run, names, training, about),
         check=lambda: require_finite_weights(training),
         is_main=training.process_group.is_main,
+        resumed=training.state.step > 0,
     )
 
     def publish(event: Event) -> None:

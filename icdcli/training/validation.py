@@ -17,7 +17,9 @@ from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
+from icdcli.model.inference.passes import is_out_of_memory
 from icdcli.model.inference.scoring import BATCH_TOKENS, Scored, score_documents
+from icdcli.training.micro_batches import sharded_error
 from icdcli.training.state import Training
 
 _DOCUMENTS_PER_TRANSFER = 1_000
@@ -34,17 +36,26 @@ def score_validation(training: Training, scored: Scored) -> Iterator[int]:
     Yields:
         The number of documents scored, equally often in all processes, which agree after each batch
         whether to stop.
+
+    Raises:
+        ConfigError: If a single document doesn't fit in memory, or a batch with sharded weights.
     """
     group, network, split = training.process_group, training.model.network, training.validation
     # As configured, not as lowered when memory ran out: all processes must make the same batches.
+    # A process that runs out of memory divides its batch, which the others needn't know.
     tokens = training.config.micro_batch_tokens or BATCH_TOKENS
     batches = micro_batches(np.arange(len(split)), split.lengths, tokens, network.padding)
     rounds = -(-len(batches) // group.size)
-    for done in score_documents(
-        network, split, scored, training.config.pos_weight, tokens, (group.rank, group.size)
-    ):
-        rounds -= 1
-        yield done
+    weight, shard, halve = training.config.pos_weight, (group.rank, group.size), not training.shards
+    try:
+        for done in score_documents(network, split, scored, weight, tokens, shard, halve):
+            rounds -= 1
+            yield done
+    except RuntimeError as error:
+        if halve or not is_out_of_memory(error):
+            raise
+        longest = int(split.lengths.max())
+        raise sharded_error(training, tokens, longest, "forward pass") from error
     if rounds:  # other processes have one batch more
         if training.shards is not None:
             _forward_along(training)

@@ -220,16 +220,21 @@ def test_a_run_that_was_validated_to_its_end_is_finished_even_if_a_stop_is_reque
 
 def test_checkpoints_are_due_every_few_steps(config):
     events = list(train(started(config(checkpoint_every=5))))
-    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [5, 10, 15, 20]
+    # 13 and 24 are the ends of the epochs: a validation is preceded by a checkpoint.
+    due = [event.step for event in events if isinstance(event, CheckpointDue)]
+    assert due == [5, 10, 13, 15, 20, 24]
     assert all(
         isinstance(before, StepDone)
         for before, event in pairwise(events)
         if isinstance(event, CheckpointDue)
     )
-    assert not any(
-        isinstance(event, CheckpointDue)
-        for event in train(started(config(steps=5, warmup_steps=1)))
-    )
+
+
+def test_a_checkpoint_is_due_before_every_validation_and_after_the_last_step_of_its_epoch(config):
+    kinds = [type(event) for event in train(started(config(steps=15, warmup_steps=1)))]
+    first = [kind for number, kind in enumerate(kinds) if kind not in kinds[number - 1 : number]]
+    epoch = [StepDone, CheckpointDue, Evaluating, Evaluated]
+    assert first == [Started, *epoch, *epoch, Stopped]
 
 
 def test_checkpoints_are_due_when_the_time_is_up(config, monkeypatch):
@@ -240,7 +245,9 @@ def test_checkpoints_are_due_when_the_time_is_up(config, monkeypatch):
     )
     events = list(train(started(config(checkpoint_every="1min"))))
     # The validation after step 13 is saved, too: from there it is a minute again.
-    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [6, 12, 19]
+    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [
+        6, 12, 13, 19, 24,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -280,7 +287,8 @@ def test_several_processes_agree_after_each_step_and_each_batch_of_a_validation(
         monkeypatch.setattr(ProcessGroup, name, lambda process_group, values: None)
     training.config = training.config.model_copy(update={"micro_batch_tokens": 100})
     events = list(train(training))
-    assert [event.step for event in events if isinstance(event, CheckpointDue)] == [4]
+    due = [event.step for event in events if isinstance(event, CheckpointDue)]
+    assert due == ([4] if at == "step" else [4, end])
     last = 7 if at == "step" else end
     assert events[-1] == Stopped("interrupted by SIGTERM", last, finished=False)
     assert steps == [*range(1, last + 1), *[end] * (2 if at == "validation" else 0)]

@@ -72,7 +72,8 @@ def test_checkpoints_are_reported_once_they_are_on_disk(config):
             found.append((event.name, (folder / "manifest.json").is_file()))
 
     run_training(config(steps=13), [Collected(happens)])
-    assert found == [("metric", True), ("loss", True), ("last", True)]
+    # Before the validation, and after it.
+    assert found == [("last", True), ("metric", True), ("loss", True), ("last", True)]
 
 
 def test_a_signal_ends_the_run_and_is_in_the_result_and_the_run_is_resumed(config):
@@ -209,11 +210,12 @@ def test_patience_counts_on_the_way_that_a_run_takes(config, monkeypatch):
 def test_a_run_that_repeats_a_step_replaces_its_checkpoint(config, monkeypatch):
     validations_give(monkeypatch, [(0.2, 0.3), (0.7, 0.1)])
     run = run_training(config(steps=26)).run
-    make_last(run, run.checkpoint("last").parent / "steps" / "13")
+    assert os.readlink(run.checkpoint("previous")) == "steps/26"  # before its validation
+    make_last(run, run.checkpoint("previous").resolve())
     validations_give(monkeypatch, [(0.7, 0.1)])
     resume_training(run)
     linked = [os.readlink(run.checkpoint(name)) for name in ("metric", "loss", "last")]
-    assert linked == ["steps/26-2"] * 3
+    assert linked == ["steps/26-3"] * 3
 
 
 def test_a_broken_checkpoint_is_replaced_with_a_warning(config, monkeypatch):
@@ -224,7 +226,7 @@ def test_a_broken_checkpoint_is_replaced_with_a_warning(config, monkeypatch):
     validations_give(monkeypatch, [(0.3, 0.2), (0.25, 0.2)])
     resume_training(run, load="loss", on_warning=warnings.append)
     [warning] = [warning for warning in warnings if "weights" in warning]
-    assert "26/head.safetensors: was changed or is damaged" in warning
+    assert "26-2/head.safetensors: was changed or is damaged" in warning
     assert "replaces this checkpoint" in warning
     assert in_checkpoint(run, "metric") == (26, 0.3, 0.2)
 
@@ -245,7 +247,7 @@ def test_a_run_in_training_is_not_resumed_but_read(config):
     here = f"process {os.getpid()} on host {socket.gethostname()} since "
     assert f"{run}: is being trained by {here}" in refused[0]
     assert f"stop it (`kill {os.getpid()}`)" in refused[0]
-    assert len(read) == 3
+    assert len(read) == 4
     resume_training(run, ["steps=17"], handlers=[Collected(happens)])
     assert [int(row["step"]) for row in read_rows(run / "steps.csv")] == [5, 10, 13, 15, 17]
     assert not (run / ".lock").exists()

@@ -11,7 +11,7 @@ Shapes: N documents, T tokens, D width, M descriptions of labels.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,11 +29,11 @@ from icdcli.errors import DataError
 from icdcli.io.fingerprints import arrays_hash
 from icdcli.io.folders import locked, partial_folder, publish_folder
 from icdcli.io.npz import cache_opened, read_array
-from icdcli.io.prefetch import one_ahead
 from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.inference.passes import forward_passes
 from icdcli.model.network import CodingNetwork
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = (
@@ -139,8 +139,12 @@ def description_similarities(
 ) -> DescriptionSimilarity:
     """Compute the similarities of the descriptions to a few documents in memory."""
     cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
-    for rows, batch, hidden_TD in read_states(network, documents):
+
+    def take(rows: Ids, batch: Batch, hidden_TD: Tensor) -> None:
         cosine_NM[rows] = prior.similarities(hidden_TD, batch.documents).half().cpu().numpy()
+
+    for _ in read_states(network, documents, take):
+        pass
     return prior.adjusted(cosine_NM)
 
 
@@ -221,8 +225,8 @@ def _fill(
     if prior is not None:
         shape = (len(documents), len(prior.descriptions_MD))
         cosine_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
-    done = 0
-    for rows, batch, found_TD in read_states(network, documents):
+
+    def take(rows: Ids, batch: Batch, found_TD: Tensor) -> None:
         if hidden_TD is not None:
             averaged_TD, grouped = average_neighbors(
                 found_TD, batch.documents, network.state_pooling
@@ -232,7 +236,8 @@ def _fill(
                 hidden_TD[offsets[row] : offsets[row + 1]] = part.numpy()
         if prior is not None and cosine_NM is not None:
             cosine_NM[rows] = prior.similarities(found_TD, batch.documents).half().cpu().numpy()
-        done += len(rows)
+
+    for done in read_states(network, documents, take):
         if on_progress is not None:
             on_progress(f"reading the {split} split with the backbone", done, len(documents))
     for array in (hidden_TD, cosine_NM):
@@ -241,19 +246,25 @@ def _fill(
 
 
 def read_states(
-    network: CodingNetwork, documents: EncodedDocuments
-) -> Iterator[tuple[Ids, Batch, Tensor]]:
-    """Read documents with the backbone, longest first.
+    network: CodingNetwork,
+    documents: EncodedDocuments,
+    take: Callable[[Ids, Batch, Tensor], None],
+) -> Iterator[int]:
+    """Read documents with the backbone, longest first, in smaller batches if memory runs out.
 
     Args:
         network: The network; its mode is restored.
         documents: The documents.
+        take: Receives the positions of some documents, their batch, and hidden_TD, one per token;
+            called again with fewer documents if memory runs out.
 
     Yields:
-        The positions of some documents, their batch, and hidden_TD, one per token.
+        The number of documents read so far.
+
+    Raises:
+        ConfigError: If a single document doesn't fit in memory.
     """
     training = network.training
-    network.eval()
     plan = micro_batches(
         np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding
     )
@@ -263,11 +274,17 @@ def read_states(
             collate([documents[row] for row in rows], documents.special_tokens.pad, network.padding)
         )
 
+    @torch.inference_mode()
+    def compute(rows: Ids, batch: Batch) -> None:
+        batch = batch.to(network.device)
+        take(rows, batch, network.hidden_states(batch))
+
+    network.eval()
     try:
-        for rows, batch in zip(plan, one_ahead(read, plan), strict=True):
-            batch = batch.to(network.device)
-            with torch.inference_mode():
-                yield rows, batch, network.hidden_states(batch)
+        done = np.cumsum([len(rows) for rows in plan]).tolist()
+        passes = forward_passes(network, documents, plan, read, compute)
+        for so_far, _ in zip(done, passes, strict=True):
+            yield so_far
     finally:
         network.train(training)
 

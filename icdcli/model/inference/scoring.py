@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from icdcli.data.batching import micro_batches, multi_hot
+from icdcli.data.batching import Ids, micro_batches, multi_hot
 from icdcli.data.token_cache import EncodedDocuments, Windows
-from icdcli.io.prefetch import one_ahead
-from icdcli.model.batch import read_batch
+from icdcli.model.batch import Batch, read_batch
+from icdcli.model.inference.passes import forward_passes
 from icdcli.model.network import CodingNetwork
 
 BATCH_TOKENS = 16_384
@@ -82,8 +82,11 @@ def score_documents(
     pos_weight: float = 1.0,
     batch_tokens: int = BATCH_TOKENS,
     shard: tuple[int, int] = (0, 1),
+    halve: bool = True,
 ) -> Iterator[int]:
     """Score the windows of documents, longest first, in batches of up to `batch_tokens` tokens.
+
+    If the device runs out of memory, a batch is read in several forward passes.
 
     Args:
         network: The network; its mode is restored.
@@ -94,9 +97,14 @@ def score_documents(
             its own.
         shard: (rank, ranks): this process scores every ranks-th batch. The batches, and so the
             scores, are the same for any number of ranks.
+        halve: Whether a batch may be read in several forward passes; see `forward_passes`.
 
     Yields:
-        The number of windows scored so far, assuming that all ranks are equally fast.
+        The number of windows scored so far, after each batch, assuming that all ranks are equally
+        fast.
+
+    Raises:
+        ConfigError: If a single window doesn't fit in memory.
     """
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = shard
@@ -105,18 +113,19 @@ def score_documents(
     )
     done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
+
+    @torch.inference_mode()
+    def compute(rows: Ids, inputs: tuple[Batch, torch.Tensor]) -> None:
+        batch, targets_BL = inputs
+        logits_BL = network(batch.to(device))
+        losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
+        into.logits_NL[rows] = logits_BL.cpu().numpy()
+        into.losses_N[rows] = losses_B.double().cpu().numpy()
+
     network.eval()
     try:
-        for rows, so_far, (batch, targets_BL) in zip(
-            plan[rank::ranks], done, one_ahead(read, plan[rank::ranks]), strict=True
-        ):
-            with torch.inference_mode():
-                logits_BL = network(batch.to(device))
-                losses_B = document_losses(
-                    logits_BL, targets_BL.to(device, non_blocking=True), pos_weight
-                )
-                into.logits_NL[rows] = logits_BL.cpu().numpy()
-                into.losses_N[rows] = losses_B.double().cpu().numpy()
+        passes = forward_passes(network, documents, plan[rank::ranks], read, compute, halve)
+        for so_far, _ in zip(done, passes, strict=True):
             yield int(so_far)
     finally:
         network.train(training)

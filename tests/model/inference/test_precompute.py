@@ -58,9 +58,12 @@ def change_settings(folder, **values):
 def true_states(training):
     """Return the hidden states of the training split as the backbone computes them now."""
     found = [None] * len(training.train)
-    for rows, batch, hidden_TD in read_states(training.model.network, training.train):
+
+    def take(rows, batch, hidden_TD):
         for row, part in zip(rows, hidden_TD.split(list(batch.documents.lengths)), strict=True):
             found[row] = part.half().numpy()
+
+    assert list(read_states(training.model.network, training.train, take))[-1] == len(found)
     return found
 
 

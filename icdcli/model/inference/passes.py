@@ -1,0 +1,161 @@
+"""Forward passes that fit in memory.
+
+If the device runs out of memory, the documents of the pass are divided over passes of half as many
+tokens, and the network remembers the size that fits. Scores don't depend on the other documents of
+a pass, except for the rounding of a device's kernels.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from icdcli.data.batching import Ids, micro_batches
+from icdcli.data.token_cache import EncodedDocuments
+from icdcli.errors import ConfigError
+from icdcli.io.prefetch import one_ahead
+from icdcli.model.network import CodingNetwork
+
+_SIGNS = (
+    "DefaultCPUAllocator",  # main memory
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+
+_REMEDY = (
+    "Free memory on this device, choose another one (device=cpu), or train with a lower max_len or "
+    "bit"
+)
+
+Inputs = TypeVar("Inputs")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device, or main memory, has too little memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give the memory that torch keeps for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def does_not_fit(network: CodingNetwork, tokens: int, remedy: str) -> ConfigError:
+    """Return the error that a single document doesn't fit in memory.
+
+    Args:
+        network: The network.
+        tokens: The number of tokens of the document.
+        remedy: What the user can do.
+    """
+    weight = next(network.backbone.parameters())
+    dtype = str(network.autocast or weight.dtype).removeprefix("torch.")
+    return ConfigError(
+        f"max_len: a document of {tokens} tokens doesn't fit in the memory of {network.device}, "
+        f"even alone (computed in {dtype}). {remedy}"
+    )
+
+
+def forward_passes(
+    network: CodingNetwork,
+    documents: EncodedDocuments,
+    plan: Sequence[Ids],
+    read: Callable[[Ids], Inputs],
+    compute: Callable[[Ids, Inputs], None],
+    halve: bool = True,
+) -> Iterator[None]:
+    """Run the forward passes of a plan, in smaller ones if memory runs out.
+
+    Args:
+        network: The network; it remembers the size that fits.
+        documents: The documents.
+        plan: The positions of the documents of each pass.
+        read: Reads documents; called in another thread, one pass ahead.
+        compute: Computes a pass and stores the results by position; called again with fewer
+            documents if memory runs out.
+        halve: Whether passes may be divided. With sharded weights they may not, since all processes
+            must make the same number: the error is raised.
+
+    Yields:
+        None, after each pass of the plan.
+
+    Raises:
+        ConfigError: If a single document doesn't fit.
+    """
+    sizes = _Sizes(network, documents)
+    coming: deque[tuple[Ids, bool]] = deque()
+
+    def parts() -> Iterator[Ids]:
+        for rows in plan:
+            *first, last = sizes.divided(rows) if halve else [rows]
+            for part in first:
+                coming.append((part, False))
+                yield part
+            coming.append((last, True))
+            yield last
+
+    def run(rows: Ids, inputs: Inputs) -> None:
+        start = 0
+        while start < len(rows):
+            part = sizes.divided(rows[start:])[0]  # the limit may have fallen since they were read
+            if _fits(compute, part, inputs if len(part) == len(rows) else read(part)):
+                start += len(part)
+            else:
+                sizes.halve(part)
+
+    for inputs in one_ahead(read, parts()):
+        rows, complete = coming.popleft()
+        if halve:
+            before = sizes.limit.tokens
+            run(rows, inputs)
+            if sizes.limit.tokens != before:
+                network.on_warning(
+                    f"{network.device} ran out of memory; continuing with at most "
+                    f"{sizes.limit.tokens:,} tokens per forward pass"
+                )
+        else:
+            compute(rows, inputs)
+        if complete:
+            yield
+
+
+def _fits(compute: Callable[[Ids, Inputs], None], rows: Ids, inputs: Inputs) -> bool:
+    """Compute a pass; return False if memory runs out."""
+    try:
+        compute(rows, inputs)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False  # the tensors that the error's frames hold are freed only after this
+    return True
+
+
+class _Sizes:
+    """The sizes of forward passes, and the limit that memory sets."""
+
+    def __init__(self, network: CodingNetwork, documents: EncodedDocuments) -> None:
+        self.limit = network.pass_limit
+        self._network, self._lengths = network, documents.lengths
+
+    def divided(self, rows: Ids) -> list[Ids]:
+        """Return the passes in which documents are read: one if there is no limit."""
+        if self.limit.tokens is None:
+            return [rows]
+        return micro_batches(rows, self._lengths, self.limit.tokens, self._network.padding)
+
+    def halve(self, rows: Ids) -> None:
+        """Set the limit to half the tokens of a pass that didn't fit."""
+        release_memory(self._network.device)
+        lengths = self._lengths[rows]
+        if len(rows) == 1:
+            raise does_not_fit(self._network, int(lengths[0]), _REMEDY)
+        free = self._network.padding == "free"
+        self.limit.tokens = int(lengths.sum() if free else lengths.max() * len(rows)) // 2
