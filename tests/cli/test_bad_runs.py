@@ -72,7 +72,9 @@ def test_flipped_byte(refused_run, run_copy, command):
     content[-1] ^= 1
     head.write_bytes(content)
     (run_copy / "weights" / "previous").unlink()  # else `resume` uses it
-    refused_run(4, command, "--load", "last", says="12/head.safetensors: was changed or is damaged")
+    refused_run(
+        4, command, "--load", "last", says="12-2/head.safetensors: was changed or is damaged"
+    )
 
 
 @pytest.mark.parametrize(

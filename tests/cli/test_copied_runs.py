@@ -112,5 +112,5 @@ def test_the_link_of_a_checkpoint_alone_is_no_copy(refused, run_copy, tmp_path):
 
 def test_links_without_their_folders_are_explained(refused, run_copy):
     shutil.rmtree(run_copy / "weights" / "steps")
-    says = "Its link leads to steps/12, which isn't there: copy the run with its folder"
+    says = "Its link leads to steps/12-2, which isn't there: copy the run with its folder"
     refused(4, "evaluate", run_copy, says=says)

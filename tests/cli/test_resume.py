@@ -162,7 +162,7 @@ def test_going_back_to_an_earlier_checkpoint_sets_later_rows_aside(
     assert [row["step"] for row in rows(best_first / "results.csv")] == ["6", "12"]
     for table in ("results.csv", "steps.csv"):
         assert rows(best_first / table) == rows(trained / table)
-    assert manifest(best_first, "previous")["step"] == 6
+    assert manifest(best_first, "previous")["step"] == 12  # before the validation
 
 
 def test_after_going_back_the_last_checkpoint_is_the_chosen_one(
@@ -240,8 +240,8 @@ def test_broken_last_is_skipped_and_the_one_before_comes_to_the_same_end(
     assert answer.code == 0, answer
     assert "head.safetensors: was changed or is damaged" in answer.err
     assert "Resuming from the checkpoint before: " in answer.err
-    assert ", step 6\n" in answer.out
-    assert "set aside  4 rows of later steps\n" in answer.out
+    assert "steps/12, step 12\n" in answer.out  # written before the validation
+    assert "set aside  1 row of later steps\n" in answer.out
     assert same_end(run_copy, trained, rows)
 
 
@@ -301,7 +301,7 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
 
     def full(*arguments):
         saved.append(arguments)
-        if len(saved) == 2:
+        if len(saved) == 3:  # after those before and after the first validation
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         save(*arguments)
 
@@ -315,7 +315,7 @@ def test_full_disk_leaves_the_checkpoint_before_and_the_run_resumes(
         in answer.err
     )
     assert f"Free space, then run `icdcode resume {run}`" in answer.err
-    assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6"}
+    assert {path.name for path in (run / "weights" / "steps").iterdir()} == {"6", "6-2"}
     assert manifest(run, "last")["step"] == 6
     answer = icdcode("resume", run)
     assert answer.code == 0

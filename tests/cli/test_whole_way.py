@@ -97,7 +97,10 @@ def test_a_config_file_gives_prepare_data_its_options(icdcode, place, trained):
 
 
 def test_the_run_folder_is_as_promised(trained, files):
-    weights = {f"weights/steps/{step}/{file}" for step in (6, 12) for file in CHECKPOINT}
+    weights = {
+        f"weights/steps/{step}/{file}" for step in ("6-2", "12", "12-2") for file in CHECKPOINT
+    }
+    weights.add("weights/names.json")
     pictures = {"vis_outputs/lr_schedule.png", "vis_outputs/learning_curves.png"}
     found = {name for name in files(trained) if not name.startswith("evaluation/")}
     assert found == {"args.yaml", "results.csv", "steps.csv", *pictures, *weights}
@@ -107,7 +110,7 @@ def test_the_run_folder_is_as_promised(trained, files):
         if path.is_symlink()
     }
     assert links.keys() == {"metric", "loss", "last", "previous"}
-    assert (links["last"], links["previous"]) == ("steps/12", "steps/6")
+    assert (links["last"], links["previous"]) == ("steps/12-2", "steps/12")
     assert all(is_png(trained / picture) for picture in pictures)
     common = ["epoch", "step", "seconds", "train_loss", "validation_loss", "lr"]
     assert header(trained / "results.csv") == [*common, "f1_micro", "aucroc_micro"]

@@ -168,7 +168,7 @@ def test_a_stored_run_resumes_to_the_same_end(stored: Path) -> None:
         for rows in (found, before)
     ]
     assert_same(*numbers)
-    assert (stored / "runs" / "neural" / "weights" / "last").resolve().name == "56"
+    assert (stored / "runs" / "neural" / "weights" / "last").resolve().name == "56-2"
     assert (stored / "runs" / "neural" / "weights" / "metric").resolve().name == "20"
 
 
