@@ -10,11 +10,13 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 kB per field
 
@@ -58,17 +60,48 @@ class Span(NamedTuple):
 
 def rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table, by the ending of its name."""
+    if path.is_dir():  # of Parquet files; a folder split=train is a column
+        return [
+            row | dict([part.parent.name.split("=")] if "=" in part.parent.name else [])
+            for part in sorted(path.rglob("*.parquet"))
+            if not part.relative_to(path).parts[0].startswith(".")
+            for row in rows(part)
+        ]
     name = path.name.removesuffix(".gz")
     if name.endswith(".parquet"):
         import pyarrow.parquet as pq
 
-        return pq.read_table(path).to_pylist()
+        return pq.ParquetFile(path).read().to_pylist()
+    if name.endswith(".xlsx"):
+        return workbook_rows(path)
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    text = content.decode("utf-8-sig")
-    if name.endswith(".csv"):
-        header, *table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    if name.endswith((".csv", ".tsv")):
+        first = text.split("\n", 1)[0]
+        separator = max(",;\t|", key=first.count)
+        header, *table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         return [dict(zip(header, row, strict=True)) for row in table if row]
+    if name.endswith(".json"):
+        return json.loads(text)
     return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def workbook_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a workbook's first sheet, whose cells have their texts in themselves."""
+    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    with zipfile.ZipFile(path) as file:
+        sheet = ElementTree.fromstring(file.read("xl/worksheets/sheet1.xml"))
+    table = []
+    for row in sheet.iter(f"{space}row"):
+        cells = {
+            re.sub(r"\d", "", cell.get("r", "")): "".join(
+                part.text or "" for part in cell.iter(f"{space}t")
+            )
+            for cell in row.iter(f"{space}c")
+        }
+        table.append(cells)
+    header, *others = table
+    return [{name: row.get(place, "") for place, name in header.items()} for row in others]
 
 
 @cache
@@ -130,17 +163,26 @@ def hashed_split(name: str) -> str:
 def own_documents(
     path: Path, system: str, kind: str | None = None
 ) -> tuple[list[Document], set[Label]]:
-    """Return the documents of a table with columns of the usual names, and the labels in use."""
+    """Return the documents of a table with columns of the usual names, and the labels in use.
+
+    The codes are in the column codes or in dx1, dx2 …; rows with the same id are one document.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows(path), start=1):
+        id = str(row.get("id", number)).strip()
+        cells = [row[name] for name in row if name == "codes" or re.fullmatch(r"dx\d+", name)]
+        its = merged.setdefault(id, {**row, "text": "", "raws": []})
+        its["text"] = its["text"] or row.get("text") or ""
+        its["raws"] += [raw for cell in cells for raw in raw_codes(cell)]
     documents, labels = [], set()
     known: dict[str, Label] = {}
-    for number, row in enumerate(rows(path), start=1):
+    for id, row in merged.items():
         its = set()
-        for raw in raw_codes(row.get("codes")):
+        for raw in row["raws"]:
             known[raw] = known.get(raw) or label(raw, system, kind)
             its.add(known[raw])
-        if not its or not (row.get("text") or "").strip():
+        if not its or not row["text"].strip():
             continue
-        id = str(row.get("id", number)).strip()
         subject = row.get("subject_id")
         subject = None if subject in (None, "") else str(subject).strip()
         split = SPLITS[row["split"].strip().lower()] if "split" in row else None

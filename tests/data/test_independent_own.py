@@ -4,7 +4,10 @@ import gzip
 import importlib.util
 import json
 import random
+import re
+import zipfile
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +15,7 @@ import pytest
 
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.section import DataConfig
+from icdcli.data.sources import table as table_source
 
 spec = importlib.util.spec_from_file_location("plain_own", Path(__file__).with_name("plain_own.py"))
 plain = importlib.util.module_from_spec(spec)
@@ -40,7 +44,23 @@ DIAGNOSES9 = "4280 42731 25000 4019 5849 51881 2720 53081 V5861 E8497 0389 486 2
 PROCEDURES9 = "9604 9671 3893 966 3615 0066 4516 8856 3722 9904 0331".split()
 DIAGNOSES10 = "I10 E11.9 J18.9 M54.50 F32.9 N39.0 K21.9 I48.91 Z79.4 S72.001A A09".split()
 PROCEDURES10 = "0BJ08ZZ 02HV33Z 5A1955Z 3E0G76Z".split()
-FORMATS = ["csv", "csv.gz", "jsonl", "parquet"]
+FORMATS = {  # the ending of the name to the separator and the encoding
+    "csv": (",", "utf-8-sig"),
+    "comma.csv.gz": (",", "utf-8"),
+    "semicolon.csv": (";", "utf-8"),
+    "tab.tsv": ("\t", "utf-8"),
+    "tab.tsv.gz": ("\t", "utf-8-sig"),
+    "pipe.csv": ("|", "utf-8"),
+    "windows.csv": (";", "utf-16"),
+    "jsonl": ("", "utf-8-sig"),
+    "ndjson.gz": ("", "utf-8"),
+    "json": ("", "utf-8"),
+    "json.gz": ("", "utf-8-sig"),
+    "xlsx": ("", ""),
+    "parquet": ("", ""),
+    "spark": ("", ""),  # a folder of Parquet files
+}
+COLUMNS = [(), ("id", "subject_id"), ("id", "subject_id", "split")]
 SEED, ROWS = 5, 300
 
 
@@ -102,36 +122,123 @@ def table(rng, codes, columns):
 
 def write(rows, path, rng):
     """Write rows in the format of a name, without icdcli and without a CSV writer."""
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".parquet"):
-        lists = [json.loads(row["codes"]) if row["codes"][:2] == '["' else None for row in rows]
-        if rng.random() < 0.5:  # a column of lists
-            rows = [
-                row | {"codes": its if its is not None else plain.raw_codes(row["codes"])}
-                for row, its in zip(rows, lists, strict=True)
-            ]
-        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=77)
-        return path
-    if name.endswith(".jsonl"):
-        lines = []
-        for row in rows:
-            row = {key: value for key, value in row.items() if value or rng.random() < 0.5}
-            items = list(row.items())
-            rng.shuffle(items)
-            lines.append(json.dumps(dict(items), ensure_ascii=rng.random() < 0.5))
-        content = "\n".join(["\ufeff" + lines[0], "", *lines[1:]]) + "\n"
-    else:
+    ending = path.name.partition(".")[2]
+    separator, encoding = FORMATS[ending]
+    if ending in ("parquet", "spark"):
+        return write_parquet(rows, path, rng)
+    if ending == "xlsx":
+        return write_workbook(rows, path)
+    if separator:
         end = rng.choice(["\n", "\r\n"])
 
         def field(value):
-            special = set(value) & set(',"\r\n') or rng.random() < 0.3
+            special = set(value) & set(f'{separator}"\r\n') or rng.random() < 0.3
             return '"' + value.replace('"', '""') + '"' if special else value
 
         lines = [rows[0], *(row.values() for row in rows)]
-        content = "\ufeff" + "".join(",".join(map(field, line)) + end for line in lines)
-    data = content.encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+        content = "".join(separator.join(map(field, line)) + end for line in lines)
+    else:
+        records = []
+        for row in rows:
+            items = [item for item in row.items() if item[1] or rng.random() < 0.5]
+            rng.shuffle(items)
+            records.append(dict(items))
+        if "json" in ending.split("."):
+            content = json.dumps(records, indent=rng.choice([None, 2]), ensure_ascii=False)
+        else:
+            lines = [json.dumps(record, ensure_ascii=rng.random() < 0.5) for record in records]
+            content = "\n".join([lines[0], "", *lines[1:]]) + "\n"
+    data = content.encode(encoding)
+    path.write_bytes(gzip.compress(data) if ending.endswith(".gz") else data)
     return path
+
+
+def write_parquet(rows, path, rng):
+    if "codes" in rows[0] and rng.random() < 0.5:  # a column of lists
+        rows = [row | {"codes": plain.raw_codes(row["codes"])} for row in rows]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=77)
+        return path
+    parts = {}
+    for number, row in enumerate(rows):
+        place = f"split={row['split'].strip()}" if "split" in row else ""
+        row = {name: value for name, value in row.items() if name != "split"}
+        parts.setdefault(f"{place}/part-{number // 100:05d}.parquet", []).append(row)
+    for name, part in parts.items():
+        file = path / name.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(part), file)
+    (path / "_SUCCESS").touch()
+    return path
+
+
+def write_workbook(rows, path):
+    lines = []
+    for number, row in enumerate([dict(zip(rows[0], rows[0], strict=True)), *rows], start=1):
+        cells = "".join(
+            f'<c r="{"ABCDEFGHIJKLMNOPQRSTUV"[place]}{number}" t="inlineStr"><is><t xml:space="preserve">'
+            f"{escape(value)}</t></is></c>"
+            for place, value in enumerate(row.values())
+            if value
+        )
+        lines.append(f'<row r="{number}">{cells}</row>')
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/>'
+        "</Types>",
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="Notes" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/>'
+        "</Relationships>",
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{"".join(lines)}'
+        "</sheetData></worksheet>",
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in parts.items():
+            file.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + content)
+    return path
+
+
+def for_workbooks(rows):
+    """Return rows that fit into cells of Excel: shorter, and without controls and lone returns."""
+    return [
+        {
+            name: re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", value.replace("\r", ""))[:30_000]
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def with_a_row_per_code(rows):
+    """Return rows with a code each; some have the text in their first row only."""
+    spread = []
+    for number, row in enumerate(rows):
+        for place, raw in enumerate(plain.raw_codes(row["codes"]) or [""]):
+            text = row["text"] if place == 0 or number % 2 else ""
+            spread.append(row | {"codes": raw, "text": text})
+    return spread
+
+
+def with_a_column_per_code(rows):
+    """Return rows with the columns dx1, dx2 …"""
+    wide = []
+    for row in rows:
+        raws = plain.raw_codes(row["codes"])
+        row = {name: value for name, value in row.items() if name != "codes"}
+        cells = [*raws, *[""] * 12][:12]
+        wide.append(row | {f"dx{place}": raw for place, raw in enumerate(cells, start=1)})
+    return wide
 
 
 def prepared(config):
@@ -155,27 +262,52 @@ def check(found, expected):
     assert labels == expected[1]
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-@pytest.mark.parametrize(
-    ("codes", "system", "kind"),
-    [
-        (DIAGNOSES9, "icd9", "diagnosis"),
-        (PROCEDURES9, "icd9", "procedure"),
-        (DIAGNOSES10 + PROCEDURES10, "icd10", None),
-    ],
-)
-@pytest.mark.parametrize("columns", [(), ("id", "subject_id"), ("id", "subject_id", "split")])
-def test_a_table_is_read_as_the_plain_reading_reads_it(
-    tmp_path, ending, codes, system, kind, columns
-):
-    rng = random.Random(f"{SEED} {ending} {system} {kind} {columns}")
-    path = write(table(rng, codes, columns), tmp_path / f"own.{ending}", rng)
-    _, *found = prepared(DataConfig(data_path=path, code_system=system))
+KINDS = [
+    (DIAGNOSES9, "icd9", "diagnosis"),
+    (PROCEDURES9, "icd9", "procedure"),
+    (DIAGNOSES10 + PROCEDURES10, "icd10", None),
+]
+
+
+def compare(path, system, kind, codes, **options):
+    _, *found = prepared(DataConfig(data_path=path, code_system=system, **options))
     expected = plain.own_documents(path, system, kind)
     check(found, expected)
-    assert len(expected[0]) > 0.9 * ROWS - len(BLANK)
+    assert len(expected[0]) > 0.9 * ROWS - 2 * len(BLANK)
     assert len(expected[1]) == len(codes)
     assert len({document.split for document in expected[0]}) == 3
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("number", range(len(KINDS)))
+def test_a_table_is_read_as_the_plain_reading_reads_it(tmp_path, ending, number):
+    codes, system, kind = KINDS[number]
+    columns = COLUMNS[(number + list(FORMATS).index(ending)) % len(COLUMNS)]
+    rng = random.Random(f"{SEED} {ending} {system} {kind}")
+    rows = table(rng, codes, columns)
+    rows = for_workbooks(rows) if ending == "xlsx" else rows
+    compare(write(rows, tmp_path / f"own.{ending}", rng), system, kind, codes)
+
+
+@pytest.mark.parametrize("ending", ["csv", "semicolon.csv", "jsonl", "xlsx", "parquet"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [(with_a_row_per_code, {}), (with_a_column_per_code, {"codes_column": "dx*"})],
+)
+def test_codes_in_several_rows_or_columns_are_read_as_the_plain_reading_reads_them(
+    tmp_path, ending, shape, options
+):
+    codes, system, kind = KINDS[2]
+    rng = random.Random(f"{SEED} {ending} {options}")
+    rows = table(rng, codes, COLUMNS[2])
+    rows = shape(for_workbooks(rows) if ending == "xlsx" else rows)
+    path = write(rows, tmp_path / f"own.{ending}", rng)
+    compare(path, system, kind, codes, **options)
+
+
+def test_every_format_is_compared():
+    endings = {"." + ending.removesuffix(".gz").split(".")[-1] for ending in FORMATS}
+    assert set(re.findall(r"\.[a-z]{3,}", table_source.ENDINGS)) <= endings
 
 
 def codiesp(folder, rng):
