@@ -176,8 +176,8 @@ def write_workbook(rows, path):
     lines = []
     for number, row in enumerate([dict(zip(rows[0], rows[0], strict=True)), *rows], start=1):
         cells = "".join(
-            f'<c r="{"ABCDEFGHIJKLMNOPQRSTUV"[place]}{number}" t="inlineStr"><is><t xml:space="preserve">'
-            f"{escape(value)}</t></is></c>"
+            f'<c r="{"ABCDEFGHIJKLMNOPQRSTUV"[place]}{number}" t="inlineStr"><is>'
+            f'<t xml:space="preserve">{escape(value)}</t></is></c>'
             for place, value in enumerate(row.values())
             if value
         )
