@@ -15,7 +15,8 @@ from icdcli.icd.gm_letters import check_certainty, is_letters
 from icdcli.icd.other_codes import is_morphology, looks_like, names_catalog, range_in
 from icdcli.icd.titles import is_known
 
-_EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a"))
+# PostgreSQL and MySQL write \N for null.
+_EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a", r"\n"))
 _SIGNS = frozenset(("-", "--", "---", ".", "?", "0", "0.0"))
 _NO_CODE = _EMPTY.union(
     _SIGNS, ("n.a.", "nil", "unknown", "unk", "missing", "invl", "invalid", "no code", "not coded")

@@ -32,7 +32,7 @@ def test_every_printed_list_is_the_same_two_codes(cell: object) -> None:
     assert cell_codes(cell, "icd9") == TWO
 
 
-@pytest.mark.parametrize("word", "nan NaN None null NULL NA N/A <NA> NaT".split())
+@pytest.mark.parametrize("word", r"nan NaN None null NULL NA N/A <NA> NaT \N".split())
 @pytest.mark.parametrize("system", [None, "icd9", "icd10"])
 def test_a_word_for_a_missing_value_is_no_code(word: str, system: None) -> None:
     assert cell_codes(word, system) == []

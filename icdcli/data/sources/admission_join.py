@@ -6,6 +6,7 @@ positions in it, and the codes of each admission.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -145,8 +146,15 @@ class AdmissionCodes:
 
 
 def whole_id(id: str) -> str:
-    """Return a numeric id without the ``.0`` that pandas writes if a column has empty cells."""
-    return id[:-2] if id.endswith(".0") and id[:-2].isdecimal() else id
+    """Return a numeric id as MIMIC writes it.
+
+    pandas writes ``145834.0`` if a column has empty cells, and R writes ``1e+05`` for 100000.
+    """
+    if id.endswith(".0") and id[:-2].isdecimal():
+        return id[:-2]
+    if "e+" in id and (found := re.fullmatch(r"(\d)e\+(\d\d)", id)):
+        return found[1] + "0" * int(found[2])
+    return id
 
 
 class _CodesOfSome(Mapping[str, frozenset[Code]]):

@@ -52,7 +52,9 @@ from icdcli.io.tables.records import (
 )
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
-_MISSING = frozenset(("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a"))
+_MISSING = frozenset(
+    ("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a", r"\n")
+)  # \N: of SQL
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
 
 

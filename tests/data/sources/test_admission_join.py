@@ -4,7 +4,7 @@ import pytest
 
 from icdcli.data.benchmarks.protocols import at_least, most_frequent
 from icdcli.data.sources.admission import Code
-from icdcli.data.sources.admission_join import AdmissionCodes, NotesAside, join_admissions
+from icdcli.data.sources.admission_join import AdmissionCodes, NotesAside, join_admissions, whole_id
 from icdcli.io.csv_reader import Reading
 
 A, B, C = Code("A00", "diagnosis"), Code("B00", "diagnosis"), Code("B00", "procedure")
@@ -108,3 +108,19 @@ def test_filters_choose_codes_by_count_and_ties_by_name():
     assert most_frequent(2)(counts) == {A, B}
     assert most_frequent(9)(counts) == set(counts)
     assert at_least(3)(counts) == {A}
+
+
+@pytest.mark.parametrize(
+    ("written", "id"),
+    [
+        ("145834", "145834"),
+        ("145834.0", "145834"),
+        ("1e+05", "100000"),
+        ("2e+07", "20000000"),
+        ("1e+05x", "1e+05x"),
+        ("12e+05", "12e+05"),
+        ("a.0", "a.0"),
+    ],
+)
+def test_ids_that_pandas_or_r_wrote_as_numbers_are_those_of_mimic(written, id):
+    assert whole_id(written) == id
