@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from icdcli.config.fields import Integer, OneOf, Section, UserPath
 from icdcli.data.sources.names import source_names
@@ -25,6 +25,7 @@ class DataConfig(Section):
 
     older_names: ClassVar[dict[str, str]] = {"mimic3_data_path": "data_path"}
 
+    _of_a_run: bool = PrivateAttr(False)
     workers: Integer = Field(
         0, ge=0, description="tokenizer threads; 0: chosen automatically, one per CPU core"
     )
@@ -121,8 +122,12 @@ class DataConfig(Section):
 
     def accepting(self) -> "DataConfig":
         """Return the section for a run that exists: what it used is accepted, with a warning."""
-        return self.model_copy(
-            update=dict.fromkeys(
-                ("accept_unknown_codes", "accept_leaks", "ignore_split_column"), True
-            )
-        )
+        accepted = ("accept_unknown_codes", "accept_leaks", "ignore_split_column")
+        config = self.model_copy(update=dict.fromkeys(accepted, True))
+        config._of_a_run = True
+        return config
+
+    @property
+    def of_a_run(self) -> bool:
+        """Return whether it is the section of a run that exists."""
+        return self._of_a_run

@@ -266,6 +266,7 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
+        own_options=("language", "codes"),
         system="icd10",
     )
 )

@@ -9,7 +9,7 @@ of this folder that isn't a source in `icdcli.data.sources.names`.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -113,7 +113,7 @@ class SourceType:
             share.
         is_file: Whether it is one table (a file, or a folder of Parquet files) rather than a
             folder of tables.
-        own_options: Optional keys of the configuration that no other source reads.
+        own_options: Keys of the configuration that no other source reads.
         system: The coding system, if it is the same in every such data set.
     """
 
@@ -230,14 +230,9 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
             f"{path}: is a {given}, but dataset: {dataset} is a {wanted}. icdcode reads:"
             f"{_looks_like()}"
         )
-    for other in source_types():
-        for option in () if other is chosen_type else other.own_options:
-            if getattr(config, option) is not None:
-                raise ConfigError(
-                    f"{option}: is for dataset: {other.name}, but {path} is {dataset}. Leave it "
-                    "out."
-                )
+    ignored = _ignored(config, _options_of_others(config, dataset))
     chosen = chosen_type.open(config, reading)
+    ignored += _ignored(config, _unread_options(config, chosen))
     options = chosen.options | {
         "text_cleaning": config.text_cleaning,
         "skip_bad_rows": config.skip_bad_rows,
@@ -250,29 +245,36 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
                 "label_space: described needs the coding system. Set code_system: icd9 or icd10."
             )
         options["label_space"] = config.label_space
-    return replace(
-        chosen,
-        dataset=dataset,
-        options=options,
-        notices=(*chosen.notices, *_unread_lists(config, chosen)),
-    )
+    return replace(chosen, dataset=dataset, options=options, notices=(*chosen.notices, *ignored))
 
 
-def _unread_lists(config: DataConfig, chosen: ChosenSource) -> Iterator[str]:
-    """Yield the warning about split lists of an existing run that its protocol doesn't read.
+def _options_of_others(config: DataConfig, dataset: str) -> Iterator[str]:
+    """Yield why options aren't read: they belong to other data sets."""
+    for other in source_types():
+        for option in other.own_options if other.name != dataset else ():
+            if getattr(config, option) != DataConfig.model_fields[option].default:
+                yield f"{option}: is for dataset: {other.name}, but {config.path} is {dataset}"
+
+
+def _unread_options(config: DataConfig, chosen: ChosenSource) -> Iterator[str]:
+    """Yield why options aren't read: the protocol decides."""
+    name, system = chosen.protocol.name, chosen.source.system
+    if config.splits_path is not None and not chosen.protocol.is_benchmark:
+        yield f"splits_path: protocol {name} reads no split lists"
+    if config.code_system is not None and config.code_system != system:
+        yield f"code_system: is {config.code_system}, but protocol {name} has codes of {system}"
+
+
+def _ignored(config: DataConfig, reasons: Iterable[str]) -> tuple[str, ...]:
+    """Return the reasons why options aren't read as warnings, for a run that exists.
 
     Raises:
-        ConfigError: If it is a new run.
+        ConfigError: If there is one, and it is a new run.
     """
-    if config.splits_path is None or chosen.protocol.is_benchmark:
-        return
-    if not config.ignore_split_column:
-        raise ConfigError(
-            f"splits_path: protocol {chosen.protocol.name} reads no split lists, so that "
-            f"{config.splits_path} would be ignored. Leave it out, or set protocol to a benchmark "
-            "such as mimic3-full."
-        )
-    yield f"splits_path is ignored, since protocol is {chosen.protocol.name}"
+    found = tuple(reasons)
+    if found and not config.of_a_run:
+        raise ConfigError(f"{found[0]}. Leave it out.")
+    return tuple(f"ignored: {reason}" for reason in found)
 
 
 def _looks_like() -> str:

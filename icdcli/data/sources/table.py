@@ -380,6 +380,6 @@ register(
         recognizes=_recognizes,
         open=_open,
         is_file=True,
-        own_options=("evidence_column", "code_kind"),
+        own_options=(*_COLUMNS, "evidence_column", "code_kind"),
     )
 )

@@ -33,6 +33,7 @@ def prepared(folder, rows=ROWS, **options):
         "split_column": "split",
         **options,
         "accept_unknown_codes": True,
+        "accept_leaks": True,
     }
     return open_corpus(prepare(DataConfig(data_path=data, **options)).folder)
 

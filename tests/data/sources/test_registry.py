@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -123,10 +124,33 @@ def test_data_from_a_pipe_are_refused(tmp_path):
         choose_source(DataConfig(data_path=tmp_path / "pipe.csv"), Reading())
 
 
-def test_split_lists_that_are_not_read_are_an_error(tmp_path):
-    (tmp_path / "notes.csv").write_text("text,codes\nx,I10\n")
-    config = DataConfig(data_path=tmp_path / "notes.csv", splits_path=tmp_path)
-    with pytest.raises(ConfigError, match="splits_path: protocol patient reads no split lists"):
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"splits_path": Path()}, "splits_path: protocol patient reads no split lists"),
+        ({"language": "es"}, "language: is for dataset: codiesp, but PATH is table"),
+        ({"codes": "procedures"}, "codes: is for dataset: codiesp, but PATH is table"),
+        ({"evidence_path": Path()}, "evidence_path: is for dataset: mimic3, but PATH is table"),
+    ],
+)
+def test_an_option_that_is_not_read_is_an_error(tmp_path, options, reason):
+    path = tmp_path / "notes.csv"
+    path.write_text("text,codes\nx,I10\n")
+    reason = reason.replace("PATH", str(path))
+    config = DataConfig(data_path=path, **options)
+    with pytest.raises(ConfigError, match=re.escape(f"{reason}. Leave it out")):
         choose_source(config, Reading())
     chosen = choose_source(config.accepting(), Reading())  # a run of version 0.1.0
-    assert chosen.notices == ("splits_path is ignored, since protocol is patient",)
+    assert chosen.notices == (f"ignored: {reason}",)
+
+
+@pytest.mark.parametrize("option", ["text_column", "subject_column", "split_column"])
+def test_options_of_tables_are_not_for_mimic(data, option):
+    with pytest.raises(ConfigError, match=f"{option}: is for dataset: table, but .* is mimic3"):
+        choose_source(DataConfig(data_path=data, **{option: "x"}), Reading())
+
+
+def test_another_code_system_than_the_data_have_is_an_error(data):
+    choose_source(DataConfig(data_path=data, code_system="icd9"), Reading())
+    with pytest.raises(ConfigError, match="code_system: is icd10, but protocol patient has codes"):
+        choose_source(DataConfig(data_path=data, code_system="icd10"), Reading())
