@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -272,25 +273,43 @@ def use_workers(workers: int) -> None:
         os.environ["RAYON_NUM_THREADS"] = str(workers)
 
 
-def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None = None) -> Tokens:
+class Reading(Protocol):
+    """How a model reads texts before they are tokenized."""
+
+    @property
+    def key(self) -> str:
+        """Return what distinguishes it from other readings; empty if it changes nothing."""
+
+    def read(self, text: str) -> str:
+        """Return a text as the model reads it."""
+
+
+def token_cache(
+    corpus: Path,
+    tokenizer: Tokenizer,
+    on_progress: Progress | None = None,
+    reading: Reading | None = None,
+) -> Tokens:
     """Open the tokens of a corpus, tokenizing it first if necessary.
 
     Args:
         corpus: The corpus folder; the cache is its folder ``tokens-<fingerprint>/``.
         tokenizer: The backend of a fast tokenizer.
         on_progress: Receives ("tokenizing", documents done, documents).
+        reading: How the texts are read; None: unchanged.
 
     Raises:
         DataError: If the cache can't be written or doesn't fit the corpus.
     """
     count = pq.read_metadata(corpus / DOCUMENTS).num_rows
-    folder = corpus / f"tokens-{fingerprint(tokenizer)}"
+    key = reading.key if reading is not None else ""
+    folder = corpus / "-".join(["tokens", fingerprint(tokenizer), *([key] if key else [])])
     if not (folder / _META).is_file():
         try:
             with locked(corpus, folder.name, on_progress):
                 if not (folder / _META).is_file():  # another process may have made it
                     with partial_folder(corpus, folder.name) as partial:
-                        _write(partial, _texts(corpus), count, tokenizer, on_progress)
+                        _write(partial, _texts(corpus, reading), count, tokenizer, on_progress)
                         publish_folder(partial, folder)
         except OSError as error:
             raise DataError(
@@ -310,9 +329,10 @@ def token_cache(corpus: Path, tokenizer: Tokenizer, on_progress: Progress | None
     return tokens
 
 
-def _texts(corpus: Path) -> Iterator[list[str]]:
+def _texts(corpus: Path, reading: Reading | None) -> Iterator[list[str]]:
     for batch in document_batches(corpus, ["text"], _AT_ONCE):
-        yield batch.column(0).to_pylist()
+        texts = batch.column(0).to_pylist()
+        yield texts if reading is None else [reading.read(text) for text in texts]
 
 
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from icdcli.explain.note_reader import Positions, Weights, note_reader
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, FindEvidence
 from icdcli.lexical.assertion.classes import Assertions
-from icdcli.lexical.assertion.cues import LANGUAGES
-from icdcli.lexical.assertion.reader import AssertionReader, reader_of
 from icdcli.model.coding_model import CodingModel, ScoredWindows
 
 MIN_WEIGHT = 0.1
@@ -67,7 +65,7 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
 
 def evidence_finder(model: CodingModel) -> FindEvidence:
     """Return a function that finds evidence in one note after another."""
-    reader, assertion_reader = note_reader(model), _assertion_reader(model.language)
+    reader, assertion_reader = note_reader(model), model.views.reader
 
     def find(
         text: str, labels: Sequence[int], windows: ScoredWindows | None = None
@@ -106,7 +104,3 @@ def _spans(
 
 def _assertion_of(span: EvidenceSpan, assertions: Assertions | None) -> str | None:
     return None if assertions is None else assertions.of_span(span.begin, span.end).label
-
-
-def _assertion_reader(language: str) -> AssertionReader | None:
-    return reader_of((language,)) if language in LANGUAGES else None

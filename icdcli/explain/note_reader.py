@@ -79,6 +79,13 @@ class Words:
     def __len__(self) -> int:
         return len(self.in_note)
 
+    def left_in(self, read: str) -> "Words":
+        """Return the words that aren't blank in the text that the model reads."""
+        left_W = [bool(read[begin:end].strip()) for begin, end in self.in_input.tolist()]
+        if all(left_W):
+            return self
+        return Words(self.in_note[left_W], self.in_input[left_W])
+
 
 def words_of(text: str, cleaning: str = "none") -> tuple[str, Words]:
     """Return the text that a model with this ``text_cleaning`` reads, and the note's words.
@@ -211,9 +218,11 @@ class NeuralNoteReader:
         """Yield the windows that give any of the labels its score; see `NoteReader.read`."""
         model = self._model
         cleaned, words = words_of(text, model.text_cleaning)
+        read = model.views.read(cleaned)
+        words = words.left_in(read)
         if not len(words) or not labels:
             return
-        encoded = self._tokenizer.encode(cleaned, add_special_tokens=False)
+        encoded = self._tokenizer.encode(read, add_special_tokens=False)
         tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
         lexical = self._lexical(cleaned, labels)
         for (start, end), requested in self._windows(encoded.ids, labels, scored):
@@ -286,9 +295,11 @@ class TfidfNoteReader:
     ) -> Iterator[Window]:
         """Yield one window, or none for a note without words; see `NoteReader.read`."""
         cleaned, words = words_of(text, self._model.text_cleaning)
+        read = self._model.views.read(cleaned)
+        words = words.left_in(read)
         if not len(words) or not labels:
             return
-        pieces, added_KW = self._model.words.by_word(cleaned, labels)
+        pieces, added_KW = self._model.words.by_word(read, labels)
         part = Part(added_KW.sum(axis=1), np.maximum(added_KW, 0), pieces)
         yield Window(tuple(range(len(labels))), None, (part,), words)
 

@@ -184,8 +184,7 @@ class LexicalModel:
                     f"format {about['format']} for {about['labels']} labels, "
                     f"not 1 or 2 for {number_of_labels}"
                 )
-            stored = about.get("views", {"names": ["all"]})
-            views = Views(**(stored | {"names": tuple(stored["names"])}))
+            views = Views.from_json(about.get("views"))
             fitted = {
                 name: part_type(_part_of(name)).load(
                     read_arrays(folder / f"{name}.npz"),

@@ -1,10 +1,13 @@
-"""The views of a document that the lexical parts read: the complete text, or what it affirms.
+"""The views of a document that a model reads: the complete text, or what it affirms.
 
-A part learns from the complete text what *mentions* of a code look like, and from the affirmed text
-what *facts* look like: there, denied, hypothetical and relatives' conditions are left out
-(`icdcli.lexical.assertion`). Which of them the labels follow differs between data sets: CodiEsp's
-annotators coded mentions, denied ones included; hospitals code facts. The fusion weighs both views,
-so the labels decide.
+A part of the lexical model learns from the complete text what *mentions* of a code look like, and
+from the affirmed text what *facts* look like: there, denied, hypothetical and relatives' conditions
+are left out (`icdcli.lexical.assertion`). Which of them the labels follow differs between data
+sets: CodiEsp's annotators coded mentions, denied ones included; hospitals code facts. The fusion
+weighs both views, so the labels decide. A model of facts reads nothing but the affirmed text, its
+network too.
+
+What isn't affirmed is replaced by blanks, so that places in the text stay the same.
 
 On the demo's synthetic notes, whose labels follow facts, ridge regression on n-grams has a test
 micro-F1 of .876 with the complete text, and .941 with the affirmed text.
@@ -12,10 +15,12 @@ micro-F1 of .876 with the complete text, and .941 with the affirmed text.
 Shapes: W words of a document.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +32,27 @@ from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed"]
 
+FORMAT = 1
+"""Raised when the same cues and the same text give other classes."""
+
 _VIEWS: dict[AssertionKey, tuple[View, ...]] = {
     "learned": ("all", "affirmed"),
     "facts": ("affirmed",),
     "mentions": ("all",),
 }
+# Sentences and lists stay apart, so that reading the result again changes nothing.
+_NO_MARK = re.compile(r"[^\s.,;:!?()\[\]/\-]")
 # What the patient had is usually coded too, as a comorbidity or by a Z code.
 _AFFIRMED = np.array([Assertion.AFFIRMED, Assertion.HISTORICAL], np.uint8)
 
 
 @dataclass(frozen=True)
 class Views:
-    """The views that a lexical model reads.
+    """The views of documents that a model reads.
 
     Attributes:
-        names: Their names.
+        names: Those that its lexical parts read. If the complete text isn't among them, the network
+            and TF-IDF read the affirmed text too.
         language: The language of the documents.
         own_cues: The content of a user's table of cues; empty if there is none.
         off: The affirmed text is wanted, but the language has no cues.
@@ -72,6 +83,11 @@ class Views:
         views = cls(_VIEWS[assertion if known else "mentions"], language, cues)
         return views if known or assertion == "mentions" else replace(views, off=True)
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> "Views":
+        """Return the views that a checkpoint has stored; older ones have none."""
+        return COMPLETE if stored is None else cls(**{**stored, "names": tuple(stored["names"])})
+
     def warning(self) -> str | None:
         """Return a warning if assertion is off because the language has no cues, else None."""
         if not self.off:
@@ -82,9 +98,20 @@ class Views:
             "table of your own cues, or assertion: mentions."
         )
 
+    @property
+    def key(self) -> str:
+        """Return what distinguishes `read` from that of other views; empty: it changes nothing."""
+        if "all" in self.names:
+            return ""
+        return sha256(repr((FORMAT, self.language, self.own_cues)).encode()).hexdigest()[:12]
+
+    def read(self, text: str) -> str:
+        """Return a document as the network and TF-IDF read it."""
+        return self.text(self.names[0], text)
+
     def text(self, view: View, text: str) -> str:
-        """Return a document as a view has it: words that it leaves out are missing."""
-        return text if view == "all" else _affirmed(text, self._reader.read(text))
+        """Return a document as a view has it, with blanks for what it leaves out."""
+        return text if view == "all" else _affirmed(text, self._require_reader().read(text))
 
     def texts(self, view: View, texts: Iterable[str]) -> Iterable[str]:
         """Return documents as a view has them, to be read as often as the documents."""
@@ -94,12 +121,19 @@ class Views:
         """Return which words a view keeps, (W,), from their places in the document."""
         if view == "all":
             return np.ones(len(begins_W), bool)
-        return np.isin(self._reader.read(text).at(begins_W), _AFFIRMED)
+        return np.isin(self._require_reader().read(text).at(begins_W), _AFFIRMED)
 
     @property
-    def _reader(self) -> AssertionReader:
+    def reader(self) -> AssertionReader | None:
+        """Return the reader of the language's and the user's cues; None if there are none."""
         languages = (self.language,) if self.language in LANGUAGES else ()
-        return reader_of(languages, self.own_cues)
+        return reader_of(languages, self.own_cues) if languages or self.own_cues else None
+
+    def _require_reader(self) -> AssertionReader:
+        reader = self.reader
+        if reader is None:
+            raise ValueError(f"no cues for the language {self.language!r}")
+        return reader
 
 
 COMPLETE = Views()
@@ -110,7 +144,10 @@ def _affirmed(text: str, read: Assertions) -> str:
     ends = [*read.starts_S[1:].tolist(), len(text)]
     kept = np.isin(read.classes_S, _AFFIRMED).tolist()
     stretches = zip(read.starts_S.tolist(), ends, kept, strict=True)
-    return "\n".join(text[begin:end] for begin, end, keep in stretches if keep)
+    return "".join(
+        text[begin:end] if keep else _NO_MARK.sub(" ", text[begin:end])
+        for begin, end, keep in stretches
+    )
 
 
 class _Restarting:

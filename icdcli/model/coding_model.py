@@ -19,6 +19,7 @@ from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.data.token_cache import DescriptionSimilarity
 from icdcli.errors import DataError
 from icdcli.io.progress import Progress
+from icdcli.lexical.views import Views
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
@@ -127,7 +128,7 @@ class CodingModel(Protocol):
         fusion: The weights with which its parts make one score; None: it has one part, or they
             aren't fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
-        language: The language of the notes, as the configuration's ``language``.
+        views: The views of notes that it reads, and their language.
     """
 
     labels: Labels
@@ -135,7 +136,7 @@ class CodingModel(Protocol):
     config: ModelConfig
     fusion: Fusion | None
     text_cleaning: str
-    language: str
+    views: Views
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from icdcli.data.token_cache import (
     token_cache,
 )
 from icdcli.io.progress import Progress
+from icdcli.lexical.views import COMPLETE, Views
 from icdcli.model.backbone import (
     load_backbone,
     without_adapter,
@@ -96,7 +97,7 @@ class NeuralModel:
         fusion: The weights of logits and lexical scores in one score; None: not fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
         base: The base model of the backbone; None: random weights, or an old checkpoint.
-        language: The language of the notes.
+        views: The views of notes that it reads.
     """
 
     network: CodingNetwork
@@ -111,7 +112,7 @@ class NeuralModel:
     fusion: Fusion | None = None
     text_cleaning: str = "none"
     base: BaseIdentity | None = None
-    language: str = "en"
+    views: Views = COMPLETE
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -140,17 +141,14 @@ class NeuralModel:
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes.
 
-        Of a note of more than ``max_len`` tokens, the network reads what ``long_notes`` of the
-        configuration says, as in training and evaluation: the first tokens, or all windows, of
-        which the highest logit of each code counts. The lexical model reads the complete note.
-
-        Args:
-            texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
+        Of a note of more than ``max_len`` tokens, the network reads what ``long_notes`` says, as in
+        training and evaluation: the first tokens, or all windows, of which each code's highest
+        logit counts. The lexical model reads the complete note; see `CodingModel.score_notes`.
         """
         return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
-        notes = encode(self.tokenizer.backend_tokenizer)(list(texts))
+        notes = encode(self.tokenizer.backend_tokenizer)([self.views.read(text) for text in texts])
         logits_WL, spans = self.window_logits(notes), [self.windows(len(ids)) for ids in notes]
         read = Windows.of(spans)
         windows: list[ScoredWindows | None] = [
@@ -200,7 +198,8 @@ class NeuralModel:
     ) -> SplitParts:
         """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
-        tokens = token_cache(corpus.folder, self.tokenizer.backend_tokenizer, on_progress)
+        backend = self.tokenizer.backend_tokenizer
+        tokens = token_cache(corpus.folder, backend, on_progress, self.views)
         encoded = self.encoded(tokens, documents)
         scored = Scored.empty(len(encoded), len(self.labels))
         if only is None:
@@ -265,7 +264,7 @@ class NeuralModel:
         states = (new or not self.trained_backbone) and size <= gigabytes * 1e9
         if not states and network.prior is None:
             return dict(splits)
-        tokenizer = fingerprint(self.tokenizer.backend_tokenizer)
+        tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.views.key
         with self.untrained(new) as reader:
             wanted = Wanted(states, network.prior, tokenizer, backbone_fingerprint(reader))
             return {
@@ -326,7 +325,7 @@ class NeuralModel:
             "fusion": None if self.fusion is None else self.fusion.to_json(),
             "lexical": self.lexical is not None,
             "text_cleaning": self.text_cleaning,
-            "language": self.language,
+            "views": asdict(self.views),
             "chunks": None if self.chunks is None else asdict(self.chunks),
         }
         write_settings(folder, FORMAT, settings)
@@ -380,7 +379,7 @@ class NeuralModel:
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
             saved.base,
-            settings.get("language", "en"),
+            Views.from_json(settings.get("views")),
         )
 
 

@@ -7,7 +7,7 @@ Shapes: N notes or documents, B documents scored together, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, Labels, read_labels, write_labels
 from icdcli.io.progress import Progress
+from icdcli.lexical.views import COMPLETE, Views
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -49,7 +50,7 @@ class TfidfModel:
         config: The model section of the configuration that it was made from.
         threshold: The score from which a code is predicted.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
-        language: The language of the notes.
+        views: The views of notes that it reads.
         fusion: None: it has one part.
     """
 
@@ -58,7 +59,7 @@ class TfidfModel:
     config: ModelConfig
     threshold: Threshold
     text_cleaning: str = "none"
-    language: str = "en"
+    views: Views = COMPLETE
     fusion: Fusion | None = None
 
     @property
@@ -68,7 +69,7 @@ class TfidfModel:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return logits_BL of texts that are already cleaned."""
-        return self.words.logits(texts)
+        return self.words.logits([self.views.read(text) for text in texts])
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes, each complete and in one window; see `CodingModel.score_notes`."""
@@ -121,7 +122,7 @@ class TfidfModel:
             "model": self.config.model_dump(mode="json"),
             "threshold": self.threshold.to_json(),
             "text_cleaning": self.text_cleaning,
-            "language": self.language,
+            "views": asdict(self.views),
         }
         write_settings(folder, FORMAT, settings)
 
@@ -145,5 +146,5 @@ class TfidfModel:
             ModelConfig(**settings["model"]),
             threshold,
             settings["text_cleaning"],
-            settings.get("language", "en"),
+            Views.from_json(settings.get("views")),
         )

@@ -27,6 +27,7 @@ from icdcli.training.validation import configured_metrics, sample_predictions
 
 _USED = {
     *("seed", "deterministic", "project", "name", "model", "word_ngrams", "monitor"),
+    *("assertion", "assertion_cues"),
     *("prediction_print_n", "positive_threshold", "common", "metrics", "trackers"),
 }
 
@@ -44,7 +45,11 @@ def unused_keys(config: Config) -> list[str]:
 
 
 def train_baseline(
-    config: Config, corpus: Corpus, run: RunDir, on_progress: Progress | None = None
+    config: Config,
+    corpus: Corpus,
+    run: RunDir,
+    on_progress: Progress | None = None,
+    on_warning: Callable[[str], object] | None = None,
 ) -> Iterator[Event]:
     """Fit a TF-IDF model, validate it, and save it as ``metric``, ``loss`` and ``last``.
 
@@ -53,6 +58,7 @@ def train_baseline(
         corpus: The prepared corpus.
         run: The run folder.
         on_progress: Reports how far the fit is.
+        on_warning: Receives a warning if assertion is off.
 
     Yields:
         `Started`, `Evaluated`, a `Saved` for each name, `Stopped`; each after its files are on
@@ -63,7 +69,7 @@ def train_baseline(
     """
     began = time.monotonic()
     yield Started(0, 1, 1)
-    model = fit_baseline(config, corpus, on_progress)
+    model = fit_baseline(config, corpus, on_progress, on_warning)
     evaluated = validate_baseline(config, model, corpus, began, on_progress)
     recorder = Recorder(
         run,
@@ -76,7 +82,12 @@ def train_baseline(
     yield Stopped("the TF-IDF model is fitted", 1, finished=True)
 
 
-def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = None) -> TfidfModel:
+def fit_baseline(
+    config: Config,
+    corpus: Corpus,
+    on_progress: Progress | None = None,
+    on_warning: Callable[[str], object] | None = None,
+) -> TfidfModel:
     """Fit a TF-IDF model to the training split; its threshold is not tuned yet.
 
     Raises:
@@ -85,9 +96,10 @@ def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = 
     # scikit-learn and scipy take a second to import, and a network doesn't need them
     from icdcli.lexical.tfidf import Tfidf
 
+    views = config.model.views(config.data.language, on_warning)
     try:
         words = Tfidf.fit(
-            corpus.texts("train"),
+            map(views.read, corpus.texts("train")),
             corpus.documents("train").targets,
             len(corpus.labels),
             longest=config.model.word_ngrams,
@@ -98,8 +110,8 @@ def fit_baseline(config: Config, corpus: Corpus, on_progress: Progress | None = 
     except DataError as error:
         raise DataError(f"{corpus.folder.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
-    cleaning, language = config.data.text_cleaning, config.data.language
-    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, language)
+    cleaning = config.data.text_cleaning
+    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, views)
 
 
 def validate_baseline(

@@ -359,7 +359,7 @@ def _fit_baseline(
         with StopSignals(at_once=True) as signals:
             # All events before any is shown: a live view and the progress of the fit would be on
             # the terminal at the same time.
-            events = list(train_baseline(config, plan.corpus, run, on_progress))
+            events = list(train_baseline(config, plan.corpus, run, on_progress, on_warning))
     except KeyboardInterrupt:
         if not signals.number:
             raise

@@ -21,7 +21,6 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
-from icdcli.lexical.views import Views
 from icdcli.model.backbone import compile_layers
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
@@ -75,14 +74,14 @@ def read_tokens(
 ) -> Tokens:
     """Open the corpus's token cache; the main process makes it if it doesn't exist yet."""
     tokens = (
-        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress)
+        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress, model.views)
         if process_group.is_main
         else None
     )
     process_group.wait()
-    return (
-        token_cache(corpus.folder, model.tokenizer.backend_tokenizer) if tokens is None else tokens
-    )
+    if tokens is not None:
+        return tokens
+    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer, reading=model.views)
 
 
 def new_training(
@@ -124,9 +123,8 @@ def new_training(
         config.train.padding,
         on_warning or warnings.warn,
     )
-    model.text_cleaning, model.language = config.data.text_cleaning, config.data.language
-    if on_warning is not None and config.model.lexical and (off := _views(config).warning()):
-        on_warning(off)
+    model.text_cleaning = config.data.text_cleaning
+    model.views = config.model.views(config.data.language, on_warning)
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
@@ -272,14 +270,8 @@ def _lexical_scores(
     from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
-        model.lexical = LexicalModel.of(corpus, config.model.lexical, _views(config))
+        model.lexical = LexicalModel.of(corpus, config.model.lexical, model.views)
     return model.lexical.scores(list(corpus.texts("validation")))
-
-
-def _views(config: Config) -> Views:
-    """Return the views of the documents that the lexical model reads."""
-    model = config.model
-    return Views.of(model.assertion, config.data.language, model.assertion_cues)
 
 
 def _with_precomputed(
