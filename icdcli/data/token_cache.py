@@ -273,7 +273,7 @@ def use_workers(workers: int) -> None:
         os.environ["RAYON_NUM_THREADS"] = str(workers)
 
 
-class Reading(Protocol):
+class TextReading(Protocol):
     """How a model reads texts before they are tokenized."""
 
     @property
@@ -288,7 +288,7 @@ def token_cache(
     corpus: Path,
     tokenizer: Tokenizer,
     on_progress: Progress | None = None,
-    reading: Reading | None = None,
+    reading: TextReading | None = None,
 ) -> Tokens:
     """Open the tokens of a corpus, tokenizing it first if necessary.
 
@@ -329,7 +329,7 @@ def token_cache(
     return tokens
 
 
-def _texts(corpus: Path, reading: Reading | None) -> Iterator[list[str]]:
+def _texts(corpus: Path, reading: TextReading | None) -> Iterator[list[str]]:
     for batch in document_batches(corpus, ["text"], _AT_ONCE):
         texts = batch.column(0).to_pylist()
         yield texts if reading is None else [reading.read(text) for text in texts]

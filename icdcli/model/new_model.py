@@ -18,6 +18,7 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.views import Views
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
 from icdcli.model.batch import Batch
 from icdcli.model.files.base_identity import BaseIdentity
@@ -40,6 +41,27 @@ def tokenizer_for(config: ModelConfig, texts: Iterable[str]) -> PreTrainedTokeni
     if config.model == TINY:
         return train_tokenizer(texts)
     return load_tokenizer(find_pretrained(config.model))
+
+
+def views_of(
+    config: ModelConfig, language: str, on_warning: Callable[[str], object] | None = None
+) -> Views:
+    """Return the views of documents that a configured model reads.
+
+    Args:
+        config: The model section of the configuration.
+        language: The language of the documents.
+        on_warning: Receives a warning if assertion is off although it would matter.
+
+    Raises:
+        ConfigError: If ``assertion_cues`` can't be read.
+        DataError: If it isn't UTF-8, or has a bad row.
+    """
+    views = Views.of(config.assertion, language, config.assertion_cues)
+    needed = bool(config.lexical) or config.assertion == "facts"
+    if needed and on_warning is not None and (off := views.warning()) is not None:
+        on_warning(off)
+    return views
 
 
 def new_model(

@@ -1,8 +1,8 @@
 """The section ``model`` of the configuration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -10,9 +10,6 @@ from icdcli.config.fields import Conflict, Integer, Number, OneOf, Section, requ
 from icdcli.config.run_section import RunConfig
 from icdcli.lexical.names import AssertionKey, part_names
 from icdcli.model.heads.names import head_names
-
-if TYPE_CHECKING:
-    from icdcli.lexical.views import Views
 
 QUANTIZED = (4, 8)
 """The values of ``bit`` that quantize the backbone."""
@@ -125,25 +122,6 @@ class ModelConfig(Section):
         if self.freeze_backbone is not None:
             return self.freeze_backbone
         return self.lora_activate or self.bit in QUANTIZED
-
-    def views(self, language: str, on_warning: Callable[[str], object] | None = None) -> "Views":
-        """Return the views of documents that a model reads.
-
-        Args:
-            language: The language of the documents.
-            on_warning: Receives a warning if assertion is off although it would matter.
-
-        Raises:
-            ConfigError: If ``assertion_cues`` can't be read.
-            DataError: If it isn't UTF-8, or has a bad row.
-        """
-        from icdcli.lexical.views import Views  # numpy takes time to import
-
-        views = Views.of(self.assertion, language, self.assertion_cues)
-        needed = bool(self.lexical) or self.assertion == "facts"
-        if needed and on_warning is not None and (off := views.warning()) is not None:
-            on_warning(off)
-        return views
 
     def baseline_conflicts(self) -> Iterator[Conflict]:
         """Yield the keys that TF-IDF has no use for."""

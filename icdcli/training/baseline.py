@@ -16,6 +16,7 @@ from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.io.progress import Progress
+from icdcli.model.new_model import views_of
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir
@@ -96,7 +97,7 @@ def fit_baseline(
     # scikit-learn and scipy take a second to import, and a network doesn't need them
     from icdcli.lexical.tfidf import Tfidf
 
-    views = config.model.views(config.data.language, on_warning)
+    views = views_of(config.model, config.data.language, on_warning)
     try:
         words = Tfidf.fit(
             map(views.read, corpus.texts("train")),

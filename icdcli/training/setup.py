@@ -24,7 +24,7 @@ from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.new_model import new_model, tokenizer_for
+from icdcli.model.new_model import new_model, tokenizer_for, views_of
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
@@ -124,7 +124,7 @@ def new_training(
         on_warning or warnings.warn,
     )
     model.text_cleaning = config.data.text_cleaning
-    model.views = config.model.views(config.data.language, on_warning)
+    model.views = views_of(config.model, config.data.language, on_warning)
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
