@@ -143,8 +143,14 @@ def make_infinite(training, steps):
     )
 
 
-def test_a_step_with_too_large_gradients_is_skipped(config, float16):
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused, as on GPUs"])
+def test_a_step_with_too_large_gradients_is_skipped(config, float16, fused):
     training, _ = new_training(config(), ALONE)
+    groups = [
+        {key: value for key, value in group.items() if key != "fused"}
+        for group in training.optimizer.param_groups
+    ]
+    training.optimizer = torch.optim.AdamW(groups, fused=fused)
     make_infinite(training, {3})
     before, notes = {}, {}
     for event in train(training):
