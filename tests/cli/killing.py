@@ -3,8 +3,8 @@
 A program of its own: it imports everything once and forks a process per command, which takes one
 second instead of ten. Usage: ``python killing.py CONFIG PROJECT POINTS``. POINTS is JSON: a list of
 [operation of the training, operation of the first resume], or of shares of the time of a complete
-training. Prints JSON: the number of operations of a complete run, its folder, and the folder of
-each killed run.
+training; an operation is a number, or the name that the next rename would give. Prints JSON: the
+number of operations of a complete run, its folder, and the folder of each killed run.
 """
 
 import json
@@ -38,7 +38,12 @@ OPERATIONS = {
 
 
 def kill_at(operation, folder):
-    """Count the operations on the files of a folder, and kill the process before one of them."""
+    """Count the operations on the files of a folder, and kill the process before one of them.
+
+    Args:
+        operation: Its number, or the name that it gives a file or link by renaming; None: no kill.
+        folder: The folder.
+    """
     count = [0]
 
     def next_one():
@@ -53,6 +58,9 @@ def kill_at(operation, folder):
         )
         if event in OPERATIONS and (inside or event in ("os.remove", "os.rmdir")):
             next_one()
+        named = isinstance(operation, str) and event == "os.rename"
+        if named and str(arguments[1]).endswith(operation):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     flush = os.fsync
 
@@ -75,7 +83,7 @@ def run(project, words, kill=None):
             os.dup2(log.fileno(), 2)
         for picture in ("learning_curves_png", "lr_schedule_png"):
             setattr(plots, picture, lambda *_: None)  # they take longer than the training
-        count = kill_at(kill if isinstance(kill, int) else None, project)
+        count = kill_at(kill if isinstance(kill, int | str) else None, project)
         if isinstance(kill, float):
             timer = threading.Timer(kill, os.kill, (os.getpid(), signal.SIGKILL))
             timer.daemon = True
@@ -123,7 +131,7 @@ def everything(config, project, points):
     took = time.monotonic() - began
     folders = []
     for number, pair in enumerate(points):
-        # Integers count operations; floats are shares of the time.
+        # Integers count operations, strings name one; floats are shares of the time.
         kills = [kill * took if isinstance(kill, float) else kill for kill in pair]
         folders.append(killed_and_resumed(config, project, f"killed-{number}", *kills))
     return {

@@ -91,10 +91,9 @@ def same_ends(complete, killed, rows):
 
 
 def test_killed_within_a_checkpoint_and_resumed(kill, rows):
-    operations, complete, killed = kill(
-        [[257, 60]]
-    )  # the first one inside the one that follows a validation
-    assert operations > 400
+    # After a validation, when `metric` refers to the new checkpoint, but `loss` and `last` don't.
+    operations, complete, killed = kill([["weights/loss", 60]])
+    assert operations > 700
     assert killed[0].name == "killed-0"
     assert same_ends(complete, killed, rows)
 
@@ -103,7 +102,7 @@ def test_killed_within_a_checkpoint_and_resumed(kill, rows):
 def test_killed_at_many_operations_and_resumed(kill, rows):
     # Every few operations, so that each kind occurs: write, flush, rename, link, remove.
     # More of them at the first checkpoint after a validation.
-    operations = sorted({*range(5, 600, 17), *range(307, 334, 3)})
+    operations = sorted({*range(5, 740, 17), *range(394, 418, 3)})
     made, complete, killed = kill(
         [[first, 40 + 13 * number % 150] for number, first in enumerate(operations)]
     )
