@@ -1,6 +1,7 @@
 """Notes that aren't plain text: RTF, HTML, XML and base64, as databases of hospitals store them.
 
-Read as words, they would give codes for the names of fonts and the titles of forms.
+Read as words, they would give codes for the names of fonts and the titles of forms. And notes whose
+quotes and dashes were lost when another program read them in the wrong encoding.
 """
 
 import base64
@@ -27,6 +28,15 @@ _FILES = (
 )
 _MOSTLY = 0.9
 
+# Windows-1252 has quotes, dashes and the euro sign where Latin-1 has control characters. U+0085 is
+# a line end in texts of mainframes.
+_MISREAD = re.compile("[\x80-\x84\x86-\x9f]")
+MISREAD = (
+    "control characters where Windows-1252 has quotes and dashes, as if the text was read as "
+    "Latin-1. Export it again in UTF-8"
+)
+"""What is wrong with misread notes, as the end of a sentence."""
+
 REMEDY = "Convert the notes to plain text first, for example with pandoc (-t plain)"
 """What to do with such notes, as a sentence of a message."""
 
@@ -46,6 +56,11 @@ def markup_of(text: str) -> str | None:
     if _DATA_ADDRESS.match(start) or (_BASE64.match(start) and _is_base64(text)):
         return "base64"
     return None
+
+
+def is_misread(text: str) -> bool:
+    """Return whether a text has control characters that no note has."""
+    return not text.isascii() and _MISREAD.search(text) is not None
 
 
 def _is_base64(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from icdcli import __version__
 from icdcli.config.fields import refuse_url
+from icdcli.data.markup import MISREAD
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
@@ -120,7 +121,8 @@ def check_notes(
     Args:
         notes: The notes.
         on_progress: Receives the progress.
-        on_warning: Called with a message if some notes have no text, or files were left out.
+        on_warning: Called with a message if some notes have no text or were read in a wrong
+            encoding before, or if files were left out.
         on_message: Called with a message about how notes were read, if that isn't obvious.
 
     Raises:
@@ -130,6 +132,8 @@ def check_notes(
     warnings = notes.left_out
     if notes.without_text:
         warnings.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
+    if notes.misread:
+        warnings.append(f"{notes.misread:,} of {count:,} notes have {MISREAD}")
     if on_warning is not None:
         for message in warnings:
             on_warning(message)

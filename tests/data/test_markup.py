@@ -2,11 +2,22 @@ import base64
 
 import pytest
 
-from icdcli.data.markup import markup_of
+from icdcli.data.markup import is_misread, markup_of
 
 PLAIN = "Admitted with fever. High blood pressure. Type 2 diabetes."
 RTF = r"{\rtf1\ansi\deff0{\fonttbl{\f0 Arial;}}\f0\fs20 Admitted with fever.\par}"
 PAGE = "<html><head><title>form</title></head><body><p>Pneumonia</p></body></html>"
+
+
+@pytest.mark.parametrize("text", ["Pneumonia – patient’s fever, 3 € …", "“quoted”"])
+def test_text_of_windows_that_was_read_as_latin1_is_noticed(text):
+    assert is_misread(text.encode("cp1252").decode("latin-1"))
+    assert not is_misread(text)
+
+
+@pytest.mark.parametrize("text", ["", "fever\n", "Übelkeit, é", "line\x85end", "고혈압"])
+def test_other_text_is_not_misread(text):
+    assert not is_misread(text)
 
 
 @pytest.mark.parametrize(

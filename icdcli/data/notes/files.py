@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol
 
 from xxhash import xxh3_128_hexdigest
 
+from icdcli.data.markup import is_misread
 from icdcli.data.notes.pipes import STANDARD_INPUT, Piped, reads_pipe, refuse_table, store_pipe
 from icdcli.data.notes.tables import NoteTable
 from icdcli.data.notes.text import Note, checked, decoded, read_note
@@ -110,12 +111,13 @@ class Notes:
         names: The arguments.
         parts: The notes of each argument.
         without_text: The number of notes without text, after `check`.
+        misread: The number of notes that were read in a wrong encoding before, after `check`.
     """
 
     def __init__(self, names: Sequence[str], parts: Sequence[NoteFiles]) -> None:
         self.names = names
         self.parts = parts
-        self.without_text = 0
+        self.without_text = self.misread = 0
 
     def __iter__(self) -> Iterator[Note]:
         """Yield the notes; this can be repeated."""
@@ -151,9 +153,10 @@ class Notes:
         Raises:
             DataError: If a note can't be read, or none has text.
         """
-        count = self.without_text = 0
+        count = self.without_text = self.misread = 0
         for count, note in enumerate(self, start=1):
             self.without_text += not note.has_text
+            self.misread += is_misread(note.text)
             if on_progress and count % _BETWEEN_REPORTS == 0:
                 on_progress("reading the notes", count, 0, "notes")
         if count == self.without_text:
@@ -238,7 +241,8 @@ def _folder(folder: Path, before: str) -> TextFiles:
         if path.suffix.lower() == _TEXT:
             texts.append(path)
         else:
-            others[path.suffix.lower() or "without an ending"] += 1
+            ending = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
+            others[ending.lower() or "without an ending"] += 1
             if is_table(path):
                 tables.append(path)
     if not texts:
@@ -280,7 +284,7 @@ def _kinds(others: Mapping[str, int]) -> str:
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     more = sum(count for _, count in ordered[_SHOWN:])
     shown = [f"{count:,} {kind}" for kind, count in ordered[:_SHOWN]]
-    return ", ".join([*shown, *([f"{more:,} others"] if more else [])])
+    return ", ".join([*shown, *([f"{more:,} of other kinds"] if more else [])])
 
 
 def _counted(count: int, noun: str) -> str:

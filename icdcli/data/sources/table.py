@@ -17,7 +17,7 @@ from icdcli.data.benchmarks.protocols import (
     choose_protocol,
     own_split,
 )
-from icdcli.data.markup import REMEDY, markup_of
+from icdcli.data.markup import MISREAD, REMEDY, is_misread, markup_of
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
@@ -139,6 +139,7 @@ class TableSource:
             DataError: If the file can't be read or a value is refused; the message names the row.
         """
         splits_count = self.own_splits is not None and protocol.split_of is own_split
+        misread = 0
         repeated, same_texts = self._codes_and_ids[1], SameTexts()
         left = dict.fromkeys(repeated.codes)  # those of which no row with a text was read yet
         records = table_rows(self.path, self.columns.all, self.reading)
@@ -161,9 +162,12 @@ class TableSource:
             elif not codes:
                 self.reading.drop("rows without codes", 1)
             else:
+                misread += is_misread(text)
                 evidence = self._evidence(row.get("evidence_column"), text, number)
                 yield Admission(id, subject, text, codes, split, evidence)
         self.reading.drop("documents without text", len(left))
+        if misread:
+            self.reading.choices["texts"] = f"{misread:,} of the documents have {MISREAD}"
         same_texts.refuse(self.path)
         if repeated.codes:
             self.reading.choices["rows"] = repeated.summary

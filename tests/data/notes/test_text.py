@@ -3,6 +3,7 @@ import pytest
 from icdcli.data.notes import text as note_text
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
+from icdcli.predict.run import check_notes
 
 SECRET = "Mr Longfellow drinks"
 
@@ -14,6 +15,15 @@ def test_the_command_of_the_message_gives_the_text_back(tmp_path):
         find_notes([str(tmp_path / "n.txt")]).check()
     encoding = str(caught.value).split("iconv -f ")[1].split()[0]
     assert content.decode(encoding) == "Pneumonia – patient’s fever, 3 € …"
+
+
+def test_notes_that_the_former_hint_corrupted_are_counted(tmp_path):
+    text = "patient’s fever".encode("cp1252").decode("latin-1")
+    (tmp_path / "1.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "2.txt").write_text("patient’s fever", encoding="utf-8")
+    warnings = []
+    assert check_notes(find_notes([str(tmp_path)]), on_warning=warnings.append) == 2
+    assert [w.partition(" control")[0] for w in warnings] == ["1 of 2 notes have"]
 
 
 def test_a_note_shows_its_text_to_nobody():

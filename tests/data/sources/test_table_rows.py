@@ -104,6 +104,13 @@ def test_a_row_per_code_without_ids_is_refused(tmp_path):
     assert len(found) == 4
 
 
+def test_texts_of_a_wrong_encoding_are_reported(tmp_path):
+    misread = "patient’s fever".encode("cp1252").decode("latin-1")
+    rows = [("1", misread, "R50.9"), ("2", "patient’s fever", "R50.9")]
+    _, reading = read(write(tmp_path / "t.csv", HEADER[:3], rows), PATIENT)
+    assert reading.choices["texts"].startswith("1 of the documents have control characters where")
+
+
 WIDE = ("id", "text", "subject_id", "split", "DX1", " dx2", "dx3", "dxdate")
 
 
