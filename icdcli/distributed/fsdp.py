@@ -48,6 +48,11 @@ class Shards:
             raise ConfigError(
                 f"strategy: fsdp: needs torch 2.8 or later, this is {torch.__version__}. Use ddp"
             )
+        if network.without_padding:
+            raise ConfigError(
+                "strategy: fsdp: with this architecture, documents of one length are read at a "
+                "time, so that the processes would make different numbers of passes. Use ddp"
+            )
         self.network, self.process_group = network, process_group
         self._all_saved = all_saved
         self._optimizer: torch.optim.Optimizer | None = None

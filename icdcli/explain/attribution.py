@@ -84,7 +84,8 @@ def attribute(
     network.eval()
     try:
         passes = [
-            _Pass(network, document, special_tokens, first, end) for first, end in _passes(document)
+            _Pass(network, document, special_tokens, first, end)
+            for first, end in _passes(document, one_by_one=network.without_padding)
         ]
         with torch.no_grad():
             hidden_TD = torch.cat(
@@ -217,11 +218,11 @@ class _Pass:
         return torch.from_numpy(np.concatenate(parts)).to(self._network.device)
 
 
-def _passes(document: TokenizedDocument) -> Iterator[tuple[int, int]]:
+def _passes(document: TokenizedDocument, one_by_one: bool) -> Iterator[tuple[int, int]]:
     """Yield the first chunk of each pass over a document, and the chunk after its last."""
     first = tokens = 0
     for place, ids in enumerate(document.chunks):
-        if place > first and tokens + len(ids) > _TOKENS_AT_ONCE:
+        if place > first and (one_by_one or tokens + len(ids) > _TOKENS_AT_ONCE):
             yield first, place
             first, tokens = place, 0
         tokens += len(ids)

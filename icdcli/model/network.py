@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import half_precision
@@ -52,6 +53,8 @@ class CodingNetwork(nn.Module):
         packed: How the backbone reads packed documents; None: it reads padded ones. It is set by
             `icdcli.model.packing.probe.choose_padding`.
         rotary: Gives each document the rotary embeddings that it has alone.
+        without_padding: Whether the backbone takes padding for text, so that it must read padded
+            documents of one length at a time; also set by `choose_padding`.
         pass_limit: The size of forward passes, as far as memory allowed.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
@@ -73,6 +76,7 @@ class CodingNetwork(nn.Module):
         self.state_pooling = state_pooling
         self.packed: PackedForm | None = None
         self.rotary = RotaryByDocument(backbone)
+        self.without_padding = False
         self.pass_limit: PassLimit = PassLimit()
         self.on_warning: Callable[[str], object] = warnings.warn
 
@@ -133,18 +137,40 @@ class CodingNetwork(nn.Module):
         ids, layout = batch.ids, batch.layout
         assert ids is not None
         if isinstance(layout, Segments) and self.packed is not None:
-            arguments = self.packed.arguments(ids, layout)
+            hidden = self._read(layout, self.packed.arguments(ids, layout))
         elif isinstance(layout, Tensor) and self.packed is None:
-            arguments = {"input_ids": ids, "attention_mask": layout.long()}
+            hidden = (self._read_by_length if self.without_padding else self._read_padded)(
+                ids, layout
+            )
         else:
             raise ValueError(f"this network reads documents with padding: {self.padding}")
+        hidden_TD = hidden.flatten(0, 1)
+        return hidden_TD if batch.kept_T is None else hidden_TD[batch.kept_T]
+
+    def _read(self, layout: Tensor | Segments, arguments: dict[str, Any]) -> Tensor:
+        kind = self.device.type
         with (
-            torch.autocast(ids.device.type, self.autocast, enabled=self.autocast is not None),
+            torch.autocast(kind, self.autocast, enabled=self.autocast is not None),
             self.rotary.layout(layout),
         ):
             hidden: Tensor = self.backbone(**arguments).last_hidden_state
-        hidden_TD = hidden.flatten(0, 1)
-        return hidden_TD if batch.kept_T is None else hidden_TD[batch.kept_T]
+        return hidden
+
+    def _read_padded(self, ids_CT: Tensor, mask_CT: Tensor) -> Tensor:
+        return self._read(mask_CT, {"input_ids": ids_CT, "attention_mask": mask_CT.long()})
+
+    def _read_by_length(self, ids_CT: Tensor, mask_CT: Tensor) -> Tensor:
+        """Return the same as `_read_padded` from a pass per length, which has no padding."""
+        lengths: list[int] = mask_CT.sum(dim=1).tolist()
+        rows: list[int] = []
+        parts = []
+        for length in sorted(set(lengths)):
+            own = [row for row, other in enumerate(lengths) if other == length]
+            hidden = self._read_padded(ids_CT[own, :length], mask_CT[own, :length])
+            parts.append(functional.pad(hidden, (0, 0, 0, mask_CT.shape[1] - length)))
+            rows += own
+        order = torch.tensor(rows, device=ids_CT.device).argsort()
+        return torch.cat(parts)[order]
 
     def start_from_frequencies(
         self, positives: Sequence[int], documents: int, open_ended: bool = False

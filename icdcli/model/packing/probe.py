@@ -59,6 +59,14 @@ def choose_padding(network: CodingNetwork, wanted: WantedPadding) -> Padding:
         )
     if wanted != "batch" and reason is None:
         network.packed = PackedForm.install(network.backbone)
+    elif _depends_on_padding(network):
+        network.without_padding = True
+        settings = network.backbone.config
+        network.on_warning(
+            f"this architecture ({settings.model_type}) takes padding for text: a document's "
+            "scores would depend on the length of the others. So documents of one length are read "
+            "at a time, which is slower"
+        )
     return network.padding
 
 
@@ -66,6 +74,7 @@ def _use_padding(network: CodingNetwork) -> None:
     if network.packed is not None:
         network.packed.uninstall(network.backbone)
         network.packed = None
+    network.without_padding = False
 
 
 def _reason_against(network: CodingNetwork) -> str | None:
@@ -95,10 +104,38 @@ def _reason_against(network: CodingNetwork) -> str | None:
         _use_padding(network)
         network.train(training)
     difference = _difference(packed, padded)
-    by_other_tokens = _difference(otherwise[kept_T], padded[kept_T])
-    if difference <= (_EXACT if network.autocast is None else _ROUNDED * by_other_tokens):
+    if difference <= _allowed(network, otherwise[kept_T], padded[kept_T]):
         return None
     return f"its hidden states differ by {difference:.1%} from those of padded documents"
+
+
+def _depends_on_padding(network: CodingNetwork) -> bool:
+    """Return whether a document's hidden states change if it is padded beside a longer one."""
+    settings: Any = network.backbone.config
+    longer, short = (
+        (4 + np.arange(length)) % settings.vocab_size for length in (max(_LENGTHS), min(_LENGTHS))
+    )
+    other = (24 + np.arange(len(short))) % settings.vocab_size
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            beside = _hidden_states(network, [longer, short])[len(longer) :]
+            alone, otherwise = (_hidden_states(network, [ids]) for ids in (short, other))
+    finally:
+        network.train(training)
+    return _difference(beside, alone) > _allowed(network, otherwise, alone)
+
+
+def _allowed(network: CodingNetwork, otherwise: Tensor, expected: Tensor) -> float:
+    """Return the largest difference that can come from rounding.
+
+    Args:
+        network: The network.
+        otherwise: Hidden states of other tokens.
+        expected: The hidden states to compare with.
+    """
+    return _EXACT if network.autocast is None else _ROUNDED * _difference(otherwise, expected)
 
 
 def _difference(found_TD: Tensor, expected_TD: Tensor) -> float:
