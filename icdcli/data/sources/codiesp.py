@@ -266,7 +266,7 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
-        own_options=("language", "codes"),
+        own_options=("codes",),
         system="icd10",
     )
 )

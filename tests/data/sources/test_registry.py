@@ -128,7 +128,6 @@ def test_data_from_a_pipe_are_refused(tmp_path):
     ("options", "reason"),
     [
         ({"splits_path": Path()}, "splits_path: protocol patient reads no split lists"),
-        ({"language": "es"}, "language: is for dataset: codiesp, but PATH is table"),
         ({"codes": "procedures"}, "codes: is for dataset: codiesp, but PATH is table"),
         ({"evidence_path": Path()}, "evidence_path: is for dataset: mimic3, but PATH is table"),
     ],
