@@ -4,6 +4,7 @@ peft's own files don't say that a decoder reads in both directions. Loaded witho
 Mistral compute other hidden states, and nothing reports it.
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,12 @@ from icdcli.model.files.checkpoint_files import ADAPTER_FOLDER
 from icdcli.model.section import QUANTIZED, ModelConfig
 
 README = "README.md"
+_QUANTIZATION = {
+    8: "load_in_8bit=True",
+    4: 'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, '
+    'bnb_4bit_compute_dtype="bfloat16"',
+}
+"""The options of `icdcli.model.backbone`, by ``bit``."""
 
 
 def describe_adapter(
@@ -35,7 +42,11 @@ def describe_adapter(
     ours.base_model_name_or_path = config.model if base is None else base.weights.at
     ours.revision = None if base is None else base.weights.commit
     ours.save_pretrained(str(folder))
-    backbone.get_base_model().config.save_pretrained(folder)
+    settings = copy.deepcopy(backbone.get_base_model().config)
+    # With it, transformers would take the weights of the base model for quantized ones.
+    if hasattr(settings, "quantization_config"):
+        del settings.quantization_config
+    settings.save_pretrained(folder)
     text = adapter_readme(folder, base, config.attention, config.bit)
     (folder / README).write_text(text, encoding="utf-8")
 
@@ -81,13 +92,15 @@ def _attention(attention: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _recipe(base: BaseIdentity, bit: int) -> list[str]:
-    commit = "" if base.weights.commit is None else f', revision="{base.weights.commit}"'
+    options = _of(base.weights.commit)
+    if bit in QUANTIZED:
+        options += f", quantization_config=BitsAndBytesConfig({_QUANTIZATION[bit]})"
     lines = [
         "The same hidden states as in icdcode, with transformers and peft, called in this folder:",
         "",
         "```python",
         'settings = AutoConfig.from_pretrained(".")',
-        f'base = AutoModel.from_pretrained("{base.weights.at}", config=settings{commit})',
+        f'base = AutoModel.from_pretrained("{base.weights.at}", config=settings{options})',
     ]
     if not base.adapters:
         lines.append('model = PeftModel.from_pretrained(base, ".")')
@@ -104,7 +117,7 @@ def _recipe(base: BaseIdentity, bit: int) -> list[str]:
         lines.append(f"model.base_model.set_adapter({[*names, 'default']})")
     lines += ["```", ""]
     if bit in QUANTIZED:
-        lines += [f"The base model is quantized to {bit} bits, as `config.json` says.", ""]
+        lines += [f"The base model is quantized to {bit} bits when it is loaded.", ""]
     return lines
 
 

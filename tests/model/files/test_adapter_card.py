@@ -6,11 +6,13 @@ import re
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, BitsAndBytesConfig
 
 from icdcli.data.batching import SpecialTokens, collate
 from icdcli.data.corpus.reader import Labels
+from icdcli.io.manifest import write_manifest
 from icdcli.model.batch import Batch
+from icdcli.model.files.export import export_model
 from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
@@ -62,7 +64,8 @@ def plain(model, ids):
 def recipe(adapter, monkeypatch):
     [code] = re.findall(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.DOTALL)
     monkeypatch.chdir(adapter)
-    names = {"AutoConfig": AutoConfig, "AutoModel": AutoModel, "PeftModel": PeftModel}
+    known = (AutoConfig, AutoModel, BitsAndBytesConfig, PeftModel)
+    names = {one.__name__: one for one in known}
     exec(code, names)
     return names["model"], code
 
@@ -90,6 +93,27 @@ def test_causal_attention_needs_no_warning(saved, model_folders, monkeypatch):
     loaded, _ = recipe(adapter, monkeypatch)
     torch.testing.assert_close(plain(loaded, [5, 6, 7]), ours(model, [5, 6, 7]))
     assert "Attention is causal" in (adapter / "README.md").read_text()
+
+
+@pytest.mark.parametrize("bit", [16, 8, 4])
+def test_the_recipe_quantizes_the_base_as_icdcode_does(saved, model_folders, monkeypatch, bit):
+    pytest.importorskip("bitsandbytes")
+    model, adapter = saved(model_folders["llama"], bit=bit)
+    loaded, code = recipe(adapter, monkeypatch)
+    assert ("quantization_config" in code) == (bit < 16)
+    difference = plain(loaded, [5, 6, 7]).float() - ours(model, [5, 6, 7]).float()
+    assert difference.abs().max() < 0.2  # the rounding of half precision
+
+
+def test_an_exported_adapter_is_loaded_from_the_exported_folder(
+    saved, model_folders, tmp_path, monkeypatch
+):
+    model, adapter = saved(model_folders["llama"])
+    write_manifest(adapter.parent, {"step": 1})
+    export_model(adapter.parent, tmp_path / "out", base=True)
+    loaded, code = recipe(tmp_path / "out" / "adapter", monkeypatch)
+    assert '"../base"' in code
+    torch.testing.assert_close(plain(loaded, [5, 6, 7]), ours(model, [5, 6, 7]))
 
 
 def test_an_adapter_on_a_pretrained_adapter_names_its_base(
