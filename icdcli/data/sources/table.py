@@ -144,6 +144,9 @@ class TableSource:
         left = dict.fromkeys(repeated.codes)  # those of which no row with a text was read yet
         records = table_rows(self.path, self.columns.all, self.reading)
         for number, values in enumerate(records, start=1):
+            if not any(values):  # such as the rows below a table in Excel
+                self.reading.drop("rows without text", 1)
+                continue
             row = self.columns.row(values)
             id, text = self._id(row, number), self._text(row, number)
             subject = self._name(row.get("subject_column"), "subject_column", number)
@@ -288,7 +291,7 @@ class TableSource:
                         "is a number. Excel drops the zeros of codes that it takes for numbers: "
                         "format the column as text, and enter the codes again.",
                     )
-                yield self._id(row, number) if ids else None, cell
+                yield self._id(row, number) if ids and any(values) else None, cell
 
         repeated = RepeatedIds()
         found = TableCodes.read(

@@ -199,3 +199,11 @@ def test_an_id_that_many_documents_have_is_shown(tmp_path: Path, unknown: str) -
     assert "documents have the same patient id. If it stands for unknown patients" in warnings
     lines = [line | {"subject_id": str(n // 10)} for n, line in enumerate(lines)]
     assert not prepared(write(tmp_path / "u.jsonl", lines)).warnings
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_rows_that_are_empty_as_a_whole_are_counted(tmp_path: Path, name: str) -> None:
+    content: Rows = [*rows(), *({"text": ""} for _ in range(3))]
+    corpus = prepared(write(tmp_path / name, content))
+    assert corpus.card["dropped"] == {"rows without text": 3}
+    assert len(documents(corpus)) == 60
