@@ -17,11 +17,12 @@ FIELD = st.text(st.sampled_from('a,"\n\r é€\U0001f600\x01 0;\t'), max_size=12
 WIDTH = 3
 
 
-def by_csv(content: bytes, skip: bool) -> list[tuple[str, ...]] | None:
+def by_csv(content: bytes, skip: bool, comma: str = ",") -> list[tuple[str, ...]] | None:
     """Return the rows after the header; None for an error that isn't to be skipped."""
     rows = []
     lines = content.splitlines(keepends=True)
-    reader = csv.reader((line.decode("utf-8", "surrogateescape") for line in lines), strict=True)
+    decoded = (line.decode("utf-8", "surrogateescape") for line in lines)
+    reader = csv.reader(decoded, strict=True, delimiter=comma)
     while True:
         try:
             row = next(reader, None)
@@ -73,12 +74,14 @@ def block(request):
     rows=st.lists(st.lists(FIELD, min_size=WIDTH, max_size=WIDTH), max_size=6),
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
     end=st.sampled_from(["\n", "\r\n"]),
+    comma=st.sampled_from(",;\t|"),
 )
-def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end):
+def test_what_csv_writes_is_read_as_it_was(path, block, rows, quoting, end, comma):
     text = io.StringIO()
-    csv.writer(text, quoting=quoting, lineterminator=end).writerows([["x", "y", "z"], *rows])
+    writer = csv.writer(text, quoting=quoting, lineterminator=end, delimiter=comma)
+    writer.writerows([["x", "y", "z"], *rows])
     path.write_bytes(text.getvalue().encode())
-    assert by_us(path, False) == by_csv(path.read_bytes(), False)
+    assert by_us(path, False) == by_csv(path.read_bytes(), False, comma)
     if (
         quoting == csv.QUOTE_ALL
     ):  # csv doesn't quote a lone carriage return, and reads it as a line end

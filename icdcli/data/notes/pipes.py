@@ -68,7 +68,8 @@ class Piped:
         if self.table is None:
             return []
         kind = self.path.name.removeprefix(_Folder.NAME)
-        return [f"{self.name} is read as a table ({kind})", *self.table.remarks]
+        remarks = [remark.replace(self.path.name, self.name) for remark in self.table.remarks]
+        return [f"{self.name} is read as a table ({kind})", *remarks]
 
     @property
     def left_out(self) -> list[str]:

@@ -14,8 +14,8 @@ _BYTES = 4 * LONGEST  # a character takes at most four bytes
 _KINDS = {
     b"%PDF": "a PDF file",
     b"{\\rtf": "an RTF file",
-    b"PK\x03\x04": "a Word file or another archive",
-    b"\xd0\xcf\x11\xe0": "an old Word file",
+    b"PK\x03\x04": "a Word or Excel file or another archive",
+    b"\xd0\xcf\x11\xe0": "an old Word or Excel file",
     b"\x1f\x8b": "compressed with gzip",
     b"PAR1": "a Parquet file; its name must end in .parquet",
 }

@@ -240,6 +240,7 @@ class SameTexts:
         if self._same > _FEW_DOCUMENTS * self._rows:
             raise DataError(
                 f"{path}: {self._same:,} of {self._rows:,} rows have the text of the row before "
-                "and another code, as tables with one row per code do. Add a column of ids and set "
-                "id_column to it: the codes of rows with the same id and text are joined."
+                "and another code, as tables with one row per code do. Set id_column to the column "
+                "of the documents' ids, and add one if there is none: the codes of rows with the "
+                "same id and text are joined."
             )

@@ -179,7 +179,7 @@ def test_text_that_cannot_be_read(refused, monkeypatch):
     refused(b"%PDF-1.7 ...", "is a PDF file, not a text")
     refused(b"\xef\xbb\xbf{\\rtf1 a}", "note.txt: is RTF, not plain text. Convert the notes")
     refused(b"text\n<p>a</p>", "n.csv, row 1: is HTML, not plain text", name="n.csv")
-    refused(b"PK\x03\x04", "is a Word file or another archive")
+    refused(b"PK\x03\x04", "is a Word or Excel file or another archive")
     refused(None, "no such file or folder", name="gone.txt")
     monkeypatch.setattr(note_text, "LONGEST", 30)
     refused(SECRET.encode() * 2, "has more than 30 characters", "make it a table")
@@ -340,14 +340,16 @@ def test_the_state_changes_with_names_columns_and_files(tmp_path):
 
 @given(
     st.binary(max_size=200),
-    st.sampled_from(["n.txt", "n.csv", "n.jsonl", "n.jsonl.gz", "n.parquet"]),
+    st.sampled_from(
+        ["n.txt", "n.csv", "n.tsv", "n.jsonl", "n.jsonl.gz", "n.json", "n.xlsx", "n.parquet"]
+    ),
 )
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_bytes_are_read_or_refused(tmp_path, content, name):
     path = tmp_path / name
-    for start in (b"", b"text\n", b'{"text": "'):
+    for start in (b"", b"text\n", b'{"text": "', b'[{"text": "'):
         path.write_bytes(start + content)
         message = None
         try:
@@ -371,7 +373,7 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, name):
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_text_comes_through(tmp_path, texts):
-    for name in ("n.csv", "n.jsonl", "n.parquet"):
+    for name in ("n.csv", "n.tsv", "n.jsonl", "n.json", "n.parquet"):
         rows = [(str(number), text) for number, text in enumerate(texts)]
         assert [
             (note.id, note.text) for note in find_notes([str(write(tmp_path / name, rows))])

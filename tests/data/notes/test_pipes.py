@@ -37,6 +37,8 @@ def test_a_table_from_standard_input_is_read_row_by_row(kind):
     assert [(note.id, note.text.strip()) for note in notes] == [("7", "a"), ("8", "b")]
     assert notes.check() == 2
     assert notes.remarks[0].startswith("standard input is read as a table (.")
+    if kind == "semicolons":
+        assert notes.remarks[1:] == ["columns of standard input: separated by semicolons"]
     assert notes.state == find_notes(["-"], PIPED[kind]).state
     assert notes.state != find_notes(["-"], b"text\nc\n").state
 
