@@ -206,6 +206,12 @@ def train_alone(run: RunDir, on_warning: Callable[[str], None]) -> Iterator[None
         yield
 
 
+def run_of(checkpoint: Path) -> Path | None:
+    """Return the folder of the run that a checkpoint is in; None if it is somewhere else."""
+    around = [folder for folder in checkpoint.absolute().parents if folder.name == "weights"]
+    return next((found.parent for found in around if (found.parent / RUN_CONFIG).is_file()), None)
+
+
 def find_checkpoint(run: RunDir, name: str) -> Path:
     """Return the folder of a checkpoint of a run.
 

@@ -14,10 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from icdcli.config.loading import load_config
+from icdcli.config.run_paths import RUN_CONFIG
 from icdcli.errors import ConfigError, IcdcodeError, ResumeError
 from icdcli.io.fingerprints import file_hash
 from icdcli.model.files.checkpoint_files import is_tfidf, peek_settings
 from icdcli.model.hub import MINILM, PretrainedSource, find_pretrained
+from icdcli.run_dir import run_of
 
 _CONFIG = "config.json"
 # In the order in which transformers and peft look for them.
@@ -219,7 +222,8 @@ def needs_base(settings: Mapping[str, Any]) -> bool:
 def base_of(settings: Mapping[str, Any], checkpoint: Path) -> BaseIdentity:
     """Return the base model of a checkpoint and where it is now.
 
-    In a checkpoint of an earlier version, only its name is stored: it is the base model as it is.
+    In a checkpoint of an earlier version, only its name is stored: it is the base model as it is
+    now, and a relative folder is found as the run's configuration finds its paths.
 
     Args:
         settings: The checkpoint's settings.
@@ -232,7 +236,11 @@ def base_of(settings: Mapping[str, Any], checkpoint: Path) -> BaseIdentity:
     stored = BaseIdentity.from_json(settings.get("base"))
     if stored is not None:
         return stored.located(checkpoint)
-    return BaseIdentity.of(find_pretrained(settings["model"]["model"]))
+    name, run = settings["model"]["model"], run_of(checkpoint)
+    if run is not None:
+        resolved = load_config(run / RUN_CONFIG).model.model
+        name = resolved if Path(resolved).is_dir() else name
+    return BaseIdentity.of(find_pretrained(name))
 
 
 def find_base(folder: Path, settings: Mapping[str, Any]) -> BaseIdentity | None:

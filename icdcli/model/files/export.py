@@ -35,6 +35,7 @@ from icdcli.model.files.checkpoint_files import (
 )
 from icdcli.model.files.model_card import Facts, evaluations_of, model_card
 from icdcli.model.hub import MINILM
+from icdcli.run_dir import run_of
 
 _STATE, _README, _CONFIG = "state.pt", "README.md", "config.yaml"
 _ADAPTER_SETTINGS = "adapter_config.json"
@@ -156,7 +157,7 @@ def _fill(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
     about = {key: value for key, value in manifest.items() if key != "files"}
     write_manifest(partial, about)
     # Not in the manifest: both may be edited.
-    run = _run_of(checkpoint)
+    run = run_of(checkpoint)
     config = None if run is None else _public_config(run, model["model"])
     if config is not None:
         (partial / _CONFIG).write_text(to_yaml(config), encoding="utf-8")
@@ -239,12 +240,6 @@ def _describe_adapter(partial: Path, base: BaseIdentity | None, model: Mapping[s
     if (folder / _README).exists():
         text = adapter_readme(folder, beside, str(model["attention"]), int(model["bit"]))
         (folder / _README).write_text(text, encoding="utf-8")
-
-
-def _run_of(checkpoint: Path) -> Path | None:
-    """Return the run that a checkpoint is in; None if it is somewhere else."""
-    around = [folder for folder in checkpoint.absolute().parents if folder.name == "weights"]
-    return next((found.parent for found in around if (found.parent / RUN_CONFIG).is_file()), None)
 
 
 def _public_config(run: Path, model: str) -> Config | None:

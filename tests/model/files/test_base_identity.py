@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from icdcli.config.loading import load_config
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import write_manifest
@@ -17,6 +18,7 @@ from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import train_tokenizer
+from icdcli.run_dir import RunDir
 
 CPU = torch.device("cpu")
 LABELS = Labels(
@@ -179,6 +181,21 @@ def test_a_checkpoint_of_an_earlier_version_loads_and_learns_its_base(base, tmp_
     assert current_state(folder) != before  # but predict doesn't mix two models in one file
     with pytest.raises(ResumeError, match=r"model\.safetensors differs"):
         load_model(tmp_path / "next")
+
+
+def test_a_run_of_an_earlier_version_finds_its_relative_base(
+    base, tmp_path, monkeypatch, model_folders
+):
+    monkeypatch.chdir(tmp_path)
+    run = RunDir.create(tmp_path / "runs", "run")
+    run.write_config(load_config(None, ["model=models/bert", "project=runs", "name=run"]))
+    (run.root / "origin.json").unlink()
+    folder = save("models/bert", run.checkpoint("steps") / "7")
+    without_identity(folder)
+    expected = load_model(folder).scores(NOTES).tolist()
+    shutil.copytree(model_folders["llama"], tmp_path / "other" / "models" / "bert")
+    monkeypatch.chdir(tmp_path / "other")
+    assert load_model(folder).scores(NOTES).tolist() == expected
 
 
 def test_a_large_model_is_known_by_all_its_shards(tmp_path):
