@@ -14,6 +14,12 @@ _HTML = re.compile(
     r"|h[1-6])\b[^<>]*>",
     re.IGNORECASE,
 )
+_ANY_TAG = re.compile(
+    r"</?(html|body|div|p|span|table|tr|td|font|pre|center|ul|ol|li|b|i|u|br|strong|em|h[1-6])\b"
+    r"[^<>]{0,200}>",
+    re.IGNORECASE,
+)
+_MANY_TAGS = 5
 _TAG = re.compile(r"</[a-z][a-z0-9]*\s*>|<br\s*/?>", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40}")  # a word of this length is rarely a word
 _DATA_ADDRESS = re.compile(r"data:[\w.+/;=-]*;base64,")
@@ -53,6 +59,8 @@ def markup_of(text: str) -> str | None:
             return "XML"
         if _HTML.match(start) and (_TAG.search(text) or start.lower().startswith(("<!d", "<html"))):
             return "HTML"
+    if start.count(">") >= _MANY_TAGS and len(_ANY_TAG.findall(start)) >= _MANY_TAGS:
+        return "HTML"
     if _DATA_ADDRESS.match(start) or (_BASE64.match(start) and _is_base64(text)):
         return "base64"
     return None

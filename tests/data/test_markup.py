@@ -31,6 +31,8 @@ def test_other_text_is_not_misread(text):
         ("<DIV class='note'>Fever<br>cough</DIV>", "HTML"),
         ("<p>Fever</p>", "HTML"),
         ("<b>Fever</b><br/>cough", "HTML"),
+        ("Progress note: <b>Fever</b><br>and <i>cough</i>", "HTML"),
+        ("A <b and > c, K <i> 4, <u> 3, x > 1 > 2", None),
         ('<?xml version="1.0"?><ClinicalDocument/>', "XML"),
         ("<ClinicalDocument xmlns='urn:hl7-org:v3'>", "XML"),
         (base64.b64encode(PLAIN.encode()).decode(), "base64"),

@@ -29,11 +29,15 @@ def is_parquet_folder(path: Path) -> bool:
     """Return whether a folder has Parquet files, and no others but hidden ones and logs."""
     if not path.is_dir():
         return False
+    found = False
     try:
-        files = list(_files(path))
+        for file in _files(path):  # ends at the first other file, since a folder may be large
+            if not file.name.lower().endswith(_ENDING):
+                return False
+            found = True
     except OSError:
         return False
-    return bool(files) and all(file.name.lower().endswith(_ENDING) for file in files)
+    return found
 
 
 def parquet_files(path: Path) -> list[Path]:
