@@ -27,6 +27,7 @@ from icdcli.data.sources.table_rows import (
     RepeatedIds,
     SameTexts,
     TableColumns,
+    codes_cell,
     find_columns,
     moreover,
 )
@@ -151,7 +152,7 @@ class TableSource:
             id, text = self._id(row, number), self._text(row, number)
             subject = self._name(row.get("subject_column"), "subject_column", number)
             split = self._split(row["split_column"], number) if splits_count else None
-            codes = self._codes(row["codes_column"], number)
+            codes = self._codes(self._cell(row, number), number)
             if id in repeated.codes:
                 self._require_same(repeated, id, number, text, subject, split)
                 if text is None or id not in left:
@@ -254,6 +255,14 @@ class TableSource:
             )
         return split
 
+    def _cell(self, row: Mapping[str, Any], number: int) -> Any:
+        """Return the codes of a row as one cell."""
+        in_excel = is_sheet(self.path)
+        try:
+            return codes_cell(row["codes_column"], self.columns, self.system, in_excel)
+        except ValueError as error:
+            raise self._wrong(number, "codes_column", f"{error}.") from error
+
     def _codes(self, value: Any, number: int) -> frozenset[Code]:
         try:
             return frozenset(self._code(raw) for raw in cell_codes(value, self.system))
@@ -283,15 +292,8 @@ class TableSource:
                 table_rows(self.path, columns.all, self._first_reading()), start=1
             ):
                 row = columns.row(values)
-                cell = row["codes_column"]
-                if is_sheet(self.path) and _has_number(cell):
-                    raise self._wrong(
-                        number,
-                        "codes_column",
-                        "is a number. Excel drops the zeros of codes that it takes for numbers: "
-                        "format the column as text, and enter the codes again.",
-                    )
-                yield self._id(row, number) if ids and any(values) else None, cell
+                id = self._id(row, number) if ids and any(values) else None
+                yield id, self._cell(row, number)
 
         repeated = RepeatedIds()
         found = TableCodes.read(
@@ -324,11 +326,6 @@ class TableSource:
 
     def _wrong(self, number: int, role: str, message: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns.name(role)}: {message}")
-
-
-def _has_number(cell: Any) -> bool:
-    cells = cell if isinstance(cell, list) else [cell]
-    return any(isinstance(value, int | float) for value in cells)
 
 
 _PROTOCOLS = (PATIENT,)

@@ -14,6 +14,8 @@ from typing import Any
 from xxhash import xxh3_128_digest
 
 from icdcli.errors import DataError
+from icdcli.icd.code_cells import cell_codes
+from icdcli.icd.codes import System
 from icdcli.io.csv_reader import match_columns, plain_name, shown_names
 
 _NUMBERED = re.compile(r"(.*?)0*(\d+)")
@@ -154,6 +156,27 @@ def moreover(columns: TableColumns) -> tuple[str, ...]:
         f"{'is' if len(columns.unread) == 1 else 'are'} not read. To read all of them, set "
         f"codes_column='{pattern}'",
     )
+
+
+def codes_cell(value: Any, columns: TableColumns, system: System | None, in_excel: bool) -> Any:
+    """Return the codes of a row as one cell.
+
+    Args:
+        value: The cell, or the list of cells if there are several columns of codes.
+        columns: The columns of the table.
+        system: The coding system.
+        in_excel: Whether the table is an Excel workbook.
+
+    Raises:
+        ValueError: If a cell can't be read; the message is the end of a sentence.
+    """
+    several = len(columns.codes) > 1
+    if in_excel and any(isinstance(one, int | float) for one in (value if several else [value])):
+        raise ValueError(
+            "is a number. Excel drops the zeros of codes that it takes for numbers: format the "
+            "column as text, and enter the codes again"
+        )
+    return [code for one in value for code in cell_codes(one, system)] if several else value
 
 
 @dataclass

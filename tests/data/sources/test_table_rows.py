@@ -134,6 +134,21 @@ def test_a_column_per_code_is_read(tmp_path, columns, empty):
     assert found == PLAIN
 
 
+def test_a_column_of_several_may_have_several_codes_or_lists(tmp_path):
+    path = write(tmp_path / "t.csv", ("text", "main", "dx1"), [("Pain", "R52; I10", "E11.9 J18.9")])
+    for system in ("icd10", None):
+        source = TableSource(path, codes_column=["main", "dx1"], reading=Reading(), system=system)
+        (admission,) = source.admissions(PATIENT, tmp_path)
+        assert {code.code for code in admission.codes} == {"R52", "I10", "E11.9", "J18.9"}
+    (tmp_path / "t.jsonl").write_text('{"text": "Pain", "main": "R52", "dx1": ["I10", "E11.9"]}')
+    (document,) = read(tmp_path / "t.jsonl", PATIENT, codes_column=["main", "dx1"])[0]
+    assert {code.code for code in document[2]} == {"R52", "I10", "E11.9"}
+    (tmp_path / "t.jsonl").write_text('{"text": "Pain", "main": "R52", "dx1": 250}')
+    assert "row 1, column 'main, dx1': is int. Write a list of strings" in refused(
+        tmp_path / "t.jsonl", codes_column=["main", "dx1"]
+    )
+
+
 def test_messages_about_columns_of_codes(tmp_path):
     path = wide(tmp_path / "t.csv")
     message = refused(path)
