@@ -29,6 +29,12 @@ from torch import Tensor, nn
 from icdcli.data.batching import Ids, SpecialTokens, TokenizedDocument, collate
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.inference.passes import (
+    REMEDY,
+    does_not_fit,
+    is_out_of_memory,
+    release_memory,
+)
 from icdcli.model.network import CodingNetwork
 
 _TOKENS_AT_ONCE = 4_096
@@ -79,24 +85,14 @@ def attribute(
         document: The document as the network reads it.
         special_tokens: The special tokens around its tokens.
         labels: The codes.
+
+    Raises:
+        ConfigError: If a chunk of the document doesn't fit in memory.
     """
     training = network.training
     network.eval()
     try:
-        passes = [
-            _Pass(network, document, special_tokens, first, end)
-            for first, end in _passes(document, one_by_one=network.without_padding)
-        ]
-        with torch.no_grad():
-            hidden_TD = torch.cat(
-                [hidden_CD[each.kept_C] for each in passes for hidden_CD, _ in [each.read()]]
-            )
-        at_once = max(1, _NUMBERS_AT_ONCE // hidden_TD.numel())
-        groups = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
-        parts = [
-            _attribute(network, hidden_TD, passes, torch.tensor(group, device=network.device))
-            for group in groups
-        ]
+        parts = _parts(network, document, special_tokens, labels)
     finally:
         network.train(training)
     own = slice(len(special_tokens.prefix), len(document) - len(special_tokens.suffix))
@@ -107,6 +103,47 @@ def attribute(
         np.concatenate([part.norms_KT[:, own] for part in parts]),
         np.concatenate(attention) if attention else None,
     )
+
+
+def _parts(
+    network: CodingNetwork,
+    document: TokenizedDocument,
+    special_tokens: SpecialTokens,
+    labels: Sequence[int],
+) -> list[Attribution]:
+    """Compute the contributions, of fewer tokens or codes at a time if memory runs out."""
+    limit = network.pass_limit
+    while True:
+        tokens, at_once = limit.evidence_tokens or _TOKENS_AT_ONCE, 0
+        chunks = list(_passes(document, tokens, one_by_one=network.without_padding))
+        try:
+            passes = [_Pass(network, document, special_tokens, *part) for part in chunks]
+            with torch.no_grad():
+                hidden_TD = torch.cat(
+                    [hidden_CD[each.kept_C] for each in passes for hidden_CD, _ in [each.read()]]
+                )
+            most = limit.evidence_codes or len(labels)
+            at_once = max(1, min(_NUMBERS_AT_ONCE // hidden_TD.numel(), most))
+            groups = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
+            return [
+                _attribute(network, hidden_TD, passes, torch.tensor(group, device=network.device))
+                for group in groups
+            ]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        passes, hidden_TD = [], torch.empty(0)
+        release_memory(network.device)
+        if at_once > 1:
+            limit.evidence_codes = at_once // 2
+        elif any(end - first > 1 for first, end in chunks):
+            limit.evidence_tokens = tokens // 2
+        else:
+            raise does_not_fit(network, max(len(ids) for ids in document.chunks), REMEDY)
+        network.on_warning(
+            f"{network.device} ran out of memory; evidence is computed for fewer tokens or codes "
+            "at a time"
+        )
 
 
 def _attribute(
@@ -218,11 +255,13 @@ class _Pass:
         return torch.from_numpy(np.concatenate(parts)).to(self._network.device)
 
 
-def _passes(document: TokenizedDocument, one_by_one: bool) -> Iterator[tuple[int, int]]:
+def _passes(
+    document: TokenizedDocument, at_once: int, one_by_one: bool
+) -> Iterator[tuple[int, int]]:
     """Yield the first chunk of each pass over a document, and the chunk after its last."""
     first = tokens = 0
     for place, ids in enumerate(document.chunks):
-        if place > first and (one_by_one or tokens + len(ids) > _TOKENS_AT_ONCE):
+        if place > first and (one_by_one or tokens + len(ids) > at_once):
             yield first, place
             first, tokens = place, 0
         tokens += len(ids)

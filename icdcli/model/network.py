@@ -26,13 +26,18 @@ from icdcli.model.section import ModelConfig
 
 @dataclass
 class PassLimit:
-    """The size of a network's forward passes without gradients.
+    """The size of a network's passes when it is used, as far as memory allowed.
 
     Attributes:
-        tokens: The most tokens of several documents that fit in memory; None: all have fit so far.
+        tokens: The most tokens of several documents that fit in a forward pass; None: all have fit
+            so far.
+        evidence_tokens: The most tokens whose evidence is computed at a time; None: as above.
+        evidence_codes: The most codes whose evidence is computed at a time; None: as above.
     """
 
     tokens: int | None = None
+    evidence_tokens: int | None = None
+    evidence_codes: int | None = None
 
 
 class CodingNetwork(nn.Module):

@@ -4,6 +4,7 @@ import torch
 from transformers import AutoModel, BertConfig
 
 from icdcli.data.batching import Chunks, SpecialTokens, collate
+from icdcli.errors import ConfigError
 from icdcli.explain import attribution
 from icdcli.explain.attribution import attribute
 from icdcli.model.backbone import load_backbone
@@ -156,6 +157,52 @@ def test_reading_few_chunks_and_codes_at_a_time_changes_nothing(ids, monkeypatch
     one_by_one = attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
     for name in ("added_K", "products_KT", "norms_KT", "attention_KT"):
         np.testing.assert_allclose(getattr(one_by_one, name), getattr(at_once, name), atol=1e-6)
+
+
+@pytest.mark.parametrize(("chunk", "codes"), [(100, 1), (25, 4), (25, 1)])
+def test_if_memory_runs_out_fewer_chunks_and_codes_are_read_at_a_time(
+    ids, monkeypatch, chunk, codes
+):
+    network = network_of(bert, "label_attention", state_pooling=4)
+    expected = attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
+    hidden_states, by_states, said = (
+        CodingNetwork.hidden_states, attribution._by_hidden_states, []
+    )  # fmt: skip
+
+    def short(self, batch):
+        if batch.ids.numel() > chunk:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return hidden_states(self, batch)
+
+    def few(network, hidden_TD, labels_K):
+        if len(labels_K) > codes:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return by_states(network, hidden_TD, labels_K)
+
+    monkeypatch.setattr(CodingNetwork, "hidden_states", short)
+    monkeypatch.setattr(attribution, "_by_hidden_states", few)
+    network.on_warning = said.append
+    found = attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
+    for name in ("added_K", "products_KT", "norms_KT", "attention_KT"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-6)
+    assert said
+    assert set(said) == {
+        "cpu ran out of memory; evidence is computed for fewer tokens or codes at a time"
+    }
+    said.clear()
+    attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)  # the sizes are remembered
+    assert said == []
+
+
+def test_evidence_that_does_not_fit_in_memory_is_an_error_with_a_remedy(ids, monkeypatch):
+    def never(self, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    network = network_of(bert, "mean")
+    network.on_warning = lambda _: None
+    monkeypatch.setattr(CodingNetwork, "hidden_states", never)
+    with pytest.raises(ConfigError, match=r"max_len: a document of \d+ tokens doesn't fit"):
+        attribute(network, FRAME.read(ids, 100, CHUNKS), FRAME, ASKED)
 
 
 def test_the_other_requested_codes_change_nothing(ids):

@@ -25,7 +25,7 @@ _SIGNS = (
     "MPS backend out of memory",
 )
 
-_REMEDY = (
+REMEDY = (
     "Free memory on this device, choose another one (device=cpu), or train with a lower max_len or "
     "bit"
 )
@@ -156,6 +156,6 @@ class _Sizes:
         release_memory(self._network.device)
         lengths = self._lengths[rows]
         if len(rows) == 1:
-            raise does_not_fit(self._network, int(lengths[0]), _REMEDY)
+            raise does_not_fit(self._network, int(lengths[0]), REMEDY)
         free = self._network.padding == "free"
         self.limit.tokens = int(lengths.sum() if free else lengths.max() * len(rows)) // 2
