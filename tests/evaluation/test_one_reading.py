@@ -36,7 +36,7 @@ def long_notes(tmp_path_factory):
             codes = [code for code in WORDS if draw.random() < 0.5] or ["I10"]
             text = "".join(f"has {WORDS[code]}. {FILLER * draw.randint(0, 2)}" for code in codes)
             split = ("train", "train", "train", "train", "validation", "test")[number % 6]
-            text = f"visit {number}. {text}"
+            text = f"visit v{number}a. {text}"
             row = {"id": f"n{number}", "text": text, "codes": codes, "split": split}
             file.write(json.dumps(row) + "\n")
     return path
@@ -54,7 +54,8 @@ def trained(config, long_notes, model_folders, tmp_path):
         "label attention": encoder | attention | {"lexical": "[ngrams, descriptions]"},
         "trained encoder": encoder | attention | {"freeze_backbone": False, "lr0": 1e-3},
         "chunked encoder": encoder | {"max_len": 40, "chunk_len": 16},
-        "tfidf": {"model": "tfidf"},
+        "cleaned": {"steps": 40, "text_cleaning": "edin"},
+        "tfidf": {"model": "tfidf", "text_cleaning": "caml"},
     }
 
     def make(kind, **changes):
@@ -80,7 +81,8 @@ test_notes.__test__ = False
 
 @pytest.mark.parametrize("reading", ["first", "windows"])
 @pytest.mark.parametrize(
-    "kind", ["decoder", "label attention", "trained encoder", "chunked encoder", "tfidf"]
+    "kind",
+    ["decoder", "label attention", "trained encoder", "chunked encoder", "cleaned", "tfidf"],
 )
 def test_evaluation_and_prediction_give_the_same_codes(
     trained, long_notes, tmp_path, kind, reading
