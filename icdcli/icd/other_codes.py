@@ -8,7 +8,7 @@ from icdcli.icd.codes import System
 _AS_TEXT = "Read the original table with codes as text"
 _CODE = r"[A-Z]?\d[A-Z0-9]*(?:\.[A-Z0-9]+)?"
 _RANGE = re.compile(
-    rf"({_CODE})\s*(?:[-–—]|\bto\b|\bthrough\b|\bthru\b|\bbis\b)\s*({_CODE})(?![\w.])",
+    rf"({_CODE})\s*(?:[-–—]|\bto\b|\bthrough\b|\bthru\b|\bbis\b)\s*({_CODE})(?![\w./])",
     re.IGNORECASE,
 )
 _LEAST = 3  # characters of a code in a range, without its dot

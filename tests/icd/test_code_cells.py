@@ -139,6 +139,11 @@ def test_ranges_and_divided_codes_of_icd9_are_refused(cell: str) -> None:
         cell_codes(cell, "icd9")
 
 
+def test_a_number_after_a_code_is_no_range() -> None:
+    assert cell_codes("401.9 - 140/90 mmHg", "icd9") == ["401.9"]
+    assert cell_codes("M54.5 - 2 weeks; I10 - 140/90", "icd10") == ["M54.5", "I10"]
+
+
 def test_codes_of_icd9_are_read_without_prefix_and_unusual_characters() -> None:
     assert (
         cell_codes("icd9_428.0; ICD-9-CM V58.61; ４０１．９", "icd9")
