@@ -48,14 +48,14 @@ class TrainingSummary:
         tokens_per_document: Mean tokens of a training document, as the backbone reads it; None for
             TF-IDF, like all attributes below.
         max_len: The maximum number of tokens read per document.
-        cut_documents: Training documents that are longer, of which only the beginning is read.
-        windows_per_document: Mean windows of a training document, if all are read in turn.
         trained_weights: Number of weights that are trained.
         weights: Number of all weights.
         steps: Optimizer steps of the complete run.
         steps_per_epoch: Optimizer steps per epoch.
         resumed: The checkpoint that the run is resumed from; None for a new run.
         loss_scaling: Whether the device computes in float16, with scaled losses.
+        cut_documents: Training documents longer than ``max_len``, which are cut.
+        windows_per_document: Mean windows of a training document, if all are read in turn.
     """
 
     corpus: str
@@ -66,14 +66,14 @@ class TrainingSummary:
     device: str
     tokens_per_document: float | None = None
     max_len: int | None = None
-    cut_documents: int = 0
-    windows_per_document: float | None = None
     trained_weights: int | None = None
     weights: int | None = None
     steps: int | None = None
     steps_per_epoch: int | None = None
     resumed: ResumedFrom | None = None
     loss_scaling: bool = False
+    cut_documents: int = 0
+    windows_per_document: float | None = None
 
     def to_json(self) -> dict[str, str]:
         """Return one short text for each part of the summary, by its name."""
