@@ -145,6 +145,15 @@ def test_on_the_terminal(icdcode, trained, tmp_path, monkeypatch):
     assert "diabetes" not in answer.out.replace("Diabetes", "")
 
 
+def test_a_table_through_a_pipe(icdcode, trained, monkeypatch):
+    content = f"id;text\n7;{TEXTS[0]}\n8;{TEXTS[2]}\n".encode()
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(content)))
+    answer = icdcode("predict", trained, "-", "--json")
+    assert answer.code == 0
+    assert "standard input is read as a table (.csv)" in answer.err
+    assert [note["id"] for note in lines(answer.out)] == ["7", "8"]
+
+
 def test_a_checkpoint_folder_will_do_and_so_does_each_of_a_run(icdcode, trained, table):
     of_run = icdcode("predict", trained, table, "--json", "--load", "last").out
     assert of_run == icdcode("predict", trained / "weights" / "last", table, "--json").out != ""
