@@ -8,6 +8,7 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -34,7 +35,7 @@ def object_keys(path: Path, reading: Reading, longest_line: int | None) -> list[
 def cells_of(
     record: Mapping[str, Any], columns: Sequence[str], path: Path, number: int
 ) -> list[Any]:
-    """Return an object's values of some columns; None for those that it lacks.
+    """Return an object's values of some columns; None for NaN and for those that it lacks.
 
     Args:
         record: The object.
@@ -54,7 +55,11 @@ def cells_of(
                         f"{path}, row {number}: has {name!r}, other rows have {column!r}. Use one "
                         "spelling in all rows."
                     )
-    return [record.get(column) for column in columns]
+    # Python writes NaN for a missing value.
+    return [
+        None if isinstance(value, float) and isnan(value) else value
+        for value in map(record.get, columns)
+    ]
 
 
 def read_jsonl(

@@ -207,3 +207,16 @@ def test_rows_that_are_empty_as_a_whole_are_counted(tmp_path: Path, name: str) -
     corpus = prepared(write(tmp_path / name, content))
     assert corpus.card["dropped"] == {"rows without text": 3}
     assert len(documents(corpus)) == 60
+
+
+def test_nan_in_json_is_a_missing_value(tmp_path: Path) -> None:
+    content = rows()
+    for name, value in (("nan", float("nan")), ("null", None)):
+        for key, row in (("subject_id", 7), ("text", 8), ("codes", 9)):
+            content[row][key] = value
+        write(tmp_path / f"{name}.jsonl", content)
+    assert "NaN" in (tmp_path / "nan.jsonl").read_text()
+    one, other = (prepared(tmp_path / f"{name}.jsonl") for name in ("nan", "null"))
+    assert documents(one) == documents(other)
+    assert one.warnings == other.warnings
+    assert len(documents(one)) == 58
