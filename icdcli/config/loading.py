@@ -201,6 +201,15 @@ def _compose_yaml(path: Path) -> yaml.Node | None:
         raise ConfigError(f"{path}: has too many brackets in each other") from None
 
 
+def _is_utf8(argument: str) -> bool:
+    """Return whether the bytes of an argument that Python couldn't decode are valid UTF-8."""
+    try:
+        argument.encode(errors="surrogateescape").decode()
+    except UnicodeError:
+        return False
+    return True
+
+
 def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str, _Value]:
     values = {}
     for override in overrides:
@@ -213,6 +222,9 @@ def _parse_overrides(overrides: Sequence[str], problems: list[str]) -> dict[str,
         if shown != text:
             problems.append(
                 f"{_COMMAND_LINE}: {key}: {shown} isn't valid UTF-8. Rename the file or folder"
+                if not _is_utf8(text)
+                else f"{_COMMAND_LINE}: {key}: has characters that Python's settings exclude. Set "
+                "PYTHONUTF8=1 in the environment"
             )
             continue
         try:

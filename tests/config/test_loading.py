@@ -204,6 +204,10 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["project=$HOME/x"], "project: should be a path, and $HOME isn't replaced here"),
         (["data_path=/a/${USER}"], "data_path: should be a path, and ${USER} isn't replaced here"),
         (["cache_dir=a/%TEMP%"], "cache_dir: should be a path, and %TEMP% isn't replaced here"),
+        (
+            ["data_path=caf\udcc3\udca9.csv"],
+            "data_path: has characters that Python's settings excl",
+        ),
         (["data_path=caf\udce9.csv"], "data_path: caf?.csv isn't valid UTF-8. Rename the file"),
         (["name=.."], "name: should be the name of a folder, without / \\ and :"),
         (["name=s3://bucket"], "name: should be the name of a folder, without / \\ and :"),
