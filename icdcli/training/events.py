@@ -96,10 +96,7 @@ class TrainingSummary:
                 f"{self.tokens_per_document:,.0f} per document, at most {self.max_len:,}"
             )
             if self.cut_documents:
-                lines["tokens"] += (
-                    f"; {self.cut_documents:,} train documents are longer, only their beginning is "
-                    "read"
-                )
+                lines["tokens"] += f"; {self.cut_documents:,} longer ones are cut (long_notes)"
             if self.windows_per_document is not None:
                 lines["tokens"] += (
                     f"; one of {self.windows_per_document:.1f} windows per document and epoch"

@@ -139,7 +139,7 @@ def test_the_summary_of_a_run_says_what_is_read_of_long_documents(config, long_n
     training, first = tokens()
     longer = int((training.train.document_tokens > MAX_LEN - 1).sum())
     assert 30 < longer < 48
-    assert f"{longer} train documents are longer, only their beginning is read" in first
+    assert f"; {longer} longer ones are cut (long_notes)" in first
     training, windows = tokens(long_notes="windows")
     mean = len(training.train.windows) / 48
     assert mean > 2
