@@ -330,7 +330,9 @@ def test_what_each_part_is_worth(described):
     complete, *rows = ablate(training.model, corpus, "validation")
     assert complete.without is None
     assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
-    assert [row.without for row in rows] == ["prior", "network", "ngrams", "descriptions"]
+    lexical = ["ngrams", "descriptions"]
+    names = ["prior", "network", *lexical, *(f"affirmed_{name}" for name in lexical)]
+    assert [row.without for row in rows] == names
     parts = training.model.score_split(corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
