@@ -33,9 +33,10 @@ def notes(data: Path, folder: str) -> dict[str, str]:
 
 def icdcode_seconds(texts: list[str]) -> float:
     """Return the seconds in which icdcode reads the texts."""
+    from icdcli.lexical.assertion.cues import built_in_cues
     from icdcli.lexical.assertion.reader import reader_of
 
-    reader = reader_of(("en",))
+    reader = reader_of(built_in_cues("en"))
     for text in texts:
         reader.read(text)
     start = time.process_time()

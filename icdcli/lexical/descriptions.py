@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import System
+from icdcli.icd.lexicon.synonyms import synonyms_of
 from icdcli.icd.terms import inclusion_terms
 from icdcli.icd.titles import description
 
@@ -12,16 +13,19 @@ Descriptions = Sequence[Sequence[str]]
 if nothing is known about the code."""
 
 
-def descriptions_of(labels: Labels, system: System | None) -> list[tuple[str, ...]]:
+def descriptions_of(
+    labels: Labels, system: System | None, synonyms_in: str | None = None
+) -> list[tuple[str, ...]]:
     """Return the descriptions of each label's code.
 
     Args:
         labels: The label space, with the data set's own titles.
         system: The coding system; None: unknown, so that only the data set's titles are used.
+        synonyms_in: Add the synonyms of this language; None: add none.
 
     Returns:
         For each label its title, or that of the closest code in the hierarchy, then its inclusion
-        terms.
+        terms, then its synonyms.
     """
     if system is None:
         return [(title,) if title else () for title in labels.titles]
@@ -29,5 +33,7 @@ def descriptions_of(labels: Labels, system: System | None) -> list[tuple[str, ..
     for code, kind in zip(labels.codes, labels.kinds, strict=True):
         first = description(code, kind, system, labels.known_titles)
         others = inclusion_terms(code) if (system, kind) == ("icd10", "diagnosis") else ()
+        if synonyms_in is not None:
+            others = (*others, *synonyms_of(code, kind, system, synonyms_in))
         found.append((first, *others) if first else others)
     return found

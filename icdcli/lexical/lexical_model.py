@@ -25,11 +25,12 @@ from icdcli.errors import ResumeError
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
+from icdcli.lexical.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.names import part_names
 from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
 from icdcli.lexical.targets import Annotations, Targets
-from icdcli.lexical.views import COMPLETE, View, Views
-from icdcli.lexical.words import placed_words, words
+from icdcli.lexical.views import COMPLETE, Restarting, View, Views
+from icdcli.lexical.words import words
 
 FORMATS = {("all",): 1, ("affirmed",): 2, ("all", "affirmed"): 2}
 """The format of lexical.json by the views: icdcode 0.1.0 reads models of the complete text."""
@@ -48,15 +49,21 @@ class LexicalModel:
         number_of_labels: L.
         fitted: Name to part, by view and in the order of `part_names`.
         views: The views of the documents that it reads.
+        expansion: The abbreviations that it expands.
     """
 
     number_of_labels: int
     fitted: Mapping[str, LexicalPart]
     views: Views = COMPLETE
+    expansion: Expansion = NO_EXPANSION
 
     @classmethod
     def of(
-        cls, corpus: Corpus, parts: Sequence[str] | None = None, views: Views | None = None
+        cls,
+        corpus: Corpus,
+        parts: Sequence[str] | None = None,
+        views: Views | None = None,
+        lexicon: bool = False,
     ) -> "LexicalModel":
         """Fit to the training documents of a corpus.
 
@@ -65,6 +72,8 @@ class LexicalModel:
             parts: The parts to fit; None: all. Parts for which the corpus has no annotations or
                 descriptions are left out.
             views: The views of the documents to read; None: the complete text.
+            lexicon: Whether to match synonyms of codes and to expand abbreviations, in the language
+                of the views.
 
         Raises:
             ConfigError: If the corpus has no training documents.
@@ -75,8 +84,10 @@ class LexicalModel:
         annotated = any(kind.uses_annotations for kind in _types(parts))
         if annotated and len(evidence := corpus.evidence("train")):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
-        descriptions = descriptions_of(corpus.labels, corpus.system)
-        return cls.fit(texts, targets, descriptions, annotations, parts, views)
+        language = (views or COMPLETE).language if lexicon else None
+        descriptions = descriptions_of(corpus.labels, corpus.system, language)
+        expansion = NO_EXPANSION if language is None else Expansion.of(language)
+        return cls.fit(texts, targets, descriptions, annotations, parts, views, expansion)
 
     @classmethod
     def fit(
@@ -87,6 +98,7 @@ class LexicalModel:
         annotations: Annotations | None = None,
         parts: Sequence[str] | None = None,
         views: Views | None = None,
+        expansion: Expansion | None = None,
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -98,19 +110,20 @@ class LexicalModel:
                 annotated; None if there are none at all.
             parts: The parts to fit; None: all. Those without the input they need are left out.
             views: The views of the documents to read; None: the complete text.
+            expansion: The abbreviations to expand; None: none.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
         """
-        views = views or COMPLETE
+        views, expansion = views or COMPLETE, expansion or NO_EXPANSION
         documents = TrainingDocuments(texts, targets, descriptions, annotations)
         fitted = {
             _key(view, kind.name): kind.fit(seen)
-            for view, seen in _seen(documents, views)
+            for view, seen in _seen(documents, views, expansion)
             for kind in _types(parts)
         }
         present = {name: part for name, part in fitted.items() if part is not None}
-        return cls(documents.number_of_labels, present, views)
+        return cls(documents.number_of_labels, present, views, expansion)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -125,7 +138,7 @@ class LexicalModel:
         """
         scores: Scores = {}
         for view in self.views.names:
-            seen = list(self.views.texts(view, texts))
+            seen = list(map(self.expansion.expand, self.views.texts(view, texts)))
             scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
         return scores
 
@@ -134,9 +147,9 @@ class LexicalModel:
 
         Returns:
             The begin and end of each word in the text, (W, 2), and the contributions by part, (K,
-            W).
+            W). Words of an expansion have the place of the abbreviation.
         """
-        document, spans_W2 = placed_words(text)
+        document, spans_W2 = self.expansion.placed_words(text)
         parts: Scores = {}
         for view in self.views.names:
             kept = np.flatnonzero(self.views.keeps(view, text, spans_W2[:, 0]))
@@ -153,12 +166,14 @@ class LexicalModel:
         """Write it into a folder, which is made if necessary."""
         private_folder(folder)
         about: dict[str, Any] = {
-            "format": FORMATS[self.views.names],
+            "format": 2 if self.expansion.senses else FORMATS[self.views.names],
             "parts": self.parts,
             "labels": self.number_of_labels,
         }
         if "affirmed" in self.views.names:
             about |= {"views": asdict(self.views), "affirmed": {}}
+        if self.expansion.senses:
+            about["abbreviations"] = self.expansion.to_json()
         for name, part in self.fitted.items():
             view = _view_of(name)
             about_view = about if view == "all" else about[view]
@@ -185,6 +200,7 @@ class LexicalModel:
                     f"not 1 or 2 for {number_of_labels}"
                 )
             views = Views.from_json(about.get("views"))
+            expansion = Expansion.from_json(about.get("abbreviations", {}))
             fitted = {
                 name: part_type(_part_of(name)).load(
                     read_arrays(folder / f"{name}.npz"),
@@ -198,7 +214,7 @@ class LexicalModel:
                 f"{folder}: the lexical model can't be read ({error}). Take another checkpoint, or "
                 "train again"
             ) from error
-        return cls(number_of_labels, fitted, views)
+        return cls(number_of_labels, fitted, views, expansion)
 
 
 def fit_out_of_fold(
@@ -208,6 +224,7 @@ def fit_out_of_fold(
     annotations: Annotations | None = None,
     parts: Sequence[str] | None = None,
     views: Views | None = None,
+    expansion: Expansion | None = None,
 ) -> tuple[LexicalModel, Scores]:
     """Fit, and score the training documents as if they were new.
 
@@ -217,16 +234,16 @@ def fit_out_of_fold(
     Returns:
         The same model as `LexicalModel.fit`, and the scores.
     """
-    views = views or COMPLETE
+    views, expansion = views or COMPLETE, expansion or NO_EXPANSION
     documents = TrainingDocuments(texts, targets, descriptions, annotations)
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
-    for view, seen in _seen(documents, views):
+    for view, seen in _seen(documents, views, expansion):
         for kind in _types(parts):
             if (result := kind.fit_out_of_fold(seen)) is not None:
                 name = _key(view, kind.name)
                 fitted[name], scores[name] = result
-    return LexicalModel(documents.number_of_labels, fitted, views), scores
+    return LexicalModel(documents.number_of_labels, fitted, views, expansion), scores
 
 
 def _key(view: View, part: str) -> str:
@@ -253,8 +270,10 @@ def _known(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _seen(documents: TrainingDocuments, views: Views) -> Iterator[tuple[View, TrainingDocuments]]:
-    """Yield the training documents as each view has them.
+def _seen(
+    documents: TrainingDocuments, views: Views, expansion: Expansion
+) -> Iterator[tuple[View, TrainingDocuments]]:
+    """Yield the training documents as each view has them, with abbreviations expanded.
 
     The affirmed view has the annotations whose words it has.
     """
@@ -265,6 +284,7 @@ def _seen(documents: TrainingDocuments, views: Views) -> Iterator[tuple[View, Tr
                 [(label, marked) for label, marked in here if known.issuperset(words(marked))]
                 for known, here in zip(map(_known_words, texts), annotations, strict=True)
             ]
+        texts = Restarting(texts, expansion.expand) if expansion.senses else texts
         yield view, replace(documents, texts=texts, annotations=annotations)
 
 

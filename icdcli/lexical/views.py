@@ -17,7 +17,7 @@ Shapes: W words of a document.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion, Assertions
-from icdcli.lexical.assertion.cues import LANGUAGES, read_own_cues
+from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, read_own_cues
 from icdcli.lexical.assertion.reader import AssertionReader, reader_of
 from icdcli.lexical.names import AssertionKey
 
@@ -54,13 +54,14 @@ class Views:
         names: Those that its lexical parts read. If the complete text isn't among them, the network
             and TF-IDF read the affirmed text too.
         language: The language of the documents.
-        own_cues: The content of a user's table of cues; empty if there is none.
+        cues: The content of the table of cues, which a checkpoint keeps; empty: that of the
+            language, or none.
         off: The affirmed text is wanted, but the language has no cues.
     """
 
     names: tuple[View, ...] = ("all",)
     language: str = "en"
-    own_cues: str = ""
+    cues: str = ""
     off: bool = False
 
     @classmethod
@@ -78,10 +79,11 @@ class Views:
             ConfigError: The table can't be read.
             DataError: It isn't UTF-8, or has a bad row.
         """
-        cues = "" if own_cues is None else read_own_cues(own_cues)
-        known = language in LANGUAGES or cues
-        views = cls(_VIEWS[assertion if known else "mentions"], language, cues)
-        return views if known or assertion == "mentions" else replace(views, off=True)
+        own = "" if own_cues is None else read_own_cues(own_cues)
+        if assertion == "mentions":
+            return cls(language=language, cues=own)
+        cues = built_in_cues(language) + own
+        return cls(_VIEWS[assertion], language, cues) if cues else cls(language=language, off=True)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any] | None) -> "Views":
@@ -103,7 +105,7 @@ class Views:
         """Return what distinguishes `read` from that of other views; empty: it changes nothing."""
         if "all" in self.names:
             return ""
-        return sha256(repr((FORMAT, self.language, self.own_cues)).encode()).hexdigest()[:12]
+        return sha256(repr((FORMAT, self.cues)).encode()).hexdigest()[:12]
 
     def read(self, text: str) -> str:
         """Return a document as the network and TF-IDF read it."""
@@ -115,7 +117,7 @@ class Views:
 
     def texts(self, view: View, texts: Iterable[str]) -> Iterable[str]:
         """Return documents as a view has them, to be read as often as the documents."""
-        return texts if view == "all" else _Restarting(texts, lambda text: self.text(view, text))
+        return texts if view == "all" else Restarting(texts, lambda text: self.text(view, text))
 
     def keeps(self, view: View, text: str, begins_W: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which words a view keeps, (W,), from their places in the document."""
@@ -126,8 +128,8 @@ class Views:
     @property
     def reader(self) -> AssertionReader | None:
         """Return the reader of the language's and the user's cues; None if there are none."""
-        languages = (self.language,) if self.language in LANGUAGES else ()
-        return reader_of(languages, self.own_cues) if languages or self.own_cues else None
+        cues = self.cues or built_in_cues(self.language)
+        return reader_of(cues) if cues else None
 
     def _require_reader(self) -> AssertionReader:
         reader = self.reader
@@ -150,7 +152,7 @@ def _affirmed(text: str, read: Assertions) -> str:
     )
 
 
-class _Restarting:
+class Restarting:
     """Changed texts that can be iterated over as often as the original ones."""
 
     def __init__(self, texts: Iterable[str], change: Callable[[str], str]) -> None:

@@ -78,6 +78,9 @@ class ModelConfig(Section):
     ] = Field(
         [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
     )
+    lexicon: bool = Field(
+        True, description="lexical: match synonyms of codes too, and expand abbreviations"
+    )
     assertion: AssertionKey = Field(
         "learned",
         description="do denied, relatives' and possible conditions count? learned: as the labels "

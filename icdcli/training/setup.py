@@ -270,7 +270,9 @@ def _lexical_scores(
     from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
-        model.lexical = LexicalModel.of(corpus, config.model.lexical, model.views)
+        model.lexical = LexicalModel.of(
+            corpus, config.model.lexical, model.views, config.model.lexicon
+        )
     return model.lexical.scores(list(corpus.texts("validation")))
 
 

@@ -27,3 +27,11 @@ def test_without_a_coding_system_a_code_has_only_its_title():
 
 def test_an_unknown_code_has_no_description():
     assert descriptions_of(labels("nonsense!"), "icd10") == [()]
+
+
+def test_synonyms_follow_the_official_terms():
+    official = descriptions_of(labels("I21.9"), "icd10")[0]
+    with_synonyms = descriptions_of(labels("I21.9"), "icd10", "en")[0]
+    assert with_synonyms[: len(official)] == official
+    assert "heart attack" in with_synonyms[len(official) :]
+    assert descriptions_of(labels("I21.9"), "icd10", "fi")[0] == official

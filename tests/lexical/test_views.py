@@ -113,7 +113,7 @@ def test_denied_words_add_nothing_to_the_affirmed_score(fitted, notes):
 
 
 def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
-    own = replace(fitted, views=replace(LEARNED, own_cues="cue\tassertion\tscope\n"))
+    own = replace(fitted, views=replace(LEARNED, cues=LEARNED.cues + "cue\tassertion\tscope\n"))
     own.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", 8)
     assert loaded.views == own.views

@@ -10,7 +10,7 @@ the classes of ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002) and 
 of NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -74,31 +74,12 @@ class Node:
     beginnings: dict[str, "Node"] = field(default_factory=dict)
 
 
-def load_cues(languages: Sequence[str], own: str = "", own_name: str = "own cues") -> Node:
-    """Return the tree of the cues of some languages and of a user's own table.
-
-    Args:
-        languages: Some of `LANGUAGES`.
-        own: The content of a table whose rows replace the built-in ones of the same cue, and add
-            others; see `read_own_cues`.
-        own_name: What messages call it.
-
-    Raises:
-        ConfigError: A language has no table.
-        DataError: The own table has a bad row.
-    """
-    root = Node()
-    for language in languages:
-        if language not in LANGUAGES:
-            raise ConfigError(
-                f"no assertion cues for the language {language!r}; there are cues for "
-                f"{', '.join(LANGUAGES)}. Pass a table of your own cues, or turn assertion off."
-            )
-        table = files("icdcli.lexical.assertion").joinpath(f"cues_{language}.tsv")
-        _add(root, _parsed(table.read_text(encoding="utf-8"), table.name))
-    if own:
-        _add(root, _parsed(own, own_name))
-    return root
+def built_in_cues(language: str) -> str:
+    """Return the content of a language's table; empty if it has none."""
+    if language not in LANGUAGES:
+        return ""
+    table = files("icdcli.lexical.assertion").joinpath(f"cues_{language}.tsv")
+    return table.read_text(encoding="utf-8")
 
 
 def read_own_cues(path: Path) -> str:
@@ -114,8 +95,24 @@ def read_own_cues(path: Path) -> str:
         raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
     except OSError as error:
         raise ConfigError(f"cannot read the assertion cues {path}: {error.strerror}.") from error
-    load_cues((), content, str(path))
-    return content
+    load_cues(content, str(path))
+    return content.rstrip("\n") + "\n"
+
+
+def load_cues(content: str, name: str = "the table of cues") -> Node:
+    """Return the tree of the cues of a table.
+
+    Args:
+        content: Its content. It may be several tables, one after another: a row replaces earlier
+            ones of the same cue.
+        name: What messages call it.
+
+    Raises:
+        DataError: A row is bad, or the header is missing.
+    """
+    root = Node()
+    _add(root, _parsed(content, name))
+    return root
 
 
 def _parsed(text: str, name: str) -> Iterator[Cue]:
@@ -130,7 +127,7 @@ def _parsed(text: str, name: str) -> Iterator[Cue]:
             f"{name}: the first line must be the tab-separated header cue, assertion, scope."
         )
     for number, line in enumerate(lines[1:], start=2):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or line.startswith("#") or tuple(line.split("\t")) == _COLUMNS:
             continue
         where = f"{name}, line {number}"
         cells = [cell.strip() for cell in line.split("\t")]

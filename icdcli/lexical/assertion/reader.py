@@ -92,14 +92,13 @@ class AssertionReader:
 
 
 @cache
-def reader_of(languages: tuple[str, ...], own: str = "") -> AssertionReader:
-    """Return the reader of some languages and a table of own cues, made once per process.
+def reader_of(cues: str) -> AssertionReader:
+    """Return the reader of a table of cues, made once per process.
 
     Args:
-        languages: Some of `icdcli.lexical.assertion.cues.LANGUAGES`.
-        own: The content of the own table; see `icdcli.lexical.assertion.cues.read_own_cues`.
+        cues: The content of the table; see `icdcli.lexical.assertion.cues`.
     """
-    return AssertionReader(load_cues(languages, own))
+    return AssertionReader(load_cues(cues))
 
 
 class _Section:

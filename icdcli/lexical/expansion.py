@@ -1,0 +1,149 @@
+"""Expands the abbreviations of a document, so that its parts are read as words.
+
+``HTN`` becomes ``HTN hypertension``. An abbreviation with several senses is expanded by the words
+of the document (``icdcli.icd.lexicon.abbreviations``). Abbreviations match as they are usually
+written; those of three letters or more also in lower case, unless that is a word. In lines of
+capitals, those that are English words don't match.
+
+Shapes: W words of an expanded document.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
+from icdcli.icd.lexicon.tables import LANGUAGES
+from icdcli.lexical.words import placed_words, words
+
+_TOKEN = re.compile(r"[^\W_]+(?:[/&.'+-][^\W_]+)*")
+_PART = re.compile(r"[^\W_]+")
+# Abbreviations that are words in lower case or in a line of capitals.
+_WORDS = frozenset(
+    "ad aids all am an and as at be bed but can cap cat cc chat con del do ed es et fall fen "
+    "for free gen had hit how if in is it lad las led los map mat may mem men met mom nec net "
+    "no non not of om on or os out pan pap par pas pet pin pit pod por pot pub put ra ran rat "
+    "res rib rod rom sad sat see set sin sit so sol son ten the tip tips to top tot una uno "
+    "us was we who yo".split()
+)
+_LEAST_LETTERS = 3
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The abbreviations that a lexical model expands.
+
+    Attributes:
+        senses: Abbreviation to its senses, the usual one first; none: nothing is expanded.
+    """
+
+    senses: Mapping[str, tuple[Sense, ...]]
+
+    @classmethod
+    def of(cls, language: str) -> "Expansion":
+        """Return the expansion of a language's abbreviations; of none without a table."""
+        return cls(abbreviations(language) if language in LANGUAGES else {})
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Sequence[Sequence[Any]]]) -> "Expansion":
+        """Return what `to_json` returned, after a file had it."""
+        return cls(
+            {
+                short: tuple(
+                    Sense(expansion, code, tuple(near)) for expansion, code, near in senses
+                )
+                for short, senses in stored.items()
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the abbreviations for a checkpoint, which keeps them if the lexicon changes."""
+        return {short: list(map(list, senses)) for short, senses in self.senses.items()}
+
+    def expand(self, text: str) -> str:
+        """Return a document with each abbreviation's words after it."""
+        pieces, end = [], 0
+        for place, sense in self._found(text):
+            pieces += [text[end:place], f" {sense.expansion} "]
+            end = place
+        return "".join([*pieces, text[end:]]) if pieces else text
+
+    def placed_words(self, text: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Return the words of the expanded document, and their places in the document, (W, 2).
+
+        The words of an expansion have the place of the abbreviation's last word.
+        """
+        document, places_W2 = placed_words(text)
+        found = list(self._found(text))
+        if not found:
+            return document, places_W2
+        inserted = [words(sense.expansion) for _, sense in found]
+        before = np.searchsorted(places_W2[:, 1], [place for place, _ in found], side="right")
+        after, rows, last = [], [], 0
+        for end, more in zip(before.tolist(), inserted, strict=True):
+            after += [*document[last:end], *more]
+            rows += [*range(last, end), *([end - 1] * len(more))]
+            last = end
+        after += document[last:]
+        rows += range(last, len(document))
+        return after, places_W2[rows]
+
+    def _found(self, text: str) -> Iterator[tuple[int, Sense]]:
+        """Yield the end of each abbreviation in a document, and its sense."""
+        if not self.senses:
+            return
+        known = self._known
+        context: frozenset[str] | None = None
+        for match in _TOKEN.finditer(text):
+            for token, end in _candidates(match):
+                senses = known.get(token)
+                if senses is None or _joins(text, end) or _joins(text, end - len(token) - 1):
+                    continue
+                if token.lower() in _WORDS and _in_capitals(text, end):
+                    continue
+                if len(senses) > 1 and context is None:
+                    context = frozenset(words(text))
+                yield end, sense_of(senses, context or frozenset())
+                if end == match.end():
+                    break
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[Sense, ...]]:
+        known = {
+            short.lower(): senses
+            for short, senses in self.senses.items()
+            if len(short) >= _LEAST_LETTERS and short.lower() not in _WORDS
+        }
+        return {**known, **self.senses}
+
+
+NO_EXPANSION = Expansion({})
+"""Nothing is expanded."""
+
+
+def _candidates(match: re.Match[str]) -> Sequence[tuple[str, int]]:
+    """Return a token and, if it has several parts, its parts, each with its end in the text."""
+    token, begin = match.group(), match.start()
+    whole = [(token, match.end())]
+    if token.isalnum():
+        return whole
+    parts = [(part.group(), begin + part.end()) for part in _PART.finditer(token)]
+    return [*whole, *parts]
+
+
+def _joins(text: str, place: int) -> bool:
+    """Return whether a sign such as ™, which contains letters, continues a word."""
+    sign = text[place : place + 1] if place >= 0 else ""
+    return bool(sign) and not sign.isascii() and words(f"a{sign}") != ["a"]
+
+
+def _in_capitals(text: str, place: int) -> bool:
+    """Return whether the line around a place has no small letters."""
+    begin, end = text.rfind("\n", 0, place) + 1, text.find("\n", place)
+    line = text[begin : end if end >= 0 else len(text)]
+    return line == line.upper() and len(line.split()) > 2

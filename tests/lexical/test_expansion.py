@@ -1,0 +1,80 @@
+"""Abbreviations are expanded by their context, and the words keep their places."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icdcli.lexical.expansion import NO_EXPANSION, Expansion
+from icdcli.lexical.lexical_model import LexicalModel
+from icdcli.lexical.words import words
+
+ENGLISH = Expansion.of("en")
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("HTN and DM2.", "htn hypertension and dm2 type 2 diabetes mellitus"),
+        ("h/o CHF", "h o history of chf congestive heart failure"),
+        ("copd", "copd chronic obstructive pulmonary disease"),
+        ("HTN/COPD", "htn hypertension copd chronic obstructive pulmonary disease"),
+        ("MS, on interferon", "ms multiple sclerosis on interferon"),
+        ("MS with a murmur over the valve", "ms mitral stenosis with a murmur over the valve"),
+        ("MS intact", "ms mental status intact"),
+        ("a map of it", "a map of it"),
+        ("SEEN IN THE OR AS USUAL", "seen in the or as usual"),
+        ("chfx", "chfx"),
+    ],
+)
+def test_an_abbreviation_gets_its_words(text: str, expanded: str) -> None:
+    assert " ".join(words(ENGLISH.expand(text))) == expanded
+
+
+def test_words_of_an_expansion_have_the_place_of_the_abbreviation() -> None:
+    text = "old HTN now"
+    document, places_W2 = ENGLISH.placed_words(text)
+    assert document == ["old", "htn", "hypertension", "now"]
+    assert [text[begin:end] for begin, end in places_W2] == ["old", "HTN", "HTN", "now"]
+
+
+_PIECES = st.sampled_from(
+    ["HTN", "h/o", "MS", "C. diff", " ", ".", "\n", "é", "e\u0301", "and", "/", "OR", "™", "漢"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(_PIECES).map("".join)))
+def test_placed_words_are_those_of_the_expanded_text(text: str) -> None:
+    document, places_W2 = ENGLISH.placed_words(text)
+    assert document == words(ENGLISH.expand(text))
+    assert len(places_W2) == len(document)
+    assert ((places_W2[:, 0] < places_W2[:, 1]) & (places_W2[:, 1] <= len(text))).all()
+
+
+def test_a_language_without_a_table_expands_nothing() -> None:
+    assert Expansion.of("fi").expand("HTN") == "HTN"
+    assert NO_EXPANSION.expand("HTN") == "HTN"
+
+
+def test_a_checkpoint_keeps_the_abbreviations() -> None:
+    assert Expansion.from_json(ENGLISH.to_json()).senses == ENGLISH.senses
+
+
+def test_a_model_finds_an_abbreviated_description_and_marks_the_abbreviation(
+    synthetic_notes, tmp_path
+) -> None:
+    notes = synthetic_notes(30, 8)
+    texts = [f"{text} hypertension" if 0 in labels else text
+             for text, labels in zip(notes.texts, notes.targets, strict=True)]  # fmt: skip
+    descriptions = [("hypertension",), *((name,) for name in notes.names[1:])]
+    fitted = LexicalModel.fit(
+        texts, notes.targets, descriptions, parts=["descriptions"], expansion=ENGLISH
+    )
+    fitted.save(tmp_path)
+    for model in (fitted, LexicalModel.load(tmp_path, 8)):
+        scores_L = model.scores(["old HTN now"])["descriptions"][0]
+        assert scores_L.argmax() == 0
+        spans_W2, parts = model.by_word("old HTN now", [0])
+        best = parts["descriptions"][0].argmax()
+        assert spans_W2[best].tolist() == [4, 7]
+    plain = LexicalModel.fit(texts, notes.targets, descriptions, parts=["descriptions"])
+    assert plain.scores(["old HTN now"])["descriptions"][0, 0] < scores_L[0]
