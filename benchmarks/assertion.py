@@ -59,9 +59,11 @@ def medspacy_seconds(texts: list[str]) -> float:
 
 def annotated_classes(data: Path) -> Counter[str]:
     """Return how many spans of CodiEsp's annotators, in Spanish, have each class."""
+    from icdcli.lexical.assertion.cues import built_in_cues
     from icdcli.lexical.assertion.reader import reader_of
 
-    read = {name: reader_of(("es",)).read(text) for name, text in notes(data, "text_files").items()}
+    reader = reader_of(built_in_cues("es"))
+    read = {name: reader.read(text) for name, text in notes(data, "text_files").items()}
     counts: Counter[str] = Counter()
     for file in sorted(data.glob("*/*X.tsv")):
         for line in file.read_text(encoding="utf-8").splitlines():

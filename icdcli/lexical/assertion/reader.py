@@ -6,6 +6,8 @@ words that end a scope, and words that only look like a cue. It differs where no
 - A scope goes on over a list ("negative for a, b, c or d") as long as its items are short, and ends
   before an item that is a clause of its own ("no fever, and the CT showed a mass").
 - Answers after labels ("Fever: no") and unchecked boxes ("[ ] fever") count.
+- A sign in brackets belongs to the word before it, or to the one after it if the list begins with a
+  sign ("(+) cough (-) fever"); several signs belong to as many words ("fever/cough (+/-)").
 - The header of a section gives its class to the section. No scope leaves a section.
 
 The tree of cues is walked from every word that begins a cue; the longest cue counts.
@@ -28,6 +30,11 @@ _LONGEST_LABEL = 6
 _KNOWN_WORDS = 200_000
 _BEFORE_VALUE = frozenset(":-(")
 _BULLETS = frozenset("-+[](:/")
+_SIGNS = frozenset("+-")
+_MINUS = (("-",), ("(", "-", ")"))
+"""The cues of a sign that denies the word beside it."""
+_LONE_MINUS = (("-",), (",", "-"))
+"""Cues that are often a mere dash."""
 # These end at the cue of another class that begins the next item: "no fever, history of stroke".
 _END_AT_OTHERS = frozenset({Assertion.NEGATED, Assertion.HYPOTHETICAL, Assertion.HISTORICAL})
 
@@ -172,12 +179,23 @@ def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
         first = all(token in _BULLETS or token.isdigit() for token in sentence.tokens[:begin])
         alone = not after and sentence.starts_line and sentence.ends_line
         return first and (alone or after in ([":"], ["-"]))
+    if cue.tokens[-1] == "-" and cue.tokens in _LONE_MINUS:
+        return _is_denial(cue, sentence, begin, end)
     if cue.scope == "value":
         if begin < 2 or sentence.tokens[begin - 1] not in _BEFORE_VALUE:
             return False
         ends = not after or sentence.kinds[end] is Kind.COMMA or after[0] in (")", ":")
         return ends or ":" in sentence.tokens[end : end + 4]
     return True
+
+
+def _is_denial(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
+    """Return if a minus denies: ``fever (-)``, ``fever: -`` and ``+ cough, - fever``."""
+    tokens = sentence.tokens
+    if cue.tokens[0] == ",":
+        return "+" in tokens
+    before, after = tokens[max(begin - 1, 0)], tokens[end : end + 1]
+    return begin > 1 and ((before == "(" and after == [")"]) or (before == ":" and not after))
 
 
 def _classes(
@@ -195,7 +213,22 @@ def _classes(
         for first, after in scopes.of(one, assertion):
             for place in range(first, after):
                 values[place] = max(values[place], assertion)
+    if "(" in sentence.tokens and "-" in sentence.tokens:
+        for first, after in scopes.of_signs():
+            for place in range(first, after):
+                values[place] = max(values[place], Assertion.NEGATED)
     return values
+
+
+def _signs_lead(sentence: Sentence, begin: int) -> bool:
+    """Return if the first sign in brackets is before its word."""
+    tokens = sentence.tokens
+    for place in range(begin, len(tokens) - 3):
+        if tokens[place] == "(" and tokens[place + 1] in _SIGNS and tokens[place + 2] == ")":
+            after = place + 3
+            labels = tokens[place - 1] == ":" and ":" not in tokens[after:]
+            return (place == begin or labels) and sentence.kinds[after] is Kind.WORD
+    return False
 
 
 class _Scopes:
@@ -206,15 +239,39 @@ class _Scopes:
         self._cue_at: dict[int, FoundCue] = {
             place: one for one in found for place in range(one.begin, one.end)
         }
+        self._signs_lead = "(" in sentence.tokens and _signs_lead(sentence, begin)
 
     def of(self, one: FoundCue, assertion: Assertion) -> Iterable[tuple[int, int]]:
         """Yield what a cue reaches, as tokens, half-open."""
+        if self._signs_lead and one.cue.tokens in _MINUS:
+            after = one.end + (self._tokens[one.end : one.end + 1] == [")"])
+            yield after, self._forward(after, assertion)
+            return
         if one.cue.scope in ("forward", "both"):
             yield one.end, self._forward(one.end, assertion)
         if one.cue.scope in ("backward", "both"):
             yield self._backward(one.begin, assertion), one.begin
         if one.cue.scope == "value":
             yield self._label(one.begin - 1), one.begin - 1
+
+    def of_signs(self) -> Iterable[tuple[int, int]]:
+        """Yield the items of lists that signs after the list deny: b of ``a/b (+/-)``."""
+        tokens = self._tokens
+        for opened in [place for place, token in enumerate(tokens) if token == "("]:
+            end = opened + 1
+            while end < len(tokens) and (tokens[end] in _SIGNS or self._separates(end)):
+                end += 1
+            signs = [token for token in tokens[opened:end] if token in _SIGNS]
+            if len(signs) < 2 or tokens[end : end + 1] != [")"]:
+                continue
+            items, after = list[tuple[int, int]](), opened
+            while len(items) < len(signs):
+                items.insert(0, (self._label(after), after))
+                after = items[0][0] - 1
+                if after <= self._begin or not self._separates(after):
+                    break
+            if len(items) == len(signs):
+                yield from (item for item, sign in zip(items, signs, strict=True) if sign == "-")
 
     def _forward(self, begin: int, assertion: Assertion) -> int:
         place, words, depth = begin, 0, 0
@@ -243,6 +300,8 @@ class _Scopes:
                 if self._has_own_cue(before):
                     break
                 words = 0
+            elif place == end and self._in_brackets_after_colon(place):
+                pass
             elif self._tokens[before] == ":" or (self._tokens[before] == "(" and place != end):
                 break
             else:
@@ -257,10 +316,16 @@ class _Scopes:
         if found is None:
             return False
         same = found.cue.scope == "forward" and found.cue.assertion is assertion
-        return same or found.cue.scope == "clause" or self._stops(place, assertion)
+        # In Korean, verbs come last: "fever is absent, pneumonia suspected" suspects no fever.
+        denied = found.cue.scope == "backward" and found.cue.assertion is Assertion.NEGATED
+        other = denied and assertion is not Assertion.NEGATED
+        return same or other or found.cue.scope == "clause" or self._stops(place, assertion)
+
+    def _in_brackets_after_colon(self, place: int) -> bool:
+        return self._tokens[place - 1 : place + 1] == [":", "("]
 
     def _label(self, end: int) -> int:
-        place = end
+        place = end - self._in_brackets_after_colon(end)
         while place > max(self._begin, end - _LONGEST_LABEL):
             before = place - 1
             apart = self._separates(before) or self._tokens[before] in (":", "(", ")", "-")

@@ -15,7 +15,7 @@ _LONG_LINE = 45
 _LONGEST = 2_000
 """Tokens after which a text without sentence marks is cut."""
 _KNOWN_TOKENS = 200_000
-_NEW_ITEM = re.compile(r"[-*•·+☐□▢⬜☑☒✓✔■\[(#]|\d+[.)]\s|[^\W\d_][\w '/&()-]{0,40}:(?:\s|$)")
+_NEW_ITEM = re.compile(r"[-*•·+☐□▢⬜☑☒✓✔■▣\[(#]|\d+[.)]\s|[^\W\d_][\w '/&()-]{0,40}:(?:\s|$)")
 # Abbreviations before whose full stop no sentence ends; a single letter is one too.
 _ABBREVIATIONS = frozenset("dr mr mrs ms vs approx st no sr sra dra pt dx hx".split())
 

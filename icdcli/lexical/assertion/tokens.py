@@ -28,7 +28,7 @@ _LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
 # separates a label from its value, as a colon does.
 TOKEN = re.compile(
     rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
-    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?()\[\]/=+\-–—☐□▢⬜☑☒✓✔■、。・]"
+    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?¿()\[\]/=+\-–—☐□▢⬜☑☒✓✔■▣、。・]"
 )
 _KINDS = {
     **dict.fromkeys(".!;。", Kind.STOP),

@@ -60,6 +60,23 @@ ENGLISH = [
     "NO {negated|FEVER}. {affirmed|PNEUMONIA}.",
     "He had no {negated|fever}, 38.5 at home",
     "Seen by Dr. Smith. No {negated|angina} at rest.",
+    "Resp: + {affirmed|cough}, - {negated|hemoptysis}",
+    "{affirmed|HTN}, - on lisinopril for {affirmed|years}",
+    "(+) {affirmed|dysphagia} (-) {negated|odynophagia} (-) {negated|wt loss}",
+    "{affirmed|dysphagia} (+) {negated|odynophagia} (-) {affirmed|cough} (+)",
+    "{affirmed|Diabetes}: (+), {negated|gout}: (-)",
+    "{negated|Rash}: -\n{affirmed|Diabetes}: - metformin: 500 mg",
+    "No longer has {negated|hematuria}. Continues to have {affirmed|flank pain}.",
+    "Pt was not found to have {negated|endocarditis}. {affirmed|MSSA bacteremia} treated x 14 d.",
+    "The patient's sister, who has {family|lupus}, drove her in. She has {affirmed|joint pain}.",
+    "Her daughter, who noticed {affirmed|confusion}, called.",
+    "Hx obtained from mother: {affirmed|fever} x 2d, no {negated|rash}.",
+    "Pt dnies {negated|fevers}, {negated|chils}. C/o {affirmed|fatigue}.",
+    "Pertinent negatives: {negated|fever}, {negated|stiff neck}. Pertinent positives: "
+    "{affirmed|headache}.",
+    "Impression: {hypothetical|pneumonia} cannot be excluded. {affirmed|Emphysema}.",
+    "The {affirmed|pneumothorax} is not resolved on the follow-up film.",
+    "Chest pain: denies\nShortness of breath: {affirmed|endorses dyspnea} w/ stairs",
 ]
 SPANISH = [
     "Paciente que niega {negated|fiebre}, {negated|tos} y {negated|disnea}.",
@@ -80,6 +97,11 @@ SPANISH = [
     "Enfermedad actual: {affirmed|dolor abdominal}.",
     "Alergias: penicilina (reacción: {other|exantema}).",
     "Sin mejoría del {affirmed|dolor}. Bacilos gram negativos en {affirmed|la orina}.",
+    "Intervenida de {historical|cáncer de mama} en 2003, libre de {negated|enfermedad}.",
+    "Se descarta {hypothetical|TEP} mediante angioTC. {affirmed|Neumonía} en LID.",
+    "Juicio clínico: {hypothetical|¿AIT?} {affirmed|HTA} mal controlada.",
+    "Sin filiar causa de la {affirmed|anemia}. {affirmed|Hepatitis} no filiada, {affirmed|asma}.",
+    "{affirmed|Vimentina} (+), {negated|desmina} (-)",
 ]
 KOREAN = [
     "{negated|발열}, {negated|오한} 없음. {affirmed|기침} 있음.",
@@ -93,6 +115,15 @@ KOREAN = [
     "{historical|당뇨병} 과거력 있음. {negated|고혈압} 과거력 없음.",
     "{other|페니실린} 알레르기 있음.",
     "{affirmed|부정맥이} 있다.",
+    "□ {other|천식}  ■ {affirmed|당뇨병}  □ {other|결핵}",
+    "{negated|당뇨}는 없으나 {affirmed|고지혈증}으로 약 복용 중.",
+    "{negated|당뇨} 없으나 {hypothetical|폐렴} 의심됨.",
+    "{affirmed|기침}/{affirmed|가래}/{negated|콧물} (+/+/-)",
+    "{negated|HTN}/{affirmed|DM}: (-/+)",
+    "{affirmed|부종} (+/-)",
+    "{negated|고혈압}: (-), {affirmed|당뇨}: (+), {negated|간염}: (-)",
+    "2015년 {historical|위절제술} 시행받은 분으로 {affirmed|어지러움} 있어 내원.",
+    "{negated|약물 알레르기} 없음. {affirmed|알레르기 비염} 있음.",
 ]
 
 
