@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from icdcli import __version__
 from icdcli.cli import (
+    behavior,
     compare,
     config,
     demo,
@@ -84,6 +85,7 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("plot-lr")(plot_lr.plot_lr)
 app.command("evaluate")(evaluate.evaluate)
+app.command("behavior")(behavior.behavior)
 app.command("compare")(compare.compare)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)

@@ -103,7 +103,7 @@ def test_the_run_folder_is_as_promised(trained, files):
     weights.add("weights/names.json")
     pictures = {"vis_outputs/lr_schedule.png", "vis_outputs/learning_curves.png"}
     found = {name for name in files(trained) if not name.startswith("evaluation/")}
-    assert found == {"args.yaml", "results.csv", "steps.csv", *pictures, *weights}
+    assert found == {"args.yaml", "origin.json", "results.csv", "steps.csv", *pictures, *weights}
     links = {
         path.name: os.readlink(path)
         for path in (trained / "weights").iterdir()
