@@ -23,7 +23,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Condition:
+class NamedCondition:
     """A label, and what notes call it.
 
     Attributes:
@@ -60,7 +60,7 @@ class BehaviorNote:
 
 def conditions_of(
     labels: Labels, system: System | None, language: str, most: int
-) -> list[Condition]:
+) -> list[NamedCondition]:
     """Return the conditions to test, those with most training documents first.
 
     Args:
@@ -85,14 +85,14 @@ def conditions_of(
         ]
         if names:
             abbreviation = short.get(code) if system == "icd10" else None
-            found.append(Condition(code, names[0], tuple(names[1:]), abbreviation))
+            found.append(NamedCondition(code, names[0], tuple(names[1:]), abbreviation))
         if len(found) == most:
             break
     return found
 
 
 def make_notes(
-    conditions: Sequence[Condition], capabilities: Sequence[Capability]
+    conditions: Sequence[NamedCondition], capabilities: Sequence[Capability]
 ) -> Iterator[BehaviorNote]:
     """Yield a note for each template and condition that has what the template needs."""
     base = base_template(list(capabilities))
@@ -113,7 +113,7 @@ def make_notes(
                 )
 
 
-def _fields(conditions: Sequence[Condition], place: int) -> dict[str, str | None]:
+def _fields(conditions: Sequence[NamedCondition], place: int) -> dict[str, str | None]:
     condition = conditions[place]
     rng = random.Random(f"{_SEED} {condition.code}")
     elsewhere = [one for one in conditions if one.code[:3] != condition.code[:3]]
