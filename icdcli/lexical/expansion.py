@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 
 from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
 from icdcli.icd.lexicon.tables import LANGUAGES
-from icdcli.lexical.words import placed_words, words
+from icdcli.lexical.words import folded, placed_words, words
 
 _TOKEN = re.compile(r"[^\W_]+(?:[/&.'+-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 # Abbreviations that are words in lower case or in a line of capitals.
 _WORDS = frozenset(
-    "ad aids all am an and as at be bed but can cap cat cc chat con del do ed es et fall fen "
-    "for free gen had hit how if in is it lad las led los map mat may mem men met mom nec net "
-    "no non not of om on or os out pan pap par pas pet pin pit pod por pot pub put ra ran rat "
-    "res rib rod rom sad sat see set sin sit so sol son ten the tip tips to top tot una uno "
-    "us was we who yo".split()
+    "ad aids all am an and as at be bed but can cap cat cc chat con crest del do ed es et "
+    "fall fen for free gave gen had hit how if in is it lad las led les los map mat may mem "
+    "men met mom nec net no non not of om on or os out pad pan pap par pas pea pet pin pit "
+    "pod por pot pub put ra ran rat res rib rod rom sad sat see set sin sit so sol son ten "
+    "the tip tips to top tot una uno us was we who yo".split()
 )
 _LEAST_LETTERS = 3
 
@@ -47,7 +47,16 @@ class Expansion:
     @classmethod
     def of(cls, language: str) -> "Expansion":
         """Return the expansion of a language's abbreviations; of none without a table."""
-        return cls(abbreviations(language) if language in LANGUAGES else {})
+        if language not in LANGUAGES:
+            return cls({})
+        return cls(
+            {
+                short: tuple(
+                    sense._replace(context=tuple(map(folded, sense.context))) for sense in senses
+                )
+                for short, senses in abbreviations(language).items()
+            }
+        )
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Sequence[Sequence[Any]]]) -> "Expansion":

@@ -327,12 +327,14 @@ def _free(folder: Path) -> Path:
 
 
 def _prune(run: RunDir) -> None:
-    """Remove the checkpoints that no name refers to."""
+    """Remove the checkpoints that no name refers to, and files that a killed process left."""
     found = [checkpoint_folder(run, name) for name in (*CHECKPOINTS, PREVIOUS)]
     named = {folder.resolve() for folder in found if folder is not None}
     for folder in run.checkpoint(STEPS).glob("*"):
         if folder.resolve() not in named:
             shutil.rmtree(folder, ignore_errors=True)
+    for unfinished in run.checkpoint(STEPS).parent.glob(".*.tmp"):
+        unfinished.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from icdcli.lexical.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.lexical_model import LexicalModel
-from icdcli.lexical.words import words
+from icdcli.lexical.words import folded, words
 
 ENGLISH = Expansion.of("en")
 
@@ -28,6 +28,17 @@ ENGLISH = Expansion.of("en")
 )
 def test_an_abbreviation_gets_its_words(text: str, expanded: str) -> None:
     assert " ".join(words(ENGLISH.expand(text))) == expanded
+
+
+def test_contexts_are_folded_like_the_words_of_notes() -> None:
+    contexts = {
+        word
+        for language in ("es", "ko")
+        for senses in Expansion.of(language).senses.values()
+        for sense in senses
+        for word in sense.context
+    }
+    assert {word for word in contexts if folded(word) != word} == set()
 
 
 def test_words_of_an_expansion_have_the_place_of_the_abbreviation() -> None:
