@@ -102,7 +102,7 @@ def test_killed_within_a_checkpoint_and_resumed(kill, rows):
 def test_killed_at_many_operations_and_resumed(kill, rows):
     # Every few operations, so that each kind occurs: write, flush, rename, link, remove.
     # More of them at the first checkpoint after a validation.
-    operations = sorted({*range(5, 740, 17), *range(394, 418, 3)})
+    operations = sorted({*range(5, 740, 31), *range(394, 418, 4)})
     made, complete, killed = kill(
         [[first, 40 + 13 * number % 150] for number, first in enumerate(operations)]
     )
