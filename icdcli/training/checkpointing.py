@@ -231,6 +231,7 @@ def make_last(run: RunDir, folder: Path) -> None:
     last, previous = run.checkpoint("last"), run.checkpoint(PREVIOUS)
     with writing(last):
         _restore_links(run)
+        store_names(run)  # the process may have been killed between the links and this file
     _prune(run)
     if folder == checkpoint_folder(run, "last"):
         return
