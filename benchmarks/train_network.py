@@ -139,7 +139,7 @@ def ours(size: Size, max_len: int, seed: int) -> tuple[CodingNetwork, ModelConfi
     )
     plain = _backbone(size, max_len, seed)
     torch.manual_seed(seed + 1)
-    backbone = finish_backbone(config, plain, ())
+    backbone = finish_backbone(config, plain)
     torch.manual_seed(seed + 2)
     network: Any = build_network(config, backbone, LABELS)
     return _ready(network, network.head.output, size), config
