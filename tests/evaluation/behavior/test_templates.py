@@ -40,7 +40,7 @@ def test_own_templates_are_added(tmp_path: Path) -> None:
         ('a: {expect: code, templates: ["{name}"]}', "(did you mean 'coded'?)"),
         ('a: {expect: coded, templates: "{name}"}', "`templates` must be a list"),
         ("a: {expect: coded, templates: [1]}", "a template must be a text"),
-        ('a: {expect: coded, templates: ["{nam}"]}', "unknown field {nam}"),
+        ('a: {expect: coded, templates: ["{condition}"]}', "unknown field {condition}"),
         ('a: {expect: coded, templates: ["fever"]}', "a template without a field"),
         ('a: {expect: coded, templates: ["{name"]}', "unbalanced brace"),
         ('affirmed: {expect: not coded, templates: ["{name}"]}', "'affirmed' expects 'coded'"),
