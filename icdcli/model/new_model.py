@@ -57,9 +57,10 @@ def views_of(
         ConfigError: If ``assertion_cues`` can't be read.
         DataError: If it isn't UTF-8, or has a bad row.
     """
-    views = Views.of(config.assertion, language, config.assertion_cues)
     needed = bool(config.lexical) or config.assertion == "facts"
-    if needed and on_warning is not None and (off := views.warning()) is not None:
+    # Without lexical parts, nothing can weigh two views.
+    views = Views.of(config.assertion if needed else "mentions", language, config.assertion_cues)
+    if on_warning is not None and (off := views.warning()) is not None:
         on_warning(off)
     return views
 
