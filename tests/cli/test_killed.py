@@ -90,6 +90,7 @@ def same_ends(complete, killed, rows):
     return True
 
 
+@pytest.mark.slow
 def test_killed_within_a_checkpoint_and_resumed(kill, rows):
     # After a validation, when `metric` refers to the new checkpoint, but `loss` and `last` don't.
     operations, complete, killed = kill([["weights/loss", 60]])

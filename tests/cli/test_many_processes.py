@@ -76,6 +76,7 @@ def ends_well(case, found):
     return True
 
 
+@pytest.mark.slow
 def test_a_process_ends_the_others_if_it_dies_or_is_stopped(play):
     died, asked = (2, 1, "step", "killed"), (2, 1, "validation", "SIGTERM")
     killed, stopped = play(died, asked)

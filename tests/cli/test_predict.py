@@ -239,6 +239,7 @@ def killed(trained, table, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_killed_and_called_again_gives_the_same_bytes(killed):
     assert killed("jsonl", [[16, 11], [30], [45]]) == [[-9, -9, 0], [-9, 0], [-9, 0]]
 
