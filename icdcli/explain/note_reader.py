@@ -255,14 +255,13 @@ class NeuralNoteReader:
         if model.lexical is None or model.fusion is None:
             return []
         scores = model.lexical.scores([cleaned])
-        pieces, by_part = model.lexical.by_word(cleaned, labels)
         return [
             Part(
                 model.fusion.weights[part] * scores[part][0, list(labels)],
-                _beyond_the_mean(weights_KW),
-                pieces,
+                _beyond_the_mean(found.weights_KW),
+                found.places_W2,
             )
-            for part, weights_KW in by_part.items()
+            for part, found in model.lexical.by_word(cleaned, labels).items()
         ]
 
     def _prior(

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,19 @@ _AFFIRMED = "affirmed_"
 
 Scores = dict[str, NDArray[np.float32]]
 """Part to scores_NL."""
+
+
+class WordWeights(NamedTuple):
+    """How much each word that a part reads adds to the scores of some labels.
+
+    Attributes:
+        places_W2: The begin and end of each word in the document. The words of an expansion have
+            the place of the abbreviation.
+        weights_KW: The contributions.
+    """
+
+    places_W2: NDArray[np.int64]
+    weights_KW: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -142,22 +155,15 @@ class LexicalModel:
             scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
         return scores
 
-    def by_word(self, text: str, labels: Sequence[int]) -> tuple[NDArray[np.int64], Scores]:
-        """Return how much each word of a document adds to the scores of some labels.
-
-        Returns:
-            The begin and end of each word in the text, (W, 2), and the contributions by part, (K,
-            W). Words of an expansion have the place of the abbreviation.
-        """
-        document, spans_W2 = self.expansion.placed_words(text)
-        parts: Scores = {}
+    def by_word(self, text: str, labels: Sequence[int]) -> dict[str, WordWeights]:
+        """Return how much each word of a document adds to the scores of some labels, by part."""
+        parts: dict[str, WordWeights] = {}
         for view in self.views.names:
-            kept = np.flatnonzero(self.views.keeps(view, text, spans_W2[:, 0]))
-            seen = [document[place] for place in kept.tolist()]
+            # What a view leaves out is blank, so the places are those in the document.
+            document, places_W2 = self.expansion.placed_words(self.views.text(view, text))
             for name, part in self._fitted(view):
-                parts[name] = np.zeros((len(labels), len(document)), np.float32)
-                parts[name][:, kept] = part.by_word(seen, labels)
-        return spans_W2, parts
+                parts[name] = WordWeights(places_W2, part.by_word(document, labels))
+        return parts
 
     def _fitted(self, view: View) -> Iterator[tuple[str, LexicalPart]]:
         return ((name, part) for name, part in self.fitted.items() if _view_of(name) == view)

@@ -11,8 +11,6 @@ What isn't affirmed is replaced by blanks, so that places in the text stay the s
 
 On the demo's synthetic notes, whose labels follow facts, ridge regression on n-grams has a test
 micro-F1 of .876 with the complete text, and .941 with the affirmed text.
-
-Shapes: W words of a document.
 """
 
 import re
@@ -23,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion, Assertions
 from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, read_own_cues
@@ -113,29 +110,22 @@ class Views:
 
     def text(self, view: View, text: str) -> str:
         """Return a document as a view has it, with blanks for what it leaves out."""
-        return text if view == "all" else _affirmed(text, self._require_reader().read(text))
+        if view == "all":
+            return text
+        reader = self.reader
+        if reader is None:
+            raise ValueError(f"no cues for the language {self.language!r}")
+        return _affirmed(text, reader.read(text))
 
     def texts(self, view: View, texts: Iterable[str]) -> Iterable[str]:
         """Return documents as a view has them, to be read as often as the documents."""
         return texts if view == "all" else Restarting(texts, lambda text: self.text(view, text))
-
-    def keeps(self, view: View, text: str, begins_W: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which words a view keeps, (W,), from their places in the document."""
-        if view == "all":
-            return np.ones(len(begins_W), bool)
-        return np.isin(self._require_reader().read(text).at(begins_W), _AFFIRMED)
 
     @property
     def reader(self) -> AssertionReader | None:
         """Return the reader of the language's and the user's cues; None if there are none."""
         cues = self.cues or built_in_cues(self.language)
         return reader_of(cues) if cues else None
-
-    def _require_reader(self) -> AssertionReader:
-        reader = self.reader
-        if reader is None:
-            raise ValueError(f"no cues for the language {self.language!r}")
-        return reader
 
 
 COMPLETE = Views()

@@ -84,8 +84,7 @@ def test_a_model_finds_an_abbreviated_description_and_marks_the_abbreviation(
     for model in (fitted, LexicalModel.load(tmp_path, 8)):
         scores_L = model.scores(["old HTN now"])["descriptions"][0]
         assert scores_L.argmax() == 0
-        spans_W2, parts = model.by_word("old HTN now", [0])
-        best = parts["descriptions"][0].argmax()
-        assert spans_W2[best].tolist() == [4, 7]
+        places_W2, weights_KW = model.by_word("old HTN now", [0])["descriptions"]
+        assert places_W2[weights_KW[0].argmax()].tolist() == [4, 7]
     plain = LexicalModel.fit(texts, notes.targets, descriptions, parts=["descriptions"])
     assert plain.scores(["old HTN now"])["descriptions"][0, 0] < scores_L[0]

@@ -220,9 +220,10 @@ def test_on_codiesp_a_part_alone_reaches_its_documented_map(
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_attributes_a_code_to_its_words(fitted, notes, part):
     text = f"So, {notes.names[5]}: {notes.names[2]}!"
-    places, found = fitted.by_word(text, [2, 5])
-    assert tuple(found) == PARTS
-    assert found[part].shape == (2, len(places))
-    for weights_W, name in zip(found[part], (notes.names[2], notes.names[5]), strict=True):
+    by_part = fitted.by_word(text, [2, 5])
+    assert tuple(by_part) == PARTS
+    places, found = by_part[part]
+    assert found.shape == (2, len(places))
+    for weights_W, name in zip(found, (notes.names[2], notes.names[5]), strict=True):
         best = np.sort(np.argsort(-weights_W)[:2])
         assert [text[begin:end] for begin, end in places[best].tolist()] == name.split()
