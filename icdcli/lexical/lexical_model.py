@@ -32,8 +32,9 @@ from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import COMPLETE, Restarting, View, Views
 from icdcli.lexical.words import words
 
-FORMATS = {("all",): 1, ("affirmed",): 2, ("all", "affirmed"): 2}
-"""The format of lexical.json by the views: icdcode 0.1.0 reads models of the complete text."""
+PLAIN, FORMAT = 1, 2
+"""The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text without
+abbreviations, and that with both."""
 _ABOUT = "lexical.json"
 _AFFIRMED = "affirmed_"
 
@@ -171,19 +172,20 @@ class LexicalModel:
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made if necessary."""
         private_folder(folder)
+        affirmed = "affirmed" in self.views.names
         about: dict[str, Any] = {
-            "format": 2 if self.expansion.senses else FORMATS[self.views.names],
+            "format": FORMAT if affirmed or self.expansion.senses else PLAIN,
             "parts": self.parts,
             "labels": self.number_of_labels,
         }
-        if "affirmed" in self.views.names:
+        if affirmed:
             about |= {"views": asdict(self.views), "affirmed": {}}
         if self.expansion.senses:
             about["abbreviations"] = self.expansion.to_json()
         for name, part in self.fitted.items():
             view = _view_of(name)
             about_view = about if view == "all" else about[view]
-            about_view |= part_type(_part_of(name)).words(part)
+            about_view |= _type_of(name).words(part)
             write_arrays(folder / f"{name}.npz", part.arrays())
         write_json(folder / _ABOUT, about)
 
@@ -200,20 +202,20 @@ class LexicalModel:
         """
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            if about["format"] not in FORMATS.values() or about["labels"] != number_of_labels:
+            if about["format"] not in (PLAIN, FORMAT) or about["labels"] != number_of_labels:
                 raise ValueError(
                     f"format {about['format']} for {about['labels']} labels, "
-                    f"not 1 or 2 for {number_of_labels}"
+                    f"not {PLAIN} or {FORMAT} for {number_of_labels}"
                 )
             views = Views.from_json(about.get("views"))
             expansion = Expansion.from_json(about.get("abbreviations", {}))
             fitted = {
-                name: part_type(_part_of(name)).load(
+                name: _type_of(name).load(
                     read_arrays(folder / f"{name}.npz"),
                     about if _view_of(name) == "all" else about["affirmed"],
                     number_of_labels,
                 )
-                for name in _known(about["parts"])
+                for name in about["parts"]
             }
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
@@ -261,19 +263,13 @@ def _view_of(name: str) -> View:
     return "affirmed" if name.startswith(_AFFIRMED) else "all"
 
 
-def _part_of(name: str) -> str:
-    return name.removeprefix(_AFFIRMED)
-
-
-def _known(names: Sequence[str]) -> Sequence[str]:
-    """Return the names of stored parts.
+def _type_of(name: str) -> PartType[Any]:
+    """Return the type of a part.
 
     Raises:
         ValueError: If there is no such part.
     """
-    for name in names:
-        list(_types([_part_of(name)]))
-    return names
+    return next(_types([name.removeprefix(_AFFIRMED)]))
 
 
 def _seen(
