@@ -316,7 +316,7 @@ class NeuralModel:
             self.lexical.save(folder / LEXICAL)
         prior = self.network.prior
         settings = {
-            "model": self.config.model_dump(mode="json"),
+            "model": self.config.to_json(),
             "base": None if self.base is None else self.base.to_json(),
             "own_backbone": self.own_backbone,
             "threshold": self.threshold.to_json(),

@@ -126,6 +126,10 @@ class ModelConfig(Section):
             return self.freeze_backbone
         return self.lora_activate or self.bit in QUANTIZED
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a checkpoint stores of it: it keeps the cues themselves, not their path."""
+        return self.model_dump(mode="json", exclude={"assertion_cues"})
+
     def baseline_conflicts(self) -> Iterator[Conflict]:
         """Yield the keys that TF-IDF has no use for."""
         for key, is_set in (

@@ -119,7 +119,7 @@ class TfidfModel:
         self.words.save(folder)
         write_labels(folder / LABELS, self.labels)
         settings = {
-            "model": self.config.model_dump(mode="json"),
+            "model": self.config.to_json(),
             "threshold": self.threshold.to_json(),
             "text_cleaning": self.text_cleaning,
             "views": asdict(self.views),

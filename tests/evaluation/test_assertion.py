@@ -102,6 +102,7 @@ def test_own_cues_are_part_of_the_checkpoint(trained, tmp_path):
     table.write_text("cue\tassertion\tscope\nzilch\tnegated\tforward\n")
     run = trained("decoder", assertion="facts", assertion_cues=table, steps=6)
     table.unlink()
+    assert str(tmp_path / "cues.tsv") not in (run.checkpoint("last") / "coder.json").read_text()
     model = load_model(run.root)
     assert np.array_equal(*model.scores(["zilch pneumonia", "zilch nephritis"]))
 
