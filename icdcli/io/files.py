@@ -11,9 +11,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icdcli.errors import DataError
+from icdcli.errors import ConfigError, DataError
 
 _PRIVATE, _PUBLIC = 0o600, 0o666  # the user's umask narrows the second
+
+
+def read_own_file(path: Path, name: str) -> str:
+    """Return the content of a text file that a user wrote, without a byte order mark.
+
+    Args:
+        path: The file.
+        name: What messages call it.
+
+    Raises:
+        ConfigError: If it can't be read.
+        DataError: If it isn't UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {name} {path}: {error.strerror}.") from error
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from icdcli.errors import ConfigError, DataError, nearest
+from icdcli.io.files import read_own_file
 
 LANGUAGES = ("en", "es")
 """The languages that have templates."""
@@ -64,7 +65,7 @@ def load_templates(language: str, own: Path | None = None) -> list[Capability]:
     table = files("icdcli.evaluation.behavior").joinpath(f"templates_{language}.yaml")
     found = {one.name: one for one in _parsed(table.read_text(encoding="utf-8"), table.name)}
     if own is not None:
-        for one in _parsed(_text(own), str(own)):
+        for one in _parsed(read_own_file(own, "the templates"), str(own)):
             before = found.get(one.name)
             if before is not None and before.expect != one.expect:
                 raise DataError(
@@ -79,15 +80,6 @@ def load_templates(language: str, own: Path | None = None) -> list[Capability]:
 def base_template(capabilities: list[Capability]) -> str:
     """Return the template that those that expect ``unchanged`` are compared with."""
     return next(one.templates[0] for one in capabilities if one.name == _AFFIRMED)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
-    except OSError as error:
-        raise ConfigError(f"cannot read the templates {path}: {error.strerror}.") from error
 
 
 def _parsed(text: str, name: str) -> list[Capability]:

@@ -16,7 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
-from icdcli.errors import ConfigError, DataError, nearest
+from icdcli.errors import DataError, nearest
+from icdcli.io.files import read_own_file
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.tokens import cue_tokens
 
@@ -89,12 +90,7 @@ def read_own_cues(path: Path) -> str:
         ConfigError: It can't be read.
         DataError: It isn't UTF-8, or has a bad row.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} isn't UTF-8. Save it as UTF-8.") from error
-    except OSError as error:
-        raise ConfigError(f"cannot read the assertion cues {path}: {error.strerror}.") from error
+    content = read_own_file(path, "the assertion cues")
     load_cues(content, str(path))
     return content.rstrip("\n") + "\n"
 
