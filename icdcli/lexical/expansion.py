@@ -21,7 +21,7 @@ from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
 from icdcli.icd.lexicon.tables import LANGUAGES
 from icdcli.lexical.words import folded, placed_words, words
 
-_TOKEN = re.compile(r"[^\W_]+(?:[/&.'+-][^\W_]+)*")
+_TOKEN = r"[^\W_]+(?:[/&.'+-][^\W_]+)*"
 _PART = re.compile(r"[^\W_]+")
 # Abbreviations that are words in lower case or in a line of capitals.
 _WORDS = frozenset(
@@ -108,7 +108,7 @@ class Expansion:
             return
         known = self._known
         context: frozenset[str] | None = None
-        for match in _TOKEN.finditer(text):
+        for match in self._token.finditer(text):
             for token, end in _candidates(match):
                 senses = known.get(token)
                 if senses is None or _joins(text, end) or _joins(text, end - len(token) - 1):
@@ -120,6 +120,13 @@ class Expansion:
                 yield end, sense_of(senses, context or frozenset())
                 if end == match.end():
                     break
+
+    @cached_property
+    def _token(self) -> re.Pattern[str]:
+        """Return the pattern of what may be an abbreviation: those of several words first."""
+        several = [re.escape(short) for short in self.senses if " " in short]
+        longest_first = sorted(several, key=len, reverse=True)
+        return re.compile("|".join([*(rf"\b{short}\b" for short in longest_first), _TOKEN]))
 
     @cached_property
     def _known(self) -> dict[str, tuple[Sense, ...]]:

@@ -24,6 +24,8 @@ ENGLISH = Expansion.of("en")
         ("a map of it", "a map of it"),
         ("SEEN IN THE OR AS USUAL", "seen in the or as usual"),
         ("chfx", "chfx"),
+        ("A fib, C. diff", "a fib atrial fibrillation c diff clostridioides difficile"),
+        ("A fibroma", "a fibroma"),
     ],
 )
 def test_an_abbreviation_gets_its_words(text: str, expanded: str) -> None:
