@@ -106,9 +106,9 @@ class NoteTable:
                 raise self._wrong(
                     number,
                     1,
-                    f"is the same as in row {first}, so their codes couldn't be told apart. Pass "
-                    "--id-column with a column of ids that differ, or rename this column to use "
-                    "the row numbers. If a note is in several rows, keep one of them.",
+                    f"is the same as in row {first}, but ids must be unique. Pass --id-column with "
+                    "a column of unique ids, or rename this column to use the row numbers. If a "
+                    "note is in several rows, keep one of them.",
                 )
             if number == 1:
                 self._choices.update(reading.choices)

@@ -1,13 +1,13 @@
-"""The tables of cues: the words that deny, attribute, date or doubt what stands beside them.
+"""The tables of cues: words that deny, date or doubt a finding, or attribute it to somebody else.
 
     cue                assertion      scope
     no evidence of     negated        forward
     was ruled out      hypothetical   backward
 
-A table is a TSV file with these columns. ``cues_en.tsv``, ``cues_es.tsv`` and ``cues_ko.tsv`` lie
-beside this file. They were written for icdcode from general knowledge of clinical language, after
-the classes of ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002) and the kinds of trigger
-of NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
+A table is a TSV file with these columns. ``cues_en.tsv``, ``cues_es.tsv`` and ``cues_ko.tsv`` are
+in this folder. They were written for icdcode from general knowledge of clinical language, with the
+classes of ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002) and the kinds of triggers of
+NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
 """
 
 from collections.abc import Iterable, Iterator
