@@ -278,7 +278,7 @@ def test_tables_that_cannot_be_read(refused, monkeypatch):
     refused(
         f"id,text\n7,{SECRET}\n8,b\n7,c\n".encode(),
         "n.csv, row 3, column 'id': is the same as in row 1, but ids must be unique",
-        "Pass --id-column with a column of ids that differ, or rename this column",
+        "Pass --id-column with a column of unique ids, or rename this column",
         name="n.csv",
     )
     refused(
