@@ -89,6 +89,18 @@ def test_a_diagnosis_of_icd10_is_one_label_in_every_spelling() -> None:
     assert column.spelled("0BJ08ZZ") == ("0BJ08ZZ", "procedure")
 
 
+@pytest.mark.parametrize("procedures", [[], ["0BJ08ZZ", "02HV33Z"]])
+def test_undotted_diagnoses_of_other_editions_are_the_labels_of_the_dotted_ones(
+    procedures: list[str],
+) -> None:
+    codes = {"E149": "E14.9", "E14.9": "E14.9", "I109": "I10.9", "J189": "J18.9"}  # WHO, KCD
+    column = decide("icd10", *codes, *procedures)
+    assert {raw: column.spelled(raw) for raw in codes} == {
+        raw: (code, "diagnosis") for raw, code in codes.items()
+    }
+    assert (column.unknown, column.labels) == (2, 3 + len(procedures))
+
+
 def test_beginnings_of_procedures_and_categories_are_not_guessed() -> None:
     assert decide("icd10", "B20", "C22", "I10").kind == "diagnosis"
     with pytest.raises(ValueError, match="B20: B20"):
