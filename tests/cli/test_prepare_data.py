@@ -31,6 +31,20 @@ def test_a_leak_is_accepted_with_a_flag(icdcode, refused, table):
     assert "leakage" in answer.out + answer.err
 
 
+def test_unknown_codes_are_accepted_with_a_flag(icdcode, refused, table, tmp_path):
+    table.write_text(table.read_text().replace("E11.9", "E14.9").replace("E14.9", "E11.9", 20))
+    words = ("code_system=icd10", "model=tfidf", f"project={tmp_path}", "name=run")
+    (tmp_path / "config.yaml").write_text(f"data_path: {table}\n")
+    calls = [("prepare-data", table, words[0]), ("train", tmp_path / "config.yaml", *words)]
+    for call in calls:
+        refused(3, *call, says=["has 1 of 2 codes (50 %)", "E14.9", "--accept-unknown-codes"])
+    calls = [[*call, "--accept-unknown-codes"] for call in calls]
+    for call in [*calls, ["evaluate", tmp_path / "run"]]:
+        answer = icdcode(*call)
+        assert answer.code == 0, answer
+        assert "It is used, since you accept it" in answer.err
+
+
 def test_a_corrected_table_is_read_again(icdcode, table, monkeypatch):
     words = ("prepare-data", table, "code_system=icd10")
     assert "Prepared: " in icdcode(*words).out
