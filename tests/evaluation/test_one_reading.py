@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from icdcli.evaluation.run import evaluate_run, open_run, sample_run
 from icdcli.explain.evidence import evidence_finder
 from icdcli.model.fusion import NETWORK, PRIOR
 from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
+from icdcli.model.network import CodingNetwork
 from icdcli.predict.run import predict_to_file
+from icdcli.training.loop import train
 from icdcli.training.run import run_training
 from icdcli.training.setup import new_training, summarize
 
@@ -147,6 +150,31 @@ def test_the_summary_of_a_run_says_what_is_read_of_long_documents(config, long_n
     assert "longer" not in windows
     _, complete = tokens(max_len=500)
     assert "longer" not in complete and "windows" not in complete
+
+
+@pytest.mark.parametrize("reading", ["first", "windows"])
+def test_each_epoch_trains_on_other_windows_of_long_documents(
+    config, long_notes, monkeypatch, reading
+):
+    options = {"batch_size": 16, "steps": 6, "warmup_steps": 1}  # two epochs of 48 documents
+    training, _ = new_training(
+        config(data_path=long_notes, max_len=MAX_LEN, long_notes=reading, **options),
+        ProcessGroup(0, 1, torch.device("cpu")),
+    )
+    forward, read = CodingNetwork.forward, {0: Counter(), 1: Counter()}
+
+    def noted(self, batch, labels=None):
+        if self.training:
+            tokens = Counter(batch.ids.flatten().tolist())
+            read[training.state.step // training.steps_per_epoch] += tokens
+        return forward(self, batch, labels)
+
+    monkeypatch.setattr(CodingNetwork, "forward", noted)
+    list(train(training))
+    padding = training.model.tokenizer.pad_token_id
+    first, second = ({**tokens, padding: 0} for tokens in read.values())
+    assert sum(first.values()) == sum(second.values()) > 500
+    assert (first == second) == (reading == "first")
 
 
 @pytest.mark.parametrize("reading", ["first", "windows"])
