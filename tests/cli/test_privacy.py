@@ -101,12 +101,14 @@ def answers(folder, icdcode):
             ["describe", data, "code_system=icd10"],
             ["train", config],
             ["train", config, "model=tfidf", "lexical=False", "name=tfidf"],
+            ["resume", runs / "tiny", "steps=10"],
             ["evaluate", runs / "tiny", "--html", "--evidence"],
             ["evaluate", runs / "tfidf"],
             ["compare", runs / "tiny", runs / "tfidf"],
             ["show-predictions", runs / "tiny"],
             ["predict", runs / "tiny", note, "--output", folder / "codes.csv", "--evidence"],
             ["predict", runs / "tfidf", note],
+            ["export", runs / "tiny", folder / "exported"],
         ]
         refused = [
             *wrong,
