@@ -339,6 +339,15 @@ def test_the_korean_page_for_users_of_the_original_tool_is_the_same_document() -
     assert set(re.findall("`([^`]+)`", english)) == set(re.findall("`([^`]+)`", korean))
 
 
+def test_what_is_not_reproduced_is_named() -> None:
+    original, mimic = (
+        " ".join(text_of(ROOT / "docs" / name).split()) for name in ("original-tool.md", "mimic.md")
+    )
+    assert "the cosine counts from step 0 and the warm-up multiplies it" in original
+    assert "The original weighs its four metrics with .2, .3, .2 and .3" in original
+    assert "Edin's files write an ICD-10 code of three characters with a dot, `I10.`" in mimic
+
+
 def test_the_korean_guide_shows_the_output_of_the_english_page() -> None:
     own_notes = text_of(ROOT / "docs" / "own-notes.md").splitlines()
     shown = blocks(ROOT / "docs" / "ko" / "guide.md", "text")
