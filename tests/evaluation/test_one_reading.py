@@ -15,11 +15,13 @@ from icdcli.data.token_cache import Tokens, Windows
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.run import evaluate_run, open_run, sample_run
+from icdcli.evaluation.threshold_tuning import best_threshold
 from icdcli.explain.evidence import evidence_finder
 from icdcli.model.fusion import NETWORK, PRIOR
 from icdcli.model.inference.scoring import Scored, document_losses, pool_windows
 from icdcli.model.network import CodingNetwork
 from icdcli.predict.run import predict_to_file
+from icdcli.run_dir import read_rows
 from icdcli.training.loop import train
 from icdcli.training.run import run_training
 from icdcli.training.setup import new_training, summarize
@@ -130,6 +132,16 @@ def test_evaluation_and_prediction_give_the_same_codes(
     assert f"{np.mean(cut):.0%}" in warning
     assert "long_notes: windows" in warning
     assert written.to_json()["cut_notes_read"] == pytest.approx(np.mean(cut), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["decoder", "label attention"])
+def test_the_threshold_is_tuned_on_the_scores_of_all_windows(trained, kind):
+    run = trained(kind, long_notes="windows")
+    evaluation = evaluate_run(run, "validation", load="last")
+    best, f1_micro = best_threshold(evaluation.scored.scores_NL, evaluation.targets_NL)
+    assert evaluation.threshold.value == pytest.approx(best, abs=2e-3)
+    last = read_rows(run.results)[-1]
+    assert float(last["f1_micro"]) == pytest.approx(f1_micro)
 
 
 def test_the_summary_of_a_run_says_what_is_read_of_long_documents(config, long_notes):
