@@ -2,6 +2,7 @@ import pytest
 
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import DataError
+from icdcli.predict.run import check_notes
 
 
 def test_other_files_of_a_folder_are_counted(tmp_path):
@@ -21,7 +22,9 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
         (folder / name).write_text("type 2 diabetes")
     notes = find_notes([str(folder)])
     assert [note.id for note in notes] == ["B.TXT", "a.txt"]
-    (warning,) = notes.left_out
+    warnings = []
+    assert check_notes(notes, on_warning=warnings.append) == 2
+    (warning,) = warnings
     assert warning.startswith(
         f"{folder}: 7 files left out (2 .rtf, 1 .csv, 1 .html, 1 .md, 1 .text, 1 without an ending)"
     )
