@@ -22,27 +22,34 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_leak_is_accepted_with_a_flag(icdcode, refused, table):
+@pytest.fixture
+def accepted(icdcode, refused, table, tmp_path):
+    """Return a function that asserts what is refused without a flag, and warned of with it."""
+
+    def check(flag, *, says, warns):
+        words = ("code_system=icd10", "model=tfidf", f"project={tmp_path}", "name=run")
+        (tmp_path / "config.yaml").write_text(f"data_path: {table}\n")
+        calls = [("prepare-data", table, words[0]), ("train", tmp_path / "config.yaml", *words)]
+        for call in calls:
+            refused(3, *call, says=[*says, flag])
+        for call in [*([*call, flag] for call in calls), ["evaluate", tmp_path / "run"]]:
+            answer = icdcode(*call)
+            assert answer.code == 0, answer
+            assert warns in answer.out + answer.err
+
+    return check
+
+
+def test_a_leak_is_accepted_with_a_flag(accepted, table):
     table.write_text(table.read_text().replace("P0,train", "P1,train", 1))
-    words = ("prepare-data", table, "code_system=icd10")
-    refused(3, *words, says=["share patients (1 in train and validation)", "--accept-leaks"])
-    answer = icdcode(*words, "--accept-leaks")
-    assert answer.code == 0
-    assert "leakage" in answer.out + answer.err
+    says = ["share patients (1 in train and validation)"]
+    accepted("--accept-leaks", says=says, warns="leakage")
 
 
-def test_unknown_codes_are_accepted_with_a_flag(icdcode, refused, table, tmp_path):
+def test_unknown_codes_are_accepted_with_a_flag(accepted, table):
     table.write_text(table.read_text().replace("E11.9", "E14.9").replace("E14.9", "E11.9", 20))
-    words = ("code_system=icd10", "model=tfidf", f"project={tmp_path}", "name=run")
-    (tmp_path / "config.yaml").write_text(f"data_path: {table}\n")
-    calls = [("prepare-data", table, words[0]), ("train", tmp_path / "config.yaml", *words)]
-    for call in calls:
-        refused(3, *call, says=["has 1 of 2 codes (50 %)", "E14.9", "--accept-unknown-codes"])
-    calls = [[*call, "--accept-unknown-codes"] for call in calls]
-    for call in [*calls, ["evaluate", tmp_path / "run"]]:
-        answer = icdcode(*call)
-        assert answer.code == 0, answer
-        assert "It is used, since you accept it" in answer.err
+    says = ["has 1 of 2 codes (50 %)", "E14.9"]
+    accepted("--accept-unknown-codes", says=says, warns="It is used, since you accept it")
 
 
 def test_a_corrected_table_is_read_again(icdcode, table, monkeypatch):
