@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import Reading, match_columns
+from icdcli.io.csv_reader import Reading, match_columns, plain_name
 from icdcli.io.fingerprints import file_states
 from icdcli.io.tables.parquet import is_parquet, parquet_schema
 from icdcli.io.tables.records import column_names, table_files, table_rows
@@ -70,8 +70,8 @@ class NoteTable:
         """
         available = column_names(self.path, _STRICT, _LONGEST_LINE)
         wanted = [self.text_column]
-        usual = _USUAL_ID in (name.strip().lower() for name in available)
-        if self.id_column or (usual and self.text_column.strip().lower() != _USUAL_ID):
+        usual = _USUAL_ID in map(plain_name, available)
+        if self.id_column or (usual and plain_name(self.text_column) != _USUAL_ID):
             wanted.append(self.id_column or _USUAL_ID)
         found = [available[place] for place in match_columns(self.path, available, wanted)]
         if len(set(found)) < len(found):

@@ -42,7 +42,7 @@ from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
-from icdcli.io.csv_reader import Reading
+from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import (
     ENDINGS,
     column_names,
@@ -120,7 +120,7 @@ class TableSource:
         columns = {"text_column": self.text_column}
         for role, usual in _USUAL_NAMES.items():
             name: str | None = getattr(self, role)
-            if name is not None or usual in (column.strip().lower() for column in available):
+            if name is not None or usual in map(plain_name, available):
                 columns[role] = name or usual
         if self.evidence_column is not None:
             columns["evidence_column"] = self.evidence_column

@@ -141,6 +141,12 @@ def test_text_files_and_folders(tmp_path):
     assert read(single) == [(str(single), "no")]
 
 
+def test_the_usual_id_counts_with_invisible_signs_around_it(tmp_path):
+    path = tmp_path / "notes.csv"
+    path.write_text("\ufeff\ufeffID,\u200btext\nn7,x\n", encoding="utf-8")
+    assert read(path) == [("n7", "x")]
+
+
 def test_ids_of_several_files_differ(tmp_path):
     first, second = (
         write(tmp_path / "1.csv", ROWS[:1]),

@@ -76,6 +76,13 @@ def test_columns_of_other_names_and_none_at_all(tmp_path):
     assert TableSource(path, "note", "icd").own_splits is None
 
 
+def test_usual_names_count_with_invisible_signs_around_them(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\ufeff\ufeffid,text,codes,\u200bSplit ,subject_id\u200b\nn7,x,I10,dev,s3\n")
+    ((admission,), _) = read(path)
+    assert (admission.id, admission.split, admission.subject_id) == ("n7", "validation", "s3")
+
+
 @pytest.mark.parametrize(
     "cell",
     [
