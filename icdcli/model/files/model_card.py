@@ -1,6 +1,7 @@
 """The model card of an exported model: what it does, how good it is, and what to take care of."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Facts:
         corpus: The name of the corpus that it was trained on.
         code_system: ``code_system`` of the configuration.
         evaluations: For each split, the content of its ``metrics.json``.
-        validation: The metrics that the checkpoint was chosen by.
+        validation: The metrics that the checkpoint was chosen by; None for an undefined one.
         base: The base model; None: it has none, or it is unknown.
         needs_base: Whether the base model is needed to load the model.
         base_included: Whether the folder has the base model's weights.
@@ -65,7 +66,7 @@ class Facts:
     corpus: str
     code_system: str | None
     evaluations: Mapping[str, Mapping[str, Any]]
-    validation: Mapping[str, float]
+    validation: Mapping[str, float | None]
     base: BaseIdentity | None
     needs_base: bool
     base_included: bool
@@ -128,12 +129,17 @@ def _task(facts: Facts) -> Iterator[str]:
 def _quality(facts: Facts) -> Iterator[str]:
     yield from ("## Metrics", "")
     if not facts.evaluations:
-        if not facts.validation:
+        defined = {
+            name: value
+            for name, value in facts.validation.items()
+            if value is not None and not math.isnan(value)
+        }
+        if not defined:
             yield from ("Not evaluated.", "")
             return
         yield "On the validation split, on which the checkpoint was chosen:"
         yield from ("", "| metric | validation |", "|---|---:|")
-        yield from (f"| {name} | {value:.3f} |" for name, value in facts.validation.items())
+        yield from (f"| {name} | {value:.3f} |" for name, value in defined.items())
         yield ""
         return
     splits = list(facts.evaluations)

@@ -1,6 +1,7 @@
 """Exported models: complete, with the same scores, private, and without paths of this machine."""
 
 import json
+import math
 import os
 import shutil
 import stat
@@ -175,6 +176,17 @@ def test_the_card_has_the_evaluations_of_this_checkpoint_only(run, tmp_path):
     assert "| codes | 3 (2 diagnosis, 1 procedure) |" in card and "ICD-9-CM" in card
     assert "can contain words of notes" in card
     assert "There is no pretrained base model" in card
+
+
+@pytest.mark.parametrize("undefined", [None, math.nan])
+def test_the_card_leaves_out_what_is_undefined_on_the_validation_split(run, tmp_path, undefined):
+    checkpoint = run("tiny").checkpoint("steps") / "7"
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    manifest["metrics"]["aucroc_macro"] = undefined
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    export_model(checkpoint, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| map | 0.500 |" in card and "aucroc_macro" not in card
 
 
 def test_the_card_and_the_configuration_may_be_edited(run, tmp_path):
