@@ -44,7 +44,7 @@ class AdmissionCodes:
         columns: tuple[str, str],
         spell: Callable[[str], Code | str],
         where: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> set[str]:
         """Add the rows of a table.
 
         Args:
@@ -54,6 +54,9 @@ class AdmissionCodes:
             spell: Returns the code of a raw string, or the reason to drop its rows; called once per
                 string.
             where: Column to exact value; other rows are skipped.
+
+        Returns:
+            The raw strings of all codes, without blanks around them.
         """
         spelled: dict[str, int] = {}
         reasons: list[str] = []
@@ -77,6 +80,7 @@ class AdmissionCodes:
                 int(((codes >= 0) & (admissions < 0)).sum()),
             )
             self._add(admissions, codes)
+        return {raw.strip() for raw in spelled if raw.strip()}
 
     def _add(self, admissions: NDArray[np.int64], codes: NDArray[np.int64]) -> None:
         """Add rows in the order of the file; negative numbers are missing ids and codes."""

@@ -51,10 +51,10 @@ class CamlCodes(AdmissionCodes):
         columns: tuple[str, str],
         spell: Callable[[str], Code | str],
         where: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> set[str]:
         """Add the rows of a table; see `AdmissionCodes.read`."""
         self._tables.append([])
-        super().read(reading, table, columns, spell, where)
+        return super().read(reading, table, columns, spell, where)
 
     def _add(self, admissions: Numbers, codes: Numbers) -> None:
         self._tables[-1].append((admissions, codes))

@@ -129,20 +129,17 @@ class Mimic3Source:
     def _codes(self, protocol: Protocol) -> AdmissionCodes:
         found = CamlCodes() if protocol.codes_as_caml else AdmissionCodes()
         for kind, name in CODE_TABLES.items():
-            seen: set[str] = set()
 
-            def spell(
-                raw: str, kind: str = kind, name: str = name, seen: set[str] = seen
-            ) -> Code | str:
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
                 if not raw.strip():
                     return f"{kind} rows with an empty ICD9_CODE"
-                seen.add(raw.strip())
                 code = self._code(raw, kind, name, protocol.codes_as_caml)
                 outside = protocol.tabled_codes_only and code not in self.titles
                 return f"{kind} rows with a code outside the D_ICD tables" if outside else code
 
-            found.read(self.reading, self.tables[name], ("HADM_ID", "ICD9_CODE"), spell)
-            refuse_lost_zeros(self.tables[name], "ICD9_CODE", seen, kind, self.titles)
+            path = self.tables[name]
+            raws = found.read(self.reading, path, ("HADM_ID", "ICD9_CODE"), spell)
+            refuse_lost_zeros(path, "ICD9_CODE", raws, kind, self.titles)
         return found
 
     def _notes(

@@ -100,22 +100,20 @@ class Mimic4Source:
         found = AdmissionCodes()
         version = {"icd_version": _VERSIONS[self.system]}
         for kind, name in CODE_TABLES.items():
-            seen: set[str] = set()
 
-            def spell(
-                raw: str, kind: str = kind, name: str = name, seen: set[str] = seen
-            ) -> Code | str:
-                if not raw.strip():
-                    return f"{kind} rows with an empty icd_code"
-                seen.add(raw.strip())
-                return self._code(raw, kind, name)
+            def spell(raw: str, kind: str = kind, name: str = name) -> Code | str:
+                return (
+                    self._code(raw, kind, name)
+                    if raw.strip()
+                    else f"{kind} rows with an empty icd_code"
+                )
 
             path = self.tables[name]
-            found.read(self.reading, path, ("hadm_id", "icd_code"), spell, version)
-            if not seen:
+            raws = found.read(self.reading, path, ("hadm_id", "icd_code"), spell, version)
+            if not raws:
                 self._refuse_versions_as_numbers(path, version["icd_version"])
             if self.system == "icd9":
-                refuse_lost_zeros(path, "icd_code", seen, kind, self.titles)
+                refuse_lost_zeros(path, "icd_code", raws, kind, self.titles)
         if not found.admissions:
             raise DataError(
                 f"{self.tables['diagnoses_icd']}: no row has icd_version {version['icd_version']} "
