@@ -16,7 +16,9 @@ from icdcli.icd.other_codes import is_morphology, looks_like, names_catalog, ran
 from icdcli.icd.titles import is_known
 
 # PostgreSQL and MySQL write \N for null.
-_EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a", r"\n"))
+MISSING = frozenset(("nan", "none", "null", "na", "n/a", "<na>", "nat", "#n/a", r"\n"))
+"""What programs write for a missing value, in lower case."""
+_EMPTY = MISSING | {""}
 _SIGNS = frozenset(("-", "--", "---", ".", "?", "0", "0.0"))
 _NO_CODE = _EMPTY.union(
     _SIGNS, ("n.a.", "nil", "unknown", "unk", "missing", "invl", "invalid", "no code", "not coded")

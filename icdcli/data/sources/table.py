@@ -39,7 +39,7 @@ from icdcli.data.sources.table_splits import (
     refuse_leaks,
 )
 from icdcli.errors import DataError
-from icdcli.icd.code_cells import cell_codes, is_unicode
+from icdcli.icd.code_cells import MISSING, cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, plain_name
@@ -53,9 +53,6 @@ from icdcli.io.tables.records import (
 )
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
-_MISSING = frozenset(
-    ("nan", "none", "null", "<na>", "nat", "n/a", "na", "#n/a", r"\n")
-)  # \N: of SQL
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
 
 
@@ -235,7 +232,7 @@ class TableSource:
                 f"has {len(name):,} characters, more than the {_LONGEST_NAME} of an id. Set "
                 f"{role} to the column of ids.",
             )
-        if name.lower() in _MISSING:
+        if name.lower() in MISSING:
             raise self._wrong(
                 number,
                 role,
