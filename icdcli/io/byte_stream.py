@@ -25,7 +25,7 @@ except ImportError:  # no wheel for this machine
     from zlib import error as DecompressionError  # type: ignore[assignment]  # noqa: N812
 
 from icdcli.errors import DataError
-from icdcli.io.encodings import Utf8Reader
+from icdcli.io.encodings import NOT_AS_MARKED, Utf8Reader
 
 BLOCK = 1 << 21
 _AHEAD = 4  # blocks read ahead; enough to keep both threads busy
@@ -127,7 +127,7 @@ def _data_error(path: Path, error: Exception) -> Exception:
             f"{path}: not a gzip file, or damaged ({error}). Copy or download it again."
         )
     if isinstance(error, UnicodeError):
-        return DataError(f"{path}: begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8.")
+        return DataError(f"{path}: {NOT_AS_MARKED}.")
     if isinstance(error, OSError):
         return DataError(f"{path}: can't be read ({error.strerror or error})")
     return error

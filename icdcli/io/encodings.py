@@ -21,6 +21,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _LONGEST_MARK = 4
+NOT_AS_MARKED = "begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8"
+"""What is wrong with a file for which `Utf8Reader` raises a `UnicodeError`."""
 _KINDS = (
     (b"PAR1", "is a Parquet file", "NAME.parquet"),
     (b"PK\x03\x04", "is an Excel workbook or another archive", "NAME.xlsx if it is a workbook"),

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from icdcli.errors import DataError
 from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.encodings import Utf8Reader, conversion, refuse_other_format
+from icdcli.io.encodings import NOT_AS_MARKED, Utf8Reader, conversion, refuse_other_format
 
 _PEEKED = 64  # bytes or characters that decide
 _LONGEST_OBJECT = 256 << 20  # characters
@@ -182,9 +182,7 @@ def _lines(path: Path) -> Iterator[io.BufferedReader]:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield io.BufferedReader(Utf8Reader(file), _LINES_BUFFER)
     except UnicodeError:
-        raise DataError(
-            f"{path}: begins as UTF-16 or UTF-32, but isn't. Save it as UTF-8."
-        ) from None
+        raise DataError(f"{path}: {NOT_AS_MARKED}.") from None
     except EOFError:
         raise DataError(f"{path}: the compressed file ends too early. Copy it again.") from None
     except (gzip.BadGzipFile, zlib.error):
