@@ -26,6 +26,14 @@ Run = Annotated[
     Path,
     typer.Argument(metavar="RUN_DIR", help="The run folder.", autocompletion=complete_run),
 ]
+RunOrCheckpoint = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN_DIR",
+        help="The folder of a run or of a checkpoint.",
+        autocompletion=complete_run,
+    ),
+]
 Load = Annotated[
     Literal["metric", "loss", "last"],
     typer.Option(help="Checkpoint to load: best by metric, best by loss, or the last one."),

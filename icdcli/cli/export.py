@@ -5,20 +5,12 @@ from typing import Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Load
-from icdcli.cli.completion import complete_run
+from icdcli.cli.common import Json, Load, RunOrCheckpoint
 from icdcli.report.console import Output
 
 
 def export(
-    run_dir: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN_DIR",
-            help="The folder of a run or of a checkpoint.",
-            autocompletion=complete_run,
-        ),
-    ],
+    run_dir: RunOrCheckpoint,
     output: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist.")
     ],

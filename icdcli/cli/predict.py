@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Load, Port
-from icdcli.cli.completion import complete_run
+from icdcli.cli.common import Load, Port, RunOrCheckpoint
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -40,14 +39,7 @@ class _Call:
 
 
 def predict(
-    run_dir: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN_DIR",
-            help="The folder of a run or of a checkpoint.",
-            autocompletion=complete_run,
-        ),
-    ],
+    run_dir: RunOrCheckpoint,
     files: Annotated[
         list[str],
         typer.Argument(
