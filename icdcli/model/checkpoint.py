@@ -102,7 +102,7 @@ def read_checkpoint(path: str | Path, load: str, read: Callable[[Path], Read]) -
         before = _manifest_bytes(folder)
         try:
             result = read(folder)
-        except Exception:
+        except Exception:  # each library has its own for files that vanish while it reads them
             if before == _manifest_bytes(folder):
                 raise  # it is the same checkpoint: the problem is its own
             continue

@@ -285,8 +285,8 @@ def _simulate(
         return _Passes(
             training, scoring, simulation.reading(read) if reads_before else nothing, scored, read
         )
-    # A custom backbone may need values that fake tensors don't have; then only the formula is left.
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        # A custom backbone may need values that fake tensors don't have. The formula is left.
         tokens = step.tokens(padding)
         training = SimulatedPass(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
         scoring, reading = (

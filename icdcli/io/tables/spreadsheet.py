@@ -87,7 +87,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         problem = (
             "isn't an Excel workbook, or is damaged. Save it again as .xlsx or as CSV in UTF-8"
         )
-    except (NotImplementedError, RuntimeError):
+    except RuntimeError:  # zipfile: for a password, or NotImplementedError for other packings
         problem = "is encrypted, or packed in an unusual way. Save it without a password"
     except OSError as error:
         problem = f"can't be read ({error.strerror or type(error).__name__})"
