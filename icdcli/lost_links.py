@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from icdcli.config.loading import load_config
-from icdcli.config.metric_names import monitored
+from icdcli.config.metric_names import VALIDATION_LOSS, monitored
 from icdcli.io.files import write_json
 from icdcli.io.manifest import read_manifest
 
@@ -65,9 +65,9 @@ def checkpoint_without_links(weights: Path, args: Path, name: str) -> Path | Non
 def _value(args: Path, checkpoint: Path, name: str) -> float | None:
     """Return what is lowest for the best checkpoint; None if its manifest doesn't have it."""
     manifest = read_manifest(checkpoint)
-    values = {**manifest.get("metrics", {}), "validation_loss": manifest.get("validation_loss")}
+    values = {**manifest.get("metrics", {}), VALIDATION_LOSS: manifest.get("validation_loss")}
     if name == "loss":
-        loss = values["validation_loss"]
+        loss = values[VALIDATION_LOSS]
         return None if loss is None or math.isnan(loss) else float(loss)
     config = load_config(args)
     names, higher_is_better = monitored(config.train.monitor, config.log.metrics)

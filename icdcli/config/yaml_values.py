@@ -61,7 +61,7 @@ def value_of(node: yaml.Node | None, annotation: Any) -> Any:
     if node is None:
         return None
     kinds = _alternatives(annotation)
-    if isinstance(node, yaml.ScalarNode) and node.tag in _READ_AS_TEXT and takes_text(annotation):
+    if isinstance(node, yaml.ScalarNode) and node.tag in _READ_AS_TEXT and _takes_text(annotation):
         return node.value
     if isinstance(node, yaml.ScalarNode) and node.style is None and node.value == "None":
         return None if NoneType in kinds else node.value
@@ -83,12 +83,12 @@ def value_of_word(text: str, annotation: Any) -> Any:
     """
     node = yaml.compose(text, Loader=Loader)
     plain = node is None or (isinstance(node, yaml.ScalarNode) and node.style is None)
-    if plain and takes_text(annotation) and re.search(r"(^|\s)#", text):
+    if plain and _takes_text(annotation) and re.search(r"(^|\s)#", text):
         return text.strip()
     return value_of(node, annotation)
 
 
-def takes_text(annotation: Any) -> bool:
+def _takes_text(annotation: Any) -> bool:
     """Return whether the single values of a field are texts, paths or names."""
     single = [
         kind

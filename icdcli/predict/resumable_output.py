@@ -23,7 +23,7 @@ from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.predict.batches import CodedNote, CutNotes, note_blocks
 from icdcli.predict.writers import format_of
 
-_JOURNAL, _LOCK = "journal.json", ".lock"
+_JOURNAL, _LOCK, _CUT = "journal.json", ".lock", ".cut.json"
 
 PredictBlock = Callable[[Sequence[Note], Callable[[int], None]], list[CodedNote]]
 """Predicts the codes of a block of notes, and calls back with the number of notes that are done."""
@@ -205,7 +205,7 @@ class OutputParts:
 
     def _cut(self, number: int) -> Path:
         """Return the file with the number of cut notes of a part."""
-        return self.folder / f"{number:07}.cut.json"
+        return self.folder / f"{number:07}{_CUT}"
 
     def _journal(self) -> dict[str, Any] | None:
         try:
@@ -218,7 +218,7 @@ class OutputParts:
     def _clear(self) -> None:
         """Remove our files, the journal first: parts without a journal are of no use."""
         (self.folder / _JOURNAL).unlink(missing_ok=True)
-        for ending in (self._format.ending, ".cut.json"):
+        for ending in (self._format.ending, _CUT):
             for part in self.folder.glob("[0-9]" * 7 + ending):
                 part.unlink()
 

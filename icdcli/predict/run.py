@@ -129,13 +129,13 @@ def check_notes(
         DataError: If a note can't be read, or if no note has any text.
     """
     count = notes.check(on_progress)
-    warnings = notes.left_out
+    problems = notes.left_out
     if notes.without_text:
-        warnings.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
+        problems.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
     if notes.misread:
-        warnings.append(f"{notes.misread:,} of {count:,} notes have {MISREAD}")
+        problems.append(f"{notes.misread:,} of {count:,} notes have {MISREAD}")
     if on_warning is not None:
-        for message in warnings:
+        for message in problems:
             on_warning(message)
     if on_message is not None:
         for message in notes.remarks:
