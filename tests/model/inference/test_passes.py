@@ -5,8 +5,6 @@ import pytest
 import torch
 from transformers import AutoModel, BertConfig, LlamaConfig
 
-from icdcli.data.batching import SpecialTokens
-from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.errors import ConfigError
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.inference.passes import is_out_of_memory
@@ -56,25 +54,10 @@ def make_network():
     return make
 
 
-@pytest.fixture
-def documents():
-    draw = np.random.default_rng(0)
-    lengths = draw.integers(0, 30, 40)
-    tokens = Tokens(draw.integers(3, 50, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
-    targets = [np.flatnonzero(draw.random(5) < 0.4).astype(np.int32) for _ in lengths]
-    return EncodedDocuments(tokens, np.arange(40), targets, SpecialTokens((1,), (), 0), 20)
-
-
-def scored(network, documents, **options):
-    scores = Scored.empty(len(documents), 5)
-    seen = list(score_documents(network, documents, scores, **options))
-    return scores, seen
-
-
 @pytest.mark.parametrize("padding", ["free", "batch"])
 @pytest.mark.parametrize("error", [GPU, CPU, MemoryError()], ids=["GPU", "CPU", "Python"])
 def test_a_batch_that_does_not_fit_is_scored_in_smaller_ones(
-    make_network, documents, padding, error
+    make_network, scored, documents, padding, error
 ):
     roomy, tight = make_network(padding), make_network(padding)
     expected, seen = scored(roomy, documents, batch_tokens=200)
@@ -92,7 +75,7 @@ def test_a_batch_that_does_not_fit_is_scored_in_smaller_ones(
     assert roomy.said == []
 
 
-def test_the_size_that_fits_is_remembered(make_network, documents):
+def test_the_size_that_fits_is_remembered(make_network, scored, documents):
     network = make_network()
     memory = Memory(network, 60)
     first, _ = scored(network, documents, batch_tokens=200)
@@ -114,7 +97,9 @@ def test_a_limit_that_falls_later_also_counts_for_what_was_read_ahead(make_netwo
     assert len(network.said) <= memory.failed <= 2
 
 
-def test_a_document_that_does_not_fit_alone_is_reported_with_the_remedy(make_network, documents):
+def test_a_document_that_does_not_fit_alone_is_reported_with_the_remedy(
+    make_network, scored, documents
+):
     network = make_network()
     Memory(network, 10)
     with pytest.raises(ConfigError) as raised:
@@ -129,7 +114,7 @@ def test_a_document_that_does_not_fit_alone_is_reported_with_the_remedy(make_net
         scored(network, documents, batch_tokens=200)
 
 
-def test_other_errors_are_raised_as_they_are(make_network, documents):
+def test_other_errors_are_raised_as_they_are(make_network, scored, documents):
     network = make_network()
     memory = Memory(network, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
@@ -138,7 +123,7 @@ def test_other_errors_are_raised_as_they_are(make_network, documents):
     assert network.training  # as before
 
 
-def test_passes_that_must_not_be_divided_are_not(make_network, documents):
+def test_passes_that_must_not_be_divided_are_not(make_network, scored, documents):
     network = make_network()
     _, seen = scored(network, documents, batch_tokens=200)
     network.pass_limit.tokens = 30  # from passes of this process alone

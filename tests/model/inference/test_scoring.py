@@ -8,11 +8,9 @@ import torch
 from torch.nn import functional
 from transformers import AutoModel, LlamaConfig
 
-from icdcli.data.batching import SpecialTokens
-from icdcli.data.token_cache import EncodedDocuments, Tokens
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.inference import scoring
-from icdcli.model.inference.scoring import Scored, document_losses, score_documents
+from icdcli.model.inference.scoring import Scored, document_losses
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
 
@@ -34,22 +32,7 @@ def network():
     return CodingNetwork(Embedding(), PooledHead(8, 5, "mean"))
 
 
-@pytest.fixture
-def documents():
-    draw = np.random.default_rng(0)
-    lengths = draw.integers(0, 30, 40)
-    tokens = Tokens(draw.integers(3, 50, lengths.sum()).astype(np.uint32), np.cumsum([0, *lengths]))
-    targets = [np.flatnonzero(draw.random(5) < 0.4).astype(np.int32) for _ in lengths]
-    return EncodedDocuments(tokens, np.arange(40), targets, SpecialTokens((1,), (), 0), 20)
-
-
-def scored(network, documents, **options):
-    scores = Scored.empty(len(documents), 5)
-    seen = list(score_documents(network, documents, scores, **options))
-    return scores, seen
-
-
-def test_scores_are_in_document_order_for_any_batches(network, documents):
+def test_scores_are_in_document_order_for_any_batches(network, scored, documents):
     one_at_a_time, _ = scored(network, documents, batch_tokens=1)
     for batch_tokens in (30, 100, 10_000):
         scores, seen = scored(network, documents, batch_tokens=batch_tokens)
@@ -74,7 +57,7 @@ def packing():
     )
 
 
-def test_scores_are_the_same_without_padding(packing, documents):
+def test_scores_are_the_same_without_padding(packing, scored, documents):
     padded, _ = scored(packing, documents, batch_tokens=100)
     choose_padding(packing, "free")
     for batch_tokens in (1, 100, 10_000):
@@ -85,7 +68,7 @@ def test_scores_are_the_same_without_padding(packing, documents):
 
 
 @pytest.mark.parametrize("padding", ["free", "batch"])
-def test_shares_add_up_to_the_whole(packing, documents, padding):
+def test_shares_add_up_to_the_whole(packing, scored, documents, padding):
     network = packing
     choose_padding(network, padding)
     whole, _ = scored(network, documents, batch_tokens=40)
@@ -100,7 +83,7 @@ def test_shares_add_up_to_the_whole(packing, documents, padding):
 
 
 def test_many_scores_are_in_a_file_that_vanishes_with_them(
-    network, documents, tmp_path, monkeypatch
+    network, scored, documents, tmp_path, monkeypatch
 ):
     in_memory, _ = scored(network, documents)
     monkeypatch.setattr(scoring, "IN_MEMORY", 0)
@@ -115,7 +98,7 @@ def test_many_scores_are_in_a_file_that_vanishes_with_them(
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_is_left_as_it_was(network, documents, training):
+def test_the_mode_is_left_as_it_was(network, scored, documents, training):
     network.train(training)
     scored(network, documents)
     assert network.training == training
