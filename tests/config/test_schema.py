@@ -47,3 +47,4 @@ def test_the_guides_yaml_is_shipped_with_every_key():
 def test_the_defaults_are_the_guides():
     defaults = Config().flat()
     assert {key: defaults[key] for key in GUIDE} == GUIDE
+    assert defaults["long_notes"] == "first"  # max_len means what it means in the guide
