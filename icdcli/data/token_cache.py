@@ -273,15 +273,23 @@ def use_workers(workers: int) -> None:
         os.environ["RAYON_NUM_THREADS"] = str(workers)
 
 
+class TokenizerInput(Protocol):
+    """A text as the tokenizer sees it."""
+
+    @property
+    def text(self) -> str:
+        """Return the text."""
+
+
 class TextReading(Protocol):
-    """How a model reads texts before they are tokenized."""
+    """How a model reads texts before they are tokenized; see `icdcli.lexical.reading`."""
 
     @property
     def key(self) -> str:
         """Return what distinguishes it from other readings; empty if it changes nothing."""
 
-    def read(self, text: str) -> str:
-        """Return a text as the model reads it."""
+    def read(self, text: str) -> TokenizerInput:
+        """Read a text."""
 
 
 def token_cache(
@@ -332,7 +340,7 @@ def token_cache(
 def _texts(corpus: Path, reading: TextReading | None) -> Iterator[list[str]]:
     for batch in document_batches(corpus, ["text"], _AT_ONCE):
         texts = batch.column(0).to_pylist()
-        yield texts if reading is None else [reading.read(text) for text in texts]
+        yield texts if reading is None else [reading.read(text).text for text in texts]
 
 
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:

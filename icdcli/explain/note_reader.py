@@ -70,7 +70,7 @@ class Words:
 
     Attributes:
         in_note: The beginning and end of each word in the note, (W, 2).
-        in_input: The same in the text that the model reads; it differs if the note is cleaned.
+        in_input: The same in the cleaned note, as all places of the model's pieces.
     """
 
     in_note: Positions
@@ -79,9 +79,9 @@ class Words:
     def __len__(self) -> int:
         return len(self.in_note)
 
-    def left_in(self, read: str) -> "Words":
-        """Return the words that aren't blank in the text that the model reads."""
-        left_W = [bool(read[begin:end].strip()) for begin, end in self.in_input.tolist()]
+    def left_in(self, kept: str) -> "Words":
+        """Return the words that aren't blank in what a view keeps of the text."""
+        left_W = [bool(kept[begin:end].strip()) for begin, end in self.in_input.tolist()]
         if all(left_W):
             return self
         return Words(self.in_note[left_W], self.in_input[left_W])
@@ -218,12 +218,12 @@ class NeuralNoteReader:
         """Yield the windows that give any of the labels its score; see `NoteReader.read`."""
         model = self._model
         cleaned, words = words_of(text, model.text_cleaning)
-        read = model.views.read(cleaned)
-        words = words.left_in(read)
+        read = model.reading.read(cleaned)
+        words = words.left_in(read.kept)
         if not len(words) or not labels:
             return
-        encoded = self._tokenizer.encode(read, add_special_tokens=False)
-        tokens = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        encoded = self._tokenizer.encode(read.text, add_special_tokens=False)
+        tokens = read.original(np.array(encoded.offsets, np.int64).reshape(-1, 2))
         lexical = self._lexical(cleaned, labels)
         for (start, end), requested in self._windows(encoded.ids, labels, scored):
             document = model.special_tokens.read(
@@ -294,12 +294,12 @@ class TfidfNoteReader:
     ) -> Iterator[Window]:
         """Yield one window, or none for a note without words; see `NoteReader.read`."""
         cleaned, words = words_of(text, self._model.text_cleaning)
-        read = self._model.views.read(cleaned)
-        words = words.left_in(read)
+        read = self._model.reading.read(cleaned)
+        words = words.left_in(read.kept)
         if not len(words) or not labels:
             return
-        pieces, added_KW = self._model.words.by_word(read, labels)
-        part = Part(added_KW.sum(axis=1), np.maximum(added_KW, 0), pieces)
+        pieces, added_KW = self._model.words.by_word(read.text, labels)
+        part = Part(added_KW.sum(axis=1), np.maximum(added_KW, 0), read.original(pieces))
         yield Window(tuple(range(len(labels))), None, (part,), words)
 
 

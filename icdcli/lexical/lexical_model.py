@@ -14,6 +14,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,12 +26,13 @@ from icdcli.errors import ResumeError
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
-from icdcli.lexical.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.names import part_names
+from icdcli.lexical.normalization.expansion import Expansion
+from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
 from icdcli.lexical.targets import Annotations, Targets
-from icdcli.lexical.views import COMPLETE, Restarting, View, Views
-from icdcli.lexical.words import words
+from icdcli.lexical.views import Restarting, View, Views
+from icdcli.lexical.words import placed_words, words
 
 PLAIN, FORMAT = 1, 2
 """The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text without
@@ -62,21 +64,19 @@ class LexicalModel:
     Attributes:
         number_of_labels: L.
         fitted: Name to part, by view and in the order of `part_names`.
-        views: The views of the documents that it reads.
-        expansion: The abbreviations that it expands.
+        reading: How it reads documents.
     """
 
     number_of_labels: int
     fitted: Mapping[str, LexicalPart]
-    views: Views = COMPLETE
-    expansion: Expansion = NO_EXPANSION
+    reading: NoteReading = UNCHANGED
 
     @classmethod
     def of(
         cls,
         corpus: Corpus,
         parts: Sequence[str] | None = None,
-        views: Views | None = None,
+        reading: NoteReading = UNCHANGED,
         lexicon: bool = False,
     ) -> "LexicalModel":
         """Fit to the training documents of a corpus.
@@ -85,9 +85,8 @@ class LexicalModel:
             corpus: A prepared corpus with a training split.
             parts: The parts to fit; None: all. Parts for which the corpus has no annotations or
                 descriptions are left out.
-            views: The views of the documents to read; None: the complete text.
-            lexicon: Whether to match synonyms of codes and to expand abbreviations, in the language
-                of the views.
+            reading: How to read the documents.
+            lexicon: Whether to match synonyms of codes, in the language of the views.
 
         Raises:
             ConfigError: If the corpus has no training documents.
@@ -98,10 +97,9 @@ class LexicalModel:
         annotated = any(kind.uses_annotations for kind in _types(parts))
         if annotated and len(evidence := corpus.evidence("train")):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
-        language = (views or COMPLETE).language if lexicon else None
+        language = reading.views.language if lexicon else None
         descriptions = descriptions_of(corpus.labels, corpus.system, language)
-        expansion = NO_EXPANSION if language is None else Expansion.of(language)
-        return cls.fit(texts, targets, descriptions, annotations, parts, views, expansion)
+        return cls.fit(texts, targets, descriptions, annotations, parts, reading)
 
     @classmethod
     def fit(
@@ -111,8 +109,7 @@ class LexicalModel:
         descriptions: Descriptions,
         annotations: Annotations | None = None,
         parts: Sequence[str] | None = None,
-        views: Views | None = None,
-        expansion: Expansion | None = None,
+        reading: NoteReading = UNCHANGED,
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -123,21 +120,19 @@ class LexicalModel:
             annotations: The annotations of each document, empty for a document that nobody
                 annotated; None if there are none at all.
             parts: The parts to fit; None: all. Those without the input they need are left out.
-            views: The views of the documents to read; None: the complete text.
-            expansion: The abbreviations to expand; None: none.
+            reading: How to read the documents.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
         """
-        views, expansion = views or COMPLETE, expansion or NO_EXPANSION
         documents = TrainingDocuments(texts, targets, descriptions, annotations)
         fitted = {
             _key(view, kind.name): kind.fit(seen)
-            for view, seen in _seen(documents, views, expansion)
+            for view, seen in _seen(documents, reading)
             for kind in _types(parts)
         }
         present = {name: part for name, part in fitted.items() if part is not None}
-        return cls(documents.number_of_labels, present, views, expansion)
+        return cls(documents.number_of_labels, present, reading)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -151,17 +146,18 @@ class LexicalModel:
             texts: The documents; few enough that (N, L) of every part fits into memory.
         """
         scores: Scores = {}
-        for view in self.views.names:
-            seen = list(map(self.expansion.expand, self.views.texts(view, texts)))
+        for view in self.reading.views.names:
+            seen = [self.reading.read(text, view).text for text in texts]
             scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
         return scores
 
     def by_word(self, text: str, labels: Sequence[int]) -> dict[str, WordWeights]:
         """Return how much each word of a document adds to the scores of some labels, by part."""
         parts: dict[str, WordWeights] = {}
-        for view in self.views.names:
-            # What a view leaves out is blank, so the places are those in the document.
-            document, places_W2 = self.expansion.placed_words(self.views.text(view, text))
+        for view in self.reading.views.names:
+            read = self.reading.read(text, view)
+            document, places_W2 = placed_words(read.text)
+            places_W2 = read.original(places_W2)
             for name, part in self._fitted(view):
                 parts[name] = WordWeights(places_W2, part.by_word(document, labels))
         return parts
@@ -172,16 +168,17 @@ class LexicalModel:
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made if necessary."""
         private_folder(folder)
-        affirmed = "affirmed" in self.views.names
+        views, expansion = self.reading.views, self.reading.expansion
+        affirmed = "affirmed" in views.names
         about: dict[str, Any] = {
-            "format": FORMAT if affirmed or self.expansion.senses else PLAIN,
+            "format": FORMAT if affirmed or expansion.senses else PLAIN,
             "parts": self.parts,
             "labels": self.number_of_labels,
         }
         if affirmed:
-            about |= {"views": asdict(self.views), "affirmed": {}}
-        if self.expansion.senses:
-            about["abbreviations"] = self.expansion.to_json()
+            about |= {"views": asdict(views), "affirmed": {}}
+        if expansion.senses:
+            about["abbreviations"] = expansion.to_json()
         for name, part in self.fitted.items():
             view = _view_of(name)
             about_view = about if view == "all" else about[view]
@@ -207,8 +204,10 @@ class LexicalModel:
                     f"format {about['format']} for {about['labels']} labels, "
                     f"not {PLAIN} or {FORMAT} for {number_of_labels}"
                 )
-            views = Views.from_json(about.get("views"))
-            expansion = Expansion.from_json(about.get("abbreviations", {}))
+            reading = NoteReading(
+                Views.from_json(about.get("views")),
+                Expansion.from_json(about.get("abbreviations", {})),
+            )
             fitted = {
                 name: _type_of(name).load(
                     read_arrays(folder / f"{name}.npz"),
@@ -222,7 +221,7 @@ class LexicalModel:
                 f"{folder}: the lexical model can't be read ({error}). Take another checkpoint, or "
                 "train again"
             ) from error
-        return cls(number_of_labels, fitted, views, expansion)
+        return cls(number_of_labels, fitted, reading)
 
 
 def fit_out_of_fold(
@@ -231,8 +230,7 @@ def fit_out_of_fold(
     descriptions: Descriptions,
     annotations: Annotations | None = None,
     parts: Sequence[str] | None = None,
-    views: Views | None = None,
-    expansion: Expansion | None = None,
+    reading: NoteReading = UNCHANGED,
 ) -> tuple[LexicalModel, Scores]:
     """Fit, and score the training documents as if they were new.
 
@@ -242,16 +240,15 @@ def fit_out_of_fold(
     Returns:
         The same model as `LexicalModel.fit`, and the scores.
     """
-    views, expansion = views or COMPLETE, expansion or NO_EXPANSION
     documents = TrainingDocuments(texts, targets, descriptions, annotations)
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
-    for view, seen in _seen(documents, views, expansion):
+    for view, seen in _seen(documents, reading):
         for kind in _types(parts):
             if (result := kind.fit_out_of_fold(seen)) is not None:
                 name = _key(view, kind.name)
                 fitted[name], scores[name] = result
-    return LexicalModel(documents.number_of_labels, fitted, views, expansion), scores
+    return LexicalModel(documents.number_of_labels, fitted, reading), scores
 
 
 def _key(view: View, part: str) -> str:
@@ -273,21 +270,27 @@ def _type_of(name: str) -> PartType[Any]:
 
 
 def _seen(
-    documents: TrainingDocuments, views: Views, expansion: Expansion
+    documents: TrainingDocuments, reading: NoteReading
 ) -> Iterator[tuple[View, TrainingDocuments]]:
-    """Yield the training documents as each view has them, with abbreviations expanded.
+    """Yield the training documents as each view has them, read.
 
     The affirmed view has the annotations whose words it has.
     """
+    views = reading.views
     for view in views.names:
-        texts, annotations = views.texts(view, documents.texts), documents.annotations
+        annotations = documents.annotations
         if view == "affirmed" and annotations is not None:
+            kept = views.texts(view, documents.texts)
             annotations = [
                 [(label, marked) for label, marked in here if known.issuperset(words(marked))]
-                for known, here in zip(map(_known_words, texts), annotations, strict=True)
+                for known, here in zip(map(_known_words, kept), annotations, strict=True)
             ]
-        texts = Restarting(texts, expansion.expand) if expansion.senses else texts
+        texts = Restarting(documents.texts, partial(_read, reading, view))
         yield view, replace(documents, texts=texts, annotations=annotations)
+
+
+def _read(reading: NoteReading, view: View, text: str) -> str:
+    return reading.read(text, view).text
 
 
 def _known_words(text: str) -> frozenset[str]:

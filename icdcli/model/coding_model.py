@@ -128,7 +128,6 @@ class CodingModel(Protocol):
         fusion: The weights with which its parts make one score; None: it has one part, or they
             aren't fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
-        views: The views of notes that it reads, and their language.
     """
 
     labels: Labels
@@ -136,7 +135,10 @@ class CodingModel(Protocol):
     config: ModelConfig
     fusion: Fusion | None
     text_cleaning: str
-    views: Views
+
+    @property
+    def views(self) -> Views:
+        """Return the views of notes that it reads, and their language."""
 
     @property
     def parts(self) -> tuple[str, ...]:

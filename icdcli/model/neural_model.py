@@ -26,7 +26,8 @@ from icdcli.data.token_cache import (
     token_cache,
 )
 from icdcli.io.progress import Progress
-from icdcli.lexical.views import COMPLETE, Views
+from icdcli.lexical.reading import UNCHANGED, NoteReading
+from icdcli.lexical.views import Views
 from icdcli.model.backbone import (
     load_backbone,
     without_adapter,
@@ -97,7 +98,7 @@ class NeuralModel:
         fusion: The weights of logits and lexical scores in one score; None: not fitted yet.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
         base: The base model of the backbone; None: random weights, or an old checkpoint.
-        views: The views of notes that it reads.
+        reading: How it reads notes.
     """
 
     network: CodingNetwork
@@ -112,7 +113,12 @@ class NeuralModel:
     fusion: Fusion | None = None
     text_cleaning: str = "none"
     base: BaseIdentity | None = None
-    views: Views = COMPLETE
+    reading: NoteReading = UNCHANGED
+
+    @property
+    def views(self) -> Views:
+        """Return the views of notes that it reads."""
+        return self.reading.views
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -148,7 +154,9 @@ class NeuralModel:
         return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
-        notes = encode(self.tokenizer.backend_tokenizer)([self.views.read(text) for text in texts])
+        notes = encode(self.tokenizer.backend_tokenizer)(
+            [self.reading.read(text).text for text in texts]
+        )
         logits_WL, spans = self.window_logits(notes), [self.windows(len(ids)) for ids in notes]
         read = Windows.of(spans)
         windows: list[ScoredWindows | None] = [
@@ -199,7 +207,7 @@ class NeuralModel:
         """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
         backend = self.tokenizer.backend_tokenizer
-        tokens = token_cache(corpus.folder, backend, on_progress, self.views)
+        tokens = token_cache(corpus.folder, backend, on_progress, self.reading)
         encoded = self.encoded(tokens, documents)
         scored = Scored.empty(len(encoded), len(self.labels))
         if only is None:
@@ -264,7 +272,7 @@ class NeuralModel:
         states = (new or not self.trained_backbone) and size <= gigabytes * 1e9
         if not states and network.prior is None:
             return dict(splits)
-        tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.views.key
+        tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.reading.key
         with self.untrained(new) as reader:
             wanted = Wanted(states, network.prior, tokenizer, backbone_fingerprint(reader))
             return {
@@ -379,7 +387,7 @@ class NeuralModel:
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
             saved.base,
-            Views.from_json(settings.get("views")),
+            NoteReading(Views.from_json(settings.get("views"))),
         )
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, Labels, read_labels, write_labels
 from icdcli.io.progress import Progress
-from icdcli.lexical.views import COMPLETE, Views
+from icdcli.lexical.reading import UNCHANGED, NoteReading
+from icdcli.lexical.views import Views
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -50,7 +51,7 @@ class TfidfModel:
         config: The model section of the configuration that it was made from.
         threshold: The score from which a code is predicted.
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
-        views: The views of notes that it reads.
+        reading: How it reads notes.
         fusion: None: it has one part.
     """
 
@@ -59,8 +60,13 @@ class TfidfModel:
     config: ModelConfig
     threshold: Threshold
     text_cleaning: str = "none"
-    views: Views = COMPLETE
+    reading: NoteReading = UNCHANGED
     fusion: Fusion | None = None
+
+    @property
+    def views(self) -> Views:
+        """Return the views of notes that it reads."""
+        return self.reading.views
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -69,7 +75,7 @@ class TfidfModel:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return logits_BL of texts that are already cleaned."""
-        return self.words.logits([self.views.read(text) for text in texts])
+        return self.words.logits([self.reading.read(text).text for text in texts])
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes, each complete and in one window; see `CodingModel.score_notes`."""
@@ -146,5 +152,5 @@ class TfidfModel:
             ModelConfig(**settings["model"]),
             threshold,
             settings["text_cleaning"],
-            Views.from_json(settings.get("views")),
+            NoteReading(Views.from_json(settings.get("views"))),
         )

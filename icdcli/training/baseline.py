@@ -16,6 +16,7 @@ from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
 from icdcli.io.progress import Progress
+from icdcli.lexical.reading import NoteReading
 from icdcli.model.new_model import views_of
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
@@ -97,10 +98,10 @@ def fit_baseline(
     # scikit-learn and scipy take a second to import, and a network doesn't need them
     from icdcli.lexical.tfidf import Tfidf
 
-    views = views_of(config.model, config.data.language, on_warning)
+    reading = NoteReading(views_of(config.model, config.data.language, on_warning))
     try:
         words = Tfidf.fit(
-            map(views.read, corpus.texts("train")),
+            (reading.read(text).text for text in corpus.texts("train")),
             corpus.documents("train").targets,
             len(corpus.labels),
             longest=config.model.word_ngrams,
@@ -112,7 +113,7 @@ def fit_baseline(
         raise DataError(f"{corpus.folder.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
     cleaning = config.data.text_cleaning
-    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, views)
+    return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, reading)
 
 
 def validate_baseline(

@@ -21,6 +21,8 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
+from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
+from icdcli.lexical.reading import NoteReading
 from icdcli.model.backbone import compile_layers
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
@@ -74,14 +76,14 @@ def read_tokens(
 ) -> Tokens:
     """Open the corpus's token cache; the main process makes it if it doesn't exist yet."""
     tokens = (
-        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress, model.views)
+        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress, model.reading)
         if process_group.is_main
         else None
     )
     process_group.wait()
     if tokens is not None:
         return tokens
-    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer, reading=model.views)
+    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer, reading=model.reading)
 
 
 def new_training(
@@ -124,7 +126,7 @@ def new_training(
         on_warning or warnings.warn,
     )
     model.text_cleaning = config.data.text_cleaning
-    model.views = views_of(config.model, config.data.language, on_warning)
+    model.reading = NoteReading(views_of(config.model, config.data.language, on_warning))
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
@@ -270,8 +272,10 @@ def _lexical_scores(
     from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
+        views, lexicon = model.views, config.model.lexicon
+        expansion = Expansion.of(views.language) if lexicon else NO_EXPANSION
         model.lexical = LexicalModel.of(
-            corpus, config.model.lexical, model.views, config.model.lexicon
+            corpus, config.model.lexical, NoteReading(views, expansion), lexicon
         )
     return model.lexical.scores(list(corpus.texts("validation")))
 

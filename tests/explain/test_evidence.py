@@ -10,6 +10,7 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.explain.evidence import evidence_finder, explain_codes
 from icdcli.explain.note_reader import note_reader
 from icdcli.lexical.lexical_model import LexicalModel
+from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
@@ -127,7 +128,7 @@ def words(text, spans):
     ("language", "assertion"), [("es", "negated"), ("en", "affirmed"), ("fi", None)]
 )
 def test_evidence_carries_what_the_note_says_of_it(language, assertion):
-    model = replace(model_of(head="label_attention"), views=Views(language=language))
+    model = replace(model_of(head="label_attention"), reading=NoteReading(Views(language=language)))
     (fever,) = explain_codes(model, TEXT, ["F00"])
     assert [span.assertion for span in fever.spans] == [assertion]
 

@@ -7,7 +7,8 @@ import pytest
 
 from icdcli.errors import ConfigError
 from icdcli.lexical.lexical_model import LexicalModel
-from icdcli.lexical.views import COMPLETE, Views
+from icdcli.lexical.reading import UNCHANGED, NoteReading
+from icdcli.lexical.views import Views
 from icdcli.lexical.words import placed_words, words
 
 TEXT = "No fever, history of gout. His father had asthma. Pneumonia (R/o sepsis)\nRash: no"
@@ -33,7 +34,7 @@ def fitted(notes):
         notes.targets,
         [(name,) for name in notes.names],
         notes.annotations,
-        views=LEARNED,
+        reading=NoteReading(LEARNED),
     )
 
 
@@ -95,7 +96,7 @@ def test_the_parts_of_the_complete_text_are_those_of_mentions(fitted, notes):
     alone = LexicalModel.fit(
         notes.texts, notes.targets, [(name,) for name in notes.names], notes.annotations
     )
-    assert alone.views == COMPLETE
+    assert alone.reading == UNCHANGED
     for part, scores_NL in alone.scores(notes.texts).items():
         assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
 
@@ -112,10 +113,11 @@ def test_denied_words_add_nothing_to_the_affirmed_score(fitted, notes):
 
 
 def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
-    own = replace(fitted, views=replace(LEARNED, cues=LEARNED.cues + "cue\tassertion\tscope\n"))
+    own_cues = LEARNED.cues + "cue\tassertion\tscope\n"
+    own = replace(fitted, reading=NoteReading(replace(LEARNED, cues=own_cues)))
     own.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", 8)
-    assert loaded.views == own.views
+    assert loaded.reading == own.reading
     for part, scores_NL in loaded.scores(notes.texts).items():
         assert np.array_equal(scores_NL, fitted.scores(notes.texts)[part])
     loaded.save(tmp_path / "again")

@@ -4,8 +4,6 @@
 of the document (``icdcli.icd.lexicon.abbreviations``). Abbreviations match as they are usually
 written; those of three letters or more also in lower case, unless that is a word. In lines of
 capitals, those that are English words don't match.
-
-Shapes: W words of an expanded document.
 """
 
 import re
@@ -14,12 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
 from icdcli.icd.lexicon.tables import LANGUAGES
-from icdcli.lexical.words import folded, placed_words, words
+from icdcli.lexical.normalization.edited_text import Edit
+from icdcli.lexical.words import folded, words
 
 _TOKEN = r"[^\W_]+(?:[/&.'+-][^\W_]+)*"
 _PART = re.compile(r"[^\W_]+")
@@ -74,36 +70,14 @@ class Expansion:
         """Return the abbreviations for a checkpoint, which keeps them if the lexicon changes."""
         return {short: list(map(list, senses)) for short, senses in self.senses.items()}
 
-    def expand(self, text: str) -> str:
-        """Return a document with each abbreviation's words after it."""
-        pieces, end = [], 0
-        for place, sense in self._found(text):
-            pieces += [text[end:place], f" {sense.expansion} "]
-            end = place
-        return "".join([*pieces, text[end:]]) if pieces else text
+    def edits(self, text: str) -> Iterator[Edit]:
+        """Yield an edit for each abbreviation in a document: itself and its words after it."""
+        for end, length, sense in self._found(text):
+            begin = end - length
+            yield Edit(begin, end, f"{text[begin:end]} {sense.expansion} ")
 
-    def placed_words(self, text: str) -> tuple[list[str], NDArray[np.int64]]:
-        """Return the words of the expanded document, and their places in the document, (W, 2).
-
-        The words of an expansion have the place of the abbreviation's last word.
-        """
-        document, places_W2 = placed_words(text)
-        found = list(self._found(text))
-        if not found:
-            return document, places_W2
-        inserted = [words(sense.expansion) for _, sense in found]
-        before = np.searchsorted(places_W2[:, 1], [place for place, _ in found], side="right")
-        after, rows, last = [], [], 0
-        for end, more in zip(before.tolist(), inserted, strict=True):
-            after += [*document[last:end], *more]
-            rows += [*range(last, end), *([end - 1] * len(more))]
-            last = end
-        after += document[last:]
-        rows += range(last, len(document))
-        return after, places_W2[rows]
-
-    def _found(self, text: str) -> Iterator[tuple[int, Sense]]:
-        """Yield the end of each abbreviation in a document, and its sense."""
+    def _found(self, text: str) -> Iterator[tuple[int, int, Sense]]:
+        """Yield the end and length of each abbreviation in a document, and its sense."""
         if not self.senses:
             return
         known = self._known
@@ -117,7 +91,7 @@ class Expansion:
                     continue
                 if len(senses) > 1 and context is None:
                     context = frozenset(words(text))
-                yield end, sense_of(senses, context or frozenset())
+                yield end, len(token), sense_of(senses, context or frozenset())
                 if end == match.end():
                     break
 

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icdcli.lexical.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.lexical_model import LexicalModel
-from icdcli.lexical.words import folded, words
+from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
+from icdcli.lexical.reading import UNCHANGED, NoteReading
+from icdcli.lexical.words import folded, placed_words, words
 
 ENGLISH = Expansion.of("en")
+READING = NoteReading(expansion=ENGLISH)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ ENGLISH = Expansion.of("en")
     ],
 )
 def test_an_abbreviation_gets_its_words(text: str, expanded: str) -> None:
-    assert " ".join(words(ENGLISH.expand(text))) == expanded
+    assert " ".join(words(READING.read(text).text)) == expanded
 
 
 def test_contexts_are_folded_like_the_words_of_notes() -> None:
@@ -45,9 +47,11 @@ def test_contexts_are_folded_like_the_words_of_notes() -> None:
 
 def test_words_of_an_expansion_have_the_place_of_the_abbreviation() -> None:
     text = "old HTN now"
-    document, places_W2 = ENGLISH.placed_words(text)
+    read = READING.read(text)
+    document, places_W2 = placed_words(read.text)
     assert document == ["old", "htn", "hypertension", "now"]
-    assert [text[begin:end] for begin, end in places_W2] == ["old", "HTN", "HTN", "now"]
+    original_W2 = read.original(places_W2)
+    assert [text[begin:end] for begin, end in original_W2] == ["old", "HTN", "HTN", "now"]
 
 
 _PIECES = st.sampled_from(
@@ -56,16 +60,24 @@ _PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.text(), st.lists(_PIECES).map("".join)))
-def test_placed_words_are_those_of_the_expanded_text(text: str) -> None:
-    document, places_W2 = ENGLISH.placed_words(text)
-    assert document == words(ENGLISH.expand(text))
-    assert len(places_W2) == len(document)
-    assert ((places_W2[:, 0] < places_W2[:, 1]) & (places_W2[:, 1] <= len(text))).all()
+def test_the_words_of_a_text_stay_and_keep_their_places(text: str) -> None:
+    read = READING.read(text)
+    document, places_W2 = placed_words(read.text)
+    original_W2 = read.original(places_W2)
+    assert ((original_W2[:, 0] < original_W2[:, 1]) & (original_W2[:, 1] <= len(text))).all()
+    before, before_W2 = placed_words(text)
+    # Expansions only add words: each word of the text is still there, in order.
+    rest = iter(zip(document, original_W2.tolist(), strict=True))
+    for word, (begin, end) in zip(before, before_W2.tolist(), strict=True):
+        assert any(
+            word == read_word and place[0] <= begin < end <= place[1] for read_word, place in rest
+        )
 
 
 def test_a_language_without_a_table_expands_nothing() -> None:
-    assert Expansion.of("fi").expand("HTN") == "HTN"
-    assert NO_EXPANSION.expand("HTN") == "HTN"
+    assert list(Expansion.of("fi").edits("HTN")) == []
+    assert list(NO_EXPANSION.edits("HTN")) == []
+    assert UNCHANGED.read("HTN").text == "HTN"
 
 
 def test_a_checkpoint_keeps_the_abbreviations() -> None:
@@ -80,7 +92,7 @@ def test_a_model_finds_an_abbreviated_description_and_marks_the_abbreviation(
              for text, labels in zip(notes.texts, notes.targets, strict=True)]  # fmt: skip
     descriptions = [("hypertension",), *((name,) for name in notes.names[1:])]
     fitted = LexicalModel.fit(
-        texts, notes.targets, descriptions, parts=["descriptions"], expansion=ENGLISH
+        texts, notes.targets, descriptions, parts=["descriptions"], reading=READING
     )
     fitted.save(tmp_path)
     for model in (fitted, LexicalModel.load(tmp_path, 8)):

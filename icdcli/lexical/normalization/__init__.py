@@ -1,0 +1,1 @@
+"""What changes in a text before a model reads it: expanded abbreviations, corrected spelling."""

@@ -1,0 +1,80 @@
+"""A reading gives what a model sees, and the places and classes of it in the note."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.normalization.expansion import Expansion
+from icdcli.lexical.reading import UNCHANGED, NoteReading
+from icdcli.lexical.views import Views
+from icdcli.lexical.words import placed_words
+
+EXPANSION = Expansion.of("en")
+LEARNED, FACTS = Views.of("learned", "en"), Views.of("facts", "en")
+
+
+def test_a_reading_that_changes_nothing_has_no_key() -> None:
+    assert UNCHANGED.key == NoteReading(LEARNED).key == ""
+    read = NoteReading(LEARNED).read("No fever")
+    assert read.text == read.kept == "No fever"
+    assert read.original(np.array([[3, 8]])).tolist() == [[3, 8]]
+
+
+def test_the_key_changes_with_what_is_read() -> None:
+    fewer = Expansion({"HTN": EXPANSION.senses["HTN"]})
+    keys = {
+        NoteReading(views, expansion).key
+        for views in (LEARNED, FACTS)
+        for expansion in (EXPANSION, fewer)
+    }
+    assert len(keys | {NoteReading(FACTS).key, ""}) == 6
+    assert NoteReading(FACTS).key == FACTS.key
+    assert NoteReading(expansion=Expansion.from_json(fewer.to_json())).key == (
+        NoteReading(expansion=fewer).key
+    )
+
+
+def test_what_the_view_leaves_out_is_not_expanded() -> None:
+    text = "No HTN. COPD."
+    read = NoteReading(FACTS, EXPANSION).read(text)
+    assert read.text.split() == "No . COPD chronic obstructive pulmonary disease .".split()
+    assert len(read.kept) == len(text)
+    both = NoteReading(LEARNED, EXPANSION)
+    assert "hypertension" in both.read(text).text
+    assert both.read(text, "affirmed").text == read.text
+
+
+def test_classes_are_those_of_the_places_in_the_note() -> None:
+    text = "Known HTN, denies CHF. Father had COPD."
+    read = NoteReading(LEARNED, EXPANSION).read(text)
+    classes = {
+        word: Assertion(int(read.classes(np.array([read.text.index(word)]))[0]))
+        for word in ("hypertension", "congestive", "CHF", "obstructive", "COPD")
+    }
+    assert classes == {
+        "hypertension": Assertion.AFFIRMED,
+        "congestive": Assertion.NEGATED,
+        "CHF": Assertion.NEGATED,
+        "obstructive": Assertion.FAMILY,
+        "COPD": Assertion.FAMILY,
+    }
+    assert read.classes(np.zeros(0, np.int64)).dtype == np.uint8
+
+
+def test_without_cues_everything_is_affirmed() -> None:
+    read = replace(UNCHANGED, views=Views.of("learned", "fi")).read("ei kuumetta, no fever")
+    assert read.classes(np.arange(10)).tolist() == [0] * 10
+
+
+@given(st.text())
+def test_the_words_of_any_text_keep_their_places(text: str) -> None:
+    read = NoteReading(FACTS, EXPANSION).read(text)
+    assert len(read.kept) == len(text)
+    document, places_W2 = placed_words(read.text)
+    original_W2 = read.original(places_W2)
+    assert len(original_W2) == len(document)
+    assert ((original_W2[:, 0] < original_W2[:, 1]) & (original_W2[:, 1] <= len(text))).all()
+    assert len(read.classes(places_W2[:, 0])) == len(document)
