@@ -1,0 +1,190 @@
+"""The scopes of cues: the words before or after them that they speak of."""
+
+from collections.abc import Iterable, Sequence
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.finder import FoundCue
+from icdcli.lexical.assertion.sentences import Sentence
+from icdcli.lexical.assertion.tokens import Kind
+
+_LONGEST_ITEM = 10
+"""Words of a list's item that a scope reaches; more words are hardly one finding."""
+_LONGEST_LABEL = 6
+_SIGNS = frozenset("+-")
+_MINUS = (("-",), ("(", "-", ")"))
+"""The cues of a sign that denies the word beside it."""
+# These end at the cue of another class that begins the next item: "no fever, history of stroke".
+_END_AT_OTHERS = frozenset({Assertion.NEGATED, Assertion.HYPOTHETICAL, Assertion.HISTORICAL})
+
+
+def _signs_lead(sentence: Sentence, begin: int) -> bool:
+    """Return if the first sign in brackets is before its word."""
+    tokens = sentence.tokens
+    for place in range(begin, len(tokens) - 3):
+        if tokens[place] == "(" and tokens[place + 1] in _SIGNS and tokens[place + 2] == ")":
+            after = place + 3
+            labels = tokens[place - 1] == ":" and ":" not in tokens[after:]
+            return (place == begin or labels) and sentence.kinds[after] is Kind.WORD
+    return False
+
+
+class Scopes:
+    """The scopes of the cues of a sentence."""
+
+    def __init__(self, sentence: Sentence, found: Sequence[FoundCue], begin: int) -> None:
+        self._tokens, self._kinds, self._begin = sentence.tokens, sentence.kinds, begin
+        self._cue_at: dict[int, FoundCue] = {
+            place: one for one in found for place in range(one.begin, one.end)
+        }
+        self._signs_lead = "(" in sentence.tokens and _signs_lead(sentence, begin)
+
+    def of(self, one: FoundCue, assertion: Assertion) -> Iterable[tuple[int, int]]:
+        """Yield what a cue reaches, as tokens, half-open."""
+        if self._signs_lead and one.cue.tokens in _MINUS:
+            after = one.end + (self._tokens[one.end : one.end + 1] == [")"])
+            yield after, self._forward(after, assertion)
+            return
+        if one.cue.scope in ("forward", "both"):
+            yield one.end, self._forward(one.end, assertion)
+        if one.cue.scope in ("backward", "both"):
+            yield self._backward(one.begin, assertion), one.begin
+        if one.cue.scope == "value":
+            yield self._label(one.begin - 1), one.begin - 1
+
+    def of_signs(self) -> Iterable[tuple[int, int]]:
+        """Yield the items of lists that signs after the list deny: b of ``a/b (+/-)``."""
+        tokens = self._tokens
+        for opened in [place for place, token in enumerate(tokens) if token == "("]:
+            end = opened + 1
+            while end < len(tokens) and (tokens[end] in _SIGNS or self._separates(end)):
+                end += 1
+            signs = [token for token in tokens[opened:end] if token in _SIGNS]
+            if len(signs) < 2 or tokens[end : end + 1] != [")"]:
+                continue
+            items, after = list[tuple[int, int]](), opened
+            while len(items) < len(signs):
+                items.insert(0, (self._label(after), after))
+                after = items[0][0] - 1
+                if after <= self._begin or not self._separates(after):
+                    break
+            if len(items) == len(signs):
+                yield from (item for item, sign in zip(items, signs, strict=True) if sign == "-")
+
+    def _forward(self, begin: int, assertion: Assertion) -> int:
+        place, words, depth = begin, 0, 0
+        while place < len(self._tokens) and not self._stops(place, assertion):
+            token = self._tokens[place]
+            if self._separates(place):
+                after = self._after_separators(place)
+                if place == begin or self._goes_elsewhere(place, after, assertion):
+                    break
+                place, words = after, 0
+                continue
+            depth += (token == "(") - (token == ")")
+            words += self._kinds[place] is Kind.WORD
+            if depth < 0 or words > _LONGEST_ITEM:
+                break
+            place += 1
+        return place
+
+    def _backward(self, end: int, assertion: Assertion) -> int:
+        place, words = end, 0
+        while place > self._begin:
+            before = place - 1
+            if self._ends_backward(before, assertion):
+                break
+            if self._separates(before):
+                if self._has_own_cue(before):
+                    break
+                words = 0
+            elif place == end and self._in_brackets_after_colon(place):
+                pass
+            elif self._tokens[before] == ":" or (self._tokens[before] == "(" and place != end):
+                break
+            else:
+                words += self._kinds[before] is Kind.WORD
+                if words > _LONGEST_ITEM:
+                    break
+            place = before
+        return place
+
+    def _ends_backward(self, place: int, assertion: Assertion) -> bool:
+        found = self._cue_at.get(place)
+        if found is None:
+            return False
+        same = found.cue.scope == "forward" and found.cue.assertion is assertion
+        # In Korean, verbs come last: "fever is absent, pneumonia suspected" suspects no fever.
+        denied = found.cue.scope == "backward" and found.cue.assertion is Assertion.NEGATED
+        other = denied and assertion is not Assertion.NEGATED
+        return same or other or found.cue.scope == "clause" or self._stops(place, assertion)
+
+    def _in_brackets_after_colon(self, place: int) -> bool:
+        return self._tokens[place - 1 : place + 1] == [":", "("]
+
+    def _label(self, end: int) -> int:
+        place = end - self._in_brackets_after_colon(end)
+        while place > max(self._begin, end - _LONGEST_LABEL):
+            before = place - 1
+            apart = self._separates(before) or self._tokens[before] in (":", "(", ")", "-")
+            if apart or self._scope_at(before) in ("stop", "value"):
+                break
+            place = before
+        return place
+
+    def _scope_at(self, place: int) -> str:
+        found = self._cue_at.get(place)
+        return found.cue.scope if found is not None else ""
+
+    def _stops(self, place: int, assertion: Assertion) -> bool:
+        found = self._cue_at.get(place)
+        return (
+            found is not None
+            and found.cue.scope == "stop"
+            and found.cue.assertion in (None, assertion)
+        )
+
+    def _separates(self, place: int) -> bool:
+        return (
+            self._kinds[place] is Kind.COMMA
+            or (self._tokens[place] == "/" and place not in self._cue_at)
+            or self._scope_at(place) == "separator"
+        )
+
+    def _after_separators(self, place: int) -> int:
+        while place < len(self._tokens) and self._separates(place):
+            place += 1
+        return place
+
+    def _goes_elsewhere(self, place: int, after: int, assertion: Assertion) -> bool:
+        """Return if what comes after separators is no item of the list before them."""
+        joins = any(
+            found is not None and found.cue.scope == "separator" and found.cue.assertion is not None
+            for found in map(self._cue_at.get, range(place, after))
+        )
+        begins = self._cue_at.get(after)
+        if (
+            begins is not None
+            and assertion in _END_AT_OTHERS
+            and begins.cue.assertion not in (None, assertion)
+            and begins.cue.scope == "forward"
+        ):
+            return True
+        if joins:
+            return False
+        while after < len(self._tokens) and not self._separates(after):
+            scope = self._scope_at(after)
+            if scope == "clause":
+                return True
+            if scope == "stop":
+                return False
+            after += 1
+        return False
+
+    def _has_own_cue(self, separator: int) -> bool:
+        """Return if the item before a separator has a verb or a cue of its own."""
+        place = separator - 1
+        while place >= self._begin and not self._separates(place):
+            if self._scope_at(place) in ("clause", "stop", "forward", "both"):
+                return True
+            place -= 1
+        return False

@@ -1,0 +1,48 @@
+"""The sections of a note: what a header says of everything under it."""
+
+from collections.abc import Sequence
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.finder import FoundCue
+from icdcli.lexical.assertion.sentences import Sentence
+from icdcli.lexical.assertion.tokens import Kind
+
+
+class CurrentSection:
+    """The section in which a sentence is.
+
+    Attributes:
+        assertion: The class of the section.
+        begin: The token of the sentence after its header; 0 if it has none.
+    """
+
+    def __init__(self) -> None:
+        self.assertion = Assertion.AFFIRMED
+        self.begin = 0
+        self._ends_with_line = False
+
+    def enter(self, sentence: Sentence, found: Sequence[FoundCue]) -> None:
+        """Follow a sentence into the next section, if it begins one or leaves one."""
+        self.begin = 0
+        header = next((one for one in found[:1] if one.cue.scope == "section"), None)
+        if header is not None:
+            self.assertion = header.cue.assertion or Assertion.AFFIRMED
+            self.begin = header.end
+            self._ends_with_line = len(sentence.tokens) > header.end + 1
+        elif self.assertion and self._left(sentence, found):
+            self.assertion = Assertion.AFFIRMED
+
+    def _left(self, sentence: Sentence, found: Sequence[FoundCue]) -> bool:
+        if sentence.starts_line:
+            listed = sentence.kinds[0] is not Kind.WORD or sentence.tokens[0].isdigit()
+            if self._ends_with_line and not listed:
+                return True
+            if sentence.after_blank and ":" in sentence.tokens[:6]:
+                return True
+        first = found[0] if found else None
+        return (
+            first is not None
+            and first.begin == 0
+            and first.cue.scope == "stop"
+            and first.cue.assertion is self.assertion
+        )
