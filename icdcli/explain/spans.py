@@ -17,8 +17,8 @@ class EvidenceSpan(NamedTuple):
         end: The position after the last character.
         weight: The words' share of the total weight of the note's words for the code.
         assertion: What the note says of the words: ``affirmed``, ``historical``, ``negated``,
-            ``hypothetical``, ``other`` or ``family`` (see `icdcli.lexical.assertion`); None: the
-            language of the notes has no cues.
+            ``hypothetical``, ``other``, ``family`` or ``resolved`` (see
+            `icdcli.lexical.assertion`); None: the language of the notes has no cues.
     """
 
     begin: int

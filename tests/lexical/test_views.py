@@ -44,6 +44,13 @@ def test_the_affirmed_text_leaves_out_what_is_denied_possible_or_a_relatives():
     assert not {"fever", "asthma", "sepsis", "rash"} & set(kept)
 
 
+def test_the_affirmed_text_leaves_out_what_resolved_long_ago_but_not_in_this_encounter():
+    text = "PMH: pneumonia in 2010, resolved; gout in 2010.\n\nThe fever resolved by day 2."
+    kept = words(LEARNED.text("affirmed", text))
+    assert "pneumonia" not in kept
+    assert {"gout", "fever"} <= set(kept)
+
+
 def test_the_words_of_the_affirmed_text_keep_their_places():
     document, places_W2 = placed_words(TEXT)
     affirmed, kept_W2 = placed_words(LEARNED.text("affirmed", TEXT))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Assertion(IntEnum):
-    """What a note says of a mention. If several classes apply, the highest number counts.
+    """What a note says of a mention. If several classes apply, that of the highest `rank` counts.
 
     A relative's possible disease is the relative's, a denied history is denied, and what the
     patient should return for isn't there, even if it is worded as a denial.
@@ -29,11 +29,33 @@ class Assertion(IntEnum):
     """No finding: reactions to a drug, instructions, unchecked boxes."""
     FAMILY = 5
     """A relative has it."""
+    RESOLVED = 6
+    """The patient had it long ago and no longer has it: "pneumonia in 2010, resolved"."""
+
+    @property
+    def rank(self) -> int:
+        """Return its place among the classes: of several, the highest counts."""
+        return RANKS[self]
 
     @property
     def label(self) -> str:
         """Return the name as tables of cues and results write it, such as ``negated``."""
         return self.name.lower()
+
+
+BY_RANK = bytes(
+    [
+        Assertion.AFFIRMED,
+        Assertion.HISTORICAL,
+        Assertion.RESOLVED,
+        Assertion.NEGATED,
+        Assertion.HYPOTHETICAL,
+        Assertion.OTHER,
+        Assertion.FAMILY,
+    ]
+)
+"""The classes by rank, the lowest first. Numbers are stored, so that a new class has the last."""
+RANKS = bytes(BY_RANK.index(assertion) for assertion in Assertion)
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,7 @@ class Assertions:
         return classes_N
 
     def of_span(self, begin: int, end: int) -> Assertion:
-        """Return the class of most characters of a span; the higher class if two are as frequent.
+        """Return the class of most characters of a span; of two as frequent, the higher by rank.
 
         Args:
             begin: The first character.
@@ -71,4 +93,4 @@ class Assertions:
         counts = np.bincount(
             self.classes_S[first : last + 1], weights=np.diff(edges), minlength=len(Assertion)
         )
-        return Assertion(int(len(counts) - 1 - counts[::-1].argmax()))
+        return max(Assertion, key=lambda assertion: (counts[assertion], assertion.rank))

@@ -24,16 +24,31 @@ from icdcli.lexical.assertion.tokens import cue_tokens
 LANGUAGES = ("en", "es", "ko")
 """The languages that have a table of cues."""
 
+YEAR = "yyyy"
+"""What stands for any year in a cue."""
+
 Scope = Literal[
-    "forward", "backward", "both", "value", "section", "stop", "clause", "separator", "none"
+    "forward",
+    "backward",
+    "both",
+    "dated",
+    "value",
+    "section",
+    "stop",
+    "clause",
+    "separator",
+    "none",
 ]
 """What a cue reaches.
 
 - ``forward``: the words after it, to the end of its clause or list.
 - ``backward``: the words before it.
 - ``both``: the words before and after it.
-- ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``).
-- ``section``: the section of which it is the header. Without an assertion, it ends another section.
+- ``dated``: the words before it if they are of the past: historical, or in a sentence with a year.
+- ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``), or the item
+  of a list before it if the cue begins with a comma (``, resolved``).
+- ``section``: the section of which it is the header. Without an assertion, it ends another section;
+  ``affirmed``: it is also about this encounter, where "resolved" is no sign of the past.
 - ``stop``: nothing; it ends the scope of other cues, with an assertion those of this assertion.
 - ``clause``: nothing; a verb that shows that an item of a list is a clause of its own.
 - ``separator``: nothing; a word between the items of a list, like a comma.
@@ -50,7 +65,8 @@ class Cue:
     """A cue of a table.
 
     Attributes:
-        tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so.
+        tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so,
+            and ``yyyy`` for any year.
         assertion: The class of what it reaches; None if it has no class.
         scope: What it reaches.
     """

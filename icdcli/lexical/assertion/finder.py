@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from icdcli.lexical.assertion.cues import Cue, Node
+from icdcli.lexical.assertion.cues import YEAR, Cue, Node
 from icdcli.lexical.assertion.sentences import Sentence
-from icdcli.lexical.assertion.tokens import Kind
+from icdcli.lexical.assertion.tokens import Kind, is_year
 
 _KNOWN_WORDS = 200_000
 _BEFORE_VALUE = frozenset(":-(")
@@ -54,6 +54,8 @@ def _next(node: Node, token: str) -> list[Node]:
     """Return the nodes after a token: that of the word itself first, then those of beginnings."""
     nodes = [node.words[token]] if token in node.words else []
     nodes += [after for begin, after in node.beginnings.items() if token.startswith(begin)]
+    if YEAR in node.words and is_year(token):
+        nodes.append(node.words[YEAR])
     return nodes
 
 
@@ -84,7 +86,9 @@ def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     if cue.tokens[-1] == "-" and cue.tokens in _LONE_MINUS:
         return _is_denial(cue, sentence, begin, end)
     if cue.scope == "value":
-        if begin < 2 or sentence.tokens[begin - 1] not in _BEFORE_VALUE:
+        if begin < 2 - (cue.tokens[0] == ","):
+            return False
+        if cue.tokens[0] != "," and sentence.tokens[begin - 1] not in _BEFORE_VALUE:
             return False
         ends = not after or sentence.kinds[end] is Kind.COMMA or after[0] in (")", ":")
         return ends or ":" in sentence.tokens[end : end + 4]

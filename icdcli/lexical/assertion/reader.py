@@ -13,17 +13,22 @@ words that end a scope, and words that only look like a cue. It differs where no
 The tree of cues is walked from every word that begins a cue; the longest cue counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
 
-from icdcli.lexical.assertion.classes import Assertion, Assertions
+from icdcli.lexical.assertion.classes import BY_RANK, Assertion, Assertions
 from icdcli.lexical.assertion.cues import Node, load_cues
 from icdcli.lexical.assertion.finder import CueFinder, FoundCue
 from icdcli.lexical.assertion.scopes import Scopes
 from icdcli.lexical.assertion.sections import CurrentSection
 from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
+from icdcli.lexical.assertion.tokens import is_year
+
+_CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
+_YEAR_AFTER = 4
+"""Words after a cue that may date it: ``resolved with treatment in 2010``."""
 
 
 class AssertionReader:
@@ -44,7 +49,7 @@ class AssertionReader:
         for sentence in self._splitter.split(text):
             found = self._finder.find(sentence)
             section.enter(sentence, found)
-            values = _classes(sentence, found, section.assertion, section.begin)
+            values = _classes(sentence, found, section)
             for begin, value in zip(sentence.begins, values, strict=True):
                 if value != classes[-1]:
                     if begin == 0:
@@ -65,23 +70,50 @@ def reader_of(cues: str) -> AssertionReader:
     return AssertionReader(load_cues(cues))
 
 
-def _classes(
-    sentence: Sentence, found: Sequence[FoundCue], section: Assertion, begin: int
-) -> bytearray:
-    """Return the class of each token of a sentence whose section begins at a token."""
-    values = bytearray([section]) * len(sentence.tokens)
-    if begin:
-        values[:begin] = bytes(begin)
-    scopes = Scopes(sentence, found, begin)
+def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSection) -> bytes:
+    """Return the class of each token of a sentence of a section."""
+    ranks = bytearray([section.assertion.rank]) * len(sentence.tokens)
+    if section.begin:
+        ranks[: section.begin] = bytes(section.begin)
+    scopes = Scopes(sentence, found, section.begin)
+    waiting = []
     for one in found:
         assertion = one.cue.assertion
         if assertion is None or one.cue.scope in ("section", "stop", "separator"):
             continue
-        for first, after in scopes.of(one, assertion):
-            for place in range(first, after):
-                values[place] = max(values[place], assertion)
+        if assertion is Assertion.RESOLVED or one.cue.scope == "dated":
+            waiting.append((one, assertion))
+        else:
+            _raise(ranks, scopes.of(one, assertion), assertion)
     if "(" in sentence.tokens and "-" in sentence.tokens:
-        for first, after in scopes.of_signs():
-            for place in range(first, after):
-                values[place] = max(values[place], Assertion.NEGATED)
-    return values
+        _raise(ranks, scopes.of_signs(), Assertion.NEGATED)
+    for one, assertion in waiting:
+        reached = [*scopes.of(one, assertion)]
+        at_end = one.cue.scope == "forward" and all(first >= after for first, after in reached)
+        if at_end:
+            reached = [scopes.before(one, assertion)]
+        if one.cue.scope == "dated" or section.current or at_end:
+            reached = [stretch for stretch in reached if _is_past(sentence, ranks, stretch, one)]
+        _raise(ranks, reached, assertion)
+    return bytes(ranks.translate(_CLASS_OF_RANK))
+
+
+def _raise(ranks: bytearray, reached: Iterable[tuple[int, int]], assertion: Assertion) -> None:
+    """Give stretches of tokens the rank of a class, unless they have a higher one."""
+    rank = assertion.rank
+    for first, after in reached:
+        for place in range(first, after):
+            ranks[place] = max(ranks[place], rank)
+
+
+def _is_past(sentence: Sentence, ranks: bytearray, stretch: tuple[int, int], cue: FoundCue) -> bool:
+    """Return if a stretch that a cue reaches is historical, or has a year that is no full date."""
+    first, after = stretch
+    if Assertion.HISTORICAL.rank in ranks[first:after]:
+        return True
+    tokens, last = sentence.tokens, max(after, cue.end) + _YEAR_AFTER
+    return any(
+        is_year(token) and tokens[place - 1] != "/" and tokens[place + 1 : place + 2] != ["-"]
+        for place, token in enumerate(tokens[:last])
+        if place >= first
+    )

@@ -46,10 +46,20 @@ class Scopes:
             return
         if one.cue.scope in ("forward", "both"):
             yield one.end, self._forward(one.end, assertion)
-        if one.cue.scope in ("backward", "both"):
-            yield self._backward(one.begin, assertion), one.begin
+        if one.cue.scope in ("backward", "both", "dated"):
+            yield self.before(one, assertion)
         if one.cue.scope == "value":
-            yield self._label(one.begin - 1), one.begin - 1
+            if one.cue.tokens[0] == ",":
+                yield self._item(one.begin), one.begin
+            else:
+                yield self._label(one.begin - 1), one.begin - 1
+
+    def before(self, one: FoundCue, assertion: Assertion) -> tuple[int, int]:
+        """Return what a cue reaches before it; "which" after a comma joins, as in a dated cue."""
+        end = one.begin
+        if one.cue.scope == "dated" and end > self._begin and self._separates(end - 1):
+            end -= 1
+        return self._backward(end, assertion), end
 
     def of_signs(self) -> Iterable[tuple[int, int]]:
         """Yield the items of lists that signs after the list deny: b of ``a/b (+/-)``."""
@@ -76,7 +86,12 @@ class Scopes:
             token = self._tokens[place]
             if self._separates(place):
                 after = self._after_separators(place)
-                if place == begin or self._goes_elsewhere(place, after, assertion):
+                # "Resolved pneumonia, gout": the word describes the next one alone.
+                if (
+                    place == begin
+                    or assertion is Assertion.RESOLVED
+                    or self._goes_elsewhere(place, after, assertion)
+                ):
                     break
                 place, words = after, 0
                 continue
@@ -130,6 +145,27 @@ class Scopes:
                 break
             place = before
         return place
+
+    def _item(self, end: int) -> int:
+        """Return the begin of a list's item with its details: ``colitis (in 2010, treated)``."""
+        tokens = self._tokens
+        brackets = [place for place in range(self._begin, end) if tokens[place] in "()"]
+        if brackets and tokens[brackets[-1]] == "(":
+            end = brackets[-1]
+        place = end
+        while place > self._begin:
+            before = place - 1
+            if tokens[before] in (":", "(", ")", "-"):
+                break
+            if self._separates(before) and not (place != end and self._is_detail(place)):
+                break
+            place = before
+        return place
+
+    def _is_detail(self, place: int) -> bool:
+        """Return if an item that begins at a token says more of the one before it."""
+        scope = self._scope_at(place)
+        return scope in ("stop", "clause", "backward", "dated") or self._tokens[place].isdigit()
 
     def _scope_at(self, place: int) -> str:
         found = self._cue_at.get(place)

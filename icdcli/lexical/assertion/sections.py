@@ -14,11 +14,13 @@ class CurrentSection:
     Attributes:
         assertion: The class of the section.
         begin: The token of the sentence after its header; 0 if it has none.
+        current: Its header says that it is about this encounter.
     """
 
     def __init__(self) -> None:
         self.assertion = Assertion.AFFIRMED
         self.begin = 0
+        self.current = False
         self._ends_with_line = False
 
     def enter(self, sentence: Sentence, found: Sequence[FoundCue]) -> None:
@@ -27,6 +29,7 @@ class CurrentSection:
         header = next((one for one in found[:1] if one.cue.scope == "section"), None)
         if header is not None:
             self.assertion = header.cue.assertion or Assertion.AFFIRMED
+            self.current = header.cue.assertion is Assertion.AFFIRMED
             self.begin = header.end
             self._ends_with_line = len(sentence.tokens) > header.end + 1
         elif self.assertion and self._left(sentence, found):

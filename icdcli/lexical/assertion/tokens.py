@@ -37,6 +37,11 @@ _KINDS = {
 _SAME_SIGNS = {"–": "-", "—": "-", "=": ":", "・": "/"}
 
 
+def is_year(token: str) -> bool:
+    """Return if a token is a year of somebody's life."""
+    return len(token) == 4 and token.isdigit() and token[:2] in ("19", "20")
+
+
 def token_of(text: str) -> tuple[str, Kind]:
     """Return the token and the kind of what `TOKEN` matched: a folded word, a sign or a break."""
     first = text[0]

@@ -32,6 +32,7 @@ _SAID_OF_IT = {
     "hypothetical": "possible",
     "other": "no finding",
     "family": "family",
+    "resolved": "resolved",
 }
 _NOT_AFFIRMED = "no affirmed evidence"
 

@@ -29,6 +29,16 @@ def test_the_class_of_a_span_is_that_of_most_characters(
     assert READ.of_span(begin, end) is expected
 
 
+def test_of_two_classes_as_frequent_the_higher_rank_counts() -> None:
+    read = Assertions(np.array([0, 5, 10, 15]), np.array([6, 2, 6, 1], np.uint8))
+    assert read.of_span(0, 10) is Assertion.NEGATED
+    assert read.of_span(10, 20) is Assertion.RESOLVED
+
+
+def test_every_class_has_a_rank_of_its_own() -> None:
+    assert sorted(assertion.rank for assertion in Assertion) == list(range(len(Assertion)))
+
+
 @pytest.mark.parametrize(("begin", "end"), [(3, 3), (-1, 2), (5, 4)])
 def test_an_empty_span_has_no_class(begin: int, end: int) -> None:
     with pytest.raises(ValueError, match="needs a character"):

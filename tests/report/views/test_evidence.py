@@ -130,6 +130,7 @@ def test_evidence_that_is_not_affirmed_carries_what_the_note_says_of_it(render: 
     [
         ("negated", True),
         ("family", True),
+        ("resolved", True),
         ("historical", False),
         ("affirmed", False),
         (None, False),
