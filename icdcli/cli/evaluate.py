@@ -1,6 +1,6 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +9,11 @@ from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.behavior.run import BehaviorReport
+    from icdcli.evaluation.run import OpenRun
+    from icdcli.io.progress import Progress
 
 
 def evaluate(
@@ -30,6 +35,12 @@ def evaluate(
             "contains patient text.",
         ),
     ] = False,
+    behavior: Annotated[
+        bool,
+        typer.Option(
+            help="With --html: add the table of `icdcode behavior`; this takes up to a minute."
+        ),
+    ] = True,
     ablate: Annotated[
         bool,
         typer.Option(
@@ -65,6 +76,7 @@ def evaluate(
         find = evidence_finder(opened.model) if evidence else None
         split = split or default_split(corpus, output.warn)
         evaluation = evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
+        tested = _behavior(opened, output, on_progress) if html and behavior else None
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
     if evaluation.ablation:
@@ -74,11 +86,25 @@ def evaluate(
         write_pngs(figures, folder)
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            page = evaluation_page(evaluation, figures, corpus.system, published, samples)
+            page = evaluation_page(evaluation, figures, corpus.system, published, samples, tested)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")
     if html:
         output.say(f"Report: {folder / 'report.html'}")
     output.say(f"Written: {folder}")
-    output.result({"folder": folder, **evaluation.to_json()})
+    about_behavior = {"behavior": tested.to_json()} if tested else {}
+    output.result({"folder": folder, **evaluation.to_json(), **about_behavior})
+
+
+def _behavior(
+    opened: "OpenRun", output: Output, on_progress: "Progress | None"
+) -> "BehaviorReport | None":
+    """Return the results of the behavioral tests; None, with a message, if there are none."""
+    from icdcli.evaluation.behavior.run import run_behavior
+
+    try:
+        return run_behavior(opened.model, opened.corpus.system, on_progress=on_progress)
+    except ConfigError as error:
+        output.say(f"Report without behavior: {error}")
+        return None

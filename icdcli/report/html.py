@@ -7,7 +7,7 @@ documents with evidence are passed. The template with its few lines of JavaScrip
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from icdcli.config.metric_names import METRICS
 from icdcli.report.formatting import number
+from icdcli.report.html_table import html_table
 from icdcli.report.plots.evaluation import as_svg
 from icdcli.report.tables import interval
+from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, heading, published_metrics
 from icdcli.report.views.evidence import evidence_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from icdcli.evaluation.behavior.run import BehaviorReport
     from icdcli.evaluation.curves import Confusion
     from icdcli.evaluation.evaluate import Evaluation
     from icdcli.evaluation.files import CodeRow
@@ -42,6 +45,7 @@ def evaluation_page(
     system: str | None = None,
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
+    behavior: "BehaviorReport | None" = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -51,6 +55,7 @@ def evaluation_page(
         system: ``icd9`` or ``icd10``, for the chapters of confusions; None: unknown.
         published: Published results to show as well, if requested.
         documents: A few documents with their texts and the evidence for their codes, if requested.
+        behavior: The results of behavioral tests, if there are any.
     """
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.files import code_rows
@@ -77,6 +82,8 @@ def evaluation_page(
         of_intervals=_INTERVALS,
         metrics=_metrics(evaluation),
         to_evidence='<a href="#evidence">Evidence</a>' if documents else "",
+        to_behavior='<a href="#behavior">Behavior</a>' if behavior else "",
+        behavior=behavior_html(behavior) if behavior else "",
         published=_published(evaluation, published) if published else "",
         figures="".join(as_svg(figure, name) for name, figure in figures.items()),
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
@@ -85,27 +92,6 @@ def evaluation_page(
         codes=_json(code_rows(evaluation)),
         evidence=_evidence(documents, titles) if documents else "",
     )
-
-
-def _table(
-    columns: Iterable[str],
-    rows: Iterable[Sequence[object]],
-    text: Sequence[int] = (0,),
-    own: int | None = None,
-) -> str:
-    """Return a table; the columns in `text` are left-aligned, the row `own` is bold."""
-
-    def cells(name: str, values: Iterable[object]) -> str:
-        return "".join(
-            f"<{name}{' class=text' if place in text else ''}>{escape(str(value))}</{name}>"
-            for place, value in enumerate(values)
-        )
-
-    body = "".join(
-        f"<tr{' class=own' if place == own else ''}>{cells('td', row)}</tr>"
-        for place, row in enumerate(rows)
-    )
-    return f"<table><thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _metrics(evaluation: "Evaluation") -> str:
@@ -118,7 +104,7 @@ def _metrics(evaluation: "Evaluation") -> str:
         )
         for name, value in evaluation.metrics.items()
     ]
-    return _table(("metric", "value", "95 % interval", "definition"), rows, text=(0, 3))
+    return html_table(("metric", "value", "95 % interval", "definition"), rows, text=(0, 3))
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
@@ -126,7 +112,9 @@ def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
         (name, *(group_value(key, values[key]) for key in GROUP_COLUMNS))
         for name, values in groups.items()
     ]
-    return _table((title, *(column.replace("\n", " ") for column in GROUP_COLUMNS.values())), rows)
+    return html_table(
+        (title, *(column.replace("\n", " ") for column in GROUP_COLUMNS.values())), rows
+    )
 
 
 def _published(evaluation: "Evaluation", published: "Comparable") -> str:
@@ -142,7 +130,7 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> str:
         rows.append(
             (result.name, *values, result.source + (f"; {result.caveat}" if result.caveat else ""))
         )
-    return title + _table(("", *names, "source"), rows, text=(0, len(names) + 1), own=0)
+    return title + html_table(("", *names, "source"), rows, text=(0, len(names) + 1), own=0)
 
 
 def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str, str]) -> str:
@@ -151,7 +139,7 @@ def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str,
 
     rows = [(named(pair.missed), named(pair.instead), pair.documents, pair.of) for pair in pairs]
     columns = ("gold, but missed", "predicted instead", "documents", "documents missed")
-    table = _table(columns, rows, text=(0, 1))
+    table = html_table(columns, rows, text=(0, 1))
     return f"<details><summary>{escape(chapter)}</summary>{table}</details>"
 
 

@@ -122,6 +122,26 @@ def test_the_page_is_written_on_request(icdcode, pair):
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_page_has_the_behavior_of_the_model(icdcode, pair, monkeypatch):
+    page = pair[0] / "evaluation" / "test" / "report.html"
+    answer = icdcode("evaluate", pair[0], "--html", "--json")
+    assert answer.code == 0, answer.err
+    reported = answer.json["behavior"]
+    assert reported == icdcode("behavior", pair[0], "--json").json
+    text = page.read_text(encoding="utf-8")
+    assert "<h2 id=behavior>" in text
+    for one in reported["capabilities"]:
+        assert f"<td>{one['rate']:.3f}</td><td>{one['low']:.3f}–{one['high']:.3f}</td>" in text
+    answer = icdcode("evaluate", pair[0], "--html", "--no-behavior", "--json")
+    assert "behavior" not in answer.json
+    assert "id=behavior" not in page.read_text(encoding="utf-8")
+    monkeypatch.setattr("icdcli.evaluation.behavior.run.conditions_of", lambda *_: [])
+    answer = icdcode("evaluate", pair[0], "--html")
+    assert answer.code == 0
+    assert "Report without behavior: no label of the model" in " ".join(answer.out.split())
+    assert "id=behavior" not in page.read_text(encoding="utf-8")
+
+
 def test_no_output_holds_a_notes_text(icdcode, place, pair):
     corpus = next((place.tables / ".icdcode").glob("mimic3-patient-*"))
     notes = pd.read_parquet(corpus / "documents.parquet").query("split == 'test'").text

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from icdcli.evaluation.behavior.run import BehaviorReport, CapabilityResult
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.files import CodeRow
 from icdcli.evaluation.published_results import Comparable, comparable
@@ -150,3 +151,22 @@ def test_documents_with_evidence_are_shown(made_up_evaluation: Make, page: str) 
     balance.feed(html)
     assert not balance.wrong
     assert "<mark>" not in page
+
+
+def test_behavior_is_a_section_with_a_link(made_up_evaluation: Make, page: str) -> None:
+    evaluation = made_up_evaluation()
+    failed = {"code": "486", "text": "No pneumonia\x3c/td>.", "predicted": []}
+    result = CapabilityResult("negated", "not coded", 4, 3, 0.3, 0.95, [failed])
+    html = evaluation_page(
+        evaluation,
+        evaluation_figures(evaluation),
+        behavior=BehaviorReport("en", ("486",), (result,)),
+    )
+    assert '<a href="#behavior">' in html
+    assert "<h2 id=behavior>" in html
+    assert "<td>0.750</td><td>0.300–0.950</td>" in html
+    assert "No pneumonia&lt;/td&gt;." in html
+    balance = Balance()
+    balance.feed(html)
+    assert not balance.wrong
+    assert "ehavior" not in page

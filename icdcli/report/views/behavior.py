@@ -1,13 +1,19 @@
-"""The results of behavioral tests on the terminal. They fit 80 columns."""
+"""The results of behavioral tests, on the terminal in 80 columns, and in HTML."""
+
+from collections.abc import Iterator
+from html import escape
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from icdcli.evaluation.behavior.run import BehaviorReport
-from icdcli.report.formatting import one_line, plain
+from icdcli.evaluation.behavior.run import BehaviorReport, CapabilityResult
+from icdcli.report.formatting import counted, one_line, plain
+from icdcli.report.html_table import html_table
 
 _EXPECTED = {"coded": "coded", "not coded": "not coded", "unchanged": "same codes"}
+_COLUMNS = ("capability", "should be", "notes", "pass", "95 % interval")
+_TEXT = (0, 1)
 _SHOWN = 3
 
 
@@ -19,23 +25,54 @@ def behavior_view(report: BehaviorReport, failures: bool = False) -> RenderableT
         failures: Show a few failing notes of each capability below the table.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("capability", no_wrap=True)
-    table.add_column("should be", no_wrap=True)
-    for name in ("notes", "pass", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for place, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="left" if place in _TEXT else "right", no_wrap=True)
     for one in report.capabilities:
-        table.add_row(
-            one_line(one.name),
-            _EXPECTED[one.expect],
-            f"{one.notes:,}",
-            f"{one.rate:.3f}",
-            f"{one.low:.3f}–{one.high:.3f}",
-        )
-    heading = plain(f"{report.notes:,} notes about {len(report.codes)} conditions", "bold")
-    parts: list[RenderableType] = [heading, table]
+        table.add_row(*(one_line(value) for value in _row(one)))
+    parts: list[RenderableType] = [plain(_heading(report), "bold"), table]
     for one in report.capabilities if failures else ():
         for failure in one.failures[:_SHOWN]:
             predicted = ", ".join(failure["predicted"]) or "no code"
             text = " / ".join(failure["text"].splitlines())
             parts.append(plain(f"{one.name}: {failure['code']} in {text!r}: {predicted}"))
     return Group(*parts)
+
+
+def behavior_html(report: BehaviorReport) -> str:
+    """Render the results as a section of a page, with the failing notes folded."""
+    parts = [
+        "<h2 id=behavior>Behavior</h2>",
+        f"<p class=quiet>{escape(_heading(report))}, made from templates and from names in the "
+        "clinical lexicon; none of them is a patient's. Capabilities that should be coded need the "
+        "code or another of its category, those that shouldn't must have none of them. 95 % "
+        "intervals over the notes.</p>",
+        html_table(_COLUMNS, map(_row, report.capabilities), _TEXT),
+        *map(_failures_html, (one for one in report.capabilities if one.failures)),
+    ]
+    return "".join(parts)
+
+
+def _heading(report: BehaviorReport) -> str:
+    return f"{counted(report.notes, 'note')} about {counted(len(report.codes), 'condition')}"
+
+
+def _row(one: CapabilityResult) -> tuple[str, ...]:
+    return (
+        one.name,
+        _EXPECTED[one.expect],
+        f"{one.notes:,}",
+        f"{one.rate:.3f}",
+        f"{one.low:.3f}–{one.high:.3f}",
+    )
+
+
+def _failures_html(one: CapabilityResult) -> str:
+    failed = one.notes - one.passed
+    of = f"{len(one.failures):,} of {failed:,}" if failed > len(one.failures) else f"{failed:,}"
+    rows: Iterator[tuple[str, str, str]] = (
+        (failure["code"], failure["text"], ", ".join(failure["predicted"]) or "no code")
+        for failure in one.failures
+    )
+    table = html_table(("condition", "note", "predicted"), rows, text=(0, 1, 2))
+    title = f"{one.name}, should be {_EXPECTED[one.expect]}: {of} failing"
+    return f"<details><summary>{escape(title)}</summary>{table}</details>"

@@ -1,0 +1,32 @@
+"""A table as HTML, as all of icdcode's pages have them."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+def html_table(
+    columns: Iterable[str],
+    rows: Iterable[Sequence[object]],
+    text: Sequence[int] = (0,),
+    own: int | None = None,
+) -> str:
+    """Return a table as HTML; everything in it is escaped.
+
+    Args:
+        columns: The heading of each column.
+        rows: The values of each row.
+        text: The columns of text, which are left-aligned; the others are numbers.
+        own: The row to emphasize; None: none.
+    """
+
+    def cells(name: str, values: Iterable[object]) -> str:
+        return "".join(
+            f"<{name}{' class=text' if place in text else ''}>{escape(str(value))}</{name}>"
+            for place, value in enumerate(values)
+        )
+
+    body = "".join(
+        f"<tr{' class=own' if place == own else ''}>{cells('td', row)}</tr>"
+        for place, row in enumerate(rows)
+    )
+    return f"<table><thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>"
