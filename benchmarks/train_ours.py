@@ -11,7 +11,7 @@ from train_watch import Watch
 
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
-from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing.probe import choose_padding

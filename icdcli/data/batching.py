@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
+Classes = NDArray[np.uint8]
+"""The assertion class of each token, a number; 0 is affirmed."""
 Padding = Literal["free", "batch"]
 """The documents of a forward pass are packed (``free``) or padded to the longest (``batch``)."""
 
@@ -47,15 +49,17 @@ class TokenizedDocument:
             into the window.
         kept: The first position of each chunk whose hidden state belongs to the document, and the
             position after the last.
+        classes: The assertion class of each of the document's hidden states; None: not known.
     """
 
     chunks: tuple[Ids, ...]
     kept: tuple[tuple[int, int], ...]
+    classes: Classes | None = None
 
     @classmethod
-    def whole(cls, ids: Ids) -> "TokenizedDocument":
+    def whole(cls, ids: Ids, classes: Classes | None = None) -> "TokenizedDocument":
         """Return a document of one chunk."""
-        return cls((ids,), ((0, len(ids)),))
+        return cls((ids,), ((0, len(ids)),), classes)
 
     def __len__(self) -> int:
         """Return the number of the document's hidden states."""
@@ -101,7 +105,11 @@ class SpecialTokens:
         return [(start, start + room) for start in starts]
 
     def read(
-        self, ids: Sequence[int] | NDArray[np.integer], max_len: int, chunks: Chunks | None = None
+        self,
+        ids: Sequence[int] | NDArray[np.integer],
+        max_len: int,
+        chunks: Chunks | None = None,
+        classes: Classes | None = None,
     ) -> TokenizedDocument:
         """Return the first window of a document, with special tokens; see `windows`.
 
@@ -111,12 +119,18 @@ class SpecialTokens:
             chunks: How a window longer than a chunk is read; None: at once. If chunks overlap, each
                 token's hidden state is that of the chunk whose border is farther away. The last
                 chunk ends with the window and is as long as the others.
+            classes: The assertion class of each of the document's own tokens; None: not known.
         """
         ((start, end),) = self.windows(len(ids), max_len)
         cut = np.asarray(ids[start:end], dtype=np.int64)
+        around = (
+            None  # special tokens are affirmed
+            if classes is None
+            else np.pad(classes[start:end], (len(self.prefix), len(self.suffix)))
+        )
         room = len(cut) if chunks is None else chunks.length - len(self)
         if len(cut) <= room:
-            return TokenizedDocument.whole(self._around(cut))
+            return TokenizedDocument.whole(self._around(cut), around)
         assert chunks is not None
         last = len(cut) - room
         starts = np.array([*range(0, last, chunks.stride), last])
@@ -128,6 +142,7 @@ class SpecialTokens:
         return TokenizedDocument(
             tuple(self._around(cut[start : start + room]) for start in starts.tolist()),
             tuple((int(start), int(end)) for start, end in kept),
+            around,
         )
 
     def tokens(

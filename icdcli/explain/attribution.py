@@ -13,7 +13,8 @@ a few chunks at a time, twice: the first pass computes the hidden states of the 
 whose gradients the head returns; the second pass takes these gradients back to the embeddings. So
 the activations of a few chunks are in memory at a time.
 
-Shapes: K labels, T tokens of a document, C tokens of some chunks, S groups of tokens, D width.
+Shapes: K labels, T tokens of a document, C tokens of some chunks, S groups of tokens, D width, A
+assertion classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from icdcli.data.batching import Ids, SpecialTokens, TokenizedDocument, collate
-from icdcli.model.batch import Batch, Segments
-from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.batch import Batch, Segments, class_shares
 from icdcli.model.inference.passes import (
     REMEDY,
     does_not_fit,
@@ -122,11 +122,20 @@ def _parts(
                 hidden_TD = torch.cat(
                     [hidden_CD[each.kept_C] for each in passes for hidden_CD, _ in [each.read()]]
                 )
+            shares_TA = class_shares([document])
+            if shares_TA is not None:
+                shares_TA = shares_TA.to(network.device)
             most = limit.evidence_codes or len(labels)
             at_once = max(1, min(_NUMBERS_AT_ONCE // hidden_TD.numel(), most))
             groups = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
             return [
-                _attribute(network, hidden_TD, passes, torch.tensor(group, device=network.device))
+                _attribute(
+                    network,
+                    hidden_TD,
+                    shares_TA,
+                    passes,
+                    torch.tensor(group, device=network.device),
+                )
                 for group in groups
             ]
         except (RuntimeError, MemoryError) as error:
@@ -147,10 +156,16 @@ def _parts(
 
 
 def _attribute(
-    network: CodingNetwork, hidden_TD: Tensor, passes: "Sequence[_Pass]", labels_K: Tensor
+    network: CodingNetwork,
+    hidden_TD: Tensor,
+    shares_TA: Tensor | None,
+    passes: "Sequence[_Pass]",
+    labels_K: Tensor,
 ) -> Attribution:
     """Compute the contributions of all tokens, special tokens included."""
-    added_K, gradients_KTD, attention_KT = _by_hidden_states(network, hidden_TD, labels_K)
+    added_K, gradients_KTD, attention_KT = _by_hidden_states(
+        network, hidden_TD, shares_TA, labels_K
+    )
     inputs_KTD = torch.zeros_like(gradients_KTD)
     least_K = _NEGLIGIBLE * gradients_KTD.flatten(1).norm(dim=1)
     for each in passes:
@@ -178,7 +193,7 @@ def _attribute(
 
 
 def _by_hidden_states(
-    network: CodingNetwork, hidden_TD: Tensor, labels_K: Tensor
+    network: CodingNetwork, hidden_TD: Tensor, shares_TA: Tensor | None, labels_K: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the logits minus the biases, their gradients, and the attention, all float32."""
     head = network.head
@@ -186,12 +201,12 @@ def _by_hidden_states(
     borders = Segments(borders.lengths, borders.starts.to(hidden_TD.device))
     with torch.enable_grad():
         hidden_TD = hidden_TD.detach().float().requires_grad_()
-        hidden_SD, documents = average_neighbors(hidden_TD, borders, network.state_pooling)
-        logits_K: Tensor = head(hidden_SD, documents, labels_K)[0]
+        hidden_SD, documents, shares_SA = network.averaged(hidden_TD, borders, shares_TA)
+        logits_K = network.head_logits(hidden_SD, documents, labels_K, shares_SA)[0]
         rows = [torch.autograd.grad(logit, hidden_TD, retain_graph=True)[0] for logit in logits_K]
     added_K = (logits_K - head.bias_L[labels_K]).detach()
     with torch.no_grad():
-        weights_KS = head.attention_weights(hidden_SD, labels_K)
+        weights_KS = network.attention_weights(hidden_SD, labels_K, shares_SA)
     if weights_KS is None:
         return added_K, torch.stack(rows), None
     group_T = torch.arange(len(hidden_TD), device=hidden_TD.device) // network.state_pooling

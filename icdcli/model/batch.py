@@ -1,19 +1,31 @@
 """The documents of one forward pass as tensors, padded or packed.
 
-Shapes: B documents, C chunks, T tokens, D width, L labels.
+Shapes: B documents, C chunks, T tokens, D width, L labels, A assertion classes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from icdcli.data.batching import Ids, Packed, Padded, Padding, collate, multi_hot
-from icdcli.data.token_cache import EncodedDocuments
+from icdcli.data.batching import (
+    Ids,
+    Packed,
+    Padded,
+    Padding,
+    TokenizedDocument,
+    collate,
+    multi_hot,
+)
+from icdcli.data.encoded_documents import EncodedDocuments
+from icdcli.lexical.assertion.classes import Assertion
+
+_ONE_CLASS = np.eye(len(Assertion), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class Batch:
         hidden_TD: The hidden states of a frozen backbone, if they are precomputed.
         similarity_BL: The similarity of the labels' descriptions to each document, if it is
             precomputed.
+        shares_TA: The share of each assertion class in each hidden state of the documents, if it is
+            known.
     """
 
     documents: Segments
@@ -73,6 +87,7 @@ class Batch:
     kept_T: Tensor | None = None
     hidden_TD: Tensor | None = None
     similarity_BL: Tensor | None = None
+    shares_TA: Tensor | None = None
 
     @classmethod
     def of(cls, arrays: Padded | Packed) -> "Batch":
@@ -104,6 +119,29 @@ class Batch:
         return Batch(**changed)
 
 
+def class_shares(documents: Sequence[TokenizedDocument], state_pooling: int = 1) -> Tensor | None:
+    """Return the share of each assertion class in the hidden states of documents: shares_TA.
+
+    Args:
+        documents: The documents, one after another.
+        state_pooling: The number of neighboring hidden states that are averaged into one.
+
+    Returns:
+        The shares, float32; None if the classes aren't known.
+    """
+    parts = []
+    for document in documents:
+        if document.classes is None:
+            return None
+        shares_TA: NDArray[np.float32] = _ONE_CLASS[document.classes]
+        if state_pooling > 1:
+            starts = np.arange(0, len(shares_TA), state_pooling)
+            sizes = np.diff(starts, append=len(shares_TA))
+            shares_TA = (np.add.reduceat(shares_TA, starts) / sizes[:, None]).astype(np.float32)
+        parts.append(shares_TA)
+    return torch.from_numpy(np.concatenate(parts))
+
+
 def read_batch(
     documents: EncodedDocuments, rows: Ids, labels: int, padding: Padding, device: torch.device
 ) -> tuple[Batch, Tensor]:
@@ -123,18 +161,18 @@ def read_batch(
     similarity_BL = (
         None if documents.similarities is None else torch.from_numpy(documents.similarities[places])
     )
-    if documents.hidden_states is not None:
-        parts = [documents.hidden_states[place] for place in places.tolist()]
+    if (states := documents.hidden_states) is not None:
+        parts = [states[place] for place in places.tolist()]
         hidden_TD = torch.from_numpy(np.concatenate(parts))
-        borders = Segments.of([len(part) for part in parts])
-        batch = Batch(borders, hidden_TD=hidden_TD, similarity_BL=similarity_BL)
+        batch = Batch(Segments.of([len(part) for part in parts]), hidden_TD=hidden_TD)
+        if documents.tokens.classes is not None:
+            shares_TA = class_shares([documents[row] for row in rows], states.state_pooling)
+            batch = replace(batch, shares_TA=shares_TA)
     else:
-        plain = Batch.of(
-            collate([documents[row] for row in rows], documents.special_tokens.pad, padding)
-        )
-        batch = Batch(
-            plain.documents, plain.ids, plain.layout, plain.kept_T, similarity_BL=similarity_BL
-        )
+        read = [documents[row] for row in rows]
+        batch = Batch.of(collate(read, documents.special_tokens.pad, padding))
+        batch = replace(batch, shares_TA=class_shares(read))
+    batch = replace(batch, similarity_BL=similarity_BL)
     targets_BL = torch.from_numpy(multi_hot(documents.targets_at(rows), labels))
     if device.type != "cuda":
         return batch, targets_BL

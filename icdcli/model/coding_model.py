@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.corpus.reader import Corpus, Documents, Labels
-from icdcli.data.token_cache import DescriptionSimilarity
+from icdcli.data.encoded_documents import DescriptionSimilarity
 from icdcli.errors import DataError
 from icdcli.io.progress import Progress
 from icdcli.lexical.views import Views

@@ -118,13 +118,12 @@ class CodingNetwork(nn.Module):
             ValueError: If the documents aren't padded as `padding` says, or if there is a prior
                 and the batch has no similarities.
         """
-        if batch.hidden_TD is not None:
-            hidden_TD, documents = batch.hidden_TD, batch.documents
-        else:
-            hidden_TD, documents = average_neighbors(
-                self.hidden_states(batch), batch.documents, self.state_pooling
+        hidden_TD, documents, shares_TA = batch.hidden_TD, batch.documents, batch.shares_TA
+        if hidden_TD is None:
+            hidden_TD, documents, shares_TA = self.averaged(
+                self.hidden_states(batch), documents, shares_TA
             )
-        logits_BL: Tensor = self.head(hidden_TD, documents, labels)
+        logits_BL = self.head_logits(hidden_TD, documents, labels, shares_TA)
         if self.prior is None:
             return logits_BL
         if batch.similarity_BL is None:
@@ -136,6 +135,53 @@ class CodingNetwork(nn.Module):
             batch.similarity_BL if labels is None else batch.similarity_BL[:, labels]
         )
         return logits_BL + added_BL
+
+    def averaged(
+        self, hidden_TD: Tensor, documents: Segments, shares_TA: Tensor | None = None
+    ) -> tuple[Tensor, Segments, Tensor | None]:
+        """Return averages of neighboring hidden states, as the head reads them.
+
+        Args:
+            hidden_TD: The hidden states.
+            documents: The borders of the documents.
+            shares_TA: The share of each assertion class in each hidden state, if it is known.
+
+        Returns:
+            The averages, the borders of the documents in them, and the shares in them.
+        """
+        if shares_TA is not None and self.head.classes:
+            shares_TA, _ = average_neighbors(shares_TA, documents, self.state_pooling)
+        return *average_neighbors(hidden_TD, documents, self.state_pooling), shares_TA
+
+    def head_logits(
+        self,
+        hidden_TD: Tensor,
+        documents: Segments,
+        labels: Tensor | None = None,
+        shares_TA: Tensor | None = None,
+    ) -> Tensor:
+        """Return the head's part of logits_BL.
+
+        Args:
+            hidden_TD: The hidden states as the head reads them; see `averaged`.
+            documents: The borders of the documents.
+            labels: The labels to compute the logits of; None: all.
+            shares_TA: The share of each assertion class in each hidden state, if it is known.
+        """
+        logits_BL: Tensor = (
+            self.head(hidden_TD, documents, labels, shares_TA)
+            if self.head.classes
+            else self.head(hidden_TD, documents, labels)
+        )
+        return logits_BL
+
+    def attention_weights(
+        self, hidden_SD: Tensor, labels_K: Tensor, shares_SA: Tensor | None = None
+    ) -> Tensor | None:
+        """Return how much each code attends to each state; see `Head.attention_weights`."""
+        if self.head.classes:
+            return self.head.attention_weights(hidden_SD, labels_K, shares_SA)
+        return self.head.attention_weights(hidden_SD, labels_K)
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return the backbone's hidden_TD of the documents' tokens, one document after another."""
@@ -205,7 +251,11 @@ class CodingNetwork(nn.Module):
 
 
 def build_network(
-    config: ModelConfig, backbone: nn.Module, labels: int, descriptions: Sequence[int] | None = None
+    config: ModelConfig,
+    backbone: nn.Module,
+    labels: int,
+    descriptions: Sequence[int] | None = None,
+    classes: Sequence[str] = (),
 ) -> CodingNetwork:
     """Add a head and a prior to a backbone, on the backbone's device.
 
@@ -214,6 +264,7 @@ def build_network(
         backbone: Token ids to hidden states.
         labels: The number of codes.
         descriptions: The number of descriptions of each code, for the prior; None: one each.
+        classes: The names of the assertion classes that the head learns about.
     """
     settings: Any = backbone.config
     width: int = settings.hidden_size
@@ -223,6 +274,8 @@ def build_network(
         DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
     )
     head = make_head(width, labels, config)
+    if classes:
+        head.learn_classes(classes)
     state_pooling = config.state_pooling if head.averages_neighbors else 1
     network = CodingNetwork(backbone, head, autocast, state_pooling, prior)
     for part in (network.head, network.prior):

@@ -17,14 +17,8 @@ from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
-from icdcli.data.token_cache import (
-    EncodedDocuments,
-    Tokens,
-    Windows,
-    encode,
-    fingerprint,
-    token_cache,
-)
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens, Windows
+from icdcli.data.token_cache import encode, fingerprint, token_cache
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views

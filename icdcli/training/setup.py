@@ -15,8 +15,9 @@ from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.section import DataConfig
-from icdcli.data.token_cache import EncodedDocuments, Tokens, token_cache, use_workers
+from icdcli.data.token_cache import token_cache, use_workers
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress

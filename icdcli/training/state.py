@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
-from icdcli.data.token_cache import EncodedDocuments
+from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
 from icdcli.training.early_stopping import Best, Kept

@@ -10,8 +10,8 @@ import torch
 
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Documents
+from icdcli.data.encoded_documents import Tokens, Windows
 from icdcli.data.notes.files import find_notes
-from icdcli.data.token_cache import Tokens, Windows
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.run import evaluate_run, open_run, sample_run

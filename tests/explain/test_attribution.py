@@ -174,10 +174,10 @@ def test_if_memory_runs_out_fewer_chunks_and_codes_are_read_at_a_time(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return hidden_states(self, batch)
 
-    def few(network, hidden_TD, labels_K):
+    def few(network, hidden_TD, shares_TA, labels_K):
         if len(labels_K) > codes:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return by_states(network, hidden_TD, labels_K)
+        return by_states(network, hidden_TD, shares_TA, labels_K)
 
     monkeypatch.setattr(CodingNetwork, "hidden_states", short)
     monkeypatch.setattr(attribution, "_by_hidden_states", few)

@@ -15,7 +15,7 @@ from transformers import BertConfig, LlamaConfig
 from icdcli.config.loading import load_config
 from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
-from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.hardware import peak_memory, resident_memory
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.backbone import new_backbone

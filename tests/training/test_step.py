@@ -9,7 +9,7 @@ from transformers import AutoModel, LlamaConfig
 
 from icdcli.data.batching import SpecialTokens, collate
 from icdcli.data.corpus.reader import Labels
-from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.model.batch import Batch

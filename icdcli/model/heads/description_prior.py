@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from icdcli.data.token_cache import DescriptionSimilarity
+from icdcli.data.encoded_documents import DescriptionSimilarity
 from icdcli.model.batch import Segments
 
 WINDOW = 6

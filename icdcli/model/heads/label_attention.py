@@ -5,34 +5,51 @@ values as in PLM-CA (Edin et al. 2024). If the codes have descriptions, it start
 then attends to words with the meaning of its title before any training, also if it is never
 trained.
 
+If the words have assertion classes, each code learns how much it attends to what is denied, said of
+a relative and so on, and what it makes of what it finds there: codes of diseases look away, and
+those of a family history look on purpose. The classes are further dimensions of keys and values.
+
 It uses fused attention with the codes as queries, so that no matrix of codes and tokens is stored.
 
 Shapes: B documents, T tokens, L labels, K some of these, D width of the backbone, W width of the
-attention, S hidden states of one document, N documents of one length, S their length.
+attention, S hidden states of one document, N documents of one length, S their length, A assertion
+classes, C those but affirmed.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from icdcli.model.batch import Segments
+from icdcli.model.heads.assertion_terms import AssertionTerm, known_shares
 from icdcli.model.heads.registry import Head, register_head
 from icdcli.model.section import ModelConfig
 
 QUERY_SCALE, OUTPUT_SCALE = 8.0, 0.3
 """The sharpness of the initial attention and the weight of its result (tuned on CodiEsp)."""
 
+ATTENTION_UNIT, OUTPUT_UNIT = 16.0, 8.0
+"""The units of the classes' weights in the attention's scores and in the logits."""
+
+_ALIGNMENT = 8  # fused attention on GPUs needs widths that are multiples of it
+
 
 class LabelAttention(Head):
     """A head with one query per code.
 
     The logit of a code is its output vector times the layer-normalized value that it attends to,
-    plus a bias.
+    plus a bias. With assertion classes, a number per code and class is added to the scores from
+    which the attention is computed, and another to the logit, times the share of the class in what
+    the code attends to.
 
     Attributes:
         queries_LW: The query of each code.
         outputs_LW: The output vector of each code.
         bias_L: The bias of each logit.
+        class_scores: What a class adds to the scores of the attention; None: no classes.
+        class_logits: What a class adds to the logit, if all that a code attends to is of the class.
     """
 
     averages_neighbors = True
@@ -46,10 +63,20 @@ class LabelAttention(Head):
         self.queries_LW = nn.Parameter(torch.randn(labels, attention_width))
         self.outputs_LW = nn.Parameter(torch.randn(labels, attention_width) * attention_width**-0.5)
         self.bias_L = nn.Parameter(torch.zeros(labels))
+        self.class_scores: AssertionTerm | None = None
+        self.class_logits: AssertionTerm | None = None
 
     def label_weights(self) -> list[nn.Parameter]:
         """Return the weights with a row for each label."""
-        return [self.queries_LW, self.outputs_LW, self.bias_L]
+        terms = [term.own_LC for term in (self.class_scores, self.class_logits) if term is not None]
+        return [self.queries_LW, self.outputs_LW, self.bias_L, *terms]
+
+    def learn_classes(self, classes: Sequence[str]) -> None:
+        """Add weights for assertion classes; see `Head.learn_classes`."""
+        self.classes = tuple(classes)
+        labels, zeros = len(self.bias_L), [0.0] * len(self.classes)
+        self.class_scores = AssertionTerm(labels, zeros, ATTENTION_UNIT)
+        self.class_logits = AssertionTerm(labels, zeros, OUTPUT_UNIT)
 
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_LD: Tensor, known_L: Tensor) -> None:
@@ -79,7 +106,11 @@ class LabelAttention(Head):
         self.outputs_LW.copy_(OUTPUT_SCALE * functional.normalize(projected_LW, dim=1))
 
     def forward(
-        self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
+        self,
+        hidden_TD: Tensor,
+        documents: Segments,
+        labels: Tensor | None = None,
+        shares_TA: Tensor | None = None,
     ) -> Tensor:
         """Return logits_BL (float32) of all labels, or of some.
 
@@ -87,6 +118,8 @@ class LabelAttention(Head):
             hidden_TD: Hidden states of any floating dtype.
             documents: The borders of the documents.
             labels: The labels; None: all.
+            shares_TA: The share of each assertion class in each hidden state, if the head knows
+                classes.
         """
         weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
         queries_LW, outputs_LW, bias_L = (
@@ -95,24 +128,42 @@ class LabelAttention(Head):
         # The softmax over thousands of tokens needs float32.
         with torch.autocast(hidden_TD.device.type, enabled=False):
             hidden_TD = self.dropout(hidden_TD.float())
-            found_BLW = attend(queries_LW, self.key(hidden_TD), self.value(hidden_TD), documents)
+            keys_TW, values_TW = self.key(hidden_TD), self.value(hidden_TD)
+            if self.class_scores is None or self.class_logits is None:
+                found_BLW = attend(queries_LW, keys_TW, values_TW, documents)
+                added_BL = None
+            else:
+                shares_TC = known_shares(self.classes, shares_TA).float()
+                found_BLW, found_BLC = _attend_with_classes(
+                    queries_LW, self.class_scores(labels), keys_TW, values_TW, shares_TC, documents
+                )
+                added_BL = torch.einsum("blc,lc->bl", found_BLC, self.class_logits(labels))
             found_BLW = self.dropout(self.norm(found_BLW))
             logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, outputs_LW) + bias_L
-        return logits_BL
+        return logits_BL if added_BL is None else logits_BL + added_BL
 
-    def attention_weights(self, hidden_SD: Tensor, labels_K: Tensor | None = None) -> Tensor:
+    def attention_weights(
+        self,
+        hidden_SD: Tensor,
+        labels_K: Tensor | None = None,
+        shares_SA: Tensor | None = None,
+    ) -> Tensor:
         """Return how much each code attends to each hidden state of one document.
 
         Args:
             hidden_SD: The hidden states of the document.
             labels_K: The codes; None: all. The result is a full matrix, so that many codes need
                 short documents.
+            shares_SA: The share of each assertion class in each state, if the head knows classes.
 
         Returns:
             weights_KS, float32; each row sums to 1.
         """
         queries_KW = self.queries_LW if labels_K is None else self.queries_LW[labels_K]
         scores_KS = queries_KW @ self.key(hidden_SD.float()).T * self.key.out_features**-0.5
+        if self.class_scores is not None:
+            shares_SC = known_shares(self.classes, shares_SA).float()
+            scores_KS = scores_KS + self.class_scores(labels_K) @ shares_SC.T
         weights_KS: Tensor = scores_KS.softmax(dim=-1)
         return weights_KS
 
@@ -122,8 +173,48 @@ def _label_attention(width: int, labels: int, config: ModelConfig) -> Head:
     return LabelAttention(width, labels, config.label_width, config.head_dropout)
 
 
-def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Segments) -> Tensor:
+def _attend_with_classes(
+    queries_LW: Tensor,
+    scores_LC: Tensor,
+    keys_TW: Tensor,
+    values_TW: Tensor,
+    shares_TC: Tensor,
+    documents: Segments,
+) -> tuple[Tensor, Tensor]:
+    """Compute the attention with a score per class, in one more dimension for each class.
+
+    Returns:
+        found_BLW, and the shares of the classes in it: found_BLC.
+    """
+    width, classes = queries_LW.shape[1], shares_TC.shape[1]
+    more = -(width + classes) % _ALIGNMENT
+    shares_TC = functional.pad(shares_TC, (0, more))
+    found_BLV = attend(
+        torch.cat([queries_LW, functional.pad(scores_LC * width**0.5, (0, more))], dim=1),
+        torch.cat([keys_TW, shares_TC], dim=1),
+        torch.cat([values_TW, shares_TC], dim=1),
+        documents,
+        scale=width**-0.5,
+    )
+    found_BLW, found_BLC, _ = found_BLV.split([width, classes, more], dim=-1)
+    return found_BLW, found_BLC
+
+
+def attend(
+    queries_LW: Tensor,
+    keys_TW: Tensor,
+    values_TW: Tensor,
+    documents: Segments,
+    scale: float | None = None,
+) -> Tensor:
     """Compute the attention of every query within each document.
+
+    Args:
+        queries_LW: The queries.
+        keys_TW: The keys.
+        values_TW: The values.
+        documents: The borders of the documents.
+        scale: The factor of the products of queries and keys; None: W to the power of -1/2.
 
     Returns:
         found_BLW, of the values' dtype.
@@ -139,7 +230,7 @@ def attend(queries_LW: Tensor, keys_TW: Tensor, values_TW: Tensor, documents: Se
         queries_NLW = queries_LW.expand(count, 1, *queries_LW.shape)
         found.append(
             functional.scaled_dot_product_attention(
-                queries_NLW, keys_NSW[:, None], values_NSW[:, None]
+                queries_NLW, keys_NSW[:, None], values_NSW[:, None], scale=scale
             )[:, 0]
         )
     return torch.cat(found)

@@ -2,31 +2,47 @@
 
 Documents are packed, one after another, however the backbone reads them.
 
-Shapes: B documents, T tokens, G groups of tokens, D width.
+Shapes: B documents, T tokens, G groups of tokens, D width, L labels, A assertion classes, C those
+but affirmed.
 
 Sources: ``mean``, ``weighted_mean`` (position-weighted, Muennighoff 2022, SGPT) and ``eos_token``
 as LLM2Vec (BehnamGhader et al. 2024) defines them; ``bos_token`` is BERT's first token (Devlin et
 al. 2019).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from icdcli.model.batch import Segments
+from icdcli.model.heads.assertion_terms import AssertionTerm, known_shares
 from icdcli.model.heads.names import POOLING
 from icdcli.model.heads.registry import Head, register_head
 from icdcli.model.section import ModelConfig
 
+CLASS_UNIT = 1.0
+"""The unit of the classes' weights."""
+
 
 class PooledHead(Head):
-    """A linear layer over one vector per document, as in the original tool."""
+    """A linear layer over one vector per document, as in the original tool.
+
+    With assertion classes, the mean of what a class's hidden states add to a code's logit counts a
+    second time, by a number per code and class: at -1, the code doesn't see them. For the mean of
+    all hidden states this is exact; for the first or the last one, it is an estimate of what they
+    have added to it.
+
+    Attributes:
+        class_factors: How much a class's hidden states count beyond the others; None: no classes.
+    """
 
     def __init__(self, width: int, labels: int, mode: str) -> None:
         super().__init__()
         self.mode = mode
         self.output = nn.Linear(width, labels)
+        self.class_factors: AssertionTerm | None = None
 
     @property
     def bias_L(self) -> nn.Parameter:  # type: ignore[override]  # read-only here
@@ -35,10 +51,21 @@ class PooledHead(Head):
 
     def label_weights(self) -> list[nn.Parameter]:
         """Return the weights with a row for each label."""
-        return list(self.output.parameters())
+        own = [] if self.class_factors is None else [self.class_factors.own_LC]
+        return [*self.output.parameters(), *own]
+
+    def learn_classes(self, classes: Sequence[str]) -> None:
+        """Add weights for assertion classes; see `Head.learn_classes`."""
+        self.classes = tuple(classes)
+        zeros = [0.0] * len(self.classes)
+        self.class_factors = AssertionTerm(self.output.out_features, zeros, CLASS_UNIT)
 
     def forward(
-        self, hidden_TD: Tensor, documents: Segments, labels: Tensor | None = None
+        self,
+        hidden_TD: Tensor,
+        documents: Segments,
+        labels: Tensor | None = None,
+        shares_TA: Tensor | None = None,
     ) -> Tensor:
         """Return logits_BL (float32) of all labels, or of some.
 
@@ -46,8 +73,15 @@ class PooledHead(Head):
             hidden_TD: Hidden states of any floating dtype.
             documents: The borders of the documents.
             labels: The labels; None: all.
+            shares_TA: The share of each assertion class in each hidden state, if the head knows
+                classes.
         """
         logits_BL: Tensor = self.output(pool(hidden_TD, documents, self.mode))
+        if self.class_factors is not None:
+            shares_TC = known_shares(self.classes, shares_TA)
+            pooled_BCD = pool_classes(hidden_TD, documents, shares_TC, self.mode)
+            classes_BCL = functional.linear(pooled_BCD, self.output.weight)
+            logits_BL = logits_BL + torch.einsum("bcl,lc->bl", classes_BCL, self.class_factors())
         return logits_BL if labels is None else logits_BL[:, labels]
 
 
@@ -75,6 +109,27 @@ def pool(hidden_TD: Tensor, documents: Segments, mode: str) -> Tensor:
     return _POOLING[mode](hidden_TD, documents)
 
 
+def pool_classes(hidden_TD: Tensor, documents: Segments, shares_TC: Tensor, mode: str) -> Tensor:
+    """Pool the hidden states of each assertion class into a vector per document.
+
+    Args:
+        hidden_TD: Hidden states of any floating dtype; the sums are computed in float32.
+        documents: The borders of the documents; each has at least one token.
+        shares_TC: The share of each class in each hidden state.
+        mode: As for `pool`. ``bos_token`` and ``eos_token`` have the mean: the first and the last
+            token are of no class.
+
+    Returns:
+        pooled_BCD, float32. The vectors of all classes, affirmed included, would add up to the
+        document's for the modes ``mean`` and ``weighted_mean``.
+    """
+    weights_T = (_increasing if mode == "weighted_mean" else _equal)(documents)
+    weighted_TC = shares_TC.float() * weights_T[:, None]
+    lengths = list(documents.lengths)
+    pairs = zip(weighted_TC.split(lengths), hidden_TD.split(lengths), strict=True)
+    return torch.stack([weighted_SC.T @ hidden_SD.float() for weighted_SC, hidden_SD in pairs])
+
+
 def _first(hidden_TD: Tensor, documents: Segments) -> Tensor:
     return hidden_TD[documents.starts.long()[:-1]].float()
 
@@ -84,22 +139,29 @@ def _last(hidden_TD: Tensor, documents: Segments) -> Tensor:
 
 
 def _mean(hidden_TD: Tensor, documents: Segments) -> Tensor:
-    documents_T, lengths_B = documents.documents_T(), documents.starts.long().diff().float()
-    return _weighted_sum(hidden_TD, documents, documents_T, (1 / lengths_B)[documents_T])
+    return _weighted_sum(hidden_TD, documents, _equal(documents))
 
 
 def _weighted_mean(hidden_TD: Tensor, documents: Segments) -> Tensor:
-    documents_T, lengths_B = documents.documents_T(), documents.starts.long().diff().float()
+    return _weighted_sum(hidden_TD, documents, _increasing(documents))
+
+
+def _equal(documents: Segments) -> Tensor:
+    """Return the weight of each token in its document's mean."""
+    lengths_B = documents.starts.long().diff().float()
+    return (1 / lengths_B)[documents.documents_T()]
+
+
+def _increasing(documents: Segments) -> Tensor:
+    """Return weights that increase with the position in the document; they add up to 1."""
+    lengths_B = documents.starts.long().diff().float()
     scale_B = 2 / (lengths_B * (lengths_B + 1))
-    weights_T = (documents.positions_T() + 1) * scale_B[documents_T]
-    return _weighted_sum(hidden_TD, documents, documents_T, weights_T)
+    return (documents.positions_T() + 1) * scale_B[documents.documents_T()]
 
 
-def _weighted_sum(
-    hidden_TD: Tensor, documents: Segments, documents_T: Tensor, weights_T: Tensor
-) -> Tensor:
+def _weighted_sum(hidden_TD: Tensor, documents: Segments, weights_T: Tensor) -> Tensor:
     pooled_BD = torch.zeros(len(documents.lengths), hidden_TD.shape[1], device=hidden_TD.device)
-    return pooled_BD.index_add(0, documents_T, hidden_TD.float() * weights_T[:, None])
+    return pooled_BD.index_add(0, documents.documents_T(), hidden_TD.float() * weights_T[:, None])
 
 
 _POOLING: dict[str, Callable[[Tensor, Segments], Tensor]] = {

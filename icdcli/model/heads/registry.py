@@ -8,11 +8,12 @@ To add a head, add one module to this folder, with a subclass of `Head` and a fa
 
 ``pooling_mode:`` then accepts the name. Nothing else needs to know the head.
 
-Shapes: B documents, T tokens, L labels, K some of these, D width, S hidden states of one document.
+Shapes: B documents, T tokens, L labels, K some of these, D width, S hidden states of one document,
+A assertion classes.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -28,10 +29,14 @@ class Head(nn.Module):
         averages_neighbors: Whether the head reads averages of ``state_pooling`` neighboring hidden
             states.
         bias_L: The bias of each logit.
+        classes: The names of the assertion classes that the head tells from affirmed; see
+            `learn_classes`. If there are any, its methods receive ``shares_TA``, the share of each
+            class (`icdcli.lexical.assertion.classes.Assertion`) in each hidden state.
     """
 
     averages_neighbors: ClassVar[bool] = False
     bias_L: nn.Parameter
+    classes: tuple[str, ...] = ()
 
     def label_weights(self) -> list[nn.Parameter]:
         """Return the weights with a row for each label, which only this label's logit uses."""
@@ -46,12 +51,22 @@ class Head(nn.Module):
             known_L: True if the code has a description.
         """
 
-    def attention_weights(self, hidden_SD: Tensor, labels_K: Tensor) -> Tensor | None:
+    def learn_classes(self, classes: Sequence[str]) -> None:
+        """Add weights for assertion classes, if the head can; otherwise do nothing.
+
+        Args:
+            classes: The names of the classes.
+        """
+
+    def attention_weights(
+        self, hidden_SD: Tensor, labels_K: Tensor, shares_SA: Tensor | None = None
+    ) -> Tensor | None:
         """Return weights_KS, how much each code attends to each state; None: codes don't attend.
 
         Args:
             hidden_SD: The hidden states of one document.
             labels_K: The codes.
+            shares_SA: The share of each assertion class in each state, if the head knows classes.
         """
         return None
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from icdcli.data.batching import Ids, micro_batches
-from icdcli.data.token_cache import EncodedDocuments
+from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.network import CodingNetwork

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from icdcli.data.batching import Ids, collate, micro_batches
-from icdcli.data.token_cache import DescriptionSimilarity, EncodedDocuments, HiddenStates
+from icdcli.data.encoded_documents import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
 from icdcli.io.fingerprints import arrays_hash
 from icdcli.io.folders import locked, partial_folder, publish_folder
@@ -122,7 +122,9 @@ def precompute(
         folder = corpus / keys["states"]
         with cache_opened(folder):
             states = HiddenStates(
-                read_array(folder / _STATES, mapped=True), read_array(folder / _OFFSETS)
+                read_array(folder / _STATES, mapped=True),
+                read_array(folder / _OFFSETS),
+                network.state_pooling,
             )
         documents = replace(documents, hidden_states=states)
     if "similarities" in keys:

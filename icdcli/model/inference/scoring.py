@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from icdcli.data.batching import Ids, micro_batches, multi_hot
-from icdcli.data.token_cache import EncodedDocuments, Windows
+from icdcli.data.encoded_documents import EncodedDocuments, Windows
 from icdcli.model.batch import Batch, read_batch
 from icdcli.model.inference.passes import forward_passes
 from icdcli.model.network import CodingNetwork

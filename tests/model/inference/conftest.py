@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from icdcli.data.batching import SpecialTokens
-from icdcli.data.token_cache import EncodedDocuments, Tokens
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.model.inference.scoring import Scored, score_documents
 
 
