@@ -29,7 +29,7 @@ from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same cues and the same text give other classes."""
 
 _VIEWS: dict[AssertionKey, tuple[View, ...]] = {

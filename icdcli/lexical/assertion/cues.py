@@ -30,6 +30,7 @@ YEAR = "yyyy"
 Scope = Literal[
     "forward",
     "backward",
+    "item",
     "both",
     "dated",
     "value",
@@ -43,7 +44,8 @@ Scope = Literal[
 
 - ``forward``: the words after it, to the end of its clause or list.
 - ``backward``: the words before it.
-- ``both``: the words before and after it.
+- ``item``: the words before it in its item of a list (``liver tender, spleen not palpable``).
+- ``both``: the words before and after it; only those after it if it begins an item of a list.
 - ``dated``: the words before it if they are of the past: historical, or in a sentence with a year.
 - ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``), or the item
   of a list before it if the cue begins with a comma (``, resolved``).

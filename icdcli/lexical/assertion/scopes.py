@@ -44,9 +44,12 @@ class Scopes:
             after = one.end + (self._tokens[one.end : one.end + 1] == [")"])
             yield after, self._forward(after, assertion)
             return
+        reached = one.end
         if one.cue.scope in ("forward", "both"):
-            yield one.end, self._forward(one.end, assertion)
-        if one.cue.scope in ("backward", "both", "dated"):
+            reached = self._forward(one.end, assertion)
+            yield one.end, reached
+        alone = reached == one.end or not self._begins_item(one.begin)
+        if one.cue.scope in ("backward", "item", "dated") or (one.cue.scope == "both" and alone):
             yield self.before(one, assertion)
         if one.cue.scope == "value":
             if one.cue.tokens[0] == ",":
@@ -56,10 +59,13 @@ class Scopes:
 
     def before(self, one: FoundCue, assertion: Assertion) -> tuple[int, int]:
         """Return what a cue reaches before it; "which" after a comma joins, as in a dated cue."""
-        end = one.begin
-        if one.cue.scope == "dated" and end > self._begin and self._separates(end - 1):
+        end, item = one.begin, one.cue.scope == "item"
+        if (item or one.cue.scope == "dated") and end > self._begin and self._begins_item(end):
             end -= 1
-        return self._backward(end, assertion), end
+        return self._backward(end, assertion, item), end
+
+    def _begins_item(self, place: int) -> bool:
+        return place == self._begin or self._separates(place - 1)
 
     def of_signs(self) -> Iterable[tuple[int, int]]:
         """Yield the items of lists that signs after the list deny: b of ``a/b (+/-)``."""
@@ -97,19 +103,19 @@ class Scopes:
                 continue
             depth += (token == "(") - (token == ")")
             words += self._kinds[place] is Kind.WORD
-            if depth < 0 or words > _LONGEST_ITEM:
+            if depth < 0 or words > _LONGEST_ITEM or token == "?":
                 break
             place += 1
         return place
 
-    def _backward(self, end: int, assertion: Assertion) -> int:
+    def _backward(self, end: int, assertion: Assertion, item: bool = False) -> int:
         place, words = end, 0
         while place > self._begin:
             before = place - 1
             if self._ends_backward(before, assertion):
                 break
             if self._separates(before):
-                if self._has_own_cue(before):
+                if item or self._has_own_cue(before):
                     break
                 words = 0
             elif place == end and self._in_brackets_after_colon(place):
@@ -209,10 +215,10 @@ class Scopes:
             return False
         while after < len(self._tokens) and not self._separates(after):
             scope = self._scope_at(after)
-            if scope == "clause":
-                return True
-            if scope == "stop":
+            if scope == "stop" and self._stops(after, assertion):
                 return False
+            if scope in ("clause", "stop"):
+                return True
             after += 1
         return False
 

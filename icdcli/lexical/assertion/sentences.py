@@ -17,7 +17,8 @@ _LONGEST = 2_000
 _KNOWN_TOKENS = 200_000
 _NEW_ITEM = re.compile(r"[-*•·+☐□▢⬜☑☒✓✔■▣\[(#]|\d+[.)]\s|[^\W\d_][\w '/&()-]{0,40}:(?:\s|$)")
 # Abbreviations before whose full stop no sentence ends; a single letter is one too.
-_ABBREVIATIONS = frozenset("dr mr mrs ms vs approx st no sr sra dra pt dx hx".split())
+_ABBREVIATIONS = frozenset("dr mr mrs ms vs approx st sr sra dra pt dx hx".split())
+_NUMBER = re.compile(r"\s*\d")
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class SentenceSplitter:
                     after_blank=blank or (sentence.after_blank and not sentence.tokens)
                 )
                 continue
-            if kind is Kind.STOP and _ends_sentence(token, sentence):
+            if kind is Kind.STOP and _ends_sentence(token, sentence, text, match.end()):
                 if sentence.tokens:
                     sentence.ends_line = False
                     yield sentence
@@ -96,10 +97,12 @@ def _wraps(text: str, length: int, place: int) -> bool:
     return length >= _LONG_LINE and not _NEW_ITEM.match(text, place)
 
 
-def _ends_sentence(token: str, sentence: Sentence) -> bool:
+def _ends_sentence(token: str, sentence: Sentence, text: str, after: int) -> bool:
     """Return if a mark ends the sentence; a full stop after an abbreviation or number doesn't."""
     if token != "." or not sentence.tokens:
         return True
     last = sentence.tokens[-1]
+    if last == "no":  # "Bed no. 5", but "Diabetes: no. Asma: sí."
+        return not _NUMBER.match(text, after)
     numbers_line = last.isdigit() and len(sentence.tokens) == 1
     return not (last in _ABBREVIATIONS or numbers_line or (len(last) == 1 and last.isalpha()))

@@ -5,6 +5,7 @@ tokens like any other.
 """
 
 import re
+import unicodedata
 from enum import IntEnum
 
 from icdcli.lexical.words import MARKS, folded
@@ -34,6 +35,8 @@ _KINDS = {
     **dict.fromkeys(".!;。", Kind.STOP),
     **dict.fromkeys(",、", Kind.COMMA),
 }
+# Spanish words that without their accent are others: yes, he and mommy; if, the and breast.
+_OTHER_WORDS = frozenset({"sí", "él", "mamá"})
 _SAME_SIGNS = {"–": "-", "—": "-", "=": ":", "・": "/"}
 
 
@@ -51,7 +54,10 @@ def token_of(text: str) -> tuple[str, Kind]:
         return first, _KINDS[first]
     if len(text) == 1 and not first.isalnum():
         return _SAME_SIGNS.get(first, first), Kind.SIGN
-    return folded(text).replace("’", "'"), Kind.WORD
+    word = unicodedata.normalize("NFC", text.lower())
+    if word in _OTHER_WORDS:
+        return word, Kind.WORD
+    return folded(word).replace("’", "'"), Kind.WORD
 
 
 def cue_tokens(cue: str) -> tuple[str, ...]:

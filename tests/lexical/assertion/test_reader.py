@@ -113,6 +113,13 @@ SPANISH = [
     "Juicio clínico: {hypothetical|¿AIT?} {affirmed|HTA} mal controlada.",
     "Sin filiar causa de la {affirmed|anemia}. {affirmed|Hepatitis} no filiada, {affirmed|asma}.",
     "{affirmed|Vimentina} (+), {negated|desmina} (-)",
+    "{affirmed|Dolor en FID}, {negated|Murphy} negativo, {affirmed|ictericia}.",
+    "{affirmed|Dolor torácico}, descartada {hypothetical|isquemia}. {hypothetical|TEP} descartado.",
+    "Madre con {family|HTA}, {family|DM}, presenta {affirmed|cefalea}.",
+    "Acudir si {hypothetical|fiebre}. No {negated|tos}, sí {affirmed|disnea}.",
+    "{negated|Diabetes}: no. {negated|Asma}: no. {affirmed|Gota}: si.",
+    "Cáncer de mama, {affirmed|osteoporosis}. Su mamá tiene {family|lupus}.",
+    "¿{hypothetical|Colangitis}? {affirmed|Ictericia}. {hypothetical|Sepsis}?",
 ]
 KOREAN = [
     "{negated|발열}, {negated|오한} 없음. {affirmed|기침} 있음.",
