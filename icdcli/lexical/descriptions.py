@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import System
-from icdcli.icd.lexicon.synonyms import synonyms_of
+from icdcli.icd.lexicon.synonyms import expansions_of, synonyms_of
 from icdcli.icd.terms import inclusion_terms
 from icdcli.icd.titles import description
 
@@ -21,11 +21,12 @@ def descriptions_of(
     Args:
         labels: The label space, with the data set's own titles.
         system: The coding system; None: unknown, so that only the data set's titles are used.
-        synonyms_in: Add the synonyms of this language; None: add none.
+        synonyms_in: Add the synonyms of this language, and what its abbreviations stand for; None:
+            add neither.
 
     Returns:
         For each label its title, or that of the closest code in the hierarchy, then its inclusion
-        terms, then its synonyms.
+        terms, then its synonyms and the conditions that abbreviations stand for.
     """
     if system is None:
         return [(title,) if title else () for title in labels.titles]
@@ -34,6 +35,10 @@ def descriptions_of(
         first = description(code, kind, system, labels.known_titles)
         others = inclusion_terms(code) if (system, kind) == ("icd10", "diagnosis") else ()
         if synonyms_in is not None:
-            others = (*others, *synonyms_of(code, kind, system, synonyms_in))
+            found_in_notes = (
+                *synonyms_of(code, kind, system, synonyms_in),
+                *expansions_of(code, kind, system, synonyms_in),
+            )
+            others = tuple(dict.fromkeys((*others, *found_in_notes)))
         found.append((first, *others) if first else others)
     return found

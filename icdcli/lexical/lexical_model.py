@@ -84,7 +84,7 @@ class LexicalModel:
         Args:
             corpus: A prepared corpus with a training split.
             parts: The parts to fit; None: all. Parts for which the corpus has no annotations or
-                descriptions are left out.
+                descriptions are left out, and so are those of the lexicon without it.
             reading: How to read the documents.
             lexicon: Whether to match synonyms of codes, in the language of the views.
 
@@ -94,12 +94,15 @@ class LexicalModel:
         """
         targets, texts = corpus.documents("train").targets, _Texts(corpus)
         annotations = None
-        annotated = any(kind.uses_annotations for kind in _types(parts))
-        if annotated and len(evidence := corpus.evidence("train")):
+        kinds = [kind for kind in _types(parts) if lexicon or not kind.uses_lexicon]
+        if any(kind.uses_annotations for kind in kinds) and len(
+            evidence := corpus.evidence("train")
+        ):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
         language = reading.views.language if lexicon else None
         descriptions = descriptions_of(corpus.labels, corpus.system, language)
-        return cls.fit(texts, targets, descriptions, annotations, parts, reading)
+        names = [kind.name for kind in kinds]
+        return cls.fit(texts, targets, descriptions, annotations, names, reading)
 
     @classmethod
     def fit(

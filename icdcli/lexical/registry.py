@@ -72,6 +72,7 @@ class PartType(Generic[PartT]):
             ValueError, KeyError, TypeError or IndexError if these don't fit together.
         words: Returns the texts, which can't be in arrays, that the part adds to lexical.json.
         uses_annotations: Whether annotations have to be read for it.
+        uses_lexicon: Whether it is left out without the clinical lexicon (``lexicon: False``).
     """
 
     name: str
@@ -80,6 +81,7 @@ class PartType(Generic[PartT]):
     load: Callable[[Arrays, Mapping[str, Any], int], PartT]
     words: Callable[[PartT], dict[str, Any]] = lambda _part: {}
     uses_annotations: bool = False
+    uses_lexicon: bool = False
 
 
 _registered: dict[str, PartType[Any]] = {}

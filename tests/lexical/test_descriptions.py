@@ -35,3 +35,10 @@ def test_synonyms_follow_the_official_terms():
     assert with_synonyms[: len(official)] == official
     assert "heart attack" in with_synonyms[len(official) :]
     assert descriptions_of(labels("I21.9"), "icd10", "fi")[0] == official
+
+
+def test_what_an_abbreviation_of_the_code_stands_for_is_a_description():
+    [found] = descriptions_of(labels("B00.9"), "icd10", "en")
+    assert "herpes simplex virus" in found
+    assert "herpes simplex virus" not in descriptions_of(labels("B00.9"), "icd10")[0]
+    assert len(set(found)) == len(found)

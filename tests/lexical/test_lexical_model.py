@@ -82,7 +82,7 @@ def test_a_loaded_model_gives_the_same_scores(fitted, saved, notes):
 def test_saving_a_loaded_model_changes_no_byte(saved, tmp_path):
     LexicalModel.load(saved, LABELS).save(tmp_path / "again")
     files = sorted(path.name for path in saved.iterdir())
-    assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"]
+    assert files == ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz", "terms.npz"]
     assert [(saved / name).read_bytes() for name in files] == [
         (tmp_path / "again" / name).read_bytes() for name in files
     ]
@@ -101,7 +101,9 @@ def test_its_files_are_private(saved):
     assert {stat.S_IMODE(path.stat().st_mode) for path in saved.iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("name", ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz"])
+@pytest.mark.parametrize(
+    "name", ["descriptions.npz", "evidence.npz", "lexical.json", "ngrams.npz", "terms.npz"]
+)
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 no archive", b"\x80\x04pickle"])
 def test_a_missing_or_damaged_file_is_reported_with_its_folder(saved, name, content):
     if content is None:
@@ -188,6 +190,12 @@ def test_a_corpus_contains_all_that_a_fit_needs(corpus):
 
 def test_a_corpus_without_annotations_has_no_lexicon(corpus):
     assert "evidence" not in LexicalModel.of(corpus(), PARTS).parts
+
+
+def test_without_the_lexicon_there_are_no_terms(corpus):
+    with_codes = corpus(code_system="icd10")
+    assert "terms" not in LexicalModel.of(with_codes).parts
+    assert "terms" in LexicalModel.of(with_codes, lexicon=True).parts
 
 
 @pytest.mark.slow

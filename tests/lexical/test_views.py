@@ -86,7 +86,7 @@ def test_own_cues_serve_a_language_without_a_table(tmp_path):
 
 
 def test_each_view_has_its_parts(fitted, notes):
-    names = ("ngrams", "descriptions", "evidence")
+    names = ("ngrams", "descriptions", "evidence", "terms")
     assert fitted.parts == (*names, *(f"affirmed_{name}" for name in names))
     assert tuple(fitted.scores(notes.texts[:2])) == fitted.parts
 
@@ -94,7 +94,7 @@ def test_each_view_has_its_parts(fitted, notes):
 def test_a_denied_mention_scores_only_in_the_complete_text(fitted, notes):
     name = notes.names[0]
     denied, affirmed = fitted.scores([f"No evidence of {name}."]), fitted.scores([f"Had {name}."])
-    for part in ("descriptions", "evidence"):
+    for part in ("descriptions", "evidence", "terms"):
         assert denied[part][0, 0] == pytest.approx(affirmed[part][0, 0])
         assert denied[f"affirmed_{part}"][0, 0] < 0.1 * affirmed[f"affirmed_{part}"][0, 0]
 

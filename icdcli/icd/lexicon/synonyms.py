@@ -15,6 +15,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from icdcli.icd.codes import dotted
+from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.tables import LANGUAGES, rows
 
 
@@ -45,9 +46,30 @@ def synonyms_of(code: str, kind: str, system: str, language: str) -> tuple[str, 
     """
     if kind != "diagnosis" or language not in LANGUAGES:
         return ()
-    if system == "icd9":
-        code = _equivalents().get(code, "")
-    return synonyms(language).get(code, ())
+    return synonyms(language).get(_icd10(code, system), ())
+
+
+def expansions_of(code: str, kind: str, system: str, language: str) -> tuple[str, ...]:
+    """Return the words in full of the abbreviations of a code; see `synonyms_of`."""
+    if kind != "diagnosis" or language not in LANGUAGES:
+        return ()
+    return _expansions(language).get(_icd10(code, system), ())
+
+
+def _icd10(code: str, system: str) -> str:
+    return _equivalents().get(code, "") if system == "icd9" else code
+
+
+@cache
+def _expansions(language: str) -> Mapping[str, tuple[str, ...]]:
+    """Return dotted ICD-10-CM code to the words in full of its abbreviations."""
+    found: dict[str, tuple[str, ...]] = {}
+    for senses in abbreviations(language).values():
+        for sense in senses:
+            known = found.get(sense.code, ())
+            if sense.code and sense.expansion not in known:
+                found[sense.code] = (*known, sense.expansion)
+    return MappingProxyType(found)
 
 
 @cache
