@@ -17,7 +17,7 @@ document.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,14 +72,21 @@ class DescriptionOverlap:
         specific_V = np.log((len(descriptions) + 1) / (in_labels_V + 1)).clip(0)
         weight_V = (rare_V * specific_V**_LABEL_POWER).astype(np.float32)
         phrases.weigh(weight_V, _LENGTH_POWER)
-        plain = cls(
-            descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
-        )
-        sums_L = np.zeros(len(descriptions), np.float64)
-        for document in documents:
-            sums_L += plain._score(document)
-        mean_L = (sums_L / max(len(documents), 1)).astype(np.float32)
-        return cls(descriptions, weight_V, mean_L, phrases, labels_P)
+        return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, documents)
+
+    def only(self, labels: Sequence[int], sample: Iterable[str]) -> "DescriptionOverlap":
+        """Return the overlap with some labels in other documents; words keep their weights.
+
+        Args:
+            labels: The labels.
+            sample: Some of these documents; the mean over them is subtracted.
+        """
+        descriptions = [self.descriptions[label] for label in labels]
+        phrases, labels_P = _phrases(descriptions)
+        place = {word: number for number, word in enumerate(self.phrases.vocabulary)}
+        weight_V = self.weight_V[[place[word] for word in phrases.vocabulary]]
+        phrases.weigh(weight_V, _LENGTH_POWER)
+        return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, map(words, sample))
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL, around 0 and unbounded; always 0 for a label without a description."""
@@ -133,6 +140,24 @@ class DescriptionOverlap:
         best_L = np.zeros(len(self.descriptions), np.float32)
         np.maximum.at(best_L, self.labels_P, self.phrases.coverage(document, WINDOW))
         return best_L - self.mean_L
+
+
+def _beyond_the_mean(
+    descriptions: Descriptions,
+    weight_V: NDArray[np.float32],
+    phrases: Phrases,
+    labels_P: NDArray[np.int32],
+    sample: Iterable[Sequence[str]],
+) -> DescriptionOverlap:
+    """Return an overlap from which the mean over a sample of documents, as words, is subtracted."""
+    plain = DescriptionOverlap(
+        descriptions, weight_V, np.zeros(len(descriptions), np.float32), phrases, labels_P
+    )
+    sums_L, documents = np.zeros(len(descriptions), np.float64), 0
+    for document in sample:
+        sums_L += plain._score(document)
+        documents += 1
+    return replace(plain, mean_L=(sums_L / max(documents, 1)).astype(np.float32))
 
 
 def _phrases(descriptions: Descriptions) -> tuple[Phrases, NDArray[np.int32]]:

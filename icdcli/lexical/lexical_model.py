@@ -8,14 +8,19 @@ files are private (0600), because they contain words of the training documents:
     lexical.json        the parts, and their words: descriptions, annotated strings
     <part>.npz          the arrays of one part
 
+For codes that mean a history, parts of the affirmed text have fits of their own
+(`icdcli.lexical.histories`), ``family_<part>`` and ``personal_<part>``, which are no parts by
+themselves.
+
 Shapes: N documents, L labels, K requested labels, W words of a document.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +28,11 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus
 from icdcli.errors import ResumeError
+from icdcli.icd.history import History
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
+from icdcli.lexical.histories import HistoryParts, history_labels
 from icdcli.lexical.names import part_names
 from icdcli.lexical.normalization.expansion import Expansion
 from icdcli.lexical.reading import UNCHANGED, NoteReading
@@ -34,9 +41,9 @@ from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import Restarting, View, Views
 from icdcli.lexical.words import placed_words, words
 
-PLAIN, FORMAT = 1, 2
+PLAIN, FORMAT, HISTORIES = 1, 2, 3
 """The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text without
-abbreviations, and that with both."""
+abbreviations, that with both, and that with parts for codes that mean a history."""
 _ABOUT = "lexical.json"
 _AFFIRMED = "affirmed_"
 
@@ -56,6 +63,15 @@ class WordWeights(NamedTuple):
     places_W2: NDArray[np.int64]
     weights_KW: NDArray[np.float32]
 
+    def instead(self, other: "WordWeights", of_other_K: NDArray[np.bool_]) -> "WordWeights":
+        """Return the words of both, with the other's weights alone for some of the labels."""
+        mine_KW = np.where(of_other_K[:, None], 0, self.weights_KW)
+        others_KW = np.where(of_other_K[:, None], other.weights_KW, 0)
+        return WordWeights(
+            np.concatenate([self.places_W2, other.places_W2]),
+            np.concatenate([mine_KW, others_KW], axis=1),
+        )
+
 
 @dataclass(frozen=True)
 class LexicalModel:
@@ -65,11 +81,13 @@ class LexicalModel:
         number_of_labels: L.
         fitted: Name to part, by view and in the order of `part_names`.
         reading: How it reads documents.
+        histories: The parts for codes that mean a history, by its kind.
     """
 
     number_of_labels: int
     fitted: Mapping[str, LexicalPart]
     reading: NoteReading = UNCHANGED
+    histories: Mapping[History, HistoryParts] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -101,8 +119,9 @@ class LexicalModel:
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
         language = reading.views.language if lexicon else None
         descriptions = descriptions_of(corpus.labels, corpus.system, language)
+        histories = history_labels(corpus.labels, corpus.system)
         names = [kind.name for kind in kinds]
-        return cls.fit(texts, targets, descriptions, annotations, names, reading)
+        return cls.fit(texts, targets, descriptions, annotations, names, reading, histories)
 
     @classmethod
     def fit(
@@ -113,6 +132,7 @@ class LexicalModel:
         annotations: Annotations | None = None,
         parts: Sequence[str] | None = None,
         reading: NoteReading = UNCHANGED,
+        histories: Mapping[History, Sequence[int]] = MappingProxyType({}),
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -124,6 +144,8 @@ class LexicalModel:
                 annotated; None if there are none at all.
             parts: The parts to fit; None: all. Those without the input they need are left out.
             reading: How to read the documents.
+            histories: The labels that mean each kind of history; they matter if the views include
+                the affirmed text.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
@@ -135,7 +157,18 @@ class LexicalModel:
             for kind in _types(parts)
         }
         present = {name: part for name, part in fitted.items() if part is not None}
-        return cls(documents.number_of_labels, present, reading)
+        affirmed = {
+            name.removeprefix(_AFFIRMED): part
+            for name, part in present.items()
+            if _view_of(name) == "affirmed"
+        }
+        again = {
+            history: HistoryParts.fit(
+                history, labels, _as_read(documents, reading, history), affirmed
+            )
+            for history, labels in (histories.items() if affirmed else ())
+        }
+        return cls(documents.number_of_labels, present, reading, again)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -152,18 +185,35 @@ class LexicalModel:
         for view in self.reading.views.names:
             seen = [self.reading.read(text, view).text for text in texts]
             scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
+        for history, again in self.histories.items():
+            seen = [self.reading.read(text, history).text for text in texts]
+            for kind in again.fitted:
+                again.put_scores(kind, scores[_AFFIRMED + kind], seen)
         return scores
 
     def by_word(self, text: str, labels: Sequence[int]) -> dict[str, WordWeights]:
         """Return how much each word of a document adds to the scores of some labels, by part."""
         parts: dict[str, WordWeights] = {}
         for view in self.reading.views.names:
-            read = self.reading.read(text, view)
-            document, places_W2 = placed_words(read.text)
-            places_W2 = read.original(places_W2)
+            document, places_W2 = self._placed_words(text, view)
             for name, part in self._fitted(view):
                 parts[name] = WordWeights(places_W2, part.by_word(document, labels))
+        for history, again in self.histories.items():
+            if not set(again.labels).isdisjoint(labels):
+                document, places_W2 = self._placed_words(text, history)
+                for kind in again.fitted:
+                    own = WordWeights(places_W2, again.by_word(kind, document, labels))
+                    affirmed = parts[_AFFIRMED + kind]
+                    counts_K = again.counts(
+                        labels, affirmed.weights_KW.sum(axis=1), own.weights_KW.sum(axis=1)
+                    )
+                    parts[_AFFIRMED + kind] = affirmed.instead(own, counts_K)
         return parts
+
+    def _placed_words(self, text: str, view: View) -> tuple[list[str], NDArray[np.int64]]:
+        read = self.reading.read(text, view)
+        document, places_W2 = placed_words(read.text)
+        return document, read.original(places_W2)
 
     def _fitted(self, view: View) -> Iterator[tuple[str, LexicalPart]]:
         return ((name, part) for name, part in self.fitted.items() if _view_of(name) == view)
@@ -187,6 +237,10 @@ class LexicalModel:
             about_view = about if view == "all" else about[view]
             about_view |= _type_of(name).words(part)
             write_arrays(folder / f"{name}.npz", part.arrays())
+        if self.histories:
+            about |= {"format": HISTORIES, "histories": {}}
+        for history, again in self.histories.items():
+            about["histories"][history] = again.save(folder)
         write_json(folder / _ABOUT, about)
 
     @classmethod
@@ -202,10 +256,11 @@ class LexicalModel:
         """
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            if about["format"] not in (PLAIN, FORMAT) or about["labels"] != number_of_labels:
+            known = about["format"] in (PLAIN, FORMAT, HISTORIES)
+            if not known or about["labels"] != number_of_labels:
                 raise ValueError(
                     f"format {about['format']} for {about['labels']} labels, "
-                    f"not {PLAIN} or {FORMAT} for {number_of_labels}"
+                    f"not {PLAIN} to {HISTORIES} for {number_of_labels}"
                 )
             reading = NoteReading(
                 Views.from_json(about.get("views")),
@@ -219,12 +274,16 @@ class LexicalModel:
                 )
                 for name in about["parts"]
             }
+            histories = {
+                history: HistoryParts.load(folder, history, here)
+                for history, here in about.get("histories", {}).items()
+            }
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ResumeError(
                 f"{folder}: the lexical model can't be read ({error}). Take another checkpoint, or "
                 "train again"
             ) from error
-        return cls(number_of_labels, fitted, reading)
+        return cls(number_of_labels, fitted, reading, histories)
 
 
 def fit_out_of_fold(
@@ -288,8 +347,12 @@ def _seen(
                 [(label, marked) for label, marked in here if known.issuperset(words(marked))]
                 for known, here in zip(map(_known_words, kept), annotations, strict=True)
             ]
-        texts = Restarting(documents.texts, partial(_read, reading, view))
-        yield view, replace(documents, texts=texts, annotations=annotations)
+        yield view, replace(_as_read(documents, reading, view), annotations=annotations)
+
+
+def _as_read(documents: TrainingDocuments, reading: NoteReading, view: View) -> TrainingDocuments:
+    """Return the training documents as a view has them, read."""
+    return replace(documents, texts=Restarting(documents.texts, partial(_read, reading, view)))
 
 
 def _read(reading: NoteReading, view: View, text: str) -> str:

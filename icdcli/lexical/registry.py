@@ -73,6 +73,10 @@ class PartType(Generic[PartT]):
         words: Returns the texts, which can't be in arrays, that the part adds to lexical.json.
         uses_annotations: Whether annotations have to be read for it.
         uses_lexicon: Whether it is left out without the clinical lexicon (``lexicon: False``).
+        fit_history: Fits the part once more for the labels that mean a history, to documents as its
+            view has them: from the part that reads what the documents affirm, these documents with
+            only these labels, and the labels. None: the part has no fit for a history
+            (`icdcli.lexical.histories`).
     """
 
     name: str
@@ -82,6 +86,7 @@ class PartType(Generic[PartT]):
     words: Callable[[PartT], dict[str, Any]] = lambda _part: {}
     uses_annotations: bool = False
     uses_lexicon: bool = False
+    fit_history: Callable[[PartT, TrainingDocuments, Sequence[int]], PartT] | None = None
 
 
 _registered: dict[str, PartType[Any]] = {}

@@ -61,6 +61,17 @@ def test_the_weight_of_a_word_follows_the_formula(overlap):
     assert found == pytest.approx(weights["kidney"] / whole**0.7)
 
 
+def test_some_labels_keep_the_weights_of_words_but_not_the_mean(overlap):
+    some = overlap.only([3, 0], ["", "burn"])
+    texts = ["acute failure of the kidney", "a burnt hand", ""]
+    alone_N2 = some.scores(texts) + some.mean_L
+    together_N2 = (overlap.scores(texts) + overlap.mean_L)[:, [3, 0]]
+    np.testing.assert_allclose(alone_N2, together_N2, atol=1e-6)
+    assert some.mean_L[0] == pytest.approx(
+        alone_N2[2:, 0] + some.phrases.coverage(["burn"], 10)[0] / 2
+    )
+
+
 def test_titles_in_another_script_score_nothing():
     overlap = DescriptionOverlap.fit(
         [("острая почечная недостаточность",), ("急性腎不全",)], SAMPLE

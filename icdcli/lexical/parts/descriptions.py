@@ -1,6 +1,6 @@
 """The part ``descriptions``: the overlap of a document with the codes' descriptions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,9 +18,19 @@ _SAMPLE = 1_000
 def _fit(documents: TrainingDocuments) -> DescriptionOverlap | None:
     if not any(documents.descriptions):
         return None
+    return DescriptionOverlap.fit(documents.descriptions, _sample(documents))
+
+
+def _sample(documents: TrainingDocuments) -> Iterable[str]:
     every = -(-len(documents.targets) // _SAMPLE)
-    sample = islice(documents.texts, 0, None, max(every, 1))
-    return DescriptionOverlap.fit(documents.descriptions, sample)
+    return islice(documents.texts, 0, None, max(every, 1))
+
+
+def _fit_history(
+    overlap: DescriptionOverlap, documents: TrainingDocuments, labels: Sequence[int]
+) -> DescriptionOverlap:
+    # What words are worth doesn't depend on the view, so that scores can be compared.
+    return overlap.only(labels, _sample(documents))
 
 
 def _fit_out_of_fold(
@@ -47,5 +57,6 @@ register_part(
         fit_out_of_fold=_fit_out_of_fold,
         load=_load,
         words=_words,
+        fit_history=_fit_history,
     )
 )

@@ -1,0 +1,143 @@
+"""Codes that mean a history are scored by what notes say of relatives and of the past."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from icdcli.data.corpus.reader import Labels
+from icdcli.lexical.histories import history_labels
+from icdcli.lexical.lexical_model import LexicalModel
+from icdcli.lexical.reading import NoteReading
+from icdcli.lexical.views import Views
+
+CODES = ("C18.9", "C50.9", "Z80.0", "Z80.3", "Z85.038", "Z85.3")
+COLON, BREAST, FAMILY_COLON, FAMILY_BREAST, HAD_COLON, HAD_BREAST = range(6)
+HISTORIES = {"family": [FAMILY_COLON, FAMILY_BREAST], "personal": [HAD_COLON, HAD_BREAST]}
+TITLES = [
+    ("Malignant neoplasm of colon, unspecified",),
+    ("Malignant neoplasm of unspecified site of breast",),
+    ("Family history of malignant neoplasm of digestive organs",),
+    ("Family history of malignant neoplasm of breast",),
+    ("Personal history of other malignant neoplasm of large intestine",),
+    ("Personal history of malignant neoplasm of breast",),
+]
+WORDED = {
+    "has": ("Admitted with {}.", "CT showed {}.", "{} is treated with chemotherapy."),
+    "relative": ("His father had {}.", "Family history: {} in a sister.", "Mother died of {}."),
+    "had": ("History of {}.", "Past medical history: {}.", "H/o {}, treated."),
+    "not": ("No evidence of {}.", "Denies {}.", "No family history of {}."),
+}
+LABELS = {
+    ("has", "colon cancer"): COLON,
+    ("has", "breast cancer"): BREAST,
+    ("relative", "colon cancer"): FAMILY_COLON,
+    ("relative", "breast cancer"): FAMILY_BREAST,
+    ("had", "colon cancer"): HAD_COLON,
+    ("had", "breast cancer"): HAD_BREAST,
+}
+
+
+@pytest.fixture(scope="module")
+def notes():
+    """Return notes that say different things of both cancers, and their labels."""
+    rng = np.random.default_rng(5)
+    texts, targets = [], []
+    for _ in range(200):
+        sentences, labels = ["Seen for fever and cough."], []
+        for cancer in ("colon cancer", "breast cancer"):
+            said = str(rng.choice([*WORDED, "nothing"]))
+            if said != "nothing":
+                sentences.append(str(rng.choice(WORDED[said])).format(cancer))
+                labels += [LABELS[said, cancer]] if said != "not" else []
+        rng.shuffle(sentences)
+        texts.append("\n".join(sentences))
+        targets.append(np.array(sorted(labels), np.int32))
+    return texts, targets
+
+
+@pytest.fixture(scope="module", params=["facts", "learned"])
+def fitted(request, notes):
+    reading = NoteReading(Views.of(request.param, "en"))
+    return LexicalModel.fit(*notes, TITLES, reading=reading, histories=HISTORIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("His older brother had colon cancer at 50.", FAMILY_COLON),
+        ("Family History:\nbreast cancer in an aunt\n", FAMILY_BREAST),
+        ("History of breast cancer, treated 2005.", HAD_BREAST),
+        ("Now seen for colon cancer.", COLON),
+    ],
+)
+def test_a_history_is_its_own_code(fitted, text, label):
+    assert fitted.scores([text])["affirmed_ngrams"][0].argmax() == label
+
+
+def test_the_overlap_with_a_family_history_is_that_of_what_relatives_have(fitted):
+    said = (
+        "Mother died of a malignant neoplasm of the breast.",
+        "Malignant neoplasm of the breast.",
+    )
+    family, patient = fitted.scores(said)["affirmed_descriptions"]
+    assert family[FAMILY_BREAST] > 2 * max(patient[FAMILY_BREAST], 0)
+    assert patient[BREAST] > 2 * max(family[BREAST], 0)
+
+
+def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
+    alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
+    text = ["His father had colon cancer."]
+    mine, others = (model.scores(text)["affirmed_ngrams"][0] for model in (fitted, alone))
+    assert mine[FAMILY_COLON] > 0.7 > 0.2 > mine[FAMILY_BREAST]
+    assert abs(others[FAMILY_COLON] - others[FAMILY_BREAST]) < 0.2
+
+
+def test_other_codes_keep_their_scores(fitted, notes):
+    alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
+    for part, scores_NL in alone.scores(notes[0]).items():
+        assert np.array_equal(fitted.scores(notes[0])[part][:, :2], scores_NL[:, :2])
+    assert alone.parts == fitted.parts
+
+
+def test_a_history_that_is_denied_does_not_count(fitted):
+    family, denied = fitted.scores(
+        ["Family history of colon cancer.", "No family history of colon cancer."]
+    )["affirmed_ngrams"]
+    assert denied[FAMILY_COLON] < 0.3 * family[FAMILY_COLON]
+
+
+def test_the_words_add_up_to_the_score(fitted):
+    text = "His mother died of breast cancer. History of colon cancer.\nHas breast cancer."
+    places_W2, weights_KW = fitted.by_word(text, list(range(6)))["affirmed_ngrams"]
+    scores_L = fitted.scores([text])["affirmed_ngrams"][0]
+    np.testing.assert_allclose(weights_KW.sum(axis=1), scores_L, atol=1e-4)
+    begin, _ = places_W2[weights_KW[FAMILY_BREAST].argmax()]
+    assert text[:begin].count("breast") == 0  # the mother's, not the patient's
+
+
+def test_a_loaded_model_knows_histories(fitted, notes, tmp_path):
+    fitted.save(tmp_path / "lexical")
+    loaded = LexicalModel.load(tmp_path / "lexical", 6)
+    assert {history: list(again.labels) for history, again in loaded.histories.items()} == HISTORIES
+    for part, scores_NL in loaded.scores(notes[0]).items():
+        assert np.array_equal(scores_NL, fitted.scores(notes[0])[part])
+    loaded.save(tmp_path / "again")
+    for path in (tmp_path / "lexical").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_model_of_mentions_has_none(notes, tmp_path):
+    plain = LexicalModel.fit(*notes, TITLES, histories=HISTORIES)
+    assert not plain.histories
+    plain.save(tmp_path)
+    assert '"format": 1' in (tmp_path / "lexical.json").read_text()
+
+
+def test_only_labels_of_a_history_count(notes):
+    labels = Labels(CODES, ("diagnosis",) * 6, (None,) * 6, (1,) * 6, (1,) * 6)
+    assert history_labels(labels, "icd10") == HISTORIES
+    assert history_labels(labels, None) == {}
+    assert history_labels(replace(labels, kinds=("procedure",) * 6), "icd10") == {}
+    reading = NoteReading(Views.of("facts", "en"))
+    assert not LexicalModel.fit(*notes, TITLES, reading=reading, histories={}).histories
