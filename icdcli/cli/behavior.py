@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Device, Json, Load, Run
+from icdcli.io.files import write_atomically
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -22,29 +23,46 @@ def behavior(
     failures: Annotated[
         bool, typer.Option("--failures", help="Show some notes that fail.")
     ] = False,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="Test only notes with a held-out template or condition; --failures and --json "
+            "then have those of them that fail.",
+        ),
+    ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write behavior.html, a page with what fails.")
+    ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Test how a model reads denials, relatives, abbreviations, typos and more.
 
     Short notes are made from templates for the model's own codes. The share that passes is shown
-    for each capability.
+    for each capability. Notes are in English, Spanish or Korean, as the run's language is.
 
     Example: icdcode behavior outputs/laptop/laptop --failures
     """
     from icdcli.evaluation.behavior.run import run_behavior
     from icdcli.evaluation.run import open_run
+    from icdcli.report.behavior_page import behavior_page
     from icdcli.report.views.behavior import behavior_view
 
-    output = Output(json)
+    output, run = Output(json), RunDir.open(run_dir)
     with output.stages() as on_progress:
-        opened = open_run(RunDir.open(run_dir), load, device, output.warn, on_progress)
+        opened = open_run(run, load, device, output.warn, on_progress)
         report = run_behavior(
             opened.model,
             opened.corpus.system,
             codes=codes,
             templates=templates,
+            held_out=held_out,
             on_progress=on_progress,
         )
     output.show(behavior_view(report, failures))
+    if html:
+        page = run.root / "behavior.html"
+        write_atomically(page, behavior_page(report, run.root.name))
+        output.say(f"Report: {page}")
     output.result(report.to_json())

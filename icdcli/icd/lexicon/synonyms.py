@@ -57,7 +57,7 @@ def expansions_of(code: str, kind: str, system: str, language: str) -> tuple[str
 
 
 def _icd10(code: str, system: str) -> str:
-    return _equivalents().get(code, "") if system == "icd9" else code
+    return icd10_equivalent(code) if system == "icd9" else code
 
 
 @cache
@@ -70,6 +70,11 @@ def _expansions(language: str) -> Mapping[str, tuple[str, ...]]:
             if sense.code and sense.expansion not in known:
                 found[sense.code] = (*known, sense.expansion)
     return MappingProxyType(found)
+
+
+def icd10_equivalent(code: str) -> str:
+    """Return the only ICD-10-CM code that the mappings give for an ICD-9-CM code; empty: none."""
+    return _equivalents().get(code, "")
 
 
 @cache

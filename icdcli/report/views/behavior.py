@@ -1,7 +1,8 @@
 """The results of behavioral tests, on the terminal in 80 columns, and in HTML."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from icdcli.report.formatting import counted, one_line, plain
 from icdcli.report.html_table import html_table
 
 _EXPECTED = {"coded": "coded", "not coded": "not coded", "unchanged": "same codes"}
-_COLUMNS = ("capability", "should be", "notes", "pass", "95 % interval")
+_COLUMNS = ("capability", "should be", "notes", "pass", "95 % interval", "held out")
 _TEXT = (0, 1)
 _SHOWN = 3
 
@@ -30,11 +31,11 @@ def behavior_view(report: BehaviorReport, failures: bool = False) -> RenderableT
     for one in report.capabilities:
         table.add_row(*(one_line(value) for value in _row(one)))
     parts: list[RenderableType] = [plain(_heading(report), "bold"), table]
+    parts += [plain(line, "dim") for line in _skipped(report)]
     for one in report.capabilities if failures else ():
         for failure in one.failures[:_SHOWN]:
-            predicted = ", ".join(failure["predicted"]) or "no code"
             text = " / ".join(failure["text"].splitlines())
-            parts.append(plain(f"{one.name}: {failure['code']} in {text!r}: {predicted}"))
+            parts.append(plain(f"{one.name}: {failure['code']} in {text!r}: {_predicted(failure)}"))
     return Group(*parts)
 
 
@@ -45,8 +46,10 @@ def behavior_html(report: BehaviorReport) -> str:
         f"<p class=quiet>{escape(_heading(report))}, made from templates and from names in the "
         "clinical lexicon; none of them is a patient's. Capabilities that should be coded need the "
         "code or another of its category, those that shouldn't must have none of them. 95 % "
-        "intervals over the notes.</p>",
+        "intervals over the notes. Held out: the share of those notes whose template or condition "
+        "isn't looked at during development.</p>",
         html_table(_COLUMNS, map(_row, report.capabilities), _TEXT),
+        *(f"<p class=quiet>{escape(line)}</p>" for line in _skipped(report)),
         *map(_failures_html, (one for one in report.capabilities if one.failures)),
     ]
     return "".join(parts)
@@ -56,6 +59,11 @@ def _heading(report: BehaviorReport) -> str:
     return f"{counted(report.notes, 'note')} about {counted(len(report.codes), 'condition')}"
 
 
+def _skipped(report: BehaviorReport) -> Iterator[str]:
+    for name, reason in report.skipped.items():
+        yield f"{name}: not tested, {reason}"
+
+
 def _row(one: CapabilityResult) -> tuple[str, ...]:
     return (
         one.name,
@@ -63,15 +71,22 @@ def _row(one: CapabilityResult) -> tuple[str, ...]:
         f"{one.notes:,}",
         f"{one.rate:.3f}",
         f"{one.low:.3f}–{one.high:.3f}",
+        "" if one.held_out_rate is None else f"{one.held_out_rate:.3f}",
     )
+
+
+def _predicted(failure: Mapping[str, Any]) -> str:
+    predicted = ", ".join(failure["predicted"]) or "no code"
+    if "of_base" not in failure:
+        return predicted
+    return f"{predicted}, before the change {', '.join(failure['of_base']) or 'no code'}"
 
 
 def _failures_html(one: CapabilityResult) -> str:
     failed = one.notes - one.passed
     of = f"{len(one.failures):,} of {failed:,}" if failed > len(one.failures) else f"{failed:,}"
     rows: Iterator[tuple[str, str, str]] = (
-        (failure["code"], failure["text"], ", ".join(failure["predicted"]) or "no code")
-        for failure in one.failures
+        (failure["code"], failure["text"], _predicted(failure)) for failure in one.failures
     )
     table = html_table(("condition", "note", "predicted"), rows, text=(0, 1, 2))
     title = f"{one.name}, should be {_EXPECTED[one.expect]}: {of} failing"

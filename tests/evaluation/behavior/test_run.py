@@ -7,21 +7,23 @@ import pytest
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError
 from icdcli.evaluation.behavior.run import run_behavior, wilson_interval
-from icdcli.evaluation.behavior.suite import conditions_of
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.synonyms import synonyms
 from icdcli.lexical.views import Views
 from icdcli.model.coding_model import CodePrediction
 
-CODES = ("I10", "E11.9", "J18.9", "I50.9", "N39.0", "Z99.9")
-LABELS = Labels(CODES, ("diagnosis",) * 6, (None,) * 6, (9, 8, 7, 6, 5, 4), (9,) * 6)
+CODES = ("I10", "E11.9", "J18.9", "I50.9", "N39.0", "R05", "Z99.9")
+LABELS = Labels(CODES, ("diagnosis",) * 7, (None,) * 7, (9, 8, 7, 6, 5, 4, 3), (9,) * 7)
+MORE = {"R05": ["cough"], "N39.0": ["urinary tract infection"], "I50.9": ["heart failure"]}
+DENIED = ("negated", "list of negatives", "family", "family section", "ruled out")
+DENIED = (*DENIED, "return precautions", "indication", "allergy reaction", "unchecked box")
 
 
 def model(assertion: str, knows: str = "everything") -> SimpleNamespace:
     """Return a model that codes the words of the lexicon, in facts or in mentions."""
     views = Views.of(assertion, "en")
     words = {
-        code: [name.lower() for name in synonyms("en").get(code, ())]
+        code: [name.lower() for name in (*synonyms("en").get(code, ()), *MORE.get(code, ()))]
         + [
             short.lower()
             for short, senses in abbreviations("en").items()
@@ -48,33 +50,95 @@ def rates(report) -> dict[str, float]:
 def test_a_model_of_facts_passes_and_one_of_mentions_codes_what_is_denied() -> None:
     facts, mentions = (rates(run_behavior(model(a), "icd10")) for a in ("facts", "mentions"))
     assert facts["affirmed"] == facts["abbreviation"] == mentions["affirmed"] == 1
-    denied = ("negated", "list of negatives", "family", "family section", "ruled out")
-    denied = (*denied, "indication", "allergy reaction", "unchecked box")
-    assert {name: facts[name] for name in denied} == dict.fromkeys(denied, 1.0)
-    assert {name: mentions[name] for name in denied} == dict.fromkeys(denied, 0.0)
-    assert facts["line breaks"] == facts["irrelevant sentences"] == 1
-    assert facts["typo"] < 1  # it knows exact words only
+    # The templates aren't made for the cues: some wordings are beyond them.
+    assert min(facts[name] for name in DENIED) > 0.6
+    assert {name: mentions[name] for name in DENIED} == dict.fromkeys(DENIED, 0.0)
+    for same in ("line breaks", "placeholders", "date formats", "order of sections"):
+        assert mentions[same] == 1, same
+    assert 0 < facts["typo"] < 1  # it knows exact words only, and finds some in the rest
 
 
 def test_what_fails_is_listed_with_what_was_predicted() -> None:
     report = run_behavior(model("facts", knows="no abbreviation"), "icd10", codes=4)
     assert report.codes == CODES[:4]
     failed = next(one for one in report.capabilities if one.name == "abbreviation")
-    assert (failed.passed, failed.rate) == (0, 0)
+    assert failed.rate < 1
     assert failed.failures[0]["predicted"] == []
     assert "HTN" in " ".join(one["text"] for one in failed.failures)
     values = report.to_json()
     assert values["notes"] == sum(one["notes"] for one in values["capabilities"])
 
 
-def test_conditions_are_those_with_documents_and_names() -> None:
-    found = conditions_of(LABELS, "icd10", "en", 10)
-    assert [one.code for one in found] == list(CODES[:5])
-    assert conditions_of(LABELS, None, "en", 10) == []
+def test_changed_codes_are_listed_with_those_of_the_base() -> None:
+    forgetful = model("mentions")
+    predict = forgetful.predict
+    forgetful.predict = lambda texts: [
+        [] if "___" in text else found for text, found in zip(texts, predict(texts), strict=True)
+    ]
+    report = run_behavior(forgetful, "icd10")
+    changed = next(one for one in report.capabilities if one.name == "placeholders")
+    assert changed.rate < 1
+    assert all("___" in one["text"] and not one["predicted"] for one in changed.failures)
+    assert all(one["of_base"] for one in changed.failures)
+
+
+def test_held_out_notes_have_their_own_rate_and_stay_unread_unless_requested() -> None:
+    blind = model("mentions")
+    report = run_behavior(blind, "icd10")
+    negated = next(one for one in report.capabilities if one.name == "negated")
+    assert 0 < negated.held_out_notes < negated.notes
+    only = run_behavior(blind, "icd10", held_out=True)
+    alone = next(one for one in only.capabilities if one.name == "negated")
+    assert (alone.notes, alone.passed) == (negated.held_out_notes, negated.held_out_passed)
+    assert alone.seen_rate is None
+    listed, hidden = ({one["text"] for one in r.failures} for r in (negated, alone))
+    assert listed
+    assert hidden
+    assert not listed & hidden
+
+
+def test_a_side_needs_its_own_code_and_not_the_other() -> None:
+    codes = ("I10", "M25.561", "M25.562")
+    labels = Labels(codes, ("diagnosis",) * 3, (None,) * 3, (3, 2, 1), (3, 2, 1))
+
+    def of(answer):
+        def predict(texts):
+            return [[CodePrediction(code, None, 0.9) for code in answer(text)] for text in texts]
+
+        views = Views.of("mentions", "en")
+        tested = SimpleNamespace(labels=labels, views=views, predict=predict)
+        return rates(run_behavior(tested, "icd10"))["laterality"]
+
+    assert of(lambda text: [codes[1] if "right" in text else codes[2]]) == 1
+    assert of(lambda _: codes) == 0
+    assert of(lambda _: codes[1:2]) == 0.5
+
+
+def test_a_history_needs_the_code_that_means_it() -> None:
+    codes = ("I10", "Z80.3", "Z85.3", "C50.919")
+    labels = Labels(codes, ("diagnosis",) * 4, (None,) * 4, (4, 3, 2, 1), (4, 3, 2, 1))
+
+    def of(answer: str) -> dict[str, float]:
+        def predict(texts):
+            return [[CodePrediction(answer, None, 0.9)] for _ in texts]
+
+        views = Views.of("mentions", "en")
+        tested = SimpleNamespace(labels=labels, views=views, predict=predict)
+        return rates(run_behavior(tested, "icd10"))
+
+    assert of("Z85.3")["personal history"] == of("Z80.3")["family history"] == 1
+    assert of("C50.919")["personal history"] == of("Z85.3")["family history"] == 0
+
+
+def test_what_a_label_space_cannot_test_is_skipped_with_the_reason() -> None:
+    skipped = run_behavior(model("facts"), "icd10").skipped
+    assert "right and the left side" in skipped["laterality"]
+    assert "means a personal history" in skipped["personal history"]
+    assert run_behavior(model("facts"), "icd10").to_json()["skipped"] == skipped
 
 
 def test_a_model_without_such_conditions_is_refused() -> None:
-    with pytest.raises(ConfigError, match="has synonyms in the clinical lexicon"):
+    with pytest.raises(ConfigError, match="has a name in the clinical lexicon"):
         run_behavior(model("facts"), None)
 
 

@@ -13,8 +13,9 @@ REPORT = BehaviorReport(
     ("486",),
     (
         CapabilityResult("affirmed", "coded", 1200, 1200, 0.9968, 1.0),
-        CapabilityResult("negated", "not coded", 40, 10, 0.1419, 0.4019, [FAILED] * 2),
+        CapabilityResult("negated", "not coded", 40, 10, 0.1419, 0.4019, [FAILED] * 2, 20, 4),
     ),
+    {"laterality": "no <side> is a label"},
 )
 
 
@@ -22,7 +23,8 @@ def test_the_table_has_shares_and_intervals(render) -> None:
     lines = [" ".join(line.split()) for line in render(behavior_view(REPORT))]
     assert "1,240 notes about 1 condition" in lines
     assert "affirmed coded 1,200 1.000 0.997–1.000" in lines
-    assert "negated not coded 40 0.250 0.142–0.402" in lines
+    assert "negated not coded 40 0.250 0.142–0.402 0.200" in lines
+    assert "laterality: not tested, no <side> is a label" in lines
     assert "pneumonia" not in "".join(lines)
 
 
@@ -39,7 +41,17 @@ def test_the_page_folds_failing_notes_and_escapes_them() -> None:
     assert "<summary>negated, should be not coded: 2 of 30 failing</summary>" in page
     assert page.count("No &lt;b&gt;pneumonia&lt;/b&gt;.\nHome.") == 2
     assert "486, V15.82" in page
+    assert "<p class=quiet>laterality: not tested, no &lt;side&gt; is a label</p>" in page
     assert "<b>" not in page
+
+
+def test_a_changed_note_is_shown_with_the_codes_before(render) -> None:
+    changed = {"code": "486", "text": "___ 486", "predicted": [], "of_base": ["486", "401.9"]}
+    one = replace(REPORT.capabilities[1], expect="unchanged", failures=[changed])
+    report = replace(REPORT, capabilities=(one,))
+    text = " ".join(render(behavior_view(report, failures=True)))
+    assert "no code, before the change 486, 401.9" in " ".join(text.split())
+    assert "no code, before the change 486, 401.9" in behavior_html(report)
 
 
 @pytest.mark.parametrize(("failures", "says"), [(2, "2 failing"), (1, "1 of 2 failing")])
