@@ -74,6 +74,7 @@ def evaluation_page(
     }
     chapters = confusions(evaluation, system)
     return template.substitute(
+        style=files("icdcli.report").joinpath("page.css").read_text(encoding="utf-8"),
         title=escape(f"Evaluation on the {evaluation.split} split"),
         about="".join(
             f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()
