@@ -108,9 +108,8 @@ def conditions_of(
 
 def _common(labels: Labels, system: System, language: str, most: int) -> Iterator[NamedCondition]:
     seen = set()
-    left: dict[About, int] = {"conditions": most} | dict.fromkeys(
-        (*_GROUPS[system], "abbreviated"), ceil(most / 2)
-    )
+    left: dict[About, int] = {"conditions": most, "abbreviated": ceil(most / 2)}
+    left.update(dict.fromkeys(_GROUPS[system], ceil(most / 2)))
     for code in _trained(labels):
         category = code.split(".")[0]
         if category in seen or re.match(_NO_CONDITION[system], code):
@@ -119,7 +118,9 @@ def _common(labels: Labels, system: System, language: str, most: int) -> Iterato
         if not names.usual:
             continue
         groups: set[About] = {k for k, codes in _GROUPS[system].items() if re.match(codes, code)}
-        groups |= {"conditions"} | ({"abbreviated"} if names.abbreviations else set())
+        groups.add("conditions")
+        if names.abbreviations:
+            groups.add("abbreviated")
         groups = {group for group in groups if left[group]}
         if not groups:
             continue

@@ -164,14 +164,15 @@ def _capability(key: str, value: Any, name: str, base: str) -> Capability:
 
 
 def _template(given: object, where: str, base: str, *, held_out: bool) -> NoteTemplate:
-    both: tuple[object, ...] = (given, base) if base else (given,)
+    both: tuple[object, object] = (given, base)
     if isinstance(given, dict):
         if set(given) != {"base", "text"}:
             raise DataError(f"{where}: a template with keys needs `base` and `text`.")
         both = (given["text"], given["base"])
-    for one in both:
+    for one in both if base or isinstance(given, dict) else (given,):
         _check(one, where)
-    return NoteTemplate(*map(str, both), held_out=held_out)
+    text, compared = both
+    return NoteTemplate(str(text), str(compared), held_out)
 
 
 def _check(template: object, where: str) -> None:
