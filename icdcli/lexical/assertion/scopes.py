@@ -9,7 +9,8 @@ from icdcli.lexical.assertion.tokens import Kind
 
 _LONGEST_ITEM = 10
 """Words of a list's item that a scope reaches; more words are hardly one finding."""
-_LONGEST_LABEL = 6
+_LONGEST_LABEL = 8
+_APART = frozenset(":()-")
 _SIGNS = frozenset("+-")
 _MINUS = (("-",), ("(", "-", ")"))
 """The cues of a sign that denies the word beside it."""
@@ -33,6 +34,7 @@ class Scopes:
 
     def __init__(self, sentence: Sentence, found: Sequence[FoundCue], begin: int) -> None:
         self._tokens, self._kinds, self._begin = sentence.tokens, sentence.kinds, begin
+        self._places = sentence.begins
         self._cue_at: dict[int, FoundCue] = {
             place: one for one in found for place in range(one.begin, one.end)
         }
@@ -146,11 +148,19 @@ class Scopes:
         place = end - self._in_brackets_after_colon(end)
         while place > max(self._begin, end - _LONGEST_LABEL):
             before = place - 1
-            apart = self._separates(before) or self._tokens[before] in (":", "(", ")", "-")
-            if apart or self._scope_at(before) in ("stop", "value"):
+            lists = self._separates(before) and self._kinds[before] is not Kind.WORD
+            apart = self._tokens[before] in _APART and not self._is_hyphen(before)
+            if lists or apart or self._scope_at(before) in ("stop", "value"):
                 break
             place = before
         return place
+
+    def _is_hyphen(self, place: int) -> bool:
+        """Return if a dash is within a word: ``Wolff-Parkinson-White``."""
+        if self._tokens[place] != "-" or not 0 < place < len(self._tokens) - 1:
+            return False
+        before, here, after = self._places[place - 1 : place + 2]
+        return here - before == len(self._tokens[place - 1]) and after == here + 1
 
     def _item(self, end: int) -> int:
         """Return the begin of a list's item with its details: ``colitis (in 2010, treated)``."""
@@ -161,7 +171,7 @@ class Scopes:
         place = end
         while place > self._begin:
             before = place - 1
-            if tokens[before] in (":", "(", ")", "-"):
+            if tokens[before] in _APART and not self._is_hyphen(before):
                 break
             if self._separates(before) and not (place != end and self._is_detail(place)):
                 break

@@ -118,6 +118,7 @@ SPANISH = [
     "Madre con {family|HTA}, {family|DM}, presenta {affirmed|cefalea}.",
     "Acudir si {hypothetical|fiebre}. No {negated|tos}, sí {affirmed|disnea}.",
     "{negated|Diabetes}: no. {negated|Asma}: no. {affirmed|Gota}: si.",
+    "{negated|Síndrome de Wolff-Parkinson-White}: no. {negated|Náuseas y vómitos}: ausentes.",
     "Cáncer de mama, {affirmed|osteoporosis}. Su mamá tiene {family|lupus}.",
     "¿{hypothetical|Colangitis}? {affirmed|Ictericia}. {hypothetical|Sepsis}?",
 ]
