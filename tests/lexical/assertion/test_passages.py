@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from icdcli.icd.lexicon.synonyms import synonyms
+from icdcli.lexical.assertion.cues import built_in_cues
+from icdcli.lexical.assertion.reader import reader_of
+
 _HERE = Path(__file__).parent
 # The marked words that are read rightly, of all, as measured.
 _BOUNDS = {
@@ -31,3 +35,33 @@ def test_passages_are_read_as_well_as_measured(
     right, measured = _BOUNDS[language, half]
     assert marked == measured
     assert marked - len(misread) >= right, misread
+
+
+# Reactions are named by the words of a cue, and "previous" is a cue in the name of a disease.
+_HIDDEN = {"infarto de miocardio previo", "reacción adversa a medicamento", "reacción alérgica"}
+
+
+def _terms(language: str) -> list[str]:
+    named = synonyms(language).items()
+    return [term for code, terms in named if code[0] not in "VWXYZ" for term in terms]
+
+
+@pytest.mark.parametrize("language", ["es", "ko"])
+def test_no_name_of_a_disease_has_a_cue_that_hides_it(language: str) -> None:
+    reader, terms = reader_of(built_in_cues(language)), _terms(language)
+    assert len(terms) > 500
+    assert {term for term in terms if reader.read(term).classes_S.any()} <= _HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "after"),
+    [("es", "Niega ", "."), ("es", "", ": no"), ("ko", "", " 없음")],
+)
+def test_few_names_of_diseases_end_a_denial(language: str, before: str, after: str) -> None:
+    reader, begin = reader_of(built_in_cues(language)), len(before)
+    affirmed = [
+        term
+        for term in _terms(language)
+        if not reader.read(before + term + after).of_span(begin, begin + len(term))
+    ]
+    assert len(affirmed) <= 3, affirmed
