@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from icdcli.data.corpus.reader import open_corpus
     from icdcli.data.synthetic.generator import write_demo_data
     from icdcli.errors import ConfigError, DataError, IcdcodeError, ResumeError
+    from icdcli.evaluation.behavior.run import run_behavior
     from icdcli.evaluation.run import compare_runs, evaluate_run
     from icdcli.explain.evidence import explain_codes
     from icdcli.metrics.metrics import evaluate
@@ -55,6 +56,7 @@ _MODULES = {
     "resume_training": "icdcli.training.run",
     "evaluate_run": "icdcli.evaluation.run",
     "compare_runs": "icdcli.evaluation.run",
+    "run_behavior": "icdcli.evaluation.behavior.run",
     "check_config": "icdcli.profiling.check_config",
     # Models
     "load_model": "icdcli.model.checkpoint",
@@ -94,6 +96,7 @@ __all__ = [
     "predict_notes",
     "prepare",
     "resume_training",
+    "run_behavior",
     "run_training",
     "write_demo_data",
 ]

@@ -1,11 +1,19 @@
 """Templates are complete; a mistake in a user's file is named."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.evaluation.behavior.templates import LANGUAGES, load_templates
+from icdcli.evaluation.behavior.particles import PARTICLES
+from icdcli.evaluation.behavior.templates import (
+    FIELDS,
+    LANGUAGES,
+    About,
+    Expectation,
+    load_templates,
+)
 
 DENIED = ("negated", "list of negatives", "family", "family section", "ruled out", "resolved")
 DENIED = (*DENIED, "return precautions", "indication", "allergy reaction", "unchecked box")
@@ -44,6 +52,19 @@ def test_a_changed_note_has_the_same_conditions_as_its_base(language: str) -> No
                 assert template.text != template.base
             else:
                 assert not template.base
+
+
+def test_the_example_of_the_page_is_valid_and_the_page_names_every_key(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "behavior.md").read_text(encoding="utf-8")
+    example = page.partition("```text\n")[2].partition("```")[0]
+    own = tmp_path / "own.yaml"
+    own.write_text(example, encoding="utf-8")
+    found = {one.name: one for one in load_templates("en", own)}
+    assert found["hospital header"].templates[0].base == "Seen for {name}."
+    assert found["negated"].templates[-1].held_out
+    words = (*get_args(About), *get_args(Expectation), *FIELDS)
+    assert [word for word in words if f"`{word}`" not in page] == []
+    assert [one for one in PARTICLES if f"`{{name{one}}}`" not in page] == []
 
 
 def test_own_templates_are_added(tmp_path: Path) -> None:
