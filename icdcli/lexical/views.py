@@ -28,13 +28,16 @@ from numpy.typing import NDArray
 
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, read_own_cues
-from icdcli.lexical.assertion.reader import AssertionReader, reader_of
+from icdcli.lexical.assertion.memory import RememberingReader, remembering_reader
 from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed", "family", "personal"]
 
 FORMAT = 2
 """Raised when the same cues and the same text give other classes."""
+
+KEPT_CHARACTERS = 1 << 25
+"""The characters of changed texts that a fit keeps: three thousand discharge summaries."""
 
 _VIEWS: dict[AssertionKey, tuple[View, ...]] = {
     "learned": ("all", "affirmed"),
@@ -138,14 +141,14 @@ class Views:
         return texts if view == "all" else Restarting(texts, lambda text: self.text(view, text))
 
     @property
-    def reader(self) -> AssertionReader | None:
+    def reader(self) -> RememberingReader | None:
         """Return the reader of the language's and the user's cues; None if there are none."""
-        return reader_of(self._all_cues) if self._all_cues else None
+        return remembering_reader(self._all_cues) if self._all_cues else None
 
     @property
-    def _without_family(self) -> AssertionReader:
+    def _without_family(self) -> RememberingReader:
         """Return a reader that knows no relatives, but what is denied of them."""
-        return reader_of(_OF_FAMILY.sub("\taffirmed\t", self._all_cues))
+        return remembering_reader(_OF_FAMILY.sub("\taffirmed\t", self._all_cues))
 
     @property
     def _all_cues(self) -> str:
@@ -168,10 +171,32 @@ def _blanked(text: str, starts_S: NDArray[np.int64], kept_S: NDArray[np.bool_]) 
 
 
 class Restarting:
-    """Changed texts that can be iterated over as often as the original ones."""
+    """Changed texts that can be iterated over as often as the original ones.
 
-    def __init__(self, texts: Iterable[str], change: Callable[[str], str]) -> None:
+    The first of them are kept, so that they are changed only once.
+    """
+
+    def __init__(
+        self, texts: Iterable[str], change: Callable[[str], str], most: int = KEPT_CHARACTERS
+    ) -> None:
+        """Change texts while they are iterated over.
+
+        Args:
+            texts: The texts, always in the same order.
+            change: Changes one of them.
+            most: The characters of changed texts that are kept in memory.
+        """
         self._texts, self._change = texts, change
+        self._kept: list[str] = []
+        self._room = most
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._change, self._texts)
+        for place, text in enumerate(self._texts):
+            if place < len(self._kept):
+                yield self._kept[place]
+                continue
+            changed = self._change(text)
+            if place == len(self._kept) and len(changed) <= self._room:
+                self._kept.append(changed)
+                self._room -= len(changed)
+            yield changed
