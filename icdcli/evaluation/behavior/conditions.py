@@ -164,17 +164,19 @@ def _histories(labels: Labels, system: System, language: str) -> Iterator[NamedC
 
 
 def _sides(labels: Labels, system: System, language: str) -> Iterator[NamedCondition]:
-    trained = set(_trained(labels)) if system == "icd10" else set()
-    for row in _rows("sides.tsv"):
-        if {row["right"], row["left"]} <= trained:
-            for side, other in (("right", "left"), ("left", "right")):
-                yield NamedCondition(
-                    row[side],
-                    (_of_side(row[language], side),),
-                    groups=frozenset({"sides"}),
-                    found_as=row[side],
-                    instead=row[other],
-                )
+    place = {
+        code: place for place, code in enumerate(_trained(labels) if system == "icd10" else ())
+    }
+    both = [row for row in _rows("sides.tsv") if {row["right"], row["left"]} <= place.keys()]
+    for row in sorted(both, key=lambda row: max(place[row["right"]], place[row["left"]])):
+        for side, other in (("right", "left"), ("left", "right")):
+            yield NamedCondition(
+                row[side],
+                (_of_side(row[language], side),),
+                groups=frozenset({"sides"}),
+                found_as=row[side],
+                instead=row[other],
+            )
 
 
 _LEFT = {

@@ -82,6 +82,9 @@ def test_sides_and_histories_are_labels_that_have_them() -> None:
     named = {one.code: one.names for one in conditions_of(labels, "icd10", "es", 10)}
     assert named["M25.562"] == ("dolor en la rodilla izquierda",)
     assert named["Z80.3"] == ("cáncer de mama",)
+    more = labels_of("M25.562", "M25.561", "M79.604", "C64.1", "C64.2", "M79.605")
+    sides = [one.code for one in conditions_of(more, "icd10", "en", 8)]
+    assert sides[-4:] == ["M25.561", "M25.562", "C64.1", "C64.2"]  # those with most documents
     nine = groups(conditions_of(labels_of("V10.3", "V16.3", "428.0"), "icd9", "en", 10))
     assert nine["personal histories"] == ["V10.3"]
     assert nine["family histories"] == ["V16.3"]
