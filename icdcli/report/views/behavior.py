@@ -45,9 +45,9 @@ def behavior_html(report: BehaviorReport) -> str:
         "<h2 id=behavior>Behavior</h2>",
         f"<p class=quiet>{escape(_heading(report))}, made from templates and from names in the "
         "clinical lexicon; none of them is a patient's. Capabilities that should be coded need the "
-        "code or another of its category, those that shouldn't must have none of them. 95 % "
-        "intervals over the notes. Held out: the share of those notes whose template or condition "
-        "isn't looked at during development.</p>",
+        "code or another of its category (a side or a history: its own code), those that shouldn't "
+        "must have none of them. 95 % intervals over the notes. Held out: the share of those notes "
+        "whose template or condition isn't looked at during development.</p>",
         html_table(_COLUMNS, map(_row, report.capabilities), _TEXT),
         *(f"<p class=quiet>{escape(line)}</p>" for line in _skipped(report)),
         *map(_failures_html, (one for one in report.capabilities if one.failures)),
