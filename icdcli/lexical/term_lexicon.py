@@ -33,8 +33,8 @@ from icdcli.lexical.words import stem, words
 _PRIOR_DOCUMENTS = 2.0
 _LEAST = 0.02
 _UNWRITTEN = re.compile(
-    r",? (?:unspecified|not otherwise specified|NOS|not elsewhere classified)\b.*$"
-    r"|\([^)]*\)|^(?:unspecified|other) ",
+    r",? (?:not otherwise specified|NOS|not elsewhere classified)\b.*$|, unspecified\b.*$"
+    r"|\([^)]*\)|\bunspecified (?:site|part|location)s? of |\bunspecified |^other ",
     re.IGNORECASE,
 )
 

@@ -85,6 +85,13 @@ def test_the_overlap_with_a_family_history_is_that_of_what_relatives_have(fitted
     assert patient[BREAST] > 2 * max(family[BREAST], 0)
 
 
+def test_the_term_for_a_family_history_is_the_relatives_disease(fitted):
+    said = ("Mother died of a malignant neoplasm of breast.", "Malignant neoplasm of breast.")
+    family, patient = fitted.scores(said)["affirmed_terms"]
+    assert family[FAMILY_BREAST] > 0 == family[BREAST]
+    assert patient[BREAST] > 0 == patient[FAMILY_BREAST]
+
+
 def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
     alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
     text = ["His father had colon cancer."]

@@ -34,6 +34,14 @@ def test_what_nobody_writes_in_a_title_is_not_needed(lexicon, text, label):
     assert lexicon.scores([text])[0].argmax() == label
 
 
+def test_a_title_keeps_its_words_after_unspecified():
+    titles = [("Neoplasm of unspecified site of breast",), ("Pain in unspecified joint",)]
+    lexicon = TermLexicon.of(titles)
+    assert ("neoplasm", "of", "breast") in lexicon.terms
+    assert ("pain", "in", "joint") in lexicon.terms
+    assert len(lexicon.terms) == 4
+
+
 def test_a_term_counts_as_often_as_its_documents_had_the_code(lexicon):
     scores = lexicon.scores(["pneumonia, a mass, renal shutdown"])[0]
     assert scores[PNEUMONIA] > scores[KIDNEY] > scores[MASS] > 0

@@ -1,6 +1,7 @@
 """The part ``terms``: the terms for codes, matched word by word (`icdcli.lexical.term_lexicon`)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,23 @@ from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
 from icdcli.lexical.term_lexicon import TermLexicon
 
 
+_HISTORY_OF = re.compile(r"^.*\b(?:history of|antecedentes? (?:\w+ )?de) ", re.IGNORECASE)
+
+
 def _fit(documents: TrainingDocuments) -> TermLexicon | None:
     if not any(documents.descriptions):
         return None
     return TermLexicon.fit(documents.descriptions, documents.texts, documents.targets)
+
+
+def _fit_history(
+    _lexicon: TermLexicon, documents: TrainingDocuments, _labels: Sequence[int]
+) -> TermLexicon:
+    # The view has the disease, but not always the words that made it a history.
+    diseases = [
+        (*texts, *(_HISTORY_OF.sub("", text) for text in texts)) for texts in documents.descriptions
+    ]
+    return TermLexicon.fit(diseases, documents.texts, documents.targets)
 
 
 def _fit_out_of_fold(
@@ -42,5 +56,6 @@ register_part(
         load=_load,
         words=_words,
         uses_lexicon=True,
+        fit_history=_fit_history,
     )
 )
