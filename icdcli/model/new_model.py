@@ -130,7 +130,8 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
         network, model.tokenizer, model.special_tokens, descriptions, longest
     )
     if model.config.label_init == "descriptions":
-        network.head.start_from_descriptions(described.titles_LD, described.known_L)
+        starts_LD = described.means_LD if model.config.lexicon else described.titles_LD
+        network.head.start_from_descriptions(starts_LD, described.known_L)
     if network.prior is not None:
         network.prior.start_from_descriptions(described.vectors_MD)
 
@@ -144,12 +145,14 @@ class EmbeddedDescriptions:
         vectors_MD: The mean hidden state of each description, float32, in the order of the labels;
             zero for a label without a description.
         titles_LD: The first vector of each label.
+        means_LD: The mean of the vectors of each label.
         known_L: True if the label has a description.
     """
 
     counts: tuple[int, ...]
     vectors_MD: Tensor
     titles_LD: Tensor
+    means_LD: Tensor
     known_L: Tensor
 
 
@@ -199,8 +202,12 @@ def embed_descriptions(
         )
         vectors_MD[places] = pool(network.hidden_states(inputs), inputs.documents, "mean")
     network.train(training)
+    label_M = torch.repeat_interleave(torch.tensor(counts, device=network.device))
+    means_LD = torch.zeros(len(counts), vectors_MD.shape[1], device=network.device)
+    means_LD.index_add_(0, label_M, vectors_MD)
+    means_LD /= torch.tensor(counts, device=network.device)[:, None]
     known_L = torch.tensor([len(texts) > 0 for texts in descriptions], device=network.device)
-    return EmbeddedDescriptions(counts, vectors_MD, vectors_MD[firsts.tolist()], known_L)
+    return EmbeddedDescriptions(counts, vectors_MD, vectors_MD[firsts.tolist()], means_LD, known_L)
 
 
 def _width(network: CodingNetwork) -> int:

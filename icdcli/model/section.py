@@ -79,7 +79,7 @@ class ModelConfig(Section):
         [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
     )
     lexicon: bool = Field(
-        True, description="lexical: match synonyms of codes too, and expand abbreviations"
+        True, description="know synonyms of codes (lexical, label_init, prior) and abbreviations"
     )
     assertion: AssertionKey = Field(
         "learned",

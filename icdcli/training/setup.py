@@ -110,8 +110,9 @@ def new_training(
     corpus = find_corpus(config.data, process_group, on_progress, on_warning)
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
+    language = config.data.language if config.model.lexicon else None
     described = (
-        descriptions_of(corpus.labels, corpus.system)
+        descriptions_of(corpus.labels, corpus.system, language)
         if _starts_from_descriptions(config.model)
         else ()
     )

@@ -1,5 +1,7 @@
 """Runs whose heads start from code descriptions, with precomputed inputs and lexical scores."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,13 @@ from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import write_manifest
+from icdcli.lexical.descriptions import descriptions_of
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import probabilities
 from icdcli.model.inference import precompute as state_cache
 from icdcli.model.inference.precompute import description_similarities
+from icdcli.model.new_model import embed_descriptions
 from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.training.events import Evaluated, StepDone
 from icdcli.training.loop import train
@@ -230,6 +234,28 @@ def test_labels_start_from_their_descriptions_the_same_in_every_process(describe
     assert not torch.equal(first["head.queries_LW"], random["head.queries_LW"])
 
 
+def test_synonyms_are_descriptions_of_the_prior_and_the_start_if_the_lexicon_is_on(described):
+    with_lexicon, corpus = new_training(described(), ALONE)
+    without, _ = new_training(described(lexicon=False), ALONE)
+    official = descriptions_of(corpus.labels, corpus.system)
+    known = descriptions_of(corpus.labels, corpus.system, "en")
+    network = without.model.network
+    assert network.prior.counts == [len(texts) for texts in official]
+    assert with_lexicon.model.network.prior.counts == [len(texts) for texts in known]
+    assert all(len(texts) > len(few) for texts, few in zip(known, official, strict=True))
+    tools = (without.model.tokenizer, without.model.special_tokens)
+    titles = embed_descriptions(network, *tools, official)
+    means = embed_descriptions(network, *tools, known)
+    single = embed_descriptions(network, *tools, [[text] for text in known[0]])
+    torch.testing.assert_close(means.means_LD[0], single.titles_LD.mean(dim=0))
+    for training, vectors_LD in ((without, titles.titles_LD), (with_lexicon, means.means_LD)):
+        head = training.model.network.head
+        expected = deepcopy(head)
+        expected.start_from_descriptions(vectors_LD, titles.known_L)
+        torch.testing.assert_close(head.queries_LW, expected.queries_LW)
+        torch.testing.assert_close(head.outputs_LW, expected.outputs_LW)
+
+
 @pytest.mark.parametrize("pooling_mode", ["label_attention", "mean"])
 def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     described, monkeypatch, pooling_mode
@@ -330,7 +356,7 @@ def test_what_each_part_is_worth(described):
     complete, *rows = ablate(training.model, corpus, "validation")
     assert complete.without is None
     assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
-    lexical = ["ngrams", "descriptions"]
+    lexical = ["ngrams", "descriptions", "terms"]
     names = ["prior", "network", *lexical, *(f"affirmed_{name}" for name in lexical)]
     assert [row.without for row in rows] == names
     parts = training.model.score_split(corpus, "validation")

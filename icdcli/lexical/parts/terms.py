@@ -11,7 +11,6 @@ from icdcli.io.npz import Arrays
 from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
 from icdcli.lexical.term_lexicon import TermLexicon
 
-
 _HISTORY_OF = re.compile(r"^.*\b(?:history of|antecedentes? (?:\w+ )?de) ", re.IGNORECASE)
 
 
