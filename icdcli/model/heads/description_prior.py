@@ -1,7 +1,7 @@
 """The similarity of a code's descriptions to a document: a prior without training documents.
 
 The prior adds ``weight · max(similarity − offset)`` to the logit of a code, the maximum over its
-descriptions: its title and its inclusion terms. The similarity is the cosine between the
+descriptions: its title, inclusion terms and synonyms. The similarity is the cosine between the
 description and the most similar window of the document, both as means of a frozen backbone's hidden
 states. The offset is the description's mean similarity to the training documents, since some
 descriptions are similar to everything. Only the weight is learned.
