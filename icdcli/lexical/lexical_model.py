@@ -17,7 +17,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -34,16 +34,15 @@ from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.histories import HistoryParts, history_labels
 from icdcli.lexical.names import part_names
-from icdcli.lexical.normalization.expansion import Expansion
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
 from icdcli.lexical.targets import Annotations, Targets
-from icdcli.lexical.views import Restarting, View, Views
+from icdcli.lexical.views import Restarting, View
 from icdcli.lexical.words import placed_words, words
 
-PLAIN, FORMAT, HISTORIES = 1, 2, 3
-"""The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text without
-abbreviations, that with both, and that with parts for codes that mean a history."""
+PLAIN, WITH_VIEWS, FORMAT = 1, 2, 3
+"""The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text as it is,
+that with views and abbreviations, and that with spelling or histories, too."""
 _ABOUT = "lexical.json"
 _AFFIRMED = "affirmed_"
 
@@ -221,24 +220,22 @@ class LexicalModel:
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made if necessary."""
         private_folder(folder)
-        views, expansion = self.reading.views, self.reading.expansion
-        affirmed = "affirmed" in views.names
+        reading = self.reading.to_json()
         about: dict[str, Any] = {
-            "format": FORMAT if affirmed or expansion.senses else PLAIN,
+            "format": FORMAT if "spelling" in reading else WITH_VIEWS if reading else PLAIN,
             "parts": self.parts,
             "labels": self.number_of_labels,
+            **reading,
         }
-        if affirmed:
-            about |= {"views": asdict(views), "affirmed": {}}
-        if expansion.senses:
-            about["abbreviations"] = expansion.to_json()
+        if "affirmed" in self.reading.views.names:
+            about["affirmed"] = {}
         for name, part in self.fitted.items():
             view = _view_of(name)
             about_view = about if view == "all" else about[view]
             about_view |= _type_of(name).words(part)
             write_arrays(folder / f"{name}.npz", part.arrays())
         if self.histories:
-            about |= {"format": HISTORIES, "histories": {}}
+            about |= {"format": FORMAT, "histories": {}}
         for history, again in self.histories.items():
             about["histories"][history] = again.save(folder)
         write_json(folder / _ABOUT, about)
@@ -256,16 +253,13 @@ class LexicalModel:
         """
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            known = about["format"] in (PLAIN, FORMAT, HISTORIES)
+            known = about["format"] in (PLAIN, WITH_VIEWS, FORMAT)
             if not known or about["labels"] != number_of_labels:
                 raise ValueError(
                     f"format {about['format']} for {about['labels']} labels, "
-                    f"not {PLAIN} to {HISTORIES} for {number_of_labels}"
+                    f"not {PLAIN} to {FORMAT} for {number_of_labels}"
                 )
-            reading = NoteReading(
-                Views.from_json(about.get("views")),
-                Expansion.from_json(about.get("abbreviations", {})),
-            )
+            reading = NoteReading.from_json(about)
             fitted = {
                 name: _type_of(name).load(
                     read_arrays(folder / f"{name}.npz"),
@@ -346,6 +340,11 @@ def _seen(
             annotations = [
                 [(label, marked) for label, marked in here if known.issuperset(words(marked))]
                 for known, here in zip(map(_known_words, kept), annotations, strict=True)
+            ]
+        if annotations is not None and reading.spelling.words:
+            annotations = [
+                [(label, reading.corrected(marked)) for label, marked in here]
+                for here in annotations
             ]
         yield view, replace(_as_read(documents, reading, view), annotations=annotations)
 

@@ -7,17 +7,28 @@ written.
 Shapes: N stretches of a text, or places in it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.reader import Labels
+from icdcli.icd.codes import System
+from icdcli.icd.lexicon.abbreviations import abbreviations
+from icdcli.icd.lexicon.synonyms import synonyms, synonyms_of
+from icdcli.icd.lexicon.tables import LANGUAGES
+from icdcli.icd.terms import inclusion_terms, tabular_titles
+from icdcli.icd.titles import titles
 from icdcli.lexical.assertion.classes import Assertions
+from icdcli.lexical.descriptions import descriptions_of
 from icdcli.lexical.normalization.edited_text import EditedText
 from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
+from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
 from icdcli.lexical.views import COMPLETE, View, Views
 
 
@@ -69,42 +80,142 @@ class ReadText:
         return self._find_assertions()
 
 
+FORMAT = 1
+"""Raised when the same words and the same text are read in another way."""
+
+
 @dataclass(frozen=True)
 class NoteReading:
     """How a model reads texts.
 
     Attributes:
         views: The views of documents. The network, the description prior and TF-IDF read the first.
+        spelling: The words that misspelt ones are corrected to.
         expansion: The abbreviations that are read in full.
+        network_expands: Whether the network and the prior read them in full, too, and not only the
+            lexical parts.
     """
 
     views: Views = COMPLETE
+    spelling: Spelling = NO_SPELLING
     expansion: Expansion = NO_EXPANSION
+    network_expands: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        views: Views,
+        texts: Iterable[str],
+        labels: Labels,
+        system: System | None,
+        known: Iterable[str] = (),
+    ) -> "NoteReading":
+        """Learn to read notes with the clinical lexicon, in the language of the views.
+
+        Args:
+            views: The views of documents.
+            texts: The training documents.
+            labels: The label space.
+            system: Its coding system; None: unknown.
+            known: Words and texts without mistakes, besides those of the coding systems.
+        """
+        expansion = Expansion.of(views.language)
+        needed = [
+            *_needed(labels, system, views.language),
+            *(sense.expansion for senses in expansion.senses.values() for sense in senses),
+        ]
+        spelling = Spelling.fit(
+            texts, needed, (*known, *_official_texts(views.language)), views.language
+        )
+        return cls(views, spelling, expansion)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "NoteReading":
+        """Return what `to_json` returned, after a file had it, perhaps with other keys."""
+        spelling = stored.get("spelling")
+        return cls(
+            Views.from_json(stored.get("views")),
+            NO_SPELLING if spelling is None else Spelling.from_json(spelling),
+            Expansion.from_json(stored.get("abbreviations", {})),
+            stored.get("network_expands", False),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps; nothing if the complete text is read as it is."""
+        stored: dict[str, Any] = {}
+        if "affirmed" in self.views.names:
+            stored["views"] = asdict(self.views)
+        if self.spelling.words:
+            stored["spelling"] = self.spelling.to_json()
+        if self.expansion.senses:
+            stored["abbreviations"] = self.expansion.to_json()
+        if self.network_expands:
+            stored["network_expands"] = True
+        return stored
 
     @property
     def key(self) -> str:
         """Return what distinguishes `read` from other readings; empty if it changes nothing."""
-        if not self.expansion.senses:
+        changes = [
+            *([self.spelling.to_json()] if self.spelling.words else []),
+            *([self.expansion.to_json()] if self.network_expands else []),
+        ]
+        if not any(changes):
             return self.views.key
-        return sha256(repr((self.views.key, self.expansion.to_json())).encode()).hexdigest()[:12]
+        return sha256(repr((FORMAT, self.views.key, changes)).encode()).hexdigest()[:12]
 
     def read(self, text: str, view: View | None = None) -> ReadText:
         """Read a text.
 
         Args:
             text: The text, cleaned as the training texts were.
-            view: The view; None: that of the network and TF-IDF.
+            view: The view, as a lexical part reads it; None: as the network and TF-IDF do.
         """
+        expands = view is not None or self.network_expands
         view = view or self.views.names[0]
         reader = self.views.reader
         kept = self.views.text(view, text)
-        edits = list(self.expansion.edits(kept))
+        edited: tuple[EditedText, ...] = ()
+        current = kept
+        for editor in (self.spelling, self.expansion) if expands else (self.spelling,):
+            if edits := list(editor.edits(current)):
+                edited = (*edited, EditedText.of(current, edits))
+                current = edited[-1].text
         return ReadText(
             kept,
-            (EditedText.of(kept, edits),) if edits else (),
+            edited,
             lambda: None if reader is None else reader.read(text),
         )
+
+    def corrected(self, words: str) -> str:
+        """Return words of a document with its spelling corrected."""
+        return EditedText.of(words, self.spelling.edits(words)).text
 
 
 UNCHANGED = NoteReading()
 """The complete text as it is."""
+
+
+def _needed(labels: Labels, system: System | None, language: str) -> Iterator[str]:
+    """Yield the descriptions of labels that are in the language of the notes."""
+    # The official titles and terms are in English.
+    for texts in descriptions_of(labels, system, language) if language == "en" else ():
+        yield from texts
+    if language != "en" and system is not None:
+        for code, kind in zip(labels.codes, labels.kinds, strict=True):
+            yield from synonyms_of(code, kind, system, language)
+
+
+def _official_texts(language: str) -> Iterator[str]:
+    """Yield the titles and terms of the coding systems, and the words of the lexicon.
+
+    Notes in any language have English words.
+    """
+    for system, kind in (("icd10", "diagnosis"), ("icd9", "diagnosis"), ("icd9", "procedure")):
+        yield from titles(system, kind).values()
+    yield from tabular_titles().values()
+    yield from chain.from_iterable(inclusion_terms(code) for code in tabular_titles())
+    for each in {"en", language}.intersection(LANGUAGES):
+        yield from chain.from_iterable(synonyms(each).values())
+        for short, senses in abbreviations(each).items():
+            yield from (short, *(sense.expansion for sense in senses))

@@ -93,6 +93,12 @@ def placed_words(text: str) -> tuple[list[str], NDArray[np.int64]]:
     )
 
 
+def is_sign_with_letters(text: str, place: int) -> bool:
+    """Return whether there is a sign such as ™ at a place, which continues a word with letters."""
+    sign = text[place : place + 1] if place >= 0 else ""
+    return bool(sign) and not sign.isascii() and words(f"a{sign}") != ["a"]
+
+
 def places_of(words: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct words, and the index of each word among them."""
     number = {word: place for place, word in enumerate(dict.fromkeys(words))}

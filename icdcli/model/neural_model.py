@@ -368,6 +368,8 @@ class NeuralModel:
         network.eval()
         choose_padding(network, padding)
         frame, chunks = settings["frame"], settings["chunks"]
+        lexical = _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None
+        reading = UNCHANGED if lexical is None else lexical.reading
         return cls(
             network,
             saved.tokenizer,
@@ -377,11 +379,11 @@ class NeuralModel:
             Threshold.from_json(settings["threshold"]),
             own,
             None if chunks is None else Chunks(**chunks),
-            _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None,
+            lexical,
             Fusion.from_json(settings["fusion"]),
             settings["text_cleaning"],
             saved.base,
-            NoteReading(Views.from_json(settings.get("views"))),
+            replace(reading, views=Views.from_json(settings.get("views"))),
         )
 
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import SpecialTokens, collate
-from icdcli.data.corpus.reader import Labels
+from icdcli.data.corpus.reader import Corpus, Labels
 from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
 from icdcli.model.batch import Batch
@@ -29,7 +30,13 @@ from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
-from icdcli.model.tokenizer import chunks_of, load_tokenizer, special_tokens_of, train_tokenizer
+from icdcli.model.tokenizer import (
+    chunks_of,
+    load_tokenizer,
+    special_tokens_of,
+    train_tokenizer,
+    whole_words,
+)
 from icdcli.model.trials import window_of
 
 _AT_ONCE = 64
@@ -63,6 +70,29 @@ def views_of(
     if on_warning is not None and (off := views.warning()) is not None:
         on_warning(off)
     return views
+
+
+def reading_of(
+    config: ModelConfig,
+    corpus: Corpus,
+    language: str,
+    tokenizer: PreTrainedTokenizerFast,
+    on_warning: Callable[[str], object] | None = None,
+) -> NoteReading:
+    """Return how a new model reads notes; with the lexicon, it learns the words of the corpus.
+
+    Args:
+        config: The model section of the configuration.
+        corpus: The prepared corpus.
+        language: The language of the documents.
+        tokenizer: The tokenizer; its words are known words.
+        on_warning: See `views_of`.
+    """
+    views = views_of(config, language, on_warning)
+    if not (config.lexical and config.lexicon):
+        return NoteReading(views)
+    words = whole_words(tokenizer)
+    return NoteReading.fit(views, corpus.texts("train"), corpus.labels, corpus.system, words)
 
 
 def new_model(

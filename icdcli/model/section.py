@@ -79,7 +79,9 @@ class ModelConfig(Section):
         [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
     )
     lexicon: bool = Field(
-        True, description="know synonyms of codes (lexical, label_init, prior) and abbreviations"
+        True,
+        description="know synonyms of codes (lexical, label_init, prior) and abbreviations; with "
+        "lexical, correct spelling",
     )
     assertion: AssertionKey = Field(
         "learned",

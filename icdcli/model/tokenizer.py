@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
@@ -12,6 +12,8 @@ from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.section import ModelConfig
 from icdcli.model.trials import window_of
 
+_BEFORE_WORDS = "Ġ▁"
+"""What tokenizers write for the blank before a word."""
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 
 
@@ -47,6 +49,22 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = 16_384) -> PreTraine
         eos_token=_EOS,
         clean_up_tokenization_spaces=False,
     )
+
+
+def whole_words(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the words that a tokenizer has as one token: common ones, spelled correctly."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    words = sorted(
+        {token.lstrip(_BEFORE_WORDS) for token in backend.get_vocab()}.difference(
+            tokenizer.all_special_tokens
+        )
+    )
+    letters = [word for word in words if word.isalpha()]
+    # With a blank before it, as in a text; a token from the inside of words isn't alone then.
+    found = backend.encode_batch_fast([f" {word}" for word in letters], add_special_tokens=False)
+    return [word for word, tokens in zip(letters, found, strict=True) if len(tokens.ids) == 1]
 
 
 def special_tokens_of(tokenizer: PreTrainedTokenizerFast, pooling_mode: str) -> SpecialTokens:

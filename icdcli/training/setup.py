@@ -22,12 +22,10 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
-from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
-from icdcli.lexical.reading import NoteReading
 from icdcli.model.backbone import compile_layers
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.new_model import new_model, tokenizer_for, views_of
+from icdcli.model.new_model import new_model, reading_of, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import load_state
@@ -128,7 +126,7 @@ def new_training(
         on_warning or warnings.warn,
     )
     model.text_cleaning = config.data.text_cleaning
-    model.reading = NoteReading(views_of(config.model, config.data.language, on_warning))
+    model.reading = reading_of(config.model, corpus, config.data.language, tokenizer, on_warning)
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
@@ -274,10 +272,8 @@ def _lexical_scores(
     from icdcli.lexical.lexical_model import LexicalModel
 
     if model.lexical is None:
-        views, lexicon = model.views, config.model.lexicon
-        expansion = Expansion.of(views.language) if lexicon else NO_EXPANSION
         model.lexical = LexicalModel.of(
-            corpus, config.model.lexical, NoteReading(views, expansion), lexicon
+            corpus, config.model.lexical, model.reading, config.model.lexicon
         )
     return model.lexical.scores(list(corpus.texts("validation")))
 

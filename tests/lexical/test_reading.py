@@ -26,30 +26,36 @@ def test_a_reading_that_changes_nothing_has_no_key() -> None:
 def test_the_key_changes_with_what_is_read() -> None:
     fewer = Expansion({"HTN": EXPANSION.senses["HTN"]})
     keys = {
-        NoteReading(views, expansion).key
+        NoteReading(views, expansion=expansion, network_expands=True).key
         for views in (LEARNED, FACTS)
         for expansion in (EXPANSION, fewer)
     }
     assert len(keys | {NoteReading(FACTS).key, ""}) == 6
     assert NoteReading(FACTS).key == FACTS.key
-    assert NoteReading(expansion=Expansion.from_json(fewer.to_json())).key == (
-        NoteReading(expansion=fewer).key
-    )
+    assert NoteReading(FACTS, expansion=EXPANSION).key == FACTS.key
+
+
+def test_the_network_reads_abbreviations_in_full_only_if_it_should() -> None:
+    reading = NoteReading(LEARNED, expansion=EXPANSION)
+    assert reading.read("HTN").text == "HTN"
+    assert reading.read("HTN", "all").text.split() == ["HTN", "hypertension"]
+    switched = replace(reading, network_expands=True)
+    assert switched.read("HTN").text == reading.read("HTN", "all").text
 
 
 def test_what_the_view_leaves_out_is_not_expanded() -> None:
     text = "No HTN. COPD."
-    read = NoteReading(FACTS, EXPANSION).read(text)
+    read = NoteReading(FACTS, expansion=EXPANSION, network_expands=True).read(text)
     assert read.text.split() == "No . COPD chronic obstructive pulmonary disease .".split()
     assert len(read.kept) == len(text)
-    both = NoteReading(LEARNED, EXPANSION)
+    both = NoteReading(LEARNED, expansion=EXPANSION, network_expands=True)
     assert "hypertension" in both.read(text).text
     assert both.read(text, "affirmed").text == read.text
 
 
 def test_classes_are_those_of_the_places_in_the_note() -> None:
     text = "Known HTN, denies CHF. Father had COPD."
-    read = NoteReading(LEARNED, EXPANSION).read(text)
+    read = NoteReading(LEARNED, expansion=EXPANSION, network_expands=True).read(text)
     classes = {
         word: Assertion(int(read.classes(np.array([read.text.index(word)]))[0]))
         for word in ("hypertension", "congestive", "CHF", "obstructive", "COPD")
@@ -71,7 +77,7 @@ def test_without_cues_everything_is_affirmed() -> None:
 
 @given(st.text())
 def test_the_words_of_any_text_keep_their_places(text: str) -> None:
-    read = NoteReading(FACTS, EXPANSION).read(text)
+    read = NoteReading(FACTS, expansion=EXPANSION, network_expands=True).read(text)
     assert len(read.kept) == len(text)
     document, places_W2 = placed_words(read.text)
     original_W2 = read.original(places_W2)

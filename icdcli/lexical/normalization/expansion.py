@@ -15,7 +15,7 @@ from typing import Any
 from icdcli.icd.lexicon.abbreviations import Sense, abbreviations, sense_of
 from icdcli.icd.lexicon.tables import LANGUAGES
 from icdcli.lexical.normalization.edited_text import Edit
-from icdcli.lexical.words import folded, words
+from icdcli.lexical.words import folded, is_sign_with_letters, words
 
 _TOKEN = r"[^\W_]+(?:[/&.'+-][^\W_]+)*"
 _PART = re.compile(r"[^\W_]+")
@@ -85,7 +85,11 @@ class Expansion:
         for match in self._token.finditer(text):
             for token, end in _candidates(match):
                 senses = known.get(token)
-                if senses is None or _joins(text, end) or _joins(text, end - len(token) - 1):
+                if (
+                    senses is None
+                    or is_sign_with_letters(text, end)
+                    or is_sign_with_letters(text, end - len(token) - 1)
+                ):
                     continue
                 if token.lower() in _WORDS and _in_capitals(text, end):
                     continue
@@ -124,12 +128,6 @@ def _candidates(match: re.Match[str]) -> Sequence[tuple[str, int]]:
         return whole
     parts = [(part.group(), begin + part.end()) for part in _PART.finditer(token)]
     return [*whole, *parts]
-
-
-def _joins(text: str, place: int) -> bool:
-    """Return whether a sign such as ™, which contains letters, continues a word."""
-    sign = text[place : place + 1] if place >= 0 else ""
-    return bool(sign) and not sign.isascii() and words(f"a{sign}") != ["a"]
 
 
 def _in_capitals(text: str, place: int) -> bool:

@@ -10,7 +10,7 @@ from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.words import folded, placed_words, words
 
 ENGLISH = Expansion.of("en")
-READING = NoteReading(expansion=ENGLISH)
+READING = NoteReading(expansion=ENGLISH, network_expands=True)
 
 
 @pytest.mark.parametrize(
