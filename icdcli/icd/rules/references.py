@@ -1,0 +1,125 @@
+"""The codes that a note of ICD-10-CM refers to.
+
+Notes are sentences with codes, usually in brackets at their end:
+
+    physeal fractures of lower end of radius (S59.2-)
+    pneumonia due to SARS-CoV-2 (J12.82), influenza (J09.X1, J10.0-, J11.0-)
+    conditions classifiable to S06.0- to S06.8-
+    amnestic syndrome due to psychoactive substance use (F10-F19 with 5th character .6)
+
+A code stands for all codes below it. A note without a code refers to others in words only.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+_CODE = r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{0,4})?"
+# The hyphen after a code stands for its further characters; between codes it means a range.
+_RANGE = re.compile(
+    rf"\b(?P<first>{_CODE})-?(?:\s*(?:-|\bto\b|\bthrough\b)\s*(?P<last>{_CODE})-?)?(?![0-9A-Z])"
+)
+_CONDITION = re.compile(
+    r"\s*,?\s*with (?:(?P<place>\w+?)[ -](?:to (?P<end>\w+) )?characters? |(?=\.))"
+    r"(?P<first>[-.]?[0-9A-Z]+)\b(?:-(?P<last>\.[0-9A-Z]+))?-?"
+)
+_ORDINALS = {"fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
+_OPEN_CONDITION = re.compile(r"\s*with (?:open|closed)\b")
+_DOT = 3
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A range of codes.
+
+    Attributes:
+        first: The first code, without its dot.
+        last: The last code, without its dot; codes below it are in the range.
+        place: The position of the characters that the codes must have; None: any characters.
+            -1: they are the last ones.
+        characters: The first and the last of these characters.
+    """
+
+    first: str
+    last: str
+    place: int | None = None
+    characters: tuple[str, str] = ("", "")
+
+    def has(self, code: str) -> bool:
+        """Return whether a code, with or without its dot, is in the range."""
+        bare = code.replace(".", "")
+        if not (self.first <= bare and bare[: len(self.last)] <= self.last):
+            return False
+        if self.place is None:
+            return True
+        low, high = self.characters
+        begin = len(bare) - len(low) if self.place < 0 else self.place
+        return len(bare) >= begin + len(low) and low <= bare[begin : begin + len(low)] <= high
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note and the codes that it refers to.
+
+    Attributes:
+        text: The note as the edition has it, with its heading if it is an item of a list.
+        references: The codes; none: it refers to others in words only, or to none.
+    """
+
+    text: str
+    references: tuple[Reference, ...] = field(default=())
+
+    def has(self, code: str) -> bool:
+        """Return whether the note refers to a code."""
+        return any(one.has(code) for one in self.references)
+
+
+def references_in(text: str) -> tuple[Reference, ...]:
+    """Return the codes that a text refers to.
+
+    A condition that isn't a character ("with open fracture 7th character") can't be checked; the
+    code before it is left out.
+    """
+    return tuple(_references(text))
+
+
+def parse_notes(lines: Sequence[str]) -> list[Note]:
+    """Return the notes of a code, each with its references.
+
+    A line that ends with a colon is the heading of the lines after it, and no note of its own.
+    """
+    notes = []
+    heading = ""
+    for line in lines:
+        references = references_in(line)
+        if line.rstrip().endswith(":") and not references:
+            heading = line.strip()
+            continue
+        notes.append(Note(f"{heading} {line}".strip(), references))
+    return notes
+
+
+def _references(text: str) -> Iterator[Reference]:
+    for found in _RANGE.finditer(text):
+        first = found["first"].replace(".", "")
+        last = (found["last"] or found["first"]).replace(".", "")
+        after = text[found.end() :]
+        if _OPEN_CONDITION.match(after):
+            continue
+        condition = _CONDITION.match(after)
+        if condition is None:
+            yield Reference(first, last)
+            continue
+        low = condition["first"].strip("-.")
+        high = (condition["last"] or condition["first"]).strip("-.")
+        yield Reference(first, last, _place(condition["place"]), (low, high))
+
+
+def _place(words: str | None) -> int:
+    """Return the index of a character: the fifth is 4; those after the dot begin at 3."""
+    if words is None:
+        return _DOT
+    if words == "final":
+        return -1
+    number = _ORDINALS.get(words) or int(words[0])
+    return number - 1
