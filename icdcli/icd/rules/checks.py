@@ -37,7 +37,8 @@ _SHOWN = 6  # codes below another one that a finding names
 _SIDE = re.compile(r"\b(right|left|bilateral|unspecified)\b", re.IGNORECASE)
 _UNSPECIFIED = re.compile(r"\bunspecified\b", re.IGNORECASE)
 _MANIFESTATION = re.compile(r"\bin (?:\w+ )*?diseases? classified elsewhere\b", re.IGNORECASE)
-_IF = re.compile(r"\bif (?:applicable|known|present)\b", re.IGNORECASE)
+# Notes about some of a code's cases only.
+_IF = re.compile(r"\bif (?:applicable|known|present)\b|\bcomplicating\b|\bdue to\b", re.IGNORECASE)
 _SEQUELA = re.compile(r", sequela$")
 # External causes, and the agents and resistances that B95 to B97 and Z16 add to another code.
 _NEVER_PRINCIPAL = re.compile(r"[V-Y]\d\d|B9[567]|Z16|Z3A|Z68")

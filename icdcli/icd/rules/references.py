@@ -23,6 +23,7 @@ _CONDITION = re.compile(
     r"\s*,?\s*with (?:(?P<place>\w+?)[ -](?:to (?P<end>\w+) )?characters? |(?=\.))"
     r"(?P<first>[-.]?[0-9A-Z]+)\b(?:-(?P<last>\.[0-9A-Z]+))?-?"
 )
+_BRACKETS = re.compile(r"\(([^()]*)(?:\)|$)")
 _ORDINALS = {"fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 _OPEN_CONDITION = re.compile(r"\s*with (?:open|closed)\b")
 _DOT = 3
@@ -77,10 +78,12 @@ class Note:
 def references_in(text: str) -> tuple[Reference, ...]:
     """Return the codes that a text refers to.
 
-    A condition that isn't a character ("with open fracture 7th character") can't be checked; the
+    If it has some in brackets, those outside aren't references: "vitamin B12 deficiency anemia
+    (D51.-)". A condition that isn't a character ("with open fracture 7th character") can't be checked; the
     code before it is left out.
     """
-    return tuple(_references(text))
+    bracketed = [part for inside in _BRACKETS.findall(text) for part in _references(inside)]
+    return tuple(bracketed or _references(text))
 
 
 def parse_notes(lines: Sequence[str]) -> list[Note]:
