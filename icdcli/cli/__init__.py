@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from icdcli import __version__
 from icdcli.cli import (
     behavior,
+    codes,
     compare,
     config,
     demo,
@@ -91,6 +92,7 @@ app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("show-predictions")(show_predictions.show_predictions)
 app.command("doctor")(doctor.doctor)
+app.add_typer(codes.app, name="codes")
 app.add_typer(config.app, name="config")
 app.add_typer(splits.app, name="splits")
 

@@ -19,6 +19,9 @@ from typing import NamedTuple
 from platformdirs import user_cache_path
 
 from icdcli.icd.editions.edition import Edition, NoteKind
+from icdcli.icd.lexicon.abbreviations import abbreviations
+from icdcli.icd.lexicon.synonyms import synonyms
+from icdcli.icd.lexicon.tables import LANGUAGES
 
 _FORMAT = 1
 _WORD = re.compile(r"[^\W_]+")
@@ -136,6 +139,23 @@ class CodeSearch:
                 words,
             )
         return [word for (word,) in found]
+
+
+def search_terms(edition: Edition, language: str) -> dict[str, tuple[str, ...]]:
+    """Return code to the lexicon's terms for it: synonyms and abbreviations, for ICD-10-CM only.
+
+    Args:
+        edition: The edition to search.
+        language: The language of the terms; one without a lexicon has none.
+    """
+    if language not in LANGUAGES or not edition.about.name.startswith("icd10cm"):
+        return {}
+    terms = dict(synonyms(language))
+    for short, senses in abbreviations(language).items():
+        for sense in senses:
+            if sense.code:
+                terms[sense.code] = (*terms.get(sense.code, ()), short)
+    return terms
 
 
 def _matched(word: str) -> str:

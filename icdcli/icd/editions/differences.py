@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from icdcli.icd.editions.edition import Edition
 
@@ -46,6 +46,16 @@ class Differences:
     added: tuple[tuple[str, str], ...]
     retired: tuple[Retired, ...]
     renamed: tuple[Renamed, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as plain values."""
+        return {
+            "older": self.older,
+            "newer": self.newer,
+            "added": [{"code": code, "title": title} for code, title in self.added],
+            "retired": [one._asdict() for one in self.retired],
+            "renamed": [one._asdict() for one in self.renamed],
+        }
 
 
 def differences(older: Edition, newer: Edition) -> Differences:

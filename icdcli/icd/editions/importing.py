@@ -6,17 +6,21 @@ The content decides: CMS's tabular list (XML), its lists of codes and files in o
 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import date
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import Kind, System
+from icdcli.icd.editions.catalog import check_name
 from icdcli.icd.editions.claml import read_claml
 from icdcli.icd.editions.cms_lists import is_code_line, is_order_line, read_codes, read_order
 from icdcli.icd.editions.edition import About, Edition, Entry
 from icdcli.icd.editions.index_xml import read_index_xml
 from icdcli.icd.editions.own_tables import read_own_table
+from icdcli.icd.editions.publications import official
 from icdcli.icd.editions.tabular_xml import read_tabular_xml
 from icdcli.io.tables.records import ENDINGS, is_table
 
@@ -29,6 +33,35 @@ _XML: Mapping[bytes, Callable[[IO[bytes], str], Iterator[Entry]]] = {
     b"<ClaML": read_claml,
 }
 _INDEX = b"<ICD10CM.index"
+
+
+def about_import(
+    path: Path,
+    name: str,
+    title: str | None = None,
+    valid_from: date | None = None,
+    license: str = "",
+) -> About:
+    """Return what is known about an edition to import, by its name as far as it isn't given.
+
+    Args:
+        path: The file.
+        name: The name, which those of official editions explain (``icd10cm-2027``).
+        title: Its name for people.
+        valid_from: The first day on which its codes are valid.
+        license: Its license.
+
+    Raises:
+        ConfigError: The name can't be one.
+    """
+    check_name(name)
+    known = official(name) or About(name, name, source=path.name)
+    return replace(
+        known,
+        title=title or known.title,
+        valid_from=valid_from or known.valid_from,
+        license=license or known.license,
+    )
 
 
 def import_edition(path: Path, about: About) -> Edition:

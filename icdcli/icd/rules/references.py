@@ -79,8 +79,8 @@ def references_in(text: str) -> tuple[Reference, ...]:
     """Return the codes that a text refers to.
 
     If it has some in brackets, those outside aren't references: "vitamin B12 deficiency anemia
-    (D51.-)". A condition that isn't a character ("with open fracture 7th character") can't be checked; the
-    code before it is left out.
+    (D51.-)". A condition that isn't a character ("with open fracture 7th character") can't be
+    checked; the code before it is left out.
     """
     bracketed = [part for inside in _BRACKETS.findall(text) for part in _references(inside)]
     return tuple(bracketed or _references(text))
