@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from icdcli import __version__
 from icdcli.cli import (
     behavior,
+    check,
     codes,
     compare,
     config,
@@ -88,6 +89,7 @@ app.command("plot-lr")(plot_lr.plot_lr)
 app.command("evaluate")(evaluate.evaluate)
 app.command("behavior")(behavior.behavior)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("show-predictions")(show_predictions.show_predictions)

@@ -235,6 +235,16 @@ class Edition:
         """Return the row of a code, written with its dot; None: the edition doesn't have it."""
         return self._rows.get(code)
 
+    def spelled(self, code: str) -> int | None:
+        """Return the row of a code however it is spelled: without its dot, in small letters."""
+        written = code.strip()
+        for one in (written, written.upper()):
+            if one in self._rows:
+                return self._rows[one]
+        bare = written.upper().replace(".", "")
+        dotted = (f"{bare[:length]}.{bare[length:]}" for length in (3, 4, 2))
+        return next((self._rows[one] for one in dotted if one in self._rows), None)
+
     def title(self, code: str) -> str | None:
         """Return the title of a code; None: the edition doesn't have the code, or no title."""
         row = self.row(code)

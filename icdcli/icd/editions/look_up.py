@@ -64,7 +64,7 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
         DataError: The edition can't be read.
     """
     edition = find_edition(name)
-    row = _row(code, edition)
+    row = edition.spelled(code)
     if row is not None:
         return _details(row, edition, language)
     system = edition.about.name.partition("-")[0]
@@ -72,7 +72,7 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
         if one.about.name.partition("-")[0] != system:
             continue
         older = open_edition(one.path)
-        if (row := _row(code, older)) is not None:
+        if (row := older.spelled(code)) is not None:
             found = _details(row, older, language)
             return CodeDetails(
                 **{
@@ -85,19 +85,6 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
     raise ConfigError(
         f"{code!r} isn't in {edition.about.title}. `icdcode codes search WORDS` finds codes."
     )
-
-
-def _row(code: str, edition: Edition) -> int | None:
-    """Return the row of a code, with or without its dot, in small or capital letters."""
-    written = code.strip()
-    for spelled in (written, written.upper()):
-        if (row := edition.row(spelled)) is not None:
-            return row
-    bare = written.upper().replace(".", "")
-    for length in (3, 4, 2):
-        if (row := edition.row(f"{bare[:length]}.{bare[length:]}")) is not None:
-            return row
-    return None
 
 
 def _details(row: int, edition: Edition, language: str) -> CodeDetails:

@@ -1,0 +1,73 @@
+"""``icdcode check``: what is wrong with sets of codes, by the notes of an edition."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icdcli.cli.common import Json
+from icdcli.errors import ConfigError
+from icdcli.report.console import Output
+
+_FOUND = 3
+
+
+def check(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Table of ids and codes, or predictions of icdcode predict."
+        ),
+    ],
+    edition: Annotated[
+        str, typer.Option(metavar="NAME", help="Edition of the codes; see icdcode codes list.")
+    ] = "icd10cm",
+    date: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day of the discharge: take the edition valid on it."
+        ),
+    ] = None,
+    ordered: Annotated[
+        bool,
+        typer.Option("--ordered", help="The first code is the principal diagnosis."),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 3 if there is a hard finding.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check sets of codes: assignable, complete, Excludes1, code first, sides and more.
+
+    A hard finding makes a claim invalid; a soft one is for a person to decide.
+
+    Example: icdcode check predictions.jsonl --edition icd10cm
+    """
+    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.rules.checks import check_codes
+    from icdcli.icd.rules.code_sets import read_code_sets
+    from icdcli.report.views.checks import findings_view
+
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file.")
+    output, opened = Output(json), find_edition(edition, date.date() if date else None)
+    found = {
+        identifier: check_codes(codes, opened)
+        for identifier, codes in read_code_sets(file, opened, ordered)
+    }
+    output.show(findings_view(found, opened.about))
+    output.result(
+        {
+            "edition": opened.about.name,
+            "sha256": opened.sha256,
+            "encounters": len(found),
+            "findings": [
+                {"id": identifier, **one.to_json()}
+                for identifier, own in found.items()
+                for one in own
+            ],
+        }
+    )
+    if strict and any(one.severity == "hard" for own in found.values() for one in own):
+        raise typer.Exit(_FOUND)
