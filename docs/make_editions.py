@@ -8,7 +8,7 @@ simple-icd-10-cm NCHS's tabular list. A test compares the tables with these sour
 
 from collections.abc import Iterator
 from datetime import date
-from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 
 from icdcli.icd.editions.edition import About, Edition, Entry
@@ -69,8 +69,13 @@ def bundled() -> Iterator[Edition]:
 
 def tabular_list() -> list[Entry]:
     """Return the entries of NCHS's tabular list."""
-    source = files("simple_icd_10_cm").joinpath("data", "icd10c-tabular-April-1-2026.xml")
-    with as_file(source) as path, path.open("rb") as file:
+    # Importing the package would read all of it.
+    package = find_spec("simple_icd_10_cm")
+    assert package is not None
+    assert package.submodule_search_locations
+    folder = Path(package.submodule_search_locations[0])
+    path = folder / "data" / "icd10c-tabular-April-1-2026.xml"
+    with path.open("rb") as file:
         return list(read_tabular_xml(file, path.name))
 
 

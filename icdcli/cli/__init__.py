@@ -48,7 +48,7 @@ class _Commands(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args[:1] != ["splits"]:  # which downloads
+        if args[:1] not in (["splits"], ["codes"]):  # which download
             for word in args:
                 refuse_url(word.partition("=")[2] if word.startswith("--") else word, word)
         return super().parse_args(

@@ -112,11 +112,11 @@ def diff(
     Example: icdcode codes diff icd10cm-2024 icd10cm-2026
     """
     from icdcli.icd.editions.catalog import find_edition
-    from icdcli.icd.editions.differences import differences
+    from icdcli.icd.editions.differences import compare_editions
     from icdcli.report.views.codes import differences_view
 
     output = Output(json)
-    found = differences(find_edition(older), find_edition(newer))
+    found = compare_editions(find_edition(older), find_edition(newer))
     output.show(differences_view(found))
     output.result(found.to_json())
 

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -164,8 +164,9 @@ def _matched(word: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text.lower())
-    return _WORD.findall("".join(sign for sign in plain if not unicodedata.combining(sign)))
+    apart = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(sign for sign in apart if not unicodedata.combining(sign))
+    return _WORD.findall(unicodedata.normalize("NFC", plain))  # which joins Korean syllables
 
 
 def _one_letter_away(word: str) -> list[str]:
@@ -195,7 +196,8 @@ def _built(
             _fill(index, edition, synonyms)
         temporary.replace(path)
     except (OSError, sqlite3.OperationalError):  # a full or read-only disk
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         index = sqlite3.connect(":memory:", check_same_thread=False)
         _fill(index, edition, synonyms)
         return index

@@ -58,7 +58,7 @@ class Differences:
         }
 
 
-def differences(older: Edition, newer: Edition) -> Differences:
+def compare_editions(older: Edition, newer: Edition) -> Differences:
     """Return what changed from one edition to another."""
     before, after = dict(older.assignable()), dict(newer.assignable())
     return Differences(

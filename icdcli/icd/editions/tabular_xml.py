@@ -81,17 +81,27 @@ def read_tabular_xml(file: IO[bytes], name: str) -> Iterator[Entry]:
         opened = [(identifier, title["range"])]
         for section in chapter.iter("section"):
             block = _TITLE.fullmatch(_text(section, "desc", name))
-            # A section of one category without a range is only its frame.
+            frame: ElementTree.Element | None = None
             if block is not None and "-" in block["range"]:
                 while len(opened) > 1 and not _within(block["range"], opened[-1][1]):
                     opened.pop()
                 above = opened[-1][0]
                 yield _entry(section, block["range"], block["title"], "block", above)
                 opened.append((block["range"], block["range"]))
-            else:
+            else:  # the frame of one category, whose notes it may have
                 del opened[1:]
+                frame = section
             for category in section.findall("diag"):
-                yield from _codes(category, opened[-1][0], [], name)
+                first, *below = _codes(category, opened[-1][0], [], name)
+                yield first if frame is None else _with_notes_of(frame, first)
+                yield from below
+
+
+def _with_notes_of(frame: ElementTree.Element, category: Entry) -> Entry:
+    notes = {kind: list(own) for kind, own in category.notes.items()}
+    for kind, more in _entry(frame, category.code, "", "category").notes.items():
+        notes[kind] = [*more, *notes.get(kind, ())]
+    return category._replace(notes=notes)
 
 
 def _within(inner: str, outer: str) -> bool:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from icdcli.icd.editions.edition import Edition, NoteKind
-from icdcli.icd.rules.references import Note, parse_notes
+from icdcli.icd.rules.references import InstructionalNote, parse_notes
 
 Severity = Literal["hard", "soft"]
 CheckKind = Literal[
@@ -109,7 +109,7 @@ class _Checker:
         self.distinct = list(dict.fromkeys(codes.codes))
         self.rows = {code: row for code in self.distinct if (row := edition.row(code)) is not None}
 
-    def notes(self, code: str, kind: NoteKind) -> Iterator[Note]:
+    def notes(self, code: str, kind: NoteKind) -> Iterator[InstructionalNote]:
         """Yield the notes that apply to a code: its own and those of the rows above it."""
         row = self.rows[code]
         for place in (row, *self.edition.above(row)):
@@ -120,7 +120,7 @@ class _Checker:
 
 
 @lru_cache(100_000)
-def _notes(edition: Edition, row: int, kind: NoteKind) -> tuple[Note, ...]:
+def _notes(edition: Edition, row: int, kind: NoteKind) -> tuple[InstructionalNote, ...]:
     return tuple(parse_notes(edition.notes(row, kind)))
 
 

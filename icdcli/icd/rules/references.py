@@ -59,7 +59,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Note:
+class InstructionalNote:
     """A note and the codes that it refers to.
 
     Attributes:
@@ -86,7 +86,7 @@ def references_in(text: str) -> tuple[Reference, ...]:
     return tuple(bracketed or _references(text))
 
 
-def parse_notes(lines: Sequence[str]) -> list[Note]:
+def parse_notes(lines: Sequence[str]) -> list[InstructionalNote]:
     """Return the notes of a code, each with its references.
 
     A line that ends with a colon is the heading of the lines after it, and no note of its own.
@@ -98,7 +98,7 @@ def parse_notes(lines: Sequence[str]) -> list[Note]:
         if line.rstrip().endswith(":") and not references:
             heading = line.strip()
             continue
-        notes.append(Note(f"{heading} {line}".strip(), references))
+        notes.append(InstructionalNote(f"{heading} {line}".strip(), references))
     return notes
 
 
