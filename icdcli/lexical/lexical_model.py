@@ -95,6 +95,7 @@ class LexicalModel:
         parts: Sequence[str] | None = None,
         reading: NoteReading = UNCHANGED,
         lexicon: bool = False,
+        synonyms: bool = True,
     ) -> "LexicalModel":
         """Fit to the training documents of a corpus.
 
@@ -104,6 +105,7 @@ class LexicalModel:
                 descriptions are left out, and so are those of the lexicon without it.
             reading: How to read the documents.
             lexicon: Whether to match synonyms of codes, in the language of the views.
+            synonyms: Whether the lexicon has synonyms; an ablation leaves them out.
 
         Raises:
             ConfigError: If the corpus has no training documents.
@@ -116,7 +118,7 @@ class LexicalModel:
             evidence := corpus.evidence("train")
         ):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
-        language = reading.views.language if lexicon else None
+        language = reading.views.language if lexicon and synonyms else None
         descriptions = descriptions_of(corpus.labels, corpus.system, language)
         histories = history_labels(corpus.labels, corpus.system)
         names = [kind.name for kind in kinds]
