@@ -22,8 +22,12 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.codes import System
 from icdcli.icd.history import History, history_of
+from icdcli.icd.lexicon.history_terms import diseases_of, history_terms
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.registry import LexicalPart, TrainingDocuments, part_type
+
+Histories = Mapping[History, Mapping[int, Sequence[str]]]
+"""Kind of history to the labels that mean it, each with the terms for its diseases."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class HistoryParts:
     def fit(
         cls,
         history: History,
-        labels: Sequence[int],
+        terms: Mapping[int, Sequence[str]],
         documents: TrainingDocuments,
         affirmed: Mapping[str, LexicalPart],
     ) -> "HistoryParts":
@@ -52,17 +56,18 @@ class HistoryParts:
 
         Args:
             history: The kind.
-            labels: The labels that mean it.
+            terms: The labels that mean it, with the terms for their diseases.
             documents: The training documents, with all their labels, as the history's view has
                 them.
             affirmed: The parts that read what the documents affirm.
         """
+        labels = sorted(terms)
         place = {label: number for number, label in enumerate(labels)}
         targets = [
             np.array([place[label] for label in row if label in place], np.int32)
             for row in documents.targets
         ]
-        descriptions = [documents.descriptions[label] for label in labels]
+        descriptions = [(*documents.descriptions[label], *terms[label]) for label in labels]
         some = replace(documents, targets=targets, descriptions=descriptions, annotations=None)
         again = {
             name: fit(part, some, labels)
@@ -130,11 +135,25 @@ class HistoryParts:
         return cls(history, labels, fitted)
 
 
-def history_labels(labels: Labels, system: System | None) -> dict[History, list[int]]:
-    """Return the labels that mean each kind of history, if there are any."""
-    found: dict[History, list[int]] = {}
+def history_labels(
+    labels: Labels, system: System | None, synonyms_in: str | None = None
+) -> Histories:
+    """Return the labels that mean each kind of history, if there are any.
+
+    What notes say of the past is no evidence of a history of smoking or of radiotherapy, or of what
+    lasts anyway. Such codes of no certain disease are left to what the notes affirm.
+
+    Args:
+        labels: The label space.
+        system: The coding system; None: unknown, so that no label is known to mean a history.
+        synonyms_in: Add the terms for their diseases, with the synonyms of this language; None: add
+            none.
+    """
+    found: dict[History, dict[int, tuple[str, ...]]] = {}
     if system is not None:
         for label, (code, kind) in enumerate(zip(labels.codes, labels.kinds, strict=True)):
-            if (history := history_of(code, kind, system)) is not None:
-                found.setdefault(history, []).append(label)
+            history = history_of(code, kind, system)
+            if history == "family" or (history is not None and diseases_of(code, system)):
+                terms = history_terms(code, system, synonyms_in) if synonyms_in else ()
+                found.setdefault(history, {})[label] = terms
     return found

@@ -32,7 +32,7 @@ from icdcli.icd.history import History
 from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
-from icdcli.lexical.histories import HistoryParts, history_labels
+from icdcli.lexical.histories import Histories, HistoryParts, history_labels
 from icdcli.lexical.names import part_names
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
@@ -120,7 +120,7 @@ class LexicalModel:
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
         language = reading.views.language if lexicon and synonyms else None
         descriptions = descriptions_of(corpus.labels, corpus.system, language)
-        histories = history_labels(corpus.labels, corpus.system)
+        histories = history_labels(corpus.labels, corpus.system, language)
         names = [kind.name for kind in kinds]
         return cls.fit(texts, targets, descriptions, annotations, names, reading, histories)
 
@@ -133,7 +133,7 @@ class LexicalModel:
         annotations: Annotations | None = None,
         parts: Sequence[str] | None = None,
         reading: NoteReading = UNCHANGED,
-        histories: Mapping[History, Sequence[int]] = MappingProxyType({}),
+        histories: Histories = MappingProxyType({}),
     ) -> "LexicalModel":
         """Fit to training documents.
 
@@ -145,8 +145,8 @@ class LexicalModel:
                 annotated; None if there are none at all.
             parts: The parts to fit; None: all. Those without the input they need are left out.
             reading: How to read the documents.
-            histories: The labels that mean each kind of history; they matter if the views include
-                the affirmed text.
+            histories: The labels that mean each kind of history, with the terms for their diseases;
+                they matter if the views include the affirmed text.
 
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
@@ -165,9 +165,9 @@ class LexicalModel:
         }
         again = {
             history: HistoryParts.fit(
-                history, labels, _as_read(documents, reading, history), affirmed
+                history, terms, _as_read(documents, reading, history), affirmed
             )
-            for history, labels in (histories.items() if affirmed else ())
+            for history, terms in (histories.items() if affirmed else ())
         }
         return cls(documents.number_of_labels, present, reading, again)
 

@@ -88,6 +88,7 @@ class NgramRidge:
         *,
         exact_documents: int = EXACT_DOCUMENTS,
         columns: int = COLUMNS,
+        penalty: float | None = None,
     ) -> "NgramRidge":
         """Fit to training documents.
 
@@ -97,6 +98,7 @@ class NgramRidge:
             number_of_labels: L.
             exact_documents: The largest number of documents for the exact method.
             columns: M of a sketch.
+            penalty: λ; None: that of the method.
 
         Raises:
             ValueError: If there is no document, if the numbers of texts and targets differ, or if
@@ -120,7 +122,9 @@ class NgramRidge:
         idf_F = inverse_frequencies(documents, with_feature_F)
         if kept is not None:
             features_NF = weighted(sparse.vstack(kept, format="csr"), idf_F, EXACT_WORD_SHARE)
-            return cls._fit_exact(idf_F, features_NF, targets, number_of_labels)
+            return cls._fit_exact(
+                idf_F, features_NF, targets, number_of_labels, penalty or EXACT_PENALTY
+            )
         if iter(texts) is texts:
             raise ValueError(
                 f"{documents} texts are read twice: pass a list or another iterable that restarts"
@@ -130,7 +134,9 @@ class NgramRidge:
             : min(columns * 3 // 4, np.count_nonzero(frequency_F))
         ]
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
-        return cls._fit_sketched(idf_F, own_words, texts, targets, number_of_labels, columns)
+        return cls._fit_sketched(
+            idf_F, own_words, texts, targets, number_of_labels, columns, penalty or SKETCH_PENALTY
+        )
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL, about 0 to 1 but not clipped."""
@@ -258,9 +264,10 @@ class NgramRidge:
         documents_NF: sparse.csr_matrix,
         targets: Targets,
         number_of_labels: int,
+        penalty: float,
     ) -> "NgramRidge":
         cosines_NN = (documents_NF @ documents_NF.T).toarray().astype(np.float64)
-        factor_NN = _factor(cosines_NN, EXACT_PENALTY)
+        factor_NN = _factor(cosines_NN, penalty)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
         for labels, targets_NP in _label_parts(
             target_matrix(targets, number_of_labels, np.float32)
@@ -286,6 +293,7 @@ class NgramRidge:
         targets: Targets,
         number_of_labels: int,
         columns: int,
+        penalty: float,
     ) -> "NgramRidge":
         gram_MM = np.zeros((columns, columns), np.float64)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
@@ -300,7 +308,7 @@ class NgramRidge:
             present = np.flatnonzero(np.diff(of_block_LB.indptr))
             moments_LM[present] += of_block_LB[present] @ sketch_BM
             first += len(block)
-        factor_MM = _factor(gram_MM, SKETCH_PENALTY)
+        factor_MM = _factor(gram_MM, penalty)
         weights_ML = np.empty((columns, number_of_labels), np.float32)
         for begin in range(0, number_of_labels, _LABELS):
             part = moments_LM[begin : begin + _LABELS].T.astype(np.float64)

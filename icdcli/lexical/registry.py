@@ -75,8 +75,8 @@ class PartType(Generic[PartT]):
         uses_lexicon: Whether it is left out without the clinical lexicon (``lexicon: False``).
         fit_history: Fits the part once more for the labels that mean a history, to documents as its
             view has them: from the part that reads what the documents affirm, these documents with
-            only these labels, and the labels. None: the part has no fit for a history
-            (`icdcli.lexical.histories`).
+            only these labels, described with the terms for their diseases, and the labels. None:
+            the part has no fit for a history (`icdcli.lexical.histories`).
     """
 
     name: str

@@ -13,7 +13,10 @@ from icdcli.lexical.views import Views
 
 CODES = ("C18.9", "C50.9", "Z80.0", "Z80.3", "Z85.038", "Z85.3")
 COLON, BREAST, FAMILY_COLON, FAMILY_BREAST, HAD_COLON, HAD_BREAST = range(6)
-HISTORIES = {"family": [FAMILY_COLON, FAMILY_BREAST], "personal": [HAD_COLON, HAD_BREAST]}
+HISTORIES = {
+    "family": {FAMILY_COLON: ("colon cancer", "gastric cancer"), FAMILY_BREAST: ("breast cancer",)},
+    "personal": {HAD_COLON: ("colon cancer",), HAD_BREAST: ("breast cancer",)},
+}
 TITLES = [
     ("Malignant neoplasm of colon, unspecified",),
     ("Malignant neoplasm of unspecified site of breast",),
@@ -92,6 +95,15 @@ def test_the_term_for_a_family_history_is_the_relatives_disease(fitted):
     assert patient[BREAST] > 0 == patient[FAMILY_BREAST]
 
 
+def test_terms_name_diseases_that_training_has_never_seen(fitted):
+    family, patient = fitted.scores(["Uncle with gastric cancer.", "Has gastric cancer."])[
+        "affirmed_terms"
+    ]
+    assert family.argmax() == FAMILY_COLON
+    assert family[FAMILY_COLON] > 1
+    assert not patient[FAMILY_COLON]
+
+
 def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
     alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
     text = ["His father had colon cancer."]
@@ -126,7 +138,10 @@ def test_the_words_add_up_to_the_score(fitted):
 def test_a_loaded_model_knows_histories(fitted, notes, tmp_path):
     fitted.save(tmp_path / "lexical")
     loaded = LexicalModel.load(tmp_path / "lexical", 6)
-    assert {history: list(again.labels) for history, again in loaded.histories.items()} == HISTORIES
+    assert {history: again.labels for history, again in loaded.histories.items()} == {
+        "family": (FAMILY_COLON, FAMILY_BREAST),
+        "personal": (HAD_COLON, HAD_BREAST),
+    }
     for part, scores_NL in loaded.scores(notes[0]).items():
         assert np.array_equal(scores_NL, fitted.scores(notes[0])[part])
     loaded.save(tmp_path / "again")
@@ -143,8 +158,16 @@ def test_a_model_of_mentions_has_none(notes, tmp_path):
 
 def test_only_labels_of_a_history_count(notes):
     labels = Labels(CODES, ("diagnosis",) * 6, (None,) * 6, (1,) * 6, (1,) * 6)
-    assert history_labels(labels, "icd10") == HISTORIES
+    found = history_labels(labels, "icd10", "en")
+    assert {history: list(of) for history, of in found.items()} == {
+        "family": [FAMILY_COLON, FAMILY_BREAST],
+        "personal": [HAD_COLON, HAD_BREAST],
+    }
+    assert "breast cancer" in found["family"][FAMILY_BREAST]
+    assert not any(history_labels(labels, "icd10")["family"].values())
     assert history_labels(labels, None) == {}
+    smoking = replace(labels, codes=("Z87.891", "Z92.3", "Z88.0", "Z79.4", "I10", "F17.2"))
+    assert history_labels(smoking, "icd10", "en") == {}
     assert history_labels(replace(labels, kinds=("procedure",) * 6), "icd10") == {}
     reading = NoteReading(Views.of("facts", "en"))
     assert not LexicalModel.fit(*notes, TITLES, reading=reading, histories={}).histories

@@ -43,6 +43,20 @@ def test_the_exact_method_solves_the_normal_equations(notes):
     np.testing.assert_allclose(features.T @ residual, EXACT_PENALTY * weights, atol=1e-4)
 
 
+def test_a_penalty_replaces_that_of_the_method(notes):
+    features = plain_features(notes.texts)
+    ridge = NgramRidge.fit(notes.texts, notes.targets, LABELS, penalty=2)
+    weights = features.T @ ridge.solution_ML
+    residual = matrix(notes.targets) - features @ weights
+    np.testing.assert_allclose(features.T @ residual, 2 * weights, atol=1e-4)
+    sketched = [
+        NgramRidge.fit(notes.texts, notes.targets, LABELS, **WAYS["sketched"], penalty=penalty)
+        for penalty in (2, ngram_ridge.SKETCH_PENALTY, None)
+    ]
+    norms = [np.abs(one.weights_ML).sum() for one in sketched]
+    assert norms[0] < 0.8 * norms[1] == 0.8 * norms[2]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_score_out_of_fold_is_that_of_a_fit_without_the_document(notes, way):
     ridge = fitted(notes, way)
