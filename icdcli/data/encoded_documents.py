@@ -28,10 +28,19 @@ class Tokens:
     classes: Classes | None = None
 
     @classmethod
-    def joined(cls, documents: Sequence[Sequence[int]]) -> "Tokens":
-        """Return the tokens of documents whose token ids are in memory."""
+    def joined(
+        cls, documents: Sequence[Sequence[int]], classes: Sequence[Classes | None] = ()
+    ) -> "Tokens":
+        """Return the tokens of documents that are in memory.
+
+        Args:
+            documents: The token ids of each document.
+            classes: The assertion class of each of its tokens, if needed.
+        """
+        known = [own for own in classes if own is not None]
         offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-        return cls(np.concatenate([np.array(ids, np.uint32) for ids in documents]), offsets)
+        ids = np.concatenate([np.array(ids, np.uint32) for ids in documents])
+        return cls(ids, offsets, np.concatenate(known) if known else None)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.data.corpus.cleaning import kept_words
+from icdcli.data.token_cache import TokenizedText, token_classes
 from icdcli.explain.attribution import Attribution, attribute
 from icdcli.lexical.words import MARKS
 from icdcli.model.batch import Batch
@@ -224,10 +225,18 @@ class NeuralNoteReader:
             return
         encoded = self._tokenizer.encode(read.text, add_special_tokens=False)
         tokens = read.original(np.array(encoded.offsets, np.int64).reshape(-1, 2))
+        classes = None
+        if model.network.head.classes:
+            classes = token_classes(read, encoded.offsets)
         lexical = self._lexical(cleaned, labels)
-        for (start, end), requested in self._windows(encoded.ids, labels, scored):
+        for (start, end), requested in self._windows(
+            TokenizedText(encoded.ids, classes), labels, scored
+        ):
             document = model.special_tokens.read(
-                encoded.ids[start:end], model.config.max_len, model.chunks
+                encoded.ids[start:end],
+                model.config.max_len,
+                model.chunks,
+                None if classes is None else classes[start:end],
             )
             rows, own = list(requested), [labels[row] for row in requested]
             head = attribute(model.network, document, model.special_tokens, own)
@@ -239,13 +248,13 @@ class NeuralNoteReader:
             yield Window(requested, head, parts, words, fused=model.fusion is not None)
 
     def _windows(
-        self, ids: list[int], labels: Sequence[int], scored: ScoredWindows | None
+        self, note: TokenizedText, labels: Sequence[int], scored: ScoredWindows | None
     ) -> Iterator[tuple[tuple[int, int], tuple[int, ...]]]:
         """Yield windows of tokens, each with the positions of the labels that peak in it."""
-        windows = self._model.windows(len(ids))
+        windows = self._model.windows(len(note.ids))
         best_K = np.zeros(len(labels), np.int64)
         if len(windows) > 1:
-            logits_WL = scored.logits_WL if scored else self._model.window_logits([ids])
+            logits_WL = scored.logits_WL if scored else self._model.window_logits([note])
             best_K = logits_WL[:, labels].argmax(axis=0)
         for number in np.unique(best_K).tolist():
             yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())

@@ -164,6 +164,11 @@ class NoteReading:
             return self.views.key
         return sha256(repr((FORMAT, self.views.key, changes)).encode()).hexdigest()[:12]
 
+    @property
+    def classes_key(self) -> str:
+        """Return what distinguishes the classes of `ReadText.classes` from those by other cues."""
+        return self.views.cues_key
+
     def read(self, text: str, view: View | None = None) -> ReadText:
         """Read a text.
 

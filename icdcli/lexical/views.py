@@ -116,6 +116,12 @@ class Views:
             return ""
         return sha256(repr((FORMAT, self.cues)).encode()).hexdigest()[:12]
 
+    @property
+    def cues_key(self) -> str:
+        """Return what distinguishes the assertion classes from those by other cues."""
+        cues = self.cues or built_in_cues(self.language)
+        return sha256(repr((FORMAT, cues)).encode()).hexdigest()[:12]
+
     def read(self, text: str) -> str:
         """Return a document as the network and TF-IDF read it."""
         return self.text(self.names[0], text)

@@ -18,14 +18,11 @@ from transformers import PreTrainedTokenizerFast
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens, Windows
-from icdcli.data.token_cache import encode, fingerprint, token_cache
+from icdcli.data.token_cache import TokenizedText, fingerprint, token_cache, tokenization
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
-from icdcli.model.backbone import (
-    load_backbone,
-    without_adapter,
-)
+from icdcli.model.backbone import without_adapter
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -49,7 +46,7 @@ from icdcli.model.files.checkpoint_files import (
 )
 from icdcli.model.files.saved_backbone import load_saved_backbone
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
-from icdcli.model.hub import find_pretrained
+from icdcli.model.inference.original_network import original_network
 from icdcli.model.inference.precompute import (
     Wanted,
     backbone_fingerprint,
@@ -131,6 +128,16 @@ class NeuralModel:
         """Return the device that the network computes on."""
         return self.network.device
 
+    def cached_tokens(self, corpus: Corpus, on_progress: Progress | None = None) -> Tokens:
+        """Return the tokens of a corpus, with their assertion classes if the head knows classes."""
+        return token_cache(
+            corpus.folder,
+            self.tokenizer.backend_tokenizer,
+            on_progress,
+            self.reading,
+            with_classes=bool(self.network.head.classes),
+        )
+
     def encoded(self, tokens: Tokens, documents: Documents) -> EncodedDocuments:
         """Return a split's documents as the network reads them."""
         config = self.config
@@ -148,20 +155,21 @@ class NeuralModel:
         return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
-        notes = encode(self.tokenizer.backend_tokenizer)(
-            [self.reading.read(text).text for text in texts]
-        )
-        logits_WL, spans = self.window_logits(notes), [self.windows(len(ids)) for ids in notes]
+        backend, with_classes = self.tokenizer.backend_tokenizer, bool(self.network.head.classes)
+        notes = tokenization(backend, self.reading, with_classes)(texts)
+        logits_WL = self.window_logits(notes)
+        spans = [self.windows(len(note.ids)) for note in notes]
         read = Windows.of(spans)
         windows: list[ScoredWindows | None] = [
-            ScoredWindows(ids, own, logits_WL[first : first + len(own)])
-            for ids, own, first in zip(notes, spans, read.firsts_N.tolist(), strict=True)
+            ScoredWindows(note.ids, own, logits_WL[first : first + len(own)])
+            for note, own, first in zip(notes, spans, read.firsts_N.tolist(), strict=True)
         ]
         parts = {NETWORK: highest_logits(logits_WL, read)}
         if self.lexical is not None and self.fusion is not None:
             parts |= self.lexical.scores(list(texts))
         ends = [own[-1][1] for own in spans]
-        shares = [end / len(ids) if ids else 1.0 for ids, end in zip(notes, ends, strict=True)]
+        lengths = [len(note.ids) for note in notes]
+        shares = [end / n if n else 1.0 for n, end in zip(lengths, ends, strict=True)]
         scores_NL = probabilities(parts, self.fusion)
         return NoteScores(scores_NL, [len(own) for own in spans], shares, windows)
 
@@ -173,13 +181,14 @@ class NeuralModel:
         """Predict the codes of notes; see `CodingModel.predict`."""
         return predictions(self, self.score_notes(texts))
 
-    def window_logits(self, notes: list[list[int]]) -> NDArray[np.float32]:
+    def window_logits(self, notes: Sequence[TokenizedText]) -> NDArray[np.float32]:
         """Return logits_WL of each window, note by note.
 
         Args:
-            notes: The complete token ids of each note.
+            notes: All tokens of each note.
         """
-        encoded = self.encoded(Tokens.joined(notes), Documents.unlabeled(len(notes)))
+        tokens = Tokens.joined([note.ids for note in notes], [note.classes for note in notes])
+        encoded = self.encoded(tokens, Documents.unlabeled(len(notes)))
         documents = self._with_similarities(encoded)
         scored = Scored.empty(len(documents), len(self.labels))
         for _ in score_documents(self.network, documents, scored):
@@ -200,9 +209,7 @@ class NeuralModel:
     ) -> SplitParts:
         """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
-        backend = self.tokenizer.backend_tokenizer
-        tokens = token_cache(corpus.folder, backend, on_progress, self.reading)
-        encoded = self.encoded(tokens, documents)
+        encoded = self.encoded(self.cached_tokens(corpus, on_progress), documents)
         scored = Scored.empty(len(encoded), len(self.labels))
         if only is None:
             encoded = self.with_precomputed(
@@ -294,15 +301,7 @@ class NeuralModel:
             with without_adapter(network.backbone):
                 yield network
         else:
-            frozen = self.config.model_copy(
-                update={"lora_activate": False, "freeze_backbone": True}
-            )
-            source = self.base.source if self.base else find_pretrained(frozen.model)
-            original = CodingNetwork(load_backbone(frozen, source, network.device), network.head)
-            original.autocast, original.on_warning = network.autocast, network.on_warning
-            original.pass_limit = network.pass_limit
-            choose_padding(original, "auto")
-            yield original
+            yield original_network(network, self.config, self.base)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an empty folder, without the manifest."""
@@ -329,6 +328,7 @@ class NeuralModel:
             "text_cleaning": self.text_cleaning,
             "views": asdict(self.views),
             "chunks": None if self.chunks is None else asdict(self.chunks),
+            "classes": self.network.head.classes,
         }
         write_settings(folder, FORMAT, settings)
 
@@ -360,7 +360,8 @@ class NeuralModel:
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
         labels = read_labels(folder / LABELS)
         saved = load_saved_backbone(folder, settings, config, device)
-        network = build_network(config, saved.network, len(labels), settings["descriptions"])
+        described, classes = settings["descriptions"], settings.get("classes", ())
+        network = build_network(config, saved.network, len(labels), described, classes)
         network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
         if not trainable:

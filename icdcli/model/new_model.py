@@ -18,11 +18,12 @@ from icdcli.data.corpus.reader import Corpus, Labels
 from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
-from icdcli.lexical.reading import NoteReading
+from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
 from icdcli.model.batch import Batch
 from icdcli.model.files.base_identity import BaseIdentity
+from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
@@ -64,8 +65,9 @@ def views_of(
         ConfigError: If ``assertion_cues`` can't be read.
         DataError: If it isn't UTF-8, or has a bad row.
     """
-    needed = bool(config.lexical) or config.assertion == "facts"
-    # Without lexical parts, nothing can weigh two views.
+    # Linear classifiers of words know no classes, and can't weigh two views.
+    learns = config.assertion == "learned" and not config.is_baseline
+    needed = learns or config.assertion == "facts"
     views = Views.of(config.assertion if needed else "mentions", language, config.assertion_cues)
     if on_warning is not None and (off := views.warning()) is not None:
         on_warning(off)
@@ -105,6 +107,7 @@ def new_model(
     descriptions: Descriptions = (),
     padding: WantedPadding = "auto",
     on_warning: Callable[[str], object] = warnings.warn,
+    reading: NoteReading = UNCHANGED,
 ) -> NeuralModel:
     """Build a model to train: a pretrained backbone (or a new `tiny`), new adapters and a new head.
 
@@ -118,6 +121,7 @@ def new_model(
         descriptions: The descriptions of each label, if the head or the prior starts from them.
         padding: ``padding`` of the configuration.
         on_warning: See `CodingNetwork`.
+        reading: How it reads notes. If it has both views, the head learns about assertion classes.
 
     Raises:
         ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
@@ -131,14 +135,24 @@ def new_model(
         source = find_pretrained(config.model)
         backbone = load_backbone(config, source, device)
         base = BaseIdentity.of(source)
+    classes = CLASSES if {"all", "affirmed"} <= {*reading.views.names} else ()
     network = build_network(
-        config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions]
+        config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions], classes
     )
     network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)
     model = NeuralModel(
-        network, tokenizer, special_tokens, labels, config, threshold, own, chunks, base=base
+        network,
+        tokenizer,
+        special_tokens,
+        labels,
+        config,
+        threshold,
+        own,
+        chunks,
+        base=base,
+        reading=reading,
     )
     if descriptions:
         _start_from_descriptions(model, descriptions)

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
 from icdcli.data.batching import Padding
+from icdcli.lexical.assertion.classes import Assertion
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import CodingNetwork
@@ -140,6 +141,10 @@ class Simulation:
             if network.prior is None
             else torch.zeros(len(sizes.documents), len(network.prior.firsts_L))
         )
+
+        def shares_TA(states: int) -> Tensor | None:
+            return torch.zeros(states, len(Assertion)) if network.head.classes else None
+
         if cached:
             settings: Any = network.backbone.config
             documents = Segments.of(
@@ -148,7 +153,12 @@ class Simulation:
             hidden_TD = torch.zeros(
                 sum(documents.lengths), settings.hidden_size, dtype=torch.float16
             )
-            return Batch(documents, hidden_TD=hidden_TD, similarity_BL=similarity_BL)
+            return Batch(
+                documents,
+                hidden_TD=hidden_TD,
+                similarity_BL=similarity_BL,
+                shares_TA=shares_TA(len(hidden_TD)),
+            )
         layout: Segments | Tensor = Segments.of(sizes.chunks)
         if self._padding == "free":
             ids = torch.zeros(sum(sizes.chunks), dtype=torch.int64)
@@ -157,7 +167,8 @@ class Simulation:
             layout = torch.ones_like(ids, dtype=torch.bool)
         all_kept = self._padding == "free" and total == sum(sizes.chunks)
         kept_T = None if all_kept else torch.zeros(total, dtype=torch.int64)
-        return Batch(Segments.of(sizes.documents), ids, layout, kept_T, similarity_BL=similarity_BL)
+        documents = Segments.of(sizes.documents)
+        return Batch(documents, ids, layout, kept_T, None, similarity_BL, shares_TA(total))
 
 
 def _replace_by_fakes(network: nn.Module) -> None:

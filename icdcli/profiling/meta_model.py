@@ -12,6 +12,7 @@ from transformers import AutoModel
 from icdcli.config.schema import Config
 from icdcli.data.batching import Padding
 from icdcli.model.backbone import ADAPTER, finish_backbone
+from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.section import QUANTIZED, ModelConfig
@@ -51,7 +52,8 @@ def meta_network(
         if source is not None:
             for adapter in source.adapters:
                 backbone = _with_pretrained(backbone, source, adapter)
-        return build_network(config, backbone, labels, descriptions)
+        classes = CLASSES if config.assertion == "learned" else ()
+        return build_network(config, backbone, labels, descriptions, classes)
 
 
 def _with_pretrained(backbone: Any, source: PretrainedSource, adapter: str) -> Any:

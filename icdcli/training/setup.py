@@ -17,7 +17,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.section import DataConfig
-from icdcli.data.token_cache import token_cache, use_workers
+from icdcli.data.token_cache import use_workers
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
@@ -74,15 +74,9 @@ def read_tokens(
     on_progress: Progress | None = None,
 ) -> Tokens:
     """Open the corpus's token cache; the main process makes it if it doesn't exist yet."""
-    tokens = (
-        token_cache(corpus.folder, model.tokenizer.backend_tokenizer, on_progress, model.reading)
-        if process_group.is_main
-        else None
-    )
+    tokens = model.cached_tokens(corpus, on_progress) if process_group.is_main else None
     process_group.wait()
-    if tokens is not None:
-        return tokens
-    return token_cache(corpus.folder, model.tokenizer.backend_tokenizer, reading=model.reading)
+    return model.cached_tokens(corpus) if tokens is None else tokens
 
 
 def new_training(
@@ -114,6 +108,7 @@ def new_training(
         if _starts_from_descriptions(config.model)
         else ()
     )
+    reading = reading_of(config.model, corpus, config.data.language, tokenizer, on_warning)
     model = new_model(
         config.model,
         tokenizer,
@@ -124,9 +119,9 @@ def new_training(
         described,
         config.train.padding,
         on_warning or warnings.warn,
+        reading,
     )
     model.text_cleaning = config.data.text_cleaning
-    model.reading = reading_of(config.model, corpus, config.data.language, tokenizer, on_warning)
     documents = corpus.card["splits"]["train"]["documents"]
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)

@@ -15,6 +15,7 @@ from transformers import AutoConfig, LlamaConfig
 from icdcli.config.loading import load_config
 from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
 from icdcli.model.backbone import load_backbone
+from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.hub import find_pretrained
 from icdcli.model.inference import precompute as state_cache
 from icdcli.profiling import memory as module
@@ -92,7 +93,8 @@ def test_only_trained_weights_have_gradients_and_optimizer_state():
         == 2 * (whole.parts["weights"] + whole.parts["head"]) - 2 * _buffers()
     )
     assert adapted.parts["optimiser"] == 2 * (adapted.parts["adapters"] + adapted.parts["head"])
-    assert whole.parts["head"] == adapted.parts["head"] == 4 * (64 * LABELS + LABELS)
+    classes = (LABELS + 1) * len(CLASSES)
+    assert whole.parts["head"] == adapted.parts["head"] == 4 * (64 * LABELS + LABELS + classes)
 
 
 def _buffers():
@@ -156,7 +158,8 @@ def test_weights_of_label_attention_and_prior_are_counted_exactly(lora):
     options = {"pooling_mode": "label_attention", "label_width": 16, "lora_activate": lora}
     found = estimated(**options)
     keys_and_values, norm, codes = 2 * (64 * 16 + 16), 2 * 16, LABELS * (2 * 16 + 1)
-    assert found.parts["head"] == 4 * (keys_and_values + norm + codes)
+    classes = 2 * (LABELS + 1) * len(CLASSES)
+    assert found.parts["head"] == 4 * (keys_and_values + norm + codes + classes)
     config = config_of(model="minilm", description_prior=True, **options)
     network = meta_network(config.model, LLAMA, None, LABELS, "cpu", [3] * LABELS)
     descriptions = 3 * LABELS
