@@ -86,7 +86,7 @@ class ModelConfig(Section):
     assertion: AssertionKey = Field(
         "learned",
         description="do denied, relatives' and possible conditions count? learned: as the labels "
-        "show (lexical model); facts: no, the model can't see them; mentions: yes",
+        "show; facts: no, the model can't see them; mentions: yes",
     )
     assertion_cues: Path | None = Field(
         None, description="table of further words that deny, doubt or attribute findings"
