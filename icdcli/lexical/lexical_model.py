@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.reader import Corpus, TrainingTexts
 from icdcli.errors import ResumeError
 from icdcli.icd.history import History
 from icdcli.io.files import private_folder, write_json
@@ -111,7 +111,7 @@ class LexicalModel:
             ConfigError: If the corpus has no training documents.
             DataError: If its files can't be read.
         """
-        targets, texts = corpus.documents("train").targets, _Texts(corpus)
+        targets, texts = corpus.documents("train").targets, TrainingTexts(corpus)
         annotations = None
         kinds = [kind for kind in _types(parts) if lexicon or not kind.uses_lexicon]
         if any(kind.uses_annotations for kind in kinds) and len(
@@ -375,13 +375,3 @@ def _types(parts: Sequence[str] | None) -> Iterator[PartType[Any]]:
         if name not in names:
             raise ValueError(f"unknown part {name!r}")
     return (part_type(name) for name in names if parts is None or name in parts)
-
-
-class _Texts:
-    """The training texts of a corpus, which can be iterated over any number of times."""
-
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus = corpus
-
-    def __iter__(self) -> Iterator[str]:
-        return self._corpus.texts("train")

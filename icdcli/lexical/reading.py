@@ -26,6 +26,7 @@ from icdcli.icd.terms import inclusion_terms, tabular_titles
 from icdcli.icd.titles import titles
 from icdcli.lexical.assertion.classes import Assertions
 from icdcli.lexical.descriptions import descriptions_of
+from icdcli.lexical.normalization.definitions import learn_definitions
 from icdcli.lexical.normalization.edited_text import EditedText
 from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
 from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
@@ -114,12 +115,12 @@ class NoteReading:
 
         Args:
             views: The views of documents.
-            texts: The training documents.
+            texts: The training documents; read several times.
             labels: The label space.
             system: Its coding system; None: unknown.
             known: Words and texts without mistakes, besides those of the coding systems.
         """
-        expansion = Expansion.of(views.language)
+        expansion = Expansion.of(views.language).with_learned(learn_definitions(texts))
         needed = [
             *_needed(labels, system, views.language),
             *(sense.expansion for senses in expansion.senses.values() for sense in senses),
@@ -136,7 +137,9 @@ class NoteReading:
         return cls(
             Views.from_json(stored.get("views")),
             NO_SPELLING if spelling is None else Spelling.from_json(spelling),
-            Expansion.from_json(stored.get("abbreviations", {})),
+            Expansion.from_json(
+                stored.get("abbreviations", {}), stored.get("learned_abbreviations", ())
+            ),
             stored.get("network_expands", False),
         )
 
@@ -149,6 +152,8 @@ class NoteReading:
             stored["spelling"] = self.spelling.to_json()
         if self.expansion.senses:
             stored["abbreviations"] = self.expansion.to_json()
+        if self.expansion.learned:
+            stored["learned_abbreviations"] = sorted(self.expansion.learned)
         if self.network_expands:
             stored["network_expands"] = True
         return stored

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import SpecialTokens, collate
-from icdcli.data.corpus.reader import Corpus, Labels
+from icdcli.data.corpus.reader import Corpus, Labels, TrainingTexts
 from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions
@@ -94,7 +94,8 @@ def reading_of(
     if not (config.lexical and config.lexicon):
         return NoteReading(views)
     words = whole_words(tokenizer)
-    return NoteReading.fit(views, corpus.texts("train"), corpus.labels, corpus.system, words)
+    texts = TrainingTexts(corpus)
+    return NoteReading.fit(views, texts, corpus.labels, corpus.system, words)
 
 
 def new_model(

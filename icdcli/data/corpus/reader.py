@@ -219,6 +219,16 @@ class Corpus:
             )
 
 
+class TrainingTexts:
+    """The training texts of a corpus, which can be iterated over any number of times."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+
+    def __iter__(self) -> Iterator[str]:
+        return self._corpus.texts("train")
+
+
 def open_corpus(folder: Path) -> Corpus:
     """Open a prepared corpus, and check that its parts exist and fit together.
 

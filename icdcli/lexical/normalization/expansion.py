@@ -7,8 +7,9 @@ capitals, those that are English words don't match.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,7 @@ _WORDS = frozenset(
     "the tip tips to top tot una uno us was we who yo".split()
 )
 _LEAST_LETTERS = 3
+_DOCUMENTS_OF_USUAL = 2
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class Expansion:
 
     Attributes:
         senses: Abbreviation to its senses, the usual one first; none: nothing is expanded.
+        learned: Those that only training notes define. They match as they are written.
     """
 
-    senses: Mapping[str, tuple[Sense, ...]]
+    senses: Mapping[str, tuple[Sense, ...]] = field(repr=False)  # words of training documents
+    learned: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
     def of(cls, language: str) -> "Expansion":
@@ -54,16 +58,43 @@ class Expansion:
             }
         )
 
+    def with_learned(self, definitions: Mapping[str, Counter[str]]) -> "Expansion":
+        """Return the expansion with abbreviations that training notes define.
+
+        What several notes define is the usual sense from then on.
+
+        Args:
+            definitions: Abbreviation to what it stands for, with the number of documents.
+        """
+        senses = dict(self.senses)
+        for short, longs in definitions.items():
+            long, documents = max(longs.items(), key=lambda item: (item[1], item[0]))
+            if short in senses and documents < _DOCUMENTS_OF_USUAL:
+                continue
+            known = senses.get(short, ())
+            same = (sense for sense in known if words(sense.expansion) == words(long))
+            first = next(same, Sense(long, "", ()))
+            senses[short] = (first, *(sense for sense in known if sense != first))
+        return Expansion(senses, self.learned | (definitions.keys() - self.senses.keys()))
+
     @classmethod
-    def from_json(cls, stored: Mapping[str, Sequence[Sequence[Any]]]) -> "Expansion":
-        """Return what `to_json` returned, after a file had it."""
+    def from_json(
+        cls, stored: Mapping[str, Sequence[Sequence[Any]]], learned: Iterable[str] = ()
+    ) -> "Expansion":
+        """Return what `to_json` returned, after a file had it.
+
+        Args:
+            stored: The abbreviations.
+            learned: Those that only training notes define.
+        """
         return cls(
             {
                 short: tuple(
                     Sense(expansion, code, tuple(near)) for expansion, code, near in senses
                 )
                 for short, senses in stored.items()
-            }
+            },
+            frozenset(learned),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -111,7 +142,9 @@ class Expansion:
         known = {
             short.lower(): senses
             for short, senses in self.senses.items()
-            if len(short) >= _LEAST_LETTERS and short.lower() not in _WORDS
+            if len(short) >= _LEAST_LETTERS
+            and short.lower() not in _WORDS
+            and short not in self.learned
         }
         return {**known, **self.senses}
 
