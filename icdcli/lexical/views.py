@@ -33,7 +33,7 @@ from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed", "family", "personal"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same cues and the same text give other classes."""
 
 KEPT_CHARACTERS = 1 << 25

@@ -10,7 +10,8 @@ classes of ConText (Harkema et al. 2009, doi:10.1016/j.jbi.2009.05.002) and the 
 NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -24,21 +25,26 @@ from icdcli.lexical.assertion.tokens import cue_tokens
 LANGUAGES = ("en", "es", "ko")
 """The languages that have a table of cues."""
 
-YEAR = "yyyy"
-"""What stands for any year in a cue."""
+YEAR, NUMBER = "yyyy", "<number>"
+"""What stands for any year and any number in a cue."""
 
 Scope = Literal[
     "forward",
     "backward",
     "item",
     "both",
+    "beside",
+    "adjective",
     "dated",
     "value",
+    "self",
     "section",
     "stop",
+    "predicate",
     "clause",
     "separator",
     "none",
+    "word",
 ]
 """What a cue reaches.
 
@@ -46,19 +52,29 @@ Scope = Literal[
 - ``backward``: the words before it.
 - ``item``: the words before it in its item of a list (``liver tender, spleen not palpable``).
 - ``both``: the words before and after it; only those after it if it begins an item of a list.
+- ``beside``: the words after it, or the item before it if there are none (``possible gout``,
+  ``gout possible``).
+- ``adjective``: the words after it if it begins an item (``absent pulses``), else the item before
+  it (``pulses absent``) and those that "and" or "or" joins to it.
 - ``dated``: the words before it if they are of the past: historical, or in a sentence with a year.
 - ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``), or the item
-  of a list before it if the cue begins with a comma (``, resolved``).
+  of a list before it if the cue begins with a comma (``, resolved``) or a bracket
+  (``fever [ ] yes [x] no``).
+- ``self``: the words of the cue (``penicillin: anaphylaxis``).
 - ``section``: the section of which it is the header. Without an assertion, it ends another section;
   ``affirmed``: it is also about this encounter, where "resolved" is no sign of the past.
 - ``stop``: nothing; it ends the scope of other cues, with an assertion those of this assertion.
+- ``predicate``: a ``stop`` and a ``clause`` (``denies fever, has cough``).
 - ``clause``: nothing; a verb that shows that an item of a list is a clause of its own.
 - ``separator``: nothing; a word between the items of a list, like a comma.
 - ``none``: nothing; the words look like a cue, but aren't (``no increase``).
+- ``word``: nothing; the word is one of those for which other cues have the name in the assertion
+  column in angle brackets (``mother``, ``kin``: ``in her <kin>``).
 """
 
 _COLUMNS = ("cue", "assertion", "scope")
-_WITHOUT_ASSERTION = frozenset({"section", "stop", "clause", "separator", "none"})
+_WITHOUT_ASSERTION = frozenset({"section", "stop", "predicate", "clause", "separator", "none"})
+_GROUP = re.compile(r"(<\w+>)")
 _ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
 
 
@@ -68,7 +84,7 @@ class Cue:
 
     Attributes:
         tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so,
-            and ``yyyy`` for any year.
+            ``yyyy`` for any year, and ``<kin>`` for all words of this group.
         assertion: The class of what it reaches; None if it has no class.
         scope: What it reaches.
     """
@@ -86,11 +102,13 @@ class Node:
         cues: The cues whose tokens lead here, at most one per scope.
         words: The next node for each next token.
         beginnings: The same for tokens with ``*``, without it.
+        groups: At the root: the groups of each word that belongs to one, such as ``<kin>``.
     """
 
     cues: dict[Scope, Cue] = field(default_factory=dict)
     words: dict[str, "Node"] = field(default_factory=dict)
     beginnings: dict[str, "Node"] = field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def built_in_cues(language: str) -> str:
@@ -125,12 +143,26 @@ def load_cues(content: str, name: str = "the table of cues") -> Node:
         DataError: A row is bad, or the header is missing.
     """
     root = Node()
-    _add(root, _parsed(content, name))
+    needed: dict[str, str] = {}
+    for where, cue in _parsed(content, name):
+        if isinstance(cue, Cue):
+            _add(root, cue)
+            needed.update({token: where for token in cue.tokens if _GROUP.fullmatch(token)})
+        else:
+            word, group = cue
+            root.groups[word] = (*root.groups.get(word, ()), group)
+    known = {YEAR, NUMBER}.union(*root.groups.values())
+    for group, where in needed.items():
+        if group not in known:
+            raise DataError(
+                f"{where}: no word of the table belongs to {group}{nearest(group, known)}. "
+                f"Add rows such as: mother, {group.strip('<>')}, word."
+            )
     return root
 
 
-def _parsed(text: str, name: str) -> Iterator[Cue]:
-    """Yield the cues of a table; see the top of this file.
+def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]:
+    """Yield the place of each row, and its cue or its word with a group; see the top of this file.
 
     Raises:
         DataError: A row is bad; the message has its number and what to do.
@@ -148,10 +180,20 @@ def _parsed(text: str, name: str) -> Iterator[Cue]:
         if len(cells) != len(_COLUMNS):
             raise DataError(f"{where}: {len(cells)} columns, expected 3, separated by tabs.")
         cue, assertion, scope = cells
-        tokens = cue_tokens(cue)
+        tokens = tuple(
+            token
+            for piece in _GROUP.split(cue)
+            for token in ([piece] if _GROUP.fullmatch(piece) else cue_tokens(piece))
+        )
         if not tokens or "\n" in tokens:
             raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
-        yield Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
+        if scope != "word":
+            yield where, Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
+            continue
+        group = f"<{assertion}>"
+        if len(tokens) > 1 or not _GROUP.fullmatch(group):
+            raise DataError(f"{where}: a row of a group has one word and the name of the group.")
+        yield where, (tokens[0], group)
 
 
 def _scope(scope: str, where: str) -> Scope:
@@ -177,15 +219,14 @@ def _assertion(assertion: str, scope: str, where: str) -> Assertion | None:
     return _ASSERTIONS[assertion]
 
 
-def _add(root: Node, cues: Iterable[Cue]) -> None:
-    for cue in cues:
-        node = root
-        for token in cue.tokens:
-            begins = len(token) > 1 and token.endswith("*")
-            branches = node.beginnings if begins else node.words
-            node = branches.setdefault(token.rstrip("*") if begins else token, Node())
-        # A header and a value stand apart from the other words; any other scope replaces the last.
-        if cue.scope not in ("section", "value"):
-            for scope in set(node.cues) - {"section", "value"}:
-                del node.cues[scope]
-        node.cues[cue.scope] = cue
+def _add(root: Node, cue: Cue) -> None:
+    node = root
+    for token in cue.tokens:
+        begins = len(token) > 1 and token.endswith("*")
+        branches = node.beginnings if begins else node.words
+        node = branches.setdefault(token.rstrip("*") if begins else token, Node())
+    # A header and a value stand apart from the other words; any other scope replaces the last.
+    if cue.scope not in ("section", "value"):
+        for scope in set(node.cues) - {"section", "value"}:
+            del node.cues[scope]
+    node.cues[cue.scope] = cue

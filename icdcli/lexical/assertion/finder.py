@@ -2,13 +2,17 @@
 
 from typing import NamedTuple
 
-from icdcli.lexical.assertion.cues import YEAR, Cue, Node
+from icdcli.lexical.assertion.cues import NUMBER, YEAR, Cue, Node
 from icdcli.lexical.assertion.sentences import Sentence
-from icdcli.lexical.assertion.tokens import Kind, is_year
+from icdcli.lexical.assertion.tokens import CHECKED, EMPTY, Kind, is_year
 
 _KNOWN_WORDS = 200_000
 _BEFORE_VALUE = frozenset(":-(")
-_BULLETS = frozenset("-+[](:/")
+BOXES = frozenset({EMPTY, CHECKED})
+BEGIN_VALUE = BOXES | set(",:([")
+"""Tokens with which a value begins that needs no other sign before it."""
+_AFTER_VALUE = BOXES | set("):]")
+_BULLETS = BOXES | set("-+[](:/")
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""
 
@@ -22,58 +26,69 @@ class FoundCue(NamedTuple):
 
 
 class CueFinder:
-    """Finds the cues of sentences; remembers which words begin one."""
+    """Finds the cues of sentences; remembers how the cues that a word begins go on."""
 
     def __init__(self, cues: Node) -> None:
         self._cues = cues
-        self._begins_cue: dict[str, bool] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
+        self._after_first: dict[str, list[Node]] = {}
 
     def find(self, sentence: Sentence) -> list[FoundCue]:
         """Return the cues of a sentence from left to right; they don't overlap."""
         found: list[FoundCue] = []
-        after = 0
+        after, known = 0, self._after_first
         for place, token in enumerate(sentence.tokens):
-            if place < after or not self._may_begin(token):
-                continue
-            cue = _longest(self._cues, sentence, place)
-            if cue is not None:
-                found.append(cue)
-                after = cue.end
+            nodes = known.get(token)
+            if nodes is None:
+                nodes = self._next([self._cues], token)
+                if len(known) < _KNOWN_WORDS:
+                    known[token] = nodes
+            if nodes and place >= after:
+                cue = self._longest(sentence, place, nodes)
+                if cue is not None:
+                    found.append(cue)
+                    after = cue.end
         return found
 
-    def _may_begin(self, token: str) -> bool:
-        known = self._begins_cue.get(token)
-        if known is None:
-            known = bool(_next(self._cues, token))
-            if len(self._begins_cue) < _KNOWN_WORDS:
-                self._begins_cue[token] = known
-        return known
+    def _longest(self, sentence: Sentence, begin: int, nodes: list[Node]) -> FoundCue | None:
+        """Return the longest cue that begins at a token and fits there."""
+        best: FoundCue | None = None
+        tokens, end = sentence.tokens, begin + 1
+        while nodes:
+            fitting = [
+                cue
+                for node in nodes
+                for cue in node.cues.values()
+                if _fits(cue, sentence, begin, end)
+            ]
+            if fitting:
+                # A header or a value is the more special reading of the same words.
+                special = [cue for cue in fitting if cue.scope in ("section", "value")]
+                best = FoundCue(begin, end, (special or fitting)[0])
+            if end == len(tokens):
+                break
+            nodes = self._next(nodes, tokens[end])
+            end += 1
+        return best
 
-
-def _next(node: Node, token: str) -> list[Node]:
-    """Return the nodes after a token: that of the word itself first, then those of beginnings."""
-    nodes = [node.words[token]] if token in node.words else []
-    nodes += [after for begin, after in node.beginnings.items() if token.startswith(begin)]
-    if YEAR in node.words and is_year(token):
-        nodes.append(node.words[YEAR])
-    return nodes
-
-
-def _longest(root: Node, sentence: Sentence, begin: int) -> FoundCue | None:
-    """Return the longest cue that begins at a token and fits there."""
-    best: FoundCue | None = None
-    nodes, end = [root], begin
-    while nodes and end < len(sentence.tokens):
-        nodes = [after for node in nodes for after in _next(node, sentence.tokens[end])]
-        end += 1
-        fitting = [
-            cue for node in nodes for cue in node.cues.values() if _fits(cue, sentence, begin, end)
-        ]
-        if fitting:
-            # A header or a value is the more special reading of the same words.
-            special = [cue for cue in fitting if cue.scope in ("section", "value")]
-            best = FoundCue(begin, end, (special or fitting)[0])
-    return best
+    def _next(self, nodes: list[Node], token: str) -> list[Node]:
+        """Return the nodes after a token: of the word itself, of its groups, of beginnings."""
+        keys = self._keys.get(token)
+        if keys is None:
+            keys = (token, *self._cues.groups.get(token, ()))
+            if token.isdigit():
+                keys += (NUMBER, YEAR) if is_year(token) else (NUMBER,)
+            if len(self._keys) < _KNOWN_WORDS:
+                self._keys[token] = keys
+        after = []
+        for node in nodes:
+            words = node.words
+            for key in keys:
+                if key in words:
+                    after.append(words[key])
+            if node.beginnings:
+                after += [end for begin, end in node.beginnings.items() if token.startswith(begin)]
+        return after
 
 
 def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
@@ -86,11 +101,12 @@ def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     if cue.tokens[-1] == "-" and cue.tokens in _LONE_MINUS:
         return _is_denial(cue, sentence, begin, end)
     if cue.scope == "value":
-        if begin < 2 - (cue.tokens[0] == ","):
+        if cue.tokens[0] in BEGIN_VALUE:
+            if begin < 1 or (cue.tokens[0] in BOXES and len(cue.tokens) > 2):
+                return begin > 0
+        elif begin < 2 or sentence.tokens[begin - 1] not in _BEFORE_VALUE:
             return False
-        if cue.tokens[0] != "," and sentence.tokens[begin - 1] not in _BEFORE_VALUE:
-            return False
-        ends = not after or sentence.kinds[end] is Kind.COMMA or after[0] in (")", ":")
+        ends = not after or sentence.kinds[end] is Kind.COMMA or after[0] in _AFTER_VALUE
         return ends or ":" in sentence.tokens[end : end + 4]
     return True
 

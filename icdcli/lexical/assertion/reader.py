@@ -24,11 +24,11 @@ from icdcli.lexical.assertion.finder import CueFinder, FoundCue
 from icdcli.lexical.assertion.scopes import Scopes
 from icdcli.lexical.assertion.sections import CurrentSection
 from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
-from icdcli.lexical.assertion.tokens import is_year
+from icdcli.lexical.assertion.tokens import Kind, is_year
 
 _CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
-_YEAR_AFTER = 4
-"""Words after a cue that may date it: ``resolved with treatment in 2010``."""
+_YEAR_BEFORE, _YEAR_AFTER = 20, 4
+"""Words that may date a cue: ``in 2010 she had X, which``, ``resolved with treatment in 2010``."""
 
 
 class AssertionReader:
@@ -50,6 +50,7 @@ class AssertionReader:
             found = self._finder.find(sentence)
             section.enter(sentence, found)
             values = _classes(sentence, found, section)
+            section.open_list(sentence, values[-1])
             for begin, value in zip(sentence.begins, values, strict=True):
                 if value != classes[-1]:
                     if begin == 0:
@@ -78,8 +79,12 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
     scopes = Scopes(sentence, found, section.begin)
     waiting = []
     for one in found:
+        if one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "forward":
+            for first, after in scopes.of(one, Assertion.AFFIRMED):
+                ranks[first:after] = bytes(after - first)
+    for one in found:
         assertion = one.cue.assertion
-        if assertion is None or one.cue.scope in ("section", "stop", "separator"):
+        if assertion is None or one.cue.scope in ("section", "stop", "predicate", "separator"):
             continue
         if assertion is Assertion.RESOLVED or one.cue.scope == "dated":
             waiting.append((one, assertion))
@@ -89,7 +94,9 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
         _raise(ranks, scopes.of_signs(), Assertion.NEGATED)
     for one, assertion in waiting:
         reached = [*scopes.of(one, assertion)]
-        at_end = one.cue.scope == "forward" and all(first >= after for first, after in reached)
+        at_end = one.cue.scope in ("forward", "adjective") and all(
+            first >= after for first, after in reached
+        )
         if at_end:
             reached = [scopes.before(one, assertion)]
         if one.cue.scope == "dated" or section.current or at_end:
@@ -112,8 +119,10 @@ def _is_past(sentence: Sentence, ranks: bytearray, stretch: tuple[int, int], cue
     if Assertion.HISTORICAL.rank in ranks[first:after]:
         return True
     tokens, last = sentence.tokens, max(after, cue.end) + _YEAR_AFTER
+    earliest = max(0, first - _YEAR_BEFORE)
+    while first > earliest and sentence.kinds[first - 1] is not Kind.COMMA:
+        first -= 1
     return any(
         is_year(token) and tokens[place - 1] != "/" and tokens[place + 1 : place + 2] != ["-"]
-        for place, token in enumerate(tokens[:last])
-        if place >= first
+        for place, token in enumerate(tokens[first:last], first)
     )

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from icdcli.lexical.assertion.classes import Assertion
-from icdcli.lexical.assertion.finder import FoundCue
+from icdcli.lexical.assertion.finder import BOXES, FoundCue
 from icdcli.lexical.assertion.sentences import Sentence
-from icdcli.lexical.assertion.tokens import Kind
+from icdcli.lexical.assertion.tokens import EMPTY, Kind
 
 _LONGEST_ITEM = 10
 """Words of a list's item that a scope reaches; more words are hardly one finding."""
+_LONGEST_LIST = 50
+"""Words before an adjective that "and" may join to it."""
 _LONGEST_LABEL = 8
 _APART = frozenset(":()-")
 _SIGNS = frozenset("+-")
+_COLONS = frozenset(":-(")
 _MINUS = (("-",), ("(", "-", ")"))
 """The cues of a sign that denies the word beside it."""
 # These end at the cue of another class that begins the next item: "no fever, history of stroke".
@@ -29,6 +32,13 @@ def _signs_lead(sentence: Sentence, begin: int) -> bool:
     return False
 
 
+def _boxes_trail(sentence: Sentence, begin: int) -> bool:
+    """Return if boxes are after their words: ``gout [ ] asthma [x]``; the last token is one."""
+    tokens = sentence.tokens
+    first = next(place for place in range(begin, len(tokens)) if tokens[place] in BOXES)
+    return first > begin and tokens[first - 1] != ":"
+
+
 class Scopes:
     """The scopes of the cues of a sentence."""
 
@@ -39,6 +49,7 @@ class Scopes:
             place: one for one in found for place in range(one.begin, one.end)
         }
         self._signs_lead = "(" in sentence.tokens and _signs_lead(sentence, begin)
+        self._boxes_trail = sentence.tokens[-1] in BOXES and _boxes_trail(sentence, begin)
 
     def of(self, one: FoundCue, assertion: Assertion) -> Iterable[tuple[int, int]]:
         """Yield what a cue reaches, as tokens, half-open."""
@@ -46,25 +57,66 @@ class Scopes:
             after = one.end + (self._tokens[one.end : one.end + 1] == [")"])
             yield after, self._forward(after, assertion)
             return
-        reached = one.end
-        if one.cue.scope in ("forward", "both"):
-            reached = self._forward(one.end, assertion)
+        scope, reached = one.cue.scope, one.end
+        if scope == "self":
+            yield one.begin, one.end
+        if self._boxes_trail and one.cue.tokens == (EMPTY,):
+            yield self._label(one.begin), one.begin
+        elif scope in ("forward", "both", "beside", "adjective"):
+            if scope != "adjective" or self._leads(one.begin):
+                reached = self._forward(one.end, assertion)
             yield one.end, reached
-        alone = reached == one.end or not self._begins_item(one.begin)
-        if one.cue.scope in ("backward", "item", "dated") or (one.cue.scope == "both" and alone):
+        alone = reached == one.end and not (scope == "beside" and self._stops(reached, assertion))
+        if (
+            scope in ("backward", "item", "dated")
+            or (scope in ("beside", "adjective") and alone)
+            or (scope == "both" and (alone or not self._begins_item(one.begin)))
+        ):
             yield self.before(one, assertion)
-        if one.cue.scope == "value":
+        if scope == "value":
             if one.cue.tokens[0] == ",":
                 yield self._item(one.begin), one.begin
             else:
-                yield self._label(one.begin - 1), one.begin - 1
+                end = one.begin - (self._tokens[one.begin - 1] in _COLONS)
+                yield self._label(end), end
 
     def before(self, one: FoundCue, assertion: Assertion) -> tuple[int, int]:
         """Return what a cue reaches before it; "which" after a comma joins, as in a dated cue."""
-        end, item = one.begin, one.cue.scope == "item"
-        if (item or one.cue.scope == "dated") and end > self._begin and self._begins_item(end):
+        end, scope = one.begin, one.cue.scope
+        if end > self._begin and self._tokens[end - 1] == ":":
+            return self._label(end - 1), end - 1
+        if scope in ("item", "dated") and end > self._begin and self._begins_item(end):
             end -= 1
-        return self._backward(end, assertion, item), end
+        if scope in ("beside", "adjective"):
+            return self._joined(end, assertion), end
+        return self._backward(end, assertion, scope == "item"), end
+
+    def _joined(self, end: int, assertion: Assertion) -> int:
+        """Return the begin of the item that ends at a token, and of those joined by "and" to it."""
+        first = self._backward(end, assertion, item=True)
+        joined = False
+        while end - first < _LONGEST_LIST and self._is_separator(first - 1):
+            joined = joined or self._kinds[first - 1] is not Kind.COMMA
+            before = first - 1
+            while self._is_separator(before - 1):
+                before -= 1
+                joined = joined or self._kinds[before] is not Kind.COMMA
+            if not joined or self._has_own_cue(before):
+                break
+            first = self._backward(before, assertion, item=True)
+        return first
+
+    def _is_separator(self, place: int) -> bool:
+        return place > self._begin and self._separates(place)
+
+    def _leads(self, place: int) -> bool:
+        """Return if an adjective at a token describes what is after it."""
+        if self._begins_item(place):
+            return True
+        before = self._cue_at.get(place - 1)
+        return (before is not None and before.cue.scope != "none") or (
+            self._kinds[place - 1] is Kind.SIGN and self._tokens[place - 1] not in (")", "]")
+        )
 
     def _begins_item(self, place: int) -> bool:
         return place == self._begin or self._separates(place - 1)
@@ -107,6 +159,8 @@ class Scopes:
             words += self._kinds[place] is Kind.WORD
             if depth < 0 or words > _LONGEST_ITEM or token == "?":
                 break
+            if self._takes_over(place, assertion):
+                break
             place += 1
         return place
 
@@ -139,7 +193,8 @@ class Scopes:
         # In Korean, verbs come last: "fever is absent, pneumonia suspected" suspects no fever.
         denied = found.cue.scope == "backward" and found.cue.assertion is Assertion.NEGATED
         other = denied and assertion is not Assertion.NEGATED
-        return same or other or found.cue.scope == "clause" or self._stops(place, assertion)
+        clause = found.cue.scope in ("clause", "predicate")
+        return same or other or clause or self._stops(place, assertion)
 
     def _in_brackets_after_colon(self, place: int) -> bool:
         return self._tokens[place - 1 : place + 1] == [":", "("]
@@ -150,7 +205,7 @@ class Scopes:
             before = place - 1
             lists = self._separates(before) and self._kinds[before] is not Kind.WORD
             apart = self._tokens[before] in _APART and not self._is_hyphen(before)
-            if lists or apart or self._scope_at(before) in ("stop", "value"):
+            if lists or apart or self._scope_at(before) in ("stop", "predicate", "value"):
                 break
             place = before
         return place
@@ -165,7 +220,8 @@ class Scopes:
     def _item(self, end: int) -> int:
         """Return the begin of a list's item with its details: ``colitis (in 2010, treated)``."""
         tokens = self._tokens
-        brackets = [place for place in range(self._begin, end) if tokens[place] in "()"]
+        nearest = range(max(self._begin, end - _LONGEST_LIST), end)
+        brackets = [place for place in nearest if tokens[place] in "()"]
         if brackets and tokens[brackets[-1]] == "(":
             end = brackets[-1]
         place = end
@@ -181,7 +237,10 @@ class Scopes:
     def _is_detail(self, place: int) -> bool:
         """Return if an item that begins at a token says more of the one before it."""
         scope = self._scope_at(place)
-        return scope in ("stop", "clause", "backward", "dated") or self._tokens[place].isdigit()
+        return (
+            scope in ("stop", "predicate", "clause", "backward", "dated")
+            or self._tokens[place].isdigit()
+        )
 
     def _scope_at(self, place: int) -> str:
         found = self._cue_at.get(place)
@@ -189,9 +248,14 @@ class Scopes:
 
     def _stops(self, place: int, assertion: Assertion) -> bool:
         found = self._cue_at.get(place)
+        # "Her mother was diagnosed with lupus": the statement is about the relative.
+        about = (
+            found is not None and found.cue.scope == "predicate" and assertion is Assertion.FAMILY
+        )
         return (
             found is not None
-            and found.cue.scope == "stop"
+            and not about
+            and found.cue.scope in ("stop", "predicate")
             and found.cue.assertion in (None, assertion)
         )
 
@@ -206,6 +270,16 @@ class Scopes:
         while place < len(self._tokens) and self._separates(place):
             place += 1
         return place
+
+    def _takes_over(self, place: int, assertion: Assertion) -> bool:
+        """Return if a cue at a token reaches the same words with the same class."""
+        found = self._cue_at.get(place)
+        return (
+            found is not None
+            and found.cue.scope == "forward"
+            and found.cue.assertion is assertion
+            and found.begin == place
+        )
 
     def _goes_elsewhere(self, place: int, after: int, assertion: Assertion) -> bool:
         """Return if what comes after separators is no item of the list before them."""
@@ -225,6 +299,8 @@ class Scopes:
             return False
         while after < len(self._tokens) and not self._separates(after):
             scope = self._scope_at(after)
+            if scope == "predicate":
+                return True
             if scope == "stop" and self._stops(after, assertion):
                 return False
             if scope in ("clause", "stop"):
@@ -236,7 +312,14 @@ class Scopes:
         """Return if the item before a separator has a verb or a cue of its own."""
         place = separator - 1
         while place >= self._begin and not self._separates(place):
-            if self._scope_at(place) in ("clause", "stop", "forward", "both"):
+            if self._scope_at(place) in (
+                "clause",
+                "stop",
+                "predicate",
+                "forward",
+                "beside",
+                "both",
+            ):
                 return True
             place -= 1
         return False

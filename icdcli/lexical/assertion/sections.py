@@ -7,6 +7,9 @@ from icdcli.lexical.assertion.finder import FoundCue
 from icdcli.lexical.assertion.sentences import Sentence
 from icdcli.lexical.assertion.tokens import Kind
 
+_LONGEST_LINE = 8
+"""Tokens of a line of a list without bullets."""
+
 
 class CurrentSection:
     """The section in which a sentence is.
@@ -22,23 +25,46 @@ class CurrentSection:
         self.begin = 0
         self.current = False
         self._ends_with_line = False
+        self._around: Assertion | None = None
+        """The class of the section around an open list."""
 
     def enter(self, sentence: Sentence, found: Sequence[FoundCue]) -> None:
         """Follow a sentence into the next section, if it begins one or leaves one."""
         self.begin = 0
         header = next((one for one in found[:1] if one.cue.scope == "section"), None)
         if header is not None:
+            self._around = None
             self.assertion = header.cue.assertion or Assertion.AFFIRMED
             self.current = header.cue.assertion is Assertion.AFFIRMED
             self.begin = header.end
             self._ends_with_line = len(sentence.tokens) > header.end + 1
-        elif self.assertion and self._left(sentence, found):
+            return
+        if self._around is not None and self._left_list(sentence):
+            self.assertion, self._around = self._around, None
+        if self._around is None and self.assertion and self._left(sentence, found):
             self.assertion = Assertion.AFFIRMED
+
+    def open_list(self, sentence: Sentence, last: int) -> None:
+        """Open a list below a sentence such as ``She denies:``.
+
+        Args:
+            sentence: The sentence that was entered last.
+            last: The class of its last token.
+        """
+        if self.begin or sentence.tokens[-1] != ":" or not sentence.ends_line:
+            return
+        if last != self.assertion and self._around is None:
+            self._around, self.assertion = self.assertion, Assertion(last)
+
+    def _left_list(self, sentence: Sentence) -> bool:
+        if not sentence.starts_line:
+            return False
+        long = len(sentence.tokens) > _LONGEST_LINE and not _is_listed(sentence)
+        return sentence.after_blank or sentence.tokens[-1] == ":" or long
 
     def _left(self, sentence: Sentence, found: Sequence[FoundCue]) -> bool:
         if sentence.starts_line:
-            listed = sentence.kinds[0] is not Kind.WORD or sentence.tokens[0].isdigit()
-            if self._ends_with_line and not listed:
+            if self._ends_with_line and not _is_listed(sentence):
                 return True
             if sentence.after_blank and ":" in sentence.tokens[:6]:
                 return True
@@ -49,3 +75,7 @@ class CurrentSection:
             and first.cue.scope == "stop"
             and first.cue.assertion is self.assertion
         )
+
+
+def _is_listed(sentence: Sentence) -> bool:
+    return sentence.kinds[0] is not Kind.WORD or sentence.tokens[0].isdigit()

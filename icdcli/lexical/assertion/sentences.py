@@ -75,7 +75,7 @@ class SentenceSplitter:
             sentence.tokens.append(token)
             sentence.kinds.append(kind)
             sentence.begins.append(match.start())
-            if len(sentence.tokens) == _LONGEST:
+            if len(sentence.tokens) == _LONGEST or (token == "?" and _ends_question(text, match)):
                 sentence.ends_line = False
                 yield sentence
                 sentence = Sentence(starts_line=False, after_blank=False)
@@ -97,6 +97,12 @@ def _wraps(text: str, length: int, place: int) -> bool:
     return length >= _LONG_LINE and not _NEW_ITEM.match(text, place)
 
 
+def _ends_question(text: str, mark: re.Match[str]) -> bool:
+    """Return if a question mark belongs to what is before it: not in ``?PE`` or ``PE (?)``."""
+    before, after = text[max(mark.start() - 1, 0) : mark.start()], text[mark.end() : mark.end() + 1]
+    return before.strip(" \t\n(") != "" and (not after or after.isspace())
+
+
 def _ends_sentence(token: str, sentence: Sentence, text: str, after: int) -> bool:
     """Return if a mark ends the sentence; a full stop after an abbreviation or number doesn't."""
     if token != "." or not sentence.tokens:
@@ -104,5 +110,7 @@ def _ends_sentence(token: str, sentence: Sentence, text: str, after: int) -> boo
     last = sentence.tokens[-1]
     if last == "no":  # "Bed no. 5", but "Diabetes: no. Asma: sí."
         return not _NUMBER.match(text, after)
+    if sentence.tokens[-2:-1] == ["/"]:  # "no r/m/g."
+        return True
     numbers_line = last.isdigit() and len(sentence.tokens) == 1
     return not (last in _ABBREVIATIONS or numbers_line or (len(last) == 1 and last.isalpha()))

@@ -29,15 +29,22 @@ _LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
 # separates a label from its value, as a colon does.
 TOKEN = re.compile(
     rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
-    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?¿()\[\]/=+\-–—☐□▢⬜☑☒✓✔■▣、。・]"
+    r"|\[[ _]{0,3}\]|\([ _]{0,3}\)|< >|\[ ?(?:[xX]{1,2}|[vV✓✔√*+]) ?\]|\( ?[xX✓✔√•●] ?\)|<[xX]>"
+    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?¿()\[\]/=+\-–—☐□▢⬜☑☒✓✔√■▣、。・]"
 )
+EMPTY, CHECKED = "☐", "☑"
+"""The tokens of all boxes to check, ``[ ]``, and of all checked ones, ``[x]``."""
 _KINDS = {
     **dict.fromkeys(".!;。", Kind.STOP),
     **dict.fromkeys(",、", Kind.COMMA),
 }
 # Spanish words that without their accent are others: yes, he and mommy; if, the and breast.
 _OTHER_WORDS = frozenset({"sí", "él", "mamá"})
-_SAME_SIGNS = {"–": "-", "—": "-", "=": ":", "・": "/"}
+_SAME_SIGNS = {
+    **{"–": "-", "—": "-", "=": ":", "・": "/"},
+    **dict.fromkeys("□▢⬜", EMPTY),
+    **dict.fromkeys("☒✓✔√■▣", CHECKED),
+}
 
 
 def is_year(token: str) -> bool:
@@ -54,6 +61,8 @@ def token_of(text: str) -> tuple[str, Kind]:
         return first, _KINDS[first]
     if len(text) == 1 and not first.isalnum():
         return _SAME_SIGNS.get(first, first), Kind.SIGN
+    if first in "[(<":
+        return (CHECKED if text.strip("[]()<> _") else EMPTY), Kind.SIGN
     word = unicodedata.normalize("NFC", text.lower())
     if word in _OTHER_WORDS:
         return word, Kind.WORD

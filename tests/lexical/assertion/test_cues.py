@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, load_cues, read_own_cues
+from icdcli.lexical.assertion.reader import AssertionReader
 
 HEADER = "cue\tassertion\tscope\n"
 
@@ -13,7 +15,10 @@ HEADER = "cue\tassertion\tscope\n"
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_cue_is_in_a_table_twice(language: str) -> None:
     rows = [line.split("\t") for line in built_in_cues(language).splitlines()[1:]]
-    keys = [(cue, scope if scope in ("section", "value") else "") for cue, _, scope in rows]
+    keys = [
+        (cue, group if scope == "word" else scope if scope in ("section", "value") else "")
+        for cue, group, scope in rows
+    ]
     assert len(keys) == len(set(keys))
     assert len(keys) > 400
     load_cues(built_in_cues(language))
@@ -27,6 +32,9 @@ def test_no_cue_is_in_a_table_twice(language: str) -> None:
         ("no\tnegated\tforwards", "unknown scope 'forwards' (did you mean 'forward'?)"),
         ("no\t-\tforward", "the scope 'forward' needs an assertion"),
         ("\tnegated\tforward", "the cue has no word"),
+        ("two words\tkin\tword", "a row of a group has one word"),
+        ("mother\t-\tword", "a row of a group has one word"),
+        ("in her <kim>\tfamily\tbackward", "no word of the table belongs to <kim>"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, row: str, message: str) -> None:
@@ -63,3 +71,25 @@ def test_a_language_without_a_table_has_no_cues() -> None:
 def test_later_rows_of_joined_tables_replace_earlier_ones() -> None:
     joined = load_cues(HEADER + "no\tnegated\tforward\n" + HEADER + "no\t-\tnone\n")
     assert list(joined.words["no"].cues) == ["none"]
+
+
+def test_a_cue_of_a_group_is_found_by_each_of_its_words_and_those_of_later_tables() -> None:
+    table = HEADER + "in her <kin>\tfamily\tbackward\nmother\tkin\tword\n"
+    reader = AssertionReader(load_cues(table + HEADER + "nana\tkin\tword\n"))
+    for word in ("mother", "nana"):
+        assert reader.read(f"gout in her {word}").at([0]) == Assertion.FAMILY
+    assert reader.read("gout in her toe").at([0]) == Assertion.AFFIRMED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gout 3 years back", Assertion.HISTORICAL),
+        ("gout some years back", Assertion.AFFIRMED),
+        ("gout from 1987", Assertion.HISTORICAL),
+        ("gout from 3", Assertion.AFFIRMED),
+    ],
+)
+def test_numbers_and_years_belong_to_groups_of_their_own(text: str, expected: Assertion) -> None:
+    rows = "<number> years back\thistorical\tbackward\nfrom yyyy\thistorical\tbackward\n"
+    assert AssertionReader(load_cues(HEADER + rows)).read(text).at([0]) == expected
