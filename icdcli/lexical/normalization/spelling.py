@@ -20,6 +20,7 @@ common one after the deletion of a letter in each, or in the longer one.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,6 @@ _WORD, _LONG_WORD = (
     re.compile(rf"(?<!\w)[^\W\d_]{{{least},{_MOST_LETTERS}}}(?!\w)")
     for least in (_LEAST_KNOWN, LEAST_LETTERS)
 )
-_MARK = re.compile("[\u0300-\u036f]")
 _LETTERS = re.compile("[a-zß-ɏ]+|[α-ω]+|[Ѐ-ԯ]+")
 _INSIDE = frozenset(",'’()]/&-")
 
@@ -144,9 +144,7 @@ class Spelling:
                     corrections.clear()
                 corrections[form] = self._correct(form)
             instead = corrections[form]
-            if instead is None or _MARK.match(text, end):
-                continue
-            if is_sign_with_letters(text, end) or is_sign_with_letters(text, begin - 1):
+            if instead is None or _is_in_word(text, end) or _is_in_word(text, begin - 1):
                 continue
             if not (instead.not_inside_sentence and _is_inside_sentence(text, begin)):
                 yield Edit(begin, end, instead.form)
@@ -275,6 +273,13 @@ def _forms(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _may_be_correct(word: str) -> bool:
     return len(word) >= _LEAST_CORRECT and bool(_LETTERS.fullmatch(word))
+
+
+def _is_in_word(text: str, place: int) -> bool:
+    """Return if the sign at a place continues the word beside it: a combining mark, or ™."""
+    sign = text[place : place + 1] if place >= 0 else ""
+    is_mark = bool(sign) and unicodedata.category(sign).startswith("M")
+    return is_mark or is_sign_with_letters(text, place)
 
 
 def _is_inside_sentence(text: str, place: int) -> bool:

@@ -67,6 +67,7 @@ def test_a_misspelt_word_of_the_labels_is_corrected(wrong: str, right: str) -> N
         "hypertensive, diabetic, hypertensions",  # inflections
         "afebrile, atypical",
         "headach3, 2pnuemonia, pnuemonia_x",  # not words
+        "0\u0300pnuemonia, pnuemonia\u0301, pnuemonia™",
         "seen by Dr Hypertentson",  # a name inside a sentence
         "pneumo, migra, head",
         "neurotik",  # sounds like a known word
