@@ -9,8 +9,11 @@ from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.explain.evidence import evidence_finder, explain_codes
 from icdcli.explain.note_reader import note_reader
+from icdcli.icd.lexicon.abbreviations import Sense
 from icdcli.lexical.lexical_model import LexicalModel
-from icdcli.lexical.reading import NoteReading
+from icdcli.lexical.normalization.expansion import Expansion
+from icdcli.lexical.normalization.spelling import Spelling
+from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.fusion import Fusion
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
@@ -131,6 +134,27 @@ def test_evidence_carries_what_the_note_says_of_it(language, assertion):
     model = replace(model_of(head="label_attention"), reading=NoteReading(Views(language=language)))
     (fever,) = explain_codes(model, TEXT, ["F00"])
     assert [span.assertion for span in fever.spans] == [assertion]
+
+
+READING = NoteReading(
+    Views(language="es"),
+    Spelling.fit([], [HEMATURIA], language="es"),
+    Expansion({"HMT": (Sense(HEMATURIA, "", ()),)}),
+    network_expands=True,
+)
+
+
+@pytest.mark.parametrize("written", ["hematruia", "hemaaturia", "HMT"])
+@pytest.mark.parametrize("cleaning", ["none", "caml"])
+@pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
+def test_evidence_is_the_word_as_the_note_has_it(tokenizer, cleaning, written):
+    model = replace(model_of(tokenizer), reading=READING, text_cleaning=cleaning)
+    text = f"Mujer de 43 años 😷, {written} y náuseas; niega dolor."
+    (found,) = explain_codes(model, text, ["H00"])
+    assert words(text, found.spans)[0] == written
+    assert model.scores([text])[0, 1] == found.score
+    plain = replace(model, reading=UNCHANGED)
+    assert found.score > float(plain.scores([text])[0, 1])
 
 
 @pytest.mark.parametrize("tokenizer", [byte_pairs, word_pieces])
