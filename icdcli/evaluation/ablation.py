@@ -7,7 +7,8 @@ this model, not the quality of a model trained without it.
 Besides its parts, a model is evaluated without these:
 
     views            the parts that read what notes affirm, if others read all of it
-    abbreviations    notes are read as written
+    abbreviations    those are read as written
+    spelling         misspelt words are read as written
     synonyms         parts and prior know titles and inclusion terms only; descriptions and terms
                      are fitted again, because this takes seconds
 
@@ -26,6 +27,7 @@ from icdcli.evaluation.measure import fuse, tune_scores
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.normalization.expansion import NO_EXPANSION
+from icdcli.lexical.normalization.spelling import NO_SPELLING
 from icdcli.lexical.reading import NoteReading
 from icdcli.model.coding_model import CodingModel, SplitParts, texts_to_score
 from icdcli.model.fusion import NETWORK
@@ -136,12 +138,15 @@ def _other_readings(model: "NeuralModel") -> Iterator[tuple[str, "NeuralModel"]]
     """Yield what of the model's reading can be left out, and the model without it."""
     assert model.lexical is not None
 
-    def without(reading: NoteReading) -> NoteReading:
-        return replace(reading, expansion=NO_EXPANSION)
-
-    if model.lexical.reading.expansion.senses:
-        lexical = replace(model.lexical, reading=without(model.lexical.reading))
-        yield "abbreviations", replace(model, lexical=lexical, reading=without(model.reading))
+    reading, others = model.lexical.reading, dict[str, NoteReading]()
+    if reading.expansion.senses:
+        others["abbreviations"] = replace(reading, expansion=NO_EXPANSION, network_expands=False)
+    if reading.spelling.words:
+        others["spelling"] = replace(reading, spelling=NO_SPELLING)
+    for without, other in others.items():
+        lexical = replace(model.lexical, reading=other)
+        changed = replace(other, views=model.reading.views)
+        yield without, replace(model, lexical=lexical, reading=changed)
 
 
 def _without_synonyms(

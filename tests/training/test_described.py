@@ -361,7 +361,13 @@ def test_what_each_part_is_worth(described):
     assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
     lexical = ["ngrams", "descriptions", "terms"]
     names = ["prior", "network", *lexical, *(f"affirmed_{name}" for name in lexical)]
-    assert [row.without for row in rows] == [*names, "views", "abbreviations", "synonyms"]
+    assert [row.without for row in rows] == [
+        *names,
+        "views",
+        "abbreviations",
+        "spelling",
+        "synonyms",
+    ]
     parts = training.model.score_split(corpus, "validation")
     by_words = {name: part for name, part in parts.parts.items() if name != "network"}
     by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
