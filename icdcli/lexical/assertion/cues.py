@@ -30,6 +30,7 @@ YEAR, NUMBER = "yyyy", "<number>"
 
 Scope = Literal[
     "forward",
+    "next",
     "backward",
     "item",
     "both",
@@ -49,6 +50,8 @@ Scope = Literal[
 """What a cue reaches.
 
 - ``forward``: the words after it, to the end of its clause or list.
+- ``next``: the words after it, to the end of the item of a list or to the next cue that has an
+  assertion (``allergic to penicillin, asthma``).
 - ``backward``: the words before it.
 - ``item``: the words before it in its item of a list (``liver tender, spleen not palpable``).
 - ``both``: the words before and after it; only those after it if it begins an item of a list.

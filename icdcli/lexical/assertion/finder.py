@@ -87,7 +87,8 @@ class CueFinder:
                 if key in words:
                     after.append(words[key])
             if node.beginnings:
-                after += [end for begin, end in node.beginnings.items() if token.startswith(begin)]
+                begin = [begin for begin in node.beginnings if token.startswith(begin)]
+                after += [node.beginnings[one] for one in sorted(begin, key=len, reverse=True)]
         return after
 
 
@@ -97,7 +98,9 @@ def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     if cue.scope == "section":
         first = all(token in _BULLETS or token.isdigit() for token in sentence.tokens[:begin])
         alone = not after and sentence.starts_line and sentence.ends_line
-        return first and (alone or after in ([":"], ["-"]))
+        # "Imp) gout" is as good a header as "Imp: gout".
+        closed = after == [")"] and "(" not in sentence.tokens[:begin]
+        return first and (alone or closed or after in ([":"], ["-"]))
     if cue.tokens[-1] == "-" and cue.tokens in _LONE_MINUS:
         return _is_denial(cue, sentence, begin, end)
     if cue.scope == "value":

@@ -62,9 +62,9 @@ class Scopes:
             yield one.begin, one.end
         if self._boxes_trail and one.cue.tokens == (EMPTY,):
             yield self._label(one.begin), one.begin
-        elif scope in ("forward", "both", "beside", "adjective"):
+        elif scope in ("forward", "next", "both", "beside", "adjective"):
             if scope != "adjective" or self._leads(one.begin):
-                reached = self._forward(one.end, assertion)
+                reached = self._forward(one.end, assertion, scope == "next")
             yield one.end, reached
         alone = reached == one.end and not (scope == "beside" and self._stops(reached, assertion))
         if (
@@ -85,7 +85,11 @@ class Scopes:
         end, scope = one.begin, one.cue.scope
         if end > self._begin and self._tokens[end - 1] == ":":
             return self._label(end - 1), end - 1
-        if scope in ("item", "dated") and end > self._begin and self._begins_item(end):
+        follows = end > self._begin and self._begins_item(end)
+        # "Cough, absent" denies the cough; "cough, absent in March" doesn't.
+        last = one.end == len(self._tokens) or self._kinds[one.end] is Kind.COMMA
+        whole = last or assertion is not Assertion.NEGATED
+        if follows and (scope == "dated" or (scope == "item" and whole)):
             end -= 1
         if scope in ("beside", "adjective"):
             return self._joined(end, assertion), end
@@ -140,15 +144,18 @@ class Scopes:
             if len(items) == len(signs):
                 yield from (item for item, sign in zip(items, signs, strict=True) if sign == "-")
 
-    def _forward(self, begin: int, assertion: Assertion) -> int:
+    def _forward(self, begin: int, assertion: Assertion, item: bool = False) -> int:
         place, words, depth = begin, 0, 0
         while place < len(self._tokens) and not self._stops(place, assertion):
             token = self._tokens[place]
+            if item and self._has_assertion(place):
+                break
             if self._separates(place):
                 after = self._after_separators(place)
                 # "Resolved pneumonia, gout": the word describes the next one alone.
                 if (
                     place == begin
+                    or (item and not depth)
                     or assertion is Assertion.RESOLVED
                     or self._goes_elsewhere(place, after, assertion)
                 ):
@@ -184,6 +191,10 @@ class Scopes:
                     break
             place = before
         return place
+
+    def _has_assertion(self, place: int) -> bool:
+        found = self._cue_at.get(place)
+        return found is not None and bool(found.cue.assertion) and found.cue.scope != "stop"
 
     def _ends_backward(self, place: int, assertion: Assertion) -> bool:
         found = self._cue_at.get(place)
@@ -317,6 +328,7 @@ class Scopes:
                 "stop",
                 "predicate",
                 "forward",
+                "next",
                 "beside",
                 "both",
             ):

@@ -24,7 +24,7 @@ class CurrentSection:
         self.assertion = Assertion.AFFIRMED
         self.begin = 0
         self.current = False
-        self._ends_with_line = False
+        self._ends_with_line = self._ends_with_sentence = False
         self._around: Assertion | None = None
         """The class of the section around an open list."""
 
@@ -38,6 +38,12 @@ class CurrentSection:
             self.current = header.cue.assertion is Assertion.AFFIRMED
             self.begin = header.end
             self._ends_with_line = len(sentence.tokens) > header.end + 1
+            # Amid a paragraph, "Family history: father with gout." says nothing of what follows.
+            self._ends_with_sentence = (
+                self._ends_with_line
+                and not sentence.starts_line
+                and self.assertion is Assertion.FAMILY
+            )
             return
         if self._around is not None and self._left_list(sentence):
             self.assertion, self._around = self._around, None
@@ -63,6 +69,8 @@ class CurrentSection:
         return sentence.after_blank or sentence.tokens[-1] == ":" or long
 
     def _left(self, sentence: Sentence, found: Sequence[FoundCue]) -> bool:
+        if self._ends_with_sentence:
+            return True
         if sentence.starts_line:
             if self._ends_with_line and not _is_listed(sentence):
                 return True

@@ -137,6 +137,13 @@ SPANISH = [
     "Acudir si {hypothetical|fiebre}. No {negated|tos}, sí {affirmed|disnea}.",
     "{negated|Diabetes}: no. {negated|Asma}: no. {affirmed|Gota}: si.",
     "{negated|Síndrome de Wolff-Parkinson-White}: no. {negated|Náuseas y vómitos}: ausentes.",
+    "Alérgico a {other|penicilina}, {affirmed|HTA}. Alérgica a AAS, con "
+    "antecedentes de {historical|EPOC}.",
+    "Vive solo. Antecedentes familiares: padre con {family|gota}. Presenta {affirmed|debilidad}.",
+    "{affirmed|Cardiomegalia}, no visible en la previa. {negated|Masas}, no "
+    "visibles. {negated|TEP}, no visible.",
+    "Su hermana presenta {family|lupus}. No fumador, diagnosticado de {affirmed|EPOC}.",
+    "Paciente {negated|no diabético} con {affirmed|cetoacidosis}.",
     "Cáncer de mama, {affirmed|osteoporosis}. Su mamá tiene {family|lupus}.",
     "¿{hypothetical|Colangitis}? {affirmed|Ictericia}. {hypothetical|Sepsis}?",
 ]
@@ -161,6 +168,9 @@ KOREAN = [
     "{negated|고혈압}: (-), {affirmed|당뇨}: (+), {negated|간염}: (-)",
     "2015년 {historical|위절제술} 시행받은 분으로 {affirmed|어지러움} 있어 내원.",
     "{negated|약물 알레르기} 없음. {affirmed|알레르기 비염} 있음.",
+    "{affirmed|고혈압}, 부정맥이 있다.",
+    "가족력)\n부 {family|위암}\n\nImp) {affirmed|폐렴}",
+    "r/o {hypothetical|pneumonia}, {affirmed|COPD} with acute exacerbation",
 ]
 
 
