@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from icdcli.icd.history import History, history_of
 from icdcli.lexical.assertion.classes import Assertion
 
 if TYPE_CHECKING:
@@ -32,11 +33,20 @@ EvidenceSpans = tuple[EvidenceSpan, ...]
 
 
 _COUNTED = (None, Assertion.AFFIRMED.label, Assertion.HISTORICAL.label)
+_OF_HISTORY: dict[History | None, tuple[str, ...]] = {
+    "family": (Assertion.FAMILY.label,),
+    "personal": (Assertion.RESOLVED.label,),
+}
 
 
-def without_affirmed(spans: EvidenceSpans) -> bool:
-    """Return whether there is evidence, and none of it says that the patient has the condition."""
-    return bool(spans) and not any(span.assertion in _COUNTED for span in spans)
+def without_affirmed(code: str, spans: EvidenceSpans) -> bool:
+    """Return whether there is evidence, and none of it says what a diagnosis code says.
+
+    Codes of a history say that a relative has a disease, or that the patient once had it.
+    """
+    history = history_of(code, "diagnosis", "icd9" if code.startswith("V") else "icd10")
+    counted = (*_COUNTED, *_OF_HISTORY.get(history, ()))
+    return bool(spans) and not any(span.assertion in counted for span in spans)
 
 
 class FindEvidence(Protocol):

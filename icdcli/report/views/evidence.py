@@ -83,7 +83,7 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
     parts: list[RenderableType] = []
     for code, title, spans in codes:
         heading = plain(f"{code}  {title}" if title else code, "bold")
-        if without_affirmed(spans):
+        if without_affirmed(code, spans):
             heading += plain(f"  ({_NOT_AFFIRMED})", "yellow")
         parts.append(heading)
         for passage in passages(text, spans):
@@ -103,7 +103,7 @@ def evidence_html(text: str, codes: Sequence[Marked]) -> str:
     parts = []
     for code, title, spans in codes:
         parts.append(f"<dt>{escape(code)}</dt><dd>{escape(title or '')}")
-        if without_affirmed(spans):
+        if without_affirmed(code, spans):
             parts.append(f" <small>({_NOT_AFFIRMED})</small>")
         for passage in passages(text, spans):
             pieces = (_piece_html(piece, span) for piece, span in passage)

@@ -145,5 +145,26 @@ def test_a_code_without_affirmed_evidence_is_marked(
     assert ("(no affirmed evidence)" in evidence_html(TEXT, [code])) == marked
 
 
+@pytest.mark.parametrize(
+    ("code", "assertion", "marked"),
+    [
+        ("Z80.0", "family", False),
+        ("V16.0", "family", False),
+        ("Z80.0", "negated", True),
+        ("Z80.0", "resolved", True),
+        ("Z87.01", "resolved", False),
+        ("V12.61", "resolved", False),
+        ("Z87.01", "family", True),
+    ],
+)
+def test_a_history_is_what_codes_of_a_history_say(
+    render: Render, code: str, assertion: str, marked: bool
+) -> None:
+    found = (code, None, with_classes(TEXT, {"fiebre": assertion}))
+    heading = render(evidence_view(TEXT, [found], signs=True))[0]
+    assert ("(no affirmed evidence)" in heading) == marked
+    assert ("(no affirmed evidence)" in evidence_html(TEXT, [found])) == marked
+
+
 def test_a_code_without_any_evidence_is_not_marked(render: Render) -> None:
     assert render(evidence_view(TEXT, [("R50", "Fever", ())], signs=True))[0] == "R50  Fever"
