@@ -170,7 +170,7 @@ def _predicted(
         for text, found in zip(block, model.predict(block), strict=True):
             predicted[text] = frozenset(one.code for one in found)
         if on_progress is not None:
-            on_progress("testing notes", start + len(block), len(texts))
+            on_progress("testing behavior", start + len(block), len(texts), "notes")
     return predicted
 
 

@@ -70,6 +70,16 @@ def test_what_fails_is_listed_with_what_was_predicted() -> None:
     assert values["notes"] == sum(one["notes"] for one in values["capabilities"])
 
 
+def test_progress_is_reported_until_all_notes_are_tested() -> None:
+    seen = []
+    run_behavior(model("facts"), "icd10", on_progress=lambda *given: seen.append(given))
+    assert [stage for stage, *_ in seen] == ["testing behavior"] * len(seen)
+    assert {unit for *_, unit in seen} == {"notes"}
+    done = [one[1] for one in seen]
+    assert done == sorted(set(done))
+    assert done[-1] == seen[-1][2]
+
+
 def test_changed_codes_are_listed_with_those_of_the_base() -> None:
     forgetful = model("mentions")
     predict = forgetful.predict
