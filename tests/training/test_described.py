@@ -9,15 +9,11 @@ import torch
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
-from icdcli.evaluation import ablation
-from icdcli.evaluation.ablation import ablate
-from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
-from icdcli.model.fusion import probabilities
 from icdcli.model.inference import precompute as state_cache
 from icdcli.model.inference.precompute import description_similarities
 from icdcli.model.new_model import embed_descriptions
@@ -29,21 +25,6 @@ from icdcli.training.setup import new_training
 
 CPU = torch.device("cpu")
 ALONE = ProcessGroup(0, 1, CPU)
-
-
-@pytest.fixture
-def described(config, model_folders, tmp_path):
-    """A configuration of a small pretrained encoder with a head from descriptions."""
-
-    def make(**changes):
-        options = {
-            "model": model_folders["bert"], "freeze_backbone": True, "label_width": 16,
-            "pooling_mode": "label_attention", "description_prior": True, "code_system": "icd10",
-            "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
-        }  # fmt: skip
-        return config(**(options | changes))
-
-    return make
 
 
 def validations_of(training):
@@ -351,83 +332,3 @@ def test_chunks_that_a_model_cannot_read_are_reported(described, options, messag
 def test_documents_longer_than_the_window_are_read_in_chunks_by_default(described):
     training, _ = new_training(described(max_len=500), ALONE)
     assert (training.model.chunks.length, training.model.chunks.stride) == (128, 96)
-
-
-def test_what_each_part_is_worth(described):
-    training, corpus = new_training(described(lexical=True, metrics="[map]"), ALONE)
-    last = validations_of(training)[-1]
-    complete, *rows = ablate(training.model, corpus, "validation")
-    assert complete.without is None
-    assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
-    lexical = ["ngrams", "descriptions", "terms"]
-    names = ["prior", "network", *lexical, *(f"affirmed_{name}" for name in lexical)]
-    assert [row.without for row in rows] == [
-        *names,
-        "views",
-        "abbreviations",
-        "spelling",
-        "synonyms",
-    ]
-    parts = training.model.score_split(corpus, "validation")
-    by_words = {name: part for name, part in parts.parts.items() if name != "network"}
-    by_words = {"network": np.zeros_like(parts.parts["network"]), **by_words}
-    targets_NL = parts.documents.targets_NL(len(corpus.labels))
-    alone = evaluate(
-        probabilities(by_words, fit_fusion(by_words, targets_NL, "validation")),
-        targets_NL,
-        names=["map"],
-    )
-    assert rows[1].metrics["map"] == pytest.approx(alone["map"])
-    complete_text = {name: part for name, part in parts.parts.items() if "affirmed" not in name}
-    fused = probabilities(complete_text, fit_fusion(complete_text, targets_NL, "validation"))
-    [views] = [row for row in rows if row.without == "views"]
-    assert views.metrics["map"] == pytest.approx(evaluate(fused, targets_NL, names=["map"])["map"])
-
-
-def test_without_abbreviations_notes_are_read_as_written(described):
-    training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
-    model, label = training.model, corpus.labels.index["I10"]
-    [(name, changed)] = ablation._other_readings(model)
-    assert name == "abbreviations"
-    complete, without = (
-        one.lexical.scores(["Known HTN."])["descriptions"][0, label] for one in (model, changed)
-    )
-    assert complete > without + 0.5
-    assert changed.lexical.scores(["Hypertension."]).keys() == model.lexical.scores([""]).keys()
-
-
-def test_without_synonyms_prior_and_overlap_know_only_official_terms(described):
-    training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
-    model, official = training.model, descriptions_of(corpus.labels, corpus.system)
-    label = corpus.labels.index["J18.9"]
-    without = ablation._without_synonyms(model, corpus, official)
-    complete, fewer = (
-        one.lexical.scores(["Has a lung infection."])["affirmed_descriptions"][0, label]
-        for one in (model, without)
-    )
-    assert complete > fewer + 0.1
-    parts = model.score_split(corpus, "validation")
-    logits_NL = ablation._logits_without_synonyms(parts, official)
-    prior, seen = model.network.prior, parts.similarities
-    for row in range(len(logits_NL)):
-        first = 0
-        for place, (texts, count) in enumerate(zip(official, prior.counts, strict=True)):
-            own = (seen.cosine_NM[row] - seen.offset_M)[first : first + count]
-            change = own[: len(texts)].max() - own.max()
-            expected = parts.parts["network"][row, place] + prior.weight.item() * change
-            assert logits_NL[row, place] == pytest.approx(expected, abs=1e-4)
-            first += count
-    assert not np.allclose(logits_NL, parts.parts["network"])
-    plain, corpus = new_training(described(lexical="[descriptions]", lexicon=False), ALONE)
-    assert ablation._without_synonyms(plain.model, corpus, official) is None
-    assert not list(ablation._other_readings(plain.model))
-    assert (
-        len(
-            ablate(
-                new_training(described(description_prior=False, steps=13), ALONE)[0].model,
-                corpus,
-                "validation",
-            )
-        )
-        == 1
-    )
