@@ -107,6 +107,7 @@ READING = {
     "hidden states in every pass": {"state_cache_gb": 0, "state_pooling": 2},
     "padded": {"state_cache_gb": 0, "padding": "batch"},
     "trained backbone": {"freeze_backbone": False, "gradient_checkpointing": True},
+    "adapters": {"lora_activate": True, "lora_r": 4, "freeze_backbone": "null"},
     "windows": {"max_len": 16, "long_notes": "windows", "state_pooling": 4},
 }
 
