@@ -6,7 +6,7 @@ this model, not the quality of a model trained without it.
 
 Besides its parts, a model is evaluated without these:
 
-    views            the parts that read what notes affirm, if others read all of it
+    views            the parts that know what notes affirm, if others read all of it
     abbreviations    those are read as written
     spelling         misspelt words are read as written
     synonyms         parts and prior know titles and inclusion terms only; descriptions and terms
@@ -29,6 +29,7 @@ from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.normalization.expansion import NO_EXPANSION
 from icdcli.lexical.normalization.spelling import NO_SPELLING
 from icdcli.lexical.reading import NoteReading
+from icdcli.lexical.registry import type_of, view_of
 from icdcli.model.coding_model import CodingModel, SplitParts, texts_to_score
 from icdcli.model.fusion import NETWORK
 from icdcli.model.threshold import Threshold
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 _AUTO = Threshold(how="auto")
 _METRICS = ("map", "f1_micro", "precision_at_5", "aucprc_micro")
-_AFFIRMED = "affirmed_"
 _SYNONYM_PARTS = ("descriptions", "terms")
 
 Parts = dict[str, NDArray[np.float32]]
@@ -106,7 +106,7 @@ def ablate(
     from icdcli.model.neural_model import NeuralModel
 
     assert isinstance(model, NeuralModel)
-    if any(not name.startswith(_AFFIRMED) for name in lexical.parts):
+    if any(view_of(name) == "all" for name in lexical.parts):
         complete = {name: _without_views(parts) for name, parts in scored.items()}
         if any(len(complete[name]) < len(parts.parts) for name, parts in scored.items()):
             rows.append(row("views", complete))
@@ -131,7 +131,7 @@ def ablate(
 
 
 def _without_views(parts: SplitParts) -> Parts:
-    return {name: part for name, part in parts.parts.items() if not name.startswith(_AFFIRMED)}
+    return {name: part for name, part in parts.parts.items() if view_of(name) == "all"}
 
 
 def _other_readings(model: "NeuralModel") -> Iterator[tuple[str, "NeuralModel"]]:
@@ -169,7 +169,7 @@ def _without_synonyms(
 
 
 def _plain_names(parts: tuple[str, ...]) -> set[str]:
-    return {name.removeprefix(_AFFIRMED) for name in parts}
+    return {type_of(name).name for name in parts}
 
 
 def _lexical_scores(model: "NeuralModel", corpus: Corpus, split: str) -> Parts:

@@ -2,8 +2,9 @@
 
 Each part gives one matrix of scores that rise with how likely a code is, on a scale of its own;
 `icdcli.model.fusion` combines them. A part is fitted once for each view of the documents
-(`icdcli.lexical.views`); the part that reads affirmed text has the name ``affirmed_<part>``. The
-files are private (0600), because they contain words of the training documents:
+(`icdcli.lexical.views`); the part that reads affirmed text has the name ``affirmed_<part>``, and
+that of the text with marked words ``marked_<part>``. The files are private (0600), because
+they contain words of the training documents:
 
     lexical.json        the parts, and their words: descriptions, annotated strings
     <part>.npz          the arrays of one part
@@ -33,18 +34,25 @@ from icdcli.io.files import private_folder, write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.histories import Histories, HistoryParts, history_labels
-from icdcli.lexical.names import part_names
 from icdcli.lexical.reading import UNCHANGED, NoteReading
-from icdcli.lexical.registry import LexicalPart, PartType, TrainingDocuments, part_type
+from icdcli.lexical.registry import (
+    LexicalPart,
+    TrainingDocuments,
+    part_key,
+    part_types,
+    reads,
+    type_of,
+    view_of,
+)
 from icdcli.lexical.targets import Annotations, Targets
 from icdcli.lexical.views import Restarting, View
 from icdcli.lexical.words import placed_words, words
 
-PLAIN, WITH_VIEWS, FORMAT = 1, 2, 3
+PLAIN, WITH_VIEWS, FORMAT, MARKED = 1, 2, 3, 4
 """The formats of lexical.json: that of icdcode 0.1.0, for models of the complete text as it is,
-that with views and abbreviations, and that with spelling or histories, too."""
+that with views and abbreviations, that with spelling or histories, too, and that with marked words.
+"""
 _ABOUT = "lexical.json"
-_AFFIRMED = "affirmed_"
 
 Scores = dict[str, NDArray[np.float32]]
 """Part to scores_NL."""
@@ -113,7 +121,7 @@ class LexicalModel:
         """
         targets, texts = corpus.documents("train").targets, TrainingTexts(corpus)
         annotations = None
-        kinds = [kind for kind in _types(parts) if lexicon or not kind.uses_lexicon]
+        kinds = [kind for kind in part_types(parts) if lexicon or not kind.uses_lexicon]
         if any(kind.uses_annotations for kind in kinds) and len(
             evidence := corpus.evidence("train")
         ):
@@ -153,16 +161,13 @@ class LexicalModel:
         """
         documents = TrainingDocuments(texts, targets, descriptions, annotations)
         fitted = {
-            _key(view, kind.name): kind.fit(seen)
+            part_key(view, kind.name): kind.fit(seen)
             for view, seen in _seen(documents, reading)
-            for kind in _types(parts)
+            for kind in part_types(parts)
+            if reads(kind, view, reading.views.names)
         }
         present = {name: part for name, part in fitted.items() if part is not None}
-        affirmed = {
-            name.removeprefix(_AFFIRMED): part
-            for name, part in present.items()
-            if _view_of(name) == "affirmed"
-        }
+        affirmed = {kind: present[name] for kind, name in _of_facts(present).items()}
         again = {
             history: HistoryParts.fit(
                 history, terms, _as_read(documents, reading, history), affirmed
@@ -186,10 +191,11 @@ class LexicalModel:
         for view in self.reading.views.names:
             seen = [self.reading.read(text, view).text for text in texts]
             scores |= {name: part.scores(seen) for name, part in self._fitted(view)}
+        of_facts = _of_facts(self.fitted)
         for history, again in self.histories.items():
             seen = [self.reading.read(text, history).text for text in texts]
             for kind in again.fitted:
-                again.put_scores(kind, scores[_AFFIRMED + kind], seen)
+                again.put_scores(kind, scores[of_facts[kind]], seen)
         return scores
 
     def by_word(self, text: str, labels: Sequence[int]) -> dict[str, WordWeights]:
@@ -199,16 +205,17 @@ class LexicalModel:
             document, places_W2 = self._placed_words(text, view)
             for name, part in self._fitted(view):
                 parts[name] = WordWeights(places_W2, part.by_word(document, labels))
+        of_facts = _of_facts(self.fitted)
         for history, again in self.histories.items():
             if not set(again.labels).isdisjoint(labels):
                 document, places_W2 = self._placed_words(text, history)
                 for kind in again.fitted:
                     own = WordWeights(places_W2, again.by_word(kind, document, labels))
-                    affirmed = parts[_AFFIRMED + kind]
+                    affirmed = parts[of_facts[kind]]
                     counts_K = again.counts(
                         labels, affirmed.weights_KW.sum(axis=1), own.weights_KW.sum(axis=1)
                     )
-                    parts[_AFFIRMED + kind] = affirmed.instead(own, counts_K)
+                    parts[of_facts[kind]] = affirmed.instead(own, counts_K)
         return parts
 
     def _placed_words(self, text: str, view: View) -> tuple[list[str], NDArray[np.int64]]:
@@ -217,7 +224,7 @@ class LexicalModel:
         return document, read.original(places_W2)
 
     def _fitted(self, view: View) -> Iterator[tuple[str, LexicalPart]]:
-        return ((name, part) for name, part in self.fitted.items() if _view_of(name) == view)
+        return ((name, part) for name, part in self.fitted.items() if view_of(name) == view)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, which is made if necessary."""
@@ -229,15 +236,16 @@ class LexicalModel:
             "labels": self.number_of_labels,
             **reading,
         }
-        if "affirmed" in self.reading.views.names:
-            about["affirmed"] = {}
+        about |= {view: {} for view in self.reading.views.names if view != "all"}
         for name, part in self.fitted.items():
-            view = _view_of(name)
+            view = view_of(name)
             about_view = about if view == "all" else about[view]
-            about_view |= _type_of(name).words(part)
+            about_view |= type_of(name).words(part)
             write_arrays(folder / f"{name}.npz", part.arrays())
         if self.histories:
             about |= {"format": FORMAT, "histories": {}}
+        if "marked" in self.reading.views.names:
+            about["format"] = MARKED
         for history, again in self.histories.items():
             about["histories"][history] = again.save(folder)
         write_json(folder / _ABOUT, about)
@@ -255,17 +263,17 @@ class LexicalModel:
         """
         try:
             about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            known = about["format"] in (PLAIN, WITH_VIEWS, FORMAT)
+            known = PLAIN <= about["format"] <= MARKED
             if not known or about["labels"] != number_of_labels:
                 raise ValueError(
                     f"format {about['format']} for {about['labels']} labels, "
-                    f"not {PLAIN} to {FORMAT} for {number_of_labels}"
+                    f"not {PLAIN} to {MARKED} for {number_of_labels}"
                 )
             reading = NoteReading.from_json(about)
             fitted = {
-                name: _type_of(name).load(
+                name: type_of(name).load(
                     read_arrays(folder / f"{name}.npz"),
-                    about if _view_of(name) == "all" else about["affirmed"],
+                    about if view_of(name) == "all" else about[view_of(name)],
                     number_of_labels,
                 )
                 for name in about["parts"]
@@ -302,29 +310,18 @@ def fit_out_of_fold(
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
     for view, seen in _seen(documents, reading):
-        for kind in _types(parts):
+        for kind in part_types(parts):
+            if not reads(kind, view, reading.views.names):
+                continue
             if (result := kind.fit_out_of_fold(seen)) is not None:
-                name = _key(view, kind.name)
+                name = part_key(view, kind.name)
                 fitted[name], scores[name] = result
     return LexicalModel(documents.number_of_labels, fitted, reading), scores
 
 
-def _key(view: View, part: str) -> str:
-    """Return the name of a part that reads a view."""
-    return part if view == "all" else _AFFIRMED + part
-
-
-def _view_of(name: str) -> View:
-    return "affirmed" if name.startswith(_AFFIRMED) else "all"
-
-
-def _type_of(name: str) -> PartType[Any]:
-    """Return the type of a part.
-
-    Raises:
-        ValueError: If there is no such part.
-    """
-    return next(_types([name.removeprefix(_AFFIRMED)]))
+def _of_facts(fitted: Iterable[str]) -> dict[str, str]:
+    """Return the name of each part's fit that knows what documents don't affirm, by the part."""
+    return {type_of(name).name: name for name in fitted if view_of(name) != "all"}
 
 
 def _seen(
@@ -362,16 +359,3 @@ def _read(reading: NoteReading, view: View, text: str) -> str:
 
 def _known_words(text: str) -> frozenset[str]:
     return frozenset(words(text))
-
-
-def _types(parts: Sequence[str] | None) -> Iterator[PartType[Any]]:
-    """Yield the requested parts in the order of `part_names`, or all for None.
-
-    Raises:
-        ValueError: If there is no such part.
-    """
-    names = part_names()
-    for name in parts or ():
-        if name not in names:
-            raise ValueError(f"unknown part {name!r}")
-    return (part_type(name) for name in names if parts is None or name in parts)

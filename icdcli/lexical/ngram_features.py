@@ -6,6 +6,9 @@ Frequencies are damped (1 + ln tf) and weighted by inverse document frequency as
 ln((1 + N) / (1 + df)) + 1. Features that fewer than two training documents have are left out. Words
 and n-grams are normalized separately and combined with fixed weights.
 
+Words that aren't affirmed, in a view that marks them, have features of their own
+(`icdcli.lexical.normalization.marked_words`).
+
 The hash is arithmetic on code points, the same on every machine and in every process.
 
 Shapes: N documents, F features (hash buckets).
@@ -17,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from icdcli.lexical.normalization.marked_words import without_marks
 from icdcli.lexical.words import words
 
 LENGTHS = (2, 3, 4, 5)
@@ -27,6 +31,7 @@ _LEAST_DOCUMENTS = 2
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _BLANK = 32
+_AFFIRMED, _NOT_AFFIRMED = np.uint64(0), np.uint64(1 << 32)
 
 
 def counts(texts: Sequence[str]) -> sparse.csr_matrix:
@@ -85,9 +90,21 @@ def weighted(
 
 
 def _counts(text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    known = words(text)
-    if not known:
+    plain, marked = without_marks(words(text))
+    found = [
+        bucket
+        for known, start in ((plain, _AFFIRMED), (marked, _NOT_AFFIRMED))
+        if known
+        for bucket in _buckets(known, start)
+    ]
+    if not found:
         return np.zeros(0, np.int32), np.zeros(0, np.float32)
+    columns, values = np.unique(np.concatenate(found), return_counts=True)
+    return columns.astype(np.int32), values.astype(np.float32)
+
+
+def _buckets(known: list[str], start: np.uint64) -> list[NDArray[np.uint64]]:
+    """Return the buckets of n-grams and words whose hashes have a start in common."""
     spaced = f" {' '.join(known)} "
     points = np.frombuffer(spaced.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(
         np.uint64
@@ -95,19 +112,17 @@ def _counts(text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     blank = points == _BLANK
     blanks_before = np.concatenate([[0], np.cumsum(blank)])
     with np.errstate(over="ignore"):
-        buckets = [_ngrams(points, blanks_before, length) for length in LENGTHS]
-        buckets.append(_words(points, blank))
-    columns, values = np.unique(np.concatenate(buckets), return_counts=True)
-    return columns.astype(np.int32), values.astype(np.float32)
+        found = [_ngrams(points, blanks_before, length, start) for length in LENGTHS]
+        return [*found, _words(points, blank, start)]
 
 
 def _ngrams(
-    points: NDArray[np.uint64], blanks_before: NDArray[np.integer], length: int
+    points: NDArray[np.uint64], blanks_before: NDArray[np.integer], length: int, start: np.uint64
 ) -> NDArray[np.uint64]:
     if len(points) < length:
         return np.zeros(0, np.uint64)
     places = len(points) - length + 1
-    hashes = np.full(places, length, np.uint64)
+    hashes = np.full(places, start + np.uint64(length), np.uint64)
     for offset in range(length):
         hashes = hashes * _BASE + points[offset : offset + places]
     # A blank may begin or end an n-gram but not be inside, so two characters have a letter.
@@ -115,14 +130,16 @@ def _ngrams(
     return _bucket(hashes[within <= 0], NGRAM_BITS)
 
 
-def _words(points: NDArray[np.uint64], blank: NDArray[np.bool_]) -> NDArray[np.uint64]:
+def _words(
+    points: NDArray[np.uint64], blank: NDArray[np.bool_], start: np.uint64
+) -> NDArray[np.uint64]:
     """Hash the runs between blanks: the sum of characters, each times a power for its position."""
     letters = np.flatnonzero(~blank)
     lengths = np.diff(np.flatnonzero(np.diff(letters, prepend=-1, append=letters[-1] + 2) > 1))
     place = np.arange(len(letters)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     powers = np.cumprod(np.full(int(lengths.max()), _BASE, np.uint64))
     sums = np.add.reduceat(points[letters] * powers[place], np.cumsum(lengths) - lengths)
-    return _bucket(sums, WORD_BITS) + np.uint64(NGRAM_FEATURES)
+    return _bucket(sums + start, WORD_BITS) + np.uint64(NGRAM_FEATURES)
 
 
 def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:

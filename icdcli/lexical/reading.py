@@ -29,6 +29,7 @@ from icdcli.lexical.descriptions import descriptions_of
 from icdcli.lexical.normalization.definitions import learn_definitions
 from icdcli.lexical.normalization.edited_text import EditedText
 from icdcli.lexical.normalization.expansion import NO_EXPANSION, Expansion
+from icdcli.lexical.normalization.marked_words import mark_edits, word_begins
 from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
 from icdcli.lexical.views import COMPLETE, View, Views
 
@@ -75,6 +76,14 @@ class ReadText:
             return np.zeros(len(places_N), np.uint8)
         stretches_N2 = np.stack([places_N, places_N + 1], axis=1)
         return assertions.at(self.original(stretches_N2)[:, 0])
+
+    def marked(self) -> "ReadText":
+        """Return the same with a mark before each word that isn't affirmed."""
+        begins_W = word_begins(self.text)
+        if edits := list(mark_edits(begins_W, self.classes(begins_W))):
+            edited = (*self._edited, EditedText.of(self.text, edits))
+            return ReadText(self.kept, edited, self._find_assertions)
+        return self
 
     @cached_property
     def _assertions(self) -> Assertions | None:
@@ -191,11 +200,12 @@ class NoteReading:
             if edits := list(editor.edits(current)):
                 edited = (*edited, EditedText.of(current, edits))
                 current = edited[-1].text
-        return ReadText(
+        read = ReadText(
             kept,
             edited,
             lambda: None if reader is None else reader.read(text),
         )
+        return read.marked() if view == "marked" else read
 
     def corrected(self, words: str) -> str:
         """Return words of a document with its spelling corrected."""

@@ -8,7 +8,7 @@ Shapes: N documents, L labels, K requested labels, W words of a document.
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
+from icdcli.lexical.names import part_names
 from icdcli.lexical.targets import Annotations, Targets
+from icdcli.lexical.views import View
+
+_PREFIX: dict[View, str] = {"all": "", "affirmed": "affirmed_", "marked": "marked_"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class PartType(Generic[PartT]):
             view has them: from the part that reads what the documents affirm, these documents with
             only these labels, described with the terms for their diseases, and the labels. None:
             the part has no fit for a history (`icdcli.lexical.histories`).
+        reads_marks: Whether it reads the view ``marked`` instead of the affirmed text if the model
+            has both, and learns what words are worth that aren't affirmed.
     """
 
     name: str
@@ -87,6 +93,7 @@ class PartType(Generic[PartT]):
     uses_annotations: bool = False
     uses_lexicon: bool = False
     fit_history: Callable[[PartT, TrainingDocuments, Sequence[int]], PartT] | None = None
+    reads_marks: bool = False
 
 
 _registered: dict[str, PartType[Any]] = {}
@@ -101,3 +108,40 @@ def part_type(name: str) -> PartType[Any]:
     """Return a part by its name, one of `icdcli.lexical.names.part_names`."""
     importlib.import_module(f"icdcli.lexical.parts.{name}")
     return _registered[name]
+
+
+def part_types(parts: Sequence[str] | None) -> Iterator[PartType[Any]]:
+    """Yield the requested parts in the order of `part_names`, or all for None.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    names = part_names()
+    for name in parts or ():
+        if name not in names:
+            raise ValueError(f"unknown part {name!r}")
+    return (part_type(name) for name in names if parts is None or name in parts)
+
+
+def reads(kind: PartType[Any], view: View, views: Collection[View]) -> bool:
+    """Return whether a model of some views has a part that reads one of them."""
+    return "marked" not in views or view == "all" or kind.reads_marks == (view == "marked")
+
+
+def part_key(view: View, part: str) -> str:
+    """Return the name of a part that reads a view."""
+    return _PREFIX[view] + part
+
+
+def view_of(key: str) -> View:
+    """Return the view that a part reads, by the name that `part_key` has given it."""
+    return next((view for view, start in _PREFIX.items() if start and key.startswith(start)), "all")
+
+
+def type_of(key: str) -> PartType[Any]:
+    """Return the type of a part, by the name that `part_key` has given it.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    return next(part_types([key.removeprefix(_PREFIX[view_of(key)])]))

@@ -7,6 +7,11 @@ sets: CodiEsp's annotators coded mentions, denied ones included; hospitals code 
 weighs both views, so the labels decide. A model of facts reads nothing but the affirmed text, its
 network too.
 
+A part that can learn what words are worth that aren't affirmed reads the view ``marked`` instead of
+the affirmed text: the complete text, with a mark at each of these words
+(`icdcli.lexical.normalization.marked_words`). It misses nothing that only looks denied, such as the
+substances in a list of allergies.
+
 What a note says of relatives and of the past is no fact of today, but it is the evidence of codes
 that mean a history (`icdcli.icd.history`). Their parts read these words, and nothing else.
 
@@ -31,16 +36,19 @@ from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, read_own_cue
 from icdcli.lexical.assertion.memory import RememberingReader, remembering_reader
 from icdcli.lexical.names import AssertionKey
 
-View = Literal["all", "affirmed", "family", "personal"]
+View = Literal["all", "affirmed", "marked", "family", "personal"]
 
 FORMAT = 3
 """Raised when the same cues and the same text give other classes."""
+
+WHOLE: tuple[View, ...] = ("all", "marked")
+"""The views that leave nothing out."""
 
 KEPT_CHARACTERS = 1 << 25
 """The characters of changed texts that a fit keeps: three thousand discharge summaries."""
 
 _VIEWS: dict[AssertionKey, tuple[View, ...]] = {
-    "learned": ("all", "affirmed"),
+    "learned": ("all", "affirmed", "marked"),
     "facts": ("affirmed",),
     "mentions": ("all",),
 }
@@ -128,7 +136,7 @@ class Views:
 
     def text(self, view: View, text: str) -> str:
         """Return a document as a view has it, with blanks for what it leaves out."""
-        if view == "all":
+        if view in WHOLE:
             return text
         reader = self.reader
         if reader is None:
@@ -144,7 +152,7 @@ class Views:
 
     def texts(self, view: View, texts: Iterable[str]) -> Iterable[str]:
         """Return documents as a view has them, to be read as often as the documents."""
-        return texts if view == "all" else Restarting(texts, lambda text: self.text(view, text))
+        return texts if view in WHOLE else Restarting(texts, lambda text: self.text(view, text))
 
     @property
     def reader(self) -> RememberingReader | None:

@@ -65,6 +65,11 @@ def fitted(request, notes):
     return LexicalModel.fit(*notes, TITLES, reading=reading, histories=HISTORIES)
 
 
+def of_facts(fitted):
+    """Return the name of the n-grams that know what a note doesn't affirm."""
+    return next(name for name in fitted.parts if name.endswith("_ngrams"))
+
+
 @pytest.mark.parametrize(
     ("text", "label"),
     [
@@ -75,7 +80,7 @@ def fitted(request, notes):
     ],
 )
 def test_a_history_is_its_own_code(fitted, text, label):
-    assert fitted.scores([text])["affirmed_ngrams"][0].argmax() == label
+    assert fitted.scores([text])[of_facts(fitted)][0].argmax() == label
 
 
 def test_the_overlap_with_a_family_history_is_that_of_what_relatives_have(fitted):
@@ -107,9 +112,11 @@ def test_terms_name_diseases_that_training_has_never_seen(fitted):
 def test_without_these_parts_all_relatives_diseases_are_the_same(fitted, notes):
     alone = LexicalModel.fit(*notes, TITLES, reading=fitted.reading)
     text = ["His father had colon cancer."]
-    mine, others = (model.scores(text)["affirmed_ngrams"][0] for model in (fitted, alone))
+    mine, others = (model.scores(text)[of_facts(fitted)][0] for model in (fitted, alone))
     assert mine[FAMILY_COLON] > 0.7 > 0.2 > mine[FAMILY_BREAST]
-    assert abs(others[FAMILY_COLON] - others[FAMILY_BREAST]) < 0.2
+    # Marked words tell relatives' diseases from the patient's, so they learn it without them.
+    learns = "marked" in fitted.reading.views.names
+    assert (abs(others[FAMILY_COLON] - others[FAMILY_BREAST]) > 0.2) == learns
 
 
 def test_other_codes_keep_their_scores(fitted, notes):
@@ -122,14 +129,14 @@ def test_other_codes_keep_their_scores(fitted, notes):
 def test_a_history_that_is_denied_does_not_count(fitted):
     family, denied = fitted.scores(
         ["Family history of colon cancer.", "No family history of colon cancer."]
-    )["affirmed_ngrams"]
+    )[of_facts(fitted)]
     assert denied[FAMILY_COLON] < 0.3 * family[FAMILY_COLON]
 
 
 def test_the_words_add_up_to_the_score(fitted):
     text = "His mother died of breast cancer. History of colon cancer.\nHas breast cancer."
-    places_W2, weights_KW = fitted.by_word(text, list(range(6)))["affirmed_ngrams"]
-    scores_L = fitted.scores([text])["affirmed_ngrams"][0]
+    places_W2, weights_KW = fitted.by_word(text, list(range(6)))[of_facts(fitted)]
+    scores_L = fitted.scores([text])[of_facts(fitted)][0]
     np.testing.assert_allclose(weights_KW.sum(axis=1), scores_L, atol=1e-4)
     begin, _ = places_W2[weights_KW[FAMILY_BREAST].argmax()]
     assert text[:begin].count("breast") == 0  # the mother's, not the patient's

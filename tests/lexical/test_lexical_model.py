@@ -121,7 +121,7 @@ def test_pickled_arrays_are_refused(saved):
 
 
 def test_another_number_of_labels_is_refused(saved):
-    with pytest.raises(ResumeError, match="for 8 labels, not 1 to 3 for 9"):
+    with pytest.raises(ResumeError, match="for 8 labels, not 1 to 4 for 9"):
         LexicalModel.load(saved, LABELS + 1)
 
 

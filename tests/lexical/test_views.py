@@ -60,7 +60,7 @@ def test_the_words_of_the_affirmed_text_keep_their_places():
 
 @pytest.mark.parametrize(
     ("assertion", "names"),
-    [("learned", ("all", "affirmed")), ("facts", ("affirmed",)), ("mentions", ("all",))],
+    [("learned", ("all", "affirmed", "marked")), ("facts", ("affirmed",)), ("mentions", ("all",))],
 )
 def test_assertion_chooses_the_views(assertion, names):
     views = Views.of(assertion, "en")
@@ -87,7 +87,8 @@ def test_own_cues_serve_a_language_without_a_table(tmp_path):
 
 def test_each_view_has_its_parts(fitted, notes):
     names = ("ngrams", "descriptions", "evidence", "terms")
-    assert fitted.parts == (*names, *(f"affirmed_{name}" for name in names))
+    affirmed = (f"affirmed_{name}" for name in names[1:])
+    assert fitted.parts == (*names, *affirmed, "marked_ngrams")
     assert tuple(fitted.scores(notes.texts[:2])) == fitted.parts
 
 
@@ -117,6 +118,31 @@ def test_denied_words_add_nothing_to_the_affirmed_score(fitted, notes):
     assert weights_KW[1, ~denied_W].any()
     places_W2, weights_KW = parts["evidence"]
     assert weights_KW[0, places_W2[:, 0] < text.index(".")].any()
+
+
+def test_a_denied_word_is_another_word_if_classes_are_read(fitted, notes):
+    had, denied, possible, mother = fitted.scores(
+        [text.format(notes.names[0]) for text in ("Had {}.", "No {}.", "R/o {}.", "Mother had {}.")]
+    )["marked_ngrams"][:, 0]
+    assert max(denied, possible, mother) < 0.2 * had
+    text = f"No evidence of {notes.names[0]}. Had {notes.names[1]}."
+    places_W2, weights_KW = fitted.by_word(text, [0, 1])["marked_ngrams"]
+    scores_L = fitted.scores([text])["marked_ngrams"][0]
+    np.testing.assert_allclose(weights_KW.sum(axis=1), scores_L[:2], atol=1e-4)
+    assert [text[begin:end].lower() for begin, end in places_W2] == words(text)
+
+
+def test_models_with_other_views_stay_readable(notes, tmp_path):
+    """Those of affirmed n-grams, as `learned` had them before classes were read."""
+    before = replace(LEARNED, names=("all", "affirmed"))
+    titles = [(name,) for name in notes.names]
+    model = LexicalModel.fit(notes.texts, notes.targets, titles, reading=NoteReading(before))
+    assert "affirmed_ngrams" in model.parts
+    model.save(tmp_path)
+    loaded = LexicalModel.load(tmp_path, 8)
+    assert loaded.reading == model.reading
+    for part, scores_NL in loaded.scores(notes.texts).items():
+        assert np.array_equal(scores_NL, model.scores(notes.texts)[part])
 
 
 def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):

@@ -24,8 +24,8 @@ def test_what_each_part_is_worth(described):
     complete, *rows = ablate(training.model, corpus, "validation")
     assert complete.without is None
     assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
-    lexical = ["ngrams", "descriptions", "terms"]
-    names = ["prior", "network", *lexical, *(f"affirmed_{name}" for name in lexical)]
+    affirmed = ["affirmed_descriptions", "affirmed_terms"]
+    names = ["prior", "network", "ngrams", "descriptions", "terms", *affirmed, "marked_ngrams"]
     assert [row.without for row in rows] == [
         *names,
         "views",
@@ -43,7 +43,7 @@ def test_what_each_part_is_worth(described):
         names=["map"],
     )
     assert rows[1].metrics["map"] == pytest.approx(alone["map"])
-    complete_text = {name: part for name, part in parts.parts.items() if "affirmed" not in name}
+    complete_text = {name: part for name, part in parts.parts.items() if "_" not in name}
     fused = probabilities(complete_text, fit_fusion(complete_text, targets_NL, "validation"))
     [views] = [row for row in rows if row.without == "views"]
     assert views.metrics["map"] == pytest.approx(evaluate(fused, targets_NL, names=["map"])["map"])

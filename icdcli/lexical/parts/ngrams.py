@@ -43,5 +43,6 @@ register_part(
         fit_out_of_fold=_fit_out_of_fold,
         load=lambda arrays, _words, labels: NgramRidge.from_arrays(arrays, labels),
         fit_history=_fit_history,
+        reads_marks=True,
     )
 )

@@ -1,0 +1,46 @@
+"""Words with a mark if a note doesn't affirm them: a denied fever is another word than fever.
+
+In the view ``marked``, such a word begins with a letter that no note has. Features of these words
+are others than those of the same words affirmed, so that a part learns apart what they are worth.
+All classes that aren't affirmed share the mark: a training split has too few of each (on the demo's
+synthetic notes, marks of their own lowered the micro-F1 from .979 to .970).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.normalization.edited_text import Edit
+
+MARK = "\U00010000"
+"""A syllable of Linear B, which no folding changes."""
+
+_BEGIN = re.compile(r"(?<![^\W_])[^\W_]")
+# What the patient had is usually coded too, as a comorbidity or by a Z code.
+_UNMARKED = np.array([Assertion.AFFIRMED, Assertion.HISTORICAL], np.uint8)
+
+
+def word_begins(text: str) -> NDArray[np.int64]:
+    """Return the begin of each word of a text."""
+    return np.array([match.start() for match in _BEGIN.finditer(text)], np.int64)
+
+
+def mark_edits(begins_W: NDArray[np.int64], classes_W: NDArray[np.uint8]) -> Iterator[Edit]:
+    """Yield the insertion of a mark at the begin of each word that isn't affirmed.
+
+    Args:
+        begins_W: The begins of words, ascending.
+        classes_W: Their assertion classes.
+    """
+    for begin in begins_W[~np.isin(classes_W, _UNMARKED)].tolist():
+        yield Edit(begin, begin, MARK)
+
+
+def without_marks(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that have no mark, and those that have one, without it."""
+    plain = [word for word in words if word[0] != MARK]
+    marked = [word[1:] for word in words if word[0] == MARK and len(word) > 1]
+    return plain, marked
