@@ -18,7 +18,7 @@ that mean a history (`icdcli.icd.history`). Their parts read these words, and no
 What a view leaves out is replaced by blanks, so that places in the text stay the same.
 
 On the demo's synthetic notes, whose labels follow facts, ridge regression on n-grams has a test
-micro-F1 of .876 with the complete text, and .941 with the affirmed text.
+micro-F1 of .871 with the complete text, .962 with the affirmed text, and .965 with marked words.
 """
 
 import re
