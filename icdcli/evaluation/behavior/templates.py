@@ -13,9 +13,11 @@ that must not get it (``not coded``), and changes of a note that must not change
 """
 
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import yaml
@@ -86,6 +88,9 @@ class Capability:
     about: About = "conditions"
 
 
+_NONE: Mapping[str, Capability] = MappingProxyType({})
+
+
 def load_templates(language: str, own: Path | None = None) -> list[Capability]:
     """Return the capabilities of a language, and those of a user's file.
 
@@ -104,10 +109,9 @@ def load_templates(language: str, own: Path | None = None) -> list[Capability]:
         )
     table = files("icdcli.evaluation.behavior").joinpath(f"templates_{language}.yaml")
     built_in = _parsed(table.read_text(encoding="utf-8"), table.name)
-    base = next(one.templates[0].text for one in built_in if one.name == _AFFIRMED)
     found = {one.name: one for one in built_in}
     if own is not None:
-        for one in _parsed(read_own_file(own, "the templates"), str(own), base):
+        for one in _parsed(read_own_file(own, "the templates"), str(own), found):
             before = found.get(one.name)
             if before is None:
                 found[one.name] = one
@@ -122,17 +126,17 @@ def load_templates(language: str, own: Path | None = None) -> list[Capability]:
     return list(found.values())
 
 
-def _parsed(text: str, name: str, base: str = "") -> list[Capability]:
+def _parsed(text: str, name: str, known: Mapping[str, Capability] = _NONE) -> list[Capability]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{name} isn't valid YAML ({str(error).splitlines()[0]}).") from error
     if not isinstance(content, dict):
         raise DataError(f"{name}: expected capabilities with `expect` and `templates`.")
-    return [_capability(str(key), value, name, base) for key, value in content.items()]
+    return [_capability(str(key), value, name, known) for key, value in content.items()]
 
 
-def _capability(key: str, value: Any, name: str, base: str) -> Capability:
+def _capability(key: str, value: Any, name: str, known: Mapping[str, Capability]) -> Capability:
     where = f"{name}, {key!r}"
     if not isinstance(value, dict) or not {"expect", "templates"} <= set(value):
         raise DataError(f"{where}: expected the keys `expect` and `templates`.")
@@ -146,7 +150,8 @@ def _capability(key: str, value: Any, name: str, base: str) -> Capability:
         hint = nearest(str(value["expect"]), expectations)
         raise DataError(f"{where}: `expect` must be {', '.join(expectations)}{hint}.")
     subjects: tuple[About, ...] = get_args(About)
-    about = next((one for one in subjects if one == value.get("about", "conditions")), None)
+    usual = known[key].about if key in known else "conditions"
+    about = next((one for one in subjects if one == value.get("about", usual)), None)
     if about is None:
         hint = nearest(str(value["about"]), subjects)
         raise DataError(f"{where}: `about` must be {', '.join(subjects)}{hint}.")
@@ -158,7 +163,8 @@ def _capability(key: str, value: Any, name: str, base: str) -> Capability:
         for one in listed:
             if isinstance(one, dict) and expect != "unchanged":
                 raise DataError(f"{where}: only `unchanged` templates have a base.")
-            own_base = base if expect == "unchanged" else ""
+            affirmed = known[_AFFIRMED].templates[0].text if known else ""
+            own_base = affirmed if expect == "unchanged" else ""
             templates.append(_template(one, where, own_base, held_out=part == "held out"))
     return Capability(key, expect, tuple(templates), about)
 

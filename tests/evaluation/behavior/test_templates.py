@@ -71,6 +71,7 @@ def test_own_templates_are_added(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(
         'negated:\n  expect: not coded\n  templates: ["zilch {name}"]\n'
+        'family:\n  expect: not coded\n  templates: ["{name} in twins"]\n'
         'left:\n  expect: coded\n  about: sides\n  templates: ["on the {name}"]\n'
         'shouted:\n  expect: unchanged\n  templates: ["HELLO! {name}"]\n'
         '  held out: [{base: "a {name}", text: "an {name}"}]\n'
@@ -78,6 +79,7 @@ def test_own_templates_are_added(tmp_path: Path) -> None:
     found = {one.name: one for one in load_templates("en", own)}
     assert found["negated"].templates[-1].text == "zilch {name}"
     assert len(found["negated"].templates) > 2
+    assert found["family"].about == "diseases"
     assert (found["left"].templates[0].text, found["left"].about) == ("on the {name}", "sides")
     first, second = found["shouted"].templates
     assert (first.base, first.held_out) == (found["affirmed"].templates[0].text, False)
@@ -98,6 +100,10 @@ def test_own_templates_are_added(tmp_path: Path) -> None:
         ('a: {expect: coded, templates: ["fever"]}', "a template without a field"),
         ('a: {expect: coded, templates: ["{name"]}', "unbalanced brace"),
         ('affirmed: {expect: not coded, templates: ["{name}"]}', "'affirmed' expects 'coded'"),
+        (
+            'family: {expect: not coded, templates: ["{name}"], about: sides}',
+            "'family' expects 'not coded' about diseases",
+        ),
         ('a: {expect: coded, templates: ["{name}"], held-out: []}', "did you mean 'held out'?"),
         ('a: {expect: coded, templates: ["{name}"], held out: 1}', "`held out` must be a list"),
         ('a: {expect: coded, templates: ["{name}"], about: side}', "did you mean 'sides'?"),
