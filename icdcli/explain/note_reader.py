@@ -80,9 +80,11 @@ class Words:
     def __len__(self) -> int:
         return len(self.in_note)
 
-    def left_in(self, kept: str) -> "Words":
-        """Return the words that aren't blank in what a view keeps of the text."""
-        left_W = [bool(kept[begin:end].strip()) for begin, end in self.in_input.tolist()]
+    def left_in(self, *kept: str) -> "Words":
+        """Return the words that aren't blank in what views keep of the text, in one at least."""
+        left_W = [
+            any(text[begin:end].strip() for text in kept) for begin, end in self.in_input.tolist()
+        ]
         if all(left_W):
             return self
         return Words(self.in_note[left_W], self.in_input[left_W])
@@ -220,7 +222,15 @@ class NeuralNoteReader:
         model = self._model
         cleaned, words = words_of(text, model.text_cleaning)
         read = model.reading.read(cleaned)
-        words = words.left_in(read.kept)
+        histories = {} if model.lexical is None else model.lexical.histories
+        words = words.left_in(
+            read.kept,
+            *(
+                model.reading.read(cleaned, history).kept
+                for history, parts in histories.items()
+                if not set(parts.labels).isdisjoint(labels)
+            ),
+        )
         if not len(words) or not labels:
             return
         encoded = self._tokenizer.encode(read.text, add_special_tokens=False)

@@ -336,6 +336,21 @@ def test_codes_of_different_windows_have_their_own_words():
     assert together == [evidence_finder(model)(text, [label])[0] for label in (1, 0)]
 
 
+def test_the_words_of_a_history_count_for_its_code_alone():
+    texts = ["Father had gout.", "Has gout.", "Father had lupus.", "Has lupus."] * 5
+    targets = [np.array(labels, np.int32) for labels in ([2], [0], [], [1])] * 5
+    reading = NoteReading(Views.of("facts", "en"))
+    known = {"reading": reading, "histories": {"family": {2: ()}}}
+    lexical = LexicalModel.fit(texts, targets, [()] * 3, parts=["ngrams"], **known)
+    text, fusion = (
+        "Mother had gout.",
+        Fusion({"network": 0, "affirmed_ngrams": 8}, -3, "validation"),
+    )
+    model = model_of(lexical=lexical, fusion=fusion, reading=reading)
+    (family,), (own,) = (evidence_finder(model)(text, [label]) for label in (2, 0))
+    assert "gout" in words(text, family) and "gout" not in words(text, own)
+
+
 def test_each_part_counts_by_its_weight_in_the_fusion():
     prior = DescriptionPrior(WIDTH, [1, 1, 1])
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
