@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.behavior.conditions import conditions_of
+from icdcli.evaluation.behavior.conditions import NamedCondition, conditions_of
 from icdcli.evaluation.behavior.suite import BehaviorNote, make_notes
-from icdcli.evaluation.behavior.templates import Expectation, load_templates
+from icdcli.evaluation.behavior.templates import Capability, Expectation, load_templates
 from icdcli.icd.codes import System
 from icdcli.io.progress import Progress
 from icdcli.model.coding_model import CodingModel
@@ -28,6 +28,10 @@ _NO_LABELS = {
     "sides": "no condition of which both the right and the left side are labels with documents",
     "personal histories": "no label with documents that means a personal history",
     "family histories": "no label with documents that means a family history",
+    "diseases": "no condition that runs in families",
+    "acute diseases": "no condition that heals",
+    "symptoms": "no symptom among the conditions",
+    "abbreviated": "no condition with an abbreviation",
 }
 
 
@@ -153,8 +157,17 @@ def run_behavior(
         if own := notes[one.name]:
             results.append(_result(own, predicted, held_out))
         else:
-            skipped[one.name] = _NO_LABELS.get(one.about, "no condition has what its notes need")
+            skipped[one.name] = _reason(one, conditions)
     return BehaviorReport(language, tested, tuple(results), skipped)
+
+
+def _reason(capability: Capability, conditions: Sequence[NamedCondition]) -> str:
+    """Return why a capability has no notes."""
+    if not any(capability.about in one.groups for one in conditions):
+        return _NO_LABELS[capability.about]
+    if any(make_notes(conditions, capability)):
+        return "none of its notes is held out"
+    return "no condition has the words that its templates need"
 
 
 def _predicted(
