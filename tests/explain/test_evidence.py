@@ -339,16 +339,12 @@ def test_codes_of_different_windows_have_their_own_words():
 def test_the_words_of_a_history_count_for_its_code_alone():
     texts = ["Father had gout.", "Has gout.", "Father had lupus.", "Has lupus."] * 5
     targets = [np.array(labels, np.int32) for labels in ([2], [0], [], [1])] * 5
-    reading = NoteReading(Views.of("facts", "en"))
-    known = {"reading": reading, "histories": {"family": {2: ()}}}
+    known = {"reading": NoteReading(Views.of("facts", "en")), "histories": {"family": {2: ()}}}
     lexical = LexicalModel.fit(texts, targets, [()] * 3, parts=["ngrams"], **known)
-    text, fusion = (
-        "Mother had gout.",
-        Fusion({"network": 0, "affirmed_ngrams": 8}, -3, "validation"),
-    )
-    model = model_of(lexical=lexical, fusion=fusion, reading=reading)
-    (family,), (own,) = (evidence_finder(model)(text, [label]) for label in (2, 0))
-    assert "gout" in words(text, family) and "gout" not in words(text, own)
+    fusion = Fusion({"network": 0, "affirmed_ngrams": 8}, -3, "validation")
+    find = evidence_finder(model_of(lexical=lexical, fusion=fusion, reading=known["reading"]))
+    found = [words("Mother had gout.", spans) for spans in find("Mother had gout.", [2, 0])]
+    assert "gout" in found[0] and "gout" not in found[1]
 
 
 def test_each_part_counts_by_its_weight_in_the_fusion():
