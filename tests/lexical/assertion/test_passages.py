@@ -19,9 +19,9 @@ _HERE = Path(__file__).parent
 _BOUNDS = {
     ("en", "mended"): (168, 175),
     ("en", "unseen"): (159, 180),
-    ("es", "mended"): (193, 196),
-    ("es", "unseen"): (211, 219),
-    ("ko", "mended"): (136, 141),
+    ("es", "mended"): (385, 398),
+    ("es", "unseen"): (212, 219),
+    ("ko", "mended"): (164, 173),
     ("ko", "unseen"): (134, 139),
 }
 
