@@ -26,29 +26,49 @@ class FoundCue(NamedTuple):
 
 
 class CueFinder:
-    """Finds the cues of sentences; remembers how the cues that a word begins go on."""
+    """Finds the cues of sentences; remembers which words may follow the first of a cue."""
 
     def __init__(self, cues: Node) -> None:
         self._cues = cues
         self._keys: dict[str, tuple[str, ...]] = {}
-        self._after_first: dict[str, list[Node]] = {}
+        self._first: dict[str, tuple[list[Node], frozenset[str] | None]] = {}
+        self._members: dict[str, set[str]] = {}
+        for word, groups in cues.groups.items():
+            for group in groups:
+                self._members.setdefault(group, set()).add(word)
 
     def find(self, sentence: Sentence) -> list[FoundCue]:
         """Return the cues of a sentence from left to right; they don't overlap."""
         found: list[FoundCue] = []
-        after, known = 0, self._after_first
-        for place, token in enumerate(sentence.tokens):
-            nodes = known.get(token)
-            if nodes is None:
-                nodes = self._next([self._cues], token)
-                if len(known) < _KNOWN_WORDS:
-                    known[token] = nodes
-            if nodes and place >= after:
-                cue = self._longest(sentence, place, nodes)
-                if cue is not None:
-                    found.append(cue)
-                    after = cue.end
+        after, known, tokens = 0, self._first, sentence.tokens
+        for place, token in enumerate(tokens):
+            begun = known.get(token)
+            if begun is None:
+                begun = self._begin(token)
+            nodes, seconds = begun
+            if not nodes or place < after:
+                continue
+            if seconds is not None and (
+                place + 1 == len(tokens) or tokens[place + 1] not in seconds
+            ):
+                continue
+            cue = self._longest(sentence, place, nodes)
+            if cue is not None:
+                found.append(cue)
+                after = cue.end
         return found
+
+    def _begin(self, token: str) -> tuple[list[Node], frozenset[str] | None]:
+        """Return the nodes after a first token, and the tokens that may follow; None: any."""
+        nodes = self._next([self._cues], token)
+        begun: tuple[list[Node], frozenset[str] | None] = (nodes, None)
+        if all(_needs_a_word(node) for node in nodes):
+            words = {word for node in nodes for word in node.words}
+            members = (self._members.get(word, set()) for word in words)
+            begun = (nodes, frozenset(words.union(*members)))
+        if len(self._first) < _KNOWN_WORDS:
+            self._first[token] = begun
+        return begun
 
     def _longest(self, sentence: Sentence, begin: int, nodes: list[Node]) -> FoundCue | None:
         """Return the longest cue that begins at a token and fits there."""
@@ -92,6 +112,12 @@ class CueFinder:
         return after
 
 
+def _needs_a_word(node: Node) -> bool:
+    """Return if no cue ends at a node, and one of its own words or groups must follow."""
+    any_word = node.cues or node.beginnings or NUMBER in node.words or YEAR in node.words
+    return not any_word
+
+
 def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     """Return if a cue can be what its scope says: headers begin a line, values follow a label."""
     after = sentence.tokens[end : end + 1]
@@ -120,4 +146,4 @@ def _is_denial(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     if cue.tokens[0] == ",":
         return "+" in tokens
     before, after = tokens[max(begin - 1, 0)], tokens[end : end + 1]
-    return begin > 1 and ((before == "(" and after == [")"]) or (before == ":" and not after))
+    return (before == "(" and after == [")"]) or (begin > 1 and before == ":" and not after)

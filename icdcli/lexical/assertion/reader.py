@@ -50,7 +50,10 @@ class AssertionReader:
             found = self._finder.find(sentence)
             section.enter(sentence, found)
             values = _classes(sentence, found, section)
-            section.open_list(sentence, values[-1])
+            if sentence.tokens[-1] == ":":
+                section.open_list(sentence, values[-1])
+            if values.count(classes[-1]) == len(values):
+                continue
             for begin, value in zip(sentence.begins, values, strict=True):
                 if value != classes[-1]:
                     if begin == 0:
@@ -73,15 +76,18 @@ def reader_of(cues: str) -> AssertionReader:
 
 def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSection) -> bytes:
     """Return the class of each token of a sentence of a section."""
+    if not found and "(" not in sentence.tokens:
+        return bytes([section.assertion]) * len(sentence.tokens)
     ranks = bytearray([section.assertion.rank]) * len(sentence.tokens)
     if section.begin:
         ranks[: section.begin] = bytes(section.begin)
     scopes = Scopes(sentence, found, section.begin)
     waiting = []
-    for one in found:
-        if one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "forward":
-            for first, after in scopes.of(one, Assertion.AFFIRMED):
-                ranks[first:after] = bytes(after - first)
+    if section.assertion:
+        for one in found:
+            if one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "forward":
+                for first, after in scopes.of(one, Assertion.AFFIRMED):
+                    ranks[first:after] = bytes(after - first)
     for one in found:
         assertion = one.cue.assertion
         if assertion is None or one.cue.scope in ("section", "stop", "predicate", "separator"):

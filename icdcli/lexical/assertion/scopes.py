@@ -35,8 +35,9 @@ def _signs_lead(sentence: Sentence, begin: int) -> bool:
 def _boxes_trail(sentence: Sentence, begin: int) -> bool:
     """Return if boxes are after their words: ``gout [ ] asthma [x]``; the last token is one."""
     tokens = sentence.tokens
-    first = next(place for place in range(begin, len(tokens)) if tokens[place] in BOXES)
-    return first > begin and tokens[first - 1] != ":"
+    boxes = [place for place in range(begin, len(tokens)) if tokens[place] in BOXES]
+    labeled = [tokens[place - 1] == ":" for place in boxes]
+    return boxes[0] > begin and (not labeled[0] or all(labeled))
 
 
 class Scopes:
@@ -61,7 +62,8 @@ class Scopes:
         if scope == "self":
             yield one.begin, one.end
         if self._boxes_trail and one.cue.tokens == (EMPTY,):
-            yield self._label(one.begin), one.begin
+            end = one.begin - (self._tokens[one.begin - 1] == ":")
+            yield self._label(end), end
         elif scope in ("forward", "next", "both", "beside", "adjective"):
             if scope != "adjective" or self._leads(one.begin):
                 reached = self._forward(one.end, assertion, scope == "next")
@@ -146,9 +148,13 @@ class Scopes:
 
     def _forward(self, begin: int, assertion: Assertion, item: bool = False) -> int:
         place, words, depth = begin, 0, 0
-        while place < len(self._tokens) and not self._stops(place, assertion):
+        while place < len(self._tokens):
             token = self._tokens[place]
-            if item and self._has_assertion(place):
+            if place in self._cue_at and (
+                self._stops(place, assertion)
+                or self._takes_over(place, assertion)
+                or (item and self._has_assertion(place))
+            ):
                 break
             if self._separates(place):
                 after = self._after_separators(place)
@@ -165,8 +171,6 @@ class Scopes:
             depth += (token == "(") - (token == ")")
             words += self._kinds[place] is Kind.WORD
             if depth < 0 or words > _LONGEST_ITEM or token == "?":
-                break
-            if self._takes_over(place, assertion):
                 break
             place += 1
         return place
@@ -231,6 +235,8 @@ class Scopes:
     def _item(self, end: int) -> int:
         """Return the begin of a list's item with its details: ``colitis (in 2010, treated)``."""
         tokens = self._tokens
+        if tokens[end - 1] == ")" and "(" in tokens[self._begin : end]:
+            end -= tokens[self._begin : end][::-1].index("(") + 1
         nearest = range(max(self._begin, end - _LONGEST_LIST), end)
         brackets = [place for place in nearest if tokens[place] in "()"]
         if brackets and tokens[brackets[-1]] == "(":
@@ -267,7 +273,7 @@ class Scopes:
             found is not None
             and not about
             and found.cue.scope in ("stop", "predicate")
-            and found.cue.assertion in (None, assertion)
+            and found.cue.assertion in (None, Assertion.AFFIRMED, assertion)
         )
 
     def _separates(self, place: int) -> bool:

@@ -51,13 +51,13 @@ class CurrentSection:
             self.assertion = Assertion.AFFIRMED
 
     def open_list(self, sentence: Sentence, last: int) -> None:
-        """Open a list below a sentence such as ``She denies:``.
+        """Open a list below a sentence that ends with a colon, such as ``She denies:``.
 
         Args:
             sentence: The sentence that was entered last.
             last: The class of its last token.
         """
-        if self.begin or sentence.tokens[-1] != ":" or not sentence.ends_line:
+        if self.begin or not sentence.ends_line:
             return
         if last != self.assertion and self._around is None:
             self._around, self.assertion = self.assertion, Assertion(last)
@@ -76,12 +76,16 @@ class CurrentSection:
                 return True
             if sentence.after_blank and ":" in sentence.tokens[:6]:
                 return True
-        first = found[0] if found else None
+        if not found or found[0].begin:
+            return False
+        first = found[0].cue
+        # "Allergies: none. Patient has a cough": the subject, with a verb or its own predicate.
+        subject = first.scope == "stop" and first.assertion is Assertion.FAMILY
+        verb = found[1].cue.scope if found[1:] and found[1].begin == found[0].end else ""
         return (
-            first is not None
-            and first.begin == 0
-            and first.cue.scope == "stop"
-            and first.cue.assertion is self.assertion
+            (first.scope == "stop" and first.assertion is self.assertion)
+            or (first.scope == "predicate" and first.assertion is Assertion.AFFIRMED)
+            or (subject and verb in ("clause", "predicate"))
         )
 
 

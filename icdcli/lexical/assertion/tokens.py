@@ -29,8 +29,8 @@ _LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
 # separates a label from its value, as a colon does.
 TOKEN = re.compile(
     rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
-    r"|\[[ _]{0,3}\]|\([ _]{0,3}\)|< >|\[ ?(?:[xX]{1,2}|[vV✓✔√*+]) ?\]|\( ?[xX✓✔√•●] ?\)|<[xX]>"
-    r"|\s*\n\s*|\t+| {3,}|\.(?=\s|$)|[;!,:?¿()\[\]/=+\-–—☐□▢⬜☑☒✓✔√■▣、。・]"
+    r"|[\[(<](?:[ _]{0,3}| ?[xX✓✔√•●]{1,2} ?)[\])>]"
+    r"|\s*\n\s*|\t+| {3,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣、。・]"
 )
 EMPTY, CHECKED = "☐", "☑"
 """The tokens of all boxes to check, ``[ ]``, and of all checked ones, ``[x]``."""
@@ -41,7 +41,7 @@ _KINDS = {
 # Spanish words that without their accent are others: yes, he and mommy; if, the and breast.
 _OTHER_WORDS = frozenset({"sí", "él", "mamá"})
 _SAME_SIGNS = {
-    **{"–": "-", "—": "-", "=": ":", "・": "/"},
+    **{"–": "-", "—": "-", "=": ":", "|": ":", "・": "/"},
     **dict.fromkeys("□▢⬜", EMPTY),
     **dict.fromkeys("☒✓✔√■▣", CHECKED),
 }
@@ -57,6 +57,8 @@ def token_of(text: str) -> tuple[str, Kind]:
     first = text[0]
     if first.isspace():
         return ("\n", Kind.BREAK) if "\n" in text else (":", Kind.SIGN)
+    if text.startswith(".."):
+        return ":", Kind.SIGN
     if first in _KINDS:
         return first, _KINDS[first]
     if len(text) == 1 and not first.isalnum():
