@@ -90,6 +90,8 @@ class ReadText:
         return self._find_assertions()
 
 
+# The official titles are in English, and Korean notes write many terms in English.
+_WITH_ENGLISH_TERMS = ("en", "ko")
 FORMAT = 1
 """Raised when the same words and the same text are read in another way."""
 
@@ -218,10 +220,9 @@ UNCHANGED = NoteReading()
 
 def _needed(labels: Labels, system: System | None, language: str) -> Iterator[str]:
     """Yield the descriptions of labels that are in the language of the notes."""
-    # The official titles and terms are in English.
-    for texts in descriptions_of(labels, system, language) if language == "en" else ():
-        yield from texts
-    if language != "en" and system is not None:
+    if language in _WITH_ENGLISH_TERMS:
+        yield from chain.from_iterable(descriptions_of(labels, system, language))
+    elif system is not None:
         for code, kind in zip(labels.codes, labels.kinds, strict=True):
             yield from synonyms_of(code, kind, system, language)
 

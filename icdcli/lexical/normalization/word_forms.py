@@ -28,7 +28,7 @@ _SPANISH = (
     ("", "o", "a", "os", "as", "es", "s", "e", "amente", "mente"),
     ("ico", "ica", "icos", "icas", "ia", "ias", "o"),
 )
-_PARADIGMS = {"en": _ENGLISH, "es": _SPANISH}
+_PARADIGMS = {"en": _ENGLISH, "es": _SPANISH, "ko": _ENGLISH}
 
 
 def is_inflection(word: str, known: Collection[str], language: str) -> bool:

@@ -100,6 +100,13 @@ def test_accents_are_no_mistakes_and_come_with_the_correction() -> None:
     assert corrected("nuemoni\u0301a", SPANISH) == "nuemoni\u0301a"
 
 
+def test_english_terms_of_korean_notes_are_corrected() -> None:
+    assert (
+        corrected("pnuemonia 의심, 고혈압이 있음", reading_in("ko"))
+        == "pneumonia 의심, 고혈압이 있음"
+    )
+
+
 def test_words_of_another_language_that_sound_alike_stay() -> None:
     spelling = Spelling.fit([], ["disfagia"], known=["dysphasia"])
     assert spelling.correct("disfasia") is None
