@@ -159,7 +159,9 @@ class LexicalModel:
         Raises:
             ValueError: If there is no document, or the numbers of documents differ.
         """
-        documents = TrainingDocuments(texts, targets, descriptions, annotations)
+        documents = TrainingDocuments(
+            texts, targets, descriptions, annotations, bool(reading.expansion.senses)
+        )
         fitted = {
             part_key(view, kind.name): kind.fit(seen)
             for view, seen in _seen(documents, reading)
@@ -306,7 +308,9 @@ def fit_out_of_fold(
     Returns:
         The same model as `LexicalModel.fit`, and the scores.
     """
-    documents = TrainingDocuments(texts, targets, descriptions, annotations)
+    documents = TrainingDocuments(
+        texts, targets, descriptions, annotations, bool(reading.expansion.senses)
+    )
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
     for view, seen in _seen(documents, reading):

@@ -15,6 +15,7 @@ Shapes: N documents, F features (hash buckets).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ NGRAM_BITS, WORD_BITS = 20, 18
 NGRAM_FEATURES = 1 << NGRAM_BITS
 FEATURES = NGRAM_FEATURES + (1 << WORD_BITS)
 _LEAST_DOCUMENTS = 2
+_SHORT = 0.01
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _BLANK = 32
@@ -61,8 +63,58 @@ def inverse_frequencies(documents: int, with_feature_F: NDArray[np.integer]) -> 
     return np.where(with_feature_F >= min(_LEAST_DOCUMENTS, documents), idf_F, 0).astype(np.float32)
 
 
+class Lengths(NamedTuple):
+    """The lengths of a document's TF-IDF vectors.
+
+    Attributes:
+        ngrams: That of its n-grams.
+        words: That of its words.
+    """
+
+    ngrams: float
+    words: float
+
+
+NO_LEAST = Lengths(0.0, 0.0)
+"""No document counts as longer than it is."""
+
+
+def short_lengths(counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]) -> Lengths:
+    """Return the lengths that all but a hundredth of the documents have, for `weighted`."""
+    columns, values, rows = _known(counts_NF, idf_F)
+    is_word = columns >= NGRAM_FEATURES
+    ngrams, words = (
+        float(np.quantile(_lengths(rows[part], values[part], counts_NF.shape[0]), _SHORT))
+        for part in (~is_word, is_word)
+    )
+    return Lengths(ngrams, words)
+
+
+def _known(
+    counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32]
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the column, damped and weighted value, and row of each count of a known feature."""
+    known = idf_F[counts_NF.indices] > 0
+    columns = counts_NF.indices[known]
+    values = (1 + np.log(counts_NF.data[known])) * idf_F[columns]
+    rows = np.repeat(np.arange(counts_NF.shape[0]), np.diff(counts_NF.indptr))[known]
+    return columns, values, rows
+
+
+def _lengths(
+    rows: NDArray[np.int64], values: NDArray[np.float32], documents: int
+) -> NDArray[np.float64]:
+    lengths_N: NDArray[np.float64] = np.sqrt(
+        np.bincount(rows, values.astype(np.float64) ** 2, documents)
+    )
+    return lengths_N
+
+
 def weighted(
-    counts_NF: sparse.csr_matrix, idf_F: NDArray[np.float32], word_share: float
+    counts_NF: sparse.csr_matrix,
+    idf_F: NDArray[np.float32],
+    word_share: float,
+    least: Lengths = NO_LEAST,
 ) -> sparse.csr_matrix:
     """Turn counts into TF-IDF.
 
@@ -70,23 +122,55 @@ def weighted(
         counts_NF: The result of `counts`.
         idf_F: The result of `inverse_frequencies`.
         word_share: The share of words in the cosine of two documents; n-grams have the rest.
+        least: The least lengths to divide by. Without them, a word of a short note counts several
+            times as much as the same word of a training document, so that one more sentence
+            changes the codes.
 
     Returns:
         (N, F), float32. The words of a row have norm √word_share and its n-grams √(1 - word_share),
-        or 0 if none is known.
+        less if they are shorter than the least, or 0 if none is known.
     """
-    known = idf_F[counts_NF.indices] > 0
-    columns = counts_NF.indices[known]
-    values = (1 + np.log(counts_NF.data[known])) * idf_F[columns]
-    rows = np.repeat(np.arange(counts_NF.shape[0]), np.diff(counts_NF.indptr))[known]
+    columns, values, rows = _known(counts_NF, idf_F)
     is_word = columns >= NGRAM_FEATURES
-    for part, share in ((~is_word, 1 - word_share), (is_word, word_share)):
-        length_N = np.sqrt(
-            np.bincount(rows[part], values[part].astype(np.float64) ** 2, counts_NF.shape[0])
-        )
-        values[part] *= np.sqrt(share) / np.maximum(length_N, 1e-12)[rows[part]]
+    for part, share, shortest in (
+        (~is_word, 1 - word_share, least.ngrams),
+        (is_word, word_share, least.words),
+    ):
+        length_N = _lengths(rows[part], values[part], counts_NF.shape[0])
+        values[part] *= np.sqrt(share) / np.maximum(length_N, max(shortest, 1e-12))[rows[part]]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=counts_NF.shape[0]))])
     return sparse.csr_matrix((values.astype(np.float32), columns, starts), shape=counts_NF.shape)
+
+
+def sketch(
+    features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int
+) -> NDArray[np.float32]:
+    """Return features in fewer columns: some have one of their own, the others share the rest.
+
+    Args:
+        features_BF: The result of `weighted`.
+        own_words: The features with a column of their own, in column order.
+        columns: The number of columns.
+    """
+    own = len(own_words)
+    column_F = np.full(FEATURES, -1, np.int32)
+    column_F[own_words] = np.arange(own)
+    place = column_F[features_BF.indices]
+    with np.errstate(over="ignore"):
+        hashes = (features_BF.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+    shared = place < 0
+    place[shared] = own + ((hashes[shared] >> np.uint64(16)) % np.uint64(columns - own)).astype(
+        np.int32
+    )
+    sign = np.where(shared & (hashes >> np.uint64(63) == 1), np.float32(-1), np.float32(1))
+    signed = sparse.csr_matrix(
+        (features_BF.data * sign, place, features_BF.indptr), shape=(features_BF.shape[0], columns)
+    )
+    sums_BM: NDArray[np.float32] = signed.toarray()
+    return sums_BM
 
 
 def _counts(text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -39,8 +39,12 @@ from icdcli.io.npz import Arrays
 from icdcli.lexical.ngram_features import (
     FEATURES,
     NGRAM_FEATURES,
+    NO_LEAST,
+    Lengths,
     counts,
     inverse_frequencies,
+    short_lengths,
+    sketch,
     weighted,
 )
 from icdcli.lexical.targets import Targets, target_matrix
@@ -70,6 +74,7 @@ class NgramRidge:
             are float32 rounded to half precision, so that a saved model gives the same scores.
         solution_ML: The weights before rounding, for scores out of fold; None if lean or loaded.
         factor_MM: The Cholesky factor, for scores out of fold; None if lean or loaded.
+        least: The least lengths of a document; see `weighted`.
     """
 
     idf_F: NDArray[np.float32]
@@ -78,6 +83,7 @@ class NgramRidge:
     weights_ML: NDArray[np.float32]
     solution_ML: NDArray[np.float32] | None = field(default=None, repr=False)
     factor_MM: NDArray[np.float64] | None = field(default=None, repr=False)
+    least: Lengths = NO_LEAST
 
     @classmethod
     def fit(
@@ -89,6 +95,7 @@ class NgramRidge:
         exact_documents: int = EXACT_DOCUMENTS,
         columns: int = COLUMNS,
         penalty: float | None = None,
+        bounded: bool = False,
     ) -> "NgramRidge":
         """Fit to training documents.
 
@@ -99,6 +106,7 @@ class NgramRidge:
             exact_documents: The largest number of documents for the exact method.
             columns: M of a sketch.
             penalty: λ; None: that of the method.
+            bounded: Whether documents much shorter than those of training count as longer ones.
 
         Raises:
             ValueError: If there is no document, if the numbers of texts and targets differ, or if
@@ -121,10 +129,13 @@ class NgramRidge:
             )
         idf_F = inverse_frequencies(documents, with_feature_F)
         if kept is not None:
-            features_NF = weighted(sparse.vstack(kept, format="csr"), idf_F, EXACT_WORD_SHARE)
-            return cls._fit_exact(
+            counts_NF = sparse.vstack(kept, format="csr")
+            least = short_lengths(counts_NF, idf_F) if bounded else NO_LEAST
+            features_NF = weighted(counts_NF, idf_F, EXACT_WORD_SHARE, least)
+            exact = cls._fit_exact(
                 idf_F, features_NF, targets, number_of_labels, penalty or EXACT_PENALTY
             )
+            return replace(exact, least=least)
         if iter(texts) is texts:
             raise ValueError(
                 f"{documents} texts are read twice: pass a list or another iterable that restarts"
@@ -134,8 +145,11 @@ class NgramRidge:
             : min(columns * 3 // 4, np.count_nonzero(frequency_F))
         ]
         own_words = (NGRAM_FEATURES + frequent).astype(np.int32)
+        some = counts(list(islice(texts, 4 * _BLOCK)))
+        least = short_lengths(some, idf_F) if bounded else NO_LEAST
+        penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
-            idf_F, own_words, texts, targets, number_of_labels, columns, penalty or SKETCH_PENALTY
+            idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least
         )
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -223,6 +237,8 @@ class NgramRidge:
             "own_words": self.own_words,
             "weights": self.weights_ML.astype(np.float16),
         }
+        if self.least != NO_LEAST:
+            arrays["least"] = np.array(self.least)
         if self.documents_FN is not None:
             documents_NF = self.documents_FN.T.tocsr()
             arrays |= {
@@ -250,12 +266,13 @@ class NgramRidge:
         if len(known) and not 0 <= known.min() <= known.max() < FEATURES:
             raise ValueError("features out of range")
         idf_F[known] = arrays["idf"]
+        least = Lengths(*arrays["least"].tolist()) if "least" in arrays else NO_LEAST
         if "values" not in arrays:
-            return cls(idf_F, None, own_words, weights_ML)
+            return cls(idf_F, None, own_words, weights_ML, least=least)
         parts = (arrays["values"], arrays["columns"], arrays["starts"])
         documents_NF = sparse.csr_matrix(parts, shape=(len(weights_ML), FEATURES))
         documents_NF.check_format()
-        return cls(idf_F, documents_NF.T.tocsr(), own_words, weights_ML)
+        return cls(idf_F, documents_NF.T.tocsr(), own_words, weights_ML, least=least)
 
     @classmethod
     def _fit_exact(
@@ -294,13 +311,14 @@ class NgramRidge:
         number_of_labels: int,
         columns: int,
         penalty: float,
+        least: Lengths,
     ) -> "NgramRidge":
         gram_MM = np.zeros((columns, columns), np.float64)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
         first = 0
         for block in _blocks(texts, 4 * _BLOCK):
-            sketch_BM = _sketch(
-                weighted(counts(block), idf_F, SKETCH_WORD_SHARE), own_words, columns
+            sketch_BM = sketch(
+                weighted(counts(block), idf_F, SKETCH_WORD_SHARE, least), own_words, columns
             )
             gram_MM += sketch_BM.T @ sketch_BM
             of_block = targets[first : first + len(block)]
@@ -315,7 +333,7 @@ class NgramRidge:
             weights_ML[:, begin : begin + _LABELS] = linalg.cho_solve(
                 (factor_MM, True), part, check_finite=False
             )
-        return cls(idf_F, None, own_words, _rounded(weights_ML), weights_ML, factor_MM)
+        return cls(idf_F, None, own_words, _rounded(weights_ML), weights_ML, factor_MM, least)
 
     def _features(self, texts: Sequence[str]) -> sparse.csr_matrix:
         return self._weighted(counts(texts))
@@ -325,11 +343,12 @@ class NgramRidge:
             counts_BF,
             self.idf_F,
             SKETCH_WORD_SHARE if self.documents_FN is None else EXACT_WORD_SHARE,
+            self.least,
         )
 
     def _basis(self, features_BF: sparse.csr_matrix) -> NDArray[np.float32]:
         if self.documents_FN is None:
-            return _sketch(features_BF, self.own_words, len(self.weights_ML))
+            return sketch(features_BF, self.own_words, len(self.weights_ML))
         basis_BN: NDArray[np.float32] = (features_BF @ self.documents_FN).toarray()
         return basis_BN
 
@@ -366,27 +385,3 @@ def _label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray
     for begin in range(0, by_label.shape[1], _LABELS):
         labels = slice(begin, begin + _LABELS)
         yield labels, by_label[:, labels].toarray().astype(np.float64)
-
-
-def _sketch(
-    features_BF: sparse.csr_matrix, own_words: NDArray[np.int32], columns: int
-) -> NDArray[np.float32]:
-    own = len(own_words)
-    column_F = np.full(FEATURES, -1, np.int32)
-    column_F[own_words] = np.arange(own)
-    place = column_F[features_BF.indices]
-    with np.errstate(over="ignore"):
-        hashes = (features_BF.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
-    shared = place < 0
-    place[shared] = own + ((hashes[shared] >> np.uint64(16)) % np.uint64(columns - own)).astype(
-        np.int32
-    )
-    sign = np.where(shared & (hashes >> np.uint64(63) == 1), np.float32(-1), np.float32(1))
-    signed = sparse.csr_matrix(
-        (features_BF.data * sign, place, features_BF.indptr), shape=(features_BF.shape[0], columns)
-    )
-    sums_BM: NDArray[np.float32] = signed.toarray()
-    return sums_BM

@@ -34,12 +34,14 @@ class TrainingDocuments:
         descriptions: The descriptions of each label.
         annotations: The annotations of each document, empty for a document that nobody annotated;
             None if there are none at all.
+        with_lexicon: Whether the clinical lexicon is on; without it, parts are as in version 0.1.
     """
 
     texts: Iterable[str] = field(repr=False)  # not for logs and tracebacks
     targets: Targets
     descriptions: Descriptions
     annotations: Annotations | None = None
+    with_lexicon: bool = False
 
     @property
     def number_of_labels(self) -> int:

@@ -200,6 +200,25 @@ def test_arrays_that_do_not_fit_are_refused(notes, change):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_bounded_fit_scores_short_notes_as_parts_of_longer_ones(notes, way):
+    bounded = NgramRidge.fit(notes.texts, notes.targets, LABELS, bounded=True, **WAYS[way])
+    plain = fitted(notes, way)
+    name = notes.names[3]
+    others = " ".join(notes.texts[0].split()[:4])
+    of_bounded, of_plain = (
+        ridge.scores([name, f"{name} {others}"])[:, 3] for ridge in (bounded, plain)
+    )
+    assert of_plain[1] < 0.8 * of_plain[0]  # a few words more, and the name counts less
+    assert abs(of_bounded[1] - of_bounded[0]) < 0.5 * abs(of_plain[1] - of_plain[0])
+    assert of_bounded[0] < of_plain[0]
+    # Documents as long as those of training keep their scores.
+    np.testing.assert_allclose(bounded.scores(notes.texts), plain.scores(notes.texts), atol=0.02)
+    again = NgramRidge.from_arrays(bounded.arrays(), LABELS)
+    assert np.array_equal(again.scores([name]), bounded.scores([name]))
+    assert "least" not in plain.arrays()
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_contributions_of_words_sum_to_the_score(notes, way):
     ridge = fitted(notes, way)
     text = f"{notes.texts[0]} {notes.names[1]} neverseen {notes.names[1]}"

@@ -16,11 +16,20 @@ confident scores to wrong codes, and loses average precision."""
 
 
 def _fit(documents: TrainingDocuments) -> NgramRidge:
-    return NgramRidge.fit(documents.texts, documents.targets, documents.number_of_labels).lean()
+    return _fit_ridge(documents).lean()
+
+
+def _fit_ridge(documents: TrainingDocuments) -> NgramRidge:
+    return NgramRidge.fit(
+        documents.texts,
+        documents.targets,
+        documents.number_of_labels,
+        bounded=documents.with_lexicon,
+    )
 
 
 def _fit_out_of_fold(documents: TrainingDocuments) -> tuple[NgramRidge, NDArray[np.float32]]:
-    ridge = NgramRidge.fit(documents.texts, documents.targets, documents.number_of_labels)
+    ridge = _fit_ridge(documents)
     return ridge.lean(), ridge.out_of_fold(list(documents.texts), documents.targets)
 
 
