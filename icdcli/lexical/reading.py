@@ -139,7 +139,7 @@ class NoteReading:
         spelling = Spelling.fit(
             texts, needed, (*known, *_official_texts(views.language)), views.language
         )
-        return cls(views, spelling, expansion)
+        return cls(views, spelling, expansion, network_expands=True)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "NoteReading":
