@@ -18,6 +18,14 @@ _KNOWN_TOKENS = 200_000
 _NEW_ITEM = re.compile(r"[-*•·+☐□▢⬜☑☒✓✔■▣\[(#]|\d+[.)]\s|[^\W\d_][\w '/&()-]{0,40}:(?:\s|$)")
 # Abbreviations before whose full stop no sentence ends; a single letter is one too.
 _ABBREVIATIONS = frozenset("dr mr mrs ms vs approx st sr sra dra pt dx hx".split())
+# What is named by a letter: "No hepatitis B. Gout."; other letters are initials.
+_BEFORE_LETTER = [
+    [word]
+    for word in (
+        "hepatitis vitamin vitamina influenza gripe virus type tipo group grupo class clase grade "
+        "grado stage estadio factor pugh child hemophilia hemofilia"
+    ).split()
+]
 _NUMBER = re.compile(r"\s*\d")
 
 
@@ -113,4 +121,5 @@ def _ends_sentence(token: str, sentence: Sentence, text: str, after: int) -> boo
     if sentence.tokens[-2:-1] == ["/"]:  # "no r/m/g."
         return True
     numbers_line = last.isdigit() and len(sentence.tokens) == 1
-    return not (last in _ABBREVIATIONS or numbers_line or (len(last) == 1 and last.isalpha()))
+    initial = len(last) == 1 and last.isalpha() and sentence.tokens[-2:-1] not in _BEFORE_LETTER
+    return not (last in _ABBREVIATIONS or numbers_line or initial)
