@@ -144,6 +144,7 @@ SPANISH = [
     "visibles. {negated|TEP}, no visible.",
     "Su hermana presenta {family|lupus}. No fumador, diagnosticado de {affirmed|EPOC}.",
     "Paciente {negated|no diabético} con {affirmed|cetoacidosis}.",
+    "{other|Gota}: [ ]\n{affirmed|Asma}: [x]\n{negated|Tos}: sí [ ] no [x]",
     "Cáncer de mama, {affirmed|osteoporosis}. Su mamá tiene {family|lupus}.",
     "¿{hypothetical|Colangitis}? {affirmed|Ictericia}. {hypothetical|Sepsis}?",
 ]
@@ -171,6 +172,8 @@ KOREAN = [
     "{affirmed|고혈압}, 부정맥이 있다.",
     "가족력)\n부 {family|위암}\n\nImp) {affirmed|폐렴}",
     "r/o {hypothetical|pneumonia}, {affirmed|COPD} with acute exacerbation",
+    "[v] {affirmed|고혈압} [ ] {other|당뇨} [v] 기타: {affirmed|통풍}",
+    "{negated|고혈압} □ 유 ■ 무",
 ]
 
 
