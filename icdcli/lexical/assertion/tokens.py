@@ -29,7 +29,7 @@ _LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
 # separates a label from its value, as a colon does.
 TOKEN = re.compile(
     rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
-    r"|[\[(<](?:[ _]{0,3}| ?[xX✓✔√•●]{1,2} ?)[\])>]"
+    r"|[\[(<](?:[ _]{0,3}| ?[xXvV✓✔√•●]{1,2} ?)[\])>]"
     r"|\s*\n\s*|\t+| {3,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣、。・]"
 )
 EMPTY, CHECKED = "☐", "☑"
