@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.lexical.registry import type_of, view_of
 from icdcli.metrics.arrays import Booleans, Floats
 from icdcli.metrics.newton import newton
 from icdcli.model.fusion import NETWORK, Fusion, Parts, document_blocks
@@ -25,15 +26,36 @@ _DAMPING = 1e-7
 part that carries no information keeps a weight of zero."""
 
 
+_CERTAIN = 3.0
+"""The standard errors by which the complete text must be better."""
+
+
 def fit_fusion(parts: Parts, targets_NL: Booleans, split: str) -> Fusion:
     """Fit the weights, none of them below zero: a part with a negative weight is left out.
+
+    Of lexical parts that read both the complete text and what it affirms, those of the complete
+    text count only if the documents show with certainty that mentions are coded. With few
+    documents, or with little gain, facts are coded.
 
     Args:
         parts: Part to its scores_NL on the split.
         targets_NL: The gold codes.
         split: The split's name.
     """
-    names = list(parts)
+    fusion = _fit(parts, list(parts), targets_NL, split)
+    known = {type_of(name).name for name in parts if view_of(name) != "all"}
+    of_facts = [name for name in parts if name not in known]
+    if all(fusion.weights[name] == 0 for name in known & set(parts)):
+        return fusion
+    facts = _fit(parts, of_facts, targets_NL, split)
+    gain_N = _losses(parts, facts, targets_NL) - _losses(parts, fusion, targets_NL)
+    error = gain_N.std(ddof=1) / np.sqrt(len(gain_N)) if len(gain_N) > 1 else np.inf
+    return fusion if gain_N.mean() > _CERTAIN * error else facts
+
+
+def _fit(parts: Parts, names: list[str], targets_NL: Booleans, split: str) -> Fusion:
+    """Fit the weights of some parts; the others get none."""
+    names = list(names)
     while True:
         weights, bias = _logistic(parts, names, targets_NL)
         worst = min(names, key=lambda name: weights[names.index(name)])
@@ -41,6 +63,15 @@ def fit_fusion(parts: Parts, targets_NL: Booleans, split: str) -> Fusion:
             found = dict(zip(names, (float(weight) for weight in weights), strict=True))
             return Fusion({name: max(found.get(name, 0.0), 0.0) for name in parts}, bias, split)
         names.remove(worst)
+
+
+def _losses(parts: Parts, fusion: Fusion, targets_NL: Booleans) -> Floats:
+    """Return the cross-entropy of each document."""
+    losses_N = np.empty(len(targets_NL))
+    for rows in document_blocks(parts):
+        logits_BL = fusion.logits(parts, rows).astype(np.float64)
+        losses_N[rows] = (np.logaddexp(0, logits_BL) - targets_NL[rows] * logits_BL).sum(axis=1)
+    return losses_N
 
 
 def _logistic(parts: Parts, names: Sequence[str], targets_NL: Booleans) -> tuple[Floats, float]:

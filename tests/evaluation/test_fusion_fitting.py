@@ -61,6 +61,36 @@ def test_a_perfect_part_gets_a_finite_weight(parts):
     assert fused[targets_NL].min() > fused[~targets_NL].max()
 
 
+@pytest.mark.parametrize(("documents", "counts"), [(400, True), (5, False)])
+def test_mentions_count_if_enough_documents_show_it(documents, counts):
+    draw = np.random.default_rng(1)
+    facts_NL, denied_NL = draw.random((2, documents, 30)) < 0.1
+    scores = {
+        "network": np.zeros((documents, 30), np.float32),
+        "ngrams": (facts_NL | denied_NL).astype(np.float32),
+        "marked_ngrams": facts_NL.astype(np.float32),
+    }
+    labels_NL = (facts_NL | denied_NL & (draw.random((documents, 30)) < 0.15)) ^ (
+        draw.random((documents, 30)) < 0.02
+    )
+    found = fit_fusion(scores, labels_NL, "validation")
+    assert (found.weights["ngrams"] > 0) == counts
+    assert found.weights["marked_ngrams"] > 1
+
+
+def test_a_little_gain_from_the_complete_text_is_left(parts):
+    """Labels of facts: what the complete text adds to the affirmed text is chance."""
+    draw = np.random.default_rng(2)
+    facts_NL, denied_NL = draw.random((2, 200, 30)) < 0.1
+    scores = {
+        "network": np.zeros((200, 30), np.float32),
+        "descriptions": (facts_NL | denied_NL).astype(np.float32),
+        "affirmed_descriptions": (facts_NL + draw.normal(0, 0.1, (200, 30))).astype(np.float32),
+    }
+    flipped_NL = facts_NL ^ (draw.random((200, 30)) < 0.02)
+    assert fit_fusion(scores, flipped_NL, "validation").weights["descriptions"] == 0
+
+
 def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     scores, _ = parts
     logits_NL = scores["network"].copy()
