@@ -1,14 +1,20 @@
 """``icdcode behavior``: whether a model codes facts or mentions, on notes made for its codes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from icdcli.cli.common import Device, Json, Load, Run
+from icdcli.errors import ConfigError
 from icdcli.io.files import write_atomically
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.behavior.run import BehaviorReport
+    from icdcli.evaluation.run import OpenRun
+    from icdcli.io.progress import Progress
 
 
 def behavior(
@@ -66,3 +72,16 @@ def behavior(
         write_atomically(page, behavior_page(report, run.root.name))
         output.say(f"Report: {page}")
     output.result(report.to_json())
+
+
+def tested_behavior(
+    opened: "OpenRun", output: Output, on_progress: "Progress | None"
+) -> "BehaviorReport | None":
+    """Return the results of a run's behavioral tests; None, with a message, if it has none."""
+    from icdcli.evaluation.behavior.run import run_behavior
+
+    try:
+        return run_behavior(opened.model, opened.corpus.system, on_progress=on_progress)
+    except ConfigError as error:
+        output.say(f"Behavior isn't tested: {error}")
+        return None

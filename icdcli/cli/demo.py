@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.predict import show_notes
 from icdcli.cli.prepare_data import prepared
@@ -18,6 +19,7 @@ from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.evaluation.evaluate import Evaluation
+    from icdcli.evaluation.run import OpenRun
 
 _CONFIG = "demo.yaml"
 _FOLDER = Path("icdcode-demo")
@@ -79,8 +81,9 @@ def demo(
 ) -> None:
     """Run every step on synthetic notes (about 3 minutes).
 
-    Generates notes, prepares a corpus, trains and evaluates a small model on two CPU cores, and
-    predicts the codes of a new note. Writes DIR/data/demo and DIR/outputs/demo. Rerunning the
+    Generates notes, prepares a corpus, trains and evaluates a small model on two CPU cores,
+    predicts the codes of a new note, and tests what the model makes of denials, relatives,
+    abbreviations and more. Writes DIR/data/demo and DIR/outputs/demo. Rerunning the
     command keeps the notes, resumes a run that was interrupted after a checkpoint, and otherwise
     trains a new run beside the existing ones.
 
@@ -101,10 +104,11 @@ def demo(
     output.heading(f"Corpus: icdcode prepare-data {data} --config {_CONFIG}")
     output.say(f"Prepared: {prepared(data, given, Path(_CONFIG), output).folder}")
     run = _train(config, output)
-    evaluation = _evaluate(run, output)
+    opened, evaluation = _evaluate(run, output)
     note = _predict(run, config.run.project / "new_note.txt", output)
+    behavior = _behavior(opened, output)
     output.say(_summary(run, note))
-    Output.result(output, {"run": run.root, **evaluation.to_json()})
+    Output.result(output, {"run": run.root, **evaluation.to_json(), "behavior": behavior})
 
 
 def _write_notes(data: Path, output: _DemoOutput) -> None:
@@ -146,7 +150,7 @@ def _train(config: Config, output: _DemoOutput) -> RunDir:
     return result.run
 
 
-def _evaluate(run: RunDir, output: _DemoOutput) -> "Evaluation":
+def _evaluate(run: RunDir, output: _DemoOutput) -> "tuple[OpenRun, Evaluation]":
     from icdcli.evaluation.run import evaluate_opened, open_run, sample_run
     from icdcli.report.views.evaluation import evaluation_view
 
@@ -158,7 +162,19 @@ def _evaluate(run: RunDir, output: _DemoOutput) -> "Evaluation":
     output.show(evaluation_view(evaluation))
     output.heading(f"Predictions: icdcode show-predictions {run.root} -n 2")
     show_samples(samples, opened.model.labels.known_titles, output)
-    return evaluation
+    return opened, evaluation
+
+
+def _behavior(opened: "OpenRun", output: _DemoOutput) -> dict[str, Any] | None:
+    from icdcli.report.views.behavior import behavior_view
+
+    output.heading(f"Behavior: icdcode behavior {opened.run.root}")
+    with output.stages() as on_progress:
+        report = tested_behavior(opened, output, on_progress)
+    if report is None:
+        return None
+    output.show(behavior_view(report))
+    return report.to_json()
 
 
 def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
@@ -231,5 +247,6 @@ Results in {run.root}:
 
 Next steps (edit the note before the first; the last is for your own notes):
   icdcode predict {run.root} {note} --evidence
+  icdcode behavior {run.root} --failures
   icdcode evaluate {run.root} --html
   icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10"""

@@ -1,19 +1,15 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import Device, Json, Load, Run, Split
 from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
-
-if TYPE_CHECKING:
-    from icdcli.evaluation.behavior.run import BehaviorReport
-    from icdcli.evaluation.run import OpenRun
-    from icdcli.io.progress import Progress
 
 
 def evaluate(
@@ -76,7 +72,7 @@ def evaluate(
         find = evidence_finder(opened.model) if evidence else None
         split = split or default_split(corpus, output.warn)
         evaluation = evaluate_opened(opened, split, ablate=ablate, on_progress=on_progress)
-        tested = _behavior(opened, output, on_progress) if html and behavior else None
+        tested = tested_behavior(opened, output, on_progress) if html and behavior else None
     published = comparable(corpus.card, split) if against else None
     output.show(evaluation_view(evaluation, published))
     if evaluation.ablation:
@@ -95,16 +91,3 @@ def evaluate(
     output.say(f"Written: {folder}")
     about_behavior = {"behavior": tested.to_json()} if tested else {}
     output.result({"folder": folder, **evaluation.to_json(), **about_behavior})
-
-
-def _behavior(
-    opened: "OpenRun", output: Output, on_progress: "Progress | None"
-) -> "BehaviorReport | None":
-    """Return the results of the behavioral tests; None, with a message, if there are none."""
-    from icdcli.evaluation.behavior.run import run_behavior
-
-    try:
-        return run_behavior(opened.model, opened.corpus.system, on_progress=on_progress)
-    except ConfigError as error:
-        output.say(f"Report without behavior: {error}")
-        return None

@@ -21,6 +21,10 @@ def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode,
     assert first.json["run"] == str(run)
     assert (run / "evaluation" / "test" / "metrics.json").is_file()
     assert (run / "new_note.jsonl").read_text().count("\n") == 1
+    capabilities = {one["name"] for one in first.json["behavior"]["capabilities"]}
+    assert {"affirmed", "negated", "family"} <= capabilities
+    assert "== Behavior: icdcode behavior" in first.err
+    assert "list of negatives" in first.err
     note = tmp_path / "outputs" / "demo" / "new_note.txt"
     note.write_text("No evidence of pneumonia.\n")
     args = run / "args.yaml"

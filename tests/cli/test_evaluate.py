@@ -138,7 +138,7 @@ def test_the_page_has_the_behavior_of_the_model(icdcode, pair, monkeypatch):
     monkeypatch.setattr("icdcli.evaluation.behavior.run.conditions_of", lambda *_: [])
     answer = icdcode("evaluate", pair[0], "--html")
     assert answer.code == 0
-    assert "Report without behavior: no label of the model" in " ".join(answer.out.split())
+    assert "Behavior isn't tested: no label of the model" in " ".join(answer.out.split())
     assert "id=behavior" not in page.read_text(encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ ROOT, DOCUMENTS = pages.ROOT, pages.DOCUMENTS
 name_of, blocks, call_of, icdcode = pages.name_of, pages.blocks, pages.call_of, pages.icdcode
 
 SMALLER = {"--admissions 2000": "--admissions 60", "--admissions 300": "--admissions 60"}
-SMALLER |= {f"steps={steps}": "steps=4 warmup_steps=1" for steps in (120, 388)}
+SMALLER |= {f"steps={steps}": "steps=4 warmup_steps=1" for steps in (120, 291)}
 
 
 def without_figures(text: str) -> str:
