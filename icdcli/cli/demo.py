@@ -35,7 +35,7 @@ No chest pain, chills or headache.
 PAST MEDICAL HISTORY:
 - type 2 diabetes, on insulin
 - high blood pressure
-- h/o heart attack
+- h/o MI
 
 SOCIAL HISTORY:
 Lives alone. Never smoked. Denies alcohol.
