@@ -11,7 +11,7 @@ _BEFORE_VALUE = frozenset(":-(")
 BOXES = frozenset({EMPTY, CHECKED})
 BEGIN_VALUE = BOXES | set(",:([")
 """Tokens with which a value begins that needs no other sign before it."""
-_AFTER_VALUE = BOXES | set("):]")
+_AFTER_VALUE = BOXES | set("(:)]")
 _BULLETS = BOXES | set("-+[](:/")
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""

@@ -100,8 +100,8 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
         _raise(ranks, scopes.of_signs(), Assertion.NEGATED)
     for one, assertion in waiting:
         reached = [*scopes.of(one, assertion)]
-        at_end = one.cue.scope in ("forward", "adjective") and all(
-            first >= after for first, after in reached
+        at_end = one.cue.scope in ("forward", "adjective") and not any(
+            one.begin < first < after for first, after in reached
         )
         if at_end:
             reached = [scopes.before(one, assertion)]

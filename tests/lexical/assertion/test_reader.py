@@ -55,6 +55,7 @@ ENGLISH = [
     "She had {resolved|asthma} as a child. Status post {resolved|DVT}, resolved.",
     "He had {resolved|tuberculosis} in 1985, which resolved with treatment.",
     "Remote {resolved|appendicitis}. Remote history of {historical|breast cancer}.",
+    "Her {affirmed|edema} resolved. PMH: {resolved|colitis} resolved.",
     "Her {affirmed|fever} resolved by day 2; {affirmed|cellulitis} resolved with antibiotics.",
     "Admitted on 2019-03-04 with {affirmed|fever} that resolved. {affirmed|Nausea} has resolved.",
     "Discharge diagnoses:\n1. {affirmed|Acute kidney injury}, resolved\n2. {affirmed|Sepsis} - "
