@@ -105,7 +105,9 @@ class NoteReading:
         spelling: The words that misspelt ones are corrected to.
         expansion: The abbreviations that are read in full.
         network_expands: Whether the network and the prior read them in full, too, and not only the
-            lexical parts.
+            lexical parts. A network of ``laptop.yaml`` that was trained without then has a dev MAP
+            of .462 on CodiEsp in English (.458), and with the lexical parts .559 (.562); one that
+            was trained for facts knows all abbreviations in its behavioral tests (.956).
     """
 
     views: Views = COMPLETE
