@@ -114,3 +114,30 @@ def test_bad_cues_stop_a_training_before_it_begins(trained, tmp_path):
     table.write_text("cue\tassertion\tscope\nzilch\tnegated\n")
     with pytest.raises(DataError, match="line 2: 2 columns, expected 3"):
         trained("decoder", assertion_cues=table, steps=6)
+
+
+@pytest.mark.parametrize("coded", ["facts", "mentions"])
+def test_a_model_learns_from_labels_what_is_coded(trained, notes, tmp_path, coded):
+    rows = [json.loads(line) for line in notes.read_text().splitlines()]
+    if coded == "mentions":  # then only what isn't named has no code
+        draw = random.Random(4)
+        for row in rows:
+            named = [code for code in WORDS if draw.random() < 0.6] or ["I10"]
+            lines = [line for line in row["text"].splitlines() if _codes_in(line) & {*named}]
+            row["text"], row["codes"] = "\n".join(lines), sorted(_codes_in("\n".join(lines)))
+    table = tmp_path / "notes.jsonl"
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    run = trained("label attention", assertion="learned", data_path=table)
+    model = load_model(run.root)
+    complete = {name for name in model.lexical.parts if "_" not in name}
+    if coded == "facts":
+        assert {model.fusion.weights[name] for name in complete} == {0.0}
+    for code, word in WORDS.items():
+        texts = [f"The patient has {word}.", *(template.format(word) for template in DENIED)]
+        has, *denied = (score[model.labels.index[code]] for score in model.scores(texts))
+        assert has > 0.5
+        assert (max(denied) < has / 2) if coded == "facts" else (np.mean(denied) > has / 2)
+
+
+def _codes_in(text):
+    return {code for code, word in WORDS.items() if word in text}
