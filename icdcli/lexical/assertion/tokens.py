@@ -30,6 +30,7 @@ _LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
 TOKEN = re.compile(
     rf"{_LETTERS}(?:['’][^\W_]+)?\*?"
     r"|[\[(<](?:[ _]{0,3}| ?[xXvV✓✔√•●]{1,2} ?)[\])>]"
+    r"|[-=]+>|[→⇒]"
     r"|\s*\n\s*|\t+| {3,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣、。・]"
 )
 EMPTY, CHECKED = "☐", "☑"
@@ -57,7 +58,7 @@ def token_of(text: str) -> tuple[str, Kind]:
     first = text[0]
     if first.isspace():
         return ("\n", Kind.BREAK) if "\n" in text else (":", Kind.SIGN)
-    if text.startswith(".."):
+    if text.startswith("..") or (text[-1] in ">→⇒" and first in "-=→⇒"):  # "penicillin -> rash"
         return ":", Kind.SIGN
     if first in _KINDS:
         return first, _KINDS[first]

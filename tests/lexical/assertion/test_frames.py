@@ -1,8 +1,8 @@
 """What the affirmed text keeps and leaves out of short statements about any condition.
 
-Each row of ``frames_en.tsv`` has a statement about a condition ``{X}``, and if the affirmed text
-keeps the condition. The English cues were mended by these statements: they show what is known to
-work, and `test_passages` how well it works for others.
+Each row of ``frames_LANGUAGE.tsv`` has a statement about a condition ``{X}``, and if the affirmed
+text keeps the condition. The cues were mended by these statements: they show what is known to work,
+and `test_passages` how well it works for others.
 """
 
 from pathlib import Path
@@ -25,17 +25,25 @@ _MISREAD = {
     "___ {X}  _x_ asthma",
     "Previously had {X}; resolved.",
     "Recovered from {X} in 2001.",
+    "발열/{X}/기침: 모두 없음",
 }
+_CONDITIONS = {
+    "en": ("Pneumonia", "Type 2 diabetes mellitus", "Fracture of the left femur"),
+    "es": ("Neumonía", "Diabetes mellitus tipo 2", "Fractura del fémur izquierdo"),
+    "ko": ("폐렴", "제2형 당뇨병", "대퇴골 골절"),
+}
+_FRAMES = {"en": 500, "es": 300, "ko": 190}
 
 
 @pytest.mark.parametrize(
-    "condition", ["Pneumonia", "Type 2 diabetes mellitus", "Fracture of the left femur"]
+    ("language", "condition"),
+    [(language, condition) for language in _CONDITIONS for condition in _CONDITIONS[language]],
 )
-def test_statements_about_a_condition_are_kept_or_left_out(condition: str) -> None:
-    table = Path(__file__).with_name("frames_en.tsv").read_text(encoding="utf-8")
+def test_statements_about_a_condition_are_kept_or_left_out(language: str, condition: str) -> None:
+    table = Path(__file__).with_name(f"frames_{language}.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in table.splitlines()[1:]]
-    assert len(rows) > 500
-    reader = reader_of(built_in_cues("en"))
+    assert len(rows) > _FRAMES[language]
+    reader = reader_of(built_in_cues(language))
     misread = set()
     for expected, frame in rows:
         begin = frame.replace("\\n", "\n").index("{X}")

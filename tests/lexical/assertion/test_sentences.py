@@ -15,6 +15,7 @@ LONG = "the patient was seen in the emergency department today and"
         ("seen by Dr. House", ["seen by dr . house"]),
         ("Asma: no. Tos: no. Bed no. 5", ["asma : no", "tos : no", "bed no . 5"]),
         ("No hepatitis B. Gout", ["no hepatitis b", "gout"]),
+        ("Gout -> no, asthma → yes => x", ["gout : no , asthma : yes : x"]),
         ("1. Gout\n2. Asthma", ["1 . gout", "2 . asthma"]),
         (f"{LONG}\nfever was found", [f"{LONG} fever was found"]),
         (f"{LONG}\nAspirin was given", [f"{LONG} aspirin was given"]),
