@@ -76,7 +76,7 @@ def of_facts(fitted):
         ("His older brother had colon cancer at 50.", FAMILY_COLON),
         ("Family History:\nbreast cancer in an aunt\n", FAMILY_BREAST),
         ("History of breast cancer, treated 2005.", HAD_BREAST),
-        ("Now seen for colon cancer.", COLON),
+        ("Admitted for treatment of colon cancer. CT showed a mass.", COLON),
     ],
 )
 def test_a_history_is_its_own_code(fitted, text, label):

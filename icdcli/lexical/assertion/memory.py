@@ -18,7 +18,7 @@ _MOST_STRETCHES = 2_000
 
 
 class RememberingReader:
-    """An assertion reader that reads a text once, if it isn't very long."""
+    """An assertion reader that reads a text once; of very long texts, it remembers the last."""
 
     def __init__(self, reader: AssertionReader, most_texts: int = MOST_TEXTS) -> None:
         """Remember what a reader reads.
@@ -29,6 +29,7 @@ class RememberingReader:
         """
         self._reader, self._most = reader, most_texts
         self._known: dict[bytes, tuple[bytes, bytes]] = {}
+        self._long: tuple[bytes, Assertions] | None = None
         self._lock = Lock()
 
     def read(self, text: str) -> Assertions:
@@ -39,6 +40,8 @@ class RememberingReader:
             return Assertions(
                 np.frombuffer(starts, np.int32).astype(np.int64), np.frombuffer(classes, np.uint8)
             )
+        if (long := self._long) is not None and long[0] == key:
+            return long[1]
         read = self._reader.read(text)
         if len(read.starts_S) <= _MOST_STRETCHES:
             with self._lock:
@@ -48,6 +51,8 @@ class RememberingReader:
                     read.starts_S.astype(np.int32).tobytes(),
                     read.classes_S.tobytes(),
                 )
+        else:
+            self._long = (key, read)
         return read
 
 

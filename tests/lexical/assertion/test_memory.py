@@ -30,7 +30,7 @@ def test_a_text_is_read_once_and_read_alike():
     assert second[0].at([3, 20]).tolist() == first[0].at([3, 20]).tolist()
 
 
-def test_the_oldest_and_the_longest_texts_are_not_kept():
+def test_the_oldest_texts_are_forgotten():
     counting = Counting()
     reader = RememberingReader(counting, most_texts=2)
     for text in ("no fever", "no cough", "no rash", "no rash", "no cough"):
@@ -38,7 +38,16 @@ def test_the_oldest_and_the_longest_texts_are_not_kept():
     assert counting.reads == 3
     reader.read("no fever")
     assert counting.reads == 4
-    long = "Cough. No fever.\n\n" * 2_000
-    reader.read(long)
-    reader.read(long)
-    assert counting.reads == 6
+
+
+def test_of_very_long_texts_the_last_is_remembered():
+    counting = Counting()
+    reader = RememberingReader(counting)
+    first, second = ("Cough. No fever.\n\n" * count for count in (2_000, 2_001))
+    assert reader.read(first) is reader.read(first)
+    reader.read("no fever")
+    reader.read(first)
+    assert counting.reads == 2
+    for text in (second, second, first):
+        reader.read(text)
+    assert counting.reads == 4
