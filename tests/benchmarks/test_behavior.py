@@ -21,8 +21,16 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def capability(name: str, expect: str, passed: int) -> dict[str, object]:
-    notes = {"notes": 1000, "passed": passed, "rate": passed / 1000}
+    notes = {"notes": 1000, "passed": passed, "rate": passed / 1000, "held_out_rate": None}
     return {"name": name, "expect": expect, **notes, "low": 0.1, "high": 0.99, "failures": []}
+
+
+@pytest.mark.parametrize(("held_out", "enough"), [(0.94, False), (0.95, True), (None, True)])
+def test_held_out_notes_must_pass_too(
+    benchmark: ModuleType, held_out: float | None, enough: bool
+) -> None:
+    one = capability("negated", "not coded", 980) | {"held_out_rate": held_out}
+    assert benchmark.reached(one, 0.95) == enough
 
 
 @pytest.mark.parametrize(
@@ -67,7 +75,7 @@ def test_a_capability_below_what_is_required_fails(
     )
     assert benchmark.main() == status
     out = capsys.readouterr().out
-    assert ("  NO\n" in out) == bool(status)
+    assert ("| NO |\n" in out) == bool(status)
     found = json.loads(written.read_text(encoding="utf-8"))[row]["capabilities"]
     least = {one["name"]: one["required"] for one in found}
     assert least["negated"] == 0.95
