@@ -24,7 +24,7 @@ class Kind(IntEnum):
     """White space with a line end, which may end a sentence."""
 
 
-_LETTERS = rf"[^\W_](?:[^\W_]|[\u0300-\u036f{MARKS}])*"
+_LETTERS = rf"[^\W_]+(?:[\u0300-\u036f{MARKS}]+[^\W_]*)*"
 # A full stop ends a sentence only before white space: not in 3.5 or e.g. A gap of columns in a line
 # separates a label from its value, as a colon does.
 TOKEN = re.compile(
