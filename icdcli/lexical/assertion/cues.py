@@ -65,7 +65,9 @@ Scope = Literal[
   (``fever [ ] yes [x] no``).
 - ``self``: the words of the cue (``penicillin: anaphylaxis``).
 - ``section``: the section of which it is the header. Without an assertion, it ends another section;
-  ``affirmed``: it is also about this encounter, where "resolved" is no sign of the past.
+  ``affirmed``: it is also about this encounter, where "resolved" is no sign of the past. A header
+  begins a line or a sentence. Before a colon, it may also be amid a sentence if its last word is of
+  the group ``<header>``, or of ``<title>`` and isn't its only word.
 - ``stop``: nothing; it ends the scope of other cues, with an assertion those of this assertion.
 - ``predicate``: a ``stop`` and a ``clause`` (``denies fever, has cough``).
 - ``clause``: nothing; a verb that shows that an item of a list is a clause of its own.

@@ -79,7 +79,7 @@ class CueFinder:
                 cue
                 for node in nodes
                 for cue in node.cues.values()
-                if _fits(cue, sentence, begin, end)
+                if _fits(cue, sentence, begin, end) or self._is_amid(cue, sentence, begin, end)
             ]
             if fitting:
                 # A header or a value is the more special reading of the same words.
@@ -90,6 +90,13 @@ class CueFinder:
             nodes = self._next(nodes, tokens[end])
             end += 1
         return best
+
+    def _is_amid(self, cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
+        """Return if a cue is a header amid a sentence: ``PMH: gout Family history: lupus``."""
+        if cue.scope != "section" or not begin or sentence.tokens[end : end + 1] != [":"]:
+            return False
+        groups = self._cues.groups.get(cue.tokens[-1], ())
+        return "<header>" in groups or ("<title>" in groups and len(cue.tokens) > 1)
 
     def _next(self, nodes: list[Node], token: str) -> list[Node]:
         """Return the nodes after a token: of the word itself, of its groups, of beginnings."""

@@ -13,7 +13,7 @@ words that end a scope, and words that only look like a cue. It differs where no
 The tree of cues is walked from every word that begins a cue; the longest cue counts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -46,8 +46,7 @@ class AssertionReader:
         """
         starts, classes = [0], [int(Assertion.AFFIRMED)]
         section = CurrentSection()
-        for sentence in self._splitter.split(text):
-            found = self._finder.find(sentence)
+        for sentence, found in self._sentences(text):
             section.enter(sentence, found)
             values = _classes(sentence, found, section)
             if sentence.tokens[-1] == ":":
@@ -62,6 +61,29 @@ class AssertionReader:
                         starts.append(begin)
                         classes.append(value)
         return Assertions(np.array(starts, np.int64), np.array(classes, np.uint8))
+
+    def _sentences(self, text: str) -> Iterator[tuple[Sentence, list[FoundCue]]]:
+        """Yield the sentences of a text with their cues, cut at headers amid a sentence."""
+        for sentence in self._splitter.split(text):
+            found = self._finder.find(sentence)
+            headers = [
+                one.begin
+                for one in found
+                if one.cue.scope == "section" and _has_word(sentence, one.begin)
+            ]
+            if not headers:
+                yield sentence, found
+                continue
+            for part in sentence.parts(headers):
+                yield part, self._finder.find(part)
+
+
+def _has_word(sentence: Sentence, end: int) -> bool:
+    """Return if there is a word before a token: it isn't the first after a bullet or a number."""
+    return any(
+        kind is Kind.WORD and not token.isdigit()
+        for token, kind in zip(sentence.tokens[:end], sentence.kinds[:end], strict=True)
+    )
 
 
 @cache

@@ -6,8 +6,9 @@ and the next doesn't begin with a bullet, a number or a header. A blank line alw
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
 
@@ -48,6 +49,19 @@ class Sentence:
     starts_line: bool = True
     after_blank: bool = True
     ends_line: bool = True
+
+    def parts(self, places: Sequence[int]) -> Iterator["Sentence"]:
+        """Yield the sentence in parts that begin at some tokens."""
+        edges = [0, *places, len(self.tokens)]
+        for begin, end in pairwise(edges):
+            yield Sentence(
+                self.tokens[begin:end],
+                self.kinds[begin:end],
+                self.begins[begin:end],
+                starts_line=self.starts_line and not begin,
+                after_blank=self.after_blank and not begin,
+                ends_line=self.ends_line and end == len(self.tokens),
+            )
 
 
 class SentenceSplitter:

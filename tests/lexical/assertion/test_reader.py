@@ -55,6 +55,10 @@ ENGLISH = [
     "She had {resolved|asthma} as a child. Status post {resolved|DVT}, resolved.",
     "He had {resolved|tuberculosis} in 1985, which resolved with treatment.",
     "Remote {resolved|appendicitis}. Remote history of {historical|breast cancer}.",
+    "PMH: {historical|gout} Family History: mother {family|lupus} Social History: smoker "
+    "Assessment: {affirmed|pneumonia} ALLERGIES: sulfa {other|rash}",
+    "45M father Family history: {family|lupus}\n1. PMH: {historical|gout}\n{affirmed|Cough} today.",
+    "Denies {negated|fever} Physical exam: {affirmed|rales}, condition: {affirmed|stable angina}",
     "Her {affirmed|edema} resolved. PMH: {resolved|colitis} resolved.",
     "Her {affirmed|fever} resolved by day 2; {affirmed|cellulitis} resolved with antibiotics.",
     "Admitted on 2019-03-04 with {affirmed|fever} that resolved. {affirmed|Nausea} has resolved.",
