@@ -23,27 +23,33 @@ CLASSES = tuple(each.label for each in Assertion if each is not Assertion.AFFIRM
 class AssertionTerm(nn.Module):
     """A learned number per label and assertion class, the sum of a shared and an own one.
 
+    Adam changes a weight by about the learning rate per step, so that a number learns faster if
+    its unit is larger.
+
     Args:
         labels: The number of labels.
         start_C: The number that each class starts with, for all labels.
-        scale: The unit of the weights. Adam changes a weight by the learning rate per step, so that
-            a larger unit makes the number learn faster.
+        shared_unit: The unit of the shared weights.
+        own_unit: The unit of the labels' own weights. It is smaller if it has to keep labels with
+            few documents at what all labels have in common.
 
     Attributes:
-        shared_C: What all labels have in common, in units of the scale.
-        own_LC: What each label has beyond that; it starts at zero.
+        shared_C: What all labels have in common, in units.
+        own_LC: What each label has beyond that, in units; it starts at zero.
     """
 
-    def __init__(self, labels: int, start_C: Sequence[float], scale: float) -> None:
+    def __init__(
+        self, labels: int, start_C: Sequence[float], shared_unit: float, own_unit: float
+    ) -> None:
         super().__init__()
-        self.scale = scale
-        self.shared_C = nn.Parameter(torch.tensor(start_C) / scale)
+        self.shared_unit, self.own_unit = shared_unit, own_unit
+        self.shared_C = nn.Parameter(torch.tensor(start_C) / shared_unit)
         self.own_LC = nn.Parameter(torch.zeros(labels, len(start_C)))
 
     def forward(self, labels_K: Tensor | None = None) -> Tensor:
         """Return numbers_KC of some labels; None: of all."""
         own_KC = self.own_LC if labels_K is None else self.own_LC[labels_K]
-        numbers_KC: Tensor = self.scale * (self.shared_C + own_KC)
+        numbers_KC: Tensor = self.shared_unit * self.shared_C + self.own_unit * own_KC
         return numbers_KC
 
 

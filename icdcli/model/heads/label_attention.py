@@ -30,8 +30,10 @@ from icdcli.model.section import ModelConfig
 QUERY_SCALE, OUTPUT_SCALE = 8.0, 0.3
 """The sharpness of the initial attention and the weight of its result (tuned on CodiEsp)."""
 
-ATTENTION_UNIT, OUTPUT_UNIT = 16.0, 8.0
-"""The units of the classes' weights in the attention's scores and in the logits."""
+SCORE_UNITS, LOGIT_UNITS = (16.0, 4.0), (8.0, 2.0)
+"""The units of the classes' weights, shared and of each code, in the scores of the attention and in
+the logits. A code's own are smaller, since most codes have few documents. Checkpoints have
+weights in these units."""
 
 _ALIGNMENT = 8  # fused attention on GPUs needs widths that are multiples of it
 
@@ -75,8 +77,8 @@ class LabelAttention(Head):
         """Add weights for assertion classes; see `Head.learn_classes`."""
         self.classes = tuple(classes)
         labels, zeros = len(self.bias_L), [0.0] * len(self.classes)
-        self.class_scores = AssertionTerm(labels, zeros, ATTENTION_UNIT)
-        self.class_logits = AssertionTerm(labels, zeros, OUTPUT_UNIT)
+        self.class_scores = AssertionTerm(labels, zeros, *SCORE_UNITS)
+        self.class_logits = AssertionTerm(labels, zeros, *LOGIT_UNITS)
 
     @torch.no_grad()
     def start_from_descriptions(self, descriptions_LD: Tensor, known_L: Tensor) -> None:

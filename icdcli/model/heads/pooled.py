@@ -22,9 +22,6 @@ from icdcli.model.heads.names import POOLING
 from icdcli.model.heads.registry import Head, register_head
 from icdcli.model.section import ModelConfig
 
-CLASS_UNIT = 1.0
-"""The unit of the classes' weights."""
-
 
 class PooledHead(Head):
     """A linear layer over one vector per document, as in the original tool.
@@ -58,7 +55,7 @@ class PooledHead(Head):
         """Add weights for assertion classes; see `Head.learn_classes`."""
         self.classes = tuple(classes)
         zeros = [0.0] * len(self.classes)
-        self.class_factors = AssertionTerm(self.output.out_features, zeros, CLASS_UNIT)
+        self.class_factors = AssertionTerm(self.output.out_features, zeros, 1.0, 1.0)
 
     def forward(
         self,

@@ -94,7 +94,7 @@ def test_a_code_can_look_away_from_a_class(hidden_TD):
         for term in (head.class_scores, head.class_logits):
             term.shared_C.zero_()
             term.own_LC.zero_()
-        head.class_scores.own_LC[5, negated - 1] = -30 / head.class_scores.scale
+        head.class_scores.own_LC[5, negated - 1] = -30 / head.class_scores.own_unit
     classes_T = torch.tensor([0, 0, negated, negated, 0, 0, 0])
     shares_TA = functional.one_hot(classes_T, len(Assertion)).float()
     weights_LS = head.attention_weights(hidden_TD[:7], None, shares_TA)
@@ -113,7 +113,7 @@ def test_a_code_can_leave_a_class_out_of_the_mean(hidden_TD, mode):
     with torch.no_grad():
         head.class_factors.shared_C.zero_()
         head.class_factors.own_LC.zero_()
-        head.class_factors.own_LC[3, family - 1] = -1 / head.class_factors.scale
+        head.class_factors.own_LC[3, family - 1] = -1 / head.class_factors.own_unit
     classes_T = torch.tensor([0, family, family, 0, 0, 0, 0])
     shares_TA = functional.one_hot(classes_T, len(Assertion)).float()
     documents = Segments.of((7,))
@@ -178,10 +178,10 @@ def test_without_classes_a_head_is_as_it_was(make, hidden_TD, shares_TA):
 
 
 def test_a_number_is_a_shared_one_plus_the_labels_own():
-    term = AssertionTerm(4, [0.0, -3.0], scale=8.0)
+    term = AssertionTerm(4, [0.0, -3.0], shared_unit=8.0, own_unit=2.0)
     assert term()[:, 1].tolist() == [-3.0] * 4
     with torch.no_grad():
-        term.own_LC[2, 1] = 0.5
+        term.own_LC[2, 1] = 2.0
     assert term(torch.tensor([2, 0])).tolist() == [[0.0, 1.0], [0.0, -3.0]]
 
 
