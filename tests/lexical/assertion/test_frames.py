@@ -26,13 +26,14 @@ _MISREAD = {
     "Previously had {X}; resolved.",
     "Recovered from {X} in 2001.",
     "발열/{X}/기침: 모두 없음",
+    "{X}일 수 있어 검사 진행.",
 }
 _CONDITIONS = {
     "en": ("Pneumonia", "Type 2 diabetes mellitus", "Fracture of the left femur"),
     "es": ("Neumonía", "Diabetes mellitus tipo 2", "Fractura del fémur izquierdo"),
     "ko": ("폐렴", "제2형 당뇨병", "대퇴골 골절"),
 }
-_FRAMES = {"en": 500, "es": 490, "ko": 240}
+_FRAMES = {"en": 500, "es": 490, "ko": 310}
 
 
 @pytest.mark.parametrize(
