@@ -150,12 +150,11 @@ class Scopes:
         place, words, depth = begin, 0, 0
         while place < len(self._tokens):
             token = self._tokens[place]
-            if place in self._cue_at and (
-                self._stops(place, assertion)
-                or self._takes_over(place, assertion)
-                or (item and self._has_assertion(place))
-            ):
-                break
+            if place in self._cue_at:
+                if self._takes_over(place, assertion):
+                    return self._cue_at[place].end
+                if self._stops(place, assertion) or (item and self._has_assertion(place)):
+                    break
             if self._separates(place):
                 after = self._after_separators(place)
                 # "Resolved pneumonia, gout": the word describes the next one alone.

@@ -219,6 +219,12 @@ def test_a_text_of_cues_is_read_about_as_fast_without_sentence_marks() -> None:
     assert seconds(f"{words} ") < 8 * with_marks
 
 
+def test_a_cue_that_goes_on_with_a_list_is_in_the_scope_of_the_one_before_it() -> None:
+    text = "No fever and no chills."
+    read = reader_of(ENGLISH_CUES).read(text).at([text.index("no chills"), text.index("chills")])
+    assert read.tolist() == [Assertion.NEGATED, Assertion.NEGATED]
+
+
 def test_an_accent_of_its_own_changes_nothing() -> None:
     composed, decomposed = "no presentó náuseas", "no presento\u0301 na\u0301useas"
     reader = reader_of(built_in_cues("es"))
