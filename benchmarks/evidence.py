@@ -53,7 +53,10 @@ CONFIG = Path(__file__).parents[1] / "configs" / "codiesp_es.yaml"
 
 def train(run: Path, data: Path, lexical: str) -> None:
     """Train a model as a user would."""
-    changes = {"data_path": data, "project": run.parent, "name": run.name, "lexical": lexical}
+    changes = {
+        **{"data_path": data, "project": run.parent, "name": run.name, "lexical": lexical},
+        "lexicon": False,  # docs/benchmarks.md compares models without the clinical lexicon
+    }
     command = [
         sys.executable,
         "-m",
