@@ -9,6 +9,8 @@ from icdcli.lexical.assertion.tokens import EMPTY, Kind
 
 _LONGEST_ITEM = 10
 """Words of a list's item that a scope reaches; more words are hardly one finding."""
+_FAR = 50
+"""Tokens after which a scope ends at a cue like its own: lists without an end stay quick."""
 _LONGEST_LIST = 50
 """Words before an adjective that "and" may join to it."""
 _LONGEST_LABEL = 8
@@ -155,6 +157,8 @@ class Scopes:
                     return self._cue_at[place].end
                 if self._stops(place, assertion) or (item and self._has_assertion(place)):
                     break
+                if place - begin > _FAR and self._goes_on(place, assertion):
+                    break
             if self._separates(place):
                 after = self._after_separators(place)
                 # "Resolved pneumonia, gout": the word describes the next one alone.
@@ -174,11 +178,18 @@ class Scopes:
             place += 1
         return place
 
+    def _goes_on(self, place: int, assertion: Assertion) -> bool:
+        """Return if a cue of the same class is here, whose scope covers the rest of a list."""
+        cue = self._cue_at[place].cue
+        return cue.assertion is assertion and cue.scope in ("forward", "both", "beside")
+
     def _backward(self, end: int, assertion: Assertion, item: bool = False) -> int:
         place, words = end, 0
         while place > self._begin:
             before = place - 1
             if self._ends_backward(before, assertion):
+                break
+            if end - place > _FAR and self._reaches_back(before, assertion):
                 break
             if self._separates(before):
                 if item or self._has_own_cue(before):
@@ -194,6 +205,15 @@ class Scopes:
                     break
             place = before
         return place
+
+    def _reaches_back(self, place: int, assertion: Assertion) -> bool:
+        """Return if a cue of the same class is here, whose scope covers what is before it."""
+        found = self._cue_at.get(place)
+        return (
+            found is not None
+            and found.cue.assertion is assertion
+            and found.cue.scope in ("backward", "both")
+        )
 
     def _has_assertion(self, place: int) -> bool:
         found = self._cue_at.get(place)

@@ -4,6 +4,7 @@ In the examples, ``{negated|fever}`` marks words and the class that they must ha
 may have any class.
 """
 
+import re
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.cues import built_in_cues
 from icdcli.lexical.assertion.reader import reader_of
+from icdcli.lexical.assertion.scopes import Scopes
 
 ENGLISH_CUES = built_in_cues("en")
 Wrong = Callable[[str, str], list[str]]
@@ -267,3 +269,25 @@ def test_any_text_has_a_class_everywhere(text: str) -> None:
     assert (np.diff(read.classes_S.astype(int)) != 0).all()
     assert len(read.starts_S) == len(read.classes_S)
     assert read.starts_S[-1] < max(len(text), 1)
+
+
+@pytest.mark.parametrize(
+    ("language", "item"),
+    [("en", "denies fever, "), ("es", "niega fiebre, "), ("ko", "발열 없음, ")],
+)
+def test_lists_that_repeat_their_cue_are_read_item_by_item(language, item, monkeypatch):
+    """Each scope ends at a cue like its own, so that time grows with the text, not its square."""
+    looked_at = 0
+    separates = Scopes._separates
+
+    def counted(self, place):
+        nonlocal looked_at
+        looked_at += 1
+        return separates(self, place)
+
+    monkeypatch.setattr(Scopes, "_separates", counted)
+    text = item * 300
+    classes = reader_of(built_in_cues(language)).read(text)
+    assert looked_at < 300 * 400
+    words = [match.start() for match in re.finditer("fever|fiebre|발열", text)]
+    assert set(classes.at(words).tolist()) == {Assertion.NEGATED}
