@@ -12,6 +12,7 @@ from typing import IO
 
 from icdcli.errors import DataError
 from icdcli.icd.editions.edition import Entry, Level, NoteKind
+from icdcli.icd.editions.xml_root import xml_root
 
 _LEVELS: dict[str, Level] = {"chapter": "chapter", "block": "block"}
 _TITLES = ("preferred", "preferredLong")
@@ -64,14 +65,7 @@ def read_claml(file: IO[bytes], name: str) -> Iterator[Entry]:
     Raises:
         DataError: If it isn't ClaML, is cut short, or names a class that it lacks.
     """
-    try:
-        root = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError(
-            f"{name}: the XML is damaged or cut short ({error}). Get the file again."
-        ) from error
-    if root.tag != "ClaML":
-        raise DataError(f"{name}: expected ClaML, but the file begins with <{root.tag}>.")
+    root = xml_root(file, name, "ClaML")
     classes = {one.code: one for one in map(_class, root.iter("Class"))}
     modifiers: dict[str, list[_Class]] = {}
     for element in root.iter("ModifierClass"):

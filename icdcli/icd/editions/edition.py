@@ -2,8 +2,7 @@
 
 An edition is one Parquet file. It has a row for every chapter, block, category and code, in the
 order of the official list, so that what is below a row follows it directly. Titles and structure
-are read when an edition is opened; notes (inclusion terms, excludes notes …) when they are first
-asked for.
+are read when an edition is opened; notes (inclusion terms, excludes notes …) at their first use.
 """
 
 import json

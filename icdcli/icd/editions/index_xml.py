@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from typing import IO
 
-from icdcli.errors import DataError
+from icdcli.icd.editions.xml_root import xml_root
 
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{1,4})?")
 
@@ -25,15 +25,7 @@ def read_index_xml(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: If it isn't an index of ICD-10-CM, or is cut short.
     """
-    try:
-        root = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError(
-            f"{name}: the XML is damaged or cut short ({error}). Get the file again."
-        ) from error
-    if root.tag != "ICD10CM.index":
-        raise DataError(f"{name}: expected the index of ICD-10-CM, found <{root.tag}>.")
-    for main in root.iter("mainTerm"):
+    for main in xml_root(file, name, "ICD10CM.index").iter("mainTerm"):
         yield from _terms(main, ())
 
 

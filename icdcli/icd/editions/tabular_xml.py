@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 
 from icdcli.errors import DataError
 from icdcli.icd.editions.edition import Entry, Level, NoteKind
+from icdcli.icd.editions.xml_root import xml_root
 
 _NOTES: dict[str, NoteKind] = {
     "inclusionTerm": "terms",
@@ -24,7 +25,6 @@ _NOTES: dict[str, NoteKind] = {
     "notes": "notes",
     "sevenChrNote": "notes",
 }
-_ROOT = "ICD10CM.tabular"
 _CHARACTERS = 6  # before a seventh
 _TITLE = re.compile(r"(?P<title>.+?) ?\((?P<range>[A-Z0-9]{3}(?:-[A-Z0-9]{3})?)\)")
 # "7th characters D and S do not apply to codes in category S06 with 6th character 7 - …, or 8 - …"
@@ -60,18 +60,7 @@ def read_tabular_xml(file: IO[bytes], name: str) -> Iterator[Entry]:
     Raises:
         DataError: If it isn't a tabular list of ICD-10-CM, or is cut short.
     """
-    try:
-        root = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
-        raise DataError(
-            f"{name}: the XML is damaged or cut short ({error}). Get the file again."
-        ) from error
-    if root.tag != _ROOT:
-        raise DataError(
-            f"{name}: a tabular list of ICD-10-CM begins with <{_ROOT}>, this file with "
-            f"<{root.tag}>."
-        )
-    for chapter in root.iter("chapter"):
+    for chapter in xml_root(file, name, "ICD10CM.tabular").iter("chapter"):
         title = _TITLE.fullmatch(_text(chapter, "desc", name))
         if title is None:
             raise DataError(f"{name}: a chapter's title doesn't end with its range of codes.")

@@ -68,7 +68,9 @@ def test_notes_stay_where_they_are(entries):
 def test_a_list_that_is_cut_short_or_another_file_is_refused(tabular):
     with pytest.raises(DataError, match=r"list\.xml: the XML is damaged or cut short"):
         list(read_tabular_xml(BytesIO(tabular[:-200]), "list.xml"))
-    with pytest.raises(DataError, match=r"begins with <ICD10CM\.tabular>, this file with <other>"):
+    with pytest.raises(
+        DataError, match=r"expected <ICD10CM\.tabular>, but the file begins with <other>"
+    ):
         list(read_tabular_xml(BytesIO(b"<other/>"), "list.xml"))
     nameless = tabular.replace(b"<name>S06.0</name>", b"")
     with pytest.raises(DataError, match="a <diag> has no <name>"):
