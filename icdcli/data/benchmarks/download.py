@@ -5,15 +5,13 @@ changed file can't replace the published splits by others.
 """
 
 import hashlib
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from icdcli.data.benchmarks.split_lists import PublishedFile, published_lists, sha256_of
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import DataError
+from icdcli.io.download import check_mirror, download
 from icdcli.io.files import replacing
 from icdcli.io.progress import Progress
 
@@ -72,36 +70,12 @@ def fetch_split_lists(
 
 
 def _on_mirror(file: PublishedFile, address: str) -> str:
-    try:
-        parts = urlsplit(address)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        right = False
-    if not right:
-        raise ConfigError(
-            f"address: {address!r} should begin with http:// or https:// and name a host."
-        )
+    check_mirror(address)
     return address.rstrip("/") + urlsplit(file.address).path
 
 
 def _download(address: str, file: PublishedFile) -> bytes:
-    try:
-        # A new opener, because the shared one keeps the proxies of the first request of the
-        # process.
-        with urllib.request.build_opener().open(address, timeout=_TIMEOUT) as response:
-            content: bytes = response.read()
-    except HTTPError as error:
-        with error:  # it holds the connection
-            answer = f"{error.code} {error.reason}"
-        raise DataError(
-            f"{address}: the server answers {answer}. Nothing was written. {_BY_HAND}"
-        ) from error
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: an invalid host or port
-        reason = getattr(error, "reason", error)
-        raise DataError(
-            f"{address}: can't be downloaded ({reason}). Nothing was written. Try again, or name a "
-            f"mirror with --address. {_BY_HAND}"
-        ) from error
+    content = download(address, _TIMEOUT, _BY_HAND)
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise DataError(

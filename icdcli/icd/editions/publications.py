@@ -5,18 +5,16 @@ in April: ``icd10cm-2027`` and ``icd10cm-2027-04``, ``icd10pcs-2027``.
 """
 
 import re
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError
 from icdcli.icd.editions.edition import About
+from icdcli.io.download import check_mirror, download
 
 _NAME = re.compile(r"(?P<system>icd10cm|icd10pcs)-(?P<year>20\d\d)(?P<april>-04)?")
 _TITLES = {"icd10cm": "ICD-10-CM", "icd10pcs": "ICD-10-PCS"}
@@ -65,11 +63,7 @@ def address_of(name: str, host: str | None = None) -> str:
             "Others are added with `icdcode codes import FILE --name NAME`."
         )
     if host is not None:
-        parts = urlsplit(host)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"address: {host!r} should begin with http:// or https:// and name a host."
-            )
+        check_mirror(host)
     path = _PATHS[found["system"] + (found["april"] or "")]
     return (host or _CMS).rstrip("/") + path.format(year=found["year"])
 
@@ -87,17 +81,7 @@ def downloaded(name: str, host: str | None = None) -> Iterator[Path]:
         f"Get {Path(urlsplit(address).path).name} from {_PAGE} with a browser, then run: "
         f"icdcode codes import FILE --name {name}"
     )
-    try:
-        # A new opener, because the shared one keeps the proxies of the process's first request.
-        with urllib.request.build_opener().open(address, timeout=_TIMEOUT) as response:
-            content: bytes = response.read()
-    except HTTPError as error:
-        with error:  # it holds the connection
-            answer = f"{error.code} {error.reason}"
-        raise DataError(f"{address}: the server answers {answer}. {by_hand}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise DataError(f"{address}: can't be downloaded ({reason}). {by_hand}") from error
+    content = download(address, _TIMEOUT, by_hand)
     with TemporaryDirectory() as folder:
         path = Path(folder) / Path(urlsplit(address).path).name
         path.write_bytes(content)
