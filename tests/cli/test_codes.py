@@ -69,6 +69,7 @@ def test_an_imported_table_is_listed_searched_and_shown(icdcode, tmp_path):
     [
         (("show", "E11.9", "--edition", "icd10cm-2023"), "did you mean 'icd10cm-2024'?"),
         (("show", "ZZZ"), "isn't in ICD-10-CM"),
+        (("diff", "icd9cm", "icd10cm"), "are of different coding systems"),
         (("diff", "icd10cm", "icd11"), "no edition 'icd11'"),
         (("map", "E11.9", "--to", "icd10"), "expected icd9cm or icd10cm"),
         (("map", "E11.99999", "--to", "icd9cm"), "CMS's mapping to icd9cm doesn't have it"),

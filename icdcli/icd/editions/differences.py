@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from icdcli.errors import ConfigError
 from icdcli.icd.editions.edition import Edition
 
 
@@ -59,7 +60,17 @@ class Differences:
 
 
 def compare_editions(older: Edition, newer: Edition) -> Differences:
-    """Return what changed from one edition to another."""
+    """Return what changed from one edition to another.
+
+    Raises:
+        ConfigError: If they are of different coding systems.
+    """
+    systems = [one.about.name.partition("-")[0] for one in (older, newer)]
+    if systems[0] != systems[1]:
+        raise ConfigError(
+            f"{older.about.name} and {newer.about.name} are of different coding systems. "
+            "`icdcode codes map` shows the equivalents of a code."
+        )
     before, after = dict(older.assignable()), dict(newer.assignable())
     return Differences(
         older.about.name,

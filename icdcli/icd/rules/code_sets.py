@@ -16,7 +16,7 @@ from icdcli.errors import DataError
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.rules.checks import CodeSet, Span
 from icdcli.io.csv_reader import Reading, plain_name
-from icdcli.io.tables.records import column_names, table_rows
+from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 
 _IDS = ("id", "encounter_id", "hadm_id", "note_id", "admission_id", "document_id", "visit_id")
 _CODES = ("codes", "code", "icd_code", "icd_codes", "icd", "icd9_code", "icd10_code")
@@ -35,6 +35,8 @@ def read_code_sets(path: Path, edition: Edition, ordered: bool) -> Iterator[tupl
     Raises:
         DataError: The table can't be read, or lacks ids or codes.
     """
+    if not is_table(path):
+        raise DataError(f"{path}: isn't a table by its name. It must end in {ENDINGS}.")
     reading = Reading()
     names = column_names(path, reading)
     plain = {plain_name(name): name for name in reversed(names)}

@@ -55,6 +55,7 @@ def test_a_note_without_codes_is_a_set(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.txt", "id,codes\nn1,I10\n", "isn't a table by its name"),
         ("a.csv", "note,codes\nn1,I10\n", "no column with id; its columns are note, codes"),
         ("a.csv", "id,text\nn1,I10\n", "no column with codes"),
         ("a.csv", "id,codes\n,I10\n", "row 1: no id"),
