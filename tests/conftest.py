@@ -37,6 +37,7 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
     from icdcli.data.corpus.reader import Documents, Labels
     from icdcli.evaluation.evaluate import evaluate_split
     from icdcli.evaluation.score_split import SplitScores
+    from icdcli.icd.code_system import open_code_system
     from icdcli.model.threshold import Threshold
 
     codes = (
@@ -78,7 +79,12 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
         ).mean(axis=1)
         scored = SplitScores(gold, scores_NL, losses_N)
         return evaluate_split(
-            split, scored, labels, threshold or Threshold(0.5), "icd9", {"run": "outputs/run"}
+            split,
+            scored,
+            labels,
+            threshold or Threshold(0.5),
+            open_code_system("icd9"),
+            {"run": "outputs/run"},
         )
 
     return make

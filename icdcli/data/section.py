@@ -93,9 +93,11 @@ class DataConfig(Section):
     evidence_path: UserPath | None = Field(
         None, description="mimic3: file or folder of MDACE annotations; null: none"
     )
-    code_system: Literal["icd9", "icd10"] | None = Field(
+    code_system: str | None = Field(
         None,
-        description="table, mimic4 by patient: icd9, icd10; null: codes unchanged (mimic4: icd10)",
+        description="table, mimic4 by patient: icd9, icd10, an edition (icd10cm-2026, kcd-9 …; see "
+        "`icdcode codes list`), or file:PATH, a table of codes and titles; null: codes unchanged "
+        "(mimic4: icd10)",
     )
     code_kind: Literal["diagnosis", "procedure", "both"] | None = Field(
         None,

@@ -119,7 +119,7 @@ def ablate(
         else:
             again = {name: parts.parts for name, parts in score(changed).items()}
         rows.append(row(without, again))
-    official = descriptions_of(corpus.labels, corpus.system)
+    official = descriptions_of(corpus.labels, corpus.code_system)
     if (changed_model := _without_synonyms(model, corpus, official)) is not None:
         again = {
             name: {**parts.parts, NETWORK: _logits_without_synonyms(parts, official)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.groups import by_chapter, by_training_frequency
+from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Scores
 from icdcli.metrics.ranking import counts_below
 
@@ -117,7 +118,7 @@ def f1_by_frequency(evaluation: Evaluation) -> tuple[Curve, dict[str, float]]:
     }
 
 
-def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[Confusion]]:
+def confusions(evaluation: Evaluation, system: CodeSystem | None) -> Mapping[str, list[Confusion]]:
     """Return the most frequent confusions of each chapter, those in most documents first.
 
     A document with several codes doesn't show which extra code was predicted instead of which
@@ -125,7 +126,7 @@ def confusions(evaluation: Evaluation, system: str | None) -> Mapping[str, list[
 
     Args:
         evaluation: The evaluation.
-        system: ``icd9`` or ``icd10``; None (unknown): all codes are one chapter.
+        system: The coding system; None (unknown): all codes are one chapter.
     """
     gold_NL, predicted_NL = evaluation.targets_NL, evaluation.statistics.predicted_NL
     codes = np.array(evaluation.labels.codes)

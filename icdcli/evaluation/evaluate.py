@@ -22,6 +22,7 @@ from icdcli.evaluation.groups import (
     evaluate_groups,
 )
 from icdcli.evaluation.score_split import SplitScores, non_finite_documents
+from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
 from icdcli.metrics.document_statistics import Statistics, statistics_of
@@ -158,7 +159,7 @@ def evaluate_split(
     scored: SplitScores,
     labels: Labels,
     threshold: Threshold,
-    system: str | None = None,
+    system: CodeSystem | None = None,
     about: Mapping[str, object] | None = None,
 ) -> Evaluation:
     """Evaluate a model on a split.
@@ -168,7 +169,7 @@ def evaluate_split(
         scored: The scores of the split.
         labels: The label space.
         threshold: The model's threshold.
-        system: ``icd9`` or ``icd10``, for the chapters; None: unknown.
+        system: The coding system, for the chapters; None: unknown.
         about: Reported with the metrics: run, checkpoint, data set, protocol and so on.
 
     Raises:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from icdcli.data.corpus.reader import Labels
+from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.codes import KINDS
-from icdcli.icd.hierarchy import chapter_of, chapters
 from icdcli.metrics.arrays import Booleans, Scores
 from icdcli.metrics.metrics import evaluate
 
@@ -49,23 +49,22 @@ def by_training_frequency(labels: Labels) -> LabelGroups:
     return {name: chosen_L for name, chosen_L in groups.items() if chosen_L.any()}
 
 
-def by_chapter(labels: Labels, system: str | None) -> LabelGroups:
+def by_chapter(labels: Labels, system: CodeSystem | None) -> LabelGroups:
     """Group labels into chapters, named by title and range, in official order.
 
     Labels in no chapter are the last group.
 
     Args:
         labels: The label space.
-        system: ``icd9`` or ``icd10``; None (unknown): no groups.
+        system: Their coding system; None (unknown): no groups.
     """
     if system is None:
         return {}
     names = [
-        f"{chapter.title} ({chapter.id})" for kind in KINDS for chapter in chapters(system, kind)
+        f"{chapter.title} ({chapter.id})" for kind in KINDS for chapter in system.chapters(kind)
     ] + [NO_CHAPTER]
     found = [
-        chapter_of(code, kind, system)
-        for code, kind in zip(labels.codes, labels.kinds, strict=True)
+        system.chapter_of(code, kind) for code, kind in zip(labels.codes, labels.kinds, strict=True)
     ]
     name_L = np.array(
         [f"{chapter.title} ({chapter.id})" if chapter else NO_CHAPTER for chapter in found]

@@ -177,7 +177,9 @@ def evaluate_opened(
         "protocol": corpus.card["protocol"],
         "corpus": corpus.folder.name,
     }
-    evaluation = evaluate_split(split, scored, model.labels, model.threshold, corpus.system, about)
+    evaluation = evaluate_split(
+        split, scored, model.labels, model.threshold, corpus.code_system, about
+    )
     write_evaluation(run.evaluation(split), evaluation)
     if ablate:
         rows = ablate_parts(model, corpus, split, on_progress, state_cache_gb)

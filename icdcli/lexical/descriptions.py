@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from icdcli.data.corpus.reader import Labels
-from icdcli.icd.codes import System
+from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.lexicon.synonyms import expansions_of, synonyms_of
-from icdcli.icd.terms import inclusion_terms
-from icdcli.icd.titles import description
 
 Descriptions = Sequence[Sequence[str]]
 """For each label the title of its code, or the closest substitute, then other terms for it. Empty
@@ -14,7 +12,7 @@ if nothing is known about the code."""
 
 
 def descriptions_of(
-    labels: Labels, system: System | None, synonyms_in: str | None = None
+    labels: Labels, system: CodeSystem | None, synonyms_in: str | None = None
 ) -> list[tuple[str, ...]]:
     """Return the descriptions of each label's code.
 
@@ -32,12 +30,12 @@ def descriptions_of(
         return [(title,) if title else () for title in labels.titles]
     found = []
     for code, kind in zip(labels.codes, labels.kinds, strict=True):
-        first = description(code, kind, system, labels.known_titles)
-        others = inclusion_terms(code) if (system, kind) == ("icd10", "diagnosis") else ()
-        if synonyms_in is not None:
+        first = system.description(code, kind, labels.known_titles)
+        others = system.terms(code, kind)
+        if synonyms_in is not None and system.shape is not None:
             found_in_notes = (
-                *synonyms_of(code, kind, system, synonyms_in),
-                *expansions_of(code, kind, system, synonyms_in),
+                *synonyms_of(code, kind, system.shape, synonyms_in),
+                *expansions_of(code, kind, system.shape, synonyms_in),
             )
             others = tuple(dict.fromkeys((*others, *found_in_notes)))
         found.append((first, *others) if first else others)

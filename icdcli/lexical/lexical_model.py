@@ -127,7 +127,7 @@ class LexicalModel:
         ):
             annotations = [evidence.surfaces(row, text) for row, text in enumerate(texts)]
         language = reading.views.language if lexicon and synonyms else None
-        descriptions = descriptions_of(corpus.labels, corpus.system, language)
+        descriptions = descriptions_of(corpus.labels, corpus.code_system, language)
         histories = history_labels(corpus.labels, corpus.system, language)
         names = [kind.name for kind in kinds]
         return cls.fit(texts, targets, descriptions, annotations, names, reading, histories)

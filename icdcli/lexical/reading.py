@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Labels
-from icdcli.icd.codes import System
+from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.synonyms import synonyms, synonyms_of
 from icdcli.icd.lexicon.tables import LANGUAGES
@@ -121,7 +121,7 @@ class NoteReading:
         views: Views,
         texts: Iterable[str],
         labels: Labels,
-        system: System | None,
+        system: CodeSystem | None,
         known: Iterable[str] = (),
     ) -> "NoteReading":
         """Learn to read notes with the clinical lexicon, in the language of the views.
@@ -220,13 +220,13 @@ UNCHANGED = NoteReading()
 """The complete text as it is."""
 
 
-def _needed(labels: Labels, system: System | None, language: str) -> Iterator[str]:
+def _needed(labels: Labels, system: CodeSystem | None, language: str) -> Iterator[str]:
     """Yield the descriptions of labels that are in the language of the notes."""
     if language in _WITH_ENGLISH_TERMS:
         yield from chain.from_iterable(descriptions_of(labels, system, language))
-    elif system is not None:
+    elif system is not None and system.shape is not None:
         for code, kind in zip(labels.codes, labels.kinds, strict=True):
-            yield from synonyms_of(code, kind, system, language)
+            yield from synonyms_of(code, kind, system.shape, language)
 
 
 def _official_texts(language: str) -> Iterator[str]:

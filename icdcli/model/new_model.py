@@ -95,7 +95,7 @@ def reading_of(
         return NoteReading(views)
     words = whole_words(tokenizer)
     texts = TrainingTexts(corpus)
-    return NoteReading.fit(views, texts, corpus.labels, corpus.system, words)
+    return NoteReading.fit(views, texts, corpus.labels, corpus.code_system, words)
 
 
 def new_model(

@@ -14,6 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from icdcli.config.metric_names import METRICS
+from icdcli.icd.code_system import CodeSystem
 from icdcli.report.formatting import number
 from icdcli.report.html_table import html_table
 from icdcli.report.plots.evaluation import as_svg
@@ -42,7 +43,7 @@ _INTERVALS = (
 def evaluation_page(
     evaluation: "Evaluation",
     figures: "Mapping[str, Figure]",
-    system: str | None = None,
+    system: CodeSystem | None = None,
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
     behavior: "BehaviorReport | None" = None,
@@ -52,7 +53,7 @@ def evaluation_page(
     Args:
         evaluation: The evaluation.
         figures: The figures, as `icdcli.report.plots.evaluation.evaluation_figures` returns them.
-        system: ``icd9`` or ``icd10``, for the chapters of confusions; None: unknown.
+        system: The coding system, for the chapters of confusions; None: unknown.
         published: Published results to show as well, if requested.
         documents: A few documents with their texts and the evidence for their codes, if requested.
         behavior: The results of behavioral tests, if there are any.

@@ -104,7 +104,7 @@ def new_training(
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     language = config.data.language if config.model.lexicon else None
     described = (
-        descriptions_of(corpus.labels, corpus.system, language)
+        descriptions_of(corpus.labels, corpus.code_system, language)
         if _starts_from_descriptions(config.model)
         else ()
     )

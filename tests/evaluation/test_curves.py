@@ -16,6 +16,7 @@ from icdcli.evaluation.curves import (
     precision_recall_curves,
 )
 from icdcli.evaluation.evaluate import Evaluation
+from icdcli.icd.code_system import open_code_system
 from icdcli.model.threshold import Threshold
 
 Make = Callable[..., Evaluation]
@@ -90,7 +91,7 @@ def test_confusions_by_hand(made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.35), skill=0.5)
     predicted, gold = evaluation.statistics.predicted_NL, evaluation.targets_NL
     place = {code: label for label, code in enumerate(evaluation.labels.codes)}
-    found = confusions(evaluation, "icd9")
+    found = confusions(evaluation, open_code_system("icd9"))
     assert found
     assert all(pairs == sorted(pairs, key=lambda pair: -pair.documents) for pairs in found.values())
     circulatory = found["Diseases of the circulatory system (390-459)"]
@@ -112,4 +113,4 @@ def test_confusions_by_hand(made_up_evaluation: Make) -> None:
 
 
 def test_a_perfect_model_confuses_nothing(made_up_evaluation: Make) -> None:
-    assert confusions(made_up_evaluation(skill=50.0), "icd9") == {}
+    assert confusions(made_up_evaluation(skill=50.0), open_code_system("icd9")) == {}

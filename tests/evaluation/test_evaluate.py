@@ -14,6 +14,7 @@ from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
 from icdcli.evaluation.groups import by_chapter, by_kind, by_training_frequency
 from icdcli.evaluation.score_split import non_finite_documents
+from icdcli.icd.code_system import open_code_system
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.threshold import Threshold
 
@@ -41,7 +42,7 @@ def test_labels_are_grouped(made_up_evaluation: Make) -> None:
         "51-500": [300, 60, 200],
         ">500": [900, 600],
     }
-    chapters = by_chapter(labels, "icd9")
+    chapters = by_chapter(labels, open_code_system("icd9"))
     assert next(iter(chapters)) == "Diseases of the circulatory system (390-459)"
     assert list(chapters)[-1] != "in no chapter"
     assert [labels.codes[i] for i in np.flatnonzero(next(iter(chapters.values())))] == [
@@ -57,7 +58,7 @@ def test_labels_are_grouped(made_up_evaluation: Make) -> None:
 def test_codes_outside_every_chapter_are_a_group_of_their_own(made_up_evaluation: Make) -> None:
     labels = made_up_evaluation().labels
     odd = replace(labels, codes=("nonsense", *labels.codes[1:]))
-    chapters = by_chapter(odd, "icd9")
+    chapters = by_chapter(odd, open_code_system("icd9"))
     assert np.flatnonzero(chapters["in no chapter"]).tolist() == [0]
     assert list(chapters)[-1] == "in no chapter"
 

@@ -12,6 +12,7 @@ from icdcli.evaluation.files import CodeRow
 from icdcli.evaluation.published_results import Comparable, comparable
 from icdcli.evaluation.sample import SampleDocument, SamplePrediction
 from icdcli.explain.spans import EvidenceSpan
+from icdcli.icd.code_system import open_code_system
 from icdcli.model.threshold import Threshold
 from icdcli.report.html import evaluation_page
 from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
@@ -27,7 +28,7 @@ VOID = {"meta", "input", "path", "use", "rect", "br"}
 
 def page_of(evaluation: Evaluation, published: Comparable | None = None) -> str:
     figures = evaluation_figures(evaluation)
-    return evaluation_page(evaluation, figures, "icd9", published)
+    return evaluation_page(evaluation, figures, open_code_system("icd9"), published)
 
 
 class Balance(HTMLParser):

@@ -75,7 +75,7 @@ def test_without_spelling_notes_are_read_as_written(described):
 
 def test_without_synonyms_prior_and_overlap_know_only_official_terms(described):
     training, corpus = new_training(described(lexical="[descriptions]"), ALONE)
-    model, official = training.model, descriptions_of(corpus.labels, corpus.system)
+    model, official = training.model, descriptions_of(corpus.labels, corpus.code_system)
     label = corpus.labels.index["J18.9"]
     without = ablation._without_synonyms(model, corpus, official)
     complete, fewer = (

@@ -10,6 +10,7 @@ from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.score_split import score_split
+from icdcli.icd.code_system import CodeSystem, open_code_system
 from icdcli.io.manifest import write_manifest
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.metrics.metrics import evaluate
@@ -219,8 +220,8 @@ def test_labels_start_from_their_descriptions_the_same_in_every_process(describe
 def test_synonyms_are_descriptions_of_the_prior_and_the_start_if_the_lexicon_is_on(described):
     with_lexicon, corpus = new_training(described(), ALONE)
     without, _ = new_training(described(lexicon=False), ALONE)
-    official = descriptions_of(corpus.labels, corpus.system)
-    known = descriptions_of(corpus.labels, corpus.system, "en")
+    official = descriptions_of(corpus.labels, corpus.code_system)
+    known = descriptions_of(corpus.labels, corpus.code_system, "en")
     network = without.model.network
     assert network.prior.counts == [len(texts) for texts in official]
     assert with_lexicon.model.network.prior.counts == [len(texts) for texts in known]
@@ -242,10 +243,8 @@ def test_synonyms_are_descriptions_of_the_prior_and_the_start_if_the_lexicon_is_
 def test_codes_that_no_document_has_are_candidates_that_training_leaves_alone(
     described, monkeypatch, pooling_mode
 ):
-    from icdcli.data.corpus import writer as corpus_writer
-
-    some = list(corpus_writer.described_codes("icd10", ("diagnosis",)))[::500]
-    monkeypatch.setattr(corpus_writer, "described_codes", lambda *_: iter(some))
+    some = list(open_code_system("icd10").described_codes(("diagnosis",)))[::500]
+    monkeypatch.setattr(CodeSystem, "described_codes", lambda *_: iter(some))
     training, corpus = new_training(
         described(
             label_space="described",

@@ -21,7 +21,7 @@ from icdcli.data.sources.admission import SPLITS
 from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS
-from icdcli.icd.hierarchy import Group, chapter_of, chapters
+from icdcli.icd.hierarchy import Group
 from icdcli.io.npz import cache_opened, read_array
 
 _FROM_CARD = (
@@ -244,13 +244,13 @@ def _chapters(
     corpus: Corpus,
 ) -> tuple[list[tuple[str | None, str | None, str]], NDArray[np.int64]]:
     """Return the system's chapters, "in no chapter" last, and each label's index in them."""
-    system = corpus.system
+    system = corpus.code_system
     if system is None:
         return [], np.zeros(0, dtype=np.int64)
-    keys = [(kind, chapter) for kind in KINDS for chapter in chapters(system, kind)]
+    keys = [(kind, chapter) for kind in KINDS for chapter in system.chapters(kind)]
     place: dict[tuple[str, Group | None], int] = {key: number for number, key in enumerate(keys)}
     found = [
-        place.get((kind, chapter_of(code, kind, system)), len(keys))
+        place.get((kind, system.chapter_of(code, kind)), len(keys))
         for code, kind in zip(corpus.labels.codes, corpus.labels.kinds, strict=True)
     ]
     known = [(kind, chapter.id, chapter.title) for kind, chapter in keys]

@@ -145,7 +145,13 @@ def prepare(
                 described = "label_space" in chosen.options
                 cleaner = CLEANERS[config.text_cleaning]
                 content = write_corpus(
-                    partial, chosen.source, protocol, config.label_pruning, described, cleaner
+                    partial,
+                    chosen.source,
+                    protocol,
+                    config.label_pruning,
+                    described,
+                    cleaner,
+                    chosen.code_system,
                 )
                 entries = content.to_json()
                 hashes = _hashes(states, reading)

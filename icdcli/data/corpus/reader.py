@@ -26,6 +26,13 @@ from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annota
 from icdcli.data.sources.admission import SPLITS
 from icdcli.data.sources.registry import system_of
 from icdcli.errors import ConfigError, DataError
+from icdcli.icd.code_system import (
+    EARLIER,
+    CodeSystem,
+    open_code_system,
+    shape_of,
+    stored_code_system,
+)
 from icdcli.icd.codes import System
 from icdcli.io.arrow import numbers, strings
 from icdcli.io.files import replacing
@@ -153,9 +160,25 @@ class Corpus:
 
     @property
     def system(self) -> System | None:
-        """Return the coding system of its codes; None if unknown."""
-        system: System | None = self.card.get("options", {}).get("code_system")
-        return system or system_of(self.card["dataset"])
+        """Return the system whose rules its codes follow; None: they are kept unchanged."""
+        name: str | None = self.card.get("options", {}).get("code_system")
+        return system_of(self.card["dataset"]) if name is None else shape_of(name)
+
+    @cached_property
+    def code_system(self) -> CodeSystem | None:
+        """Return the editions in which its codes are looked up; None if unknown.
+
+        Raises:
+            ConfigError: An edition isn't at hand any more.
+            DataError: An edition can't be read, or is another one than it was.
+        """
+        options = self.card.get("options", {})
+        name = options.get("code_system") or system_of(self.card["dataset"])
+        if name is None:
+            return None
+        if "editions" not in options:
+            return open_code_system(EARLIER[name])
+        return stored_code_system(name, options["editions"], self.folder)
 
     def documents(self, split: str) -> Documents:
         """Return the documents of a split without their texts; see `texts`.

@@ -19,8 +19,7 @@ from icdcli.data.corpus.statistics import DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.data.sources.registry import Source
 from icdcli.errors import DataError
-from icdcli.icd.codes import System
-from icdcli.icd.titles import described_codes, title_of
+from icdcli.icd.code_system import CodeSystem
 from icdcli.io.files import write_json
 
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
@@ -87,6 +86,7 @@ def write_corpus(
     label_pruning: bool = True,
     described: bool = False,
     clean: Callable[[str], str] = str,
+    code_system: CodeSystem | None = None,
 ) -> CorpusContent:
     """Write documents and labels into an empty folder.
 
@@ -99,6 +99,8 @@ def write_corpus(
         described: Make a label of every code of the source's coding system that can be assigned and
             has a title, for the kinds of codes that documents have. Not for benchmarks.
         clean: Cleans a text. A cleaned text keeps no evidence, since its characters move.
+        code_system: The editions in which titles are looked up; None: unknown. Those that aren't
+            in the package are copied into the folder.
 
     Returns:
         The card's entries about them; see `write_card`.
@@ -116,10 +118,14 @@ def write_corpus(
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
-    unused = (
-        {} if protocol.is_benchmark else _unused_codes(writer, source, not label_pruning, described)
-    )
-    labels = _label_space(writer, source.titles, unused, source.system)
+    unused: dict[str, str] = {}
+    if not protocol.is_benchmark:
+        unused = _unused_codes(
+            writer, source, not label_pruning, code_system if described else None
+        )
+    labels = _label_space(writer, source.titles, unused, code_system)
+    if code_system is not None:
+        code_system.keep(folder)
     write_labels(folder / LABELS, labels)
     if protocol.is_benchmark:
         space = "protocol"
@@ -187,19 +193,26 @@ def _documents(
 
 
 def _unused_codes(
-    writer: DocumentWriter, source: Source, of_own_tables: bool, described: bool
+    writer: DocumentWriter, source: Source, of_own_tables: bool, described: CodeSystem | None
 ) -> dict[str, str]:
-    """Return code to kind, for codes that are labels even if no document has them."""
+    """Return code to kind, for codes that are labels even if no document has them.
+
+    Args:
+        writer: Knows the kinds of codes in use.
+        source: The source.
+        of_own_tables: Whether the codes of its own tables are labels.
+        described: The coding system whose codes with a title are labels; None: none.
+    """
     unused = (
         {code.code: code.kind for code in sorted(source.titles, reverse=True)}
         if of_own_tables
         else {}
     )
-    if described and source.system is not None:
+    if described is not None:
         kinds = sorted({code.kind for code in writer.kind_counts})
         own_titles = [(code.code, code.kind, title) for code, title in source.titles.items()]
         unused = {
-            code: kind for code, kind, _ in described_codes(source.system, kinds, own_titles)
+            code: kind for code, kind, _ in described.described_codes(kinds, own_titles)
         } | unused
     return unused
 
@@ -208,7 +221,7 @@ def _label_space(
     writer: DocumentWriter,
     own_titles: Mapping[Code, str],
     unused: Mapping[str, str],
-    system: System | None,
+    code_system: CodeSystem | None,
 ) -> Labels:
     """Return the labels, sorted by code as strings, which gives the same order everywhere.
 
@@ -223,7 +236,7 @@ def _label_space(
     codes = sorted(kinds)
     titles = [
         own_titles.get(Code(code, kinds[code]))
-        or (title_of(code, kinds[code], system) if system else None)
+        or (code_system.title(code, kinds[code]) if code_system is not None else None)
         for code in codes
     ]
     every, train = Counter[str](), writer.code_counts.get("train", Counter())

@@ -22,6 +22,7 @@ from icdcli.data.sources.admission_join import AdmissionCodes, join_admissions
 from icdcli.data.sources.lost_zeros import refuse_lost_zeros
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
 from icdcli.errors import DataError
+from icdcli.icd.code_system import shape_of
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading, read_header
 from icdcli.io.raw_tables import find_tables, list_folder, matching_tables
@@ -212,8 +213,10 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     options: dict[str, Any] = (
         {} if protocol.is_benchmark else {"label_pruning": config.label_pruning}
     )
-    options["code_system"] = protocol.system or config.code_system or "icd10"
-    source = Mimic4Source(config.path, options["code_system"], reading)
+    configured = None if config.code_system is None else shape_of(config.code_system)
+    system = protocol.system or configured or "icd10"
+    options["code_system"] = system
+    source = Mimic4Source(config.path, system, reading)
     return ChosenSource("mimic4", source, protocol, options)
 
 

@@ -20,6 +20,13 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, Code
 from icdcli.data.sources.names import source_names
 from icdcli.errors import ConfigError, DataError
+from icdcli.icd.code_system import (
+    EARLIER,
+    CodeSystem,
+    earlier_editions,
+    open_code_system,
+    shape_of,
+)
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading
 from icdcli.io.files import is_pipe
@@ -37,7 +44,7 @@ class Source(Protocol):
 
     @property
     def system(self) -> System | None:
-        """Return the coding system in which titles are looked up; None: unknown."""
+        """Return the system whose rules decide how codes are written; None: unchanged."""
 
     @property
     def titles(self) -> dict[Code, str]:
@@ -81,6 +88,7 @@ class ChosenSource:
         inspect: Reads what has to be decided from the content as a whole; None: nothing.
         refuse: Raises an error if the entries of a card show a problem that isn't accepted.
         notices: What the user must know about the choice, one sentence each.
+        code_system: The editions in which titles are looked up; None: unknown.
     """
 
     dataset: str
@@ -90,6 +98,7 @@ class ChosenSource:
     inspect: Callable[[], Inspection] | None = None
     refuse: Callable[[Mapping[str, Any]], None] | None = None
     notices: tuple[str, ...] = ()
+    code_system: CodeSystem | None = None
 
 
 class Match(IntEnum):
@@ -239,13 +248,41 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
     }
     # An option at its old default stays out of the options, so that earlier corpora keep their
     # hash.
+    code_system = _code_system(config, chosen)
+    if code_system is not None:
+        editions = code_system.to_json()
+        if editions != earlier_editions(code_system.shape):
+            options |= {"code_system": code_system.name, "editions": editions}
+        elif "code_system" in options:
+            options["code_system"] = code_system.shape
     if config.label_space == "described" and not chosen.protocol.is_benchmark:
-        if chosen.source.system is None:
+        if code_system is None:
             raise ConfigError(
-                "label_space: described needs the coding system. Set code_system: icd9 or icd10."
+                "label_space: described needs the coding system. Set code_system; `icdcode codes "
+                "list` shows the editions."
             )
         options["label_space"] = config.label_space
-    return replace(chosen, dataset=dataset, options=options, notices=(*chosen.notices, *ignored))
+    return replace(
+        chosen,
+        dataset=dataset,
+        options=options,
+        notices=(*chosen.notices, *ignored),
+        code_system=code_system,
+    )
+
+
+def _code_system(config: DataConfig, chosen: ChosenSource) -> CodeSystem | None:
+    """Open the coding system of a source: the configured one, or the newest of the source's own.
+
+    Runs of version 0.1.0 keep its editions.
+    """
+    shape = chosen.source.system
+    name = config.code_system or shape
+    if name is None:
+        return None
+    if config.of_a_run and shape is not None and name == shape:
+        name = EARLIER[shape]
+    return open_code_system(name)
 
 
 def _options_of_others(config: DataConfig, dataset: str) -> Iterator[str]:
@@ -261,7 +298,7 @@ def _unread_options(config: DataConfig, chosen: ChosenSource) -> Iterator[str]:
     name, system = chosen.protocol.name, chosen.source.system
     if config.splits_path is not None and not chosen.protocol.is_benchmark:
         yield f"splits_path: protocol {name} reads no split lists"
-    if config.code_system is not None and config.code_system != system:
+    if config.code_system is not None and shape_of(config.code_system) != system:
         yield f"code_system: is {config.code_system}, but protocol {name} has codes of {system}"
 
 

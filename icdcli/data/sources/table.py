@@ -41,6 +41,7 @@ from icdcli.data.sources.table_splits import (
 from icdcli.errors import DataError
 from icdcli.icd.code_cells import MISSING, cell_codes, is_unicode
 from icdcli.icd.code_columns import CodeKind
+from icdcli.icd.code_system import shape_of
 from icdcli.icd.codes import System
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import (
@@ -342,7 +343,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         config.path,
         **options,
         reading=reading,
-        system=config.code_system,
+        system=None if config.code_system is None else shape_of(config.code_system),
         code_kind=config.code_kind,
         accept_unknown_codes=accepted,
     )

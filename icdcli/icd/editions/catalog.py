@@ -96,6 +96,12 @@ def find_edition(name: str, on: date | None = None) -> Edition:
     return open_edition(candidates[-1].path)
 
 
+def is_bundled(edition: Edition) -> bool:
+    """Return whether an edition is in this package, unchanged."""
+    path = _BUNDLED / f"{edition.about.name}.parquet"
+    return path.is_file() and open_edition(path).sha256 == edition.sha256
+
+
 def open_edition(path: Path) -> Edition:
     """Open the file of an edition; the last ones that were opened are kept.
 

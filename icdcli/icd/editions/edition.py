@@ -297,6 +297,11 @@ class Edition:
                 noted.get(row, {}),
             )
 
+    @cached_property
+    def has_notes(self) -> bool:
+        """Return whether the edition has notes; plain lists of codes have none."""
+        return any(len(self._note_array(kind).values) for kind in NOTE_KINDS)
+
     def assignable(self) -> Iterator[tuple[str, str]]:
         """Yield the codes that can be assigned, with their titles."""
         for row in np.flatnonzero(self.assignable_R).tolist():

@@ -6,7 +6,7 @@ from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
-from icdcli.icd.titles import title_of, titles
+from icdcli.icd.editions.catalog import find_edition
 
 
 def prepared(tmp_path, **options):
@@ -24,19 +24,18 @@ def prepared(tmp_path, **options):
 def test_described_codes_are_labels_without_documents(tmp_path):
     prepared_corpus = prepared(tmp_path, label_space="described")
     labels = open_corpus(prepared_corpus.folder).labels
-    assert set(labels.codes) == {
-        *titles("icd10", "diagnosis"),
-        "M54.5",
-    }  # of the kinds that the data have, and those in use
+    edition = find_edition("icd10cm")
+    # Of the kinds that the data have, and those in use.
+    assert set(labels.codes) == {*dict(edition.assignable()), "M54.5"}
     assert labels.codes == tuple(sorted(labels.codes))
     asthma, back = labels.index["J45.909"], labels.index["M54.5"]
     assert (labels.counts[asthma], labels.train_counts[asthma]) == (0, 0)
-    assert labels.titles[asthma] == title_of("J45.909", "diagnosis", "icd10")
+    assert labels.titles[asthma] == edition.title("J45.909")
     assert (labels.counts[back], labels.titles[back]) == (1, "Low back pain")
     assert sum(labels.counts) == 3
     card = prepared_corpus.card
     assert card["labels"]["space"] == card["options"]["label_space"] == "described"
-    assert (card["labels"]["count"], card["labels"]["in_use"]) == (74_045, 2)
+    assert (card["labels"]["count"], card["labels"]["in_use"]) == (74_720, 2)
 
 
 def test_seen_is_as_ever(tmp_path):

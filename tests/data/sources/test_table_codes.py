@@ -13,6 +13,7 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources import table_codes
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.run import compare_runs, evaluate_run
+from icdcli.icd.code_system import open_code_system
 from icdcli.training.run import run_training
 
 CODES = ["I10", "E11.9", "J18.9", "I48.91", "N39.0", "K21.9", "F32.9", "M54.5"]
@@ -51,7 +52,8 @@ def test_a_corpus_keeps_its_name_unless_version_0_1_0_read_other_codes(tmp_path:
         "id_column": None,
         "subject_column": None,
         "split_column": None,
-        "code_system": "icd10",
+        "code_system": "icd10cm-2026-04",
+        "editions": open_code_system("icd10").to_json(),
         "text_cleaning": "none",
         "skip_bad_rows": False,
     }

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icdcli.data.corpus.reader import Labels
+from icdcli.icd.code_system import open_code_system
 from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.lexical.normalization.spelling import NO_SPELLING, Spelling
 from icdcli.lexical.reading import NoteReading
@@ -25,7 +26,9 @@ TEXTS = [
 
 def reading_in(language: str) -> NoteReading:
     labels = Labels(CODES, ("diagnosis",) * 10, (None,) * 10, (1,) * 10, (1,) * 10)
-    return NoteReading.fit(Views(language=language), TEXTS, labels, "icd10", ["neurotic"])
+    return NoteReading.fit(
+        Views(language=language), TEXTS, labels, open_code_system("icd10"), ["neurotic"]
+    )
 
 
 ENGLISH, SPANISH = reading_in("en"), reading_in("es")
