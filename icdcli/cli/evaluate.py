@@ -82,9 +82,8 @@ def evaluate(
         write_pngs(figures, folder)
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            page = evaluation_page(
-                evaluation, figures, corpus.code_system, published, samples, tested
-            )
+            system = corpus.code_system
+            page = evaluation_page(evaluation, figures, system, published, samples, tested)
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")

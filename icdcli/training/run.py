@@ -103,7 +103,7 @@ def run_training(
     """
     with _closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
         plan = plan_training(config, group, on_progress, on_warning)
-        config = _with_edition(config, plan.corpus)
+        config = with_edition(config, plan.corpus)
         run = _new_run_folder(config, group)
         with _locked(run, group, on_warning):
             if group.is_main:
@@ -267,7 +267,7 @@ def plan_resume(
     return TrainingPlan(config, corpus, summary, training, _new(config, before))
 
 
-def _with_edition(config: Config, corpus: Corpus) -> Config:
+def with_edition(config: Config, corpus: Corpus) -> Config:
     """Return a new run's configuration with its edition's name in full, which resuming needs."""
     system = corpus.code_system
     if system is None or "editions" not in corpus.card["options"]:

@@ -99,7 +99,8 @@ def set_in_checkpoint(folder: Path, key: str, value: object) -> None:
 
 
 def test_the_corpus_opens_and_is_not_prepared_again(stored: Path) -> None:
-    prepared = prepare(load_config(stored / "runs" / "neural" / "args.yaml").data)
+    config = load_config(stored / "runs" / "neural" / "args.yaml").data
+    prepared = prepare(config.accepting())
     assert (prepared.folder, prepared.created) == (Path(".icdcode") / CORPUS, False)
     corpus = open_corpus(prepared.folder)
     assert [len(corpus.documents(split)) for split in corpus.splits] == [28, 6, 6]

@@ -19,7 +19,7 @@ from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.events import StepDone
 from icdcli.training.loop import train
 from icdcli.training.recorder import recording
-from icdcli.training.run import resume_training, run_training
+from icdcli.training.run import resume_training, run_training, with_edition
 from icdcli.training.setup import new_training
 
 NAMES = {
@@ -138,7 +138,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(trained, options, config,
     settings = config(**options("label_attention", name="part", **changes))
     training, corpus = new_training(settings, ALONE)
     part = RunDir.create(whole.root.parent, "part")
-    part.write_config(settings)
+    part.write_config(with_edition(settings, corpus))
     with recording(training, part, corpus, []) as publish:
         for event in train(training):
             publish(event)
