@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
-from icdcli.data.corpus.reader import Corpus, Documents, Labels, read_labels, write_labels
+from icdcli.data.corpus.reader import Corpus, Documents, Labels, write_labels
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens, Windows
 from icdcli.data.token_cache import TokenizedText, fingerprint, token_cache, tokenization
 from icdcli.io.progress import Progress
@@ -44,6 +44,7 @@ from icdcli.model.files.checkpoint_files import (
     save_weights,
     write_settings,
 )
+from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.files.saved_backbone import load_saved_backbone
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.inference.original_network import original_network
@@ -358,7 +359,7 @@ class NeuralModel:
         """
         settings = read_settings(folder, FORMAT)
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
-        labels = read_labels(folder / LABELS)
+        labels = checkpoint_labels(folder)
         saved = load_saved_backbone(folder, settings, config, device)
         described, classes = settings["descriptions"], settings.get("classes", ())
         network = build_network(config, saved.network, len(labels), described, classes)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.reader import Corpus, Labels, read_labels, write_labels
+from icdcli.data.corpus.reader import Corpus, Labels, write_labels
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
@@ -29,6 +29,7 @@ from icdcli.model.coding_model import (
     texts_to_score,
 )
 from icdcli.model.files.checkpoint_files import LABELS, read_settings, write_settings
+from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
 from icdcli.model.inference.scoring import Scored
 from icdcli.model.section import ModelConfig
@@ -143,7 +144,7 @@ class TfidfModel:
         from icdcli.lexical.tfidf import Tfidf
 
         settings = read_settings(folder, FORMAT)
-        labels = read_labels(folder / LABELS)
+        labels = checkpoint_labels(folder)
         threshold = Threshold.from_json(settings["threshold"])
         words = Tfidf.load(folder, len(labels))
         return cls(

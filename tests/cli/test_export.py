@@ -46,6 +46,16 @@ def test_the_exported_folder_predicts_the_same(icdcode, run_copy, same_codes, tm
     assert "words of notes" in icdcode("export", tmp_path / "out", tmp_path / "again").out
 
 
+def test_the_exported_files_name_the_edition_but_no_path(icdcode, run_copy, tmp_path):
+    arguments = run_copy / "args.yaml"
+    text = arguments.read_text()
+    assert "code_system: null" in text
+    arguments.write_text(text.replace("code_system: null", "code_system: file:/data/me/kcd.csv"))
+    assert icdcode("export", run_copy, tmp_path / "out").code == 0
+    assert "code_system: file:kcd.csv\n" in (tmp_path / "out" / "config.yaml").read_text()
+    assert "| code system | icd9cm-32@" in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [("model=tfidf",), ("lexical=True",)])
 def test_lexical_models_are_exported_too(icdcode, place, same_codes, tmp_path, options):

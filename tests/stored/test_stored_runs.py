@@ -18,6 +18,9 @@ import pytest
 from icdcli import load_config, load_model, open_corpus
 from icdcli.cli import main
 from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import read_labels
+from icdcli.icd.code_system import earlier_editions
+from icdcli.icd.editions.records import edition_id
 
 STORED = Path(__file__).parent / "1b2e631"
 RUNS = ("neural", "tfidf")
@@ -170,6 +173,8 @@ def test_a_stored_run_resumes_to_the_same_end(stored: Path) -> None:
     ]
     assert_same(*numbers)
     assert (stored / "runs" / "neural" / "weights" / "last").resolve().name == "56-2"
+    resumed = read_labels(stored / "runs" / "neural" / "weights" / "last" / "labels.parquet")
+    assert resumed.editions == {"diagnosis": earlier_editions("icd10")["diagnosis"]}
     assert (stored / "runs" / "neural" / "weights" / "metric").resolve().name == "20"
 
 
@@ -188,6 +193,21 @@ def test_load_model_predicts_the_stored_codes(stored: Path, run: str) -> None:
         for code in model.predict([text])[0]
     ]
     assert_same(found, [{key: code[key] for key in ("code", "title", "score")} for code in before])
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_stored_runs_have_the_editions_of_their_version(stored: Path, run: str) -> None:
+    edition = earlier_editions("icd10")["diagnosis"]
+    assert edition["name"] == "icd10cm-2024"
+    before = read_labels(stored / "runs" / run / "weights" / "metric" / "labels.parquet")
+    assert before.editions is None
+    assert load_model(f"runs/{run}").labels.editions == {"diagnosis": edition}
+    assert open_corpus(stored / ".icdcode" / CORPUS).labels.editions == {"diagnosis": edition}
+    base = ["--base"] if run == "neural" else []
+    code, _, err = icdcode("export", f"runs/{run}", "exported", *base)
+    assert code == 0, err
+    assert edition_id(edition) in Path("exported", "README.md").read_text()
+    assert load_model("exported").labels.editions == {"diagnosis": edition}
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _FROM_CARD = (
     "documents",
     "splits",
     "labels",
+    "editions",
     "evidence",
     "dropped",
     "benchmark",

@@ -1,7 +1,8 @@
 """The prepared corpus on the disk: its files and how they are read.
 
     documents.parquet   id · subject_id · split · text · codes (sorted, dotted)
-    labels.parquet      label (0..L-1) · code · kind · title · count · train_count
+    labels.parquet      label (0..L-1) · code · kind · title · count · train_count; its metadata
+                        name the editions of the codes
     evidence.parquet    id · code · begin · end · group, if the source has annotated evidence;
                         see `icdcli.data.corpus.annotations`
     card.json           its sources, options and counts
@@ -12,7 +13,7 @@ contain patient text: the folder is 0700, its files 0600.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.icd.code_system import (
     EARLIER,
     CodeSystem,
+    earlier_editions,
     open_code_system,
     shape_of,
     stored_code_system,
 )
 from icdcli.icd.codes import System
+from icdcli.icd.editions.records import Editions, of_kinds
 from icdcli.io.arrow import numbers, strings
 from icdcli.io.files import replacing
 
@@ -61,6 +64,7 @@ _LABELS_SCHEMA = pa.schema(
         ("train_count", pa.int64()),
     ]
 )
+_EDITIONS = b"icdcode.editions"
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Labels:
         titles: Official titles; None for codes without one.
         counts: Documents with the code, in all splits.
         train_counts: Documents with the code in the training split.
+        editions: The editions of the kinds of codes; None: unknown, or written by version 0.1.0.
     """
 
     codes: tuple[str, ...]
@@ -80,6 +85,7 @@ class Labels:
     titles: tuple[str | None, ...]
     counts: tuple[int, ...]
     train_counts: tuple[int, ...]
+    editions: Editions | None = field(default=None, hash=False)
 
     def __len__(self) -> int:
         """Return the number of labels."""
@@ -300,7 +306,11 @@ def open_corpus(folder: Path) -> Corpus:
         raise DataError(
             f"{folder}: {ANNOTATIONS} is missing. Delete the folder and prepare the data again."
         )
-    return Corpus(folder, card, labels)
+    corpus = Corpus(folder, card, labels)
+    if labels.editions is None and (editions := earlier_editions(corpus.system)) is not None:
+        editions = of_kinds(card.get("options", {}).get("editions", editions), labels.kinds)
+        corpus = replace(corpus, labels=replace(labels, editions=editions))
+    return corpus
 
 
 def document_batches(
@@ -331,11 +341,12 @@ def write_labels(path: Path, labels: Labels) -> None:
     number = numbers(range(len(labels)), np.int32)
     texts = [strings(column) for column in (labels.codes, labels.kinds, labels.titles)]
     counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
+    schema = _LABELS_SCHEMA
+    if labels.editions is not None:
+        schema = schema.with_metadata({_EDITIONS: json.dumps(labels.editions)})
     with replacing(path) as temporary:
         pq.write_table(
-            pa.table([number, *texts, *counts], schema=_LABELS_SCHEMA),
-            temporary,
-            write_page_checksum=True,
+            pa.table([number, *texts, *counts], schema=schema), temporary, write_page_checksum=True
         )
 
 
@@ -349,14 +360,16 @@ def read_labels(path: Path) -> Labels:
         table = pq.read_table(
             path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True
         )
-        label, *columns = (table.column(name).to_pylist() for name in _LABELS_SCHEMA.names)
-    except (pa.ArrowException, OSError, KeyError) as error:
+        label, *columns = (tuple(table.column(name).to_pylist()) for name in _LABELS_SCHEMA.names)
+        codes, kinds, titles, counts, train_counts = columns
+        editions = json.loads((table.schema.metadata or {}).get(_EDITIONS, "null"))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: can't be read as a label space ({error}). Delete the folder and prepare "
             "the data again."
         ) from error
-    labels = Labels(*(tuple(column) for column in columns))
-    if label != list(range(len(label))) or len(labels.index) != len(labels):
+    labels = Labels(codes, kinds, titles, counts, train_counts, editions)
+    if label != tuple(range(len(label))) or len(labels.index) != len(labels):
         raise DataError(
             f"{path}: was changed or is damaged (its labels aren't 0, 1, 2 … with one code each). "
             "Delete the folder and prepare the data again."

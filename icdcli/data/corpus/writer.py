@@ -20,6 +20,7 @@ from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.data.sources.registry import Source
 from icdcli.errors import DataError
 from icdcli.icd.code_system import CodeSystem
+from icdcli.icd.editions.records import Editions, of_kinds
 from icdcli.io.files import write_json
 
 _MOVED = "annotations of evidence, which have no place in cleaned texts"
@@ -62,6 +63,7 @@ class CorpusContent:
         first_bad_row: File name to the first bad row and its problem.
         description: The statistics of the documents.
         choices: What was chosen by what the tables contain, in words; None without any.
+        editions: The editions of the kinds of codes; None: unknown.
     """
 
     documents: int
@@ -72,6 +74,7 @@ class CorpusContent:
     first_bad_row: dict[str, str]
     description: DocumentStatistics
     choices: dict[str, str] | None = None
+    editions: Editions | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
@@ -147,6 +150,7 @@ def write_corpus(
         first_bad_row=dict(source.reading.first_bad_row),
         description=description,
         choices=dict(source.reading.choices) or None,
+        editions=labels.editions,
     )
 
 
@@ -248,6 +252,7 @@ def _label_space(
         tuple(titles),
         tuple(every[code] for code in codes),
         tuple(train[code] for code in codes),
+        None if code_system is None else of_kinds(code_system.to_json(), kinds.values()),
     )
 
 

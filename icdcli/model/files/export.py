@@ -14,6 +14,7 @@ from icdcli.config.run_paths import RUN_CONFIG, change_keys
 from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import read_labels
 from icdcli.errors import ConfigError, DataError, IcdcodeError
+from icdcli.icd.code_system import FILE
 from icdcli.io.files import flush, make_private
 from icdcli.io.manifest import verify, write_manifest
 from icdcli.model.checkpoint import read_checkpoint
@@ -33,11 +34,12 @@ from icdcli.model.files.checkpoint_files import (
     peek_settings,
     replace_settings,
 )
+from icdcli.model.files.checkpoint_labels import EXPORTED_CONFIG, checkpoint_labels
 from icdcli.model.files.model_card import Facts, evaluations_of, model_card
 from icdcli.model.hub import MINILM
 from icdcli.run_dir import run_of
 
-_STATE, _README, _CONFIG = "state.pt", "README.md", "config.yaml"
+_STATE, _README = "state.pt", "README.md"
 _ADAPTER_SETTINGS = "adapter_config.json"
 
 
@@ -160,13 +162,12 @@ def _fill(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
     run = run_of(checkpoint)
     config = None if run is None else _public_config(run, model["model"])
     if config is not None:
-        (partial / _CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        (partial / EXPORTED_CONFIG).write_text(to_yaml(config), encoding="utf-8")
     facts = Facts(
         model=model,
         settings=settings,
-        labels=read_labels(partial / LABELS),
+        labels=checkpoint_labels(partial),
         corpus=str(manifest.get("corpus", "")),
-        code_system=None if config is None else config.data.code_system,
         evaluations={} if run is None else evaluations_of(run, manifest),
         validation=manifest.get("metrics", {}),
         base=exported,
@@ -255,4 +256,8 @@ def _public_config(run: Path, model: str) -> Config | None:
         for key, value in getattr(config, name)
         if isinstance(value, Path)
     ]
-    return change_keys(config, {**{key: usual[key] for key in paths}, "model": model})
+    changed = {**{key: usual[key] for key in paths}, "model": model}
+    system = config.data.code_system
+    if system is not None and system.startswith(FILE):
+        changed["code_system"] = FILE + Path(system).name
+    return change_keys(config, changed)

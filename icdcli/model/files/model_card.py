@@ -10,8 +10,7 @@ from typing import Any
 
 from icdcli import __version__
 from icdcli.data.corpus.reader import Labels
-from icdcli.data.sources.names import source_names
-from icdcli.data.sources.registry import system_of
+from icdcli.icd.editions.records import edition_ids
 from icdcli.io.manifest import checkpoint_identity
 from icdcli.model.files.base_identity import BaseIdentity, is_folder
 from icdcli.model.hub import MINILM
@@ -30,10 +29,6 @@ _SHOWN = (
     "precision_at_8",
     "precision_at_15",
 )
-_SYSTEMS = {
-    "icd9": "ICD-9-CM (titles: version 32, 2015)",
-    "icd10": "ICD-10-CM and ICD-10-PCS (titles: 2024)",
-}
 _PATIENT_TEXT = (
     "**Treat this folder like the notes that the model was trained on.** Its tokenizer (if it was "
     "trained with the model), its lexical model and its TF-IDF vocabulary can contain words of "
@@ -52,7 +47,6 @@ class Facts:
         settings: All settings of the checkpoint.
         labels: The label space.
         corpus: The name of the corpus that it was trained on.
-        code_system: ``code_system`` of the configuration.
         evaluations: For each split, the content of its ``metrics.json``.
         validation: The metrics that the checkpoint was chosen by; None for an undefined one.
         base: The base model; None: it has none, or it is unknown.
@@ -64,7 +58,6 @@ class Facts:
     settings: Mapping[str, Any]
     labels: Labels
     corpus: str
-    code_system: str | None
     evaluations: Mapping[str, Mapping[str, Any]]
     validation: Mapping[str, float | None]
     base: BaseIdentity | None
@@ -102,8 +95,6 @@ def _header(facts: Facts) -> Iterator[str]:
 def _task(facts: Facts) -> Iterator[str]:
     kinds = Counter(facts.labels.kinds)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    dataset = next((name for name in source_names() if facts.corpus.startswith(name)), None)
-    system = facts.code_system or (None if dataset is None else system_of(dataset))
     threshold = Threshold.from_json(facts.settings["threshold"])
     parts = [str(facts.model["model"])]
     if facts.settings.get("lexical"):
@@ -114,7 +105,7 @@ def _task(facts: Facts) -> Iterator[str]:
     yield "Multi-label classification: the codes of one note or of all notes of an encounter."
     yield from ("", "| | |", "|---|---|")
     yield f"| codes | {len(facts.labels):,} ({counted}) |"
-    yield f"| code system | {_SYSTEMS.get(str(system), 'unknown')} |"
+    yield f"| code system | {', '.join(edition_ids(facts.labels.editions)) or 'unknown'} |"
     yield f"| threshold | {threshold} |"
     yield f"| model | {', '.join(parts)} |"
     if "max_len" in facts.model and facts.model["model"] != TFIDF:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from icdcli.data.corpus.notices import leaks
 from icdcli.data.sources.table_codes import CODES_COLUMN
+from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import counted, one_line, plain
 
 _SPLIT_COLUMNS = {
@@ -131,6 +132,8 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
         more = " …" if without["count"] > len(without["first"]) else ""
         line += f" ({', '.join(without['first'])}{more})"
     lines = [line]
+    if editions := edition_ids(described.get("editions")):
+        lines.append(f"editions: {', '.join(editions)}")
     if decision := described.get(CODES_COLUMN, {}).get("decision"):
         lines.append(f"codes: {decision}")
     if "labels_by_split" in described:

@@ -1,11 +1,13 @@
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
+from icdcli.data.corpus.card import describe_corpus
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.corpus.reader import LABELS, open_corpus, read_labels
 from icdcli.data.section import DataConfig
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 from icdcli.icd.editions.catalog import find_edition
 
 
@@ -47,6 +49,29 @@ def test_seen_is_as_ever(tmp_path):
         == prepared(tmp_path).folder
         != prepared(tmp_path, label_space="described").folder
     )
+
+
+def test_card_and_label_space_name_the_edition(tmp_path):
+    corpus = prepared(tmp_path)
+    edition = find_edition("icd10cm")
+    # No procedure is in use.
+    record = {"diagnosis": {"name": "icd10cm-2026-04", "sha256": edition.sha256}}
+    assert read_labels(corpus.folder / LABELS).editions == corpus.card["editions"] == record
+    assert describe_corpus(open_corpus(corpus.folder)).to_json()["editions"] == record
+    earlier = prepared(tmp_path, code_system="icd10cm-2024")
+    assert open_corpus(earlier.folder).labels.editions["diagnosis"]["name"] == "icd10cm-2024"
+    unknown = prepared(tmp_path, code_system=None)
+    assert open_corpus(unknown.folder).labels.editions is None
+    assert "editions" not in unknown.card
+
+
+def test_damaged_editions_are_reported(tmp_path):
+    path = prepared(tmp_path).folder / LABELS
+    table = pq.read_table(path)
+    metadata = {**table.schema.metadata, b"icdcode.editions": b"{"}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    with pytest.raises(DataError, match=r"labels.parquet: can't be read as a label space"):
+        read_labels(path)
 
 
 def test_codes_of_no_known_system_can_not_be_described(tmp_path):
