@@ -38,7 +38,7 @@ from icdcli.lexical.names import AssertionKey
 
 View = Literal["all", "affirmed", "marked", "family", "personal"]
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the same cues and the same text give other classes."""
 
 WHOLE: tuple[View, ...] = ("all", "marked")

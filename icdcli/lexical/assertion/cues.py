@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -28,6 +29,9 @@ LANGUAGES = ("en", "es", "ko")
 YEAR, NUMBER = "yyyy", "<number>"
 """What stands for any year and any number in a cue."""
 
+END = "<end>"
+"""What stands for the end of a clause, at the end of a cue: ``was never found <end>``."""
+
 Scope = Literal[
     "forward",
     "next",
@@ -35,6 +39,7 @@ Scope = Literal[
     "item",
     "both",
     "beside",
+    "between",
     "adjective",
     "dated",
     "value",
@@ -57,6 +62,7 @@ Scope = Literal[
 - ``both``: the words before and after it; only those after it if it begins an item of a list.
 - ``beside``: the words after it, or the item before it if there are none (``possible gout``,
   ``gout possible``).
+- ``between``: the item before it and the words after it, if there are both (``gout vs. sepsis``).
 - ``adjective``: the words after it if it begins an item (``absent pulses``), else the item before
   it (``pulses absent``) and those that "and" or "or" joins to it.
 - ``dated``: the words before it if they are of the past: historical, or in a sentence with a year.
@@ -80,6 +86,7 @@ Scope = Literal[
 _COLUMNS = ("cue", "assertion", "scope")
 _WITHOUT_ASSERTION = frozenset({"section", "stop", "predicate", "clause", "separator", "none"})
 _GROUP = re.compile(r"(<\w+>)")
+_GROUP_OR_NOT = re.compile(r"(<\w+>\??)")
 _ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
 
 
@@ -89,7 +96,8 @@ class Cue:
 
     Attributes:
         tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so,
-            ``yyyy`` for any year, and ``<kin>`` for all words of this group.
+            ``yyyy`` for any year, ``<kin>`` for all words of this group, and ``<end>`` for the end
+            of a clause. ``<kin>?`` in a table makes two cues, one without the group.
         assertion: The class of what it reaches; None if it has no class.
         scope: What it reaches.
     """
@@ -156,7 +164,7 @@ def load_cues(content: str, name: str = "the table of cues") -> Node:
         else:
             word, group = cue
             root.groups[word] = (*root.groups.get(word, ()), group)
-    known = {YEAR, NUMBER}.union(*root.groups.values())
+    known = {YEAR, NUMBER, END}.union(*root.groups.values())
     for group, where in needed.items():
         if group not in known:
             raise DataError(
@@ -185,20 +193,31 @@ def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]
         if len(cells) != len(_COLUMNS):
             raise DataError(f"{where}: {len(cells)} columns, expected 3, separated by tabs.")
         cue, assertion, scope = cells
-        tokens = tuple(
-            token
-            for piece in _GROUP.split(cue)
-            for token in ([piece] if _GROUP.fullmatch(piece) else cue_tokens(piece))
-        )
-        if not tokens or "\n" in tokens:
+        choices = _choices(cue)
+        if not choices or any(not tokens or "\n" in tokens for tokens in choices):
             raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
+        if any(END in tokens[:-1] or tokens == (END,) for tokens in choices):
+            raise DataError(f"{where}: {END} stands at the end of a cue, after its words.")
         if scope != "word":
-            yield where, Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
+            for tokens in choices:
+                yield where, Cue(tokens, _assertion(assertion, scope, where), _scope(scope, where))
             continue
-        group = f"<{assertion}>"
+        group, tokens = f"<{assertion}>", choices[0]
         if len(tokens) > 1 or not _GROUP.fullmatch(group):
             raise DataError(f"{where}: a row of a group has one word and the name of the group.")
         yield where, (tokens[0], group)
+
+
+def _choices(cue: str) -> list[tuple[str, ...]]:
+    """Return the tokens of a cue, once with and once without each group that may be missing."""
+    pieces: list[list[tuple[str, ...]]] = []
+    for piece in _GROUP_OR_NOT.split(cue):
+        group = piece.rstrip("?")
+        if not _GROUP.fullmatch(group):
+            pieces.append([cue_tokens(piece)])
+        else:
+            pieces.append([(group,)] if piece == group else [(group,), ()])
+    return [tuple(token for part in parts for token in part) for parts in product(*pieces)]
 
 
 def _scope(scope: str, where: str) -> Scope:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from icdcli.lexical.assertion.cues import NUMBER, YEAR, Cue, Node
+from icdcli.lexical.assertion.cues import END, NUMBER, YEAR, Cue, Node
 from icdcli.lexical.assertion.sentences import Sentence
 from icdcli.lexical.assertion.tokens import CHECKED, EMPTY, Kind, is_year
 
@@ -13,6 +13,9 @@ BEGIN_VALUE = BOXES | set(",:([")
 """Tokens with which a value begins that needs no other sign before it."""
 _AFTER_VALUE = BOXES | set("(:)]")
 _BULLETS = BOXES | set("-+[](:/")
+_AFTER_CLAUSE = frozenset(")]:-")
+_ANSWERS = frozenset(("no", "n", "neg"))
+_LONGEST_LABEL = 6
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""
 
@@ -33,6 +36,11 @@ class CueFinder:
         self._keys: dict[str, tuple[str, ...]] = {}
         self._first: dict[str, tuple[list[Node], frozenset[str] | None]] = {}
         self._members: dict[str, set[str]] = {}
+        self._joints = {
+            word
+            for word, node in cues.words.items()
+            if any(cue.scope in ("stop", "separator") for cue in node.cues.values())
+        }
         for word, groups in cues.groups.items():
             for group in groups:
                 self._members.setdefault(group, set()).add(word)
@@ -75,6 +83,8 @@ class CueFinder:
         best: FoundCue | None = None
         tokens, end = sentence.tokens, begin + 1
         while nodes:
+            if self._ends_clause(sentence, end):
+                nodes = [*(node.words[END] for node in nodes if END in node.words), *nodes]
             fitting = [
                 cue
                 for node in nodes
@@ -90,6 +100,12 @@ class CueFinder:
             nodes = self._next(nodes, tokens[end])
             end += 1
         return best
+
+    def _ends_clause(self, sentence: Sentence, end: int) -> bool:
+        """Return if a clause ends before a token, or the sentence does."""
+        if end == len(sentence.tokens) or sentence.kinds[end] is Kind.COMMA:
+            return True
+        return sentence.tokens[end] in _AFTER_CLAUSE or sentence.tokens[end] in self._joints
 
     def _is_amid(self, cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
         """Return if a cue is a header amid a sentence: ``PMH: gout Family history: lupus``."""
@@ -121,8 +137,8 @@ class CueFinder:
 
 def _needs_a_word(node: Node) -> bool:
     """Return if no cue ends at a node, and one of its own words or groups must follow."""
-    any_word = node.cues or node.beginnings or NUMBER in node.words or YEAR in node.words
-    return not any_word
+    any_word = {NUMBER, YEAR, END}.intersection(node.words)
+    return not (any_word or node.cues or node.beginnings)
 
 
 def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
@@ -140,11 +156,26 @@ def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
         if cue.tokens[0] in BEGIN_VALUE:
             if begin < 1 or (cue.tokens[0] in BOXES and len(cue.tokens) > 2):
                 return begin > 0
+        elif _ends_line(cue, sentence, begin, end):
+            return True
         elif begin < 2 or sentence.tokens[begin - 1] not in _BEFORE_VALUE:
             return False
         ends = not after or sentence.kinds[end] is Kind.COMMA or after[0] in _AFTER_VALUE
         return ends or ":" in sentence.tokens[end : end + 4]
     return True
+
+
+def _ends_line(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
+    """Return if a value is the last word of a short line of a form: ``Gout N``."""
+    return (
+        end == len(sentence.tokens)
+        and 0 < begin <= _LONGEST_LABEL
+        and sentence.starts_line
+        and sentence.ends_line
+        and len(cue.tokens) == 1
+        and cue.tokens[0] in _ANSWERS
+        and sentence.kinds[begin - 1] is Kind.WORD
+    )
 
 
 def _is_denial(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:

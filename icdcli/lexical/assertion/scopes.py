@@ -77,12 +77,25 @@ class Scopes:
             or (scope == "both" and (alone or not self._begins_item(one.begin)))
         ):
             yield self.before(one, assertion)
+        if scope == "between" and self._is_between(one):
+            yield self._backward(one.begin, assertion, item=True), one.begin
+            yield one.end, self._forward(one.end, assertion, item=True)
         if scope == "value":
             if one.cue.tokens[0] == ",":
                 yield self._item(one.begin), one.begin
             else:
-                end = one.begin - (self._tokens[one.begin - 1] in _COLONS)
+                end = one.begin
+                while end > self._begin + 1 and self._tokens[end - 1] in _COLONS:
+                    end -= 1
                 yield self._label(end), end
+
+    def _is_between(self, one: FoundCue) -> bool:
+        """Return if a cue stands between words: not as in ``VS 120/80``, the vital signs."""
+        kinds = self._kinds[max(one.begin - 1, self._begin) : one.end + 1]
+        inner = one.begin > self._begin and len(kinds) == one.end - one.begin + 2
+        closed = self._tokens[one.begin - 1] == ")"
+        # The full stop of "vs." is a token.
+        return inner and (closed or kinds[0] is Kind.WORD) and kinds[-1] in (Kind.WORD, Kind.STOP)
 
     def before(self, one: FoundCue, assertion: Assertion) -> tuple[int, int]:
         """Return what a cue reaches before it; "which" after a comma joins, as in a dated cue."""

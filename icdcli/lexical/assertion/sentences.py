@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from icdcli.lexical.assertion.forms import read_forms
 from icdcli.lexical.assertion.tokens import TOKEN, Kind, token_of
 
 _LONG_LINE = 45
@@ -27,6 +28,12 @@ _BEFORE_LETTER = [
         "grado stage estadio factor pugh child hemophilia hemofilia"
     ).split()
 ]
+# After a question, these answer it: "Gout? No."
+_ANSWER = re.compile(
+    r"(?:\s|[-–—:]|\b(?:R|A|Resp|Answer|Respuesta|답)[:.])*"
+    r"(yes|no|sí|si|[ynsYNS]|예|네|아니오|아니요|있음|없음)\s*(?:[.,;)\n]|\Z)",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\s*\d")
 
 
@@ -72,8 +79,11 @@ class SentenceSplitter:
 
     def split(self, text: str) -> Iterator[Sentence]:
         """Yield the sentences of a text that have a word or a sign, in order."""
-        sentence, line = Sentence(), 0
+        text = read_forms(text)
+        sentence, line, answered = Sentence(), 0, 0
         for match in TOKEN.finditer(text):
+            if match.start() < answered:
+                continue
             raw = match.group()
             token, kind = self._known.get(raw) or self._fold(raw)
             if kind is Kind.BREAK:
@@ -94,6 +104,10 @@ class SentenceSplitter:
                     yield sentence
                     sentence = Sentence(starts_line=False, after_blank=False)
                 continue
+            answer = _ANSWER.match(text, match.end()) if token == "?" and sentence.tokens else None
+            if answer is not None:
+                token, answered = ":", answer.start(1)
+                sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
             sentence.tokens.append(token)
             sentence.kinds.append(kind)
             sentence.begins.append(match.start())

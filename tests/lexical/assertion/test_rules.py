@@ -1,0 +1,101 @@
+"""The general rules of the reader, each with texts that look alike and mean the opposite.
+
+In the examples, ``{negated|fever}`` marks words and the class that they must have.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.lexical.assertion.cues import built_in_cues, load_cues
+from icdcli.lexical.assertion.forms import read_forms
+from icdcli.lexical.assertion.reader import AssertionReader, reader_of
+
+Wrong = Callable[[str, str], list[str]]
+HEADER = "cue\tassertion\tscope\n"
+
+FORMS = [
+    ("en", "__ {other|gout}  _x_ {affirmed|asthma} ___ {other|lupus} _ {other|stroke}"),
+    ("en", "_X_ {affirmed|gout}\n___ is a man with {affirmed|asthma}, seen by Dr. ___."),
+    ("en", "{negated|Gout} ○ Yes ● No\n{affirmed|Asthma} ● Yes ○ No"),
+    ("en", "○ {affirmed|gout}\n● {affirmed|asthma}"),
+    ("en", "{negated|Gout} N\n{affirmed|Asthma} Y\n{negated|Stroke} no"),
+    ("en", "Condition | Yes | No\n{negated|gout} | | X\n{affirmed|asthma} | X |"),
+    ("en", "| Symptom | Y | N |\n|---|---|---|\n| {affirmed|Cough} | x | |\n| {negated|Rash} | | x |"),
+    ("en", "Item\tNo\tYes\nChest {negated|pain}\tx\t\n{affirmed|Cough}\t\tx\n\nLab | | x"),
+    ("en", "{negated|Gout} ........ N\n{affirmed|Asthma} ........ Y"),
+    ("en", "{negated|Gout} -- no\n{affirmed|Asthma} -- yes"),
+    ("es", "{negated|Gota}: Sí ( ) No (X)\n{affirmed|Asma}: Sí (X) No ( )"),
+    ("es", "__ {other|gota} _x_ {affirmed|asma}"),
+    ("es", "{negated|Gota}: N\n{affirmed|Asma}: S\n{negated|Lupus} no"),
+    ("es", "Síntoma\tSí\tNo\n{negated|Fiebre}\t\tX\n{affirmed|Tos}\tX\t"),
+    ("es", "{negated|Fiebre} no, {affirmed|tos} sí, {negated|disnea} no."),
+    ("ko", "증상 | 예 | 아니오\n{negated|발열} | | √\n{affirmed|기침} | √ |"),
+]
+QUESTIONS = [
+    ("en", "{negated|Gout}? No. {affirmed|Asthma}? Yes. {hypothetical|Lupus}?"),
+    ("en", "Q: any history of {negated|seizures}? A: no\nCurrent {affirmed|headache}? Answer: yes"),
+    ("en", "{hypothetical|Gout}? Now {affirmed|asthma}."),
+    ("es", "¿{negated|Gota}? No. ¿{affirmed|Asma}? Sí. ¿{hypothetical|Lupus}? No se sabe."),
+    ("ko", "{negated|통풍}? 아니오\n{affirmed|천식}? 예"),
+]
+ENDS = [
+    ("en", "{hypothetical|Gout} was looked for but not found."),
+    ("en", "{affirmed|Gout} was treated but not found to respond."),
+    ("en", "{hypothetical|Gout} was sought and never seen; {affirmed|asthma}."),
+    ("en", "{hypothetical|Gout} vs. {hypothetical|sepsis}, {affirmed|asthma}."),
+    ("en", "Afebrile, VS stable, {affirmed|asthma}. VS 120/80 {affirmed|gout}."),
+    ("en", "{affirmed|Graft versus host disease}"),
+]
+
+
+@pytest.mark.parametrize(("language", "text"), [*FORMS, *QUESTIONS, *ENDS])
+def test_rules(language: str, text: str, wrong: Wrong) -> None:
+    assert wrong(text, language) == []
+
+
+@pytest.mark.parametrize("text", [text for _, text in FORMS])
+def test_reading_a_form_keeps_the_places_of_its_words(text: str) -> None:
+    assert len(read_forms(text)) == len(text)
+
+
+def test_a_note_without_marks_is_no_form() -> None:
+    text = "___ is a man.\nSex | M\nNo | of | visits\n_ x _"
+    assert read_forms(text) == text
+
+
+def test_a_long_form_is_read_in_time_linear_in_its_length() -> None:
+    reader = reader_of(built_in_cues("en"))
+    row = "Gout | | x |\n__ gout _x_ asthma\nGout? No\nGout N\nlupus vs. sepsis not found\n"
+
+    def seconds(rows: int) -> float:
+        text = "Sign | Yes | No |\n" + row * rows
+        start = time.perf_counter()
+        reader.read(text)
+        return time.perf_counter() - start
+
+    seconds(10)
+    short, long = min(seconds(200) for _ in range(3)), min(seconds(2_000) for _ in range(3))
+    assert long < 30 * short
+
+
+def test_a_cue_with_an_end_counts_only_before_the_end_of_a_clause() -> None:
+    rows = "never came <end>\tnegated\tbackward\nbut\t-\tstop\n"
+    reader = AssertionReader(load_cues(HEADER + rows))
+    for text in ("gout never came", "gout never came, or so", "(gout never came)"):
+        assert reader.read(text).at([text.index("gout")]) == Assertion.NEGATED, text
+    assert reader.read("gout never came but pain").at([0]) == Assertion.NEGATED
+    assert reader.read("gout never came back").at([0]) == Assertion.AFFIRMED
+
+
+def test_a_group_that_may_be_missing_makes_two_cues() -> None:
+    rows = "never <often>? had\tnegated\tforward\nreally\toften\tword\n"
+    reader = AssertionReader(load_cues(HEADER + rows))
+    for text, expected in (
+        ("never had gout", Assertion.NEGATED),
+        ("never really had gout", Assertion.NEGATED),
+        ("never surely had gout", Assertion.AFFIRMED),
+    ):
+        assert reader.read(text).of_span(len(text) - 4, len(text)) == expected
