@@ -6,9 +6,9 @@ Every change keeps the length of the text, so that all places stay the same.
 import re
 from collections.abc import Iterator, Sequence
 
-_TYPED_BOX = re.compile(r"(?<![^\W_])_+(?:[xXvV]_+)?(?![^\W_])")
+_TYPED_BOX = re.compile(r"_+(?:[xXvV]_+)?(?![^\W_])")
 """A box drawn with underscores: ``__ gout _x_ asthma``. Alone, ``___`` is a removed name."""
-_CHECKED_BOX = re.compile(r"(?<![^\W_])_+[xXvV]_+(?![^\W_])")
+_CHECKED_BOX = re.compile(r"_+[xXvV]_+(?![^\W_])")
 _FILLED, _HOLLOW = re.compile("●"), re.compile("[○◯]")
 """Radio buttons; if a line has only one of them, it's a bullet."""
 _YES = frozenset("yes y sí si s 예 네 유 있음".split())
