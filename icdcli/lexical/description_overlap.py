@@ -16,6 +16,7 @@ Shapes: N documents, V words of the phrases, P phrases, L labels, K requested la
 document.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.phrases import Phrases
@@ -69,8 +71,7 @@ class DescriptionOverlap:
         in_labels_V = np.bincount(
             (of_label_LP @ phrases.weights_PV).indices, minlength=len(phrases.vocabulary)
         )
-        specific_V = np.log((len(descriptions) + 1) / (in_labels_V + 1)).clip(0)
-        weight_V = (rare_V * specific_V**_LABEL_POWER).astype(np.float32)
+        weight_V = (rare_V * _specific(len(descriptions), in_labels_V)).astype(np.float32)
         phrases.weigh(weight_V, _LENGTH_POWER)
         return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, documents)
 
@@ -87,6 +88,43 @@ class DescriptionOverlap:
         weight_V = self.weight_V[[place[word] for word in phrases.vocabulary]]
         phrases.weigh(weight_V, _LENGTH_POWER)
         return _beyond_the_mean(descriptions, weight_V, phrases, labels_P, map(words, sample))
+
+    def relabeled(self, relabeling: Relabeling) -> "DescriptionOverlap":
+        """Return the overlap with the descriptions of another label space.
+
+        Words keep their weights. A word that no description had counts as one that no training
+        document has. Labels that aren't kept have the mean of their source, or else of a label.
+        """
+        descriptions = relabeling.texts_of(self.descriptions)
+        phrases, labels_P = _phrases(descriptions)
+        known = dict(zip(self.phrases.vocabulary, self.weight_V.tolist(), strict=True))
+        in_labels: dict[str, set[int]] = {}
+        for label in relabeling.changed:
+            for word in {word for text in descriptions[label] for word in words(text)} - set(known):
+                in_labels.setdefault(word, set()).add(label)
+        rarest = self._rarest()
+        for word, labels in in_labels.items():
+            known[word] = rarest * _specific(len(self.descriptions), len(labels))
+        weight_V = np.array([known[word] for word in phrases.vocabulary], np.float32)
+        phrases.weigh(weight_V, _LENGTH_POWER)
+        mean_L = relabeling.rows(self.mean_L, np.median(self.mean_L) if len(self.mean_L) else 0)
+        return DescriptionOverlap(descriptions, weight_V, mean_L, phrases, labels_P)
+
+    def _rarest(self) -> float:
+        """Return how rare the rarest word is in documents, by what its weight is made of."""
+        in_labels = Counter(
+            word
+            for texts in self.descriptions
+            for word in {word for text in texts for word in words(text)}
+        )
+        return max(
+            (
+                weight / specific
+                for word, weight in zip(self.phrases.vocabulary, self.weight_V, strict=True)
+                if (specific := _specific(len(self.descriptions), in_labels[word])) > 0
+            ),
+            default=1.0,
+        )
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL, around 0 and unbounded; always 0 for a label without a description."""
@@ -140,6 +178,14 @@ class DescriptionOverlap:
         best_L = np.zeros(len(self.descriptions), np.float32)
         np.maximum.at(best_L, self.labels_P, self.phrases.coverage(document, WINDOW))
         return best_L - self.mean_L
+
+
+def _specific(labels: int, in_labels: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Return how much a word says by being in the descriptions of so many labels."""
+    specific: NDArray[np.float64] = (
+        np.log((labels + 1) / (np.asarray(in_labels) + 1)).clip(0) ** _LABEL_POWER
+    )
+    return specific
 
 
 def _beyond_the_mean(

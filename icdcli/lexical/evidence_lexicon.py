@@ -21,12 +21,13 @@ content words, K features or requested labels, W words of a document, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.relabeling import Relabeling, share_counts
 from icdcli.io.npz import Arrays
 from icdcli.lexical.phrases import Phrases
 from icdcli.lexical.words import stem, words
@@ -86,6 +87,28 @@ class EvidenceLexicon:
         for row, text in enumerate(texts):
             scores_NL[row] = self.score(self.match(text))
         return scores_NL
+
+    def relabeled(self, relabeling: Relabeling) -> "EvidenceLexicon":
+        """Return the lexicon of another label space.
+
+        Labels that share a source share the documents in which a string is evidence of it.
+        """
+        followers = relabeling.followers()
+        pairs = sorted(
+            (string, label, evidence)
+            for string, source, evidence in zip(
+                self.string_E.tolist(), self.label_E.tolist(), self.evidence_E.tolist(), strict=True
+            )
+            for label in followers[source]
+        )
+        string_E, label_E, evidence_E = np.array(pairs, np.int32).reshape(-1, 3).T
+        return replace(
+            self,
+            string_E=string_E,
+            label_E=label_E,
+            evidence_E=share_counts(evidence_E, relabeling.shares_L[label_E]),
+            number_of_labels=len(relabeling),
+        )
 
     def match(self, text: str) -> Matches:
         """Find the strings in one document."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Labels
+from icdcli.data.relabeling import Relabeling
 from icdcli.icd.codes import System
 from icdcli.icd.history import History, history_of
 from icdcli.icd.lexicon.history_terms import diseases_of, history_terms
@@ -75,6 +76,25 @@ class HistoryParts:
             if (fit := part_type(name).fit_history) is not None
         }
         return cls(history, tuple(labels), again)
+
+    def relabeled(
+        self, relabeling: Relabeling, terms: Mapping[int, Sequence[str]]
+    ) -> "HistoryParts":
+        """Return the parts of another label space.
+
+        Args:
+            relabeling: What becomes of all labels.
+            terms: The labels that mean this history, with the terms for their diseases.
+        """
+        followers = relabeling.followers()
+        new = {label for label in terms if not relabeling.kept_L[label]}
+        labels = sorted({*new, *(label for own in self.labels for label in followers[own])})
+        described = [
+            (*texts, *terms.get(label, ())) for label, texts in enumerate(relabeling.descriptions)
+        ]
+        some = replace(relabeling, descriptions=described).among(self.labels, labels)
+        fitted = {name: part.relabeled(some) for name, part in self.fitted.items()}
+        return HistoryParts(self.history, tuple(labels), fitted)
 
     def put_scores(self, name: str, scores_NL: NDArray[np.float32], texts: Sequence[str]) -> None:
         """Put the scores of documents in its view among those of the affirmed text, in place."""

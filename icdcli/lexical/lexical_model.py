@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, TrainingTexts
+from icdcli.data.relabeling import Relabeling
 from icdcli.errors import ResumeError
 from icdcli.icd.history import History
 from icdcli.io.files import private_folder, write_json
@@ -182,6 +183,25 @@ class LexicalModel:
     def parts(self) -> tuple[str, ...]:
         """Return the names of the fitted parts."""
         return tuple(self.fitted)
+
+    def relabeled(
+        self, relabeling: Relabeling, histories: Histories = MappingProxyType({})
+    ) -> "LexicalModel":
+        """Return the model of another label space, without training documents.
+
+        Args:
+            relabeling: What becomes of the labels.
+            histories: The labels after that mean each kind of history; see `fit`.
+        """
+        return LexicalModel(
+            len(relabeling),
+            {name: part.relabeled(relabeling) for name, part in self.fitted.items()},
+            self.reading,
+            {
+                history: again.relabeled(relabeling, histories.get(history, {}))
+                for history, again in self.histories.items()
+            },
+        )
 
     def scores(self, texts: Sequence[str]) -> Scores:
         """Return the scores_NL of each part for new documents.

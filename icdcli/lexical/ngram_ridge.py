@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
+from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.ngram_features import (
     FEATURES,
@@ -227,6 +228,12 @@ class NgramRidge:
     def lean(self) -> "NgramRidge":
         """Return the model without the arrays of `out_of_fold`, which are most of its memory."""
         return replace(self, solution_ML=None, factor_MM=None)
+
+    def relabeled(self, relabeling: Relabeling) -> "NgramRidge":
+        """Return the model of another label space; labels that share a source share its weights."""
+        weights_ML = relabeling.rows(self.weights_ML, axis=1)
+        weights_ML /= relabeling.shares_L
+        return replace(self.lean(), weights_ML=_rounded(weights_ML))
 
     def arrays(self) -> Arrays:
         """Return the arrays that `from_arrays` needs, with the weights in half precision."""

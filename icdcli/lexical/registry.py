@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.names import part_names
@@ -57,6 +58,9 @@ class LexicalPart(Protocol):
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:
         """Return how much each folded word of a document adds to some labels' scores, (K, W)."""
+
+    def relabeled(self, relabeling: Relabeling) -> "LexicalPart":
+        """Return the part for another label space, without training documents."""
 
     def arrays(self) -> Arrays:
         """Return the arrays that `PartType.load` needs."""

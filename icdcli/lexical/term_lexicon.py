@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.relabeling import Relabeling, share_counts
 from icdcli.io.npz import Arrays
 from icdcli.lexical.descriptions import Descriptions
 from icdcli.lexical.targets import Targets
@@ -54,6 +55,7 @@ class TermLexicon:
         contain_P: n, the number of training documents that contain the term.
         coded_E: k, the number of training documents that contain the term and have the label.
         number_of_labels: L.
+        share: The share r of documents with a term that have its label; None: that of these counts.
     """
 
     terms: tuple[Term, ...]
@@ -62,6 +64,7 @@ class TermLexicon:
     contain_P: NDArray[np.int32]
     coded_E: NDArray[np.int32]
     number_of_labels: int
+    share: float | None = None
 
     @classmethod
     def of(cls, descriptions: Descriptions) -> "TermLexicon":
@@ -104,6 +107,41 @@ class TermLexicon:
             contain_P += contained_P
             coded_E += both_E
         return replace(lexicon, contain_P=contain_P, coded_E=coded_E)
+
+    def relabeled(self, relabeling: Relabeling) -> "TermLexicon":
+        """Return the lexicon of another label space.
+
+        Labels that aren't kept have the terms of their source, whose documents they share, and
+        those of their own descriptions, which count as terms that no training document contains
+        unless the lexicon has them.
+        """
+        counted = dict(zip(self.terms, self.contain_P.tolist(), strict=True))
+        followers, pairs = relabeling.followers(), dict[tuple[Term, int], int]()
+        shares_L = relabeling.shares_L
+        for term, source, coded in zip(self.term_E, self.label_E, self.coded_E, strict=True):
+            for label in followers[source]:
+                coded_here = share_counts(coded, shares_L[label])
+                pairs[self.terms[term], label] = int(coded_here)
+        own = TermLexicon.of(
+            [
+                () if kept else texts
+                for kept, texts in zip(relabeling.kept_L, relabeling.descriptions, strict=True)
+            ]
+        )
+        for term, label in zip(own.term_E, own.label_E.tolist(), strict=True):
+            pairs.setdefault((own.terms[term], label), 0)
+        ordered = sorted(pairs)
+        terms = tuple(sorted({term for term, _ in ordered}))
+        place = {term: number for number, term in enumerate(terms)}
+        return TermLexicon(
+            terms,
+            np.array([place[term] for term, _ in ordered], np.int32),
+            np.array([label for _, label in ordered], np.int32),
+            np.array([counted.get(term, 0) for term in terms], np.int32),
+            np.array([pairs[pair] for pair in ordered], np.int32),
+            len(relabeling),
+            self._share,
+        )
 
     def out_of_fold(self, texts: Iterable[str], targets: Targets) -> NDArray[np.float32]:
         """Return scores_NL of the training documents, each as by a fit without that document."""
@@ -154,6 +192,7 @@ class TermLexicon:
             "label": self.label_E,
             "contain": self.contain_P,
             "coded": self.coded_E,
+            **({} if self.share is None else {"share": np.array(self.share)}),
         }
 
     @classmethod
@@ -182,6 +221,7 @@ class TermLexicon:
             arrays["contain"],
             arrays["coded"],
             number_of_labels,
+            float(arrays["share"]) if "share" in arrays else None,
         )
 
     def _found(self, text: str) -> NDArray[np.int64]:
@@ -218,12 +258,17 @@ class TermLexicon:
     def _weight_E(self) -> NDArray[np.float32]:
         """Return the score of a label whose only match is this term."""
         contain_E = self.contain_P[self.term_E]
-        share = (self.coded_E.sum() + 1) / (contain_E.sum() + 2)
-        likely_E = (self.coded_E + _PRIOR_DOCUMENTS * share) / (contain_E + _PRIOR_DOCUMENTS)
+        likely_E = (self.coded_E + _PRIOR_DOCUMENTS * self._share) / (contain_E + _PRIOR_DOCUMENTS)
         above_E: NDArray[np.float64] = np.log(likely_E / (1 - likely_E)) - np.log(
             _LEAST / (1 - _LEAST)
         )
         return above_E.clip(0).astype(np.float32)
+
+    @property
+    def _share(self) -> float:
+        if self.share is not None:
+            return self.share
+        return float((self.coded_E.sum() + 1) / (self.contain_P[self.term_E].sum() + 2))
 
     @cached_property
     def _place(self) -> dict[Term, int]:

@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from scipy.optimize import minimize
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from icdcli.data.relabeling import Relabeling
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
@@ -180,6 +181,20 @@ class Tfidf:
                 share_K = values_F[row] * weights_FK[row] / (len(spans) * (end - first))
                 added_KW[:, first:end] += share_K[:, None]
         return positions, added_KW
+
+    def relabeled(self, relabeling: Relabeling) -> "Tfidf":
+        """Return the classifiers of another label space.
+
+        The odds of a label are divided by the number of labels that share its source. A label
+        without one is like one that no training document has.
+        """
+        weights_LF = self.weights_FL.T.tocsr()[np.maximum(relabeling.sources_L, 0)]
+        known_L = sparse.diags_array(relabeling.sourced_L.astype(np.float32))
+        weights_FL = (known_L @ weights_LF).T.tocsr()
+        weights_FL.eliminate_zeros()
+        offsets_L = relabeling.rows(self.offsets_L, self.offsets_L.min())
+        offsets_L -= np.log(relabeling.shares_L).astype(np.float32)
+        return replace(self, weights_FL=sparse.csr_matrix(weights_FL), offsets_L=offsets_L)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from icdcli.data.corpus.reader import Labels
+from icdcli.data.relabeling import Relabeling
 from icdcli.lexical.histories import history_labels
 from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.lexical.reading import NoteReading
@@ -178,3 +179,23 @@ def test_only_labels_of_a_history_count(notes):
     assert history_labels(replace(labels, kinds=("procedure",) * 6), "icd10") == {}
     reading = NoteReading(Views.of("facts", "en"))
     assert not LexicalModel.fit(*notes, TITLES, reading=reading, histories={}).histories
+
+
+def test_labels_after_a_division_keep_their_histories(fitted, notes):
+    sources = np.array([COLON, BREAST, FAMILY_COLON, FAMILY_COLON, HAD_COLON, HAD_BREAST])
+    kept = np.array([True, True, False, False, True, True])
+    shares = np.array([1, 1, 2, 2, 1, 1])
+    described = [("Family history of colon cancer",)] * len(sources)
+    relabeling = Relabeling(len(CODES), sources, shares, kept, described)
+    after = fitted.relabeled(relabeling, {"family": {2: ("colon cancer",), 3: ("rectal cancer",)}})
+    assert {history: parts.labels for history, parts in after.histories.items()} == {
+        "family": (2, 3),
+        "personal": (4, 5),
+    }
+    before = fitted.scores(notes[0])
+    for part, scores_NL in after.scores(notes[0]).items():
+        assert np.array_equal(scores_NL[:, kept], before[part][:, sources[kept]])
+    father, had = after.scores(["His father had colon cancer.", "History of colon cancer."])[
+        "affirmed_terms"
+    ]
+    assert father[2] > had[2]
