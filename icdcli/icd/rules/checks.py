@@ -1,321 +1,299 @@
 """Checks of the codes of one encounter against an edition.
 
-The checks follow the conventions of the ICD-10-CM Official Guidelines for Coding and Reporting
-(section I.A): a code must be complete and assignable; codes with an Excludes1 note don't go
-together, unless the two conditions are unrelated; a manifestation comes after its cause. An edition
-without notes (ICD-9-CM, an imported list) gets the checks that need none.
+The checks follow the conventions of the ICD-10-CM Official Guidelines for Coding and Reporting: a
+code must be complete and assignable; codes with an Excludes1 note don't go together, unless the two
+conditions are unrelated; a manifestation comes after its cause. An edition without notes
+(ICD-9-CM, an imported list) gets the checks that need none.
 
 A *hard* finding makes a claim invalid. A *soft* one is for a person to decide.
+
+What an edition says about a code is read once (`icdcli.icd.rules.facts`), so that a review page can
+check at every change, and an evaluation hundreds of thousands of sets.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
 
-from icdcli.icd.editions.edition import Edition, NoteKind
-from icdcli.icd.rules.references import InstructionalNote, parse_notes
-
-Severity = Literal["hard", "soft"]
-CheckKind = Literal[
-    "unknown",
-    "not assignable",
-    "seventh character",
-    "duplicate",
-    "with its category",
-    "excludes",
-    "manifestation",
-    "code first",
-    "use additional",
-    "unspecified side",
-    "unspecified",
-    "principal",
-]
-
-_SHOWN = 6  # codes below another one that a finding names
-_SIDE = re.compile(r"\b(right|left|bilateral|unspecified)\b", re.IGNORECASE)
-_UNSPECIFIED = re.compile(r"\bunspecified\b", re.IGNORECASE)
-_MANIFESTATION = re.compile(r"\bin (?:\w+ )*?diseases? classified elsewhere\b", re.IGNORECASE)
-# Notes about some of a code's cases only.
-_IF = re.compile(r"\bif (?:applicable|known|present)\b|\bcomplicating\b|\bdue to\b", re.IGNORECASE)
-_SEQUELA = re.compile(r", sequela$")
-# External causes, and the agents and resistances that B95 to B97 and Z16 add to another code.
-_NEVER_PRINCIPAL = re.compile(r"[V-Y]\d\d|B9[567]|Z16|Z3A|Z68")
+from icdcli.icd.editions.edition import Edition
+from icdcli.icd.rules.conventions import (
+    is_maternal,
+    is_newborn,
+    never_principal,
+    only_principal,
+)
+from icdcli.icd.rules.facts import CodeFacts, EditionFacts
+from icdcli.icd.rules.findings import CodeSet, Finding, Severity, Span, hard_first
 
 
-class Span(NamedTuple):
-    """A place in a note that supports a code: characters begin to end, half-open."""
-
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True)
-class CodeSet:
-    """The codes of an encounter.
-
-    Attributes:
-        codes: The codes, with their dots.
-        ordered: Whether their order is that of a claim, the principal diagnosis first.
-        evidence: Code to the places in the note that support it, as far as they are known.
-    """
-
-    codes: Sequence[str]
-    ordered: bool = False
-    evidence: Mapping[str, Sequence[Span]] | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        kind: The kind of the check.
-        severity: ``hard`` or ``soft``.
-        codes: The codes concerned, the one to change first.
-        words: The official words, or a statement of what is wrong.
-        advice: What to do.
-    """
-
-    kind: CheckKind
-    severity: Severity
-    codes: tuple[str, ...]
-    words: str
-    advice: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
-
-def check_codes(codes: CodeSet, edition: Edition) -> list[Finding]:
+def check_codes(codes: CodeSet | Sequence[str], edition: Edition) -> list[Finding]:
     """Return what is wrong with the codes of an encounter, hard findings first.
 
     Args:
-        codes: The codes.
+        codes: The codes, with their dots.
         edition: The edition that they are from.
+
+    Example:
+        >>> from icdcli.icd.editions.catalog import find_edition
+        >>> found = check_codes(["E10.9", "E11.9"], find_edition("icd10cm"))
+        >>> found[0].kind, found[0].words
+        ('excludes', 'E10.9, Excludes1: type 2 diabetes mellitus (E11.-)')
     """
-    checker = _Checker(codes, edition)
-    found = [finding for check in _CHECKS for finding in check(checker)]
-    return sorted(found, key=lambda one: one.severity)
+    return checker_of(edition).check(codes if isinstance(codes, CodeSet) else CodeSet(codes))
 
 
-class _Checker:
-    """The codes of an encounter with their rows in an edition."""
-
-    def __init__(self, codes: CodeSet, edition: Edition) -> None:
-        self.codes, self.edition = codes, edition
-        self.distinct = list(dict.fromkeys(codes.codes))
-        self.rows = {code: row for code in self.distinct if (row := edition.row(code)) is not None}
-
-    def notes(self, code: str, kind: NoteKind) -> Iterator[InstructionalNote]:
-        """Yield the notes that apply to a code: its own and those of the rows above it."""
-        row = self.rows[code]
-        for place in (row, *self.edition.above(row)):
-            yield from _notes(self.edition, place, kind)
-
-    def others(self, code: str) -> list[str]:
-        return [other for other in self.rows if other != code]
+@lru_cache(8)
+def checker_of(edition: Edition) -> "CodeChecker":
+    """Return the checker of an edition, which remembers what it has read."""
+    return CodeChecker(edition)
 
 
-@lru_cache(100_000)
-def _notes(edition: Edition, row: int, kind: NoteKind) -> tuple[InstructionalNote, ...]:
-    return tuple(parse_notes(edition.notes(row, kind)))
+class CodeChecker:
+    """The checks against one edition."""
+
+    def __init__(self, edition: Edition) -> None:
+        self.edition = edition
+        self.facts = EditionFacts(edition)
+
+    def check(self, codes: CodeSet) -> list[Finding]:
+        """Return what is wrong with the codes of an encounter, hard findings first."""
+        encounter = _Encounter(codes, [self.facts.of(code) for code in dict.fromkeys(codes.codes)])
+        return hard_first(finding for check in _CHECKS for finding in check(encounter))
 
 
-def _unknown(checker: _Checker) -> Iterator[Finding]:
-    for code in checker.distinct:
-        if code not in checker.rows:
-            yield Finding(
-                "unknown",
-                "hard",
-                (code,),
-                f"{code} isn't in {checker.edition.about.title}.",
-                "Take a code that is valid on the day of the discharge.",
-            )
+class _Encounter:
+    """The codes of an encounter with their facts."""
+
+    def __init__(self, codes: CodeSet, facts: list[CodeFacts]) -> None:
+        self.codes, self.all = codes, facts
+        self.known = [one for one in facts if one.is_known]
+        self.distinct = {one.code for one in self.known}
+        self.categories = {one.category for one in self.known}
+        siblings: dict[str, list[CodeFacts]] = {}
+        for one in self.known:
+            siblings.setdefault(one.category, []).append(one)
+        self.siblings = [several for several in siblings.values() if len(several) > 1]
+
+    @property
+    def pairs_of_siblings(self) -> Iterator[tuple[CodeFacts, CodeFacts]]:
+        """Yield the ordered pairs of codes of the same category."""
+        return (
+            (one, other)
+            for several in self.siblings
+            for one in several
+            for other in several
+            if one is not other
+        )
+
+    def same_words(self, one: CodeFacts, other: CodeFacts) -> bool:
+        """Return whether the same words of the note support two codes."""
+        evidence = self.codes.evidence or {}
+        spans: Sequence[Span] = evidence.get(other.code, ())
+        return any(
+            a.begin < b.end and b.begin < a.end for a in evidence.get(one.code, ()) for b in spans
+        )
 
 
-def _incomplete(checker: _Checker) -> Iterator[Finding]:
-    edition = checker.edition
-    for code, row in checker.rows.items():
-        if edition.assignable_R[row]:
-            continue
-        children = [edition.codes[below] for below in edition.children(row)]
-        listed = ", ".join(children[:_SHOWN]) + (" …" if len(children) > _SHOWN else "")
-        seventh = next(iter(edition.notes_above(row, "seventh")), None)
-        lacks = seventh is not None and all(edition.assignable_R[edition.children(row)])
-        if lacks and seventh is not None:
-            words = f"{code} needs a seventh character ({'; '.join(seventh[1][:_SHOWN])})."
-            yield Finding("seventh character", "hard", (code,), words, f"Take one of {listed}.")
-        else:
-            words = f"{code} ({edition.titles[row]}) can't be assigned; it stands for others."
-            yield Finding("not assignable", "hard", (code,), words, f"Take one of {listed}.")
+def _invalid(encounter: _Encounter) -> Iterator[Finding]:
+    return (one.invalid for one in encounter.all if one.invalid is not None)
 
 
-def _duplicate(checker: _Checker) -> Iterator[Finding]:
-    for code in checker.distinct:
-        if checker.codes.codes.count(code) > 1:
-            yield Finding(
-                "duplicate", "hard", (code,), f"{code} occurs more than once.", "Keep one."
-            )
+def _duplicate(encounter: _Encounter) -> Iterator[Finding]:
+    codes = encounter.codes.codes
+    if len(codes) == len(encounter.all):
+        return
+    for one in encounter.all:
+        if codes.count(one.code) > 1:
+            words = f"{one.code} occurs more than once."
+            yield Finding("duplicate", "hard", (one.code,), words, "Keep one.")
 
 
-def _with_category(checker: _Checker) -> Iterator[Finding]:
-    for code, row in checker.rows.items():
-        end = int(checker.edition.ends_R[row])
-        below = [other for other, place in checker.rows.items() if row < place < end]
-        if below:
-            yield Finding(
-                "with its category",
-                "hard",
-                (code, *below),
-                f"{code} stands for {', '.join(below)}, too.",
-                f"Remove {code}.",
-            )
+def _with_category(encounter: _Encounter) -> Iterator[Finding]:
+    below: dict[str, list[str]] = {}
+    for one in encounter.known:
+        if not one.above.isdisjoint(encounter.distinct):
+            for code in one.above & encounter.distinct:
+                below.setdefault(code, []).append(one.code)
+    for code, others in below.items():
+        words = f"{code} stands for {', '.join(others)}, too."
+        yield Finding("with its category", "hard", (code, *others), words, f"Remove {code}.")
 
 
-def _excludes(checker: _Checker) -> Iterator[Finding]:
+def _excludes(encounter: _Encounter) -> Iterator[Finding]:
     seen: set[frozenset[str]] = set()
-    for code in checker.rows:
-        for note in checker.notes(code, "excludes1"):
-            for other in checker.others(code):
-                pair = frozenset((code, other))
-                if pair in seen or not note.has(other) or note.has(code):
+    for one in encounter.known:
+        for notes in one.excludes:
+            if notes.categories.isdisjoint(encounter.categories):
+                continue
+            for other in encounter.known:
+                if other.category not in notes.categories or other is one:
+                    continue
+                pair = frozenset((one.code, other.code))
+                if pair in seen or not (note := notes.naming(other.code, one)):
                     continue
                 seen.add(pair)
                 yield Finding(
                     "excludes",
                     "soft",
-                    (code, other),
-                    f"{code}, Excludes1: {note.text}",
-                    "Keep the one that the note supports, or both if the conditions are unrelated.",
+                    (one.code, other.code),
+                    f"{one.code}, Excludes1: {note.text}",
+                    "Keep the one that the note supports; the same words support both."
+                    if encounter.same_words(one, other)
+                    else "Keep the one that the note supports, or both if the conditions are "
+                    "unrelated.",
                 )
 
 
-def _manifestation(checker: _Checker) -> Iterator[Finding]:
-    order = {code: place for place, code in enumerate(checker.distinct)}
-    for code, row in checker.rows.items():
-        notes = [note for note in checker.notes(code, "code_first") if note.references]
-        if not notes:
+def _code_first(encounter: _Encounter) -> Iterator[Finding]:
+    order = {one.code: place for place, one in enumerate(encounter.known)}
+    for one in encounter.known:
+        if not one.words_first:
             continue
         causes = [
-            other
-            for other in checker.others(code)
-            if any(note.has(other) and not note.has(code) for note in notes)
+            other.code
+            for other in encounter.known
+            if other.category in one.categories_first and one.comes_after(other)
         ]
-        late = [cause for cause in causes if order[cause] > order[code]]
-        must = bool(_MANIFESTATION.search(checker.edition.titles[row]))
-        words = f"{code}, code first: {'; '.join(note.text for note in notes[:_SHOWN])}"
-        if not causes and (must or not any(_IF.search(note.text) for note in notes)):
-            kind: CheckKind = "manifestation" if must else "code first"
-            severity: Severity = "hard" if must else "soft"
-            yield Finding(kind, severity, (code,), words, "Add the code of the cause before it.")
-        elif causes and len(late) == len(causes) and checker.codes.ordered:
-            yield Finding(
-                "code first", "hard" if must else "soft", (code, *late), words,
-                f"Move {late[0]} before {code}.",
-            )  # fmt: skip
-
-
-def _additional(checker: _Checker) -> Iterator[Finding]:
-    edition = checker.edition
-    for code, row in checker.rows.items():
-        # Notes of blocks and chapters ("use additional code for smoking") would flag every code.
-        places = [row, *(one for one in edition.above(row) if edition.level(one) in _OF_CODES)]
-        for place in places:
-            notes = [note for note in _notes(edition, place, "use_additional") if note.references]
-            wanted = [note for note in notes if not _IF.search(note.text)]
-            met = any(note.has(other) for note in notes for other in checker.others(code))
-            if wanted and not met:
-                words = "; ".join(note.text for note in wanted[:_SHOWN])
-                yield Finding(
-                    "use additional",
-                    "soft",
-                    (code,),
-                    f"{code}, use additional: {words}",
-                    "Add the code if the note supports it.",
-                )
-
-
-def _side(checker: _Checker) -> Iterator[Finding]:
-    edition = checker.edition
-    for code, row in checker.rows.items():
-        for other in checker.others(code):
-            place = checker.rows[other]
-            beside = edition.parents_R[place] == edition.parents_R[row] or _same_but_last(
-                code, other
+        severity: Severity = "hard" if one.is_manifestation else "soft"
+        words, advice = one.words_first, "Add the code of the cause before it."
+        if causes and encounter.codes.ordered:
+            late = [cause for cause in causes if order[cause] > order[one.code]]
+            if len(late) == len(causes):
+                advice = f"Move {late[0]} before {one.code}."
+                yield Finding("code first", severity, (one.code, *late), words, advice)
+        elif not causes and one.is_manifestation:
+            unnamed = one.has_unnamed_causes and any(
+                other is not one and other.is_disease for other in encounter.known
             )
-            if beside and _names_side(edition.titles[row], edition.titles[place]):
-                yield Finding(
-                    "unspecified side",
-                    "soft",
-                    (code, other),
-                    f"{code}: {edition.titles[row]}. {other}: {edition.titles[place]}.",
-                    f"Remove {code} if both mean the same condition.",
-                )
+            if not unnamed:
+                yield Finding("manifestation", "hard", (one.code,), words, advice)
+            elif one.code_first:
+                advice = "Add the code of the cause before it, unless it is there."
+                yield Finding("code first", "soft", (one.code,), words, advice)
+        elif not causes and one.always_first:
+            yield Finding("code first", "soft", (one.code,), words, advice)
 
 
-def _more_specific(checker: _Checker) -> Iterator[Finding]:
-    evidence, edition = checker.codes.evidence or {}, checker.edition
-    for code, row in checker.rows.items():
-        if not _UNSPECIFIED.search(edition.titles[row]):
-            continue
-        own = evidence.get(code, ())
-        for other in checker.others(code):
-            sibling = other.partition(".")[0] == code.partition(".")[0]
-            if not sibling or _UNSPECIFIED.search(edition.titles[checker.rows[other]]):
-                continue
-            if any(
-                a.begin < b.end and b.begin < a.end for a in own for b in evidence.get(other, ())
+def _additional(encounter: _Encounter) -> Iterator[Finding]:
+    lacking: dict[int, list[CodeFacts]] = {}
+    for one in encounter.known:
+        for notes in one.additional:
+            if not any(
+                other.category in notes.categories and other is not one and notes.name(other.code)
+                for other in encounter.known
             ):
-                yield Finding(
-                    "unspecified",
-                    "soft",
-                    (code, other),
-                    f"The same words support {code} ({edition.titles[row]}) and {other}.",
-                    f"Remove {code} if {other} is right.",
-                )
+                lacking.setdefault(notes.row, []).append(one)
+    for row, several in lacking.items():
+        words = (
+            f"{several[0].edition.codes[row]}, use additional: {several[0].words_additional[row]}"
+        )
+        advice = "Add the code if the note supports it."
+        codes = tuple(one.code for one in several)
+        yield Finding("use additional", "soft", codes, words, advice)
 
 
-def _principal(checker: _Checker) -> Iterator[Finding]:
-    if not checker.codes.ordered or not checker.distinct:
-        return
-    first = checker.distinct[0]
-    row = checker.rows.get(first)
-    if row is None:
-        return
-    title = checker.edition.titles[row]
-    reason = (
-        "an external cause or an addition to another code"
-        if _NEVER_PRINCIPAL.match(first)
-        else "a manifestation"
-        if _MANIFESTATION.search(title)
-        else "a sequela, whose present condition comes first"
-        if _SEQUELA.search(title)
-        else None
-    )
-    if reason is not None and checker.edition.about.name.startswith("icd10cm"):
+def _side(encounter: _Encounter) -> Iterator[Finding]:
+    for one, other in encounter.pairs_of_siblings:
+        beside = one.parent == other.parent or _same_but_last(one.code, other.code)
+        if beside and _names_side(one, other):
+            words = f"{one.code}: {one.title}. {other.code}: {other.title}."
+            advice = f"Remove {one.code} if both mean the same condition."
+            yield Finding("unspecified side", "soft", (one.code, other.code), words, advice)
+
+
+def _more_specific(encounter: _Encounter) -> Iterator[Finding]:
+    for one, other in encounter.pairs_of_siblings if encounter.codes.evidence else ():
+        if one.is_unspecified and not other.is_unspecified and encounter.same_words(one, other):
+            words = f"The same words support {one.code} ({one.title}) and {other.code}."
+            advice = f"Remove {one.code} if {other.code} is right."
+            yield Finding("unspecified", "soft", (one.code, other.code), words, advice)
+
+
+def _contradiction(encounter: _Encounter) -> Iterator[Finding]:
+    for one, other in encounter.pairs_of_siblings:
+        if one.lacks and other.title.lower().startswith(one.lacks):
+            (_, own), (_, its) = one.sides, other.sides
+            if own and its and own != its:
+                continue
+            words = f"{one.code}: {one.title}. {other.code}: {other.title}."
+            advice = f"Remove {one.code} if both mean the same condition."
+            yield Finding("contradiction", "soft", (one.code, other.code), words, advice)
+
+
+def _combination(encounter: _Encounter) -> Iterator[Finding]:
+    for one in encounter.known:
+        for rule in one.combinations:
+            for other in encounter.known:
+                if rule.other.match(other.code):
+                    yield _combined(one, other, rule.combined, rule.section)
+                    break
+
+
+def _combined(one: CodeFacts, other: CodeFacts, combined: str, section: str) -> Finding:
+    edition = one.edition
+    if combined == one.code:
+        words = f"{other.code}: {other.title}. (Guidelines, section {section})"
+        advice = f"Remove {one.code}: {other.code} has it."
+    else:
+        row = edition.row(combined)
+        title = "" if row is None else edition.titles[row]
+        includes = () if row is None else edition.notes(row, "includes")
+        words = f"{combined} ({title}){': ' if includes else ''}{'; '.join(includes[:1])}. "
+        words += f"(Guidelines, section {section})"
+        advice = f"Take a code of {combined} for {one.code}, unless the note says otherwise."
+    return Finding("combination", "soft", (one.code, other.code), words, advice)
+
+
+def _mother_and_newborn(encounter: _Encounter) -> Iterator[Finding]:
+    known = [one.code for one in encounter.known if one.is_icd10cm]
+    mother, newborn = list(filter(is_maternal, known)), list(filter(is_newborn, known))
+    if mother and newborn:
         yield Finding(
-            "principal",
-            "hard",
-            (first,),
-            f"{first} ({title}) is {reason}, and can't be the principal diagnosis.",
-            "Put the condition first that led to the admission.",
+            "mother and newborn",
+            "soft",
+            (*mother, *newborn),
+            "Codes of chapter 15 are for use only on maternal records, codes of chapter 16 on "
+            "newborn records only.",
+            "Keep the codes of the record's own patient.",
         )
 
 
-_OF_CODES = ("code", "category")
-_CHECKS: tuple[Callable[[_Checker], Iterator[Finding]], ...] = (
-    *(_unknown, _incomplete, _duplicate, _with_category, _excludes, _manifestation),
-    *(_additional, _side, _more_specific, _principal),
+def _principal(encounter: _Encounter) -> Iterator[Finding]:
+    if not encounter.codes.ordered or not encounter.all:
+        return
+    first, *others = encounter.all
+    if not first.is_known or not first.is_icd10cm:
+        return
+    if (reason := never_principal(first.code, first.title)) is not None:
+        words = (
+            f"{first.code} ({first.title}) is {reason[1]}, and can't be the principal diagnosis."
+        )
+        advice = "Put the condition first that led to the admission."
+        yield Finding("principal", reason[0], (first.code,), words, advice)
+    mothers = [one.code for one in others if one.is_known and is_maternal(one.code)]
+    if mothers and not is_maternal(first.code) and not only_principal(first.code):
+        words = "Codes of chapter 15 come before codes of other chapters (guidelines, I.C.15.a.1)."
+        yield Finding(
+            "principal", "soft", (first.code, *mothers), words, f"Put {mothers[0]} first."
+        )
+    for one in others:
+        if one.is_known and only_principal(one.code) and not only_principal(first.code):
+            words = (
+                f"{one.code} ({one.title}) may only be the principal diagnosis "
+                "(guidelines, I.C.21.c.16)."
+            )
+            yield Finding("principal", "soft", (one.code,), words, "Put it first, or remove it.")
+
+
+_CHECKS: tuple[Callable[[_Encounter], Iterator[Finding]], ...] = (
+    *(_invalid, _duplicate, _with_category, _excludes, _code_first, _additional, _side),
+    *(_more_specific, _contradiction, _combination, _mother_and_newborn, _principal),
 )
 
 
-def _names_side(title: str, other: str) -> bool:
+def _names_side(one: CodeFacts, other: CodeFacts) -> bool:
     """Return if another title differs only by a side for which this one has "unspecified"."""
-    own, its = (_SIDE.findall(one.lower()) for one in (title, other))
-    if _SIDE.sub("", title.lower()) != _SIDE.sub("", other.lower()) or own == its:
+    (rest, own), (its_rest, its) = one.sides, other.sides
+    if rest != its_rest or own == its:
         return False
     return all(mine in (yours, "unspecified") for mine, yours in zip(own, its, strict=True))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from icdcli.errors import DataError
 from icdcli.icd.editions.edition import Edition
-from icdcli.icd.rules.checks import CodeSet, Span
+from icdcli.icd.rules.findings import CodeSet, Span
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 

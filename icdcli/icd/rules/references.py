@@ -11,8 +11,10 @@ A code stands for all codes below it. A note without a code refers to others in 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from icdcli.icd.editions.edition import Edition, NoteKind
 
 _CODE = r"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{0,4})?"
 # The hyphen after a code stands for its further characters; between codes it means a range.
@@ -65,10 +67,12 @@ class InstructionalNote:
     Attributes:
         text: The note as the edition has it, with its heading if it is an item of a list.
         references: The codes; none: it refers to others in words only, or to none.
+        heading: The heading, which the text begins with; empty: none.
     """
 
     text: str
     references: tuple[Reference, ...] = field(default=())
+    heading: str = ""
 
     def has(self, code: str) -> bool:
         """Return whether the note refers to a code."""
@@ -98,8 +102,29 @@ def parse_notes(lines: Sequence[str]) -> list[InstructionalNote]:
         if line.rstrip().endswith(":") and not references:
             heading = line.strip()
             continue
-        notes.append(InstructionalNote(f"{heading} {line}".strip(), references))
+        notes.append(InstructionalNote(f"{heading} {line}".strip(), references, heading))
     return notes
+
+
+def joined_notes(notes: Iterable[InstructionalNote], most: int) -> str:
+    """Return the first notes as one text, in which each heading is given once."""
+    several = list(notes)
+    found: list[str] = []
+    before = ""
+    for note in several[:most]:
+        text = note.text.removeprefix(note.heading).strip() if note.heading == before else note.text
+        # "Code first, if applicable, …": the heading of the list is ", if applicable, …".
+        found.append(text.lstrip(", "))
+        before = note.heading
+    return "; ".join(found) + (" …" if len(several) > most else "")
+
+
+def notes_in_words(edition: Edition, kind: NoteKind) -> Iterator[tuple[str, str]]:
+    """Yield the code and the text of the notes of a kind that refer to codes in words only."""
+    for row, lines in edition.noted(kind):
+        for note in parse_notes(lines):
+            if not note.references:
+                yield edition.codes[row], note.text
 
 
 def _references(text: str) -> Iterator[Reference]:

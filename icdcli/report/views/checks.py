@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from icdcli.icd.editions.edition import About
-from icdcli.icd.rules.checks import Finding
+from icdcli.icd.rules.findings import Finding
 from icdcli.report.formatting import one_line, plain
 
 _SHOWN = 20

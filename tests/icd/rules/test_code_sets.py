@@ -6,8 +6,8 @@ import pytest
 
 from icdcli.errors import DataError
 from icdcli.icd.editions.catalog import find_edition
-from icdcli.icd.rules.checks import Span
 from icdcli.icd.rules.code_sets import read_code_sets
+from icdcli.icd.rules.findings import Span
 
 
 def sets(path):

@@ -3,7 +3,7 @@
 import pytest
 
 from icdcli.icd.editions.catalog import find_edition
-from icdcli.icd.rules.references import parse_notes, references_in
+from icdcli.icd.rules.references import notes_in_words, parse_notes, references_in
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ def test_headings_go_before_the_items_of_their_list():
         "underlying disease, such as: gout (M10.-)",
         "underlying disease, such as: amyloidosis (E85.-)",
     ]
+
+
+def test_notes_in_words_only_can_be_listed():
+    found = list(notes_in_words(find_edition("icd10cm-2026-04"), "excludes1"))
+    assert all(not references_in(text) for _, text in found)
+    assert 70 < len({code for code, _ in found}) < 85
 
 
 # Places with notes of a kind in April 2026; those of which every note is understood.

@@ -1,0 +1,94 @@
+"""Checks of single codes: whether an edition has a code, and whether it can be assigned."""
+
+from collections.abc import Iterator
+
+from icdcli.icd.editions.edition import Edition
+from icdcli.icd.editions.succession import first_with, last_with, other_system_with
+from icdcli.icd.rules.findings import Finding
+
+_SHOWN = 6  # codes below another one that a finding names
+_TAKE_VALID = "Take a code that is valid on the day of the discharge."
+
+
+def invalid(code: str, edition: Edition) -> Finding | None:
+    """Return why a code can't be assigned; None: it can."""
+    row = edition.row(code)
+    if row is None and (bare := _without_placeholders(code, edition)) is not None:
+        row = bare
+    if row is None:
+        words, advice = _unknown(code, edition)
+        return Finding("unknown", "hard", (code,), words, advice)
+    if edition.assignable_R[row]:
+        return None
+    children = edition.children(row)
+    seventh = next(iter(edition.notes_above(row, "seventh")), None)
+    if seventh is not None and all(edition.assignable_R[children]):
+        words = f"{code} needs a seventh character ({_listed(seventh[1], '; ')})."
+        return Finding("seventh character", "hard", (code,), words, _take(row, edition))
+    older = last_with(code, edition)
+    words = f"{code} ({edition.titles[row]}) can't be assigned; it stands for others."
+    if older is not None:
+        words = (
+            f"{code} ({edition.titles[row]}) can't be assigned any more: it has been divided since "
+            f"{older.about.title}."
+        )
+    return Finding("not assignable", "hard", (code,), words, _take(row, edition))
+
+
+def _without_placeholders(code: str, edition: Edition) -> int | None:
+    """Return the row of a code that is complete but for its seventh character: S47.2XX."""
+    row = edition.row(code.rstrip("X").rstrip(".")) if code.endswith("X") else None
+    return row if row is not None and not edition.assignable_R[row] else None
+
+
+def _unknown(code: str, edition: Edition) -> tuple[str, str]:
+    """Return why a code may be unknown, and what to do."""
+    own, words = edition.about, f"{code} isn't in {edition.about.title}"
+    if (newer := first_with(code, edition)) is not None:
+        return (
+            f"{words}: it is new in {newer.about.title}, valid from {newer.about.valid_from}.",
+            _TAKE_VALID,
+        )
+    above = _nearest_above(code, edition)
+    advice = _TAKE_VALID if above is None else _take(above, edition, code)
+    if (older := last_with(code, edition)) is not None:
+        row = older.row(code)
+        title = older.titles[row] if row is not None else ""
+        return f"{words} any more; it was in {older.about.title}: {title}.", advice
+    if (other := other_system_with(code, edition)) is not None:
+        return (
+            f"{words}: it is a code of {other.about.title}.",
+            f"Take a code of {own.name.partition('-')[0]}; `icdcode codes map` has equivalents.",
+        )
+    if above is not None:
+        return f"{words}; the nearest is {edition.codes[above]} ({edition.titles[above]}).", advice
+    return f"{words}.", advice
+
+
+def _nearest_above(code: str, edition: Edition) -> int | None:
+    """Return the row of the longest beginning of a code that is a category or code."""
+    for length in range(len(code) - 1, 2, -1):
+        row = edition.row(code[:length].rstrip("."))
+        if row is not None and edition.level(row) in ("category", "code"):
+            return row
+    return None
+
+
+def _take(row: int, edition: Edition, code: str = "") -> str:
+    """Return the advice to take a code below a row: at best one that ends as the old one does."""
+    if edition.assignable_R[row]:
+        return f"Take {edition.codes[row]}, if it is right."
+    found = [edition.codes[below] for below in edition.children(row)]
+    if code and not edition.assignable_R[edition.children(row)].all():
+        found = [one for one in _assignable_below(row, edition) if one[-1] == code[-1]] or found
+    return f"Take one of {_listed(found, ', ')}."
+
+
+def _assignable_below(row: int, edition: Edition) -> Iterator[str]:
+    for below in range(row + 1, int(edition.ends_R[row])):
+        if edition.assignable_R[below]:
+            yield edition.codes[below]
+
+
+def _listed(found: list[str] | tuple[str, ...], between: str) -> str:
+    return between.join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
