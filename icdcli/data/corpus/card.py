@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.code_validity import VALIDITY
 from icdcli.data.corpus.reader import DOCUMENTS, LABELS, Corpus, Labels, document_batches
 from icdcli.data.corpus.statistics import Summary, summaries
 from icdcli.data.sources.admission import SPLITS
@@ -35,6 +36,7 @@ _FROM_CARD = (
     "dropped",
     "benchmark",
     CODES_COLUMN,
+    VALIDITY,
     "choices",
 )
 _LENGTHS = (512, 1024, 2048, 4096, 8192)  # common context lengths of models

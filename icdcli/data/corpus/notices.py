@@ -1,10 +1,11 @@
 """What a user must know about a prepared corpus before believing its results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from icdcli.data.sources.table_codes import CODES_COLUMN
 
+_SHOWN_INTO = 3  # codes that a retired one was divided into
 _NO_TITLES = "no label has a title: set code_system (icd9, icd10), or check that it is right"
 
 
@@ -25,6 +26,7 @@ def corpus_warnings(card: Mapping[str, Any]) -> Iterator[str]:
             f"column {column['name']!r}: {column['unknown']:,} of {column['labels']:,} codes "
             f"aren't in the official tables ({', '.join(column['first_unknown'])}{more})"
         )
+    yield from _validity(card)
     labels = card.get("labels", {})
     if card.get("dataset") == "table" and labels.get("count") == labels.get("without_title", -1):
         yield _NO_TITLES
@@ -42,6 +44,52 @@ def corpus_warnings(card: Mapping[str, Any]) -> Iterator[str]:
                 "If it stands for unknown patients, leave these cells empty"
             )
     yield from leaks(card.get("description", {}).get("leakage", {}))
+
+
+def _validity(card: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the warnings about codes that aren't valid, one sentence each."""
+    entry = card.get("code_validity", {})
+    days = entry.get("days")
+    where = "on the day of their document" if days else f"in {entry.get('edition')}"
+    for status, what, when in (
+        ("retired", "retired", "last in"),
+        ("future", "not valid yet", "in"),
+    ):
+        if codes := entry.get(status):
+            yield (
+                f"{codes['codes']:,} {'code is' if codes['codes'] == 1 else 'codes are'} {what} "
+                f"{where}, with {_counted(codes['mentions'], 'mention')}; labels all the same: "
+                f"{_named(codes, when)}"
+            )
+    if days and (outside := days["outside"]):
+        yield (
+            f"{outside['documents']:,} documents, of {outside['first']} to {outside['last']}, are "
+            "of days without an edition at hand; the nearest ones are used. `icdcode codes fetch` "
+            "adds editions"
+        )
+    unknown = entry.get("unknown")
+    if unknown and not card.get(CODES_COLUMN) and card.get("dataset") == "table":
+        more = ", …" if unknown["codes"] > len(unknown["first"]) else ""
+        yield (
+            f"{entry['edition']} lacks {unknown['codes']:,} of the codes "
+            f"({', '.join(unknown['first'])}{more}). They are kept, without a title"
+        )
+
+
+def _named(entry: Mapping[str, Any], when: str) -> str:
+    """Return the first codes of an entry in words, with what became of them."""
+    names = [
+        f"{one['code']} ({one['documents']:,}, "
+        + (_now(one["into"]) if one["into"] else f"{when} {one['edition']}")
+        + ")"
+        for one in entry["first"]
+    ]
+    more = entry["codes"] - len(names)
+    return "; ".join([*names, *([f"and {more:,} more"] if more else [])])
+
+
+def _now(into: Sequence[str]) -> str:
+    return f"now {', '.join(into[:_SHOWN_INTO])}{', …' if len(into) > _SHOWN_INTO else ''}"
 
 
 def leaks(leakage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

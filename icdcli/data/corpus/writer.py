@@ -13,6 +13,7 @@ import pyarrow as pa
 import icdcli
 from icdcli.data.benchmarks import protocols
 from icdcli.data.corpus.annotations import ANNOTATIONS, AnnotationWriter
+from icdcli.data.corpus.code_validity import ValidityCounter
 from icdcli.data.corpus.document_writer import DocumentWriter
 from icdcli.data.corpus.reader import CARD, DOCUMENTS, FORMAT, LABELS, Labels, write_labels
 from icdcli.data.corpus.statistics import DocumentStatistics
@@ -64,6 +65,7 @@ class CorpusContent:
         description: The statistics of the documents.
         choices: What was chosen by what the tables contain, in words; None without any.
         editions: The editions of the kinds of codes; None: unknown.
+        code_validity: The codes that can't be assigned; None if the coding system is unknown.
     """
 
     documents: int
@@ -75,6 +77,7 @@ class CorpusContent:
     description: DocumentStatistics
     choices: dict[str, str] | None = None
     editions: Editions | None = None
+    code_validity: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entries as JSON values."""
@@ -115,9 +118,9 @@ def write_corpus(
     dropped = source.reading.dropped
     writer = DocumentWriter(folder / DOCUMENTS)
     evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
-    writer.write(
-        evidence.pass_on(_documents(source.admissions(protocol, folder), protocol, clean, dropped))
-    )
+    validity = ValidityCounter(code_system)
+    documents = _documents(source.admissions(protocol, folder), protocol, clean, dropped)
+    writer.write(evidence.pass_on(validity.count(documents)))
     description = writer.statistics.description()
     splits = writer.splits(description)
     _refuse_empty_split(source, protocol, splits, dropped)
@@ -151,6 +154,7 @@ def write_corpus(
         description=description,
         choices=dict(source.reading.choices) or None,
         editions=labels.editions,
+        code_validity=validity.entry(),
     )
 
 

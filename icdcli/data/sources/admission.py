@@ -1,6 +1,7 @@
 """An admission: one hospital stay with its text and its codes, which every source yields."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import NamedTuple
 
 SPLITS = ("train", "validation", "test")
@@ -62,6 +63,7 @@ class Admission:
         codes: Its codes, in no particular order, without duplicates.
         split: ``train``, ``validation`` or ``test`` if the source itself defines it, else None.
         evidence: The annotated evidence of its codes, if the source has any.
+        day: The day of its discharge, on which its codes must be valid; None: unknown.
     """
 
     id: str
@@ -70,3 +72,4 @@ class Admission:
     codes: frozenset[Code] = field(default_factory=frozenset)
     split: str | None = None
     evidence: tuple[AnnotatedSpan, ...] = ()
+    day: date | None = None

@@ -20,6 +20,12 @@ _SPLIT_COLUMNS = {
     "words_per_document": "mean words",
     "codes_per_document": "mean codes",
 }
+_STATUSES = {
+    "retired": "retired",
+    "future": "of a later edition",
+    "category": "that stand for the codes below them",
+    "unknown": "unknown",
+}
 _QUANTILES = ("mean", "min", "p5", "p25", "p50", "p75", "p95", "max")
 
 
@@ -136,6 +142,7 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
         lines.append(f"editions: {', '.join(editions)}")
     if decision := described.get(CODES_COLUMN, {}).get("decision"):
         lines.append(f"codes: {decision}")
+    lines += _validity(described.get("code_validity") or {})
     if "labels_by_split" in described:
         found = described["labels_by_split"]
         lines.append(
@@ -163,6 +170,23 @@ def _labels(described: Mapping[str, Any]) -> list[RenderableType]:
             for percent, most in frequency["covering"].items()
         ]
     return [plain(line) for line in lines]
+
+
+def _validity(entry: Mapping[str, Any]) -> list[str]:
+    """Return a line about the documents' days, and one about the codes that can't be assigned."""
+    lines = []
+    if days := entry.get("days"):
+        without = f"; {_count(days['without'])} documents have no date" if days["without"] else ""
+        lines.append(f"discharged: {days['first']} to {days['last']}{without}")
+    counts = [
+        f"{_count(entry[status]['codes'])} {what} ({_count(entry[status]['mentions'])} mentions)"
+        for status, what in _STATUSES.items()
+        if status in entry
+    ]
+    if counts:
+        when = "their document's day" if days else str(entry["edition"])
+        lines.append(f"codes not assignable by {when}: {', '.join(counts)}")
+    return lines
 
 
 def _dropped(dropped: Mapping[str, int]) -> list[RenderableType]:

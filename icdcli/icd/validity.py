@@ -1,0 +1,129 @@
+"""Which codes can be assigned on a day, by the editions at hand."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from icdcli.icd.code_system import CodeSystem
+from icdcli.icd.codes import Kind
+from icdcli.icd.editions.catalog import editions, open_edition
+from icdcli.icd.editions.differences import divided_into
+from icdcli.icd.editions.edition import Edition
+
+Status = Literal["valid", "retired", "future", "category", "unknown"]
+"""``valid``: can be assigned. ``retired``, ``future``: only an earlier or a later edition at hand
+has the code. ``category``: stands for the codes below it, and always did. ``unknown``: no edition
+at hand has it."""
+
+_FIRST = 10  # codes that are named
+
+
+class Outdated(NamedTuple):
+    """A code of notes that its edition lacks, but another edition has.
+
+    Attributes:
+        code: The code.
+        title: Its title in the edition that has it.
+        documents: The documents that have the code on a day on which it isn't valid.
+        edition: The name of the edition that has it: the last one before, or the first one after.
+        into: The codes below it that can be assigned now; empty: there are none.
+    """
+
+    code: str
+    title: str
+    documents: int
+    edition: str
+    into: tuple[str, ...]
+
+
+class CodeValidity:
+    """The editions at hand of a coding system, asked about the codes of notes.
+
+    On a day without an edition at hand, the nearest one before and the nearest one after are asked,
+    so that a code counts as outdated only if neither has it.
+    """
+
+    def __init__(self, system: CodeSystem) -> None:
+        self._system = system
+
+    def status(self, code: str, kind: str, day: date | None = None) -> Status:
+        """Return what a code is.
+
+        Args:
+            code: The code, as its system writes it.
+            kind: ``diagnosis`` or ``procedure``.
+            day: The day; None: the edition of the coding system is asked.
+        """
+        own = next((found for found in self._system.editions if found == kind), None)
+        if own is None:
+            return "unknown"
+        asked = self.editions_on(own, day)
+        if any(_is_assignable(code, edition) for edition in asked):
+            return "valid"
+        family = self._families[own]
+        first, last = family.index(asked[0]), family.index(asked[-1])
+        if any(_is_assignable(code, edition) for edition in family[:first]):
+            return "retired"
+        if any(_is_assignable(code, edition) for edition in family[last + 1 :]):
+            return "future"
+        return "category" if any(code in edition for edition in family) else "unknown"
+
+    def editions_on(self, kind: Kind, day: date | None) -> tuple[Edition, ...]:
+        """Return the editions to ask about a day: that of the day, or the nearest ones."""
+        if day is None:
+            return (self._system.editions[kind],)
+        family = self._families[kind]
+        before = [one for one in family if (one.about.valid_from or date.min) <= day]
+        if before and (before[-1].about.valid_to or date.max) >= day:
+            return (before[-1],)
+        return (*before[-1:], *family[len(before) : len(before) + 1])
+
+    def has_edition(self, kind: str, day: date) -> bool:
+        """Return whether an edition at hand that has a kind of code is valid on a day."""
+        own = next((found for found in self._system.editions if found == kind), None)
+        return own is not None and any(_is_valid_on(one, day) for one in self._families[own])
+
+    def outdated(self, code: str, kind: str, documents: int, status: Status) -> Outdated:
+        """Return what is known about a code whose status is ``retired`` or ``future``."""
+        own = next(found for found in self._system.editions if found == kind)
+        current = self._system.editions[own]
+        family = self._families[own]
+        having = [one for one in family if _is_assignable(code, one)]
+        edition = having[-1] if status == "retired" else having[0]
+        into = tuple(divided_into(code, current)) if status == "retired" else ()
+        title = edition.title(code) or ""
+        return Outdated(code, title, documents, edition.about.name, into)
+
+    @cached_property
+    def _families(self) -> Mapping[Kind, tuple[Edition, ...]]:
+        """Return the editions of each kind of code at hand, the oldest first."""
+        found: dict[Kind, tuple[Edition, ...]] = {}
+        for kind, own in self._system.editions.items():
+            family = own.about.name.partition("-")[0]
+            members = [
+                own if one.about.name == own.about.name else open_edition(one.path)
+                for one in editions()
+                if one.about.name.partition("-")[0] == family
+            ]
+            found[kind] = tuple(members) if own in members else (own,)
+        return found
+
+
+def outdated_entry(codes: Iterable[Outdated]) -> dict[str, Any]:
+    """Return the entry of a card about outdated codes, the most frequent first."""
+    ordered = sorted(codes, key=lambda one: (-one.documents, one.code))
+    return {
+        "codes": len(ordered),
+        "mentions": sum(one.documents for one in ordered),
+        "first": [{**one._asdict(), "into": list(one.into)} for one in ordered[:_FIRST]],
+    }
+
+
+def _is_assignable(code: str, edition: Edition) -> bool:
+    row = edition.row(code)
+    return row is not None and bool(edition.assignable_R[row])
+
+
+def _is_valid_on(edition: Edition, day: date) -> bool:
+    return (edition.about.valid_from or date.min) <= day <= (edition.about.valid_to or date.max)
