@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpans, FindEvidence
+from icdcli.icd.editions.records import edition_id, edition_ids
 
 if TYPE_CHECKING:
     from icdcli.model.coding_model import CodingModel, ScoredWindows
@@ -50,6 +51,7 @@ class NoteCode(NamedTuple):
         threshold: The score from which it is predicted.
         predicted: Whether it is predicted.
         evidence: The words behind it; None: not requested.
+        edition: The edition of its kind of code, as `edition_id` returns it; None: unknown.
     """
 
     code: str
@@ -58,6 +60,7 @@ class NoteCode(NamedTuple):
     threshold: float
     predicted: bool
     evidence: EvidenceSpans | None = None
+    edition: str | None = None
 
 
 class CodedNote(NamedTuple):
@@ -70,12 +73,14 @@ class CodedNote(NamedTuple):
         codes: The reported codes, highest score first.
         read: The share of the note's tokens that the model reads: below 1 for a note longer than
             ``max_len`` of which only the beginning counts (``long_notes: first``).
+        editions: The editions of the model's codes, as `edition_ids` returns them.
     """
 
     id: str
     windows: int
     codes: tuple[NoteCode, ...]
     read: float = 1.0
+    editions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,9 @@ class NotePredictor:
         self.find = find
         self._model = model
         self._threshold_L = model.threshold.values_L(len(model.labels))
+        recorded = model.labels.editions or {}
+        self._edition_of = {kind: edition_id(edition) for kind, edition in recorded.items()}
+        self._editions = tuple(edition_ids(recorded))
 
     def predict(
         self, notes: Sequence[Note], on_done: Callable[[int], None] | None = None
@@ -148,7 +156,9 @@ class NotePredictor:
             The notes with their codes, in the same order.
         """
         coded: dict[int, CodedNote] = {
-            row: CodedNote(note.id, 0, ()) for row, note in enumerate(notes) if not note.has_text
+            row: CodedNote(note.id, 0, (), editions=self._editions)
+            for row, note in enumerate(notes)
+            if not note.has_text
         }
         for rows in self._batches(notes):
             found = self._model.score_notes([notes[row].text for row in rows])
@@ -162,7 +172,7 @@ class NotePredictor:
             ):
                 # No window, and no codes, if cleaning leaves no text.
                 codes = self._codes(scores_L, notes[row].text, windows) if count else ()
-                coded[row] = CodedNote(notes[row].id, count, codes, round(share, 6))
+                coded[row] = CodedNote(notes[row].id, count, codes, round(share, 6), self._editions)
                 if on_done is not None and self.find is not None:
                     on_done(len(coded))
             if on_done is not None and self.find is None:
@@ -203,6 +213,7 @@ class NotePredictor:
                 round(float(self._threshold_L[label]), 6),
                 bool(scores_L[label] >= self._threshold_L[label]),
                 spans,
+                self._edition_of.get(known.kinds[label]),
             )
             for label, spans in zip(labels, found, strict=True)
         )

@@ -16,6 +16,7 @@ from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
 from icdcli.errors import ConfigError
 from icdcli.explain.evidence import evidence_finder
+from icdcli.icd.editions.records import Editions
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
 from icdcli.model.coding_model import CodingModel
@@ -38,6 +39,7 @@ class PredictionFile:
         threshold: The model's threshold, in words.
         selection: Which codes the file has.
         cut: The notes of which the model reads only the beginning.
+        editions: The editions of the model's codes; None: unknown.
     """
 
     output: Path
@@ -47,6 +49,7 @@ class PredictionFile:
     threshold: str
     selection: Selection
     cut: CutNotes
+    editions: Editions | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that ``icdcode predict --output FILE --json`` prints."""
@@ -54,6 +57,7 @@ class PredictionFile:
             "output": self.output,
             "notes": self.notes,
             "checkpoint": self.checkpoint,
+            "editions": self.editions,
             "threshold": self.threshold,
             "top": self.selection.top,
             "min_score": self.selection.min_score,
@@ -201,8 +205,9 @@ def predict_to_file(
         cut = _predict_parts(parts, notes, predictor, group, count, on_progress)
     if cut.notes and on_warning is not None:
         on_warning(cut.warning(count, model.config.max_len))
+    labels, threshold = model.labels, str(model.threshold)
     return PredictionFile(
-        output, count, checkpoint, len(model.labels), str(model.threshold), selection, cut
+        output, count, checkpoint, len(labels), threshold, selection, cut, labels.editions
     )
 
 

@@ -6,6 +6,9 @@ row without a code, so that every note is in the file.
 If evidence is requested, each code has its spans: in JSONL a list of objects, in tables four lists
 (``begin``, ``end``, ``weight``, ``assertion``), which CSV separates by blanks. Positions are
 characters of the note's text, counted from 0.
+
+The editions of the codes are in ``editions`` of each line of JSONL, and in ``edition``, the last
+column of tables: the name and the first digits of the hash, ``icd10cm-2026-04@6f1c0a9d2b7e``.
 """
 
 import csv
@@ -24,7 +27,7 @@ from icdcli.errors import ConfigError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
 
-_SCHEMA = pa.schema(
+_PLAIN = pa.schema(
     [
         ("id", pa.string()),
         ("code", pa.string()),
@@ -36,15 +39,16 @@ _SCHEMA = pa.schema(
         ("read", pa.float32()),
     ]
 )
-_WITH_EVIDENCE = pa.schema(
+_SPANS = pa.schema(
     [
-        *_SCHEMA,
         ("begin", pa.list_(pa.int64())),
         ("end", pa.list_(pa.int64())),
         ("weight", pa.list_(pa.float32())),
         ("assertion", pa.list_(pa.string())),
     ]
 )
+# Last, so that the places of all other columns are those of version 0.1.0.
+_EDITION = pa.field("edition", pa.string())
 _GROUP_ROWS = 1 << 16
 
 
@@ -79,13 +83,14 @@ def format_of(path: Path, evidence: bool = False) -> Format:
             f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or "
             f"{[*_FORMATS][-1]}."
         )
-    return found(_WITH_EVIDENCE if evidence else _SCHEMA)
+    return found(pa.schema([*_PLAIN, *(_SPANS if evidence else ()), _EDITION]))
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
-    """Return a note's ``id``, ``windows``, ``read`` and ``codes`` (a list) as values for JSON."""
+    """Return a note's ``id``, ``windows``, ``read``, ``editions`` and ``codes`` as JSON values."""
     return {
         **_note_values(note),
+        "editions": list(note.editions),
         "codes": [_code_dict(code) for code in note.codes],
     }
 
@@ -102,6 +107,7 @@ def note_line(note: CodedNote) -> str:
 def _code_dict(code: NoteCode) -> dict[str, Any]:
     values = code._asdict()
     spans = values.pop("evidence")
+    del values["edition"]  # of the note
     return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
 
 

@@ -15,7 +15,7 @@ CODES, TITLES = ("A00.0", "B00.1", "C00"), ("Cholera", None, "Lip")
 PREDICTED = Selection()
 
 
-def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None):
+def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None, editions=None):
     """Return a predictor that scores a text by its length, which identifies the text."""
 
     def read(texts):
@@ -27,7 +27,8 @@ def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None):
         windows, read = [1 + len(text) // 50 for text in texts], [1.0 for _ in texts]
         return NoteScores(scores_NL, windows, read, [None] * len(texts))
 
-    labels = Labels(CODES, ("diagnosis",) * 3, TITLES, (1,) * 3, (1,) * 3)
+    kinds = ("diagnosis", "procedure", "diagnosis")
+    labels = Labels(CODES, kinds, TITLES, (1,) * 3, (1,) * 3, editions)
     per_code = Threshold(how="auto_per_code", tuned_on="validation", per_code=threshold)
     scoring = SimpleNamespace(score_notes=read, labels=labels, threshold=per_code)
     return NotePredictor(scoring, selection, find)
@@ -61,6 +62,18 @@ def test_a_code_has_title_score_threshold_and_decision():
         ("B00.1", None, 0.5, 0.5, True),
         ("A00.0", "Cholera", 0.3, 0.25, True),
     ]
+
+
+def test_a_note_and_its_codes_have_the_editions_of_the_label_space():
+    diagnosis, procedure = (
+        {"name": name, "sha256": digit * 64} for name, digit in (("cm", "1"), ("pcs", "2"))
+    )
+    predictor = model(editions={"diagnosis": diagnosis, "procedure": procedure})
+    note, empty = predictor.predict(of_lengths(80, 0))
+    assert [code.edition for code in note.codes] == ["cm@111111111111", "pcs@222222222222"]
+    assert note.editions == empty.editions == ("cm@111111111111", "pcs@222222222222")
+    (unknown,) = model().predict(of_lengths(80))
+    assert (unknown.editions, unknown.codes[0].edition) == ((), None)
 
 
 @pytest.mark.parametrize(

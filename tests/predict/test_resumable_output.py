@@ -18,6 +18,7 @@ from icdcli.predict.writers import format_of
 NOTES = [Note(f"n{number}", "text") for number in range(23)]
 MADE_OF = {"checkpoint": "1", "notes": "2"}
 ENDINGS = ("jsonl", "csv", "parquet")
+EDITION = "icd10cm-2026-04@0123456789ab"
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +29,13 @@ def _small_blocks(monkeypatch):
 def code(notes, reported=lambda done: None):
     reported(len(notes))
     found = [
-        NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True),
+        NoteCode("A00.0", 'Of "water", Übel', 0.75, 0.5, True, edition=EDITION),
         NoteCode("B00", None, 0.123456, 0.5, False),
     ]
-    return [CodedNote(note.id, 1, tuple(found[: int(note.id[1:]) % 3])) for note in notes]
+    return [
+        CodedNote(note.id, 1, tuple(found[: int(note.id[1:]) % 3]), editions=(EDITION,))
+        for note in notes
+    ]
 
 
 def whole(output, notes=NOTES, code=code, **made_of):
@@ -75,6 +79,7 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
             "predicted": True,
         }
         assert [len(note["codes"]) for note in notes[:4]] == [0, 1, 2, 0]
+        assert {*map(str, (note["editions"] for note in notes))} == {f"['{EDITION}']"}
     else:
         rows = (
             list(csv.DictReader(output.read_text().splitlines()))
@@ -83,10 +88,11 @@ def test_the_file_has_every_note_in_order_and_nothing_else_is_left(tmp_path, end
         )
         assert [row["id"] for row in rows[:5]] == ["n0", "n1", "n2", "n2", "n3"]
         assert list(rows[0].values())[1:] == (
-            ["", "", "", "", "", "1", "1.0"]
+            ["", "", "", "", "", "1", "1.0", ""]
             if ending == "csv"
-            else [None, None, None, None, None, 1, 1.0]
+            else [None, None, None, None, None, 1, 1.0, None]
         )
+        assert [row["edition"] or None for row in rows[1:4]] == [EDITION, EDITION, None]
         assert float(rows[3]["score"]) == pytest.approx(0.123456)
         assert str(rows[3]["predicted"]) == "False"
         assert rows[1]["title"] == 'Of "water", Übel'
@@ -304,4 +310,4 @@ def test_a_carriage_return_in_an_id_does_not_split_a_row(tmp_path):
         .to_pylist()
         == ids
     )
-    assert output.read_text().endswith("\ni,,,,,,1,1.0\n")
+    assert output.read_text().endswith("\ni,,,,,,1,1.0,\n")
