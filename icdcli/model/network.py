@@ -60,6 +60,8 @@ class CodingNetwork(nn.Module):
         rotary: Gives each document the rotary embeddings that it has alone.
         without_padding: Whether the backbone takes padding for text, so that it must read padded
             documents of one length at a time; also set by `choose_padding`.
+        untrained_backbone: Whether its hidden states are those of the backbone before training,
+            from which the prior's similarities can be computed, too.
         pass_limit: The size of forward passes, as far as memory allowed.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
@@ -82,6 +84,7 @@ class CodingNetwork(nn.Module):
         self.packed: PackedForm | None = None
         self.rotary = RotaryByDocument(backbone)
         self.without_padding = False
+        self.untrained_backbone = False
         self.pass_limit: PassLimit = PassLimit()
         self.on_warning: Callable[[str], object] = warnings.warn
 
@@ -116,24 +119,24 @@ class CodingNetwork(nn.Module):
 
         Raises:
             ValueError: If the documents aren't padded as `padding` says, or if there is a prior
-                and the batch has no similarities.
+                and the similarities are neither in the batch nor known from the hidden states.
         """
         hidden_TD, documents, shares_TA = batch.hidden_TD, batch.documents, batch.shares_TA
+        similarity_BL = batch.similarity_BL
         if hidden_TD is None:
-            hidden_TD, documents, shares_TA = self.averaged(
-                self.hidden_states(batch), documents, shares_TA
-            )
+            states_TD = self.hidden_states(batch)
+            if self.prior is not None and similarity_BL is None and self.untrained_backbone:
+                similarity_BL = self.prior.adjusted_similarity(states_TD, documents)
+            hidden_TD, documents, shares_TA = self.averaged(states_TD, documents, shares_TA)
         logits_BL = self.head_logits(hidden_TD, documents, labels, shares_TA)
         if self.prior is None:
             return logits_BL
-        if batch.similarity_BL is None:
+        if similarity_BL is None:
             raise ValueError(
                 "a network with a description prior needs the similarity of the descriptions to "
                 "the documents"
             )
-        added_BL: Tensor = self.prior(
-            batch.similarity_BL if labels is None else batch.similarity_BL[:, labels]
-        )
+        added_BL: Tensor = self.prior(similarity_BL if labels is None else similarity_BL[:, labels])
         return logits_BL + added_BL
 
     def averaged(

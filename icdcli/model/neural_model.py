@@ -107,6 +107,10 @@ class NeuralModel:
     base: BaseIdentity | None = None
     reading: NoteReading = UNCHANGED
 
+    def __post_init__(self) -> None:
+        """Tell the network whether training changes its backbone."""
+        self.network.untrained_backbone = not self.trained_backbone
+
     @property
     def views(self) -> Views:
         """Return the views of notes that it reads."""
@@ -168,9 +172,8 @@ class NeuralModel:
         parts = {NETWORK: highest_logits(logits_WL, read)}
         if self.lexical is not None and self.fusion is not None:
             parts |= self.lexical.scores(list(texts))
-        ends = [own[-1][1] for own in spans]
-        lengths = [len(note.ids) for note in notes]
-        shares = [end / n if n else 1.0 for n, end in zip(lengths, ends, strict=True)]
+        sizes = zip((own[-1][1] for own in spans), (len(note.ids) for note in notes), strict=True)
+        shares = [end / tokens if tokens else 1.0 for end, tokens in sizes]
         scores_NL = probabilities(parts, self.fusion)
         return NoteScores(scores_NL, [len(own) for own in spans], shares, windows)
 
@@ -190,9 +193,10 @@ class NeuralModel:
         """
         tokens = Tokens.joined([note.ids for note in notes], [note.classes for note in notes])
         encoded = self.encoded(tokens, Documents.unlabeled(len(notes)))
-        documents = self._with_similarities(encoded)
-        scored = Scored.empty(len(documents), len(self.labels))
-        for _ in score_documents(self.network, documents, scored):
+        if self.trained_backbone:
+            encoded = self._with_similarities(encoded)
+        scored = Scored.empty(len(encoded), len(self.labels))
+        for _ in score_documents(self.network, encoded, scored):
             pass
         return scored.logits_NL
 

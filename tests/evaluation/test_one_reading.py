@@ -84,6 +84,23 @@ def test_notes(folder, long_notes):
 test_notes.__test__ = False
 
 
+def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
+    model = open_run(trained("label attention")).model
+    read, seen = CodingNetwork.hidden_states, []
+    monkeypatch.setattr(
+        CodingNetwork, "hidden_states", lambda *args: seen.append(args) or read(*args)
+    )
+    texts = [f"has {word}." for word in WORDS.values()]
+    scores_NL = model.scores(texts)
+    assert len(seen) == 1
+
+    monkeypatch.setattr(model.network, "untrained_backbone", False)
+    separately = model._with_similarities
+    encode = type(model).encoded
+    monkeypatch.setattr(type(model), "encoded", lambda self, *args: separately(encode(self, *args)))
+    np.testing.assert_allclose(model.scores(texts), scores_NL, atol=1e-6)
+
+
 @pytest.mark.parametrize("reading", ["first", "windows"])
 @pytest.mark.parametrize(
     "kind",
