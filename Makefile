@@ -35,10 +35,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/icdcode demo .
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+# A file's tests run in one process, which makes their fixtures once.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-# pytest exits with 5 if no test is marked slow; that isn't a failure.
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+# One after another, since some run several processes of their own. pytest exits with 5 if no test is
+# marked slow; that isn't a failure.
 slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow || test $$? -eq 5
 
@@ -74,12 +78,12 @@ oldest:
 	$(PYTHON) .ci/oldest.py > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 	    -c .venv-oldest/constraints.txt -e '.[dev]'
-	.venv-oldest/bin/python -m pytest -m "not slow" -W default
+	.venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" -W default
 
 newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	.venv-newest/bin/python -m pytest -m "not slow"
+	.venv-newest/bin/python -m pytest $(PARALLEL) -m "not slow"
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
