@@ -3,7 +3,7 @@
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from icdcli.errors import ConfigError
 from icdcli.evaluation.evaluate import Evaluation
+from icdcli.icd.editions.records import Editions, other_editions
 from icdcli.metrics.arrays import Scores
 from icdcli.metrics.bootstrap import Difference, differences
 from icdcli.metrics.document_statistics import Statistics, statistics_of
@@ -27,6 +28,7 @@ class Contender:
         ids: The ids of the documents.
         codes: The label space.
         statistics: Its metrics, and the statistics of each document.
+        editions: The editions of its codes; None: unknown.
     """
 
     name: str
@@ -34,12 +36,14 @@ class Contender:
     ids: tuple[str, ...]
     codes: tuple[str, ...]
     statistics: Statistics
+    editions: Editions | None = None
 
     @classmethod
     def of(cls, name: str, evaluation: Evaluation) -> "Contender":
         """Return an evaluation as a contender."""
         ids, codes = tuple(evaluation.scored.documents.ids), evaluation.labels.codes
-        return cls(name, str(evaluation.threshold), ids, codes, evaluation.statistics)
+        editions = evaluation.labels.editions
+        return cls(name, str(evaluation.threshold), ids, codes, evaluation.statistics, editions)
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,15 @@ class Comparison:
         """Return plain values for JSON.
 
         Returns:
-            ``documents``, ``codes``, and ``runs``: a list of ``name``, ``threshold``, ``metrics``
-            and, except for the first run, ``differences``: metric to ``value``, ``low``, ``high``
-            and ``sure``.
+            ``documents``, ``codes``, and ``runs``: a list of ``name``, ``threshold``,
+            ``editions``, ``metrics`` and, except for the first run, ``differences``: metric to
+            ``value``, ``low``, ``high`` and ``sure``.
         """
         runs: list[dict[str, Any]] = [
             {
                 "name": contender.name,
                 "threshold": contender.threshold,
+                "editions": contender.editions,
                 "metrics": dict(contender.statistics.metrics),
             }
             for contender in self.contenders
@@ -133,6 +138,23 @@ def require_one_label_space(spaces: Mapping[str, Sequence[str]]) -> None:
                 f"{name}: its label space ({len(its_codes):,} codes) differs from that of {first} "
                 f"({len(codes):,} codes, {len(set(its_codes) & set(codes)):,} in both). Pass "
                 "--intersection to compare on the codes in common."
+            )
+
+
+def edition_warnings(editions: Mapping[str, Editions | None]) -> Iterator[str]:
+    """Yield a warning for each model whose codes are of other editions than the first one's.
+
+    Args:
+        editions: Name of a model to the editions of its codes; None: unknown.
+    """
+    (first, its_editions), *others = editions.items()
+    for name, found in others:
+        if (differing := other_editions(its_editions, found)) is not None:
+            one, other = differing
+            yield (
+                f"{name}: has codes of {other}, but {first} those of {one}. The difference between "
+                "these runs may be that of the editions. To compare models, train both with the "
+                "same code_system."
             )
 
 

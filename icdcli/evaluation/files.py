@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from icdcli.data.corpus.reader import EDITIONS
 from icdcli.errors import DataError
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.io.files import replacing, write_atomically, writing
@@ -133,7 +134,8 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
             ("score", pa.float32()),
             ("predicted", pa.bool_()),
             ("gold", pa.bool_()),
-        ]
+        ],
+        {EDITIONS: json.dumps(evaluation.labels.editions)},
     )
     codes = np.array(evaluation.labels.codes, dtype=object)
     threshold_L = evaluation.threshold.values_L(len(codes))

@@ -12,16 +12,17 @@ from typing import Any
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import Corpus, open_corpus, read_labels
+from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate as ablate_parts
 from icdcli.evaluation.compare import (
     Comparison,
     Contender,
     common_codes,
     compare_models,
+    edition_warnings,
     require_one_label_space,
     restrict_statistics,
 )
@@ -39,7 +40,7 @@ from icdcli.io.manifest import checkpoint_identity, read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint, read_checkpoint
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.files.checkpoint_files import LABELS
+from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
 from icdcli.run_dir import RunDir, find_checkpoint
 
 Warn = Callable[[str], object]
@@ -91,7 +92,7 @@ def open_run(
 
     Raises:
         ConfigError: If there is no such run, or its base model isn't available.
-        DataError: If the data can't be prepared.
+        DataError: If the data can't be prepared, or have codes of another edition.
         ResumeError: If the run has no such checkpoint, or it is incomplete or was changed.
     """
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
@@ -105,8 +106,13 @@ def open_run(
     corpus = open_corpus(prepared.folder)
     loaded = load_checkpoint(run.root, load, str(chosen), on_warning)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
+    same_codes = model.labels.codes == corpus.labels.codes
+    if problem := edition_problem(loaded.folder, model.labels, corpus):
+        if not same_codes:
+            raise DataError(problem)
+        on_warning(problem)
     # With another label space, scoring raises an error.
-    if trained_on != corpus.folder.name and model.labels.codes == corpus.labels.codes:
+    elif trained_on != corpus.folder.name and same_codes:
         on_warning(
             f"{loaded.folder}: was trained on the corpus {trained_on}, but the data now gives "
             f"{corpus.folder.name}. The documents evaluated may include training documents. "
@@ -176,6 +182,7 @@ def evaluate_opened(
         "dataset": corpus.card["dataset"],
         "protocol": corpus.card["protocol"],
         "corpus": corpus.folder.name,
+        "editions": model.labels.editions,
     }
     evaluation = evaluate_split(
         split, scored, model.labels, model.threshold, corpus.code_system, about
@@ -268,10 +275,15 @@ def compare_runs(
         raise ConfigError(f"compare: needs 2 to {MAX_RUNS} runs; {len(runs)} given")
     folders = [run if isinstance(run, RunDir) else RunDir.open(Path(run)) for run in runs]
     # Checked before anything is scored, which may take hours.
-    spaces = {str(run.root): read_checkpoint(run.root, load, _codes_of)[1] for run in folders}
+    labels = {
+        str(run.root): read_checkpoint(run.root, load, checkpoint_labels)[1] for run in folders
+    }
+    spaces = {name: space.codes for name, space in labels.items()}
     codes = common_codes([*spaces.values()]) if intersection else None
     if codes is None:
         require_one_label_space(spaces)
+    for message in edition_warnings({name: space.editions for name, space in labels.items()}):
+        on_warning(message)
     contenders, evaluated = [], []
     warned: set[str] = set()
 
@@ -291,12 +303,8 @@ def compare_runs(
                 evaluated.append(run.evaluation(split))
             else:
                 contender = _score_common_codes(opened, split, codes, on_progress)
-        contenders.append(contender)
+        contenders.append(replace(contender, editions=labels[str(run.root)].editions))
     return replace(compare_models(contenders), evaluated=tuple(evaluated))
-
-
-def _codes_of(checkpoint: Path) -> tuple[str, ...]:
-    return read_labels(checkpoint / LABELS).codes
 
 
 def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:

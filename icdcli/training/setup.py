@@ -23,6 +23,7 @@ from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
+from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
@@ -161,6 +162,8 @@ def resumed_training(
     use_workers(config.data.workers)
     corpus = find_corpus(config.data.accepting(), process_group, on_progress, on_warning)
     if manifest["corpus"] != corpus.folder.name:
+        if problem := edition_problem(checkpoint, checkpoint_labels(checkpoint), corpus):
+            raise ResumeError(problem)
         raise ResumeError(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives "
             f"{corpus.folder.name}: the tables or the data options have changed. Restore them, or "

@@ -64,7 +64,8 @@ _LABELS_SCHEMA = pa.schema(
         ("train_count", pa.int64()),
     ]
 )
-_EDITIONS = b"icdcode.editions"
+EDITIONS = b"icdcode.editions"
+"""The key of the editions in the metadata of Parquet files."""
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,7 @@ def write_labels(path: Path, labels: Labels) -> None:
     counts = [numbers(column, np.int64) for column in (labels.counts, labels.train_counts)]
     schema = _LABELS_SCHEMA
     if labels.editions is not None:
-        schema = schema.with_metadata({_EDITIONS: json.dumps(labels.editions)})
+        schema = schema.with_metadata({EDITIONS: json.dumps(labels.editions)})
     with replacing(path) as temporary:
         pq.write_table(
             pa.table([number, *texts, *counts], schema=schema), temporary, write_page_checksum=True
@@ -362,7 +363,7 @@ def read_labels(path: Path) -> Labels:
         )
         label, *columns = (tuple(table.column(name).to_pylist()) for name in _LABELS_SCHEMA.names)
         codes, kinds, titles, counts, train_counts = columns
-        editions = json.loads((table.schema.metadata or {}).get(_EDITIONS, "null"))
+        editions = json.loads((table.schema.metadata or {}).get(EDITIONS, "null"))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: can't be read as a label space ({error}). Delete the folder and prepare "

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import RUN_CONFIG
-from icdcli.data.corpus.reader import Labels, read_labels
+from icdcli.data.corpus.reader import Corpus, Labels, read_labels
 from icdcli.data.sources.names import source_names
 from icdcli.data.sources.registry import source_type
 from icdcli.errors import IcdcodeError
 from icdcli.icd.code_system import earlier_editions, shape_of
 from icdcli.icd.codes import System
-from icdcli.icd.editions.records import of_kinds
+from icdcli.icd.editions.records import of_kinds, other_editions
 from icdcli.io.manifest import read_manifest
 from icdcli.model.files.checkpoint_files import LABELS
 from icdcli.run_dir import run_of
@@ -37,6 +37,28 @@ def checkpoint_labels(folder: Path) -> Labels:
     if editions is None:
         return labels
     return replace(labels, editions=of_kinds(editions, labels.kinds))
+
+
+def edition_problem(folder: Path, labels: Labels, corpus: Corpus) -> str | None:
+    """Return what is wrong if a checkpoint and a corpus have their codes of different editions.
+
+    Args:
+        folder: The folder of the checkpoint.
+        labels: Its label space.
+        corpus: The corpus that the run's data give now.
+
+    Returns:
+        A message that also says what to do; None if no edition differs.
+    """
+    differing = other_editions(labels.editions, corpus.labels.editions)
+    if differing is None:
+        return None
+    before, now = differing
+    return (
+        f"{folder}: was trained with codes of {before}, but the data now have those of {now}. "
+        "Restore code_system in the run's args.yaml and the file that the edition was imported "
+        "from, or train again"
+    )
 
 
 def _system(folder: Path) -> System | None:
