@@ -13,6 +13,7 @@ import numpy as np
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
 from icdcli.evaluation.ablation import Ablation
+from icdcli.evaluation.code_checks import SplitChecks, check_split
 from icdcli.evaluation.groups import (
     GroupMetrics,
     by_chapter,
@@ -60,6 +61,7 @@ class Evaluation:
         by_kind: Kind of code to its metrics.
         by_chapter: Chapter to its metrics; empty if the coding system isn't known.
         by_training_frequency: Band of training frequency to the metrics of its codes.
+        checks: The checks of gold and predicted codes; None: the coding system isn't known.
         ablation: The model complete, and without each of its parts; empty if not requested.
     """
 
@@ -74,6 +76,7 @@ class Evaluation:
     by_kind: GroupMetrics
     by_chapter: GroupMetrics
     by_training_frequency: GroupMetrics
+    checks: SplitChecks | None = None
     ablation: tuple[Ablation, ...] = ()
 
     @property
@@ -136,6 +139,7 @@ class Evaluation:
             threshold["threshold_tuned_on"] = self.threshold.tuned_on
         rows = {row.without or "nothing": _finite(row.metrics) for row in self.ablation}
         ablation = {"ablation": rows} if rows else {}
+        checks = {"checks": self.checks.to_json()} if self.checks else {}
         return {
             "split": self.split,
             **self.about,
@@ -150,6 +154,7 @@ class Evaluation:
                 name: _finite(values) for name, values in self.by_training_frequency.items()
             },
             "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
+            **checks,
             **ablation,
         }
 
@@ -169,7 +174,7 @@ def evaluate_split(
         scored: The scores of the split.
         labels: The label space.
         threshold: The model's threshold.
-        system: The coding system, for the chapters; None: unknown.
+        system: The coding system, for chapters and checks; None: unknown.
         about: Reported with the metrics: run, checkpoint, data set, protocol and so on.
 
     Raises:
@@ -204,6 +209,9 @@ def evaluate_split(
         by_kind=kinds,
         by_chapter=chapters,
         by_training_frequency=frequencies,
+        checks=None
+        if system is None
+        else check_split(scored.scores_NL, targets_NL, statistics.predicted_NL, labels, system),
     )
 
 

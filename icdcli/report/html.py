@@ -21,6 +21,7 @@ from icdcli.report.html_table import html_table
 from icdcli.report.plots.evaluation import as_svg
 from icdcli.report.tables import interval
 from icdcli.report.views.behavior import behavior_html
+from icdcli.report.views.code_checks import code_checks_html
 from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, heading, published_metrics
 from icdcli.report.views.evidence import evidence_html
 
@@ -86,6 +87,8 @@ def evaluation_page(
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
         of_intervals=_INTERVALS,
         metrics=_metrics(evaluation),
+        to_checks='<a href="#checks">Checks</a>' if evaluation.checks else "",
+        checks=code_checks_html(evaluation.checks) if evaluation.checks else "",
         to_evidence='<a href="#evidence">Evidence</a>' if documents else "",
         to_behavior='<a href="#behavior">Behavior</a>' if behavior else "",
         behavior=behavior_html(behavior) if behavior else "",

@@ -67,6 +67,20 @@ def test_on_another_split_it_is_not_called_tuned(icdcode, pair):
     assert answer.json["threshold_tuned_on"] == "validation"
 
 
+def test_gold_and_predicted_codes_are_checked(icdcode, pair):
+    answer = icdcode("evaluate", pair[1], "--html", "--no-behavior", "--json")
+    checks = answer.json["checks"]
+    assert checks["editions"] == ["icd9cm-32"]
+    assert list(checks["resolved"]) == ["as predicted", "hard rules", "and Excludes1"]
+    assert checks["resolved"]["as predicted"]["metrics"]["f1_micro"] == pytest.approx(
+        answer.json["metrics"]["f1_micro"]
+    )
+    folder = pair[1] / "evaluation" / "test"
+    assert json.loads((folder / "metrics.json").read_text())["checks"] == checks
+    assert "findings of icdcode check per 100 documents (icd9cm-32)" in answer.err
+    assert "<h2 id=checks>Checks</h2>" in (folder / "report.html").read_text()
+
+
 def test_a_tuned_threshold_is_resumed_with_its_run(icdcode, pair):
     def per_code():
         return json.loads((pair[1] / "weights" / "last" / "coder.json").read_text())["threshold"][

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.rules.conventions import (
+    MOTHER_AND_NEWBORN,
     is_maternal,
     is_newborn,
     never_principal,
@@ -68,6 +69,7 @@ class _Encounter:
         self.known = [one for one in facts if one.is_known]
         self.distinct = {one.code for one in self.known}
         self.categories = {one.category for one in self.known}
+        self.letters = {category[0] for category in self.categories}
         siblings: dict[str, list[CodeFacts]] = {}
         for one in self.known:
             siblings.setdefault(one.category, []).append(one)
@@ -244,6 +246,8 @@ def _combined(one: CodeFacts, other: CodeFacts, combined: str, section: str) -> 
 
 
 def _mother_and_newborn(encounter: _Encounter) -> Iterator[Finding]:
+    if not encounter.letters >= MOTHER_AND_NEWBORN:
+        return
     known = [one.code for one in encounter.known if one.is_icd10cm]
     mother, newborn = list(filter(is_maternal, known)), list(filter(is_newborn, known))
     if mother and newborn:

@@ -23,6 +23,8 @@ _ONLY_FIRST = re.compile(
 # Tobacco and alcohol, which notes of whole chapters and many categories ask for.
 _HABIT = re.compile(r"F1[07]|P9681|Z5731|Z720|Z7722|Z87891")
 _MATERNAL, _NEWBORN = "O", "P"
+MOTHER_AND_NEWBORN = {_MATERNAL, _NEWBORN}
+"""The first letters of codes for mothers and newborns, which belong to different records."""
 
 
 class Combination(NamedTuple):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.tables import evaluation_table
+from icdcli.report.views.code_checks import code_checks_view
 
 if TYPE_CHECKING:
     from icdcli.evaluation.ablation import Ablation
@@ -58,6 +59,7 @@ def evaluation_view(
         plain(""),
         *_groups("training documents with the code", evaluation.by_training_frequency),
         *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
+        *(code_checks_view(evaluation.checks) if evaluation.checks else []),
         *_best_and_worst(evaluation),
         *(_published(evaluation, published) if published else []),
     ]
