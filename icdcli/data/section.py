@@ -90,6 +90,11 @@ class DataConfig(Section):
         None,
         description="table: column of annotated evidence, a list of {code, begin, end}; null: none",
     )
+    date_column: str | None = Field(
+        None,
+        description="table: column with the days of discharge (2026-05-31), which choose the "
+        "edition of code_system and the codes that are valid; null: none",
+    )
     evidence_path: UserPath | None = Field(
         None, description="mimic3: file or folder of MDACE annotations; null: none"
     )

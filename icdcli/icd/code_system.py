@@ -19,6 +19,7 @@ from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import KINDS, SYSTEMS, Kind, System, kind_of
+from icdcli.icd.editions.catalog import editions as at_hand
 from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.importing import about_import, import_edition
@@ -256,6 +257,8 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
         return CodeSystem(name, None, {"diagnosis": edition})
     if name in _EDITIONS:
         shape, names = _EDITIONS[name]
+        if on is not None:
+            return open_code_system(find_edition(names["diagnosis"], on).about.name)
         editions = {kind: find_edition(names[kind], on) for kind in KINDS}
         return CodeSystem(editions["diagnosis"].about.name, shape, editions)
     edition = find_edition(name, on)
@@ -264,12 +267,19 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
         return CodeSystem(name, None, {"diagnosis": edition})
     # A corpus may have codes of the other kind, too: those of the same year.
     _, names = _EDITIONS[own_shape]
-    day = on or edition.about.valid_from
+    day = edition.about.valid_from
     editions = {
         kind: edition if kind in edition.about.kinds else find_edition(names[kind], day)
         for kind in KINDS
     }
     return CodeSystem(name, own_shape, editions)
+
+
+def names_several(name: str) -> bool:
+    """Return whether a configured name may mean several editions, of which a day chooses one."""
+    if name.startswith(FILE):
+        return False
+    return name in _EDITIONS or all(one.about.name != name.strip().lower() for one in at_hand())
 
 
 def _name_of(path: Path) -> str:

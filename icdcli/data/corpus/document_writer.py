@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icdcli.data.corpus.reader import DOCUMENTS_SCHEMA
+from icdcli.data.corpus.reader import DAY, DOCUMENTS_SCHEMA
 from icdcli.data.corpus.statistics import CorpusStatistics, DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.errors import DataError
@@ -38,11 +38,12 @@ class DocumentWriter:
         statistics: The statistics for the card.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dated: bool = False) -> None:
         self.code_counts: dict[str, Counter[str]] = {}
         self.kind_counts: Counter[Code] = Counter()
         self.statistics = CorpusStatistics()
         self._path = path
+        self._schema = DOCUMENTS_SCHEMA.append(DAY) if dated else DOCUMENTS_SCHEMA
         self._documents: Counter[str] = Counter()
         self._subjects: dict[str, Counter[str]] = {}
         self._without_subject: Counter[str] = Counter()
@@ -59,7 +60,7 @@ class DocumentWriter:
         # would only take memory.
         file = pq.ParquetWriter(
             self._path,
-            DOCUMENTS_SCHEMA,
+            self._schema,
             compression="snappy",
             use_dictionary=["split", "subject_id"],
             write_page_checksum=True,
@@ -68,7 +69,7 @@ class DocumentWriter:
             under_way: list[Future[None]] = []
             for group in self._groups(documents):
                 self._count(group)
-                table = _table(group)
+                table = _table(group, self._schema)
                 for before in under_way:
                     before.result()
                 under_way = [
@@ -108,7 +109,7 @@ class DocumentWriter:
                 self._subjects.setdefault(split, Counter()).update(subjects)
 
     def _describe(self, table: pa.Table) -> None:
-        columns = {name: table.column(name).chunk(0) for name in table.column_names}
+        columns = {name: table.column(name).chunk(0) for name in DOCUMENTS_SCHEMA.names}
         codes = np.diff(values_of(columns["codes"].offsets, np.int32)).tolist()
         self.statistics.add(
             columns["split"].to_pylist(), columns["subject_id"].to_pylist(), columns["text"], codes
@@ -131,7 +132,7 @@ class DocumentWriter:
         return result
 
 
-def _table(group: list[Document]) -> pa.Table:
+def _table(group: list[Document], schema: pa.Schema) -> pa.Table:
     admissions, splits, codes = zip(*group, strict=True)
     try:
         texts = strings([admission.text for admission in admissions])
@@ -146,4 +147,6 @@ def _table(group: list[Document]) -> pa.Table:
         [admission.subject_id for admission in admissions],
     )
     columns = [strings(ids), strings(subjects), strings(splits), texts, lists_of_strings(codes)]
-    return pa.table(columns, schema=DOCUMENTS_SCHEMA)
+    if DAY.name in schema.names:
+        columns.append(pa.array([admission.day for admission in admissions], DAY.type))
+    return pa.table(columns, schema=schema)

@@ -152,6 +152,7 @@ def prepare(
                     described,
                     cleaner,
                     chosen.code_system,
+                    "date_column" in chosen.options,
                 )
                 entries = content.to_json()
                 hashes = _hashes(states, reading)

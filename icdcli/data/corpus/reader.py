@@ -1,6 +1,7 @@
 """The prepared corpus on the disk: its files and how they are read.
 
-    documents.parquet   id · subject_id · split · text · codes (sorted, dotted)
+    documents.parquet   id · subject_id · split · text · codes (sorted, dotted) · day, if the source
+                        has days of discharge
     labels.parquet      label (0..L-1) · code · kind · title · count · train_count; its metadata
                         name the editions of the codes
     evidence.parquet    id · code · begin · end · group, if the source has annotated evidence;
@@ -14,12 +15,14 @@ contain patient text: the folder is 0700, its files 0600.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -54,6 +57,9 @@ DOCUMENTS_SCHEMA = pa.schema(
         ("codes", pa.list_(pa.string())),
     ]
 )
+DAY = pa.field("day", pa.date32())
+"""The column of the days of discharge, if the source has them."""
+
 _LABELS_SCHEMA = pa.schema(
     [
         ("label", pa.int32()),
@@ -227,6 +233,16 @@ class Corpus:
             ):
                 if found == split:
                     yield text
+
+    def days(self, split: str) -> list[date | None]:
+        """Return each document's day of discharge, None if unknown; empty: the source has none."""
+        self._require(split)
+        if "date_column" not in self.card.get("options", {}):
+            return []
+        columns = ["split", DAY.name]
+        table = pa.Table.from_batches(list(document_batches(self.folder, columns, 8192)))
+        days = table.filter(pc.equal(table.column("split"), split)).column(DAY.name)
+        return list(days.to_pylist())
 
     def evidence(self, split: str) -> Annotations:
         """Return the annotated evidence of a split, in the order of `documents`; it may be empty.

@@ -93,6 +93,7 @@ def write_corpus(
     described: bool = False,
     clean: Callable[[str], str] = str,
     code_system: CodeSystem | None = None,
+    dated: bool = False,
 ) -> CorpusContent:
     """Write documents and labels into an empty folder.
 
@@ -107,6 +108,7 @@ def write_corpus(
         clean: Cleans a text. A cleaned text keeps no evidence, since its characters move.
         code_system: The editions in which titles are looked up; None: unknown. Those that aren't
             in the package are copied into the folder.
+        dated: Keep the days of discharge.
 
     Returns:
         The card's entries about them; see `write_card`.
@@ -116,7 +118,7 @@ def write_corpus(
         OSError: If the folder can't be written.
     """
     dropped = source.reading.dropped
-    writer = DocumentWriter(folder / DOCUMENTS)
+    writer = DocumentWriter(folder / DOCUMENTS, dated)
     evidence = AnnotationWriter(folder / ANNOTATIONS, dropped)
     validity = ValidityCounter(code_system)
     documents = _documents(source.admissions(protocol, folder), protocol, clean, dropped)

@@ -11,7 +11,7 @@ _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
         *("admission", "admission_join", "caml_codes", "lost_zeros", "mdace", "names"),
-        *("registry", "table_codes", "table_evidence", "table_rows", "table_splits"),
+        *("registry", "table_cells", "table_codes", "table_evidence", "table_rows", "table_splits"),
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.

@@ -11,6 +11,7 @@ of this folder that isn't a source in `icdcli.data.sources.names`.
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from icdcli.icd.code_system import (
     EARLIER,
     CodeSystem,
     earlier_editions,
+    names_several,
     open_code_system,
     shape_of,
 )
@@ -89,6 +91,7 @@ class ChosenSource:
         refuse: Raises an error if the entries of a card show a problem that isn't accepted.
         notices: What the user must know about the choice, one sentence each.
         code_system: The editions in which titles are looked up; None: unknown.
+        last_day: Returns the latest day of discharge, which chooses the editions; None: no days.
     """
 
     dataset: str
@@ -99,6 +102,7 @@ class ChosenSource:
     refuse: Callable[[Mapping[str, Any]], None] | None = None
     notices: tuple[str, ...] = ()
     code_system: CodeSystem | None = None
+    last_day: Callable[[], date | None] | None = None
 
 
 class Match(IntEnum):
@@ -282,7 +286,8 @@ def _code_system(config: DataConfig, chosen: ChosenSource) -> CodeSystem | None:
         return None
     if config.of_a_run and shape is not None and name == shape:
         name = EARLIER[shape]
-    return open_code_system(name)
+    chosen_by_day = chosen.last_day is not None and names_several(name)
+    return open_code_system(name, chosen.last_day() if chosen_by_day and chosen.last_day else None)
 
 
 def _options_of_others(config: DataConfig, dataset: str) -> Iterator[str]:

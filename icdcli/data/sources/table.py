@@ -4,11 +4,12 @@ Rows are counted from 1, without the header. The number is the document's id if 
 ids, and messages name it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from icdcli.data.benchmarks.protocols import (
     PATIENT,
@@ -17,10 +18,11 @@ from icdcli.data.benchmarks.protocols import (
     choose_protocol,
     own_split,
 )
-from icdcli.data.markup import MISREAD, REMEDY, is_misread, markup_of
+from icdcli.data.markup import MISREAD, is_misread
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
+from icdcli.data.sources.table_cells import id_of, note_of, split_of
 from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
 from icdcli.data.sources.table_evidence import evidence_spans, short_value
 from icdcli.data.sources.table_rows import (
@@ -32,17 +34,17 @@ from icdcli.data.sources.table_rows import (
     moreover,
 )
 from icdcli.data.sources.table_splits import (
-    SPLIT_NAMES,
     ignored_splits,
     overlooked_columns,
     refuse_ignored_splits,
     refuse_leaks,
 )
-from icdcli.errors import DataError
-from icdcli.icd.code_cells import MISSING, cell_codes, is_unicode
+from icdcli.errors import ConfigError, DataError
+from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.code_system import shape_of
 from icdcli.icd.codes import System
+from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import (
     ENDINGS,
@@ -52,9 +54,11 @@ from icdcli.io.tables.records import (
     table_files,
     table_rows,
 )
+from icdcli.io.tables.spreadsheet import sheet_epoch
+
+T = TypeVar("T")
 
 _USUAL_NAMES = {"id_column": "id", "subject_column": "subject_id", "split_column": "split"}
-_LONGEST_NAME = 255  # characters of an id; longer than any path's name
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class TableSource:
         evidence_column: The column of annotated evidence, as a list or as JSON: ``{"code": …,
             "begin": …, "end": …}`` in characters of the text; fragments of one annotation share a
             number ``group``. None: no evidence.
+        date_column: The column of the days of discharge; None: they are unknown.
         reading: How the table is read, and the counts of dropped rows.
         system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
             and all count as diagnoses.
@@ -88,6 +93,7 @@ class TableSource:
     subject_column: str | None = None
     split_column: str | None = None
     evidence_column: str | None = None
+    date_column: str | None = None
     reading: Reading = field(default_factory=Reading)
     system: System | None = None
     code_kind: CodeKind | None = None
@@ -120,8 +126,9 @@ class TableSource:
             name: str | None = getattr(self, role)
             if name is not None or usual in map(plain_name, available):
                 columns[role] = name or usual
-        if self.evidence_column is not None:
-            columns["evidence_column"] = self.evidence_column
+        for role in ("evidence_column", "date_column"):
+            if (name := getattr(self, role)) is not None:
+                columns[role] = name
         return find_columns(self.path, available, columns, self.codes_column)
 
     def admissions(self, protocol: Protocol, work: Path) -> Iterator[Admission]:
@@ -148,11 +155,12 @@ class TableSource:
                 continue
             row = self.columns.row(values)
             id, text = self._id(row, number), self._text(row, number)
-            subject = self._name(row.get("subject_column"), "subject_column", number)
-            split = self._split(row["split_column"], number) if splits_count else None
+            subject = self._name(row, "subject_column", number)
+            split = self._read(split_of, row, "split_column", number) if splits_count else None
+            day = self._day(row, number)
             codes = self._codes(self._cell(row, number), number)
             if id in repeated.codes:
-                self._require_same(repeated, id, number, text, subject, split)
+                self._require_same(repeated, id, number, text, (subject, split, day))
                 if text is None or id not in left:
                     continue
                 del left[id]
@@ -166,7 +174,7 @@ class TableSource:
             else:
                 misread += is_misread(text)
                 evidence = self._evidence(row.get("evidence_column"), text, number)
-                yield Admission(id, subject, text, codes, split, evidence)
+                yield Admission(id, subject, text, codes, split, evidence, day)
         self.reading.drop("documents without text", len(left))
         if misread:
             self.reading.choices["texts"] = f"{misread:,} of the documents have {MISREAD}"
@@ -177,25 +185,14 @@ class TableSource:
     def _id(self, row: Mapping[str, Any], number: int) -> str:
         if "id_column" not in row:
             return str(number)
-        id = self._name(row["id_column"], "id_column", number)
+        id = self._name(row, "id_column", number)
         if id is None:
             raise self._wrong(number, "id_column", "is empty. Every document needs its own id.")
         return id
 
     def _text(self, row: Mapping[str, Any], number: int) -> str | None:
         """Return the text; None if there is none."""
-        text = row["text_column"]
-        if text is not None and not isinstance(text, str):
-            raise self._wrong(number, "text_column", f"is {type(text).__name__}, not a text.")
-        if not text or not text.strip():
-            return None
-        if not is_unicode(text):
-            raise self._wrong(
-                number, "text_column", "isn't valid Unicode. Write it again as UTF-8."
-            )
-        if (kind := markup_of(text)) is not None:
-            raise self._wrong(number, "text_column", f"is {kind}, not plain text. {REMEDY}.")
-        return text
+        return self._read(note_of, row, "text_column", number)
 
     def _require_same(
         self,
@@ -203,10 +200,9 @@ class TableSource:
         id: str,
         number: int,
         text: str | None,
-        subject: str | None,
-        split: str | None,
+        others: tuple[str | None, str | None, date | None],
     ) -> None:
-        problem = repeated.continues(id, number, text, subject, split)
+        problem = repeated.continues(id, number, text, *others)
         if problem is None and "evidence_column" in self.columns.names and repeated.rows > 1:
             problem = "is in several rows, and evidence needs one row per document"
         if problem is not None:
@@ -217,49 +213,30 @@ class TableSource:
                 "id_column to a column of such ids. Only rows with the same text are one document.",
             )
 
-    def _name(self, value: Any, role: str, number: int) -> str | None:
-        """Return an id as a string. A float is refused, since it may have lost zeros or digits."""
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self._wrong(number, role, f"is {short_value(value)}. Write ids as strings.")
-        name = str(value).strip()
-        if not is_unicode(name):
-            raise self._wrong(number, role, "isn't valid Unicode. Write it again as UTF-8.")
-        if len(name) > _LONGEST_NAME:
-            raise self._wrong(
-                number,
-                role,
-                f"has {len(name):,} characters, more than the {_LONGEST_NAME} of an id. Set "
-                f"{role} to the column of ids.",
-            )
-        if name.lower() in MISSING:
-            raise self._wrong(
-                number,
-                role,
-                f"is {name!r}, which stands for a missing value. Leave the cell empty.",
-            )
-        return name or None
+    def _name(self, row: Mapping[str, Any], role: str, number: int) -> str | None:
+        """Return an id as a string; None if there is none."""
+        return self._read(lambda value: id_of(value, role), row, role, number)
 
-    def _split(self, value: Any, number: int) -> str:
-        split = SPLIT_NAMES.get(str(value).strip().lower())
-        if value is None or not str(value).strip():
-            raise self._wrong(
-                number, "split_column", "is empty. Every row needs train, validation or test."
-            )
-        if split is None:
-            raise self._wrong(
-                number, "split_column", f"is {short_value(value)}. Write train, validation or test."
-            )
-        return split
+    def _day(self, row: Mapping[str, Any], number: int) -> date | None:
+        """Return the day of the discharge; None if there is none."""
+        return self._read(lambda value: read_day(value, self._epoch), row, "date_column", number)
+
+    def _read(self, read: Callable[[Any], T], row: Mapping[str, Any], role: str, number: int) -> T:
+        """Return what is in the cell of a role."""
+        try:
+            return read(row.get(role))
+        except ValueError as error:
+            raise self._wrong(number, role, f"{error}.") from error
 
     def _cell(self, row: Mapping[str, Any], number: int) -> Any:
         """Return the codes of a row as one cell."""
         in_excel = is_sheet(self.path)
-        try:
-            return codes_cell(row["codes_column"], self.columns, self.system, in_excel)
-        except ValueError as error:
-            raise self._wrong(number, "codes_column", f"{error}.") from error
+        return self._read(
+            lambda value: codes_cell(value, self.columns, self.system, in_excel),
+            row,
+            "codes_column",
+            number,
+        )
 
     def _codes(self, value: Any, number: int) -> frozenset[Code]:
         try:
@@ -269,6 +246,26 @@ class TableSource:
 
     def _code(self, raw: str) -> Code:
         return Code(*self.codes.column.spelled(raw))
+
+    def last_day(self) -> date | None:
+        """Return the latest day of discharge; None: the table has none.
+
+        Raises:
+            DataError: If a day can't be read.
+        """
+        if self.date_column is None:
+            return None
+        names = {"date_column": self.columns.names["date_column"]}
+        rows = table_rows(self.path, list(names.values()), self._first_reading())
+        days = (
+            self._day(dict(zip(names, values, strict=True)), number)
+            for number, values in enumerate(rows, start=1)
+        )
+        return max((day for day in days if day is not None), default=None)
+
+    @cached_property
+    def _epoch(self) -> date | None:
+        return sheet_epoch(self.path) if is_sheet(self.path) else None
 
     @property
     def codes(self) -> TableCodes:
@@ -336,8 +333,14 @@ def _recognizes(file: Path) -> Match:
 
 def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     options: dict[str, Any] = {name: getattr(config, name) for name in _COLUMNS}
-    if config.evidence_column is not None:
-        options["evidence_column"] = config.evidence_column
+    for name in ("evidence_column", "date_column"):
+        if (column := getattr(config, name)) is not None:
+            options[name] = column
+    if config.date_column is not None and config.code_system is None:
+        raise ConfigError(
+            "date_column: chooses the edition of code_system, which isn't set. Set code_system, or "
+            "leave date_column out."
+        )
     accepted = config.accept_unknown_codes
     source = TableSource(
         config.path,
@@ -371,6 +374,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         lambda: Inspection({CODES_COLUMN: source.codes.entry}, source.codes.reads_differently),
         refuse,
         notices,
+        last_day=source.last_day,
     )
 
 
@@ -382,6 +386,6 @@ register(
         recognizes=_recognizes,
         open=_open,
         is_file=True,
-        own_options=(*_COLUMNS, "evidence_column", "code_kind"),
+        own_options=(*_COLUMNS, "evidence_column", "date_column", "code_kind"),
     )
 )

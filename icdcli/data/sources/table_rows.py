@@ -7,6 +7,7 @@ Hospitals export codes in three ways: all codes of a document in one cell, one c
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ class RepeatedIds:
     rows: int = 0
     _seen: set[str] = field(default_factory=set)
     _first: dict[str, int] = field(default_factory=dict)
-    _common: dict[str, tuple[bytes | None, str | None, str | None]] = field(default_factory=dict)
+    _common: dict[str, tuple[bytes | str | date | None, ...]] = field(default_factory=dict)
 
     def count(self, row: tuple[str | None, Any]) -> tuple[str | None, Any]:
         """Note the id of a row, the first value, and return the row."""
@@ -208,25 +209,31 @@ class RepeatedIds:
         self._seen.clear()
 
     def continues(
-        self, id: str, number: int, text: str | None, subject: str | None, split: str | None
+        self,
+        id: str,
+        number: int,
+        text: str | None,
+        subject: str | None,
+        split: str | None,
+        day: date | None = None,
     ) -> str | None:
         """Note a row of a repeated id.
 
         Returns:
-            What is wrong with it, as the end of a sentence; None if it has the text, the patient
-            and the split of the rows before, or none.
+            What is wrong with it, as the end of a sentence; None if it has the text, the patient,
+            the split and the day of the rows before, or none.
         """
         digest = xxh3_128_digest(text.encode()) if text and text.strip() else None
         first = self._first.setdefault(id, number)
-        before = self._common.get(id, (None, None, None))
-        now = (digest, subject, split)
-        names = ("text", "patient", "split")
-        for name, old, new in zip(names, before, now, strict=True):
+        now: tuple[bytes | str | date | None, ...] = (digest, subject, split, day)
+        before = self._common.get(id, (None,) * len(now))
+        for name, old, new in zip(("text", "patient", "split", "date"), before, now, strict=True):
             if old is not None and new is not None and old != new:
                 return f"is also in row {first}, with another {name}"
         self.rows += 1
-        text_known, subject_known, split_known = before
-        self._common[id] = (text_known or digest, subject_known or subject, split_known or split)
+        self._common[id] = tuple(
+            new if old is None else old for old, new in zip(before, now, strict=True)
+        )
         return None
 
     @property

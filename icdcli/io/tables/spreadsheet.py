@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from posixpath import join, normpath
 from typing import IO, Any
@@ -78,6 +79,19 @@ def sheet_choice(path: Path) -> str | None:
     return f"the first of {len(sheets)} sheets" if len(sheets) > 1 else None
 
 
+def sheet_epoch(path: Path) -> date:
+    """Return the day from which a workbook's numbers count days: Excel stores dates so.
+
+    Raises:
+        DataError: If it can't be read.
+    """
+    with _opened(path) as workbook:
+        book = ElementTree.fromstring(workbook.read("xl/workbook.xml"))
+        settings = next((one for one in book.iter() if _name(one) == "workbookPr"), None)
+        from_1904 = settings is not None and settings.get("date1904", "0") in ("1", "true")
+        return date(1904, 1, 1) if from_1904 else date(1899, 12, 30)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
@@ -123,7 +137,7 @@ def _value(path: Path, number: int, cell: ElementTree.Element, texts: Sequence[s
         return None
     if kind == "s":
         return texts[int(content)] or None
-    if kind == "str":
+    if kind in ("str", "d"):
         return _unescaped(content) or None
     if kind == "b":
         return content == "1"

@@ -1,12 +1,16 @@
 """Retired codes, and codes of later editions, in the data: kept, counted and named."""
 
 import json
+from datetime import date
 
+import pyarrow.parquet as pq
 import pytest
 
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
+from icdcli.data.synthetic.generator import write_demo_data
+from icdcli.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -65,3 +69,77 @@ def test_codes_that_an_own_table_lacks_are_named(prepared, tmp_path):
     rows = [{"codes": ["A 1", "B-2"]}, {"codes": ["A 1", "C3"]}, {"codes": ["C3"]}]
     warnings = prepared(*rows, code_system=f"file:{table}").warnings
     assert f"file:{table} lacks 1 of the codes (C3). They are kept, without a title" in warnings
+
+
+DAYS = ["2024-01-05", "20240301", "2026-05-31T09:00", None, "2024-05-01", "2026-04-01"]
+
+
+def test_days_choose_the_edition_and_the_valid_codes(prepared):
+    """G35 was valid until 2025, G35.A is valid in 2026: each counts on its own document's day."""
+    codes = [["G35"], ["G35.A"], ["G35", "I10"], ["G35"], ["G35"], ["G35.A"]]
+    rows = [{"codes": own, "date": day} for own, day in zip(codes, DAYS, strict=True)]
+    corpus = prepared(*rows, date_column="date")
+    assert corpus.card["options"]["code_system"] == "icd10cm-2026-04"
+    entry = corpus.card["code_validity"]
+    assert entry["days"] == {
+        "first": "2024-01-05",
+        "last": "2026-05-31",
+        "without": 1,
+        "outside": None,
+    }
+    # Without a day (row 4), the edition of the corpus counts.
+    assert (entry["retired"]["codes"], entry["retired"]["mentions"]) == (1, 2)
+    assert (entry["future"]["codes"], entry["future"]["mentions"]) == (1, 1)
+    assert (
+        "1 code is retired on the day of their document, with 2 mentions; labels all the same: "
+        "G35 (2, now G35.A, G35.B0, G35.B1, …)"
+    ) in corpus.warnings
+    opened = open_corpus(corpus.folder)
+    assert opened.days("validation") == [date(2024, 3, 1), date(2024, 5, 1)]
+    assert opened.days("train") == [date(2024, 1, 5), None]
+
+
+def test_the_latest_day_chooses_the_edition(prepared):
+    rows = [{"codes": [code], "date": f"2024-0{n}-01"} for n, code in enumerate(COMMON, start=1)]
+
+    def editions(**options):
+        system = open_corpus(prepared(*rows, **options).folder).code_system
+        return [edition.about.name for edition in system.editions.values()]
+
+    assert editions(date_column="date") == ["icd10cm-2024", "icd10pcs-2024"]
+    assert editions() == ["icd10cm-2026-04", "icd10pcs-2024"]
+    named = editions(date_column="date", code_system="icd10cm-2026-04")
+    assert named == ["icd10cm-2026-04", "icd10pcs-2024"]
+
+
+def test_days_without_an_edition_are_named(prepared):
+    rows = [{"codes": [code], "date": f"201{n}-07-01"} for n, code in enumerate(COMMON)]
+    warnings = prepared(*rows, date_column="date").warnings
+    assert (
+        "6 documents, of 2010-07-01 to 2015-07-01, are of days without an edition at hand; the "
+        "nearest ones are used. `icdcode codes fetch` adds editions"
+    ) in warnings
+
+
+def test_a_corpus_without_days_has_none(prepared):
+    corpus = open_corpus(prepared(*({"codes": [code]} for code in COMMON)).folder)
+    assert corpus.days("train") == []
+    assert "day" not in pq.read_schema(corpus.folder / "documents.parquet").names
+
+
+def test_days_that_cannot_be_used_are_refused(prepared, tmp_path):
+    rows = [{"codes": [code], "date": day} for code, day in zip(COMMON, DAYS, strict=True)]
+    with pytest.raises(DataError, match=r"row 2, column 'date': has '05/31/2026', which isn't"):
+        prepared(rows[0], {**rows[1], "date": "05/31/2026"}, date_column="date")
+    with pytest.raises(DataError, match=r"row 1, column 'date': has the year 2151.*MIMIC"):
+        prepared({**rows[0], "date": "2151-01-01"}, date_column="date")
+    with pytest.raises(DataError, match="no column 'discharged'"):
+        prepared(*rows, date_column="discharged")
+    with pytest.raises(ConfigError, match=r"Set code_system, or leave date_column out"):
+        prepared(*rows, date_column="date", code_system=None)
+    own = {"id": "7", "text": "same", "codes": ["I10"], "split": "train"}
+    with pytest.raises(DataError, match="is also in row 1, with another date"):
+        prepared({**own, "date": DAYS[0]}, {**own, "date": DAYS[1]}, date_column="date")
+    write_demo_data(tmp_path / "mimic", admissions=20)
+    with pytest.raises(ConfigError, match="date_column: is for dataset: table"):
+        prepare(DataConfig(data_path=tmp_path / "mimic", date_column="DISCHTIME"))

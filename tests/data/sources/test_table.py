@@ -1,5 +1,7 @@
 import json
+from datetime import date
 
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -373,3 +375,20 @@ def test_a_wrong_column_never_shows_a_note(tmp_path, role, text):
 def test_the_representation_of_an_admission_has_no_text(tmp_path):
     (admission,), _ = read(jsonl(tmp_path, {"text": f"Mr {NAME} coughs"}), PATIENT)
     assert NAME not in repr(admission)
+
+
+def test_days_of_every_format_are_read(tmp_path):
+    days = [date(2026, 5, 31), date(2024, 1, 1), None]
+    rows = [{**row, "out": day} for row, day in zip(ROWS, days, strict=True)]
+    frame = pandas.DataFrame(
+        [{**row, "codes": ";".join(row["codes"]), "out": row["out"]} for row in rows]
+    )
+    frame["out"] = pandas.to_datetime(frame["out"])
+    frame.to_parquet(tmp_path / "notes.parquet")
+    frame.to_csv(tmp_path / "notes.csv", index=False)
+    frame.to_json(tmp_path / "notes.jsonl", orient="records", lines=True, date_format="iso")
+    for path in tmp_path.iterdir():
+        admissions, _ = read(path, date_column="out", system="icd10")
+        assert [admission.day for admission in admissions] == days
+        assert TableSource(path, date_column="out").last_day() == date(2026, 5, 31)
+    assert TableSource(path).last_day() is None

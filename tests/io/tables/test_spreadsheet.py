@@ -1,4 +1,5 @@
 import zipfile
+from datetime import date
 from xml.sax.saxutils import escape
 
 import pytest
@@ -20,14 +21,15 @@ PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 NOTE = 'Fever, "39" <b> & cough\nsecond line'
 
 
-def workbook(path, sheet, shared="", *, sheets=None, main=MAIN, office=OFFICE):
+def workbook(path, sheet, shared="", *, sheets=None, main=MAIN, office=OFFICE, settings=""):
     """Write a workbook by hand, as the format is documented."""
     sheets = sheets or '<sheet name="data" sheetId="1" r:id="rId1"/>'
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("[Content_Types].xml", "<Types/>")
         file.writestr(
             "xl/workbook.xml",
-            f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{sheets}</sheets></workbook>',
+            f'<workbook xmlns="{main}" xmlns:r="{office}">{settings}<sheets>{sheets}</sheets>'
+            "</workbook>",
         )
         file.writestr(
             "xl/_rels/workbook.xml.rels",
@@ -115,6 +117,20 @@ def test_a_code_that_excel_took_for_a_number_is_refused(tmp_path, code):
         DataError, match=r"row 2, column 'codes': is a number\. Excel drops the zero"
     ):
         list(source.admissions(PATIENT, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "number"),
+    [("", 46173), ("<workbookPr/>", 46173.375), ('<workbookPr date1904="1"/>', 44711)],
+)
+def test_dates_of_a_workbook_are_days(tmp_path, settings, number):
+    header = inline("a", "b", "text", "codes", row=1)
+    row = inline(number, "2026-05-31", "Pain", "I10", row=2)
+    path = workbook(tmp_path / "n.xlsx", header + row, settings=settings)
+    for column in ("a", "b"):
+        source = TableSource(path, date_column=column, reading=Reading(), system="icd10")
+        (admission,) = source.admissions(PATIENT, tmp_path)
+        assert admission.day == source.last_day() == date(2026, 5, 31)
 
 
 def test_the_first_visible_sheet_is_read_and_said(tmp_path):
