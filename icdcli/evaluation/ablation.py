@@ -84,6 +84,7 @@ def ablate(
             for name in dict.fromkeys(("validation", split))
         }
 
+    by_evidence = model.fusion is not None and model.fusion.found is not None
     scored, labels = score(model), len(model.labels)
     targets, gold = (scored[name].documents.targets_NL(labels) for name in ("validation", split))
 
@@ -92,7 +93,9 @@ def ablate(
         fitted_on, measured_on = (
             {name: part.copy() for name, part in parts[of].items()} for of in ("validation", split)
         )
-        tuned = tune_scores(fitted_on, targets, _AUTO, "validation", with_fusion=True)
+        tuned = tune_scores(
+            fitted_on, targets, _AUTO, "validation", with_fusion=True, by_evidence=by_evidence
+        )
         fused = fuse(measured_on, gold, tuned.fusion, tuned.threshold)
         return Ablation(without, fused.metrics(_METRICS))
 

@@ -5,10 +5,14 @@ one bias: a handful of numbers from hundreds of thousands of pairs. On CodiEsp t
 .001 of that of weights from a search for the best MAP, and unlike those these weights keep the
 scores calibrated.
 
+Pairs in which annotated evidence was found are fitted apart, if there are enough of them
+(`icdcli.model.fusion.FoundWeights`).
+
 Shapes: N documents, L labels, X pairs of a block, P parts and a bias.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +20,15 @@ from numpy.typing import NDArray
 from icdcli.lexical.registry import type_of, view_of
 from icdcli.metrics.arrays import Booleans, Floats
 from icdcli.metrics.newton import newton
-from icdcli.model.fusion import NETWORK, Fusion, Parts, document_blocks
+from icdcli.model.fusion import (
+    LEAST,
+    NETWORK,
+    FoundWeights,
+    Fusion,
+    Parts,
+    document_blocks,
+    is_evidence,
+)
 
 _MOST_ITERATIONS = 30
 _TOLERANCE = 1e-6
@@ -29,8 +41,14 @@ part that carries no information keeps a weight of zero."""
 _CERTAIN = 3.0
 """The standard errors by which the complete text must be better."""
 
+_PAIRS_PER_WEIGHT = 10
+"""The least pairs of a gold code, and of another, per weight that is fitted to them (Peduzzi et al.
+1996)."""
 
-def fit_fusion(parts: Parts, targets_NL: Booleans, split: str) -> Fusion:
+
+def fit_fusion(
+    parts: Parts, targets_NL: Booleans, split: str, *, by_evidence: bool = False
+) -> Fusion:
     """Fit the weights, none of them below zero: a part with a negative weight is left out.
 
     Of lexical parts that read both the complete text and what it affirms, those of the complete
@@ -41,27 +59,59 @@ def fit_fusion(parts: Parts, targets_NL: Booleans, split: str) -> Fusion:
         parts: Part to its scores_NL on the split.
         targets_NL: The gold codes.
         split: The split's name.
+        by_evidence: Whether pairs in which annotated evidence was found have their own weights.
     """
-    fusion = _fit(parts, list(parts), targets_NL, split)
+    fusion = _fit(parts, list(parts), targets_NL, split, by_evidence)
     known = {type_of(name).name for name in parts if view_of(name) != "all"}
     of_facts = [name for name in parts if name not in known]
-    if all(fusion.weights[name] == 0 for name in known & set(parts)):
+    if known.isdisjoint(_counting(fusion)):
         return fusion
-    facts = _fit(parts, of_facts, targets_NL, split)
+    facts = _fit(parts, of_facts, targets_NL, split, by_evidence)
     gain_N = _losses(parts, facts, targets_NL) - _losses(parts, fusion, targets_NL)
     error = gain_N.std(ddof=1) / np.sqrt(len(gain_N)) if len(gain_N) > 1 else np.inf
     return fusion if gain_N.mean() > _CERTAIN * error else facts
 
 
-def _fit(parts: Parts, names: list[str], targets_NL: Booleans, split: str) -> Fusion:
+def _counting(fusion: Fusion) -> set[str]:
+    """Return the parts that a fusion counts or asks."""
+    found = fusion.found
+    weights = [*fusion.weights.items(), *(found.weights.items() if found else ())]
+    return {name for name, weight in weights if weight > 0} | ({found.part} if found else set())
+
+
+def _fit(
+    parts: Parts, names: Sequence[str], targets_NL: Booleans, split: str, by_evidence: bool
+) -> Fusion:
     """Fit the weights of some parts; the others get none."""
+    evidence = next((name for name in names if is_evidence(name)), None)
+    if by_evidence and evidence is not None:
+        found_NL = parts[evidence] > LEAST
+        if _enough(found_NL, targets_NL, len(names)) and _enough(~found_NL, targets_NL, len(names)):
+            others, bias = _not_negative(parts, names, targets_NL, ~found_NL)
+            weights, own_bias = _not_negative(parts, names, targets_NL, found_NL)
+            return Fusion(others, bias, split, FoundWeights(evidence, weights, own_bias))
+    weights, bias = _not_negative(parts, names, targets_NL)
+    return Fusion(weights, bias, split)
+
+
+def _enough(pairs_NL: Booleans, targets_NL: Booleans, parts: int) -> bool:
+    """Return whether there are enough pairs to fit a bias and a weight for each part."""
+    gold = int(np.count_nonzero(pairs_NL & targets_NL))
+    others = int(np.count_nonzero(pairs_NL)) - gold
+    return min(gold, others) >= _PAIRS_PER_WEIGHT * (parts + 1)
+
+
+def _not_negative(
+    parts: Parts, names: Sequence[str], targets_NL: Booleans, pairs_NL: Booleans | None = None
+) -> tuple[dict[str, float], float]:
+    """Fit weights of at least zero to all pairs or some, and return one for each part."""
     names = list(names)
     while True:
-        weights, bias = _logistic(parts, names, targets_NL)
+        weights, bias = _logistic(parts, names, targets_NL, pairs_NL)
         worst = min(names, key=lambda name: weights[names.index(name)])
         if weights[names.index(worst)] >= 0 or len(names) == 1:
             found = dict(zip(names, (float(weight) for weight in weights), strict=True))
-            return Fusion({name: max(found.get(name, 0.0), 0.0) for name in parts}, bias, split)
+            return {name: max(found.get(name, 0.0), 0.0) for name in parts}, bias
         names.remove(worst)
 
 
@@ -74,20 +124,22 @@ def _losses(parts: Parts, fusion: Fusion, targets_NL: Booleans) -> Floats:
     return losses_N
 
 
-def _logistic(parts: Parts, names: Sequence[str], targets_NL: Booleans) -> tuple[Floats, float]:
+def _logistic(
+    parts: Parts, names: Sequence[str], targets_NL: Booleans, pairs_NL: Booleans | None
+) -> tuple[Floats, float]:
     """Fit weights and bias by Newton's method, starting from the network's logits alone."""
     start_P = np.array([float(name == NETWORK) for name in names] + [0.0])
-    damping_P = _DAMPING * np.array([*(_squares(parts[name]) for name in names), 0.0]) + 1e-12
+    squares = (_squares(parts[name], pairs_NL) for name in names)
+    damping_P = _DAMPING * np.array([*squares, 0.0]) + 1e-12
 
     def derivatives(weights_P: Floats) -> tuple[Floats, Floats]:
         gradient_P, hessian_PP = damping_P * weights_P, np.diag(damping_P)
         for rows in document_blocks(parts):
-            features_XP = np.stack(
-                [*(parts[name][rows].ravel() for name in names), np.ones(targets_NL[rows].size)],
-                axis=1,
-            )
+            gold_X = _pairs(targets_NL, rows, pairs_NL)
+            features = (_pairs(parts[name], rows, pairs_NL) for name in names)
+            features_XP = np.stack([*features, np.ones(gold_X.size)], axis=1)
             chance_X = 1 / (1 + np.exp(-np.clip(features_XP @ weights_P, -30, 30)))
-            gradient_P += features_XP.T @ (chance_X - targets_NL[rows].ravel())
+            gradient_P += features_XP.T @ (chance_X - gold_X)
             hessian_PP += features_XP.T @ (features_XP * (chance_X * (1 - chance_X))[:, None])
         return gradient_P, hessian_PP
 
@@ -96,11 +148,17 @@ def _logistic(parts: Parts, names: Sequence[str], targets_NL: Booleans) -> tuple
     return weights_P[:-1], float(weights_P[-1])
 
 
-def _squares(part_NL: NDArray[np.floating]) -> float:
+def _pairs(values_NL: NDArray[Any], rows: slice, pairs_NL: Booleans | None) -> NDArray[Any]:
+    """Return the values of a block's pairs, all or some."""
+    values_BL = values_NL[rows]
+    return values_BL.ravel() if pairs_NL is None else values_BL[pairs_NL[rows]]
+
+
+def _squares(part_NL: NDArray[np.floating], pairs_NL: Booleans | None) -> float:
     """Return the sum of the squares of a part's scores."""
     return float(
         sum(
-            np.square(part_NL[rows], dtype=np.float64).sum()
+            np.square(_pairs(part_NL, rows, pairs_NL), dtype=np.float64).sum()
             for rows in document_blocks({NETWORK: part_NL})
         )
     )

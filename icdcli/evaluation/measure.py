@@ -67,6 +67,7 @@ def tune_scores(
     split: str,
     *,
     with_fusion: bool,
+    by_evidence: bool = False,
 ) -> FusedScores:
     """Fit the fusion of the parts, fuse them, and tune the threshold, all on this split.
 
@@ -76,8 +77,11 @@ def tune_scores(
         threshold: The threshold; kept as it is if it is fixed.
         split: The split's name, stored with the fusion and the threshold.
         with_fusion: Fit weights for the parts; otherwise use the network's logits alone.
+        by_evidence: See `fit_fusion`.
     """
-    fusion = fit_fusion(parts, targets_NL, split) if with_fusion else None
+    fusion = None
+    if with_fusion:
+        fusion = fit_fusion(parts, targets_NL, split, by_evidence=by_evidence)
     scores_NL = probabilities(parts, fusion)
     if threshold.how != "fixed":
         threshold = tune(threshold.how, scores_NL, targets_NL, split)

@@ -30,7 +30,7 @@ from icdcli.explain.attribution import Attribution, attribute
 from icdcli.lexical.words import MARKS
 from icdcli.model.batch import Batch
 from icdcli.model.coding_model import CodingModel, ScoredWindows
-from icdcli.model.fusion import NETWORK
+from icdcli.model.fusion import NETWORK, Parts
 from icdcli.model.heads.description_prior import WINDOW
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
@@ -213,7 +213,6 @@ class NeuralNoteReader:
         self._tokenizer = Tokenizer.from_str(model.tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._network_weight = 1.0 if model.fusion is None else model.fusion.weights[NETWORK]
 
     def read(
         self, text: str, labels: Sequence[int], scored: ScoredWindows | None = None
@@ -238,7 +237,10 @@ class NeuralNoteReader:
         classes = None
         if model.network.head.classes:
             classes = token_classes(read, encoded.offsets)
-        lexical = self._lexical(cleaned, labels)
+        scores: Parts = {}
+        if model.lexical is not None and model.fusion is not None:
+            scores = model.lexical.scores([cleaned])
+        lexical, network_K = self._lexical(cleaned, labels, scores), self._network(labels, scores)
         for (start, end), requested in self._windows(
             TokenizedText(encoded.ids, classes), labels, scored
         ):
@@ -251,8 +253,8 @@ class NeuralNoteReader:
             rows, own = list(requested), [labels[row] for row in requested]
             head = attribute(model.network, document, model.special_tokens, own)
             parts = (
-                Part(self._network_weight * head.added_K, head.weights_KT, tokens[start:end]),
-                *self._prior(document, own, tokens[start:end]),
+                Part(network_K[rows] * head.added_K, head.weights_KT, tokens[start:end]),
+                *self._prior(document, own, network_K[rows], tokens[start:end]),
                 *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in lexical),
             )
             yield Window(requested, head, parts, words, fused=model.fusion is not None)
@@ -269,14 +271,21 @@ class NeuralNoteReader:
         for number in np.unique(best_K).tolist():
             yield windows[number], tuple(np.flatnonzero(best_K == number).tolist())
 
-    def _lexical(self, cleaned: str, labels: Sequence[int]) -> list[Part]:
+    def _network(self, labels: Sequence[int], scores: Parts) -> NDArray[np.floating]:
+        """Return the weight of the network's logits, for each label."""
+        fusion = self._model.fusion
+        if fusion is None:
+            return np.ones(len(labels))
+        ones_1L = np.ones((1, len(self._model.labels)))
+        return fusion.added(NETWORK, {**scores, NETWORK: ones_1L})[0, list(labels)]
+
+    def _lexical(self, cleaned: str, labels: Sequence[int], scores: Parts) -> list[Part]:
         model = self._model
         if model.lexical is None or model.fusion is None:
             return []
-        scores = model.lexical.scores([cleaned])
         return [
             Part(
-                model.fusion.weights[part] * scores[part][0, list(labels)],
+                model.fusion.added(part, scores)[0, list(labels)],
                 _beyond_the_mean(found.weights_KW),
                 found.places_W2,
             )
@@ -284,7 +293,11 @@ class NeuralNoteReader:
         ]
 
     def _prior(
-        self, document: TokenizedDocument, labels: Sequence[int], tokens: Positions
+        self,
+        document: TokenizedDocument,
+        labels: Sequence[int],
+        network_K: NDArray[np.floating],
+        tokens: Positions,
     ) -> list[Part]:
         model, prior = self._model, self._model.network.prior
         if prior is None:
@@ -298,7 +311,7 @@ class NeuralNoteReader:
         own = slice(
             len(model.special_tokens.prefix), len(document) - len(model.special_tokens.suffix)
         )
-        added_K = self._network_weight * np.array([added for added, _ in nearest])
+        added_K = network_K * np.array([added for added, _ in nearest])
         return [Part(added_K, weights_KT[:, own], tokens)]
 
 

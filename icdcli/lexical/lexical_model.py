@@ -161,7 +161,7 @@ class LexicalModel:
             ValueError: If there is no document, or the numbers of documents differ.
         """
         documents = TrainingDocuments(
-            texts, targets, descriptions, annotations, bool(reading.expansion.senses)
+            texts, targets, descriptions, annotations, reading.with_lexicon
         )
         fitted = {
             part_key(view, kind.name): kind.fit(seen)
@@ -328,9 +328,7 @@ def fit_out_of_fold(
     Returns:
         The same model as `LexicalModel.fit`, and the scores.
     """
-    documents = TrainingDocuments(
-        texts, targets, descriptions, annotations, bool(reading.expansion.senses)
-    )
+    documents = TrainingDocuments(texts, targets, descriptions, annotations, reading.with_lexicon)
     fitted: dict[str, LexicalPart] = {}
     scores: Scores = {}
     for view, seen in _seen(documents, reading):

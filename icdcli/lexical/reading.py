@@ -172,6 +172,11 @@ class NoteReading:
         return stored
 
     @property
+    def with_lexicon(self) -> bool:
+        """Return whether the clinical lexicon is on; without it, models are as in version 0.1."""
+        return bool(self.expansion.senses)
+
+    @property
     def key(self) -> str:
         """Return what distinguishes `read` from other readings; empty if it changes nothing."""
         changes = [

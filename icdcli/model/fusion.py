@@ -4,7 +4,10 @@ A code's fused logit is a weighted sum of the scores of the parts. All codes sha
 few numbers can be fitted on a validation split without overfitting it. The weights belong to the
 model, like its threshold. `icdcli.evaluation.fusion_fitting` fits them.
 
-Shapes: N documents, L labels.
+Pairs of a document and a code in which a lexicon of annotated evidence has found something can have
+weights of their own (`FoundWeights`).
+
+Shapes: N documents, L labels, X pairs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,6 +31,33 @@ Parts = Mapping[str, NDArray[np.floating]]
 _BLOCK = 1 << 21
 """Scores that are worked on at a time; bounds the memory beyond the parts themselves."""
 
+LEAST = 0.01
+"""A lexicon of annotated evidence has found something if its score is above this: what it holds for
+less likely counts as nothing."""
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """The weights for pairs in which a lexicon of annotated evidence has found something.
+
+    What the parts are worth depends on it. The lexicon has learned how notes write the codes. If it
+    finds nothing, a similar description counts for more than otherwise. If it finds something, its
+    score is a probability, and a similar description adds little.
+
+    On CodiEsp in Spanish, n-grams, descriptions and annotated evidence have a dev MAP of .708 and
+    micro-F1 of .723 with these weights, and .683 and .713 without; with weights and threshold from
+    the training documents, scored out of fold, .706 and .719, and .682 and .713.
+
+    Attributes:
+        part: The lexicon.
+        weights: Part to weight, including the network's.
+        bias: The number that is added to every logit.
+    """
+
+    part: str
+    weights: Mapping[str, float]
+    bias: float
+
 
 @dataclass(frozen=True)
 class Fusion:
@@ -37,11 +67,13 @@ class Fusion:
         weights: Part to weight, including the network's.
         bias: The number that is added to every logit.
         tuned_on: The split that they were fitted on.
+        found: The weights for pairs with evidence; None: they have the same.
     """
 
     weights: Mapping[str, float]
     bias: float
     tuned_on: str
+    found: FoundWeights | None = None
 
     def logits(self, parts: Parts, rows: slice) -> NDArray[np.float32]:
         """Return the fused logits_BL of some documents.
@@ -52,16 +84,42 @@ class Fusion:
         sums_BL = np.full(parts[NETWORK][rows].shape, self.bias, np.float32)
         for part, weight in self.weights.items():
             sums_BL += np.float32(weight) * parts[part][rows]
+        if (found := self.found) is not None:
+            found_BL = parts[found.part][rows] > LEAST
+            sums_X = np.full(np.count_nonzero(found_BL), found.bias, np.float32)
+            for part, weight in found.weights.items():
+                sums_X += np.float32(weight) * parts[part][rows][found_BL]
+            sums_BL[found_BL] = sums_X
         return sums_BL
+
+    def added(self, part: str, parts: Parts) -> NDArray[np.floating]:
+        """Return what a part adds to the fused logits beyond the bias, (N, L).
+
+        A part that has found evidence also adds what sets the bias of such pairs apart.
+        """
+        added_NL: NDArray[np.floating] = self.weights[part] * parts[part]
+        if (found := self.found) is not None:
+            found_NL = parts[found.part] > LEAST
+            more = (found.bias - self.bias) * (part == found.part)
+            added_NL[found_NL] = found.weights[part] * parts[part][found_NL] + more
+        return added_NL
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of a checkpoint, as `from_json` reads it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, content: dict[str, Any] | None) -> "Fusion | None":
         """Return the fusion of a checkpoint; None if it has none."""
-        return None if content is None else cls(**content)
+        if content is None:
+            return None
+        found = content.get("found")
+        return cls(**{**content, "found": None if found is None else FoundWeights(**found)})
+
+
+def is_evidence(part: str) -> bool:
+    """Return whether a part is a lexicon of annotated evidence, in any view."""
+    return part.split("_")[-1] == "evidence"
 
 
 def document_blocks(parts: Parts) -> Iterator[slice]:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -5,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.model import fusion
-from icdcli.model.fusion import Fusion, probabilities
+from icdcli.model.fusion import LEAST, FoundWeights, Fusion, probabilities
 
 
 @pytest.fixture
@@ -91,6 +93,80 @@ def test_a_little_gain_from_the_complete_text_is_left(parts):
     assert fit_fusion(scores, flipped_NL, "validation").weights["descriptions"] == 0
 
 
+@pytest.fixture
+def with_evidence():
+    """The scores of parts of which n-grams only count if annotated evidence was found."""
+    draw = np.random.default_rng(3)
+    seen_NL = draw.random((100, 30)) < 0.3
+    chance_NL = np.where(seen_NL, draw.uniform(0.02, 0.9, (100, 30)), draw.uniform(0, 0.009))
+    scores = {
+        "network": draw.normal(0, 1, (100, 30)).astype(np.float32),
+        "ngrams": draw.exponential(0.5, (100, 30)).astype(np.float32),
+        "evidence": chance_NL.astype(np.float32),
+    }
+    worth_NL = np.where(seen_NL, 3 * scores["ngrams"] + 2 * chance_NL - 3, scores["network"] - 1)
+    return scores, draw.random((100, 30)) < expit(worth_NL)
+
+
+def test_pairs_with_evidence_have_the_weights_of_their_own_regression(with_evidence, monkeypatch):
+    scores, targets_NL = with_evidence
+    found_NL = scores["evidence"] > LEAST
+    for block in (100, 1 << 21):
+        monkeypatch.setattr(fusion, "_BLOCK", block)
+        fitted = fit_fusion(scores, targets_NL, "validation", by_evidence=True)
+        assert fitted.found.part == "evidence"
+        for pairs_NL, weights in ((found_NL, fitted.found), (~found_NL, fitted)):
+            names = [name for name, weight in weights.weights.items() if weight > 0]
+            expected = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
+            features_XP = np.stack([scores[name][pairs_NL] for name in names], axis=1)
+            expected.fit(features_XP, targets_NL[pairs_NL])
+            assert [*(weights.weights[name] for name in names), weights.bias] == pytest.approx(
+                [*expected.coef_[0], expected.intercept_[0]], rel=1e-2
+            )
+    assert fitted.found.weights["ngrams"] > 2 > 0.5 > fitted.weights["ngrams"]
+    expected_NL = sum(fitted.found.weights[name] * scores[name] for name in scores)
+    logits_NL = fitted.logits(scores, slice(None))
+    np.testing.assert_allclose(
+        logits_NL[found_NL], (expected_NL + fitted.found.bias)[found_NL], rtol=1e-5, atol=1e-5
+    )
+    alone = Fusion(fitted.weights, fitted.bias, "validation").logits(scores, slice(None))
+    assert (logits_NL[~found_NL] == alone[~found_NL]).all()
+
+
+def test_what_parts_add_makes_the_fused_logits(with_evidence):
+    scores, targets_NL = with_evidence
+    for fitted in (
+        fit_fusion(scores, targets_NL, "validation", by_evidence=True),
+        fit_fusion(scores, targets_NL, "validation"),
+    ):
+        added_NL = sum(fitted.added(name, scores) for name in scores)
+        logits_NL = fitted.logits(scores, slice(None))
+        np.testing.assert_allclose(fitted.bias + added_NL, logits_NL, atol=1e-5)
+
+
+def test_evidence_has_no_weights_of_its_own_without_being_asked_or_with_few_pairs(with_evidence):
+    scores, targets_NL = with_evidence
+    assert fit_fusion(scores, targets_NL, "validation").found is None
+    few = {name: part[:3] for name, part in scores.items()}
+    assert fit_fusion(few, targets_NL[:3], "validation", by_evidence=True).found is None
+    without = {name: part for name, part in scores.items() if name != "evidence"}
+    assert fit_fusion(without, targets_NL, "validation", by_evidence=True).found is None
+
+
+def test_a_model_of_facts_asks_only_the_evidence_that_is_affirmed():
+    draw = np.random.default_rng(4)
+    facts_NL, denied_NL = draw.random((2, 200, 30)) < 0.15
+    scores = {
+        "network": np.zeros((200, 30), np.float32),
+        "evidence": 0.5 * (facts_NL | denied_NL).astype(np.float32),
+        "affirmed_evidence": 0.5 * facts_NL.astype(np.float32),
+    }
+    labels_NL = facts_NL ^ (draw.random((200, 30)) < 0.05)
+    fitted = fit_fusion(scores, labels_NL, "validation", by_evidence=True)
+    assert fitted.found.part == "affirmed_evidence"
+    assert fitted.weights["evidence"] == fitted.found.weights["evidence"] == 0
+
+
 def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     scores, _ = parts
     logits_NL = scores["network"].copy()
@@ -104,3 +180,7 @@ def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     assert alone.tolist() == [[0.0, 0.5, 1.0]]
     assert Fusion.from_json(found.to_json()) == found
     assert Fusion.from_json(None) is None
+    assert found.to_json().keys() == {"weights", "bias", "tuned_on"}  # as version 0.1 reads it
+    weights = FoundWeights("ngrams", {"network": 1.0, "ngrams": 2.0}, -1.0)
+    own = Fusion({"network": 0.5, "ngrams": 3.0}, -0.25, "validation", weights)
+    assert Fusion.from_json(json.loads(json.dumps(own.to_json()))) == own

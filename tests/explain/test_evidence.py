@@ -15,7 +15,7 @@ from icdcli.lexical.normalization.expansion import Expansion
 from icdcli.lexical.normalization.spelling import Spelling
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
-from icdcli.model.fusion import Fusion
+from icdcli.model.fusion import FoundWeights, Fusion
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.heads.pooled import PooledHead
@@ -347,20 +347,21 @@ def test_the_words_of_a_history_count_for_its_code_alone():
     assert "gout" in found[0] and "gout" not in found[1]
 
 
-def test_each_part_counts_by_its_weight_in_the_fusion():
+@pytest.mark.parametrize("found", [None, FoundWeights("ngrams", {"network": 5, "ngrams": 6}, -1)])
+def test_each_part_counts_by_its_weight_in_the_fusion(found):
     prior = DescriptionPrior(WIDTH, [1, 1, 1])
     prior.start_from_descriptions(torch.eye(WIDTH)[:3])
     text = "a b c d e fiebre a b c d e calentura"
-    for network, lexical_weight in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
-        model = with_lexical_model(network, lexical_weight, head="label_attention", prior=prior)
+    for network, ngrams in ((1.0, 8.0), (3.0, 8.0), (1.0, 2.0)):
+        model = with_lexical_model(network, ngrams, head="label_attention", prior=prior)
+        model.fusion = replace(model.fusion, found=found)
         (window,) = note_reader(model).read(text, [0])
-        head, nearest, ngrams = (part.added_K for part in window.parts)
+        *of_network, words = (part.added_K for part in window.parts)
         (alone,) = note_reader(model_of(head="label_attention", prior=prior)).read(text, [0])
-        np.testing.assert_allclose(head, network * alone.parts[0].added_K, rtol=1e-5)
-        np.testing.assert_allclose(nearest, network * alone.parts[1].added_K, rtol=1e-5)
-        np.testing.assert_allclose(
-            ngrams, lexical_weight * model.lexical.scores([text])["ngrams"][0, :1], rtol=1e-5
-        )
+        counts, also = (ngrams, 0) if found is None else (6, -1 - model.fusion.bias)
+        by_words = counts * model.lexical.scores([text])["ngrams"][0, :1] + also
+        by_network = [part.added_K * (5 if found else network) for part in alone.parts]
+        np.testing.assert_allclose([*of_network, words], [*by_network, by_words], rtol=1e-5)
 
 
 def test_what_any_word_gives_is_no_evidence():

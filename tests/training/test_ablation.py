@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from icdcli.distributed.process_group import ProcessGroup
-from icdcli.evaluation import ablation
+from icdcli.evaluation import ablation, fusion_fitting
 from icdcli.evaluation.ablation import ablate
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.lexical.descriptions import descriptions_of
@@ -47,6 +47,20 @@ def test_what_each_part_is_worth(described):
     fused = probabilities(complete_text, fit_fusion(complete_text, targets_NL, "validation"))
     [views] = [row for row in rows if row.without == "views"]
     assert views.metrics["map"] == pytest.approx(evaluate(fused, targets_NL, names=["map"])["map"])
+
+
+def test_with_the_lexicon_pairs_with_evidence_have_their_own_weights(described, monkeypatch):
+    # Few documents, and none is annotated: descriptions stand for annotated evidence.
+    monkeypatch.setattr(fusion_fitting, "_PAIRS_PER_WEIGHT", 0)
+    monkeypatch.setattr(fusion_fitting, "is_evidence", lambda name: "descriptions" in name)
+    for lexicon in (True, False):
+        training, corpus = new_training(
+            described(lexical=True, lexicon=lexicon, assertion="mentions", metrics="[map]"), ALONE
+        )
+        last = [event for event in train(training) if isinstance(event, Evaluated)][-1]
+        assert (training.model.fusion.found is not None) == lexicon
+        complete, *_ = ablate(training.model, corpus, "validation")
+        assert complete.metrics["map"] == pytest.approx(last.metrics["map"], rel=1e-4)
 
 
 def test_without_abbreviations_notes_are_read_as_written(described):
