@@ -259,9 +259,7 @@ def test_evidence_reuses_the_windows_that_prediction_scored(prior, monkeypatch):
     again, more = counted()
     reused, fewer = counted(scored)
     assert reused == again
-    assert more - fewer == (
-        1 if prior is None else 2
-    )  # one batch of windows; the prior reads it, too
+    assert more - fewer == 1  # one batch of windows; the prior has the same hidden states
     expected = evidence_finder(model)(text, [0, 1, 2])
     monkeypatch.setattr(NeuralModel, "window_logits", lambda *_: pytest.fail("scored again"))
     assert evidence_finder(model)(text, [0, 1, 2], scored) == expected

@@ -8,8 +8,8 @@ import torch
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify
-from icdcli.model import neural_model
 from icdcli.model.checkpoint import load_model
+from icdcli.model.files import checkpoint_labels
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.checkpointing import save_checkpoint
@@ -46,13 +46,13 @@ def two_steps(config):
 
 def meanwhile(monkeypatch, happens):
     """Call a function each time that a model's labels are read: after its settings."""
-    read = neural_model.read_labels
+    read = checkpoint_labels.read_labels
 
     def read_and_more(path):
         happens()
         return read(path)
 
-    monkeypatch.setattr(neural_model, "read_labels", read_and_more)
+    monkeypatch.setattr(checkpoint_labels, "read_labels", read_and_more)
 
 
 def steps_in(model):
