@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from icdcli.evaluation.behavior.run import run_behavior
     from icdcli.evaluation.run import compare_runs, evaluate_run
     from icdcli.explain.evidence import explain_codes
+    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.rules.checks import check_codes
+    from icdcli.icd.rules.findings import CodeSet, Finding
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
@@ -65,6 +68,11 @@ _MODULES = {
     "explain_codes": "icdcli.explain.evidence",
     "export_model": "icdcli.model.files.export",
     "predict_notes": "icdcli.predict.run",
+    # Codes
+    "find_edition": "icdcli.icd.editions.catalog",
+    "check_codes": "icdcli.icd.rules.checks",
+    "CodeSet": "icdcli.icd.rules.findings",
+    "Finding": "icdcli.icd.rules.findings",
     # Metrics
     "evaluate": "icdcli.metrics.metrics",
     # Errors
@@ -75,14 +83,17 @@ _MODULES = {
 }
 __all__ = [
     "CodePrediction",
+    "CodeSet",
     "CodingModel",
     "Config",
     "ConfigError",
     "DataError",
+    "Finding",
     "IcdcodeError",
     "ResumeError",
     "RunDir",
     "__version__",
+    "check_codes",
     "check_config",
     "compare_runs",
     "describe_corpus",
@@ -90,6 +101,7 @@ __all__ = [
     "evaluate_run",
     "explain_codes",
     "export_model",
+    "find_edition",
     "load_config",
     "load_model",
     "open_corpus",

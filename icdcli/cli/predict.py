@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
     from icdcli.model.coding_model import CodingModel
     from icdcli.predict.batches import Selection
+    from icdcli.predict.checking import Checking
 
 _BLOCK = 16  # notes predicted together if the user waits for the first
 
@@ -36,6 +38,7 @@ class _Call:
     min_score: float | None = None
     evidence: bool = False
     output: Path | None = None
+    checking: "Checking | None" = None
 
 
 def predict(
@@ -70,6 +73,28 @@ def predict(
             "which may identify patients.",
         ),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Also check the predicted codes of each note, as icdcode check does."
+        ),
+    ] = False,
+    resolve: Annotated[
+        bool,
+        typer.Option(
+            "--resolve",
+            help="Check, and remove codes by hard rules: not assignable, a category beside its "
+            "code, a manifestation without its cause.",
+        ),
+    ] = False,
+    date: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="With --check: the day of the discharge, which chooses the edition. Default: the "
+            "edition of the model.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -108,16 +133,10 @@ def predict(
     from icdcli.config.loading import load_config
 
     _require_checkpoint(run_dir, load)
+    checking = _checking(check or resolve, resolve, date)
     call = _Call(
-        run_dir,
-        load,
-        files,
-        text_column,
-        id_column,
-        top,
-        min_score,
-        evidence,
-        output,
+        *(run_dir, load, files, text_column, id_column),
+        *(top, min_score, evidence, output, checking),
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -130,6 +149,16 @@ def predict(
             _predict(call, chosen, console)
 
     in_all_processes(chosen, port, work, json)
+
+
+def _checking(check: bool, resolve: bool, day: datetime | None) -> "Checking | None":
+    if not check:
+        if day is not None:
+            raise ConfigError("--date: chooses the edition of checks. Add --check or --resolve.")
+        return None
+    from icdcli.predict.checking import Checking
+
+    return Checking(resolve, day.date() if day else None)
 
 
 def _require_checkpoint(folder: Path, load: str) -> None:
@@ -168,7 +197,9 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     if call.output is None:
         loaded = load_checkpoint(call.run, call.load, str(process_group.device), output.warn)
         selection = Selection(call.top, call.min_score)
-        show_notes(loaded.model, loaded.folder, notes, output, selection, call.evidence)
+        show_notes(
+            *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)
+        )
         return
     with output.stages() as on_progress:
         written = predict_to_file(
@@ -179,6 +210,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             top=call.top,
             min_score=call.min_score,
             evidence=call.evidence,
+            checking=call.checking,
             process_group=process_group,
             on_progress=on_progress,
             on_warning=output.warn,
@@ -200,6 +232,7 @@ def show_notes(
     output: Output,
     selection: "Selection",
     evidence: bool = False,
+    checking: "Checking | None" = None,
 ) -> None:
     """Show the codes of each note when they are predicted; with ``--json``, as a line of JSONL."""
     from icdcli.predict.batches import CutNotes
@@ -216,9 +249,14 @@ def show_notes(
     if output.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # the only encoding of JSON
     cut = CutNotes()
-    for given, note in predict_with_notes(
-        model, notes, selection, evidence=evidence, max_block=_BLOCK
-    ):
+    coded = predict_with_notes(
+        *(model, notes, selection),
+        evidence=evidence,
+        checking=checking,
+        max_block=_BLOCK,
+        on_warning=output.warn,
+    )
+    for given, note in coded:
         cut += CutNotes.of([note])
         if output.json:
             sys.stdout.write(note_line(note))

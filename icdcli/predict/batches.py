@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpans, FindEvidence
 from icdcli.icd.editions.records import edition_id, edition_ids
+from icdcli.icd.rules.findings import Finding
 
 if TYPE_CHECKING:
     from icdcli.model.coding_model import CodingModel, ScoredWindows
@@ -52,6 +53,7 @@ class NoteCode(NamedTuple):
         predicted: Whether it is predicted.
         evidence: The words behind it; None: not requested.
         edition: The edition of its kind of code, as `edition_id` returns it; None: unknown.
+        dropped: Why a hard rule has removed it from the predicted codes; None: none has.
     """
 
     code: str
@@ -61,6 +63,7 @@ class NoteCode(NamedTuple):
     predicted: bool
     evidence: EvidenceSpans | None = None
     edition: str | None = None
+    dropped: str | None = None
 
 
 class CodedNote(NamedTuple):
@@ -74,6 +77,7 @@ class CodedNote(NamedTuple):
         read: The share of the note's tokens that the model reads: below 1 for a note longer than
             ``max_len`` of which only the beginning counts (``long_notes: first``).
         editions: The editions of the model's codes, as `edition_ids` returns them.
+        findings: What checks found in the predicted codes; None: not requested.
     """
 
     id: str
@@ -81,6 +85,7 @@ class CodedNote(NamedTuple):
     codes: tuple[NoteCode, ...]
     read: float = 1.0
     editions: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +135,19 @@ class NotePredictor:
     Attributes:
         selection: Which codes are reported.
         find: Finds the words behind a note's codes; None: evidence isn't requested.
+        check: Adds the findings of checks to a note; None: not requested.
     """
 
     def __init__(
-        self, model: "CodingModel", selection: Selection, find: FindEvidence | None = None
+        self,
+        model: "CodingModel",
+        selection: Selection,
+        find: FindEvidence | None = None,
+        check: Callable[[CodedNote], CodedNote] | None = None,
     ) -> None:
         self.selection = selection
         self.find = find
+        self.check = check
         self._model = model
         self._threshold_L = model.threshold.values_L(len(model.labels))
         recorded = model.labels.editions or {}
@@ -177,7 +188,8 @@ class NotePredictor:
                     on_done(len(coded))
             if on_done is not None and self.find is None:
                 on_done(len(coded))
-        return [coded[row] for row in range(len(notes))]
+        ordered = [coded[row] for row in range(len(notes))]
+        return ordered if self.check is None else [self.check(note) for note in ordered]
 
     def _batches(self, notes: Sequence[Note]) -> Iterator[list[int]]:
         """Yield the rows of notes of similar length, the longest first."""

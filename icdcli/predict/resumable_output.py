@@ -39,7 +39,14 @@ class OutputParts:
         folder: The folder of its parts.
     """
 
-    def __init__(self, output: Path, made_of: Mapping[str, str], evidence: bool = False) -> None:
+    def __init__(
+        self,
+        output: Path,
+        made_of: Mapping[str, str],
+        evidence: bool = False,
+        check: bool = False,
+        resolve: bool = False,
+    ) -> None:
         """Describe the file.
 
         Args:
@@ -47,13 +54,15 @@ class OutputParts:
             made_of: For each input, how a message says that it changed (``other notes``), and a
                 value that changes with it.
             evidence: Whether codes have evidence.
+            check: Whether notes have findings.
+            resolve: Whether codes are removed by hard rules.
 
         Raises:
             ConfigError: If there can't be such a file.
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.parts")
-        self._format = format_of(output, evidence)
+        self._format = format_of(output, evidence, check, resolve)
         self._made_of = dict(made_of)
         if not output.parent.is_dir():
             raise ConfigError(

@@ -22,6 +22,7 @@ from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.base_identity import current_state
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
+from icdcli.predict.checking import Checking, NoteChecks, note_checks
 from icdcli.predict.resumable_output import OutputParts
 
 OnMessage = Callable[[str], object]
@@ -73,6 +74,7 @@ def predict_notes(
     top: int | None = None,
     min_score: float | None = None,
     evidence: bool = False,
+    checking: Checking | None = None,
     max_block: int | None = None,
 ) -> Iterator[CodedNote]:
     """Predict the codes of any number of notes, a block at a time.
@@ -84,18 +86,23 @@ def predict_notes(
         min_score: Report the codes with at least this score, whether or not they reach the
             threshold.
         evidence: Also find the words behind each code.
+        checking: How the predicted codes are checked; None: they aren't.
         max_block: The most notes that are read before the first of them is yielded.
 
     Yields:
         The notes with their codes, in the same order.
+
+    Raises:
+        ConfigError: The codes are to be checked, and the model's editions aren't at hand.
 
     Example:
         >>> model = icdcli.load_model("outputs/demo/tiny")  # doctest: +SKIP
         >>> for note in predict_notes(model, notes):  # doctest: +SKIP
         ...     print(note.id, [code.code for code in note.codes])
     """
+    selection = Selection(top, min_score)
     for _, coded in predict_with_notes(
-        model, notes, Selection(top, min_score), evidence=evidence, max_block=max_block
+        model, notes, selection, evidence=evidence, checking=checking, max_block=max_block
     ):
         yield coded
 
@@ -106,12 +113,22 @@ def predict_with_notes(
     selection: Selection,
     *,
     evidence: bool = False,
+    checking: Checking | None = None,
     max_block: int | None = None,
+    on_warning: OnMessage | None = None,
 ) -> Iterator[tuple[Note, CodedNote]]:
     """Predict as `predict_notes` does, and yield each note together with its codes."""
-    predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
+    checks = note_checks(model.labels, checking, on_warning) if checking else None
+    predictor = _predictor(model, selection, evidence, checks)
     for block in note_blocks(notes, max_block):
         yield from zip(block, predictor.predict(block), strict=True)
+
+
+def _predictor(
+    model: CodingModel, selection: Selection, evidence: bool, checks: NoteChecks | None
+) -> NotePredictor:
+    find = evidence_finder(model) if evidence else None
+    return NotePredictor(model, selection, find, checks.apply if checks else None)
 
 
 def check_notes(
@@ -156,6 +173,7 @@ def predict_to_file(
     top: int | None = None,
     min_score: float | None = None,
     evidence: bool = False,
+    checking: Checking | None = None,
     process_group: ProcessGroup | None = None,
     on_progress: Progress | None = None,
     on_warning: OnMessage | None = None,
@@ -174,13 +192,15 @@ def predict_to_file(
         min_score: Report the codes with at least this score, whether or not they reach the
             threshold.
         evidence: Also write the words behind each code.
+        checking: How the predicted codes are checked; None: they aren't.
         process_group: The processes that share the notes; None: this process alone, on the CPU.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
         on_message: Called with a message if an interrupted call is continued.
 
     Raises:
-        ConfigError: If there is no such run, or if there can't be such a file.
+        ConfigError: If there is no such run, if there can't be such a file, or if the codes are to
+            be checked and the model's editions aren't at hand.
         DataError: If a note can't be read, or if the file can't be written.
         ResumeError: If the checkpoint is missing, incomplete or was changed.
     """
@@ -195,8 +215,9 @@ def predict_to_file(
     if chosen != loaded.folder:  # training has just replaced the checkpoint
         loaded = load_checkpoint(chosen, device=device, on_warning=warn)
     checkpoint, model = loaded.folder, loaded.model
-    parts = _output_parts(checkpoint, notes, output, selection, evidence)
-    predictor = NotePredictor(model, selection, evidence_finder(model) if evidence else None)
+    checks = note_checks(model.labels, checking, warn) if checking else None
+    parts = _output_parts(checkpoint, notes, output, selection, evidence, checks)
+    predictor = _predictor(model, selection, evidence, checks)
     with parts.locked() if group.is_main else nullcontext():
         if group.is_main:
             _start(parts, notes, on_progress, on_warning, on_message)
@@ -212,7 +233,12 @@ def predict_to_file(
 
 
 def _output_parts(
-    checkpoint: Path, notes: Notes, output: Path, selection: Selection, evidence: bool
+    checkpoint: Path,
+    notes: Notes,
+    output: Path,
+    selection: Selection,
+    evidence: bool,
+    checks: NoteChecks | None = None,
 ) -> OutputParts:
     for name in notes.names:
         if output.exists() and Path(name).exists() and output.samefile(name):
@@ -226,6 +252,8 @@ def _output_parts(
     options = f"--top {selection.top} --min-score {selection.min_score}" + (
         " --evidence" if evidence else ""
     )
+    if checks:
+        options += f" {checks}"
     made_of = {
         "another checkpoint": manifest,
         "another base model": current_state(checkpoint),
@@ -233,7 +261,8 @@ def _output_parts(
         "other options": options,
         "another version of icdcode": __version__,
     }
-    return OutputParts(output, made_of, evidence)
+    resolve = checks is not None and checks.resolve
+    return OutputParts(output, made_of, evidence, checks is not None, resolve)
 
 
 def _start(

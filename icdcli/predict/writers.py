@@ -7,6 +7,10 @@ If evidence is requested, each code has its spans: in JSONL a list of objects, i
 (``begin``, ``end``, ``weight``, ``assertion``), which CSV separates by blanks. Positions are
 characters of the note's text, counted from 0.
 
+If checks are requested, each line of JSONL has its findings: a list of objects. Tables have them in
+the row of the code to change first: Parquet a list of objects, CSV a text. If codes are removed by
+hard rules, ``dropped`` of a removed code says why.
+
 The editions of the codes are in ``editions`` of each line of JSONL, and in ``edition``, the last
 column of tables: the name and the first digits of the hash, ``icd10cm-2026-04@6f1c0a9d2b7e``.
 """
@@ -47,6 +51,21 @@ _SPANS = pa.schema(
         ("assertion", pa.list_(pa.string())),
     ]
 )
+_FINDINGS = pa.field(
+    "findings",
+    pa.list_(
+        pa.struct(
+            [
+                ("kind", pa.string()),
+                ("severity", pa.string()),
+                ("codes", pa.list_(pa.string())),
+                ("words", pa.string()),
+                ("advice", pa.string()),
+            ]
+        )
+    ),
+)
+_DROPPED = pa.field("dropped", pa.string())
 # Last, so that the places of all other columns are those of version 0.1.0.
 _EDITION = pa.field("edition", pa.string())
 _GROUP_ROWS = 1 << 16
@@ -67,12 +86,16 @@ class Format:
     join: Callable[[Path, Iterable[Path]], None]
 
 
-def format_of(path: Path, evidence: bool = False) -> Format:
+def format_of(
+    path: Path, evidence: bool = False, check: bool = False, resolve: bool = False
+) -> Format:
     """Return the format for a file, by the ending of its name.
 
     Args:
         path: The file.
         evidence: Whether codes have evidence.
+        check: Whether notes have findings.
+        resolve: Whether codes are removed by hard rules.
 
     Raises:
         ConfigError: If there is no format with this ending.
@@ -83,15 +106,18 @@ def format_of(path: Path, evidence: bool = False) -> Format:
             f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or "
             f"{[*_FORMATS][-1]}."
         )
-    return found(pa.schema([*_PLAIN, *(_SPANS if evidence else ()), _EDITION]))
+    checks = [*([_FINDINGS] if check else []), *([_DROPPED] if resolve else [])]
+    return found(pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *checks, _EDITION]))
 
 
 def note_dict(note: CodedNote) -> dict[str, Any]:
     """Return a note's ``id``, ``windows``, ``read``, ``editions`` and ``codes`` as JSON values."""
+    found = note.findings
     return {
         **_note_values(note),
         "editions": list(note.editions),
         "codes": [_code_dict(code) for code in note.codes],
+        **({} if found is None else {"findings": [one.to_json() for one in found]}),
     }
 
 
@@ -108,6 +134,8 @@ def _code_dict(code: NoteCode) -> dict[str, Any]:
     values = code._asdict()
     spans = values.pop("evidence")
     del values["edition"]  # of the note
+    if values["dropped"] is None:
+        del values["dropped"]
     return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
 
 
@@ -119,6 +147,9 @@ def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, 
             spans = values.pop("evidence") or ()
             for name in EvidenceSpan._fields:
                 values[name] = [getattr(span, name) for span in spans]
+            values["findings"] = [
+                one.to_json() for one in note.findings or () if one.codes[0] == code.code
+            ]
             yield tuple(values[name] for name in schema.names)
         if not note.codes:
             values = _note_values(note)
@@ -130,9 +161,18 @@ def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
         file.writelines(map(note_line, notes))
 
 
+def _cell(values: list[Any]) -> str:
+    """Return a list as the text of a cell."""
+    if values and isinstance(values[0], dict):
+        return " | ".join(
+            f"{one['kind']} ({one['severity']}): {one['words']} {one['advice']}" for one in values
+        )
+    return " ".join(map(str, values))
+
+
 def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
     rows = (
-        [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in row]
+        [_cell(cell) if isinstance(cell, list) else cell for cell in row]
         for row in _rows(schema, notes)
     )
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -66,7 +66,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return asdict(self)
+        return {**asdict(self), "codes": list(self.codes)}
 
 
 def hard_first(findings: Iterable[Finding]) -> list[Finding]:

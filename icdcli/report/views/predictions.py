@@ -1,6 +1,6 @@
 """The codes of one document: gold and predicted side by side, or only the predicted ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -124,16 +124,30 @@ def coded_view(note: CodedNote, selection: Selection, one_threshold: bool) -> Re
     table.add_column("score", justify="right", no_wrap=True)
     if not one_threshold:
         table.add_column("threshold", justify="right", no_wrap=True)
-    for code in note.codes:
+    shown = [code for code in note.codes if not (selection.by_threshold and code.dropped)]
+    for code in shown:
         cells = [] if selection.by_threshold else ["*" if code.predicted else ""]
         cells += [code.code, code.title or "", f"{code.score:.3f}"]
         cells += [] if one_threshold else [f"{code.threshold:.3f}"]
         table.add_row(*map(one_line, cells))
-    count, predicted = len(note.codes), sum(code.predicted for code in note.codes)
+    count, predicted = len(shown), sum(code.predicted for code in note.codes)
     counts = counted(count, "code") + ("" if selection.by_threshold else f", {predicted} predicted")
     heading = f"Note {note.id}: {counts if note.windows else 'no text'}"
     if note.windows > 1:
         heading += f", read in {note.windows} windows"
     if note.read < 1:
         heading += f", only the first {note.read:.0%} of the text read"
-    return Group(plain(heading, "bold"), *([table] if note.codes else []), plain(""))
+    return Group(
+        plain(heading, "bold"), *([table] if shown else []), *_findings_of(note), plain("")
+    )
+
+
+def _findings_of(note: CodedNote) -> Iterator[RenderableType]:
+    for code in note.codes:
+        if code.dropped:
+            yield plain(
+                f"  removed {code.code} ({code.score:.3f}), {one_line(code.dropped)}", "yellow"
+            )
+    for one in note.findings or ():
+        yield plain(f"  {one.severity}, {one.kind}: {one_line(one.words)}", "yellow")
+        yield plain(f"    {one_line(one.advice)}")
