@@ -42,6 +42,7 @@ Scope = Literal[
     "between",
     "adjective",
     "dated",
+    "past",
     "value",
     "self",
     "section",
@@ -57,7 +58,8 @@ Scope = Literal[
 - ``forward``: the words after it, to the end of its clause or list.
 - ``next``: the words after it, to the end of the item of a list or to the next cue that has an
   assertion (``allergic to penicillin, asthma``).
-- ``backward``: the words before it.
+- ``backward``: the words before it. ``affirmed``: what was possible isn't any more
+  (``suspected gout, confirmed by``), also at the end of the sentence before it.
 - ``item``: the words before it in its item of a list (``liver tender, spleen not palpable``).
 - ``both``: the words before and after it; only those after it if it begins an item of a list.
 - ``beside``: the words after it, or the item before it if there are none (``possible gout``,
@@ -66,6 +68,7 @@ Scope = Literal[
 - ``adjective``: the words after it if it begins an item (``absent pulses``), else the item before
   it (``pulses absent``) and those that "and" or "or" joins to it.
 - ``dated``: the words before it if they are of the past: historical, or in a sentence with a year.
+- ``past``: the words after it as for ``next``, if they are of the past (``appendectomy for``).
 - ``value``: the label before it (``Fever: no``, ``fever - none``, ``fever (denied)``), or the item
   of a list before it if the cue begins with a comma (``, resolved``) or a bracket
   (``fever [ ] yes [x] no``).

@@ -13,7 +13,7 @@ BEGIN_VALUE = BOXES | set(",:([")
 """Tokens with which a value begins that needs no other sign before it."""
 _AFTER_VALUE = BOXES | set("(:)]")
 _BULLETS = BOXES | set("-+[](:/")
-_AFTER_CLAUSE = frozenset(")]:-")
+_AFTER_CLAUSE = frozenset("()]:")
 _ANSWERS = frozenset(("no", "n", "neg"))
 _LONGEST_LABEL = 6
 _LONE_MINUS = (("-",), (",", "-"))

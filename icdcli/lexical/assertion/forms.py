@@ -14,15 +14,23 @@ _FILLED, _HOLLOW = re.compile("●"), re.compile("[○◯]")
 _YES = frozenset("yes y sí si s 예 네 유 있음".split())
 _NO = frozenset("no n 아니오 아니요 무 없음".split())
 _NO_COLUMN = re.compile(rf"[|\t] *(?:{'|'.join(_NO)}) *(?=[|\t\r\n]|\Z)", re.IGNORECASE)
+_BOX = r"(?:\[[ xXvV_✓]{0,3}\]|\([ xXvV_✓]{0,3}\)|[☐□▢⬜☑☒✓✔■▣])"
+_ANSWER = "|".join(_YES | _NO)
+_CHOICE = rf"(?:{_BOX}\s?(?:{_ANSWER})\b|\b(?:{_ANSWER})\s?{_BOX})"
+_GAP = re.compile(rf"({_CHOICE})(\t+| {{3,}})(?={_CHOICE})", re.IGNORECASE)
+"""A gap between two choices of one answer; elsewhere, it's between a label and its value."""
 _MARK = re.compile(r"\s*([xXvV✓✔√☑☒●■])\s*")
 _RULE = re.compile(r"[\s|:+-]*")
-_TYPED = re.compile(f"{_CHECKED_BOX.pattern}|{_HOLLOW.pattern}")
+_BOXES = ("[ ]", "[]", "( )", "()", "☐", "□", "▢", "⬜")
 
 
 def read_forms(text: str) -> str:
     """Return a text with ``[x]`` for typed boxes, and answers for marks in columns."""
+    if any(sign in text for sign in _BOXES):
+        text = _GAP.sub(lambda match: match[1] + " " + "_" * (len(match[2]) - 1), text)
     columns = "|" in text or "\t" in text
-    if not _TYPED.search(text) and not (columns and _NO_COLUMN.search(text)):
+    typed = ("_" in text and _CHECKED_BOX.search(text)) or ("●" in text and _HOLLOW.search(text))
+    if not typed and not (columns and _NO_COLUMN.search(text)):
         return text
     return "".join(_answered([_with_boxes(line) for line in text.splitlines(keepends=True)]))
 

@@ -27,6 +27,8 @@ from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
 from icdcli.lexical.assertion.tokens import Kind, is_year
 
 _CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
+_OF_THE_PAST = ("dated", "past")
+_FIRST_WORDS = 4
 _YEAR_BEFORE, _YEAR_AFTER = 20, 4
 """Words that may date a cue: ``in 2010 she had X, which``, ``resolved with treatment in 2010``."""
 
@@ -45,12 +47,7 @@ class AssertionReader:
         A cue itself isn't in its own scope.
         """
         starts, classes = [0], [int(Assertion.AFFIRMED)]
-        section = CurrentSection()
-        for sentence, found in self._sentences(text):
-            section.enter(sentence, found)
-            values = _classes(sentence, found, section)
-            if sentence.tokens[-1] == ":":
-                section.open_list(sentence, values[-1])
+        for sentence, values in self._confirmed(text):
             if values.count(classes[-1]) == len(values):
                 continue
             for begin, value in zip(sentence.begins, values, strict=True):
@@ -61,6 +58,26 @@ class AssertionReader:
                         starts.append(begin)
                         classes.append(value)
         return Assertions(np.array(starts, np.int64), np.array(classes, np.uint8))
+
+    def _confirmed(self, text: str) -> Iterator[tuple[Sentence, bytes]]:
+        """Yield the sentences of a text with the class of each token.
+
+        "Suspected gout. The puncture confirmed it." affirms the sentence before.
+        """
+        section = CurrentSection()
+        last: tuple[Sentence, bytes] | None = None
+        for sentence, found in self._sentences(text):
+            section.enter(sentence, found)
+            values = _classes(sentence, found, section)
+            if sentence.tokens[-1] == ":":
+                section.open_list(sentence, values[-1])
+            if last is not None:
+                before, read = last
+                confirmed = _confirms_last(found) and not section.begin
+                yield before, _affirmed_at_end(read) if confirmed else read
+            last = sentence, values
+        if last is not None:
+            yield last
 
     def _sentences(self, text: str) -> Iterator[tuple[Sentence, list[FoundCue]]]:
         """Yield the sentences of a text with their cues, cut at headers amid a sentence."""
@@ -114,7 +131,7 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
         assertion = one.cue.assertion
         if assertion is None or one.cue.scope in ("section", "stop", "predicate", "separator"):
             continue
-        if assertion is Assertion.RESOLVED or one.cue.scope == "dated":
+        if assertion is Assertion.RESOLVED or one.cue.scope in _OF_THE_PAST:
             waiting.append((one, assertion))
         else:
             _raise(ranks, scopes.of(one, assertion), assertion)
@@ -127,10 +144,33 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
         )
         if at_end:
             reached = [scopes.before(one, assertion)]
-        if one.cue.scope == "dated" or section.current or at_end:
+        if one.cue.scope in _OF_THE_PAST or section.current or at_end:
             reached = [stretch for stretch in reached if _is_past(sentence, ranks, stretch, one)]
         _raise(ranks, reached, assertion)
+    _affirm(ranks, scopes, filter(_confirms, found))
     return bytes(ranks.translate(_CLASS_OF_RANK))
+
+
+def _confirms(one: FoundCue) -> bool:
+    return one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "backward"
+
+
+def _confirms_last(found: Sequence[FoundCue]) -> bool:
+    """Return if a sentence begins with what confirms the one before it."""
+    return bool(found) and _confirms(found[0]) and found[0].begin <= _FIRST_WORDS
+
+
+def _affirm(ranks: bytearray, scopes: Scopes, confirmations: Iterable[FoundCue]) -> None:
+    """Affirm what was possible before cues that confirm it."""
+    for one in confirmations:
+        first, after = scopes.possible(one.begin, ranks, Assertion.HYPOTHETICAL.rank)
+        ranks[first:after] = bytes(after - first)
+
+
+def _affirmed_at_end(values: bytes) -> bytes:
+    """Affirm what is possible at the end of a sentence."""
+    kept = values.rstrip(bytes([Assertion.HYPOTHETICAL]))
+    return kept.ljust(len(values), bytes([Assertion.AFFIRMED]))
 
 
 def _raise(ranks: bytearray, reached: Iterable[tuple[int, int]], assertion: Assertion) -> None:

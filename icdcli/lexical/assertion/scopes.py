@@ -14,6 +14,8 @@ _FAR = 50
 _LONGEST_LIST = 50
 """Words before an adjective that "and" may join to it."""
 _LONGEST_LABEL = 8
+_CONFIRMED = 20
+"""Words between a possible finding and what confirms it."""
 _APART = frozenset(":()-")
 _SIGNS = frozenset("+-")
 _COLONS = frozenset(":-(")
@@ -66,9 +68,9 @@ class Scopes:
         if self._boxes_trail and one.cue.tokens == (EMPTY,):
             end = one.begin - (self._tokens[one.begin - 1] == ":")
             yield self._label(end), end
-        elif scope in ("forward", "next", "both", "beside", "adjective"):
+        elif scope in ("forward", "next", "past", "both", "beside", "adjective"):
             if scope != "adjective" or self._leads(one.begin):
-                reached = self._forward(one.end, assertion, scope == "next")
+                reached = self._forward(one.end, assertion, scope in ("next", "past"))
             yield one.end, reached
         alone = reached == one.end and not (scope == "beside" and self._stops(reached, assertion))
         if (
@@ -111,6 +113,16 @@ class Scopes:
         if scope in ("beside", "adjective"):
             return self._joined(end, assertion), end
         return self._backward(end, assertion, scope == "item"), end
+
+    def possible(self, end: int, ranks: Sequence[int], rank: int) -> tuple[int, int]:
+        """Return the words of a rank that are next before a token; none if they aren't near."""
+        earliest = max(self._begin, end - _CONFIRMED)
+        while end > earliest and ranks[end - 1] != rank:
+            end -= 1
+        first = end
+        while first > earliest and ranks[first - 1] == rank and self._tokens[first - 1] != ")":
+            first -= 1
+        return first, end
 
     def _joined(self, end: int, assertion: Assertion) -> int:
         """Return the begin of the item that ends at a token, and of those joined by "and" to it."""
@@ -197,9 +209,10 @@ class Scopes:
         return cue.assertion is assertion and cue.scope in ("forward", "both", "beside")
 
     def _backward(self, end: int, assertion: Assertion, item: bool = False) -> int:
-        place, words = end, 0
+        place, words, depth = end, 0, 0
         while place > self._begin:
             before = place - 1
+            depth += self._tokens[before] == ")"
             if self._ends_backward(before, assertion):
                 break
             if end - place > _FAR and self._reaches_back(before, assertion):
@@ -210,6 +223,8 @@ class Scopes:
                 words = 0
             elif place == end and self._in_brackets_after_colon(place):
                 pass
+            elif self._tokens[before] == "(" and depth:
+                depth -= 1
             elif self._tokens[before] == ":" or (self._tokens[before] == "(" and place != end):
                 break
             else:

@@ -43,7 +43,7 @@ class CurrentSection:
                 self._ends_with_line
                 and not sentence.starts_line
                 and self.assertion is Assertion.FAMILY
-            )
+            ) or _is_empty(sentence, found)
             return
         if self._around is not None and self._left_list(sentence):
             self.assertion, self._around = self._around, None
@@ -87,6 +87,13 @@ class CurrentSection:
             or (first.scope == "predicate" and first.assertion is Assertion.AFFIRMED)
             or (subject and verb in ("clause", "predicate"))
         )
+
+
+def _is_empty(sentence: Sentence, found: Sequence[FoundCue]) -> bool:
+    """Return if only a denial follows a header (``Allergies: none``)."""
+    value = found[1].cue if len(found) == 2 and found[1].end == len(sentence.tokens) else None
+    denied = value is not None and value.assertion is Assertion.NEGATED
+    return denied and not sentence.ends_line
 
 
 def _is_listed(sentence: Sentence) -> bool:

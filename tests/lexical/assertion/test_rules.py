@@ -53,9 +53,30 @@ ENDS = [
     ("en", "Afebrile, VS stable, {affirmed|asthma}. VS 120/80 {affirmed|gout}."),
     ("en", "{affirmed|Graft versus host disease}"),
 ]
+CONFIRMED = [
+    ("es", "Se sospechó {affirmed|gota} y la punción lo confirmó. Posible {hypothetical|asma}."),
+    ("es", "Sospecha de {affirmed|gota}. La punción lo confirma."),
+    ("es", "Sospecha de {hypothetical|gota}. La punción confirma {affirmed|artrosis}."),
+    ("es", "Sospecha de {hypothetical|gota}. No la confirma nadie."),
+    ("es", "Posible {hypothetical|gota} que no se confirma."),
+    ("es", "{negated|Gota} (descartada) y {affirmed|asma} (confirmada)."),
+]
+PAST = [
+    ("es", "Apendicectomía por {resolved|apendicitis} en 1999. {affirmed|Asma}."),
+    ("es", "Se realiza apendicectomía por {affirmed|apendicitis}."),
+    ("es", "IQ: colecistectomía por {resolved|colelitiasis}"),
+    ("es", "{resolved|Pericarditis (viral)} en 2001, sin secuelas."),
+    ("es", "{affirmed|Pericarditis} sin secuelas."),
+]
+SECTIONS = [
+    ("es", "Alergias: no. {affirmed|Asma} en tratamiento."),
+    ("es", "Alergias: penicilina. {other|Urticaria}."),
+]
 
 
-@pytest.mark.parametrize(("language", "text"), [*FORMS, *QUESTIONS, *ENDS])
+@pytest.mark.parametrize(
+    ("language", "text"), [*FORMS, *QUESTIONS, *ENDS, *CONFIRMED, *PAST, *SECTIONS]
+)
 def test_rules(language: str, text: str, wrong: Wrong) -> None:
     assert wrong(text, language) == []
 
