@@ -44,7 +44,10 @@ def learn_definitions(texts: Iterable[str]) -> dict[str, Counter[str]]:
     small: Counter[str] = Counter()
     for text in texts:
         small.update({word for word in _LOWER.findall(text) if word.islower()})
-        for short, long in {(short, long.lower()) for short, long in definitions(text)}:
+        # In the order of the text: that of a set differs from process to process.
+        for short, long in dict.fromkeys(
+            (short, long.lower()) for short, long in definitions(text)
+        ):
             found.setdefault(short, Counter())[long] += 1
     certain = {
         short: Counter(

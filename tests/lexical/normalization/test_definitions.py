@@ -97,3 +97,11 @@ def test_a_learned_abbreviation_matches_as_it_is_written() -> None:
     again = NoteReading.from_json(reading.to_json())
     assert again.expansion == learned
     assert again.read("BMU, bmu", "all").text == reading.read("BMU, bmu", "all").text
+
+
+def test_abbreviations_are_learned_in_the_order_of_the_notes() -> None:
+    """In another order, a checkpoint would differ from process to process."""
+    longs = ["renal failure", "heart attack", "iron deficiency", "liver cirrhosis", "knee pain"]
+    shorts = ["RF", "HA", "ID", "LC", "KP"]
+    text = " ".join(f"He has {long} ({short})." for long, short in zip(longs, shorts, strict=True))
+    assert list(learn_definitions([text, text])) == shorts
