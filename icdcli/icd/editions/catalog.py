@@ -96,6 +96,11 @@ def find_edition(name: str, on: date | None = None) -> Edition:
     return open_edition(candidates[-1].path)
 
 
+def bundled_edition(name: str) -> Edition:
+    """Open an edition of this package, even if the user has imported one of the same name."""
+    return open_edition(_BUNDLED / f"{name}.parquet")
+
+
 def is_bundled(edition: Edition) -> bool:
     """Return whether an edition is in this package, unchanged."""
     path = _BUNDLED / f"{edition.about.name}.parquet"

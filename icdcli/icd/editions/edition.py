@@ -253,6 +253,10 @@ class Edition:
         """Return what a row is."""
         return LEVELS[int(self.levels_R[row])]
 
+    def is_code(self, row: int) -> bool:
+        """Return whether a row is a code or a category, rather than a group of them."""
+        return self.level(row) in ("category", "code")
+
     def above(self, row: int) -> Iterator[int]:
         """Yield the rows above a row, the nearest first."""
         while (row := int(self.parents_R[row])) >= 0:

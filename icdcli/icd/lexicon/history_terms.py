@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 from icdcli.icd.lexicon.synonyms import expansions_of, synonyms
 from icdcli.icd.lexicon.tables import LANGUAGES
-from icdcli.icd.terms import inclusion_terms, tabular_titles
-from icdcli.icd.titles import titles
+from icdcli.icd.terms import inclusion_terms
+from icdcli.icd.titles import tabular_titles, titles
 
 _LONGEST = 5
 """Characters of a code whose terms count; longer ones have titles that nobody writes."""
