@@ -15,6 +15,7 @@ from icdcli.io.files import write_json, writing
 
 RUN_CONFIG = "args.yaml"
 _ORIGIN = "origin.json"
+_FILE = "file:"  # what a code_system begins with that is a table
 
 
 def write_origin(run: Path) -> None:
@@ -51,10 +52,12 @@ def resolve_paths(config: Config, args: Path, given: Collection[str]) -> Config:
             if not _is_relative_path(key, value):
                 continue
             starts = [here] if key in given else [*origins, here]
-            start = next((start for start in starts if (start / value).exists()), starts[0])
+            prefix = _FILE if key == "code_system" else ""
+            path = Path(str(value).removeprefix(prefix))
+            start = next((start for start in starts if (start / path).exists()), starts[0])
             if start != origins[0] or start != here:
-                found = Path(os.path.normpath(start / value))
-                moved[key] = found if isinstance(value, Path) else str(found)
+                found = Path(os.path.normpath(start / path))
+                moved[key] = found if isinstance(value, Path) else f"{prefix}{found}"
             if key == "model" and not (start / value).is_dir():
                 moved.pop(key, None)  # an id on the hub
         sections[name] = section.model_copy(update=moved)
@@ -74,6 +77,9 @@ def change_keys(config: Config, changes: Mapping[str, Any]) -> Config:
 def _is_relative_path(key: str, value: object) -> bool:
     if key == "model" and isinstance(value, str):
         return ("/" in value or os.sep in value) and not Path(value).is_absolute()
+    if key == "code_system" and isinstance(value, str):
+        path = value.removeprefix(_FILE)
+        return value.startswith(_FILE) and not Path(path).expanduser().is_absolute()
     # The run stays in its folder; a repeated run gets a folder in the working folder's project.
     return key != "project" and isinstance(value, Path) and not value.is_absolute()
 

@@ -1,11 +1,12 @@
 """The section ``data`` of the configuration."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from icdcli.config.fields import Integer, OneOf, Section, UserPath
+from icdcli.config.fields import Conflict, Integer, OneOf, Section, UserPath
 from icdcli.data.sources.names import source_names
 
 ProtocolName = Literal[
@@ -121,6 +122,15 @@ class DataConfig(Section):
     cache_dir: UserPath | None = Field(
         None, description="folder of prepared corpora; null: .icdcode in the data folder"
     )
+
+    def code_conflicts(self) -> Iterator[Conflict]:
+        """Yield the options about codes that can't be combined."""
+        if self.date_column is not None and self.code_system is None:
+            yield Conflict(
+                "date_column",
+                "chooses the edition of code_system, which isn't set. Set code_system, or leave "
+                "date_column out",
+            )
 
     @property
     def path(self) -> Path:

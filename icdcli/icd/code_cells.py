@@ -12,6 +12,7 @@ from typing import Any
 
 from icdcli.icd.codes import KINDS, System
 from icdcli.icd.gm_letters import check_certainty, is_letters
+from icdcli.icd.listed_cells import ListedCodes
 from icdcli.icd.other_codes import is_morphology, looks_like, names_catalog, range_in
 from icdcli.icd.titles import is_known
 
@@ -68,13 +69,14 @@ _DOTTED = re.compile(r"[A-Z]\d\d\.\d{1,4}\W?", re.IGNORECASE)
 _BROKEN = re.compile(r"[A-Z]?\d[A-Z0-9]\d?\s+\.?\d{1,2}", re.IGNORECASE)  # E11 9
 
 
-def cell_codes(value: Any, system: System | None) -> list[str]:
+def cell_codes(value: Any, system: System | None, listed: ListedCodes | None = None) -> list[str]:
     """Return the codes of one cell, as they are written there.
 
     Args:
         value: A list of strings, a string, or a value for an empty cell: None or a NaN.
         system: The coding system; None: any string may be a code, and a text is only divided at
             ``;``, ``,``, ``|`` and blanks.
+        listed: The list of a system without rules of its own, which decides what a code is.
 
     Returns:
         The codes in the cell's order, in upper case if the system is known. Words for a missing
@@ -90,7 +92,12 @@ def cell_codes(value: Any, system: System | None) -> list[str]:
     if not all(is_unicode(element) for element in elements if isinstance(element, str)):
         raise ValueError("isn't valid Unicode. Write it again as UTF-8")
     if isinstance(value, list | tuple):
-        return [code for element in value for code in _element(element, system)]
+        return [code for element in value for code in _element(element, system, listed)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(
+            f"is {type(value).__name__} {value}, and whether the code had more zeros can't be "
+            "known: 250.0 may have been 250.00, and 31 0031. Store codes as text"
+        )
     if not isinstance(value, str):
         raise ValueError(
             f"is {type(value).__name__}. Write a list of strings, or one string separated by ; or ,"
@@ -98,11 +105,15 @@ def cell_codes(value: Any, system: System | None) -> list[str]:
     text = _as_ascii(value, system).strip()
     if _is_missing(text, system):
         return []
-    listed = _LISTED.fullmatch(text)
-    if listed:
-        return [code for part in _inside(listed["inside"]) for code in _element(part, system)]
-    if text.startswith("["):
+    printed = _LISTED.fullmatch(text) if listed is None or listed.find(text) is None else None
+    if printed:
+        inside = _inside(printed["inside"])
+        return [code for part in inside for code in _element(part, system, listed)]
+    if text.startswith("[") and (listed is None or listed.find(text) is None):
         raise ValueError(f"{shown(text)} begins like a list, but isn't one")
+    if listed is not None:
+        found = listed.read(text)
+        return [code for code in found if listed.find(code) or not _is_missing(code, system)]
     if system is None:
         parts = re.split(r"[;,|\s]+", text)
         return [part for part in parts if not _is_missing(part, system)]
@@ -130,7 +141,7 @@ def _is_missing(text: str, system: System | None) -> bool:
     return text.strip().lower() in (_EMPTY if system is None else _NO_CODE)
 
 
-def _element(element: Any, system: System | None) -> Iterator[str]:
+def _element(element: Any, system: System | None, listed: ListedCodes | None) -> Iterator[str]:
     """Yield the codes of one element of a list."""
     if element is None or (isinstance(element, float) and element != element):
         return
@@ -143,7 +154,9 @@ def _element(element: Any, system: System | None) -> Iterator[str]:
     text = _as_ascii(element, system).strip()
     if _is_missing(text, system):
         return
-    if system is None:
+    if listed is not None:
+        yield from listed.read(text, several=False)
+    elif system is None:
         yield text
     else:
         yield from _of_text(text, system)

@@ -45,7 +45,7 @@ class CodeSystem:
     """The coding system of a corpus.
 
     Attributes:
-        name: Its name in full: that of its edition, or ``file:PATH``.
+        name: Its name in full: that of its edition, or ``file:`` and the file's name.
         shape: The system whose rules decide how codes are written; None: they are kept unchanged,
             and count as diagnoses.
         editions: The edition of each kind of code.
@@ -252,8 +252,15 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
     """
     if name.startswith(FILE):
         path = Path(name.removeprefix(FILE)).expanduser()
+        if not path.is_file():
+            where = "" if path.is_absolute() else f" in {Path.cwd()}"
+            raise ConfigError(
+                f"code_system: {name}: no such file{where}. It is a table with the columns "
+                "code and title."
+            )
         edition = import_edition(path, about_import(path, _name_of(path)))
-        return CodeSystem(name, None, {"diagnosis": edition})
+        # Without its folder, which differs between machines.
+        return CodeSystem(f"{FILE}{path.name}", None, {"diagnosis": edition})
     if name in _EDITIONS:
         shape, names = _EDITIONS[name]
         if on is not None:

@@ -25,6 +25,7 @@ from icdcli.distributed.process_group import (
 )
 from icdcli.distributed.signals import StopSignals
 from icdcli.errors import DataError, ResumeError
+from icdcli.icd.code_system import FILE
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
 from icdcli.training.allowed_changes import allowed_changes
@@ -270,7 +271,7 @@ def plan_resume(
 def with_edition(config: Config, corpus: Corpus) -> Config:
     """Return a new run's configuration with its edition's name in full, which resuming needs."""
     system = corpus.code_system
-    if system is None or "editions" not in corpus.card["options"]:
+    if system is None or "editions" not in corpus.card["options"] or system.name.startswith(FILE):
         return config
     data = config.data.model_copy(update={"code_system": system.name})
     return config.model_copy(update={"data": data})

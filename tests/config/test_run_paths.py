@@ -1,5 +1,6 @@
 """The relative paths in a run's configuration, read from other folders."""
 
+import json
 import os
 import shutil
 
@@ -42,6 +43,20 @@ def test_paths_hold_in_every_folder(project, tmp_path, monkeypatch):
     assert config.data.cache_dir == project / "cache"  # it is made again there
     assert config.model.model == str(project / "models" / "bert")
     assert str(config.run.project) == "outputs/mimic3"
+
+
+def test_a_table_of_codes_is_a_path(project, tmp_path, monkeypatch):
+    (project / "kcd.csv").write_text("code,title\nA00,Cholera\n")
+    run = RunDir(args(project).parent)
+    monkeypatch.chdir(tmp_path)
+    for name, found in (
+        ("file:kcd.csv", f"file:{project}/kcd.csv"),
+        ("file:/all/kcd.csv", "file:/all/kcd.csv"),
+        ("icd10cm-2026", "icd10cm-2026"),
+    ):
+        run.write_config(load_config(None, [f"code_system={name}"]))
+        (args(project).parent / "origin.json").write_text(json.dumps({"folder": str(project)}))
+        assert load_config(args(project)).data.code_system == found
 
 
 def test_a_hub_id_is_no_path(project, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ ids, and messages name it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_cells import id_of, note_of, split_of
-from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, refuse_problem
+from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, listed_codes, refuse_problem
 from icdcli.data.sources.table_evidence import evidence_spans, short_value
 from icdcli.data.sources.table_rows import (
     RepeatedIds,
@@ -39,12 +39,13 @@ from icdcli.data.sources.table_splits import (
     refuse_ignored_splits,
     refuse_leaks,
 )
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeKind
 from icdcli.icd.code_system import shape_of
 from icdcli.icd.codes import System
 from icdcli.icd.days import read_day
+from icdcli.icd.listed_cells import ListedCodes
 from icdcli.io.csv_reader import Reading, plain_name
 from icdcli.io.tables.records import (
     ENDINGS,
@@ -81,6 +82,7 @@ class TableSource:
         reading: How the table is read, and the counts of dropped rows.
         system: The coding system, which dots and titles depend on; None: codes are kept unchanged,
             and all count as diagnoses.
+        listed: The list of a system without rules of its own; None: it isn't known.
         code_kind: The kind of the codes; None: decided for the column as a whole.
         accept_unknown_codes: Whether codes may be outside the official tables, or of an impossible
             form.
@@ -96,6 +98,7 @@ class TableSource:
     date_column: str | None = None
     reading: Reading = field(default_factory=Reading)
     system: System | None = None
+    listed: ListedCodes | None = None
     code_kind: CodeKind | None = None
     accept_unknown_codes: bool = False
 
@@ -232,7 +235,7 @@ class TableSource:
         """Return the codes of a row as one cell."""
         in_excel = is_sheet(self.path)
         return self._read(
-            lambda value: codes_cell(value, self.columns, self.system, in_excel),
+            lambda value: codes_cell(value, self.columns, self.system, in_excel, self.listed),
             row,
             "codes_column",
             number,
@@ -240,11 +243,13 @@ class TableSource:
 
     def _codes(self, value: Any, number: int) -> frozenset[Code]:
         try:
-            return frozenset(self._code(raw) for raw in cell_codes(value, self.system))
+            return frozenset(self._code(raw) for raw in cell_codes(value, self.system, self.listed))
         except ValueError as error:
             raise self._wrong(number, "codes_column", f"{error}.") from error
 
     def _code(self, raw: str) -> Code:
+        if self.listed is not None:
+            return Code(self.listed.spelled(raw), "diagnosis")
         return Code(*self.codes.column.spelled(raw))
 
     def last_day(self) -> date | None:
@@ -298,12 +303,13 @@ class TableSource:
             self.system,
             self.code_kind,
             self.accept_unknown_codes,
+            self.listed,
         )
         refuse_problem(self.path, found.entry, self.accept_unknown_codes)
         if repeated.codes:
             for id, cell in rows():
                 if id in repeated.codes:
-                    repeated.codes[id].update(cell_codes(cell, self.system))
+                    repeated.codes[id].update(cell_codes(cell, self.system, self.listed))
         repeated.forget()
         return found, repeated
 
@@ -336,11 +342,6 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     for name in ("evidence_column", "date_column"):
         if (column := getattr(config, name)) is not None:
             options[name] = column
-    if config.date_column is not None and config.code_system is None:
-        raise ConfigError(
-            "date_column: chooses the edition of code_system, which isn't set. Set code_system, or "
-            "leave date_column out."
-        )
     accepted = config.accept_unknown_codes
     source = TableSource(
         config.path,
@@ -350,6 +351,7 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         code_kind=config.code_kind,
         accept_unknown_codes=accepted,
     )
+    source = replace(source, listed=listed_codes(config.code_system, source.last_day))
     column = source.own_splits
     known = _PROTOCOLS if column is None else (SPLIT_COLUMN, *_PROTOCOLS)
     protocol = choose_protocol("table", known, config.protocol)

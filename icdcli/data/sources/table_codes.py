@@ -1,16 +1,19 @@
 """The column of codes of a table: read once before the documents, and decided as a whole."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.code_columns import CodeColumn, CodeKind, decide_column
+from icdcli.icd.code_system import names_several, open_code_system, shape_of
 from icdcli.icd.codes import System
 from icdcli.icd.earlier_reading import earlier_cell, earlier_code
+from icdcli.icd.listed_cells import ListedCodes
 
 CODES_COLUMN = "codes_column"
 """The entry of ``card.json`` about the column of codes."""
@@ -34,7 +37,8 @@ class TableCodes:
     def entry(self) -> dict[str, Any]:
         """Return the entry of ``card.json``; empty if the coding system is unknown."""
         if self.column.system is None:
-            return {}
+            problem = self.column.problem
+            return {} if problem is None else {"name": self.name, "problem": problem}
         return {"name": self.name, **self.column.to_json()}
 
     @classmethod
@@ -46,6 +50,7 @@ class TableCodes:
         system: System | None,
         code_kind: CodeKind | None = None,
         accept_unknown_codes: bool = False,
+        listed: ListedCodes | None = None,
     ) -> "TableCodes":
         """Read the cells of the column and decide.
 
@@ -56,6 +61,7 @@ class TableCodes:
             system: The coding system; None: codes are kept unchanged.
             code_kind: The kind of the codes; None: decide.
             accept_unknown_codes: Keep codes of an impossible form.
+            listed: The list of a system without rules of its own.
 
         Raises:
             DataError: If a cell can't be read in one way only, or the kind isn't clear.
@@ -63,13 +69,14 @@ class TableCodes:
         counts, differently = Counter[str](), False
         for number, value in enumerate(cells, start=1):
             try:
-                codes = cell_codes(value, system)
+                codes = cell_codes(value, system, listed)
             except ValueError as error:
                 raise DataError(f"{path}, row {number}, column {name!r}: {error}.") from error
             counts.update(set(codes))
             differently = differently or not _same_codes(codes, earlier_cell(value), system)
         if system is None:
-            return cls(name, CodeColumn(None, "diagnosis"), differently)
+            problem = None if listed is None else listed.problem(counts)
+            return cls(name, CodeColumn(None, "diagnosis", problem=problem), differently)
         try:
             column = decide_column(counts, system, code_kind, accept_unknown_codes)
         except ValueError as error:
@@ -78,6 +85,26 @@ class TableCodes:
             _spelled(column, raw) != earlier_code(raw, system) for raw in counts
         )
         return cls(name, column, differently)
+
+
+def listed_codes(name: str | None, last_day: Callable[[], date | None]) -> ListedCodes | None:
+    """Return the list of a coding system without rules of its own.
+
+    Args:
+        name: As in ``code_system``.
+        last_day: Returns the latest day of discharge, which chooses one of several editions.
+
+    Returns:
+        The list; None: there is no system, or it has rules.
+
+    Raises:
+        ConfigError: There is no such edition or file.
+        DataError: It can't be read.
+    """
+    if name is None or shape_of(name) is not None:
+        return None
+    system = open_code_system(name, last_day() if names_several(name) else None)
+    return ListedCodes(system.editions["diagnosis"])
 
 
 def refuse_problem(path: Path, entry: Mapping[str, Any], accepted: bool) -> None:

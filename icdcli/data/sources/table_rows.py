@@ -17,6 +17,7 @@ from xxhash import xxh3_128_digest
 from icdcli.errors import DataError
 from icdcli.icd.code_cells import cell_codes
 from icdcli.icd.codes import System
+from icdcli.icd.listed_cells import ListedCodes
 from icdcli.io.csv_reader import match_columns, plain_name, shown_names
 
 _NUMBERED = re.compile(r"(.*?)0*(\d+)")
@@ -159,7 +160,13 @@ def moreover(columns: TableColumns) -> tuple[str, ...]:
     )
 
 
-def codes_cell(value: Any, columns: TableColumns, system: System | None, in_excel: bool) -> Any:
+def codes_cell(
+    value: Any,
+    columns: TableColumns,
+    system: System | None,
+    in_excel: bool,
+    listed: ListedCodes | None = None,
+) -> Any:
     """Return the codes of a row as one cell.
 
     Args:
@@ -167,6 +174,7 @@ def codes_cell(value: Any, columns: TableColumns, system: System | None, in_exce
         columns: The columns of the table.
         system: The coding system.
         in_excel: Whether the table is an Excel workbook.
+        listed: The list of a system without rules of its own.
 
     Raises:
         ValueError: If a cell can't be read; the message is the end of a sentence.
@@ -177,7 +185,7 @@ def codes_cell(value: Any, columns: TableColumns, system: System | None, in_exce
             "is a number. Excel drops the zeros of codes that it takes for numbers: format the "
             "column as text, and enter the codes again"
         )
-    return [code for one in value for code in cell_codes(one, system)] if several else value
+    return [code for one in value for code in cell_codes(one, system, listed)] if several else value
 
 
 @dataclass

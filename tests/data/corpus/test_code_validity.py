@@ -6,6 +6,7 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
+from icdcli.config.loading import load_config
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
@@ -68,7 +69,7 @@ def test_codes_that_an_own_table_lacks_are_named(prepared, tmp_path):
     table.write_text("code,title\nA 1,First\nB-2,Second\n")
     rows = [{"codes": ["A 1", "B-2"]}, {"codes": ["A 1", "C3"]}, {"codes": ["C3"]}]
     warnings = prepared(*rows, code_system=f"file:{table}").warnings
-    assert f"file:{table} lacks 1 of the codes (C3). They are kept, without a title" in warnings
+    assert "file:codes.csv lacks 1 of the codes (C3). They are kept, without a title" in warnings
 
 
 DAYS = ["2024-01-05", "20240301", "2026-05-31T09:00", None, "2024-05-01", "2026-04-01"]
@@ -136,7 +137,7 @@ def test_days_that_cannot_be_used_are_refused(prepared, tmp_path):
     with pytest.raises(DataError, match="no column 'discharged'"):
         prepared(*rows, date_column="discharged")
     with pytest.raises(ConfigError, match=r"Set code_system, or leave date_column out"):
-        prepared(*rows, date_column="date", code_system=None)
+        load_config(None, ["date_column=date"])
     own = {"id": "7", "text": "same", "codes": ["I10"], "split": "train"}
     with pytest.raises(DataError, match="is also in row 1, with another date"):
         prepared({**own, "date": DAYS[0]}, {**own, "date": DAYS[1]}, date_column="date")

@@ -144,7 +144,7 @@ def test_a_column_of_several_may_have_several_codes_or_lists(tmp_path):
     (document,) = read(tmp_path / "t.jsonl", PATIENT, codes_column=["main", "dx1"])[0]
     assert {code.code for code in document[2]} == {"R52", "I10", "E11.9"}
     (tmp_path / "t.jsonl").write_text('{"text": "Pain", "main": "R52", "dx1": 250}')
-    assert "row 1, column 'main, dx1': is int. Write a list of strings" in refused(
+    assert "row 1, column 'main, dx1': is int 250, and whether the code had" in refused(
         tmp_path / "t.jsonl", codes_column=["main", "dx1"]
     )
 
