@@ -14,7 +14,7 @@ BEGIN_VALUE = BOXES | set(",:([")
 _AFTER_VALUE = BOXES | set("(:)]")
 _BULLETS = BOXES | set("-+[](:/")
 _AFTER_CLAUSE = frozenset("()]:")
-_ANSWERS = frozenset(("no", "n", "neg"))
+_ANSWERS = frozenset(("no", "n", "neg", "✗"))
 _LONGEST_LABEL = 6
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""

@@ -27,6 +27,8 @@ from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
 from icdcli.lexical.assertion.tokens import Kind, is_year
 
 _CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
+_ANSWERS = ("value", "backward", "item", "dated", "adjective", "beside")
+"""The scopes of cues that say something of what is before them."""
 _OF_THE_PAST = ("dated", "past")
 _FIRST_WORDS = 4
 _YEAR_BEFORE, _YEAR_AFTER = 20, 4
@@ -73,8 +75,9 @@ class AssertionReader:
                 section.open_list(sentence, values[-1])
             if last is not None:
                 before, read = last
-                confirmed = _confirms_last(found) and not section.begin
-                yield before, _affirmed_at_end(read) if confirmed else read
+                if not section.begin:
+                    read = _said_after(read, before, sentence, found)
+                yield before, read
             last = sentence, values
         if last is not None:
             yield last
@@ -155,22 +158,38 @@ def _confirms(one: FoundCue) -> bool:
     return one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "backward"
 
 
-def _confirms_last(found: Sequence[FoundCue]) -> bool:
-    """Return if a sentence begins with what confirms the one before it."""
-    return bool(found) and _confirms(found[0]) and found[0].begin <= _FIRST_WORDS
+def _said_after(
+    values: bytes, sentence: Sentence, after: Sentence, found: Sequence[FoundCue]
+) -> bytes:
+    """Return the classes of a sentence as the one after it changes them.
+
+    "Suspected gout. The puncture confirmed it." affirms the end of the sentence, and an answer that
+    stands alone counts for its last item: "Had gout in college; resolved."
+    """
+    if not found or found[0].begin > _FIRST_WORDS:
+        return values
+    first, cue = found[0], found[0].cue
+    if _confirms(first):
+        kept = values.rstrip(bytes([Assertion.HYPOTHETICAL]))
+        return kept.ljust(len(values), bytes([Assertion.AFFIRMED]))
+    alone = (first.begin, first.end) == (0, len(after.tokens)) and not sentence.ends_line
+    if not alone or cue.scope not in _ANSWERS or cue.assertion is None:
+        return values
+    begin = max((n for n, kind in enumerate(sentence.kinds) if kind is Kind.COMMA), default=-1) + 1
+    past = cue.assertion is not Assertion.RESOLVED or any(map(is_year, sentence.tokens))
+    changed = bytearray(values)
+    for place in range(begin, len(changed)):
+        was = Assertion(changed[place])
+        if (past or was is Assertion.HISTORICAL) and was.rank < cue.assertion.rank:
+            changed[place] = cue.assertion
+    return bytes(changed)
 
 
 def _affirm(ranks: bytearray, scopes: Scopes, confirmations: Iterable[FoundCue]) -> None:
     """Affirm what was possible before cues that confirm it."""
     for one in confirmations:
-        first, after = scopes.possible(one.begin, ranks, Assertion.HYPOTHETICAL.rank)
+        first, after = scopes.possible(one, ranks, Assertion.HYPOTHETICAL.rank)
         ranks[first:after] = bytes(after - first)
-
-
-def _affirmed_at_end(values: bytes) -> bytes:
-    """Affirm what is possible at the end of a sentence."""
-    kept = values.rstrip(bytes([Assertion.HYPOTHETICAL]))
-    return kept.ljust(len(values), bytes([Assertion.AFFIRMED]))
 
 
 def _raise(ranks: bytearray, reached: Iterable[tuple[int, int]], assertion: Assertion) -> None:

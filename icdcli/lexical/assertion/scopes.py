@@ -14,6 +14,7 @@ _FAR = 50
 _LONGEST_LIST = 50
 """Words before an adjective that "and" may join to it."""
 _LONGEST_LABEL = 8
+_PRONOUNS = frozenset("it this that lo la los las".split())
 _CONFIRMED = 20
 """Words between a possible finding and what confirms it."""
 _APART = frozenset(":()-")
@@ -97,6 +98,7 @@ class Scopes:
         inner = one.begin > self._begin and len(kinds) == one.end - one.begin + 2
         closed = self._tokens[one.begin - 1] == ")"
         # The full stop of "vs." is a token.
+        inner = inner and not self._tokens[one.end].isdigit()
         return inner and (closed or kinds[0] is Kind.WORD) and kinds[-1] in (Kind.WORD, Kind.STOP)
 
     def before(self, one: FoundCue, assertion: Assertion) -> tuple[int, int]:
@@ -114,11 +116,14 @@ class Scopes:
             return self._joined(end, assertion), end
         return self._backward(end, assertion, scope == "item"), end
 
-    def possible(self, end: int, ranks: Sequence[int], rank: int) -> tuple[int, int]:
-        """Return the words of a rank that are next before a token; none if they aren't near."""
+    def possible(self, one: FoundCue, ranks: Sequence[int], rank: int) -> tuple[int, int]:
+        """Return the words of a rank before what confirms them; none if it confirms others."""
+        end, far = one.begin, not _PRONOUNS.isdisjoint(one.cue.tokens)
         earliest = max(self._begin, end - _CONFIRMED)
         while end > earliest and ranks[end - 1] != rank:
             end -= 1
+            if not (far or end in self._cue_at or self._kinds[end] is not Kind.WORD):
+                return one.begin, one.begin
         first = end
         while first > earliest and ranks[first - 1] == rank and self._tokens[first - 1] != ")":
             first -= 1
@@ -310,13 +315,18 @@ class Scopes:
         found = self._cue_at.get(place)
         return found.cue.scope if found is not None else ""
 
+    def _confirms_at(self, place: int) -> bool:
+        found = self._cue_at.get(place)
+        affirmed = found is not None and found.cue.assertion is Assertion.AFFIRMED
+        return affirmed and self._scope_at(place) == "backward"
+
     def _stops(self, place: int, assertion: Assertion) -> bool:
         found = self._cue_at.get(place)
         # "Her mother was diagnosed with lupus": the statement is about the relative.
         about = (
             found is not None and found.cue.scope == "predicate" and assertion is Assertion.FAMILY
         )
-        return (
+        return self._confirms_at(place) or (
             found is not None
             and not about
             and found.cue.scope in ("stop", "predicate")
@@ -363,7 +373,7 @@ class Scopes:
             return False
         while after < len(self._tokens) and not self._separates(after):
             scope = self._scope_at(after)
-            if scope == "predicate":
+            if scope == "predicate" or self._confirms_at(after):
                 return True
             if scope == "stop" and self._stops(after, assertion):
                 return False

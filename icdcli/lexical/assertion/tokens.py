@@ -32,7 +32,7 @@ TOKEN = re.compile(
     r"|[\[(<](?:[ _]{0,3}| ?[xXvV✓✔√•●]{1,2} ?)[\])>]"
     r"|[-=]+>|[→⇒]"
     r"|\s*\n\s*|\t+| {3,}|\.{4,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))"
-    r"|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣、。・]"
+    r"|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣✗✘、。・]"
 )
 EMPTY, CHECKED = "☐", "☑"
 """The tokens of all boxes to check, ``[ ]``, and of all checked ones, ``[x]``."""
@@ -43,7 +43,7 @@ _KINDS = {
 # Spanish words that without their accent are others: yes, he and mommy; if, the and breast.
 _OTHER_WORDS = frozenset({"sí", "él", "mamá"})
 _SAME_SIGNS = {
-    **{"–": "-", "—": "-", "=": ":", "|": ":", "・": "/"},
+    **{"–": "-", "—": "-", "=": ":", "|": ":", "・": "/", "✘": "✗"},
     **dict.fromkeys("□▢⬜", EMPTY),
     **dict.fromkeys("☒✓✔√■▣", CHECKED),
 }

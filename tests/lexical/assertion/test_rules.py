@@ -29,6 +29,7 @@ FORMS = [
     ),
     ("en", "Item\tNo\tYes\nChest {negated|pain}\tx\t\n{affirmed|Cough}\t\tx\n\nLab | | x"),
     ("en", "{negated|Gout} ........ N\n{affirmed|Asthma} ........ Y"),
+    ("en", "{affirmed|Gout} ✓\n{negated|Asthma} ✗"),
     ("en", "{negated|Gout} -- no\n{affirmed|Asthma} -- yes"),
     ("es", "{negated|Gota}: Sí ( ) No (X)\n{affirmed|Asma}: Sí (X) No ( )"),
     ("es", "__ {other|gota} _x_ {affirmed|asma}"),
@@ -51,9 +52,13 @@ ENDS = [
     ("en", "{hypothetical|Gout} was sought and never seen; {affirmed|asthma}."),
     ("en", "{hypothetical|Gout} vs. {hypothetical|sepsis}, {affirmed|asthma}."),
     ("en", "Afebrile, VS stable, {affirmed|asthma}. VS 120/80 {affirmed|gout}."),
+    ("en", "{affirmed|Mass} of 4 cm versus 11 cm before"),
     ("en", "{affirmed|Graft versus host disease}"),
 ]
 CONFIRMED = [
+    ("en", "Suspected {affirmed|gout}. Aspiration confirmed it."),
+    ("en", "No fever, {affirmed|gout} confirmed by aspiration."),
+    ("en", "{hypothetical|Gout} was suspected, {affirmed|sepsis} was confirmed by cultures."),
     ("es", "Se sospechó {affirmed|gota} y la punción lo confirmó. Posible {hypothetical|asma}."),
     ("es", "Sospecha de {affirmed|gota}. La punción lo confirma."),
     ("es", "Sospecha de {hypothetical|gota}. La punción confirma {affirmed|artrosis}."),
@@ -61,7 +66,15 @@ CONFIRMED = [
     ("es", "Posible {hypothetical|gota} que no se confirma."),
     ("es", "{negated|Gota} (descartada) y {affirmed|asma} (confirmada)."),
 ]
+ANSWERED = [
+    ("en", "Had {resolved|gout} in 2001; resolved. {affirmed|Asthma}; treated."),
+    ("en", "{affirmed|Cough}, {hypothetical|gout}; ruled out. {affirmed|Asthma}."),
+    ("en", "{affirmed|Gout}\nResolved"),
+    ("en", "{affirmed|Gout}; resolved."),
+]
 PAST = [
+    ("en", "s/p appendectomy for {resolved|appendicitis}, {historical|asthma}."),
+    ("en", "Appendectomy for {affirmed|appendicitis} today."),
     ("es", "Apendicectomía por {resolved|apendicitis} en 1999. {affirmed|Asma}."),
     ("es", "Se realiza apendicectomía por {affirmed|apendicitis}."),
     ("es", "IQ: colecistectomía por {resolved|colelitiasis}"),
@@ -75,7 +88,7 @@ SECTIONS = [
 
 
 @pytest.mark.parametrize(
-    ("language", "text"), [*FORMS, *QUESTIONS, *ENDS, *CONFIRMED, *PAST, *SECTIONS]
+    ("language", "text"), [*FORMS, *QUESTIONS, *ENDS, *CONFIRMED, *ANSWERED, *PAST, *SECTIONS]
 )
 def test_rules(language: str, text: str, wrong: Wrong) -> None:
     assert wrong(text, language) == []
