@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from icdcli.data.benchmarks.published_counts import PUBLISHED
+
 
 @dataclass(frozen=True)
 class PublishedResult:
@@ -162,11 +164,12 @@ def _not_the_benchmark(card: Mapping[str, Any]) -> str:
         "is_benchmark": False,
         "reason": "its counts were never compared with the paper's",
     }
-    return (
-        ""
-        if benchmark["is_benchmark"]
-        else f"this corpus is not the benchmark: {benchmark['reason']}"
-    )
+    if not benchmark["is_benchmark"]:
+        return f"this corpus is not the benchmark: {benchmark['reason']}"
+    known, release = PUBLISHED.get(card["protocol"]), benchmark.get("release")
+    if known is not None and release and release != known.release:
+        return f"published results are on {known.release}, this corpus is of {release}"
+    return ""
 
 
 def _not_all_of_mimic3(card: Mapping[str, Any]) -> str:

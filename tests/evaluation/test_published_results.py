@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from icdcli.config.metric_names import METRICS
+from icdcli.data.benchmarks.published_counts import PUBLISHED
 from icdcli.evaluation.published_results import comparable
 
 
@@ -42,9 +43,21 @@ def test_edins_results_have_the_names_of_edins_way_of_counting() -> None:
     assert found.results[-1].values["aucroc_micro"] == 0.992
 
 
+def test_results_on_one_release_are_not_compared_with_a_run_on_another() -> None:
+    of_paper = AS_PUBLISHED | {"release": "MIMIC-IV v2.2"}
+    assert comparable(card("mimic4", "mimic4-icd10", benchmark=of_paper), "test").results
+    later = AS_PUBLISHED | {"release": "MIMIC-IV v3.1"}
+    found = comparable(card("mimic4", "mimic4-icd10", benchmark=later), "test")
+    assert found.results == ()
+    assert found.reason == (
+        "published results are on MIMIC-IV v2.2, this corpus is of MIMIC-IV v3.1"
+    )
+
+
 def test_no_result_is_listed_without_a_source() -> None:
-    for protocol in ("mimic3-full-caml", "mimic3-50"):
-        found = comparable(card("mimic3", protocol, benchmark=AS_PUBLISHED), "test")
+    for protocol in PUBLISHED:
+        found = comparable(card(protocol[:6], protocol, benchmark=AS_PUBLISHED), "test")
+        assert all(result.source for result in found.results)
         assert "CoLa-ICD" not in {result.name for result in found.results}
 
 

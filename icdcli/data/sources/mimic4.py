@@ -1,4 +1,4 @@
-"""MIMIC-IV v2.2: ``hosp/`` with the codes of two ICD versions, ``note/`` with the discharge notes.
+"""MIMIC-IV: ``hosp/`` with the codes of two ICD versions, ``note/`` with the discharge notes.
 
 A protocol reads one ICD version; codes of the other version are ignored.
 """

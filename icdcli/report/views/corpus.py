@@ -121,7 +121,9 @@ def _benchmark(benchmark: Mapping[str, Any] | None) -> list[RenderableType]:
             table.add_row(one_line(name), _count(count["found"]), _count(count["published"]), mark)
         parts += [table]
     if benchmark["is_benchmark"]:
-        return [*parts, plain(f"the benchmark {benchmark['protocol']}, as published", "green")]
+        of = f" on {benchmark['release']}" if benchmark.get("release") else ""
+        name = f"the benchmark {benchmark['protocol']}, as published{of}"
+        return [*parts, plain(name, "green")]
     return [*parts, plain("not the benchmark: ", "bold red") + plain(benchmark["reason"])]
 
 

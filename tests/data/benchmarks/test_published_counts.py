@@ -12,7 +12,7 @@ SPLITS = {
 
 def test_the_benchmark_is_known_by_rows_documents_labels_and_lists():
     result = compare_with_published("mimic3-full", FULL.rows, SPLITS, 8_929, True)
-    assert (result.is_benchmark, result.reason) == (True, "")
+    assert (result.is_benchmark, result.reason, result.release) == (True, "", "MIMIC-III v1.4")
     assert result.counts["labels"] == FoundCount(found=8_929, published=8_929)
 
 
@@ -50,7 +50,36 @@ def test_other_tables_are_not_the_benchmark_and_are_not_compared():
         "is_benchmark": False,
         "reason": "NOTEEVENTS has 2,000 rows, that of MIMIC-III v1.4 2,083,180",
         "counts": {},
+        "release": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("protocol", "diagnoses", "release", "labels"),
+    [
+        ("mimic4-icd10", 4_756_326, "MIMIC-IV v2.2", 7_942),
+        ("mimic4-icd10", 6_364_520, "MIMIC-IV v3.0", 7_940),
+        ("mimic4-icd10", 6_364_488, "MIMIC-IV v3.1", 7_940),
+        ("mimic4-icd9", 6_364_520, "MIMIC-IV v3.0", 6_147),
+        ("mimic4-icd9", 6_364_488, "MIMIC-IV v3.1", 6_147),
+    ],
+)
+def test_each_release_of_mimic4_has_its_own_labels(protocol, diagnoses, release, labels):
+    documents = zip(SPLITS, PUBLISHED[protocol].documents, strict=True)
+    splits = {split: {"documents": count} for split, count in documents}
+    rows = {"discharge": 331_793, "diagnoses_icd": diagnoses, "procedures_icd": 1}
+    result = compare_with_published(protocol, rows, splits, labels, True)
+    assert (result.is_benchmark, result.reason, result.release) == (True, "", release)
+    assert result.counts["labels"] == FoundCount(labels, labels)
+    wrong = compare_with_published(protocol, rows, splits, labels + 1, True)
+    assert (wrong.is_benchmark, wrong.reason) == (False, "the number of labels differs")
+
+
+def test_the_tables_of_an_unknown_release_are_compared_with_those_of_the_paper():
+    rows = {"discharge": 331_793, "diagnoses_icd": 5_006_884}
+    result = compare_with_published("mimic4-icd10", rows, SPLITS, 7_942, True)
+    assert not result.is_benchmark
+    assert result.reason == ("diagnoses_icd has 5,006,884 rows, that of MIMIC-IV v2.2 4,756,326")
 
 
 def test_protocols_that_no_paper_reports_on_are_not_compared():
