@@ -60,6 +60,7 @@ _MODULES = {
     "evaluate_run": "icdcli.evaluation.run",
     "compare_runs": "icdcli.evaluation.run",
     "run_behavior": "icdcli.evaluation.behavior.run",
+    "migrate_run": "icdcli.migration.run",
     "check_config": "icdcli.profiling.check_config",
     # Models
     "load_model": "icdcli.model.checkpoint",
@@ -104,6 +105,7 @@ __all__ = [
     "find_edition",
     "load_config",
     "load_model",
+    "migrate_run",
     "open_corpus",
     "predict_notes",
     "prepare",

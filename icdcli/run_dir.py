@@ -206,6 +206,17 @@ def train_alone(run: RunDir, on_warning: Callable[[str], None]) -> Iterator[None
         yield
 
 
+def require_idle(run: RunDir, on_warning: Callable[[str], None]) -> None:
+    """Check that no process trains a run at the moment, without writing into its folder.
+
+    Raises:
+        ResumeError: If a process is training the run.
+    """
+    if (run.root / ".lock").exists():  # a read-only folder may have none
+        with train_alone(run, on_warning):
+            pass
+
+
 def run_of(checkpoint: Path) -> Path | None:
     """Return the folder of the run that a checkpoint is in; None if it is somewhere else."""
     around = [folder for folder in checkpoint.absolute().parents if folder.name == "weights"]

@@ -27,6 +27,7 @@ LAYERS = (
     {"predict"},
     {"evaluation"},
     {"training"},
+    {"migration"},
     {"profiling", "report"},
     {"cli"},
 )

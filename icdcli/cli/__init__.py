@@ -25,6 +25,7 @@ from icdcli.cli import (
     doctor,
     evaluate,
     export,
+    migrate,
     plot_lr,
     predict,
     prepare_data,
@@ -92,6 +93,7 @@ app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
+app.command("migrate")(migrate.migrate)
 app.command("show-predictions")(show_predictions.show_predictions)
 app.command("doctor")(doctor.doctor)
 app.add_typer(codes.app, name="codes")

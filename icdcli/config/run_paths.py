@@ -14,7 +14,7 @@ from icdcli.config.schema import Config
 from icdcli.io.files import write_json, writing
 
 RUN_CONFIG = "args.yaml"
-_ORIGIN = "origin.json"
+ORIGIN = "origin.json"
 _FILE = "file:"  # what a code_system begins with that is a table
 
 
@@ -24,7 +24,7 @@ def write_origin(run: Path) -> None:
     Raises:
         DataError: If the file can't be written.
     """
-    path = run / _ORIGIN
+    path = run / ORIGIN
     with writing(path):
         write_json(path, {"folder": str(Path.cwd())})
 
@@ -92,6 +92,6 @@ def _origins(args: Path, project: Path, name: str) -> Iterable[Path]:
         if run.name.startswith(name) and start / project == run.parent:
             yield start
     try:
-        yield Path(json.loads((run / _ORIGIN).read_text(encoding="utf-8"))["folder"])
+        yield Path(json.loads((run / ORIGIN).read_text(encoding="utf-8"))["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # a run of an earlier version

@@ -11,6 +11,7 @@ from typing import Any
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
+from icdcli.data.corpus.migrated import corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.token_cache import use_workers
@@ -106,13 +107,14 @@ def open_run(
     corpus = open_corpus(prepared.folder)
     loaded = load_checkpoint(run.root, load, str(chosen), on_warning)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
+    corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
     same_codes = model.labels.codes == corpus.labels.codes
     if problem := edition_problem(loaded.folder, model.labels, corpus):
         if not same_codes:
             raise DataError(problem)
         on_warning(problem)
-    # With another label space, scoring raises an error.
-    elif trained_on != corpus.folder.name and same_codes:
+    # With another label space, scoring raises an error. A migrated model wasn't trained on any.
+    elif trained_on not in ("", corpus.folder.name) and same_codes:
         on_warning(
             f"{loaded.folder}: was trained on the corpus {trained_on}, but the data now gives "
             f"{corpus.folder.name}. The documents evaluated may include training documents. "

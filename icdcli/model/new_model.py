@@ -169,13 +169,9 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
             f"{key}: none of the {len(descriptions)} codes has a title. Name their code system "
             "(code_system: icd9 or icd10), or set label_init: random and description_prior: False."
         )
-    settings: Any = network.backbone.config
-    longest = min(_LONGEST, window_of(settings, _LONGEST) or _LONGEST)
-    described = embed_descriptions(
-        network, model.tokenizer, model.special_tokens, descriptions, longest
-    )
+    described = describe_labels(model, network, descriptions)
     if model.config.label_init == "descriptions":
-        starts_LD = described.means_LD if model.config.lexicon else described.titles_LD
+        starts_LD = described.of_labels(model.config)
         network.head.start_from_descriptions(starts_LD, described.known_L)
     if network.prior is not None:
         network.prior.start_from_descriptions(described.vectors_MD)
@@ -199,6 +195,28 @@ class EmbeddedDescriptions:
     titles_LD: Tensor
     means_LD: Tensor
     known_L: Tensor
+
+    def of_labels(self, config: ModelConfig) -> Tensor:
+        """Return the vector of each label that a head starts from, (L, D).
+
+        With the lexicon, it is the mean of all its descriptions; without, that of its title.
+        """
+        return self.means_LD if config.lexicon else self.titles_LD
+
+
+def describe_labels(
+    model: NeuralModel, network: CodingNetwork, descriptions: Descriptions
+) -> EmbeddedDescriptions:
+    """Return the descriptions of labels as the backbone of a network encodes them.
+
+    Args:
+        model: The model, whose tokenizer is used.
+        network: The network: that of the model, or the one before training.
+        descriptions: The descriptions of each label.
+    """
+    settings: Any = network.backbone.config
+    longest = min(_LONGEST, window_of(settings, _LONGEST) or _LONGEST)
+    return embed_descriptions(network, model.tokenizer, model.special_tokens, descriptions, longest)
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ from icdcli.run_dir import (
 from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.state import RunState, Training
 
-_STATE = "state.pt"
+STATE = "state.pt"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -93,7 +93,7 @@ def save_checkpoint(
         state = {"optimizer": training.optimizer.state_dict(), "run": asdict(training.state)}
         if training.scaler is not None:
             state["loss_scale"] = training.scaler.state_dict()
-        torch.save(state, folder / _STATE)
+        torch.save(state, folder / STATE)
 
     write_checkpoint(run, names, training.state.step, write, about)
 
@@ -208,14 +208,14 @@ def kept_checkpoints(
                 verify(folder)
                 verified.add(folder)
             # Mapped into memory: the optimizer's state, most of the file, is not read.
-            state = torch.load(folder / _STATE, map_location="cpu", weights_only=True, mmap=True)[
+            state = torch.load(folder / STATE, map_location="cpu", weights_only=True, mmap=True)[
                 "run"
             ]
             kept[name] = Kept(float(state[f"best_{name}"]["value"]), int(state["step"]))
         except ResumeError as error:
             on_warning(f"{error} The run replaces this checkpoint at its next best validation.")
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-            raise ResumeError(f"{folder / _STATE}: doesn't fit this run: {error}") from error
+            raise ResumeError(f"{folder / STATE}: doesn't fit this run: {error}") from error
     return kept
 
 
@@ -250,7 +250,7 @@ def load_state(folder: Path, training: Training) -> None:
     """
     try:
         state = torch.load(
-            folder / _STATE,
+            folder / STATE,
             map_location="cpu" if training.shards else training.process_group.device,
             weights_only=True,
         )
@@ -267,7 +267,7 @@ def load_state(folder: Path, training: Training) -> None:
         best_metric, best_loss = Best(**values.pop("best_metric")), Best(**values.pop("best_loss"))
         training.state = RunState(best_metric, best_loss, **values)
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-        raise ResumeError(f"{folder / _STATE}: doesn't fit this run: {error}") from error
+        raise ResumeError(f"{folder / STATE}: doesn't fit this run: {error}") from error
 
 
 def _restore_links(run: RunDir) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from icdcli.config.metric_names import monitored
 from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
+from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
@@ -29,6 +30,7 @@ from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
+from icdcli.run_dir import run_of
 from icdcli.training.checkpointing import load_state
 from icdcli.training.early_stopping import Best
 from icdcli.training.events import ResumedFrom, TrainingSummary
@@ -161,7 +163,7 @@ def resumed_training(
     be_reproducible(config.run)
     use_workers(config.data.workers)
     corpus = find_corpus(config.data.accepting(), process_group, on_progress, on_warning)
-    if manifest["corpus"] != corpus.folder.name:
+    if manifest["corpus"] not in ("", corpus.folder.name):  # empty: migrated, not trained since
         if problem := edition_problem(checkpoint, checkpoint_labels(checkpoint), corpus):
             raise ResumeError(problem)
         raise ResumeError(
@@ -176,6 +178,8 @@ def resumed_training(
         padding=config.train.padding,
         on_warning=on_warning or warnings.warn,
     )
+    warn = on_warning if process_group.is_main else None
+    corpus = corpus_for_run(corpus, run_of(checkpoint), model.labels, warn)
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
     restore_micro_batches(training)
@@ -257,8 +261,8 @@ def _labels_in_training(corpus: Corpus, device: torch.device) -> torch.Tensor | 
 
 
 def _is_open_ended(corpus: Corpus) -> bool:
-    """Return whether the label space has every code with a title, so unseen codes may occur."""
-    return bool(corpus.card["labels"].get("space") == "described")
+    """Return whether unseen codes may occur: it has all codes with a title, or a model's."""
+    return corpus.card["labels"].get("space") in ("described", MIGRATED)
 
 
 def _lexical_scores(

@@ -158,13 +158,16 @@ class AnnotationWriter:
         self._columns = [[] for _ in SCHEMA]
 
 
-def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -> Annotations:
+def read_annotations(
+    path: Path, ids: Sequence[str], index: Mapping[str, int], others: bool = False
+) -> Annotations:
     """Read the evidence of some documents.
 
     Args:
         path: The corpus's file; if it doesn't exist, no document has evidence.
         ids: The documents' ids, in the corpus' order.
         index: Code to label.
+        others: Whether other codes may be there; they are left out.
 
     Raises:
         DataError: If it can't be read, or a code isn't in the label space.
@@ -172,6 +175,8 @@ def read_annotations(path: Path, ids: Sequence[str], index: Mapping[str, int]) -
     table = _read(path) if path.exists() else SCHEMA.empty_table()
     documents = pc.index_in(table.column("id"), value_set=pa.array(ids, pa.string()))
     here = pc.is_valid(documents)
+    if others:
+        here = pc.and_(here, pc.is_in(table.column("code"), pa.array(list(index), pa.string())))
     documents, table = documents.filter(here), table.filter(here)
     labels = pc.index_in(table.column("code"), value_set=pa.array(list(index), pa.string()))
     if labels.null_count:

@@ -206,12 +206,8 @@ class Corpus:
         table = pa.Table.from_batches(list(document_batches(self.folder, columns, 8192)))
         rows = np.flatnonzero(np.asarray(table.column("split").to_pylist(), dtype=object) == split)
         ids, subject_ids, _, codes = (table.column(name).take(rows).to_pylist() for name in columns)
-        index = self.labels.index
         try:
-            targets = [
-                np.array(sorted(index[code] for code in document), dtype=np.int32)
-                for document in codes
-            ]
+            targets = [self._labels_of(document) for document in codes]
         except KeyError as error:
             raise DataError(
                 f"{path}: code {error} isn't in {LABELS}. Delete the folder and prepare the "
@@ -254,6 +250,10 @@ class Corpus:
         return read_annotations(
             self.folder / ANNOTATIONS, self.documents(split).ids, self.labels.index
         )
+
+    def _labels_of(self, codes: Sequence[str]) -> NDArray[np.int32]:
+        """Return the labels of a document's codes, sorted; raise KeyError for an unknown code."""
+        return np.array(sorted(self.labels.index[code] for code in codes), dtype=np.int32)
 
     def _require(self, split: str) -> None:
         if split not in self.splits:

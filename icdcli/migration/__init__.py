@@ -1,0 +1,1 @@
+"""Moving trained models to another edition of their coding system."""
