@@ -45,8 +45,9 @@ def check(
     Example: icdcode check predictions.jsonl --edition icd10cm
     """
     from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.editions.records import edition_id
     from icdcli.icd.rules.checks import check_codes
-    from icdcli.icd.rules.code_sets import read_code_sets
+    from icdcli.icd.rules.code_sets import predicted_with, read_code_sets
     from icdcli.report.views.checks import findings_view
 
     if not file.is_file():
@@ -56,6 +57,12 @@ def check(
         identifier: check_codes(codes, opened)
         for identifier, codes in read_code_sets(file, opened, ordered)
     }
+    checked = edition_id({"name": opened.about.name, "sha256": opened.sha256})
+    if others := [one for one in predicted_with(file) if one != checked]:
+        output.warn(
+            f"{file}: has codes of {', '.join(others)}, checked against {checked}. With --edition "
+            f"{others[0].partition('@')[0]} they are checked against their own."
+        )
     output.show(findings_view(found, opened.about))
     output.result(
         {

@@ -1,6 +1,11 @@
 """`icdcode check`: findings in the terminal and in JSON, days, and exit codes."""
 
+import json
+
 import pytest
+
+from icdcli.icd.editions.catalog import find_edition
+from icdcli.icd.editions.records import edition_id
 
 
 @pytest.fixture
@@ -42,6 +47,29 @@ def test_an_ordered_set_has_a_principal_diagnosis(icdcode, tmp_path):
     (tmp_path / "codes.csv").write_text('id,codes\nn1,"V43.52XA; S52.501A"\n')
     assert "principal" in icdcode("check", tmp_path / "codes.csv", "--ordered").out
     assert "principal" not in icdcode("check", tmp_path / "codes.csv").out
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_predictions_of_another_edition_are_noticed(icdcode, tmp_path, ending):
+    path = tmp_path / f"codes.{ending}"
+    for name in ("icd10cm-2024", "icd10cm-2026-04"):
+        edition = find_edition(name)
+        recorded = edition_id({"name": name, "sha256": edition.sha256})
+        row = {"id": "n1", "editions": [recorded], "codes": [{"code": "I10", "predicted": True}]}
+        table = f"id,code,predicted,edition\nn1,I10,True,{recorded}\nn2,,,\n"
+        path.write_text(json.dumps(row) + "\n" if ending == "jsonl" else table)
+        answer = icdcode("check", path)
+        assert answer.code == 0, answer.err
+        noticed = f"has codes of {recorded}, checked against icd10cm-2026-04@" in answer.err
+        assert noticed == (name == "icd10cm-2024")
+        own = icdcode("check", path, "--edition", name)
+        assert (own.code, own.err) == (0, "")
+
+
+def test_an_own_column_named_edition_is_left_alone(icdcode, tmp_path):
+    (tmp_path / "codes.csv").write_text("id,code,edition\nn1,I10,second\n")
+    answer = icdcode("check", tmp_path / "codes.csv")
+    assert (answer.code, answer.err) == (0, "")
 
 
 def test_a_missing_file_or_edition_is_refused(icdcode, codes, tmp_path):

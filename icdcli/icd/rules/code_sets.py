@@ -21,6 +21,8 @@ from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 _IDS = ("id", "encounter_id", "hadm_id", "note_id", "admission_id", "document_id", "visit_id")
 _CODES = ("codes", "code", "icd_code", "icd_codes", "icd", "icd9_code", "icd10_code")
 _PREDICTED = "predicted"
+_EDITIONS = ("edition", "editions")
+_EDITION = re.compile(r"\S+@[0-9a-f]{12}")
 _BETWEEN = re.compile(r"[;,|\s]+")
 
 
@@ -67,6 +69,22 @@ def read_code_sets(path: Path, edition: Edition, ordered: bool) -> Iterator[tupl
                 evidence.setdefault(str(identifier), {})[written] = spans
     for identifier, codes in sets.items():
         yield identifier, CodeSet(codes, ordered, evidence.get(identifier))
+
+
+def predicted_with(path: Path) -> list[str]:
+    """Return the editions that a file of predictions names, as `edition_id` writes them.
+
+    Raises:
+        DataError: The table can't be read.
+    """
+    reading = Reading()
+    columns = [name for name in column_names(path, reading) if plain_name(name) in _EDITIONS]
+    found: dict[str, None] = {}
+    for row in table_rows(path, columns, reading) if columns else ():
+        for cell in row:
+            named = [cell] if isinstance(cell, str) else cell or ()
+            found |= dict.fromkeys(one for one in named if _EDITION.fullmatch(str(one)))
+    return list(found)
 
 
 def _codes(cell: Any, path: Path, number: int) -> Iterator[tuple[str, list[Span]]]:
