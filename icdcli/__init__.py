@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from icdcli.icd.editions.catalog import find_edition
     from icdcli.icd.rules.checks import check_codes
     from icdcli.icd.rules.findings import CodeSet, Finding
+    from icdcli.icd.search import search_codes
     from icdcli.metrics.metrics import evaluate
     from icdcli.model.checkpoint import load_model
     from icdcli.model.coding_model import CodePrediction, CodingModel
@@ -71,6 +72,7 @@ _MODULES = {
     "predict_notes": "icdcli.predict.run",
     # Codes
     "find_edition": "icdcli.icd.editions.catalog",
+    "search_codes": "icdcli.icd.search",
     "check_codes": "icdcli.icd.rules.checks",
     "CodeSet": "icdcli.icd.rules.findings",
     "Finding": "icdcli.icd.rules.findings",
@@ -112,6 +114,7 @@ __all__ = [
     "resume_training",
     "run_behavior",
     "run_training",
+    "search_codes",
     "write_demo_data",
 ]
 

@@ -78,22 +78,22 @@ def search(
         list[str], typer.Argument(metavar="WORDS", help="Words, or the beginning of a code.")
     ],
     edition: Edition = _NEWEST,
-    language: Annotated[str, typer.Option(help="Language of the synonyms: en, es or ko.")] = "en",
     number: Annotated[int, typer.Option("-n", min=1, help="The most codes to show.")] = 20,
     json: Json = False,
 ) -> None:
     """Find codes by the words of their titles, terms and synonyms.
 
-    Words may be incomplete or have a wrong letter.
+    Words may be incomplete, misspelled, or everyday ones, in English, Spanish or Korean. The
+    beginning of a code lists the codes below it; an ICD-9-CM code, its equivalents.
 
     Example: icdcode codes search sugar disease
     """
     from icdcli.icd.editions.catalog import find_edition
-    from icdcli.icd.search import CodeSearch, search_terms
+    from icdcli.icd.search import search_codes
     from icdcli.report.views.codes import hits_view
 
     output, opened = Output(json), find_edition(edition)
-    hits = CodeSearch(opened, search_terms(opened, language)).find(" ".join(words), number)
+    hits = search_codes(" ".join(words), opened, number)
     if hits:
         output.show(hits_view(hits))
     else:

@@ -1,16 +1,97 @@
 """Search of codes: by words, beginnings, typos, synonyms and abbreviations."""
 
+from time import process_time
+
 import pytest
 
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.edition import About, Edition, Entry
-from icdcli.icd.search import CodeSearch, search_terms
+from icdcli.icd.search import CodeSearch, search_codes, search_terms
 
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory):
     edition = find_edition("icd10cm-2026-04")
-    return CodeSearch(edition, search_terms(edition, "en"), tmp_path_factory.mktemp("index"))
+    return CodeSearch(edition, search_terms(edition), tmp_path_factory.mktemp("index"))
+
+
+# What people type, and the code that comes first.
+EVERYDAY = {
+    "heart attack": "I21.9",
+    "broken hip left": "S72.002A",
+    "broken right wrist": "S62.101A",
+    "water on the lungs": "J81.1",
+    "high blood pressure": "I10",
+    "copd": "J44.9",
+    "pnuemonia": "J18.9",
+    "stroke": "I63.9",
+    "mini stroke": "G45.9",
+    "kidney failure": "N19",
+    "bed sore": "L89.90",
+    "uti": "N39.0",
+    "afib": "I48.91",
+    "chf": "I50.9",
+    "flu": "J11.1",
+    "covid": "U07.1",
+    "low back pain": "M54.50",
+    "blood clot leg": "I82.409",
+    "breast cancer": "C50.919",
+    "cancer of the kidney": "C64.9",
+    "hay fever": "J30.1",
+    "acid reflux": "K21.9",
+    "gallstones": "K80.20",
+    "prostate enlarged": "N40.0",
+    "nosebleed": "R04.0",
+    "pink eye": "H10.9",
+    "depression": "F32.A",
+    "migraine": "G43.909",
+    "dementia": "F03.90",
+    "underactive thyroid": "E03.9",
+    "dog bite": "W54.0XXA",
+    "smoker": "F17.200",
+    "sprained ankle": "S93.409A",
+    "shingles": "B02.9",
+    "high cholesterol": "E78.00",
+    "diabetic foot ulcer": "E11.621",
+    "stomach ulcer": "K25.9",
+    "hemoroids": "K64.9",
+    "athsma": "J45.909",
+    "alzimers": "G30.9",
+    "rheumatoid artritis": "M06.9",
+    "diabtes melitus": "E11.9",
+    "type 2 diab": "E11.9",
+    "hipertension arterial": "I10",
+    "fractura de cadera": "S72.009A",
+    "당뇨병": "E11.9",
+    "e119": "E11.9",
+    "S72001A": "S72.001A",
+    "250.00": "E11.9",  # of ICD-9-CM
+    "4280": "I50.9",
+    "410.7": "I21.4",
+}
+
+
+@pytest.mark.parametrize("query", EVERYDAY)
+def test_everyday_words_find_the_code_first(search, query):
+    hits = search.find(query, 5)
+    assert hits[0].code == EVERYDAY[query], [hit[:3] for hit in hits]
+
+
+def test_a_search_takes_less_than_20_ms(search):
+    """In the CPU's time, since other tests run at the same time."""
+    begin = process_time()
+    for query in EVERYDAY:
+        search.find(query)
+    assert (process_time() - begin) / len(EVERYDAY) < 0.02
+
+
+def test_codes_of_the_other_system_say_so(search):
+    (hit, *_) = search.find("428.0")
+    assert (hit.code, hit.term) == ("I50.9", "428.0 of ICD-9-CM")
+    old = find_edition("icd9cm")
+    assert search_codes("heart attack", old)[0].code == "410"
+    assert search_codes("sugar disease", old)[0].code == "250.00"
+    assert [hit.code for hit in search_codes("E11.9", old)] == ["250.00"]
 
 
 @pytest.mark.parametrize(
