@@ -214,7 +214,7 @@ class Scopes:
         return cue.assertion is assertion and cue.scope in ("forward", "both", "beside")
 
     def _backward(self, end: int, assertion: Assertion, item: bool = False) -> int:
-        place, words, depth = end, 0, 0
+        place, words, depth, listed = end, 0, 0, False
         while place > self._begin:
             before = place - 1
             depth += self._tokens[before] == ")"
@@ -225,10 +225,10 @@ class Scopes:
             if self._separates(before):
                 if item or self._has_own_cue(before):
                     break
-                words = 0
+                words, listed = 0, True
             elif place == end and self._in_brackets_after_colon(place):
                 pass
-            elif self._tokens[before] == "(" and depth:
+            elif self._tokens[before] == "(" and depth and not listed:
                 depth -= 1
             elif self._tokens[before] == ":" or (self._tokens[before] == "(" and place != end):
                 break

@@ -37,6 +37,7 @@ FORMS = [
     ("es", "{negated|Gota} SÍ__ NO_X_\n{affirmed|Asma} SÍ_X_ NO__"),
     ("es", "Síntoma\tSí\tNo\n{negated|Fiebre}\t\tX\n{affirmed|Tos}\tX\t"),
     ("es", "{negated|Fiebre} no, {affirmed|tos} sí, {negated|disnea} no."),
+    ("ko", "{negated|통풍} ( 유 □ , 무 ☑ )  {affirmed|천식} ( 유 ☑ , 무 □ )"),
     ("ko", "증상 | 예 | 아니오\n{negated|발열} | | √\n{affirmed|기침} | √ |"),
 ]
 QUESTIONS = [
