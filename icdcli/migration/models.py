@@ -90,16 +90,7 @@ def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Call
     names = [named[id(weight)] for group in groups for weight in group["params"]]
     by_label = {f"head.{name}" for name in label_weight_names(model.network.head)}
     state = _read_state(change.checkpoint / STATE)
-    sources = descriptions_of(change.labels, change.older, change.language)
-    relabel_network(model, relabeling, sources)
-    if model.lexical is not None:
-        from icdcli.lexical.histories import history_labels
-
-        shape = change.newer.shape
-        histories = history_labels(change.plan.labels, shape, change.language)
-        model.lexical = model.lexical.relabeled(relabeling, histories)
-    model.labels = change.plan.labels
-    model.threshold = _relabeled_threshold(model.threshold, relabeling)
+    relabel_model(model, change, relabeling)
     after = relabel_state(state, names, by_label, relabeling)
 
     def write(folder: Path) -> None:
@@ -107,6 +98,26 @@ def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Call
         torch.save(after, folder / STATE)
 
     return write
+
+
+def relabel_model(model: NeuralModel, change: Change, relabeling: Relabeling) -> None:
+    """Give a model another label space, in place.
+
+    Args:
+        model: The model of the checkpoint.
+        change: The labels before and after.
+        relabeling: What each label after takes over.
+    """
+    sources = descriptions_of(change.labels, change.older, change.language)
+    relabel_network(model, relabeling, sources)
+    if model.lexical is not None:
+        # scipy takes a second to import, and most models have no lexical part
+        from icdcli.lexical.histories import history_labels
+
+        histories = history_labels(change.plan.labels, change.newer.shape, change.language)
+        model.lexical = model.lexical.relabeled(relabeling, histories)
+    model.labels = change.plan.labels
+    model.threshold = _relabeled_threshold(model.threshold, relabeling)
 
 
 def _read_state(path: Path) -> dict[str, object]:

@@ -111,8 +111,16 @@ def migrate_run(
     plan = plan_labels(labels, dict(known.items()), newer, _is_described(config))
     with _published(target) as partial:
         change = Change(checkpoint, config, labels, plan, older, newer)
-        _write(RunDir(partial), run, change, manifest, on_warning)
+        keys = {"name": target.name, "code_system": _in_full(code_system, newer)}
+        _write(RunDir(partial), run, change, keys, manifest, on_warning)
     return Migration(target, checkpoint, before, after, plan)
+
+
+def _in_full(code_system: str, newer: CodeSystem) -> str:
+    """Return the value of ``code_system`` that means the same edition at any time and place."""
+    if code_system.startswith(FILE):
+        return FILE + os.path.abspath(os.path.expanduser(code_system.removeprefix(FILE)))
+    return newer.name
 
 
 def _names(newer: CodeSystem, labels: Labels) -> tuple[str, ...]:
@@ -209,7 +217,12 @@ def _published(target: Path) -> Iterator[Path]:
 
 
 def _write(
-    partial: RunDir, run: RunDir, change: Change, manifest: Mapping[str, Any], on_warning: Warn
+    partial: RunDir,
+    run: RunDir,
+    change: Change,
+    keys: Mapping[str, str],
+    manifest: Mapping[str, Any],
+    on_warning: Warn,
 ) -> None:
     """Write the files of the new run.
 
@@ -217,15 +230,11 @@ def _write(
         partial: The new run folder, under its preliminary name.
         run: The old run.
         change: The checkpoint and its new labels.
+        keys: The keys of its configuration that differ from the old run's.
         manifest: The manifest of the checkpoint.
         on_warning: Receives warnings.
     """
-    name = partial.root.name.removeprefix(".").rpartition(".")[0]
-    system = change.newer.name
-    if system.startswith(FILE):
-        system = FILE + os.path.abspath(os.path.expanduser(system.removeprefix(FILE)))
-    typed = load_config(run.args, as_typed=True)
-    partial.write_config(change_keys(typed, {"name": name, "code_system": system}))
+    partial.write_config(change_keys(load_config(run.args, as_typed=True), keys))
     if (run.root / ORIGIN).is_file():
         # The paths in the configuration start where the old run was made.
         shutil.copyfile(run.root / ORIGIN, partial.root / ORIGIN)

@@ -19,6 +19,7 @@ from icdcli.io.locks import exclusive
 from icdcli.migration import run as migration_run
 from icdcli.migration.run import migrate_run
 from icdcli.model.checkpoint import load_model
+from icdcli.model.files.export import export_model
 from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint
 from icdcli.training.run import resume_training, run_training
 
@@ -313,3 +314,58 @@ def test_command_shows_what_became_of_the_codes(trained, capsys):
     content = json.loads(capsys.readouterr().out)
     assert (content["kept"], content["successors"]) == (2, list(CHILDREN))
     assert content["run"].endswith("as_json")
+
+
+def test_a_table_of_codes_is_migrated_to_its_next_version(trained, tmp_path):
+    first, second = tmp_path / "codes.csv", tmp_path / "codes-2.csv"
+    titles = {UNCHANGED: "Hypertension", RENAMED: "Diabetes", DIVIDED: "Pneumonia", DELETED: "AKI"}
+    lines = [f"{code},{title}" for code, title in titles.items()]
+    first.write_text("\n".join(["code,title", *lines]), encoding="utf-8")
+    below = [f"{DIVIDED}-1,Lobar pneumonia", f"{DIVIDED}-2,Other pneumonia"]
+    second.write_text("\n".join(["code,title", *lines[:3], *below]), encoding="utf-8")
+    run = trained("label attention", code_system=f"file:{first}", lexical=True)
+    made = migrate_run(run, f"file:{second}")
+    assert made.run.name == "run-file-codes-2"
+    assert [(one.code, one.into) for one in made.plan.retired] == [
+        (DIVIDED, (f"{DIVIDED}-1", f"{DIVIDED}-2")),
+        (DELETED, ()),
+    ]
+    before, after = load_model(run.root), load_model(made.run)
+    same = np.array_equal(
+        after.scores(TEXTS)[:, columns(after, KEPT)], before.scores(TEXTS)[:, columns(before, KEPT)]
+    )
+    assert same
+    evaluated = evaluate_run(made.run, "validation", on_warning=lambda _: None)
+    assert evaluated.labels.known_titles[f"{DIVIDED}-1"] == "Lobar pneumonia"
+
+
+def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
+    run = trained("label attention", lexical=True)
+    once = migrate_run(run, NEWER)
+    back = migrate_run(once.run, OLDER, name="back")
+    # J18.91 and J18.92 became J18.9 again, by the code above them.
+    assert [one.into for one in back.plan.retired] == [(DIVIDED,), (DIVIDED,)]
+    first, last = load_model(run.root), load_model(back.run)
+    assert np.array_equal(
+        last.scores(TEXTS)[:, columns(last, KEPT)], first.scores(TEXTS)[:, columns(first, KEPT)]
+    )
+    made = export_model(once.run, tmp_path / "exported", base=True)
+    assert made.labels == 4
+    card = (made.folder / "README.md").read_text(encoding="utf-8")
+    assert NEWER in card
+    assert np.array_equal(load_model(made.folder).scores(TEXTS), load_model(once.run).scores(TEXTS))
+
+
+def test_assertion_classes_are_migrated(trained):
+    run = trained("label attention", lexical=True, assertion="learned")
+    made = migrate_run(run, NEWER)
+    before, after = load_model(run.root), load_model(made.run)
+    head, old = after.network.head, before.network.head
+    assert head.classes == old.classes
+    assert head.classes
+    assert torch.equal(head.class_scores.shared_C, old.class_scores.shared_C)
+    denied = ["no pneumonia. denies high blood pressure", *TEXTS]
+    assert np.array_equal(
+        after.scores(denied)[:, columns(after, KEPT)],
+        before.scores(denied)[:, columns(before, KEPT)],
+    )

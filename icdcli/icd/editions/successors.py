@@ -1,10 +1,13 @@
 """What became of the codes that an edition can't assign any more."""
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
 from icdcli.icd.editions.differences import divided_into
 from icdcli.icd.editions.edition import Edition
+
+_PLACEHOLDERS = re.compile(r"([A-Z]\d[0-9A-Z]\.[0-9A-WYZ]*)X+([0-9A-Z])")
 
 
 class Successors:
@@ -31,14 +34,17 @@ class Successors:
         """Return what a retired code became; nothing if it was deleted.
 
         These are the first that there are: the codes below it; those that begin with it, if the
-        newer edition lacks the code itself; a new code with the same title; a code above it that
-        can now be assigned.
+        newer edition lacks the code itself; a new code with the same title; those that have
+        characters for its placeholders (``T78.070A`` for ``T78.07XA``); a code above it that can
+        now be assigned.
         """
         found = tuple(divided_into(code, self._newer))
         if not found and code not in self._newer:
             found = tuple(self._beginning_with(code))
         if not found:
             found = tuple(self._with_its_title(code))
+        if not found:
+            found = tuple(self._without_placeholders(code))
         return found or tuple(self._above(code))
 
     def _beginning_with(self, code: str) -> Iterator[str]:
@@ -53,6 +59,13 @@ class Successors:
         same = self._new_titles.get(title.casefold(), []) if title else []
         if len(same) == 1:
             yield same[0]
+
+    def _without_placeholders(self, code: str) -> Iterator[str]:
+        written = _PLACEHOLDERS.fullmatch(code)
+        if written is not None:
+            for other in divided_into(written[1].rstrip("."), self._newer):
+                if len(other) == len(code) and other.endswith(written[2]):
+                    yield other
 
     def _above(self, code: str) -> Iterator[str]:
         row = None if self._older is None else self._older.row(code)
