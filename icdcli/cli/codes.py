@@ -158,6 +158,34 @@ def map_(
     output.result({"code": written, "equivalents": [one._asdict() for one in known[written]]})
 
 
+@app.command("notes")
+def notes(
+    kind: Annotated[
+        str,
+        typer.Option(help="excludes1, excludes2, code_first, use_additional or code_also."),
+    ] = "excludes1",
+    edition: Edition = _NEWEST,
+    json: Json = False,
+) -> None:
+    """List the notes that checks don't understand: they refer to codes in words only.
+
+    Example: icdcode codes notes --kind code_first
+    """
+    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.rules.references import REFERRING, understood_notes
+    from icdcli.report.views.codes import notes_view
+
+    known = next((one for one in REFERRING if one == kind), None)
+    if known is None:
+        raise ConfigError(
+            f"--kind: expected {', '.join(REFERRING)}, not {kind!r}{nearest(kind, REFERRING)}."
+        )
+    output, opened = Output(json), find_edition(edition)
+    found = understood_notes(opened, known)
+    output.show(notes_view(found, known, opened.about))
+    output.result({"edition": opened.about.name, "kind": known, **found.to_json()})
+
+
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file with the codes.")],

@@ -53,6 +53,15 @@ def test_map_gives_equivalents_alone_or_together(icdcode):
     assert icdcode("codes", "map", "4280", "--to", "icd10cm", "--json").json["code"] == "428.0"
 
 
+def test_notes_that_checks_dont_understand_are_listed(icdcode):
+    answer = icdcode("codes", "notes")
+    assert "all notes of 2,571 (97%) name codes" in " ".join(answer.out.split())
+    found = icdcode("codes", "notes", "--json").json
+    assert found["places"] - found["understood"] == len({one["code"] for one in found["in_words"]})
+    assert {"code": "J98.11", "note": "newborn atelectasis"} in found["in_words"]
+    assert icdcode("codes", "notes", "--kind", "exclude1").code == 2
+
+
 def test_an_imported_table_is_listed_searched_and_shown(icdcode, tmp_path):
     (tmp_path / "kcd.csv").write_text("code,title\nE11,당뇨병\nE11.9,합병증이 없는 당뇨병\n")
     options = ("--name", "kcd-9", "--title", "KCD 9", "--valid-from", "2026-01-01")

@@ -1,12 +1,14 @@
 """All that an edition says about one code."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any
 
 from icdcli.errors import ConfigError
-from icdcli.icd.editions.catalog import editions, find_edition, open_edition
+from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.edition import NOTE_KINDS, About, Edition, NoteKind
+from icdcli.icd.editions.succession import Validity, other_system_with, series_of, validity_of
 from icdcli.icd.lexicon.synonyms import synonyms
 from icdcli.icd.lexicon.tables import LANGUAGES
 
@@ -30,8 +32,12 @@ class CodeDetails:
         notes: Kind of note to the rows and notes: those of the code itself, then those of the rows
             above it that apply to it.
         synonyms: The synonyms of the clinical lexicon.
-        retired_after: The name of the edition that had the code last; None: the code is in this
-            edition.
+        valid_from: The first day on which an edition at hand could assign the code; None: none can,
+            or the day is unknown.
+        new_after: The name of the last edition before that couldn't; None: there is none at hand.
+        retired_after: The name of the last edition that could assign it, if a later one can't.
+        retired_by: The first day on which the later edition is valid.
+        became: Code and title of what took its place.
     """
 
     edition: About
@@ -42,17 +48,27 @@ class CodeDetails:
     below: tuple[tuple[str, str], ...]
     notes: Mapping[NoteKind, tuple[tuple[str, tuple[str, ...]], ...]]
     synonyms: tuple[str, ...]
+    valid_from: date | None = None
+    new_after: str | None = None
     retired_after: str | None = None
+    retired_by: date | None = None
+    became: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {**asdict(self), "edition": self.edition.to_json()}
+        days = {"valid_from": self.valid_from, "retired_by": self.retired_by}
+        return {
+            **asdict(self),
+            **{name: day.isoformat() if day else None for name, day in days.items()},
+            "edition": self.edition.to_json(),
+        }
 
 
 def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
     """Return what an edition says about a code.
 
-    A code that the edition lacks, but an older one of the same system has, is a retired one.
+    A code that the edition lacks, but another one of the same system has, is shown as that one has
+    it.
 
     Args:
         code: The code, with or without its dot.
@@ -67,24 +83,33 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
     row = edition.spelled(code)
     if row is not None:
         return _details(row, edition, language)
-    system = edition.about.name.partition("-")[0]
-    for one in reversed(editions()):
-        if one.about.name.partition("-")[0] != system:
-            continue
-        older = open_edition(one.path)
+    for older in reversed(series_of(edition)):
         if (row := older.spelled(code)) is not None:
             found = _details(row, older, language)
-            return CodeDetails(
-                **{
-                    **{name: getattr(found, name) for name in found.__dataclass_fields__},
-                    "edition": edition.about,
-                    "assignable": False,
-                    "retired_after": one.about.name,
-                }
-            )
+            past = _past(validity_of(found.code, edition))
+            return replace(found, edition=edition.about, assignable=False, **past)
+    other = other_system_with(code.strip().upper(), edition)
     raise ConfigError(
-        f"{code!r} isn't in {edition.about.title}. `icdcode codes search WORDS` finds codes."
+        f"{code!r} isn't in {edition.about.title}. "
+        + (
+            f"It is a code of {other.about.title}: pass --edition {other.about.name}."
+            if other
+            else "`icdcode codes search WORDS` finds codes."
+        )
     )
+
+
+def _past(validity: Validity) -> dict[str, Any]:
+    new_after, retired_after = (
+        about.name if about else None for about in (validity.new_after, validity.retired_after)
+    )
+    return {
+        "valid_from": validity.valid_from,
+        "new_after": new_after,
+        "retired_after": retired_after,
+        "retired_by": validity.retired_by,
+        "became": validity.became,
+    }
 
 
 def _details(row: int, edition: Edition, language: str) -> CodeDetails:
@@ -112,4 +137,5 @@ def _details(row: int, edition: Edition, language: str) -> CodeDetails:
         tuple(named(place) for place in edition.children(row)),
         notes,
         synonyms(language).get(code, ()) if known else (),
+        **_past(validity_of(code, edition)),
     )

@@ -1,10 +1,69 @@
-"""A code in the other editions at hand: those before and after an edition, and other systems."""
+"""A code in the other editions at hand: since when it is valid, and what became of it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 from icdcli.icd.editions.catalog import editions, open_edition
-from icdcli.icd.editions.edition import Edition
+from icdcli.icd.editions.edition import About, Edition
+from icdcli.icd.editions.successors import Successors
+
+
+@dataclass(frozen=True)
+class Validity:
+    """When a code can be assigned, as far as the editions at hand show.
+
+    Attributes:
+        valid_from: The first day on which an edition could assign it; None: unknown.
+        new_after: The last edition before that couldn't; None: there is none.
+        retired_after: The last edition that could assign it, if a later one can't.
+        retired_by: The first day on which the later edition is valid.
+        title: Its title in the last edition that could assign it.
+        became: The codes that took its place, with their titles.
+    """
+
+    valid_from: date | None = None
+    new_after: About | None = None
+    retired_after: About | None = None
+    retired_by: date | None = None
+    title: str = ""
+    became: tuple[tuple[str, str], ...] = ()
+
+
+def validity_of(code: str, edition: Edition) -> Validity:
+    """Return when a code can be assigned, as seen from an edition of its system."""
+    series = series_of(edition)
+    has = [_assigns(one, code) for one in series]
+    here = series.index(edition)
+    last = next((place for place in range(here, -1, -1) if has[place]), None)
+    if last is None:  # it is new in a later edition, or never assigned
+        last = next((place for place in range(here, len(series)) if has[place]), None)
+    if last is None:
+        return Validity()
+    first = last
+    while first and has[first - 1]:
+        first -= 1
+    while last + 1 < len(series) and has[last + 1]:
+        last += 1
+    since = series[first].about.valid_from
+    before = series[first - 1].about if first else None
+    if last + 1 == len(series):
+        return Validity(since, before)
+    # Seen from a later edition, what counts is what that one has.
+    later = series[max(last + 1, here)]
+    became = Successors(series[last], later).of(code) or _ending_alike(code, later)
+    named = tuple((one, later.title(one) or "") for one in became)
+    retired_by = series[last + 1].about.valid_from
+    title = series[last].title(code) or ""
+    return Validity(since, before, series[last].about, retired_by, title, named)
+
+
+@lru_cache(8)
+def series_of(edition: Edition) -> tuple[Edition, ...]:
+    """Return the editions of the system of an edition, itself included, the oldest first."""
+    found = list(_of_system(edition))
+    return tuple(found) if edition in found else (edition,)
 
 
 def system_of_edition(edition: Edition) -> str:
@@ -12,14 +71,11 @@ def system_of_edition(edition: Edition) -> str:
     return edition.about.name.partition("-")[0]
 
 
-def last_with(code: str, edition: Edition) -> Edition | None:
-    """Return the last edition before a given one in which a code could be assigned."""
-    return next((one for one in reversed(_before(edition)) if _assigns(one, code)), None)
-
-
 def first_with(code: str, edition: Edition) -> Edition | None:
     """Return the first edition after a given one in which a code can be assigned."""
-    return next((one for one in _after(edition) if _assigns(one, code)), None)
+    series = series_of(edition)
+    after = series[series.index(edition) + 1 :]
+    return next((one for one in after if _assigns(one, code)), None)
 
 
 def other_system_with(code: str, edition: Edition) -> Edition | None:
@@ -31,29 +87,28 @@ def other_system_with(code: str, edition: Edition) -> Edition | None:
     )
 
 
+def nearest_above(code: str, edition: Edition) -> int | None:
+    """Return the row of the longest beginning of a code that is a category or code."""
+    for length in range(len(code) - 1, 2, -1):
+        row = edition.row(code[:length].rstrip("."))
+        if row is not None and edition.level(row) in ("category", "code"):
+            return row
+    return None
+
+
+def _ending_alike(code: str, edition: Edition) -> tuple[str, ...]:
+    """Return the codes near a retired one that have its last character: its kind of encounter."""
+    above = nearest_above(code, edition)
+    if above is None:
+        return ()
+    below = range(above + 1, int(edition.ends_R[above]))
+    found = [edition.codes[row] for row in below if edition.assignable_R[row]]
+    return tuple(one for one in found if one[-1] == code[-1])
+
+
 def _assigns(edition: Edition, code: str) -> bool:
     row = edition.row(code)
     return row is not None and bool(edition.assignable_R[row])
-
-
-@lru_cache(8)
-def _before(edition: Edition) -> tuple[Edition, ...]:
-    day = edition.about.valid_from
-    return tuple(
-        one
-        for one in _of_system(edition)
-        if day is not None and one.about.valid_from is not None and one.about.valid_from < day
-    )
-
-
-@lru_cache(8)
-def _after(edition: Edition) -> tuple[Edition, ...]:
-    day = edition.about.valid_from
-    return tuple(
-        one
-        for one in _of_system(edition)
-        if day is not None and one.about.valid_from is not None and one.about.valid_from > day
-    )
 
 
 def _of_system(edition: Edition) -> Iterator[Edition]:

@@ -13,6 +13,7 @@ A code stands for all codes below it. A note without a code refers to others in 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from icdcli.icd.editions.edition import Edition, NoteKind
 
@@ -29,6 +30,10 @@ _BRACKETS = re.compile(r"\(([^()]*)(?:\)|$)")
 _ORDINALS = {"fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 _OPEN_CONDITION = re.compile(r"\s*with (?:open|closed)\b")
 _DOT = 3
+REFERRING: tuple[NoteKind, ...] = (
+    *("excludes1", "excludes2", "code_first", "use_additional", "code_also"),
+)
+"""The kinds of notes that refer to other codes."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,34 @@ def joined_notes(notes: Iterable[InstructionalNote], most: int) -> str:
     return "; ".join(found) + (" …" if len(several) > most else "")
 
 
-def notes_in_words(edition: Edition, kind: NoteKind) -> Iterator[tuple[str, str]]:
-    """Yield the code and the text of the notes of a kind that refer to codes in words only."""
+class UnderstoodNotes(NamedTuple):
+    """How many notes of a kind name codes.
+
+    Attributes:
+        places: The codes and groups of codes that have such notes.
+        understood: Those of them of which every note names codes.
+        in_words: Code and text of the notes that refer to codes in words only.
+    """
+
+    places: int
+    understood: int
+    in_words: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as plain values."""
+        notes = [{"code": code, "note": text} for code, text in self.in_words]
+        return {"places": self.places, "understood": self.understood, "in_words": notes}
+
+
+def understood_notes(edition: Edition, kind: NoteKind) -> UnderstoodNotes:
+    """Return which notes of a kind name codes, and which refer to codes in words only."""
+    places, in_words = 0, []
     for row, lines in edition.noted(kind):
-        for note in parse_notes(lines):
-            if not note.references:
-                yield edition.codes[row], note.text
+        places += 1
+        in_words += [
+            (edition.codes[row], note.text) for note in parse_notes(lines) if not note.references
+        ]
+    return UnderstoodNotes(places, places - len(dict(in_words)), tuple(in_words))
 
 
 def _references(text: str) -> Iterator[Reference]:

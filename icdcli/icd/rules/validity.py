@@ -1,9 +1,12 @@
 """Checks of single codes: whether an edition has a code, and whether it can be assigned."""
 
-from collections.abc import Iterator
-
 from icdcli.icd.editions.edition import Edition
-from icdcli.icd.editions.succession import first_with, last_with, other_system_with
+from icdcli.icd.editions.succession import (
+    first_with,
+    nearest_above,
+    other_system_with,
+    validity_of,
+)
 from icdcli.icd.rules.findings import Finding
 
 _SHOWN = 6  # codes below another one that a finding names
@@ -25,12 +28,12 @@ def invalid(code: str, edition: Edition) -> Finding | None:
     if seventh is not None and all(edition.assignable_R[children]):
         words = f"{code} needs a seventh character ({_listed(seventh[1], '; ')})."
         return Finding("seventh character", "hard", (code,), words, _take(row, edition))
-    older = last_with(code, edition)
+    past = validity_of(code, edition)
     words = f"{code} ({edition.titles[row]}) can't be assigned; it stands for others."
-    if older is not None:
+    if past.retired_after is not None:
         words = (
             f"{code} ({edition.titles[row]}) can't be assigned any more: it has been divided since "
-            f"{older.about.title}."
+            f"{past.retired_after.title}."
         )
     return Finding("not assignable", "hard", (code,), words, _take(row, edition))
 
@@ -49,12 +52,13 @@ def _unknown(code: str, edition: Edition) -> tuple[str, str]:
             f"{words}: it is new in {newer.about.title}, valid from {newer.about.valid_from}.",
             _TAKE_VALID,
         )
-    above = _nearest_above(code, edition)
-    advice = _TAKE_VALID if above is None else _take(above, edition, code)
-    if (older := last_with(code, edition)) is not None:
-        row = older.row(code)
-        title = older.titles[row] if row is not None else ""
-        return f"{words} any more; it was in {older.about.title}: {title}.", advice
+    past, above = validity_of(code, edition), nearest_above(code, edition)
+    advice = _TAKE_VALID if above is None else _take(above, edition)
+    if past.retired_after is not None:
+        now = [one for one, _ in past.became]
+        if now:
+            advice = f"Take {'' if len(now) == 1 else 'one of '}{_listed(now, ', ')}."
+        return f"{words} any more; it was in {past.retired_after.title}: {past.title}.", advice
     if (other := other_system_with(code, edition)) is not None:
         return (
             f"{words}: it is a code of {other.about.title}.",
@@ -65,29 +69,12 @@ def _unknown(code: str, edition: Edition) -> tuple[str, str]:
     return f"{words}.", advice
 
 
-def _nearest_above(code: str, edition: Edition) -> int | None:
-    """Return the row of the longest beginning of a code that is a category or code."""
-    for length in range(len(code) - 1, 2, -1):
-        row = edition.row(code[:length].rstrip("."))
-        if row is not None and edition.level(row) in ("category", "code"):
-            return row
-    return None
-
-
-def _take(row: int, edition: Edition, code: str = "") -> str:
-    """Return the advice to take a code below a row: at best one that ends as the old one does."""
+def _take(row: int, edition: Edition) -> str:
+    """Return the advice to take a code below a row, or the row's own."""
     if edition.assignable_R[row]:
         return f"Take {edition.codes[row]}, if it is right."
     found = [edition.codes[below] for below in edition.children(row)]
-    if code and not edition.assignable_R[edition.children(row)].all():
-        found = [one for one in _assignable_below(row, edition) if one[-1] == code[-1]] or found
     return f"Take one of {_listed(found, ', ')}."
-
-
-def _assignable_below(row: int, edition: Edition) -> Iterator[str]:
-    for below in range(row + 1, int(edition.ends_R[row])):
-        if edition.assignable_R[below]:
-            yield edition.codes[below]
 
 
 def _listed(found: list[str] | tuple[str, ...], between: str) -> str:

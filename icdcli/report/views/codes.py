@@ -1,6 +1,6 @@
 """Coding systems on the terminal: editions, codes, search, differences, equivalents."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,9 +10,10 @@ from rich.text import Text
 from icdcli.icd.codes import System
 from icdcli.icd.editions.catalog import Found
 from icdcli.icd.editions.differences import Differences
-from icdcli.icd.editions.edition import Edition, NoteKind
+from icdcli.icd.editions.edition import About, Edition, NoteKind
 from icdcli.icd.editions.look_up import CodeDetails
 from icdcli.icd.equivalents import Equivalent
+from icdcli.icd.rules.references import UnderstoodNotes
 from icdcli.icd.search import Hit
 from icdcli.report.formatting import one_line, plain
 
@@ -50,13 +51,8 @@ def code_view(found: CodeDetails) -> RenderableType:
     """Render what an edition says about a code."""
     title = found.title or "(no title in this edition)"
     parts: list[RenderableType] = [plain(f"{found.code}  {title}", "bold")]
-    if found.retired_after is not None:
-        state = f"retired: not in {found.edition.title}; last in {found.retired_after}"
-    elif found.assignable:
-        state = f"can be assigned; {found.edition.title}"
-    else:
-        state = f"can't be assigned: it stands for others; {found.edition.title}"
-    parts.append(plain(state))
+    parts += map(plain, _states(found))
+    parts += _listed("Now", [f"{code}  {title}" for code, title in found.became])
     parts += _listed("Above", [f"{code}  {title}" for code, title in found.above])
     parts += _listed("Below", [f"{code}  {title}" for code, title in found.below])
     parts += _listed("Synonyms", found.synonyms)
@@ -67,6 +63,27 @@ def code_view(found: CodeDetails) -> RenderableType:
     return Group(*parts)
 
 
+def _states(found: CodeDetails) -> Iterator[str]:
+    """Yield whether a code can be assigned, and since and until when."""
+    if found.assignable:
+        yield f"can be assigned; {found.edition.title}"
+    elif found.retired_after is not None:
+        yield f"can't be assigned any more; {found.edition.title}"
+    elif found.new_after is not None:
+        yield f"can't be assigned yet; {found.edition.title}"
+    else:
+        yield f"can't be assigned: it stands for others; {found.edition.title}"
+    if found.valid_from is not None:
+        yield (
+            f"new: valid by {found.valid_from}, not in {found.new_after}"
+            if found.new_after
+            else f"valid since {found.valid_from}, or earlier"
+        )
+    if found.retired_after is not None:
+        day = found.retired_by or "an unknown day"
+        yield f"retired: last in {found.retired_after}, no longer valid on {day}"
+
+
 def hits_view(hits: Sequence[Hit]) -> RenderableType:
     """Render the codes that a search found."""
     table = _table("code", "title", "found by")
@@ -74,6 +91,19 @@ def hits_view(hits: Sequence[Hit]) -> RenderableType:
         title = one.title if one.assignable else f"{one.title} …"
         table.add_row(one.code, one_line(title), one_line(one.term))
     return table
+
+
+def notes_view(found: UnderstoodNotes, kind: NoteKind, edition: About) -> RenderableType:
+    """Render the notes that refer to codes in words only."""
+    share = found.understood / found.places if found.places else 1.0
+    heading = (
+        f"{_NOTES[kind]}: of {found.places:,} codes and groups of codes with such notes in "
+        f"{edition.title}, all notes of {found.understood:,} ({share:.0%}) name codes"
+    )
+    table = _table("code", "note in words only")
+    for code, text in found.in_words:
+        table.add_row(code, plain(" ".join(text.split())))
+    return Group(plain(heading, "bold"), *([table] if found.in_words else []))
 
 
 def differences_view(found: Differences) -> RenderableType:
