@@ -144,6 +144,9 @@ def finish_backbone(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             backbone = _with_adapters(config, plain, source)
+        from icdcli.model.lora_linear import compute_adapters_fast  # imports peft
+
+        compute_adapters_fast(backbone)
     if plain.device.type != "meta":  # without weights, nothing can be tried
         _check_attention(config, backbone)
     return backbone

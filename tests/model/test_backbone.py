@@ -155,6 +155,41 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
     )
 
 
+@pytest.mark.parametrize("bit", [4, 8, 16, 32])
+def test_adapters_give_the_results_of_peft(model_folders, monkeypatch, bit):
+    if bit in (4, 8):
+        pytest.importorskip("bitsandbytes")
+    config = config_of(
+        model_folders["llama"], bit=bit, lora_activate=True, lora_r=4, lora_dropout=0.0
+    )
+
+    def results():
+        torch.manual_seed(0)
+        network = build_network(
+            config, load_backbone(config, find_pretrained(config.model), CPU), 7
+        )
+        for name, weight in network.trainable().items():
+            if "lora_" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+        logits_BL = network.train()(inputs_of([5, 6, 7, 8], [5, 6]))
+        logits_BL.sum().backward()
+        kinds = {type(module).__name__ for module in network.modules()}
+        gradients = [
+            weight.grad.flatten() for name, weight in network.trainable().items() if "lora" in name
+        ]
+        return kinds, logits_BL.detach().flatten(), torch.cat(gradients)
+
+    kinds, *ours = results()
+    monkeypatch.setattr("icdcli.model.lora_linear.compute_adapters_fast", lambda backbone: None)
+    plain_kinds, *theirs = results()
+    assert {kind for kind in kinds if kind.startswith("_Fast")} == {
+        4: {"_FastLinear4bit"}, 8: {"_FastLinear8bitLt"}, 16: {"_FastLinear"}, 32: {"_FastLinear"}
+    }[bit]  # fmt: skip
+    assert not any(kind.startswith("_Fast") for kind in plain_kinds)
+    for own, other in zip(ours, theirs, strict=True):
+        assert (own - other).norm() / other.norm() < (1e-6 if bit == 32 else 0.02)
+
+
 @pytest.mark.parametrize("bit", [4, 8])
 def test_a_validation_does_not_change_the_gradients_of_a_quantised_backbone(model_folders, bit):
     pytest.importorskip("bitsandbytes")
