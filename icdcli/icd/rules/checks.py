@@ -162,16 +162,17 @@ def _code_first(encounter: _Encounter) -> Iterator[Finding]:
             if len(late) == len(causes):
                 advice = f"Move {late[0]} before {one.code}."
                 yield Finding("code first", severity, (one.code, *late), words, advice)
-        elif not causes and one.is_manifestation:
-            unnamed = one.has_unnamed_causes and any(
-                other is not one and other.is_disease for other in encounter.known
-            )
+            continue
+        unnamed = one.has_unnamed_causes and any(
+            other is not one and other.is_disease for other in encounter.known
+        )
+        if not causes and one.is_manifestation:
             if not unnamed:
                 yield Finding("manifestation", "hard", (one.code,), words, advice)
             elif one.code_first:
                 advice = "Add the code of the cause before it, unless it is there."
                 yield Finding("code first", "soft", (one.code,), words, advice)
-        elif not causes and one.always_first:
+        elif not causes and one.always_first and not unnamed:
             yield Finding("code first", "soft", (one.code,), words, advice)
 
 

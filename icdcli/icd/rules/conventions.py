@@ -10,8 +10,9 @@ from typing import NamedTuple
 from icdcli.icd.rules.findings import Severity
 
 # External causes; the agents and resistances that B95 to B97 and Z16 add to another code; outcome
-# of delivery, weeks of gestation and BMI; severe sepsis (I.C.1.d.1.b).
-_NEVER = re.compile(r"[V-Y]\d\d|B9[567]|Z16|Z37|Z3A|Z68|R65\.2")
+# of delivery, weeks of gestation and BMI.
+_NEVER = re.compile(r"[V-Y]\d\d|B9[567]|Z16|Z37|Z3A|Z68")
+_SEVERE_SEPSIS = re.compile(r"R65\.2")  # I.C.1.d.1.b
 _MANIFESTATION = re.compile(r"\bin (?:\w+ )*?diseases? classified elsewhere\b", re.IGNORECASE)
 _SEQUELA = re.compile(r", sequela$")
 _UNDERDOSING = re.compile(r"^Underdosing of ")
@@ -69,6 +70,8 @@ def never_principal(code: str, title: str) -> tuple[Severity, str] | None:
     """Return what a code is that can't be the principal diagnosis; None: it can."""
     if _NEVER.match(code):
         return "hard", "an external cause or an addition to another code"
+    if _SEVERE_SEPSIS.match(code):
+        return "hard", "severe sepsis, whose infection comes first"
     if is_manifestation(title):
         return "hard", "a manifestation"
     if _SEQUELA.search(title):

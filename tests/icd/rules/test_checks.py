@@ -44,6 +44,7 @@ def kinds(codes, edition, **more):
         (["E11.9"], ("use additional", "soft", ("E11.9",))),
         (["J12.82"], ("code first", "soft", ("J12.82",))),
         (["E11.9", "E11.22"], ("contradiction", "soft", ("E11.9", "E11.22"))),
+        (["F10.20", "F10.239"], ("contradiction", "soft", ("F10.20", "F10.239"))),
         (["K21.00", "K21.9"], ("contradiction", "soft", ("K21.9", "K21.00"))),
         (["I10", "I50.9"], ("combination", "soft", ("I10", "I50.9"))),
         (["I11.0", "N18.4"], ("combination", "soft", ("I11.0", "N18.4"))),
@@ -70,6 +71,8 @@ def test_each_kind_is_found(april, codes, finding):
         ["E11.22", "N18.4"],
         ["E11.9", "E10.22"],
         ["J98.8"],  # "use additional code to identify" the use of tobacco
+        ["A41.51", "R65.21"],  # an infection that "such as" doesn't name
+        ["F10.20", "F11.23"],
         ["L89.159"],  # "code first any associated gangrene"
         # Without macular edema in one eye, with it in the other.
         ["E11.3291", "E11.3212"],
