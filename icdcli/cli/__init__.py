@@ -39,6 +39,7 @@ from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
 from icdcli.report.console import Output
 
+_OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,8 +51,12 @@ class _Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] not in (["splits"], ["codes"]):  # which download
-            for word in args:
-                refuse_url(word.partition("=")[2] if word.startswith("--") else word, word)
+            for before, word in zip(["", *args], args, strict=False):
+                option, _, value = (
+                    word.partition("=") if word.startswith("--") else (before, "", word)
+                )
+                if option not in _OF_SYSTEMS:
+                    refuse_url(value, word)
         return super().parse_args(
             ctx, [re.sub("^(--[^=]+=)(~/)", _with_home, word) for word in args]
         )

@@ -44,7 +44,7 @@ def check(
 
     Example: icdcode check predictions.jsonl --edition icd10cm
     """
-    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.code_system import edition_of
     from icdcli.icd.editions.records import edition_id
     from icdcli.icd.rules.checks import check_codes
     from icdcli.icd.rules.code_sets import predicted_with, read_code_sets
@@ -52,7 +52,7 @@ def check(
 
     if not file.is_file():
         raise ConfigError(f"{file}: no such file.")
-    output, opened = Output(json), find_edition(edition, date.date() if date else None)
+    output, opened = Output(json), edition_of(edition, date.date() if date else None)
     found = {
         identifier: check_codes(codes, opened)
         for identifier, codes in read_code_sets(file, opened, ordered)

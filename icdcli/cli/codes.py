@@ -88,11 +88,11 @@ def search(
 
     Example: icdcode codes search sugar disease
     """
-    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.code_system import edition_of
     from icdcli.icd.search import search_codes
     from icdcli.report.views.codes import hits_view
 
-    output, opened = Output(json), find_edition(edition)
+    output, opened = Output(json), edition_of(edition)
     hits = search_codes(" ".join(words), opened, number)
     if hits:
         output.show(hits_view(hits))
@@ -111,12 +111,12 @@ def diff(
 
     Example: icdcode codes diff icd10cm-2024 icd10cm-2026
     """
-    from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.code_system import edition_of
     from icdcli.icd.editions.differences import compare_editions
     from icdcli.report.views.codes import differences_view
 
     output = Output(json)
-    found = compare_editions(find_edition(older), find_edition(newer))
+    found = compare_editions(edition_of(older), edition_of(newer))
     output.show(differences_view(found))
     output.result(found.to_json())
 

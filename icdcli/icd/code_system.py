@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from icdcli.errors import ConfigError, DataError
-from icdcli.icd.codes import KINDS, SYSTEMS, Kind, System, kind_of
+from icdcli.icd.codes import KINDS, SYSTEMS, Kind, System, kind_of, system_name
 from icdcli.icd.editions.catalog import editions as at_hand
 from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
@@ -202,7 +202,8 @@ class _Both(ChainMap[str, str]):
 
 def shape_of(name: str) -> System | None:
     """Return the system whose rules the codes of a configured system follow; None: none."""
-    system = name if name in SYSTEMS else _SHAPES.get(name.partition("-")[0].lower())
+    name = system_name(name)
+    system = name if name in SYSTEMS else _SHAPES.get(name.partition("-")[0])
     return next((known for known in SYSTEMS if known == system), None)
 
 
@@ -255,12 +256,12 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
         if not path.is_file():
             where = "" if path.is_absolute() else f" in {Path.cwd()}"
             raise ConfigError(
-                f"code_system: {name}: no such file{where}. It is a table with the columns "
-                "code and title."
+                f"{name}: no such file{where}. It is a table with the columns code and title."
             )
         edition = import_edition(path, about_import(path, _name_of(path)))
         # Without its folder, which differs between machines.
         return CodeSystem(f"{FILE}{path.name}", None, {"diagnosis": edition})
+    name = system_name(name)
     if name in _EDITIONS:
         shape, names = _EDITIONS[name]
         if on is not None:
@@ -281,11 +282,28 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
     return CodeSystem(name, own_shape, editions)
 
 
+def edition_of(name: str, on: date | None = None) -> Edition:
+    """Open one edition, as commands name it.
+
+    Args:
+        name: As `icdcli.icd.editions.catalog.find_edition` takes it, or ``file:PATH``.
+        on: A day, as there.
+
+    Raises:
+        ConfigError: There is no such edition or file.
+        DataError: It can't be read.
+    """
+    if name.startswith(FILE):
+        return open_code_system(name).editions["diagnosis"]
+    return find_edition(name, on)
+
+
 def names_several(name: str) -> bool:
     """Return whether a configured name may mean several editions, of which a day chooses one."""
     if name.startswith(FILE):
         return False
-    return name in _EDITIONS or all(one.about.name != name.strip().lower() for one in at_hand())
+    name = system_name(name)
+    return name in _EDITIONS or all(one.about.name != name for one in at_hand())
 
 
 def _name_of(path: Path) -> str:

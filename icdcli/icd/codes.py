@@ -14,6 +14,8 @@ Kind = Literal["diagnosis", "procedure"]
 SYSTEMS: tuple[System, ...] = ("icd9", "icd10")
 KINDS: tuple[Kind, ...] = ("diagnosis", "procedure")
 
+_ICD = re.compile(r"^icd[-_ ]?(9|10|11)(?:[-_ ]?([a-z]{2,3}))?(?=-|$)")
+
 # Characters before the dot (CMS's display format). An ICD-10-PCS code has seven characters and no
 # dot.
 _CHARACTERS_BEFORE_DOT: dict[tuple[str, str], int | None] = {
@@ -22,6 +24,16 @@ _CHARACTERS_BEFORE_DOT: dict[tuple[str, str], int | None] = {
     ("icd10", "diagnosis"): 3,
     ("icd10", "procedure"): None,
 }
+
+
+def system_name(written: str) -> str:
+    """Return the name of a coding system or edition in the spelling of editions.
+
+    ``ICD-10-CM`` is ``icd10cm``, and ``ICD10CM-2026`` is ``icd10cm-2026``; names that don't begin
+    with ICD are only written in small letters.
+    """
+    name = written.strip().lower()
+    return _ICD.sub(lambda found: f"icd{found[1]}{found[2] or ''}", name)
 
 
 def dotted(raw: str, kind: str, system: str) -> str:

@@ -168,6 +168,14 @@ class Reading:
         self.first_bad_row.setdefault(path.name, f"line {line}: {problem}")
 
 
+class StrictReading(Reading):
+    """Reading for commands without --skip-bad-rows: a bad row is always an error."""
+
+    def bad(self, path: Path, line: int, problem: str) -> None:
+        """Raise the error about a bad row."""
+        raise DataError(f"{path}, line {line}: {problem}.")
+
+
 def read_header(path: Path) -> list[str]:
     """Return the column names of a CSV file, unchanged.
 

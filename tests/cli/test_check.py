@@ -74,6 +74,6 @@ def test_an_own_column_named_edition_is_left_alone(icdcode, tmp_path):
 
 def test_a_missing_file_or_edition_is_refused(icdcode, codes, tmp_path):
     assert icdcode("check", tmp_path / "gone.csv").code == 2
-    answer = icdcode("check", codes, "--edition", "icd10")
+    answer = icdcode("check", codes, "--edition", "icd11")
     assert answer.code == 2
-    assert "no edition 'icd10'" in answer.err
+    assert "no edition 'icd11' (did you mean 'icd10cm'?)" in answer.err

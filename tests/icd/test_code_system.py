@@ -112,7 +112,7 @@ def test_an_imported_edition_is_a_system(tmp_path, monkeypatch):
 def test_what_is_not_at_hand_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no edition 'icd10cm-2023'"):
         open_code_system("icd10cm-2023")
-    with pytest.raises(ConfigError, match=r"code_system: file:.*/gone\.csv: no such file\."):
+    with pytest.raises(ConfigError, match=r"file:.*/gone\.csv: no such file\."):
         open_code_system(f"file:{tmp_path}/gone.csv")
     with pytest.raises(ConfigError, match=r"file:gone\.csv: no such file in /"):
         open_code_system("file:gone.csv")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
-from icdcli.io.csv_reader import Reading, match_columns, plain_name
+from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
 from icdcli.io.fingerprints import file_states
 from icdcli.io.tables.parquet import is_parquet, parquet_schema
 from icdcli.io.tables.records import column_names, table_files, table_rows
@@ -24,14 +24,7 @@ _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character ma
 _USUAL_ID = "id"
 
 
-class _Strict(Reading):
-    """Reading for commands without --skip-bad-rows: a bad row is always an error."""
-
-    def bad(self, path: Path, line: int, problem: str) -> None:
-        raise DataError(f"{path}, line {line}: {problem}.")
-
-
-_STRICT = _Strict()
+_STRICT = StrictReading()
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ class NoteTable:
             DataError: If a row can't be read or has the id of another; the message names it.
         """
         self._require_texts()
-        reading = _Strict(chunk_size=_ROWS_AT_ONCE)
+        reading = StrictReading(chunk_size=_ROWS_AT_ONCE)
         rows_of: dict[str, int] = {}
         records = table_rows(self.path, self.columns, reading, _LONGEST_LINE)
         for number, values in enumerate(records, start=1):

@@ -29,7 +29,7 @@ from icdcli.icd.code_system import (
     open_code_system,
     shape_of,
 )
-from icdcli.icd.codes import System
+from icdcli.icd.codes import System, system_name
 from icdcli.io.csv_reader import Reading
 from icdcli.io.files import is_pipe
 from icdcli.io.raw_tables import list_folder
@@ -284,7 +284,7 @@ def _code_system(config: DataConfig, chosen: ChosenSource) -> CodeSystem | None:
     name = config.code_system or shape
     if name is None:
         return None
-    if config.of_a_run and shape is not None and name == shape:
+    if config.of_a_run and shape is not None and system_name(name) == shape:
         name = EARLIER[shape]
     chosen_by_day = chosen.last_day is not None and names_several(name)
     return open_code_system(name, chosen.last_day() if chosen_by_day and chosen.last_day else None)

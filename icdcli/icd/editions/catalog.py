@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from platformdirs import user_data_path
 
 from icdcli.errors import ConfigError, DataError, nearest
+from icdcli.icd.codes import system_name
 from icdcli.icd.editions.edition import ABOUT, About, Edition
 
 VARIABLE = "ICDCODE_CODES"
@@ -27,6 +28,7 @@ VARIABLE = "ICDCODE_CODES"
 SYSTEMS = {"icd9": ("icd9cm",), "icd10": ("icd10cm", "icd10pcs")}
 """The systems of a corpus, and the systems of editions that have their codes."""
 
+_DIAGNOSES = {system: names[0] for system, names in SYSTEMS.items()}
 _BUNDLED = Path(__file__).with_name("tables")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _OPEN = 8
@@ -70,7 +72,8 @@ def find_edition(name: str, on: date | None = None) -> Edition:
     """Open an edition by its name, or by the beginning of its name.
 
     Args:
-        name: The name, or the system (``icd10cm``), or more of it (``icd10cm-2026``).
+        name: The name, or the system (``icd10cm``; ``icd10`` and ``icd9`` mean its diagnoses), or
+            more of it (``icd10cm-2026``).
         on: A day: of several editions, the one that was valid on it is taken, or else the first
             one; None: the newest.
 
@@ -78,18 +81,14 @@ def find_edition(name: str, on: date | None = None) -> Edition:
         ConfigError: There is no such edition.
         DataError: Its file can't be read.
     """
-    wanted = name.strip().lower()
+    wanted = system_name(name)
+    wanted = _DIAGNOSES.get(wanted, wanted)
     at_hand = editions()
     exact = [one for one in at_hand if one.about.name == wanted]
     beginning = [one for one in at_hand if one.about.name.startswith(f"{wanted}-")]
     candidates = exact or beginning
     if not candidates:
-        names = [one.about.name for one in at_hand]
-        hint = nearest(wanted, [*names, *(_system_of(one) for one in names)])
-        raise ConfigError(
-            f"no edition {name!r}{hint}. At hand are: {', '.join(names)}. Others are added with "
-            "`icdcode codes import FILE --name NAME`."
-        )
+        raise ConfigError(_unknown(name, wanted, [one.about.name for one in at_hand]))
     if on is not None:
         before = [one for one in candidates if (one.about.valid_from or date.min) <= on]
         candidates = before or candidates[:1]
@@ -99,6 +98,19 @@ def find_edition(name: str, on: date | None = None) -> Edition:
 def bundled_edition(name: str) -> Edition:
     """Open an edition of this package, even if the user has imported one of the same name."""
     return open_edition(_BUNDLED / f"{name}.parquet")
+
+
+def _unknown(name: str, wanted: str, names: list[str]) -> str:
+    """Return the message about an edition that isn't at hand."""
+    from icdcli.icd.editions.publications import official
+
+    hint = nearest(wanted, [*names, *map(_system_of, names)])
+    how = (
+        f"`icdcode codes fetch {wanted}` downloads it."
+        if official(wanted)
+        else "Others are added with `icdcode codes import FILE --name NAME`."
+    )
+    return f"no edition {name!r}{hint}. At hand are: {', '.join(names)}. {how}"
 
 
 def is_bundled(edition: Edition) -> bool:

@@ -77,7 +77,9 @@ def import_edition(path: Path, about: About) -> Edition:
         DataError: It can't be read.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file.")
+        raise ConfigError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: is empty. Get it again.")
     return Edition.of(about, list(_entries(path, about)))
 
 

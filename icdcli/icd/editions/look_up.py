@@ -6,11 +6,13 @@ from datetime import date
 from typing import Any
 
 from icdcli.errors import ConfigError
-from icdcli.icd.editions.catalog import find_edition
+from icdcli.icd.code_cells import cell_codes
+from icdcli.icd.code_system import edition_of, shape_of
 from icdcli.icd.editions.edition import NOTE_KINDS, About, Edition, NoteKind
 from icdcli.icd.editions.succession import Validity, other_system_with, series_of, validity_of
 from icdcli.icd.lexicon.synonyms import synonyms
 from icdcli.icd.lexicon.tables import LANGUAGES
+from icdcli.icd.listed_cells import ListedCodes
 
 _FROM_ABOVE: tuple[NoteKind, ...] = (
     *("excludes1", "excludes2", "code_first", "use_additional", "code_also", "seventh"),
@@ -79,7 +81,8 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
         ConfigError: There is no such edition, or no edition of the system has the code.
         DataError: The edition can't be read.
     """
-    edition = find_edition(name)
+    edition = edition_of(name)
+    code = _one_code(code, edition)
     row = edition.spelled(code)
     if row is not None:
         return _details(row, edition, language)
@@ -88,15 +91,36 @@ def look_up(code: str, name: str, language: str = "en") -> CodeDetails:
             found = _details(row, older, language)
             past = _past(validity_of(found.code, edition))
             return replace(found, edition=edition.about, assignable=False, **past)
-    other = other_system_with(code.strip().upper(), edition)
-    raise ConfigError(
-        f"{code!r} isn't in {edition.about.title}. "
-        + (
-            f"It is a code of {other.about.title}: pass --edition {other.about.name}."
-            if other
-            else "`icdcode codes search WORDS` finds codes."
-        )
-    )
+    raise ConfigError(f"{code!r} isn't in {edition.about.title}{_where(code, edition)}")
+
+
+def _one_code(written: str, edition: Edition) -> str:
+    """Return the code of an argument, which may have the system's name or a title with it.
+
+    Raises:
+        ConfigError: If it has none or several, or can't be read.
+    """
+    system = shape_of(edition.about.name)
+    try:
+        codes = cell_codes(written, system, ListedCodes(edition) if system is None else None)
+    except ValueError as error:
+        if edition.spelled(written) is None and not written.isalnum():
+            named = "" if str(error).startswith("'") else f"{written!r} "
+            raise ConfigError(f"{named}{error}. Give one code.") from error
+        return written
+    if len(codes) != 1 and edition.spelled(written) is None:
+        found = f"are {len(codes)} codes" if codes else "is no code"
+        raise ConfigError(f"{written!r} {found}. Give one code.")
+    return codes[0] if codes else written
+
+
+def _where(code: str, edition: Edition) -> str:
+    """Return the end of a message about an unknown code: where it is, or what is near."""
+    if (other := other_system_with(code.strip().upper(), edition)) is not None:
+        return f". It is a code of {other.about.title}: pass --edition {other.about.name}."
+    if (longer := edition.spelled(f"{code}0")) is not None:
+        return f"; {edition.codes[longer]} is. It may have lost a zero."
+    return ". `icdcode codes search WORDS` finds codes."
 
 
 def _past(validity: Validity) -> dict[str, Any]:

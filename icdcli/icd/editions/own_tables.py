@@ -15,7 +15,7 @@ from typing import Any
 from icdcli.errors import DataError
 from icdcli.icd.editions.edition import Entry, NoteKind
 from icdcli.icd.editions.nesting import nested_by_prefix
-from icdcli.io.csv_reader import Reading, plain_name
+from icdcli.io.csv_reader import StrictReading, plain_name
 from icdcli.io.tables.records import column_names, table_rows
 
 _COLUMNS = {
@@ -43,13 +43,16 @@ def read_own_table(path: Path) -> Iterator[Entry]:
         DataError: It can't be read, lacks the code or the title, has a code with two titles, or
             parents that are missing or in a circle.
     """
-    reading = Reading()
+    reading = StrictReading()
     columns = _columns(column_names(path, reading), path)
     titles: dict[str, str] = {}
     parents: dict[str, str] = {}
     terms: dict[str, list[str]] = {}
     for number, row in enumerate(table_rows(path, list(columns.values()), reading), start=1):
-        cells = dict(zip(columns, map(_cell, row), strict=True))
+        try:
+            cells = dict(zip(columns, map(_cell, row), strict=True))
+        except ValueError as error:
+            raise DataError(f"{path}, row {number}: {error}") from error
         code, title = cells["code"], cells["title"]
         if not code:
             raise DataError(f"{path}, row {number}: no code. Fill the cell, or delete the row.")
@@ -99,8 +102,8 @@ def _columns(names: Sequence[str], path: Path) -> dict[str, str]:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        raise DataError(
-            "a code or title is a number: the program that wrote it may have dropped its zeros. "
+        raise ValueError(
+            f"a code or title is the number {value}: whether it had more zeros can't be known. "
             "Store the column as text."
         )
     return " ".join(str(value).split()) if value is not None else ""

@@ -8,14 +8,17 @@ The order of the codes is kept. Of predictions, only the predicted codes are tak
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from icdcli.errors import DataError
+from icdcli.icd.code_cells import cell_codes
+from icdcli.icd.code_system import shape_of
 from icdcli.icd.editions.edition import Edition
+from icdcli.icd.listed_cells import ListedCodes
 from icdcli.icd.rules.findings import CodeSet, Span
-from icdcli.io.csv_reader import Reading, plain_name
+from icdcli.io.csv_reader import StrictReading, plain_name
 from icdcli.io.tables.records import ENDINGS, column_names, is_table, table_rows
 
 _IDS = ("id", "encounter_id", "hadm_id", "note_id", "admission_id", "document_id", "visit_id")
@@ -23,7 +26,8 @@ _CODES = ("codes", "code", "icd_code", "icd_codes", "icd", "icd9_code", "icd10_c
 _PREDICTED = "predicted"
 _EDITIONS = ("edition", "editions")
 _EDITION = re.compile(r"\S+@[0-9a-f]{12}")
-_BETWEEN = re.compile(r"[;,|\s]+")
+_BETWEEN = re.compile(r"[;,|]+")
+_LONGEST = 12  # characters of what may be meant as a code
 
 
 def read_code_sets(path: Path, edition: Edition, ordered: bool) -> Iterator[tuple[str, CodeSet]]:
@@ -39,7 +43,7 @@ def read_code_sets(path: Path, edition: Edition, ordered: bool) -> Iterator[tupl
     """
     if not is_table(path):
         raise DataError(f"{path}: isn't a table by its name. It must end in {ENDINGS}.")
-    reading = Reading()
+    reading = StrictReading()
     names = column_names(path, reading)
     plain = {plain_name(name): name for name in reversed(names)}
     found = {
@@ -62,7 +66,12 @@ def read_code_sets(path: Path, edition: Edition, ordered: bool) -> Iterator[tupl
         own = sets.setdefault(str(identifier), [])
         if predicted and str(predicted[0]).lower() in ("false", "0"):
             continue
-        for code, spans in _codes(cell, path, number):
+        try:
+            found_codes = list(_codes(cell, edition))
+        except ValueError as error:
+            where = f"{path}, row {number}, column {found['codes']!r}"
+            raise DataError(f"{where}: {error}.") from error
+        for code, spans in found_codes:
             written = _as_written(code, edition)
             own.append(written)
             if spans:
@@ -77,7 +86,7 @@ def predicted_with(path: Path) -> list[str]:
     Raises:
         DataError: The table can't be read.
     """
-    reading = Reading()
+    reading = StrictReading()
     columns = [name for name in column_names(path, reading) if plain_name(name) in _EDITIONS]
     found: dict[str, None] = {}
     for row in table_rows(path, columns, reading) if columns else ():
@@ -87,28 +96,35 @@ def predicted_with(path: Path) -> list[str]:
     return list(found)
 
 
-def _codes(cell: Any, path: Path, number: int) -> Iterator[tuple[str, list[Span]]]:
-    if isinstance(cell, str) or cell is None:
-        for code in _BETWEEN.split(cell or ""):
-            if code:
-                yield code, []
-        return
-    if isinstance(cell, float | int):
-        raise DataError(
-            f"{path}, row {number}: {cell!r} is a number: 250.0 may have been 250.00. Store the "
-            "codes as text."
-        )
-    if not isinstance(cell, Sequence):
-        raise DataError(f"{path}, row {number}: expected a list of codes.")
-    for one in cell:
-        if isinstance(one, str):
-            yield one, []
-        elif isinstance(one, Mapping) and isinstance(one.get("code"), str):
+def _codes(cell: Any, edition: Edition) -> Iterator[tuple[str, list[Span]]]:
+    """Yield the codes of a cell with their evidence.
+
+    Raises:
+        ValueError: If it can't be read in one way only; the message is the end of a sentence.
+    """
+    for one in cell if isinstance(cell, list | tuple) else [cell]:
+        if isinstance(one, Mapping) and isinstance(one.get("code"), str):
             if one.get(_PREDICTED, True):
                 spans = one.get("evidence") or ()
                 yield one["code"], [Span(span["begin"], span["end"]) for span in spans]
+        elif isinstance(one, Mapping):
+            raise ValueError("expected codes as text")
         else:
-            raise DataError(f"{path}, row {number}: expected codes as text.")
+            for code in _of_text(one, edition, isinstance(cell, list | tuple)):
+                yield code, []
+
+
+def _of_text(value: Any, edition: Edition, is_element: bool) -> list[str]:
+    """Return the codes of a text; what is no code by its form is kept, since checks name it."""
+    system = shape_of(edition.about.name)
+    try:
+        listed = ListedCodes(edition) if system is None else None
+        return cell_codes([value] if is_element else value, system, listed)
+    except ValueError:
+        parts = [part.strip() for part in _BETWEEN.split(value)] if isinstance(value, str) else [""]
+        if not all(0 < len(part) <= _LONGEST and part.isalnum() for part in parts):
+            raise
+        return parts
 
 
 def _as_written(code: str, edition: Edition) -> str:

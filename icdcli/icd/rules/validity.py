@@ -65,7 +65,10 @@ def _unknown(code: str, edition: Edition) -> tuple[str, str]:
             f"Take a code of {own.name.partition('-')[0]}; `icdcode codes map` has equivalents.",
         )
     if above is not None:
-        return f"{words}; the nearest is {edition.codes[above]} ({edition.titles[above]}).", advice
+        if code != edition.codes[above] and (longer := edition.row(f"{code}0")) is not None:
+            return f"{words}; {edition.codes[longer]} is. It may have lost a zero.", advice
+        title = f" ({edition.titles[above]})" if edition.titles[above] else ""
+        return f"{words}; the nearest is {edition.codes[above]}{title}.", advice
     return f"{words}.", advice
 
 

@@ -59,8 +59,13 @@ def test_a_note_without_codes_is_a_set(tmp_path):
         ("a.csv", "note,codes\nn1,I10\n", "no column with id; its columns are note, codes"),
         ("a.csv", "id,text\nn1,I10\n", "no column with codes"),
         ("a.csv", "id,codes\n,I10\n", "row 1: no id"),
-        ("a.jsonl", '{"id": "n1", "codes": 250.0}\n', "row 1: 250.0 is a number"),
-        ("a.jsonl", '{"id": "n1", "codes": [250]}\n', "row 1: expected codes as text"),
+        (
+            "a.jsonl",
+            '{"id": "n1", "codes": 250.0}\n',
+            "row 1, column 'codes': is float 250.0, and whether",
+        ),
+        ("a.jsonl", '{"id": "n1", "codes": [{"title": "x"}]}\n', "expected codes as text"),
+        ("a.jsonl", '{"id": "n1", "codes": [250]}\n', "column 'codes': has 250. Write codes as"),
     ],
 )
 def test_tables_with_mistakes_are_refused(tmp_path, name, content, message):
