@@ -85,6 +85,14 @@ def rows_below(edition: Edition, code: str) -> range:
     return range(row + 1, int(edition.ends_R[row]))
 
 
+def _number_below(edition: Edition, code: str) -> int:
+    return int(edition.assignable_R[rows_below(edition, code)].sum())
+
+
+def _is_code(edition: Edition, code: str) -> bool:
+    return edition.level(rows_below(edition, code).start - 1) in ("category", "code")
+
+
 def codes_to_divide(cases: list[Case], edition: Edition) -> set[str]:
     """Return codes that have at least two codes directly below them in the training cases."""
     below: dict[str, set[str]] = {}
@@ -95,7 +103,7 @@ def codes_to_divide(cases: list[Case], edition: Edition) -> set[str]:
     may = [
         code
         for code, known in sorted(below.items())
-        if len(known) > 1 and edition.assignable_R[rows_below(edition, code)].sum() <= MOST_BELOW
+        if len(known) > 1 and _is_code(edition, code) and _number_below(edition, code) <= MOST_BELOW
     ]
     chosen = random.Random(0).sample(may, min(DIVIDED, len(may)))
     # None is below another one.
@@ -115,14 +123,12 @@ def merged_edition(edition: Edition, divided: set[str], merged: dict[str, str]) 
     return Edition.of(about, entries())
 
 
-def write_tables(cases: list[Case], merged: dict[str, str], edition: Edition, out: Path) -> None:
+def write_tables(cases: list[Case], merged: dict[str, str], out: Path) -> None:
     """Write the cases with the merged codes, and with the divided ones."""
-    kept = {code for code, _ in edition.assignable()}
     for name in ("merged", "divided"):
         with (out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             for case in cases:
-                # Some codes of CodiEsp below a divided one can't be assigned themselves.
-                codes = [code for code in case.codes if code not in merged or code in kept]
+                codes = case.codes
                 if name == "merged":
                     codes = [merged.get(code, code) for code in codes]
                 row = {"id": case.id, "split": case.split, "text": case.text}
@@ -161,29 +167,28 @@ def own_start(run: str, at_random: bool) -> NeuralModel:
     return model
 
 
-def measure(model: Any, run: Path | None, corpus: Corpus, compared: set[str]) -> dict[str, float]:
-    """Return the metrics of a model on the dev cases, over all labels and over the divided ones.
+def measure(model: Any, run: Path, corpus: Corpus, parts: dict[str, set[str]]) -> dict[str, float]:
+    """Return the metrics of a model on the dev cases, over some labels.
 
     Args:
         model: The model.
-        run: Its run folder, if it was migrated.
+        run: A migrated run.
         corpus: The cases with the divided codes.
-        compared: The codes that the edition divided something into.
+        parts: Names of metrics to the codes that they are over.
     """
-    codes = set(corpus.labels.codes)
-    scored = score_split(model, corpus_for_run(corpus, run, model.labels, print), "validation")
+    scored = score_split(model, corpus_for_run(corpus, run, model.labels), "validation")
     targets_NL = scored.documents.targets_NL(len(model.labels))
     threshold_L = model.threshold.values_L(len(model.labels))
     found: dict[str, float] = {}
-    for name, wanted in (("all", codes), ("divided", codes & compared)):
-        labels = [label for label, code in enumerate(model.labels.codes) if code in wanted]
+    for name, codes in parts.items():
+        labels = [label for label, code in enumerate(model.labels.codes) if code in codes]
         has = np.flatnonzero(targets_NL[:, labels].any(axis=1))
         part = np.ix_(has, labels)
         values = icdcli.evaluate(
             scored.scores_NL[part], targets_NL[part], threshold_L[labels], names=METRICS
         )
         found |= {f"{name} {metric}": values[metric] for metric in METRICS}
-        found[f"{name} labels"], found[f"{name} cases"] = len(labels), len(has)
+        found |= {f"{name} labels": len(labels), f"{name} cases": len(has)}
     return found
 
 
@@ -203,7 +208,7 @@ def main() -> None:
     divided = codes_to_divide(cases, edition)
     merged = {edition.codes[row]: code for code in divided for row in rows_below(edition, code)}
     store_edition(merged_edition(edition, divided, merged))
-    write_tables(cases, merged, edition, out)
+    write_tables(cases, merged, out)
     mentions = Counter(code for case in cases for code in case.codes if code in merged)
     into = sum(code in merged for code, _ in edition.assignable())
     print(
@@ -242,9 +247,11 @@ def main() -> None:
     }
     print("| start of the divided codes | MAP | micro-F1 | MAP, divided | micro-F1, divided |")
     print("|---|---:|---:|---:|---:|")
+    known = set(corpus.labels.codes) & set(rows["migrated"].labels.codes)
+    parts = {"all": known, "divided": known & set(merged)}
     found = {}
     for name, model in rows.items():
-        found[name] = measure(model, runs["migrated"], corpus, set(merged))
+        found[name] = measure(model, runs["migrated"], corpus, parts)
         values = [
             found[name][f"{part} {metric}"] for part in ("all", "divided") for metric in METRICS
         ]

@@ -11,6 +11,7 @@ import torch
 from icdcli.cli.migrate import migrate
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.migrated import MIGRATION
+from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.evaluation.run import evaluate_run, open_run
 from icdcli.icd.editions.catalog import VARIABLE, store_edition
@@ -20,6 +21,7 @@ from icdcli.migration import run as migration_run
 from icdcli.migration.run import migrate_run
 from icdcli.model.checkpoint import load_model
 from icdcli.model.files.export import export_model
+from icdcli.predict.run import predict_notes
 from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint
 from icdcli.training.run import resume_training, run_training
 
@@ -349,6 +351,10 @@ def test_a_migrated_run_can_be_exported_and_migrated_again(trained, tmp_path):
     assert np.array_equal(
         last.scores(TEXTS)[:, columns(last, KEPT)], first.scores(TEXTS)[:, columns(first, KEPT)]
     )
+    notes = [Note(str(row), text) for row, text in enumerate(TEXTS)]
+    coded = list(predict_notes(load_model(once.run), notes, top=2, evidence=True))
+    assert [len(note.codes) for note in coded] == [2] * len(TEXTS)
+    assert {code.code for note in coded for code in note.codes} <= {*KEPT, *CHILDREN}
     made = export_model(once.run, tmp_path / "exported", base=True)
     assert made.labels == 4
     card = (made.folder / "README.md").read_text(encoding="utf-8")
