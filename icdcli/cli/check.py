@@ -44,21 +44,24 @@ def check(
 
     Example: icdcode check predictions.jsonl --edition icd10cm
     """
-    from icdcli.icd.code_system import edition_of
-    from icdcli.icd.editions.records import edition_id
-    from icdcli.icd.rules.checks import check_codes
+    from icdcli.icd.code_system import beside_edition, edition_of
+    from icdcli.icd.editions.records import edition_id, edition_ids
     from icdcli.icd.rules.code_sets import predicted_with, read_code_sets
+    from icdcli.icd.rules.encounters import EncounterChecks
     from icdcli.report.views.checks import findings_view
 
     if not file.is_file():
         raise ConfigError(f"{file}: no such file.")
-    output, opened = Output(json), edition_of(edition, date.date() if date else None)
+    day = date.date() if date else None
+    output, opened, system = Output(json), edition_of(edition, day), beside_edition(edition, day)
+    checks = EncounterChecks(system.editions)
     found = {
-        identifier: check_codes(codes, opened)
+        identifier: checks.check_set(codes)
         for identifier, codes in read_code_sets(file, opened, ordered)
     }
     checked = edition_id({"name": opened.about.name, "sha256": opened.sha256})
-    if others := [one for one in predicted_with(file) if one != checked]:
+    known = edition_ids(system.to_json())
+    if others := [one for one in predicted_with(file) if one not in known]:
         output.warn(
             f"{file}: has codes of {', '.join(others)}, checked against {checked}. With --edition "
             f"{others[0].partition('@')[0]} they are checked against their own."
@@ -68,6 +71,7 @@ def check(
         {
             "edition": opened.about.name,
             "sha256": opened.sha256,
+            "editions": system.to_json(),
             "encounters": len(found),
             "findings": [
                 {"id": identifier, **one.to_json()}

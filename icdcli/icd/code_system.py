@@ -298,6 +298,13 @@ def edition_of(name: str, on: date | None = None) -> Edition:
     return find_edition(name, on)
 
 
+def beside_edition(name: str, on: date | None = None) -> CodeSystem:
+    """Open one edition as `edition_of` does, with that of the other kind of the same year."""
+    if name.startswith(FILE):
+        return open_code_system(name)
+    return open_code_system(find_edition(name, on).about.name)
+
+
 def names_several(name: str) -> bool:
     """Return whether a configured name may mean several editions, of which a day chooses one."""
     if name.startswith(FILE):

@@ -72,6 +72,21 @@ def test_an_own_column_named_edition_is_left_alone(icdcode, tmp_path):
     assert (answer.code, answer.err) == (0, "")
 
 
+def test_procedures_are_checked_by_their_edition(icdcode, tmp_path):
+    path = tmp_path / "codes.csv"
+    path.write_text('id,codes\nn1,"I21.4; 02703DZ; 99999ZZ"\nn2,"02703DZ"\n')
+    found = icdcode("check", path, "--json").json
+    hard = [one for one in found["findings"] if one["severity"] == "hard"]
+    assert [(one["id"], one["kind"], one["codes"]) for one in hard] == [
+        ("n1", "unknown", ["99999ZZ"])
+    ]
+    assert "ICD-10-PCS" in hard[0]["words"]
+    assert found["editions"]["procedure"]["name"] == "icd10pcs-2024"
+    own = icdcode("check", path, "--edition", "icd10pcs", "--json").json
+    assert own["edition"] == "icd10pcs-2024"
+    assert [one["codes"] for one in own["findings"] if one["severity"] == "hard"] == [["99999ZZ"]]
+
+
 def test_a_missing_file_or_edition_is_refused(icdcode, codes, tmp_path):
     assert icdcode("check", tmp_path / "gone.csv").code == 2
     answer = icdcode("check", codes, "--edition", "icd11")

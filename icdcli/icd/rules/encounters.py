@@ -6,6 +6,7 @@ that may be their cause. Of several such codes, the one with the lowest score go
 no code, and keeps both codes of an Excludes1 note, since they may be unrelated.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ _OF_ONE_CODE: tuple[CheckKind, ...] = ("unknown", "not assignable", "seventh cha
 _REMOVED: tuple[CheckKind, ...] = (
     *(*_OF_ONE_CODE, "duplicate", "with its category", "manifestation"),
 )
+
+_PCS = re.compile(r"\d[0-9A-HJ-NP-Z]{6}")  # no code of ICD-10-CM begins with a digit
 
 KindedCode = tuple[str, str]
 """A code with its kind."""
@@ -53,18 +56,37 @@ class EncounterChecks:
         }
 
     def check(
-        self, codes: Sequence[KindedCode], evidence: Mapping[str, Sequence[Span]] | None = None
+        self,
+        codes: Sequence[KindedCode],
+        evidence: Mapping[str, Sequence[Span]] | None = None,
+        ordered: bool = False,
     ) -> list[Finding]:
         """Return what is wrong with the codes of an encounter, hard findings first.
 
         Args:
-            codes: The codes with their kinds, in any order.
+            codes: The codes with their kinds.
             evidence: Code to the places in the note that support it, as far as they are known.
+            ordered: Whether their order is that of a claim, the principal diagnosis first.
         """
         found = [
-            checker.check(CodeSet(own, evidence=evidence)) for checker, own in self._sets(codes)
+            checker.check(CodeSet(own, ordered, evidence)) for checker, own in self._sets(codes)
         ]
         return found[0] if len(found) == 1 else hard_first(one for own in found for one in own)
+
+    def check_set(self, codes: CodeSet) -> list[Finding]:
+        """Return what is wrong with the codes of an encounter whose kinds aren't known.
+
+        What only the edition of procedures has is a procedure, and what looks like ICD-10-PCS.
+        """
+        kinds = [(code, self._kind_of(code)) for code in codes.codes]
+        return self.check(kinds, codes.evidence, codes.ordered)
+
+    def _kind_of(self, code: str) -> Kind:
+        diagnoses, procedures = self.editions.get("diagnosis"), self.editions.get("procedure")
+        if procedures is None or (diagnoses is not None and code in diagnoses):
+            return "diagnosis"
+        looks = bool(_PCS.fullmatch(code)) and procedures.about.name.startswith("icd10pcs")
+        return "procedure" if code in procedures or looks else "diagnosis"
 
     def resolve(
         self,
