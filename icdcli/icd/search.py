@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import combinations
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,11 +35,12 @@ from icdcli.icd.search_words import (
     everyday_words,
     likest,
     one_letter_away,
+    shortest,
     sound_of,
     words_in,
 )
 
-_FORMAT = 3
+_FORMAT = 4
 _CODE = re.compile(r"[A-Z0-9.]{1,8}", re.IGNORECASE)
 _LEAST_OF_A_BEGINNING, _LEAST_OF_A_TYPO = 3, 5
 _MOST_WORDS = 8
@@ -47,6 +49,8 @@ _EQUIVALENTS: Mapping[str, tuple[System, System, str]] = {
     "icd9cm": ("icd10", "icd9", "ICD-10-CM"),
 }
 _TERMS: tuple[NoteKind, ...] = ("terms", "includes")
+_FREQUENT = 10_000
+"""Terms with a word that make it frequent."""
 _CANDIDATES = 300
 """The best terms, of which the codes are taken; a code may have several."""
 
@@ -180,12 +184,16 @@ class CodeSearch:
         return terms
 
     def _matching(self, groups: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-        """Return the rows and terms that have a word of each group, the best by BM25 first."""
+        """Return the rows and terms that have a word of each group, the best by BM25 first.
+
+        If all words are frequent, the shortest terms come first, which takes less time.
+        """
         if not groups:
             return []
-        match = " AND ".join(f"({' OR '.join(map(_matched, group))})" for group in groups)
+        order = "rowid" if min(map(self._terms, groups)) > _FREQUENT else "rank"
+        match = " AND ".join(f"({' OR '.join(_matched(group))})" for group in groups)
         return self._index.execute(
-            "SELECT row, text FROM terms WHERE terms MATCH ? ORDER BY rank LIMIT ?",
+            f"SELECT row, text FROM terms WHERE terms MATCH ? ORDER BY {order} LIMIT ?",
             (match, _CANDIDATES),
         ).fetchall()
 
@@ -286,9 +294,10 @@ def _icd9_categories() -> Mapping[str, Counter[str]]:
     return found
 
 
-def _matched(word: str) -> str:
-    """Return a word as the index looks it up: short ones would match too many longer ones."""
-    return f'"{word}"*' if len(word) >= _LEAST_OF_A_BEGINNING else f'"{word}"'
+def _matched(words: Sequence[str]) -> list[str]:
+    """Return words as the index looks them up: short ones would match too many longer ones."""
+    least = _LEAST_OF_A_BEGINNING
+    return [f'"{word}"*' if len(word) >= least else f'"{word}"' for word in shortest(words, least)]
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:
@@ -336,11 +345,17 @@ def _fill(
         """
     )
     counts: dict[str, int] = {}
-    terms = list(_terms(edition, synonyms))
-    for text, _ in terms:
-        for word in set(words_in(text)):
+    terms = []
+    for text, row in _terms(edition, synonyms):
+        words = words_in(text)
+        terms.append((len(words), text, row))
+        for word in set(words):
             counts[word] = counts.get(word, 0) + 1
-    index.executemany("INSERT INTO terms (text, row) VALUES (?, ?)", terms)
+    # The shortest first: `_matching` takes them if a word is too frequent to rank all its terms.
+    ordered = sorted(terms, key=itemgetter(0))
+    index.executemany(
+        "INSERT INTO terms (text, row) VALUES (?, ?)", ((text, row) for _, text, row in ordered)
+    )
     index.executemany(
         "INSERT INTO words VALUES (?, ?, ?)",
         ((word, number, sound_of(word)) for word, number in counts.items()),

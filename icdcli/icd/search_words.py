@@ -28,6 +28,21 @@ def everyday_words() -> Mapping[str, tuple[str, ...]]:
     return found
 
 
+def shortest(words: Sequence[str], least: int) -> list[str]:
+    """Return words, each once, without those that begin with another one.
+
+    Args:
+        words: The words.
+        least: The letters from which a word counts as the beginning of others.
+    """
+    beginnings = [word for word in words if len(word) >= least]
+    return [
+        word
+        for word in dict.fromkeys(words)
+        if not any(word != one and word.startswith(one) for one in beginnings)
+    ]
+
+
 def distance(text: str, groups: Sequence[Sequence[str]]) -> tuple[int, int, int]:
     """Return how far a term is from a query.
 
