@@ -57,7 +57,7 @@ def edition_problem(folder: Path, labels: Labels, corpus: Corpus) -> str | None:
     return (
         f"{folder}: was trained with codes of {before}, but the data now have those of {now}. "
         "Restore code_system in the run's args.yaml and the file that the edition was imported "
-        "from, or train again"
+        "from, train again, or make a run for the new edition with `icdcode migrate`"
     )
 
 
