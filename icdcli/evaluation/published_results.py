@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from icdcli.data.benchmarks.published_counts import PUBLISHED
+from icdcli.data.corpus.migrated import MIGRATED
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def comparable(card: Mapping[str, Any], split: str) -> Comparable:
         )
     elif not results:
         reason = f"no published result on {dataset}, protocol {protocol}, is listed in icdcode"
+    if card.get("labels", {}).get("space") == MIGRATED:
+        reason = "the model was migrated to another edition, and its codes aren't the paper's"
     if not reason and split != of_split:
         reason = f"published results are on the {of_split} split, this is the {split} split"
     return Comparable((), reason) if reason else Comparable(results)

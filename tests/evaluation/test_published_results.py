@@ -43,6 +43,13 @@ def test_edins_results_have_the_names_of_edins_way_of_counting() -> None:
     assert found.results[-1].values["aucroc_micro"] == 0.992
 
 
+def test_results_are_not_compared_with_a_migrated_run() -> None:
+    migrated = card("mimic3", "mimic3-50", benchmark=AS_PUBLISHED, labels={"space": "migrated"})
+    found = comparable(migrated, "test")
+    assert not found.results
+    assert "migrated to another edition" in found.reason
+
+
 def test_results_on_one_release_are_not_compared_with_a_run_on_another() -> None:
     of_paper = AS_PUBLISHED | {"release": "MIMIC-IV v2.2"}
     assert comparable(card("mimic4", "mimic4-icd10", benchmark=of_paper), "test").results
