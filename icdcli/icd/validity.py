@@ -1,15 +1,13 @@
 """Which codes can be assigned on a day, by the editions at hand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.codes import Kind
-from icdcli.icd.editions.catalog import editions, open_edition
-from icdcli.icd.editions.differences import divided_into
 from icdcli.icd.editions.edition import Edition
+from icdcli.icd.editions.succession import series_of, validity_of
 
 Status = Literal["valid", "retired", "future", "category", "unknown"]
 """``valid``: can be assigned. ``retired``, ``future``: only an earlier or a later edition at hand
@@ -27,7 +25,7 @@ class Outdated(NamedTuple):
         title: Its title in the edition that has it.
         documents: The documents that have the code on a day on which it isn't valid.
         edition: The name of the edition that has it: the last one before, or the first one after.
-        into: The codes below it that can be assigned now; empty: there are none.
+        into: The codes that took its place; empty: there are none.
     """
 
     code: str
@@ -61,7 +59,7 @@ class CodeValidity:
         asked = self.editions_on(own, day)
         if any(_is_assignable(code, edition) for edition in asked):
             return "valid"
-        family = self._families[own]
+        family = series_of(self._system.editions[own])
         first, last = family.index(asked[0]), family.index(asked[-1])
         if any(_is_assignable(code, edition) for edition in family[:first]):
             return "retired"
@@ -73,7 +71,7 @@ class CodeValidity:
         """Return the editions to ask about a day: that of the day, or the nearest ones."""
         if day is None:
             return (self._system.editions[kind],)
-        family = self._families[kind]
+        family = series_of(self._system.editions[kind])
         before = [one for one in family if (one.about.valid_from or date.min) <= day]
         if before and (before[-1].about.valid_to or date.max) >= day:
             return (before[-1],)
@@ -82,32 +80,20 @@ class CodeValidity:
     def has_edition(self, kind: str, day: date) -> bool:
         """Return whether an edition at hand that has a kind of code is valid on a day."""
         own = next((found for found in self._system.editions if found == kind), None)
-        return own is not None and any(_is_valid_on(one, day) for one in self._families[own])
+        return own is not None and any(
+            _is_valid_on(one, day) for one in series_of(self._system.editions[own])
+        )
 
     def outdated(self, code: str, kind: str, documents: int, status: Status) -> Outdated:
         """Return what is known about a code whose status is ``retired`` or ``future``."""
         own = next(found for found in self._system.editions if found == kind)
         current = self._system.editions[own]
-        family = self._families[own]
+        family = series_of(self._system.editions[own])
         having = [one for one in family if _is_assignable(code, one)]
         edition = having[-1] if status == "retired" else having[0]
-        into = tuple(divided_into(code, current)) if status == "retired" else ()
+        into = [one for one, _ in validity_of(code, current).became] if status == "retired" else []
         title = edition.title(code) or ""
-        return Outdated(code, title, documents, edition.about.name, into)
-
-    @cached_property
-    def _families(self) -> Mapping[Kind, tuple[Edition, ...]]:
-        """Return the editions of each kind of code at hand, the oldest first."""
-        found: dict[Kind, tuple[Edition, ...]] = {}
-        for kind, own in self._system.editions.items():
-            family = own.about.name.partition("-")[0]
-            members = [
-                own if one.about.name == own.about.name else open_edition(one.path)
-                for one in editions()
-                if one.about.name.partition("-")[0] == family
-            ]
-            found[kind] = tuple(members) if own in members else (own,)
-        return found
+        return Outdated(code, title, documents, edition.about.name, tuple(into))
 
 
 def outdated_entry(codes: Iterable[Outdated]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ SYSTEMS = {"icd9": ("icd9cm",), "icd10": ("icd10cm", "icd10pcs")}
 _DIAGNOSES = {system: names[0] for system, names in SYSTEMS.items()}
 _BUNDLED = Path(__file__).with_name("tables")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
-_OPEN = 8
+_OPEN = 32
 
 
 @dataclass(frozen=True)
