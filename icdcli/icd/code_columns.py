@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from icdcli.icd.codes import Kind, System, dotted
+from icdcli.icd.editions.catalog import is_in_an_edition
 from icdcli.icd.gm_letters import CERTAINTY, check_certainty, split_letters, surely_has_letters
 from icdcli.icd.other_codes import looks_like, most_look_like
 from icdcli.icd.titles import is_known, title_of
@@ -149,7 +150,8 @@ def decide_column(
         its_kind = _kind_in(raw, kind, system)
         try:
             code = _spelled(raw, its_kind, system)
-            known = is_known(code, its_kind, system)
+            # The tables of titles lack what is new in an imported edition.
+            known = is_known(code, its_kind, system) or is_in_an_edition(code, system)
             undotted += "." in code and "." not in raw
         except ValueError:
             code, known = raw, False

@@ -113,6 +113,20 @@ def _unknown(name: str, wanted: str, names: list[str]) -> str:
     return f"no edition {name!r}{hint}. At hand are: {', '.join(names)}. {how}"
 
 
+def is_in_an_edition(code: str, system: str) -> bool:
+    """Return whether an edition at hand has a code.
+
+    Args:
+        code: The code, with its dot.
+        system: ``icd9`` or ``icd10``.
+    """
+    return any(
+        code in open_edition(one.path)
+        for one in editions()
+        if _system_of(one.about.name) in SYSTEMS[system]
+    )
+
+
 def is_bundled(edition: Edition) -> bool:
     """Return whether an edition is in this package, unchanged."""
     path = _BUNDLED / f"{edition.about.name}.parquet"

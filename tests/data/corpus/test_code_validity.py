@@ -12,6 +12,8 @@ from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.data.synthetic.generator import write_demo_data
 from icdcli.errors import ConfigError, DataError
+from icdcli.icd.editions.catalog import VARIABLE, store_edition
+from icdcli.icd.editions.edition import About, Edition, Entry
 
 
 @pytest.fixture
@@ -144,3 +146,20 @@ def test_days_that_cannot_be_used_are_refused(prepared, tmp_path):
     write_demo_data(tmp_path / "mimic", admissions=20)
     with pytest.raises(ConfigError, match="date_column: is for dataset: table"):
         prepare(DataConfig(data_path=tmp_path / "mimic", date_column="DISCHTIME"))
+
+
+def test_codes_that_are_new_in_an_imported_edition_are_known(prepared, tmp_path, monkeypatch):
+    rows = [{"codes": [code, "J99.7X"]} for code in COMMON]
+    with pytest.raises(DataError, match=r"aren't in the official tables .* \(J99\.7X\)"):
+        prepared(*rows)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "codes"))
+    entries = [Entry(code, f"Title of {code}") for code in (*COMMON, "J99.7X")]
+    about = About("icd10cm-2031", "ICD-10-CM 2031", valid_from=date(2030, 10, 1))
+    store_edition(Edition.of(about, entries))
+    corpus = prepared(*rows)
+    assert corpus.card["codes_column"]["unknown"] == 0
+    assert corpus.card["code_validity"] == {"edition": "icd10cm-2031"}
+    labels = open_corpus(corpus.folder).labels
+    assert labels.titles[labels.index["J99.7X"]] == "Title of J99.7X"
+    (tmp_path / "codes").rename(tmp_path / "gone")  # the corpus has a copy
+    assert open_corpus(corpus.folder).code_system.title("J99.7X", "diagnosis") == "Title of J99.7X"
