@@ -34,6 +34,7 @@ class _Call:
     files: list[str]
     text_column: str | None = None
     id_column: str | None = None
+    date_column: str | None = None
     top: int | None = None
     min_score: float | None = None
     evidence: bool = False
@@ -91,8 +92,8 @@ def predict(
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d"],
-            help="With --check: the day of the discharge, which chooses the edition. Default: the "
-            "edition of the model.",
+            help="With --check: the day of the discharge of all notes, which chooses the edition. "
+            "Default: the edition of the model.",
         ),
     ] = None,
     output: Annotated[
@@ -108,6 +109,10 @@ def predict(
     id_column: Annotated[
         str | None,
         typer.Option(help="Column of the ids in tables. Default: id, or the row number."),
+    ] = None,
+    date_column: Annotated[
+        str | None,
+        typer.Option(help="With --check: column of the days of discharge in tables."),
     ] = None,
     load: Load = "metric",
     device: Annotated[
@@ -133,9 +138,9 @@ def predict(
     from icdcli.config.loading import load_config
 
     _require_checkpoint(run_dir, load)
-    checking = _checking(check or resolve, resolve, date)
+    checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
-        *(run_dir, load, files, text_column, id_column),
+        *(run_dir, load, files, text_column, id_column, date_column),
         *(top, min_score, evidence, output, checking),
     )
     chosen = (
@@ -151,10 +156,17 @@ def predict(
     in_all_processes(chosen, port, work, json)
 
 
-def _checking(check: bool, resolve: bool, day: datetime | None) -> "Checking | None":
+def _checking(
+    check: bool, resolve: bool, day: datetime | None, column: str | None
+) -> "Checking | None":
+    if day is not None and column is not None:
+        raise ConfigError("--date and --date-column: give one of them.")
     if not check:
-        if day is not None:
-            raise ConfigError("--date: chooses the edition of checks. Add --check or --resolve.")
+        for option, value in (("--date", day), ("--date-column", column)):
+            if value is not None:
+                raise ConfigError(
+                    f"{option}: chooses the edition of checks. Add --check or --resolve."
+                )
         return None
     from icdcli.predict.checking import Checking
 
@@ -193,7 +205,8 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             "several processes can only read notes from files and write to a file. "
             "Pass --output, and don't use - or other pipes."
         )
-    notes = find_notes(call.files, text_column=call.text_column, id_column=call.id_column)
+    columns = (call.text_column, call.id_column, call.date_column)
+    notes = find_notes(call.files, None, *columns)
     if call.output is None:
         loaded = load_checkpoint(call.run, call.load, str(process_group.device), output.warn)
         selection = Selection(call.top, call.min_score)

@@ -4,8 +4,9 @@ Shapes: N documents, L labels.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Labels
 from icdcli.icd.code_system import CodeSystem
-from icdcli.icd.rules.encounters import EncounterChecks, KindedCode
+from icdcli.icd.rules.encounters import DatedChecks, EncounterChecks, KindedCode
 from icdcli.icd.rules.findings import CheckKind, Finding, Severity
 from icdcli.metrics.arrays import Booleans
 from icdcli.metrics.metrics import decision_metrics
@@ -111,6 +112,7 @@ def check_split(
     predicted_NL: Booleans,
     labels: Labels,
     system: CodeSystem,
+    days: Sequence[date | None] = (),
 ) -> SplitChecks:
     """Check the gold and predicted codes of each document of a split.
 
@@ -120,14 +122,21 @@ def check_split(
         predicted_NL: The predicted codes.
         labels: The label space.
         system: Its coding system.
+        days: The day of discharge of each document, which chooses the edition; empty: unknown.
     """
-    checks = EncounterChecks(system.editions)
+    dated = DatedChecks(
+        {kind: edition for kind, edition in system.editions.items() if kind in labels.kinds}
+    )
+    checks_N = [dated.on(day) for day in days or [None] * len(targets_NL)]
     codes = list(zip(labels.codes, labels.kinds, strict=True))
-    gold = [checks.check([codes[label] for label in own]) for own in _labels_of(targets_NL)]
+    gold = [
+        checks.check([codes[label] for label in own])
+        for checks, own in zip(checks_N, _labels_of(targets_NL), strict=True)
+    ]
     found: list[list[Finding]] = []
     removed: dict[str, Counter[int]] = {_HARD: Counter(), _EXCLUDES1: Counter()}
     right: dict[str, Counter[int]] = {_HARD: Counter(), _EXCLUDES1: Counter()}
-    for row, own in enumerate(_labels_of(predicted_NL)):
+    for row, (checks, own) in enumerate(zip(checks_N, _labels_of(predicted_NL), strict=True)):
         ordered = own[np.argsort(-scores_NL[row, own], kind="stable")]
         chosen = [codes[label] for label in ordered]
         findings = checks.check(chosen)
@@ -148,12 +157,9 @@ def check_split(
         )
         metrics = _metrics(right_L, predicted_L, counts_L[2])
         resolutions.append(Resolution(rules, less.total(), right[rules].total(), metrics))
-    names = tuple(
-        dict.fromkeys(
-            edition.about.name for kind, edition in system.editions.items() if kind in labels.kinds
-        )
+    return SplitChecks(
+        tuple(dated.used), len(gold), _counts(gold), _counts(found), tuple(resolutions)
     )
-    return SplitChecks(names, len(gold), _counts(gold), _counts(found), tuple(resolutions))
 
 
 def _labels_of(chosen_NL: Booleans) -> Iterator[NDArray[np.intp]]:

@@ -3,8 +3,9 @@
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -166,6 +167,7 @@ def evaluate_split(
     threshold: Threshold,
     system: CodeSystem | None = None,
     about: Mapping[str, object] | None = None,
+    days: Sequence[date | None] = (),
 ) -> Evaluation:
     """Evaluate a model on a split.
 
@@ -176,6 +178,7 @@ def evaluate_split(
         threshold: The model's threshold.
         system: The coding system, for chapters and checks; None: unknown.
         about: Reported with the metrics: run, checkpoint, data set, protocol and so on.
+        days: The day of discharge of each document, for the checks; empty: unknown.
 
     Raises:
         DataError: If a score is NaN or infinite; the message names the documents.
@@ -211,7 +214,9 @@ def evaluate_split(
         by_training_frequency=frequencies,
         checks=None
         if system is None
-        else check_split(scored.scores_NL, targets_NL, statistics.predicted_NL, labels, system),
+        else check_split(
+            scored.scores_NL, targets_NL, statistics.predicted_NL, labels, system, days
+        ),
     )
 
 

@@ -187,7 +187,8 @@ def evaluate_opened(
         "editions": model.labels.editions,
     }
     evaluation = evaluate_split(
-        split, scored, model.labels, model.threshold, corpus.code_system, about
+        *(split, scored, model.labels, model.threshold, corpus.code_system, about),
+        corpus.days(split),
     )
     write_evaluation(run.evaluation(split), evaluation)
     if ablate:

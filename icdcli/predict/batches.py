@@ -5,6 +5,7 @@ Shapes: N notes, L labels.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -78,6 +79,7 @@ class CodedNote(NamedTuple):
             ``max_len`` of which only the beginning counts (``long_notes: first``).
         editions: The editions of the model's codes, as `edition_ids` returns them.
         findings: What checks found in the predicted codes; None: not requested.
+        checked_by: The editions of the checks, as `edition_ids` returns them.
     """
 
     id: str
@@ -86,6 +88,7 @@ class CodedNote(NamedTuple):
     read: float = 1.0
     editions: tuple[str, ...] = ()
     findings: tuple[Finding, ...] | None = None
+    checked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class NotePredictor:
     Attributes:
         selection: Which codes are reported.
         find: Finds the words behind a note's codes; None: evidence isn't requested.
-        check: Adds the findings of checks to a note; None: not requested.
+        check: Adds the findings of checks to a note of a day; None: not requested.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class NotePredictor:
         model: "CodingModel",
         selection: Selection,
         find: FindEvidence | None = None,
-        check: Callable[[CodedNote], CodedNote] | None = None,
+        check: Callable[[CodedNote, date | None], CodedNote] | None = None,
     ) -> None:
         self.selection = selection
         self.find = find
@@ -189,7 +192,9 @@ class NotePredictor:
             if on_done is not None and self.find is None:
                 on_done(len(coded))
         ordered = [coded[row] for row in range(len(notes))]
-        return ordered if self.check is None else [self.check(note) for note in ordered]
+        if self.check is None:
+            return ordered
+        return [self.check(note, given.day) for note, given in zip(ordered, notes, strict=True)]
 
     def _batches(self, notes: Sequence[Note]) -> Iterator[list[int]]:
         """Yield the rows of notes of similar length, the longest first."""

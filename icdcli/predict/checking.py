@@ -15,7 +15,7 @@ from icdcli.icd.codes import KINDS, Kind
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.records import edition_id, edition_ids
-from icdcli.icd.rules.encounters import EncounterChecks
+from icdcli.icd.rules.encounters import DatedChecks, EncounterChecks
 from icdcli.icd.rules.findings import Finding, Span
 from icdcli.predict.batches import CodedNote
 
@@ -25,8 +25,8 @@ class Checking(NamedTuple):
 
     Attributes:
         resolve: Whether to remove codes by hard rules.
-        on: The day of the discharge: the editions of the model's coding systems that were valid on
-            it are used; None: the model's own editions.
+        on: The day of the discharge of all notes: the editions of the model's coding systems that
+            were valid on it are used; None: the day of each note, or else the model's own editions.
     """
 
     resolve: bool = False
@@ -38,43 +38,51 @@ class NoteChecks:
     """The checks of predictions.
 
     Attributes:
-        checks: The checks, by the editions of each kind of code.
-        resolve: Whether codes are removed by hard rules.
+        dated: The checks, by the editions of each kind of code.
+        checking: How codes are checked.
         kinds: Code to its kind.
     """
 
-    checks: EncounterChecks
-    resolve: bool
+    dated: DatedChecks
+    checking: Checking
     kinds: dict[str, Kind]
 
     def __str__(self) -> str:
         """Return what the results depend on, in words."""
-        used = dict.fromkeys(
-            edition_id({"name": one.about.name, "sha256": one.sha256})
-            for one in self.checks.editions.values()
-        )
-        return f"{'--resolve' if self.resolve else '--check'} {' '.join(used)}"
+        name = "--resolve" if self.checking.resolve else "--check"
+        return f"{name} {' '.join(_ids(self.dated.on(self.checking.on)))}"
 
-    def apply(self, note: CodedNote) -> CodedNote:
-        """Return a note with the findings of its predicted codes, resolved if requested."""
+    def apply(self, note: CodedNote, day: date | None = None) -> CodedNote:
+        """Return a note with the findings of its predicted codes, resolved if requested.
+
+        Args:
+            note: The note.
+            day: The day of its discharge, if it is known.
+        """
+        checks = self.dated.on(self.checking.on or day)
         predicted = [(one.code, self.kinds[one.code]) for one in note.codes if one.predicted]
         spans = {
             one.code: [Span(span.begin, span.end) for span in one.evidence]
             for one in note.codes
             if one.evidence
         }
-        findings = self.checks.check(predicted, spans)
-        if not self.resolve:
-            return note._replace(findings=tuple(findings))
-        kept, dropped = self.checks.resolve(predicted, findings)
-        if dropped:
-            findings = self.checks.check(kept, spans)
-        why = {one.code: _reason(one.finding) for one in dropped}
+        findings = checks.check(predicted, spans)
+        why: dict[str, str] = {}
+        if self.checking.resolve:
+            kept, dropped = checks.resolve(predicted, findings)
+            if dropped:
+                findings = checks.check(kept, spans)
+            why = {one.code: _reason(one.finding) for one in dropped}
         codes = tuple(
             one._replace(predicted=False, dropped=why[one.code]) if one.code in why else one
             for one in note.codes
         )
-        return note._replace(codes=codes, findings=tuple(findings))
+        return note._replace(codes=codes, findings=tuple(findings), checked_by=_ids(checks))
+
+
+def _ids(checks: EncounterChecks) -> tuple[str, ...]:
+    used = [(one.about.name, one.sha256) for one in checks.editions.values()]
+    return tuple(dict.fromkeys(edition_id({"name": name, "sha256": sha}) for name, sha in used))
 
 
 def _reason(finding: Finding) -> str:
@@ -106,9 +114,9 @@ def note_checks(
     for kind in KINDS:
         if (recorded := labels.editions.get(kind)) is None:
             continue
-        name, on = recorded["name"], checking.on
-        found = find_edition(name if on is None else name.partition("-")[0], on)
-        if on is None and found.sha256 != recorded["sha256"] and on_warning is not None:
+        name = recorded["name"]
+        found = find_edition(name)
+        if found.sha256 != recorded["sha256"] and on_warning is not None:
             (made_with,) = edition_ids({kind: recorded})
             on_warning(
                 f"the codes are checked by {name} as it is at hand, but the model was made with "
@@ -117,4 +125,4 @@ def note_checks(
         editions[kind] = found
     known: dict[str, Kind] = {kind: kind for kind in KINDS}
     kinds = {code: known[kind] for code, kind in zip(labels.codes, labels.kinds, strict=True)}
-    return NoteChecks(EncounterChecks(editions), checking.resolve, kinds)
+    return NoteChecks(DatedChecks(editions), checking, kinds)

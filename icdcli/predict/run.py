@@ -261,7 +261,7 @@ def _output_parts(
         "other options": options,
         "another version of icdcode": __version__,
     }
-    resolve = checks is not None and checks.resolve
+    resolve = checks is not None and checks.checking.resolve
     return OutputParts(output, made_of, evidence, checks is not None, resolve)
 
 

@@ -117,7 +117,14 @@ def note_dict(note: CodedNote) -> dict[str, Any]:
         **_note_values(note),
         "editions": list(note.editions),
         "codes": [_code_dict(code) for code in note.codes],
-        **({} if found is None else {"findings": [one.to_json() for one in found]}),
+        **(
+            {}
+            if found is None
+            else {
+                "checked_by": list(note.checked_by),
+                "findings": [one.to_json() for one in found],
+            }
+        ),
     }
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
@@ -15,6 +17,7 @@ def test_checks_are_beside_the_codes(icdcode, trained, tmp_path):
     assert checked.code == 0, checked
     for before, after in zip(lines(plain.out), lines(checked.out), strict=True):
         assert isinstance(after.pop("findings"), list)
+        assert after.pop("checked_by") == before["editions"]
         assert after == before
     output = tmp_path / "codes.jsonl"
     answer = icdcode("predict", trained, notes, "--resolve", "--output", output)
@@ -22,7 +25,21 @@ def test_checks_are_beside_the_codes(icdcode, trained, tmp_path):
     assert all("findings" in line for line in lines(output.read_text(encoding="utf-8")))
 
 
-def test_a_day_needs_checks(icdcode, trained, tmp_path):
-    answer = icdcode("predict", trained, tmp_path / "notes.csv", "--date", "2026-05-01")
-    assert answer.code == 2
-    assert "Add --check or --resolve" in answer.err
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--date", "2026-05-01"), "Add --check or --resolve"),
+        (("--date-column", "day"), "Add --check or --resolve"),
+        (("--check", "--date", "2026-05-01", "--date-column", "day"), "give one of them"),
+        (("--check", "--date-column", "gone"), "no column 'gone'"),
+        (("--check", "--date-column", "text"), "days and of something else"),
+        (("--check", "--date-column", "day"), "row 2, column 'day'"),
+    ],
+)
+def test_wrong_days_get_one_message(icdcode, trained, tmp_path, options, message):
+    notes = tmp_path / "notes.csv"
+    notes.write_text("id,text,day\nn1,Chest pain.,2026-05-01\nn2,Fever.,03/04/2026\n")
+    answer = icdcode("predict", trained, notes, *options)
+    assert answer.code in (2, 3)
+    assert message in answer.err
+    assert "n1" not in answer.out

@@ -1,5 +1,7 @@
 """Checks of the gold and predicted codes of a split, and the metrics without removed codes."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,7 @@ from icdcli.metrics import evaluate
 CODES = ("E10.9", "E11.9", "G35", "I10", "Z79.4")
 
 
-@pytest.fixture(scope="module")
-def checks():
+def made(days=()):
     number = len(CODES)
     labels = Labels(CODES, ("diagnosis",) * number, (None,) * number, (1,) * number, (1,) * number)
     targets_NL = np.array([[0, 1, 0, 1, 1], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]], bool)
@@ -21,7 +22,12 @@ def checks():
         [[0.6, 0.9, 0.8, 0.1, 0.7], [0.1, 0.1, 0.7, 0.9, 0.1], [0.1] * 5], np.float32
     )
     system = open_code_system("icd10cm-2026-04")
-    return check_split(scores_NL, targets_NL, predicted_NL, labels, system), targets_NL
+    return check_split(scores_NL, targets_NL, predicted_NL, labels, system, days), targets_NL
+
+
+@pytest.fixture(scope="module")
+def checks():
+    return made()
 
 
 def test_findings_of_gold_and_predicted_codes_are_counted(checks):
@@ -36,6 +42,14 @@ def test_findings_of_gold_and_predicted_codes_are_counted(checks):
         "documents": 2,
         "per_100_documents": 66.67,
     } in found.to_json()["predicted"]
+
+
+def test_each_document_is_checked_by_the_edition_of_its_day():
+    """G35 could be assigned until 2025."""
+    found, _ = made([date(2026, 5, 1), date(2024, 5, 1), None])
+    assert set(found.editions) == {"icd10cm-2024", "icd10cm-2026-04"}
+    assert found.gold == {}
+    assert found.predicted[("hard", "not assignable")] == (1, 1)
 
 
 def test_metrics_without_removed_codes_are_those_of_the_smaller_sets(checks):

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from icdcli.data.corpus.reader import Labels
+from icdcli.data.notes.files import find_notes
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError
 from icdcli.explain.spans import EvidenceSpan
@@ -56,7 +57,7 @@ def coded(scoring, checking, selection=None, find=None):
 def test_checks_add_findings_and_change_nothing_else(scoring):
     plain, checked = coded(scoring, None), coded(scoring, Checking())
     assert plain.findings is None
-    assert checked._replace(findings=None) == plain
+    assert checked._replace(findings=None, checked_by=()) == plain
     assert {(one.kind, one.codes) for one in checked.findings} == {
         ("not assignable", ("G35",)),
         ("excludes", ("E11.9", "E10.9")),
@@ -88,6 +89,22 @@ def test_codes_below_the_threshold_are_not_checked(scoring):
 def test_the_day_of_the_discharge_chooses_the_edition(scoring):
     note = coded(scoring, Checking(on=date(2024, 5, 1)))
     assert note.findings == ()  # G35 could be assigned, and that edition has no notes
+
+
+def test_each_note_is_checked_by_the_edition_of_its_day(scoring, tmp_path):
+    """G35 could be assigned until 2025."""
+    path = tmp_path / "notes.csv"
+    path.write_text("id,text,day\nn1,a,2024-05-01\nn2,a,2026-05-01\nn3,a,\n")
+    notes = find_notes([str(path)], date_column="day")
+    found = list(predict_notes(scoring, notes, checking=Checking()))
+    hard = [any(one.severity == "hard" for one in note.findings) for note in found]
+    assert hard == [False, True, True]
+    names = [{one.partition("@")[0] for one in note.checked_by} for note in found]
+    assert [("icd10cm-2024" in one, "icd10cm-2026-04" in one) for one in names] == [
+        *[(True, False), (False, True), (False, True)],
+    ]
+    same = list(predict_notes(scoring, notes, checking=Checking(on=date(2024, 5, 1))))
+    assert not any(one.severity == "hard" for note in same for one in note.findings)
 
 
 def test_a_model_of_an_unknown_system_or_of_another_edition(scoring):

@@ -169,6 +169,7 @@ def find_notes(
     standard_input: bytes | BinaryIO | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
+    date_column: str | None = None,
 ) -> Notes:
     """Find the notes of a command.
 
@@ -179,6 +180,7 @@ def find_notes(
         standard_input: What ``-`` means; None: the standard input of this process.
         text_column: The column of notes in tables; None: ``text``.
         id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
+        date_column: The column of the days of discharge in tables; None: they are unknown.
 
     Raises:
         DataError: If a file doesn't exist, can't be read or lacks a column.
@@ -194,12 +196,15 @@ def find_notes(
         if reads_pipe(name):
             own = f"{before}:" if before else ""
             with _opened(name, standard_input) as stream:
-                parts.append(store_pipe(stream, _id(name), text_column, id_column, own))
+                parts.append(
+                    store_pipe(stream, _id(name), text_column, id_column, own, date_column)
+                )
         elif path.is_dir() and not is_table(path):
             parts.append(_folder(path, f"{before}/" if before else ""))
         elif is_table(path):
             table = NoteTable(
-                path, text_column or "text", id_column, f"{before}:" if before else ""
+                *(path, text_column or "text", id_column, f"{before}:" if before else ""),
+                date_column,
             )
             table.columns  # noqa: B018  (reports a missing column before any other work)
             parts.append(table)
@@ -207,9 +212,10 @@ def find_notes(
             raise DataError(f"{name}: no such file or folder.")
         else:
             parts.append(TextFiles({_id(name): path}))
-    if (text_column or id_column) and not any(map(_is_table, parts)):
+    if (text_column or id_column or date_column) and not any(map(_is_table, parts)):
         raise ConfigError(
-            "--text-column and --id-column are for tables (.csv, .jsonl, .parquet). Give a table."
+            "--text-column, --id-column and --date-column are for tables (.csv, .jsonl, .parquet). "
+            "Give a table."
         )
     return Notes(names, parts)
 

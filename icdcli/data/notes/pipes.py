@@ -129,6 +129,7 @@ def store_pipe(
     text_column: str | None = None,
     id_column: str | None = None,
     before: str = "",
+    date_column: str | None = None,
 ) -> Piped:
     """Store what comes from a pipe.
 
@@ -138,6 +139,7 @@ def store_pipe(
         text_column: The column of notes, if it is a table; None: ``text``.
         id_column: The column of ids, if it is a table.
         before: A prefix of the ids, if it is a table.
+        date_column: The column of the days of discharge, if it is a table.
 
     Raises:
         DataError: If it can't be read or stored, or lacks a column.
@@ -158,7 +160,7 @@ def store_pipe(
     table, ending = None, table_ending(start, text_column)
     if ending is not None:
         path = path.rename(path.with_name(path.name + ending))
-        table = NoteTable(path, text_column or _USUAL_TEXT, id_column, before)
+        table = NoteTable(path, text_column or _USUAL_TEXT, id_column, before, date_column)
     piped = Piped(name, path, table, argument, folder)
     piped.check_columns()
     return piped

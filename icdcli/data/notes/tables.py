@@ -6,6 +6,7 @@ dropped, so that the predictions fit the rows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pyarrow as pa
 
 from icdcli.data.notes.text import LONGEST, Note, checked
 from icdcli.errors import DataError
+from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
 from icdcli.io.fingerprints import file_states
 from icdcli.io.tables.parquet import is_parquet, parquet_schema
-from icdcli.io.tables.records import column_names, table_files, table_rows
+from icdcli.io.tables.records import column_names, is_sheet, table_files, table_rows
+from icdcli.io.tables.spreadsheet import sheet_epoch
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
@@ -36,12 +39,14 @@ class NoteTable:
         text_column: The column of texts, in upper or lower case.
         id_column: The column of ids; None: ``id`` if there is one, else the row's number, from 1.
         before: A prefix of the ids.
+        date_column: The column of the days of discharge; None: they are unknown.
     """
 
     path: Path
     text_column: str = "text"
     id_column: str | None = None
     before: str = ""
+    date_column: str | None = None
     _choices: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -56,7 +61,9 @@ class NoteTable:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Return the name of the column of texts in the table, and that of ids if there is one.
+        """Return the names of the columns in the table: of texts, of ids and of days.
+
+        There may be none of ids and of days.
 
         Raises:
             DataError: If the table can't be read, or a column is missing or ambiguous.
@@ -66,12 +73,18 @@ class NoteTable:
         usual = _USUAL_ID in map(plain_name, available)
         if self.id_column or (usual and plain_name(self.text_column) != _USUAL_ID):
             wanted.append(self.id_column or _USUAL_ID)
+        ids = len(wanted)
+        if self.date_column is not None:
+            wanted.append(self.date_column)
         found = [available[place] for place in match_columns(self.path, available, wanted)]
-        if len(set(found)) < len(found):
+        twice = next((name for name in found if found.count(name) > 1), None)
+        if twice is not None:
             # Ids are shown in messages and results; the text must not be.
+            what = (
+                "texts and of ids" if len(set(found[:ids])) < ids else "days and of something else"
+            )
             raise DataError(
-                f"{self.path}: the columns of texts and of ids are both {found[0]!r}. Correct one "
-                "of them."
+                f"{self.path}: the columns of {what} are both {twice!r}. Correct one of them."
             )
         return found
 
@@ -94,6 +107,7 @@ class NoteTable:
             text = values[0]
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
+            *values, day = values if self.date_column is not None else (*values, None)
             id = str(number) if len(values) == 1 else self._id(values[1], number)
             if (first := rows_of.setdefault(id, number)) != number:
                 raise self._wrong(
@@ -105,7 +119,8 @@ class NoteTable:
                 )
             if number == 1:
                 self._choices.update(reading.choices)
-            yield Note(self.before + id, checked(text or "", f"{self.path}, row {number}"))
+            text = checked(text or "", f"{self.path}, row {number}")
+            yield Note(self.before + id, text, self._day(day, number))
 
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.
@@ -116,6 +131,16 @@ class NoteTable:
                 f"is {'empty' if value is None else type(value).__name__}. Write ids as strings.",
             )
         return checked(str(value), f"{self.path}, row {number}, column {self.columns[1]!r}")
+
+    def _day(self, value: Any, number: int) -> date | None:
+        try:
+            return read_day(value, self._epoch)
+        except ValueError as error:
+            raise self._wrong(number, -1, f"{error}.") from None
+
+    @cached_property
+    def _epoch(self) -> date | None:
+        return sheet_epoch(self.path) if is_sheet(self.path) else None
 
     def _wrong(self, number: int, column: int, problem: str) -> DataError:
         return DataError(f"{self.path}, row {number}, column {self.columns[column]!r}: {problem}")

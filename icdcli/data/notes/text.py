@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
 from icdcli.data.markup import REMEDY, markup_of
 from icdcli.errors import DataError
@@ -28,10 +29,12 @@ class Note:
     Attributes:
         id: The name of its file, or the id or number of its row.
         text: The text, unchanged.
+        day: The day of the discharge; None: unknown.
     """
 
     id: str
     text: str
+    day: date | None = None
 
     @property
     def has_text(self) -> bool:

@@ -71,6 +71,13 @@ def system_of_edition(edition: Edition) -> str:
     return edition.about.name.partition("-")[0]
 
 
+def edition_on(edition: Edition, day: date) -> Edition:
+    """Return the edition of the same system that was valid on a day, or else the first one."""
+    series = series_of(edition)
+    before = [one for one in series if (one.about.valid_from or date.min) <= day]
+    return before[-1] if before else series[0]
+
+
 def first_with(code: str, edition: Edition) -> Edition | None:
     """Return the first edition after a given one in which a code can be assigned."""
     series = series_of(edition)

@@ -8,10 +8,12 @@ no code, and keeps both codes of an Excludes1 note, since they may be unrelated.
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 from icdcli.icd.codes import Kind
 from icdcli.icd.editions.edition import Edition
+from icdcli.icd.editions.succession import edition_on
 from icdcli.icd.rules.checks import CodeChecker, checker_of
 from icdcli.icd.rules.findings import CheckKind, CodeSet, Finding, Span, hard_first
 
@@ -120,6 +122,30 @@ class EncounterChecks:
             if (checker := self._checkers.get(kind)) is not None:
                 sets.setdefault(checker, []).append(code)
         return list(sets.items())
+
+
+class DatedChecks:
+    """Checks of encounters by the editions that were valid on their days.
+
+    Attributes:
+        used: The names of the editions that were used.
+    """
+
+    def __init__(self, editions: Mapping[Kind, Edition]) -> None:
+        self._editions = editions
+        self._by_day: dict[date | None, EncounterChecks] = {}
+        self.used: dict[str, None] = {}
+
+    def on(self, day: date | None) -> EncounterChecks:
+        """Return the checks for a day; None: those of the editions that were given."""
+        if day not in self._by_day:
+            own = {
+                kind: edition if day is None else edition_on(edition, day)
+                for kind, edition in self._editions.items()
+            }
+            self.used |= dict.fromkeys(edition.about.name for edition in own.values())
+            self._by_day[day] = EncounterChecks(own)
+        return self._by_day[day]
 
 
 def _gone(
