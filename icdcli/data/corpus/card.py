@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.code_validity import VALIDITY
 from icdcli.data.corpus.reader import DOCUMENTS, LABELS, Corpus, Labels, document_batches
 from icdcli.data.corpus.statistics import Summary, summaries
-from icdcli.data.sources.admission import SPLITS
-from icdcli.data.sources.table_codes import CODES_COLUMN
+from icdcli.data.sources.admission import CODES_COLUMN, SPLITS
 from icdcli.errors import DataError
 from icdcli.icd.codes import KINDS
 from icdcli.icd.hierarchy import Group

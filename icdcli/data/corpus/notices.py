@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from icdcli.data.sources.table_codes import CODES_COLUMN
+from icdcli.data.sources.admission import CODES_COLUMN
 
 _SHOWN_INTO = 3  # codes that a retired one was divided into
 _NO_TITLES = "no label has a title: set code_system (icd9, icd10), or check that it is right"

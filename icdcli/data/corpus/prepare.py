@@ -25,8 +25,8 @@ from icdcli.data.corpus.notices import corpus_warnings
 from icdcli.data.corpus.reader import CARD, FORMAT, open_corpus
 from icdcli.data.corpus.writer import CorpusContent, write_card, write_corpus
 from icdcli.data.section import DataConfig
+from icdcli.data.sources.admission import CODES_COLUMN
 from icdcli.data.sources.registry import ChosenSource, choose_source
-from icdcli.data.sources.table_codes import CODES_COLUMN
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 from icdcli.io.fingerprints import (

@@ -5,6 +5,8 @@ from datetime import date
 from typing import NamedTuple
 
 SPLITS = ("train", "validation", "test")
+CODES_COLUMN = "codes_column"
+"""The entry of a corpus's ``card.json`` about the column of codes of a table."""
 
 
 class Code(NamedTuple):

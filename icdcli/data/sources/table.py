@@ -20,10 +20,10 @@ from icdcli.data.benchmarks.protocols import (
 )
 from icdcli.data.markup import MISREAD, is_misread
 from icdcli.data.section import DataConfig
-from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
+from icdcli.data.sources.admission import CODES_COLUMN, Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
 from icdcli.data.sources.table_cells import id_of, note_of, split_of
-from icdcli.data.sources.table_codes import CODES_COLUMN, TableCodes, listed_codes, refuse_problem
+from icdcli.data.sources.table_codes import TableCodes, listed_codes, refuse_problem
 from icdcli.data.sources.table_evidence import evidence_spans, short_value
 from icdcli.data.sources.table_rows import (
     RepeatedIds,

@@ -15,9 +15,6 @@ from icdcli.icd.codes import System
 from icdcli.icd.earlier_reading import earlier_cell, earlier_code
 from icdcli.icd.listed_cells import ListedCodes
 
-CODES_COLUMN = "codes_column"
-"""The entry of ``card.json`` about the column of codes."""
-
 
 @dataclass(frozen=True)
 class TableCodes:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from icdcli.data.corpus.notices import leaks
-from icdcli.data.sources.table_codes import CODES_COLUMN
+from icdcli.data.sources.admission import CODES_COLUMN
 from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import counted, one_line, plain
 
