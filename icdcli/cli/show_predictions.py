@@ -50,9 +50,10 @@ def show_predictions(
         samples = sample_run(
             opened, split, number, seed, with_text=text, find=find, on_progress=on_progress
         )
-    titles, threshold = opened.model.labels.known_titles, str(opened.model.threshold)
-    documents = show_samples(samples, titles, output, text, evidence)
-    output.result({"split": split, "threshold": threshold, "documents": documents})
+    labels, threshold = opened.model.labels, str(opened.model.threshold)
+    documents = show_samples(samples, labels.known_titles, output, text, evidence)
+    about = {"split": split, "threshold": threshold, "editions": labels.editions}
+    output.result({**about, "documents": documents})
 
 
 def show_samples(

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from icdcli.config.metric_names import METRICS
 from icdcli.icd.code_system import CodeSystem
-from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import number
 from icdcli.report.html_table import html_table
 from icdcli.report.plots.evaluation import as_svg
@@ -70,8 +69,6 @@ def evaluation_page(
     about = {"evaluated": "; ".join(heading(evaluation))} | {
         k.replace("_", " "): v for k, v in evaluation.about.items() if k != "editions"
     }
-    if editions := edition_ids(evaluation.labels.editions):
-        about["codes of"] = ", ".join(editions)
     groups = {
         "Training documents with the code": evaluation.by_training_frequency,
         "Kind of code": evaluation.by_kind,

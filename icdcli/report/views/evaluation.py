@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.tables import evaluation_table
 from icdcli.report.views.code_checks import code_checks_view
@@ -67,7 +68,7 @@ def evaluation_view(
 
 
 def heading(evaluation: "Evaluation") -> list[str]:
-    """Return lines with the split, the numbers of documents and codes, and the threshold."""
+    """Return lines with the split, the numbers of documents and codes, threshold and editions."""
     counts = evaluation.counts
     odd = [
         f"{counts[key]:,} {words}"
@@ -78,9 +79,11 @@ def heading(evaluation: "Evaluation") -> list[str]:
         if counts[key]
     ]
     codes = f"{counts['labels']:,} codes" + (f" ({', '.join(odd)})" if odd else "")
+    editions = ", ".join(edition_ids(evaluation.labels.editions))
     return [
         f"{evaluation.split}: {counts['documents']:,} documents, {codes}",
         f"threshold {evaluation.threshold}",
+        *([f"codes of {editions}"] if editions else []),
     ]
 
 
