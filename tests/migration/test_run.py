@@ -308,6 +308,7 @@ def test_command_shows_what_became_of_the_codes(trained, capsys):
     shown = capsys.readouterr().out
     assert f"Migrated from {OLDER} to {NEWER}" in shown
     assert "kept      2 codes" in shown
+    assert f"  {DIVIDED} Pneumonia (" in shown
     assert f"now {', '.join(CHILDREN)}" in shown
     assert "deleted" in shown
     migrate(run.root, OLDER)

@@ -24,14 +24,14 @@ def migration_view(made: Migration) -> RenderableType:
         plain(f"Migrated from {older} to {newer}: {made.run}", "bold"),
         plain(f"kept      {sum(plan.kept):,} codes, with their weights"),
         plain(f"retired   {len(plan.retired):,} codes"),
-        plain(f"in their place  {len(plan.successors):,} codes, from their weights"),
+        plain(f"instead   {len(plan.successors):,} codes, which start from their weights"),
         plain(f"new       {len(plan.new):,} codes, from their descriptions"),
     ]
     # The most frequent ones matter most.
     retired = sorted(plan.retired, key=lambda one: (-one.documents, one.code))
     if retired:
         lines += [Text(), plain("Retired", "bold")]
-        lines += [one_line(f"  {_became(one)}") for one in retired[:_SHOWN]]
+        lines += [plain(f"  {one_line(_became(one))}") for one in retired[:_SHOWN]]
     if len(retired) > _SHOWN:
         file = made.run / MIGRATION
         lines.append(plain(f"  … and {len(retired) - _SHOWN:,} more: {file}"))
