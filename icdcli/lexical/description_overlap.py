@@ -100,8 +100,9 @@ class DescriptionOverlap:
         known = dict(zip(self.phrases.vocabulary, self.weight_V.tolist(), strict=True))
         in_labels: dict[str, set[int]] = {}
         for label in relabeling.changed:
-            for word in {word for text in descriptions[label] for word in words(text)} - set(known):
-                in_labels.setdefault(word, set()).add(label)
+            for word in (word for text in descriptions[label] for word in words(text)):
+                if word not in known:
+                    in_labels.setdefault(word, set()).add(label)
         rarest = self._rarest()
         for word, labels in in_labels.items():
             known[word] = rarest * _specific(len(self.descriptions), len(labels))
