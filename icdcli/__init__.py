@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icdcli.evaluation.run import compare_runs, evaluate_run
     from icdcli.explain.evidence import explain_codes
     from icdcli.icd.editions.catalog import find_edition
+    from icdcli.icd.editions.look_up import look_up
     from icdcli.icd.rules.checks import check_codes
     from icdcli.icd.rules.findings import CodeSet, Finding
     from icdcli.icd.search import search_codes
@@ -72,6 +73,7 @@ _MODULES = {
     "predict_notes": "icdcli.predict.run",
     # Codes
     "find_edition": "icdcli.icd.editions.catalog",
+    "look_up": "icdcli.icd.editions.look_up",
     "search_codes": "icdcli.icd.search",
     "check_codes": "icdcli.icd.rules.checks",
     "CodeSet": "icdcli.icd.rules.findings",
@@ -107,6 +109,7 @@ __all__ = [
     "find_edition",
     "load_config",
     "load_model",
+    "look_up",
     "migrate_run",
     "open_corpus",
     "predict_notes",
