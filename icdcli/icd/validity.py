@@ -8,11 +8,12 @@ from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.codes import Kind
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.succession import series_of, validity_of
+from icdcli.icd.titles import is_known
 
 Status = Literal["valid", "retired", "future", "category", "unknown"]
 """``valid``: can be assigned. ``retired``, ``future``: only an earlier or a later edition at hand
-has the code. ``category``: stands for the codes below it, and always did. ``unknown``: no edition
-at hand has it."""
+has the code. ``category``: stands for the codes below it or that begin with it, and always did.
+``unknown``: no edition at hand has it."""
 
 _FIRST = 10  # codes that are named
 
@@ -65,7 +66,10 @@ class CodeValidity:
             return "retired"
         if any(_is_assignable(code, edition) for edition in family[last + 1 :]):
             return "future"
-        return "category" if any(code in edition for edition in family) else "unknown"
+        if any(code in edition for edition in family):
+            return "category"
+        shape = self._system.shape  # of beginnings of codes, only those of categories are rows
+        return "category" if shape is not None and is_known(code, kind, shape) else "unknown"
 
     def editions_on(self, kind: Kind, day: date | None) -> tuple[Edition, ...]:
         """Return the editions to ask about a day: that of the day, or the nearest ones."""

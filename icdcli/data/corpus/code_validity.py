@@ -45,7 +45,7 @@ class ValidityCounter:
         for (code, day), documents in self._counts.items():
             status = validity.status(code.code, code.kind, day)
             found.setdefault(status, Counter())[code] += documents
-        entry: dict[str, Any] = {"edition": self._system.name}
+        entry: dict[str, Any] = {"edition": self._edition()}
         days = [day for day in self._days if day is not None]
         if days:
             entry["days"] = {
@@ -62,6 +62,15 @@ class ValidityCounter:
                 first = [code.code for code, _ in codes.most_common(_FIRST)]
                 entry[status] = {"codes": len(codes), "mentions": codes.total(), "first": first}
         return entry
+
+    def _edition(self) -> str:
+        """Return the names of the editions of the kinds of codes in use."""
+        assert self._system is not None
+        if self._system.shape is None:
+            return self._system.name
+        used = {code.kind for code, _ in self._counts}
+        names = [one.about.name for kind, one in self._system.editions.items() if kind in used]
+        return " and ".join(dict.fromkeys(names)) or self._system.name
 
     def _outside(self, validity: CodeValidity) -> dict[str, Any] | None:
         """Return the documents of days without an edition at hand; None: there are none."""

@@ -163,3 +163,17 @@ def test_codes_that_are_new_in_an_imported_edition_are_known(prepared, tmp_path,
     assert labels.titles[labels.index["J99.7X"]] == "Title of J99.7X"
     (tmp_path / "codes").rename(tmp_path / "gone")  # the corpus has a copy
     assert open_corpus(corpus.folder).code_system.title("J99.7X", "diagnosis") == "Title of J99.7X"
+
+
+def test_beginnings_of_procedures_are_categories_of_their_edition(prepared):
+    """The first four characters, as in CodiEsp, have no title of their own, but a description."""
+    cells = [["0FT4", "BW24"], ["0DB6"], ["BW03", "0FT4"]]
+    corpus = prepared(*({"codes": cell} for cell in cells * 2))
+    entry = corpus.card["code_validity"]
+    assert (entry["edition"], entry["category"]["codes"]) == ("icd10pcs-2024", 4)
+    assert "unknown" not in entry
+    assert not any("no label has a title" in one for one in corpus.warnings)
+    system = open_corpus(corpus.folder).code_system
+    assert "Gallbladder" in system.description("0FT4", "procedure")
+    mixed = prepared({"codes": ["0FT40ZZ", "I10"]}, {"codes": ["I10"]}, code_kind="both")
+    assert mixed.card["code_validity"]["edition"] == "icd10cm-2026-04 and icd10pcs-2024"
