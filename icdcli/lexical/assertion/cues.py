@@ -29,11 +29,15 @@ LANGUAGES = ("en", "es", "ko")
 YEAR, NUMBER = "yyyy", "<number>"
 """What stands for any year and any number in a cue."""
 
+ANY = "<any>"
+"""What stands for any word amid a cue: ``friend from <any> has``."""
+
 END = "<end>"
 """What stands for the end of a clause, at the end of a cue: ``was never found <end>``."""
 
 Scope = Literal[
     "forward",
+    "study",
     "next",
     "backward",
     "item",
@@ -50,12 +54,15 @@ Scope = Literal[
     "predicate",
     "clause",
     "separator",
+    "normal",
     "none",
     "word",
 ]
 """What a cue reaches.
 
 - ``forward``: the words after it, to the end of its clause or list.
+- ``study``: as ``forward``, if a ``normal`` result comes after it in its sentence or in the next
+  (``CT for gout: normal``).
 - ``next``: the words after it, to the end of the item of a list or to the next cue that has an
   assertion (``allergic to penicillin, asthma``).
 - ``backward``: the words before it. ``affirmed``: what was possible isn't any more
@@ -81,13 +88,14 @@ Scope = Literal[
 - ``predicate``: a ``stop`` and a ``clause`` (``denies fever, has cough``).
 - ``clause``: nothing; a verb that shows that an item of a list is a clause of its own.
 - ``separator``: nothing; a word between the items of a list, like a comma.
+- ``normal``: nothing; the result of a study.
 - ``none``: nothing; the words look like a cue, but aren't (``no increase``).
 - ``word``: nothing; the word is one of those for which other cues have the name in the assertion
   column in angle brackets (``mother``, ``kin``: ``in her <kin>``).
 """
 
 _COLUMNS = ("cue", "assertion", "scope")
-_WITHOUT_ASSERTION = frozenset({"section", "stop", "predicate", "clause", "separator", "none"})
+_WITHOUT_ASSERTION = frozenset({"section", "stop", "predicate", "clause", "separator", "normal", "none"})
 _GROUP = re.compile(r"(<\w+>)")
 _GROUP_OR_NOT = re.compile(r"(<\w+>\??)")
 _ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
@@ -99,7 +107,7 @@ class Cue:
 
     Attributes:
         tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so,
-            ``yyyy`` for any year, ``<kin>`` for all words of this group, and ``<end>`` for the end
+            ``yyyy`` for any year, ``<any>`` for any word, ``<kin>`` for all words of this group, and ``<end>`` for the end
             of a clause. ``<kin>?`` in a table makes two cues, one without the group.
         assertion: The class of what it reaches; None if it has no class.
         scope: What it reaches.
@@ -118,12 +126,16 @@ class Node:
         cues: The cues whose tokens lead here, at most one per scope.
         words: The next node for each next token.
         beginnings: The same for tokens with ``*``, without it.
+        any_word: The next node whatever the next word is.
+        at_end: The node of the cues that end here if a clause does.
         groups: At the root: the groups of each word that belongs to one, such as ``<kin>``.
     """
 
     cues: dict[Scope, Cue] = field(default_factory=dict)
     words: dict[str, "Node"] = field(default_factory=dict)
     beginnings: dict[str, "Node"] = field(default_factory=dict)
+    any_word: "Node | None" = None
+    at_end: "Node | None" = None
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -167,7 +179,7 @@ def load_cues(content: str, name: str = "the table of cues") -> Node:
         else:
             word, group = cue
             root.groups[word] = (*root.groups.get(word, ()), group)
-    known = {YEAR, NUMBER, END}.union(*root.groups.values())
+    known = {YEAR, NUMBER, ANY, END}.union(*root.groups.values())
     for group, where in needed.items():
         if group not in known:
             raise DataError(
@@ -199,6 +211,8 @@ def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]
         choices = _choices(cue)
         if not choices or any(not tokens or "\n" in tokens for tokens in choices):
             raise DataError(f"{where}: the cue has no word. Fill in or delete the row.")
+        if any(ANY in (tokens[0], tokens[-1]) for tokens in choices):
+            raise DataError(f"{where}: {ANY} stands amid a cue, between words.")
         if any(END in tokens[:-1] or tokens == (END,) for tokens in choices):
             raise DataError(f"{where}: {END} stands at the end of a cue, after its words.")
         if scope != "word":
@@ -249,6 +263,12 @@ def _assertion(assertion: str, scope: str, where: str) -> Assertion | None:
 def _add(root: Node, cue: Cue) -> None:
     node = root
     for token in cue.tokens:
+        if token == ANY:
+            node.any_word = node = node.any_word or Node()
+            continue
+        if token == END:
+            node.at_end = node = node.at_end or Node()
+            continue
         begins = len(token) > 1 and token.endswith("*")
         branches = node.beginnings if begins else node.words
         node = branches.setdefault(token.rstrip("*") if begins else token, Node())

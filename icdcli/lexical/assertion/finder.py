@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from icdcli.lexical.assertion.cues import END, NUMBER, YEAR, Cue, Node
+from icdcli.lexical.assertion.cues import NUMBER, YEAR, Cue, Node
 from icdcli.lexical.assertion.sentences import Sentence
 from icdcli.lexical.assertion.tokens import CHECKED, EMPTY, Kind, is_year
 
@@ -16,6 +16,7 @@ _BULLETS = BOXES | set("-+[](:/")
 _AFTER_CLAUSE = frozenset("()]:")
 _ANSWERS = frozenset(("no", "n", "neg", "✗"))
 _LONGEST_LABEL = 6
+_SPECIAL = frozenset(("section", "value"))
 _LONE_MINUS = (("-",), (",", "-"))
 """Cues that are often a mere dash."""
 
@@ -83,23 +84,33 @@ class CueFinder:
         best: FoundCue | None = None
         tokens, end = sentence.tokens, begin + 1
         while nodes:
-            if self._ends_clause(sentence, end):
-                nodes = [*(node.words[END] for node in nodes if END in node.words), *nodes]
-            fitting = [
-                cue
-                for node in nodes
-                for cue in node.cues.values()
-                if _fits(cue, sentence, begin, end) or self._is_amid(cue, sentence, begin, end)
-            ]
+            fitting: list[Cue] = []
+            for node in nodes:
+                at_end = node.at_end
+                if (
+                    at_end is not None
+                    and (Kind.WORD in sentence.kinds[:begin] or end == len(tokens))
+                    and self._ends_clause(sentence, end)
+                ):
+                    fitting = [*self._fitting(at_end, sentence, begin, end), *fitting]
+                if node.cues:
+                    fitting += self._fitting(node, sentence, begin, end)
             if fitting:
                 # A header or a value is the more special reading of the same words.
-                special = [cue for cue in fitting if cue.scope in ("section", "value")]
+                special = [cue for cue in fitting if cue.scope in _SPECIAL]
                 best = FoundCue(begin, end, (special or fitting)[0])
             if end == len(tokens):
                 break
             nodes = self._next(nodes, tokens[end])
             end += 1
         return best
+
+    def _fitting(self, node: Node, sentence: Sentence, begin: int, end: int) -> list[Cue]:
+        return [
+            cue
+            for cue in node.cues.values()
+            if _fits(cue, sentence, begin, end) or self._is_amid(cue, sentence, begin, end)
+        ]
 
     def _ends_clause(self, sentence: Sentence, end: int) -> bool:
         """Return if a clause ends before a token, or the sentence does."""
@@ -121,6 +132,8 @@ class CueFinder:
             keys = (token, *self._cues.groups.get(token, ()))
             if token.isdigit():
                 keys += (NUMBER, YEAR) if is_year(token) else (NUMBER,)
+            elif is_year(token):
+                keys += (YEAR,)
             if len(self._keys) < _KNOWN_WORDS:
                 self._keys[token] = keys
         after = []
@@ -129,6 +142,8 @@ class CueFinder:
             for key in keys:
                 if key in words:
                     after.append(words[key])
+            if node.any_word is not None and token[0].isalnum():
+                after.append(node.any_word)
             if node.beginnings:
                 begin = [begin for begin in node.beginnings if token.startswith(begin)]
                 after += [node.beginnings[one] for one in sorted(begin, key=len, reverse=True)]
@@ -137,12 +152,14 @@ class CueFinder:
 
 def _needs_a_word(node: Node) -> bool:
     """Return if no cue ends at a node, and one of its own words or groups must follow."""
-    any_word = {NUMBER, YEAR, END}.intersection(node.words)
-    return not (any_word or node.cues or node.beginnings)
+    open_words = {NUMBER, YEAR}.intersection(node.words)
+    return not (open_words or node.cues or node.beginnings or node.any_word or node.at_end)
 
 
 def _fits(cue: Cue, sentence: Sentence, begin: int, end: int) -> bool:
     """Return if a cue can be what its scope says: headers begin a line, values follow a label."""
+    if cue.scope not in _SPECIAL and cue.tokens[-1] != "-":
+        return True
     after = sentence.tokens[end : end + 1]
     if cue.scope == "section":
         first = all(token in _BULLETS or token.isdigit() for token in sentence.tokens[:begin])

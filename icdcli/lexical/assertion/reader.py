@@ -15,12 +15,14 @@ The tree of cues is walked from every word that begins a cue; the longest cue co
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from icdcli.lexical.assertion.classes import BY_RANK, Assertion, Assertions
+from icdcli.lexical.assertion.classes import BY_RANK, RANKS, Assertion, Assertions
 from icdcli.lexical.assertion.cues import Node, load_cues
 from icdcli.lexical.assertion.finder import CueFinder, FoundCue
+from icdcli.lexical.assertion.past import is_past, since_the_past
 from icdcli.lexical.assertion.scopes import Scopes
 from icdcli.lexical.assertion.sections import CurrentSection
 from icdcli.lexical.assertion.sentences import Sentence, SentenceSplitter
@@ -29,10 +31,18 @@ from icdcli.lexical.assertion.tokens import Kind, is_year
 _CLASS_OF_RANK = BY_RANK.ljust(256, b"\0")
 _ANSWERS = ("value", "backward", "item", "dated", "adjective", "beside")
 """The scopes of cues that say something of what is before them."""
+_WITHOUT_REACH = ("section", "stop", "predicate", "separator", "study")
 _OF_THE_PAST = ("dated", "past")
 _FIRST_WORDS = 4
-_YEAR_BEFORE, _YEAR_AFTER = 20, 4
-"""Words that may date a cue: ``in 2010 she had X, which``, ``resolved with treatment in 2010``."""
+
+
+class _Read(NamedTuple):
+    """A sentence, its cues, where the words after its header begin, and its classes."""
+
+    sentence: Sentence
+    found: Sequence[FoundCue]
+    begin: int
+    classes: bytes
 
 
 class AssertionReader:
@@ -67,20 +77,18 @@ class AssertionReader:
         "Suspected gout. The puncture confirmed it." affirms the sentence before.
         """
         section = CurrentSection()
-        last: tuple[Sentence, bytes] | None = None
+        last: _Read | None = None
         for sentence, found in self._sentences(text):
             section.enter(sentence, found)
             values = _classes(sentence, found, section)
             if sentence.tokens[-1] == ":":
                 section.open_list(sentence, values[-1])
             if last is not None:
-                before, read = last
-                if not section.begin:
-                    read = _said_after(read, before, sentence, found)
-                yield before, read
-            last = sentence, values
+                read = last if section.begin else _said_after(last, sentence, found)
+                yield read.sentence, read.classes
+            last = _Read(sentence, found, section.begin, values)
         if last is not None:
-            yield last
+            yield last.sentence, last.classes
 
     def _sentences(self, text: str) -> Iterator[tuple[Sentence, list[FoundCue]]]:
         """Yield the sentences of a text with their cues, cut at headers amid a sentence."""
@@ -132,12 +140,14 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
                     ranks[first:after] = bytes(after - first)
     for one in found:
         assertion = one.cue.assertion
-        if assertion is None or one.cue.scope in ("section", "stop", "predicate", "separator"):
+        if assertion is None or one.cue.scope in _WITHOUT_REACH:
             continue
         if assertion is Assertion.RESOLVED or one.cue.scope in _OF_THE_PAST:
             waiting.append((one, assertion))
         else:
             _raise(ranks, scopes.of(one, assertion), assertion)
+    normal = max((one.begin for one in found if _is_normal(one)), default=0)
+    _add_studies(ranks, [one for one in found if one.begin < normal], scopes)
     if "(" in sentence.tokens and "-" in sentence.tokens:
         _raise(ranks, scopes.of_signs(), Assertion.NEGATED)
     for one, assertion in waiting:
@@ -148,41 +158,58 @@ def _classes(sentence: Sentence, found: Sequence[FoundCue], section: CurrentSect
         if at_end:
             reached = [scopes.before(one, assertion)]
         if one.cue.scope in _OF_THE_PAST or section.current or at_end:
-            reached = [stretch for stretch in reached if _is_past(sentence, ranks, stretch, one)]
+            reached = [stretch for stretch in reached if is_past(sentence, ranks, stretch, one)]
         _raise(ranks, reached, assertion)
+        if one.cue.scope == "dated":
+            _raise(ranks, [since_the_past(sentence, ranks, section.begin, one)], assertion)
     _affirm(ranks, scopes, filter(_confirms, found))
     return bytes(ranks.translate(_CLASS_OF_RANK))
+
+
+def _is_normal(one: FoundCue) -> bool:
+    denies = one.cue.assertion is Assertion.NEGATED and one.cue.scope == "value"
+    return denies or one.cue.scope == "normal"
 
 
 def _confirms(one: FoundCue) -> bool:
     return one.cue.assertion is Assertion.AFFIRMED and one.cue.scope == "backward"
 
 
-def _said_after(
-    values: bytes, sentence: Sentence, after: Sentence, found: Sequence[FoundCue]
-) -> bytes:
-    """Return the classes of a sentence as the one after it changes them.
+def _said_after(last: _Read, after: Sentence, found: Sequence[FoundCue]) -> _Read:
+    """Return a sentence as the one after it changes it.
 
-    "Suspected gout. The puncture confirmed it." affirms the end of the sentence, and an answer that
-    stands alone counts for its last item: "Had gout in college; resolved."
+    "Suspected gout. The puncture confirmed it." affirms the end of the sentence, "CT for gout. It was
+    normal." denies the reason for the study, and an answer that stands alone counts for its last
+    item: "Had gout in college; resolved."
     """
     if not found or found[0].begin > _FIRST_WORDS:
-        return values
-    first, cue = found[0], found[0].cue
-    if _confirms(first):
-        kept = values.rstrip(bytes([Assertion.HYPOTHETICAL]))
-        return kept.ljust(len(values), bytes([Assertion.AFFIRMED]))
+        return last
+    first, cue, sentence = found[0], found[0].cue, last.sentence
+    changed = bytearray(last.classes)
     alone = (first.begin, first.end) == (0, len(after.tokens)) and not sentence.ends_line
+    if _is_normal(first):
+        ranks = bytearray(changed.translate(RANKS.ljust(256, b"\0")))
+        _add_studies(ranks, last.found, Scopes(sentence, last.found, last.begin))
+        return last._replace(classes=bytes(ranks.translate(_CLASS_OF_RANK)))
+    if _confirms(first):
+        kept = last.classes.rstrip(bytes([Assertion.HYPOTHETICAL]))
+        return last._replace(classes=kept.ljust(len(changed), bytes([Assertion.AFFIRMED])))
     if not alone or cue.scope not in _ANSWERS or cue.assertion is None:
-        return values
+        return last
     begin = max((n for n, kind in enumerate(sentence.kinds) if kind is Kind.COMMA), default=-1) + 1
     past = cue.assertion is not Assertion.RESOLVED or any(map(is_year, sentence.tokens))
-    changed = bytearray(values)
     for place in range(begin, len(changed)):
         was = Assertion(changed[place])
         if (past or was is Assertion.HISTORICAL) and was.rank < cue.assertion.rank:
             changed[place] = cue.assertion
-    return bytes(changed)
+    return last._replace(classes=bytes(changed))
+
+
+def _add_studies(ranks: bytearray, found: Sequence[FoundCue], scopes: Scopes) -> None:
+    """Give what studies were for the class of their cues; their result is normal."""
+    for one in found:
+        if one.cue.scope == "study" and one.cue.assertion is not None:
+            _raise(ranks, scopes.of(one, one.cue.assertion), one.cue.assertion)
 
 
 def _affirm(ranks: bytearray, scopes: Scopes, confirmations: Iterable[FoundCue]) -> None:
@@ -198,18 +225,3 @@ def _raise(ranks: bytearray, reached: Iterable[tuple[int, int]], assertion: Asse
     for first, after in reached:
         for place in range(first, after):
             ranks[place] = max(ranks[place], rank)
-
-
-def _is_past(sentence: Sentence, ranks: bytearray, stretch: tuple[int, int], cue: FoundCue) -> bool:
-    """Return if a stretch that a cue reaches is historical, or has a year that is no full date."""
-    first, after = stretch
-    if Assertion.HISTORICAL.rank in ranks[first:after]:
-        return True
-    tokens, last = sentence.tokens, max(after, cue.end) + _YEAR_AFTER
-    earliest = max(0, first - _YEAR_BEFORE)
-    while first > earliest and sentence.kinds[first - 1] is not Kind.COMMA:
-        first -= 1
-    return any(
-        is_year(token) and tokens[place - 1] != "/" and tokens[place + 1 : place + 2] != ["-"]
-        for place, token in enumerate(tokens[first:last], first)
-    )

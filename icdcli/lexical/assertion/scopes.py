@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.finder import BOXES, FoundCue
 from icdcli.lexical.assertion.sentences import Sentence
+from icdcli.lexical.assertion.signs import SIGNS, boxes_trail, signs_lead
 from icdcli.lexical.assertion.tokens import EMPTY, Kind
 
 _LONGEST_ITEM = 10
@@ -18,31 +19,11 @@ _PRONOUNS = frozenset("it this that lo la los las".split())
 _CONFIRMED = 20
 """Words between a possible finding and what confirms it."""
 _APART = frozenset(":()-")
-_SIGNS = frozenset("+-")
 _COLONS = frozenset(":-(")
 _MINUS = (("-",), ("(", "-", ")"))
 """The cues of a sign that denies the word beside it."""
 # These end at the cue of another class that begins the next item: "no fever, history of stroke".
 _END_AT_OTHERS = frozenset({Assertion.NEGATED, Assertion.HYPOTHETICAL, Assertion.HISTORICAL})
-
-
-def _signs_lead(sentence: Sentence, begin: int) -> bool:
-    """Return if the first sign in brackets is before its word."""
-    tokens = sentence.tokens
-    for place in range(begin, len(tokens) - 3):
-        if tokens[place] == "(" and tokens[place + 1] in _SIGNS and tokens[place + 2] == ")":
-            after = place + 3
-            labels = tokens[place - 1] == ":" and ":" not in tokens[after:]
-            return (place == begin or labels) and sentence.kinds[after] is Kind.WORD
-    return False
-
-
-def _boxes_trail(sentence: Sentence, begin: int) -> bool:
-    """Return if boxes are after their words: ``gout [ ] asthma [x]``; the last token is one."""
-    tokens = sentence.tokens
-    boxes = [place for place in range(begin, len(tokens)) if tokens[place] in BOXES]
-    labeled = [tokens[place - 1] == ":" for place in boxes]
-    return boxes[0] > begin and (not labeled[0] or all(labeled))
 
 
 class Scopes:
@@ -54,8 +35,8 @@ class Scopes:
         self._cue_at: dict[int, FoundCue] = {
             place: one for one in found for place in range(one.begin, one.end)
         }
-        self._signs_lead = "(" in sentence.tokens and _signs_lead(sentence, begin)
-        self._boxes_trail = sentence.tokens[-1] in BOXES and _boxes_trail(sentence, begin)
+        self._signs_lead = "(" in sentence.tokens and signs_lead(sentence, begin)
+        self._boxes_trail = sentence.tokens[-1] in BOXES and boxes_trail(sentence, begin)
 
     def of(self, one: FoundCue, assertion: Assertion) -> Iterable[tuple[int, int]]:
         """Yield what a cue reaches, as tokens, half-open."""
@@ -69,7 +50,7 @@ class Scopes:
         if self._boxes_trail and one.cue.tokens == (EMPTY,):
             end = one.begin - (self._tokens[one.begin - 1] == ":")
             yield self._label(end), end
-        elif scope in ("forward", "next", "past", "both", "beside", "adjective"):
+        elif scope in ("forward", "study", "next", "past", "both", "beside", "adjective"):
             if scope != "adjective" or self._leads(one.begin):
                 reached = self._forward(one.end, assertion, scope in ("next", "past"))
             yield one.end, reached
@@ -164,9 +145,9 @@ class Scopes:
         tokens = self._tokens
         for opened in [place for place, token in enumerate(tokens) if token == "("]:
             end = opened + 1
-            while end < len(tokens) and (tokens[end] in _SIGNS or self._separates(end)):
+            while end < len(tokens) and (tokens[end] in SIGNS or self._separates(end)):
                 end += 1
-            signs = [token for token in tokens[opened:end] if token in _SIGNS]
+            signs = [token for token in tokens[opened:end] if token in SIGNS]
             if len(signs) < 2 or tokens[end : end + 1] != [")"]:
                 continue
             items, after = list[tuple[int, int]](), opened

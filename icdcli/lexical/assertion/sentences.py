@@ -82,8 +82,10 @@ class SentenceSplitter:
         text = read_forms(text)
         sentence, line, answered = Sentence(), 0, 0
         for match in TOKEN.finditer(text):
-            if match.start() < answered:
-                continue
+            if answered:
+                if match.start() < answered:
+                    continue
+                answered = 0
             raw = match.group()
             token, kind = self._known.get(raw) or self._fold(raw)
             if kind is Kind.BREAK:
@@ -104,14 +106,14 @@ class SentenceSplitter:
                     yield sentence
                     sentence = Sentence(starts_line=False, after_blank=False)
                 continue
-            answer = _ANSWER.match(text, match.end()) if token == "?" and sentence.tokens else None
-            if answer is not None:
-                token, answered = ":", answer.start(1)
+            asks = token == "?"
+            if asks and sentence.tokens and (answer := _ANSWER.match(text, match.end())):
+                asks, token, answered = False, ":", answer.start(1)
                 sentence.tokens = [":" if one == "¿" else one for one in sentence.tokens]
             sentence.tokens.append(token)
             sentence.kinds.append(kind)
             sentence.begins.append(match.start())
-            if len(sentence.tokens) == _LONGEST or (token == "?" and _ends_question(text, match)):
+            if len(sentence.tokens) == _LONGEST or (asks and _ends_question(text, match)):
                 sentence.ends_line = False
                 yield sentence
                 sentence = Sentence(starts_line=False, after_blank=False)

@@ -32,7 +32,7 @@ TOKEN = re.compile(
     r"|[\[(<](?:[ _]{0,3}| ?[xXvV✓✔√•●]{1,2} ?)[\])>]"
     r"|[-=]+>|[→⇒]"
     r"|\s*\n\s*|\t+| {3,}|\.{4,}|\.(?:(?=\s|$)|\.+(?=[^\s.]))"
-    r"|[;!,:?¿()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣✗✘、。・]"
+    r"|[;!,:?¿%()\[\]/=+\-–—|☐□▢⬜☑☒✓✔√■▣✗✘、。・]"
 )
 EMPTY, CHECKED = "☐", "☑"
 """The tokens of all boxes to check, ``[ ]``, and of all checked ones, ``[x]``."""
@@ -42,6 +42,7 @@ _KINDS = {
 }
 # Spanish words that without their accent are others: yes, he and mommy; if, the and breast.
 _OTHER_WORDS = frozenset({"sí", "él", "mamá"})
+_YEAR_UNIT, _BORN = folded("년"), folded("년생")
 _SAME_SIGNS = {
     **{"–": "-", "—": "-", "=": ":", "|": ":", "・": "/", "✘": "✗"},
     **dict.fromkeys("□▢⬜", EMPTY),
@@ -50,8 +51,10 @@ _SAME_SIGNS = {
 
 
 def is_year(token: str) -> bool:
-    """Return if a token is a year of somebody's life."""
-    return len(token) == 4 and token.isdigit() and token[:2] in ("19", "20")
+    """Return if a token is a year of somebody's life: ``1999`` or ``1999년``."""
+    year, unit = token[:4], token[4:]
+    named = year.isdigit() and len(year) == 4 and year[:2] in ("19", "20")
+    return named and (not unit or (unit.startswith(_YEAR_UNIT) and unit != _BORN))
 
 
 def token_of(text: str) -> tuple[str, Kind]:

@@ -34,6 +34,7 @@ def test_no_cue_is_in_a_table_twice(language: str) -> None:
         ("\tnegated\tforward", "the cue has no word"),
         ("never <end> seen\tnegated\tbackward", "<end> stands at the end of a cue"),
         ("<end>\tnegated\tbackward", "<end> stands at the end of a cue"),
+        ("<any> seen\tnegated\tbackward", "<any> stands amid a cue"),
         ("two words\tkin\tword", "a row of a group has one word"),
         ("mother\t-\tword", "a row of a group has one word"),
         ("in her <kim>\tfamily\tbackward", "no word of the table belongs to <kim>"),

@@ -82,6 +82,30 @@ PAST = [
     ("es", "{resolved|Pericarditis (viral)} en 2001, sin secuelas."),
     ("es", "{affirmed|Pericarditis} sin secuelas."),
 ]
+OVER = [
+    ("en", "She was treated for {resolved|gout} in Rome in 1979 and it never recurred."),
+    ("en", "She was treated for {affirmed|gout} since 1979 and it never recurred."),
+    ("en", "She was treated for {affirmed|gout} in Rome and it never recurred."),
+    ("es", "{resolved|Neumonía} en la mili, de la que se recuperó por completo."),
+    ("ko", "2001년 {resolved|안면마비} 왔다가 치료 후 완전 회복."),
+    ("ko", "2001년 3월 2일 {affirmed|안면마비} 왔다가 치료 후 완전 회복."),
+]
+STUDIES = [
+    ("es", "Ecografía de tobillo por {hypothetical|esguince}, sin alteraciones."),
+    ("es", "Ecografía de tobillo por {hypothetical|esguince}. Resultado normal."),
+    ("es", "Ecografía de tobillo por {affirmed|esguince}, que confirma la rotura."),
+    ("en", "MRI knee for {hypothetical|gout}: unremarkable"),
+    ("en", "MRI done given {affirmed|gout}: erosions"),
+]
+OTHERS = [
+    ("en", "A roommate from the second floor has {family|gout}."),
+    ("en", "A roommate found her on the floor. She has {affirmed|gout}."),
+    ("en", "Quoted rates of {hypothetical|sepsis} (1-2%). {affirmed|Stenosis} (70%)."),
+    ("es", "Una vecina del tercer piso con {family|gota}. Ella, {affirmed|asma}."),
+    ("es", "Conductor de autobús con {affirmed|gota}."),
+    ("es", "Se habla de {hypothetical|ceguera} (1-2%). {affirmed|Estenosis} (70%)."),
+    ("ko", "어린이집 친구 {family|수두} 앓음. {affirmed|천식} 있음."),
+]
 SECTIONS = [
     ("es", "Alergias: no. {affirmed|Asma} en tratamiento."),
     ("es", "Alergias: penicilina. {other|Urticaria}."),
@@ -89,7 +113,19 @@ SECTIONS = [
 
 
 @pytest.mark.parametrize(
-    ("language", "text"), [*FORMS, *QUESTIONS, *ENDS, *CONFIRMED, *ANSWERED, *PAST, *SECTIONS]
+    ("language", "text"),
+    [
+        *FORMS,
+        *QUESTIONS,
+        *ENDS,
+        *CONFIRMED,
+        *ANSWERED,
+        *PAST,
+        *OVER,
+        *STUDIES,
+        *OTHERS,
+        *SECTIONS,
+    ],
 )
 def test_rules(language: str, text: str, wrong: Wrong) -> None:
     assert wrong(text, language) == []
@@ -127,6 +163,17 @@ def test_a_cue_with_an_end_counts_only_before_the_end_of_a_clause() -> None:
         assert reader.read(text).at([text.index("gout")]) == Assertion.NEGATED, text
     assert reader.read("gout never came but pain").at([0]) == Assertion.NEGATED
     assert reader.read("gout never came back").at([0]) == Assertion.AFFIRMED
+
+
+def test_any_word_may_stand_where_a_cue_says_so() -> None:
+    reader = AssertionReader(load_cues(HEADER + "never <any> had\tnegated\tforward\n"))
+    for text, expected in (
+        ("never surely had gout", Assertion.NEGATED),
+        ("never had gout", Assertion.AFFIRMED),
+        ("never, had gout", Assertion.AFFIRMED),
+        ("never quite surely had gout", Assertion.AFFIRMED),
+    ):
+        assert reader.read(text).of_span(len(text) - 4, len(text)) == expected
 
 
 def test_a_group_that_may_be_missing_makes_two_cues() -> None:
