@@ -95,7 +95,9 @@ Scope = Literal[
 """
 
 _COLUMNS = ("cue", "assertion", "scope")
-_WITHOUT_ASSERTION = frozenset({"section", "stop", "predicate", "clause", "separator", "normal", "none"})
+_WITHOUT_ASSERTION = frozenset(
+    {"section", "stop", "predicate", "clause", "separator", "normal", "none"}
+)
 _GROUP = re.compile(r"(<\w+>)")
 _GROUP_OR_NOT = re.compile(r"(<\w+>\??)")
 _ASSERTIONS = {assertion.label: assertion for assertion in Assertion}
@@ -107,8 +109,9 @@ class Cue:
 
     Attributes:
         tokens: Its tokens, folded; a word that ends with ``*`` stands for all words that begin so,
-            ``yyyy`` for any year, ``<any>`` for any word, ``<kin>`` for all words of this group, and ``<end>`` for the end
-            of a clause. ``<kin>?`` in a table makes two cues, one without the group.
+            ``yyyy`` for any year, ``<any>`` for any word, ``<kin>`` for all words of this group,
+            and ``<end>`` for the end of a clause. ``<kin>?`` in a table makes two cues, one without
+            the group.
         assertion: The class of what it reaches; None if it has no class.
         scope: What it reaches.
     """

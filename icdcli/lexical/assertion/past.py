@@ -13,7 +13,9 @@ _YEAR_BEFORE, _YEAR_AFTER = 20, 4
 _LONGEST = 30
 """Words between what is dated and what says that it's over."""
 _PRESENT = frozenset(
-    folded("since now currently today presents desde ahora actualmente hoy acude ingresa 현재").split()
+    folded(
+        "since now currently today presents desde ahora actualmente hoy acude ingresa 현재"
+    ).split()
 )
 """Words of a clause that is of today, or lasts."""
 _MONTH = folded("월")

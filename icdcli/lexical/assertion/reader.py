@@ -178,9 +178,9 @@ def _confirms(one: FoundCue) -> bool:
 def _said_after(last: _Read, after: Sentence, found: Sequence[FoundCue]) -> _Read:
     """Return a sentence as the one after it changes it.
 
-    "Suspected gout. The puncture confirmed it." affirms the end of the sentence, "CT for gout. It was
-    normal." denies the reason for the study, and an answer that stands alone counts for its last
-    item: "Had gout in college; resolved."
+    "Suspected gout. The puncture confirmed it." affirms the end of the sentence, "CT for gout.
+    It was normal." makes the reason for the study no fact, and an answer that stands alone counts
+    for the last item: "Had gout in college; resolved."
     """
     if not found or found[0].begin > _FIRST_WORDS:
         return last
