@@ -76,9 +76,12 @@ def _take(row: int, edition: Edition) -> str:
     """Return the advice to take a code below a row, or the row's own."""
     if edition.assignable_R[row]:
         return f"Take {edition.codes[row]}, if it is right."
-    found = [edition.codes[below] for below in edition.children(row)]
+    below = range(row + 1, int(edition.ends_R[row]))
+    found = [edition.codes[one] for one in below if edition.assignable_R[one]]
     return f"Take one of {_listed(found, ', ')}."
 
 
 def _listed(found: list[str] | tuple[str, ...], between: str) -> str:
-    return between.join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
+    if len(found) <= _SHOWN + 1:
+        return between.join(found)
+    return f"{between.join(found[:_SHOWN])} and {len(found) - _SHOWN} others"

@@ -207,3 +207,16 @@ def test_an_edition_without_notes_gets_the_other_checks():
         ("duplicate", "hard", ("428.0",)),
         ("with its category", "hard", ("428", "428.0")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("E11.3", "Take one of E11.311, E11.319, E11.3211"),  # not E11.31, which can't be assigned
+        ("G35", "Take one of G35.A, G35.B0, G35.B1, G35.B2, G35.C0, G35.C1 and 2 others."),
+        ("E66.81", "Take one of E66.811, E66.812, E66.813."),
+    ],
+)
+def test_codes_to_take_can_be_assigned(april, code, advice):
+    first, *_ = check_codes(CodeSet([code]), april)
+    assert first.advice.startswith(advice)
