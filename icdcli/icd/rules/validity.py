@@ -1,5 +1,8 @@
 """Checks of single codes: whether an edition has a code, and whether it can be assigned."""
 
+from bisect import bisect_left
+from functools import lru_cache
+
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.succession import (
     first_with,
@@ -10,6 +13,8 @@ from icdcli.icd.editions.succession import (
 from icdcli.icd.rules.findings import Finding
 
 _SHOWN = 6  # codes below another one that a finding names
+_ICD10CM = "icd10cm"
+_COMPLETE = 8  # characters of a code with its dot and a seventh character
 _TAKE_VALID = "Take a code that is valid on the day of the discharge."
 
 
@@ -18,6 +23,8 @@ def invalid(code: str, edition: Edition) -> Finding | None:
     row = edition.row(code)
     if row is None and (bare := _without_placeholders(code, edition)) is not None:
         row = bare
+    if row is None and (longer := _beginning_with(code, edition)):
+        return _incomplete(code, longer, edition)
     if row is None:
         words, advice = _unknown(code, edition)
         return Finding("unknown", "hard", (code,), words, advice)
@@ -36,6 +43,29 @@ def invalid(code: str, edition: Edition) -> Finding | None:
             f"{past.retired_after.title}."
         )
     return Finding("not assignable", "hard", (code,), words, _take(row, edition))
+
+
+def _beginning_with(code: str, edition: Edition) -> list[str]:
+    """Return the codes that begin with one that a plain list of codes doesn't have: S72.001."""
+    if not edition.about.name.startswith(_ICD10CM) or validity_of(code, edition).retired_after:
+        return []
+    known = _assignable(edition)
+    begin = bisect_left(known, code)
+    return known[begin : bisect_left(known, f"{code}\uffff")]
+
+
+@lru_cache(8)
+def _assignable(edition: Edition) -> list[str]:
+    return sorted(code for code, _ in edition.assignable())
+
+
+def _incomplete(code: str, longer: list[str], edition: Edition) -> Finding:
+    advice = f"Take one of {_listed(longer, ', ')}."
+    if all(len(one) == _COMPLETE == len(code) + 1 for one in longer):
+        words = f"{code} needs a seventh character in {edition.about.title}."
+        return Finding("seventh character", "hard", (code,), words, advice)
+    words = f"{code} can't be assigned in {edition.about.title}; it stands for others."
+    return Finding("not assignable", "hard", (code,), words, advice)
 
 
 def _without_placeholders(code: str, edition: Edition) -> int | None:

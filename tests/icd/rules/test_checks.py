@@ -147,6 +147,16 @@ def test_a_finding_says_what_became_of_a_code(code, name, words, advice):
     assert advice in one.advice
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "instead"),
+    [("S72.001", "seventh character", "S72.001A"), ("H25.1", "not assignable", "H25.10")],
+)
+def test_codes_that_a_plain_list_lacks_are_incomplete(code, kind, instead):
+    (one,) = check_codes([code], find_edition("icd10cm-2024"))
+    assert (one.kind, one.severity) == (kind, "hard")
+    assert f"Take one of {instead}, " in one.advice
+
+
 def test_a_note_of_a_category_is_given_once_for_its_codes(april):
     found = check_codes(["E11.22", "E11.9"], april)
     (one,) = (one for one in found if one.words.startswith("E11, use additional"))
