@@ -6,7 +6,7 @@ from rich.text import Text
 from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.migration.label_plan import RetiredLabel
 from icdcli.migration.run import Migration
-from icdcli.report.formatting import one_line, plain
+from icdcli.report.formatting import counted, one_line, plain
 
 _SHOWN, _INTO = 20, 4
 
@@ -42,4 +42,5 @@ def _became(retired: RetiredLabel) -> str:
     """Return a retired label, with what took its place."""
     into = ", ".join(retired.into[:_INTO]) + " …" * (len(retired.into) > _INTO)
     became = f"now {into}" if into else "deleted"
-    return f"{retired.code}  {retired.title or ''} ({retired.documents:,} documents; {became})"
+    documents = counted(retired.documents, "document")
+    return f"{retired.code}  {retired.title or ''} ({documents}; {became})"
