@@ -26,7 +26,7 @@ _CONDITIONS = {
     "es": ("Neumonía", "Diabetes mellitus tipo 2", "Fractura del fémur izquierdo"),
     "ko": ("폐렴", "제2형 당뇨병", "대퇴골 골절"),
 }
-_FRAMES = {"en": 800, "es": 1_000, "ko": 430}
+_FRAMES = {"en": 800, "es": 1_250, "ko": 430}
 
 
 @pytest.mark.parametrize(
