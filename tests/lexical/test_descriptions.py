@@ -45,3 +45,20 @@ def test_what_an_abbreviation_of_the_code_stands_for_is_a_description():
     assert "herpes simplex virus" in found
     assert "herpes simplex virus" not in descriptions_of(labels("B00.9"), ICD10)[0]
     assert len(set(found)) == len(found)
+
+
+def test_the_table_of_a_system_has_the_descriptions_of_its_codes(tmp_path):
+    """These are what the prior, the overlap and the initialization of labels read."""
+    path = tmp_path / "kcd.csv"
+    path.write_text(
+        "code,title,terms,parent\n"
+        "H,Heart,,\nH-1†,,,H\nH-2,Heart attack,MI|coronary occlusion,H\n00100,Anesthesia,,\n"
+    )
+    system = open_code_system(f"file:{path}")
+    found = descriptions_of(labels("H-1†", "H-2", "00100", "gone"), system, "en")
+    assert found == [
+        ("Heart",),  # of the code above it
+        ("Heart attack", "MI", "coronary occlusion"),
+        ("Anesthesia",),
+        (),
+    ]
