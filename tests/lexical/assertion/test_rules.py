@@ -106,6 +106,15 @@ OTHERS = [
     ("es", "Se habla de {hypothetical|ceguera} (1-2%). {affirmed|Estenosis} (70%)."),
     ("ko", "어린이집 친구 {family|수두} 앓음. {affirmed|천식} 있음."),
 ]
+REASONS = [
+    ("es", "{hypothetical|Gota}: se descarta con la punción. {affirmed|Asma}."),
+    ("es", "{hypothetical|Estenosis}: se ha descartado mediante angiografía."),
+    ("es", "Evolución: se descarta {hypothetical|gota}. {affirmed|Asma}."),
+    (
+        "es",
+        "{affirmed|Asma} con alta. Plan: se descartó por edad la cirugía de {affirmed|cataratas}.",
+    ),
+]
 SECTIONS = [
     ("es", "Alergias: no. {affirmed|Asma} en tratamiento."),
     ("es", "Alergias: penicilina. {other|Urticaria}."),
@@ -124,6 +133,7 @@ SECTIONS = [
         *OVER,
         *STUDIES,
         *OTHERS,
+        *REASONS,
         *SECTIONS,
     ],
 )
