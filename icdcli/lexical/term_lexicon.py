@@ -18,7 +18,7 @@ document, L labels.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -69,24 +69,35 @@ class TermLexicon:
     @classmethod
     def of(cls, descriptions: Descriptions) -> "TermLexicon":
         """Return the terms of the descriptions, which no document has been counted for."""
-        pairs = sorted(
-            {
-                (term, label)
-                for label, texts in enumerate(descriptions)
-                for text in texts
-                for written in (text, _UNWRITTEN.sub("", text))
-                if (term := tuple(map(stem, words(written))))
-            }
-        )
+        pairs = {
+            (term, label): 0
+            for label, texts in enumerate(descriptions)
+            for text in texts
+            for written in (text, _UNWRITTEN.sub("", text))
+            if (term := tuple(map(stem, words(written))))
+        }
+        return cls._counted(pairs, {}, len(descriptions))
+
+    @classmethod
+    def _counted(
+        cls,
+        coded: Mapping[tuple[Term, int], int],
+        contain: Mapping[Term, int],
+        number_of_labels: int,
+        share: float | None = None,
+    ) -> "TermLexicon":
+        """Return a lexicon of pairs with their k, and of terms with their n (0 if not given)."""
+        pairs = sorted(coded)
         terms = tuple(sorted({term for term, _ in pairs}))
         place = {term: number for number, term in enumerate(terms)}
         return cls(
             terms,
             np.array([place[term] for term, _ in pairs], np.int32),
             np.array([label for _, label in pairs], np.int32),
-            np.zeros(len(terms), np.int32),
-            np.zeros(len(pairs), np.int32),
-            len(descriptions),
+            np.array([contain.get(term, 0) for term in terms], np.int32),
+            np.array([coded[pair] for pair in pairs], np.int32),
+            number_of_labels,
+            share,
         )
 
     @classmethod
@@ -130,18 +141,7 @@ class TermLexicon:
         )
         for term, label in zip(own.term_E, own.label_E.tolist(), strict=True):
             pairs.setdefault((own.terms[term], label), 0)
-        ordered = sorted(pairs)
-        terms = tuple(sorted({term for term, _ in ordered}))
-        place = {term: number for number, term in enumerate(terms)}
-        return TermLexicon(
-            terms,
-            np.array([place[term] for term, _ in ordered], np.int32),
-            np.array([label for _, label in ordered], np.int32),
-            np.array([counted.get(term, 0) for term in terms], np.int32),
-            np.array([pairs[pair] for pair in ordered], np.int32),
-            len(relabeling),
-            self._share,
-        )
+        return TermLexicon._counted(pairs, counted, len(relabeling), self._share)
 
     def out_of_fold(self, texts: Iterable[str], targets: Targets) -> NDArray[np.float32]:
         """Return scores_NL of the training documents, each as by a fit without that document."""
