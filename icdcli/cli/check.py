@@ -45,7 +45,7 @@ def check(
     Example: icdcode check predictions.jsonl --edition icd10cm
     """
     from icdcli.icd.code_system import beside_edition, edition_of
-    from icdcli.icd.editions.records import edition_id, edition_ids
+    from icdcli.icd.editions.records import edition_id, edition_ids, edition_record
     from icdcli.icd.rules.code_sets import predicted_with, read_code_sets
     from icdcli.icd.rules.encounters import EncounterChecks
     from icdcli.report.views.checks import findings_view
@@ -59,7 +59,7 @@ def check(
         identifier: checks.check_set(codes)
         for identifier, codes in read_code_sets(file, opened, ordered)
     }
-    checked = edition_id({"name": opened.about.name, "sha256": opened.sha256})
+    checked = edition_id(edition_record(opened))
     known = edition_ids(system.to_json())
     if others := [one for one in predicted_with(file) if one not in known]:
         output.warn(

@@ -23,6 +23,7 @@ from icdcli.icd.editions.catalog import editions as at_hand
 from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.importing import about_import, import_edition
+from icdcli.icd.editions.records import edition_record
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
 from icdcli.icd.terms import inclusion_terms, terms_in
 from icdcli.icd.titles import description, title_of
@@ -62,14 +63,15 @@ class CodeSystem:
 
     def to_json(self) -> dict[str, dict[str, str]]:
         """Return the name and the hash of the edition of each kind."""
-        return {
-            kind: {"name": edition.about.name, "sha256": edition.sha256}
-            for kind, edition in self.editions.items()
-        }
+        return {kind: edition_record(edition) for kind, edition in self.editions.items()}
+
+    def edition(self, kind: str) -> Edition | None:
+        """Return the edition of a kind of code; None: it has none."""
+        return next((edition for own, edition in self.editions.items() if own == kind), None)
 
     def title(self, code: str, kind: str) -> str | None:
         """Return the title of a code, also of one that an earlier edition had."""
-        edition = self._edition(kind)
+        edition = self.edition(kind)
         found = edition.title(code) if edition is not None else None
         if found is None and self.shape is not None:
             return title_of(code, kind, self.shape)
@@ -89,7 +91,7 @@ class CodeSystem:
             Its title, or the closest substitute; see `icdcli.icd.titles.description`. A code of
             another system has the title of the nearest code above it.
         """
-        edition = self._edition(kind)
+        edition = self.edition(kind)
         if edition is None:
             return None
         if self.shape is not None:
@@ -106,7 +108,7 @@ class CodeSystem:
 
     def terms(self, code: str, kind: str) -> tuple[str, ...]:
         """Return the inclusion terms of a code; see `icdcli.icd.terms.terms_in`."""
-        edition = self._edition(kind)
+        edition = self.edition(kind)
         row = edition.spelled(code) if edition is not None else None
         if edition is not None and row is not None and edition.has_notes:
             return terms_in(edition, edition.codes[row])
@@ -127,7 +129,7 @@ class CodeSystem:
         """
         own = list(own_titles)
         for kind in kinds:
-            edition = self._edition(kind)
+            edition = self.edition(kind)
             known = dict(self._assignable(edition, kind)) if edition is not None else {}
             known |= {code: title for code, its_kind, title in own if its_kind == kind and title}
             ordered = sorted((code.replace(".", ""), code) for code in known)
@@ -140,7 +142,7 @@ class CodeSystem:
 
         A system without chapters has the codes at its top.
         """
-        edition = self._edition(kind)
+        edition = self.edition(kind)
         if edition is None:
             return ()
         if self.shape is not None:
@@ -153,7 +155,7 @@ class CodeSystem:
 
     def chapter_of(self, code: str, kind: str) -> Group | None:
         """Return the chapter of a code; None: it is in none."""
-        edition = self._edition(kind)
+        edition = self.edition(kind)
         if edition is None:
             return None
         if self.shape is not None:
@@ -175,9 +177,6 @@ class CodeSystem:
         for kind, edition in self.editions.items():
             if not is_bundled(edition):
                 edition.write(folder / _KEPT.format(kind=kind))
-
-    def _edition(self, kind: str) -> Edition | None:
-        return next((edition for own, edition in self.editions.items() if own == kind), None)
 
     @cached_property
     def _titles(self) -> Mapping[str, dict[str, str]]:

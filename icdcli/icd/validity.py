@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from icdcli.icd.code_system import CodeSystem
-from icdcli.icd.codes import Kind
 from icdcli.icd.editions.edition import Edition
 from icdcli.icd.editions.succession import series_of, validity_of
 from icdcli.icd.titles import is_known
@@ -54,46 +53,33 @@ class CodeValidity:
             kind: ``diagnosis`` or ``procedure``.
             day: The day; None: the edition of the coding system is asked.
         """
-        own = next((found for found in self._system.editions if found == kind), None)
+        own = self._system.edition(kind)
         if own is None:
             return "unknown"
-        asked = self.editions_on(own, day)
-        if any(_is_assignable(code, edition) for edition in asked):
+        asked = _editions_on(own, day)
+        if any(edition.assigns(code) for edition in asked):
             return "valid"
-        family = series_of(self._system.editions[own])
+        family = series_of(own)
         first, last = family.index(asked[0]), family.index(asked[-1])
-        if any(_is_assignable(code, edition) for edition in family[:first]):
+        if any(edition.assigns(code) for edition in family[:first]):
             return "retired"
-        if any(_is_assignable(code, edition) for edition in family[last + 1 :]):
+        if any(edition.assigns(code) for edition in family[last + 1 :]):
             return "future"
         if any(code in edition for edition in family):
             return "category"
         shape = self._system.shape  # of beginnings of codes, only those of categories are rows
         return "category" if shape is not None and is_known(code, kind, shape) else "unknown"
 
-    def editions_on(self, kind: Kind, day: date | None) -> tuple[Edition, ...]:
-        """Return the editions to ask about a day: that of the day, or the nearest ones."""
-        if day is None:
-            return (self._system.editions[kind],)
-        family = series_of(self._system.editions[kind])
-        before = [one for one in family if (one.about.valid_from or date.min) <= day]
-        if before and (before[-1].about.valid_to or date.max) >= day:
-            return (before[-1],)
-        return (*before[-1:], *family[len(before) : len(before) + 1])
-
     def has_edition(self, kind: str, day: date) -> bool:
         """Return whether an edition at hand that has a kind of code is valid on a day."""
-        own = next((found for found in self._system.editions if found == kind), None)
-        return own is not None and any(
-            _is_valid_on(one, day) for one in series_of(self._system.editions[own])
-        )
+        own = self._system.edition(kind)
+        return own is not None and any(_is_valid_on(one, day) for one in series_of(own))
 
     def outdated(self, code: str, kind: str, documents: int, status: Status) -> Outdated:
         """Return what is known about a code whose status is ``retired`` or ``future``."""
-        own = next(found for found in self._system.editions if found == kind)
-        current = self._system.editions[own]
-        family = series_of(self._system.editions[own])
-        having = [one for one in family if _is_assignable(code, one)]
+        current = self._system.edition(kind)
+        assert current is not None, kind
+        having = [one for one in series_of(current) if one.assigns(code)]
         edition = having[-1] if status == "retired" else having[0]
         into = [one for one, _ in validity_of(code, current).became] if status == "retired" else []
         title = edition.title(code) or ""
@@ -110,9 +96,15 @@ def outdated_entry(codes: Iterable[Outdated]) -> dict[str, Any]:
     }
 
 
-def _is_assignable(code: str, edition: Edition) -> bool:
-    row = edition.row(code)
-    return row is not None and bool(edition.assignable_R[row])
+def _editions_on(own: Edition, day: date | None) -> tuple[Edition, ...]:
+    """Return the editions to ask about a day: that of the day, or the nearest ones."""
+    if day is None:
+        return (own,)
+    family = series_of(own)
+    before = [one for one in family if (one.about.valid_from or date.min) <= day]
+    if before and (before[-1].about.valid_to or date.max) >= day:
+        return (before[-1],)
+    return (*before[-1:], *family[len(before) : len(before) + 1])
 
 
 def _is_valid_on(edition: Edition, day: date) -> bool:

@@ -14,7 +14,7 @@ from icdcli.errors import ConfigError
 from icdcli.icd.codes import KINDS, Kind
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.edition import Edition
-from icdcli.icd.editions.records import edition_id, edition_ids
+from icdcli.icd.editions.records import edition_ids, edition_record
 from icdcli.icd.rules.encounters import DatedChecks, EncounterChecks
 from icdcli.icd.rules.findings import Finding, Span
 from icdcli.predict.batches import CodedNote
@@ -81,8 +81,7 @@ class NoteChecks:
 
 
 def _ids(checks: EncounterChecks) -> tuple[str, ...]:
-    used = [(one.about.name, one.sha256) for one in checks.editions.values()]
-    return tuple(dict.fromkeys(edition_id({"name": name, "sha256": sha}) for name, sha in used))
+    return tuple(edition_ids({kind: edition_record(one) for kind, one in checks.editions.items()}))
 
 
 def _reason(finding: Finding) -> str:

@@ -65,7 +65,7 @@ def editions() -> list[Found]:
     """
     found = {one.about.name: one for one in _in(_BUNDLED, True)}
     found |= {one.about.name: one for one in _in(imported_folder(), False)}
-    return sorted(found.values(), key=lambda one: (_system_of(one.about.name), _age(one.about)))
+    return sorted(found.values(), key=lambda one: (one.about.system, _age(one.about)))
 
 
 def find_edition(name: str, on: date | None = None) -> Edition:
@@ -88,7 +88,7 @@ def find_edition(name: str, on: date | None = None) -> Edition:
     beginning = [one for one in at_hand if one.about.name.startswith(f"{wanted}-")]
     candidates = exact or beginning
     if not candidates:
-        raise ConfigError(_unknown(name, wanted, [one.about.name for one in at_hand]))
+        raise ConfigError(_unknown(name, wanted, [one.about for one in at_hand]))
     if on is not None:
         before = [one for one in candidates if (one.about.valid_from or date.min) <= on]
         candidates = before or candidates[:1]
@@ -100,11 +100,12 @@ def bundled_edition(name: str) -> Edition:
     return open_edition(_BUNDLED / f"{name}.parquet")
 
 
-def _unknown(name: str, wanted: str, names: list[str]) -> str:
+def _unknown(name: str, wanted: str, at_hand: list[About]) -> str:
     """Return the message about an edition that isn't at hand."""
     from icdcli.icd.editions.publications import official
 
-    hint = nearest(wanted, [*names, *map(_system_of, names)])
+    names = [about.name for about in at_hand]
+    hint = nearest(wanted, [*names, *(about.system for about in at_hand)])
     how = (
         f"`icdcode codes fetch {wanted}` downloads it."
         if official(wanted)
@@ -121,9 +122,7 @@ def is_in_an_edition(code: str, system: str) -> bool:
         system: ``icd9`` or ``icd10``.
     """
     return any(
-        code in open_edition(one.path)
-        for one in editions()
-        if _system_of(one.about.name) in SYSTEMS[system]
+        code in open_edition(one.path) for one in editions() if one.about.system in SYSTEMS[system]
     )
 
 
@@ -180,10 +179,6 @@ def _in(folder: Path, bundled: bool) -> Iterator[Found]:
                 f"{path}: the edition can't be read ({error}). Import it again, or delete the file."
             ) from error
         yield Found(about, path, bundled)
-
-
-def _system_of(name: str) -> str:
-    return name.partition("-")[0]
 
 
 def _age(about: About) -> tuple[date, str]:

@@ -1,11 +1,11 @@
 """What changed between two editions of a coding system."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from icdcli.errors import ConfigError
 from icdcli.icd.editions.edition import Edition
+from icdcli.icd.editions.successors import Successors
 
 
 class Retired(NamedTuple):
@@ -14,7 +14,7 @@ class Retired(NamedTuple):
     Attributes:
         code: The code.
         title: Its title in the older edition.
-        into: The codes below it that the newer edition has; empty: it was deleted.
+        into: The codes of the newer edition that took its place; empty: it was deleted.
     """
 
     code: str
@@ -65,19 +65,19 @@ def compare_editions(older: Edition, newer: Edition) -> Differences:
     Raises:
         ConfigError: If they are of different coding systems.
     """
-    systems = [one.about.name.partition("-")[0] for one in (older, newer)]
-    if systems[0] != systems[1]:
+    if older.about.system != newer.about.system:
         raise ConfigError(
             f"{older.about.name} and {newer.about.name} are of different coding systems. "
             "`icdcode codes map` shows the equivalents of a code."
         )
     before, after = dict(older.assignable()), dict(newer.assignable())
+    successors = Successors(older, newer)
     return Differences(
         older.about.name,
         newer.about.name,
         tuple((code, title) for code, title in after.items() if code not in before),
         tuple(
-            Retired(code, title, tuple(divided_into(code, newer)))
+            Retired(code, title, successors.of(code))
             for code, title in before.items()
             if code not in after
         ),
@@ -87,13 +87,3 @@ def compare_editions(older: Edition, newer: Edition) -> Differences:
             if after.get(code, title) != title
         ),
     )
-
-
-def divided_into(code: str, newer: Edition) -> Iterator[str]:
-    """Yield the codes below a code that a newer edition has and that can be assigned."""
-    row = newer.row(code)
-    if row is None:
-        return
-    for below in range(row + 1, int(newer.ends_R[row])):
-        if newer.assignable_R[below]:
-            yield newer.codes[below]

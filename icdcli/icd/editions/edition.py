@@ -92,6 +92,11 @@ class About:
     source: str = ""
     license: str = ""
 
+    @property
+    def system(self) -> str:
+        """Return the coding system, with which its name begins."""
+        return self.name.partition("-")[0]
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         days = {"valid_from": self.valid_from, "valid_to": self.valid_to}
@@ -305,6 +310,16 @@ class Edition:
     def has_notes(self) -> bool:
         """Return whether the edition has notes; plain lists of codes have none."""
         return any(len(self._note_array(kind).values) for kind in NOTE_KINDS)
+
+    def assigns(self, code: str) -> bool:
+        """Return whether it has a code that can be assigned."""
+        row = self.row(code)
+        return row is not None and bool(self.assignable_R[row])
+
+    def assignable_below(self, row: int) -> list[str]:
+        """Return the codes below a row, at any depth, that can be assigned."""
+        below = range(row + 1, int(self.ends_R[row]))
+        return [self.codes[one] for one in below if self.assignable_R[one]]
 
     def assignable(self) -> Iterator[tuple[str, str]]:
         """Yield the codes that can be assigned, with their titles."""

@@ -182,7 +182,7 @@ def _of_stream(file: IO[bytes], name: str, about: About) -> Iterator[Entry]:
 
 
 def _kind(about: About) -> tuple[Kind, System]:
-    system = about.name.partition("-")[0]
+    system = about.system
     kind = about.kinds[0]
     if system == "icd9cm":
         return kind, "icd9"

@@ -5,11 +5,20 @@ icd10cm-2026-04@6f1c0a9d2b7e                                       in each predi
 """
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pyarrow, which views of corpora needn't import
+    from icdcli.icd.editions.edition import Edition
 
 Editions = Mapping[str, Mapping[str, str]]
 """The name and the hash of the edition of each kind of code."""
 
 _DIGITS = 12
+
+
+def edition_record(edition: "Edition") -> dict[str, str]:
+    """Return the name and the hash of an edition."""
+    return {"name": edition.about.name, "sha256": edition.sha256}
 
 
 def edition_id(edition: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ class Validity:
 def validity_of(code: str, edition: Edition) -> Validity:
     """Return when a code can be assigned, as seen from an edition of its system."""
     series = series_of(edition)
-    has = [_assigns(one, code) for one in series]
+    has = [one.assigns(code) for one in series]
     here = series.index(edition)
     last = next((place for place in range(here, -1, -1) if has[place]), None)
     if last is None:  # it is new in a later edition, or never assigned
@@ -66,11 +66,6 @@ def series_of(edition: Edition) -> tuple[Edition, ...]:
     return tuple(found) if edition in found else (edition,)
 
 
-def system_of_edition(edition: Edition) -> str:
-    """Return the coding system that the name of an edition begins with."""
-    return edition.about.name.partition("-")[0]
-
-
 def edition_on(edition: Edition, day: date) -> Edition:
     """Return the edition of the same system that was valid on a day, or else the first one."""
     series = series_of(edition)
@@ -82,13 +77,13 @@ def first_with(code: str, edition: Edition) -> Edition | None:
     """Return the first edition after a given one in which a code can be assigned."""
     series = series_of(edition)
     after = series[series.index(edition) + 1 :]
-    return next((one for one in after if _assigns(one, code)), None)
+    return next((one for one in after if one.assigns(code)), None)
 
 
 def other_system_with(code: str, edition: Edition) -> Edition | None:
     """Return the newest edition of another coding system that has a code."""
-    own = system_of_edition(edition)
-    newest = {system_of_edition(one): one for one in _all()}
+    own = edition.about.system
+    newest = {one.about.system: one for one in _all()}
     return next(
         (one for name, one in newest.items() if name != own and one.row(code) is not None), None
     )
@@ -108,18 +103,11 @@ def _ending_alike(code: str, edition: Edition) -> tuple[str, ...]:
     above = nearest_above(code, edition)
     if above is None:
         return ()
-    below = range(above + 1, int(edition.ends_R[above]))
-    found = [edition.codes[row] for row in below if edition.assignable_R[row]]
-    return tuple(one for one in found if one[-1] == code[-1])
-
-
-def _assigns(edition: Edition, code: str) -> bool:
-    row = edition.row(code)
-    return row is not None and bool(edition.assignable_R[row])
+    return tuple(one for one in edition.assignable_below(above) if one[-1] == code[-1])
 
 
 def _of_system(edition: Edition) -> Iterator[Edition]:
-    return (one for one in _all() if system_of_edition(one) == system_of_edition(edition))
+    return (one for one in _all() if one.about.system == edition.about.system)
 
 
 def _all() -> Iterator[Edition]:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from icdcli.icd.editions.differences import divided_into
 from icdcli.icd.editions.edition import Edition
 
 _PLACEHOLDERS = re.compile(r"([A-Z]\d[0-9A-Z]\.[0-9A-WYZ]*)X+([0-9A-Z])")
@@ -26,9 +25,7 @@ class Successors:
 
         A code that neither edition can assign hasn't changed.
         """
-        return not _can_assign(self._newer, code) and (
-            self._older is None or _can_assign(self._older, code)
-        )
+        return not self._newer.assigns(code) and (self._older is None or self._older.assigns(code))
 
     def of(self, code: str) -> tuple[str, ...]:
         """Return what a retired code became; nothing if it was deleted.
@@ -38,7 +35,7 @@ class Successors:
         characters for its placeholders (``T78.070A`` for ``T78.07XA``); a code above it that can
         now be assigned.
         """
-        found = tuple(divided_into(code, self._newer))
+        found = tuple(self._below(code))
         if not found and code not in self._newer:
             found = tuple(self._beginning_with(code))
         if not found:
@@ -46,6 +43,10 @@ class Successors:
         if not found:
             found = tuple(self._without_placeholders(code))
         return found or tuple(self._above(code))
+
+    def _below(self, code: str) -> list[str]:
+        row = self._newer.row(code)
+        return [] if row is None else self._newer.assignable_below(row)
 
     def _beginning_with(self, code: str) -> Iterator[str]:
         beginning = _bare(code)
@@ -63,7 +64,7 @@ class Successors:
     def _without_placeholders(self, code: str) -> Iterator[str]:
         written = _PLACEHOLDERS.fullmatch(code)
         if written is not None:
-            for other in divided_into(written[1].rstrip("."), self._newer):
+            for other in self._below(written[1].rstrip(".")):
                 if len(other) == len(code) and other.endswith(written[2]):
                     yield other
 
@@ -73,7 +74,7 @@ class Successors:
             return
         for above in self._older.above(row):
             other = self._older.codes[above]
-            if _can_assign(self._newer, other) and not self._older.assignable_R[above]:
+            if self._newer.assigns(other) and not self._older.assignable_R[above]:
                 yield other
                 return
 
@@ -95,11 +96,6 @@ class Successors:
             if self._older is None or code not in self._older:
                 found.setdefault(title.casefold(), []).append(code)
         return found
-
-
-def _can_assign(edition: Edition, code: str) -> bool:
-    row = edition.row(code)
-    return row is not None and bool(edition.assignable_R[row])
 
 
 def _bare(code: str) -> str:

@@ -106,9 +106,7 @@ def _take(row: int, edition: Edition) -> str:
     """Return the advice to take a code below a row, or the row's own."""
     if edition.assignable_R[row]:
         return f"Take {edition.codes[row]}, if it is right."
-    below = range(row + 1, int(edition.ends_R[row]))
-    found = [edition.codes[one] for one in below if edition.assignable_R[one]]
-    return f"Take one of {_listed(found, ', ')}."
+    return f"Take one of {_listed(edition.assignable_below(row), ', ')}."
 
 
 def _listed(found: list[str] | tuple[str, ...], between: str) -> str:

@@ -3,6 +3,7 @@
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.differences import Renamed, Retired, compare_editions
 from icdcli.icd.editions.edition import About, Edition, Entry
+from icdcli.icd.editions.succession import validity_of
 
 
 def edition(name, *entries):
@@ -37,3 +38,11 @@ def test_from_2024_to_april_2026():
     retired = {one.code: one.into for one in found.retired}
     assert retired["G35"] == ("G35.A", "G35.B0", "G35.B1", "G35.B2", *retired["G35"][4:])
     assert {"E66.8", "D71"} <= retired.keys()
+
+
+def test_retired_codes_became_what_is_shown_for_each_of_them():
+    newer = find_edition("icd10cm-2026-04")
+    found = compare_editions(find_edition("icd10cm-2024"), newer)
+    for one in found.retired:
+        became = tuple(code for code, _ in validity_of(one.code, newer).became)
+        assert one.into == became != ()
