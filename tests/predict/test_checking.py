@@ -170,3 +170,12 @@ def test_the_terminal_shows_findings_and_removed_codes(scoring):
     assert "5 codes" in shown
     assert "removed G35 (0.700), not assignable: G35 (Multiple sclerosis)" in shown
     assert "soft, excludes: E11.9, Excludes1: type 1 diabetes" in shown
+
+
+def test_the_terminal_says_if_nothing_was_found(scoring):
+    note = coded(scoring, Checking())._replace(findings=())
+    for checked, words in ((note, "no findings by icd10cm-2026-04@"), (coded(scoring, None), "")):
+        console = Console(file=StringIO(), width=200)
+        console.print(coded_view(checked, Selection(), True))
+        assert ("no findings" in console.file.getvalue()) == bool(words)
+        assert words in console.file.getvalue()

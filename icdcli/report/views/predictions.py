@@ -148,6 +148,8 @@ def _findings_of(note: CodedNote) -> Iterator[RenderableType]:
             yield plain(
                 f"  removed {code.code} ({code.score:.3f}), {one_line(code.dropped)}", "yellow"
             )
+    if note.findings == () and note.windows:
+        yield plain(f"  no findings by {', '.join(note.checked_by)}")
     for one in note.findings or ():
         yield plain(f"  {one.severity}, {one.kind}: {one_line(one.words)}", "yellow")
         yield plain(f"    {one_line(one.advice)}")
