@@ -1,11 +1,11 @@
 """Measure what becomes of a model when a new edition divides its codes.
 
-The change is simulated: an edition of ICD-10-CM in which 100 codes, each with at least two codes
-below it in CodiEsp's training cases, aren't divided yet. A run of ``laptop.yaml`` is trained with
-it and migrated to the real edition with ``icdcode migrate``. Both label spaces are compared with
-the same dev cases, by mean average precision and micro-F1 over all codes and over the divided ones
-alone (in the cases that have one). A migrated model also knows codes that no case has. Only the
-labels of the run trained anew count here, for all rows. Runs that exist already are not trained
+The change is simulated: an edition of ICD-10-CM in which at most 100 codes, each with at least two
+codes below it in CodiEsp's training cases, aren't divided yet. A run of ``laptop.yaml`` is trained
+with it and migrated to the real edition with ``icdcode migrate``. Both label spaces are compared
+with the same dev cases, by mean average precision and micro-F1 over all codes and over the divided
+ones alone (in the cases that have one). A migrated model also knows codes that no case has. Only
+the labels of the run trained anew count here, for all rows. Runs that exist already are not trained
 again.
 
     python benchmarks/migration.py DATA OUT                  about 20 minutes on two cores
@@ -86,7 +86,9 @@ def rows_below(edition: Edition, code: str) -> range:
 
 
 def _number_below(edition: Edition, code: str) -> int:
-    return int(edition.assignable_R[rows_below(edition, code)].sum())
+    row = edition.row(code)
+    assert row is not None
+    return len(edition.assignable_below(row))
 
 
 def _is_code(edition: Edition, code: str) -> bool:
