@@ -63,7 +63,14 @@ def smaller(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/getting-started.md", "docs/evaluation.md", "docs/python.md"]
+    "name",
+    [
+        "README.md",
+        "docs/codes.md",
+        "docs/getting-started.md",
+        "docs/evaluation.md",
+        "docs/python.md",
+    ],
 )
 def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,6 +102,6 @@ def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
     run |= {
         f"docs/{name}.md"
-        for name in ("getting-started", "evaluation", "python", "ko/guide", "own-notes")
+        for name in ("codes", "getting-started", "evaluation", "python", "ko/guide", "own-notes")
     }
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run
