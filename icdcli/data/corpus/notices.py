@@ -53,16 +53,17 @@ def _validity(card: Mapping[str, Any]) -> Iterator[str]:
     """Yield the warnings about codes that aren't valid, one sentence each."""
     entry = card.get("code_validity", {})
     days = entry.get("days")
-    where = "on the day of their document" if days else f"in {entry.get('edition')}"
+    where = "on the day of a document" if days else f"in {entry.get('edition')}"
     for status, what, when in (
         ("retired", "retired", "last in"),
         ("future", "not valid yet", "in"),
     ):
         if codes := entry.get(status):
+            one = codes["codes"] == 1
             yield (
-                f"{codes['codes']:,} {'code is' if codes['codes'] == 1 else 'codes are'} {what} "
-                f"{where}, with {_counted(codes['mentions'], 'mention')}; labels all the same: "
-                f"{_named(codes, when)}"
+                f"{codes['codes']:,} {'code is' if one else 'codes are'} {what} {where} "
+                f"({_counted(codes['mentions'], 'mention')}), but kept as "
+                f"{'a label' if one else 'labels'}: {_named(codes, when)}"
             )
     if days and (outside := days["outside"]):
         yield (

@@ -45,7 +45,7 @@ def test_retired_codes_are_kept_counted_and_named(prepared):
     assert "future" not in entry
     (warning,) = [one for one in corpus.warnings if "retired" in one]
     assert warning == (
-        "2 codes are retired in icd10cm-2026-04, with 12 mentions; labels all the same: D71 (6, "
+        "2 codes are retired in icd10cm-2026-04 (12 mentions), but kept as labels: D71 (6, "
         "now D71.1, D71.8, D71.9); G35 (6, now G35.A, G35.B0, G35.B1, …)"
     )
 
@@ -54,7 +54,7 @@ def test_codes_of_a_later_edition_are_named(prepared):
     rows = [{"codes": [code, "G35.A"]} for code in COMMON]
     warnings = prepared(*rows, code_system="icd10cm-2024").warnings
     assert (
-        "1 code is not valid yet in icd10cm-2024, with 6 mentions; labels all the same: G35.A (6, "
+        "1 code is not valid yet in icd10cm-2024 (6 mentions), but kept as a label: G35.A (6, "
         "in icd10cm-2026-04)"
     ) in warnings
 
@@ -94,7 +94,7 @@ def test_days_choose_the_edition_and_the_valid_codes(prepared):
     assert (entry["retired"]["codes"], entry["retired"]["mentions"]) == (1, 2)
     assert (entry["future"]["codes"], entry["future"]["mentions"]) == (1, 1)
     assert (
-        "1 code is retired on the day of their document, with 2 mentions; labels all the same: "
+        "1 code is retired on the day of a document (2 mentions), but kept as a label: "
         "G35 (2, now G35.A, G35.B0, G35.B1, …)"
     ) in corpus.warnings
     opened = open_corpus(corpus.folder)
