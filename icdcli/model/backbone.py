@@ -27,8 +27,8 @@ from icdcli.model.hub import PretrainedSource, hub_errors
 from icdcli.model.section import QUANTIZED, ModelConfig
 from icdcli.model.trials import directions_of
 
-# When it is imported (peft does so too), it warns of an optional kernel that is missing; later, it
-# warns that LLM.int8 rounds its inputs to float16, which it always does. Users needn't do anything.
+# When it is imported (peft does so too), it warns of an optional kernel that is missing. Users
+# needn't do anything.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 ADAPTER = "default"  # peft's name for the adapter that we train
@@ -101,12 +101,6 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
             transformers_logging.enable_progress_bar()
     if quantization is None:
         backbone = backbone.to(device)
-    for module in backbone.modules():
-        # On CPUs with AVX-512 BF16, the first forward pass of bitsandbytes (0.50) in evaluation
-        # mode converts a 4-bit weight to a format without a gradient: after a validation, training
-        # would continue with wrong gradients, silently.
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
     return finish_backbone(config, backbone, source)
 
 
@@ -144,9 +138,10 @@ def finish_backbone(
                 "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
             )
             backbone = _with_adapters(config, plain, source)
-        from icdcli.model.lora_linear import compute_adapters_fast  # imports peft
+    if backbone is not plain or config.bit in QUANTIZED:
+        from icdcli.model.linear.layers import use_fast_layers  # imports peft
 
-        compute_adapters_fast(backbone)
+        use_fast_layers(backbone, quantized=config.bit in QUANTIZED)
     if plain.device.type != "meta":  # without weights, nothing can be tried
         _check_attention(config, backbone)
     return backbone

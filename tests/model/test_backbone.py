@@ -155,6 +155,15 @@ def test_every_bit_width_gives_finite_float32_logits_and_gradients(model_folders
     )
 
 
+def leave_layers(backbone, quantized):
+    """Leave the layers as they are, with a gradient in 4 bits."""
+    for module in backbone.modules():
+        # On some CPUs, a first pass without gradients converts 4-bit weights to a format that has
+        # none.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 @pytest.mark.parametrize("bit", [4, 8, 16, 32])
 def test_adapters_give_the_results_of_peft(model_folders, monkeypatch, bit):
     if bit in (4, 8):
@@ -180,7 +189,7 @@ def test_adapters_give_the_results_of_peft(model_folders, monkeypatch, bit):
         return kinds, logits_BL.detach().flatten(), torch.cat(gradients)
 
     kinds, *ours = results()
-    monkeypatch.setattr("icdcli.model.lora_linear.compute_adapters_fast", lambda backbone: None)
+    monkeypatch.setattr("icdcli.model.linear.layers.use_fast_layers", leave_layers)
     plain_kinds, *theirs = results()
     assert {kind for kind in kinds if kind.startswith("_Fast")} == {
         4: {"_FastLinear4bit"}, 8: {"_FastLinear8bitLt"}, 16: {"_FastLinear"}, 32: {"_FastLinear"}

@@ -9,7 +9,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from icdcli.model.lora_linear import compute_adapters_fast
+from icdcli.model.linear.layers import use_fast_layers
 
 WIDTH, OUT, RANK = 24, 40, 4
 
@@ -39,7 +39,7 @@ def pair(adapters=1, bias=True, dropout=0.0, dtype=torch.float32, **lora):
             nn.init.normal_(weight, std=0.3)
         weight.requires_grad_(f".a{adapters - 1}." in name)
     fast = copy.deepcopy(plain)
-    compute_adapters_fast(fast)
+    use_fast_layers(fast, quantized=False)
     return plain, fast
 
 
