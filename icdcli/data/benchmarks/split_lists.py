@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
-import pyarrow.feather as feather
 import pyarrow.parquet as pq
 from platformdirs import user_data_path
 
@@ -337,7 +336,11 @@ def _arrow_entries(file: Path, content: bytes) -> Iterator[Entry]:
         raise DataError(
             f"{file}: isn't a split list. Give a folder of lists, or one file ending in {endings}."
         )
-    read = feather.read_table if file.name.endswith(".feather") else pq.read_table
+    read = pq.read_table
+    if file.name.endswith(".feather"):
+        from pyarrow import feather  # which imports pandas's types
+
+        read = feather.read_table
     try:
         table = read(pa.BufferReader(content))
         table.validate(full=True)

@@ -153,6 +153,15 @@ _OTHER_KINDS = (
 )
 """Endings of files that are common and aren't read, and what to do with them."""
 
+_OF_ALL = frozenset(
+    (
+        *("workers", "mimic3_data_path", "data_path", "dataset", "protocol", "splits_path"),
+        *("text_cleaning", "chunk_size", "skip_bad_rows", "label_pruning", "label_space"),
+        *("code_system", "cache_dir"),
+    )
+)
+"""The keys of the configuration that aren't any source's own."""
+
 _registered: dict[str, SourceType] = {}
 
 
@@ -184,7 +193,7 @@ def recognize(path: Path) -> str:
         DataError: If it looks like none of the known ones, or can't be read.
     """
     best, name = Match.NONE, ""
-    for kind in source_types():
+    for kind in map(source_type, source_names()):  # those after a certain one aren't imported
         if kind.is_file != _is_table(path):
             continue
         match = kind.recognizes(path)
@@ -292,6 +301,9 @@ def _code_system(config: DataConfig, chosen: ChosenSource) -> CodeSystem | None:
 
 def _options_of_others(config: DataConfig, dataset: str) -> Iterator[str]:
     """Yield why options aren't read: they belong to other data sets."""
+    fields = DataConfig.model_fields.items()
+    if not {name for name, one in fields if getattr(config, name) != one.default} - _OF_ALL:
+        return  # without importing the other sources
     for other in source_types():
         for option in other.own_options if other.name != dataset else ():
             if getattr(config, option) != DataConfig.model_fields[option].default:

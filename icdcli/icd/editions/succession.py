@@ -107,7 +107,8 @@ def _ending_alike(code: str, edition: Edition) -> tuple[str, ...]:
 
 
 def _of_system(edition: Edition) -> Iterator[Edition]:
-    return (one for one in _all() if one.about.system == edition.about.system)
+    system = edition.about.system
+    return (open_edition(one.path) for one in editions() if one.about.system == system)
 
 
 def _all() -> Iterator[Edition]:

@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,13 @@ import pytest
 from icdcli.data.section import DataConfig
 from icdcli.data.sources import registry
 from icdcli.data.sources.names import source_names
-from icdcli.data.sources.registry import choose_source, recognize, source_type, system_of
+from icdcli.data.sources.registry import (
+    choose_source,
+    recognize,
+    source_type,
+    source_types,
+    system_of,
+)
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import Reading
 
@@ -153,3 +161,28 @@ def test_another_code_system_than_the_data_have_is_an_error(data):
     choose_source(DataConfig(data_path=data, code_system="icd9"), Reading())
     with pytest.raises(ConfigError, match="code_system: is icd10, but protocol patient has codes"):
         choose_source(DataConfig(data_path=data, code_system="icd10"), Reading())
+
+
+def test_the_keys_of_all_sources_are_no_sources_own():
+    own = {option for kind in source_types() for option in kind.own_options}
+    assert not own & registry._OF_ALL
+    assert set(DataConfig.model_fields) >= registry._OF_ALL
+
+
+def test_the_source_of_a_folder_is_chosen_without_importing_the_others(data):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys\n"
+            "from icdcli.data.section import DataConfig\n"
+            "from icdcli.data.sources.registry import choose_source\n"
+            "from icdcli.io.csv_reader import Reading\n"
+            f"choose_source(DataConfig(data_path={str(data)!r}), Reading())\n"
+            "unwanted = ['urllib.request', 'pandas', 'icdcli.data.sources.table']\n"
+            "print([name for name in unwanted if name in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
