@@ -1,8 +1,16 @@
 """From the configured device to torch's."""
 
+import os
+import sys
+from collections.abc import MutableMapping
+
 import torch
 
 from icdcli.errors import ConfigError
+
+_ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""The variable with the settings of the memory allocator; the second name is that before torch 2.9,
+which later versions read, too."""
 
 
 def find_device(device: str | list[int], local_rank: int = 0) -> torch.device:
@@ -43,4 +51,19 @@ def find_device(device: str | list[int], local_rank: int = 0) -> torch.device:
             f"device: {numbers}: {local_rank + 1} processes were started for {len(numbers)} GPUs. "
             "Start one per GPU"
         )
+    let_memory_grow(os.environ)
     return torch.device("cuda", numbers[local_rank])
+
+
+def let_memory_grow(environment: MutableMapping[str, str]) -> None:
+    """Make the allocator of a GPU extend its blocks, if the user hasn't set it up otherwise.
+
+    Every step has documents of other lengths. Blocks of fixed size don't fit the next step, so that
+    memory is fragmented, and freed and allocated again, for which the GPU has to wait.
+
+    Args:
+        environment: ``os.environ``; the allocator reads it when it is first used.
+    """
+    if sys.platform == "linux" and not any(name in environment for name in _ALLOCATOR):
+        later = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 9)
+        environment[_ALLOCATOR[0 if later else 1]] = "expandable_segments:True"

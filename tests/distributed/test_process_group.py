@@ -41,6 +41,7 @@ def test_a_device_that_is_not_there(monkeypatch, gpus, device, message):
 
 
 def test_each_process_takes_its_own_gpu(monkeypatch):
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "")  # keeps the allocator's settings as they are
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert [find_device([1, 3], local) for local in (0, 1)] == [
         torch.device("cuda:1"),
