@@ -9,9 +9,10 @@ x_t of token t
     a_t · ‖x_t ⊙ ∂logit/∂x_t‖₂
 
 Gradients are computed with respect to the embeddings only, whatever is trained. The backbone reads
-a few chunks at a time, twice: the first pass computes the hidden states of the whole document,
-whose gradients the head returns; the second pass takes these gradients back to the embeddings. So
-the activations of a few chunks are in memory at a time.
+a document of up to 4,096 tokens once. Of a longer one, it reads a few chunks at a time, twice: the
+first pass computes the hidden states of the whole document, whose gradients the head returns; the
+second pass takes these gradients back to the embeddings. So the activations of a few chunks are in
+memory at a time.
 
 Shapes: K labels, T tokens of a document, C tokens of some chunks, S groups of tokens, D width, A
 assertion classes.
@@ -56,12 +57,14 @@ class Attribution:
         norms_KT: The same as a length, ‖input ⊙ gradient‖₂.
         attention_KT: The attention of each code; None: codes don't attend. Neighbors that the head
             reads as one share its attention equally.
+        states_TD: The backbone's hidden states of all tokens, special tokens included.
     """
 
     added_K: NDArray[np.float32]
     products_KT: NDArray[np.float32]
     norms_KT: NDArray[np.float32]
     attention_KT: NDArray[np.float32] | None
+    states_TD: Tensor
 
     @property
     def weights_KT(self) -> NDArray[np.float32]:
@@ -102,6 +105,7 @@ def attribute(
         np.concatenate([part.products_KT[:, own] for part in parts]),
         np.concatenate([part.norms_KT[:, own] for part in parts]),
         np.concatenate(attention) if attention else None,
+        parts[0].states_TD,
     )
 
 
@@ -118,6 +122,8 @@ def _parts(
         chunks = list(_passes(document, tokens, one_by_one=network.without_padding))
         try:
             passes = [_Pass(network, document, special_tokens, *part) for part in chunks]
+            if len(passes) == 1:
+                passes[0].keep_graph()
             with torch.no_grad():
                 hidden_TD = torch.cat(
                     [hidden_CD[each.kept_C] for each in passes for hidden_CD, _ in [each.read()]]
@@ -189,6 +195,7 @@ def _attribute(
         products_KT,
         norms_KT,
         None if attention_KT is None else attention_KT.cpu().numpy(),
+        hidden_TD.detach(),
     )
 
 
@@ -232,6 +239,7 @@ class _Pass:
         end: int,
     ) -> None:
         self._network = network
+        self._graph: tuple[Tensor, Tensor] | None = None
         chunks, kept = document.chunks[first:end], document.kept[first:end]
         parts = [TokenizedDocument.whole(ids) for ids in chunks]
         self._inputs = Batch.of(collate(parts, special_tokens.pad, network.padding)).to(
@@ -255,8 +263,15 @@ class _Pass:
             [part + shift for part, shift in zip(own, shifts, strict=True)]
         )
 
+    def keep_graph(self) -> None:
+        """Read the chunks now; `read` then returns the same each time, with its gradients."""
+        with torch.enable_grad():
+            self._graph = self.read()
+
     def read(self) -> tuple[Tensor, Tensor]:
         """Return the chunks' packed hidden states, and the embeddings as in the forward pass."""
+        if self._graph is not None:
+            return self._graph
         with _embeddings(self._network.backbone) as caught:
             hidden_CD = self._network.hidden_states(self._inputs)
         return hidden_CD, caught[0]

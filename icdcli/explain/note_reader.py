@@ -254,7 +254,7 @@ class NeuralNoteReader:
             head = attribute(model.network, document, model.special_tokens, own)
             parts = (
                 Part(network_K[rows] * head.added_K, head.weights_KT, tokens[start:end]),
-                *self._prior(document, own, network_K[rows], tokens[start:end]),
+                *self._prior(document, head, own, network_K[rows], tokens[start:end]),
                 *(Part(part.added_K[rows], part.weights_KT[rows], part.pieces) for part in lexical),
             )
             yield Window(requested, head, parts, words, fused=model.fusion is not None)
@@ -295,6 +295,7 @@ class NeuralNoteReader:
     def _prior(
         self,
         document: TokenizedDocument,
+        head: Attribution,
         labels: Sequence[int],
         network_K: NDArray[np.floating],
         tokens: Positions,
@@ -302,9 +303,12 @@ class NeuralNoteReader:
         model, prior = self._model, self._model.network.prior
         if prior is None:
             return []
-        with model.untrained() as reader, torch.inference_mode():
-            batch = Batch.of(collate([document], model.special_tokens.pad, reader.padding))
-            nearest = prior.nearest(reader.hidden_states(batch.to(reader.device)), labels)
+        states_TD = head.states_TD
+        if model.trained_backbone:
+            with model.untrained() as reader, torch.inference_mode():
+                batch = Batch.of(collate([document], model.special_tokens.pad, reader.padding))
+                states_TD = reader.hidden_states(batch.to(reader.device))
+        nearest = prior.nearest(states_TD, labels)
         weights_KT = np.zeros((len(labels), len(document)))
         for row, (_, position) in enumerate(nearest):
             weights_KT[row, position : position + WINDOW] = 1

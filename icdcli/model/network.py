@@ -1,6 +1,6 @@
 """The network: backbone, head and description prior; from token ids to one logit per code.
 
-Shapes: B documents, C chunks, T tokens, D width, L labels.
+Shapes: B documents, C chunks, T tokens, D width, L labels, M descriptions of labels.
 """
 
 import math
@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -121,14 +123,11 @@ class CodingNetwork(nn.Module):
             ValueError: If the documents aren't padded as `padding` says, or if there is a prior
                 and the similarities are neither in the batch nor known from the hidden states.
         """
-        hidden_TD, documents, shares_TA = batch.hidden_TD, batch.documents, batch.shares_TA
+        if batch.hidden_TD is None:
+            batch, _ = self.read(batch)
+        assert batch.hidden_TD is not None
         similarity_BL = batch.similarity_BL
-        if hidden_TD is None:
-            states_TD = self.hidden_states(batch)
-            if self.prior is not None and similarity_BL is None and self.untrained_backbone:
-                similarity_BL = self.prior.adjusted_similarity(states_TD, documents)
-            hidden_TD, documents, shares_TA = self.averaged(states_TD, documents, shares_TA)
-        logits_BL = self.head_logits(hidden_TD, documents, labels, shares_TA)
+        logits_BL = self.head_logits(batch.hidden_TD, batch.documents, labels, batch.shares_TA)
         if self.prior is None:
             return logits_BL
         if similarity_BL is None:
@@ -138,6 +137,29 @@ class CodingNetwork(nn.Module):
             )
         added_BL: Tensor = self.prior(similarity_BL if labels is None else similarity_BL[:, labels])
         return logits_BL + added_BL
+
+    def read(self, batch: Batch) -> tuple[Batch, NDArray[np.float16] | None]:
+        """Read documents with the backbone.
+
+        Args:
+            batch: The documents, by their token ids.
+
+        Returns:
+            The batch with its hidden states as the head reads them, and with the similarities of
+            the descriptions if they follow from the states; and cosine_BM of the prior, if the
+            similarities weren't known before.
+        """
+        states_TD, cosine_BM = self.hidden_states(batch), None
+        similarity_BL = batch.similarity_BL
+        if self.prior is not None and similarity_BL is None and self.untrained_backbone:
+            cosine_BM = self.prior.cosines(states_TD, batch.documents)
+            adjusted_BL = self.prior.adjusted(cosine_BM)[np.arange(len(cosine_BM))]
+            similarity_BL = torch.from_numpy(adjusted_BL).to(states_TD.device)
+        hidden_TD, documents, shares_TA = self.averaged(states_TD, batch.documents, batch.shares_TA)
+        found = Batch(
+            documents, hidden_TD=hidden_TD, similarity_BL=similarity_BL, shares_TA=shares_TA
+        )
+        return found, cosine_BM
 
     def averaged(
         self, hidden_TD: Tensor, documents: Segments, shares_TA: Tensor | None = None

@@ -4,7 +4,7 @@ Shapes: N notes or documents, W windows of them, L labels.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,6 @@ from icdcli.data.token_cache import TokenizedText, fingerprint, token_cache, tok
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
-from icdcli.model.backbone import without_adapter
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
@@ -47,7 +46,7 @@ from icdcli.model.files.checkpoint_files import (
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.files.saved_backbone import load_saved_backbone
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
-from icdcli.model.inference.original_network import original_network
+from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.precompute import (
     Wanted,
     backbone_fingerprint,
@@ -215,17 +214,21 @@ class NeuralModel:
         """Score the documents of a split; see `CodingModel.score_split`."""
         documents = documents_to_score(corpus, split, self.labels, only)
         encoded = self.encoded(self.cached_tokens(corpus, on_progress), documents)
-        scored = Scored.empty(len(encoded), len(self.labels))
-        if only is None:
+        prior, descriptions = self.network.prior, None
+        if only is None and (self.trained_backbone or self._fits([encoded], state_cache_gb)):
             encoded = self.with_precomputed(
                 corpus.folder, {split: encoded}, state_cache_gb, on_progress
             )[split]
-        else:
+        elif self.trained_backbone:
             encoded = self._with_similarities(encoded)
+        elif prior is not None:  # one reading gives the logits and the similarities
+            descriptions = len(prior.descriptions_MD)
+        scored = Scored.empty(len(encoded), len(self.labels), descriptions)
         for done in score_documents(self.network, encoded, scored):
             if on_progress is not None:
                 on_progress(f"scoring the {split} split", done, len(encoded))
-        prior = self.network.prior
+        if prior is not None and scored.cosine_NM is not None:
+            encoded = replace(encoded, similarities=prior.adjusted(scored.cosine_NM))
         weight = None if prior is None else np.float32(prior.weight.item())
         without_prior_NL = logits_without_prior(scored.logits_NL, encoded, weight)
         scored = pool_windows(scored, encoded)
@@ -274,8 +277,7 @@ class NeuralModel:
             DataError: If the results don't fit on the disk, or if those kept are damaged.
         """
         network = self.network
-        size = sum(size_of_states(documents, network) for documents in splits.values())
-        states = (new or not self.trained_backbone) and size <= gigabytes * 1e9
+        states = (new or not self.trained_backbone) and self._fits(splits.values(), gigabytes)
         if not states and network.prior is None:
             return dict(splits)
         tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.reading.key
@@ -286,27 +288,23 @@ class NeuralModel:
                 for split, documents in splits.items()
             }
 
+    def _fits(self, splits: Iterable[EncodedDocuments], gigabytes: float) -> bool:
+        """Return whether the hidden states of splits take no more than this disk space."""
+        size = sum(size_of_states(documents, self.network) for documents in splits)
+        return size <= gigabytes * 1e9
+
     @contextmanager
     def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:
         """Yield a network whose hidden states are those of the backbone before training.
 
-        It is the model's own network if the backbone is frozen, or with our adapters switched off;
-        otherwise the base model is loaded again.
-
         Args:
             new: Whether no training step has changed the backbone.
-
-        Raises:
-            ConfigError: If the base model is needed and can't be loaded.
         """
-        network = self.network
         if new or not self.trained_backbone:
-            yield network
-        elif not self.own_backbone:
-            with without_adapter(network.backbone):
-                yield network
-        else:
-            yield original_network(network, self.config, self.base)
+            yield self.network
+            return
+        with untrained_network(self.network, self.config, self.base, self.own_backbone) as reader:
+            yield reader
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an empty folder, without the manifest."""

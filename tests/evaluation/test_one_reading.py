@@ -102,6 +102,42 @@ def test_a_frozen_backbone_reads_a_note_once(trained, monkeypatch):
 
 
 @pytest.mark.parametrize("reading", ["first", "windows"])
+def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, reading):
+    opened = open_run(trained("label attention", long_notes=reading))
+    model, corpus = opened.model, opened.corpus
+    cached = model.score_split(corpus, "test")
+    read, seen = CodingNetwork.hidden_states, []
+
+    def counted(self, batch):
+        seen.append(sum(batch.documents.lengths))
+        return read(self, batch)
+
+    monkeypatch.setattr(CodingNetwork, "hidden_states", counted)
+    again = model.score_split(corpus, "test", state_cache_gb=0)  # the states don't fit
+    tokens = model.encoded(model.cached_tokens(corpus), corpus.documents("test")).lengths.sum()
+    assert sum(seen) == tokens
+    np.testing.assert_allclose(again.parts[NETWORK], cached.parts[NETWORK], atol=2e-3)
+    for part in (NETWORK, PRIOR):
+        np.testing.assert_allclose(
+            again.without(part)[NETWORK], cached.without(part)[NETWORK], atol=2e-3
+        )
+
+    seen.clear()
+    (sample,) = sample_run(opened, "test", number=1)
+    windows = len(seen)
+    assert windows == 1
+    seen.clear()
+    (text,) = [text for name, text in zip(cached.documents.ids, corpus.texts("test"), strict=True)
+               if name == sample.prediction.id]  # fmt: skip
+    (scored,) = model.score_notes([text]).windows
+    assert len(seen) == 1
+    labels = [*range(len(model.labels))]
+    assert any(evidence_finder(model)(text, labels, scored))
+    peaks = {int(peak) for peak in scored.logits_WL.argmax(axis=0)}
+    assert len(seen) == 1 + len(peaks)  # once more, with gradients, each window that counts
+
+
+@pytest.mark.parametrize("reading", ["first", "windows"])
 @pytest.mark.parametrize(
     "kind",
     ["decoder", "label attention", "trained encoder", "chunked encoder", "cleaned", "tfidf"],

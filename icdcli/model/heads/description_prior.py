@@ -114,19 +114,9 @@ class DescriptionPrior(nn.Module):
             rows.append(best_M)
         return torch.stack(rows)
 
-    def adjusted_similarity(self, hidden_TD: Tensor, documents: Segments) -> Tensor:
-        """Return what `forward` takes, the same as if it had been precomputed in half precision.
-
-        Args:
-            hidden_TD: The untrained backbone's hidden states, as in `similarities`.
-            documents: The borders of the documents.
-
-        Returns:
-            similarity_BL, float32; without a gradient.
-        """
-        cosine_BM = self.similarities(hidden_TD, documents).half().cpu().numpy()
-        similarity_BL = self.adjusted(cosine_BM)[np.arange(len(cosine_BM))]
-        return torch.from_numpy(similarity_BL).to(hidden_TD.device)
+    def cosines(self, hidden_TD: Tensor, documents: Segments) -> NDArray[np.float16]:
+        """Return cosine_BM, the `similarities` in half precision, as they are kept on disk."""
+        return self.similarities(hidden_TD, documents).half().cpu().numpy()
 
     @torch.inference_mode()
     def nearest(self, hidden_TD: Tensor, labels: Sequence[int]) -> list[tuple[float, int]]:

@@ -143,7 +143,7 @@ def description_similarities(
     cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
 
     def take(rows: Ids, batch: Batch, hidden_TD: Tensor) -> None:
-        cosine_NM[rows] = prior.similarities(hidden_TD, batch.documents).half().cpu().numpy()
+        cosine_NM[rows] = prior.cosines(hidden_TD, batch.documents)
 
     for _ in read_states(network, documents, take):
         pass
@@ -237,7 +237,7 @@ def _fill(
             for row, part in zip(rows.tolist(), parts, strict=True):
                 hidden_TD[offsets[row] : offsets[row + 1]] = part.numpy()
         if prior is not None and cosine_NM is not None:
-            cosine_NM[rows] = prior.similarities(found_TD, batch.documents).half().cpu().numpy()
+            cosine_NM[rows] = prior.cosines(found_TD, batch.documents)
 
     for done in read_states(network, documents, take):
         if on_progress is not None:

@@ -3,7 +3,7 @@
 A network scores windows; a document that is read in several has the highest logit of each code
 (`pool_windows`).
 
-Shapes: N documents, W windows of them, L labels, B documents of a batch.
+Shapes: N documents, W windows of them, L labels, B documents of a batch, M descriptions of labels.
 """
 
 import shutil
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,22 +40,32 @@ class Scored:
     Attributes:
         logits_NL: The logit of each code, float32; at first of each window.
         losses_N: The loss of each document, the mean over the labels; at first of each window.
+        cosine_NM: The similarity of each description of the prior to each window, if the network
+            computes it; None: not wanted.
     """
 
     logits_NL: NDArray[np.float32]
     losses_N: NDArray[np.float64]
+    cosine_NM: NDArray[np.float16] | None = None
 
     @classmethod
-    def empty(cls, documents: int, labels: int) -> "Scored":
+    def empty(cls, documents: int, labels: int, descriptions: int | None = None) -> "Scored":
         """Return space for the results, in memory or in a temporary file."""
-        size = documents * labels * 4
-        # A mapped file that fills its disk would kill the process: use memory if space is short.
-        if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
-            logits_NL = np.zeros((documents, labels), np.float32)
-        else:
-            with tempfile.TemporaryFile(prefix="icdcode-") as file:
-                logits_NL = np.memmap(file, np.float32, "w+", shape=(documents, labels))
-        return cls(logits_NL, np.zeros(documents, np.float64))
+        return cls(
+            _zeros(documents, labels, np.float32),
+            np.zeros(documents, np.float64),
+            None if descriptions is None else _zeros(documents, descriptions, np.float16),
+        )
+
+
+def _zeros(rows: int, columns: int, dtype: type[Any]) -> NDArray[Any]:
+    """Return a matrix of zeros in memory, or in a temporary file."""
+    size = rows * columns * np.dtype(dtype).itemsize
+    # A mapped file that fills its disk would kill the process: use memory if space is short.
+    if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
+        return np.zeros((rows, columns), dtype)
+    with tempfile.TemporaryFile(prefix="icdcode-") as file:
+        return np.memmap(file, dtype, "w+", shape=(rows, columns))
 
 
 def document_losses(
@@ -117,7 +128,11 @@ def score_documents(
     @torch.inference_mode()
     def compute(rows: Ids, inputs: tuple[Batch, torch.Tensor]) -> None:
         batch, targets_BL = inputs
-        logits_BL = network(batch.to(device))
+        batch = batch.to(device)
+        if into.cosine_NM is not None:
+            batch, cosine_BM = network.read(batch)
+            into.cosine_NM[rows] = cosine_BM
+        logits_BL = network(batch)
         losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
         into.logits_NL[rows] = logits_BL.cpu().numpy()
         into.losses_N[rows] = losses_B.double().cpu().numpy()
