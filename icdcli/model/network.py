@@ -21,6 +21,7 @@ from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.heads.registry import Head, make_head
+from icdcli.model.kernels.layers import FusedLayers, Piece
 from icdcli.model.packing.attention import PackedForm
 from icdcli.model.packing.rotary import RotaryByDocument
 from icdcli.model.section import ModelConfig
@@ -62,6 +63,7 @@ class CodingNetwork(nn.Module):
         rotary: Gives each document the rotary embeddings that it has alone.
         without_padding: Whether the backbone takes padding for text, so that it must read padded
             documents of one length at a time; also set by `choose_padding`.
+        fused: Its fused layers, by kind; `icdcli.model.kernels.choice.choose_kernels` sets them.
         untrained_backbone: Whether its hidden states are those of the backbone before training,
             from which the prior's similarities can be computed, too.
         pass_limit: The size of forward passes, as far as memory allowed.
@@ -86,6 +88,7 @@ class CodingNetwork(nn.Module):
         self.packed: PackedForm | None = None
         self.rotary = RotaryByDocument(backbone)
         self.without_padding = False
+        self.fused: dict[Piece, FusedLayers] = {}
         self.untrained_backbone = False
         self.pass_limit: PassLimit = PassLimit()
         self.on_warning: Callable[[str], object] = warnings.warn

@@ -32,6 +32,7 @@ from icdcli.model.coding_model import (
     score_with_text,
     texts_to_score,
 )
+from icdcli.model.execution import FASTEST, Execution
 from icdcli.model.files.adapter_card import describe_adapter
 from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.files.checkpoint_files import (
@@ -62,7 +63,6 @@ from icdcli.model.inference.scoring import (
     score_documents,
 )
 from icdcli.model.network import CodingNetwork, build_network
-from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 
@@ -341,7 +341,7 @@ class NeuralModel:
         folder: Path,
         device: torch.device,
         trainable: bool = False,
-        padding: WantedPadding = "auto",
+        execution: Execution = FASTEST,
         on_warning: Callable[[str], object] = warnings.warn,
     ) -> "NeuralModel":
         """Load a checkpoint; its scores are those of the model that was saved.
@@ -351,13 +351,13 @@ class NeuralModel:
             device: The device that the network computes on.
             trainable: Whether the model will be trained further; otherwise no weight has a
                 gradient.
-            padding: ``padding`` of the configuration.
+            execution: How the network computes.
             on_warning: See `CodingNetwork`.
 
         Raises:
             ResumeError: If the checkpoint is incomplete or was changed, or if its base model was.
-            ConfigError: If the base model can't be loaded, or if it can't read documents as
-                `padding` asks.
+            ConfigError: If the base model can't be loaded, or if it can't compute as
+                `execution` asks.
         """
         settings = read_settings(folder, FORMAT)
         config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
@@ -370,7 +370,7 @@ class NeuralModel:
         if not trainable:
             network.requires_grad_(False)
         network.eval()
-        choose_padding(network, padding)
+        execution.choose(network)
         frame, chunks = settings["frame"], settings["chunks"]
         lexical = _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None
         reading = UNCHANGED if lexical is None else lexical.reading

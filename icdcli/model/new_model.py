@@ -22,13 +22,13 @@ from icdcli.lexical.reading import UNCHANGED, NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.backbone import load_backbone, new_backbone, tiny_config
 from icdcli.model.batch import Batch
+from icdcli.model.execution import FASTEST, Execution
 from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing.probe import WantedPadding, choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.model.tokenizer import (
@@ -106,7 +106,7 @@ def new_model(
     device: torch.device,
     seed: int,
     descriptions: Descriptions = (),
-    padding: WantedPadding = "auto",
+    execution: Execution = FASTEST,
     on_warning: Callable[[str], object] = warnings.warn,
     reading: NoteReading = UNCHANGED,
 ) -> NeuralModel:
@@ -120,7 +120,7 @@ def new_model(
         device: The device that the network computes on.
         seed: The seed of all random numbers.
         descriptions: The descriptions of each label, if the head or the prior starts from them.
-        padding: ``padding`` of the configuration.
+        execution: How the network computes.
         on_warning: See `CodingNetwork`.
         reading: How it reads notes. If it has both views, the head learns about assertion classes.
 
@@ -157,7 +157,7 @@ def new_model(
     )
     if descriptions:
         _start_from_descriptions(model, descriptions)
-    choose_padding(network, padding)
+    execution.choose(network)
     return model
 
 

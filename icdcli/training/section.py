@@ -118,6 +118,10 @@ class TrainConfig(Section):
         "auto",
         description="free (packed documents), batch (pad to the longest), auto: free if possible",
     )
+    kernels: Literal["auto", "liger", "none"] = Field(
+        "auto",
+        description="layers in fused GPU kernels: liger (Liger Kernel), none, auto: if possible",
+    )
     state_cache_gb: Number = Field(
         20,
         ge=0,
@@ -138,6 +142,11 @@ class TrainConfig(Section):
         if self.joint_head_lr_factor is not None:
             return self.joint_head_lr_factor
         return max(self.head_lr_factor / 10, 1.0) if self.head_steps else self.head_lr_factor
+
+    @property
+    def used_kernels(self) -> Literal["auto", "liger", "none"]:
+        """Return `kernels`, but none if a compiler fuses the layers."""
+        return "none" if self.torch_compile else self.kernels
 
     def schedule_conflicts(self, model: ModelConfig) -> Iterator[Conflict]:
         """Yield the numbers of steps that don't go together."""
@@ -162,13 +171,16 @@ class TrainConfig(Section):
             )
 
     def execution_conflicts(self, run: RunConfig, model: ModelConfig) -> Iterator[Conflict]:
-        """Yield the reasons against sharding the weights and against compiling the layers."""
+        """Yield the reasons against sharding the weights, and compiling or fusing the layers."""
         if self.strategy == "fsdp":
             for reason in self._against_sharding(run, model):
                 yield Conflict("strategy", f"fsdp: {reason}; use ddp")
         if self.torch_compile:
             for reason in self._against_compiling(run, model):
                 yield Conflict("torch_compile", reason)
+        if self.kernels == "liger":
+            for reason in self._against_kernels(run):
+                yield Conflict("kernels", f"liger: {reason}; use auto")
 
     def _against_sharding(self, run: RunConfig, model: ModelConfig) -> Iterator[str]:
         if model.bit in QUANTIZED:
@@ -179,6 +191,12 @@ class TrainConfig(Section):
             yield "head_steps freezes weights that are already sharded"
         if model.frozen and not model.lora_activate:
             yield "the backbone is frozen, so there is little to shard"
+
+    def _against_kernels(self, run: RunConfig) -> Iterator[str]:
+        if self.torch_compile:
+            yield "torch_compile fuses the layers itself"
+        if run.device in ("cpu", "mps"):
+            yield f"needs an NVIDIA or AMD GPU, not device: {run.device}"
 
     def _against_compiling(self, run: RunConfig, model: ModelConfig) -> Iterator[str]:
         if self.gradient_checkpointing:

@@ -24,6 +24,7 @@ from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
+from icdcli.model.execution import Execution
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
@@ -120,7 +121,7 @@ def new_training(
         process_group.device,
         seed,
         described,
-        config.train.padding,
+        Execution(config.train.padding, config.train.used_kernels),
         on_warning or warnings.warn,
         reading,
     )
@@ -175,7 +176,7 @@ def resumed_training(
         checkpoint,
         process_group.device,
         trainable=True,
-        padding=config.train.padding,
+        execution=Execution(config.train.padding, config.train.used_kernels),
         on_warning=on_warning or warnings.warn,
     )
     warn = on_warning if process_group.is_main else None

@@ -185,6 +185,15 @@ def test_all_problems_come_in_one_message(tmp_path):
             ["torch_compile=True", "gradient_checkpointing=False", "bit=16", "strategy=fsdp"],
             "not tested with strategy: fsdp",
         ),
+        (
+            ["kernels=liger", "torch_compile=True", "gradient_checkpointing=False", "bit=16"],
+            "kernels: liger: torch_compile fuses the layers itself; use auto",
+        ),
+        (
+            ["kernels=liger", "device=cpu"],
+            "kernels: liger: needs an NVIDIA or AMD GPU, not device: cpu; use auto",
+        ),
+        (["kernels=triton"], "kernels"),
         (["batch_size=True"], "should be a number, not True or False"),
         (["common=[lr,lr]"], "contains a value twice"),
         (["metrics=[]"], "metrics"),

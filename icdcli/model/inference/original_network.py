@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from icdcli.model.backbone import load_backbone, without_adapter
+from icdcli.model.execution import FASTEST
 from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork
-from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 
 
@@ -53,5 +53,5 @@ def original_network(
     original = CodingNetwork(load_backbone(frozen, source, network.device), network.head)
     original.autocast, original.on_warning = network.autocast, network.on_warning
     original.pass_limit = network.pass_limit
-    choose_padding(original, "auto")
+    FASTEST.choose(original)
     return original

@@ -1,0 +1,1 @@
+"""Fused layers: normalization, activation and rotation, each in one GPU kernel."""
