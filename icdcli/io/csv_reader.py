@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from icdcli.errors import DataError, nearest
-from icdcli.io.byte_stream import ByteStream
+from icdcli.io.byte_stream import Block, ByteStream
 from icdcli.io.csv_columns import (
     Column,
     ColumnMaker,
@@ -26,7 +26,7 @@ from icdcli.io.csv_columns import (
     python_strings,
     utf8_contents,
 )
-from icdcli.io.csv_scan import SEPARATORS, Parsed, Scanned, parse, scan
+from icdcli.io.csv_scan import SEPARATORS, Examiner, Parsed, Scanned, parse, scan
 from icdcli.io.csv_window import CsvWindow
 from icdcli.io.progress import Progress
 
@@ -132,7 +132,7 @@ class Reading:
         where: Mapping[str, str] | None,
         values: Sequence[ColumnMaker[Column]],
     ) -> Iterator[list[Column]]:
-        stream = ByteStream(path)
+        stream = ByteStream(path, Examiner())
         with stream.blocks() as blocks:
             table = _Table(self, path, columns, where or {}, values)
             kept = 0
@@ -253,7 +253,7 @@ class _Table(Generic[Column]):
         self._values_of = values
         self._wanted_values = [value.encode() for value in where.values()]
 
-    def read(self, blocks: Iterator[memoryview]) -> Iterator[list[Column]]:
+    def read(self, blocks: Iterator[Block]) -> Iterator[list[Column]]:
         """Yield the requested columns of the requested rows, one block at a time."""
         window = CsvWindow(self._path, blocks)
         header = window.header()
@@ -269,9 +269,9 @@ class _Table(Generic[Column]):
                 f"{self._path}: is binary, not a CSV file. Export the table as CSV in UTF-8."
             ) from None
         while True:
-            scanned = scan(window.data, len(header), wanted, window.scratch, window.separator)
+            scanned = scan(window.data, len(header), window.examined, window.separator)
             if scanned is not None:
-                columns, consumed = self._scanned(window.data, scanned), scanned.consumed
+                columns, consumed = self._scanned(scanned, wanted), scanned.consumed
             else:
                 columns, consumed = self._parsed(window, len(header), wanted)
             if len(columns[0]):
@@ -289,20 +289,16 @@ class _Table(Generic[Column]):
                 f"{self._path}: has a header but no rows. Copy or download the complete table."
             )
 
-    def _scanned(self, data: NDArray[np.uint8], found: Scanned) -> list[Column]:
-        self.rows += len(found.starts_RC)
-        starts_RC, ends_RC, quoted_RC = found.starts_RC, found.ends_RC, found.quoted_RC
-        count = len(self._columns)
-        if self._wanted_values:
-            chosen = np.arange(len(starts_RC))
-            for place, value in enumerate(self._wanted_values, start=count):
-                chosen = chosen[
-                    equal_fields(data, starts_RC[chosen, place], ends_RC[chosen, place], value)
-                ]
-            starts_RC, ends_RC, quoted_RC = starts_RC[chosen], ends_RC[chosen], quoted_RC[chosen]
+    def _scanned(self, found: Scanned, wanted: list[int]) -> list[Column]:
+        self.rows += len(found)
+        rows: NDArray[np.int64] | slice = slice(None)
+        for place, value in zip(wanted[len(self._columns) :], self._wanted_values, strict=True):
+            starts, ends, _ = found.column(place, rows)
+            equal = equal_fields(found.data, starts, ends, value)
+            rows = equal if isinstance(rows, slice) else rows[equal]
         return [
-            values(data, starts_RC[:, place], ends_RC[:, place], bool(quoted_RC[:, place].any()))
-            for place, values in enumerate(self._values_of)
+            values(found.data, *found.column(place, rows))
+            for place, values in zip(wanted, self._values_of, strict=False)
         ]
 
     def _parsed(self, window: CsvWindow, width: int, wanted: list[int]) -> tuple[list[Column], int]:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.errors import DataError
-from icdcli.io.byte_stream import ByteStream
-from icdcli.io.csv_scan import Parsed, find_separator, parse
+from icdcli.io.byte_stream import PIECE, Block, ByteStream
+from icdcli.io.csv_scan import Examined, Examiner, Parsed, find_separator, joined, parse
 from icdcli.io.encodings import refuse_other_format
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NAMED_SEPARATOR = re.compile(rb'"?sep=([,;\t|])"?\r?\n')  # the first line of Excel's own CSV
+_USUAL_HEADER = 1 << 14  # bytes in which a header usually ends
 # Bytes. A quote that is never closed must not load the rest of the file into memory.
 _LONGEST_NAMED = 16  # bytes of such a line
 _LONGEST_ROW = 256 << 20
@@ -22,30 +23,31 @@ _LONGEST_ROW = 256 << 20
 class CsvWindow:
     """The bytes of a table that are being parsed: blocks are appended, and parsed rows dropped.
 
-    Its memory is kept and reused.
+    Usually it is a block, with the end of the one before in the room in front of it. Only a row
+    that doesn't fit there is collected in memory of the window's own, which is reused.
     """
 
-    def __init__(self, path: Path, blocks: Iterator[memoryview]) -> None:
+    def __init__(self, path: Path, blocks: Iterator[Block]) -> None:
         self.path = path
         self.usual_separator = "\t" if _is_tsv(path) else ","
         self.separator = self.usual_separator  # that of the columns, once the header is read
         self.last = False  # whether it reaches the end of the file
+        self.examined = Examined(np.empty(0, dtype=np.int64), True)
         self._named: str | None = None
         self._blocks = blocks
+        self._examiner = Examiner()
         self._offset = 0  # of its first byte in the decompressed file
-        self._memory = np.empty(0, dtype=np.uint8)
-        self._scratch = np.empty(0, dtype=bool)
-        self._length = 0
+        self._own = self._memory = np.empty(0, dtype=np.uint8)
+        self._start = self._stop = 0
 
     @property
     def data(self) -> NDArray[np.uint8]:
         """Return the bytes, valid until the window changes."""
-        return self._memory[: self._length]
+        return self._memory[self._start : self._stop]
 
     @property
-    def scratch(self) -> NDArray[np.bool_]:
-        """Return an array as long as the window, to compute in."""
-        return self._scratch[: self._length]
+    def _length(self) -> int:
+        return self._stop - self._start
 
     def grow(self) -> None:
         """Read until the window is twice as long, so that a long row is parsed only a few times."""
@@ -55,6 +57,9 @@ class CsvWindow:
                 "begins here. Close the quoted text, or copy the file again."
             )
         goal = max(2 * self._length, 1)
+        pieces = [(self._length, self.examined)]
+        if self._memory is not self._own:  # the next block may take the memory of this one
+            self._move(0)
         while self._length < goal and not self.last:
             try:
                 block = next(self._blocks, None)
@@ -68,22 +73,45 @@ class CsvWindow:
             if block is None:
                 self.last = True
             else:
-                self._append(block)
+                pieces += self._examined(block)
+                self._append(block, goal)
+        self.examined = joined(pieces)
 
-    def _append(self, block: memoryview) -> None:
-        length = self._length + len(block)
-        if length > len(self._memory):
-            memory = np.empty(2 * length, dtype=np.uint8)
-            memory[: self._length] = self.data
-            self._memory, self._scratch = memory, np.empty(2 * length, dtype=bool)
-        self._memory[self._length : length] = np.frombuffer(block, dtype=np.uint8)
-        self._length = length
+    def _examined(self, block: Block) -> list[tuple[int, Examined]]:
+        if block.examined is not None:
+            return block.examined
+        parts = [block.data[at : at + PIECE] for at in range(0, len(block), PIECE)]
+        return [(len(part), self._examiner(part)) for part in parts]
+
+    def _append(self, block: Block, goal: int) -> None:
+        start = block.start - self._length
+        if start >= 0 and block.stop - start >= goal:
+            block.memory[start : block.start] = self.data
+            self._memory, self._start, self._stop = block.memory, start, block.stop
+        else:
+            self._move(len(block))
+            self._memory[self._stop : self._stop + len(block)] = block.data
+            self._stop += len(block)
+
+    def _move(self, room: int) -> None:
+        """Move the window to the front of its own memory, with room for more bytes behind it."""
+        length = self._length
+        if length + room > len(self._own):
+            own = np.empty(2 * (length + room), dtype=np.uint8)
+        elif self._memory is self._own and self._start == 0:
+            return
+        else:
+            own = self._own
+        own[:length] = self.data
+        self._own = self._memory = own
+        self._start, self._stop = 0, length
 
     def drop(self, length: int) -> None:
         """Drop bytes from the front."""
         self._offset += length
-        self._length -= length
-        self._memory[: self._length] = self._memory[length : length + self._length].copy()
+        self._start += length
+        quotes, is_ascii = self.examined
+        self.examined = Examined(quotes[np.searchsorted(quotes, length) :] - length, is_ascii)
 
     def line(self, within: int = 1) -> int:
         """Return the line of the file that is a line of the window, both from 1.
@@ -95,7 +123,7 @@ class CsvWindow:
             return within
         with ByteStream(self.path).blocks() as blocks:
             for block in blocks:
-                lines += bytes(block[:left]).count(b"\n")
+                lines += block.data[:left].tobytes().count(b"\n")
                 left -= len(block)
                 if left <= 0:
                     break
@@ -136,9 +164,12 @@ class CsvWindow:
         if named is not None:
             self.drop(named.end())
             self._named = named[1].decode()
-        block = self.data.tobytes()
-        self.separator = self._named or find_separator(block, self.usual_separator)
-        return next(parse(block, None, self.last, self.separator), None)
+        for length in (min(_USUAL_HEADER, self._length), self._length):
+            block, last = self.data[:length].tobytes(), self.last and length == self._length
+            self.separator = self._named or find_separator(block, self.usual_separator)
+            if (first := next(parse(block, None, last, self.separator), None)) is not None:
+                return first
+        return None
 
 
 def _is_tsv(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from icdcli.errors import DataError
-from icdcli.io import byte_stream
+from icdcli.io import byte_stream, csv_window
 from icdcli.io.csv_reader import Reading
-from icdcli.io.csv_scan import scan
+from icdcli.io.csv_scan import Examined, Examiner, joined, scan
 
 FIELD = st.text(st.sampled_from('a,"\n\r é€\U0001f600\x01 0;\t'), max_size=12)
 WIDTH = 3
@@ -66,6 +67,9 @@ def path(tmp_path_factory):
 def block(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byte_stream, "BLOCK", request.param)
+        patch.setattr(byte_stream, "ROOM", request.param // 2)
+        for module in (byte_stream, csv_window):
+            patch.setattr(module, "PIECE", max(request.param // 3, 1))
         yield request.param
 
 
@@ -117,7 +121,43 @@ def test_regular_rows_take_the_fast_way(rows):
     text = io.StringIO()
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     block = np.frombuffer(text.getvalue().encode(), dtype=np.uint8)
-    found = scan(block, WIDTH, [2, 0])
+    found = scan(block, WIDTH)
     assert found is not None
     assert found.consumed == len(block)
-    assert found.starts_RC.shape == (len(rows), 2)
+    assert found.edges_RE.shape == (len(rows), WIDTH + 1)
+
+
+@given(
+    content=st.lists(st.sampled_from([b'"', b"a", b"\n", b"\0", b"\x7f", b"\xc3\xa9", b"\xe9"])),
+    edges=st.lists(st.integers(0, 60), max_size=4),
+)
+def test_pieces_are_examined_as_the_whole(content, edges):
+    data = np.frombuffer(b"".join(content), dtype=np.uint8)
+    examiner = Examiner()
+    cuts = [0, *sorted(min(edge, len(data)) for edge in edges), len(data)]
+    pieces = [data[start:stop] for start, stop in pairwise(cuts)]
+    quotes, is_ascii = joined([(len(piece), examiner(piece)) for piece in pieces])
+    assert quotes.tolist() == [place for place, byte in enumerate(data) if byte == ord('"')]
+    assert is_ascii == (data.tobytes().isascii() and 0 not in data)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from("a é€\U0001f600\uffff").map(str.encode),
+            st.sampled_from([b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe0\x80\xaf"]),
+            st.binary(min_size=1, max_size=3),
+        ),
+        max_size=40,
+    )
+)
+def test_text_is_what_python_decodes(content):
+    text = b"".join(content).replace(b'"', b"").replace(b"\0", b"").translate(None, b"\n\r,")
+    data = np.frombuffer(b"a," + text + b",c\n", dtype=np.uint8)
+    try:
+        data.tobytes().decode()
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    no_quotes = np.empty(0, dtype=np.int64)
+    assert (scan(data, WIDTH, Examined(no_quotes, False)) is not None) == valid

@@ -1,7 +1,9 @@
 import csv
+import errno
 import gzip
 import importlib
 import io
+import re
 import sys
 import threading
 
@@ -298,6 +300,51 @@ def test_a_reading_that_is_given_up_ends_its_thread_and_knows_no_hash(tmp_path, 
     chunks.close()
     assert reading.hashes == {}
     assert not [thread for thread in threading.enumerate() if "t.csv" in thread.name]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_disk_that_fails_is_reported_once_with_the_line_and_ends_the_thread(
+    tmp_path, monkeypatch, ending
+):
+    monkeypatch.setattr(byte_stream, "BLOCK", 1000)
+    rows = b"a,b\n" + b"".join(b'%d,"%d\n%d"\n' % (n, n, n * n) for n in range(20_000))
+    path = tmp_path / f"t{ending}"
+    path.write_bytes(gzip.compress(rows) if ending.endswith("gz") else rows)
+    plain = byte_stream._Hashed.readinto
+
+    def failing(self, buffer):
+        if self._stream.position > 20_000:
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(self, buffer[:1000])
+
+    monkeypatch.setattr(byte_stream._Hashed, "readinto", failing)
+    reading, kept = Reading(), 0
+    with pytest.raises(DataError) as problem:
+        for chunk in reading.rows(path, ("b",)):
+            kept += len(chunk)
+    assert re.fullmatch(
+        rf"{re.escape(str(path))}, near line \d+: can't be read \(Input/output error\)",
+        str(problem.value),
+    )
+    assert 0 < kept < 20_000
+    assert reading.hashes == {}
+    assert not [thread for thread in threading.enumerate() if path.name in thread.name]
+
+
+@pytest.mark.parametrize("room", [0, 5, 1 << 18])
+def test_rows_of_all_lengths_are_read_across_blocks(tmp_path, monkeypatch, room):
+    monkeypatch.setattr(byte_stream, "BLOCK", 4096)
+    monkeypatch.setattr(byte_stream, "ROOM", room)
+    notes = [
+        "".join(f'{n}, "line"\r\n' for n in range(length))
+        for length in (1, 2000, 0, 3, 300, 0, 0, 900, 1, 20_000, 2, 2, 2, 400)
+    ]
+    path = tmp_path / "t.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *enumerate(notes)])
+    rows = [(str(number), note) for number, note in enumerate(notes)]
+    assert everything(path, ("a", "b")) == rows
+    assert everything(path, ("b", "a"))[-1] == (notes[-1], "13")
 
 
 def test_zlib_replaces_isal(tmp_path, monkeypatch):
