@@ -11,9 +11,10 @@ gathering the weights for a checkpoint. The checkpoint is like any other: a run 
 another strategy or number of processes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -64,8 +65,10 @@ class Shards:
         # After the layers the rest of the backbone, and then the head: within one module, all
         # weights must have the same precision.
         outer = [network.backbone] if adapters else [network.backbone, network]
-        for module in [*layers_of(network.backbone, "strategy: fsdp"), *outer]:
+        layers = layers_of(network.backbone, "strategy: fsdp")
+        for module in [*layers, *outer]:
             fully_shard(module, mesh=mesh, mp_policy=policy, ignored_params=not_sharded)
+        _gather_ahead(layers)
         for module in outer[-1].modules():
             if isinstance(module, FSDPModule):
                 # The step's loss is already a mean over all its documents, so gradients are summed.
@@ -128,6 +131,17 @@ class Shards:
             for number, state in state_dict["state"].items()
         }
         return {**state_dict, "state": states}
+
+
+def _gather_ahead(layers: Sequence[nn.Module]) -> None:
+    """Gather the weights of the next layer while a layer is computed.
+
+    In the backward pass torch does so by itself, in the order in which the layers were computed.
+    """
+    for layer, following in pairwise(layers):
+        assert isinstance(layer, FSDPModule)
+        assert isinstance(following, FSDPModule)
+        layer.set_modules_to_forward_prefetch([following])
 
 
 def _shard_state(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:

@@ -135,21 +135,16 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
         ConfigError: If not even one document fits in memory, the model can't be compiled, or an
             operation has no deterministic algorithm.
     """
-    state, config, group = training.state, training.config, training.process_group
+    state, config = training.state, training.config
     epoch = state.step // training.steps_per_epoch + 1
-    note = None
     with _torch_errors_explained():
-        # Forward and backward passes of this process's micro-batches, smaller ones if memory runs
-        # out.
-        while (loss := accumulate_gradients(training, rows, reader, meter)) is None:
-            note = halve_micro_batches(training, rows, reader)
+        # Forward and backward passes of this process's micro-batches.
+        loss, note = summed_gradients(training, rows, reader, meter)
         # The learning rate of this step; backbone and head each have a factor of their own.
         lr = learning_rate(state.step + 1, config)
         for options in training.optimizer.param_groups:
             options["lr"] = lr * learning_rate_factor(options, state.step, config)
-        # Summed, not averaged: each process divided its loss by the number of all documents.
         weights = list(training.model.network.trainable().values())
-        group.sum_gradients(weights)
         skipped = change_weights(training, weights, meter)
         notes = [text for text in (note, skipped) if text]
         state.step += 1
@@ -163,6 +158,46 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
         mean_loss, speed = meter.read_window()
     notes, meter.notes = [*notes, *meter.notes], []
     return StepDone(state.step, epoch, lr, mean_loss, speed, "; ".join(notes) or None)
+
+
+def summed_gradients(
+    training: Training, rows: Ids, reader: MicroBatchReader, meter: Meter
+) -> tuple[torch.Tensor, str | None]:
+    """Compute the gradient of a step's mean loss, the same in all processes.
+
+    It is summed, not averaged: each process divides its loss by the number of all documents.
+
+    Returns:
+        The sum of the losses of this process's documents, on the device; and a note for the user if
+        memory ran out.
+
+    Raises:
+        ConfigError: If not even one document fits in memory.
+    """
+    group, sums, note = training.process_group, training.gradient_sums, None
+    weights = list(training.model.network.trainable().values())
+    if sums is not None:
+        sums.watch(weights)
+        loss = accumulate_gradients(training, rows, reader, meter, sums)
+        if loss is None:
+            sums.discard()
+        sums.complete()
+        # A process that ran out of memory had no gradient to add to sums that were under way. It
+        # repeats the step in smaller micro-batches, and the others repeat it as it was.
+        if not group.agree(loss is None)[0]:
+            assert loss is not None
+            return loss, None
+        if loss is None:
+            note = halve_micro_batches(training, rows, reader)
+        else:
+            reader.start_step_over()
+    while (loss := accumulate_gradients(training, rows, reader, meter)) is None:
+        note = halve_micro_batches(training, rows, reader)
+    if sums is not None:
+        sums.complete()
+    else:
+        group.sum_gradients(weights)
+    return loss, note
 
 
 def change_weights(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from icdcli.data.batching import Ids, micro_batches, rank_shares
+from icdcli.distributed.gradient_sums import GradientSums
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
@@ -113,9 +114,20 @@ def split_step(training: Training, rows: Ids, budget: int) -> tuple[list[Ids], i
 
 
 def accumulate_gradients(
-    training: Training, rows: Ids, reader: MicroBatchReader, meter: Meter
+    training: Training,
+    rows: Ids,
+    reader: MicroBatchReader,
+    meter: Meter,
+    sums: GradientSums | None = None,
 ) -> Tensor | None:
     """Compute this process's part of the gradient of a step's mean loss.
+
+    Args:
+        training: The run.
+        rows: Positions of the step's documents, for all processes together.
+        reader: Yields this process's micro-batches of the step.
+        meter: Counts losses, tokens and time.
+        sums: Starts to sum each gradient over the processes once it is complete; None: not yet.
 
     Returns:
         The sum of the documents' losses, on the device; None if memory runs out.
@@ -134,6 +146,8 @@ def accumulate_gradients(
             # Divided by the step's documents, not the micro-batch's: gradients are summed over
             # micro-batches and processes.
             part = losses_B.sum() / len(rows) if number < own else 0 * losses_B.sum()
+            if sums is not None and number == len(batches) - 1:
+                sums.listen()
             (part if training.scaler is None else training.scaler.scale(part)).backward()
             if number < own:
                 loss += losses_B.detach().sum()

@@ -19,6 +19,7 @@ from icdcli.data.corpus.reader import Corpus, open_corpus
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.section import DataConfig
 from icdcli.data.token_cache import use_workers
+from icdcli.distributed.gradient_sums import sums_in_backward
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
 from icdcli.io.progress import Progress
@@ -241,6 +242,7 @@ def _training(
             if name.startswith("backbone.")
         ],
         shards=shards,
+        gradient_sums=sums_in_backward(process_group, config.model.frozen or shards is not None),
         scaler=loss_scaler(model.network, process_group),
     )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.batching import Ids, epoch_plan, steps_per_epoch
 from icdcli.data.encoded_documents import EncodedDocuments
+from icdcli.distributed.gradient_sums import GradientSums
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
 from icdcli.training.early_stopping import Best, Kept
@@ -77,6 +78,8 @@ class Training:
             without a lexical model.
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
         shards: The sharded weights; None if each process has all weights.
+        gradient_sums: Sums the gradients over the processes during the backward pass; None: they
+            are summed after it, in one transfer.
         learned_labels: The labels that the loss includes, on the device; None: all.
         scaler: Scales the losses of a network that computes in float16; None: they aren't scaled.
         kept: When a run is resumed, the checkpoints ``metric`` and ``loss`` that it has already.
@@ -98,6 +101,7 @@ class Training:
     lexical_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None
+    gradient_sums: GradientSums | None = None
     learned_labels: torch.Tensor | None = None
     scaler: torch.amp.GradScaler | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)

@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp._fully_shard._fsdp_param_group import FSDPParamGroup
 
 from icdcli.config.loading import to_yaml
+from icdcli.distributed.fsdp import _gather_ahead
 from icdcli.distributed.launcher import free_port
 from icdcli.run_dir import read_rows
 
@@ -104,6 +110,39 @@ def the_same(one, other, relative=1e-3, absolute=1e-4):
                 msg=lambda text, name=name: f"{name}: {text}",
             )
     return True
+
+
+@pytest.fixture
+def mesh_of_one():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module")
+def test_the_next_weights_are_gathered_before_a_layer_is_computed(mesh_of_one, monkeypatch):
+    gathered, unshard = [], FSDPParamGroup.unshard
+
+    def noted(group, *options):
+        gathered.append(group._module_fqn)
+        unshard(group, *options)
+
+    monkeypatch.setattr(FSDPParamGroup, "unshard", noted)
+    layers = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+    for module in (*layers, layers):
+        fully_shard(module, mesh=mesh_of_one)
+    _gather_ahead(list(layers))
+    at = {"forward": {}, "backward": {}}
+    for number, layer in enumerate(layers):
+        layer.register_forward_hook(lambda *_, n=number: at["forward"].update({n: {*gathered}}))
+        layer.register_full_backward_hook(
+            lambda *_, n=number: at["backward"].update({n: {*gathered}})
+        )
+    loss = layers(torch.ones(2, 4, requires_grad=True)).sum()
+    gathered.clear()
+    loss.backward()
+    assert at["forward"] == {0: {"0", "1"}, 1: {"0", "1", "2"}, 2: {"0", "1", "2"}}
+    assert at["backward"] == {2: {"2", "1"}, 1: {"2", "1", "0"}, 0: {"2", "1", "0"}}
 
 
 @pytest.mark.slow
