@@ -302,6 +302,7 @@ def build_network(
         DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
     )
     head = make_head(width, labels, config)
+    head.half_precision = autocast is not None
     if classes:
         head.learn_classes(classes)
     state_pooling = config.state_pooling if head.averages_neighbors else 1

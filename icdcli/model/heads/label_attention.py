@@ -9,7 +9,10 @@ If the words have assertion classes, each code learns how much it attends to wha
 a relative and so on, and what it makes of what it finds there: codes of diseases look away, and
 those of a family history look on purpose. The classes are further dimensions of keys and values.
 
-It uses fused attention with the codes as queries, so that no matrix of codes and tokens is stored.
+It uses fused attention with the codes as queries, so that no matrix of codes and tokens is stored;
+or, next to a backbone that computes in half precision on a GPU, products of matrices that are as
+exact and faster (`icdcli.model.heads.split_attention`). If what the codes find in the documents is
+large, some codes are computed at a time, and once more in the backward pass.
 
 Shapes: B documents, T tokens, L labels, K some of these, D width of the backbone, W width of the
 attention, S hidden states of one document, N documents of one length, S their length, A assertion
@@ -21,10 +24,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from icdcli.model.batch import Segments
 from icdcli.model.heads.assertion_terms import AssertionTerm, known_shares
 from icdcli.model.heads.registry import Head, register_head
+from icdcli.model.heads.split_attention import attend_split, is_fast, linear
 from icdcli.model.section import ModelConfig
 
 QUERY_SCALE, OUTPUT_SCALE = 8.0, 0.3
@@ -34,6 +39,9 @@ SCORE_UNITS, LOGIT_UNITS = (16.0, 4.0), (8.0, 2.0)
 """The units of the classes' weights, shared and of each code, in the scores of the attention and in
 the logits. A code's own are smaller, since most codes have few documents. Checkpoints have
 weights in these units."""
+
+FOUND = 2**27
+"""The most numbers that all codes find in all documents at a time (512 MB): B x L x W."""
 
 _ALIGNMENT = 8  # fused attention on GPUs needs widths that are multiples of it
 
@@ -123,26 +131,68 @@ class LabelAttention(Head):
             shares_TA: The share of each assertion class in each hidden state, if the head knows
                 classes.
         """
-        weights: tuple[Tensor, ...] = (self.queries_LW, self.outputs_LW, self.bias_L)
-        queries_LW, outputs_LW, bias_L = (
-            weights if labels is None else (weight[labels] for weight in weights)
-        )
+        weights: list[Tensor] = [self.queries_LW, self.outputs_LW, self.bias_L]
+        if labels is not None:
+            weights = [weight[labels] for weight in weights]
+        split = self.half_precision and is_fast(hidden_TD.device)
         # The softmax over thousands of tokens needs float32.
         with torch.autocast(hidden_TD.device.type, enabled=False):
             hidden_TD = self.dropout(hidden_TD.float())
-            keys_TW, values_TW = self.key(hidden_TD), self.value(hidden_TD)
-            if self.class_scores is None or self.class_logits is None:
-                found_BLW = attend(queries_LW, keys_TW, values_TW, documents)
-                added_BL = None
-            else:
+            keys_TW, values_TW = (
+                linear(hidden_TD, layer.weight, layer.bias) if split else layer(hidden_TD)
+                for layer in (self.key, self.value)
+            )
+            shares_TC = None
+            if self.class_scores is not None and self.class_logits is not None:
                 shares_TC = known_shares(self.classes, shares_TA).float()
-                found_BLW, found_BLC = _attend_with_classes(
-                    queries_LW, self.class_scores(labels), keys_TW, values_TW, shares_TC, documents
-                )
-                added_BL = torch.einsum("blc,lc->bl", found_BLC, self.class_logits(labels))
-            found_BLW = self.dropout(self.norm(found_BLW))
-            logits_BL: Tensor = torch.einsum("blw,lw->bl", found_BLW, outputs_LW) + bias_L
-        return logits_BL if added_BL is None else logits_BL + added_BL
+                weights += [self.class_scores(labels), self.class_logits(labels)]
+            states = (keys_TW, values_TW, shares_TC, documents, split)
+            size = max(FOUND // (len(documents.lengths) * self.queries_LW.shape[1]), 1)
+            parts = [weight.split(size) for weight in weights]
+            if len(parts[0]) == 1:
+                return self._logits(states, *weights)
+            return torch.cat(
+                [
+                    checkpoint(self._logits, states, *part, use_reentrant=False)
+                    if torch.is_grad_enabled()
+                    else self._logits(states, *part)
+                    for part in zip(*parts, strict=True)
+                ],
+                dim=1,
+            )
+
+    def _logits(
+        self,
+        states: tuple[Tensor, Tensor, Tensor | None, Segments, bool],
+        queries_KW: Tensor,
+        outputs_KW: Tensor,
+        bias_K: Tensor,
+        scores_KC: Tensor | None = None,
+        numbers_KC: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits_BK of some labels.
+
+        Args:
+            states: Keys, values and shares of the classes, the borders of the documents, and
+                whether to use `attend_split`.
+            queries_KW: The labels' queries.
+            outputs_KW: Their output vectors.
+            bias_K: Their biases.
+            scores_KC: What the classes add to their scores, if the head knows classes.
+            numbers_KC: What the classes add to their logits.
+        """
+        keys_TW, values_TW, shares_TC, documents, split = states
+        if shares_TC is None or scores_KC is None:
+            found_BKW = attend(queries_KW, keys_TW, values_TW, documents, split=split)
+            added_BK = None
+        else:
+            found_BKW, found_BKC = _attend_with_classes(
+                queries_KW, scores_KC, keys_TW, values_TW, shares_TC, documents, split
+            )
+            added_BK = torch.einsum("blc,lc->bl", found_BKC, numbers_KC)
+        found_BKW = self.dropout(self.norm(found_BKW))
+        logits_BK: Tensor = torch.einsum("blw,lw->bl", found_BKW, outputs_KW) + bias_K
+        return logits_BK if added_BK is None else logits_BK + added_BK
 
     def attention_weights(
         self,
@@ -182,6 +232,7 @@ def _attend_with_classes(
     values_TW: Tensor,
     shares_TC: Tensor,
     documents: Segments,
+    split: bool,
 ) -> tuple[Tensor, Tensor]:
     """Compute the attention with a score per class, in one more dimension for each class.
 
@@ -196,7 +247,8 @@ def _attend_with_classes(
         torch.cat([keys_TW, shares_TC], dim=1),
         torch.cat([values_TW, shares_TC], dim=1),
         documents,
-        scale=width**-0.5,
+        width**-0.5,
+        split,
     )
     found_BLW, found_BLC, _ = found_BLV.split([width, classes, more], dim=-1)
     return found_BLW, found_BLC
@@ -208,6 +260,7 @@ def attend(
     values_TW: Tensor,
     documents: Segments,
     scale: float | None = None,
+    split: bool = False,
 ) -> Tensor:
     """Compute the attention of every query within each document.
 
@@ -217,10 +270,14 @@ def attend(
         values_TW: The values.
         documents: The borders of the documents.
         scale: The factor of the products of queries and keys; None: W to the power of -1/2.
+        split: Whether to use `attend_split`.
 
     Returns:
         found_BLW, of the values' dtype.
     """
+    if split:
+        factor = queries_LW.shape[1] ** -0.5 if scale is None else scale
+        return attend_split(queries_LW, keys_TW, values_TW, documents.lengths, factor)
     runs = documents.runs
     sizes = [length * count for length, count in runs]
     found = []

@@ -32,11 +32,14 @@ class Head(nn.Module):
         classes: The names of the assertion classes that the head tells from affirmed; see
             `learn_classes`. If there are any, its methods receive ``shares_TA``, the share of each
             class (`icdcli.lexical.assertion.classes.Assertion`) in each hidden state.
+        half_precision: Whether the backbone computes in half precision. A head may then use faster
+            operations than those of float32, if its logits are the same within 1e-3.
     """
 
     averages_neighbors: ClassVar[bool] = False
     bias_L: nn.Parameter
     classes: tuple[str, ...] = ()
+    half_precision: bool = False
 
     def label_weights(self) -> list[nn.Parameter]:
         """Return the weights with a row for each label, which only this label's logit uses."""
