@@ -258,9 +258,8 @@ def _shard(config: Config, model: NeuralModel, process_group: ProcessGroup) -> "
 
 def _labels_in_training(corpus: Corpus, device: torch.device) -> torch.Tensor | None:
     """Return the labels that the loss includes, those seen in training; None: all."""
-    if not _is_open_ended(corpus):
-        return None
-    return torch.tensor(corpus.labels.train_counts, device=device).nonzero()[:, 0]
+    counts_L = torch.tensor(corpus.labels.train_counts, device=device)
+    return counts_L.nonzero()[:, 0] if _is_open_ended(corpus) else None
 
 
 def _is_open_ended(corpus: Corpus) -> bool:
