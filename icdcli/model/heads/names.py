@@ -11,7 +11,9 @@ POOLING = ("mean", "weighted_mean", "bos_token", "eos_token")
 """The heads that pool a document's hidden states into one vector."""
 
 _FOLDERS = [str(Path(__file__).parent)]
-_HELPERS = frozenset({"assertion_terms", "description_prior", "names", "pooled", "registry"})
+_HELPERS = frozenset(
+    {"assertion_terms", "description_prior", "names", "pooled", "registry", "split_attention"}
+)
 
 
 def head_names() -> tuple[str, ...]:
