@@ -9,9 +9,15 @@ import numpy as np
 import psutil
 import torch
 from torch import nn
-from train_network import SIZES, fingerprint, peak_operations, useful_operations
+from train_network import Size, adapter_weights, fingerprint, peak_operations, useful_operations
 
 WARM_UP = 2  # steps before the clock starts
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what a GPU has been asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 class Watch:
@@ -30,7 +36,7 @@ class Watch:
         self.losses: list[float] = []
         self.lengths: list[Any] = []
         self.seconds = 0.0
-        self.computed = 0  # tokens, padding included
+        self.computed = self.computed_timed = 0  # tokens, padding included
         backbone: Any = network.backbone
         # Embeddings are never recomputed, even with checkpointing.
         backbone.get_input_embeddings().register_forward_pre_hook(self._count)
@@ -42,13 +48,18 @@ class Watch:
         """Start the clock after the warm-up, stop it after the last step, with the device idle."""
         if step not in (WARM_UP, self.steps):
             return
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
         if step == WARM_UP:
             self.computed = 0
             self.seconds = -time.perf_counter()
         else:
             self.seconds += time.perf_counter()
+            self.computed_timed = self.computed
+
+    @property
+    def timed_steps(self) -> int:
+        """Return the number of steps that are timed."""
+        return self.steps - WARM_UP
 
     def _count(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self.computed += inputs[0].numel()
@@ -69,18 +80,22 @@ class Watch:
             / 1e6
         )
 
-    def found(self, size_name: str) -> dict[str, Any]:
-        """Return all figures."""
+    def found(self, size: Size) -> dict[str, Any]:
+        """Return all figures.
+
+        Args:
+            size: The shape of the network.
+        """
         peak_mb = self._peak()
-        timed = self.lengths[WARM_UP * self.accumulate :]
+        timed = self.lengths[WARM_UP * self.accumulate : self.steps * self.accumulate]
         lengths = np.concatenate([np.asarray(torch.as_tensor(part).cpu()) for part in timed])
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         peak = peak_operations(name)
-        operations = useful_operations(self.network, SIZES[size_name], lengths)
+        operations = useful_operations(size, adapter_weights(self.network), lengths)
         return {
             "documents_per_second": len(lengths) / self.seconds,
             "tokens_per_second": int(lengths.sum()) / self.seconds,
-            "padding": 1 - int(lengths.sum()) / self.computed,
+            "padding": 1 - int(lengths.sum()) / self.computed_timed,
             "peak_mb": peak_mb,
             "before_mb": self.before,
             "utilization": operations / self.seconds / peak if peak else None,
