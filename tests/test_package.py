@@ -322,7 +322,7 @@ def test_every_dependency_has_an_exact_tested_version() -> None:
     ]
     names = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in asked}
     assert names <= pinned.keys()
-    assert all(re.fullmatch(r"[\d.]+(rc\d+|\.post\d+)?", version) for version in pinned.values())
+    assert all(re.fullmatch(r"[\d.]+((b|rc|\.post)\d+)?", version) for version in pinned.values())
 
 
 def test_third_party_imports_are_dependencies() -> None:

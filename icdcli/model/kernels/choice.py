@@ -22,6 +22,7 @@ from icdcli.model.few_tokens import (
 from icdcli.model.kernels.functions import LayerFunctions, liger_functions
 from icdcli.model.kernels.layers import PIECES, FusedLayers, Piece, has_layers
 from icdcli.model.network import CodingNetwork
+from icdcli.model.packing.flash import without_flash_attention
 
 WantedKernels = Literal["auto", "liger", "none"]
 """``kernels`` of the configuration."""
@@ -137,7 +138,8 @@ def _results(network: CodingNetwork, documents: list[Ids]) -> list[Tensor]:
     weights = [weight for weight in network.backbone.parameters() if weight.requires_grad]
     handle = backbone.get_input_embeddings().register_forward_hook(catch)
     try:
-        with torch.enable_grad(), in_evaluation(network):
+        # Attention is compared elsewhere; with gradients, it takes seconds to compile.
+        with torch.enable_grad(), in_evaluation(network), without_flash_attention():
             for layers in network.fused.values():
                 layers.use_in_training()
             hidden_TD = states_of(network, documents)

@@ -6,30 +6,19 @@ transformers passes on to every layer, also when gradient checkpointing recomput
 transformers makes no mask for an attention whose name has no mask function, so that causal
 attention and sliding windows are implemented here.
 
-Shapes: T tokens, H heads, D width of a head, N documents of one length, S their length.
+Shapes: T tokens, H heads, D width of a head.
 """
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AttentionInterface
 
 from icdcli.model.batch import Segments
-
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # torch < 2.10
-    _varlen: Callable[..., Any] | None = None
-    _varlen_arguments: frozenset[str] = frozenset()
-else:
-    _varlen_arguments = frozenset(inspect.signature(varlen_attn).parameters)
-    # The version in torch 2.10 has neither.
-    _varlen = varlen_attn if {"scale", "window_size"} <= _varlen_arguments else None
+from icdcli.model.packing.by_document import attention_by_document
+from icdcli.model.packing.flash import kernel_for
 
 PACKED = "icdcode_packed"
 """The name under which transformers knows this attention."""
@@ -80,9 +69,13 @@ def packed_attention(
         raise ValueError(f"attention over packed documents doesn't support {', '.join(refused)}")
     causal = bool(module.is_causal if is_causal is None else is_causal)
     window = None if sliding_window is None else int(module.config.sliding_window)
-    if _has_kernel(query, dropout):
-        return _by_kernel(query, key, value, segments, causal, window, scaling), None
-    return _by_document(query, key, value, segments, causal, window, scaling, dropout), None
+    states, dtype = (query, key, value), _dtype(query)
+    kernel = None if dropout else kernel_for(states, dtype, causal, window is not None)
+    if kernel is not None:
+        states_THD = [part[0].transpose(0, 1).to(dtype) for part in states]
+        return kernel(states_THD, segments, causal, window, scaling)[None], None
+    hidden = attention_by_document(query, key, value, segments, causal, window, scaling, dropout)
+    return hidden, None
 
 
 AttentionInterface.register(PACKED, packed_attention)
@@ -95,116 +88,6 @@ def _dtype(hidden: Tensor) -> torch.dtype:
     """
     kind = hidden.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-
-
-def _has_kernel(query: Tensor, dropout: float) -> bool:
-    """Return whether torch has one kernel for all documents (FlashAttention)."""
-    if (
-        _varlen is None
-        or not query.is_cuda
-        or dropout
-        or query.shape[-1] % 8
-        or query.shape[-1] > 256
-    ):
-        return False
-    return _dtype(query) in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(
-        query.device
-    ) >= (8, 0)
-
-
-def _by_kernel(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    segments: Segments,
-    causal: bool,
-    window: int | None,
-    scaling: float | None,
-) -> Tensor:
-    assert _varlen is not None
-    grouped = {"enable_gqa": True} if "enable_gqa" in _varlen_arguments else {}
-    if not grouped:
-        key, value = _all_heads(query, key, value)
-    query_THD, key_THD, value_THD = (
-        part[0].transpose(0, 1).to(_dtype(part)) for part in (query, key, value)
-    )
-    # The kernel's window is the number of neighbors on either side; a causal window includes the
-    # token itself.
-    left = -1 if window is None else window - 1 if causal else window
-    right = 0 if causal else left
-    starts, longest = segments.starts, max(segments.lengths)
-    hidden_THD: Tensor = _varlen(
-        query_THD,
-        key_THD,
-        value_THD,
-        starts,
-        starts,
-        longest,
-        longest,
-        scale=scaling,
-        window_size=(left, right),
-        **grouped,
-    )
-    return hidden_THD[None]
-
-
-def _by_document(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    segments: Segments,
-    causal: bool,
-    window: int | None,
-    scaling: float | None,
-    dropout: float,
-) -> Tensor:
-    """Compute attention with one call of torch for neighboring documents of the same length."""
-    key, value = _all_heads(query, key, value)
-    runs = segments.runs
-    # The gradient of one split is one concatenation; that of a slice fills a complete tensor with
-    # zeros for every document.
-    sizes = [length * count for length, count in runs]
-    parts = zip(
-        runs, *(states[0].split(sizes, dim=1) for states in (query, key, value)), strict=True
-    )
-    found = []
-    for (length, count), *states in parts:
-        query_NHSD, key_NHSD, value_NHSD = (
-            part.unflatten(1, (count, length)).transpose(0, 1) for part in states
-        )
-        mask_SS = (
-            None
-            if window is None or window >= length
-            else _window_mask(length, window, causal, query.device)
-        )
-        hidden_NHSD = functional.scaled_dot_product_attention(
-            query_NHSD,
-            key_NHSD,
-            value_NHSD,
-            attn_mask=mask_SS,
-            dropout_p=dropout,
-            is_causal=causal and mask_SS is None,
-            scale=scaling,
-        )
-        found.append(hidden_NHSD.transpose(1, 2).flatten(0, 1))
-    return torch.cat(found)[None]
-
-
-def _all_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    group = query.shape[1] // key.shape[1]
-    if group == 1:
-        return key, value
-    return key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
-
-
-def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """Return a mask, True if a token sees another one.
-
-    As in transformers, a causal window includes the token itself.
-    """
-    positions = torch.arange(length, device=device)
-    distance_SS = positions[:, None] - positions[None, :]
-    return (distance_SS >= 0) & (distance_SS < window) if causal else distance_SS.abs() <= window
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 from transformers import AutoModel, ModernBertConfig, RobertaConfig
 
 from icdcli.data.batching import TokenizedDocument, collate
@@ -12,7 +11,6 @@ from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
-from icdcli.model.packing import attention
 from icdcli.model.packing.attention import packed_attention
 from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
@@ -218,64 +216,3 @@ def test_what_the_attention_cannot_do_is_an_error():
         packed_attention(module, states, states, states, None)
     with pytest.raises(ValueError, match="softcap"):
         packed_attention(module, states, states, states, None, segments=segments, softcap=50.0)
-
-
-def reference_kernel(
-    query, key, value, starts, _, longest, __, scale=None, window_size=(-1, -1), enable_gqa=False
-):
-    """Compute what `torch.nn.attention.varlen.varlen_attn` documents, token by token."""
-    found = torch.empty_like(query)
-    left, right = window_size
-    for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        assert end - start <= longest
-        for place in range(start, end):
-            first = start if left < 0 else max(start, place - left)
-            last = end if right < 0 else min(end, place + right + 1)
-            keys, values = (states[first:last].transpose(0, 1) for states in (key, value))
-            one = functional.scaled_dot_product_attention(
-                query[place : place + 1].transpose(0, 1),
-                keys,
-                values,
-                scale=scale,
-                enable_gqa=enable_gqa,
-            )
-            found[place] = one[:, 0]
-    return found
-
-
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("window", [None, 1, 3, 20])
-def test_the_kernel_computes_the_same_attention(monkeypatch, grouped, causal, window):
-    module = SimpleNamespace(is_causal=causal, config=SimpleNamespace(sliding_window=window))
-    query, key, value = (torch.randn(1, heads, 13, 8) for heads in (4, 2, 2))
-    options = {"scaling": 0.3, "sliding_window": window, "segments": Segments.of((6, 6, 1))}
-    by_document, _ = packed_attention(module, query, key, value, None, **options)
-    monkeypatch.setattr(attention, "_has_kernel", lambda query, dropout: True)
-    monkeypatch.setattr(attention, "_varlen", reference_kernel)
-    monkeypatch.setattr(attention, "_varlen_arguments", {"enable_gqa"} if grouped else set())
-    by_kernel, _ = packed_attention(module, query, key, value, None, **options)
-    torch.testing.assert_close(by_kernel, by_document, rtol=0, atol=1e-6)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("window", [None, 5])
-def test_the_kernel_of_a_gpu_computes_the_same(causal, window):
-    module = SimpleNamespace(is_causal=causal, config=SimpleNamespace(sliding_window=window))
-    lengths = (70, 33, 33, 2)
-    states = [
-        torch.randn(1, heads, sum(lengths), 64, device="cuda", dtype=torch.bfloat16)
-        for heads in (4, 2, 2)
-    ]
-    segments = Batch(Segments.of(lengths)).to(torch.device("cuda")).documents
-    if not attention._has_kernel(states[0], 0.0):
-        pytest.skip("no kernel for this GPU in this torch")
-    found = []
-    for floats in (False, True):
-        leaves = [(part.float() if floats else part).detach().requires_grad_() for part in states]
-        out, _ = packed_attention(module, *leaves, None, sliding_window=window, segments=segments)
-        out.float().square().sum().backward()
-        found.append([out.detach().float(), *(leaf.grad.float() for leaf in leaves)])
-    for by_kernel, by_document in zip(*found, strict=True):
-        assert (by_kernel - by_document).norm() < 0.02 * by_document.norm()
