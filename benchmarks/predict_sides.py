@@ -35,9 +35,9 @@ from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.notes.text import Note
 from icdcli.distributed.devices import let_memory_grow
+from icdcli.model.execution import FASTEST
 from icdcli.model.inference.passes import release_memory
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing.probe import choose_padding
 from icdcli.model.threshold import Threshold
 from icdcli.predict.run import predict_notes
 
@@ -148,7 +148,7 @@ class _Icdcode(_Counting):
         super().__init__(network)
         network.on_warning = self._warn
         _fill_adapters(network, wanted.seed)
-        choose_padding(network, "auto")
+        FASTEST.choose(network)
         network.eval().requires_grad_(False)
         codes = tuple(f"{label:05}" for label in range(LABELS))
         kinds, titles, counts = ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS

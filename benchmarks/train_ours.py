@@ -15,9 +15,9 @@ from icdcli.data.batching import SpecialTokens
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
+from icdcli.model.execution import Execution
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.packing.probe import choose_padding
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
@@ -45,8 +45,9 @@ def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict
         pos_weight=POS_WEIGHT,
         gradient_checkpointing=_checkpointing(options["checkpointing"], network),
         padding="free",
+        kernels=options["kernels"],
     )
-    choose_padding(network, config.padding)
+    Execution(config.padding, config.kernels).choose(network)
     training = _training(network, built_from, config, read, options)
     watch = Watch(network, network.device, steps)
     meter = Meter(training)
@@ -71,6 +72,7 @@ def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict
         own = head_seconds(network, inputs.kept)
         more["head_share"] = own / (watch.seconds / watch.timed_steps)
     more["micro_batch_tokens"] = training.micro_batch_tokens
+    more["fused"] = list(network.fused)
     more["checkpointing"] = config.gradient_checkpointing
     return watch.found(wanted.size) | more
 
