@@ -27,7 +27,7 @@ from icdcli.data.batching import (
 from icdcli.distributed.hardware import resident_memory
 from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
-from icdcli.model.inference.scoring import BATCH_TOKENS
+from icdcli.model.inference.passes import READ_TOKENS, tokens_per_pass
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
@@ -45,7 +45,6 @@ from icdcli.training.state import Training
 _CUDA = 500 * 2**20  # used by CUDA on a GPU, approximately
 _LATER = 40 * 2**20  # loaded after the setup: plotting, and the writing of checkpoints
 _TINY_VOCABULARY = 16_384  # the maximum of `icdcli.model.tokenizer.train_tokenizer`
-_READ_TOKENS = 8_192  # per forward pass in `icdcli.model.inference.precompute`
 _SCORED = 11  # bytes per score while metrics are computed, measured
 _FRAGMENTATION = {False: 0.035, True: 0.055}
 """The share of allocations that is free but unusable when the C library's heap is largest, without
@@ -198,7 +197,8 @@ def estimate_memory(
     if train is None:
         train = np.full(config.train.batch_size, config.model.max_len)
     if validation is None:
-        validation = np.full(max(BATCH_TOKENS // config.model.max_len, 1), config.model.max_len)
+        tokens = tokens_per_pass(network, device == "cuda")
+        validation = np.full(max(tokens // config.model.max_len, 1), config.model.max_len)
     if cached is None:
         cached = (
             network.frozen
@@ -207,7 +207,17 @@ def estimate_memory(
         )
     largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
     step = _sizes(train[largest], chunks)
-    passes = _simulate(config, network, padding, cached, chunks, step, accumulating, validation)
+    passes = _simulate(
+        config,
+        network,
+        padding,
+        cached,
+        chunks,
+        step,
+        accumulating,
+        validation,
+        on_gpu=device == "cuda",
+    )
     unpacked = largest_unpacked(network) if config.model.bit in QUANTIZED else 0
     in_pass = 0 if cached else unpacked  # the backbone's weights, while one of them is multiplied
     summing = 2 * sum(trained)  # the gradients of this rank and of all
@@ -263,6 +273,7 @@ def _simulate(
     step: PassSizes,
     accumulating: bool,
     validation: Ids,
+    on_gpu: bool,
 ) -> _Passes:
     """Simulate the passes of a training, or estimate them if the network can't be simulated."""
     lengths = _read(validation, chunks)
@@ -272,7 +283,8 @@ def _simulate(
             validation[micro_batches(np.arange(len(lengths)), lengths, budget, padding)[0]], chunks
         )
 
-    scored, read = longest(config.train.micro_batch_tokens or BATCH_TOKENS), longest(_READ_TOKENS)
+    scored = longest(config.train.micro_batch_tokens or tokens_per_pass(network, on_gpu))
+    read = longest(tokens_per_pass(network, on_gpu, READ_TOKENS))
     nothing = SimulatedPass(0, 0, 0, 0, 0)
     checkpointing = config.train.gradient_checkpointing
     reads_before = cached or network.prior is not None

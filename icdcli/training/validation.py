@@ -17,8 +17,8 @@ from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.inference.passes import is_out_of_memory
-from icdcli.model.inference.scoring import BATCH_TOKENS, Scored, score_documents
+from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
+from icdcli.model.inference.scoring import Scored, score_documents
 from icdcli.training.micro_batches import sharded_error
 from icdcli.training.state import Training
 
@@ -43,7 +43,7 @@ def score_validation(training: Training, scored: Scored) -> Iterator[int]:
     group, network, split = training.process_group, training.model.network, training.validation
     # As configured, not as lowered when memory ran out: all processes must make the same batches.
     # A process that runs out of memory divides its batch, which the others needn't know.
-    tokens = training.config.micro_batch_tokens or BATCH_TOKENS
+    tokens = training.config.micro_batch_tokens or tokens_per_pass(network)
     batches = micro_batches(np.arange(len(split)), split.lengths, tokens, network.padding)
     rounds = -(-len(batches) // group.size)
     weight, shard, halve = training.config.pos_weight, (group.rank, group.size), not training.shards

@@ -17,7 +17,6 @@ from icdcli.data.batching import epoch_plan, micro_batches, rank_shares
 from icdcli.model.backbone import load_backbone
 from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.hub import find_pretrained
-from icdcli.model.inference import precompute as state_cache
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
 from icdcli.profiling.meta_model import meta_network, weight_sizes
@@ -201,10 +200,6 @@ def test_hidden_states_that_are_too_large_are_not_cached():
             ).cached
             is cached
         )
-
-
-def test_reading_before_training_uses_the_batches_of_the_cache():
-    assert module._READ_TOKENS == state_cache._BATCH_TOKENS
 
 
 def test_a_validation_can_need_more_than_a_step():

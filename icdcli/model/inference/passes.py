@@ -7,7 +7,7 @@ a pass, except for the rounding of a device's kernels.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -30,7 +30,41 @@ REMEDY = (
     "bit"
 )
 
+BATCH_TOKENS = 16_384
+"""The default number of tokens per forward pass; on a GPU, the least."""
+
+READ_TOKENS = 8_192
+"""The same on a CPU if hidden states are kept."""
+
+_MOST_TOKENS = 131_072
+_LAYER_BYTES = 2 * 2**30  # of a layer's activations in half precision
+
 Inputs = TypeVar("Inputs")
+
+
+def tokens_per_pass(
+    network: CodingNetwork, on_gpu: bool | None = None, on_cpu: int = BATCH_TOKENS
+) -> int:
+    """Return the default number of tokens per forward pass.
+
+    A GPU computes a layer of a narrow network in less time than it takes to ask for the next one,
+    unless it has many tokens. So a pass has as many as a layer's activations fill two gigabytes.
+    The number depends on the network alone, so that all processes make the same passes.
+
+    Args:
+        network: The network.
+        on_gpu: Whether it computes on a CUDA GPU; None: if its weights are there.
+        on_cpu: The number anywhere else.
+    """
+    if not (network.device.type == "cuda" if on_gpu is None else on_gpu):
+        return on_cpu
+    settings: Any = network.backbone.config
+    width = int(settings.hidden_size)
+    inner: int = getattr(settings, "intermediate_size", None) or 4 * width
+    # The hidden states before and after a norm, queries, keys, values and what they find; and in
+    # the feed-forward part the gate, what it lets through, and their product.
+    tokens = _LAYER_BYTES // (2 * (6 * width + 3 * inner))
+    return min(max(tokens, BATCH_TOKENS), _MOST_TOKENS)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -33,7 +33,7 @@ from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
-from icdcli.model.inference.passes import forward_passes
+from icdcli.model.inference.passes import READ_TOKENS, forward_passes, tokens_per_pass
 from icdcli.model.network import CodingNetwork
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = (
@@ -45,7 +45,6 @@ _STATES, _OFFSETS, _SIMILARITIES, _META = (
 _FORMAT = 2
 """The version of the files' folders. Names of version 1 depended on a part of the weights."""
 
-_BATCH_TOKENS = 8_192
 # Settings of a backbone that don't change its hidden states: where it comes from, what it was for.
 _NO_EFFECT = {
     "_name_or_path", "architectures", "dtype", "id2label", "label2id", "num_labels",
@@ -267,9 +266,8 @@ def read_states(
         ConfigError: If a single document doesn't fit in memory.
     """
     training = network.training
-    plan = micro_batches(
-        np.arange(len(documents)), documents.lengths, _BATCH_TOKENS, network.padding
-    )
+    tokens = tokens_per_pass(network, on_cpu=READ_TOKENS)
+    plan = micro_batches(np.arange(len(documents)), documents.lengths, tokens, network.padding)
 
     def read(rows: Ids) -> Batch:
         return Batch.of(

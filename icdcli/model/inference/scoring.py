@@ -8,7 +8,7 @@ Shapes: N documents, W windows of them, L labels, B documents of a batch, M desc
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,11 +21,8 @@ from torch.nn import functional
 from icdcli.data.batching import Ids, micro_batches, multi_hot
 from icdcli.data.encoded_documents import EncodedDocuments, Windows
 from icdcli.model.batch import Batch, read_batch
-from icdcli.model.inference.passes import forward_passes
+from icdcli.model.inference.passes import forward_passes, tokens_per_pass
 from icdcli.model.network import CodingNetwork
-
-BATCH_TOKENS = 16_384
-"""The default number of tokens per forward pass."""
 
 IN_MEMORY = 256 * 2**20
 """The most bytes of scores in memory; more are in a file that the system pages in and out."""
@@ -91,7 +88,7 @@ def score_documents(
     documents: EncodedDocuments,
     into: Scored,
     pos_weight: float = 1.0,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     shard: tuple[int, int] = (0, 1),
     halve: bool = True,
 ) -> Iterator[int]:
@@ -105,7 +102,7 @@ def score_documents(
         into: Receives the results, by the position of the window.
         pos_weight: The weight of positive targets in the losses, as in training.
         batch_tokens: The most tokens per batch, padding included; a longer window is a batch of
-            its own.
+            its own; None: `tokens_per_pass`.
         shard: (rank, ranks): this process scores every ranks-th batch. The batches, and so the
             scores, are the same for any number of ranks.
         halve: Whether a batch may be read in several forward passes; see `forward_passes`.
@@ -119,11 +116,11 @@ def score_documents(
     """
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = shard
-    plan = micro_batches(
-        np.arange(len(documents)), documents.lengths, batch_tokens, network.padding
-    )
+    tokens = tokens_per_pass(network) if batch_tokens is None else batch_tokens
+    plan = micro_batches(np.arange(len(documents)), documents.lengths, tokens, network.padding)
     done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
+    results = _Results(into)
 
     @torch.inference_mode()
     def compute(rows: Ids, inputs: tuple[Batch, torch.Tensor]) -> None:
@@ -134,16 +131,56 @@ def score_documents(
             into.cosine_NM[rows] = cosine_BM
         logits_BL = network(batch)
         losses_B = document_losses(logits_BL, targets_BL.to(device, non_blocking=True), pos_weight)
-        into.logits_NL[rows] = logits_BL.cpu().numpy()
-        into.losses_N[rows] = losses_B.double().cpu().numpy()
+        results.add(rows, logits_BL, losses_B.double())
 
     network.eval()
     try:
         passes = forward_passes(network, documents, plan[rank::ranks], read, compute, halve)
         for so_far, _ in zip(done, passes, strict=True):
             yield int(so_far)
+        results.store()
     finally:
         network.train(training)
+
+
+class _Results:
+    """Stores the results of each pass when the next one is under way.
+
+    A GPU then never waits for this process to store them and to ask for the next pass.
+    """
+
+    def __init__(self, into: Scored) -> None:
+        self._into = into
+        self._coming: tuple[Ids, Callable[[], list[NDArray[Any]]]] | None = None
+
+    def add(self, rows: Ids, logits_BL: torch.Tensor, losses_B: torch.Tensor) -> None:
+        """Start copying a pass's results, and store those of the pass before."""
+        coming = rows, _copy(logits_BL, losses_B)
+        self.store()
+        self._coming = coming
+
+    def store(self) -> None:
+        """Store the results that are still to come."""
+        if self._coming is not None:
+            rows, wait = self._coming
+            self._into.logits_NL[rows], self._into.losses_N[rows] = wait()
+            self._coming = None
+
+
+def _copy(*tensors: torch.Tensor) -> Callable[[], list[NDArray[Any]]]:
+    """Start copying tensors to main memory; the returned function waits until they are there."""
+    on_gpu, copied = tensors[0].is_cuda, None
+    copies = [tensor.to("cpu", non_blocking=on_gpu) for tensor in tensors]
+    if on_gpu:
+        copied = torch.cuda.Event(blocking=True)  # lets the thread that reads documents work
+        copied.record(torch.cuda.current_stream(tensors[0].device))
+
+    def wait() -> list[NDArray[Any]]:
+        if copied is not None:
+            copied.synchronize()
+        return [copy.numpy() for copy in copies]
+
+    return wait
 
 
 def pool_windows(scored: Scored, documents: EncodedDocuments, pos_weight: float = 1.0) -> Scored:

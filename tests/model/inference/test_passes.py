@@ -7,7 +7,7 @@ from transformers import AutoModel, BertConfig, LlamaConfig
 
 from icdcli.errors import ConfigError
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.inference.passes import is_out_of_memory
+from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
 from icdcli.model.inference.precompute import read_states
 from icdcli.model.inference.scoring import Scored, score_documents
 from icdcli.model.network import CodingNetwork
@@ -173,3 +173,18 @@ def test_hidden_states_are_the_same(make_network, documents, padding):
 )
 def test_errors_of_memory_are_recognized(error, expected):
     assert is_out_of_memory(error) == expected
+
+
+def test_a_gpu_reads_more_tokens_of_a_narrow_network_at_once(make_network):
+    network = make_network()
+
+    def tokens(width, inner, on_gpu=True):
+        network.backbone.config.hidden_size = width
+        network.backbone.config.intermediate_size = inner
+        return tokens_per_pass(network, on_gpu)
+
+    assert tokens(384, 1_536) == 131_072  # MiniLM
+    assert 16_384 < tokens(2_048, 8_192) < 65_536  # Llama 3.2 1B
+    assert tokens(4_096, 14_336) == tokens(8_192, 28_672) == 16_384  # Llama 3 8B, 70B
+    assert tokens(384, 1_536, on_gpu=False) == tokens(384, 1_536, on_gpu=None) == 16_384
+    assert tokens_per_pass(network, on_cpu=100) == 100

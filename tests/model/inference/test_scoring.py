@@ -110,3 +110,26 @@ def test_the_loss_is_torchs_own():
         logits_BL, targets_BL, pos_weight=torch.full((4,), 5.0)
     )
     torch.testing.assert_close(document_losses(logits_BL, targets_BL, 5.0).mean(), expected)
+
+
+def test_results_are_stored_while_the_next_pass_is_computed(network, documents, monkeypatch):
+    computed, stored = [], []
+    monkeypatch.setattr(
+        scoring, "_copy", lambda *tensors: lambda: stored.append(len(computed)) or copied(tensors)
+    )
+    network.register_forward_hook(lambda *_: computed.append(1))
+    scores = Scored.empty(40, 5)
+    *_, last = scoring.score_documents(network, documents, scores, batch_tokens=100)
+    assert last == 40
+    assert len(computed) > 3
+    # Each pass but the last one is stored when the next one has been asked for.
+    assert stored == [*range(2, len(computed) + 1), len(computed)]
+    monkeypatch.undo()
+    expected = Scored.empty(40, 5)
+    list(scoring.score_documents(network, documents, expected, batch_tokens=100))
+    np.testing.assert_array_equal(scores.logits_NL, expected.logits_NL)
+    np.testing.assert_array_equal(scores.losses_N, expected.losses_N)
+
+
+def copied(tensors):
+    return [tensor.numpy().copy() for tensor in tensors]
