@@ -65,6 +65,13 @@ AcceptLeaks = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="Device to use instead of the run's own: cpu, mps, 0, 1 …")
 ]
+CpuPrecision = Annotated[
+    Literal["auto", "float32", "bfloat16"] | None,
+    typer.Option(
+        help="Precision of a 32-bit encoder on a CPU, instead of that of the training: auto "
+        "(bfloat16 if the encoder is frozen and this CPU computes it fast), float32, bfloat16."
+    ),
+]
 Split = Annotated[
     str | None,
     typer.Option(

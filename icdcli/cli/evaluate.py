@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.behavior import tested_behavior
-from icdcli.cli.common import Device, Json, Load, Run, Split
+from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split
 from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
@@ -44,6 +44,7 @@ def evaluate(
         ),
     ] = False,
     device: Device = None,
+    cpu_precision: CpuPrecision = None,
     json: Json = False,
 ) -> None:
     """Evaluate a run on one split.
@@ -67,7 +68,7 @@ def evaluate(
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
     with output.stages() as on_progress:
-        opened = open_run(run, load, device, output.warn, on_progress)
+        opened = open_run(run, load, device, output.warn, on_progress, cpu_precision)
         corpus = opened.corpus
         find = evidence_finder(opened.model) if evidence else None
         split = split or default_split(corpus, output.warn)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Load, Port, RunOrCheckpoint
+from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
@@ -40,6 +40,7 @@ class _Call:
     evidence: bool = False
     output: Path | None = None
     checking: "Checking | None" = None
+    cpu_precision: CpuPrecision = None
 
 
 def predict(
@@ -119,6 +120,7 @@ def predict(
         str | None,
         typer.Option(help="cpu, mps, 0, '[0,1]' … Default: the first GPU, else the CPU."),
     ] = None,
+    cpu_precision: CpuPrecision = None,
     port: Port = 10001,
     json: Annotated[
         bool,
@@ -141,7 +143,7 @@ def predict(
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),
-        *(top, min_score, evidence, output, checking),
+        *(top, min_score, evidence, output, checking, cpu_precision),
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -195,8 +197,6 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     from icdcli.data.notes.files import find_notes
     from icdcli.data.notes.pipes import reads_pipe
     from icdcli.distributed.process_group import join_process_group
-    from icdcli.model.checkpoint import load_checkpoint
-    from icdcli.predict.batches import Selection
     from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
@@ -208,11 +208,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     columns = (call.text_column, call.id_column, call.date_column)
     notes = find_notes(call.files, None, *columns)
     if call.output is None:
-        loaded = load_checkpoint(call.run, call.load, str(process_group.device), output.warn)
-        selection = Selection(call.top, call.min_score)
-        show_notes(
-            *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)
-        )
+        _show(call, notes, str(process_group.device), output)
         return
     with output.stages() as on_progress:
         written = predict_to_file(
@@ -224,6 +220,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             min_score=call.min_score,
             evidence=call.evidence,
             checking=call.checking,
+            cpu_precision=call.cpu_precision,
             process_group=process_group,
             on_progress=on_progress,
             on_warning=output.warn,
@@ -232,6 +229,17 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     output.say(_about(written.checkpoint, written.labels, written.threshold))
     output.say(f"Written: {written.output}, {written.notes:,} notes")
     output.result(written.to_json())
+
+
+def _show(call: _Call, notes: "Notes", device: str, output: Output) -> None:
+    from icdcli.model.checkpoint import load_checkpoint
+    from icdcli.predict.batches import Selection
+
+    loaded = load_checkpoint(call.run, call.load, device, output.warn, call.cpu_precision)
+    selection = Selection(call.top, call.min_score)
+    show_notes(
+        *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)
+    )
 
 
 def _about(checkpoint: Path, labels: int, threshold: str) -> str:

@@ -42,6 +42,7 @@ from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint, read_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
+from icdcli.model.section import CpuPrecision
 from icdcli.run_dir import RunDir, find_checkpoint
 
 Warn = Callable[[str], object]
@@ -80,6 +81,7 @@ def open_run(
     device: str | None = None,
     on_warning: Warn = warnings.warn,
     on_progress: Progress | None = None,
+    cpu_precision: CpuPrecision | None = None,
 ) -> OpenRun:
     """Load a run's checkpoint and open its corpus, preparing the corpus first if needed.
 
@@ -90,6 +92,7 @@ def open_run(
         on_warning: Called with each warning about the corpus, as `icdcode prepare-data` shows them,
             and if it is not the one that the model was trained on.
         on_progress: Called with the progress of preparing the corpus.
+        cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
 
     Raises:
         ConfigError: If there is no such run, or its base model isn't available.
@@ -105,7 +108,7 @@ def open_run(
     for warning in prepared.warnings:
         on_warning(warning)
     corpus = open_corpus(prepared.folder)
-    loaded = load_checkpoint(run.root, load, str(chosen), on_warning)
+    loaded = load_checkpoint(run.root, load, str(chosen), on_warning, cpu_precision)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
     corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
     same_codes = model.labels.codes == corpus.labels.codes
@@ -186,6 +189,8 @@ def evaluate_opened(
         "corpus": corpus.folder.name,
         "editions": model.labels.editions,
     }
+    if model.config.cpu_precision == "bfloat16":
+        about["cpu_precision"] = "bfloat16"
     evaluation = evaluate_split(
         *(split, scored, model.labels, model.threshold, corpus.code_system, about),
         corpus.days(split),

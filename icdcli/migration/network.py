@@ -148,6 +148,7 @@ def _relabeled_prior(
         strict=True,
     )
     after = DescriptionPrior(vectors_MD.shape[1], [len(part) for part in offsets])
+    after.precision = prior.precision
     after.to(prior.weight.device)
     after.descriptions_MD.copy_(torch.cat(vectors))
     after.offset_M.copy_(torch.cat(offsets))

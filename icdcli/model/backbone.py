@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from icdcli.errors import ConfigError
 from icdcli.model.hub import PretrainedSource, hub_errors
+from icdcli.model.precision import half_precision, weight_precision
 from icdcli.model.section import QUANTIZED, ModelConfig
 from icdcli.model.trials import directions_of
 
@@ -32,26 +33,6 @@ from icdcli.model.trials import directions_of
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 ADAPTER = "default"  # peft's name for the adapter that we train
-
-
-def half_precision(device: torch.device) -> torch.dtype:
-    """Return bfloat16, or float16 on a GPU that computes bfloat16 slowly or not at all.
-
-    NVIDIA GPUs older than Ampere, such as T4 and V100, emulate it.
-    """
-    if device.type != "cuda":
-        return torch.bfloat16
-    if torch.version.hip is None:
-        fast = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:  # AMD counts differently
-        fast = torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if fast else torch.float16
-
-
-def _weight_dtype(config: ModelConfig, device: torch.device) -> torch.dtype:
-    # Trained weights stay float32, with computations in half precision: bfloat16 loses small
-    # updates.
-    return torch.float32 if config.bit == 32 or not config.frozen else half_precision(device)
 
 
 def tiny_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -82,7 +63,7 @@ def load_backbone(config: ModelConfig, source: PretrainedSource, device: torch.d
     _set_attention(config, settings)
     quantization = _quantization(config.bit, device)
     options: dict[str, Any] = {
-        "dtype": _weight_dtype(config, device),
+        "dtype": weight_precision(config, device),
         **source.options(source.base),
     }
     if quantization is not None:
@@ -112,7 +93,7 @@ def new_backbone(config: ModelConfig, settings: Any, device: torch.device) -> nn
     _check(config, settings)
     _set_attention(config, settings)
     backbone = AutoModel.from_config(settings).to(
-        device=device, dtype=_weight_dtype(config, device)
+        device=device, dtype=weight_precision(config, device)
     )
     return finish_backbone(config, backbone)
 

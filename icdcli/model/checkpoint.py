@@ -14,6 +14,7 @@ from icdcli.io.manifest import MANIFEST, read_manifest
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.model.neural_model import NeuralModel
+from icdcli.model.section import CpuPrecision
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.run_dir import RunDir, find_checkpoint, require_folder
 
@@ -26,6 +27,7 @@ def load_model(
     load: str = "metric",
     device: str = "cpu",
     on_warning: Callable[[str], object] = warnings.warn,
+    cpu_precision: CpuPrecision | None = None,
 ) -> CodingModel:
     """Load a trained model.
 
@@ -34,6 +36,8 @@ def load_model(
         load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
         device: The torch device that a network computes on; a TF-IDF model always uses the CPU.
         on_warning: Called with a message for each warning, now or when the model is used.
+        cpu_precision: The precision that a network with ``bit: 32`` computes in on a CPU:
+            ``float32``, ``bfloat16`` or ``auto``; None: that of the training.
 
     Raises:
         ConfigError: If there is no such folder, or if the base model can't be loaded.
@@ -43,7 +47,7 @@ def load_model(
         >>> model = load_model("outputs/mimic3/automatic_coding")  # doctest: +SKIP
         >>> model.predict(["Chest pain and shortness of breath."])  # doctest: +SKIP
     """
-    return load_checkpoint(path, load, device, on_warning).model
+    return load_checkpoint(path, load, device, on_warning, cpu_precision).model
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,16 @@ def load_checkpoint(
     load: str = "metric",
     device: str = "cpu",
     on_warning: Callable[[str], object] = warnings.warn,
+    cpu_precision: CpuPrecision | None = None,
 ) -> LoadedCheckpoint:
     """Load a trained model together with what its manifest says; see `load_model`."""
 
     def read(folder: Path) -> tuple[dict[str, Any], CodingModel]:
         if is_tfidf(folder):
             return read_manifest(folder), TfidfModel.load(folder)
-        model = NeuralModel.load(folder, torch.device(device), on_warning=on_warning)
+        model = NeuralModel.load(
+            folder, torch.device(device), on_warning=on_warning, cpu_precision=cpu_precision
+        )
         return read_manifest(folder), model
 
     folder, (manifest, model) = read_checkpoint(path, load, read)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from icdcli.data.batching import Padding
-from icdcli.model.backbone import half_precision
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
@@ -24,6 +23,7 @@ from icdcli.model.heads.registry import Head, make_head
 from icdcli.model.kernels.layers import FusedLayers, Piece
 from icdcli.model.packing.attention import PackedForm
 from icdcli.model.packing.rotary import RotaryByDocument
+from icdcli.model.precision import autocast_precision, uses_cpu_precision
 from icdcli.model.section import ModelConfig
 
 
@@ -66,6 +66,8 @@ class CodingNetwork(nn.Module):
         fused: Its fused layers, by kind; `icdcli.model.kernels.choice.choose_kernels` sets them.
         untrained_backbone: Whether its hidden states are those of the backbone before training,
             from which the prior's similarities can be computed, too.
+        half_states: Whether the head reads hidden states of an untrained backbone in half precision
+            even if they aren't cached, so that scores are the same with and without the cache.
         pass_limit: The size of forward passes, as far as memory allowed.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
@@ -89,7 +91,7 @@ class CodingNetwork(nn.Module):
         self.rotary = RotaryByDocument(backbone)
         self.without_padding = False
         self.fused: dict[Piece, FusedLayers] = {}
-        self.untrained_backbone = False
+        self.untrained_backbone = self.half_states = False
         self.pass_limit: PassLimit = PassLimit()
         self.on_warning: Callable[[str], object] = warnings.warn
 
@@ -159,6 +161,8 @@ class CodingNetwork(nn.Module):
             adjusted_BL = self.prior.adjusted(cosine_BM)[np.arange(len(cosine_BM))]
             similarity_BL = torch.from_numpy(adjusted_BL).to(states_TD.device)
         hidden_TD, documents, shares_TA = self.averaged(states_TD, batch.documents, batch.shares_TA)
+        if self.half_states and self.untrained_backbone:
+            hidden_TD = hidden_TD.half()
         found = Batch(
             documents, hidden_TD=hidden_TD, similarity_BL=similarity_BL, shares_TA=shares_TA
         )
@@ -297,16 +301,19 @@ def build_network(
     settings: Any = backbone.config
     width: int = settings.hidden_size
     device = next(backbone.parameters()).device
-    autocast = None if config.bit == 32 else half_precision(device)
+    autocast = autocast_precision(config, device)
     prior = (
         DescriptionPrior(width, descriptions or [1] * labels) if config.description_prior else None
     )
     head = make_head(width, labels, config)
-    head.half_precision = autocast is not None
+    head.half_precision = autocast is not None and config.bit != 32
     if classes:
         head.learn_classes(classes)
     state_pooling = config.state_pooling if head.averages_neighbors else 1
     network = CodingNetwork(backbone, head, autocast, state_pooling, prior)
+    network.half_states = uses_cpu_precision(config, device)
+    if prior is not None and network.half_states:
+        prior.precision = torch.bfloat16
     for part in (network.head, network.prior):
         if part is not None:
             part.to(device)

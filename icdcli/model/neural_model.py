@@ -4,7 +4,7 @@ Shapes: N notes or documents, W windows of them, L labels.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,7 +45,7 @@ from icdcli.model.files.checkpoint_files import (
     write_settings,
 )
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
-from icdcli.model.files.saved_backbone import load_saved_backbone
+from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
 from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.precompute import (
@@ -53,7 +53,7 @@ from icdcli.model.inference.precompute import (
     backbone_fingerprint,
     description_similarities,
     precompute,
-    size_of_states,
+    states_fit,
 )
 from icdcli.model.inference.scoring import (
     Scored,
@@ -63,7 +63,8 @@ from icdcli.model.inference.scoring import (
     score_documents,
 )
 from icdcli.model.network import CodingNetwork, build_network
-from icdcli.model.section import ModelConfig
+from icdcli.model.precision import saved_config
+from icdcli.model.section import CpuPrecision, ModelConfig
 from icdcli.model.threshold import Threshold
 
 if TYPE_CHECKING:
@@ -215,7 +216,9 @@ class NeuralModel:
         documents = documents_to_score(corpus, split, self.labels, only)
         encoded = self.encoded(self.cached_tokens(corpus, on_progress), documents)
         prior, descriptions = self.network.prior, None
-        if only is None and (self.trained_backbone or self._fits([encoded], state_cache_gb)):
+        if only is None and (
+            self.trained_backbone or states_fit([encoded], self.network, state_cache_gb)
+        ):
             encoded = self.with_precomputed(
                 corpus.folder, {split: encoded}, state_cache_gb, on_progress
             )[split]
@@ -277,7 +280,9 @@ class NeuralModel:
             DataError: If the results don't fit on the disk, or if those kept are damaged.
         """
         network = self.network
-        states = (new or not self.trained_backbone) and self._fits(splits.values(), gigabytes)
+        states = (new or not self.trained_backbone) and states_fit(
+            splits.values(), network, gigabytes
+        )
         if not states and network.prior is None:
             return dict(splits)
         tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.reading.key
@@ -287,11 +292,6 @@ class NeuralModel:
                 split: precompute(corpus, split, documents, reader, wanted, on_progress)
                 for split, documents in splits.items()
             }
-
-    def _fits(self, splits: Iterable[EncodedDocuments], gigabytes: float) -> bool:
-        """Return whether the hidden states of splits take no more than this disk space."""
-        size = sum(size_of_states(documents, self.network) for documents in splits)
-        return size <= gigabytes * 1e9
 
     @contextmanager
     def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:
@@ -343,6 +343,7 @@ class NeuralModel:
         trainable: bool = False,
         execution: Execution = FASTEST,
         on_warning: Callable[[str], object] = warnings.warn,
+        cpu_precision: CpuPrecision | None = None,
     ) -> "NeuralModel":
         """Load a checkpoint; its scores are those of the model that was saved.
 
@@ -353,6 +354,7 @@ class NeuralModel:
                 gradient.
             execution: How the network computes.
             on_warning: See `CodingNetwork`.
+            cpu_precision: The precision to compute in instead of that of the training.
 
         Raises:
             ResumeError: If the checkpoint is incomplete or was changed, or if its base model was.
@@ -360,7 +362,8 @@ class NeuralModel:
                 `execution` asks.
         """
         settings = read_settings(folder, FORMAT)
-        config, own = ModelConfig(**settings["model"]), settings["own_backbone"]
+        config = saved_config(settings["model"], device, cpu_precision, on_warning)
+        own = settings["own_backbone"]
         labels = checkpoint_labels(folder)
         saved = load_saved_backbone(folder, settings, config, device)
         described, classes = settings["descriptions"], settings.get("classes", ())
@@ -372,7 +375,7 @@ class NeuralModel:
         network.eval()
         execution.choose(network)
         frame, chunks = settings["frame"], settings["chunks"]
-        lexical = _load_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None
+        lexical = saved_lexical(folder / LEXICAL, len(labels)) if settings["lexical"] else None
         reading = UNCHANGED if lexical is None else lexical.reading
         return cls(
             network,
@@ -389,10 +392,3 @@ class NeuralModel:
             saved.base,
             replace(reading, views=Views.from_json(settings.get("views"))),
         )
-
-
-def _load_lexical(folder: Path, labels: int) -> "LexicalModel":
-    # scikit-learn and scipy take a second to import, and most models have no lexical part
-    from icdcli.lexical.lexical_model import LexicalModel
-
-    return LexicalModel.load(folder, labels)

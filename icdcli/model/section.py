@@ -13,6 +13,8 @@ from icdcli.model.heads.names import head_names
 
 QUANTIZED = (4, 8)
 """The values of ``bit`` that quantize the backbone."""
+CpuPrecision = Literal["auto", "float32", "bfloat16"]
+"""The values of ``cpu_precision``."""
 TFIDF = "tfidf"
 """The value of ``model`` for TF-IDF with linear classifiers instead of a network."""
 
@@ -112,6 +114,11 @@ class ModelConfig(Section):
     attention: Literal["bidirectional", "causal"] = Field(
         "bidirectional", description="attention in decoder backbones: bidirectional, causal"
     )
+    cpu_precision: CpuPrecision = Field(
+        "auto",
+        description="on a CPU, with bit: 32: float32, bfloat16, or auto (bfloat16 for a frozen "
+        "backbone if this CPU computes it fast)",
+    )
     word_ngrams: Integer = Field(
         1, ge=1, le=3, description="tfidf: the longest word n-gram used as a feature"
     )
@@ -127,6 +134,13 @@ class ModelConfig(Section):
         if self.freeze_backbone is not None:
             return self.freeze_backbone
         return self.lora_activate or self.bit in QUANTIZED
+
+    @property
+    def starts_from_descriptions(self) -> bool:
+        """Return whether a new network needs the codes' descriptions."""
+        return self.description_prior or (
+            self.pooling_mode == "label_attention" and self.label_init == "descriptions"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what a checkpoint stores of it: it keeps the cues themselves, not their path."""
@@ -170,6 +184,12 @@ class ModelConfig(Section):
             yield Conflict(
                 "description_prior",
                 "needs a pretrained model; the random weights of model: tiny don't carry meaning",
+            )
+        if self.cpu_precision == "float32" and self.bit != 32:
+            yield Conflict(
+                "cpu_precision",
+                f"bit: {self.bit} computes in half precision on a CPU, too; leave it out, or set "
+                "bit: 32",
             )
         length, stride = self.chunk_len, self.chunk_stride
         if length is not None and stride is not None and stride > length - 4:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.base_identity import current_state
+from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
 from icdcli.predict.resumable_output import OutputParts
@@ -174,6 +176,7 @@ def predict_to_file(
     min_score: float | None = None,
     evidence: bool = False,
     checking: Checking | None = None,
+    cpu_precision: CpuPrecision | None = None,
     process_group: ProcessGroup | None = None,
     on_progress: Progress | None = None,
     on_warning: OnMessage | None = None,
@@ -193,6 +196,7 @@ def predict_to_file(
             threshold.
         evidence: Also write the words behind each code.
         checking: How the predicted codes are checked; None: they aren't.
+        cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
         process_group: The processes that share the notes; None: this process alone, on the CPU.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
@@ -208,15 +212,18 @@ def predict_to_file(
     refuse_url(output, f"--output {output}")
     output, selection = Path(output), Selection(top, min_score)
     # Loading may take minutes: first see whether there can be such a file.
-    _output_parts(checkpoint_of(run, load), notes, output, selection, evidence)
+    of = partial(_output_parts, notes, output, selection, evidence, cpu_precision)
+    of(checkpoint_of(run, load))
     device, warn = str(group.device), on_warning or warnings.warn
-    loaded = load_checkpoint(run, load, device, warn)
+    loaded = load_checkpoint(run, load, device, warn, cpu_precision)
     chosen = group.broadcast(loaded.folder)
     if chosen != loaded.folder:  # training has just replaced the checkpoint
-        loaded = load_checkpoint(chosen, device=device, on_warning=warn)
+        loaded = load_checkpoint(
+            chosen, device=device, on_warning=warn, cpu_precision=cpu_precision
+        )
     checkpoint, model = loaded.folder, loaded.model
     checks = note_checks(model.labels, checking, warn) if checking else None
-    parts = _output_parts(checkpoint, notes, output, selection, evidence, checks)
+    parts = of(checkpoint, checks)
     predictor = _predictor(model, selection, evidence, checks)
     with parts.locked() if group.is_main else nullcontext():
         if group.is_main:
@@ -233,11 +240,12 @@ def predict_to_file(
 
 
 def _output_parts(
-    checkpoint: Path,
     notes: Notes,
     output: Path,
     selection: Selection,
     evidence: bool,
+    cpu_precision: CpuPrecision | None,
+    checkpoint: Path,
     checks: NoteChecks | None = None,
 ) -> OutputParts:
     for name in notes.names:
@@ -254,6 +262,8 @@ def _output_parts(
     )
     if checks:
         options += f" {checks}"
+    if cpu_precision:
+        options += f" --cpu-precision {cpu_precision}"
     made_of = {
         "another checkpoint": manifest,
         "another base model": current_state(checkpoint),

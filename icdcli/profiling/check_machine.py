@@ -17,7 +17,7 @@ import torch
 
 from icdcli.data.benchmarks.split_lists import PUBLISHED, sha256_of, splits_home
 from icdcli.distributed import hardware
-from icdcli.model.backbone import half_precision
+from icdcli.model.precision import half_precision
 from icdcli.model.section import QUANTIZED
 
 PACKAGES = (

@@ -6,7 +6,7 @@ from contextlib import closing
 import torch
 
 from icdcli.config.schema import Config
-from icdcli.model.backbone import half_precision
+from icdcli.model.precision import half_precision
 from icdcli.profiling.memory import MemoryEstimate
 from icdcli.training.loop import train_step
 from icdcli.training.micro_batches import MicroBatchReader

@@ -30,7 +30,7 @@ from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_prob
 from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
-from icdcli.model.section import ModelConfig
+from icdcli.model.precision import with_cpu_precision
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import run_of
 from icdcli.training.checkpointing import load_state
@@ -110,12 +110,12 @@ def new_training(
     language = config.data.language if config.model.lexicon else None
     described = (
         descriptions_of(corpus.labels, corpus.code_system, language)
-        if _starts_from_descriptions(config.model)
+        if config.model.starts_from_descriptions
         else ()
     )
     reading = reading_of(config.model, corpus, config.data.language, tokenizer, on_warning)
     model = new_model(
-        config.model,
+        process_group.broadcast(with_cpu_precision(config.model, process_group.device)),
         tokenizer,
         corpus.labels,
         threshold,
@@ -132,12 +132,6 @@ def new_training(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
     )
     return _training(config, model, corpus, process_group, on_progress, fresh=True), corpus
-
-
-def _starts_from_descriptions(config: ModelConfig) -> bool:
-    return config.description_prior or (
-        config.pooling_mode == "label_attention" and config.label_init == "descriptions"
-    )
 
 
 def resumed_training(

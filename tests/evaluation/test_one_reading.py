@@ -57,6 +57,7 @@ def trained(config, long_notes, model_folders, tmp_path):
     kinds = {
         "decoder": {"steps": 40},
         "label attention": encoder | attention | {"lexical": "[ngrams, descriptions]"},
+        "bfloat16": encoder | attention | {"cpu_precision": "bfloat16"},
         "trained encoder": encoder | attention | {"freeze_backbone": False, "lr0": 1e-3},
         "chunked encoder": encoder | {"max_len": 40, "chunk_len": 16},
         "cleaned": {"steps": 40, "text_cleaning": "edin"},
@@ -140,7 +141,15 @@ def test_every_use_of_a_frozen_backbone_reads_a_note_once(trained, monkeypatch, 
 @pytest.mark.parametrize("reading", ["first", "windows"])
 @pytest.mark.parametrize(
     "kind",
-    ["decoder", "label attention", "trained encoder", "chunked encoder", "cleaned", "tfidf"],
+    [
+        "decoder",
+        "label attention",
+        "bfloat16",
+        "trained encoder",
+        "chunked encoder",
+        "cleaned",
+        "tfidf",
+    ],
 )
 def test_evaluation_and_prediction_give_the_same_codes(
     trained, long_notes, tmp_path, kind, reading
@@ -169,7 +178,7 @@ def test_evaluation_and_prediction_give_the_same_codes(
         evaluation.scored.documents.ids, evaluation.scored.scores_NL, strict=True
     ):
         assert [scores[document, code] for code in evaluation.labels.codes] == pytest.approx(
-            scores_L.tolist(), abs=2e-3
+            scores_L.tolist(), abs=2e-6 if kind == "bfloat16" else 2e-3
         )
     cut = [note["read"] for note in notes if note["read"] < 1]
     caveat = f"{len(cut)} of 12 documents are longer than max_len"

@@ -14,10 +14,11 @@ from transformers import (
 
 from icdcli.data.batching import TokenizedDocument, collate
 from icdcli.errors import ConfigError
-from icdcli.model.backbone import ADAPTER, half_precision, load_backbone
+from icdcli.model.backbone import ADAPTER, load_backbone
 from icdcli.model.batch import Batch
 from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.precision import half_precision
 from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import icdcli.model.backbone
-import icdcli.model.network
+import icdcli.model.precision
 import icdcli.training.setup
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
@@ -28,7 +28,7 @@ FULL = 2.0**16
 @pytest.fixture
 def float16(monkeypatch):
     """Compute in float16 on the CPU."""
-    for module in (icdcli.model.backbone, icdcli.model.network):
+    for module in (icdcli.model.backbone, icdcli.model.precision):
         monkeypatch.setattr(module, "half_precision", lambda device: torch.float16)
 
 
@@ -226,7 +226,7 @@ def test_a_run_continues_on_a_device_with_another_precision(config, monkeypatch)
     begun, corpus = new_training(settings, ALONE)
     run = RunDir.create(settings.run.project, "run")
     recorded(begun, run, corpus, stop_after=11)
-    for module in (icdcli.model.backbone, icdcli.model.network):
+    for module in (icdcli.model.backbone, icdcli.model.precision):
         monkeypatch.setattr(module, "half_precision", lambda device: torch.float16)
     checkpoint = find_checkpoint(run, "last")
     resumed, corpus = resumed_training(settings, checkpoint, verify(checkpoint), ALONE)

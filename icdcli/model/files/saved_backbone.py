@@ -1,9 +1,9 @@
-"""Load the backbone of a checkpoint: its own, or that of its base model."""
+"""Load the parts of a checkpoint: its backbone, or that of its base model; its lexical model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,6 +14,9 @@ from icdcli.model.files.base_identity import BaseIdentity, find_base, naming_che
 from icdcli.model.files.checkpoint_files import BACKBONE
 from icdcli.model.section import ModelConfig
 from icdcli.model.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from icdcli.lexical.lexical_model import LexicalModel
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,11 @@ def load_saved_backbone(
         tokenizer = load_tokenizer(base.source)
     base.check(folder)  # again: files from the hub are on this machine only now
     return SavedBackbone(backbone, tokenizer, base)
+
+
+def saved_lexical(folder: Path, labels: int) -> "LexicalModel":
+    """Load the lexical model of a checkpoint from its folder."""
+    # scikit-learn and scipy take a second to import, and most models have no lexical part
+    from icdcli.lexical.lexical_model import LexicalModel
+
+    return LexicalModel.load(folder, labels)

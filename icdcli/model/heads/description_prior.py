@@ -44,6 +44,7 @@ class DescriptionPrior(nn.Module):
         offset_M: The number that is subtracted from each description's similarity.
         firsts_L: The first description of each label.
         weight: The weight of the similarity.
+        precision: The precision in which similarities are computed.
     """
 
     descriptions_MD: Tensor
@@ -56,6 +57,7 @@ class DescriptionPrior(nn.Module):
         self.register_buffer("offset_M", torch.zeros(sum(descriptions)))
         self.register_buffer("firsts_L", torch.tensor([0, *descriptions[:-1]]).cumsum(0))
         self.weight = nn.Parameter(torch.tensor(weight))
+        self.precision = torch.float32
 
     @property
     def counts(self) -> list[int]:
@@ -106,11 +108,12 @@ class DescriptionPrior(nn.Module):
             cosine_BM, float32, in [-1, 1].
         """
         rows = []
+        descriptions_DM = self.descriptions_MD.to(self.precision).T
         for states in hidden_TD.float().split(list(documents.lengths)):
-            windows_PD = _windows(states)
+            windows_PD = _windows(states).to(self.precision)
             best_M = torch.full((len(self.descriptions_MD),), -1.0, device=states.device)
             for part in windows_PD.split(_POSITIONS_AT_ONCE):
-                best_M = torch.maximum(best_M, (part @ self.descriptions_MD.T).amax(dim=0))
+                best_M = torch.maximum(best_M, (part @ descriptions_DM).amax(dim=0))
             rows.append(best_M)
         return torch.stack(rows)
 

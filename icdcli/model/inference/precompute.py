@@ -11,7 +11,7 @@ Shapes: N documents, T tokens, D width, M descriptions of labels.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -147,6 +147,13 @@ def description_similarities(
     for _ in read_states(network, documents, take):
         pass
     return prior.adjusted(cosine_NM)
+
+
+def states_fit(
+    splits: Iterable[EncodedDocuments], network: CodingNetwork, gigabytes: float
+) -> bool:
+    """Return whether the hidden states of splits take no more than this disk space."""
+    return sum(size_of_states(documents, network) for documents in splits) <= gigabytes * 1e9
 
 
 def size_of_states(documents: EncodedDocuments, network: CodingNetwork) -> int:
@@ -350,6 +357,8 @@ def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted:
         about["descriptions"] = arrays_hash(
             [("descriptions", wanted.prior.descriptions_MD.cpu().numpy())]
         )
+        if wanted.prior.precision != torch.float32:
+            about["precision"] = str(wanted.prior.precision)
     if documents.windows is not None:
         about["long_notes"] = "windows"
     return _digits(about)

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from icdcli.model.backbone import half_precision
 from icdcli.model.kernels.functions import PLAIN, Casting, LayerFunctions
+from icdcli.model.precision import half_precision
 
 Piece = Literal["RMSNorm", "activation", "rotation"]
 PIECES: tuple[Piece, ...] = ("RMSNorm", "activation", "rotation")
