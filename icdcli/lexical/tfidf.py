@@ -14,8 +14,8 @@ Three additions to scikit-learn make it a strong baseline:
 The sigmoid is valid for notes as long as those of training. A word of a short note has more weight,
 so its scores are too confident.
 
-Every classifier is fitted to all documents by Newton's method in the primal. It uses no random
-numbers, so the number of threads changes nothing. Only the folds are drawn at random.
+Every classifier is fitted to all documents (`icdcli.lexical.svm`). The number of threads changes
+nothing. Only the folds are drawn at random.
 
 Shapes: N documents, B documents of a block, F features (words), L labels, S labels that the
 sigmoid is fitted to, X pairs of a document and a label.
@@ -23,10 +23,8 @@ sigmoid is fitted to, X pairs of a document and a label.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +32,17 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
 from icdcli.data.relabeling import Relabeling
 from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.io.progress import Progress
+from icdcli.lexical.svm.fitting import Fitting
 from icdcli.lexical.targets import Targets, target_matrix
 from icdcli.lexical.words import MARKS
 
 FOLDS = 3
-WEIGHTS_FROM = 0.1
-"""Weights of a code up to this share of its largest are dropped."""
-MAX_THREADS = 4
-"""Each thread needs a copy of the features, in the solver's own format."""
 _LEAST_SLOPE = 0.1
 _CALIBRATION_LABELS, _CALIBRATION_PAIRS = 256, 2_000_000
 _ARRAYS, _VOCABULARY = "tfidf.npz", "vocabulary.json"
@@ -90,8 +84,8 @@ class Tfidf:
             number_of_labels: L.
             longest: The longest word n-gram that is a feature.
             seed: The seed of the folds.
-            threads: The number of codes fitted at a time, up to `MAX_THREADS`; it only changes the
-                time.
+            threads: The number of codes, or blocks of them, fitted at a time, up to
+                `icdcli.lexical.svm.fitting.MAX_THREADS`; it only changes the time.
             on_progress: Called after each classifier.
 
         Raises:
@@ -124,10 +118,10 @@ class Tfidf:
             if on_progress is not None:
                 on_progress("fitting one classifier per code", done[0], number, "classifiers")
 
-        fit = partial(_fit, threads=min(threads, MAX_THREADS), on_classifier=on_classifier)
+        fitting = Fitting(features_NF, threads, on_classifier)
         fold_N = np.random.Generator(np.random.PCG64(seed)).permutation(documents) % folds
-        sigmoid = _Sigmoid.fit(*_out_of_fold(features_NF, targets_NL[:, sampled], fold_N, fit))
-        weights_FS, decisions_S = fit(features_NF, targets_NL[:, learned])
+        sigmoid = _Sigmoid.fit(*_out_of_fold(fitting, targets_NL[:, sampled], fold_N))
+        weights_FS, decisions_S = fitting.fit(targets_NL[:, learned])
         values = weights_FS.data * np.float32(sigmoid.slope)
         shape = (weights_FS.shape[0], number_of_labels)
         weights_FL = sparse.csr_matrix(
@@ -329,12 +323,7 @@ def _log_shares(counts_L: NDArray[np.integer], documents: int) -> NDArray[np.flo
 
 
 def _out_of_fold(
-    features_NF: sparse.csr_matrix,
-    targets_NS: sparse.csc_matrix,
-    fold_N: NDArray[np.int64],
-    fit: Callable[
-        [sparse.csr_matrix, sparse.csc_matrix], tuple[sparse.csr_matrix, NDArray[np.float64]]
-    ],
+    fitting: Fitting, targets_NS: sparse.csc_matrix, fold_N: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Return decision values by classifiers fitted without the document, and their frequencies.
 
@@ -345,48 +334,7 @@ def _out_of_fold(
     decisions_NS, log_shares_NS = (np.empty(targets_NS.shape, np.float32) for _ in range(2))
     for fold in range(int(fold_N.max()) + 1):
         others, these = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
-        weights_FS, offsets_S = fit(features_NF[others], targets_NS[others])
-        decisions_NS[these] = (features_NF[these] @ weights_FS).toarray() + offsets_S
+        weights_FS, offsets_S = fitting.fit(targets_NS, others)
+        decisions_NS[these] = (fitting.features_NF[these] @ weights_FS).toarray() + offsets_S
         log_shares_NS[these] = _log_shares(np.diff(targets_NS[others].indptr), len(others))
     return decisions_NS, log_shares_NS, targets_NS.toarray()
-
-
-def _fit(
-    features_NF: sparse.csr_matrix,
-    targets_NS: sparse.csc_matrix,
-    threads: int,
-    on_classifier: Callable[[], None],
-) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """Fit one classifier per label; return weights_FS and offsets_S of the decision values."""
-    columns, values, offsets = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)], []
-    one = partial(_fit_one, features_NF, targets_NS)
-    with ThreadPoolExecutor(threads) as pool:
-        for kept, weights, offset in pool.map(one, range(targets_NS.shape[1])):
-            columns.append(kept)
-            values.append(weights)
-            offsets.append(offset)
-            on_classifier()
-    starts = np.cumsum([len(kept) for kept in columns])
-    shape = (len(offsets), features_NF.shape[1])
-    weights_SF = sparse.csr_matrix(
-        (np.concatenate(values), np.concatenate(columns), starts), shape=shape
-    )
-    return weights_SF.T.tocsr(), np.array(offsets)
-
-
-def _fit_one(
-    features_NF: sparse.csr_matrix, targets_NS: sparse.csc_matrix, label: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32], float]:
-    positive_N = np.zeros(features_NF.shape[0], np.bool_)
-    positive_N[targets_NS.indices[targets_NS.indptr[label] : targets_NS.indptr[label + 1]]] = True
-    if positive_N.all() or not positive_N.any():
-        return np.zeros(0, np.int32), np.zeros(0, np.float32), 1.0 if positive_N.all() else -1.0
-    classifier = LinearSVC(dual=False, tol=0.01, random_state=0).fit(features_NF, positive_N)
-    weights_F = classifier.coef_[0]
-    size_F = np.abs(weights_F)
-    kept = np.flatnonzero(size_F > WEIGHTS_FROM * size_F.max())
-    return (
-        kept.astype(np.int32),
-        weights_F[kept].astype(np.float32),
-        float(classifier.intercept_[0]),
-    )

@@ -1,0 +1,108 @@
+"""Classifiers fitted in blocks, against scikit-learn's of one label."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.svm import LinearSVC
+
+from icdcli.lexical.svm import fitting, subspaces
+from icdcli.lexical.svm.fitting import Fitting
+from icdcli.lexical.svm.subspaces import SharedFeatures, fit_block
+from icdcli.lexical.tfidf import FOLDS, Tfidf
+
+DOCUMENTS, FEATURES, LABELS = 400, 900, 40
+
+
+def texts_like(seed=0):
+    """Return features of unit length, and targets that depend on them; most labels are rare."""
+    draw = np.random.default_rng(seed)
+    features = sparse.random(DOCUMENTS, FEATURES, 0.05, "csr", np.float64, draw)
+    # A few features are in all documents, as "the" is.
+    features = sparse.hstack([features, sparse.csr_matrix(draw.random((DOCUMENTS, 5)))], "csr")
+    lengths = np.sqrt(features.multiply(features).sum(axis=1)).A1
+    features = sparse.csr_matrix(features.multiply(1 / lengths[:, None]))
+    values = features @ draw.normal(size=(FEATURES + 5, LABELS))
+    shares = np.geomspace(0.003, 0.6, LABELS)
+    least = [np.quantile(values[:, label], 1 - shares[label]) for label in range(LABELS)]
+    targets = values >= least
+    targets[0] = True  # none is without a positive
+    return features, targets
+
+
+def objective(features, signs, weights, offset):
+    slack = np.maximum(0, 1 - signs * (features @ weights + offset))
+    return 0.5 * (weights @ weights + offset**2) + (slack**2).sum()
+
+
+def test_a_block_reaches_the_minimum_of_each_label():
+    features, targets = texts_like()
+    signs = np.where(targets.T, 1, -1).astype(np.int8)
+    found = fit_block(SharedFeatures.of(features), signs, 1e-4).astype(np.float64)
+    for label in range(LABELS):
+        best = LinearSVC(dual=False, tol=1e-6, max_iter=10_000).fit(features, targets[:, label])
+        least = objective(features, signs[label], best.coef_[0], best.intercept_[0])
+        mine = objective(features, signs[label], found[:-1, label], found[-1, label])
+        assert mine <= least * (1 + 1e-5)
+        np.testing.assert_allclose(
+            found[:-1, label], best.coef_[0], atol=0.01 * np.abs(best.coef_).max()
+        )
+
+
+def test_documents_that_are_left_out_change_nothing():
+    features, targets = texts_like()
+    signs = np.where(targets.T, 1, -1).astype(np.int8)
+    signs[:, 300:] = 0
+    some = signs[(signs > 0).any(axis=1)]
+    found = fit_block(SharedFeatures.of(features), some, 1e-4)
+    of_few = fit_block(SharedFeatures.of(features[:300]), some[:, :300], 1e-4)
+    np.testing.assert_allclose(found, of_few, atol=0.01 * np.abs(of_few).max())
+
+
+def test_a_label_does_not_depend_on_the_others_of_its_block():
+    features, targets = texts_like()
+    signs = np.where(targets.T, 1, -1).astype(np.int8)
+    documents = SharedFeatures.of(features)
+    together, alone = fit_block(documents, signs, 1e-3), fit_block(documents, signs[7:8], 1e-3)
+    np.testing.assert_allclose(together[:, 7], alone[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("documents", [2, 3, 14])
+def test_a_few_documents_have_few_singular_vectors(documents):
+    features = sparse.csr_matrix(np.eye(documents, 20))
+    signs = np.where(np.arange(documents) == 0, 1, -1).astype(np.int8)[None]
+    [values] = (
+        SharedFeatures.of(features).features_NF
+        @ fit_block(SharedFeatures.of(features), signs, 1e-3)
+    ).T
+    assert values[0] > values[1:].max()
+
+
+def test_the_method_does_not_change_what_is_fitted(monkeypatch, synthetic_notes):
+    notes = synthetic_notes(300, 12)
+    one_by_one = Tfidf.fit(notes.texts, notes.targets, 12)
+    monkeypatch.setattr(fitting, "ONE_BY_ONE_VALUES", 0)
+    monkeypatch.setattr(fitting, "BLOCK", 5)
+    steps = []
+    monkeypatch.setattr(
+        fitting, "fit_block", lambda *inputs: steps.append(1) or subspaces.fit_block(*inputs)
+    )
+    together = Tfidf.fit(notes.texts, notes.targets, 12, threads=2)
+    assert len(steps) == 3 * (1 + FOLDS)
+    # A weight close to a tenth of the largest may be dropped by one of them.
+    chances = (1 / (1 + np.exp(-model.logits(notes.texts))) for model in (together, one_by_one))
+    np.testing.assert_allclose(*chances, atol=0.01)
+    again = Tfidf.fit(notes.texts, notes.targets, 12, threads=1)
+    assert np.array_equal(together.logits(notes.texts), again.logits(notes.texts))
+
+
+def test_labels_of_all_documents_or_of_none_have_no_weights(monkeypatch):
+    monkeypatch.setattr(fitting, "ONE_BY_ONE_VALUES", 0)
+    features, targets = texts_like()
+    targets[:, 3], targets[:, 4] = True, False
+    done = []
+    fit = Fitting(features, 1, lambda: done.append(1))
+    weights, offsets = fit.fit(sparse.csc_matrix(targets))
+    assert (weights[:, [3]].nnz, offsets[3]) == (0, 1.0)
+    assert (weights[:, [4]].nnz, offsets[4]) == (0, -1.0)
+    assert weights[:, [5]].nnz
+    assert len(done) == LABELS
