@@ -64,6 +64,7 @@ def estimate(settings: Any, bit: int, length: int, lora: bool) -> MemoryEstimate
         f"bit={bit}",
         f"max_len={length}",
         f"micro_batch_tokens={length}",
+        "gradient_checkpointing=True",
         *all_weights,
     ]
     # The settings replace those of the named model.

@@ -30,6 +30,9 @@ from icdcli.model.packing.attention import PackedForm
 LARGE = 32 * 2**20
 """The C library returns freed blocks of this size at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
 
+NOT_SIMULATED = (RuntimeError, TypeError, ValueError, NotImplementedError)
+"""Raised if a custom backbone needs values, which fake tensors don't have."""
+
 
 @dataclass(frozen=True, slots=True)
 class PassSizes:
@@ -79,7 +82,7 @@ class Simulation:
     """
 
     def __init__(self, network: CodingNetwork, padding: Padding, cached: bool = False) -> None:
-        self._network, self._padding, self._cached = network, padding, cached
+        self.network, self.padding, self.cached = network, padding, cached
         self._mode = FakeTensorMode()
         with self._mode:
             _replace_by_fakes(network)
@@ -93,7 +96,7 @@ class Simulation:
             sizes: Its documents.
             accumulating: Whether there are gradients of an earlier micro-batch.
         """
-        self._network.train()
+        self.network.train()
         with self._counting() as ledger:
             for _ in range(2 if accumulating else 1):
                 ledger.churn = ledger.operations = 0
@@ -101,29 +104,29 @@ class Simulation:
                 block = ledger.block
                 loss.backward()
                 ledger.block = block
-        self._network.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         return ledger.result()
 
     def scoring(self, sizes: PassSizes) -> SimulatedPass:
         """Simulate the forward pass of a validation."""
-        self._network.eval()
+        self.network.eval()
         with self._counting() as ledger, torch.no_grad():
             self._losses(sizes)
         return ledger.result()
 
     def reading(self, sizes: PassSizes) -> SimulatedPass:
         """Simulate the backbone's forward pass that precomputes hidden states and similarities."""
-        self._network.eval()
+        self.network.eval()
         with self._counting() as ledger, torch.no_grad():
             inputs = self._inputs(sizes, cached=False)
-            hidden_TD = self._network.hidden_states(inputs)
-            if self._network.prior is not None:
-                self._network.prior.similarities(hidden_TD, inputs.documents)
+            hidden_TD = self.network.hidden_states(inputs)
+            if self.network.prior is not None:
+                self.network.prior.similarities(hidden_TD, inputs.documents)
         return ledger.result()
 
     @contextmanager
     def _counting(self) -> Iterator["_Ledger"]:
-        ledger = _Ledger(self._network)
+        ledger = _Ledger(self.network)
         try:
             with self._mode, ledger:
                 yield ledger
@@ -131,11 +134,11 @@ class Simulation:
             ledger.close()
 
     def _losses(self, sizes: PassSizes) -> Tensor:
-        logits_BL = self._network(self._inputs(sizes, self._cached))
+        logits_BL = self.network(self._inputs(sizes, self.cached))
         return document_losses(logits_BL, torch.zeros(logits_BL.shape), pos_weight=1.0)
 
     def _inputs(self, sizes: PassSizes, cached: bool) -> Batch:
-        network, total = self._network, sum(sizes.documents)
+        network, total = self.network, sum(sizes.documents)
         similarity_BL = (
             None
             if network.prior is None
@@ -160,12 +163,12 @@ class Simulation:
                 shares_TA=shares_TA(len(hidden_TD)),
             )
         layout: Segments | Tensor = Segments.of(sizes.chunks)
-        if self._padding == "free":
+        if self.padding == "free":
             ids = torch.zeros(sum(sizes.chunks), dtype=torch.int64)
         else:
             ids = torch.zeros(len(sizes.chunks), max(sizes.chunks), dtype=torch.int64)
             layout = torch.ones_like(ids, dtype=torch.bool)
-        all_kept = self._padding == "free" and total == sum(sizes.chunks)
+        all_kept = self.padding == "free" and total == sum(sizes.chunks)
         kept_T = None if all_kept else torch.zeros(total, dtype=torch.int64)
         documents = Segments.of(sizes.documents)
         return Batch(documents, ids, layout, kept_T, None, similarity_BL, shares_TA(total))

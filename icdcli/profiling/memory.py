@@ -28,10 +28,12 @@ from icdcli.distributed.hardware import resident_memory
 from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
 from icdcli.model.inference.passes import READ_TOKENS, tokens_per_pass
-from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork
+from icdcli.model.recomputation import NOTHING, Recomputation, recompute
 from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
-from icdcli.profiling.fake_run import PassSizes, SimulatedPass, Simulation
+from icdcli.profiling.expected_plan import expected_plan
+from icdcli.profiling.fake_run import NOT_SIMULATED, PassSizes, SimulatedPass, Simulation
 from icdcli.profiling.meta_model import (
     largest_unpacked,
     likely_padding,
@@ -39,17 +41,19 @@ from icdcli.profiling.meta_model import (
     projection_weights,
     weight_sizes,
 )
-from icdcli.training.micro_batches import ON_CPU, bytes_per_token, tokens_that_fit
+from icdcli.training.memory.formula import bytes_per_token
 from icdcli.training.state import Training
 
-_CUDA = 500 * 2**20  # used by CUDA on a GPU, approximately
+CUDA = 500 * 2**20
+"""Bytes that CUDA uses on a GPU, approximately."""
+
 _LATER = 40 * 2**20  # loaded after the setup: plotting, and the writing of checkpoints
 _TINY_VOCABULARY = 16_384  # the maximum of `icdcli.model.tokenizer.train_tokenizer`
 _SCORED = 11  # bytes per score while metrics are computed, measured
-_FRAGMENTATION = {False: 0.035, True: 0.055}
+_FRAGMENTATION, _MORE_FRAGMENTATION = 0.035, 0.02
 """The share of allocations that is free but unusable when the C library's heap is largest, without
-and with gradient checkpointing. Measured on a CPU with glibc 2.36, see
-`tests/profiling/test_memory.py`."""
+recomputation, and what is added if all layers are recomputed. Measured on a CPU with glibc 2.36,
+see `tests/profiling/test_memory.py`."""
 _UNUSED_BLOCKS = 7
 """The number of a step's largest blocks that steps of other lengths leave unused; also measured."""
 
@@ -70,6 +74,7 @@ class MemoryEstimate:
         operations: Floating-point operations per token of a step, forward and backward.
         scoring: Floating-point operations per token of a validation.
         reading: Floating-point operations per token that is read before training; 0 if none is.
+        recomputation: The layers that are recomputed.
     """
 
     device: str
@@ -80,6 +85,7 @@ class MemoryEstimate:
     operations: float
     scoring: float
     reading: float
+    recomputation: Recomputation = NOTHING
 
     @property
     def total(self) -> int:
@@ -119,6 +125,7 @@ def estimate_training(config: Config, training: Training) -> MemoryEstimate:
         device=device.type,
         ranks=training.process_group.size,
         budget=training.micro_batch_tokens,
+        recomputation=training.recomputation,
         padding=network.padding,
         cached=training.train.hidden_states is not None,
         descriptions=None if network.prior is None else network.prior.counts,
@@ -136,6 +143,7 @@ def estimate_memory(
     device: str | None = None,
     ranks: int | None = None,
     budget: int | None = None,
+    recomputation: Recomputation | None = None,
     padding: Padding | None = None,
     cached: bool | None = None,
     descriptions: Sequence[int] | None = None,
@@ -156,12 +164,13 @@ def estimate_memory(
         device: ``cpu``, ``cuda`` or ``mps``; None: as configured.
         ranks: The number of processes that share a step; None: the number of configured devices.
         budget: Tokens per micro-batch; None: as configured or, if not configured, from ``free``.
+        recomputation: The layers that are recomputed; None: as configured, likewise.
         padding: How documents are batched; None: as configured, with ``free`` for ``auto`` if the
             architecture supports it.
         cached: Whether the backbone's hidden states are computed before training; None: if it is
             frozen and they fit the limit.
         descriptions: The number of descriptions of each code for the prior; None: one each.
-        free: Free bytes of the GPU's memory.
+        free: Free bytes of the device's memory; 0: unknown.
         libraries: Bytes that the process needs without the model; None: from the present process.
         windows: The windows of a training document, of which an epoch reads one.
 
@@ -183,14 +192,6 @@ def estimate_memory(
         for weight in network.trainable().values()
     ]
     parts["optimiser"] = 2 * sum(trained)
-    if budget is None:
-        budget = config.train.micro_batch_tokens or (
-            tokens_that_fit(
-                network, config.train.gradient_checkpointing, free - sum(parts.values())
-            )
-            if device == "cuda"
-            else ON_CPU
-        )
     padding = padding or likely_padding(config, network)
     chunks = chunks_of(config.model, settings, SpecialTokens((), (), 0))
     scored = 0 if validation is None else len(validation)
@@ -205,13 +206,19 @@ def estimate_memory(
             and _size_of_states(network, settings, np.repeat(train, windows), validation)
             <= config.train.state_cache_gb * 1e9
         )
-    largest, accumulating = _largest_pass(config, _read(train, chunks), ranks, budget, padding)
+    lengths, simulation = _read(train, chunks), Simulation(network, padding, cached)
+    if budget is None or recomputation is None:
+        loaded = sum(parts.values()) - parts["optimiser"] + (CUDA if device == "cuda" else 0)
+        left, to_come = free - loaded, sum(trained) + parts["optimiser"]
+        plan = expected_plan(config, simulation, lengths, ranks, device, left, to_come)
+        budget, recomputation = budget or plan.micro_batch_tokens, plan.recomputation
+    recompute(network, recomputation)
+    largest, accumulating = _largest_pass(config, lengths, ranks, budget, padding)
     step = _sizes(train[largest], chunks)
     passes = _simulate(
         config,
-        network,
-        padding,
-        cached,
+        simulation,
+        recomputation,
         chunks,
         step,
         accumulating,
@@ -235,11 +242,11 @@ def estimate_memory(
     if device == "cpu":
         churn = sum(each.churn for each in (passes.training, passes.scoring, passes.reading))
         parts["holes"] = (
-            int(_FRAGMENTATION[config.train.gradient_checkpointing] * churn)
+            int((_FRAGMENTATION + _MORE_FRAGMENTATION * recomputation.share) * churn)
             + _UNUSED_BLOCKS * passes.training.block
         )
     if libraries is None:  # measured here, when the libraries of the model are imported
-        libraries = _CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
+        libraries = CUDA if device == "cuda" else (resident_memory() or 0) + _LATER
     parts["libraries"] = libraries
     return MemoryEstimate(
         device=device,
@@ -250,6 +257,7 @@ def estimate_memory(
         operations=passes.training.operations / step.tokens(padding),
         scoring=passes.scoring.operations / passes.scored.tokens(padding),
         reading=passes.reading.operations / passes.read.tokens(padding),
+        recomputation=recomputation,
     )
 
 
@@ -266,9 +274,8 @@ class _Passes:
 
 def _simulate(
     config: Config,
-    network: CodingNetwork,
-    padding: Padding,
-    cached: bool,
+    simulation: Simulation,
+    recomputation: Recomputation,
     chunks: Chunks | None,
     step: PassSizes,
     accumulating: bool,
@@ -276,7 +283,7 @@ def _simulate(
     on_gpu: bool,
 ) -> _Passes:
     """Simulate the passes of a training, or estimate them if the network can't be simulated."""
-    lengths = _read(validation, chunks)
+    lengths, network, padding = _read(validation, chunks), simulation.network, simulation.padding
 
     def longest(budget: int) -> PassSizes:
         return _sizes(
@@ -286,20 +293,17 @@ def _simulate(
     scored = longest(config.train.micro_batch_tokens or tokens_per_pass(network, on_gpu))
     read = longest(tokens_per_pass(network, on_gpu, READ_TOKENS))
     nothing = SimulatedPass(0, 0, 0, 0, 0)
-    checkpointing = config.train.gradient_checkpointing
-    reads_before = cached or network.prior is not None
-    bytes_kept, forward = bytes_per_token(network, checkpointing), 2 * projection_weights(network)
-    if checkpointing:
-        use_gradient_checkpointing(network)
+    reads_before = simulation.cached or network.prior is not None
+    forward, share = 2 * projection_weights(network), recomputation.share
     try:
-        simulation = Simulation(network, padding, cached)
         training, scoring = simulation.training(step, accumulating), simulation.scoring(scored)
         return _Passes(
             training, scoring, simulation.reading(read) if reads_before else nothing, scored, read
         )
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):
-        # A custom backbone may need values that fake tensors don't have. The formula is left.
+    except NOT_SIMULATED:  # the formula is left
         tokens = step.tokens(padding)
+        all_kept, none_kept = (bytes_per_token(network, each) for each in (False, True))
+        bytes_kept = all_kept + share * (none_kept - all_kept)
         training = SimulatedPass(int(tokens * bytes_kept), 0, 0, 0, 3 * forward * tokens)
         scoring, reading = (
             SimulatedPass(0, 0, 0, 0, forward * sizes.tokens(padding)) for sizes in (scored, read)

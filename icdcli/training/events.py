@@ -56,6 +56,7 @@ class TrainingSummary:
         loss_scaling: Whether the device computes in float16, with scaled losses.
         cut_documents: Training documents longer than ``max_len``, which are cut.
         windows_per_document: Mean windows of a training document, if all are read in turn.
+        memory: Which layers are recomputed, and the size of micro-batches, in words.
     """
 
     corpus: str
@@ -74,6 +75,7 @@ class TrainingSummary:
     loss_scaling: bool = False
     cut_documents: int = 0
     windows_per_document: float | None = None
+    memory: str | None = None
 
     def to_json(self) -> dict[str, str]:
         """Return one short text for each part of the summary, by its name."""
@@ -106,6 +108,8 @@ class TrainingSummary:
             )
             if self.loss_scaling:
                 lines["weights"] += ", in float16 with loss scaling"
+            if self.memory is not None:
+                lines["memory"] = self.memory
             lines["steps"] = f"{self.steps:,}, {self.steps_per_epoch:,} per epoch"
         if resumed is not None:
             changes = (f"{key}: {old} -> {new}" for key, (old, new) in resumed.changes.items())

@@ -2,7 +2,7 @@
 
 The gradient of a step is summed over its micro-batches, so it is the gradient of the mean loss of
 all its documents, however they are split. If the device runs out of memory, micro-batches are
-halved and the step starts over.
+halved, and if that isn't enough, all layers are recomputed; the step then starts over.
 
 Shapes: B documents of a micro-batch, L labels.
 """
@@ -11,7 +11,6 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +18,15 @@ from torch import Tensor
 
 from icdcli.data.batching import Ids, micro_batches, rank_shares
 from icdcli.distributed.gradient_sums import GradientSums
-from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.batch import Batch, read_batch
 from icdcli.model.inference.passes import does_not_fit, is_out_of_memory, release_memory
-from icdcli.model.network import CodingNetwork
 from icdcli.training.losses import micro_batch_losses
-from icdcli.training.section import TrainConfig
+from icdcli.training.memory.plan import MemoryPlan
+from icdcli.training.memory.planning import needs_least, use_plan
 from icdcli.training.state import Training
 from icdcli.training.step_metrics import Meter
-
-ON_CPU = 16_384
-"""Tokens of a micro-batch on a CPU: a number that works well on any machine."""
-
-_LEAST, _MOST = 1_024, 65_536
-_USED = 0.8  # of the free memory; fragmentation and inexact estimates take the rest
-_HALF_PRECISION = 2  # bytes
-_REMEDY = "Lower max_len, set gradient_checkpointing: True, or a lower bit"
 
 
 class MicroBatchReader:
@@ -167,7 +157,10 @@ def _seed(training: Training, number: int) -> None:
 
 
 def halve_micro_batches(training: Training, rows: Ids, reader: MicroBatchReader) -> str:
-    """Make micro-batches half as large as the largest of a step that didn't fit in memory.
+    """Use less memory after a step that didn't fit.
+
+    Micro-batches are made half as large as the largest of the step. If each had one document
+    already, and the choice isn't the user's, all layers are recomputed.
 
     Returns:
         A note for the user.
@@ -183,7 +176,13 @@ def halve_micro_batches(training: Training, rows: Ids, reader: MicroBatchReader)
         raise sharded_error(training, before, int(lengths[rows].max()), "step")
     batches, _ = split_step(training, rows, before)
     if all(len(batch) == 1 for batch in batches):
-        raise does_not_fit(training.model.network, int(lengths[batches[0][0]]), _REMEDY)
+        least = needs_least(training)
+        if training.config.gradient_checkpointing != "auto" or training.recomputation == least:
+            longest = int(lengths[batches[0][0]])
+            raise does_not_fit(training.model.network, longest, _remedy(training))
+        use_plan(training, MemoryPlan(least, before))
+        reader.start_step_over()
+        return f"{device} ran out of memory; from now on {least}"
     largest = max(int(lengths[batch].sum()) for batch in batches)
     training.micro_batch_tokens = max(min(before, largest) // 2, 1)
     reader.start_step_over()
@@ -206,7 +205,7 @@ def sharded_error(training: Training, tokens: int, longest: int, what: str) -> C
     """
     device = training.process_group.device
     if tokens <= longest:
-        return does_not_fit(training.model.network, longest, _REMEDY)
+        return does_not_fit(training.model.network, longest, _remedy(training))
     return ConfigError(
         f"micro_batch_tokens: {tokens}: {device} ran out of memory, and with strategy: fsdp one "
         f"process can't repeat a {what} alone. Resume with "
@@ -214,70 +213,7 @@ def sharded_error(training: Training, tokens: int, longest: int, what: str) -> C
     )
 
 
-def token_budget(network: CodingNetwork, checkpointing: bool) -> int:
-    """Return how many tokens a micro-batch may have if the configuration doesn't set it.
-
-    Args:
-        network: Loaded, but not trained yet: memory for gradients and the optimizer's state is
-            added.
-        checkpointing: Whether layers keep only their inputs.
-
-    Returns:
-        On a GPU what fits in its free memory, else `ON_CPU`.
-    """
-    device = network.device
-    if device.type != "cuda":
-        return ON_CPU
-    free = (
-        torch.cuda.mem_get_info(device)[0]
-        + torch.cuda.memory_reserved(device)
-        - torch.cuda.memory_allocated(device)
-    )
-    return tokens_that_fit(network, checkpointing, free)
-
-
-def tokens_that_fit(network: CodingNetwork, checkpointing: bool, free: int) -> int:
-    """Return how many tokens of a micro-batch fit in ``free`` bytes of memory."""
-    # A gradient and AdamW's two averages, in float32.
-    still_to_come = 12 * sum(weight.numel() for weight in network.trainable().values())
-    tokens = (_USED * free - still_to_come) / bytes_per_token(network, checkpointing)
-    return int(min(max(tokens, _LEAST), _MOST))
-
-
-def bytes_per_token(network: CodingNetwork, checkpointing: bool) -> float:
-    """Return the approximate bytes to keep per token until its gradient is computed.
-
-    After Korthikanti et al. 2022: a layer keeps about 17 numbers per unit of width, 8 of them in a
-    feed-forward part of four times the width, and no attention scores. Adapters also keep the input
-    of each projection.
-    """
-    settings: Any = network.backbone.config
-    width, layers = int(settings.hidden_size), int(settings.num_hidden_layers)
-    inner: int = getattr(settings, "intermediate_size", None) or 4 * width
-    size = _HALF_PRECISION if network.autocast is not None else 4
-    layer = (16 * width + 6 * inner) * size
-    # One layer is recomputed at a time, with its gradients; the hidden states are pooled in
-    # float32.
-    kept = layers * width * size + 2 * layer if checkpointing else layers * layer
-    return kept + 16 * width
-
-
-def budget_key(config: TrainConfig, process_group: ProcessGroup) -> str:
-    """Return all that the size of micro-batches depends on, except the memory found at run time."""
-    return (
-        f"{process_group.size} {process_group.device.type} {config.micro_batch_tokens} "
-        f"{config.gradient_checkpointing} {config.strategy}"
-    )
-
-
-def restore_micro_batches(training: Training) -> None:
-    """Restore the micro-batch sizes for which the resumed run had enough memory.
-
-    Dropout follows from the split into micro-batches, so the run is repeated exactly only with
-    these.
-    """
-    state, now = training.state, budget_key(training.config, training.process_group)
-    if state.micro_batches_of == now and state.micro_batch_tokens:
-        training.micro_batch_tokens = state.micro_batch_tokens[training.process_group.rank]
-    else:
-        state.micro_batches_of, state.micro_batch_tokens = now, []
+def _remedy(training: Training) -> str:
+    """Return what the user can do if a document doesn't fit."""
+    recomputed = training.recomputation == needs_least(training)
+    return f"Lower max_len{'' if recomputed else ', set gradient_checkpointing: True,'} or bit"

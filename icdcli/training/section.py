@@ -83,7 +83,10 @@ class TrainConfig(Section):
         ge=0,
         description="R-Drop: weight of the divergence of two dropout passes; 0: off, twice as fast",
     )
-    gradient_checkpointing: bool = Field(True, description="recompute activations to save memory")
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        "auto",
+        description="recompute layers to save memory: all, none, or (auto) as few as memory allows",
+    )
     strategy: Literal["ddp", "fsdp"] = Field(
         "ddp",
         description="with several processes: ddp (all weights in each), fsdp (weights sharded)",
@@ -199,8 +202,8 @@ class TrainConfig(Section):
             yield f"needs an NVIDIA or AMD GPU, not device: {run.device}"
 
     def _against_compiling(self, run: RunConfig, model: ModelConfig) -> Iterator[str]:
-        if self.gradient_checkpointing:
-            yield "not available with activation recomputation; set gradient_checkpointing: False"
+        if self.gradient_checkpointing is True:
+            yield "not available with activation recomputation; set gradient_checkpointing: auto"
         if model.bit in QUANTIZED:
             yield f"{model.bit}-bit layers can't be compiled; use bit: 16 or 32"
         if self.strategy == "fsdp":

@@ -27,7 +27,7 @@ from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
 from icdcli.model.execution import Execution
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
-from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
 from icdcli.model.precision import with_cpu_precision
@@ -37,7 +37,9 @@ from icdcli.training.checkpointing import load_state
 from icdcli.training.early_stopping import Best
 from icdcli.training.events import ResumedFrom, TrainingSummary
 from icdcli.training.losses import loss_scaler
-from icdcli.training.micro_batches import budget_key, restore_micro_batches, token_budget
+from icdcli.training.memory.plan import MemoryPlan
+from icdcli.training.memory.planning import plan_memory
+from icdcli.training.memory.resuming import budget_key, resume_memory_plan
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import RunState, Training
 
@@ -131,7 +133,9 @@ def new_training(
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
     )
-    return _training(config, model, corpus, process_group, on_progress, fresh=True), corpus
+    training = _training(config, model, corpus, process_group, on_progress, fresh=True)
+    plan_memory(training)
+    return training, corpus
 
 
 def resumed_training(
@@ -178,7 +182,8 @@ def resumed_training(
     corpus = corpus_for_run(corpus, run_of(checkpoint), model.labels, warn)
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
-    restore_micro_batches(training)
+    if (change := resume_memory_plan(training)) is not None and warn is not None:
+        warn(change)
     return training, corpus
 
 
@@ -198,8 +203,6 @@ def _training(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
     )
     lexical_scores = _lexical_scores(config, model, corpus)
-    if config.train.gradient_checkpointing:
-        use_gradient_checkpointing(model.network)
     if config.train.torch_compile:
         compile_layers(model.network.backbone)
     shards = _shard(config, model, process_group)
@@ -207,13 +210,8 @@ def _training(
     learned_labels = _labels_in_training(corpus, process_group.device)
     if learned_labels is not None:
         keep_other_labels(optimizer, model.network.head.label_weights(), learned_labels)
-    micro_batch_tokens = config.train.micro_batch_tokens or token_budget(
-        model.network, config.train.gradient_checkpointing
-    )
     if shards is not None:
         shards.follow(optimizer)
-        # The least of all processes: with sharded weights, all make the same forward passes.
-        micro_batch_tokens = -process_group.agree(-micro_batch_tokens)[0]
     best = Best(higher_is_better=monitored(config.train.monitor, config.log.metrics)[1])
     return Training(
         model=model,
@@ -227,7 +225,6 @@ def _training(
         seed=config.run.seed,
         process_group=process_group,
         state=RunState(best, micro_batches_of=budget_key(config.train, process_group)),
-        micro_batch_tokens=micro_batch_tokens,
         lexical_scores=lexical_scores,
         learned_labels=learned_labels,
         backbone_weights=[
@@ -391,4 +388,5 @@ def summarize(
         steps_per_epoch=training.steps_per_epoch,
         resumed=resumed,
         loss_scaling=training.scaler is not None,
+        memory=str(MemoryPlan(training.recomputation, training.micro_batch_tokens)),
     )

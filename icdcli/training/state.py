@@ -14,6 +14,7 @@ from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.distributed.gradient_sums import GradientSums
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
+from icdcli.model.recomputation import NOTHING, Recomputation
 from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.section import LogConfig, TrainConfig
 
@@ -40,6 +41,8 @@ class RunState:
         micro_batch_tokens: The micro-batch size of each process, as far as memory allowed.
         micro_batches_of: The settings that these sizes were found with; with other settings, such
             as another device, a resumed run starts from its own.
+        recomputed_layers: The number of layers that are recomputed; None: not recorded.
+        keeps_attention: Whether these keep what their attention computes.
     """
 
     best_metric: Best
@@ -53,6 +56,8 @@ class RunState:
     validated: int = 0
     micro_batch_tokens: list[int] = field(default_factory=list)
     micro_batches_of: str = ""
+    recomputed_layers: int | None = None
+    keeps_attention: bool = False
 
 
 @dataclass
@@ -74,6 +79,7 @@ class Training:
             none.
         train_ids: The ids of the training documents, for messages about a step; numbers if empty.
         micro_batch_tokens: Tokens of a micro-batch; lowered if the device runs out of memory.
+        recomputation: The layers that are recomputed in the backward pass.
         lexical_scores: The lexical model's scores of the validation split, by part (N, L); empty
             without a lexical model.
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
@@ -98,6 +104,7 @@ class Training:
     stop_requested: Callable[[], int] = lambda: 0
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384
+    recomputation: Recomputation = NOTHING
     lexical_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None

@@ -174,7 +174,7 @@ def test_all_problems_come_in_one_message(tmp_path):
         ),
         (["strategy=fsdp", "bit=16", "device=mps"], "device: mps has only one process"),
         (
-            ["torch_compile=True", "bit=16"],
+            ["torch_compile=True", "bit=16", "gradient_checkpointing=True"],
             "torch_compile: not available with activation recomputation",
         ),
         (

@@ -17,8 +17,9 @@ from icdcli.errors import ConfigError
 from icdcli.model.backbone import ADAPTER, load_backbone
 from icdcli.model.batch import Batch
 from icdcli.model.hub import PretrainedSource, find_pretrained
-from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.network import build_network
 from icdcli.model.precision import half_precision
+from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")
@@ -77,7 +78,8 @@ def test_padding_changes_nothing(model_folders, name):
 
 def test_gradient_checkpointing_keeps_attention_bidirectional(model_folders):
     backbone = load(model_folders["llama"]).train()
-    use_gradient_checkpointing(build_network(config_of(model_folders["llama"]), backbone, 3))
+    network = build_network(config_of(model_folders["llama"]), backbone, 3)
+    recompute(network, all_recomputed(network))
     first = backbone(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0, 0]
     other = backbone(input_ids=torch.tensor([[5, 6, 7, 9]])).last_hidden_state[0, 0]
     assert (first - other).norm() > 1e-3

@@ -1,12 +1,15 @@
 """A process that trains one epoch on random tokens, validates, and prints its memory.
 
-For test_memory.py. Run as ``python measured_training.py architecture sizes options lengths``, the
-last three as JSON. It prints the bytes in use before the training, and those at the peak.
+For test_memory.py. Run as ``python measured_training.py architecture sizes options lengths
+recomputed``, all but the first as JSON; the last is the number of recomputed layers and whether
+they keep their attention, or null: as configured. It prints the bytes in use before the training,
+and those at the peak.
 """
 
 import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,12 +22,14 @@ from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.hardware import peak_memory, resident_memory
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.backbone import new_backbone
-from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.network import build_network
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing.probe import choose_padding
+from icdcli.model.recomputation import Recomputation
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step, validate
+from icdcli.training.memory.planning import plan_memory, use_plan
 from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.setup import be_reproducible, make_optimizer
 from icdcli.training.state import RunState, Training
@@ -34,7 +39,7 @@ LABELS = 500
 ARCHITECTURES = {"llama": LlamaConfig, "bert": BertConfig}
 
 
-def training_of(config, settings, lengths):
+def training_of(config, settings, lengths, recomputed=None):
     """Return a training on documents of these lengths, of random tokens."""
     be_reproducible(config.run)
     settings.is_causal = False
@@ -42,8 +47,6 @@ def training_of(config, settings, lengths):
         config.model, new_backbone(config.model, settings, torch.device("cpu")), LABELS
     )
     choose_padding(network, config.train.padding)
-    if config.train.gradient_checkpointing:
-        use_gradient_checkpointing(network)
     draw, special_tokens = np.random.default_rng(0), SpecialTokens((), (), 0)
     ids = draw.integers(0, settings.vocab_size, sum(lengths), dtype=np.uint32)
     targets = [np.array([0, 1], np.int32)] * len(lengths)
@@ -56,7 +59,7 @@ def training_of(config, settings, lengths):
     )
     names = tuple(map(str, range(LABELS)))
     labels = Labels(names, ("diagnosis",) * LABELS, (None,) * LABELS, (1,) * LABELS, (1,) * LABELS)
-    return Training(
+    training = Training(
         model=NeuralModel(
             network, None, special_tokens, labels, config.model, Threshold(), own_backbone=True
         ),
@@ -69,13 +72,18 @@ def training_of(config, settings, lengths):
         seed=0,
         process_group=ProcessGroup(0, 1, torch.device("cpu")),
         state=RunState(Best(higher_is_better=True)),
-        micro_batch_tokens=config.train.micro_batch_tokens or 16_384,
     )
+    plan = plan_memory(training)
+    if recomputed is not None:
+        layers, keeps_attention = recomputed
+        way = Recomputation(layers, settings.num_hidden_layers, keeps_attention)
+        use_plan(training, replace(plan, recomputation=way))
+    return training
 
 
-def train_and_validate(config, settings, lengths):
+def train_and_validate(config, settings, lengths, recomputed=None):
     """Run an epoch, and a validation of the same documents."""
-    training = training_of(config, settings, lengths)
+    training = training_of(config, settings, lengths, recomputed)
     training.model.network.train()
     meter = Meter(training)
     with closing(MicroBatchReader(training, training.plan(0))) as reader:
@@ -86,7 +94,8 @@ def train_and_validate(config, settings, lengths):
 
 
 if __name__ == "__main__":
-    architecture, sizes, options, lengths = sys.argv[1], *map(json.loads, sys.argv[2:])
+    architecture = sys.argv[1]
+    sizes, options, lengths, recomputed = map(json.loads, sys.argv[2:])
     config, small = (
         load_config(None, options),
         {**sizes, "hidden_size": 16, "intermediate_size": 16},
@@ -94,5 +103,5 @@ if __name__ == "__main__":
     # Imports everything that is imported lazily.
     train_and_validate(config, ARCHITECTURES[architecture](**small), [8, 8])
     before = resident_memory()
-    train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths)
+    train_and_validate(config, ARCHITECTURES[architecture](**sizes), lengths, recomputed)
     print(json.dumps([before, peak_memory()]))

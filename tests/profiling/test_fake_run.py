@@ -9,8 +9,9 @@ from icdcli.model.backbone import finish_backbone
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.inference.scoring import document_losses
-from icdcli.model.network import build_network, use_gradient_checkpointing
+from icdcli.model.network import build_network
 from icdcli.model.packing.attention import PackedForm
+from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
 from icdcli.profiling.fake_run import PassSizes, Simulation
 
@@ -41,7 +42,7 @@ def network_of(settings=LLAMA, lora=False, checkpointing=False, half=False, **ch
     backbone = finish_backbone(config, AutoModel.from_config(copy.deepcopy(settings)))
     network = build_network(config, backbone, LABELS)
     if checkpointing:
-        use_gradient_checkpointing(network)
+        recompute(network, all_recomputed(network))
     return network
 
 

@@ -21,7 +21,8 @@ from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step
-from icdcli.training.micro_batches import MicroBatchReader, budget_key, restore_micro_batches
+from icdcli.training.memory.resuming import budget_key, resume_memory_plan
+from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.state import RunState, Training
 from icdcli.training.step_metrics import Meter
@@ -296,13 +297,12 @@ def test_a_resumed_run_uses_the_micro_batches_that_fit_before():
     list(steps_of(training, training.plan(0), Meter(training)))
     again = lookup_run(Lookup())
     again.state = training.state
-    restore_micro_batches(again)
+    assert resume_memory_plan(again) is None
     assert again.micro_batch_tokens == training.micro_batch_tokens <= 60
-    other = lookup_run(Lookup(), gradient_checkpointing=not again.config.gradient_checkpointing)
+    other = lookup_run(Lookup(), gradient_checkpointing=False)
     other.state = training.state
-    restore_micro_batches(other)
-    assert other.micro_batch_tokens == 16_384
-    assert other.state.micro_batch_tokens == []
+    assert resume_memory_plan(other) is None
+    assert (other.micro_batch_tokens, other.state.micro_batch_tokens) == (16_384, [])
 
 
 def test_a_document_that_does_not_fit_alone_is_reported():

@@ -19,6 +19,7 @@ from transformers import AttentionInterface
 from icdcli.model.batch import Segments
 from icdcli.model.packing.by_document import attention_by_document
 from icdcli.model.packing.flash import kernel_for
+from icdcli.model.packing.kept_attention import kept_if_recomputed
 
 PACKED = "icdcode_packed"
 """The name under which transformers knows this attention."""
@@ -27,6 +28,7 @@ PACKED = "icdcode_packed"
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias", "cache")
 
 
+@kept_if_recomputed
 def packed_attention(
     module: Any,
     query: Tensor,

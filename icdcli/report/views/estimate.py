@@ -51,6 +51,7 @@ def estimate_view(
     table.add_row(f"total, on {estimate.device}", decimal(estimate.total), available, style=style)
     documents = counted(estimate.documents, "document")
     lines = [f"largest micro-batch: {documents}, {estimate.tokens:,} tokens"]
+    lines.append(f"recomputation: {estimate.recomputation}")
     if estimate.cached:
         lines.append("hidden states of the frozen backbone: computed once, before training")
     if seconds is not None:

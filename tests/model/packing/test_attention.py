@@ -10,9 +10,10 @@ from icdcli.model.backbone import load_backbone
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.hub import find_pretrained
-from icdcli.model.network import CodingNetwork, build_network, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.attention import packed_attention
 from icdcli.model.packing.probe import choose_padding
+from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
 
 CPU = torch.device("cpu")
@@ -104,7 +105,7 @@ def test_gradient_checkpointing_changes_nothing(model_folders, name, direction, 
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    use_gradient_checkpointing(network)
+    recompute(network, all_recomputed(network))
     assert_the_same(network)
 
 

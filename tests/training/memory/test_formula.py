@@ -4,7 +4,12 @@ from transformers import AutoModel, LlamaConfig
 
 from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.network import CodingNetwork
-from icdcli.training.micro_batches import ON_CPU, bytes_per_token, token_budget, tokens_that_fit
+from icdcli.training.memory.formula import (
+    ON_CPU,
+    bytes_per_token,
+    token_budget,
+    tokens_that_fit,
+)
 
 # Llama 3 8B, without the memory that its weights would take.
 EIGHT_BILLION = {
