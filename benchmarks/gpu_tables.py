@@ -111,7 +111,8 @@ def _passes(row: Figures) -> str:
         if "micro_batch_tokens" in row
         else f"{row['accumulate']} per step"
     )
-    return f"{each}, {'with' if row['checkpointing'] else 'without'} checkpointing"
+    without = f"{'with' if row['checkpointing'] else 'without'} checkpointing"
+    return f"{each}, {row.get('recomputation', without)}"
 
 
 def _profiles(out: Path) -> str:

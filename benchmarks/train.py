@@ -113,9 +113,8 @@ def show_speed(found: dict[str, Measured]) -> None:
 
 def show_details(row: Measured) -> None:
     """Print what else was measured of icdcode."""
-    layers = "recomputed" if row["checkpointing"] else "not recomputed"
     print(
-        f"\na: {row['micro_batch_tokens']:,} tokens per forward pass, activations {layers}, "
+        f"\na: {row['micro_batch_tokens']:,} tokens per forward pass, {row['recomputation']}, "
         f"out-of-memory restarts: {row['restarts']}"
     )
     if "head_share" in row:

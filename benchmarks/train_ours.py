@@ -16,17 +16,20 @@ from icdcli.data.corpus.reader import Labels
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.execution import Execution
-from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step
-from icdcli.training.micro_batches import MicroBatchReader, token_budget
+from icdcli.training.memory.planning import plan_memory
+from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.section import LogConfig, TrainConfig
 from icdcli.training.setup import make_optimizer
 from icdcli.training.state import RunState, Training
 from icdcli.training.step_metrics import Meter
+
+_CHECKPOINTING: dict[str, Any] = {"auto": "auto", "True": True, "False": False}
 
 
 def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict
         lr0=wanted.size.lr,
         lrf=1.0,
         pos_weight=POS_WEIGHT,
-        gradient_checkpointing=_checkpointing(options["checkpointing"], network),
+        gradient_checkpointing=_CHECKPOINTING[options["checkpointing"]],
         padding="free",
         kernels=options["kernels"],
     )
@@ -73,15 +76,9 @@ def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict
         more["head_share"] = own / (watch.seconds / watch.timed_steps)
     more["micro_batch_tokens"] = training.micro_batch_tokens
     more["fused"] = list(network.fused)
-    more["checkpointing"] = config.gradient_checkpointing
+    more["checkpointing"] = training.recomputation.layers > 0
+    more["recomputation"] = str(training.recomputation)
     return watch.found(wanted.size) | more
-
-
-def _checkpointing(wanted: str, network: CodingNetwork) -> bool:
-    """Return ``gradient_checkpointing`` of the configuration: as wanted, or as is best here."""
-    if wanted == "auto":
-        return network.device.type == "cuda"
-    return wanted == "True"
 
 
 def _training(
@@ -103,9 +100,7 @@ def _training(
     model = NeuralModel(
         network, None, special_tokens, labels, built_from, Threshold(), own_backbone=False
     )
-    if config.gradient_checkpointing:
-        use_gradient_checkpointing(network)
-    return Training(
+    training = Training(
         model=model,
         optimizer=make_optimizer(network, config),
         train=train,
@@ -116,5 +111,6 @@ def _training(
         seed=options["seed"],
         process_group=ProcessGroup(0, 1, torch.device(network.device)),
         state=RunState(Best(higher_is_better=True)),
-        micro_batch_tokens=token_budget(network, config.gradient_checkpointing),
     )
+    plan_memory(training)
+    return training

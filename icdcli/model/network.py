@@ -318,14 +318,3 @@ def build_network(
         if part is not None:
             part.to(device)
     return network
-
-
-def use_gradient_checkpointing(network: CodingNetwork) -> None:
-    """Use gradient checkpointing: recompute activations in the backward pass."""
-    backbone: Any = network.backbone
-    # A later version of transformers 5 renamed the method; the old name warns.
-    enable = (
-        getattr(backbone, "activation_checkpointing_enable", None)
-        or backbone.gradient_checkpointing_enable
-    )
-    enable({"use_reentrant": False})

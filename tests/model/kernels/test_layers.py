@@ -27,8 +27,9 @@ from icdcli.model.heads.pooled import PooledHead
 from icdcli.model.kernels.choice import choose_kernels
 from icdcli.model.kernels.functions import LayerFunctions, liger_functions
 from icdcli.model.linear.layers import use_fast_layers
-from icdcli.model.network import CodingNetwork, use_gradient_checkpointing
+from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
+from icdcli.model.recomputation import all_recomputed, recompute
 
 ENCODER = {
     "hidden_size": 32,
@@ -208,7 +209,7 @@ def test_so_it_does_in_half_precision_and_with_recomputation(name):
     rounding, errors = errors_of(results(plain), exact), errors_of(results(fast), exact)
     assert all(errors[key] <= 1.2 * rounding[key] + 0.005 for key in errors)
     network = network_of(settings, adapters=True)
-    use_gradient_checkpointing(network)
+    recompute(network, all_recomputed(network))
     assert fused(network) == pieces
     assert_near(results(network), exact, 2e-5)
 
