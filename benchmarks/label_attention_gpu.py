@@ -14,14 +14,16 @@ validation notes on this machine, where the parts' products are computed in floa
 up as a GPU does.
 
     python benchmarks/label_attention_gpu.py --gpu --json label_attention_gpu.json
+    python benchmarks/label_attention_gpu.py --tiny             small sizes on a CPU, to try it
     python benchmarks/label_attention_gpu.py --run outputs/laptop/laptop --corpus CORPUS
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,7 +40,8 @@ from icdcli.model.heads.assertion_terms import CLASSES
 from icdcli.model.heads.label_attention import LabelAttention
 from icdcli.model.neural_model import NeuralModel
 
-LENGTHS, LABELS, WIDTH = (2_200, 2_050, 1_950, 1_800), 8_929, 256
+LENGTHS, LABELS, WIDTHS, WIDTH = (2_200, 2_050, 1_950, 1_800), 8_929, (2_048, 4_096), 256
+TINY = ((40, 9, 3), 50, (32,), 16)
 SHARPNESS = 3.0  # the standard deviation of scores; at the end of laptop.yaml, it is 0.8 to 3
 WAYS = ("float32", "split", "bfloat16", "float16")
 TIMES = 5
@@ -63,26 +66,41 @@ def computed(way: str) -> Iterator[None]:
         yield
 
 
-def on_gpu(width: int, classes: bool) -> list[dict[str, Any]]:
-    """Measure all ways with one size of hidden states."""
-    device = torch.device("cuda")
+def made_up(
+    device: torch.device,
+    lengths: Sequence[int],
+    labels: int,
+    width: int,
+    attention: int,
+    classes: bool,
+) -> list[dict[str, Any]]:
+    """Measure all ways for made-up hidden states.
+
+    Args:
+        device: The device.
+        lengths: The number of hidden states of each document.
+        labels: The number of codes.
+        width: The width of hidden states.
+        attention: The width of queries, keys and values.
+        classes: Whether the head knows assertion classes.
+    """
     torch.manual_seed(0)
-    head = LabelAttention(width, LABELS, WIDTH, dropout=0.0).to(device)
+    head = LabelAttention(width, labels, attention, dropout=0.0).to(device)
     head.half_precision = True
     with torch.no_grad():
         for layer in (head.key, head.value):
             torch.nn.init.orthogonal_(layer.weight)
         head.queries_LW.mul_(SHARPNESS)
         head.outputs_LW.copy_(0.3 * functional.normalize(head.outputs_LW, dim=1))
-    documents = Segments.of(LENGTHS)
+    documents = Segments.of(lengths)
     shares_TA = None
     if classes:
         head.learn_classes(CLASSES)
         head.to(device)
-        numbers = torch.randint(0, 1 + len(CLASSES), (sum(LENGTHS),), device=device)
+        numbers = torch.randint(0, 1 + len(CLASSES), (sum(lengths),), device=device)
         shares_TA = functional.one_hot(numbers, 1 + len(CLASSES)).float()
-    hidden_TD = torch.randn(sum(LENGTHS), width, device=device).bfloat16().requires_grad_()
-    targets_BL = (torch.rand(len(LENGTHS), LABELS, device=device) < 0.002).float()
+    hidden_TD = torch.randn(sum(lengths), width, device=device).bfloat16().requires_grad_()
+    targets_BL = (torch.rand(len(lengths), labels, device=device) < 0.002).float()
     weights = [weight for weight in head.parameters() if weight.ndim > 1]
 
     def run() -> tuple[float, float, list[Tensor]]:
@@ -101,10 +119,11 @@ def on_gpu(width: int, classes: bool) -> list[dict[str, Any]]:
     for way in WAYS:
         with computed(way):
             run()
-            before = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated() if device.type == "cuda" else 0
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             runs = [run() for _ in range(TIMES)]
-            peak = torch.cuda.max_memory_allocated() - before
+            peak = torch.cuda.max_memory_allocated() - before if device.type == "cuda" else 0
         found = runs[-1][2]
         reference = reference or found
         rows.append(
@@ -127,7 +146,8 @@ def on_gpu(width: int, classes: bool) -> list[dict[str, Any]]:
 
 def synchronized() -> float:
     """Wait for the GPU and return the time."""
-    torch.cuda.synchronize()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -175,16 +195,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--documents", type=int, default=250)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
-    if options.gpu:
-        for width in (2_048, 4_096):
-            for classes in (False, True):
-                rows += on_gpu(width, classes)
+    if options.gpu or options.tiny:
+        device = torch.device("cpu" if options.tiny else "cuda")
+        lengths, labels, widths, attention = (
+            TINY if options.tiny else (LENGTHS, LABELS, WIDTHS, WIDTH)
+        )
+        for width, classes in product(widths, (False, True)):
+            rows += made_up(device, lengths, labels, width, attention, classes)
     if options.run:
         with torch.inference_mode():
             rows += of_run(options.run, options.corpus, options.documents)
