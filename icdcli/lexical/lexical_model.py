@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, TrainingTexts
+from icdcli.data.corpus.restarting import Restarting
 from icdcli.data.relabeling import Relabeling
 from icdcli.errors import ResumeError
 from icdcli.icd.history import History
@@ -46,7 +47,7 @@ from icdcli.lexical.registry import (
     view_of,
 )
 from icdcli.lexical.targets import Annotations, Targets
-from icdcli.lexical.views import Restarting, View
+from icdcli.lexical.views import View
 from icdcli.lexical.words import placed_words, words
 
 PLAIN, WITH_VIEWS, FORMAT, MARKED = 1, 2, 3, 4

@@ -37,6 +37,14 @@ from scipy import linalg, sparse
 
 from icdcli.data.relabeling import Relabeling
 from icdcli.io.npz import Arrays
+from icdcli.lexical.linear.ridge import (
+    add_products,
+    factor,
+    label_parts,
+    rounded,
+    solve_in_place,
+    solved,
+)
 from icdcli.lexical.ngram_features import (
     FEATURES,
     NGRAM_FEATURES,
@@ -59,7 +67,6 @@ EXACT_PENALTY, SKETCH_PENALTY = 0.03, 0.3
 # other on CodiEsp. A sketch blurs n-grams more.
 EXACT_WORD_SHARE, SKETCH_WORD_SHARE = 0.35, 0.7
 _BLOCK = 256
-_LABELS = 512
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class NgramRidge:
         columns: int = COLUMNS,
         penalty: float | None = None,
         bounded: bool = False,
+        lean: bool = False,
     ) -> "NgramRidge":
         """Fit to training documents.
 
@@ -108,6 +116,7 @@ class NgramRidge:
             columns: M of a sketch.
             penalty: λ; None: that of the method.
             bounded: Whether documents much shorter than those of training count as longer ones.
+            lean: Whether to leave out what only `out_of_fold` needs; then a fit takes less memory.
 
         Raises:
             ValueError: If there is no document, if the numbers of texts and targets differ, or if
@@ -136,7 +145,8 @@ class NgramRidge:
             exact = cls._fit_exact(
                 idf_F, features_NF, targets, number_of_labels, penalty or EXACT_PENALTY
             )
-            return replace(exact, least=least)
+            exact = replace(exact, least=least)
+            return exact.lean() if lean else exact
         if iter(texts) is texts:
             raise ValueError(
                 f"{documents} texts are read twice: pass a list or another iterable that restarts"
@@ -150,7 +160,7 @@ class NgramRidge:
         least = short_lengths(some, idf_F) if bounded else NO_LEAST
         penalty = penalty or SKETCH_PENALTY
         return cls._fit_sketched(
-            idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least
+            idf_F, own_words, texts, targets, number_of_labels, columns, penalty, least, lean
         )
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -210,7 +220,7 @@ class NgramRidge:
             if self.documents_FN is not None:
                 # The residual is weight / diagonal of the inverse: no text is needed.
                 unit_MB = np.eye(len(self.weights_ML), len(rows), -(first + begin))
-                diagonal_B = (_solved(self.factor_MM, unit_MB) ** 2).sum(axis=0)
+                diagonal_B = (solved(self.factor_MM, unit_MB) ** 2).sum(axis=0)
                 scores_NL[begin : rows.stop] = (
                     -self.solution_ML[first + begin : first + rows.stop] / diagonal_B[:, None]
                 )
@@ -218,7 +228,7 @@ class NgramRidge:
                     scores_NL[row, targets[row]] += 1
                 continue
             basis_BM = self._basis(self._features(texts[begin : rows.stop]))
-            leverage_B = (_solved(self.factor_MM, basis_BM.T.astype(np.float64)) ** 2).sum(axis=0)
+            leverage_B = (solved(self.factor_MM, basis_BM.T.astype(np.float64)) ** 2).sum(axis=0)
             scores_NL[begin : rows.stop] = basis_BM @ self.solution_ML
             for row, leverage in zip(rows, leverage_B, strict=True):
                 scores_NL[row, targets[row]] -= leverage
@@ -233,7 +243,7 @@ class NgramRidge:
         """Return the model of another label space; labels that share a source share its weights."""
         weights_ML = relabeling.rows(self.weights_ML, axis=1)
         weights_ML /= relabeling.shares_L
-        return replace(self.lean(), weights_ML=_rounded(weights_ML))
+        return replace(self.lean(), weights_ML=rounded(weights_ML))
 
     def arrays(self) -> Arrays:
         """Return the arrays that `from_arrays` needs, with the weights in half precision."""
@@ -291,11 +301,9 @@ class NgramRidge:
         penalty: float,
     ) -> "NgramRidge":
         cosines_NN = (documents_NF @ documents_NF.T).toarray().astype(np.float64)
-        factor_NN = _factor(cosines_NN, penalty)
+        factor_NN = factor(cosines_NN, penalty)
         weights_NL = np.empty((len(targets), number_of_labels), np.float32)
-        for labels, targets_NP in _label_parts(
-            target_matrix(targets, number_of_labels, np.float32)
-        ):
+        for labels, targets_NP in label_parts(target_matrix(targets, number_of_labels, np.float32)):
             weights_NL[:, labels] = linalg.cho_solve(
                 (factor_NN, True), targets_NP, check_finite=False
             )
@@ -303,7 +311,7 @@ class NgramRidge:
             idf_F,
             documents_NF.T.tocsr(),
             np.zeros(0, np.int32),
-            _rounded(weights_NL),
+            rounded(weights_NL),
             weights_NL,
             factor_NN,
         )
@@ -319,6 +327,7 @@ class NgramRidge:
         columns: int,
         penalty: float,
         least: Lengths,
+        lean: bool,
     ) -> "NgramRidge":
         gram_MM = np.zeros((columns, columns), np.float64)
         moments_LM = np.zeros((number_of_labels, columns), np.float32)
@@ -327,20 +336,19 @@ class NgramRidge:
             sketch_BM = sketch(
                 weighted(counts(block), idf_F, SKETCH_WORD_SHARE, least), own_words, columns
             )
-            gram_MM += sketch_BM.T @ sketch_BM
+            add_products(gram_MM, sketch_BM)
             of_block = targets[first : first + len(block)]
             of_block_LB = target_matrix(of_block, number_of_labels, np.float32).T.tocsr()
             present = np.flatnonzero(np.diff(of_block_LB.indptr))
             moments_LM[present] += of_block_LB[present] @ sketch_BM
             first += len(block)
-        factor_MM = _factor(gram_MM, penalty)
-        weights_ML = np.empty((columns, number_of_labels), np.float32)
-        for begin in range(0, number_of_labels, _LABELS):
-            part = moments_LM[begin : begin + _LABELS].T.astype(np.float64)
-            weights_ML[:, begin : begin + _LABELS] = linalg.cho_solve(
-                (factor_MM, True), part, check_finite=False
-            )
-        return cls(idf_F, None, own_words, _rounded(weights_ML), weights_ML, factor_MM, least)
+        factor_MM = factor(gram_MM, penalty)
+        solve_in_place(factor_MM, moments_LM)
+        if lean:
+            del factor_MM, gram_MM
+            return cls(idf_F, None, own_words, rounded(moments_LM.T), least=least)
+        solution_ML = np.ascontiguousarray(moments_LM.T)
+        return cls(idf_F, None, own_words, rounded(solution_ML), solution_ML, factor_MM, least)
 
     def _features(self, texts: Sequence[str]) -> sparse.csr_matrix:
         return self._weighted(counts(texts))
@@ -364,31 +372,3 @@ def _blocks(texts: Iterable[str], size: int = _BLOCK) -> Iterator[list[str]]:
     remaining = iter(texts)
     while block := list(islice(remaining, size)):
         yield block
-
-
-def _factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
-    matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
-    # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy of
-    # half a gigabyte.
-    factor: NDArray[np.float64] = linalg.cholesky(
-        matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
-    )
-    return factor
-
-
-def _rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
-    return weights_ML.astype(np.float16).astype(np.float32)
-
-
-def _solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved_MB: NDArray[np.float64] = linalg.solve_triangular(
-        factor_MM, basis_MB, lower=True, check_finite=False
-    )
-    return solved_MB
-
-
-def _label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    by_label = targets_NL.tocsc()
-    for begin in range(0, by_label.shape[1], _LABELS):
-        labels = slice(begin, begin + _LABELS)
-        yield labels, by_label[:, labels].toarray().astype(np.float64)

@@ -14,7 +14,7 @@ Three additions to scikit-learn make it a strong baseline:
 The sigmoid is valid for notes as long as those of training. A word of a short note has more weight,
 so its scores are too confident.
 
-Every classifier is fitted to all documents (`icdcli.lexical.svm`). The number of threads changes
+Every classifier is fitted to all documents (`icdcli.lexical.linear`). The number of threads changes
 nothing. Only the folds are drawn at random.
 
 Shapes: N documents, B documents of a block, F features (words), L labels, S labels that the
@@ -38,7 +38,7 @@ from icdcli.errors import DataError, ResumeError
 from icdcli.io.files import write_json
 from icdcli.io.npz import read_arrays, write_arrays
 from icdcli.io.progress import Progress
-from icdcli.lexical.svm.fitting import Fitting
+from icdcli.lexical.linear.machines import Fitting
 from icdcli.lexical.targets import Targets, target_matrix
 from icdcli.lexical.words import MARKS
 
@@ -85,7 +85,7 @@ class Tfidf:
             longest: The longest word n-gram that is a feature.
             seed: The seed of the folds.
             threads: The number of codes, or blocks of them, fitted at a time, up to
-                `icdcli.lexical.svm.fitting.MAX_THREADS`; it only changes the time.
+                `icdcli.lexical.linear.machines.MAX_THREADS`; it only changes the time.
             on_progress: Called after each classifier.
 
         Raises:

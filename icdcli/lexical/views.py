@@ -22,7 +22,7 @@ micro-F1 of .871 with the complete text, .962 with the affirmed text, and .965 w
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +31,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.restarting import Restarting
 from icdcli.lexical.assertion.classes import Assertion
 from icdcli.lexical.assertion.cues import LANGUAGES, built_in_cues, read_own_cues
 from icdcli.lexical.assertion.memory import RememberingReader, remembering_reader
@@ -43,9 +44,6 @@ FORMAT = 6
 
 WHOLE: tuple[View, ...] = ("all", "marked")
 """The views that leave nothing out."""
-
-KEPT_CHARACTERS = 1 << 25
-"""The characters of changed texts that a fit keeps: three thousand discharge summaries."""
 
 _VIEWS: dict[AssertionKey, tuple[View, ...]] = {
     "learned": ("all", "affirmed", "marked"),
@@ -182,35 +180,3 @@ def _blanked(text: str, starts_S: NDArray[np.int64], kept_S: NDArray[np.bool_]) 
         text[begin:end] if keep else _NO_MARK.sub(" ", text[begin:end])
         for begin, end, keep in stretches
     )
-
-
-class Restarting:
-    """Changed texts that can be iterated over as often as the original ones.
-
-    The first of them are kept, so that they are changed only once.
-    """
-
-    def __init__(
-        self, texts: Iterable[str], change: Callable[[str], str], most: int = KEPT_CHARACTERS
-    ) -> None:
-        """Change texts while they are iterated over.
-
-        Args:
-            texts: The texts, always in the same order.
-            change: Changes one of them.
-            most: The characters of changed texts that are kept in memory.
-        """
-        self._texts, self._change = texts, change
-        self._kept: list[str] = []
-        self._room = most
-
-    def __iter__(self) -> Iterator[str]:
-        for place, text in enumerate(self._texts):
-            if place < len(self._kept):
-                yield self._kept[place]
-                continue
-            changed = self._change(text)
-            if place == len(self._kept) and len(changed) <= self._room:
-                self._kept.append(changed)
-                self._room -= len(changed)
-            yield changed

@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse
 from sklearn.svm import LinearSVC
 
-from icdcli.lexical.svm import fitting, subspaces
-from icdcli.lexical.svm.fitting import Fitting
-from icdcli.lexical.svm.subspaces import SharedFeatures, fit_block
+from icdcli.lexical.linear import machines, subspaces
+from icdcli.lexical.linear.machines import Fitting
+from icdcli.lexical.linear.subspaces import SharedFeatures, fit_block
 from icdcli.lexical.tfidf import FOLDS, Tfidf
 
 DOCUMENTS, FEATURES, LABELS = 400, 900, 40
@@ -80,11 +80,11 @@ def test_a_few_documents_have_few_singular_vectors(documents):
 def test_the_method_does_not_change_what_is_fitted(monkeypatch, synthetic_notes):
     notes = synthetic_notes(300, 12)
     one_by_one = Tfidf.fit(notes.texts, notes.targets, 12)
-    monkeypatch.setattr(fitting, "ONE_BY_ONE_VALUES", 0)
-    monkeypatch.setattr(fitting, "BLOCK", 5)
+    monkeypatch.setattr(machines, "ONE_BY_ONE_VALUES", 0)
+    monkeypatch.setattr(machines, "BLOCK", 5)
     steps = []
     monkeypatch.setattr(
-        fitting, "fit_block", lambda *inputs: steps.append(1) or subspaces.fit_block(*inputs)
+        machines, "fit_block", lambda *inputs: steps.append(1) or subspaces.fit_block(*inputs)
     )
     together = Tfidf.fit(notes.texts, notes.targets, 12, threads=2)
     assert len(steps) == 3 * (1 + FOLDS)
@@ -96,7 +96,7 @@ def test_the_method_does_not_change_what_is_fitted(monkeypatch, synthetic_notes)
 
 
 def test_labels_of_all_documents_or_of_none_have_no_weights(monkeypatch):
-    monkeypatch.setattr(fitting, "ONE_BY_ONE_VALUES", 0)
+    monkeypatch.setattr(machines, "ONE_BY_ONE_VALUES", 0)
     features, targets = texts_like()
     targets[:, 3], targets[:, 4] = True, False
     done = []

@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from icdcli.errors import DataError, ResumeError
 from icdcli.lexical import tfidf
-from icdcli.lexical.svm.fitting import WEIGHTS_FROM
+from icdcli.lexical.linear.machines import WEIGHTS_FROM
 from icdcli.lexical.tfidf import Tfidf, _Sigmoid
 
 LABELS = 12

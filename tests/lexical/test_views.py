@@ -8,7 +8,7 @@ import pytest
 from icdcli.errors import ConfigError
 from icdcli.lexical.lexical_model import LexicalModel
 from icdcli.lexical.reading import UNCHANGED, NoteReading
-from icdcli.lexical.views import Restarting, Views
+from icdcli.lexical.views import Views
 from icdcli.lexical.words import placed_words, words
 
 TEXT = "No fever, history of gout. His father had asthma. Pneumonia (R/o sepsis)\nRash: no"
@@ -156,18 +156,3 @@ def test_a_loaded_model_reads_the_same_views(fitted, notes, tmp_path):
     loaded.save(tmp_path / "again")
     for path in (tmp_path / "lexical").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
-
-
-def test_changed_texts_are_changed_once_as_long_as_there_is_room():
-    changes = []
-
-    def change(text):
-        changes.append(text)
-        return text.upper()
-
-    texts = ["ab", "c", "def", "g"]
-    changed = Restarting(texts, change, most=5)
-    assert next(iter(changed)) == "AB"  # an iteration may end early
-    assert list(changed) == list(changed) == ["AB", "C", "DEF", "G"]
-    assert changes.count("ab") == changes.count("c") == 1
-    assert changes.count("def") == 2

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.restarting import Restarting
 from icdcli.io.npz import Arrays
 from icdcli.lexical.description_overlap import DescriptionOverlap
 from icdcli.lexical.registry import PartType, TrainingDocuments, register_part
@@ -23,7 +24,8 @@ def _fit(documents: TrainingDocuments) -> DescriptionOverlap | None:
 
 def _sample(documents: TrainingDocuments) -> Iterable[str]:
     every = -(-len(documents.targets) // _SAMPLE)
-    return islice(documents.texts, 0, None, max(every, 1))
+    texts, step = documents.texts, max(every, 1)
+    return texts.every(step) if isinstance(texts, Restarting) else islice(texts, 0, None, step)
 
 
 def _fit_history(

@@ -16,15 +16,16 @@ confident scores to wrong codes, and loses average precision."""
 
 
 def _fit(documents: TrainingDocuments) -> NgramRidge:
-    return _fit_ridge(documents).lean()
+    return _fit_ridge(documents, lean=True)
 
 
-def _fit_ridge(documents: TrainingDocuments) -> NgramRidge:
+def _fit_ridge(documents: TrainingDocuments, lean: bool = False) -> NgramRidge:
     return NgramRidge.fit(
         documents.texts,
         documents.targets,
         documents.number_of_labels,
         bounded=documents.with_lexicon,
+        lean=lean,
     )
 
 
@@ -42,7 +43,8 @@ def _fit_history(
         documents.number_of_labels,
         columns=_HISTORY_COLUMNS,
         penalty=_HISTORY_PENALTY,
-    ).lean()
+        lean=True,
+    )
 
 
 register_part(

@@ -1,8 +1,8 @@
 """Fit the classifiers of all labels, or of some of them out of fold.
 
 Few feature values (`ONE_BY_ONE_VALUES`) are fitted by scikit-learn's ``LinearSVC``, one label at a
-time, as version 0.1 did. More are fitted by `icdcli.lexical.svm.subspaces` to the same objective,
-more precisely, in a tenth of the time.
+time, as version 0.1 did. More are fitted by `icdcli.lexical.linear.subspaces` to the same
+objective, more precisely, in a tenth of the time.
 
 Shapes: N documents, F features, L labels, B labels of a block.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.svm import LinearSVC
 
-from icdcli.lexical.svm.subspaces import BLOCK, SharedFeatures, fit_block
+from icdcli.lexical.linear.subspaces import BLOCK, SharedFeatures, fit_block
 
 ONE_BY_ONE_VALUES = 250_000
 """The feature values that aren't zero up to which labels are fitted one by one: those of four

@@ -1,0 +1,1 @@
+"""Linear models of all labels together: support vector machines, and ridge regression's algebra."""

@@ -1,0 +1,68 @@
+"""The linear algebra of ridge regression in closed form, in blocks that bound the memory.
+
+Shapes: B documents of a block, M columns, L labels, P labels of a part.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+
+LABELS = 512
+"""The labels that are solved for together."""
+_COLUMNS = 1024
+
+
+def add_products(gram_MM: NDArray[np.float64], sketch_BM: NDArray[np.float32]) -> None:
+    """Add the inner products of columns to the upper half of a matrix.
+
+    It is symmetric, so half of it is enough. It is computed in parts: a product takes 32 MB.
+    """
+    for begin in range(0, len(gram_MM), _COLUMNS):
+        part_BM = sketch_BM[:, begin : begin + _COLUMNS]
+        gram_MM[begin : begin + _COLUMNS, begin:] += part_BM.T @ sketch_BM[:, begin:]
+
+
+def factor(matrix_MM: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Add the penalty to a matrix whose upper half is known, and return its Cholesky factor."""
+    matrix_MM[np.diag_indices_from(matrix_MM)] += penalty
+    # The matrix is symmetric. Its transpose is in LAPACK's column order, which avoids a copy of
+    # half a gigabyte.
+    factor_MM: NDArray[np.float64] = linalg.cholesky(
+        matrix_MM.T, lower=True, overwrite_a=True, check_finite=False
+    )
+    return factor_MM
+
+
+def rounded(weights_ML: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return weights rounded to half precision, as float32."""
+    rounded_ML = np.empty(weights_ML.shape, np.float32)
+    for begin in range(0, weights_ML.shape[1], LABELS):
+        part = slice(begin, begin + LABELS)
+        rounded_ML[:, part] = weights_ML[:, part].astype(np.float16)
+    return rounded_ML
+
+
+def solved(factor_MM: NDArray[np.float64], basis_MB: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor's inverse times some columns."""
+    solved_MB: NDArray[np.float64] = linalg.solve_triangular(
+        factor_MM, basis_MB, lower=True, check_finite=False
+    )
+    return solved_MB
+
+
+def solve_in_place(factor_MM: NDArray[np.float64], moments_LM: NDArray[np.float32]) -> None:
+    """Replace the moments of each label by its weights, which take as much memory."""
+    for begin in range(0, len(moments_LM), LABELS):
+        part_MP = moments_LM[begin : begin + LABELS].T.astype(np.float64)
+        weights_MP = linalg.cho_solve((factor_MM, True), part_MP, check_finite=False)
+        moments_LM[begin : begin + LABELS] = weights_MP.T
+
+
+def label_parts(targets_NL: sparse.csr_matrix) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield the targets of some labels at a time, with their places."""
+    by_label = targets_NL.tocsc()
+    for begin in range(0, by_label.shape[1], LABELS):
+        labels = slice(begin, begin + LABELS)
+        yield labels, by_label[:, labels].toarray().astype(np.float64)

@@ -1,1 +1,0 @@
-"""Linear support vector machines, one per label: one at a time if there are few, else in blocks."""
