@@ -18,7 +18,7 @@ PACKAGE = ROOT / "icdcli"
 # Imports point from a package to those above it, never below. A package's `section.py`, its part of
 # the configuration, counts as `config`; so does a `names.py`, which lists the modules of a folder.
 LAYERS = (
-    {"errors", "config", "io", "lost_links", "run_dir", "moved"},
+    {"errors", "config", "io", "garbage", "lost_links", "run_dir", "moved"},
     {"icd", "metrics"},
     {"data"},
     {"lexical"},

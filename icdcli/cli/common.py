@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.completion import complete_override, complete_run
+from icdcli.garbage import import_quickly
+from icdcli.run_dir import RunDir
 
 Overrides = Annotated[
     list[str] | None,
@@ -78,3 +80,10 @@ Split = Annotated[
         help="train, validation or test. Default: test, or validation if there is no test split."
     ),
 ]
+
+
+def run_to_evaluate(folder: Path) -> RunDir:
+    """Open a run, and import what evaluates it."""
+    run = RunDir.open(folder)
+    import_quickly("icdcli.evaluation.run")
+    return run

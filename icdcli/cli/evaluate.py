@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 import typer
 
 from icdcli.cli.behavior import tested_behavior
-from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split
+from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split, run_to_evaluate
 from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
 
 
 def evaluate(
@@ -58,7 +57,7 @@ def evaluate(
             "--evidence: is part of the page that --html writes. Add --html, "
             "or use `icdcode show-predictions --evidence`."
         )
-    output, run = Output(json), RunDir.open(run_dir)
+    output, run = Output(json), run_to_evaluate(run_dir)
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation

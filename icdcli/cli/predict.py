@@ -13,6 +13,7 @@ import typer
 from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
+from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, find_checkpoint
 
@@ -140,6 +141,7 @@ def predict(
     from icdcli.config.loading import load_config
 
     _require_checkpoint(run_dir, load)
+    import_quickly("icdcli.predict.run")
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),

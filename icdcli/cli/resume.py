@@ -16,6 +16,7 @@ from icdcli.cli.runs import (
     show_dry_run,
     training_view,
 )
+from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -53,6 +54,8 @@ def _resume(
 ) -> None:
     """Resume in this process, which may be one of several."""
     from icdcli.config.loading import load_config
+
+    import_quickly("icdcli.training.run")
     from icdcli.training.run import join_for_training, plan_resume, resume_training
 
     config = load_config(run.args, list(overrides))

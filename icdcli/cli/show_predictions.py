@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import Device, Json, Load, Run, Split
+from icdcli.cli.common import Device, Json, Load, Run, Split, run_to_evaluate
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
     from icdcli.evaluation.sample import SampleDocument
@@ -39,7 +38,7 @@ def show_predictions(
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
-    output, run = Output(json), RunDir.open(run_dir)
+    output, run = Output(json), run_to_evaluate(run_dir)
     from icdcli.evaluation.run import default_split, open_run, sample_run
     from icdcli.explain.evidence import evidence_finder
 

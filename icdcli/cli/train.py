@@ -19,6 +19,7 @@ from icdcli.cli.runs import (
     training_view,
 )
 from icdcli.config.schema import Config
+from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
 from icdcli.run_dir import require_project
 
@@ -75,6 +76,7 @@ def _require_data(config: Config) -> None:
 
 def _train(config: Config, dry_run: bool, output: Output) -> None:
     """Train in this process, which may be one of several."""
+    import_quickly("icdcli.training.run")
     from icdcli.training.run import join_for_training, plan_training, run_training
 
     require_project(config.run.project)

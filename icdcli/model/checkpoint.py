@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from icdcli.errors import ResumeError
+from icdcli.garbage import paused_collection
 from icdcli.io.manifest import MANIFEST, read_manifest
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.checkpoint_files import is_tfidf
@@ -82,7 +83,8 @@ def load_checkpoint(
         )
         return read_manifest(folder), model
 
-    folder, (manifest, model) = read_checkpoint(path, load, read)
+    with paused_collection():
+        folder, (manifest, model) = read_checkpoint(path, load, read)
     return LoadedCheckpoint(folder, manifest, model)
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,9 +160,13 @@ class NeuralModel:
         """
         return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
 
-    def _score(self, texts: Sequence[str]) -> NoteScores:
+    @cached_property
+    def _tokenize(self) -> Callable[[Sequence[str]], list[TokenizedText]]:
         backend, with_classes = self.tokenizer.backend_tokenizer, bool(self.network.head.classes)
-        notes = tokenization(backend, self.reading, with_classes)(texts)
+        return tokenization(backend, self.reading, with_classes)
+
+    def _score(self, texts: Sequence[str]) -> NoteScores:
+        notes = self._tokenize(texts)
         logits_WL = self.window_logits(notes)
         spans = [self.windows(len(note.ids)) for note in notes]
         read = Windows.of(spans)

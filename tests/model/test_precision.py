@@ -1,6 +1,8 @@
 """The precision on a CPU: when bfloat16 is chosen, and that a checkpoint's choice counts."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -179,3 +181,19 @@ def test_scores_do_not_depend_on_the_cache_or_on_other_notes(fast, saved):
 def test_float32_conflicts_with_fewer_bits(config):
     with pytest.raises(ConfigError, match=r"cpu_precision: .*bit: 16 computes in half precision"):
         config(bit=16, cpu_precision="float32")
+
+
+def test_a_frozen_model_loads_without_libraries_that_it_does_not_need(fast, saved):
+    fast(False)
+    folder, _ = saved()
+    code = f"""
+import sys
+from icdcli.model.checkpoint import load_model
+assert load_model({str(folder)!r}).predict(["hypertension"])
+needless = {{"peft", "bitsandbytes", "sklearn", "pandas", "datasets", "triton"}}
+print(*sorted(needless & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout.split() == []

@@ -374,9 +374,9 @@ def read_labels(path: Path) -> Labels:
         DataError: If it is missing or damaged, or its labels aren't 0, 1, 2 … in order.
     """
     try:
-        table = pq.read_table(
-            path, columns=_LABELS_SCHEMA.names, partitioning=None, page_checksum_verification=True
-        )
+        # Unlike `pq.read_table`, it doesn't import pandas.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(columns=_LABELS_SCHEMA.names)
         label, *columns = (tuple(table.column(name).to_pylist()) for name in _LABELS_SCHEMA.names)
         codes, kinds, titles, counts, train_counts = columns
         editions = json.loads((table.schema.metadata or {}).get(EDITIONS, "null"))

@@ -13,6 +13,7 @@ NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -228,8 +229,12 @@ def _parsed(text: str, name: str) -> Iterator[tuple[str, Cue | tuple[str, str]]]
         yield where, (tokens[0], group)
 
 
+@cache
 def _choices(cue: str) -> list[tuple[str, ...]]:
-    """Return the tokens of a cue, once with and once without each group that may be missing."""
+    """Return the tokens of a cue, once with and once without each group that may be missing.
+
+    Tables that differ in their assertions only have the same cues.
+    """
     pieces: list[list[tuple[str, ...]]] = []
     for piece in _GROUP_OR_NOT.split(cue):
         group = piece.rstrip("?")
