@@ -9,6 +9,7 @@ attention and sliding windows are implemented here.
 Shapes: T tokens, H heads, D width of a head.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import AttentionInterface
 
 from icdcli.model.batch import Segments
 from icdcli.model.packing.by_document import attention_by_document
-from icdcli.model.packing.flash import kernel_for
+from icdcli.model.packing.flash import Kernel, kernel_for
 from icdcli.model.packing.kept_attention import kept_if_recomputed
 
 PACKED = "icdcode_packed"
@@ -28,7 +29,6 @@ PACKED = "icdcode_packed"
 _UNSUPPORTED = ("softcap", "s_aux", "position_bias", "cache")
 
 
-@kept_if_recomputed
 def packed_attention(
     module: Any,
     query: Tensor,
@@ -72,12 +72,27 @@ def packed_attention(
     causal = bool(module.is_causal if is_causal is None else is_causal)
     window = None if sliding_window is None else int(module.config.sliding_window)
     states, dtype = (query, key, value), _dtype(query)
+    # A kernel may be tried here: outside of what is kept if the layer is recomputed.
     kernel = None if dropout else kernel_for(states, dtype, causal, window is not None)
+    return _attend(kernel, states, dtype, segments, causal, window, scaling, dropout), None
+
+
+@kept_if_recomputed
+def _attend(
+    kernel: Kernel | None,
+    states: Sequence[Tensor],
+    dtype: torch.dtype,
+    segments: Segments,
+    causal: bool,
+    window: int | None,
+    scaling: float | None,
+    dropout: float,
+) -> Tensor:
     if kernel is not None:
         states_THD = [part[0].transpose(0, 1).to(dtype) for part in states]
-        return kernel(states_THD, segments, causal, window, scaling)[None], None
-    hidden = attention_by_document(query, key, value, segments, causal, window, scaling, dropout)
-    return hidden, None
+        return kernel(states_THD, segments, causal, window, scaling)[None]
+    query, key, value = states
+    return attention_by_document(query, key, value, segments, causal, window, scaling, dropout)
 
 
 AttentionInterface.register(PACKED, packed_attention)

@@ -10,7 +10,7 @@ Shapes: T tokens, H heads, D width of a head.
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -71,6 +71,8 @@ class FlashAttention:
         known = frozenset(inspect.signature(function).parameters)
         if not self.needed <= known:
             return None
+        # The compiler of FlashAttention 4 warns about things that users can't change.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"cutlass\.")
         return _torch_kernel(function, known) if "cu_seq_q" in known else _kernel(function, known)
 
 
@@ -273,13 +275,25 @@ def first_that_works(
     return None
 
 
+def _own_saved_tensors() -> AbstractContextManager[Any]:
+    """Keep the tensors for gradients in the block, also within a layer that is recomputed.
+
+    They would count as tensors of that layer, which would be recomputed for the trial's gradients.
+    """
+    return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+
+
 def _difference(kernel: Kernel, case: Case) -> float:
     """Return the largest relative difference of outputs and gradients from those in float32."""
     # Not of torch's own generator, whose numbers must not depend on this trial.
     generator = torch.Generator().manual_seed(0)
     tokens = sum(_LENGTHS)
     heads = (case.heads, case.key_heads, case.key_heads)
-    with torch.inference_mode(False), torch.autocast(case.device.type, enabled=False):
+    with (
+        torch.inference_mode(False),
+        torch.autocast(case.device.type, enabled=False),
+        _own_saved_tensors(),
+    ):
         states = [
             torch.randn(tokens, count, case.width, generator=generator).to(case.device, case.dtype)
             for count in heads

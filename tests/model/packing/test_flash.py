@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from icdcli.model.batch import Batch, Segments
 from icdcli.model.packing import attention, flash
@@ -18,6 +19,7 @@ from icdcli.model.packing.flash import (
     kernel_for,
     without_flash_attention,
 )
+from icdcli.model.packing.kept_attention import keep_attention
 
 
 def reference_kernel(
@@ -111,6 +113,32 @@ def test_a_kernel_computes_the_same_attention(monkeypatch, installed, function, 
     torch.testing.assert_close(by_kernel, by_document, rtol=0, atol=1e-6)
     dropped, _ = packed_attention(module, query, key, value, None, dropout=0.5, **options)
     assert not torch.allclose(dropped, by_document)  # no kernel has dropout
+
+
+@pytest.mark.parametrize("options", [{}, {"context_fn": keep_attention}])
+def test_a_trial_does_not_disturb_the_layer_that_needs_it(monkeypatch, installed, options):
+    # The first pass of a run may be one whose layers are recomputed.
+    module = SimpleNamespace(is_causal=False, config=SimpleNamespace())
+    segments, chosen = Segments.of((6, 6, 1)), []
+
+    def choose(states, *_):
+        if not chosen:
+            chosen.append(first_that_works(CASE, 9, [installed(torch_function)]))
+        return chosen[0]
+
+    def layer(x):
+        query, key, value = (x[:, heads].sin() for heads in (slice(4), slice(2), slice(2, 4)))
+        return packed_attention(module, query, key, value, None, segments=segments)[0].sin()
+
+    x = torch.randn(1, 4, 13, 8, dtype=torch.bfloat16, requires_grad=True)
+    monkeypatch.setattr(attention, "kernel_for", choose)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checkpoint(layer, x, use_reentrant=False, **options).sum().backward()
+    assert chosen[0] is not None
+    recomputed, x.grad = x.grad, None
+    layer(x).sum().backward()
+    assert torch.equal(recomputed, x.grad)
 
 
 @pytest.mark.parametrize("gradients", [True, False])
