@@ -32,7 +32,7 @@ def lists_of_strings(values: Sequence[Sequence[str]]) -> pa.ListArray:
     return pa.ListArray.from_arrays(edges, strings(list(chain.from_iterable(values))))
 
 
-def numbers(values: Sequence[int], kind: type[np.integer]) -> pa.Array:
+def numbers(values: Sequence[int] | NDArray[np.integer], kind: type[np.integer]) -> pa.Array:
     """Return an Arrow array of integers of a numpy type."""
     held = np.array(values, dtype=kind)
     return pa.Array.from_buffers(

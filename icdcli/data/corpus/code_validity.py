@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import repeat
 from typing import Any
 
 from icdcli.data.sources.admission import Admission, Code
@@ -26,7 +27,7 @@ class ValidityCounter:
     def count(self, documents: Iterable[tuple[Admission, str]]) -> Iterator[tuple[Admission, str]]:
         """Yield documents and their splits, and count their codes."""
         for admission, split in documents:
-            self._counts.update((code, admission.day) for code in admission.codes)
+            self._counts.update(zip(admission.codes, repeat(admission.day)))
             self._days[admission.day] += 1
             yield admission, split
 

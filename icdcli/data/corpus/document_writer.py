@@ -1,20 +1,22 @@
 """Writing documents.parquet as documents stream by, and counting them for the card."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import DAY, DOCUMENTS_SCHEMA
 from icdcli.data.corpus.statistics import CorpusStatistics, DocumentStatistics
 from icdcli.data.sources.admission import SPLITS, Admission, Code
 from icdcli.errors import DataError
-from icdcli.io.arrow import lists_of_strings, strings, values_of
+from icdcli.io.arrow import numbers, strings, values_of
 
 _GROUP_DOCUMENTS = 2048
 # A row group with long texts ends early, so that it fits the processor's cache and memory is
@@ -25,22 +27,108 @@ _GROUP_CHARACTERS = 2 << 20
 _MANY = 20
 _LARGE_SHARE = 0.1
 
-Document = tuple[Admission, str, list[str]]
-"""An admission, its split, and its codes as the corpus writes them."""
+_BITS = 32
+_RANK = (1 << _BITS) - 1
+
+Document = tuple[Admission, str]
+"""An admission and its split."""
+
+
+class _Numbers(dict[Any, int]):
+    """Numbers of things in the order in which they are first asked for."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = len(self)
+        return self[key]
+
+
+class CodeLists:
+    """Makes the column of codes of one row group after the other, and counts the codes.
+
+    A code is only looked up; everything else is done with numbers, for a row group at a time.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = _Numbers()  # of code and kind
+        self._strings = _Numbers()  # of the code alone
+        self._names: list[str] = []  # the codes
+        self._string_of = np.zeros(0, dtype=np.int64)  # of the number of a code and kind
+        self._documents = np.zeros(0, dtype=np.int64)  # with a code and kind
+        self._documents_of_split: dict[str, NDArray[np.int64]] = {}  # with a code
+
+    @property
+    def kind_counts(self) -> Counter[Code]:
+        """Return code and kind to number of documents, in all splits."""
+        return Counter(dict(zip(self._numbers, self._documents.tolist(), strict=True)))
+
+    @property
+    def code_counts(self) -> dict[str, Counter[str]]:
+        """Return split to code to number of documents."""
+        return {
+            split: Counter({self._names[at]: int(counts[at]) for at in np.flatnonzero(counts)})
+            for split, counts in self._documents_of_split.items()
+        }
+
+    def of(self, group: Sequence[Document]) -> pa.ListArray:
+        """Return the codes of some documents, each sorted and without duplicates."""
+        codes = [admission.codes for admission, _ in group]
+        mentions = np.fromiter(
+            map(self._numbers.__getitem__, chain.from_iterable(codes)), dtype=np.int64
+        )
+        if len(self._numbers) > len(self._string_of):
+            new = [
+                self._strings[code.code]
+                for code in islice(self._numbers, len(self._string_of), None)
+            ]
+            self._string_of = np.concatenate((self._string_of, new))
+            self._names += islice(self._strings, len(self._names), None)
+        self._documents = _added(self._documents, mentions, len(self._numbers))
+        # The codes of the group as strings, sorted, and the rank of each.
+        used = self._string_of[mentions]
+        chosen = np.flatnonzero(np.bincount(used, minlength=len(self._names)))
+        chosen = np.array(sorted(chosen.tolist(), key=self._names.__getitem__), dtype=np.int64)
+        rank = np.empty(len(self._names), dtype=np.int64)
+        rank[chosen] = np.arange(len(chosen))
+        places = np.repeat(np.arange(len(group)), [len(its) for its in codes])
+        pairs = np.sort(places << _BITS | rank[used])
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # a code may be of both kinds
+        places, ranks = pairs >> _BITS, pairs & _RANK
+        self._count(group, chosen[ranks], places)
+        edges = np.searchsorted(places, np.arange(len(group) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(
+            numbers(edges, np.int32),
+            strings([self._names[number] for number in chosen.tolist()]).take(
+                numbers(ranks, np.int64)
+            ),
+        )
+
+    def _count(
+        self, group: Sequence[Document], used: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> None:
+        names = [split for _, split in group]
+        for split in set(names):
+            here = np.array([name == split for name in names], dtype=bool)[places]
+            before = self._documents_of_split.get(split, np.zeros(0, dtype=np.int64))
+            self._documents_of_split[split] = _added(before, used[here], len(self._names))
+
+
+def _added(counts: NDArray[np.int64], more: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return counts by number, with those of more numbers below `length` added."""
+    result = np.bincount(more, minlength=length)
+    result[: len(counts)] += counts
+    return result
 
 
 class DocumentWriter:
     """Writes one row group at a time, in another thread while the next one is collected.
 
     Attributes:
-        code_counts: Split to code to number of documents.
-        kind_counts: Code and kind to number of documents, in all splits.
+        codes: Makes the column of codes, and counts them.
         statistics: The statistics for the card.
     """
 
     def __init__(self, path: Path, dated: bool = False) -> None:
-        self.code_counts: dict[str, Counter[str]] = {}
-        self.kind_counts: Counter[Code] = Counter()
+        self.codes = CodeLists()
         self.statistics = CorpusStatistics()
         self._path = path
         self._schema = DOCUMENTS_SCHEMA.append(DAY) if dated else DOCUMENTS_SCHEMA
@@ -69,7 +157,7 @@ class DocumentWriter:
             under_way: list[Future[None]] = []
             for group in self._groups(documents):
                 self._count(group)
-                table = _table(group, self._schema)
+                table = _table(group, self.codes.of(group), self._schema)
                 for before in under_way:
                     before.result()
                 under_way = [
@@ -83,7 +171,7 @@ class DocumentWriter:
         group: list[Document] = []
         characters = 0
         for admission, split in documents:
-            group.append((admission, split, sorted({code.code for code in admission.codes})))
+            group.append((admission, split))
             characters += len(admission.text)
             if len(group) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
                 yield group
@@ -92,19 +180,11 @@ class DocumentWriter:
             yield group
 
     def _count(self, group: list[Document]) -> None:
-        self.kind_counts.update(chain.from_iterable(admission.codes for admission, _, _ in group))
-        for split in {split for _, split, _ in group}:
-            part = [(admission, codes) for admission, its, codes in group if its == split]
+        for split in {split for _, split in group}:
+            part = [admission.subject_id for admission, its in group if its == split]
             self._documents[split] += len(part)
-            self.code_counts.setdefault(split, Counter()).update(
-                chain.from_iterable(codes for _, codes in part)
-            )
-            subjects = [
-                admission.subject_id for admission, _ in part if admission.subject_id is not None
-            ]
-            self._without_subject[split] += sum(
-                admission.subject_id is None for admission, _ in part
-            )
+            subjects = [subject for subject in part if subject is not None]
+            self._without_subject[split] += len(part) - len(subjects)
             if subjects:
                 self._subjects.setdefault(split, Counter()).update(subjects)
 
@@ -132,8 +212,8 @@ class DocumentWriter:
         return result
 
 
-def _table(group: list[Document], schema: pa.Schema) -> pa.Table:
-    admissions, splits, codes = zip(*group, strict=True)
+def _table(group: list[Document], codes: pa.ListArray, schema: pa.Schema) -> pa.Table:
+    admissions, splits = zip(*group, strict=True)
     try:
         texts = strings([admission.text for admission in admissions])
     except UnicodeEncodeError as error:
@@ -146,7 +226,7 @@ def _table(group: list[Document], schema: pa.Schema) -> pa.Table:
         [admission.id for admission in admissions],
         [admission.subject_id for admission in admissions],
     )
-    columns = [strings(ids), strings(subjects), strings(splits), texts, lists_of_strings(codes)]
+    columns = [strings(ids), strings(subjects), strings(splits), texts, codes]
     if DAY.name in schema.names:
         columns.append(pa.array([admission.day for admission in admissions], DAY.type))
     return pa.table(columns, schema=schema)

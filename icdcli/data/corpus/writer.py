@@ -131,6 +131,7 @@ def write_corpus(
         unused = _unused_codes(
             writer, source, not label_pruning, code_system if described else None
         )
+    kind_counts = writer.codes.kind_counts
     labels = _label_space(writer, source.titles, unused, code_system)
     if code_system is not None:
         code_system.keep(folder)
@@ -148,7 +149,7 @@ def write_corpus(
             in_training=sum(count > 0 for count in labels.train_counts),
             without_title=labels.titles.count(None),
             space=space,
-            of_both_kinds=len(writer.kind_counts) - len({code.code for code in writer.kind_counts}),
+            of_both_kinds=len(kind_counts) - len({code.code for code in kind_counts}),
         ),
         evidence=evidence.card(),
         dropped=dict(dropped),
@@ -219,7 +220,7 @@ def _unused_codes(
         else {}
     )
     if described is not None:
-        kinds = sorted({code.kind for code in writer.kind_counts})
+        kinds = sorted({code.kind for code in writer.codes.kind_counts})
         own_titles = [(code.code, code.kind, title) for code, title in source.titles.items()]
         unused = {
             code: kind for code, kind, _ in described.described_codes(kinds, own_titles)
@@ -240,7 +241,7 @@ def _label_space(
     """
     kinds = dict(unused)
     in_use = sorted(
-        writer.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis")
+        writer.codes.kind_counts.items(), key=lambda item: (item[1], item[0].kind == "diagnosis")
     )
     kinds.update((code.code, code.kind) for code, _ in in_use)
     codes = sorted(kinds)
@@ -249,8 +250,9 @@ def _label_space(
         or (code_system.title(code, kinds[code]) if code_system is not None else None)
         for code in codes
     ]
-    every, train = Counter[str](), writer.code_counts.get("train", Counter())
-    for counts in writer.code_counts.values():
+    code_counts = writer.codes.code_counts
+    every, train = Counter[str](), code_counts.get("train", Counter())
+    for counts in code_counts.values():
         every.update(counts)
     return Labels(
         tuple(codes),

@@ -7,6 +7,7 @@ positions in it, and the codes of each admission.
 
 import os
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -170,19 +171,20 @@ class _CodesOfSome(Mapping[str, frozenset[Code]]):
         self._admissions, self._codes = admissions, codes
         self._code_of_pair = (pairs & _CODE).astype(np.int32)
         # The first pair of each admission, and the one after its last; equal if it has none.
-        self._edges = np.searchsorted(pairs >> 32, np.arange(len(admissions) + 1)).astype(np.int32)
+        edges = np.searchsorted(pairs >> 32, np.arange(len(admissions) + 1))
+        self._edges = array("i", edges.astype(np.int32).tobytes())
+        self._length = int(np.count_nonzero(np.diff(edges)))
 
     def _edges_of(self, admission: str) -> tuple[int, int]:
         number = self._admissions.get(admission)
-        return (
-            (0, 0) if number is None else (int(self._edges[number]), int(self._edges[number + 1]))
-        )
+        return (0, 0) if number is None else (self._edges[number], self._edges[number + 1])
 
     def __getitem__(self, admission: str) -> frozenset[Code]:
         begin, end = self._edges_of(admission)
         if begin == end:
             raise KeyError(admission)
-        return frozenset([self._codes[code] for code in self._code_of_pair[begin:end].tolist()])
+        codes = self._code_of_pair[begin:end].tolist()
+        return frozenset(map(self._codes.__getitem__, codes))
 
     def __contains__(self, admission: object) -> bool:
         begin, end = self._edges_of(str(admission))
@@ -192,7 +194,7 @@ class _CodesOfSome(Mapping[str, frozenset[Code]]):
         return filter(self.__contains__, self._admissions)
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(np.diff(self._edges)))
+        return self._length
 
 
 def _changes(ordered: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -215,9 +217,12 @@ class NotesAside:
     def __init__(self, folder: Path) -> None:
         self.subjects: dict[str, str | None] = {}
         self._path = folder / ".notes"
-        self._places: dict[str, list[int]] = {}  # admission to offset, length, offset, length …
+        # Admission to offset, length, offset, length … Python's garbage collector skips tuples of
+        # numbers, but would visit lists again and again.
+        self._places: dict[str, tuple[int, ...]] = {}
         self._offset = self._written = 0
         self._waiting: list[bytes] = []
+        self._chunk, self._chunk_offset = memoryview(b""), 0  # read back, one part at a time
         self._under_way: Future[int] | None = None
 
     def __enter__(self) -> "NotesAside":
@@ -236,7 +241,8 @@ class NotesAside:
         """Add one note, as UTF-8 bytes."""
         self._waiting.append(content)
         self.subjects.setdefault(admission, subject)
-        self._places.setdefault(admission, []).extend((self._offset, len(content)))
+        before = self._places.get(admission, ())
+        self._places[admission] = (*before, self._offset, len(content))
         self._offset += len(content)
         if self._offset - self._written >= _BUFFER:
             self._write()
@@ -253,10 +259,21 @@ class NotesAside:
             self._under_way.result()
 
     def text(self, admission: str) -> str:
-        """Return an admission's notes in the order of the file, joined by line breaks."""
-        places = self._places[admission]
-        notes = zip(places[::2], places[1::2], strict=True)
-        return "\n".join(self._read(offset, length).decode() for offset, length in notes)
+        """Return an admission's notes in the order of the file, joined by line breaks.
+
+        It is fastest if the admissions are asked for in the order of `subjects`.
+        """
+        offset, length, *others = self._places[admission]
+        start = offset - self._chunk_offset
+        if not 0 <= start <= len(self._chunk) - length:
+            # The first notes of the next admissions follow it; other notes may be far away.
+            self._chunk = memoryview(self._read(offset, max(_BUFFER, length)))
+            self._chunk_offset, start = offset, 0
+        text = str(self._chunk[start : start + length], "utf-8")
+        if not others:
+            return text
+        notes = zip(others[::2], others[1::2], strict=True)
+        return "\n".join([text, *(self._read(*place).decode() for place in notes)])
 
     def _read(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from icdcli.data.benchmarks.protocols import at_least, most_frequent
+from icdcli.data.sources import admission_join
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.admission_join import AdmissionCodes, NotesAside, join_admissions, whole_id
 from icdcli.io.csv_reader import Reading
@@ -47,8 +48,10 @@ def join(tmp_path, notes, codes, keep=None):
     return list(join_admissions(reading, encoded, codes, keep, tmp_path)), reading.dropped
 
 
+@pytest.mark.parametrize("buffer", [1, 100, 1 << 20])
 @pytest.mark.parametrize("system", ["here", "one without pread"])
-def test_notes_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system):
+def test_notes_far_apart_are_joined_in_file_order(tmp_path, codes_of, monkeypatch, system, buffer):
+    monkeypatch.setattr(admission_join, "_BUFFER", buffer)
     if system != "here":
         monkeypatch.delattr("os.pread")  # Windows
     notes = [
