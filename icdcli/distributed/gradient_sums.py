@@ -115,7 +115,9 @@ class GradientSums:
         gradients = [
             torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in bucket
         ]
-        flat = torch.cat([gradient.reshape(-1).float() for gradient in gradients])
+        parts = [gradient.reshape(-1).float() for gradient in gradients]
+        # A large gradient, such as that of the embeddings, is not copied.
+        flat = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._under_way.append((self._start_sum(flat), flat))
         for weight, part in _parts(bucket, flat):
             # The memory of the gradient itself is free from now on.

@@ -93,6 +93,14 @@ def test_sums_are_of_all_micro_batches_whatever_the_buckets(layers, numbers_per_
         )
 
 
+def test_the_gradient_of_a_large_weight_is_summed_where_it_is(layers):
+    sums = watched(layers, Transfers(0.5), numbers_per_bucket=1)
+    layers(torch.ones(2, 4)).sum().backward()
+    before = [weight.grad.data_ptr() for weight in layers.parameters()]
+    sums.complete()
+    assert [weight.grad.data_ptr() for weight in layers.parameters()] == before
+
+
 def test_weights_without_gradient_and_a_process_without_documents_add_zeros(layers):
     transfers = Transfers(0.5)
     sums = watched(layers, transfers)
