@@ -2,11 +2,11 @@
 
 from icdcli.config.schema import Config
 from icdcli.data.batching import Ids
-from icdcli.model.recomputation import Recomputation, all_recomputed, recompute
 from icdcli.profiling.fake_run import NOT_SIMULATED, PassSizes, Simulation
 from icdcli.training.memory.formula import ON_CPU, fits_easily, tokens_that_fit
 from icdcli.training.memory.plan import MeasuredPass, MemoryPlan, StepSizes, choose_plan
 from icdcli.training.memory.planning import SAFE
+from icdcli.training.memory.recomputation import Recomputation, all_recomputed, recompute
 
 
 def expected_plan(

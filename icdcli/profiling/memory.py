@@ -29,7 +29,6 @@ from icdcli.model.backbone import tiny_config
 from icdcli.model.hub import TINY, find_pretrained, hub_errors
 from icdcli.model.inference.passes import READ_TOKENS, tokens_per_pass
 from icdcli.model.network import CodingNetwork
-from icdcli.model.recomputation import NOTHING, Recomputation, recompute
 from icdcli.model.section import QUANTIZED
 from icdcli.model.tokenizer import chunks_of, train_tokenizer
 from icdcli.profiling.expected_plan import expected_plan
@@ -42,6 +41,7 @@ from icdcli.profiling.meta_model import (
     weight_sizes,
 )
 from icdcli.training.memory.formula import bytes_per_token
+from icdcli.training.memory.recomputation import NOTHING, Recomputation, recompute
 from icdcli.training.state import Training
 
 CUDA = 500 * 2**20

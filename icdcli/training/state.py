@@ -14,8 +14,8 @@ from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.distributed.gradient_sums import GradientSums
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
-from icdcli.model.recomputation import NOTHING, Recomputation
 from icdcli.training.early_stopping import Best, Kept
+from icdcli.training.memory.recomputation import NOTHING, Recomputation
 from icdcli.training.section import LogConfig, TrainConfig
 
 if TYPE_CHECKING:

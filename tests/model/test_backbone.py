@@ -19,8 +19,8 @@ from icdcli.model.batch import Batch
 from icdcli.model.hub import PretrainedSource, find_pretrained
 from icdcli.model.network import build_network
 from icdcli.model.precision import half_precision
-from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
+from icdcli.training.memory.recomputation import all_recomputed, recompute
 
 CPU = torch.device("cpu")
 

@@ -25,11 +25,11 @@ from icdcli.model.backbone import new_backbone
 from icdcli.model.network import build_network
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.packing.probe import choose_padding
-from icdcli.model.recomputation import Recomputation
 from icdcli.model.threshold import Threshold
 from icdcli.training.early_stopping import Best
 from icdcli.training.loop import train_step, validate
 from icdcli.training.memory.planning import plan_memory, use_plan
+from icdcli.training.memory.recomputation import Recomputation
 from icdcli.training.micro_batches import MicroBatchReader
 from icdcli.training.setup import be_reproducible, make_optimizer
 from icdcli.training.state import RunState, Training

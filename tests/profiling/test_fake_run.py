@@ -11,9 +11,9 @@ from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.inference.scoring import document_losses
 from icdcli.model.network import build_network
 from icdcli.model.packing.attention import PackedForm
-from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
 from icdcli.profiling.fake_run import PassSizes, Simulation
+from icdcli.training.memory.recomputation import all_recomputed, recompute
 
 SIZES = {
     "hidden_size": 64,

@@ -11,8 +11,8 @@ import pytest
 from transformers import AutoConfig
 
 from icdcli.config.loading import load_config
-from icdcli.model.recomputation import Recomputation
 from icdcli.profiling.memory import estimate_memory
+from icdcli.training.memory.recomputation import Recomputation
 
 SCRIPT = Path(__file__).with_name("measured_training.py")
 

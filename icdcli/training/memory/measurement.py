@@ -15,9 +15,9 @@ from icdcli.data.batching import Ids
 from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.model.batch import read_batch
 from icdcli.model.inference.passes import is_out_of_memory, release_memory
-from icdcli.model.recomputation import Recomputation, recompute
 from icdcli.training.losses import micro_batch_losses
 from icdcli.training.memory.plan import MeasuredPass, StepSizes
+from icdcli.training.memory.recomputation import Recomputation, recompute
 from icdcli.training.state import Training
 
 Work = Callable[[], None]

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.model.recomputation import Recomputation
+from icdcli.training.memory.recomputation import Recomputation
 
 SATURATED = 4_096
 """Tokens with which the matrix products of a large GPU reach nearly their full speed."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 
 from icdcli.distributed.hardware import free_memory
-from icdcli.model.recomputation import Recomputation, all_recomputed, recompute
 from icdcli.training.memory.formula import (
     ON_CPU,
     fits_easily,
@@ -15,6 +14,7 @@ from icdcli.training.memory.formula import (
 )
 from icdcli.training.memory.measurement import PeakOf, TrainingPasses, peak_on_gpu
 from icdcli.training.memory.plan import MemoryPlan, StepSizes, choose_plan
+from icdcli.training.memory.recomputation import Recomputation, all_recomputed, recompute
 from icdcli.training.state import Training
 
 SAFE = 0.9

@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 
 from icdcli.distributed.process_group import ProcessGroup
-from icdcli.model.recomputation import Recomputation
 from icdcli.training.memory.plan import MemoryPlan
 from icdcli.training.memory.planning import everything_of, plan_memory, use_plan
+from icdcli.training.memory.recomputation import Recomputation
 from icdcli.training.section import TrainConfig
 from icdcli.training.state import Training
 

@@ -29,7 +29,7 @@ from icdcli.model.kernels.functions import LayerFunctions, liger_functions
 from icdcli.model.linear.layers import use_fast_layers
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
-from icdcli.model.recomputation import all_recomputed, recompute
+from icdcli.training.memory.recomputation import all_recomputed, recompute
 
 ENCODER = {
     "hidden_size": 32,

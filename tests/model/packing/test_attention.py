@@ -13,8 +13,8 @@ from icdcli.model.hub import find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.packing.attention import packed_attention
 from icdcli.model.packing.probe import choose_padding
-from icdcli.model.recomputation import all_recomputed, recompute
 from icdcli.model.section import ModelConfig
+from icdcli.training.memory.recomputation import all_recomputed, recompute
 
 CPU = torch.device("cpu")
 DOCUMENTS = [np.arange(5, 5 + length) * 7 % 90 + 5 for length in (11, 8, 8, 8, 3, 1)]

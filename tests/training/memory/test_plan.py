@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from icdcli.model.recomputation import Recomputation
 from icdcli.training.memory.plan import MeasuredPass, MemoryPlan, StepSizes, choose_plan
+from icdcli.training.memory.recomputation import Recomputation
 
 GB = 10**9
 

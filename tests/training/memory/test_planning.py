@@ -7,7 +7,6 @@ import torch
 
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
-from icdcli.model.recomputation import Recomputation
 from icdcli.training.loop import train
 from icdcli.training.memory import planning, resuming
 from icdcli.training.memory.measurement import TrainingPasses
@@ -20,6 +19,7 @@ from icdcli.training.memory.planning import (
     still_to_come,
     use_plan,
 )
+from icdcli.training.memory.recomputation import Recomputation
 from icdcli.training.memory.resuming import budget_key, resume_memory_plan
 from icdcli.training.setup import new_training
 

@@ -12,8 +12,8 @@ from icdcli.model.batch import Batch
 from icdcli.model.network import build_network
 from icdcli.model.packing.kept_attention import keep_attention, kept_if_recomputed
 from icdcli.model.packing.probe import choose_padding
-from icdcli.model.recomputation import Recomputation, all_recomputed, recompute
 from icdcli.model.section import ModelConfig
+from icdcli.training.memory.recomputation import Recomputation, all_recomputed, recompute
 
 LAYERS, LENGTHS = 4, (40, 40, 17)
 WAYS = [
