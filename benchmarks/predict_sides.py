@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
-from train_documents import LABELS, VOCABULARY, documents
+from train_documents import LABELS, documents
 from train_network import (
     SIZES,
     Plain,
@@ -156,7 +156,7 @@ class _Icdcode(_Counting):
         special_tokens = SpecialTokens((), (), pad=0)
         self._model = NeuralModel(
             network,
-            _tokenizer(),
+            _tokenizer(wanted),
             special_tokens,
             labels,
             config,
@@ -194,7 +194,7 @@ class _Pipeline(_Counting):
         super().__init__(network)
         self.adapters = adapters
         self._network: Plain = network.eval()
-        self._tokenizer, self._max_len = _tokenizer(), wanted.max_len
+        self._tokenizer, self._max_len = _tokenizer(wanted), wanted.max_len
         self._device, self._half = torch.device(wanted.size.device), wanted.bit != 32
 
     def of(self, side: str) -> Predict:
@@ -231,8 +231,10 @@ def _fill_adapters(network: Any, seed: int) -> None:
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.01)
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    words = Tokenizer(WordLevel({f"w{token}": token for token in range(VOCABULARY)}, "w0"))
+def _tokenizer(wanted: Wanted) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of words; it has as many as the network, of which the notes use some."""
+    count = wanted.size.shape["vocab_size"]
+    words = Tokenizer(WordLevel({f"w{token}": token for token in range(count)}, "w0"))
     words.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="w0", padding_side="right", unk_token="w0"

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -152,10 +153,11 @@ def _texts(corpus: Path) -> Iterator[list[str]]:
 
 def encode(tokenizer: Tokenizer) -> Callable[[list[str]], list[list[int]]]:
     """Return a function from texts to all their token ids."""
-    plain = _plain(tokenizer)
-    return lambda texts: [
-        found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)
-    ]
+    return partial(_ids, _plain(tokenizer))
+
+
+def _ids(plain: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [found.ids for found in plain.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def tokenization(
@@ -168,12 +170,12 @@ def tokenization(
         reading: How the texts are read; None: unchanged.
         with_classes: Whether the assertion class of each token is needed, too.
     """
-    plain, ids_of = _plain(tokenizer), encode(tokenizer)
+    plain = _plain(tokenizer)
 
     def tokenize(texts: Sequence[str]) -> list[TokenizedText]:
         if reading is None or not with_classes:
             seen = list(texts) if reading is None else [reading.read(text).text for text in texts]
-            return [TokenizedText(ids) for ids in ids_of(seen)]
+            return [TokenizedText(ids) for ids in _ids(plain, seen)]
         read = list(map(reading.read, texts))
         found = plain.encode_batch([each.text for each in read], add_special_tokens=False)
         return [

@@ -6,7 +6,7 @@ Two classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel` and
 Shapes: N notes or documents, W windows of a note, L labels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.cleaning import CLEANERS
 from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.data.encoded_documents import DescriptionSimilarity
 from icdcli.errors import DataError
@@ -151,6 +150,17 @@ class CodingModel(Protocol):
             texts: The notes, of any length. All are held in memory: pass a few hundred at a time.
         """
 
+    def score_batches(
+        self, batches: Iterable[Sequence[str]], ahead: bool = False
+    ) -> Iterator[NoteScores]:
+        """Score batches of notes, one after another; see `score_notes`.
+
+        Args:
+            batches: Batches of notes.
+            ahead: Whether a batch is read in another thread while the one before is scored. Until
+                the last result, no other thread may then use what reads notes, as evidence does.
+        """
+
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Score notes; see `score_notes`.
 
@@ -218,34 +228,6 @@ def select_codes(
         order = order[scores_L[order] >= threshold_L[order]]
     selected: list[int] = order[:top].tolist()
     return selected
-
-
-def score_with_text(
-    texts: Sequence[str], cleaning: str, labels: int, score: Callable[[list[str]], NoteScores]
-) -> NoteScores:
-    """Clean notes and score those that have text left.
-
-    Args:
-        texts: The notes.
-        cleaning: The name of the cleaning, as ``text_cleaning`` has it.
-        labels: The number of labels.
-        score: Scores cleaned notes.
-
-    Returns:
-        The scores of all notes; those without text have 0 everywhere.
-    """
-    cleaned = [CLEANERS[cleaning](text) for text in texts]
-    rows = [row for row, text in enumerate(cleaned) if text.strip()]
-    scores_NL = np.zeros((len(texts), labels), np.float32)
-    counts, shares = [0] * len(texts), [1.0] * len(texts)
-    windows: list[ScoredWindows | None] = [None] * len(texts)
-    if rows:
-        scored = score([cleaned[row] for row in rows])
-        scores_NL[rows] = scored.scores_NL
-        for place, row in enumerate(rows):
-            counts[row], shares[row] = scored.window_counts[place], scored.read_shares[place]
-            windows[row] = scored.windows[place]
-    return NoteScores(scores_NL, counts, shares, windows)
 
 
 def predictions(model: CodingModel, scored: NoteScores) -> list[list[CodePrediction]]:

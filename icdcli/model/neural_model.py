@@ -4,7 +4,7 @@ Shapes: N notes or documents, W windows of them, L labels.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import Chunks, SpecialTokens
 from icdcli.data.corpus.reader import Corpus, Documents, Labels, write_labels
-from icdcli.data.encoded_documents import EncodedDocuments, Tokens, Windows
+from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.token_cache import TokenizedText, fingerprint, token_cache, tokenization
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import UNCHANGED, NoteReading
@@ -26,11 +26,9 @@ from icdcli.lexical.views import Views
 from icdcli.model.coding_model import (
     CodePrediction,
     NoteScores,
-    ScoredWindows,
     SplitParts,
     documents_to_score,
     predictions,
-    score_with_text,
     texts_to_score,
 )
 from icdcli.model.execution import FASTEST, Execution
@@ -47,7 +45,8 @@ from icdcli.model.files.checkpoint_files import (
 )
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
-from icdcli.model.fusion import NETWORK, PRIOR, Fusion, probabilities
+from icdcli.model.fusion import NETWORK, PRIOR, Fusion
+from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
 from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.precompute import (
     Wanted,
@@ -58,7 +57,6 @@ from icdcli.model.inference.precompute import (
 )
 from icdcli.model.inference.scoring import (
     Scored,
-    highest_logits,
     logits_without_prior,
     pool_windows,
     score_documents,
@@ -158,29 +156,28 @@ class NeuralModel:
         training and evaluation: the first tokens, or all windows, of which each code's highest
         logit counts. The lexical model reads the complete note; see `CodingModel.score_notes`.
         """
-        return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
+        return next(self.score_batches([texts]))
+
+    def score_batches(
+        self, batches: Iterable[Sequence[str]], ahead: bool = False
+    ) -> Iterator[NoteScores]:
+        """Score batches of notes; see `CodingModel.score_batches`."""
+        labels = len(self.labels)
+        return score_batches(batches, self.text_cleaning, labels, self._read, self._score, ahead)
+
+    def _read(self, texts: list[str]) -> ReadNotes:
+        lexical = self.lexical if self.fusion is not None else None
+        return ReadNotes(self._tokenize(texts), {} if lexical is None else lexical.scores(texts))
 
     @cached_property
     def _tokenize(self) -> Callable[[Sequence[str]], list[TokenizedText]]:
+        # Kept, since it copies the tokenizer: half a second for one with 128,000 tokens.
         backend, with_classes = self.tokenizer.backend_tokenizer, bool(self.network.head.classes)
         return tokenization(backend, self.reading, with_classes)
 
-    def _score(self, texts: Sequence[str]) -> NoteScores:
-        notes = self._tokenize(texts)
-        logits_WL = self.window_logits(notes)
-        spans = [self.windows(len(note.ids)) for note in notes]
-        read = Windows.of(spans)
-        windows: list[ScoredWindows | None] = [
-            ScoredWindows(note.ids, own, logits_WL[first : first + len(own)])
-            for note, own, first in zip(notes, spans, read.firsts_N.tolist(), strict=True)
-        ]
-        parts = {NETWORK: highest_logits(logits_WL, read)}
-        if self.lexical is not None and self.fusion is not None:
-            parts |= self.lexical.scores(list(texts))
-        sizes = zip((own[-1][1] for own in spans), (len(note.ids) for note in notes), strict=True)
-        shares = [end / tokens if tokens else 1.0 for end, tokens in sizes]
-        scores_NL = probabilities(parts, self.fusion)
-        return NoteScores(scores_NL, [len(own) for own in spans], shares, windows)
+    def _score(self, notes: ReadNotes) -> NoteScores:
+        spans = [self.windows(len(note.ids)) for note in notes.tokens]
+        return note_scores(notes, spans, self.window_logits(notes.tokens), self.fusion)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""

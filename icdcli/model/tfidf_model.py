@@ -6,7 +6,7 @@ tokenizer, and else the same files.
 Shapes: N notes or documents, B documents scored together, L labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,12 +25,12 @@ from icdcli.model.coding_model import (
     SplitParts,
     documents_to_score,
     predictions,
-    score_with_text,
     texts_to_score,
 )
 from icdcli.model.files.checkpoint_files import LABELS, read_settings, write_settings
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.inference.note_batches import score_batches
 from icdcli.model.inference.scoring import Scored
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
@@ -80,7 +80,14 @@ class TfidfModel:
 
     def score_notes(self, texts: Sequence[str]) -> NoteScores:
         """Score notes, each complete and in one window; see `CodingModel.score_notes`."""
-        return score_with_text(texts, self.text_cleaning, len(self.labels), self._score)
+        return next(self.score_batches([texts]))
+
+    def score_batches(
+        self, batches: Iterable[Sequence[str]], ahead: bool = False
+    ) -> Iterator[NoteScores]:
+        """Score batches of notes; see `CodingModel.score_batches`."""
+        labels = len(self.labels)
+        return score_batches(batches, self.text_cleaning, labels, list, self._score, ahead)
 
     def _score(self, texts: Sequence[str]) -> NoteScores:
         scores_NL = probabilities({NETWORK: self.logits(texts)}, None)

@@ -174,8 +174,12 @@ class NotePredictor:
             for row, note in enumerate(notes)
             if not note.has_text
         }
-        for rows in self._batches(notes):
-            found = self._model.score_notes([notes[row].text for row in rows])
+        batches = list(self._batches(notes))
+        # Evidence uses the parts of the model that read notes, too.
+        scored = self._model.score_batches(
+            ([notes[row].text for row in rows] for rows in batches), ahead=self.find is None
+        )
+        for rows, found in zip(batches, scored, strict=True):
             for row, scores_L, count, share, windows in zip(
                 rows,
                 found.scores_NL,

@@ -392,7 +392,7 @@ def test_a_defect_shows_no_note(icdcode, trained, tmp_path, monkeypatch):
         raise ZeroDivisionError
 
     (tmp_path / "note.txt").write_text(SECRET)
-    monkeypatch.setattr(type(load_model(trained)), "score_notes", fail)
+    monkeypatch.setattr(type(load_model(trained)), "_read", fail)
     with pytest.raises(ZeroDivisionError) as caught:
         icdcode("predict", trained, tmp_path / "note.txt")
     assert SECRET not in "".join(traceback.format_exception(caught.value))

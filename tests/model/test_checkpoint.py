@@ -9,6 +9,7 @@ import icdcli
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import verify, write_manifest
+from icdcli.model import neural_model
 from icdcli.model.checkpoint import load_model
 from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
@@ -163,6 +164,16 @@ def test_coding_notes_from_python(model_folders, tmp_path):
     assert icdcli.load_model(run / "weights" / "metric").labels == LABELS
     with pytest.raises(ConfigError, match="no such run or checkpoint"):
         icdcli.load_model(tmp_path / "none")
+
+
+def test_the_tokenizer_is_copied_once_for_all_notes(model_folders, monkeypatch):
+    model, copied, tokenization = make("tiny", model_folders), [], neural_model.tokenization
+    monkeypatch.setattr(
+        neural_model, "tokenization", lambda *options: copied.append(1) or tokenization(*options)
+    )
+    expected = model.scores(NOTES)
+    np.testing.assert_array_equal(model.scores(NOTES), expected)
+    assert copied == [1]
 
 
 def test_other_notes_dont_change_a_notes_scores(model_folders):

@@ -30,7 +30,9 @@ def model(selection=PREDICTED, threshold=(0.5, 0.5, 0.5), seen=None, find=None, 
     kinds = ("diagnosis", "procedure", "diagnosis")
     labels = Labels(CODES, kinds, TITLES, (1,) * 3, (1,) * 3, editions)
     per_code = Threshold(how="auto_per_code", tuned_on="validation", per_code=threshold)
-    scoring = SimpleNamespace(score_notes=read, labels=labels, threshold=per_code)
+    scoring = SimpleNamespace(
+        score_batches=lambda batches, ahead: map(read, batches), labels=labels, threshold=per_code
+    )
     return NotePredictor(scoring, selection, find)
 
 

@@ -44,7 +44,11 @@ def scoring():
         scores_NL = np.array([SCORES for _ in texts], np.float32)
         return NoteScores(scores_NL, [1] * len(texts), [1.0] * len(texts), [None] * len(texts))
 
-    return SimpleNamespace(score_notes=read, labels=labels(), threshold=Threshold(0.5))
+    return SimpleNamespace(
+        score_batches=lambda batches, ahead: map(read, batches),
+        labels=labels(),
+        threshold=Threshold(0.5),
+    )
 
 
 def coded(scoring, checking, selection=None, find=None):
