@@ -1,7 +1,7 @@
 """Side a of `train.py`: icdcode, fed from arrays, by the functions that `icdcode train` calls."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -57,14 +57,15 @@ def train_ours(read: Documents, options: dict[str, Any], wanted: Wanted) -> dict
     network.train()
     watch.lengths += [read.lengths[rows] for rows in read.order[:steps]]
     more: dict[str, Any] = {"restarts": 0}
-    with HeadInputs(network) as inputs, closing(MicroBatchReader(training, read.order)) as reader:
+    inputs = HeadInputs(network)
+    with closing(MicroBatchReader(training, read.order)) as reader:
         for number, rows in enumerate(reader, start=1):
-            inputs.kept.clear()
             if number > steps:
                 with profiled(network.device) as more["profile"]:
                     train_step(training, rows, reader, meter)
                 break
-            done = train_step(training, rows, reader, meter)
+            with inputs if number == steps and wanted.head == "label_attention" else nullcontext():
+                done = train_step(training, rows, reader, meter)
             watch.step_done(done.step)
             if done.train_loss is not None:
                 watch.losses.append(done.train_loss)
