@@ -4,12 +4,14 @@ All do the same job (see prepare_sides.py) on the same synthetic MIMIC-III table
 other. Each run is a new process, with its imports counted and the files in the page cache. If the
 documents differ, it exits with 1. The promised values are shown beside the measured ones.
 
-    python benchmarks/prepare.py                       1 GB of notes; needs pip install -e
-    '.[benchmark]' python benchmarks/prepare.py --gigabytes 4         as large as MIMIC-III python
-    benchmarks/prepare.py --gzip                as distributed, compared with decompression python
-    benchmarks/prepare.py --flat                icdcode's peak memory at half and double the size
-    python benchmarks/prepare.py --tokens              the token cache, or one document at a time
-    python benchmarks/prepare.py --json prepare.json   also write the figures of every run to a file
+    python benchmarks/prepare.py               1 GB of notes; needs pip install -e '.[benchmark]'
+    python benchmarks/prepare.py --gigabytes 4                   as large as MIMIC-III
+    python benchmarks/prepare.py --gigabytes 0.7 --short         900,000 short notes
+    python benchmarks/prepare.py --sides polars duckdb           compared with these only
+    python benchmarks/prepare.py --gzip          as distributed, compared with decompression
+    python benchmarks/prepare.py --flat          icdcode's peak memory at half and double the size
+    python benchmarks/prepare.py --tokens        the token cache, or one document at a time
+    python benchmarks/prepare.py --json FILE     also write the figures of every run to a file
 """
 
 import argparse
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,7 +42,9 @@ PROMISED_GROWTH = 1.15  # times the memory at four times the size
 PROMISED_PEAK, OF_GIGABYTES = 800, 4  # MB
 
 
-def compare(folder: Path, work: Path, runs: int, gigabytes: float) -> Measured:
+def compare(
+    folder: Path, work: Path, runs: int, gigabytes: float, sides: Sequence[str] = tuple(SIDES)
+) -> Measured:
     """Time every side, in rounds, so that a busy minute affects all; print the best of each.
 
     Args:
@@ -47,17 +52,18 @@ def compare(folder: Path, work: Path, runs: int, gigabytes: float) -> Measured:
         work: The folder in which each run gets an empty folder.
         runs: The number of rounds.
         gigabytes: The decompressed size of the notes.
+        sides: The sides to time; the first must be icdcode.
 
     Returns:
         All figures; `agree` is False if the sides didn't make the same documents.
     """
-    found: dict[str, list[Measured]] = {side: [] for side in SIDES}
+    found: dict[str, list[Measured]] = {side: [] for side in sides}
     unpacking: list[float] = []
     notes = next(folder.glob(f"{NOTES}.csv*"))
     for _ in range(runs):
         if notes.suffix == ".gz":
             unpacking.append(_unpacking_seconds(notes))
-        for side in SIDES:
+        for side in sides:
             found[side].append(_fresh(side, folder, work))
     made = {side: results[0]["made"] for side, results in found.items()}
     agree = all(result["made"] == made[OURS] for results in found.values() for result in results)
@@ -170,6 +176,15 @@ def main() -> int:
         help="size of NOTEEVENTS.csv (default: 1)",
     )
     parser.add_argument("--gzip", action="store_true", help="the tables are .csv.gz")
+    parser.add_argument("--short", action="store_true", help="short notes: three times the rows")
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        choices=[side for side in SIDES if side != OURS],
+        default=[side for side in SIDES if side != OURS],
+        metavar="SIDE",
+        help=f"compare only with these (default: {', '.join(SIDES)})",
+    )
     parser.add_argument(
         "--runs", type=int, default=2, metavar="N", help="use the best of N runs (default: 2)"
     )
@@ -187,7 +202,12 @@ def main() -> int:
     )
     mode.add_argument("--tokens", action="store_true", help="the token cache")
     options = parser.parse_args()
-    missing = [name for name in ("pandas", "polars", "duckdb") if find_spec(name) is None]
+    needed = [
+        name
+        for name in ("pandas", "polars", "duckdb")
+        if any(name in side for side in options.sides)
+    ]
+    missing = [name for name in needed if find_spec(name) is None]
     if missing and not (options.flat or options.tokens):
         print(
             f"{', '.join(missing)}: not installed. Run: pip install -e '.[benchmark]'",
@@ -200,8 +220,9 @@ def main() -> int:
             (options.gigabytes / 2, options.gigabytes * 2) if options.flat else (options.gigabytes,)
         )
         folders = {
-            size: packed(tables(home, size)) if options.gzip else tables(home, size)
+            size: packed(made) if options.gzip else made
             for size in sizes
+            for made in [tables(home, size, options.short)]
         }
         with tempfile.TemporaryDirectory(dir=home) as work:  # on the disk of the tables
             if options.flat:
@@ -210,7 +231,11 @@ def main() -> int:
                 result = compare_tokens(folders[options.gigabytes], Path(work), options.runs)
             else:
                 result = compare(
-                    folders[options.gigabytes], Path(work), options.runs, options.gigabytes
+                    folders[options.gigabytes],
+                    Path(work),
+                    options.runs,
+                    options.gigabytes,
+                    [OURS, *options.sides],
                 )
     if options.json:
         about = {"gigabytes": options.gigabytes, "gzip": options.gzip, "machine": machine()}

@@ -34,8 +34,15 @@ def measured(task: str, *places: Path) -> Measured:
     Returns:
         Seconds, peak memory and a summary of the documents.
     """
+    # Modules are compiled once, as those of the other sides were when pip installed them.
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     done = subprocess.run(
-        [sys.executable, __file__, task, *map(str, places)], stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, task, *map(str, places)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     if done.returncode:
         raise SystemExit(f"{task}: ended with {done.returncode}; see its output above")

@@ -39,24 +39,27 @@ _OTHER_NOTES = (
     ("General", "Generic Note", 14, 3, 8),
 )
 _DISCHARGE_PARAGRAPHS = (20, 30)  # 1,500 words
+_SHORT, _SHORT_DISCHARGE = (1, 2), (3, 5)  # the same of short notes
 
 
-def tables(folder: Path, gigabytes: float) -> Path:
+def tables(folder: Path, gigabytes: float, short: bool = False) -> Path:
     """Make the tables as .csv, unless they exist.
 
     Args:
         folder: The folder to make their folder in.
         gigabytes: The size of NOTEEVENTS.csv, in 10**9 bytes, which the other tables follow.
+        short: Make short notes: nearly three times as many rows.
 
     Returns:
         The folder of the tables.
     """
-    made, making = folder / f"{gigabytes:g}GB", folder / f"{gigabytes:g}GB.partial"
+    name = f"{gigabytes:g}GB{'-short' * short}"
+    made, making = folder / name, folder / f"{name}.partial"
     if not made.is_dir():
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         draw = random.Random(0)
-        admissions = _write_notes(making, draw, round(gigabytes * 1e9))
+        admissions = _write_notes(making, draw, round(gigabytes * 1e9), short)
         _write_codes(making, draw, admissions)
         making.rename(made)
     return made
@@ -78,7 +81,7 @@ def packed(folder: Path) -> Path:
     return made
 
 
-def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
+def _write_notes(folder: Path, draw: random.Random, size: int, short: bool) -> int:
     """Write NOTEEVENTS.csv, and return the number of its admissions."""
     paragraphs = _made_up_paragraphs(draw)
     kinds = draw.choices(_OTHER_NOTES, weights=[kind[2] for kind in _OTHER_NOTES], k=5_000)
@@ -90,7 +93,8 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
             while len(rows) < _AT_ONCE:
                 row += 1
                 if draw.random() >= DISCHARGE_SHARE:
-                    category, description, _, shortest, longest = kinds[row % len(kinds)]
+                    category, description, _, *lengths = kinds[row % len(kinds)]
+                    shortest, longest = _SHORT if short else lengths
                     # Of an admission with its summary elsewhere in the file, or of none.
                     admission = (
                         None
@@ -102,7 +106,7 @@ def _write_notes(folder: Path, draw: random.Random, size: int) -> int:
                         f"{15_000 + row % 5_000},"
                     )
                 else:
-                    shortest, longest = _DISCHARGE_PARAGRAPHS
+                    shortest, longest = _SHORT_DISCHARGE if short else _DISCHARGE_PARAGRAPHS
                     if draw.random() < _ADDENDUM_SHARE:
                         admission, description = int(draw.random() * admissions), "Addendum"
                     else:

@@ -32,7 +32,7 @@ from icdcli.io.encodings import NOT_AS_MARKED, Utf8Reader
 
 BLOCK = 1 << 20
 ROOM = 1 << 18  # bytes in front of a block, for the end of the row that began in the one before
-PIECE = 1 << 19  # a piece and what is computed of it fit a core's cache
+PIECE = 1 << 20  # a piece and what is computed of it fit the cache
 _AHEAD = 4  # blocks read ahead; enough to keep both threads busy
 
 Examine = Callable[[NDArray[np.uint8]], Any]
