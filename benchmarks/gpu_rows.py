@@ -71,7 +71,7 @@ _TINY = {
 }
 
 ROWS = (
-    Row("train-8b-16", "train", "8b", "--only a --bit 16 --profile", 45),
+    Row("train-8b-16", "train", "8b", "--only a --bit 16 --profile", 55),
     Row("train-8b-liger", "train", "8b", "--only e --bit 16", 60),
     Row("train-8b-grouped", "train", "8b", "--only d --bit 16", 75),
     Row("train-8b-8", "train", "8b", "--only a --bit 8 --profile", 45),
@@ -165,6 +165,8 @@ def main() -> int:
             print(shlex.join(row.command(options.out, options.tiny)))
         print(f"# all: about {sum(row.seconds for row in rows)} s of {options.seconds} s")
         return 0
+    if not options.tiny:
+        print(f"{len(rows)} rows, about {sum(row.seconds for row in rows)} s", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     for row in rows:
         (options.out / f"{row.name}.json").unlink(missing_ok=True)  # of an earlier call

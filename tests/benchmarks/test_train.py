@@ -68,6 +68,29 @@ def test_label_attention_gives_the_share_of_the_head():
     assert "the head takes" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the Trainer
+def test_trials_do_not_change_what_the_trainer_learns(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, network = script("train_theirs"), script("train_network")
+    wanted = network.Wanted(network.SIZES["tiny"], 32, 32, 0, "mean", 50)
+    read = script("train_documents").documents("codiesp", None, 8, 32, 4, 2, 0)
+    options = {"side": "b", "log_every": 2, "batch_size": 2, "checkpointing": "auto"}
+    options |= {"accumulate": 1}
+    alone = theirs.train_theirs(read, options, wanted)
+    assert alone["accumulate"] == 1
+    assert "tried" not in alone
+    candidates = [theirs.Setting(False, 1), theirs.Setting(True, 2)]
+    monkeypatch.setattr(theirs, "settings", lambda *_: candidates)
+    chosen = theirs.train_theirs(read, options, wanted)
+    seconds = {each["accumulate"]: each["seconds"] for each in chosen["tried"]}
+    assert chosen["accumulate"] == min(seconds, key=lambda each: seconds[each])
+    assert min(seconds.values()) > 0
+    assert chosen["first_weights"] == alone["first_weights"]
+    assert chosen["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
