@@ -54,6 +54,7 @@ class TrainingSummary:
         steps_per_epoch: Optimizer steps per epoch.
         resumed: The checkpoint that the run is resumed from; None for a new run.
         loss_scaling: Whether the device computes in float16, with scaled losses.
+        fused: The kinds of layers that are computed in fused kernels.
         cut_documents: Training documents longer than ``max_len``, which are cut.
         windows_per_document: Mean windows of a training document, if all are read in turn.
         memory: Which layers are recomputed, and the size of micro-batches, in words.
@@ -73,6 +74,7 @@ class TrainingSummary:
     steps_per_epoch: int | None = None
     resumed: ResumedFrom | None = None
     loss_scaling: bool = False
+    fused: tuple[str, ...] = ()
     cut_documents: int = 0
     windows_per_document: float | None = None
     memory: str | None = None
@@ -108,6 +110,8 @@ class TrainingSummary:
             )
             if self.loss_scaling:
                 lines["weights"] += ", in float16 with loss scaling"
+            if self.fused:
+                lines["weights"] += f"; fused: {', '.join(self.fused)}"
             if self.memory is not None:
                 lines["memory"] = self.memory
             lines["steps"] = f"{self.steps:,}, {self.steps_per_epoch:,} per epoch"

@@ -388,5 +388,6 @@ def summarize(
         steps_per_epoch=training.steps_per_epoch,
         resumed=resumed,
         loss_scaling=training.scaler is not None,
+        fused=tuple(network.fused),
         memory=str(MemoryPlan(training.recomputation, training.micro_batch_tokens)),
     )

@@ -226,6 +226,9 @@ def test_the_size_of_a_run_is_shown_first(capsys: pytest.CaptureFixture[str]) ->
     first = capsys.readouterr().out
     assert "corpus     corpus-1\n" in first
     assert first.endswith("run        run\n")
+    assert "fused" not in first
+    fused = replace(summary, fused=("RMSNorm", "rotation"))
+    assert fused.to_json()["weights"] == "10 trained of 20, on cpu; fused: RMSNorm, rotation"
     aside = (Path("run/steps.before-1.csv"),)
     view.handle(Prepared(replace(summary, resumed=resumed), Path("run"), config, {}, aside))
     again = capsys.readouterr().out
