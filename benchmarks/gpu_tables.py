@@ -64,6 +64,7 @@ def tables(out: Path) -> str:
     """Return all tables, in Markdown."""
     parts = [
         _training(out),
+        _losses(out),
         _table(
             ("1B, training", "tokens/s", "share of peak", "peak GB", "head's share of a step"),
             [
@@ -116,16 +117,31 @@ def _passes(row: Figures) -> str:
 
 
 def _profiles(out: Path) -> str:
-    found = [
-        (name, row["profile"]["shares"])
+    found = {file: figures(out, file, "a") or {} for file, _ in PROFILES}
+    shares = {file: row["profile"]["shares"] for file, row in found.items() if "profile" in row}
+    kinds = list(dict.fromkeys(kind for each in shares.values() for kind in each)) or ["time"]
+    empty = [""] * (len(kinds) - 1)
+    rows = [
+        (name, *(f"{shares[file].get(kind, 0):.1%}" for kind in kinds))
+        if file in shares
+        else (name, NOT_MEASURED, *empty)
         for file, name in PROFILES
-        if (row := figures(out, file, "a")) is not None and "profile" in row
     ]
-    kinds = list(dict.fromkeys(kind for _, shares in found for kind in shares))
-    rows = [(name, *(f"{shares.get(kind, 0):.1%}" for kind in kinds)) for name, shares in found]
-    return _table(
-        ("share of one step", *(kinds or ["time"])),
-        rows or [(name, NOT_MEASURED) for _, name in PROFILES],
+    return _table(("share of one step", *kinds), rows)
+
+
+def _losses(out: Path) -> str:
+    """Return how much the losses of the sides with the same documents differ."""
+    rows = [figures(out, "train-8b-16", "a"), figures(out, "train-8b-padded", "b")]
+    ours, theirs = rows
+    if ours is None or theirs is None:
+        return f"Difference of the losses of icdcode and the Trainer: {NOT_MEASURED}."
+    if ours["first_weights"] != theirs["first_weights"]:
+        return "icdcode and the Trainer did not start from the same weights."
+    pairs = zip(ours["losses"], theirs["losses"], strict=True)
+    apart = max(abs(one / other - 1) for one, other in pairs)
+    return (
+        f"Difference of the losses of icdcode and the Trainer on the same documents: {apart:.1e}."
     )
 
 

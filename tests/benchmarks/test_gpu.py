@@ -135,5 +135,25 @@ def test_tables_have_what_was_measured_and_say_what_was_not(script: Script, tmp_
     ) in lines
     assert "| icdcode, 8 bit | not measured |  |  |  |  |  |  |" in lines
     assert "| 8B, 16 bit | 10.0% |" in lines
+    assert "| 8B, 8 bit | not measured |" in lines
     assert "| icdcode | 15.0 | 30,000 | 50.0% | 45.3 | 0% |  |" in lines
     assert "| pipeline, batches of 8 padded | not measured | not measured |  |  |  |  |" in lines
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        (None, "losses of icdcode and the Trainer: not measured."),
+        (speed(1, losses=[2.0, 0.99], first_weights="x"), "on the same documents: 1.0e-02."),
+        (speed(1, losses=[2.0, 1.0], first_weights="y"), "did not start from the same weights."),
+    ],
+)
+def test_the_losses_of_the_same_documents_are_compared(
+    script: Script, tmp_path: Path, theirs: dict[str, Any] | None, expected: str
+) -> None:
+    ours = speed(2, losses=[2.0, 1.0], first_weights="x", micro_batch_tokens=1, checkpointing=False)
+    (tmp_path / "train-8b-16.json").write_text(json.dumps({"sides": {"a": [ours]}}))
+    if theirs:
+        row = theirs | {"accumulate": 1, "checkpointing": False}
+        (tmp_path / "train-8b-padded.json").write_text(json.dumps({"sides": {"b": [row]}}))
+    assert expected in script("gpu_tables").tables(tmp_path)
