@@ -22,8 +22,8 @@ from icdcli.model.section import QUANTIZED
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors",
-    "huggingface_hub", "numpy", "pyarrow", "pandas", "scikit-learn", "isal", "tensorboard", "wandb",
-    "mlflow",
+    "huggingface_hub", "numpy", "pyarrow", "pandas", "scikit-learn", "isal", "liger-kernel",
+    "flash-attn-4", "tensorboard", "wandb", "mlflow",
 )  # fmt: skip
 """The packages whose versions are reported."""
 
