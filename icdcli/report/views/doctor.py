@@ -50,7 +50,8 @@ def machine_view(check: "MachineCheck") -> RenderableType:
     )
     if missing:
         installed += (
-            f"\nnot installed: {', '.join(missing)}; needed only if a configuration uses them, or for speed"
+            f"\nnot installed: {', '.join(missing)}; needed only if a configuration uses them, or "
+            "for speed"
         )
     features = Table.grid(padding=(0, 2, 0, 0))
     for feature in check.features:
