@@ -56,13 +56,14 @@ def figures(out: Path, name: str, side: str) -> Figures | None:
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))["sides"].get(side)
-    row: Figures | None = found[0] if isinstance(found, list) else found
+    row: Figures | None = None if found is None else _each(found)[0]
     return None if row is None or "not_measured" in row else row
 
 
 def tables(out: Path) -> str:
     """Return all tables, in Markdown."""
     parts = [
+        _about(out),
         _training(out),
         _losses(out),
         _table(
@@ -78,6 +79,24 @@ def tables(out: Path) -> str:
         _prediction(out, "1b"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _about(out: Path) -> str:
+    """Return the sizes that were measured, and with what."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
+    sizes = dict.fromkeys(each["options"]["size"] for each in found)
+    rows = (row for each in found for sides in each["sides"].values() for row in _each(sides))
+    devices = dict.fromkeys(row["device"] for row in rows if "device" in row)
+    versions = {
+        f"{name} {value}": None for each in found for name, value in each["machine"].items()
+    }
+    about = ", ".join([*sizes, *devices, *versions])
+    return f"Measured: {about or 'nothing'}."
+
+
+def _each(sides: Any) -> list[Figures]:
+    """Return the rounds of a side; a prediction has one."""
+    return sides if isinstance(sides, list) else [sides]
 
 
 def _training(out: Path) -> str:

@@ -107,8 +107,19 @@ def test_a_row_that_fails_or_takes_too_long_is_reported(
 
 
 def speed(tokens: float, **more: Any) -> dict[str, Any]:
-    memory = {"utilization": 0.5, "peak_mb": 45_300, "padding": 0.0, "restarts": 0}
+    memory = {
+        "device": "H100",
+        "utilization": 0.5,
+        "peak_mb": 45_300,
+        "padding": 0.0,
+        "restarts": 0,
+    }
     return {"tokens_per_second": tokens, **memory, **more}
+
+
+def write(out: Path, name: str, sides: dict[str, Any]) -> None:
+    about = {"options": {"size": name.split("-")[1]}, "machine": {"torch": "2.11"}}
+    (out / f"{name}.json").write_text(json.dumps(about | {"sides": sides}))
 
 
 def test_tables_have_what_was_measured_and_say_what_was_not(script: Script, tmp_path: Path) -> None:
@@ -123,7 +134,7 @@ def test_tables_have_what_was_measured_and_say_what_was_not(script: Script, tmp_
         "predict-8b": {"a": speed(30_000, notes_per_second=15.0), "b8": {"not_measured": ""}},
     }
     for name, sides in found.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps({"sides": sides}))
+        write(tmp_path, name, sides)
     lines = script("gpu_tables").tables(tmp_path).splitlines()
     assert (
         "| icdcode, 16 bit | 12,000 | 50.0% | 45.3 | 0% | 6,144 tokens, without checkpointing "
@@ -134,6 +145,7 @@ def test_tables_have_what_was_measured_and_say_what_was_not(script: Script, tmp_
         "with checkpointing | 0 | 1.50 x |"
     ) in lines
     assert "| icdcode, 8 bit | not measured |  |  |  |  |  |  |" in lines
+    assert lines[0] == "Measured: 8b, H100, torch 2.11."
     assert "| 8B, 16 bit | 10.0% |" in lines
     assert "| 8B, 8 bit | not measured |" in lines
     assert "| icdcode | 15.0 | 30,000 | 50.0% | 45.3 | 0% |  |" in lines
@@ -152,8 +164,8 @@ def test_the_losses_of_the_same_documents_are_compared(
     script: Script, tmp_path: Path, theirs: dict[str, Any] | None, expected: str
 ) -> None:
     ours = speed(2, losses=[2.0, 1.0], first_weights="x", micro_batch_tokens=1, checkpointing=False)
-    (tmp_path / "train-8b-16.json").write_text(json.dumps({"sides": {"a": [ours]}}))
+    write(tmp_path, "train-8b-16", {"a": [ours]})
     if theirs:
         row = theirs | {"accumulate": 1, "checkpointing": False}
-        (tmp_path / "train-8b-padded.json").write_text(json.dumps({"sides": {"b": [row]}}))
+        write(tmp_path, "train-8b-padded", {"b": [row]})
     assert expected in script("gpu_tables").tables(tmp_path)
