@@ -16,6 +16,7 @@ from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint
 Context = AbstractContextManager[Any]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _of_next_call: ContextVar[Callable[[], Context] | None] = ContextVar("of_next_call", default=None)
+_names_of_kept: ContextVar[list[str] | None] = ContextVar("names_of_kept", default=None)
 
 
 def keep_attention() -> tuple[Context, Context]:
@@ -49,6 +50,20 @@ def kept_if_recomputed(attention: _Function) -> _Function:
 
 
 @contextmanager
+def kept_results() -> Iterator[list[str]]:
+    """Collect the names of the operations whose results are kept in the block.
+
+    A kernel that torch doesn't know as an operation is called again instead.
+    """
+    names: list[str] = []
+    token = _names_of_kept.set(names)
+    try:
+        yield names
+    finally:
+        _names_of_kept.reset(token)
+
+
+@contextmanager
 def _with_context_of_calls(context: Callable[[], Context]) -> Iterator[None]:
     token = _of_next_call.set(context)
     try:
@@ -59,11 +74,11 @@ def _with_context_of_calls(context: Callable[[], Context]) -> Iterator[None]:
 
 def _policy(_: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
     """Decide whether the result of an operation is kept instead of being computed again."""
-    return (
-        CheckpointPolicy.MUST_SAVE
-        if _is_attention(operation) and _depends_on_inputs_alone(operation, args, kwargs)
-        else CheckpointPolicy.PREFER_RECOMPUTE
-    )
+    if not (_is_attention(operation) and _depends_on_inputs_alone(operation, args, kwargs)):
+        return CheckpointPolicy.PREFER_RECOMPUTE
+    if (names := _names_of_kept.get()) is not None:
+        names.append(operation.name())
+    return CheckpointPolicy.MUST_SAVE
 
 
 @cache

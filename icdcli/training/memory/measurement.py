@@ -3,6 +3,7 @@
 They leave no trace: weights, gradients, random numbers, and the network's mode are as before.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +35,8 @@ def peak_on_gpu(device: torch.device) -> PeakOf:
         torch.cuda.reset_peak_memory_stats(device)
         fits = _fits(work)
         if not fits:
-            release_memory(device)  # only now are the tensors freed that the error's frames held
+            gc.collect()  # only now are the tensors freed that the error's frames held
+            release_memory(device)
             return None
         torch.cuda.synchronize(device)
         peak = torch.cuda.max_memory_allocated(device) - before

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from icdcli.distributed.hardware import free_memory
+from icdcli.model.packing.kept_attention import kept_results
 from icdcli.training.memory.formula import (
     ON_CPU,
     fits_easily,
@@ -47,7 +48,7 @@ def plan_memory(training: Training) -> MemoryPlan:
     elif group.device.type == "cuda":
         plan = plan_by_measuring(training, peak_on_gpu(group.device), free_memory_of_gpu)
     else:
-        way = nothing if _has_much_memory(training) else everything
+        way = nothing if _has_much_memory(training) else needs_least(training)
         plan = MemoryPlan(way, config.micro_batch_tokens or ON_CPU)
     plan = _agreed(training, plan)
     use_plan(training, plan)
@@ -75,7 +76,11 @@ def plan_by_measuring(
     """
     sizes, everything = sizes_of_steps(training), everything_of(training)
     measure = TrainingPasses(training, sizes, peak_of)
-    measure(_WARM_UP, everything)  # kernels and their workspaces are loaded, which stay in memory
+    with kept_results() as kept:
+        # Kernels and their workspaces are loaded, which stay in memory.
+        measure(_WARM_UP, everything)
+    if not kept:  # attention has dropout, or a kernel that isn't an operation of torch
+        everything = needs_least(training)
     room = int(SAFE * free(training.process_group.device)) - still_to_come(training)
     plan = choose_plan(measure, everything, room, sizes)
     recompute(training.model.network, training.recomputation)
@@ -86,6 +91,8 @@ def still_to_come(training: Training) -> int:
     """Return the bytes of the gradients and of AdamW's averages that don't exist yet."""
     weights = list(training.model.network.trainable().values())
     gradients = sum(weight.nbytes for weight in weights)
+    if training.gradient_sums is not None:
+        gradients *= 2  # sums over the processes begin during the backward pass
     known = training.optimizer.state
     return gradients + sum(2 * weight.nbytes for weight in weights if weight not in known)
 

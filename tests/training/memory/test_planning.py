@@ -7,6 +7,7 @@ import torch
 
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
+from icdcli.model.packing import kept_attention
 from icdcli.training.loop import train
 from icdcli.training.memory import planning, resuming
 from icdcli.training.memory.measurement import TrainingPasses
@@ -129,6 +130,13 @@ def test_on_a_gpu_the_memory_decides(layered):
     assert [way.keeps_attention for way in ways] == [False, True, True, False]
 
 
+def test_attention_that_cannot_be_kept_is_not_said_to_be(layered, monkeypatch):
+    training = started(layered())
+    monkeypatch.setattr(kept_attention, "_is_attention", lambda operation: False)
+    plan = plan_by_measuring(training, kept_by, lambda _: 1)
+    assert plan.recomputation == Recomputation(2, 2)
+
+
 def test_gradients_and_averages_that_do_not_exist_yet_are_left_room_for(layered):
     training = started(layered())
     weights = sum(weight.nbytes for weight in training.model.network.trainable().values())
@@ -142,7 +150,7 @@ def test_on_a_cpu_layers_are_recomputed_only_if_memory_is_short(layered, monkeyp
     for free in (10**6, None):
         monkeypatch.setattr(planning, "free_memory", lambda free=free: free)
         training = started(layered())
-        assert training.recomputation == Recomputation(2, 2, keeps_attention=True)
+        assert training.recomputation == Recomputation(2, 2)
         assert training.micro_batch_tokens == 16_384
 
 
