@@ -41,6 +41,7 @@ from icdcli.profiling.meta_model import (
     weight_sizes,
 )
 from icdcli.training.memory.formula import bytes_per_token
+from icdcli.training.memory.plan import MeasuredPass
 from icdcli.training.memory.recomputation import NOTHING, Recomputation, recompute
 from icdcli.training.state import Training
 
@@ -126,6 +127,7 @@ def estimate_training(config: Config, training: Training) -> MemoryEstimate:
         ranks=training.process_group.size,
         budget=training.micro_batch_tokens,
         recomputation=training.recomputation,
+        measured=training.measured_pass,
         padding=network.padding,
         cached=training.train.hidden_states is not None,
         descriptions=None if network.prior is None else network.prior.counts,
@@ -144,6 +146,7 @@ def estimate_memory(
     ranks: int | None = None,
     budget: int | None = None,
     recomputation: Recomputation | None = None,
+    measured: MeasuredPass | None = None,
     padding: Padding | None = None,
     cached: bool | None = None,
     descriptions: Sequence[int] | None = None,
@@ -165,6 +168,7 @@ def estimate_memory(
         ranks: The number of processes that share a step; None: the number of configured devices.
         budget: Tokens per micro-batch; None: as configured or, if not configured, from ``free``.
         recomputation: The layers that are recomputed; None: as configured, likewise.
+        measured: A pass that was measured with it; None: none was, passes are only simulated.
         padding: How documents are batched; None: as configured, with ``free`` for ``auto`` if the
             architecture supports it.
         cached: Whether the backbone's hidden states are computed before training; None: if it is
@@ -230,6 +234,8 @@ def estimate_memory(
     summing = 2 * sum(trained)  # the gradients of this rank and of all
     updating = sum(trained) + (2 * max(trained) if device == "cpu" else 0)
     step_peak = passes.training.peak - passes.training.gradients + in_pass
+    if measured is not None:
+        step_peak = measured.peak * step.tokens(padding) // measured.tokens
     peaks = {  # the gradients and the other memory
         "step": (passes.training.gradients, step_peak),
         "update": (summing if ranks > 1 else updating, 0),

@@ -56,6 +56,9 @@ def be_reproducible(config: RunConfig) -> None:
         # cuBLAS reads this when it starts; without it, the order of its sums may vary.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
+    # It would also fill each new tensor, which costs time and changes no result: none is read
+    # before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def find_corpus(
@@ -134,7 +137,7 @@ def new_training(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
     )
     training = _training(config, model, corpus, process_group, on_progress, fresh=True)
-    plan_memory(training)
+    plan_memory(training, on_warning if process_group.is_main else None)
     return training, corpus
 
 

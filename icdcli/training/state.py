@@ -15,6 +15,7 @@ from icdcli.distributed.gradient_sums import GradientSums
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.model.neural_model import NeuralModel
 from icdcli.training.early_stopping import Best, Kept
+from icdcli.training.memory.plan import MeasuredPass
 from icdcli.training.memory.recomputation import NOTHING, Recomputation
 from icdcli.training.section import LogConfig, TrainConfig
 
@@ -80,6 +81,7 @@ class Training:
         train_ids: The ids of the training documents, for messages about a step; numbers if empty.
         micro_batch_tokens: Tokens of a micro-batch; lowered if the device runs out of memory.
         recomputation: The layers that are recomputed in the backward pass.
+        measured_pass: The largest pass that was measured to choose these; None: none was.
         lexical_scores: The lexical model's scores of the validation split, by part (N, L); empty
             without a lexical model.
         backbone_weights: The trained weights of the backbone, which learn from ``head_steps`` on.
@@ -105,6 +107,7 @@ class Training:
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384
     recomputation: Recomputation = NOTHING
+    measured_pass: MeasuredPass | None = None
     lexical_scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     backbone_weights: Sequence[torch.nn.Parameter] = ()
     shards: "Shards | None" = None

@@ -17,6 +17,8 @@ from icdcli.model.hub import find_pretrained
 from icdcli.profiling import memory as module
 from icdcli.profiling.memory import estimate_memory, estimate_training, model_settings
 from icdcli.profiling.meta_model import meta_network, weight_sizes
+from icdcli.training.memory.plan import MeasuredPass
+from icdcli.training.memory.recomputation import Recomputation
 
 SCRIPT = Path(__file__).with_name("measured_training.py")
 SIZES = {
@@ -238,6 +240,17 @@ def test_checkpointing_and_smaller_micro_batches_need_fewer_activations():
         estimated(gradient_checkpointing=False, micro_batch_tokens=100).parts["activations"]
         < 0.5 * plain
     )
+
+
+def test_a_measured_pass_is_more_certain_than_a_simulated_one():
+    known = {"settings": LLAMA, "libraries": 0, "budget": 200, "recomputation": Recomputation(0, 2)}
+    lengths = np.full(4, 100)
+    simulated, measured = (
+        estimate_memory(config_of(), LABELS, lengths, np.ones(1, int), **known, measured=found)
+        for found in (None, MeasuredPass(100, 10**9))
+    )
+    assert simulated.tokens == measured.tokens == 200
+    assert measured.parts["activations"] == 2 * 10**9 > simulated.parts["activations"]
 
 
 def test_several_ranks_have_their_gradients_twice_during_the_sum():

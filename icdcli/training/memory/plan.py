@@ -5,7 +5,7 @@ products of a GPU are fast. So as few layers are recomputed as possible; memory 
 micro-batches larger. The choice is a function of its arguments: it is tested with made-up GPUs.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,16 +26,31 @@ _LARGER = 1.25  # the assumed memory of a pass that ran out of memory, relative 
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredPass:
+    """A forward and backward pass.
+
+    Attributes:
+        tokens: Its tokens.
+        peak: Bytes that it needed, without weights and gradients.
+    """
+
+    tokens: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """How a training uses its memory.
 
     Attributes:
         recomputation: The layers that are recomputed.
         micro_batch_tokens: Tokens of a micro-batch.
+        measured: The largest pass with this recomputation that was measured; None: none was.
     """
 
     recomputation: Recomputation
     micro_batch_tokens: int
+    measured: MeasuredPass | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.recomputation}; micro-batches of up to {self.micro_batch_tokens:,} tokens"
@@ -95,19 +110,6 @@ class StepSizes:
         return self.needed if self.wanted else max(self.longest, min(self.most, MOST))
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredPass:
-    """A forward and backward pass.
-
-    Attributes:
-        tokens: Its tokens.
-        peak: Bytes that it needed, without weights and gradients.
-    """
-
-    tokens: int
-    peak: int
-
-
 class Measure(Protocol):
     """Measures passes."""
 
@@ -140,7 +142,7 @@ def choose_plan(
         tokens = plan.micro_batch_tokens
         found = measure(tokens, plan.recomputation)
         if found is not None and found.peak <= room:
-            return plan
+            return replace(plan, measured=found)
         if tokens > sizes.needed:
             most = max(sizes.needed, tokens // 2 if found is None else tokens * room // found.peak)
         else:

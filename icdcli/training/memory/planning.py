@@ -24,7 +24,9 @@ SAFE = 0.9
 _WARM_UP = 64  # tokens
 
 
-def plan_memory(training: Training) -> MemoryPlan:
+def plan_memory(
+    training: Training, on_warning: Callable[[str], object] | None = None
+) -> MemoryPlan:
     """Choose which layers are recomputed and the size of micro-batches, and use this plan.
 
     All processes of a training take part. With ``gradient_checkpointing: auto``, on a GPU, a few
@@ -32,6 +34,7 @@ def plan_memory(training: Training) -> MemoryPlan:
 
     Args:
         training: The training, set up but not started.
+        on_warning: Called with a message if the configured micro-batches don't fit.
     """
     config, group = training.config, training.process_group
     everything = everything_of(training)
@@ -45,13 +48,19 @@ def plan_memory(training: Training) -> MemoryPlan:
         )
     elif config.torch_compile:
         plan = MemoryPlan(nothing, _configured_or_estimated(training, False))
-    elif group.device.type == "cuda":
+    elif _is_gpu(group.device):
         plan = plan_by_measuring(training, peak_on_gpu(group.device), free_memory_of_gpu)
     else:
         way = nothing if _has_much_memory(training) else needs_least(training)
         plan = MemoryPlan(way, config.micro_batch_tokens or ON_CPU)
     plan = _agreed(training, plan)
     use_plan(training, plan)
+    wanted = min(config.micro_batch_tokens or 0, sizes_of_steps(training).most)
+    if plan.micro_batch_tokens < wanted and on_warning is not None:
+        on_warning(
+            f"micro_batch_tokens: {config.micro_batch_tokens:,}: {plan.micro_batch_tokens:,} fit "
+            f"in the memory of {group.device}, although {plan.recomputation}. The run uses these"
+        )
     return plan
 
 
@@ -60,6 +69,7 @@ def use_plan(training: Training, plan: MemoryPlan) -> None:
     recompute(training.model.network, plan.recomputation)
     training.recomputation = plan.recomputation
     training.micro_batch_tokens = plan.micro_batch_tokens
+    training.measured_pass = plan.measured
     training.state.recomputed_layers = plan.recomputation.layers
     training.state.keeps_attention = plan.recomputation.keeps_attention
 
@@ -123,6 +133,10 @@ def needs_least(training: Training) -> Recomputation:
     return replace(everything_of(training), keeps_attention=False)
 
 
+def _is_gpu(device: torch.device) -> bool:
+    return device.type == "cuda"
+
+
 def _configured_or_estimated(training: Training, checkpointing: bool) -> int:
     return training.config.micro_batch_tokens or token_budget(training.model.network, checkpointing)
 
@@ -143,4 +157,5 @@ def _agreed(training: Training, plan: MemoryPlan) -> MemoryPlan:
         way.layers, int(way.layers > 0 and not way.keeps_attention), -plan.micro_batch_tokens
     )
     keeps = bool(layers) and not without_attention
-    return MemoryPlan(Recomputation(layers, way.total, keeps), -tokens)
+    agreed = Recomputation(layers, way.total, keeps)
+    return MemoryPlan(agreed, -tokens, plan.measured if agreed == way else None)

@@ -167,6 +167,12 @@ def test_a_frozen_backbone_has_nothing_to_recompute(layered, monkeypatch):
     assert started(layered(freeze_backbone=True)).recomputation == Recomputation(0, 0)
 
 
+def test_deterministic_runs_do_not_fill_new_tensors(layered):
+    started(layered(deterministic=True))
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
 def test_compiled_layers_are_not_recomputed(layered, monkeypatch):
     monkeypatch.setattr(planning, "free_memory", lambda: 10**6)
     training = started(layered())
@@ -178,6 +184,33 @@ def test_sharded_weights_have_all_layers_recomputed(layered):
     training = started(layered())
     training.shards = object()
     assert plan_memory(training).recomputation == Recomputation(2, 2)
+
+
+def made_up_gpu(training, monkeypatch, free):
+    """Let a training plan its memory as on a GPU with so many free bytes."""
+    monkeypatch.setattr(planning, "peak_on_gpu", lambda device: kept_by)
+    monkeypatch.setattr(planning, "free_memory_of_gpu", lambda device: free)
+    group = ProcessGroup(0, 1, torch.device("cpu"))
+    monkeypatch.setattr(planning, "_is_gpu", lambda device: True)
+    training.process_group = group
+
+
+def test_micro_batches_larger_than_memory_are_made_smaller_with_a_warning(layered, monkeypatch):
+    training = started(layered(micro_batch_tokens=10**6))
+    passes = TrainingPasses(training, sizes_of_steps(training), kept_by)
+    smaller = passes(100, Recomputation(2, 2)).peak
+    said = []
+    made_up_gpu(training, monkeypatch, int((smaller + still_to_come(training)) / planning.SAFE))
+    plan = plan_memory(training, said.append)
+    assert plan.recomputation == Recomputation(2, 2)
+    assert 40 < plan.micro_batch_tokens < 120
+    [message] = said
+    assert message.startswith("micro_batch_tokens: 1,000,000: ")
+    assert f"{plan.micro_batch_tokens} fit in the memory of cpu, although all layers" in message
+    made_up_gpu(training, monkeypatch, 10**12)
+    assert plan_memory(training, said.append).micro_batch_tokens == sizes_of_steps(training).most
+    assert len(said) == 1
+    assert training.measured_pass.tokens == training.micro_batch_tokens
 
 
 class Several(ProcessGroup):
