@@ -138,8 +138,9 @@ def main() -> None:
     print(f"{found['weights']:,} weights, the best of {options.rounds} steps")
     for way in ("no sums", "after", "during"):
         print(f"{way:<8}{found[way]:8.3f} s")
-    hidden = (found["after"] - found["during"]) / (found["after"] - found["no sums"])
-    print(f"hidden behind the backward pass: {hidden:.0%}")
+    if options.link:
+        hidden = (found["after"] - found["during"]) / (found["after"] - found["no sums"])
+        print(f"hidden behind the backward pass: {hidden:.0%}")
 
 
 if __name__ == "__main__":
