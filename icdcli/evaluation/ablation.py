@@ -32,6 +32,7 @@ from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.registry import type_of, view_of
 from icdcli.model.coding_model import CodingModel, SplitParts, texts_to_score
 from icdcli.model.fusion import NETWORK
+from icdcli.model.inference.room import part_scores
 from icdcli.model.threshold import Threshold
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ def _plain_names(parts: tuple[str, ...]) -> set[str]:
 
 def _lexical_scores(model: "NeuralModel", corpus: Corpus, split: str) -> Parts:
     assert model.lexical is not None
-    return model.lexical.scores(list(texts_to_score(corpus, split, None)))
+    documents = corpus.card["splits"][split]["documents"]
+    return part_scores(model.lexical, texts_to_score(corpus, split, None), documents)
 
 
 def _logits_without_synonyms(parts: SplitParts, official: Descriptions) -> NDArray[np.float32]:

@@ -55,6 +55,7 @@ from icdcli.model.inference.precompute import (
     precompute,
     states_fit,
 )
+from icdcli.model.inference.room import part_scores
 from icdcli.model.inference.scoring import (
     Scored,
     logits_without_prior,
@@ -239,7 +240,8 @@ class NeuralModel:
         scored = pool_windows(scored, encoded)
         parts = {NETWORK: scored.logits_NL}
         if self.lexical is not None:
-            parts |= self.lexical.scores(list(texts_to_score(corpus, split, only)))
+            texts = texts_to_score(corpus, split, only)
+            parts |= part_scores(self.lexical, texts, len(documents))
         return SplitParts(
             documents,
             parts,

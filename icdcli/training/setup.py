@@ -27,6 +27,7 @@ from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
 from icdcli.model.execution import Execution
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
+from icdcli.model.inference.room import part_scores
 from icdcli.model.network import CodingNetwork
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
@@ -273,7 +274,8 @@ def _lexical_scores(
         model.lexical = LexicalModel.of(
             corpus, config.model.lexical, model.reading, config.model.lexicon
         )
-    return model.lexical.scores(list(corpus.texts("validation")))
+    texts, documents = corpus.texts("validation"), corpus.card["splits"]["validation"]["documents"]
+    return part_scores(model.lexical, texts, documents)
 
 
 def _with_precomputed(

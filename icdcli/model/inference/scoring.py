@@ -6,8 +6,6 @@ A network scores windows; a document that is read in several has the highest log
 Shapes: N documents, W windows of them, L labels, B documents of a batch, M descriptions of labels.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +20,8 @@ from icdcli.data.batching import Ids, micro_batches, multi_hot
 from icdcli.data.encoded_documents import EncodedDocuments, Windows
 from icdcli.model.batch import Batch, read_batch
 from icdcli.model.inference.passes import forward_passes, tokens_per_pass
+from icdcli.model.inference.room import zeros
 from icdcli.model.network import CodingNetwork
-
-IN_MEMORY = 256 * 2**20
-"""The most bytes of scores in memory; more are in a file that the system pages in and out."""
 
 _POOLED_AT_ONCE = 256  # documents
 
@@ -49,20 +45,10 @@ class Scored:
     def empty(cls, documents: int, labels: int, descriptions: int | None = None) -> "Scored":
         """Return space for the results, in memory or in a temporary file."""
         return cls(
-            _zeros(documents, labels, np.float32),
+            zeros(documents, labels, np.float32),
             np.zeros(documents, np.float64),
-            None if descriptions is None else _zeros(documents, descriptions, np.float16),
+            None if descriptions is None else zeros(documents, descriptions, np.float16),
         )
-
-
-def _zeros(rows: int, columns: int, dtype: type[Any]) -> NDArray[Any]:
-    """Return a matrix of zeros in memory, or in a temporary file."""
-    size = rows * columns * np.dtype(dtype).itemsize
-    # A mapped file that fills its disk would kill the process: use memory if space is short.
-    if size <= IN_MEMORY or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
-        return np.zeros((rows, columns), dtype)
-    with tempfile.TemporaryFile(prefix="icdcode-") as file:
-        return np.memmap(file, dtype, "w+", shape=(rows, columns))
 
 
 def document_losses(
@@ -207,7 +193,10 @@ def pool_windows(scored: Scored, documents: EncodedDocuments, pos_weight: float 
 
 def highest_logits(logits_WL: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
     """Return the highest logit of each code over all windows of each document: logits_NL."""
-    return np.concatenate([logits_BL for _, logits_BL in _pooled_blocks(logits_WL, windows)])
+    logits_NL = zeros(len(windows.firsts_N), logits_WL.shape[1], np.float32)
+    for rows, logits_BL in _pooled_blocks(logits_WL, windows):
+        logits_NL[rows] = logits_BL
+    return logits_NL
 
 
 def logits_without_prior(
@@ -223,9 +212,9 @@ def logits_without_prior(
     similarities, windows = documents.similarities, documents.windows
     if windows is None or similarities is None or weight is None:
         return None
-    without_WL = logits_WL.copy()
+    without_WL = zeros(len(logits_WL), logits_WL.shape[1], np.float32)
     for row in range(len(without_WL)):
-        without_WL[row] -= weight * similarities[np.array([row])][0]
+        without_WL[row] = logits_WL[row] - weight * similarities[np.array([row])][0]
     return highest_logits(without_WL, windows)
 
 

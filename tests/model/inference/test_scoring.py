@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import AutoModel, LlamaConfig
 
 from icdcli.model.heads.pooled import PooledHead
-from icdcli.model.inference import scoring
+from icdcli.model.inference import room, scoring
 from icdcli.model.inference.scoring import Scored, document_losses
 from icdcli.model.network import CodingNetwork
 from icdcli.model.packing.probe import choose_padding
@@ -86,7 +86,7 @@ def test_many_scores_are_in_a_file_that_vanishes_with_them(
     network, scored, documents, tmp_path, monkeypatch
 ):
     in_memory, _ = scored(network, documents)
-    monkeypatch.setattr(scoring, "IN_MEMORY", 0)
+    monkeypatch.setattr(room, "IN_MEMORY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     in_file, _ = scored(network, documents)
     assert isinstance(in_file.logits_NL, np.memmap)
