@@ -9,7 +9,7 @@ from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ConfigError
 from icdcli.model.packing import kept_attention
 from icdcli.training.loop import train
-from icdcli.training.memory import planning, resuming
+from icdcli.training.memory import measurement, planning, resuming
 from icdcli.training.memory.measurement import TrainingPasses
 from icdcli.training.memory.plan import MemoryPlan
 from icdcli.training.memory.planning import (
@@ -184,6 +184,31 @@ def test_sharded_weights_have_all_layers_recomputed(layered):
     training = started(layered())
     training.shards = object()
     assert plan_memory(training).recomputation == Recomputation(2, 2)
+
+
+def test_a_gpu_is_asked_for_its_peak_and_for_all_memory_back(monkeypatch):
+    asked, allocated, peak = [], [300], [1_000]
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: asked.append("synchronize"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: asked.append("reset"))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated[0])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak[0])
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: asked.append("empty"))
+    measure = measurement.peak_on_gpu(torch.device("cuda"))
+    assert measure(lambda: asked.append("work")) == 700
+    assert asked == ["synchronize", "reset", "work", "synchronize", "reset"]
+
+    def too_much():
+        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+
+    asked.clear()
+    assert measure(too_much) is None
+    assert asked == ["synchronize", "reset", "empty"]
+
+    def wrong():
+        raise RuntimeError("shapes don't match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        measure(wrong)
 
 
 def made_up_gpu(training, monkeypatch, free):
