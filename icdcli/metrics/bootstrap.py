@@ -158,6 +158,11 @@ def resample_weights(documents: int, resamples: int, seed: int) -> Iterator[npt.
         yield np.stack(rows)
 
 
+def resampled_interval(value: float, values_R: Floats, documents: int) -> Interval | None:
+    """Return the 95 % interval of a metric from its values in resamples; None: they don't vary."""
+    return Interval(*_bounds(value, values_R, documents)) if _vary(values_R) else None
+
+
 def _vary(values_R: Floats) -> bool:
     defined = values_R[~np.isnan(values_R)]
     return len(defined) > 0 and bool(np.ptp(defined) > 1e-12)
