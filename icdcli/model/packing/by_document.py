@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from icdcli.model.batch import Segments
+from icdcli.model.packing.by_products import attention_by_products, suits_products
 
 
 def attention_by_document(
@@ -39,6 +40,11 @@ def attention_by_document(
             if window is None or window >= length
             else _window_mask(length, window, causal, query.device)
         )
+        unmasked = mask_SS is None and not causal and not dropout
+        if unmasked and suits_products(query_NHSD, key_NHSD, value_NHSD):
+            hidden_NHSD = attention_by_products(query_NHSD, key_NHSD, value_NHSD, scaling)
+            found.append(hidden_NHSD.transpose(1, 2).flatten(0, 1))
+            continue
         hidden_NHSD = functional.scaled_dot_product_attention(
             query_NHSD,
             key_NHSD,
