@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All measurements of training and prediction on one GPU, in under nine minutes on an H100; no
+# Measurements of training and prediction on one GPU: as many as fit into nine minutes; no
 # network is needed. What the machine must have is in docs/benchmarks.md.
 #
 #     bash benchmarks/gpu.sh OUT                  the whole set; figures and tables are in OUT

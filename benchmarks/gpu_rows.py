@@ -71,22 +71,22 @@ _TINY = {
 }
 
 ROWS = (
-    Row("train-8b-16", "train", "8b", "--only a --bit 16 --profile", 55),
-    Row("train-8b-liger", "train", "8b", "--only e --bit 16", 60),
-    Row("train-8b-grouped", "train", "8b", "--only d --bit 16", 75),
-    Row("train-8b-8", "train", "8b", "--only a --bit 8 --profile", 45),
-    Row("train-8b-4", "train", "8b", "--only a --bit 4 --profile", 45),
-    Row("predict-8b", "predict", "8b", "--bit 16 --profile", 60),
+    Row("train-8b-16", "train", "8b", "--only a --bit 16 --profile", 90),
+    Row("train-8b-liger", "train", "8b", "--only e --bit 16", 95),
+    Row("train-8b-8", "train", "8b", "--only a --bit 8 --profile", 100),
+    Row("train-8b-4", "train", "8b", "--only a --bit 4 --profile", 100),
+    Row("predict-8b", "predict", "8b", "--bit 16 --profile", 95),
     Row(
         "train-1b-label-attention",
         "train",
         "1b",
         "--only a --bit 16 --head label_attention --labels 8929 --profile",
-        30,
+        60,
     ),
-    Row("predict-1b", "predict", "1b", "--bit 16 --profile", 30),
-    Row("train-1b-16", "train", "1b", "--only a --bit 16 --profile", 25),
-    Row("train-8b-padded", "train", "8b", "--only b --bit 16", 75),
+    Row("train-8b-grouped", "train", "8b", "--only d --bit 16", 95),
+    Row("predict-1b", "predict", "1b", "--bit 16 --profile", 45),
+    Row("train-1b-16", "train", "1b", "--only a --bit 16 --profile", 50),
+    Row("train-8b-padded", "train", "8b", "--only b --bit 16", 95),
 )
 
 
