@@ -57,7 +57,7 @@ class TrainingSummary:
         fused: The kinds of layers that are computed in fused kernels.
         cut_documents: Training documents longer than ``max_len``, which are cut.
         windows_per_document: Mean windows of a training document, if all are read in turn.
-        memory: Which layers are recomputed, and the size of micro-batches, in words.
+        passes: Which layers are recomputed, and the size of micro-batches, in words.
     """
 
     corpus: str
@@ -77,7 +77,7 @@ class TrainingSummary:
     fused: tuple[str, ...] = ()
     cut_documents: int = 0
     windows_per_document: float | None = None
-    memory: str | None = None
+    passes: str | None = None
 
     def to_json(self) -> dict[str, str]:
         """Return one short text for each part of the summary, by its name."""
@@ -112,8 +112,8 @@ class TrainingSummary:
                 lines["weights"] += ", in float16 with loss scaling"
             if self.fused:
                 lines["weights"] += f"; fused: {', '.join(self.fused)}"
-            if self.memory is not None:
-                lines["memory"] = self.memory
+            if self.passes is not None:
+                lines["passes"] = self.passes
             lines["steps"] = f"{self.steps:,}, {self.steps_per_epoch:,} per epoch"
         if resumed is not None:
             changes = (f"{key}: {old} -> {new}" for key, (old, new) in resumed.changes.items())

@@ -394,5 +394,5 @@ def summarize(
         resumed=resumed,
         loss_scaling=training.scaler is not None,
         fused=tuple(network.fused),
-        memory=str(MemoryPlan(training.recomputation, training.micro_batch_tokens)),
+        passes=str(MemoryPlan(training.recomputation, training.micro_batch_tokens)),
     )

@@ -56,6 +56,8 @@ def test_a_person_sees_them_as_a_table_of_80_columns(icdcode, place, trained, mo
         "icdcli.report.console.Console", lambda **options: Console(**{**options, "width": 80})
     )
     lines = icdcode("train", place.config, "--dry-run").out.splitlines()
+    assert "passes     no layer is recomputed; micro-batches of up to 16,384 tokens" in lines
+    assert "recomputation: no layer is recomputed" in lines
     [start] = [number for number, line in enumerate(lines) if line.startswith("memory")]
     assert any(line.startswith("total, on cpu") for line in lines[start:])
     assert any(line.startswith("time: about ") for line in lines[start:])
