@@ -37,7 +37,7 @@ _MIDDLES = (
 _ENDS = (
     *("itis", "osis", "oma", "pathy", "algia", "ectomy", "emia", "gram", "scopy", "plasty"),
     *("genic", "lysis", "megaly", "penia", "plegia", "rrhea", "stenosis", "tomy", "trophy", "uria"),
-    *("al", "ic", "ous", "ate", "ine", "one", "ide", "ol", "am", "il"),
+    *("al", "ic", "ous", "ate", "ile", "one", "ide", "ol", "am", "il"),
 )
 _COMMON = (
     *("the", "and", "was", "of", "to", "with", "on", "for", "in", "a", "patient", "he", "she"),
