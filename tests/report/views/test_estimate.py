@@ -28,14 +28,21 @@ def test_every_part_has_its_size_and_meaning(render):
     assert any(
         "total, on cpu" in line and "36.0 GB" in line and "40.0 GB free" in line for line in lines
     )
-    assert lines[-2:] == ["largest micro-batch: 8 documents, 12,345 tokens", "time: about 1:01:40"]
+    assert lines[-3:] == [
+        "largest micro-batch: 8 documents, 12,345 tokens",
+        "recomputation: no layer is recomputed",
+        "time: about 1:01:40",
+    ]
     assert max(map(len, lines)) <= 80
 
 
 def test_empty_parts_are_left_out_and_one_document_is_singular(render):
     lines = render(estimate_view(estimate(parts={"weights": 5, "adapters": 0}, documents=1)))
     assert not any("adapters" in line for line in lines)
-    assert lines[-1] == "largest micro-batch: 1 document, 12,345 tokens"  # no time if it is unknown
+    assert lines[-2:] == [  # no time if it is unknown
+        "largest micro-batch: 1 document, 12,345 tokens",
+        "recomputation: no layer is recomputed",
+    ]
 
 
 @pytest.mark.parametrize("cached", [True, False])
