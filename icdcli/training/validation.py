@@ -74,7 +74,7 @@ def _forward_along(training: Training) -> None:
         training.validation, shortest, len(training.model.labels), network.padding, device
     )
     network.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # see `score_documents`
         network(inputs.to(device))
     network.train()
 

@@ -108,8 +108,11 @@ def score_documents(
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
     results = _Results(into)
 
-    @torch.inference_mode()
+    @torch.inference_mode(halve)
+    @torch.no_grad()
     def compute(rows: Ids, inputs: tuple[Batch, torch.Tensor]) -> None:
+        # Sharded weights that are gathered in inference mode for the first time can't be gathered
+        # in training. A run that is resumed at a validation begins with one.
         batch, targets_BL = inputs
         batch = batch.to(device)
         if into.cosine_NM is not None:
