@@ -30,10 +30,11 @@ _COMMAND_LINE = "command line"
 _OLDER_NAMES = {
     old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
 }
+_BOOLEAN = "should be True or False"
 _PROBLEMS = {  # pydantic's types of errors, where its own words are not a user's
     **dict.fromkeys(("int_parsing", "int_type"), "should be a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "should be a number"),
-    **dict.fromkeys(("bool_parsing", "bool_type"), "should be True or False"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _BOOLEAN),
     **dict.fromkeys(("string_type", "path_type"), "should be text"),
     "list_type": "should be a list, such as [one, two]",
 }
@@ -276,15 +277,15 @@ def _parse_section(
     try:
         return kind.model_validate({key: found.value for key, found in given.items()})
     except ValidationError as error:
-        reported = set()
+        messages: dict[str, str] = {}
         for detail in error.errors():
             key = str(detail["loc"][0])
-            # A union reports every alternative that failed; the first is enough.
-            if key in reported:
-                continue
-            reported.add(key)
             message = _PROBLEMS.get(detail["type"]) or detail["msg"]
             message = message.removeprefix("Value error, ").removeprefix("Input ")
+            # A union reports every alternative that failed; the first is enough, but for a word.
+            if messages.setdefault(key, message) == _BOOLEAN and detail["type"] == "literal_error":
+                messages[key] = f"should be True, False or {detail['ctx']['expected']}"
+        for key, message in messages.items():
             problems.append(f"{given[key].place}: {key}: {message}, got {given[key].value!r}")
         return None
 

@@ -163,6 +163,8 @@ def test_all_problems_come_in_one_message(tmp_path):
         (["freeze_backbone=False", "bit=16"], "LoRA keeps the backbone frozen"),
         (["pooling_mode=bos_token", "attention=causal"], "the first token can't see any other"),
         (["lora_activate=False", "bit=32", "gradient_checkpointing=5"], "gradient_checkpointing"),
+        (["gradient_checkpointing=maybe"], "should be True, False or 'auto', got 'maybe'"),
+        (["freeze_backbone=maybe"], "freeze_backbone: should be True or False, got 'maybe'"),
         (["strategy=fsdp"], "strategy: fsdp: 8-bit weights can't be sharded; use ddp"),
         (
             ["strategy=fsdp", "bit=16", "freeze_backbone=True", "lora_activate=False"],
