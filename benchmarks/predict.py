@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from speed_table import profile_line, show_speed
 from train import MAX_LEN, SIZES, machine, write_json
 
 SIDES = {
@@ -68,32 +69,11 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def show(found: dict[str, Measured]) -> None:
-    """Print the speed and memory of each side, or why it was not measured."""
-    print(
-        f"{'':<33}{'notes/s':>9}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}"
-        f"{'a faster':>10}"
-    )
-    for side, name in SIDES.items():
-        row = found.get(side, {"not_measured": ""})
-        if "not_measured" in row:
-            reason = f": {row['not_measured']}" if row["not_measured"] else ""
-            print(f"{side:<3}  {name:<28}  not measured{reason}")
-            continue
-        used = "not measured" if row["utilization"] is None else f"{row['utilization']:.1%}"
-        peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:,.0f}"
-        times = f"{row['a_times']:.2f} x" if "a_times" in row and side != "a" else ""
-        speed = f"{row['notes_per_second']:>9.2f}{row['tokens_per_second']:>10,.0f}"
-        speed += f"{row['padding']:>9.1%}"
-        print(f"{side:<3}  {name:<28}{speed}{peak:>9}{used:>14}{times:>10}".rstrip())
-
-
 def show_details(row: Measured) -> None:
     """Print what else was measured of icdcode."""
     print(f"\na: out-of-memory restarts: {row['restarts']}")
     if "profile" in row:
-        parts = ", ".join(f"{kind} {share:.1%}" for kind, share in row["profile"]["shares"].items())
-        print(f"a: {row['profile']['seconds']:.2f} s: {parts}")
+        print(f"a: {profile_line(row['profile'])}")
 
 
 def show_targets(found: dict[str, Measured]) -> None:
@@ -140,7 +120,7 @@ def main() -> int:
         f"{options.size} network, {device}; {options.notes:,} notes, {options.lengths} lengths, "
         f"max_len {options.max_len:,}; {json.dumps(machine())}\n"
     )
-    show(found)
+    show_speed(found, SIDES, "notes")
     if "not_measured" not in found.get("a", {"not_measured": ""}):
         show_details(found["a"])
     print(f"largest difference of scores: {apart:.1e}, allowed {allowed(options):.0e}\n")

@@ -31,6 +31,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from speed_table import profile_line, show_speed
+
 SIDES = {
     "a": "icdcode, no padding",
     "b": "Trainer, padded to the longest",
@@ -92,25 +94,6 @@ def best_of(
     }
 
 
-def show_speed(found: dict[str, Measured]) -> None:
-    """Print the speed and memory of each side, or why it was not measured."""
-    print(
-        f"{'':<33}{'documents/s':>12}{'tokens/s':>10}{'padding':>9}{'peak MB':>9}{'MFU':>14}"
-        f"{'a faster':>10}"
-    )
-    for side, name in SIDES.items():
-        row = found.get(side, {"not_measured": ""})
-        if "not_measured" in row:
-            reason = f": {row['not_measured']}" if row["not_measured"] else ""
-            print(f"{side}  {name:<30}  not measured{reason}")
-            continue
-        used = "not measured" if row["utilization"] is None else f"{row['utilization']:.1%}"
-        times = "" if side == "a" or "a_times" not in row else f"{row['a_times']:.2f} x"
-        speed = f"{row['documents_per_second']:>12.2f}{row['tokens_per_second']:>10,.0f}"
-        speed += f"{row['padding']:>9.1%}"
-        print(f"{side}  {name:<30}{speed}{row['peak_mb']:>9,.0f}{used:>14}{times:>10}".rstrip())
-
-
 def show_details(row: Measured) -> None:
     """Print what else was measured of icdcode."""
     print(
@@ -120,8 +103,7 @@ def show_details(row: Measured) -> None:
     if "head_share" in row:
         print(f"a: the head takes {row['head_share']:.1%} of a step")
     if "profile" in row:
-        parts = ", ".join(f"{kind} {share:.1%}" for kind, share in row["profile"]["shares"].items())
-        print(f"a: one step of {row['profile']['seconds']:.2f} s: {parts}")
+        print(f"a: one step of {profile_line(row['profile'])}")
 
 
 def show_settings(found: dict[str, Measured]) -> None:
@@ -326,7 +308,7 @@ def main() -> int:
         f"{options.documents:,} documents, {options.steps} steps of {options.batch_size}; "
         f"{json.dumps(machine())}\n"
     )
-    show_speed(best)
+    show_speed(best, SIDES, "documents")
     apart = 0.0
     if found:
         show_settings(found)
