@@ -93,7 +93,7 @@ def agreement_of(
     return Agreement(
         documents=len(pairs),
         f1=f1,
-        f1_interval=_clipped(resampled_interval(f1, f1_R, len(pairs)), 0.0),
+        f1_interval=clipped(resampled_interval(f1, f1_R, len(pairs)), 0.0),
         exact=float((first_NL == second_NL).all(axis=1).mean()),
         codes=_by_code(codes, first_NL, second_NL, weights_RN),
     )
@@ -153,13 +153,14 @@ def _by_code(
                 both=both,
                 one=either - both,
                 kappa=None if undefined else float(kappa_L[label]),
-                interval=_clipped(interval, -1.0),
+                interval=clipped(interval, -1.0),
             )
         )
     return tuple(sorted(found, key=lambda one: (-one.both - one.one, one.code)))
 
 
-def _clipped(interval: Interval | None, lowest: float) -> Interval | None:
+def clipped(interval: Interval | None, lowest: float) -> Interval | None:
+    """Return an interval without the part outside of the possible values, which end at 1."""
     if interval is None:
         return None
     return Interval(max(interval.low, lowest), min(interval.high, 1.0))

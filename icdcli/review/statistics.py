@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import select
 
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, resample_weights, resampled_interval
-from icdcli.review.agreement import Agreement, agreement_of
+from icdcli.review.agreement import Agreement, agreement_of, clipped
 from icdcli.review.readings import ADJUDICATION
 from icdcli.review.results import SubmittedReading, submitted_readings
 from icdcli.review.schema import ModelRow
@@ -209,9 +209,7 @@ def _drifts(
                 out=np.full(len(sums_R4), np.nan),
                 where=sums_R4[:, 0] > 0,
             )
-            interval = resampled_interval(precision, values_R, notes)
-        if interval is not None:
-            interval = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
+            interval = clipped(resampled_interval(precision, values_R, notes), 0.0)
         expected = model.validation.get("precision_micro")
         known = expected is not None and interval is not None
         yield ModelDrift(
