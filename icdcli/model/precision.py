@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from icdcli.model.section import CpuPrecision, ModelConfig
 
+SUMS_IN_FLOAT32 = "dtype" in torch.ops.aten.mm.overloads()
+"""Whether PyTorch multiplies half precision with a float32 result on a GPU (2.8 and later)."""
+
 FASTER = 1.5
 """How many times as fast as float32 bfloat16 must be to be chosen: CPUs that compute it natively
 are 2 to 8 times as fast, others at most as fast."""

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
+from icdcli.model.precision import SUMS_IN_FLOAT32
+
 SCORES = 2**24
 """The number of scores that are in memory at a time (64 MB)."""
 
@@ -31,7 +33,7 @@ def is_fast(device: torch.device) -> bool:
     """Return whether a device multiplies bfloat16 with a float32 result, and has TF32."""
     return (
         device.type == "cuda"
-        and hasattr(torch.ops.aten.mm, "dtype")  # torch 2.8
+        and SUMS_IN_FLOAT32
         and torch.cuda.get_device_capability(device) >= (8, 0)
     )
 

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_SUMS_IN_FLOAT32 = "dtype" in torch.ops.aten.mm.overloads()
-"""Whether this PyTorch multiplies half precision into float32."""
+from icdcli.model.precision import SUMS_IN_FLOAT32
 
 Dequantize = Callable[[], Tensor]
 """Restores a quantized weight_OI in the precision of the computation."""
@@ -181,6 +180,6 @@ def _float32_product(left: Tensor, right: Tensor) -> Tensor:
     """Return the product of two matrices, whose sums are in float32."""
     if left.dtype in (torch.float32, torch.float64):
         return left @ right
-    if left.is_cuda and _SUMS_IN_FLOAT32:
+    if left.is_cuda and SUMS_IN_FLOAT32:
         return torch.mm(left, right, out_dtype=torch.float32)
     return left.float() @ right.float()
