@@ -111,7 +111,9 @@ def check_form(draft: DecisionDraft, characters: int) -> None:
         ConfigError: If a value is missing, unknown or of the wrong form.
     """
     if draft.kind not in _REQUIRED:
-        raise ConfigError(f"{draft.kind!r} is no kind of decision.")
+        raise ConfigError(
+            f"{draft.kind!r} is not a kind of decision. Choose one of {', '.join(_REQUIRED)}."
+        )
     names = _REQUIRED[draft.kind]
     unknown = draft.details.keys() - {*names, *_OPTIONAL.get(draft.kind, ())}
     missing = [name for name in names if name not in draft.details]

@@ -144,7 +144,7 @@ def test_after_submission_only_comments_until_it_is_reopened() -> None:
         ("evidence must be a list", ("add", {"code": "X", "evidence": [[0, True]]})),
         ("codes must be a list", ("order", {"codes": "I10"})),
         ("must be the number", ("undo", {"number": "1"})),
-        ("no kind of decision", ("delete", {})),
+        ("not a kind of decision", ("delete", {})),
     ],
 )
 def test_what_is_not_possible_is_refused(message: str, draft: tuple[str, dict]) -> None:
