@@ -15,7 +15,7 @@ WARM_UP = 2  # steps before the clock starts
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what a GPU has been asked to do."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,8 +1,8 @@
 """Sums of gradients over all processes, while the backward pass still computes others.
 
-The backward pass comes to the last layers first. So the weights are divided into buckets from the
-last weight to the first, and once all gradients of a bucket are known, its sum is on its way. The
-next layers' gradients are computed meanwhile.
+The backward pass computes the gradients of the last layers first. So the weights are divided into
+buckets from the last weight to the first. Once all gradients of a bucket are known, they are summed
+while those of the next layers are computed.
 
 Only the last backward pass of a step completes gradients; `GradientSums.listen` announces it. The
 buckets are summed in the same order in all processes, whatever the order in which their gradients

@@ -22,8 +22,8 @@ EXACT = 1e-4
 
 _ROUNDED = 0.1
 """The largest difference of hidden states otherwise, relative to the difference that other tokens
-make. Eight-bit weights alone change hidden states by a few per cent, since the rounding of a token
-depends on its neighbors, padded or not."""
+make. Half precision rounds every product, and kernels for packed and for padded documents round in
+other places."""
 
 
 def few_documents(network: CodingNetwork) -> tuple[list[Ids], list[Ids]]:

@@ -31,7 +31,8 @@ LARGE = 32 * 2**20
 """The C library returns freed blocks of this size at once (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
 
 NOT_SIMULATED = (RuntimeError, TypeError, ValueError, NotImplementedError)
-"""Raised if a custom backbone needs values, which fake tensors don't have."""
+"""Raised if a custom backbone needs values, which fake tensors don't have. Its memory is then
+estimated by a formula."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ Document = tuple[Admission, str]
 
 
 class _Numbers(dict[Any, int]):
-    """Numbers of things in the order in which they are first asked for."""
+    """Things, numbered in the order in which they are first looked up."""
 
     def __missing__(self, key: Any) -> int:
         self[key] = len(self)

@@ -42,7 +42,7 @@ class Restarting:
         return self.every(1)
 
     def every(self, step: int) -> Iterator[str]:
-        """Yield every so manieth changed text, without changing the others."""
+        """Yield every ``step``-th changed text, without changing the others."""
         for place, text in enumerate(self._texts):
             if place % step == 0:
                 yield self._changed(place, text)

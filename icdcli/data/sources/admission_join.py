@@ -261,7 +261,7 @@ class NotesAside:
     def text(self, admission: str) -> str:
         """Return an admission's notes in the order of the file, joined by line breaks.
 
-        It is fastest if the admissions are asked for in the order of `subjects`.
+        It is fastest if the admissions are read in the order of `subjects`.
         """
         offset, length, *others = self._places[admission]
         start = offset - self._chunk_offset

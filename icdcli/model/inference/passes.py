@@ -47,7 +47,7 @@ def tokens_per_pass(
 ) -> int:
     """Return the default number of tokens per forward pass.
 
-    A GPU computes a layer of a narrow network in less time than it takes to ask for the next one,
+    A GPU computes a layer of a narrow network in less time than it takes to launch the next one,
     unless it has many tokens. So a pass has as many as a layer's activations fill two gigabytes.
     The number depends on the network alone, so that all processes make the same passes.
 

@@ -135,7 +135,7 @@ def score_documents(
 class _Results:
     """Stores the results of each pass when the next one is under way.
 
-    A GPU then never waits for this process to store them and to ask for the next pass.
+    A GPU then never waits for this process to store them and to launch the next pass.
     """
 
     def __init__(self, into: Scored) -> None:

@@ -122,7 +122,7 @@ def test_results_are_stored_while_the_next_pass_is_computed(network, documents, 
     *_, last = scoring.score_documents(network, documents, scores, batch_tokens=100)
     assert last == 40
     assert len(computed) > 3
-    # Each pass but the last one is stored when the next one has been asked for.
+    # The results of each pass but the last are stored after the next pass has started.
     assert stored == [*range(2, len(computed) + 1), len(computed)]
     monkeypatch.undo()
     expected = Scored.empty(40, 5)
