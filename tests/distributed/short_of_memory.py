@@ -15,7 +15,7 @@ limit, forward = int(sys.argv.pop(1)), CodingNetwork.forward
 
 
 def limited(self, batch, labels=None):
-    if torch.is_inference_mode_enabled() and batch.ids.numel() > limit:
+    if not torch.is_grad_enabled() and batch.ids.numel() > limit:
         raise torch.OutOfMemoryError("CUDA out of memory")
     return forward(self, batch, labels)
 
