@@ -1,11 +1,5 @@
 """The review store: notes, suggestions, decisions, the queue, agreement and export; no HTTP."""
 
-from importlib.util import find_spec
+from icdcli.extras import require_extra
 
-from icdcli.errors import ConfigError
-
-_MISSING = [name for name in ("sqlalchemy", "alembic", "argon2") if find_spec(name) is None]
-if _MISSING:
-    raise ConfigError(
-        f"reviewing needs more packages ({', '.join(_MISSING)}): pip install 'icdcode[serve]'"
-    )
+require_extra("serve", "reviewing", ("sqlalchemy", "alembic", "argon2"))
