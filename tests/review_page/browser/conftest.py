@@ -1,0 +1,80 @@
+"""Chromium for the tests of the page, skipped where it is missing."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))  # for the modules that these tests share
+
+pytest.importorskip("playwright", reason="playwright isn't there: pip install -e '.[dev]'")
+
+from driving import CHROMIUM_OPTIONS, PATIENCE, Visit
+from playwright.sync_api import Browser, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: a missing browser isn't skipped there
+REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep the reports of a test, by which its fixtures know if it has failed."""
+    report = yield
+    item.stash.setdefault(REPORTS, {})[report.when] = report
+    return report
+
+
+# While it runs, the thread has a running event loop, which tests of other folders must not see. So
+# each module has a browser of its own, which starts in half a second.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Return a running Chromium."""
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} isn't there: apt-get install chromium"
+        assert REQUIRED not in os.environ, reason
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_visit(
+    chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., Visit]]:
+    """Return a function that opens a window for a person, with cookies of its own.
+
+    After the test, nothing may have gone wrong in any window. If the test fails, pictures of the
+    windows are in its temporary folder.
+    """
+    visits: list[Visit] = []
+
+    def open_window(address: str, **options: object) -> Visit:
+        values = {"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **options}
+        context = chromium.new_context(**values)
+        context.set_default_timeout(PATIENCE)
+        visit = Visit(address, context, context.new_page())
+        visit.watch()
+        visits.append(visit)
+        return visit
+
+    yield open_window
+
+    call = request.node.stash.get(REPORTS, {}).get("call")
+    problems = [problem for visit in visits for problem in visit.problems]
+    if problems or (call is not None and call.failed):
+        name = re.sub(r"\W+", "-", request.node.name)
+        for number, visit in enumerate(visits, start=1):
+            picture = tmp_path / f"{name}-{number}.png"
+            visit.page.screenshot(path=picture, full_page=True)
+            print(f"window {number}: {picture}")
+    for visit in visits:
+        visit.context.close()
+    assert not problems, "\n".join(problems)
