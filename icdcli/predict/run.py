@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from icdcli import __version__
 from icdcli.config.fields import refuse_url
 from icdcli.data.markup import MISREAD
@@ -25,7 +27,7 @@ from icdcli.model.files.base_identity import current_state
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
-from icdcli.predict.resumable_output import OutputParts
+from icdcli.predict.resumable_output import OutputParts, PredictBlock
 
 OnMessage = Callable[[str], object]
 
@@ -225,18 +227,72 @@ def predict_to_file(
     checks = note_checks(model.labels, checking, warn) if checking else None
     parts = of(checkpoint, checks)
     predictor = _predictor(model, selection, evidence, checks)
-    with parts.locked() if group.is_main else nullcontext():
-        if group.is_main:
-            _start(parts, notes, on_progress, on_warning, on_message)
-        group.wait()
-        count = parts.notes or 0
-        cut = _predict_parts(parts, notes, predictor, group, count, on_progress)
+    count, cut = _write(parts, notes, predictor.predict, group, on_progress, on_warning, on_message)
     if cut.notes and on_warning is not None:
         on_warning(cut.warning(count, model.config.max_len))
     labels, threshold = model.labels, str(model.threshold)
     return PredictionFile(
         output, count, checkpoint, len(labels), threshold, selection, cut, labels.editions
     )
+
+
+def write_predictions(
+    checkpoint: Path,
+    notes: Notes,
+    output: Path,
+    predict: PredictBlock,
+    selection: Selection,
+    *,
+    evidence: bool = False,
+    checks: NoteChecks | None = None,
+    cpu_precision: CpuPrecision | None = None,
+    on_progress: Progress | None = None,
+    on_warning: OnMessage | None = None,
+    on_message: OnMessage | None = None,
+) -> int:
+    """Write the file that `predict_to_file` writes, with a model that is loaded already.
+
+    Args:
+        checkpoint: The folder of the model's checkpoint.
+        notes: The notes.
+        output: The file.
+        predict: Predicts the codes of a block of notes as `NotePredictor.predict` does.
+        selection: Which codes `predict` reports.
+        evidence: Whether `predict` finds evidence.
+        checks: The checks that `predict` applies; None: none.
+        cpu_precision: The precision of the model's network, as `predict_to_file` receives it.
+        on_progress: Receives the progress.
+        on_warning: Called with a message for each warning.
+        on_message: Called with a message if an interrupted call is continued.
+
+    Returns:
+        The number of notes.
+
+    Raises:
+        ConfigError: If there can't be such a file.
+        DataError: If a note can't be read, or if the file can't be written.
+    """
+    parts = _output_parts(notes, output, selection, evidence, cpu_precision, checkpoint, checks)
+    group = ProcessGroup(0, 1, torch.device("cpu"))
+    return _write(parts, notes, predict, group, on_progress, on_warning, on_message)[0]
+
+
+def _write(
+    parts: OutputParts,
+    notes: Notes,
+    predict: PredictBlock,
+    group: ProcessGroup,
+    on_progress: Progress | None,
+    on_warning: OnMessage | None,
+    on_message: OnMessage | None,
+) -> tuple[int, CutNotes]:
+    """Write the file of these parts; return the number of notes and, on rank 0, the cut ones."""
+    with parts.locked() if group.is_main else nullcontext():
+        if group.is_main:
+            _start(parts, notes, on_progress, on_warning, on_message)
+        group.wait()
+        count = parts.notes or 0
+        return count, _predict_parts(parts, notes, predict, group, count, on_progress)
 
 
 def _output_parts(
@@ -295,7 +351,7 @@ def _start(
 def _predict_parts(
     parts: OutputParts,
     notes: Notes,
-    predictor: NotePredictor,
+    predict: PredictBlock,
     group: ProcessGroup,
     count: int,
     on_progress: Progress | None,
@@ -315,7 +371,7 @@ def _predict_parts(
         if on_progress is not None:
             on_progress("waiting for the other processes", done, number, "parts")
 
-    number = parts.write(notes, predictor.predict, (group.rank, group.size), on_notes)
+    number = parts.write(notes, predict, (group.rank, group.size), on_notes)
     if group.size > 1:
         parts.wait(number, on_parts)
         group.wait()

@@ -15,7 +15,8 @@ from icdcli.model.new_model import new_model, tokenizer_for
 from icdcli.model.section import ModelConfig
 from icdcli.model.threshold import Threshold
 from icdcli.predict import batches
-from icdcli.predict.run import predict_to_file
+from icdcli.predict.batches import NotePredictor, Selection
+from icdcli.predict.run import predict_to_file, write_predictions
 
 LABELS = Labels(("I10", "I50.9"), ("diagnosis", "diagnosis"), ("A", "B"), (3, 2), (2, 1))
 CPU = torch.device("cpu")
@@ -78,3 +79,38 @@ def test_without_a_stored_identity_it_starts_over(stopped):
     rows = [json.loads(line) for line in stopped.output.read_text().splitlines()]
     assert len(rows) == 9
     assert len({json.dumps(row["codes"]) for row in rows}) == 1  # the same note, the same codes
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_model_in_memory_writes_the_same_file_after_an_interruption(
+    model_folders, tmp_path, monkeypatch, ending
+):
+    config = ModelConfig(model=str(model_folders["bert"]), bit=32, max_len=64, lora_r=4)
+    model = new_model(config, tokenizer_for(config, []), LABELS, Threshold(0.4), CPU, 0)
+    checkpoint, table = tmp_path / "last", tmp_path / "notes.jsonl"
+    checkpoint.mkdir()
+    model.save(checkpoint)
+    write_manifest(checkpoint, {"step": 1})
+    words = ["chest pain", "denies fever", "heart failure"]
+    rows = [{"id": str(number), "text": words[number % 3]} for number in range(9)]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    notes = find_notes([str(table)])
+    monkeypatch.setattr(batches, "BLOCK_CHARACTERS", 40)
+    selection, seen = Selection(top=2), []
+    predictor = NotePredictor(model, selection)
+
+    def predict(block, report):
+        if len(seen) == 1 and seen[0]:
+            seen[0] = None
+            raise KeyboardInterrupt
+        seen.append(block[0].id)
+        return predictor.predict(block, report)
+
+    output = tmp_path / f"own.{ending}"
+    with pytest.raises(KeyboardInterrupt):
+        write_predictions(checkpoint, notes, output, predict, selection)
+    assert write_predictions(checkpoint, notes, output, predict, selection) == 9
+    assert seen.count("0") == 0  # the first block was done before
+    expected = tmp_path / f"expected.{ending}"
+    predict_to_file(checkpoint, notes, expected, top=2)
+    assert output.read_bytes() == expected.read_bytes()
