@@ -4,6 +4,7 @@
 """
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ FIELDS: dict[str, tuple[str, FieldInfo]] = {
 """Every key, with the name of its section and its field."""
 
 _COMMAND_LINE = "command line"
+_WIDTH = 79
 _OLDER_NAMES = {
     old: new for kind in Config.sections.values() for old, new in kind.older_names.items()
 }
@@ -121,7 +123,7 @@ def to_yaml(config: Config, explain: bool = False) -> str:
 
     Args:
         config: The configuration.
-        explain: If True, each key is followed by a comment with its description.
+        explain: If True, a comment above each key describes it.
     """
     flat = config.flat()
     lines: list[str] = []
@@ -129,11 +131,24 @@ def to_yaml(config: Config, explain: bool = False) -> str:
         if lines:
             lines.append("")
         if explain:
-            lines.append(f"# {name}: {(kind.__doc__ or '').splitlines()[0]}")
+            lines += _comment(f"== {name}: {(kind.__doc__ or '').splitlines()[0]}")
         for key, field in kind.model_fields.items():
-            line = f"{key}: {text_of(flat[key])}"
-            lines.append(f"{line:<42} # {field.description}" if explain else line)
+            if explain:
+                lines += ["", *_comment(field.description or "")]
+            lines.append(f"{key}: {text_of(flat[key])}")
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    """Return a text as lines of a comment that fit the narrowest usual terminal."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent="# ",
+        subsequent_indent="# ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def config_schema() -> dict[str, Any]:

@@ -300,9 +300,15 @@ def test_a_written_configuration_loads_as_the_same(tmp_path):
 def test_the_effective_configuration_explains_each_key():
     lines = to_yaml(Config(), explain=True).splitlines()
     for key, (_, field) in FIELDS.items():
-        [line] = [line for line in lines if line.startswith(f"{key}: ")]
+        [place] = [place for place, line in enumerate(lines) if line.startswith(f"{key}: ")]
         assert field.description
-        assert line.endswith(f"# {field.description}")
+        first = max(row for row in range(place) if not lines[row])
+        assert " ".join(line[2:] for line in lines[first + 1 : place]) == field.description
+
+
+def test_explanations_fit_a_terminal_of_80_columns():
+    lines = to_yaml(Config(), explain=True).splitlines()
+    assert max(len(line) for line in lines if line.startswith("#")) < 80
 
 
 def test_the_json_schema_has_every_key():
