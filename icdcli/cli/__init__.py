@@ -40,14 +40,25 @@ from icdcli.errors import DataError, IcdcodeError
 from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
+_WHOLE = 1_000  # characters: a summary isn't cut
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(TyperGroup):
-    """The commands. A URL is refused before one of them takes it for a folder.
+    """The commands, in groups. A URL is refused before one of them takes it for a folder.
 
     ``--output=~/codes.csv`` is expanded here, because not every shell does.
     """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            about = command.get_short_help_str(limit=_WHOLE)
+            groups.setdefault(command.rich_help_panel, []).append((name, about))
+        for group, rows in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] not in (["splits"], ["codes"]):  # which download
@@ -69,7 +80,8 @@ def _with_home(found: re.Match[str]) -> str:
 app = typer.Typer(
     name="icdcode",
     cls=_Commands,
-    help="Assign ICD codes to clinical notes: prepare data, train, evaluate, predict.",
+    help="Assign ICD codes to clinical notes: prepare data, train, evaluate, predict.\n\n"
+    "New here? Run `icdcode demo my-demo`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -85,25 +97,36 @@ def _icdcode(
         raise typer.Exit
 
 
-app.command("demo")(demo.demo)
-app.command("demo-data")(demo_data.demo_data)
-app.command("prepare-data")(prepare_data.prepare_data)
-app.command("describe")(describe.describe)
-app.command("train")(train.train)
-app.command("resume")(resume.resume)
-app.command("plot-lr")(plot_lr.plot_lr)
-app.command("evaluate")(evaluate.evaluate)
-app.command("behavior")(behavior.behavior)
-app.command("compare")(compare.compare)
-app.command("check")(check.check)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("migrate")(migrate.migrate)
-app.command("show-predictions")(show_predictions.show_predictions)
-app.command("doctor")(doctor.doctor)
-app.add_typer(codes.app, name="codes")
-app.add_typer(config.app, name="config")
-app.add_typer(splits.app, name="splits")
+_GROUPS: dict[str, dict[str, Any]] = {
+    "Start here": {"demo": demo.demo, "doctor": doctor.doctor, "config": config.app},
+    "Data": {
+        "prepare-data": prepare_data.prepare_data,
+        "describe": describe.describe,
+        "splits": splits.app,
+        "codes": codes.app,
+        "demo-data": demo_data.demo_data,
+    },
+    "Training": {
+        "train": train.train,
+        "resume": resume.resume,
+        "plot-lr": plot_lr.plot_lr,
+        "export": export.export,
+        "migrate": migrate.migrate,
+    },
+    "Evaluation": {
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
+        "behavior": behavior.behavior,
+        "show-predictions": show_predictions.show_predictions,
+    },
+    "New notes": {"predict": predict.predict, "check": check.check},
+}
+for _group, _commands in _GROUPS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_group)
+        else:
+            app.command(_name, rich_help_panel=_group)(_command)
 
 
 def main() -> None:

@@ -74,6 +74,8 @@ def value_of(node: yaml.Node | None, annotation: Any) -> Any:
 def value_of_word(text: str, annotation: Any) -> Any:
     """Return the value of a word of the command line, which has no comments: ``out #2`` is text.
 
+    A list needs no brackets, which zsh would take for a pattern: ``metrics=map,f1_micro``.
+
     Args:
         text: The word.
         annotation: The type of the key's values.
@@ -85,6 +87,10 @@ def value_of_word(text: str, annotation: Any) -> Any:
     plain = node is None or (isinstance(node, yaml.ScalarNode) and node.style is None)
     if plain and _takes_text(annotation) and re.search(r"(^|\s)#", text):
         return text.strip()
+    kinds = {get_origin(kind) or kind for kind in _alternatives(annotation)}
+    names = plain and (node is None or node.tag == _TAG + "str")
+    if names and (kinds == {list} or ("," in text and list in kinds and str not in kinds)):
+        node = yaml.compose(f"[{text}]", Loader=Loader)
     return value_of(node, annotation)
 
 

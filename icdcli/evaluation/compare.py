@@ -158,6 +158,32 @@ def edition_warnings(editions: Mapping[str, Editions | None]) -> Iterator[str]:
             )
 
 
+def note_warnings(read: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Yield a warning for each model that read other notes of the documents than the first one.
+
+    Documents have the same ids and codes in each language of CodiEsp, and a table may have several
+    columns of notes.
+
+    Args:
+        read: Name of a model to the language and the column of its notes.
+    """
+    (first, (language, column)), *others = read.items()
+    for name, (its_language, its_column) in others:
+        differing = [
+            f"{key}: {its} instead of {of_first}"
+            for key, its, of_first in (
+                ("language", its_language, language),
+                ("text_column", its_column, column),
+            )
+            if its != of_first
+        ]
+        if differing:
+            yield (
+                f"{name}: read other notes than {first} ({', '.join(differing)}). The difference "
+                "between these runs may be that of the notes."
+            )
+
+
 def common_codes(label_spaces: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return the codes that are in all label spaces, in the first one's order.
 

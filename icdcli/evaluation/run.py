@@ -24,6 +24,7 @@ from icdcli.evaluation.compare import (
     common_codes,
     compare_models,
     edition_warnings,
+    note_warnings,
     require_one_label_space,
     restrict_statistics,
 )
@@ -290,7 +291,10 @@ def compare_runs(
     codes = common_codes([*spaces.values()]) if intersection else None
     if codes is None:
         require_one_label_space(spaces)
-    for message in edition_warnings({name: space.editions for name, space in labels.items()}):
+    options = {str(run.root): load_config(run.args).data for run in folders}
+    read = {name: (data.language, data.text_column) for name, data in options.items()}
+    editions = {name: space.editions for name, space in labels.items()}
+    for message in (*edition_warnings(editions), *note_warnings(read)):
         on_warning(message)
     contenders, evaluated = [], []
     warned: set[str] = set()

@@ -316,7 +316,7 @@ def test_plot_lr_draws_here_and_into_a_file(icdcode, run_copy, tmp_path, monkeyp
 def test_config_shows_the_effective_values(icdcode, place):
     answer = icdcode("config", "show", place.config, "batch_size=4")
     assert answer.code == 0
-    assert "batch_size: 4 " in answer.out
+    assert "\nbatch_size: 4\n" in answer.out
     assert "# final learning rate, as a fraction of lr0" in answer.out
     flat = icdcode("config", "show", "lr0=1e-3", "--json").json
     assert (flat["lr0"], flat["steps"], flat["device"]) == (1e-3, 60_000, [0])

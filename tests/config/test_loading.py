@@ -288,6 +288,22 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     assert load_config(write(tmp_path, "# nothing\n")) == Config()
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("metrics=map,f1_micro", ["map", "f1_micro"]),
+        ("metrics=map", ["map"]),
+        ("metrics=[map, f1_micro]", ["map", "f1_micro"]),
+        ("device=0,1", [0, 1]),
+        ("lexical=ngrams,terms", ["ngrams", "terms"]),
+        ("lora_targets=", []),
+        ("codes_column=a,b", "a,b"),
+    ],
+)
+def test_a_list_needs_no_brackets_on_the_command_line(word, value):
+    assert load_config(None, [word]).flat()[word.partition("=")[0]] == value
+
+
 def test_a_written_configuration_loads_as_the_same(tmp_path):
     config = load_config(
         None,

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.compare import Contender, common_codes, compare_models, restrict_statistics
+from icdcli.evaluation.compare import (
+    Contender,
+    common_codes,
+    compare_models,
+    note_warnings,
+    restrict_statistics,
+)
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.metrics.metrics import evaluate
 
@@ -94,3 +100,14 @@ def test_other_codes_are_ignored(made_up_evaluation: Make) -> None:
     labels = [codes.index(code) for code in chosen]
     found = restrict_statistics(scores, targets, threshold, codes, chosen)
     assert dict(found.metrics) == evaluate(scores[:, labels], targets[:, labels], threshold[labels])
+
+
+def test_other_notes_of_the_same_documents_are_named() -> None:
+    same, other, both = ("en", "text"), ("es", "text"), ("es", "body")
+    assert list(note_warnings({"a": same, "b": same})) == []
+    assert list(note_warnings({"a": same, "b": same, "c": other, "d": both})) == [
+        "c: read other notes than a (language: es instead of en). The difference between these "
+        "runs may be that of the notes.",
+        "d: read other notes than a (language: es instead of en, text_column: body instead of "
+        "text). The difference between these runs may be that of the notes.",
+    ]

@@ -67,6 +67,21 @@ def test_a_comparison_evaluates_what_is_missing(runs: list[Path]) -> None:
     assert common.contenders[0].codes == comparison.contenders[0].codes
 
 
+def test_a_comparison_warns_of_other_notes(runs: list[Path]) -> None:
+    compare_runs(runs)
+    args, messages = runs[1] / "args.yaml", []
+    written = args.read_text()
+    args.write_text(written.replace("language: en", "language: es"))
+    try:
+        compare_runs(runs, on_warning=messages.append)
+    finally:
+        args.write_text(written)
+    assert [one for one in messages if "read other notes" in one] == [
+        f"{runs[1]}: read other notes than {runs[0]} (language: es instead of en). The difference "
+        "between these runs may be that of the notes."
+    ]
+
+
 def test_the_number_of_runs_is_checked(runs: list[Path]) -> None:
     with pytest.raises(ConfigError, match="needs 2 to 26 runs; 1 given"):
         compare_runs(runs[:1])
