@@ -53,6 +53,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def manifest_sha256(folder: Path) -> str:
+    """Return the hash of a checkpoint's manifest, and so of all its files.
+
+    Raises:
+        ResumeError: If the manifest can't be read.
+    """
+    try:
+        return _sha256(folder / MANIFEST)
+    except OSError as error:
+        raise ResumeError(f"{folder / MANIFEST}: can't be read ({error.strerror}).") from None
+
+
 def checkpoint_identity(manifest: Mapping[str, Any]) -> dict[str, str | int]:
     """Return a checkpoint's step and a hash over the hashes of its files, from its manifest."""
     files = "".join(f"{digest} {name}\n" for name, digest in sorted(manifest["files"].items()))

@@ -1,6 +1,5 @@
 """Predict the codes of new notes: as a stream, or into a file. Only the checkpoint is needed."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -17,9 +16,10 @@ from icdcli.data.markup import MISREAD
 from icdcli.data.notes.files import Notes
 from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, ResumeError
 from icdcli.explain.evidence import evidence_finder
 from icdcli.icd.editions.records import Editions
+from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
 from icdcli.model.coding_model import CodingModel
@@ -310,8 +310,8 @@ def _output_parts(
                 f"--output {output}: the notes are read from this file. Choose another name."
             )
     try:
-        manifest = hashlib.sha256((checkpoint / "manifest.json").read_bytes()).hexdigest()
-    except OSError:
+        manifest = manifest_sha256(checkpoint)
+    except ResumeError:
         manifest = ""  # loading the checkpoint reports the problem
     options = f"--top {selection.top} --min-score {selection.min_score}" + (
         " --evidence" if evidence else ""
