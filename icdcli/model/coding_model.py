@@ -208,6 +208,7 @@ def select_codes(
     threshold_L: NDArray[np.float32],
     top: int | None = None,
     min_score: float | None = None,
+    also_predicted: bool = False,
 ) -> list[int]:
     """Return the labels to report for one document, highest score first.
 
@@ -220,13 +221,19 @@ def select_codes(
         top: The highest number of labels to return, whether or not they reach the threshold.
         min_score: Return the labels with at least this score, whether or not they reach the
             threshold.
+        also_predicted: Also return all labels that reach the threshold.
     """
     order = np.argsort(-scores_L, kind="stable")
-    if min_score is not None:
-        order = order[scores_L[order] >= np.float32(min_score)]
-    elif top is None:
-        order = order[scores_L[order] >= threshold_L[order]]
-    selected: list[int] = order[:top].tolist()
+    predicted = scores_L[order] >= threshold_L[order]
+    if top is None and min_score is None:
+        chosen = predicted
+    else:
+        chosen = np.arange(len(order)) < (len(order) if top is None else top)
+        if min_score is not None:
+            chosen &= scores_L[order] >= np.float32(min_score)
+        if also_predicted:
+            chosen |= predicted
+    selected: list[int] = order[chosen].tolist()
     return selected
 
 

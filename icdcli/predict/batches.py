@@ -32,10 +32,12 @@ class Selection:
     Attributes:
         top: Up to this many codes per note, whether or not they reach the threshold.
         min_score: The codes with at least this score, whether or not they reach the threshold.
+        also_predicted: All codes that reach the threshold, besides those.
     """
 
     top: int | None = None
     min_score: float | None = None
+    also_predicted: bool = False
 
     @property
     def by_threshold(self) -> bool:
@@ -224,7 +226,10 @@ class NotePredictor:
         from icdcli.model.coding_model import select_codes
 
         selection, known = self.selection, self._model.labels
-        labels = select_codes(scores_L, self._threshold_L, selection.top, selection.min_score)
+        labels = select_codes(
+            *(scores_L, self._threshold_L, selection.top, selection.min_score),
+            also_predicted=selection.also_predicted,
+        )
         found = [None] * len(labels) if self.find is None else self.find(text, labels, windows)
         return tuple(
             NoteCode(

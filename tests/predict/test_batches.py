@@ -89,6 +89,10 @@ def test_a_note_and_its_codes_have_the_editions_of_the_label_space():
         (Selection(min_score=0.501), "A"),
         (Selection(min_score=0.9), ""),
         (Selection(min_score=0.0, top=2), "A B"),
+        (Selection(top=1, also_predicted=True), "A B"),
+        (Selection(top=3, also_predicted=True), "A B C"),
+        (Selection(min_score=0.9, also_predicted=True), "A B"),
+        (Selection(also_predicted=True), "A B"),
     ],
 )
 def test_which_codes_are_reported(selection, codes):
