@@ -135,3 +135,30 @@ def opened(target: str) -> Iterator[Callable[..., Store]]:
 def store(opened: Callable[..., Store]) -> Store:
     """Return an empty store."""
     return opened()
+
+
+@pytest.fixture(scope="session")
+def tfidf_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the checkpoint of a TF-IDF model of three codes, in the folder of a run."""
+    import numpy as np
+
+    from icdcli.data.corpus.reader import Labels
+    from icdcli.io.manifest import write_manifest
+    from icdcli.lexical.tfidf import Tfidf
+    from icdcli.model.section import ModelConfig
+    from icdcli.model.tfidf_model import TfidfModel
+    from icdcli.model.threshold import Threshold
+
+    titles = ("Hypertension", "Pneumonia", None)
+    labels = Labels(("I10", "J18.9", "R05"), ("diagnosis",) * 3, titles, (20, 20, 0), (20, 20, 0))
+    words = (["hypertension", "stable"], ["pneumonia", "infiltrate"])
+    texts = [" ".join(words[n % 2]) + (" seen" if n % 3 else " patient") for n in range(40)]
+    fitted = Tfidf.fit(texts, [np.array([n % 2], np.int32) for n in range(40)], 3)
+    run = tmp_path_factory.mktemp("outputs") / "notes"
+    folder = run / "weights" / "metric"
+    folder.mkdir(parents=True)
+    (run / "args.yaml").write_text("model: tfidf\n", encoding="utf-8")
+    TfidfModel(fitted, labels, ModelConfig(model="tfidf"), Threshold(0.4)).save(folder)
+    metrics = {"precision_micro": 0.75, "f1_macro": None}
+    write_manifest(folder, {"step": 1, "metrics": metrics, "validation_loss": 0.25})
+    return folder
