@@ -83,6 +83,10 @@ class EncounterChecks:
         kinds = [(code, self._kind_of(code)) for code in codes.codes]
         return self.check(kinds, codes.evidence, codes.ordered)
 
+    def diagnoses(self, codes: Sequence[str]) -> list[str]:
+        """Return which of some codes, whose kinds aren't known, are diagnoses."""
+        return [code for code in codes if self._kind_of(code) == "diagnosis"]
+
     def _kind_of(self, code: str) -> Kind:
         diagnoses, procedures = self.editions.get("diagnosis"), self.editions.get("procedure")
         if procedures is None or (diagnoses is not None and code in diagnoses):
