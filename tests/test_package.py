@@ -46,6 +46,7 @@ HEAVY = {
     "peft",
     "prometheus_client",
     "pyarrow",
+    "pypdf",
     "scipy",
     "sklearn",
     "sqlalchemy",

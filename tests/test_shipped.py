@@ -87,9 +87,12 @@ def test_third_party_imports_are_dependencies() -> None:
     known = modules_of(metadata["dependencies"]) | sys.stdlib_module_names | {"icdcli"}
     extras = metadata["optional-dependencies"]
     of_extra = modules_of(extras["serve"])
-    assert {*extras["serve"], *extras["postgresql"], *extras["minilm"]} <= set(extras["dev"])
+    tested = ("formats", "minilm", "postgresql", "serve")
+    assert {line for name in tested for line in extras[name]} <= set(extras["dev"])
+    formats = modules_of(extras["formats"])
     for path in PACKAGE.rglob("*.py"):
         extra = of_extra if path.relative_to(PACKAGE).parts[0] in NEED_SERVE else set()
+        extra = formats if path.parent == PACKAGE / "data" / "formats" else extra
         assert imported_packages(path) <= known | extra, path
 
 

@@ -23,18 +23,41 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a note is from, as far as results can refer to it.
+
+    Attributes:
+        media_type: The format of the document whose text the note is, such as ``text/html``.
+        sha256: The hash of the document as it was before it was converted to text.
+        resource: The FHIR resource, such as ``DocumentReference/7``.
+        patient: The patient: ``Patient/1``, or the id in OMOP or HL7.
+        encounter: The encounter: ``Encounter/3``, or the id in OMOP or HL7.
+        version: The version of FHIR, if the resource shows it: ``R4`` or ``R5``.
+    """
+
+    media_type: str
+    sha256: str
+    resource: str | None = None
+    patient: str | None = None
+    encounter: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A note to predict codes for.
 
     Attributes:
         id: The name of its file, or the id or number of its row.
-        text: The text, unchanged.
+        text: The text to which positions refer.
         day: The day of the discharge; None: unknown.
+        origin: The document or record that it was converted from; None: it was plain text.
     """
 
     id: str
     text: str
     day: date | None = None
+    origin: Origin | None = None
 
     @property
     def has_text(self) -> bool:

@@ -1,0 +1,245 @@
+"""The note in a FHIR resource: DocumentReference, DiagnosticReport or Composition, of R4 or R5.
+
+A document or report may have several attachments, which are the same content in several formats:
+the one that is nearest to plain text counts. Of a composition, the titles and the narratives of its
+sections are joined.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from hashlib import sha256
+from typing import Any
+
+from icdcli.data.formats.conversion import CDA, HTML, TEXT, Converted, converted, media_type_of
+from icdcli.data.formats.html import html_text
+from icdcli.data.notes.text import Note, Origin, checked
+from icdcli.errors import DataError
+
+DOCUMENTS = ("DocumentReference", "DiagnosticReport", "Composition")
+"""The types of resources that have a note."""
+
+FHIR_JSON = "application/fhir+json"
+"""The media type of a note whose text is in the resource itself."""
+
+Resource = Mapping[str, Any]
+Linked = Callable[[str], Resource | None]
+"""Returns the Binary to which an address refers, if it is in the same file."""
+
+_STU3 = frozenset(("indexed", "created"))
+_ONLY_R4 = {
+    "DocumentReference": frozenset(("authenticator", "masterIdentifier")),
+    "Composition": frozenset(("confidentiality",)),
+}
+_ONLY_R5 = {
+    "DocumentReference": frozenset(
+        "attester basedOn bodySite event facilityType modality period practiceSetting "
+        "version".split()
+    ),
+    "Composition": frozenset(("name", "note", "url", "useContext", "version")),
+    "DiagnosticReport": frozenset(("composition", "note", "supportingInfo")),
+}
+_DAY = len("2026-11-27")
+_PREFERENCE = (TEXT, CDA, HTML)
+
+
+class _WrongShapeError(Exception):
+    """A value has another type than FHIR gives it."""
+
+
+def document_note(resource: Resource, where: str, linked: Linked | None = None) -> Note:
+    """Return the note of a resource; its id is ``TYPE/ID``.
+
+    Args:
+        resource: The resource, as JSON has it.
+        where: Its place, for messages.
+        linked: Finds attachments in the same file; None: there are none.
+
+    Raises:
+        DataError: If it isn't such a resource, or its text can't be read.
+        ConfigError: If an optional package for its format isn't installed.
+    """
+    kind = resource.get("resourceType")
+    if kind not in DOCUMENTS:
+        raise DataError(
+            f"{where}: is {str(kind)[:40] if kind else 'not a FHIR resource'}. Notes are in "
+            f"{', '.join(DOCUMENTS)}."
+        )
+    id = resource.get("id")
+    name = f"{kind}/{id}" if isinstance(id, str) and id else kind
+    place = f"{where} ({name})"
+    try:
+        version = fhir_version(resource)
+        if version == "STU3":
+            raise DataError(f"{place}: is of FHIR STU3. Export it as R4 or R5.")
+        found = _text_of(resource, place, linked)
+        origin = Origin(
+            found.media_type,
+            found.sha256,
+            name if name != kind else None,
+            _reference(resource, "subject"),
+            _encounter(resource),
+            version,
+        )
+        return Note(name, checked(found.text, place), _day(resource), origin)
+    except _WrongShapeError as error:
+        raise DataError(
+            f"{place}: {error} has another type than in FHIR. Export it again."
+        ) from None
+
+
+def fhir_version(resource: Resource) -> str | None:
+    """Return the version of FHIR that a document shows: ``STU3``, ``R4``, ``R5``; None: several."""
+    kind = str(resource.get("resourceType"))
+    if kind == "DocumentReference" and _STU3 & resource.keys():
+        return "STU3"
+    if _ONLY_R5.get(kind, frozenset()) & resource.keys():
+        return "R5"
+    if _ONLY_R4.get(kind, frozenset()) & resource.keys():
+        return "R4"
+    if kind == "DocumentReference":
+        contents = {key for one in _dicts(resource, "content") for key in one}
+        shape = "R4" if "format" in contents else "R5" if "profile" in contents else None
+        return _of_shape(resource.get("context")) or shape
+    if kind == "Composition":
+        return _of_shape(resource.get("identifier")) or _of_shape(resource.get("subject"))
+    return None
+
+
+def _of_shape(value: Any) -> str | None:
+    """Return the version of a value that is one object in R4 and a list in R5."""
+    return "R4" if isinstance(value, dict) else "R5" if isinstance(value, list) else None
+
+
+def attachment_text(attachment: Resource, where: str, linked: Linked | None = None) -> Converted:
+    """Return the text of an Attachment; empty, if it has neither data nor an address.
+
+    Args:
+        attachment: The attachment, as JSON has it.
+        where: Its place, for messages.
+        linked: Finds attachments in the same file; None: there are none.
+
+    Raises:
+        DataError: If its data isn't base64 or can't be converted, or it has only an address, from
+            which nothing is fetched.
+        ConfigError: If an optional package for its format isn't installed.
+    """
+    declared, data, url = (_text(attachment, key) for key in ("contentType", "data", "url"))
+    if data is None and url is not None:
+        binary = linked(url) if linked is not None else None
+        if binary is None:
+            raise DataError(
+                f"{where}: its attachment has only an address (url), from which nothing is "
+                "fetched. Download it, and put it into the attachment as data, or into the same "
+                "Bundle as Binary."
+            )
+        data, declared = _text(binary, "data"), declared or _text(binary, "contentType")
+    try:
+        content = base64.b64decode("".join((data or "").split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise DataError(
+            f"{where}: the data of its attachment isn't base64. Export it again."
+        ) from None
+    return converted(content, declared, where)
+
+
+def _text_of(resource: Resource, where: str, linked: Linked | None) -> Converted:
+    kind = resource["resourceType"]
+    if kind == "Composition":
+        return _own_text("\n\n".join(_section_texts(resource)), resource)
+    if kind == "DiagnosticReport":
+        attachments = _dicts(resource, "presentedForm")
+    else:
+        attachments = [
+            one for content in _dicts(resource, "content") for one in _dicts(content, "attachment")
+        ]
+    ordered = sorted(attachments, key=_rank)
+    if ordered and (kind != "DiagnosticReport" or _rank(ordered[0])[0] < _NOTHING):
+        return attachment_text(ordered[0], where, linked)
+    text = "\n\n".join(
+        part for part in (_narrative(resource), _text(resource, "conclusion") or "") if part
+    )
+    return _own_text(text, resource)
+
+
+_DATA, _ADDRESS, _NOTHING = range(3)
+
+
+def _rank(attachment: Resource) -> tuple[int, int]:
+    """Return the place of an attachment among those with the same content: with data first."""
+    has = _DATA if attachment.get("data") else _ADDRESS if attachment.get("url") else _NOTHING
+    media_type = media_type_of(b"", _text(attachment, "contentType"))
+    return has, _PREFERENCE.index(media_type) if media_type in _PREFERENCE else len(_PREFERENCE)
+
+
+def _section_texts(resource: Resource) -> Iterator[str]:
+    """Yield the titles and narratives of sections, each section before those in it."""
+    for section in _dicts(resource, "section"):
+        title, narrative = (_text(section, "title") or "").strip(), _narrative(section)
+        if title or narrative:
+            yield "\n".join(part for part in (title, narrative) if part)
+        yield from _section_texts(section)
+
+
+def _narrative(resource: Resource) -> str:
+    parts = [_text(text, "div") or "" for text in _dicts(resource, "text")]
+    return html_text("".join(parts))
+
+
+def _own_text(text: str, resource: Resource) -> Converted:
+    """Return text that is in the resource itself, whose hash is that of the resource."""
+    content = json.dumps(resource, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return Converted(text, FHIR_JSON, sha256(content.encode(errors="surrogatepass")).hexdigest())
+
+
+def _encounter(resource: Resource) -> str | None:
+    context = resource.get("context")
+    if resource["resourceType"] != "DocumentReference":
+        return _reference(resource, "encounter")
+    if isinstance(context, list):  # R5
+        return _reference(resource, "context", "Encounter/")
+    return _reference(context, "encounter") if isinstance(context, dict) else None
+
+
+def _reference(resource: Resource, key: str, start: str = "") -> str | None:
+    """Return the first reference of a key."""
+    references = (_text(one, "reference") for one in _dicts(resource, key))
+    return next((one for one in references if one is not None and start in one), None)
+
+
+def _day(resource: Resource) -> date | None:
+    """Return the day on which what a note describes ended, or else that of the note."""
+    context = resource.get("context")
+    periods = [
+        *(_dicts(context, "period") if isinstance(context, dict) else ()),
+        *_dicts(resource, "period"),
+        *_dicts(resource, "effectivePeriod"),
+        *(one for event in _dicts(resource, "event") for one in _dicts(event, "period")),
+    ]
+    written = [_text(period, "end") for period in periods]
+    written += [_text(resource, key) for key in ("effectiveDateTime", "date", "issued")]
+    for value in written:
+        if value is not None and len(value) >= _DAY:
+            try:
+                return date.fromisoformat(value[:_DAY])
+            except ValueError:
+                continue
+    return None
+
+
+def _dicts(resource: Resource, key: str) -> Sequence[Resource]:
+    """Return the objects of a key that may have one or several."""
+    value = resource.get(key)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(one, dict) for one in values):
+        raise _WrongShapeError(key)
+    return values
+
+
+def _text(resource: Resource, key: str) -> str | None:
+    value = resource.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _WrongShapeError(key)
+    return value
