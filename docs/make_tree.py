@@ -17,8 +17,8 @@ FIRST, LAST = "<!-- tree: written by docs/make_tree.py -->\n", "<!-- end of the 
 # From left to right, as imports point; tests/test_package.py has the complete rule.
 ORDER = (
     "config", "io", "icd", "metrics", "data", "lexical", "model", "explain", "distributed",
-    "predict", "evaluation", "training", "migration", "profiling", "review", "report",
-    "cli",
+    "predict", "evaluation", "training", "migration", "profiling", "review", "service",
+    "review_page", "report", "cli",
 )  # fmt: skip
 
 
