@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from icdcli.data.notes.text import Note
@@ -127,15 +127,27 @@ def stored_note(store: Store, id: str) -> ReviewNote:
     Raises:
         DataError: If the store doesn't have it.
     """
+    found = _stored(store, NoteRow.id == id)
+    if found is None:
+        raise DataError(f"{store.name}: has no note {id!r}.")
+    return found
+
+
+def numbered_note(store: Store, number: int) -> ReviewNote | None:
+    """Return the note with a number, its place in the order of import; None: there is none."""
+    return _stored(store, NoteRow.number == number)
+
+
+def _stored(store: Store, condition: ColumnElement[bool]) -> ReviewNote | None:
     with store.reading() as connection:
         query = (
             select(NoteRow, TextRow.content)
             .join(TextRow, TextRow.sha256 == NoteRow.text_sha256)
-            .where(NoteRow.id == id)
+            .where(condition)
         )
         row = connection.execute(query).first()
     if row is None:
-        raise DataError(f"{store.name}: has no note {id!r}.")
+        return None
     return ReviewNote(
         row.id,
         row.content,

@@ -49,6 +49,7 @@ class ReviewTask:
         reviewer: The author of the first decision; None: there is none.
         day: The day of the discharge; None: unknown.
         language: The language of the note; None: unknown.
+        number: The number of the note in the store.
     """
 
     id: str
@@ -60,6 +61,7 @@ class ReviewTask:
     reviewer: str | None
     day: str | None
     language: str | None
+    number: int
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,18 @@ def change_queue(
     with store.writing() as connection:
         numbers = list(note_numbers(connection, ids, store.name).values())
         _change(store, connection, numbers, reading, author, priority, assignee)
+
+
+def assignee_of(connection: Connection, note: int, reading: int) -> str | None:
+    """Return the reviewer that a reading is assigned to; None: everybody may read it."""
+    query = (
+        select(QueueRow.assignee)
+        .where(QueueRow.note == note, QueueRow.reading == reading)
+        .order_by(QueueRow.sequence.desc())
+        .limit(1)
+    )
+    found: str | None = connection.scalar(query)
+    return found
 
 
 def count_tasks(store: Store, which: TaskFilter | None = None) -> dict[TaskStatus, int]:
@@ -348,4 +362,5 @@ def _task(row: Any, assignee: str | None = None) -> ReviewTask:
         row.reviewer,
         row.day,
         row.language,
+        row.number,
     )

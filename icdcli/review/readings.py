@@ -7,7 +7,7 @@ receives the other's events.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ from icdcli.review.suggestions import SuggestionSet, read_suggestions
 
 ADJUDICATION = 3
 """The number of the reading that settles the differences of two blind ones."""
+
+HardFindings = Callable[[ReviewState], Collection[str]]
+"""Returns the hard findings of the checks of the codes of a state."""
 
 
 class StaleDecisionError(DataError):
@@ -85,7 +88,7 @@ def append_decisions(
     seen: int,
     reading: int = 1,
     suggestion_set: int | None = None,
-    hard_findings: Collection[str] = (),
+    hard_findings: Collection[str] | HardFindings = (),
 ) -> Appended:
     """Store decisions: all of them or, if one is refused, none.
 
@@ -100,7 +103,9 @@ def append_decisions(
         seen: The number of the last event that the reviewer has seen; 0: none.
         reading: The number of the reading.
         suggestion_set: The number of the suggestions that the reviewer has seen; None: the newest.
-        hard_findings: The hard findings in the codes, which need an override before submission.
+        hard_findings: The hard findings in the codes, which need an override before submission; or
+            a function that returns those of a state, since drafts before the submission may change
+            the codes.
 
     Raises:
         StaleDecisionError: If the reading has newer events.
@@ -162,20 +167,23 @@ def _made(
     author: str,
     shown: SuggestionSet | None,
     characters: int,
-    hard_findings: Collection[str],
+    hard_findings: Collection[str] | HardFindings,
 ) -> list[DecisionEvent]:
     """Return the events of drafts, each checked in the state that it is made in."""
     suggestions = shown.suggestions if shown else ()
     made: list[DecisionEvent] = []
     state = fold(events)
     for draft in drafts:
+        hard = hard_findings
+        if callable(hard):
+            hard = hard(state) if draft.kind == "submit" else ()
         check_draft(
             state,
             draft,
             characters=characters,
             suggested=[one.code for one in suggestions],
             required=[one.code for one in suggestions if one.is_predicted],
-            hard_findings=hard_findings,
+            hard_findings=hard,
         )
         event = DecisionEvent(
             number=state.number + 1,

@@ -28,6 +28,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class StoreUnavailableError(DataError):
+    """A database that can't be read or written at the moment."""
+
+
 class Store:
     """An open review store.
 
@@ -50,7 +54,7 @@ class Store:
         """Yield a connection in a transaction that reads one state of the store.
 
         Raises:
-            DataError: If the database can't be read.
+            StoreUnavailableError: If the database can't be read.
         """
         with self._reported(), self.engine.connect() as connection:
             if not self.is_sqlite:
@@ -63,7 +67,7 @@ class Store:
         """Yield a connection in a transaction that is on the disk when the block has ended.
 
         Raises:
-            DataError: If the database can't be written.
+            StoreUnavailableError: If the database can't be written.
         """
         with self._reported(), self.engine.connect() as connection:
             connection = connection.execution_options(writes=True)
@@ -95,7 +99,7 @@ class Store:
             found = _problem(error)
             if found is None:
                 raise
-            raise DataError(f"{self.name}: {found}") from None
+            raise StoreUnavailableError(f"{self.name}: {found}") from None
 
 
 def open_store(

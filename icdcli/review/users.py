@@ -86,6 +86,32 @@ def list_users(store: Store) -> list[User]:
         return [User(row.name, row.role) for row in connection.execute(query)]
 
 
+@dataclass(frozen=True)
+class KnownUser:
+    """A person whom the store knows.
+
+    Attributes:
+        user: The person.
+        active: Whether the person may sign in.
+    """
+
+    user: User
+    active: bool
+
+
+def find_user(store: Store, name: str) -> KnownUser | None:
+    """Return the person with a name, who may be deactivated; None: there is none."""
+    with store.reading() as connection:
+        row = connection.execute(select(UserRow).where(UserRow.name == name)).first()
+    return KnownUser(User(row.name, row.role), row.active) if row else None
+
+
+def has_users(store: Store) -> bool:
+    """Return whether anybody was ever added, who may be deactivated."""
+    with store.reading() as connection:
+        return connection.scalar(select(UserRow.name).limit(1)) is not None
+
+
 def sign_in(
     store: Store, name: str, password: str, length: timedelta = SESSION_LENGTH
 ) -> str | None:
