@@ -44,7 +44,9 @@ class PageRenderer:
             auto_reload=reload_files,
         )
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(
+        self, request: Request, name: str, status: int = 200, /, **values: Any
+    ) -> HTMLResponse:
         """Return the page of a template.
 
         Args:

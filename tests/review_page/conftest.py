@@ -1,27 +1,49 @@
 """Stores with invented notes, and people who visit their pages."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 sys.path.append(str(Path(__file__).parent))  # for the modules that these tests share
 
 from made_up_store import made_up_store
 from visiting import PageVisitor, visitor_of
 
-from icdcli.review.store import Store
+from icdcli.review import users
+from icdcli.review.store import Store, open_store
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with little work; tests/review has those of the real cost."""
+    monkeypatch.setattr(users, "PasswordHasher", partial(PasswordHasher, 1, 8, 1))
+
+
+@pytest.fixture(scope="session")
+def made_up_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the stores that were made before, by their options."""
+    return {"": tmp_path_factory.mktemp("made_up")}
 
 
 @pytest.fixture
-def new_store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    """Return a function that makes a store with invented notes."""
+def new_store(tmp_path: Path, made_up_files: dict[str, Path]) -> Iterator[Callable[..., Store]]:
+    """Return a function that makes a store with invented notes: a copy of one made before."""
     with ExitStack() as opened:
 
         def make(**options: object) -> Store:
-            return opened.enter_context(made_up_store(tmp_path / "review.db", **options))
+            key = repr(sorted(options.items()))
+            if key not in made_up_files:
+                path = made_up_files[""] / f"{len(made_up_files)}.db"
+                made_up_store(path, **options).close()
+                made_up_files[key] = path
+            path = Path(shutil.copy(made_up_files[key], tmp_path / "review.db"))
+            return opened.enter_context(open_store(path))
 
         yield make
 
