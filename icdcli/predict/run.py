@@ -30,6 +30,7 @@ from icdcli.predict.checking import Checking, NoteChecks, note_checks
 from icdcli.predict.resumable_output import OutputParts, PredictBlock
 
 OnMessage = Callable[[str], object]
+OnCoded = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,8 @@ def predict_to_file(
     checks = note_checks(model.labels, checking, warn) if checking else None
     parts = of(checkpoint, checks)
     predictor = _predictor(model, selection, evidence, checks)
-    count, cut = _write(parts, notes, predictor.predict, group, on_progress, on_warning, on_message)
+    predict = predictor.predict
+    count, cut = _write(parts, notes, predict, group, None, on_progress, on_warning, on_message)
     if cut.notes and on_warning is not None:
         on_warning(cut.warning(count, model.config.max_len))
     labels, threshold = model.labels, str(model.threshold)
@@ -246,10 +248,11 @@ def write_predictions(
     evidence: bool = False,
     checks: NoteChecks | None = None,
     cpu_precision: CpuPrecision | None = None,
+    on_notes: OnCoded | None = None,
     on_progress: Progress | None = None,
     on_warning: OnMessage | None = None,
     on_message: OnMessage | None = None,
-) -> int:
+) -> tuple[int, CutNotes]:
     """Write the file that `predict_to_file` writes, with a model that is loaded already.
 
     Args:
@@ -261,12 +264,13 @@ def write_predictions(
         evidence: Whether `predict` finds evidence.
         checks: The checks that `predict` applies; None: none.
         cpu_precision: The precision of the model's network, as `predict_to_file` receives it.
+        on_notes: Called with the notes that are done, and with all notes.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
         on_message: Called with a message if an interrupted call is continued.
 
     Returns:
-        The number of notes.
+        The number of notes, and those of which the model reads only the beginning.
 
     Raises:
         ConfigError: If there can't be such a file.
@@ -274,7 +278,7 @@ def write_predictions(
     """
     parts = _output_parts(notes, output, selection, evidence, cpu_precision, checkpoint, checks)
     group = ProcessGroup(0, 1, torch.device("cpu"))
-    return _write(parts, notes, predict, group, on_progress, on_warning, on_message)[0]
+    return _write(parts, notes, predict, group, on_notes, on_progress, on_warning, on_message)
 
 
 def _write(
@@ -282,6 +286,7 @@ def _write(
     notes: Notes,
     predict: PredictBlock,
     group: ProcessGroup,
+    on_notes: OnCoded | None,
     on_progress: Progress | None,
     on_warning: OnMessage | None,
     on_message: OnMessage | None,
@@ -292,7 +297,7 @@ def _write(
             _start(parts, notes, on_progress, on_warning, on_message)
         group.wait()
         count = parts.notes or 0
-        return count, _predict_parts(parts, notes, predict, group, count, on_progress)
+        return count, _predict_parts(parts, notes, predict, group, count, on_notes, on_progress)
 
 
 def _output_parts(
@@ -354,6 +359,7 @@ def _predict_parts(
     predict: PredictBlock,
     group: ProcessGroup,
     count: int,
+    on_notes: OnCoded | None,
     on_progress: Progress | None,
 ) -> CutNotes:
     """Write this rank's parts; rank 0 then waits for all others and joins them.
@@ -362,7 +368,9 @@ def _predict_parts(
         On rank 0, the cut notes of all parts; elsewhere none.
     """
 
-    def on_notes(done: int, before: int) -> None:
+    def on_done(done: int, before: int) -> None:
+        if on_notes is not None:
+            on_notes(done, count)
         if on_progress is not None:
             note = f"{before:,} were done before" if before else ""
             on_progress("coding", done - before, count - before, "notes", note)
@@ -371,7 +379,7 @@ def _predict_parts(
         if on_progress is not None:
             on_progress("waiting for the other processes", done, number, "parts")
 
-    number = parts.write(notes, predict, (group.rank, group.size), on_notes)
+    number = parts.write(notes, predict, (group.rank, group.size), on_done)
     if group.size > 1:
         parts.wait(number, on_parts)
         group.wait()

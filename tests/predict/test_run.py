@@ -109,7 +109,14 @@ def test_a_model_in_memory_writes_the_same_file_after_an_interruption(
     output = tmp_path / f"own.{ending}"
     with pytest.raises(KeyboardInterrupt):
         write_predictions(checkpoint, notes, output, predict, selection)
-    assert write_predictions(checkpoint, notes, output, predict, selection) == 9
+    progress = []
+    count, cut = write_predictions(
+        checkpoint, notes, output, predict, selection, on_notes=lambda *of: progress.append(of)
+    )
+    assert (count, cut.notes) == (9, 0)
+    assert {all_notes for _, all_notes in progress} == {9}
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+    assert progress[-1] == (9, 9)
     assert seen.count("0") == 0  # the first block was done before
     expected = tmp_path / f"expected.{ending}"
     predict_to_file(checkpoint, notes, expected, top=2)
