@@ -297,6 +297,8 @@ def _write(
             _start(parts, notes, on_progress, on_warning, on_message)
         group.wait()
         count = parts.notes or 0
+        if on_notes is not None:
+            on_notes(0, count)
         return count, _predict_parts(parts, notes, predict, group, count, on_notes, on_progress)
 
 

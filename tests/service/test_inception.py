@@ -3,9 +3,9 @@
 from xml.etree import ElementTree
 
 import pytest
+from word_model import client_of, find_words
 
 from icdcli.service.inception import inception_router
-from tests.service.labeling import client_of, find_words
 
 TEXT = "🫁 Has pneumonia.\r\nAnd\thypertension 😷 & <so on>, no diabetes."
 ESCAPED = (

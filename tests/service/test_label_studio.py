@@ -1,9 +1,9 @@
 """Requests as Label Studio sends them; made by us after its documentation and its open server."""
 
 import pytest
+from word_model import client_of, find_words
 
 from icdcli.service.label_studio import label_studio_router
-from tests.service.labeling import client_of, find_words
 
 VERSION = "outputs/notes 6f1c0a9d2b7e"
 CONFIG = """<View>
