@@ -1,23 +1,26 @@
-"""Import notes into a review store, read them, and purge their texts."""
+"""Import notes into a review store, and read them."""
 
 import hashlib
+import pickle
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
+from tempfile import TemporaryFile
+from typing import IO
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from icdcli.data.notes.text import Note
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import DataError
 from icdcli.io.progress import Progress
-from icdcli.review.schema import EventRow, NoteRow, TextRow
-from icdcli.review.store import Store
+from icdcli.review.schema import NoteRow, TextRow
+from icdcli.review.store import Store, make_way
 
 _AT_ONCE = 500  # notes of one statement
 _SPLITS = ("train", "validation", "test")
-_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +70,6 @@ class ImportedNotes:
     empty: int
 
 
-@dataclass(frozen=True)
-class PurgedTexts:
-    """What a purge did.
-
-    Attributes:
-        texts: The number of texts that were purged.
-        notes: The number of notes that had them.
-    """
-
-    texts: int
-    notes: int
-
-
 def is_double(id: str, share: float, seed: int) -> bool:
     """Return whether two reviewers read a note, which depends on its id, share and seed only.
 
@@ -96,6 +86,10 @@ def import_notes(
 
     A note whose id and text the store has is left as it is, so that an import can be repeated.
 
+    All notes are checked before the first is stored. They are then stored in blocks, with pauses in
+    which reviewers' decisions are stored: no decision waits for the whole import. A call that is
+    killed has stored some blocks, and the same call adds the rest.
+
     Args:
         store: The store.
         notes: The notes. A few hundred are in memory at a time.
@@ -104,20 +98,57 @@ def import_notes(
     Raises:
         DataError: If the store has another text for an id, or a note can't be stored.
     """
+    with TemporaryFile() as checked:  # what was checked is what is stored; it has no name
+        known, blocks = _check(store, notes, checked, on_progress)
+        checked.seek(0)
+        return _store(store, (pickle.load(checked) for _ in range(blocks)), known, on_progress)
+
+
+def _check(
+    store: Store,
+    notes: Iterable[ReviewNote | Note],
+    into: IO[bytes],
+    on_progress: Progress | None,
+) -> tuple[int, int]:
+    """Check all notes, and write blocks of those that the store doesn't have to a file.
+
+    Returns:
+        The number of notes that it has, and the number of blocks.
+    """
+    source, given, known, blocks = iter(notes), 0, 0, 0
+    seen: dict[str, str] = {}
+    while block := [_as_review_note(note) for note in islice(source, _AT_ONCE)]:
+        with store.reading() as connection:
+            fresh = _unknown(connection, block, seen)
+            _refuse_purged(connection, fresh)
+        given, known = given + len(block), known + len(block) - len(fresh)
+        if fresh:
+            pickle.dump(fresh, into)
+            blocks += 1
+        if on_progress:
+            on_progress("checking the notes", given, 0, "notes")
+    return known, blocks
+
+
+def _store(
+    store: Store, blocks: Iterable[list[ReviewNote]], known: int, on_progress: Progress | None
+) -> ImportedNotes:
     settings = store.settings()
     share, seed = float(settings["double_share"]), int(settings["double_seed"])
-    new = known = double = empty = 0
-    source = iter(notes)
-    with store.writing() as connection:
-        while block := [_as_review_note(note) for note in islice(source, _AT_ONCE)]:
-            fresh = _unknown(connection, block)
+    new = double = empty = 0
+    for block in blocks:
+        began = time.monotonic()
+        with store.writing() as connection:
+            # Another import may have added some since they were checked.
+            fresh = _unknown(connection, block, {})
             fresh = [replace(note, readings=1 + is_double(note.id, share, seed)) for note in fresh]
             _insert(store, connection, fresh)
-            new, known = new + len(fresh), known + len(block) - len(fresh)
-            double += sum(note.readings > 1 for note in fresh)
-            empty += sum(not (note.text or "").strip() for note in fresh)
-            if on_progress:
-                on_progress("importing", new + known, 0, "notes")
+        new, known = new + len(fresh), known + len(block) - len(fresh)
+        double += sum(note.readings > 1 for note in fresh)
+        empty += sum(not (note.text or "").strip() for note in fresh)
+        if on_progress:
+            on_progress("importing", new + known, 0, "notes")
+        make_way(store, time.monotonic() - began)
     return ImportedNotes(new, known, double, empty)
 
 
@@ -182,81 +213,6 @@ def note_numbers(connection: Connection, ids: Sequence[str], name: str) -> dict[
     return found
 
 
-def purge_texts(store: Store, ids: Sequence[str]) -> PurgedTexts:
-    """Delete the texts of notes; decisions, suggestions and positions of evidence are kept.
-
-    What reviewers have typed (reasons and comments) is kept, too.
-
-    Args:
-        store: The store.
-        ids: The notes.
-
-    Raises:
-        ConfigError: If another note has the same text: its text would be deleted, too.
-        DataError: If the store doesn't have one of the notes.
-    """
-    with store.writing() as connection:
-        numbers = sorted(note_numbers(connection, ids, store.name).values())
-        texts = notes = 0
-        for start in range(0, len(numbers), _AT_ONCE):
-            part = numbers[start : start + _AT_ONCE]
-            hashes = set(
-                connection.scalars(select(NoteRow.text_sha256).where(NoteRow.number.in_(part)))
-            )
-            _refuse_shared(connection, hashes, set(numbers))
-            done = connection.execute(
-                update(TextRow)
-                .where(TextRow.sha256.in_(hashes), TextRow.content.is_not(None))
-                .values(content=None)
-            )
-            texts, notes = texts + done.rowcount, notes + len(part)
-    if store.is_sqlite:
-        # secure_delete overwrites the pages of the file; the journal has their old content.
-        with store.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-    return PurgedTexts(texts, notes)
-
-
-def submitted_notes(store: Store, before: date | None = None) -> list[str]:
-    """Return the notes of which all readings are submitted, in the order of import.
-
-    Args:
-        store: The store.
-        before: Only notes whose last decision was made before this day.
-    """
-    last = (
-        select(EventRow.note, EventRow.reading, func.max(EventRow.number).label("number"))
-        .where(EventRow.kind.in_(("submit", "reopen")))
-        .group_by(EventRow.note, EventRow.reading)
-        .subquery()
-    )
-    submitted = (
-        select(EventRow.note, func.count().label("readings"))
-        .join(
-            last,
-            (EventRow.note == last.c.note)
-            & (EventRow.reading == last.c.reading)
-            & (EventRow.number == last.c.number),
-        )
-        .where(EventRow.kind == "submit", EventRow.reading <= 2)
-        .group_by(EventRow.note)
-        .subquery()
-    )
-    query = (
-        select(NoteRow.id)
-        .join(submitted, submitted.c.note == NoteRow.number)
-        .where(submitted.c.readings >= NoteRow.readings)
-        .order_by(NoteRow.number)
-    )
-    if before is not None:
-        latest = select(func.max(EventRow.at)).where(EventRow.note == NoteRow.number)
-        query = query.where(func.substr(latest.scalar_subquery(), 1, 10) < before.isoformat())
-    with store.reading() as connection:
-        return list(connection.scalars(query))
-
-
 def _as_review_note(note: ReviewNote | Note) -> ReviewNote:
     found = note if isinstance(note, ReviewNote) else ReviewNote(note.id, note.text, day=note.day)
     if not found.id or not found.id.strip():
@@ -282,43 +238,53 @@ def _sha256(text: str, id: str) -> str:
         ) from None
 
 
-def _unknown(connection: Connection, block: list[ReviewNote]) -> list[ReviewNote]:
+def _unknown(
+    connection: Connection, block: list[ReviewNote], seen: dict[str, str]
+) -> list[ReviewNote]:
     """Return the notes that the store doesn't have, each id once.
+
+    Args:
+        connection: A connection.
+        block: The notes.
+        seen: The hashes of the texts of the import by ids; added to.
 
     Raises:
         DataError: If an id has another text.
     """
     query = select(NoteRow.id, NoteRow.text_sha256).where(NoteRow.id.in_([n.id for n in block]))
     stored = dict(connection.execute(query).all())
+    stored |= {note.id: seen[note.id] for note in block if note.id in seen}
     fresh = []
     for note in block:
         sha256 = _sha256(note.text or "", note.id)
         if note.id not in stored:
-            stored[note.id] = sha256
+            stored[note.id] = seen[note.id] = sha256
             fresh.append(note)
         elif stored[note.id] != sha256:
             raise DataError(
-                f"note {note.id!r}: there is another text with this id. No note was imported. "
-                "Give the changed note an id of its own."
+                f"note {note.id!r}: there is another text with this id. It wasn't imported. Give "
+                "the changed note an id of its own."
             )
     return fresh
+
+
+def _refuse_purged(connection: Connection, notes: list[ReviewNote]) -> None:
+    ids = {_sha256(note.text or "", note.id): note.id for note in notes}
+    purged = connection.scalars(
+        select(TextRow.sha256).where(TextRow.sha256.in_(ids), TextRow.content.is_(None))
+    )
+    if (sha256 := purged.first()) is not None:
+        raise DataError(
+            f"note {ids[sha256]!r}: its text was purged from this store, with the note that had "
+            "it. It wasn't imported. Leave it out, or use another store."
+        )
 
 
 def _insert(store: Store, connection: Connection, notes: list[ReviewNote]) -> None:
     if not notes:
         return
+    _refuse_purged(connection, notes)
     hashes = [_sha256(note.text or "", note.id) for note in notes]
-    purged = set(
-        connection.scalars(
-            select(TextRow.sha256).where(TextRow.sha256.in_(hashes), TextRow.content.is_(None))
-        )
-    )
-    for note, sha256 in zip(notes, hashes, strict=True):
-        if sha256 in purged:
-            raise DataError(
-                f"note {note.id!r}: its text was purged from this store, with the note that had "
-                "it. No note was imported. Leave it out, or use another store."
-            )
     dialect = sqlite if store.is_sqlite else postgresql
     texts = {
         sha256: {"sha256": sha256, "characters": len(note.text or ""), "content": note.text}
@@ -341,14 +307,3 @@ def _insert(store: Store, connection: Connection, notes: list[ReviewNote]) -> No
         for note, sha256 in zip(notes, hashes, strict=True)
     ]
     connection.execute(insert(NoteRow), rows)
-
-
-def _refuse_shared(connection: Connection, hashes: set[str], purged: set[int]) -> None:
-    query = select(NoteRow.id, NoteRow.number).where(NoteRow.text_sha256.in_(hashes))
-    others = [id for id, number in connection.execute(query) if number not in purged]
-    if others:
-        shown = ", ".join(map(repr, others[:_SHOWN]))
-        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-        raise ConfigError(
-            f"the same text is in {shown}{more}. No text was purged. Purge these notes, too."
-        )

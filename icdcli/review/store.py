@@ -1,6 +1,7 @@
 """Open a review store: a SQLite file or a PostgreSQL database, created or brought up to date."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ Clock = Callable[[], datetime]
 
 _HEADER = b"SQLite format 3\x00"
 _BUSY_SECONDS = 30
+_PAUSE = 0.5  # of the time that a long write holds the lock: decisions wait for up to 0.2 seconds
 _LOCK = 0x1CDC0DE  # of PostgreSQL: one process at a time makes or upgrades the tables
 
 
@@ -138,6 +140,20 @@ def open_store(
                 file.unlink(missing_ok=True)
         raise
     return store
+
+
+def make_way(store: Store, seconds: float) -> None:
+    """Pause between two blocks of a long write, so that others can write.
+
+    SQLite has no queue of those that wait for its lock: they try again after up to 0.1 seconds, and
+    without pauses the lock would be taken again whenever they do.
+
+    Args:
+        store: The store.
+        seconds: How long the lock was held.
+    """
+    if store.is_sqlite:
+        time.sleep(seconds * _PAUSE)
 
 
 def _parsed(target: str) -> tuple[URL, Path | None]:

@@ -17,7 +17,8 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.review.decisions import DecisionDraft
 from icdcli.review.export import export_reviews, stable_split
-from icdcli.review.notes import ReviewNote, import_notes, purge_texts
+from icdcli.review.notes import ReviewNote, import_notes
+from icdcli.review.purging import purge_texts
 from icdcli.review.readings import append_decisions
 from icdcli.review.store import Store
 from icdcli.review.suggestions import Suggestion, add_model, add_suggestions

@@ -1,30 +1,30 @@
-"""Notes are imported once, whole or not at all, and their texts can be purged."""
+"""Notes are imported once, all or none of them, and reviewers needn't wait meanwhile."""
 
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
-from reviewing import TEXT, fill, suggested
+from reviewing import fill
 from sqlalchemy import func, select
 
 from icdcli.data.notes.text import Note
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import DataError
 from icdcli.review.decisions import DecisionDraft
 from icdcli.review.notes import (
+    ImportedNotes,
     ReviewNote,
     import_notes,
     is_double,
-    purge_texts,
     stored_note,
-    submitted_notes,
 )
-from icdcli.review.readings import append_decisions, read_state
+from icdcli.review.readings import append_decisions
 from icdcli.review.schema import NoteRow, TextRow
 from icdcli.review.store import Store, open_store
-from icdcli.review.suggestions import suggestions_of
 
 
 def count(store: Store, table: type) -> int:
@@ -102,59 +102,49 @@ def test_a_store_gives_its_share_of_notes_to_two_readers(target: str) -> None:
     assert done.double == len(found)
 
 
-# Purging
+# Meanwhile
 
 
-def test_a_purge_deletes_texts_and_keeps_everything_else(store: Store) -> None:
-    first, second = fill(store, 2)
-    append_decisions(store, first, [DecisionDraft("accept", {"code": "I10"})], author="a", seen=0)
-    state = read_state(store, first)
-    done = purge_texts(store, [first])
-    assert (done.texts, done.notes) == (1, 1)
-    assert stored_note(store, first).text is None
-    assert stored_note(store, second).text is not None
-    assert read_state(store, first) == state
-    assert suggestions_of(store, first).suggestions == tuple(suggested())
-    assert purge_texts(store, [first]).texts == 0
-    # The same note isn't imported again, but an import that has it goes on.
-    assert import_notes(store, [ReviewNote(first, f"{TEXT} Note {first}.")]).known == 1
-    assert stored_note(store, first).text is None
-    with pytest.raises(DataError, match="its text was purged"):
-        import_notes(store, [ReviewNote("new", f"{TEXT} Note {first}.")])
+def test_decisions_are_stored_while_notes_are_imported(target: str) -> None:
+    with open_store(target) as store, open_store(target) as reviewers:
+        fill(store)
+        seen = [0]
+
+        def decide(stage: str, *_: object) -> None:
+            if stage == "importing":
+                draft = DecisionDraft("comment", {"text": "fine"})
+                done = append_decisions(reviewers, "n1", [draft], author="a", seen=seen[-1])
+                seen.append(done.state.number)
+
+        import_notes(store, [ReviewNote(f"new {n}", f"Text {n}") for n in range(1200)], decide)
+        assert seen == [0, 1, 2, 3]  # after each block of 500
 
 
-def test_a_text_that_other_notes_have_is_purged_with_all_of_them(store: Store) -> None:
-    import_notes(store, [ReviewNote(id, "Fever") for id in "abc"])
-    with pytest.raises(ConfigError, match="the same text is in 'b', 'c'"):
-        purge_texts(store, ["a"])
-    assert stored_note(store, "a").text == "Fever"
-    done = purge_texts(store, ["a", "b", "c"])
-    assert (done.texts, done.notes) == (1, 3)
+def test_a_killed_import_is_completed_by_the_same_call(store: Store) -> None:
+    notes = [ReviewNote(f"n{n}", f"Text {n}") for n in range(1200)]
+
+    def killed(stage: str, done: int, *_: object) -> None:
+        if stage == "importing" and done > 500:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_notes(store, notes, killed)
+    assert count(store, NoteRow) == 1000
+    assert import_notes(store, iter(notes)) == ImportedNotes(200, 1000, 0, 0)
+    assert count(store, NoteRow) == 1200
 
 
-def test_a_purged_text_is_no_longer_in_the_files(tmp_path: Path) -> None:
-    with open_store(tmp_path / "review.db") as store:
-        import_notes(store, [ReviewNote("a", "ZEBRA " * 2000), ReviewNote("b", "Cough")])
-        assert b"ZEBRA" in b"".join(file.read_bytes() for file in tmp_path.iterdir())
-        purge_texts(store, ["a"])
-        assert b"ZEBRA" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+def test_an_import_of_another_process_is_noticed(target: str) -> None:
+    notes = [ReviewNote(f"n{n}", f"Text {n}") for n in range(1200)]
+    with open_store(target) as store, open_store(target) as other:
 
+        def import_too(stage: str, done: int, *_: object) -> None:
+            if (stage, done) == ("importing", 500):
+                import_notes(other, [notes[600], ReviewNote("n1100", "Another text")])
 
-def test_submitted_notes_are_found_by_day(target: str) -> None:
-    days = iter([datetime(2026, 5, day, 12, tzinfo=UTC) for day in range(1, 29)])
-    with open_store(target, clock=lambda: next(days)) as store:
-        fill(store, 2)  # takes three days
-        for id in ("n1", "n2"):
-            drafts = [
-                DecisionDraft("accept", {"code": "J18.9"}),
-                DecisionDraft("accept", {"code": "I10"}),
-                DecisionDraft("submit"),
-            ]
-            last = append_decisions(store, id, drafts, author="a", seen=0).events[-1]
-        assert submitted_notes(store) == ["n1", "n2"]
-        assert submitted_notes(store, last.at.date()) == ["n1"]
-        append_decisions(store, "n1", [DecisionDraft("reopen")], author="a", seen=3)
-        assert submitted_notes(store) == ["n2"]
+        with pytest.raises(DataError, match=r"'n1100': there is another text with this id"):
+            import_notes(store, notes, import_too)
+        assert count(store, NoteRow) == 1001  # two blocks, n600 among them, and n1100
 
 
 # Size
@@ -174,9 +164,29 @@ def test_an_import_is_streamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_notes_are_imported_in_reasonable_time(target: str) -> None:
-    with open_store(target) as store:
-        began = time.process_time()
-        notes = (ReviewNote(f"n{place}", f"{place} " + "word " * 400) for place in range(100_000))
-        assert import_notes(store, notes).new == 100_000
+def test_nobody_waits_for_an_import_of_a_hundred_thousand_notes(target: str) -> None:
+    with open_store(target) as store, open_store(target) as reviewers:
+        fill(reviewers)
+        began, waited = time.process_time(), [0.0]
+        done = threading.Event()
+
+        def decide() -> None:
+            seen = 0
+            while not done.wait(0.2):
+                draft, start = DecisionDraft("comment", {"text": "fine"}), time.monotonic()
+                seen = append_decisions(
+                    reviewers, "n1", [draft], author="a", seen=seen
+                ).state.number
+                waited.append(time.monotonic() - start)
+
+        with ThreadPoolExecutor(1) as pool:
+            deciding = pool.submit(decide)
+            notes = (ReviewNote(f"m{n}", f"{n} " + "word " * 400) for n in range(100_000))
+            try:
+                assert import_notes(store, notes).new == 100_000
+            finally:
+                done.set()
+            deciding.result()
+        assert len(waited) > 20
+        assert max(waited) < 2
         assert time.process_time() - began < 60

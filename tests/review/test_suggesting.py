@@ -17,7 +17,8 @@ from icdcli.metrics.confidence import Confidence
 from icdcli.model.checkpoint import LoadedCheckpoint, load_checkpoint
 from icdcli.predict.batches import CodedNote, NoteCode, NotePredictor, Selection
 from icdcli.review import suggesting
-from icdcli.review.notes import ReviewNote, import_notes, purge_texts
+from icdcli.review.notes import ReviewNote, import_notes
+from icdcli.review.purging import purge_texts
 from icdcli.review.store import Store, open_store
 from icdcli.review.suggesting import (
     SuggestingProgress,
