@@ -30,6 +30,7 @@ from icdcli.cli import (
     predict,
     prepare_data,
     resume,
+    review,
     show_predictions,
     splits,
     train,
@@ -120,6 +121,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "show-predictions": show_predictions.show_predictions,
     },
     "New notes": {"predict": predict.predict, "check": check.check},
+    "Review": {"review": review.app},
 }
 for _group, _commands in _GROUPS.items():
     for _name, _command in _commands.items():
