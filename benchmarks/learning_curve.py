@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from icdcli.config.loading import load_config
 from icdcli.report.plots.learning_curve import learning_curve_png
-from icdcli.review.simulation.curves import MEASURES, differences, mean_curves
+from icdcli.review.simulation.curves import MEASURES, curve_differences, mean_curves
 from icdcli.review.simulation.run import LearningCurve, simulate
 from icdcli.review.simulation.settings import SimulationSettings
 
@@ -85,7 +85,7 @@ def tables(name: str, curve: LearningCurve) -> str:
             ]
             lines.append(f"| {point.notes} | {' | '.join(cells)} |")
         lines.append("")
-    for one in differences(curve, split):
+    for one in curve_differences(curve, split):
         changes = ", ".join(
             f"{MEASURES[measure]} {change:+.4f} ({one.better[measure]} of {one.rounds})"
             for measure, change in one.means.items()

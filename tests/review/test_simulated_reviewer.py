@@ -10,7 +10,7 @@ from icdcli.errors import ConfigError
 from icdcli.review.export import stable_split
 from icdcli.review.readings import read_events, read_state
 from icdcli.review.simulation.gold import GoldNote, review_notes, review_order
-from icdcli.review.simulation.measuring import words_in
+from icdcli.review.simulation.measuring import words_of_spans
 from icdcli.review.simulation.reviewer import SimulatedDecisions, play_review
 from icdcli.review.simulation.rounds import all_decisions
 from icdcli.review.simulation.settings import SimulatedArm, SimulationSettings
@@ -81,9 +81,9 @@ def test_notes_of_a_patient_are_in_one_split() -> None:
 
 def test_words_count_if_a_span_has_one_of_their_characters() -> None:
     places_W2 = np.array([[0, 4], [5, 9], [10, 12]])
-    assert words_in([(3, 5), (9, 10)], places_W2).tolist() == [True, False, False]
-    assert words_in([(3, 6)], places_W2).tolist() == [True, True, False]
-    assert words_in([], places_W2).tolist() == [False, False, False]
+    assert words_of_spans([(3, 5), (9, 10)], places_W2).tolist() == [True, False, False]
+    assert words_of_spans([(3, 6)], places_W2).tolist() == [True, True, False]
+    assert words_of_spans([], places_W2).tolist() == [False, False, False]
 
 
 def test_rounds_end_when_all_notes_are_reviewed() -> None:

@@ -18,7 +18,7 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.review.queue import list_tasks
 from icdcli.review.simulation import rounds as rounds_module
 from icdcli.review.simulation import run as run_module
-from icdcli.review.simulation.curves import differences, mean_curves, notes_for
+from icdcli.review.simulation.curves import curve_differences, mean_curves, notes_for
 from icdcli.review.simulation.run import LearningCurve, simulate
 from icdcli.review.simulation.settings import SimulatedArm, SimulationSettings
 from icdcli.review.store import open_store
@@ -163,7 +163,7 @@ def test_curves_are_means_of_seeds(played: tuple[Path, LearningCurve]) -> None:
     assert points[1].means["map"] == pytest.approx(sum(maps) / 2)
     assert (points[1].lowest["map"], points[1].highest["map"]) == (min(maps), max(maps))
     assert "accepted" not in points[0].means and points[1].means["accepted"] == 1
-    (found,) = differences(curve, "test")
+    (found,) = curve_differences(curve, "test")
     assert (found.rounds, found.other) == (1, RANDOM.curve)  # not the round that both begin with
     assert found.means["map"] == pytest.approx(maps[1] - maps[0])
     assert notes_for(points, "map", 0.01) == 10

@@ -12,7 +12,7 @@ from icdcli.review.simulation.curves import (
     MEASURES,
     CurveDifference,
     CurvePoint,
-    differences,
+    curve_differences,
     mean_curves,
     notes_for,
 )
@@ -80,7 +80,7 @@ def _sentences(
                     f"{name}: {_SHARE:.0%} of its last {MEASURES[measure]} after "
                     f"{counted(notes, 'note')}"
                 )
-    for one in differences(curve, split):
+    for one in curve_differences(curve, split):
         yield f"{one.curve}, compared with {one.other}: {_in_words(one)}"
 
 

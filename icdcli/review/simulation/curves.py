@@ -100,7 +100,7 @@ def _points(seeds: Sequence[Sequence[SimulatedRound]], split: str) -> Iterator[C
         )
 
 
-def differences(curve: LearningCurve, split: str) -> list[CurveDifference]:
+def curve_differences(curve: LearningCurve, split: str) -> list[CurveDifference]:
     """Return how the orders differ, and what evidence adds, as far as both sides were played."""
     pairs: dict[tuple[str, str], list[tuple[SimulatedArm, SimulatedArm]]] = {}
     for arm in curve.rounds:

@@ -131,15 +131,17 @@ def _evidence(
         found = find(note.text, [index[code] for code in mine], scored.windows[0])
         _, places_W2 = placed_words(note.text)
         for code, spans in zip(mine, found, strict=True):
-            shown_W = words_in([(span.begin, span.end) for span in spans], places_W2)
-            marked_W = words_in(marked[code], places_W2)
+            shown_W = words_of_spans([(span.begin, span.end) for span in spans], places_W2)
+            marked_W = words_of_spans(marked[code], places_W2)
             hits_3 += (shown_W & marked_W).sum(), shown_W.sum(), marked_W.sum()
             pairs += 1
     right, shown, gold = hits_3
     return (float(2 * right / (shown + gold)) if shown + gold else None), pairs
 
 
-def words_in(spans: Iterable[tuple[int, int]], places_W2: NDArray[np.int64]) -> NDArray[np.bool_]:
+def words_of_spans(
+    spans: Iterable[tuple[int, int]], places_W2: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Return which words have a character in one of some spans.
 
     Args:
