@@ -1,0 +1,93 @@
+"""The Dockerfile as text: no Docker engine runs in the tests, so no image is built by them."""
+
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Return the instructions with their arguments, lines joined and comments removed."""
+    lines = DOCKERFILE.read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [
+        (line.split()[0], line.partition(" ")[2].strip())
+        for line in joined.splitlines()
+        if line.strip()
+    ]
+
+
+def arguments(name: str) -> list[str]:
+    return [rest for instruction, rest in instructions() if instruction == name]
+
+
+def last_stage() -> list[tuple[str, str]]:
+    parts = instructions()
+    begin = max(number for number, (name, _) in enumerate(parts) if name == "FROM")
+    return parts[begin:]
+
+
+def test_base_images_are_named_with_a_version() -> None:
+    images = [line.split()[0] for line in arguments("FROM")]
+    assert images
+    assert [one for one in images if not re.fullmatch(r"python:3\.\d+-slim-\w+", one)] == []
+    minor = int(images[0].split(".")[1].split("-")[0])
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"Python :: 3.{minor}" in project
+
+
+def test_the_service_does_not_run_as_root() -> None:
+    parts = last_stage()
+    users = [rest for name, rest in parts if name == "USER"]
+    assert users
+    assert users[-1].isdecimal()
+    assert int(users[-1]) > 0
+    order = [name for name, _ in parts]
+    assert order.index("USER") < order.index("ENTRYPOINT")
+    assert "RUN" not in order[order.index("USER") :]
+
+
+def test_there_are_no_secrets_and_no_downloads_of_programs() -> None:
+    named = re.compile(r"password|secret|api_?key|credential", re.IGNORECASE)
+    assert not named.search(DOCKERFILE.read_text(encoding="utf-8"))
+    settings = [*arguments("ENV"), *arguments("ARG")]
+    assert not [line for line in settings if re.search("token", line, re.IGNORECASE)]
+    assert arguments("ADD") == []
+    assert not [line for line in arguments("RUN") if re.search(r"curl|wget|git clone", line)]
+
+
+def test_what_is_copied_exists_and_reaches_the_build() -> None:
+    ignore = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text(encoding="utf-8")
+    lines = [line for line in ignore.splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"  # nothing reaches it but what is named: no notes, no runs
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copied = {
+        source
+        for line in arguments("COPY")
+        if not line.startswith("--from")
+        for source in line.split()[:-1]
+    }
+    assert copied == allowed
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+
+
+def test_it_has_a_health_check_and_a_volume() -> None:
+    assert "/healthz" in arguments("HEALTHCHECK")[0]
+    assert arguments("VOLUME") == ['["/data"]']
+    assert arguments("ENTRYPOINT") == ['["icdcode"]']
+
+
+@pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="hadolint is for Linux"
+)
+def test_hadolint_has_no_objection() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([program, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
