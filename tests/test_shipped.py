@@ -110,9 +110,16 @@ def test_the_wheel_holds_the_package_and_its_configurations(tmp_path: Path) -> N
     names = zipfile.ZipFile(tmp_path / done.stdout.split()[-1]).namelist()
     configs = {f"icdcli/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
     modules = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    # The review page's templates, scripts, styles and words.
+    page = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("templates", "static", "messages")
+        for path in (PACKAGE / "review_page" / folder).iterdir()
+    }
     information = f"icdcode-{icdcli.__version__}.dist-info"
     assert configs
-    assert modules | configs | {f"{information}/licenses/LICENSE"} <= set(names)
+    assert {"icdcli/review_page/static/note.js", "icdcli/review_page/messages/ko.json"} <= page
+    assert modules | configs | page | {f"{information}/licenses/LICENSE"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"icdcli", information}
     data = [name for name in names if name.endswith((".pyc", ".gz", ".parquet"))]
     assert {name.rpartition("/")[0] for name in data} == {"icdcli/icd/editions/tables"}
