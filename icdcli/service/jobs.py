@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import shutil
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from icdcli.service.job_record import JobOptions, JobRecord, read_job, write_job
 from icdcli.service.job_work import JobFailedError, JobStoppedError, code_job
 
 _LOCK = ".lock"
+_PAUSE = 0.5  # seconds
 _CHECK_DISK_EVERY, _BETWEEN_CHECKS = 64 << 20, 2.0  # bytes of an upload; seconds of work
 
 
@@ -78,10 +79,22 @@ class Jobs:
         limits: How much they may take.
     """
 
-    def __init__(self, folder: Path, engine: CodingEngine, limits: JobLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        get_engine: Callable[[], CodingEngine | None],
+        limits: JobLimits | None = None,
+    ) -> None:
+        """Describe the jobs.
+
+        Args:
+            folder: Where they are stored.
+            get_engine: Returns the engine; None while the model is being loaded: jobs wait then.
+            limits: How much they may take.
+        """
         self.limits = limits or JobLimits()
         self._folder = folder
-        self._engine = engine
+        self._get_engine = get_engine
         self._changed = threading.Condition()
         self._jobs: dict[str, JobRecord] = {}
         self._live: dict[str, _Live] = {}
@@ -119,10 +132,14 @@ class Jobs:
                 self._remove_notes(job)
         self._thread.start()
 
+    def end(self) -> None:
+        """Begin to stop: no further job is begun; the next service continues the one in work."""
+        self._stopping = True
+
     def stop(self) -> None:
-        """Stop after the notes in work; the next service continues."""
+        """Stop, and wait until nothing is in work."""
+        self.end()
         with self._changed:
-            self._stopping = True
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
@@ -144,8 +161,9 @@ class Jobs:
             NoSpaceError: If the disk, or the part of it for jobs, is full.
             ConfigError: If this model's codes can't be checked.
         """
-        if (checking := options.checking) is not None:
-            self._engine.checks(checking)  # raises its error now instead of later
+        engine = self._get_engine()
+        if engine is not None and options.checking is not None:
+            engine.checks(options.checking)  # raises its error now instead of later
         id = secrets.token_hex(16)
         with self._changed:
             self._make_room(client)
@@ -288,15 +306,16 @@ class Jobs:
         """Do one job after the other."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._next() is not None)
-                job = self._next()
-                if self._stopping or job is None:
+                while not self._stopping and (self._next() is None or self._get_engine() is None):
+                    self._changed.wait(None if self._next() is None else _PAUSE)
+                job, engine = self._next(), self._get_engine()
+                if self._stopping or job is None or engine is None:
                     return
                 job = replace(job, state="running")
                 self._working = job.id
                 self._update(job)
                 live = self._live[job.id]
-            ended = self._run(job, live)
+            ended = self._run(engine, job, live)
             with self._changed:
                 self._working = None
                 if job.id not in self._jobs:
@@ -309,7 +328,7 @@ class Jobs:
         waiting = (job for job in self._jobs.values() if not job.ended)
         return min(waiting, key=_age, default=None)
 
-    def _run(self, job: JobRecord, live: _Live) -> JobRecord | None:
+    def _run(self, engine: CodingEngine, job: JobRecord, live: _Live) -> JobRecord | None:
         """Return a job as it ended; None if it was stopped."""
 
         def stops() -> bool:
@@ -325,7 +344,7 @@ class Jobs:
                 live.full = self._used() >= self.limits.disk_bytes
 
         try:
-            result = code_job(self._engine, self._folder / job.id, job, stops, on_notes)
+            result = code_job(engine, self._folder / job.id, job, stops, on_notes)
         except JobStoppedError:
             if not live.full or self._stopping:
                 return None

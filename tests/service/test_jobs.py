@@ -6,7 +6,6 @@ import stat
 import threading
 import time
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +34,8 @@ def serve(engine_of, tmp_path):
     started = []
 
     def start(limits=None, engine=None):
-        jobs = Jobs(tmp_path / "jobs", engine or engine_of(), limits)
+        engine = engine or engine_of()
+        jobs = Jobs(tmp_path / "jobs", lambda: engine, limits)
         jobs.start()
         started.append(jobs)
         app = FastAPI()
@@ -240,6 +240,25 @@ def test_the_next_service_continues_with_the_first_block_that_is_not_done(
     assert again.get(f"/v1/jobs/{id}/result").content == expected.read_bytes()
 
 
+def test_jobs_wait_until_the_model_is_loaded(engine_of, tmp_path):
+    async def content():
+        yield JSONL
+
+    engines = []
+    jobs = Jobs(tmp_path / "jobs", lambda: engines[0] if engines else None)
+    jobs.start()
+    try:
+        id = asyncio.run(jobs.create("ana", JobOptions("jsonl"), content())).id
+        assert jobs.find("ana", id).state == "waiting"
+        engines.append(engine_of())
+        until = time.monotonic() + 60
+        while jobs.find("ana", id).state != "done" and time.monotonic() < until:
+            time.sleep(0.02)
+        assert jobs.find("ana", id).done == 40
+    finally:
+        jobs.stop()
+
+
 def test_half_an_upload_is_gone_and_results_are_kept_after_a_restart(serve, engine_of, tmp_path):
     client = serve()
     id = upload(client).json()["id"]
@@ -257,7 +276,7 @@ def test_half_an_upload_is_gone_and_results_are_kept_after_a_restart(serve, engi
 def test_a_second_service_refuses_the_folder(serve, engine_of, tmp_path):
     serve()
     with pytest.raises(ConfigError, match="another service keeps its jobs there"):
-        Jobs(tmp_path / "jobs", engine_of()).start()
+        Jobs(tmp_path / "jobs", engine_of).start()
 
 
 def test_the_number_of_jobs_is_bounded_and_fetched_results_give_way(serve, blocked):
@@ -379,7 +398,7 @@ def test_ids_can_not_be_guessed_and_lead_nowhere_else(serve):
         assert client.get(f"/v1/jobs/{path}/result").status_code == 404
 
 
-def test_the_folder_must_be_writable(engine_of, tmp_path):
+def test_the_folder_must_be_writable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="can't be written"):
-        Jobs(Path(tmp_path / "file" / "jobs"), engine_of()).start()
+        Jobs(tmp_path / "file" / "jobs", lambda: None).start()
