@@ -90,7 +90,10 @@ def tables(name: str, curve: LearningCurve) -> str:
             f"{MEASURES[measure]} {change:+.4f} ({one.better[measure]} of {one.rounds})"
             for measure, change in one.means.items()
         )
-        lines.append(f"{one.curve} − {one.other}: {changes}")
+        equal = ", ".join(
+            f"{MEASURES[measure]} {change:+.4f}" for measure, change in one.at_equal_work.items()
+        )
+        lines.append(f"{one.curve} − {one.other}: {changes}; as many codes decided: {equal}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,24 +236,6 @@ def of_command(out: Path, table: Path, rounds: int = 1) -> list[object]:
     ]
 
 
-def test_the_command_shows_writes_and_returns_the_curve(
-    icdcode: Callable[..., tuple[int, str, str]], table: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    code, shown, errors = icdcode(*of_command(out, table), "--json")
-    assert code == 0, errors
-    result = json.loads(shown)
-    assert result == json.loads((out / "learning_curve.json").read_text(encoding="utf-8"))
-    (arm,) = result["arms"]
-    assert [one["notes"] for one in arm["rounds"]] == [10]
-    assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "random, codes only, seed 0: 10 notes reviewed, test MAP " in errors
-    code, shown, errors = icdcode(*of_command(out, table))  # read, not played again
-    assert code == 0, errors
-    assert "MAP on test" in shown and "Codes decided per note" in shown
-    assert max(map(len, shown.splitlines())) <= 100
-
-
 def test_bad_input_has_a_message_and_leaves_nothing(
     icdcode: Callable[..., tuple[int, str, str]], table: Path, tmp_path: Path
 ) -> None:
@@ -269,6 +252,38 @@ def test_bad_input_has_a_message_and_leaves_nothing(
     code, _, errors = icdcode("review", "simulate", tmp_path / "none", "--output", out)
     assert code in (2, 3) and "none" in errors and "Traceback" not in errors
     assert not out.exists()
+
+
+def test_the_command_plays_shows_and_returns_the_curve_and_continues_if_stopped(
+    icdcode: Callable[..., tuple[int, str, str]],
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after Ctrl-C: the second training returns with the signal, and its round isn't done."""
+    out = tmp_path / "out"
+    train, trained = rounds_module.run_training, []
+
+    def train_and_stop(*given: object, **options: object) -> object:
+        trained.append(train(*given, **options))
+        return replace(trained[-1], signal=2) if len(trained) == 2 else trained[-1]
+
+    def written() -> dict:
+        return json.loads((out / "learning_curve.json").read_text(encoding="utf-8"))
+
+    monkeypatch.setattr(rounds_module, "run_training", train_and_stop)
+    code, shown, errors = icdcode(*of_command(out, table, 2))
+    assert code == 130, errors
+    assert "random, codes only, seed 0: 10 notes reviewed, test MAP " in shown
+    assert "MAP on test" in shown and "The same command continues it" in shown
+    assert not written()["complete"] and len(written()["arms"][0]["rounds"]) == 1
+
+    code, shown, errors = icdcode(*of_command(out, table, 2), "--json")
+    assert code == 0, errors
+    assert json.loads(shown) == written()
+    (arm,) = written()["arms"]
+    assert [one["notes"] for one in arm["rounds"]] == [10, 25] and len(trained) == 3
+    assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 # The loop with evidence: slow, since networks are trained

@@ -1,6 +1,6 @@
 """The learning curve of a simulated reviewer, on the terminal. It fits 80 columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _SHARE = 0.9
 _OF_CORPUS = ("map", "f1_micro", "evidence_f1", "known")
+_REACHED = ("map", "f1_micro")
+_COMPARED = (*_REACHED, "evidence_f1", "decided")
+_SHORT = {"evidence_f1": "F1 of words", "decided": "codes per note"}
 
 
 def learning_curve_view(curve: "LearningCurve") -> RenderableType:
@@ -39,7 +42,12 @@ def learning_curve_view(curve: "LearningCurve") -> RenderableType:
         if any(measure in point.means for points in curves.values() for point in points):
             where = f" on {split}" if measure in _OF_CORPUS else ""
             parts += [plain(f"\n{words[:1].upper()}{words[1:]}{where}"), _table(curves, measure)]
-    parts += [plain(line) for line in _sentences(curve, curves, split)]
+    if any(len(points) > 1 for points in curves.values()):
+        parts += [plain(f"\nNotes until a curve stays above {_SHARE:.0%} of its last value")]
+        parts.append(_reached(curves))
+    if found := curve_differences(curve, split):
+        parts += [plain("\nMean difference, and in how many rounds it is above zero")]
+        parts += [_compared(found), *(plain(line) for line in _equal_work(found))]
     return Group(*parts)
 
 
@@ -68,30 +76,44 @@ def _table(curves: "dict[str, list[CurvePoint]]", measure: str) -> Table:
     return table
 
 
-def _sentences(
-    curve: "LearningCurve", curves: "dict[str, list[CurvePoint]]", split: str
-) -> Iterator[str]:
-    yield ""
+def _reached(curves: "dict[str, list[CurvePoint]]") -> Table:
+    """Return after how many notes each curve is near its last value."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("curve")
+    for measure in _REACHED:
+        table.add_column(MEASURES[measure], justify="right")
     for name, points in curves.items():
-        for measure in ("map", "f1_micro"):
-            notes = notes_for(points, measure, _SHARE)
-            if notes is not None and len(points) > 1:
-                yield (
-                    f"{name}: {_SHARE:.0%} of its last {MEASURES[measure]} after "
-                    f"{counted(notes, 'note')}"
-                )
-    for one in curve_differences(curve, split):
-        yield f"{one.curve}, compared with {one.other}: {_in_words(one)}"
+        notes = (notes_for(points, measure, _SHARE) for measure in _REACHED)
+        table.add_row(name, *("" if one is None else f"{one:,}" for one in notes))
+    return table
 
 
-def _in_words(one: CurveDifference) -> str:
-    changes = ", ".join(
-        f"{MEASURES[measure]} {change:+.3f} (higher in {one.better[measure]} of {one.rounds})"
-        for measure, change in one.means.items()
-        if measure in ("map", "f1_micro", "evidence_f1")
-    )
-    decided = one.means.get("decided")
-    return changes + ("" if decided is None else f", codes decided per note {decided:+.1f}")
+def _compared(found: Sequence[CurveDifference]) -> Table:
+    """Return the mean differences of curves, and in how many rounds they are above zero."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("curves")
+    for measure in _COMPARED:
+        table.add_column(_SHORT.get(measure, MEASURES[measure]), justify="right")
+    for one in found:
+        cells = (
+            f"{one.means[measure]:+.3f}\n{one.better[measure]} of {one.rounds}"
+            if measure in one.means
+            else ""
+            for measure in _COMPARED
+        )
+        table.add_row(f"{one.curve}\n- {one.other}", *cells)
+    return table
+
+
+def _equal_work(found: Sequence[CurveDifference]) -> Iterator[str]:
+    for one in found:
+        changes = ", ".join(
+            f"{MEASURES[measure]} {change:+.3f}"
+            for measure, change in one.at_equal_work.items()
+            if measure in _REACHED
+        )
+        if changes and one.curve.startswith("uncertainty") and one.other.startswith("random"):
+            yield f"{one.curve} - {one.other}, with as many codes decided: {changes}"
 
 
 def _cell(value: float | None) -> str:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from statistics import fmean
+
+import numpy as np
 
 from icdcli.review.simulation.rounds import SimulatedRound
 from icdcli.review.simulation.run import LearningCurve
@@ -17,6 +20,8 @@ MEASURES = {
     "decided": "codes decided per note",
 }
 """What is shown of a round, with its name in words."""
+_OF_MODEL = ("map", "f1_micro", "evidence_f1")
+_OF_SPLIT = (*_OF_MODEL, "known")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class CurveDifference:
         means: Measure to the mean difference.
         better: Measure to the number of rounds, of all seeds, in which the curve is higher.
         rounds: The number of rounds of all seeds.
+        at_equal_work: Measure to the mean difference from what the other curve reaches when as many
+            codes, not notes, are decided. Notes with many codes teach more, and take more time.
     """
 
     curve: str
@@ -53,25 +60,23 @@ class CurveDifference:
     means: Mapping[str, float]
     better: Mapping[str, int]
     rounds: int
+    at_equal_work: Mapping[str, float]
 
 
-def measures_of(one: SimulatedRound, before: SimulatedRound | None, split: str) -> dict[str, float]:
+def measures_of(rounds: Sequence[SimulatedRound], place: int, split: str) -> dict[str, float]:
     """Return the measures of a round that are defined.
 
     Args:
-        one: The round.
-        before: The round before; None: it is the first, in which nothing was suggested.
+        rounds: All rounds of an arm.
+        place: The place of the round in them.
         split: The split.
     """
-    decisions, new = one.decisions, one.notes - (before.notes if before else 0)
-    decided = decisions.accepted + decisions.rejected + decisions.added
+    one = rounds[place]
+    new = one.notes - (rounds[place - 1].notes if place else 0)
     values = {
-        **{
-            name: one.splits[split].get(name)
-            for name in ("map", "f1_micro", "evidence_f1", "known")
-        },
-        "accepted": one.accepted_share if before else None,
-        "decided": decided / new,
+        **{name: one.splits[split].get(name) for name in _OF_SPLIT},
+        "accepted": one.accepted_share if place else None,  # nothing was suggested before
+        "decided": one.decisions.codes / new,
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -86,10 +91,7 @@ def mean_curves(curve: LearningCurve, split: str) -> dict[str, list[CurvePoint]]
 
 def _points(seeds: Sequence[Sequence[SimulatedRound]], split: str) -> Iterator[CurvePoint]:
     for place, rounds in enumerate(zip(*seeds, strict=False)):
-        values = [
-            measures_of(one, seed[place - 1] if place else None, split)
-            for one, seed in zip(rounds, seeds, strict=True)
-        ]
+        values = [measures_of(seed, place, split) for seed in seeds]
         names = [name for name in MEASURES if all(name in one for one in values)]
         columns = {name: [one[name] for one in values] for name in names}
         yield CurvePoint(
@@ -127,6 +129,7 @@ def _difference(
     arms: Sequence[tuple[SimulatedArm, SimulatedArm]],
 ) -> CurveDifference | None:
     changes: dict[str, list[float]] = {}
+    at_equal_work: dict[str, list[float]] = {}
     rounds = 0
     for arm, other in arms:
         mine, theirs = curve.rounds[arm], curve.rounds[other]
@@ -134,10 +137,13 @@ def _difference(
             if one.model == two.model:
                 continue  # the same notes, in the first round and when all are reviewed
             rounds += 1
-            first = measures_of(one, mine[place - 1] if place else None, split)
-            second = measures_of(two, theirs[place - 1] if place else None, split)
+            first, second = measures_of(mine, place, split), measures_of(theirs, place, split)
             for measure in first.keys() & second.keys():
                 changes.setdefault(measure, []).append(first[measure] - second[measure])
+            for measure in _OF_MODEL:
+                reached = _at_work(theirs, _work(mine)[place], measure, split)
+                if reached is not None and measure in first:
+                    at_equal_work.setdefault(measure, []).append(first[measure] - reached)
     if not rounds:
         return None
     ordered = [measure for measure in MEASURES if measure in changes]
@@ -147,7 +153,26 @@ def _difference(
         {measure: fmean(changes[measure]) for measure in ordered},
         {measure: sum(change > 0 for change in changes[measure]) for measure in ordered},
         rounds,
+        {measure: fmean(found) for measure, found in at_equal_work.items()},
     )
+
+
+def _work(rounds: Sequence[SimulatedRound]) -> list[int]:
+    """Return the number of codes that are decided after each round."""
+    return list(accumulate(one.decisions.codes for one in rounds))
+
+
+def _at_work(rounds: Sequence[SimulatedRound], work: int, measure: str, split: str) -> float | None:
+    """Return what an arm reaches when some codes are decided, linear in between its rounds.
+
+    Returns:
+        The value; None: the arm hasn't come that far, or a value isn't defined.
+    """
+    done = _work(rounds)
+    values = [one.splits[split].get(measure) for one in rounds]
+    if not done[0] <= work <= done[-1] or any(value is None for value in values):
+        return None
+    return float(np.interp(work, done, values))  # type: ignore[arg-type]
 
 
 def notes_for(points: Sequence[CurvePoint], measure: str, share: float) -> int | None:

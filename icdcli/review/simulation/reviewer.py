@@ -30,6 +30,11 @@ class SimulatedDecisions:
     added: int = 0
     marked: int = 0
 
+    @property
+    def codes(self) -> int:
+        """Return the number of codes that were decided."""
+        return self.accepted + self.rejected + self.added
+
     def __add__(self, other: "SimulatedDecisions") -> "SimulatedDecisions":
         return SimulatedDecisions(*map(add, astuple(self), astuple(other)))
 
