@@ -11,7 +11,7 @@ from icdcli.errors import DataError
 from icdcli.review.store import Store, StoreUnavailableError
 from icdcli.review_page.background import BackgroundWork
 from icdcli.review_page.code_routes import code_routes
-from icdcli.review_page.codebook import Codebook, codebook_of
+from icdcli.review_page.codebook import Codebook
 from icdcli.review_page.login_limits import LoginLimiter
 from icdcli.review_page.note_routes import note_routes
 from icdcli.review_page.page_routes import SignInNeededError, page_routes
@@ -49,10 +49,10 @@ def create_review_app(
         limiter: Limits attempts to sign in; None: the usual limits.
     """
     settings = settings or PageSettings()
-    codebook = codebook or codebook_of(store)
+    codebook = codebook or Codebook(store)
     viewers, renderer = viewers_of(store, settings), PageRenderer(settings.reload_files)
     app = FastAPI(title="icdcode", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.viewers = viewers
+    app.state.viewers, app.state.renderer = viewers, renderer
     for router in (
         page_routes(store, codebook, viewers, renderer),
         sign_in_routes(store, settings, viewers, renderer, limiter or LoginLimiter()),

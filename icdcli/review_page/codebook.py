@@ -1,40 +1,37 @@
 """The codes that reviewers may choose from: search, titles, and what an edition says of a code."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import select
 
 from icdcli.errors import IcdcodeError
-from icdcli.icd.codes import Kind
 from icdcli.icd.editions.catalog import find_edition
 from icdcli.icd.editions.edition import Edition, NoteKind
-from icdcli.icd.rules.encounters import EncounterChecks
-from icdcli.icd.rules.findings import CodeSet, Span
+from icdcli.icd.editions.records import Editions
 from icdcli.icd.search import search_codes
 from icdcli.review.schema import ModelRow
-from icdcli.review.state import ReviewState
 from icdcli.review.store import Store
 
 SHORTEST_QUERY = 2
+_DEFAULT = "icd10cm"  # before a model has suggested anything
 _OWN_NOTES: tuple[NoteKind, ...] = ("includes",)
 _INHERITED_NOTES: tuple[NoteKind, ...] = (
     *("excludes1", "excludes2", "code_first", "use_additional", "code_also"),
 )
 
 
-@dataclass(frozen=True)
 class Codebook:
-    """The editions of a model's codes.
+    """The editions of the codes in a store: those of its newest model.
 
     Attributes:
-        editions: The edition of each kind of code.
         of_model: The codes that the model can suggest; None: unknown.
     """
 
-    editions: Mapping[Kind, Edition] = field(default_factory=dict)
-    of_model: Collection[str] | None = None
+    def __init__(self, store: Store, of_model: Collection[str] | None = None) -> None:
+        self._store, self.of_model = store, of_model
+        self._model: int | None = None
+        self._opened: tuple[Edition, ...] = ()
 
     def search(self, query: str, most: int) -> list[dict[str, Any]]:
         """Return the codes that match a query best, diagnoses before procedures.
@@ -54,57 +51,48 @@ class Codebook:
                 "edition": edition.about.name,
                 "in_model": None if self.of_model is None else hit.code in self.of_model,
             }
-            for edition in self._distinct()
+            for edition in self._editions()
             for hit in search_codes(query, edition, most)
         ][:most]
 
     def about(self, code: str) -> dict[str, Any] | None:
         """Return what the edition says of a code; None: no edition has it."""
-        for edition in self._distinct():
+        for edition in self._editions():
             if (row := edition.spelled(code)) is not None:
                 return _details(edition, row)
         return None
 
     def title(self, code: str) -> str | None:
         """Return the title of a code; None: no edition has it."""
-        found = (edition.title(code) for edition in self._distinct())
+        found = (edition.title(code) for edition in self._editions())
         return next((title for title in found if title), None)
 
     def titles(self, codes: Iterable[str]) -> dict[str, str]:
         """Return code to title, of codes that have one."""
         return {code: title for code in codes if (title := self.title(code))}
 
-    def findings(self, state: ReviewState) -> list[dict[str, Any]]:
-        """Return what is wrong with the codes of a state, hard findings first."""
-        evidence = {
-            code: [Span(*span) for span in one.evidence or ()]
-            for code, one in state.decisions.items()
-        }
-        codes = CodeSet(state.codes, ordered=bool(state.order), evidence=evidence)
-        found = EncounterChecks(self.editions).check_set(codes)
-        return [{"key": f"{one.kind}: {', '.join(one.codes)}", **one.to_json()} for one in found]
-
-    def hard_findings(self, state: ReviewState) -> list[str]:
-        """Return the keys of the findings that keep a reading from being submitted."""
-        return [one["key"] for one in self.findings(state) if one["severity"] == "hard"]
-
-    def _distinct(self) -> list[Edition]:
+    def _editions(self) -> tuple[Edition, ...]:
         """Return the editions, each once: one may have the codes of several kinds."""
-        return list({edition.sha256: edition for edition in self.editions.values()}.values())
+        with self._store.reading() as connection:
+            query = select(ModelRow.number).order_by(ModelRow.number.desc()).limit(1)
+            newest = connection.scalar(query) or 0
+            if newest != self._model:
+                query = select(ModelRow.editions).where(ModelRow.number == newest)
+                self._opened = _open(connection.scalar(query) or {})
+                self._model = newest
+        return self._opened
 
 
-def codebook_of(store: Store) -> Codebook:
-    """Return the editions of the newest model of a store, as far as they are at hand."""
-    with store.reading() as connection:
-        query = select(ModelRow.editions).order_by(ModelRow.number.desc()).limit(1)
-        recorded = connection.scalar(query) or {}
-    found: dict[Kind, Edition] = {}
-    for kind, edition in recorded.items():
+def _open(recorded: Editions) -> tuple[Edition, ...]:
+    """Return the editions that a model names, as far as they are at hand."""
+    found: dict[str, Edition] = {}
+    for name in [one["name"] for one in recorded.values()] or [_DEFAULT]:
         try:
-            found[kind] = find_edition(edition["name"])
+            edition = find_edition(name)
         except IcdcodeError:
             continue  # an edition of the user's own, on another computer
-    return Codebook(found)
+        found[edition.sha256] = edition
+    return tuple(found.values())
 
 
 def _details(edition: Edition, row: int) -> dict[str, Any]:

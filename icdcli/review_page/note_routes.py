@@ -10,6 +10,7 @@ from pydantic import Field
 from sqlalchemy import select
 
 from icdcli.errors import ConfigError, DataError
+from icdcli.review.checking import findings_of, hard_keys
 from icdcli.review.decisions import DecisionDraft, DecisionEvent
 from icdcli.review.notes import ReviewNote, numbered_note
 from icdcli.review.queue import assignee_of
@@ -59,13 +60,13 @@ def note_routes(store: Store, codebook: Codebook) -> APIRouter:
     """Return the routes of notes."""
     router = APIRouter(prefix="/api/notes", dependencies=[Depends(refuse_forged)])
 
-    def after(note: ReviewNote, state: ReviewState) -> dict[str, Any]:
+    def after(note: ReviewNote, state: ReviewState, shown: SuggestionSet | None) -> dict[str, Any]:
         """Return what follows from a state."""
-        findings = codebook.findings(state)
-        codes = {*state.decisions, *(code for one in findings for code in one["codes"])}
+        findings = findings_of(state, shown, note.day)
+        codes = {*state.decisions, *(code for one in findings for code in one.codes)}
         return {
             "state": state_json(state),
-            "findings": findings,
+            "findings": [one.to_json() for one in findings],
             "titles": codebook.titles(sorted(codes)),
         }
 
@@ -74,7 +75,7 @@ def note_routes(store: Store, codebook: Codebook) -> APIRouter:
         note = readable_note(store, number, reading, viewer)
         events = read_events(store, note.id, reading)
         shown = suggestions_of(store, note.id)
-        found = after(note, fold(events))
+        found = after(note, fold(events), shown)
         suggestions = _suggestions_json(shown, codebook)
         found["titles"] |= {one["code"]: one["title"] for one in suggestions if one["title"]}
         others = None
@@ -105,6 +106,7 @@ def note_routes(store: Store, codebook: Codebook) -> APIRouter:
         number: Number, reading: Reading, body: DecisionsBody, viewer: ViewerOf
     ) -> JSONResponse:
         note = readable_note(store, number, reading, viewer)
+        shown = suggestions_of(store, note.id, number=body.suggestion_set)
         try:
             appended = append_decisions(
                 store,
@@ -114,17 +116,17 @@ def note_routes(store: Store, codebook: Codebook) -> APIRouter:
                 seen=body.seen,
                 reading=reading,
                 suggestion_set=body.suggestion_set,
-                hard_findings=codebook.hard_findings,
+                hard_findings=lambda state: hard_keys(findings_of(state, shown, note.day)),
             )
         except StaleDecisionError as error:
             newer = [event_json(one) for one in error.newer]
-            answer = {"message": str(error), "newer": newer, **after(note, error.state)}
+            answer = {"message": str(error), "newer": newer, **after(note, error.state, shown)}
             return JSONResponse(answer, 409)
         except StoreUnavailableError:
             raise
         except (ConfigError, DataError) as error:
             raise PageRefusalError(422, str(error)) from None
-        return JSONResponse(after(note, appended.state))
+        return JSONResponse(after(note, appended.state, shown))
 
     return router
 

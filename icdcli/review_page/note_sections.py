@@ -8,6 +8,7 @@ _LONGEST = 60
 _MOST_WORDS = 8
 _LEAST_LETTERS = 3
 _LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+)?(\S[^\n]*)$", re.MULTILINE)
+_SENTENCE = re.compile(r"[.!?;]\s")
 _HEADED = re.compile(rf"([^\W\d_][^:：\n]{{0,{_LONGEST}}}?)[ \t]*[:：]")
 
 
@@ -58,7 +59,7 @@ def _title_of(line: str, after_blank: bool) -> str | None:
     """Return the heading of a line; None: it has none."""
     headed = _HEADED.match(line)
     title = headed[1].strip() if headed else line.strip()
-    if len(title) > _LONGEST or len(title.split()) > _MOST_WORDS:
+    if len(title) > _LONGEST or len(title.split()) > _MOST_WORDS or _SENTENCE.search(title):
         return None
     if sum(map(str.isalpha, title)) < _LEAST_LETTERS:
         # Korean headings are short: 병력.

@@ -41,6 +41,7 @@ LARGEST_BODY = 1_000_000
 VIA_PROXY = "icdcode.via_proxy"
 """The key of the scope that says whether a trusted proxy sent the request."""
 
+_TOO_LARGE = f"a request has more than {LARGEST_BODY:,} bytes."
 _DEFECT = "this is a defect of icdcode. Load the page again to see what is stored."
 
 _logger = logging.getLogger(__name__)
@@ -67,30 +68,20 @@ class PageGuard:
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self._believe_proxy(scope, headers)
-        answered = False
-
-        async def complete(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = True
-                own = {name.lower() for name, _ in message.get("headers", ())}
-                added = [pair for pair in _HEADERS.items() if pair[0] not in own]
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        if (problem := self._problem(scope, headers)) is not None:
-            await _refuse(complete, *problem)
-            return
-        try:
-            await self._app(scope, _limited(scope, receive), complete)
-        except _TooLargeError:
-            if not answered:
-                await _refuse(complete, 413, f"a request has more than {LARGEST_BODY:,} bytes.")
-        except Exception as error:
-            # Without the error's message and the values, which may be those of a note.
-            _logger.error("%s", _place_of(error))
-            if not answered:
-                await _refuse(complete, 500, _DEFECT)
+        exchange = _Exchange(receive, send, LARGEST_BODY if is_of_page(scope["path"]) else None)
+        problem = self._problem(scope, headers)
+        if problem is None:
+            try:
+                await self._app(scope, exchange.receive, exchange.send)
+            except Exception as error:
+                if not exchange.too_large:
+                    # Without the error's message and the values, which may be those of a note.
+                    _logger.error("%s", _place_of(error))
+                    problem = 500, _DEFECT
+        if exchange.too_large:
+            problem = 413, _TOO_LARGE
+        if problem is not None and not exchange.answered:
+            await exchange.refuse(*problem)
 
     def _believe_proxy(self, scope: Scope, headers: Mapping[bytes, str]) -> None:
         """Take the browser's address and scheme from the headers of a trusted proxy."""
@@ -122,7 +113,7 @@ class PageGuard:
             return 403, "the request comes from another site."
         length = headers.get(b"content-length", "0")
         if length.isdecimal() and int(length) > LARGEST_BODY:
-            return 413, f"a request has more than {LARGEST_BODY:,} bytes."
+            return 413, _TOO_LARGE
         return None
 
     def _is_own(self, origin: str, host: str) -> bool:
@@ -130,30 +121,44 @@ class PageGuard:
         return netloc == host.lower() or _without_port(netloc) in self._settings.host_names
 
 
-class _TooLargeError(Exception):
-    """A request sends more bytes than the page reads."""
+class _Exchange:
+    """A request that is read up to a size, and its answer, which gets the headers of all."""
+
+    def __init__(self, receive: Receive, send: Send, most: int | None) -> None:
+        self._receive, self._send, self._most = receive, send, most
+        self._read = 0
+        self.answered = False
+
+    @property
+    def too_large(self) -> bool:
+        return self._most is not None and self._read > self._most
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.too_large else message
+
+    async def send(self, message: Message) -> None:
+        if self.too_large and not self.answered:
+            return  # what the application says of a request that ends early
+        if message["type"] == "http.response.start":
+            self.answered = True
+            own = {name.lower() for name, _ in message.get("headers", ())}
+            added = [pair for pair in _HEADERS.items() if pair[0] not in own]
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await self._send(message)
+
+    async def refuse(self, status: int, message: str) -> None:
+        body = json.dumps({"message": message}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        self._read = 0
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
 
 
 def is_of_page(path: str) -> bool:
     """Return whether a path is the review page's, not the coding service's."""
     return path.startswith("/api/") or path in ("/login", "/logout")
-
-
-def _limited(scope: Scope, receive: Receive) -> Receive:
-    """Return a `receive` that ends a request that is too large."""
-    if not is_of_page(scope["path"]):
-        return receive
-    read = 0
-
-    async def limited() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > LARGEST_BODY:
-            raise _TooLargeError
-        return message
-
-    return limited
 
 
 def _without_port(host: str) -> str:
@@ -171,10 +176,3 @@ def _place_of(error: Exception) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
     ]
     return "\n  ".join([type(error).__name__, *lines])
-
-
-async def _refuse(send: Send, status: int, message: str) -> None:
-    body = json.dumps({"message": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import select
 
 from icdcli.review.queue import (
@@ -52,9 +52,14 @@ class FilterBody(PageBody):
     code: ShortText | None = None
     reading: int | None = Field(None, ge=1, le=3)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _all_if_empty(cls, value: Any) -> Any:
+        return None if value == "" else value  # as an empty field of a form
+
     def which(self) -> TaskFilter:
-        """Return the filter of the queue; an empty text means all, as in a form."""
-        return TaskFilter(**{name: value or None for name, value in self.model_dump().items()})
+        """Return the filter of the queue."""
+        return TaskFilter(**self.model_dump())
 
 
 class NextBody(PageBody):

@@ -122,7 +122,7 @@ def made_up_notes() -> list[tuple[ReviewNote, list[Suggestion]]]:
     def add(
         id: str, text: str, mentions: Sequence[Mention], language: str = "en", day: int = 1
     ) -> None:
-        note = ReviewNote(id, text, day=date(2026, 3, day), language=language)
+        note = ReviewNote(id, text, day=date(2026, 5, day), language=language)
         found.append((note, suggestions_in(text, mentions)))
 
     add("plain", PLAIN, PLAIN_MENTIONS)

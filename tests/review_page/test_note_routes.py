@@ -6,7 +6,7 @@ import pytest
 from made_up_store import PLAIN, made_up_notes
 from visiting import PageVisitor, visitor_of
 
-from icdcli.review.notes import purge_texts
+from icdcli.review.purging import purge_texts
 from icdcli.review.readings import read_events
 from icdcli.review.store import Store
 
@@ -14,7 +14,7 @@ from icdcli.review.store import Store
 def test_a_note_has_its_text_suggestions_and_state(visitor: PageVisitor) -> None:
     shown = visitor.get("/api/notes/1/1").json()
     assert shown["note"] | {"sections": []} == {
-        **{"number": 1, "id": "plain", "text": PLAIN, "day": "2026-03-01", "language": "en"},
+        **{"number": 1, "id": "plain", "text": PLAIN, "day": "2026-05-01", "language": "en"},
         "sections": [],
     }
     assert [one["title"] for one in shown["note"]["sections"]] == [
