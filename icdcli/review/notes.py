@@ -117,7 +117,7 @@ def _check(
     """
     source, given, known, blocks = iter(notes), 0, 0, 0
     seen: dict[str, str] = {}
-    while block := [_as_review_note(note) for note in islice(source, _AT_ONCE)]:
+    while block := [as_review_note(note) for note in islice(source, _AT_ONCE)]:
         with store.reading() as connection:
             fresh = _unknown(connection, block, seen)
             _refuse_purged(connection, fresh)
@@ -213,8 +213,13 @@ def note_numbers(connection: Connection, ids: Sequence[str], name: str) -> dict[
     return found
 
 
-def _as_review_note(note: ReviewNote | Note) -> ReviewNote:
-    found = note if isinstance(note, ReviewNote) else ReviewNote(note.id, note.text, day=note.day)
+def as_review_note(note: ReviewNote | Note) -> ReviewNote:
+    """Return a note to review, if it can be stored.
+
+    Raises:
+        DataError: If it has no id or no text, or one that can't be stored.
+    """
+    found = note if isinstance(note, ReviewNote) else _of_note(note)
     if not found.id or not found.id.strip():
         raise DataError("a note has no id. Give every note an id.")
     if found.text is None:
@@ -227,6 +232,13 @@ def _as_review_note(note: ReviewNote | Note) -> ReviewNote:
             f"note {found.id!r}: its split is none of {', '.join(_SPLITS)}. Correct the split."
         )
     return found
+
+
+def _of_note(note: Note) -> ReviewNote:
+    encounter, subject = (
+        (note.origin.encounter, note.origin.patient) if note.origin else (None, None)
+    )
+    return ReviewNote(note.id, note.text, encounter, subject, note.day)
 
 
 def _sha256(text: str, id: str) -> str:
