@@ -41,6 +41,7 @@ from icdcli.errors import DataError, IcdcodeError
 from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
+_DATABASES = ("postgresql://", "postgres://")  # where a review store can be
 _WHOLE = 1_000  # characters: a summary isn't cut
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -67,7 +68,7 @@ class _Commands(TyperGroup):
                 option, _, value = (
                     word.partition("=") if word.startswith("--") else (before, "", word)
                 )
-                if option not in _OF_SYSTEMS:
+                if option not in _OF_SYSTEMS and not value.startswith(_DATABASES):
                     refuse_url(value, word)
         return super().parse_args(
             ctx, [re.sub("^(--[^=]+=)(~/)", _with_home, word) for word in args]

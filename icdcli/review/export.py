@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +40,8 @@ _SCHEMA = pa.schema(
         ("model", pa.string()),
     ]
 )
+ExportFormat = Literal["table", "jsonl", "csv"]
+_ENDINGS: dict[str, ExportFormat] = {".parquet": "table", ".jsonl": "jsonl", ".csv": "csv"}
 _AT_ONCE = 500
 _LISTS = {"codes", "poa", "reviewers"}
 
@@ -63,7 +65,7 @@ class ExportedNotes:
     unfinished: int
 
 
-def export_reviews(store: Store, output: Path) -> ExportedNotes:
+def export_reviews(store: Store, output: Path, format: ExportFormat | None = None) -> ExportedNotes:
     """Write the finished notes to a table.
 
     ``codes`` has the codes in their order, the principal one first; ``poa`` what was present on
@@ -75,15 +77,14 @@ def export_reviews(store: Store, output: Path) -> ExportedNotes:
 
     Args:
         store: The store.
-        output: The file, which must end in ``.parquet``, ``.jsonl`` or ``.csv``.
+        output: The file.
+        format: ``table`` (Parquet), ``jsonl`` or ``csv``; None: by the ending of the file's name.
 
     Raises:
-        ConfigError: If the name has another ending.
+        ConfigError: If no format has the ending of the name.
         DataError: If the file can't be written.
     """
-    write = _WRITERS.get(output.suffix.lower())
-    if write is None:
-        raise ConfigError(f"{output}: the name must end in .parquet, .jsonl or .csv.")
+    write = _WRITERS[_format_of(output, format)]
     counts = {"train": 0, "validation": 0, "test": 0}
     left_out = {"purged": 0, "unfinished": 0}
 
@@ -104,6 +105,17 @@ def export_reviews(store: Store, output: Path) -> ExportedNotes:
     with writing(output), replacing(output, durable=True) as temporary:
         write(temporary, rows())
     return ExportedNotes(output, sum(counts.values()), counts, **left_out)
+
+
+def _format_of(output: Path, format: ExportFormat | None) -> ExportFormat:
+    found = _ENDINGS.get(output.suffix.lower())
+    if found is None or format not in (None, found):
+        wanted = [ending for ending, one in _ENDINGS.items() if format in (None, one)]
+        raise ConfigError(
+            f"{output}: the name must end in {' or '.join(wanted)}"
+            + ("." if format is None else f", since the format is {format}.")
+        )
+    return found
 
 
 def stable_split(note: ReviewNote) -> str:
@@ -190,8 +202,8 @@ def _blocks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     yield block
 
 
-_WRITERS: Mapping[str, Callable[[Path, Iterable[dict[str, Any]]], None]] = {
-    ".parquet": _write_parquet,
-    ".jsonl": _write_jsonl,
-    ".csv": _write_csv,
+_WRITERS: Mapping[ExportFormat, Callable[[Path, Iterable[dict[str, Any]]], None]] = {
+    "table": _write_parquet,
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
 }

@@ -128,7 +128,7 @@ def open_store(
     if not 0 <= double_share <= 1:
         raise ConfigError(f"double_share: expected a share between 0 and 1, not {double_share:g}.")
     url, path = _parsed(str(target))
-    name = str(path) if path is not None else url.render_as_string(hide_password=True)
+    name = str(path) if path is not None else _shown(url)
     fresh = path is not None and _prepare_file(path, create)
     store = Store(name, _engine(url, path), clock)
     try:
@@ -176,6 +176,11 @@ def _parsed(target: str) -> tuple[URL, Path | None]:
             "postgresql://USER@HOST/DATABASE."
         )
     return url.set(drivername="postgresql+psycopg"), None
+
+
+def _shown(url: URL) -> str:
+    """Return a URL as users write it, without the password."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
 def _prepare_file(path: Path, create: bool) -> bool:
