@@ -42,6 +42,7 @@ class _Call:
     output: Path | None = None
     checking: "Checking | None" = None
     cpu_precision: CpuPrecision = None
+    skip_unreadable: bool = False
 
 
 def predict(
@@ -50,8 +51,9 @@ def predict(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Text files, folders of .txt files, tables (.csv, .tsv, .jsonl, .parquet …) or "
-            "pipes; - reads a note or a table from standard input.",
+            help="Documents (.txt, .rtf, .html, .docx, .pdf, CDA), folders of them, tables (.csv, "
+            ".tsv, .jsonl, .parquet …), FHIR (.json, .ndjson), HL7 v2 (.hl7) or pipes; - reads "
+            "from standard input.",
         ),
     ],
     top: Annotated[
@@ -116,6 +118,14 @@ def predict(
         str | None,
         typer.Option(help="With --check: column of the days of discharge in tables."),
     ] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            help="Count documents that can't be read as notes without text, instead of ending "
+            "with an error.",
+        ),
+    ] = False,
     load: Load = "metric",
     device: Annotated[
         str | None,
@@ -145,7 +155,9 @@ def predict(
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),
-        *(top, min_score, evidence, output, checking, cpu_precision),
+        *(top, min_score, evidence, output, checking),
+        cpu_precision,
+        skip_unreadable,
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -208,7 +220,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             "Pass --output, and don't use - or other pipes."
         )
     columns = (call.text_column, call.id_column, call.date_column)
-    notes = find_notes(call.files, None, *columns)
+    notes = find_notes(call.files, None, *columns, call.skip_unreadable)
     if call.output is None:
         _show(call, notes, str(process_group.device), output)
         return

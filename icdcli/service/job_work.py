@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from icdcli.data.notes.files import Notes, TextFiles, find_notes
+from icdcli.data.notes.documents import DocumentFiles
+from icdcli.data.notes.files import Notes, find_notes
 from icdcli.data.notes.text import Note
 from icdcli.errors import IcdcodeError
 from icdcli.predict.batches import CodedNote
@@ -155,7 +156,7 @@ def _notes(folder: Path, job: JobRecord) -> Notes:
     options = job.options
     path = folder / options.notes_name
     if options.type == "txt":  # its id is that of the upload, not the place on the server
-        return Notes([str(path)], [TextFiles({options.notes_name: path})])
+        return Notes([str(path)], [DocumentFiles({options.notes_name: path})])
     return find_notes(
         [str(path)], None, options.text_column, options.id_column, options.date_column
     )

@@ -69,6 +69,7 @@ def smaller(text: str) -> str:
         "docs/codes.md",
         "docs/getting-started.md",
         "docs/evaluation.md",
+        "docs/formats.md",
         "docs/python.md",
         "docs/review.md",
     ],
@@ -101,6 +102,6 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
 
 def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    names = "codes getting-started evaluation python review ko/guide own-notes".split()
+    names = "codes formats getting-started evaluation python review ko/guide own-notes".split()
     run |= {f"docs/{name}.md" for name in names}
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run

@@ -100,7 +100,9 @@ def fhir_version(resource: Resource) -> str | None:
     if _ONLY_R4.get(kind, frozenset()) & resource.keys():
         return "R4"
     if kind == "DocumentReference":
-        contents = {key for one in _dicts(resource, "content") for key in one}
+        content = resource.get("content")
+        parts = content if isinstance(content, list) else []
+        contents = {key for one in parts if isinstance(one, dict) for key in one}
         shape = "R4" if "format" in contents else "R5" if "profile" in contents else None
         return _of_shape(resource.get("context")) or shape
     if kind == "Composition":
@@ -145,19 +147,36 @@ def attachment_text(attachment: Resource, where: str, linked: Linked | None = No
     return converted(content, declared, where)
 
 
+def links_of(resource: Resource) -> list[str]:
+    """Return the addresses of a document's attachments if none of them has its content."""
+    try:
+        ordered = sorted(_attachments(resource), key=_rank)
+    except _WrongShapeError:
+        return []  # reading the document reports the problem
+    if not ordered or _rank(ordered[0])[0] != _ADDRESS:
+        return []
+    return [one["url"] for one in ordered if one.get("url")]
+
+
+def _attachments(resource: Resource) -> list[Resource]:
+    if resource.get("resourceType") == "DiagnosticReport":
+        return list(_dicts(resource, "presentedForm"))
+    if resource.get("resourceType") != "DocumentReference":
+        return []
+    return [one for content in _dicts(resource, "content") for one in _dicts(content, "attachment")]
+
+
 def _text_of(resource: Resource, where: str, linked: Linked | None) -> Converted:
-    kind = resource["resourceType"]
-    if kind == "Composition":
+    if resource["resourceType"] == "Composition":
         return _own_text("\n\n".join(_section_texts(resource)), resource)
-    if kind == "DiagnosticReport":
-        attachments = _dicts(resource, "presentedForm")
-    else:
-        attachments = [
-            one for content in _dicts(resource, "content") for one in _dicts(content, "attachment")
-        ]
-    ordered = sorted(attachments, key=_rank)
-    if ordered and (kind != "DiagnosticReport" or _rank(ordered[0])[0] < _NOTHING):
-        return attachment_text(ordered[0], where, linked)
+    is_report = resource["resourceType"] == "DiagnosticReport"
+    ordered = sorted(_attachments(resource), key=_rank)
+    if ordered and (not is_report or _rank(ordered[0])[0] < _NOTHING):
+        chosen = ordered[0]
+        if linked is not None and _rank(chosen)[0] == _ADDRESS:
+            found = (one for one in ordered if one.get("url") and linked(one["url"]) is not None)
+            chosen = next(found, chosen)
+        return attachment_text(chosen, where, linked)
     text = "\n\n".join(
         part for part in (_narrative(resource), _text(resource, "conclusion") or "") if part
     )
@@ -169,7 +188,8 @@ _DATA, _ADDRESS, _NOTHING = range(3)
 
 def _rank(attachment: Resource) -> tuple[int, int]:
     """Return the place of an attachment among those with the same content: with data first."""
-    has = _DATA if attachment.get("data") else _ADDRESS if attachment.get("url") else _NOTHING
+    data, url = _text(attachment, "data"), _text(attachment, "url")
+    has = _DATA if data else _ADDRESS if url else _NOTHING
     media_type = media_type_of(b"", _text(attachment, "contentType"))
     return has, _PREFERENCE.index(media_type) if media_type in _PREFERENCE else len(_PREFERENCE)
 

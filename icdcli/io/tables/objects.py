@@ -76,11 +76,11 @@ def read_jsonl(
         DataError: If the file can't be read, is empty or has too long a line.
     """
     number = objects = 0
-    with _lines(path) as lines:
+    with open_lines(path) as lines:
         start = lines.peek()[:_PEEKED]
         refuse_other_format(path, start)
         if start.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
-            yield from _Array(path, lines, longest_line or _LONGEST_OBJECT).objects()
+            yield from ArrayReader(path, lines, longest_line or _LONGEST_OBJECT).objects()
             return
         while content := lines.readline(-1 if longest_line is None else longest_line + 1):
             number += 1
@@ -103,7 +103,7 @@ def read_jsonl(
         raise DataError(f"{path}: is empty. JSONL has one object per line.")
 
 
-class _Array:
+class ArrayReader:
     """One array of objects as the content of a file, read without keeping all of it in memory."""
 
     def __init__(self, path: Path, file: IO[bytes], longest: int) -> None:
@@ -111,7 +111,7 @@ class _Array:
         self._file = file
         self._longest = longest  # characters of an object
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._parse = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
+        self._decoder = json.JSONDecoder(object_pairs_hook=_unique)
         self._text, self._place, self._ended = "", 0, False
         self._number = 1  # of the object, from 1
 
@@ -128,26 +128,30 @@ class _Array:
                 raise DataError(f"{self._path}: is empty. Write an array of objects.")
             if self._next() != "{":
                 raise self._wrong("is not an object. Write one array of objects")
-            yield self._object()
+            yield cast(dict[str, Any], self._value())
             before, self._number = ",", self._number + 1
         self._place += 1
         if sign != "]" or self._next():
             raise self._wrong("the array isn't continued or closed here. Write one array")
 
-    def _object(self) -> dict[str, Any]:
+    def _value(self) -> Any:
+        """Return the value that begins here, and move behind it."""
         while True:
             try:
-                record, self._place = self._parse(self._text, self._place)
+                value, place = self._decoder.raw_decode(self._text, self._place)
             except json.JSONDecodeError as error:
                 cut_off = "Unterminated" in error.msg or error.pos > len(self._text) - _PEEKED
                 if self._ended or not cut_off:
-                    raise self._wrong(f"not JSON ({error.msg})") from None
+                    at_end = "Unterminated" in error.msg or not self._text[error.pos :].strip()
+                    raise self._not_json(error.msg, at_end) from None
             except _RepeatedKeyError:
                 raise self._wrong("has the same key twice. Keep one of the two values") from None
             except (ValueError, RecursionError):
                 raise self._wrong("not JSON that can be read") from None
             else:
-                return cast(dict[str, Any], record)
+                if place < len(self._text) or self._ended:  # else a number may go on
+                    self._place = place
+                    return value
             if len(self._text) - self._place > self._longest:
                 raise self._wrong(f"is longer than {self._longest >> 20} MB")
             self._read()
@@ -172,12 +176,21 @@ class _Array:
             problem = f"not UTF-8 (byte 0x{error.object[error.start]:02x})"
             raise self._wrong(f"{problem}. {conversion(bytes(error.object))}") from None
 
+    def _not_json(self, problem: str, at_end: bool) -> DataError:
+        """Return the error for a value that isn't JSON, perhaps since the file was cut short."""
+        return self._wrong(f"not JSON ({problem})")
+
     def _wrong(self, problem: str) -> DataError:
         return DataError(f"{self._path}, object {self._number}: {problem}.")
 
 
 @contextmanager
-def _lines(path: Path) -> Iterator[io.BufferedReader]:
+def open_lines(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file as a stream in UTF-8, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        DataError: If it can't be read or decompressed, while the block reads it, too.
+    """
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield io.BufferedReader(Utf8Reader(file), _LINES_BUFFER)

@@ -102,14 +102,9 @@ def test_an_address_is_named_and_not_fetched():
     assert "(DocumentReference/7): its attachment has only an address (url)" in message
     assert "nothing is fetched" in message
     binary = {"resourceType": "Binary", "contentType": "text/html", "data": data("<b>Gout</b>")}
-    asked = []
-
-    def linked(url):
-        asked.append(url)
-        return binary
-
-    note = document_note(reference_r4(link), "n", linked)
-    assert (note.text, note.origin.media_type, asked) == ("Gout", HTML, ["Binary/5"])
+    note = document_note(reference_r4({"url": "Binary/4"}, link), "n", {"Binary/5": binary}.get)
+    assert (note.text, note.origin.media_type) == ("Gout", HTML)
+    assert "only an address" in refused(reference_r4({"url": "Binary/4"}), {"Binary/5": binary}.get)
 
 
 def test_diagnostic_report():

@@ -8,17 +8,8 @@ from icdcli.predict.run import check_notes
 def test_other_files_of_a_folder_are_counted(tmp_path):
     folder = tmp_path / "n"
     (folder / "below").mkdir(parents=True)
-    for name in (
-        "a.txt",
-        "B.TXT",
-        "b.text",
-        "c",
-        "d.md",
-        "below/e.html",
-        "f.rtf",
-        "g.rtf",
-        "t.csv",
-    ):
+    names = ("a.txt", "B.TXT", "b.text", "c", "d.md", "below/e.tiff", "f.doc", "g.doc", "t.csv")
+    for name in names:
         (folder / name).write_text("type 2 diabetes")
     notes = find_notes([str(folder)])
     assert [note.id for note in notes] == ["B.TXT", "a.txt"]
@@ -26,12 +17,12 @@ def test_other_files_of_a_folder_are_counted(tmp_path):
     assert check_notes(notes, on_warning=warnings.append) == 2
     (warning,) = warnings
     assert warning.startswith(
-        f"{folder}: 7 files left out (2 .rtf, 1 .csv, 1 .html, 1 .md, 1 .text, 1 without an ending)"
+        f"{folder}: 7 files left out (2 .doc, 1 .csv, 1 .md, 1 .text, 1 .tiff, 1 without an ending)"
     )
     (folder / "i.txt").symlink_to("/nowhere/i.txt")
     with pytest.raises(DataError, match=r"n/i\.txt: is a link to a file that doesn't exist"):
         find_notes([str(folder)])
     for name in ("a.txt", "B.TXT", "i.txt", "t.csv"):
         (folder / name).unlink()
-    with pytest.raises(DataError, match=r"end in \.txt\. It has 6 other files \(2 \.rtf, 1 \.html"):
+    with pytest.raises(DataError, match=r"\.xml\. It has 6 other files \(2 \.doc, 1 \.md"):
         find_notes([str(folder)])
