@@ -12,9 +12,10 @@ sys.path.append(str(Path(__file__).parent))  # for the modules that these tests 
 
 pytest.importorskip("playwright", reason="playwright isn't there: pip install -e '.[dev]'")
 
-from driving import CHROMIUM_OPTIONS, PATIENCE, Visit
+from driving import CHROMIUM_OPTIONS, PATIENCE, OwnServer, Visit
 from playwright.sync_api import Browser, expect, sync_playwright
 
+SERVING = Path(__file__).with_name("serving.py")
 CHROMIUM = Path("/usr/bin/chromium")
 REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: a missing browser isn't skipped there
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
@@ -73,8 +74,31 @@ def new_visit(
         name = re.sub(r"\W+", "-", request.node.name)
         for number, visit in enumerate(visits, start=1):
             picture = tmp_path / f"{name}-{number}.png"
-            visit.page.screenshot(path=picture, full_page=True)
+            visit.page.screenshot(path=picture)
             print(f"window {number}: {picture}")
     for visit in visits:
         visit.context.close()
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., OwnServer]]:
+    """Return a function that serves a store; the servers end after the tests of the module.
+
+    They must end in order, and print neither a defect nor a warning.
+    """
+    servers: list[OwnServer] = []
+
+    def start(store: Path, *options: str) -> OwnServer:
+        log = tmp_path_factory.mktemp("server") / "log"
+        words = [str(SERVING), "--store", str(store), "--port", "{port}", *options]
+        server = OwnServer(words, log)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        assert server.stop() == 0, server.printed()
+        assert "Traceback" not in server.printed(), server.printed()
+        assert "Warning" not in server.printed(), server.printed()

@@ -9,12 +9,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request
+
+from icdcli.review.decisions import DecisionEvent
+from icdcli.review.notes import note_numbers
+from icdcli.review.readings import read_events, read_state
+from icdcli.review.state import ReviewState
+from icdcli.review.store import open_store
 
 ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
@@ -87,6 +93,99 @@ class Visit:
         dialog.dismiss()
 
 
+# The first occurrence of words in the note, across elements, as the boxes of its first and last
+# character.
+_PLACE_OF_WORDS = """(words) => {
+const nodes = [];
+const walker = document.createTreeWalker(document.querySelector('#note'), NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  if (walker.currentNode.parentElement.closest('.block')) nodes.push(walker.currentNode);
+}
+const at = nodes.map((one) => one.data).join('').indexOf(words);
+if (at < 0) return null;
+const place = (position) => {
+  let left = position;
+  for (const node of nodes) {
+    if (left < node.length) return [node, left];
+    left -= node.length;
+  }
+};
+const box = (position) => {
+  const [node, offset] = place(position);
+  const range = document.createRange();
+  range.setStart(node, offset);
+  range.setEnd(node, offset + 1);
+  return range.getBoundingClientRect();
+};
+const first = box(at);
+const last = box(at + words.length - 1);
+return [first.left, first.top + first.height / 2, last.right, last.top + last.height / 2];
+}"""
+
+
+class NotePage:
+    """The page of a note, as a person uses it.
+
+    Args:
+        visit: The window that shows it.
+    """
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit, self.page = visit, visit.page
+
+    def ready(self) -> "NotePage":
+        """Wait until it shows the codes."""
+        self.page.locator("#loading").wait_for(state="detached")
+        return self
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def write(self, words: str) -> None:
+        """Type a text where the focus is."""
+        self.page.keyboard.type(words)
+
+    def code(self, code: str) -> Locator:
+        """Return the place of a code."""
+        return self.page.locator(f"article[data-code='{code}']")
+
+    @property
+    def found(self) -> Locator:
+        """Return the codes that a search has found."""
+        return self.page.get_by_role("listbox").get_by_role("option")
+
+    @property
+    def chosen(self) -> str | None:
+        """Return the code that keys act on."""
+        return self.page.locator("article[aria-current=true]").get_attribute("data-code")
+
+    def choose(self, code: str) -> None:
+        """Go to a code by j and k."""
+        for key in ("j", "k"):
+            for _ in range(20):
+                if self.chosen == code:
+                    return
+                self.press(key)
+        raise AssertionError(f"{code} can't be reached by j and k")
+
+    def drag_over(self, words: str) -> None:
+        """Select words of the note with the mouse."""
+        place = self.page.evaluate(_PLACE_OF_WORDS, words)
+        assert place is not None, f"the note doesn't show {words!r}"
+        left, top, right, bottom = place
+        self.page.mouse.move(left + 1, top)
+        self.page.mouse.down()
+        self.page.mouse.move((left + right) / 2, (top + bottom) / 2)
+        self.page.mouse.move(right - 1, bottom)
+        self.page.mouse.up()
+
+    def button(self, name: str) -> Locator:
+        """Return a button by its words."""
+        return self.page.get_by_role("button", name=name)
+
+
 def free_port() -> int:
     """Return a port of this machine that nobody listens on."""
     with socket.socket() as one:
@@ -155,3 +254,46 @@ class OwnServer:
     def printed(self) -> str:
         """Return what the server has printed until now."""
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+
+@dataclass
+class Served:
+    """A store and the server of its page.
+
+    Attributes:
+        path: The file of the store.
+        server: The server.
+    """
+
+    path: Path
+    server: OwnServer
+
+    def state(self, id: str, reading: int = 1) -> ReviewState:
+        """Return what is stored on a reading."""
+        with open_store(self.path, create=False) as store:
+            return read_state(store, id, reading)
+
+    def events(self, id: str, reading: int = 1) -> list[DecisionEvent]:
+        """Return the stored events of a reading."""
+        with open_store(self.path, create=False) as store:
+            return read_events(store, id, reading)
+
+    def until(
+        self, visit: Visit, id: str, holds: Callable[[ReviewState], object], reading: int = 1
+    ) -> ReviewState:
+        """Wait until something holds for the state of a reading, and return the state."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not holds(state := self.state(id, reading)):
+            assert time.monotonic() < end, f"the store still has {state}"
+            visit.page.wait_for_timeout(50)
+        return state
+
+    def number(self, id: str) -> int:
+        """Return the number of a note, which its address has."""
+        with open_store(self.path, create=False) as store, store.reading() as connection:
+            return note_numbers(connection, [id], store.name)[id]
+
+    def open(self, visit: Visit, id: str, reading: int = 1) -> NotePage:
+        """Open the page of a note."""
+        visit.go(f"/notes/{self.number(id)}/{reading}")
+        return NotePage(visit).ready()
