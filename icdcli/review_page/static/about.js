@@ -17,7 +17,7 @@ export function about(code) {
   return known.get(code);
 }
 
-let isOpen = localStorage.getItem("notes") !== "closed";
+let isOpen = localStorage.getItem("notes") === "open";
 
 /** Return the notes of a code, which fold; the choice counts for all codes. */
 export function aboutNotes(code) {
@@ -58,11 +58,10 @@ export function aboutNotes(code) {
 function notesOf({ code, notes, edition, parents }) {
   const lists = KINDS.filter((kind) => notes?.[kind]?.length).map((kind) => [
     element("dt", {}, say(`about.${kind}`)),
-    notes[kind].flatMap((one) =>
-      one.texts.map((text) =>
-        element("dd", {}, text, one.code !== code && element("span.hint", {}, ` ${say("about.from", { code: one.code })}`)),
-      ),
-    ),
+    notes[kind].map((one) => [
+      one.code !== code && element("dd.from", {}, say("about.from", { code: one.code })),
+      one.texts.map((text) => element("dd", {}, text)),
+    ]),
   ]);
   const path = (parents ?? []).map((one) => `${one.code} ${one.title}`).join(" › ");
   return [

@@ -55,14 +55,14 @@ export function drawCard(card, review, { isChosen, place, form }, on) {
       element("span.code-name", {}, code),
       " ",
       element("span.code-title", {}, review.title(code) || say("code.untitled")),
+      " ",
       tags(review, code, place),
     ),
+    isOurs && poaChoice(review, code, on),
     trust(review, code),
     quickActions(review, code, on),
-    isOurs && poaChoice(review, code, on),
     review.readings && readingsOf(review, code),
-    form,
-    isChosen && details(review, code, place, on),
+    isChosen ? details(review, code, { place, form }, on) : form,
   ];
   card.replaceChildren(...children.filter(Boolean));
 }
@@ -145,9 +145,8 @@ function poaChoice(review, code, on) {
   const value = review.decision(code).poa ?? "";
   const label = say("poa.of_code", { code });
   return element(
-    "label.poa",
+    "span.poa",
     { title: say("poa.title") },
-    element("span", { "aria-hidden": "true" }, say("poa.short")),
     element(
       "select",
       {
@@ -155,23 +154,26 @@ function poaChoice(review, code, on) {
         disabled: review.isSubmitted,
         onchange: (event) => on.poa(code, event.target.value),
       },
-      !value && element("option", { value: "", selected: true }, "–"),
-      POA.map((one) =>
-        element("option", { value: one, selected: one === value, title: say(`poa.${one}`) }, one === "exempt" ? say("poa.exempt_short") : one),
-      ),
+      !value && element("option", { value: "", selected: true }, say("poa.short")),
+      POA.map((one) => element("option", { value: one, selected: one === value }, poaText(one))),
     ),
   );
 }
 
-function details(review, code, place, on) {
+/** Return what a value of present on admission means, its letter first. */
+export function poaText(value) {
+  return `${value === "exempt" ? "" : `${value} · `}${say(`poa.${value}`)}`;
+}
+
+function details(review, code, { place, form }, on) {
   return element(
     "div.details",
     {},
     wordsList(review, code, on),
     comments(review.commentsOn(code)),
-    !review.isSubmitted && actions(review, code, place, on),
-    numbers(review, code),
-    aboutNotes(code),
+    form ?? (!review.isSubmitted && actions(review, code, place, on)),
+    !form && numbers(review, code),
+    !form && aboutNotes(code),
   );
 }
 
@@ -247,7 +249,7 @@ function numbers(review, code) {
     "p.numbers",
     {},
     say(predicted ? "code.above" : "code.below", { score: share(score), threshold: share(threshold) }),
-    edition && ` · ${edition}`,
+    edition && ` · ${edition.split("@")[0]}`,
     review.model && ` · ${review.model.name}`,
   );
 }

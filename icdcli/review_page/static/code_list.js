@@ -30,18 +30,18 @@ export class CodeList {
     const number = element("span.number");
     const list = element("ol.codes", { "aria-label": say(`group.${name}`), data: { group: name } });
     const heading = [element("span", {}, say(`group.${name}`)), " ", number];
-    const extra = element("div.group-extra");
     const made = FOLDED.has(name)
       ? element("details.group", {}, element("summary", {}, heading), list)
-      : element("section.group", {}, element("h2", {}, heading), extra, list);
+      : element("section.group", {}, element("h2", {}, heading), list);
     const empty = FOLDED.has(name) ? null : element("p.hint.empty", {}, say(`group.${name}_empty`));
     if (empty) made.append(empty);
-    return { element: made, list, number, empty, extra };
+    return { element: made, list, number, empty };
   }
 
-  /** Return the place above a group's codes for what belongs to the group. */
-  extra(name) {
-    return this.groups.get(name).extra;
+  /** Put elements above and below the codes of a group. */
+  place(name, above, below) {
+    this.groups.get(name).list.before(above);
+    this.groups.get(name).element.append(below);
   }
 
   /** Return the codes in the order of the page, without those of groups that are folded. */

@@ -93,7 +93,8 @@ function draw(search, codes) {
   );
   search.list.hidden = codes.length === 0;
   search.input.setAttribute("aria-expanded", String(codes.length > 0));
-  point(search, codes.length ? 0 : -1);
+  const first = search.list.querySelector("li:not([aria-disabled])");
+  point(search, first ? [...search.list.children].indexOf(first) : codes.length ? 0 : -1);
 }
 
 function point(search, at) {

@@ -22,13 +22,14 @@ export function spansOf(review, codes) {
  *
  * @param {number} begin Where the stretch begins.
  * @param {number} end Where it ends.
- * @param {Array} spans The spans that overlap it.
+ * @param {Array} spans The spans; those elsewhere don't matter.
  */
 export function pieces(begin, end, spans) {
   const cuts = new Set([begin, end]);
   for (const span of spans) {
-    if (span.begin > begin) cuts.add(span.begin);
-    if (span.end < end) cuts.add(span.end);
+    for (const place of [span.begin, span.end]) {
+      if (place > begin && place < end) cuts.add(place);
+    }
   }
   const places = [...cuts].sort((one, other) => one - other);
   const found = [];

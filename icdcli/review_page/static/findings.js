@@ -10,14 +10,29 @@ function kindText(kind) {
   return has(key) ? say(key) : kind;
 }
 
+/** Return official words, of which long ones are cut until somebody wants to read them all. */
+function longText(text, most = 160) {
+  const made = element("p", { lang: "en" }, text);
+  if (text.length <= most * 1.3) return made;
+  const cut = text.lastIndexOf(" ", most);
+  const more = button(say("finding.more"), {
+    tag: "button.link",
+    onclick: () => made.replaceChildren(text),
+  });
+  made.replaceChildren(`${text.slice(0, cut)} … `, more);
+  return made;
+}
+
 export class FindingList {
   /**
-   * @param {HTMLElement} root Where they are shown.
+   * @param {HTMLElement} root Where hard findings are shown.
+   * @param {HTMLElement} hints Where soft ones are.
    * @param {Review} review The review.
-   * @param {object} on `pass(key, reason)` and `choose(code)`.
+   * @param {object} on `pass(key, reason)`, `replace(code)` and `choose(code)`.
    */
-  constructor(root, review, on) {
+  constructor(root, hints, review, on) {
     this.root = root;
+    this.hints = hints;
     this.review = review;
     this.on = on;
     this.forms = new Map();
@@ -31,18 +46,13 @@ export class FindingList {
     this.key = key;
     const hard = findings.filter((one) => one.severity === "hard");
     const soft = findings.filter((one) => one.severity !== "hard");
-    const isOpen = this.root.querySelector("details")?.open ?? soft.length <= 3;
-    const parts = [
-      hard.length > 0 && element("ul.findings", { "aria-label": say("finding.hard") }, hard.map((one) => this.#item(one))),
-      soft.length > 0 &&
-        element(
-          "details.soft",
-          { open: isOpen },
-          element("summary", {}, say("finding.soft", { n: count(soft.length) })),
-          element("ul.findings", {}, soft.map((one) => this.#item(one))),
-        ),
-    ];
-    this.root.replaceChildren(...parts.filter(Boolean));
+    const isOpen = this.hints.querySelector("details")?.open ?? soft.length <= 2;
+    const list = (found, label) =>
+      element("ul.findings", { "aria-label": label }, found.map((one) => this.#item(one)));
+    this.root.replaceChildren(...(hard.length ? [list(hard, say("finding.hard"))] : []));
+    const words = say("finding.soft", { n: count(soft.length) });
+    const folded = element("details.soft", { open: isOpen }, element("summary", {}, words), list(soft, words));
+    this.hints.replaceChildren(...(soft.length ? [folded] : []));
   }
 
   #item(finding) {
@@ -66,17 +76,27 @@ export class FindingList {
             element("button.code-link", { type: "button", onclick: () => this.on.choose(code) }, code),
           ]),
         ),
-        element("p", { lang: "en" }, finding.words),
+        longText(finding.words),
         finding.advice && element("p.hint", { lang: "en" }, finding.advice),
         reason && element("p.passed", {}, say("finding.passed", { reason })),
-        isHard && !reason && !submitted && this.#pass(finding.key),
+        isHard && !reason && !submitted && this.#ways(finding),
       ),
     );
   }
 
-  #pass(key) {
+  #ways({ key, codes }) {
     if (this.forms.has(key)) return this.forms.get(key);
-    return button(say("finding.pass"), { tag: "button.small", onclick: () => this.#open(key) });
+    const [code] = codes;
+    return element(
+      "div.form-buttons",
+      {},
+      code &&
+        button(say("action.replace_code", { code }), {
+          tag: "button.small",
+          onclick: () => this.on.replace(code),
+        }),
+      button(say("finding.pass"), { tag: "button.small", onclick: () => this.#open(key) }),
+    );
   }
 
   #open(key) {

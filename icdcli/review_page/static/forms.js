@@ -3,7 +3,7 @@
 
 import { about } from "./about.js";
 import { codeSearch } from "./code_search.js";
-import { POA } from "./code_card.js";
+import { POA, poaText } from "./code_card.js";
 import { button, element } from "./elements.js";
 import { QUICK_REASONS, reasonText } from "./reasons.js";
 import { say } from "./words.js";
@@ -137,7 +137,7 @@ export function poaForm(code, done, cancel) {
     cancel,
     children: choices(
       POA.map((one) => ({
-        words: `${one === "exempt" ? "" : `${one} · `}${say(`poa.${one}`)}`,
+        words: poaText(one),
         act: () => done(one),
         letter: one[0].toLowerCase(),
       })),

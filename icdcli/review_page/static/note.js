@@ -39,11 +39,12 @@ class NotePage {
       chosen: () => this.showWords(),
       point: (code) => this.view?.activate(this.list.chosen, code ? [code] : []),
     });
-    this.findings = new FindingList(at("findings"), this.review, {
+    this.findings = new FindingList(at("findings"), at("hints"), this.review, {
+      replace: (code) => this.act("replace", code),
       pass: (finding, reason) => this.decide("override", { finding, reason }),
       choose: (code) => this.list.choose(code, { isFocused: true }),
     });
-    this.list.extra("codes").append(at("findings"));
+    this.list.place("codes", at("findings"), at("hints"));
     this.forms = new Forms(this);
     this.bar = new StatusBar(at("submit-bar"), this);
     this.#showNote(data);
@@ -190,8 +191,10 @@ class NotePage {
     const hadFocus = at("codes").contains(document.activeElement);
     this.outbox.addAll(decisions);
     const left = this.review.groups().open;
-    if (place >= 0 && left.length) {
-      this.list.choose(left[Math.min(place, left.length - 1)], { isFocused: hadFocus, isScrolled: true });
+    if (place >= 0) {
+      // After the last one, the codes of the note are looked at, the principal one first.
+      const next = left[Math.min(place, left.length - 1)] ?? this.review.state.codes[0];
+      if (next) this.list.choose(next, { isFocused: hadFocus, isScrolled: true });
     }
     announce(`${said} ${say("said.left", { n: left.length })}`);
   }

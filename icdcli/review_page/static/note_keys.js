@@ -64,7 +64,7 @@ function groups() {
         [["a"], say("action.accept")],
         [["x"], say("keys.reject")],
         [["r"], say("keys.replace")],
-        [["1", "9"], say("keys.words")],
+        [["1–9"], say("keys.words")],
         [["Enter"], say("keys.enter")],
         [["/"], say("keys.add")],
         [["u"], say("keys.undo")],

@@ -25,8 +25,10 @@ export class NoteView {
     const body = element("div.section-body");
     for (const [from, to] of paragraphs(this.text, begin, end)) {
       const made = element("div.block", { data: { block: this.blocks.length } });
-      made.append(this.text.slice(from, to));
-      this.blocks.push({ begin: from, end: to, element: made, key: "", marks: [] });
+      const block = { begin: from, end: to, headed: from, element: made, key: "", marks: [] };
+      if (from === begin && title) block.headed = this.#endOfHeading(from, to, title);
+      this.blocks.push(block);
+      this.#draw(block, []);
       body.append(made);
     }
     if (!title) return element("section.section", {}, body);
@@ -108,7 +110,16 @@ export class NoteView {
 
   #draw(block, spans) {
     block.marks = [];
-    const parts = pieces(block.begin, block.end, spans).map((piece) => {
+    const { begin, headed, end } = block;
+    const heading = headed > begin ? this.#parts(block, pieces(begin, headed, spans)) : [];
+    const parts = this.#parts(block, pieces(headed, end, spans));
+    block.element.replaceChildren(
+      ...(heading.length ? [element("b.heading", {}, heading), ...parts] : parts),
+    );
+  }
+
+  #parts(block, found) {
+    return found.map((piece) => {
       const text = this.text.slice(piece.begin, piece.end);
       if (!piece.codes.length) return text;
       const said = piece.said.map((one) => say(`assertion.${one}`)).join(", ");
@@ -125,7 +136,11 @@ export class NoteView {
       block.marks.push(mark);
       return mark;
     });
-    block.element.replaceChildren(...parts);
+  }
+
+  #endOfHeading(begin, end, title) {
+    const at = this.text.slice(begin, end).toLowerCase().indexOf(title.toLowerCase());
+    return at >= 0 && at < 8 ? begin + at + title.length : begin;
   }
 
   /** Show the words of the chosen code, and those of codes that are pointed at. */
