@@ -14,6 +14,7 @@ from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
 from icdcli.garbage import import_quickly
+from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, find_checkpoint
 
@@ -43,6 +44,7 @@ class _Call:
     checking: "Checking | None" = None
     cpu_precision: CpuPrecision = None
     skip_unreadable: bool = False
+    format: FormatName | None = None
 
 
 def predict(
@@ -107,6 +109,13 @@ def predict(
             "an interruption."
         ),
     ] = None,
+    format: Annotated[
+        FormatName | None,
+        typer.Option(
+            help="With --output: fhir (.ndjson), omop (.csv, .parquet), dg1 (HL7 v2, .hl7) or "
+            "labelstudio (.json). Default: by the ending of the file.",
+        ),
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the notes in tables. Default: text.")
     ] = None,
@@ -151,6 +160,8 @@ def predict(
     from icdcli.config.loading import load_config
 
     _require_checkpoint(run_dir, load)
+    if format is not None and output is None:
+        raise ConfigError("--format: is for files. Add --output.")
     import_quickly("icdcli.predict.run")
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
@@ -158,6 +169,7 @@ def predict(
         *(top, min_score, evidence, output, checking),
         cpu_precision,
         skip_unreadable,
+        format,
     )
     chosen = (
         _default_device() if device is None else load_config(None, [f"device={device}"]).run.device
@@ -234,6 +246,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             min_score=call.min_score,
             evidence=call.evidence,
             checking=call.checking,
+            format=call.format,
             cpu_precision=call.cpu_precision,
             process_group=process_group,
             on_progress=on_progress,
@@ -294,7 +307,7 @@ def show_notes(
     for given, note in coded:
         cut += CutNotes.of([note])
         if output.json:
-            sys.stdout.write(note_line(note))
+            sys.stdout.write(note_line(note, given))
         else:
             output.show(coded_view(note, selection, one_threshold))
             if evidence and note.codes:

@@ -57,6 +57,7 @@ class NoteCode(NamedTuple):
         evidence: The words behind it; None: not requested.
         edition: The edition of its kind of code, as `edition_id` returns it; None: unknown.
         dropped: Why a hard rule has removed it from the predicted codes; None: none has.
+        kind: ``diagnosis`` or ``procedure``.
     """
 
     code: str
@@ -67,6 +68,7 @@ class NoteCode(NamedTuple):
     evidence: EvidenceSpans | None = None
     edition: str | None = None
     dropped: str | None = None
+    kind: str = "diagnosis"
 
 
 class CodedNote(NamedTuple):
@@ -240,6 +242,7 @@ class NotePredictor:
                 bool(scores_L[label] >= self._threshold_L[label]),
                 spans,
                 self._edition_of.get(known.kinds[label]),
+                kind=known.kinds[label],
             )
             for label, spans in zip(labels, found, strict=True)
         )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from icdcli.errors import ConfigError, DataError
 from icdcli.io.files import flush, replacing, write_json
 from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.predict.batches import CodedNote, CutNotes, note_blocks
-from icdcli.predict.writers import format_of
+from icdcli.predict.formats.blocks import CodedBlock, ModelName
+from icdcli.predict.formats.registry import Shape, choose_format
 
 _JOURNAL, _LOCK, _CUT = "journal.json", ".lock", ".cut.json"
 
@@ -43,9 +45,8 @@ class OutputParts:
         self,
         output: Path,
         made_of: Mapping[str, str],
-        evidence: bool = False,
-        check: bool = False,
-        resolve: bool = False,
+        model: ModelName | None = None,
+        shape: Shape | None = None,
     ) -> None:
         """Describe the file.
 
@@ -53,17 +54,17 @@ class OutputParts:
             output: The file; its name's ending is its format.
             made_of: For each input, how a message says that it changed (``other notes``), and a
                 value that changes with it.
-            evidence: Whether codes have evidence.
-            check: Whether notes have findings.
-            resolve: Whether codes are removed by hard rules.
+            model: The model, which some formats name; None: it isn't known yet.
+            shape: What the file has.
 
         Raises:
             ConfigError: If there can't be such a file.
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.parts")
-        self._format = format_of(output, evidence, check, resolve)
+        self._format = choose_format(output, model or ModelName("", ""), shape)
         self._made_of = dict(made_of)
+        self._time = datetime.now(UTC).isoformat(timespec="seconds")
         if not output.parent.is_dir():
             raise ConfigError(
                 f"--output {output}: there is no folder {output.parent}. Make it first."
@@ -102,6 +103,11 @@ class OutputParts:
                 self.folder.rmdir()
 
     @property
+    def require(self) -> Callable[[Note], None] | None:
+        """Return what raises an error if the format can't hold a note; None: it holds any."""
+        return self._format.require
+
+    @property
     def started(self) -> bool:
         """Return whether an earlier call, or rank 0 of this one, has started."""
         return self._journal() is not None
@@ -129,11 +135,15 @@ class OutputParts:
             notes: The number of notes.
         """
         with self._writing():
-            if not self.started or self.changed:
+            before = self._journal()
+            if before is None or self.changed:
                 self._clear()
+            else:
+                self._time = before["started"]
             for remains in self.folder.glob(".*.*"):
                 remains.unlink()  # half a part, of a process that was killed
-            write_json(self.folder / _JOURNAL, {"made_of": self._made_of, "notes": notes})
+            content = {"made_of": self._made_of, "notes": notes, "started": self._time}
+            write_json(self.folder / _JOURNAL, content)
 
     def write(
         self,
@@ -154,6 +164,8 @@ class OutputParts:
             The number of parts of the file.
         """
         rank, ranks = shard
+        journal = self._journal()
+        started = datetime.fromisoformat(journal["started"] if journal else self._time)
         done = before = parts = 0
 
         def report(more: int) -> None:
@@ -169,7 +181,7 @@ class OutputParts:
                 with self._writing():
                     write_json(cut, asdict(CutNotes.of(coded)))
                     with replacing(part, durable=True) as temporary:
-                        self._format.write(temporary, coded)
+                        self._format.write(temporary, CodedBlock(block, coded, started))
             done += len(block)
             report(0)
         return parts
@@ -221,15 +233,14 @@ class OutputParts:
             content = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        valid = isinstance(content, dict) and content.keys() == {"made_of", "notes"}
+        valid = isinstance(content, dict) and content.keys() == {"made_of", "notes", "started"}
         return content if valid else None
 
     def _clear(self) -> None:
         """Remove our files, the journal first: parts without a journal are of no use."""
         (self.folder / _JOURNAL).unlink(missing_ok=True)
-        for ending in (self._format.ending, _CUT):
-            for part in self.folder.glob("[0-9]" * 7 + ending):
-                part.unlink()
+        for part in self.folder.glob("[0-9]" * 7 + ".*"):  # of another format, too
+            part.unlink()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -3,10 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,7 +16,6 @@ from icdcli.data.notes.text import Note
 from icdcli.distributed.process_group import ProcessGroup, join_process_group
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.explain.evidence import evidence_finder
-from icdcli.icd.editions.records import Editions
 from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
@@ -27,49 +24,14 @@ from icdcli.model.files.base_identity import current_state
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
+from icdcli.predict.formats.blocks import ModelName
+from icdcli.predict.formats.format_name import FormatName
+from icdcli.predict.formats.registry import Shape, needs_evidence
+from icdcli.predict.prediction_file import PredictionFile
 from icdcli.predict.resumable_output import OutputParts, PredictBlock
 
 OnMessage = Callable[[str], object]
 OnCoded = Callable[[int, int], object]
-
-
-@dataclass(frozen=True)
-class PredictionFile:
-    """A file of predicted codes.
-
-    Attributes:
-        output: The file.
-        notes: The number of notes in it.
-        checkpoint: The folder of the checkpoint.
-        labels: The number of codes of the model.
-        threshold: The model's threshold, in words.
-        selection: Which codes the file has.
-        cut: The notes of which the model reads only the beginning.
-        editions: The editions of the model's codes; None: unknown.
-    """
-
-    output: Path
-    notes: int
-    checkpoint: Path
-    labels: int
-    threshold: str
-    selection: Selection
-    cut: CutNotes
-    editions: Editions | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values that ``icdcode predict --output FILE --json`` prints."""
-        return {
-            "output": self.output,
-            "notes": self.notes,
-            "checkpoint": self.checkpoint,
-            "editions": self.editions,
-            "threshold": self.threshold,
-            "top": self.selection.top,
-            "min_score": self.selection.min_score,
-            "cut_notes": self.cut.notes,
-            "cut_notes_read": round(self.cut.mean_share, 6) if self.cut.notes else None,
-        }
 
 
 def predict_notes(
@@ -141,6 +103,7 @@ def check_notes(
     on_progress: Progress | None = None,
     on_warning: OnMessage | None = None,
     on_message: OnMessage | None = None,
+    require: Callable[[Note], None] | None = None,
 ) -> int:
     """Check that all notes can be read, before the first is coded, and return their number.
 
@@ -150,11 +113,12 @@ def check_notes(
         on_warning: Called with a message if some notes have no text or were read in a wrong
             encoding before, or if files were left out.
         on_message: Called with a message about how notes were read, if that isn't obvious.
+        require: Raises an error if a note can't be used.
 
     Raises:
         DataError: If a note can't be read, or if no note has any text.
     """
-    count = notes.check(on_progress)
+    count = notes.check(on_progress, require)
     problems = notes.left_out
     if notes.without_text:
         problems.append(f"{notes.without_text:,} of {count:,} notes have no text and get no codes")
@@ -179,6 +143,7 @@ def predict_to_file(
     min_score: float | None = None,
     evidence: bool = False,
     checking: Checking | None = None,
+    format: FormatName | None = None,
     cpu_precision: CpuPrecision | None = None,
     process_group: ProcessGroup | None = None,
     on_progress: Progress | None = None,
@@ -192,13 +157,15 @@ def predict_to_file(
     Args:
         run: The folder of a run or of a checkpoint.
         notes: The notes, from `icdcli.data.notes.files.find_notes`.
-        output: The file; its name ends in ``.jsonl``, ``.csv`` or ``.parquet``.
+        output: The file; its name ends in ``.jsonl``, ``.csv`` or ``.parquet`` if there is no
+            `format`.
         load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
         top: Report up to this many codes per note, whether or not they reach the threshold.
         min_score: Report the codes with at least this score, whether or not they reach the
             threshold.
         evidence: Also write the words behind each code.
         checking: How the predicted codes are checked; None: they aren't.
+        format: The format, see `icdcli.predict.formats.registry`; None: by the ending of `output`.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
         process_group: The processes that share the notes; None: this process alone, on the CPU.
         on_progress: Receives the progress.
@@ -214,8 +181,9 @@ def predict_to_file(
     group = join_process_group("cpu") if process_group is None else process_group
     refuse_url(output, f"--output {output}")
     output, selection = Path(output), Selection(top, min_score)
+    evidence = evidence or needs_evidence(format)
     # Loading may take minutes: first see whether there can be such a file.
-    of = partial(_output_parts, notes, output, selection, evidence, cpu_precision)
+    of = partial(_output_parts, notes, output, selection, evidence, format, cpu_precision)
     of(checkpoint_of(run, load))
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
@@ -247,6 +215,7 @@ def write_predictions(
     *,
     evidence: bool = False,
     checks: NoteChecks | None = None,
+    format: FormatName | None = None,
     cpu_precision: CpuPrecision | None = None,
     on_notes: OnCoded | None = None,
     on_progress: Progress | None = None,
@@ -263,6 +232,7 @@ def write_predictions(
         selection: Which codes `predict` reports.
         evidence: Whether `predict` finds evidence.
         checks: The checks that `predict` applies; None: none.
+        format: The format, as `predict_to_file` receives it.
         cpu_precision: The precision of the model's network, as `predict_to_file` receives it.
         on_notes: Called with the notes that are done, and with all notes.
         on_progress: Receives the progress.
@@ -276,7 +246,9 @@ def write_predictions(
         ConfigError: If there can't be such a file.
         DataError: If a note can't be read, or if the file can't be written.
     """
-    parts = _output_parts(notes, output, selection, evidence, cpu_precision, checkpoint, checks)
+    parts = _output_parts(
+        notes, output, selection, evidence, format, cpu_precision, checkpoint, checks
+    )
     group = ProcessGroup(0, 1, torch.device("cpu"))
     return _write(parts, notes, predict, group, on_notes, on_progress, on_warning, on_message)
 
@@ -307,6 +279,7 @@ def _output_parts(
     output: Path,
     selection: Selection,
     evidence: bool,
+    format: FormatName | None,
     cpu_precision: CpuPrecision | None,
     checkpoint: Path,
     checks: NoteChecks | None = None,
@@ -325,6 +298,8 @@ def _output_parts(
     )
     if checks:
         options += f" {checks}"
+    if format is not None:
+        options += f" --format {format}"
     if cpu_precision:
         options += f" --cpu-precision {cpu_precision}"
     made_of = {
@@ -335,7 +310,14 @@ def _output_parts(
         "another version of icdcode": __version__,
     }
     resolve = checks is not None and checks.checking.resolve
-    return OutputParts(output, made_of, evidence, checks is not None, resolve)
+    shape = Shape(format, evidence, checks is not None, resolve)
+    return OutputParts(output, made_of, ModelName(_run_name(checkpoint), manifest), shape)
+
+
+def _run_name(checkpoint: Path) -> str:
+    """Return the name of the run of a checkpoint; of one on its own, the name of its folder."""
+    parts = checkpoint.resolve().parts
+    return parts[parts.index("weights") - 1] if "weights" in parts[1:] else parts[-1]
 
 
 def _start(
@@ -352,7 +334,9 @@ def _start(
         )
     elif parts.started and not parts.changed and on_message is not None:
         on_message(f"Continuing with the parts in {parts.folder}")
-    parts.start(parts.notes or check_notes(notes, on_progress, on_warning, on_message))
+    parts.start(
+        parts.notes or check_notes(notes, on_progress, on_warning, on_message, parts.require)
+    )
 
 
 def _predict_parts(

@@ -19,7 +19,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from icdcli.errors import ConfigError
+from icdcli.data.notes.text import Note, Origin
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.predict.formats.blocks import CodedBlock, Format, write_lines
 
 _PLAIN = pa.schema(
     [
@@ -71,50 +72,25 @@ _EDITION = pa.field("edition", pa.string())
 _GROUP_ROWS = 1 << 16
 
 
-@dataclass(frozen=True)
-class Format:
-    """A file format for predicted codes.
-
-    Attributes:
-        ending: The ending of the files' names.
-        write: Writes a part.
-        join: Joins parts, in order, to the complete file.
-    """
-
-    ending: str
-    write: Callable[[Path, Sequence[CodedNote]], None]
-    join: Callable[[Path, Iterable[Path]], None]
+def table_format(ending: str, evidence: bool, check: bool, resolve: bool) -> Format:
+    """Return one of these formats by the ending of a file's name, which is in `TABLE_FORMATS`."""
+    checks = [*([_FINDINGS] if check else []), *([_DROPPED] if resolve else [])]
+    schema = pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *checks, _EDITION])
+    return TABLE_FORMATS[ending](schema)
 
 
-def format_of(
-    path: Path, evidence: bool = False, check: bool = False, resolve: bool = False
-) -> Format:
-    """Return the format for a file, by the ending of its name.
+def note_dict(note: CodedNote, given: Note | None = None) -> dict[str, Any]:
+    """Return a note's ``id``, ``windows``, ``read``, ``editions`` and ``codes`` as JSON values.
 
     Args:
-        path: The file.
-        evidence: Whether codes have evidence.
-        check: Whether notes have findings.
-        resolve: Whether codes are removed by hard rules.
-
-    Raises:
-        ConfigError: If there is no format with this ending.
+        note: The note with its codes.
+        given: The note with its text, which says what it was converted from; None: unknown.
     """
-    found = _FORMATS.get(path.suffix.lower())
-    if found is None:
-        raise ConfigError(
-            f"--output {path}: the name must end in {', '.join([*_FORMATS][:-1])} or "
-            f"{[*_FORMATS][-1]}."
-        )
-    checks = [*([_FINDINGS] if check else []), *([_DROPPED] if resolve else [])]
-    return found(pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *checks, _EDITION]))
-
-
-def note_dict(note: CodedNote) -> dict[str, Any]:
-    """Return a note's ``id``, ``windows``, ``read``, ``editions`` and ``codes`` as JSON values."""
     found = note.findings
+    origin = given.origin if given is not None else None
     return {
         **_note_values(note),
+        **({} if origin is None else {"origin": _origin_dict(origin)}),
         "editions": list(note.editions),
         "codes": [_code_dict(code) for code in note.codes],
         **(
@@ -132,15 +108,19 @@ def _note_values(note: CodedNote) -> dict[str, Any]:
     return {"id": note.id, "windows": note.windows, "read": note.read}
 
 
-def note_line(note: CodedNote) -> str:
-    """Return a note with its codes as a line of JSONL, with the line end."""
-    return json.dumps(note_dict(note), ensure_ascii=False, allow_nan=False) + "\n"
+def _origin_dict(origin: Origin) -> dict[str, str]:
+    return {name: value for name, value in asdict(origin).items() if value is not None}
+
+
+def note_line(note: CodedNote, given: Note | None = None) -> str:
+    """Return a note with its codes as a line of JSONL, with the line end; see `note_dict`."""
+    return json.dumps(note_dict(note, given), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _code_dict(code: NoteCode) -> dict[str, Any]:
     values = code._asdict()
     spans = values.pop("evidence")
-    del values["edition"]  # of the note
+    del values["edition"], values["kind"]  # of the note, and of its edition
     if values["dropped"] is None:
         del values["dropped"]
     return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
@@ -163,9 +143,8 @@ def _rows(schema: pa.Schema, notes: Iterable[CodedNote]) -> Iterator[tuple[Any, 
             yield tuple(values.get(name) for name in schema.names)
 
 
-def _write_jsonl(path: Path, notes: Sequence[CodedNote]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(map(note_line, notes))
+def _write_jsonl(path: Path, block: CodedBlock) -> None:
+    write_lines(path, map(note_line, block.coded, block.notes))
 
 
 def _cell(values: list[Any]) -> str:
@@ -177,10 +156,10 @@ def _cell(values: list[Any]) -> str:
     return " ".join(map(str, values))
 
 
-def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
+def _write_csv(schema: pa.Schema, path: Path, block: CodedBlock) -> None:
     rows = (
         [_cell(cell) if isinstance(cell, list) else cell for cell in row]
-        for row in _rows(schema, notes)
+        for row in _rows(schema, block.coded)
     )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -191,13 +170,14 @@ def _write_csv(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> Non
             (quoting if has_return else writer).writerow(row)
 
 
-def _write_parquet(schema: pa.Schema, path: Path, notes: Sequence[CodedNote]) -> None:
-    columns = zip(*_rows(schema, notes), strict=True)
+def _write_parquet(schema: pa.Schema, path: Path, block: CodedBlock) -> None:
+    columns = zip(*_rows(schema, block.coded), strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     pq.write_table(pa.table(arrays, schema=schema), path)
 
 
-def _join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -> None:
+def join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -> None:
+    """Join parts, below a header if there is one."""
     with path.open("wb") as file:
         if header:
             file.write(",".join(header).encode() + b"\n")
@@ -207,7 +187,7 @@ def _join_lines(path: Path, parts: Iterable[Path], header: Sequence[str] = ()) -
 
 
 def _join_csv(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
-    _join_lines(path, parts, schema.names)
+    join_lines(path, parts, schema.names)
 
 
 def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
@@ -223,10 +203,11 @@ def _join_parquet(schema: pa.Schema, path: Path, parts: Iterable[Path]) -> None:
             writer.write_table(pa.concat_tables(tables))
 
 
-_FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
-    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, _join_lines),
+TABLE_FORMATS: dict[str, Callable[[pa.Schema], Format]] = {
+    ".jsonl": lambda schema: Format(".jsonl", _write_jsonl, join_lines),
     ".csv": lambda schema: Format(".csv", partial(_write_csv, schema), partial(_join_csv, schema)),
     ".parquet": lambda schema: Format(
         ".parquet", partial(_write_parquet, schema), partial(_join_parquet, schema)
     ),
 }
+"""The endings of the names of files, and their formats by the columns of a table."""

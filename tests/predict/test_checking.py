@@ -2,7 +2,7 @@
 
 import csv
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from io import StringIO
 from types import SimpleNamespace
 
@@ -23,8 +23,9 @@ from icdcli.model.coding_model import NoteScores
 from icdcli.model.threshold import Threshold
 from icdcli.predict.batches import NotePredictor, Selection
 from icdcli.predict.checking import Checking, note_checks
+from icdcli.predict.formats.blocks import CodedBlock
 from icdcli.predict.run import predict_notes
-from icdcli.predict.writers import format_of, note_dict
+from icdcli.predict.writers import note_dict, table_format
 from icdcli.report.views.predictions import coded_view
 
 CODES = ("E10.9", "E11.9", "G35", "I50.22", "I50.9", "0SR90JA")
@@ -130,8 +131,8 @@ def test_every_format_has_the_findings(scoring, tmp_path):
     rows = {}
     for ending in ("jsonl", "csv", "parquet"):
         output, part = tmp_path / f"codes.{ending}", tmp_path / "part"
-        written = format_of(output, check=True, resolve=True)
-        written.write(part, [note])
+        written = table_format(output.suffix, False, check=True, resolve=True)
+        written.write(part, CodedBlock([Note(note.id, "")], [note], datetime.now(UTC)))
         written.join(output, [part])
         rows[ending] = output
     assert json.loads(rows["jsonl"].read_text()) == values
@@ -153,18 +154,20 @@ def test_predictions_with_findings_can_be_checked_again(scoring, tmp_path):
     edition = find_edition("icd10cm-2026-04")
     for ending in ("jsonl", "csv", "parquet"):
         output, part = tmp_path / f"codes.{ending}", tmp_path / "part"
-        written = format_of(output, check=True, resolve=True)
-        written.write(part, [coded(scoring, Checking(resolve=True))])
+        written = table_format(output.suffix, False, check=True, resolve=True)
+        note = coded(scoring, Checking(resolve=True))
+        written.write(part, CodedBlock([Note(note.id, "")], [note], datetime.now(UTC)))
         written.join(output, [part])
         ((_, codes),) = read_code_sets(output, edition, False)
         assert "G35" not in codes.codes
         assert len(codes.codes) == 5
 
 
-def test_without_checks_the_formats_are_as_before(scoring, tmp_path):
+def test_without_checks_the_formats_are_as_before(scoring):
     assert "findings" not in note_dict(coded(scoring, None))
     assert "dropped" not in note_dict(coded(scoring, Checking()))["codes"][0]
-    assert format_of(tmp_path / "a.csv") != format_of(tmp_path / "a.csv", check=True)
+    plain, checked = (table_format(".csv", False, check, False) for check in (False, True))
+    assert "findings" not in str(plain) and "findings" in str(checked)
 
 
 def test_the_terminal_shows_findings_and_removed_codes(scoring):

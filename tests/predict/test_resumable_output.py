@@ -3,6 +3,7 @@ import json
 import os
 import stat
 import threading
+from datetime import UTC, datetime
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -12,8 +13,9 @@ from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.predict import batches as coding
 from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.predict.formats.blocks import CodedBlock, ModelName
+from icdcli.predict.formats.registry import choose_format
 from icdcli.predict.resumable_output import OutputParts
-from icdcli.predict.writers import format_of
 
 NOTES = [Note(f"n{number}", "text") for number in range(23)]
 MADE_OF = {"checkpoint": "1", "notes": "2"}
@@ -293,14 +295,16 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
 
 
 def test_formats_are_known_by_their_ending(tmp_path):
-    assert format_of(tmp_path / "A.CSV").ending == ".csv"
+    assert choose_format(tmp_path / "A.CSV", ModelName("", "")).ending == ".csv"
 
 
 def test_a_carriage_return_in_an_id_does_not_split_a_row(tmp_path):
     output, part = tmp_path / "codes.csv", tmp_path / "part"
     ids = ["a\rb", "c\nd", 'e"f', "g,h", "i"]
-    written = format_of(output)
-    written.write(part, [CodedNote(id, 1, ()) for id in ids])
+    written = choose_format(output, ModelName("", ""))
+    notes = [Note(id, "text") for id in ids]
+    coded = [CodedNote(id, 1, ()) for id in ids]
+    written.write(part, CodedBlock(notes, coded, datetime.now(UTC)))
     written.join(output, [part])
     with output.open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file, strict=True)] == ids

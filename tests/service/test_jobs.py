@@ -340,7 +340,11 @@ def test_an_upload_that_breaks_off_leaves_nothing(serve, tmp_path):
         (b'{"id": "1", "text": ""}\n', {}, "none of the notes has any text"),
         (JSONL[:-30], {}, "notes.jsonl"),
         (b"PAR1 isn't", {"type": "parquet"}, "notes.parquet"),
-        (b"{\\rtf " + SECRET.encode(), {"type": "txt"}, "notes.txt: the RTF document ends too early"),
+        (
+            b"{\\rtf " + SECRET.encode(),
+            {"type": "txt"},
+            "notes.txt: the RTF document ends too early",
+        ),
         (JSONL * 2, {}, "is the same as in row 1"),
     ],
 )

@@ -8,7 +8,7 @@ text.
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -96,8 +96,16 @@ class Notes:
         words += ["skip"] if self._refusals.skip else []
         return xxh3_128_hexdigest("\n".join(words).encode(errors="surrogateescape"))
 
-    def check(self, on_progress: Progress | None = None) -> int:
+    def check(
+        self,
+        on_progress: Progress | None = None,
+        require: Callable[[Note], None] | None = None,
+    ) -> int:
         """Read and count all notes.
+
+        Args:
+            on_progress: Receives the progress.
+            require: Raises an error if a note can't be used.
 
         Returns:
             The number of notes.
@@ -109,6 +117,8 @@ class Notes:
         for count, note in enumerate(self, start=1):
             self.without_text += not note.has_text
             self.misread += is_misread(note.text)
+            if require is not None:
+                require(note)
             if on_progress and count % _BETWEEN_REPORTS == 0:
                 on_progress("reading the notes", count, 0, "notes")
         self.without_text -= self._refusals.count

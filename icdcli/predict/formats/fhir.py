@@ -1,0 +1,240 @@
+"""Codes as FHIR resources: suggestions as unconfirmed Conditions and Procedures, with Provenance.
+
+Nothing says that a person has seen a suggestion: its status is unconfirmed (of a Procedure,
+unknown), and it has the security label AIAST, "asserted by artificial intelligence". What FHIR has
+no element for, such as scores and the positions of evidence, is in extensions.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from icdcli.data.notes.text import Note
+from icdcli.explain.spans import EvidenceSpan
+from icdcli.icd.editions.standard_names import edition_version, standard_names
+from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.predict.formats.blocks import CodedBlock, ModelName, write_lines
+
+EXTENSION = "urn:icdcode:"
+"""The beginning of the addresses of our extensions."""
+
+_TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
+_BY_MACHINE = {
+    "system": f"{_TERMINOLOGY}v3-ObservationValue",
+    "code": "AIAST",
+    "display": "Artificial Intelligence asserted",
+}
+_CATEGORY = {
+    "coding": [{"system": f"{_TERMINOLOGY}condition-category", "code": "encounter-diagnosis"}]
+}
+_AUTHOR = {"coding": [{"system": f"{_TERMINOLOGY}provenance-participant-type", "code": "author"}]}
+
+Json = dict[str, Any]
+
+
+def reference(value: str | None, kind: str) -> Json:
+    """Return a reference to a resource.
+
+    Args:
+        value: ``Patient/1``, an address, or an id in another system, which becomes a logical
+            reference; None: unknown.
+        kind: The type of the resource.
+    """
+    if value is None:
+        return {"type": kind, "display": "unknown"}
+    if "/" in value or value.startswith("urn:"):
+        return {"reference": value}
+    return {"type": kind, "identifier": {"value": value.partition("^")[0]}}
+
+
+def coding(code: str, title: str | None, edition: str | None) -> Json:
+    """Return a code with its system and version as a CodeableConcept.
+
+    Args:
+        code: The dotted code.
+        title: Its title.
+        edition: The edition, with or without its hash; None: unknown.
+    """
+    values = {
+        "system": standard_names(edition).uri,
+        "version": edition_version(edition),
+        "code": code,
+        "display": title,
+    }
+    concept: Json = {"coding": [{key: value for key, value in values.items() if value}]}
+    return concept | ({"text": title} if title else {})
+
+
+def condition(
+    concept: Json,
+    *,
+    id: str,
+    patient: str | None,
+    encounter: str | None = None,
+    documents: Sequence[Json] = (),
+    verification: str = "unconfirmed",
+    by_machine: bool = True,
+    version: str = "R4",
+) -> Json:
+    """Return a Condition.
+
+    Args:
+        concept: The code, of `coding`.
+        id: The id of the resource.
+        patient: The patient, as `reference` takes it.
+        encounter: The encounter, as `reference` takes it; None: unknown.
+        documents: References to the documents that are its evidence.
+        verification: ``unconfirmed``, ``confirmed`` …
+        by_machine: Whether no person has asserted it.
+        version: The version of FHIR, ``R4`` or ``R5``.
+    """
+    status = {"system": f"{_TERMINOLOGY}condition-ver-status", "code": verification}
+    clinical = {"system": f"{_TERMINOLOGY}condition-clinical", "code": "unknown"}
+    key = "reference" if version == "R5" else "detail"
+    return {
+        "resourceType": "Condition",
+        "id": id,
+        **({"meta": {"security": [_BY_MACHINE]}} if by_machine else {}),
+        # R5 requires it; R4 has no value for what isn't known.
+        **({"clinicalStatus": {"coding": [clinical]}} if version == "R5" else {}),
+        "verificationStatus": {"coding": [status]},
+        "category": [_CATEGORY],
+        "code": concept,
+        "subject": reference(patient, "Patient"),
+        **({} if encounter is None else {"encounter": reference(encounter, "Encounter")}),
+        **(
+            {"evidence": [{key: one if key == "reference" else [one]} for one in documents]}
+            if documents
+            else {}
+        ),
+    }
+
+
+def procedure(
+    concept: Json,
+    *,
+    id: str,
+    patient: str | None,
+    encounter: str | None = None,
+    documents: Sequence[Json] = (),
+    status: str = "unknown",
+    by_machine: bool = True,
+) -> Json:
+    """Return a Procedure, of R4 or R5; see `condition`."""
+    return {
+        "resourceType": "Procedure",
+        "id": id,
+        **({"meta": {"security": [_BY_MACHINE]}} if by_machine else {}),
+        "status": status,
+        "code": concept,
+        "subject": reference(patient, "Patient"),
+        **({} if encounter is None else {"encounter": reference(encounter, "Encounter")}),
+        **({"report": list(documents)} if documents else {}),
+    }
+
+
+def document_of(note: Note) -> Json:
+    """Return the reference to the document of a note: its resource, or else its id."""
+    resource = note.origin.resource if note.origin is not None else None
+    if resource is not None:
+        return reference(resource, "DocumentReference")
+    return {"type": "DocumentReference", "identifier": {"value": note.id}}
+
+
+def suggestion_resources(
+    note: Note, coded: CodedNote, model: ModelName, recorded: str
+) -> Iterator[Json]:
+    """Yield the resources of a note's codes, then the Provenance of all of them.
+
+    The ids follow from the note, the code and the model: the same suggestion always has the same.
+    A note without codes has no resources. Codes that a hard rule has removed are left out.
+
+    Args:
+        note: The note.
+        coded: Its codes.
+        model: The model.
+        recorded: The time, as FHIR writes it.
+    """
+    origin, document = note.origin, document_of(note)
+    version = (origin.version if origin is not None else None) or "R4"
+    common: Json = {
+        "patient": origin.patient if origin is not None else None,
+        "encounter": origin.encounter if origin is not None else None,
+        "documents": [document],
+    }
+    made: list[Json] = []
+    for code in coded.codes:
+        if code.dropped is not None:
+            continue
+        concept = coding(code.code, code.title, code.edition)
+        id = _id(note, model, code.code)
+        if code.kind == "procedure":
+            resource = procedure(concept, id=id, **common)
+        else:
+            resource = condition(concept, id=id, version=version, **common)
+        made.append(resource | {"extension": list(_extensions(code))})
+    yield from made
+    if made:
+        targets = [{"reference": f"{one['resourceType']}/{one['id']}"} for one in made]
+        yield _provenance(note, coded, model, recorded, targets)
+
+
+def _id(note: Note, model: ModelName, what: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"{EXTENSION}{model.sha256}|{note.id}|{what}"))
+
+
+def _provenance(
+    note: Note, coded: CodedNote, model: ModelName, recorded: str, targets: list[Json]
+) -> Json:
+    document: Json = {"role": "source", "what": document_of(note)}
+    values: Json = {"windows": coded.windows, "read": coded.read}
+    if note.origin is not None:
+        values |= {"sha256": note.origin.sha256}
+    document["extension"] = [_value(name, value) for name, value in values.items()]
+    editions = [
+        {"role": "source", "what": {"type": "CodeSystem", "identifier": {"value": edition}}}
+        for edition in coded.editions
+    ]
+    who = {"type": "Device", "identifier": {"value": model.sha256}, "display": str(model)}
+    return {
+        "resourceType": "Provenance",
+        "id": _id(note, model, "Provenance"),
+        "target": targets,
+        "recorded": recorded,
+        "agent": [{"type": _AUTHOR, "who": who}],
+        "entity": [document, *editions],
+    }
+
+
+def _extensions(code: NoteCode) -> Iterator[Json]:
+    yield _value("score", code.score)
+    yield _value("threshold", code.threshold)
+    yield _value("predicted", code.predicted)
+    for span in code.evidence or ():
+        yield _span(span)
+
+
+def _span(span: EvidenceSpan) -> Json:
+    values = {name: value for name, value in span._asdict().items() if value is not None}
+    parts = [_value(name, value, "") for name, value in values.items()]
+    return {"url": f"{EXTENSION}span", "extension": parts}
+
+
+def _value(name: str, value: Any, start: str = EXTENSION) -> Json:
+    kinds = {bool: "valueBoolean", int: "valueInteger", float: "valueDecimal"}
+    return {"url": f"{start}{name}", kinds.get(type(value), "valueString"): value}
+
+
+def write_fhir(model: ModelName, path: Path, block: CodedBlock) -> None:
+    """Write a part of an NDJSON file."""
+    recorded = block.started.isoformat(timespec="seconds").replace("+00:00", "Z")
+    write_lines(
+        path,
+        (
+            json.dumps(resource, ensure_ascii=False, allow_nan=False) + "\n"
+            for note, coded in zip(block.notes, block.coded, strict=True)
+            for resource in suggestion_resources(note, coded, model, recorded)
+        ),
+    )

@@ -1,0 +1,9 @@
+"""The names of the formats of predicted codes. Imports nothing heavy."""
+
+from typing import Literal
+
+FormatName = Literal["jsonl", "csv", "parquet", "fhir", "omop", "dg1", "labelstudio"]
+"""The formats of ``--format``."""
+
+TABLES = ("jsonl", "csv", "parquet")
+"""The formats that the ending of a file's name chooses, too."""

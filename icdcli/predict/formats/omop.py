@@ -1,0 +1,173 @@
+"""Codes as rows of OMOP's table NOTE_NLP (CDM 5.4): one row per code and evidence span.
+
+The table has no column for a code of a source, so the code is in ``term_modifiers``, with score and
+edition. The concepts are 0 (no matching concept): mapping codes to concepts needs the vocabularies
+of the receiver.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icdcli.data.notes.text import Note
+from icdcli.errors import DataError
+from icdcli.explain.spans import EvidenceSpan
+from icdcli.icd.editions.standard_names import standard_names
+from icdcli.lexical.assertion.classes import Assertion
+from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.predict.formats.blocks import CodedBlock, ModelName
+
+NOTE_NLP = pa.schema(
+    [
+        ("note_nlp_id", pa.int64()),
+        ("note_id", pa.int64()),
+        ("section_concept_id", pa.int64()),
+        ("snippet", pa.string()),
+        ("offset", pa.string()),
+        ("lexical_variant", pa.string()),
+        ("note_nlp_concept_id", pa.int64()),
+        ("note_nlp_source_concept_id", pa.int64()),
+        ("nlp_system", pa.string()),
+        ("nlp_date", pa.date32()),
+        ("nlp_datetime", pa.timestamp("ms")),
+        ("term_exists", pa.string()),
+        ("term_temporal", pa.string()),
+        ("term_modifiers", pa.string()),
+    ]
+)
+"""The columns of the table, in its order."""
+
+_LONGEST_TEXT = 250  # characters of snippet, lexical_variant and nlp_system
+_LONGEST_ID = 18  # digits that fit 64 bits
+_ABSENT = {
+    Assertion.NEGATED.label: "negation=true",
+    Assertion.HYPOTHETICAL.label: "conditional=true",
+    Assertion.OTHER.label: "finding=false",
+    Assertion.FAMILY.label: "subject=family",
+}
+_TEMPORAL = {
+    Assertion.AFFIRMED.label: "Present",
+    Assertion.HISTORICAL.label: "Past",
+    Assertion.RESOLVED.label: "Past",
+}
+
+
+def require_note_id(note: Note) -> None:
+    """Raise an error if the id of a note isn't one of the table NOTE, which are whole numbers.
+
+    Raises:
+        DataError: If so.
+    """
+    if not (note.id.isascii() and note.id.isdigit() and len(note.id) <= _LONGEST_ID):
+        raise DataError(
+            f"--format omop: NOTE_NLP names notes by whole numbers, but a note has the id "
+            f"{note.id[:80]!r}. Pass one table with --id-column note_id, or choose another format."
+        )
+
+
+def note_nlp_rows(
+    note: Note, coded: CodedNote, model: ModelName, started: Any
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a note, in the order of `NOTE_NLP`; without their ids, which joining adds.
+
+    A code without evidence has one row, without an offset. Codes that a hard rule has removed are
+    left out.
+
+    Args:
+        note: The note.
+        coded: Its codes.
+        model: The model.
+        started: The time.
+    """
+    for code in coded.codes:
+        if code.dropped is not None:
+            continue
+        for span in code.evidence or (None,):
+            offset, words, snippet = _place(note.text, span)
+            assertion = span.assertion if span is not None else None
+            yield (
+                None,
+                int(note.id),
+                0,
+                snippet,
+                offset,
+                words,
+                0,
+                0,
+                str(model)[:_LONGEST_TEXT],
+                started.date(),
+                started.replace(tzinfo=None),
+                "N" if assertion in _ABSENT else "Y",
+                _TEMPORAL.get(assertion or ""),
+                _modifiers(code, span),
+            )
+
+
+def _place(text: str, span: EvidenceSpan | None) -> tuple[str | None, str, str | None]:
+    """Return the offset, the words and what is around them."""
+    if span is None:
+        return None, "", None
+    words = text[span.begin : span.end][:_LONGEST_TEXT]
+    room = (_LONGEST_TEXT - len(words)) // 2
+    return str(span.begin), words, text[max(0, span.begin - room) : span.begin + len(words) + room]
+
+
+def _modifiers(code: NoteCode, span: EvidenceSpan | None) -> str:
+    values: dict[str, object] = {
+        "code": code.code,
+        "vocabulary": standard_names(code.edition).omop,
+        "edition": code.edition,
+        "score": code.score,
+        "threshold": code.threshold,
+        "predicted": str(code.predicted).lower(),
+    }
+    if span is not None:
+        values |= {"end": span.end, "weight": span.weight, "assertion": span.assertion}
+    pairs = [f"{name}={value}" for name, value in values.items() if value is not None]
+    absent = _ABSENT.get(span.assertion or "") if span is not None else None
+    return ";".join([*pairs, *([absent] if absent else [])])
+
+
+def write_omop(model: ModelName, path: Path, block: CodedBlock) -> None:
+    """Write a part: Parquet without the ids of rows."""
+    rows = [
+        row
+        for note, coded in zip(block.notes, block.coded, strict=True)
+        for row in note_nlp_rows(note, coded, model, block.started)
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(NOTE_NLP)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, NOTE_NLP, strict=True)]
+    pq.write_table(pa.table(arrays, schema=NOTE_NLP), path)
+
+
+def join_omop_csv(path: Path, parts: Iterable[Path]) -> None:
+    """Join parts to a CSV file, and number the rows."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # A lone \\r must be in quotes.
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        file.write(",".join(NOTE_NLP.names) + "\n")
+        for table in _numbered(parts):
+            for row in table.to_pylist():
+                quoting.writerow("" if value is None else value for value in row.values())
+
+
+def join_omop_parquet(path: Path, parts: Iterable[Path]) -> None:
+    """Join parts to a Parquet file, and number the rows."""
+    with pq.ParquetWriter(path, NOTE_NLP) as writer:
+        for table in _numbered(parts):
+            if table.num_rows:
+                writer.write_table(table)
+
+
+def _numbered(parts: Iterable[Path]) -> Iterator[pa.Table]:
+    number = 1
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            table = file.read()
+        ids = pa.array(range(number, number + table.num_rows), pa.int64())
+        number += table.num_rows
+        yield table.set_column(0, NOTE_NLP.field(0), ids)

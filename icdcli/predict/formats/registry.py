@@ -1,0 +1,97 @@
+"""The formats of ``--format``: which there are, and which files they are written to."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from icdcli.errors import ConfigError
+from icdcli.predict.formats.blocks import Format, ModelName
+from icdcli.predict.formats.fhir import write_fhir
+from icdcli.predict.formats.format_name import TABLES, FormatName
+from icdcli.predict.formats.hl7 import write_dg1
+from icdcli.predict.formats.label_studio import join_label_studio, write_label_studio
+from icdcli.predict.formats.omop import (
+    join_omop_csv,
+    join_omop_parquet,
+    require_note_id,
+    write_omop,
+)
+from icdcli.predict.writers import TABLE_FORMATS, join_lines, table_format
+
+
+class Shape(NamedTuple):
+    """What a file has.
+
+    Attributes:
+        format: Its format; None: by the ending of its name.
+        evidence: Whether codes have evidence.
+        check: Whether notes have findings.
+        resolve: Whether codes are removed by hard rules.
+    """
+
+    format: FormatName | None = None
+    evidence: bool = False
+    check: bool = False
+    resolve: bool = False
+
+
+_ENDINGS: dict[str, tuple[str, ...]] = {
+    "jsonl": (".jsonl",),
+    "csv": (".csv",),
+    "parquet": (".parquet",),
+    "fhir": (".ndjson", ".jsonl"),
+    "omop": (".csv", ".parquet"),
+    "dg1": (".hl7",),
+    "labelstudio": (".json",),
+}
+_NEED_EVIDENCE = ("omop", "labelstudio")
+
+
+def needs_evidence(format: FormatName | None) -> bool:
+    """Return whether a format always has evidence."""
+    return format in _NEED_EVIDENCE
+
+
+def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> Format:
+    """Return the format for a file.
+
+    Args:
+        path: The file.
+        model: The model whose codes it gets.
+        shape: What it has.
+
+    Raises:
+        ConfigError: If the ending of its name doesn't fit.
+    """
+    shape = shape or Shape()
+    ending = path.suffix.lower()
+    if shape.format is None and ending not in TABLE_FORMATS:
+        others = ", ".join(name for name in get_args(FormatName) if name not in TABLES)
+        raise ConfigError(
+            f"--output {path}: the name must end in {', '.join([*TABLE_FORMATS][:-1])} or "
+            f"{[*TABLE_FORMATS][-1]}. For other formats, pass --format ({others})."
+        )
+    if shape.format is not None and ending not in _ENDINGS[shape.format]:
+        raise ConfigError(
+            f"--output {path}: with --format {shape.format}, the name must end in "
+            f"{' or '.join(_ENDINGS[shape.format])}."
+        )
+    if shape.format is None or shape.format in TABLES:
+        return table_format(ending, shape.evidence, shape.check, shape.resolve)
+    return _OTHERS[shape.format](model, ending)
+
+
+_OTHERS: dict[str, Callable[[ModelName, str], Format]] = {
+    "fhir": lambda model, ending: Format(".ndjson", partial(write_fhir, model), join_lines),
+    "dg1": lambda model, ending: Format(".hl7", partial(write_dg1, model), join_lines),
+    "labelstudio": lambda model, ending: Format(
+        ".tasks", partial(write_label_studio, model), join_label_studio
+    ),
+    "omop": lambda model, ending: Format(
+        ".nlp",
+        partial(write_omop, model),
+        join_omop_csv if ending == ".csv" else join_omop_parquet,
+        require_note_id,
+    ),
+}

@@ -1,0 +1,47 @@
+"""What is known about a file of predicted codes once it is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icdcli.icd.editions.records import Editions
+from icdcli.predict.batches import CutNotes, Selection
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """A file of predicted codes.
+
+    Attributes:
+        output: The file.
+        notes: The number of notes in it.
+        checkpoint: The folder of the checkpoint.
+        labels: The number of codes of the model.
+        threshold: The model's threshold, in words.
+        selection: Which codes the file has.
+        cut: The notes of which the model reads only the beginning.
+        editions: The editions of the model's codes; None: unknown.
+    """
+
+    output: Path
+    notes: int
+    checkpoint: Path
+    labels: int
+    threshold: str
+    selection: Selection
+    cut: CutNotes
+    editions: Editions | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values that ``icdcode predict --output FILE --json`` prints."""
+        return {
+            "output": self.output,
+            "notes": self.notes,
+            "checkpoint": self.checkpoint,
+            "editions": self.editions,
+            "threshold": self.threshold,
+            "top": self.selection.top,
+            "min_score": self.selection.min_score,
+            "cut_notes": self.cut.notes,
+            "cut_notes_read": round(self.cut.mean_share, 6) if self.cut.notes else None,
+        }
