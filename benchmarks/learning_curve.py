@@ -1,12 +1,13 @@
 """How many reviewed notes bring how good a model, on CodiEsp: reviewers played from gold labels.
 
-Each row starts from 50 notes and reviews 50 more per round, until all 500 training notes are
+Each row starts from 50 notes and reviews more in each round, until all 500 training notes are
 reviewed; `icdcode review simulate` does the same. Four fifths of the reviewed notes are trained on,
 a fifth chooses checkpoint, fusion and threshold. Models are measured on CodiEsp's test split, or on
 dev if there is no test split; neither is used for anything else.
 
-    lexical_es, lexical_en   the lexical model alone: the network is a tiny one that learns nothing
-    laptop_es, laptop_en     codiesp_es.yaml and laptop.yaml, 150 more notes per round
+    lexical_es, lexical_en   the lexical model alone: the network is a tiny one that learns nothing;
+                             50 notes per round
+    laptop_es, laptop_en     codiesp_es.yaml and laptop.yaml; 225 notes per round, in random order
 
     python benchmarks/learning_curve.py DATA OUT                     all rows; continues if repeated
     python benchmarks/learning_curve.py DATA OUT --rows lexical_es --seeds 0 1 2
@@ -23,12 +24,13 @@ from icdcli.config.loading import load_config
 from icdcli.report.plots.learning_curve import learning_curve_png
 from icdcli.review.simulation.curves import MEASURES, curve_differences, mean_curves
 from icdcli.review.simulation.run import LearningCurve, simulate
-from icdcli.review.simulation.settings import SimulationSettings
+from icdcli.review.simulation.settings import ReviewOrder, SimulationSettings
 
 _NO_NETWORK = (
     *("model=tiny", "description_prior=False", "pooling_mode=mean", "max_len=64"),
     *("steps=16", "warmup_steps=1"),
 )
+_ORDERS: tuple[ReviewOrder, ...] = ("uncertainty", "random")
 
 
 class Row(NamedTuple):
@@ -37,21 +39,24 @@ class Row(NamedTuple):
     config: str
     overrides: tuple[str, ...]
     step: int
+    orders: tuple[ReviewOrder, ...]
     evidence: tuple[bool, ...]
 
 
 ROWS = {
-    "lexical_es": Row("codiesp_es.yaml", _NO_NETWORK, 50, (True, False)),
-    "lexical_en": Row("laptop.yaml", _NO_NETWORK, 50, (False,)),
-    "laptop_es": Row("codiesp_es.yaml", (), 150, (True, False)),
-    "laptop_en": Row("laptop.yaml", (), 150, (False,)),
+    "lexical_es": Row("codiesp_es.yaml", _NO_NETWORK, 50, _ORDERS, (True, False)),
+    "lexical_en": Row("laptop.yaml", _NO_NETWORK, 50, _ORDERS, (False,)),
+    "laptop_es": Row("codiesp_es.yaml", (), 225, ("random",), (True, False)),
+    "laptop_en": Row("laptop.yaml", (), 225, ("random",), (False,)),
 }
 
 
 def play(row: Row, data: Path, folder: Path, seeds: list[int]) -> LearningCurve:
     """Play a row, or continue it."""
     config = load_config(row.config, [*row.overrides, f"data_path={data}"])
-    settings = SimulationSettings(step=row.step, evidence=row.evidence, seeds=seeds)
+    settings = SimulationSettings(
+        step=row.step, orders=row.orders, evidence=row.evidence, seeds=seeds
+    )
     began = time.monotonic()
 
     def report(arm: Any, one: Any) -> None:
