@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from icdcli.config.loading import load_config
 from icdcli.report.plots.learning_curve import learning_curve_png
-from icdcli.review.simulation.curves import MEASURES, curve_differences, mean_curves
+from icdcli.review.simulation.curves import MEASURES, CurvePoint, curve_differences, mean_curves
 from icdcli.review.simulation.run import LearningCurve, simulate
 from icdcli.review.simulation.settings import ReviewOrder, SimulationSettings
 
@@ -79,15 +79,11 @@ def tables(name: str, curve: LearningCurve) -> str:
     for measure, words in MEASURES.items():
         if not any(measure in point.means for points in curves.values() for point in points):
             continue
-        lines += [f"{name}, {words} ({split})", "", f"| notes | {' | '.join(curves)} |"]
+        where = "" if measure in ("accepted", "decided") else f" ({split})"
+        lines += [f"{name}, {words}{where}", "", f"| notes | {' | '.join(curves)} |"]
         lines.append("|---:" * (len(curves) + 1) + "|")
         for place, point in enumerate(max(curves.values(), key=len)):
-            cells = [
-                f"{points[place].means.get(measure, float('nan')):.3f}"
-                if place < len(points)
-                else ""
-                for points in curves.values()
-            ]
+            cells = [_cell(points, place, measure) for points in curves.values()]
             lines.append(f"| {point.notes} | {' | '.join(cells)} |")
         lines.append("")
     for one in curve_differences(curve, split):
@@ -100,6 +96,11 @@ def tables(name: str, curve: LearningCurve) -> str:
         )
         lines.append(f"{one.curve} − {one.other}: {changes}; as many codes decided: {equal}")
     return "\n".join(lines) + "\n"
+
+
+def _cell(points: list[CurvePoint], place: int, measure: str) -> str:
+    value = points[place].means.get(measure) if place < len(points) else None
+    return "" if value is None else f"{value:.3f}"
 
 
 def main() -> int:
