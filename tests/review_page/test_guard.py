@@ -60,7 +60,7 @@ def test_every_answer_has_the_headers(store: Store, visitor: PageVisitor) -> Non
         answer = visitor.client.request(method, filled(path))
         assert answer.headers["content-security-policy"] == CONTENT_POLICY, path
         assert answer.headers["x-content-type-options"] == "nosniff", path
-        assert answer.headers["referrer-policy"] == "no-referrer", path
+        assert answer.headers["referrer-policy"] == "same-origin", path
         assert answer.headers["cross-origin-opener-policy"] == "same-origin", path
         lasting = "immutable" in answer.headers["cache-control"]
         assert lasting is (path == static), path

@@ -15,6 +15,10 @@ export function inWords({ kind, details }) {
   });
 }
 
+function inJson({ kind, details }) {
+  return JSON.stringify([kind, details]);
+}
+
 function touched({ details }) {
   return [details.code, details.by, ...(details.codes ?? [])].filter(Boolean);
 }
@@ -29,8 +33,11 @@ function touched({ details }) {
 export function showConflict(newer, own, again) {
   const theirs = new Set(newer.flatMap(touched));
   const isOfSubmitted = newer.some((one) => one.kind === "submit");
+  const same = new Set(newer.map(inJson));
   // An undo or a submission was meant for a state that is gone.
-  const possible = own.filter((one) => !["undo", "submit"].includes(one.kind));
+  const possible = own.filter(
+    (one) => !["undo", "submit"].includes(one.kind) && !same.has(inJson(one)),
+  );
   const boxes = possible.map((one, at) => ({
     one,
     box: element("input", {

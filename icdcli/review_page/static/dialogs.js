@@ -38,14 +38,14 @@ export function openDialog(title, children, { isFirm = false, closed = () => {},
 let signingIn = null;
 
 /** Ask for the password after a session has ended; the promise is kept when it was right. */
-export function signInAgain(message) {
-  signingIn ??= new Promise((resolve) => askPassword(message, resolve)).finally(() => {
+export function signInAgain() {
+  signingIn ??= new Promise(askPassword).finally(() => {
     signingIn = null;
   });
   return signingIn;
 }
 
-function askPassword(message, resolve) {
+function askPassword(resolve) {
   const me = document.body.dataset.user ?? "";
   const problem = element("p.problem", { role: "alert", hidden: true });
   const name = element("input", { id: "again-name", name: "name", value: me, autocomplete: "username", required: true });
@@ -94,7 +94,7 @@ function askPassword(message, resolve) {
     element("div.form-buttons", {}, send, leave),
   );
   const text = element("p", {}, say("login.ended"));
-  const dialog = openDialog(say("login.again"), [text, message && element("p.hint", {}, message), form], {
+  const dialog = openDialog(say("login.again"), [text, form], {
     isFirm: true,
     name: "sign-in",
   });

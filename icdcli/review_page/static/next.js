@@ -33,7 +33,7 @@ export async function nextTask({ empty, failed }) {
         failed(error);
         return;
       }
-      await signInAgain(error.message);
+      await signInAgain();
     }
   }
 }

@@ -304,7 +304,7 @@ async function start() {
         if (!error.status) console.error(error);
         return;
       }
-      await signInAgain(error.message);
+      await signInAgain();
     }
   }
 }

@@ -122,7 +122,7 @@ export class Outbox extends EventTarget {
     }
     this.isOffline = false;
     if (error.status === 401) {
-      await this.signIn(error.message);
+      await this.signIn();
       return;
     }
     const refused = this.unsent;

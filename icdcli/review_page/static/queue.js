@@ -55,7 +55,7 @@ async function ask(path, body) {
         complain(error.status ? error.message : say("network.not_loaded"));
         return null;
       }
-      await signInAgain(error.message);
+      await signInAgain();
     }
   }
 }
