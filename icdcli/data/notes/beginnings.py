@@ -49,6 +49,8 @@ def table_ending(start: bytes, text_column: str | None) -> str | None:
     if text_column is not None and len(header) > 1:
         return ".csv"
     # A single column must have exactly this name: a note may begin with the line "Text".
+    if text_column is None and {"note_id", "person_id"} <= set(map(plain_name, header)):
+        return ".csv"  # OMOP's table NOTE
     found = wanted in header if len(header) == 1 else plain_name(wanted) in map(plain_name, header)
     return ".csv" if found else None
 

@@ -20,13 +20,12 @@ from icdcli.data.formats.conversion import ENDINGS_OF
 from icdcli.data.formats.hl7 import HL7_ENDING, is_hl7
 from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
-from icdcli.data.notes.beginnings import USUAL_TEXT
 from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
 from icdcli.data.notes.pipes import Piped, is_standard_input, reads_pipe, store_pipe
 from icdcli.data.notes.refusals import Refusals
-from icdcli.data.notes.tables import NoteTable
+from icdcli.data.notes.tables import NoteTable, find_table
 from icdcli.data.notes.text import Note
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.progress import Progress
@@ -168,7 +167,7 @@ def find_notes(
         elif text_column is None and (found := _several(path, own, refusals)) is not None:
             parts.append(found)
         elif is_table(path):
-            table = NoteTable(path, text_column or USUAL_TEXT, id_column, own, date_column)
+            table = find_table(path, text_column, id_column, own, date_column)
             table.columns  # noqa: B018  (reports a missing column before any other work)
             parts.append(table)
         elif not path.exists():

@@ -19,7 +19,6 @@ from icdcli.data.formats.resources import begins_as_fhir
 from icdcli.data.notes.beginnings import (
     BEGINNING,
     STANDARD_INPUT,
-    USUAL_TEXT,
     refuse_table,
     table_ending,
 )
@@ -27,7 +26,7 @@ from icdcli.data.notes.documents import read_document
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
 from icdcli.data.notes.refusals import Refusals
-from icdcli.data.notes.tables import NoteTable
+from icdcli.data.notes.tables import NoteTable, find_table
 from icdcli.data.notes.text import Note
 from icdcli.errors import DataError
 from icdcli.io.files import is_pipe
@@ -179,7 +178,10 @@ def store_pipe(
         notes = FhirNotes(path, before, refusals)
     elif (ending := table_ending(start, text_column)) is not None:
         path = path.rename(path.with_name(path.name + ending))
-        notes = NoteTable(path, text_column or USUAL_TEXT, id_column, before, date_column)
+        try:
+            notes = find_table(path, text_column, id_column, before, date_column)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), name)) from None
     refusals.names[str(path)] = name
     piped = Piped(name, path, notes, argument, folder)
     piped.check_columns()

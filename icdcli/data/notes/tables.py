@@ -8,26 +8,64 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from icdcli.data.notes.text import LONGEST, Note, checked
+from icdcli.data.formats.conversion import TEXT
+from icdcli.data.notes.beginnings import USUAL_TEXT
+from icdcli.data.notes.text import LONGEST, Note, Origin, checked
 from icdcli.errors import DataError
 from icdcli.icd.days import read_day
 from icdcli.io.csv_reader import StrictReading, match_columns, plain_name
 from icdcli.io.fingerprints import file_states
 from icdcli.io.tables.parquet import is_parquet, parquet_schema
-from icdcli.io.tables.records import column_names, is_sheet, table_files, table_rows
+from icdcli.io.tables.records import column_names, is_csv, is_sheet, table_files, table_rows
 from icdcli.io.tables.spreadsheet import sheet_epoch
 
 _ROWS_AT_ONCE = 64  # notes may be long
 _LONGEST_LINE = 8 * LONGEST  # bytes of a line of JSONL, in which a character may take six
 _USUAL_ID = "id"
+_PATIENT, _VISIT, _OMOP_TEXT = "person_id", "visit_occurrence_id", "note_text"
+_OMOP = {"note_id", _PATIENT}  # columns that no table of notes has but OMOP's
 
 
 _STRICT = StrictReading()
+
+
+def find_table(
+    path: Path,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    before: str = "",
+    date_column: str | None = None,
+) -> "NoteTable":
+    """Return a table of notes; without a column of texts, OMOP's table NOTE is recognized.
+
+    Args:
+        path: The file.
+        text_column: The column of texts; None: ``text``, in NOTE ``note_text``.
+        id_column: The column of ids; None: ``id``, in NOTE ``note_id``.
+        before: A prefix of the ids.
+        date_column: The column of the days of discharge; None: they are unknown.
+
+    Raises:
+        DataError: If it is NOTE without a column of texts, or can't be read.
+    """
+    if text_column is None and (is_csv(path) or is_parquet(path)):
+        names = set(map(plain_name, column_names(path, _STRICT, _LONGEST_LINE)))
+        if names >= _OMOP and USUAL_TEXT not in names:
+            if _OMOP_TEXT not in names:
+                raise DataError(
+                    f"{path}: has columns of OMOP's table NOTE, but not {_OMOP_TEXT}. Export the "
+                    "complete table, or pass --text-column with the column of the notes."
+                )
+            origin = (_PATIENT, _VISIT) if _VISIT in names else None
+            ids = id_column or "note_id"
+            return NoteTable(path, _OMOP_TEXT, ids, before, date_column, origin)
+    return NoteTable(path, text_column or USUAL_TEXT, id_column, before, date_column)
 
 
 @dataclass(frozen=True)
@@ -40,19 +78,23 @@ class NoteTable:
         id_column: The column of ids; None: ``id`` if there is one, else the row's number, from 1.
         before: A prefix of the ids.
         date_column: The column of the days of discharge; None: they are unknown.
+        origin_columns: The columns of patients and encounters; none: they are unknown.
     """
 
     path: Path
-    text_column: str = "text"
+    text_column: str = USUAL_TEXT
     id_column: str | None = None
     before: str = ""
     date_column: str | None = None
+    origin_columns: tuple[str, str] | None = None
     _choices: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def remarks(self) -> list[str]:
         """Return how the table was read, if that isn't obvious; known once it was read."""
-        return [f"{name}: {words}" for name, words in self._choices.items()]
+        omop = f"{self.path} is read as OMOP's table NOTE: {', '.join(self.columns)}"
+        choices = [f"{name}: {words}" for name, words in self._choices.items()]
+        return [*([omop] if self.origin_columns else []), *choices]
 
     @property
     def left_out(self) -> list[str]:
@@ -76,6 +118,7 @@ class NoteTable:
         ids = len(wanted)
         if self.date_column is not None:
             wanted.append(self.date_column)
+        wanted += self.origin_columns or ()
         found = [available[place] for place in match_columns(self.path, available, wanted)]
         twice = next((name for name in found if found.count(name) > 1), None)
         if twice is not None:
@@ -107,6 +150,8 @@ class NoteTable:
             text = values[0]
             if text is not None and not isinstance(text, str):
                 raise self._wrong(number, 0, f"is {type(text).__name__}, not a text.")
+            patient, encounter = values[-2:] if self.origin_columns else (None, None)
+            values = values[:-2] if self.origin_columns else values
             *values, day = values if self.date_column is not None else (*values, None)
             id = str(number) if len(values) == 1 else self._id(values[1], number)
             if (first := rows_of.setdefault(id, number)) != number:
@@ -120,7 +165,8 @@ class NoteTable:
             if number == 1:
                 self._choices.update(reading.choices)
             text = checked(text or "", f"{self.path}, row {number}")
-            yield Note(self.before + id, text, self._day(day, number))
+            origin = _origin(text, patient, encounter) if self.origin_columns else None
+            yield Note(self.before + id, text, self._day(day, number), origin)
 
     def _id(self, value: Any, number: int) -> str:
         # A float may have been an id that lost its leading zeros or its last digits.
@@ -136,7 +182,8 @@ class NoteTable:
         try:
             return read_day(value, self._epoch)
         except ValueError as error:
-            raise self._wrong(number, -1, f"{error}.") from None
+            place = -1 - len(self.origin_columns or ())
+            raise self._wrong(number, place, f"{error}.") from None
 
     @cached_property
     def _epoch(self) -> date | None:
@@ -157,3 +204,9 @@ class NoteTable:
             or pa.types.is_string_view(kind)
         ):
             raise DataError(f"{self.path}, column {self.columns[0]!r}: has {kind}, not texts.")
+
+
+def _origin(text: str, patient: Any, encounter: Any) -> Origin:
+    """Return the origin of a text in a row."""
+    patient, encounter = (None if one is None else str(one) or None for one in (patient, encounter))
+    return Origin(TEXT, sha256(text.encode()).hexdigest(), None, patient, encounter)
