@@ -162,7 +162,8 @@ function poaChoice(review, code, on) {
 
 /** Return what a value of present on admission means, its letter first. */
 export function poaText(value) {
-  return `${value === "exempt" ? "" : `${value} · `}${say(`poa.${value}`)}`;
+  // The wide space ends what a closed field shows: the letter.
+  return `${value === "exempt" ? "E" : value}\u2003${say(`poa.${value}`)}`;
 }
 
 function details(review, code, { place, form }, on) {
