@@ -27,7 +27,7 @@ def validation_metrics(checkpoint: Path, manifest: dict[str, Any]) -> dict[str, 
         checkpoint: The folder of the checkpoint.
         manifest: The content of its manifest.
     """
-    found = dict(manifest.get("metrics") or {})
+    found = {**manifest.get("at_threshold", {}), **(manifest.get("metrics") or {})}
     found["validation_loss"] = manifest.get("validation_loss")
     found |= (_evaluated(checkpoint, manifest) or {}).get("metrics", {})
     return {name: float(value) for name, value in found.items() if value is not None}

@@ -242,6 +242,6 @@ def _write(
     write_json(partial.root / MIGRATION, {"from": source, **change.plan.to_json()})
     # No metric was measured with these labels, and no corpus has them.
     about = {"corpus": "", "migrated_from": source, "metrics": {}}
-    about |= {key: manifest[key] for key in ("epoch",) if key in manifest}
+    about |= {key: manifest[key] for key in ("epoch", "confidence") if key in manifest}
     write = migrated_checkpoint(change, on_warning)
     write_checkpoint(partial, CHECKPOINTS, int(manifest["step"]), write, about)

@@ -84,11 +84,16 @@ def confidence_of(
 ) -> Confidence:
     """Return how likely a checkpoint's scores are right.
 
+    It is in the manifest, as training fitted it; otherwise it is fitted to the validation
+    predictions of the run.
+
     Args:
         loaded: The checkpoint.
         on_warning: Called with a message if nothing says so; the scores themselves are then taken.
     """
-    found = stored_confidence(loaded.folder, dict(loaded.manifest))
+    manifest = dict(loaded.manifest)
+    found = Confidence.from_json(manifest.get("confidence"))
+    found = found or stored_confidence(loaded.folder, manifest)
     if found is None:
         on_warning(
             f"{_name(loaded.folder)}: has no calibrated confidence, so the scores are shown as "

@@ -155,6 +155,8 @@ def validate_baseline(
         monitored=measured.monitored,
         monitored_by=measured.monitored_by,
         note=measured.note,
+        confidence=measured.confidence,
+        at_threshold=measured.at_threshold,
         best_metric=True,
         best_loss=True,
         patience_left=config.train.patience,

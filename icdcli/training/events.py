@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icdcli.evaluation.sample import SamplePrediction
+from icdcli.metrics.confidence import Confidence
 from icdcli.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -216,6 +217,10 @@ class Evaluated:
         monitored_by: The names whose mean the monitored value is.
         note: A message if some of the names to monitor are undefined on the split; else None. It is
             the same after each validation.
+        confidence: How likely scores are right, which checkpoints keep for reviewers; None: there
+            are too few gold codes.
+        at_threshold: Precision and recall of the codes that reach the threshold, whatever the
+            configured metrics are.
     """
 
     epoch: int
@@ -234,6 +239,8 @@ class Evaluated:
     alarm: str | None = None
     monitored_by: tuple[str, ...] = ()
     note: str | None = None
+    confidence: Confidence | None = None
+    at_threshold: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

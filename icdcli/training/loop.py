@@ -306,6 +306,8 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         monitored=value,
         monitored_by=measured.monitored_by,
         note=measured.note,
+        confidence=measured.confidence,
+        at_threshold=measured.at_threshold,
         best_metric=best_metric,
         best_loss=best_loss,
         patience_left=best.patience_left(config.patience),

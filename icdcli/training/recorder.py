@@ -108,6 +108,8 @@ class Recorder:
             "validation_loss": event.validation_loss,
             "metrics": event.metrics,
             "monitored_by": list(event.monitored_by),
+            "at_threshold": event.at_threshold,
+            "confidence": None if event.confidence is None else event.confidence.to_json(),
         }
         names = [*(name for name, is_best in best.items() if is_best), "last"]
         self._write_checkpoint(names, event.step, about)

@@ -5,7 +5,7 @@ Shapes: N documents, L labels.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from icdcli.config.metric_names import VALIDATION_LOSS, monitored
 from icdcli.data.batching import micro_batches
 from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
+from icdcli.metrics.confidence import Confidence, fit_confidence, suggested_pairs
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
@@ -22,6 +23,7 @@ from icdcli.model.inference.scoring import Scored, score_documents
 from icdcli.training.micro_batches import sharded_error
 from icdcli.training.state import Training
 
+_AT_THRESHOLD = ("precision_micro", "recall_micro")
 _DOCUMENTS_PER_TRANSFER = 1_000
 """Documents whose scores are summed over the processes at once."""
 
@@ -88,12 +90,16 @@ class Measured:
         monitored: The value that selects the best checkpoint.
         monitored_by: The names whose mean it is.
         note: A message if some of the configured names are undefined; else None.
+        confidence: How likely scores are right; None: there are too few gold codes.
+        at_threshold: Precision and recall of the codes that reach the threshold.
     """
 
     metrics: dict[str, float]
     monitored: float
     monitored_by: tuple[str, ...]
     note: str | None
+    confidence: Confidence | None = None
+    at_threshold: dict[str, float] = field(default_factory=dict)
 
 
 def configured_metrics(
@@ -113,7 +119,8 @@ def configured_metrics(
     """
     wanted, higher_is_better = monitored(monitor, metrics)
     names = [name for name in dict.fromkeys([*metrics, *wanted]) if name != VALIDATION_LOSS]
-    values = fused.metrics(names) | {VALIDATION_LOSS: validation_loss}
+    values = fused.metrics([*dict.fromkeys([*names, *_AT_THRESHOLD])])
+    values[VALIDATION_LOSS] = validation_loss
     defined = [name for name in wanted if not math.isnan(values[name])]
     if defined:
         value = float(np.mean([values[name] for name in defined]))
@@ -122,7 +129,16 @@ def configured_metrics(
     measured_by = tuple(defined) or (VALIDATION_LOSS,)
     undefined = [name for name in wanted if name not in defined]
     note = _note(undefined, measured_by) if undefined else None
-    return Measured({name: values[name] for name in metrics}, value, measured_by, note)
+    threshold_L = fused.threshold.values_L(fused.targets_NL.shape[1])
+    pairs = suggested_pairs(fused.scores_NL, fused.targets_NL, threshold_L)
+    return Measured(
+        {name: values[name] for name in metrics},
+        value,
+        measured_by,
+        note,
+        fit_confidence(*pairs, "validation"),
+        {name: values[name] for name in _AT_THRESHOLD},
+    )
 
 
 def _note(undefined: Sequence[str], measured_by: Sequence[str]) -> str:

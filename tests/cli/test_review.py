@@ -9,9 +9,12 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import select
 
+from icdcli.metrics.confidence import Confidence
 from icdcli.review.decisions import DecisionDraft
 from icdcli.review.readings import append_decisions
+from icdcli.review.schema import ModelRow
 from icdcli.review.store import open_store
 from icdcli.review.suggestions import suggestions_of
 
@@ -49,9 +52,15 @@ def test_notes_are_imported_and_coded_once(icdcode, trained, tmp_path, notes):
     assert {name: answer.json[name] for name in ("new", "known", "suggestions", "notes")} == {
         **{"new": 2, "known": 0, "suggestions": 2, "notes": 2}
     }
-    assert "--split validation" in answer.err
+    assert answer.err.count("warning") == 0  # training has fitted the confidence
     with open_store(path) as opened:
         found = suggestions_of(opened, "a").suggestions
+        with opened.reading() as connection:
+            validation = connection.scalar(select(ModelRow.validation))
+    assert {"f1_micro", "precision_micro", "recall_micro"} <= validation.keys()
+    manifest = json.loads((trained / "weights" / "metric" / "manifest.json").read_text())
+    confidence = Confidence.from_json(manifest["confidence"])
+    assert [one.confidence for one in found] == confidence.of([s.score for s in found]).tolist()
     assert len(found) >= 3
     assert any(one.evidence for one in found)
     (predicted,) = icdcode("predict", trained, notes, "--top", 3, "--json").out.splitlines()[:1]

@@ -188,3 +188,24 @@ def test_the_confidence_is_fitted_to_the_validation_predictions_of_the_run(
     assert confidence_of(loaded, warnings.append) == Confidence()
     assert "--split validation" in warnings[0]
     assert suggesting_model(loaded).validation["precision_micro"] == 0.75
+
+
+def test_a_copied_checkpoint_keeps_the_confidence_of_its_training(
+    tfidf_checkpoint: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tfidf_checkpoint, copy)
+    fitted = Confidence("platt", ((-13.8, -6.9), (13.8, 6.9)), "validation", 0.1, 0.2)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest |= {"confidence": fitted.to_json(), "at_threshold": {"recall_micro": 0.5}}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    loaded = load_checkpoint(copy)
+    assert confidence_of(loaded, pytest.fail) == fitted
+    assert suggesting_model(loaded).validation == {
+        **{"precision_micro": 0.75, "recall_micro": 0.5, "validation_loss": 0.25}
+    }
+    manifest["confidence"] = None  # too few gold codes
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    warnings: list[str] = []
+    assert confidence_of(load_checkpoint(copy), warnings.append) == Confidence()
+    assert len(warnings) == 1
