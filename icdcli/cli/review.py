@@ -154,18 +154,19 @@ def export(
         Path, typer.Option("--output", metavar="FILE", help="File to write; only you can read it.")
     ],
     format_: Annotated[
-        Literal["table", "jsonl", "csv"] | None,
+        Literal["table", "jsonl", "csv", "fhir"] | None,
         typer.Option(
             "--format",
-            help="table (Parquet), jsonl or csv. Default: by the ending of FILE.",
+            help="table (Parquet), jsonl, csv, or fhir (.json, a bundle, or .ndjson). Default: by "
+            "the ending of FILE.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Export the finished notes: codes, order, present on admission, evidence.
 
-    Tables have the texts, and prepare-data reads them. A note never moves from one split to
-    another.
+    Tables have the texts, and prepare-data reads them; a note never moves from one split to
+    another. FHIR R4 has no texts: conditions, the draft of a claim, and who decided.
 
     Example: icdcode review export review.db --output reviewed.parquet
     """

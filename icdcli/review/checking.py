@@ -120,6 +120,17 @@ def checking_problems(editions: Editions) -> list[str]:
     return problems
 
 
+def diagnoses_of(codes: Sequence[str], editions: Editions) -> list[str]:
+    """Return which of some codes are diagnoses; the others are procedures."""
+    return _checks(_key_of(editions)).on(None).diagnoses(codes)
+
+
+def official_title(code: str, editions: Editions) -> str | None:
+    """Return the title of a code in one of some editions, as far as they are at hand."""
+    found = (one.title(code) for one in _checks(_key_of(editions)).on(None).editions.values())
+    return next((title for title in found if title), None)
+
+
 def _at_hand(name: str) -> Edition | str:
     """Return an edition, or why it can't be used."""
     try:

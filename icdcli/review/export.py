@@ -13,13 +13,22 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 
 from icdcli.data.benchmarks.protocols import patient_split
 from icdcli.data.sources.admission import Admission
 from icdcli.errors import ConfigError
 from icdcli.io.files import replacing, writing
+from icdcli.review.fhir_export import (
+    bundle_link,
+    note_resources,
+    relative_link,
+    write_bundle,
+    write_ndjson,
+)
 from icdcli.review.notes import ReviewNote, stored_note
 from icdcli.review.results import SubmittedReading, submitted_readings
+from icdcli.review.schema import ModelRow
 from icdcli.review.store import Store
 from icdcli.review.suggestions import suggestions_of
 
@@ -40,8 +49,14 @@ _SCHEMA = pa.schema(
         ("model", pa.string()),
     ]
 )
-ExportFormat = Literal["table", "jsonl", "csv"]
-_ENDINGS: dict[str, ExportFormat] = {".parquet": "table", ".jsonl": "jsonl", ".csv": "csv"}
+ExportFormat = Literal["table", "jsonl", "csv", "fhir"]
+_ENDINGS: dict[str, ExportFormat] = {
+    ".parquet": "table",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".json": "fhir",
+    ".ndjson": "fhir",
+}
 _AT_ONCE = 500
 _LISTS = {"codes", "poa", "reviewers"}
 
@@ -66,7 +81,7 @@ class ExportedNotes:
 
 
 def export_reviews(store: Store, output: Path, format: ExportFormat | None = None) -> ExportedNotes:
-    """Write the finished notes to a table.
+    """Write the finished notes to a table, or as FHIR (see `icdcli.review.fhir_export`).
 
     ``codes`` has the codes in their order, the principal one first; ``poa`` what was present on
     admission, in the same order, empty if it wasn't decided; ``evidence`` the words that reviewers
@@ -78,32 +93,36 @@ def export_reviews(store: Store, output: Path, format: ExportFormat | None = Non
     Args:
         store: The store.
         output: The file.
-        format: ``table`` (Parquet), ``jsonl`` or ``csv``; None: by the ending of the file's name.
+        format: ``table`` (Parquet), ``jsonl``, ``csv`` or ``fhir`` (a bundle in ``.json``, or
+            ``.ndjson``); None: by the ending of the file's name.
 
     Raises:
         ConfigError: If no format has the ending of the name.
         DataError: If the file can't be written.
     """
-    write = _WRITERS[_format_of(output, format)]
+    chosen = _format_of(output, format)
     counts = {"train": 0, "validation": 0, "test": 0}
     left_out = {"purged": 0, "unfinished": 0}
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def finished() -> Iterator[tuple[ReviewNote, SubmittedReading]]:
         for readings in submitted_readings(store):
             final = readings.final
             if final is None:
                 left_out["unfinished"] += 1
                 continue
             note = stored_note(store, readings.id)
-            if note.text is None:
+            if note.text is None and chosen != "fhir":  # which has no texts
                 left_out["purged"] += 1
                 continue
-            row = _row(store, note, final)
-            counts[row["split"]] += 1
-            yield row
+            counts[stable_split(note)] += 1
+            yield note, final
 
     with writing(output), replacing(output, durable=True) as temporary:
-        write(temporary, rows())
+        if chosen == "fhir":
+            _write_fhir(store, temporary, output.suffix.lower() == ".json", finished())
+        else:
+            rows = (_row(store, note, final) for note, final in finished())
+            _WRITERS[chosen](temporary, rows)
     return ExportedNotes(output, sum(counts.values()), counts, **left_out)
 
 
@@ -116,6 +135,29 @@ def _format_of(output: Path, format: ExportFormat | None) -> ExportFormat:
             + ("." if format is None else f", since the format is {format}.")
         )
     return found
+
+
+def _write_fhir(
+    store: Store,
+    path: Path,
+    as_bundle: bool,
+    finished: Iterable[tuple[ReviewNote, SubmittedReading]],
+) -> None:
+    link = bundle_link if as_bundle else relative_link
+    with store.reading() as connection:
+        names = dict(connection.execute(select(ModelRow.sha256, ModelRow.name)).all())
+    resources = (
+        resource
+        for note, final in finished
+        for resource in note_resources(
+            note,
+            final,
+            reviewed_evidence(store, final),
+            names.get(final.submitted.model or ""),
+            link,
+        )
+    )
+    (write_bundle if as_bundle else write_ndjson)(path, resources)
 
 
 def stable_split(note: ReviewNote) -> str:
@@ -132,7 +174,7 @@ def _row(store: Store, note: ReviewNote, final: SubmittedReading) -> dict[str, A
         "text": note.text,
         "codes": list(final.state.codes),
         "poa": [decisions[code].poa or "" for code in final.state.codes],
-        "evidence": list(_evidence(store, final)),
+        "evidence": list(reviewed_evidence(store, final)),
         "split": stable_split(note),
         "subject_id": note.subject,
         "encounter": note.encounter,
@@ -143,8 +185,8 @@ def _row(store: Store, note: ReviewNote, final: SubmittedReading) -> dict[str, A
     }
 
 
-def _evidence(store: Store, final: SubmittedReading) -> Iterator[dict[str, Any]]:
-    """Yield the words behind the codes of a note."""
+def reviewed_evidence(store: Store, final: SubmittedReading) -> Iterator[dict[str, Any]]:
+    """Yield the words behind the codes of a note: ``code``, ``begin`` and ``end``."""
     accepted_on = {
         one.details["code"]: one.suggestion_set for one in final.events if one.kind == "accept"
     }
@@ -202,7 +244,7 @@ def _blocks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     yield block
 
 
-_WRITERS: Mapping[ExportFormat, Callable[[Path, Iterable[dict[str, Any]]], None]] = {
+_WRITERS: Mapping[str, Callable[[Path, Iterable[dict[str, Any]]], None]] = {
     "table": _write_parquet,
     "jsonl": _write_jsonl,
     "csv": _write_csv,

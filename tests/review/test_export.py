@@ -165,7 +165,7 @@ def test_only_finished_notes_with_texts_are_exported(
 
 def test_an_export_that_fails_leaves_the_file_before(store: Store, tmp_path: Path) -> None:
     fill(store)
-    with pytest.raises(ConfigError, match=r"must end in .parquet or .jsonl or .csv"):
+    with pytest.raises(ConfigError, match=r"must end in .parquet or .jsonl or .csv or .json"):
         export_reviews(store, tmp_path / "reviewed.xlsx")
     with pytest.raises(DataError, match="can't be written"):
         export_reviews(store, tmp_path / "missing" / "reviewed.csv")
