@@ -168,7 +168,11 @@ class NgramRidge:
         scores_NL = np.empty((len(texts), self.weights_ML.shape[1]), np.float32)
         for first in range(0, len(texts), _BLOCK):
             block = slice(first, first + _BLOCK)
-            scores_NL[block] = self._basis(self._features(texts[block])) @ self.weights_ML
+            basis_BM = self._basis(self._features(texts[block]))
+            # Row by row: a product of matrices rounds by their shapes, and a text's scores would
+            # depend on the texts beside it.
+            for row, basis_M in enumerate(basis_BM, start=first):
+                np.dot(basis_M, self.weights_ML, out=scores_NL[row])
         return scores_NL
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:

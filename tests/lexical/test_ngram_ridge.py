@@ -228,3 +228,16 @@ def test_contributions_of_words_sum_to_the_score(notes, way):
     first, last = (place for place, word in enumerate(document) if word == words(notes.names[1])[0])
     assert found[1, first] == found[1, last] > 0.05
     assert ridge.by_word([], labels).shape == (2, 0)
+
+
+def test_scores_do_not_depend_on_the_other_texts_to_the_last_bit():
+    words = [f"word{number}" for number in range(90)]
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(words, 12)) for _ in range(300)]
+    targets = [draw.choice(400, 3, replace=False).astype(np.int32) for _ in texts]
+    ridge = NgramRidge.fit(texts, targets, 400)
+    together_NL = ridge.scores(texts[:40])
+    alone_NL = np.concatenate([ridge.scores([text]) for text in texts[:40]])
+    pairs_NL = np.concatenate([ridge.scores(texts[at : at + 7]) for at in range(0, 40, 7)])
+    assert np.array_equal(together_NL, alone_NL)
+    assert np.array_equal(together_NL, pairs_NL[:40])
