@@ -21,6 +21,7 @@ from icdcli.data.notes.text import Note, checked
 from icdcli.errors import DataError
 from icdcli.predict.batches import CodedNote
 from icdcli.service.label_studio import CodeNotes
+from icdcli.service.routing import ServiceRoute
 
 _CAS, _XMI = "http:///uima/cas.ecore", "http://www.omg.org/XMI"
 _TYPES = "{http://uima.apache.org/resourceSpecifier}"
@@ -215,7 +216,7 @@ def inception_router(code: CodeNotes) -> APIRouter:
     Args:
         code: Predicts codes.
     """
-    router = APIRouter(prefix="/inception", tags=["INCEpTION"])
+    router = APIRouter(prefix="/inception", tags=["INCEpTION"], route_class=ServiceRoute)
 
     @router.post("/predict")
     async def predict(body: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from icdcli.errors import ConfigError
 from icdcli.service.job_record import JobOptions, JobRecord, JobState, NotesType, ResultType
 from icdcli.service.jobs import Jobs, NoSpaceError, TooManyJobsError, UploadTooLargeError
+from icdcli.service.routing import ServiceRoute, StreamedRoute
 
 _RETRY_SECONDS = 60
 _PIECE = 1 << 20
@@ -99,10 +100,11 @@ def jobs_router(jobs: Jobs, client_of: Callable[..., str]) -> APIRouter:
         jobs: The jobs.
         client_of: A dependency that returns the name of the client of a request.
     """
-    router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+    router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=ServiceRoute)
+    uploads = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StreamedRoute)
     client_name = Depends(client_of)
 
-    @router.post(
+    @uploads.post(
         "",
         status_code=202,
         response_model=JobView,
@@ -179,7 +181,10 @@ def jobs_router(jobs: Jobs, client_of: Callable[..., str]) -> APIRouter:
     def delete(id: str, client: str = client_name) -> Response:
         return Response(status_code=204) if jobs.delete(client, id) else _missing()
 
-    return router
+    both = APIRouter()
+    both.include_router(uploads)
+    both.include_router(router)
+    return both
 
 
 def _type_of(request: Request) -> NotesType | None:

@@ -18,6 +18,7 @@ from icdcli.data.notes.text import Note, checked
 from icdcli.errors import DataError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.service.routing import ServiceRoute
 
 _TEXT_TAGS = ("text", "hypertext")
 _AFFIRMED = (None, "affirmed", "historical")
@@ -169,7 +170,7 @@ def label_studio_router(code: CodeNotes, model_version: str) -> APIRouter:
         code: Predicts codes.
         model_version: What names the model in Label Studio.
     """
-    router = APIRouter(prefix="/label-studio", tags=["Label Studio"])
+    router = APIRouter(prefix="/label-studio", tags=["Label Studio"], route_class=ServiceRoute)
 
     @router.get("/")
     @router.get("/health")

@@ -10,9 +10,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fastapi import FastAPI, Header
-from fastapi.testclient import TestClient
-from service_models import made_up_notes
+from job_client import JSONL, ended, token, upload
 
 from icdcli.data.notes.files import find_notes
 from icdcli.errors import ConfigError
@@ -20,53 +18,7 @@ from icdcli.predict.batches import NotePredictor
 from icdcli.predict.checking import Checking
 from icdcli.predict.run import predict_to_file
 from icdcli.service.job_record import JobOptions
-from icdcli.service.job_routes import jobs_router
 from icdcli.service.jobs import JobLimits, Jobs
-
-ROWS = [{"id": note.id, "text": note.text} for note in made_up_notes(40, 40)]
-JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-SECRET = "Longfellow"
-
-
-@pytest.fixture
-def serve(engine_of, tmp_path):
-    """Return a function that starts a service of jobs and returns a client of it."""
-    started = []
-
-    def start(limits=None, engine=None):
-        engine = engine or engine_of()
-        jobs = Jobs(tmp_path / "jobs", lambda: engine, limits)
-        jobs.start()
-        started.append(jobs)
-        app = FastAPI()
-
-        def client_of(name: str = Header(default="ana", alias="X-Client")) -> str:
-            return name
-
-        app.include_router(jobs_router(jobs, client_of))
-        client = TestClient(app)
-        client.jobs = jobs
-        return client
-
-    yield start
-    for jobs in started:
-        jobs.stop()
-
-
-def upload(client, content=JSONL, *, name="ana", **options):
-    options.setdefault("type", "jsonl")
-    headers = {"X-Client": name}
-    return client.post("/v1/jobs", params=options, content=content, headers=headers)
-
-
-def ended(client, id, name="ana"):
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        job = client.get(f"/v1/jobs/{id}", headers={"X-Client": name}).json()
-        if job["state"] in ("done", "failed"):
-            return job
-        time.sleep(0.02)
-    raise AssertionError(job)
 
 
 @pytest.fixture
@@ -158,7 +110,7 @@ def test_a_client_sees_only_its_own_jobs(serve):
     client = serve()
     id = upload(client).json()["id"]
     ended(client, id)
-    other = {"X-Client": "ben"}
+    other = {"Authorization": f"Bearer {token('ben')}"}
     for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
         answer = client.request(method, f"/v1/jobs/{id}{path}", headers=other)
         missing = client.request(method, f"/v1/jobs/{'0' * 32}{path}", headers=other)
@@ -329,80 +281,3 @@ def test_an_upload_that_breaks_off_leaves_nothing(serve, tmp_path):
         asyncio.run(client.jobs.create("ana", JobOptions("jsonl"), half()))
     assert client.get("/v1/jobs").json() == {"jobs": []}
     assert [path for path in (tmp_path / "jobs").iterdir() if path.is_dir()] == []
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        (b'{"id": "1", "text": 5}\n', {}, "notes.jsonl, row 1"),
-        (JSONL, {"text_column": "note"}, "note"),
-        (b"", {}, "notes.jsonl"),
-        (b'{"id": "1", "text": ""}\n', {}, "none of the notes has any text"),
-        (JSONL[:-30], {}, "notes.jsonl"),
-        (b"PAR1 isn't", {"type": "parquet"}, "notes.parquet"),
-        (
-            b"{\\rtf " + SECRET.encode(),
-            {"type": "txt"},
-            "notes.txt: the RTF document ends too early",
-        ),
-        (JSONL * 2, {}, "is the same as in row 1"),
-    ],
-)
-def test_a_bad_file_ends_its_job_with_one_message_without_text(
-    serve, tmp_path, content, options, message, caplog
-):
-    client = serve()
-    job = ended(client, upload(client, content, **options).json()["id"])
-    assert job["state"] == "failed"
-    assert message in job["message"]
-    assert str(tmp_path) not in job["message"]
-    assert "--" not in job["message"]
-    assert SECRET not in job["message"] + caplog.text
-    result = client.get(f"/v1/jobs/{job['id']}/result")
-    assert result.status_code == 409
-    assert job["message"] in result.json()["message"]
-
-
-def test_an_unexpected_error_shows_neither_text_nor_path(serve, monkeypatch, caplog):
-    def fail(self, notes, *others):
-        raise RuntimeError(f"{SECRET} {notes[0].text}")
-
-    monkeypatch.setattr(NotePredictor, "predict", fail)
-    client = serve()
-    job = ended(client, upload(client).json()["id"])
-    assert job["message"].startswith("a defect of the service: RuntimeError in ")
-    assert SECRET not in job["message"] + caplog.text
-    assert "RuntimeError" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("parameters", "headers", "status"),
-    [
-        ({}, {}, 415),
-        ({"type": "docx"}, {}, 422),
-        ({"type": "csv", "output": "xml"}, {}, 422),
-        ({"type": "csv", "top": 0}, {}, 422),
-        ({"type": "csv", "min_score": 2}, {}, 422),
-        ({"type": "csv", "day": "31.5."}, {}, 422),
-    ],
-)
-def test_bad_requests_are_refused(serve, parameters, headers, status):
-    client = serve()
-    answer = client.post("/v1/jobs", params=parameters, content=JSONL, headers=headers)
-    assert answer.status_code == status
-    assert client.get("/v1/jobs").json() == {"jobs": []}
-
-
-def test_ids_can_not_be_guessed_and_lead_nowhere_else(serve):
-    client = serve()
-    ids = {upload(client).json()["id"] for _ in range(3)}
-    assert len(ids) == 3
-    assert all(len(id) == 32 for id in ids)
-    for path in ("..%2F..%2Fetc%2Fpasswd", "..", ".lock"):
-        assert client.get(f"/v1/jobs/{path}/result").status_code == 404
-
-
-def test_the_folder_must_be_writable(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="can't be written"):
-        Jobs(tmp_path / "file" / "jobs", lambda: None).start()

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from icdcli.data.notes.text import Note
-from icdcli.errors import DataError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.predict.batches import CodedNote, NoteCode
+from icdcli.service.application import create_service
 
 WORDS = {"I10": "hypertension", "J18.9": "pneumonia", "E11.9": "diabetes"}
 TITLES = {"I10": 'Essential <hypertension> & "more"', "J18.9": "Pneumonia", "E11.9": None}
@@ -35,12 +34,5 @@ async def find_words(notes: Sequence[Note]) -> list[CodedNote]:
 
 
 def client_of(router: APIRouter) -> TestClient:
-    """Return a client of a server with these routes, which answers 422 to bad data."""
-    app = FastAPI()
-    app.include_router(router)
-
-    @app.exception_handler(DataError)
-    def refuse(_: Request, error: DataError) -> JSONResponse:
-        return JSONResponse({"message": str(error)}, 422)
-
-    return TestClient(app)
+    """Return a client of a service with these routes, whose own model is never ready."""
+    return TestClient(create_service(lambda: None, routers=[router]))
