@@ -139,6 +139,7 @@ def test_notes_of_the_edition_beside_a_code(served: Served, new_visit: NewVisit)
     note = served.open(visit, "n3")
     note.code("E11.9").locator(".code-title").click()
     beside = note.code("E11.9")
+    beside.get_by_text("Notes of the edition").click()  # which stay open from then on
     expect(beside).to_contain_text("Excludes1")
     expect(beside).to_contain_text("Use additional code")
     expect(beside).to_contain_text("icd10cm-2026-04")
