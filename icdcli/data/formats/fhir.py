@@ -41,6 +41,7 @@ _ONLY_R5 = {
     "Composition": frozenset(("name", "note", "url", "useContext", "version")),
     "DiagnosticReport": frozenset(("composition", "note", "supportingInfo")),
 }
+_WITHDRAWN = ("entered-in-error", "cancelled")
 _DAY = len("2026-11-27")
 _PREFERENCE = (TEXT, CDA, HTML)
 
@@ -88,6 +89,11 @@ def document_note(resource: Resource, where: str, linked: Linked | None = None) 
         raise DataError(
             f"{place}: {error} has another type than in FHIR. Export it again."
         ) from None
+
+
+def is_withdrawn(resource: Resource) -> bool:
+    """Return whether a document was entered in error or cancelled, so that nobody should use it."""
+    return any(resource.get(key) in _WITHDRAWN for key in ("status", "docStatus"))
 
 
 def fhir_version(resource: Resource) -> str | None:

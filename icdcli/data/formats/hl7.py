@@ -161,7 +161,7 @@ def parse_message(content: bytes, where: str) -> Hl7Message:
     try:
         text = decoded_as(content, charset, where)
     except DataError as error:
-        wrong = f"its character set, MSH-18, is {named!r}" if named else "MSH-18 names none"
+        wrong = f"its character set, MSH-18, is {named[:40]!r}" if named else "MSH-18 names none"
         raise DataError(f"{error} ({wrong}.)") from None
     segments = [
         _fields(line, separator) for line in _SEGMENT_END.split(text.lstrip("\ufeff")) if line

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from icdcli.data.formats.charsets import decoded_as
 from icdcli.data.formats.layout import TextLayout
 
-_SKIPPED = frozenset("head script style template noscript svg object select button".split())
+_SKIPPED = frozenset("title script style template noscript svg".split())
 _LINES = frozenset(
     "address article aside blockquote body center dd div dl dt fieldset figcaption figure footer "
     "form header hr html legend li main nav ol section ul caption thead tbody tfoot".split()
@@ -17,7 +17,7 @@ _BEGINNING = 4096  # bytes, in which a page names its encoding
 
 
 def html_text(markup: str) -> str:
-    """Return the text that a page shows, without its head, scripts and styles."""
+    """Return the text that a page shows, without its title, scripts and styles."""
     page = _Page()
     page.feed(markup)
     page.close()
@@ -43,7 +43,7 @@ class _Page(HTMLParser):
         self._exact = 0  # open elements whose white space has a meaning
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "body":  # ends a head that was left open
+        if tag == "body":  # ends what was left open before it
             self._skipped.clear()
         if self._skipped:
             if tag == self._skipped[-1]:

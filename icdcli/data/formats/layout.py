@@ -2,7 +2,7 @@
 
 import re
 
-_SPACES = re.compile(r"[ \t\r\n\f\v\u200b\ufeff]+")
+_SPACES = re.compile(r"[ \t\r\n\f\v\xa0\u200b\ufeff]+")
 _BLANK_END = re.compile(r"[ \t]+(?=\n|$)")
 _STRENGTH = {"": 0, " ": 1, "\t": 2, "\n": 3, "\n\n": 4}
 

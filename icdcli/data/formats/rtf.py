@@ -48,7 +48,7 @@ _SIGNS = {
     b"ldblquote": "“",
     b"rdblquote": "”",
 }
-_SYMBOLS = {b"~": "\xa0", b"_": "-", b"\\": "\\", b"{": "{", b"}": "}", b"\n": "\n", b"\r": "\n"}
+_SYMBOLS = {b"~": " ", b"_": "-", b"\\": "\\", b"{": "{", b"}": "}", b"\n": "\n", b"\r": "\n"}
 _CODE_PAGES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
 _FONTS = {
     0: "cp1252",

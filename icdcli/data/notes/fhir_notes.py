@@ -5,7 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from icdcli.data.formats.fhir import DOCUMENTS, Resource, document_note, fhir_version, links_of
+from icdcli.data.formats.fhir import (
+    DOCUMENTS,
+    Resource,
+    document_note,
+    fhir_version,
+    is_withdrawn,
+    links_of,
+)
 from icdcli.data.formats.resources import FhirEntry, read_resources
 from icdcli.data.notes.refusals import Refusals
 from icdcli.data.notes.text import Note
@@ -68,6 +75,8 @@ class FhirNotes:
         binaries: set[str] = set()
         for entry in read_resources(self.path, self._next_page):
             kind = str(entry.resource.get("resourceType"))[:40]
+            if kind in DOCUMENTS and is_withdrawn(entry.resource):
+                kind = f"{kind} in error"
             self._found[kind] += 1
             if kind == "Binary":
                 binaries |= _addresses(entry)

@@ -91,11 +91,16 @@ def test_html():
         "<tr><td><p>Iron</p></td><td>5<sub>mg</sub></td></tr></table><pre>a  b\n c</pre>end</body>"
     )
     expected = (
-        "Admission\n\nFever & cough,\n37\xa0°C\n\nAsthma\nGout\n\nDrug\tDose\nIron\t5mg\n\n"
+        "Admission\n\nFever & cough,\n37 °C\n\nAsthma\nGout\n\nDrug\tDose\nIron\t5mg\n\n"
         "a  b\n c\n\nend"
     )
     assert text_of(page.encode()) == text_of(page.encode(), "text/plain") == expected
     assert text_of(page.encode("utf-16")) == expected
+
+
+def test_pages_with_what_was_left_open():
+    assert text_of(b"<html><head><title>Form</title><p>Gout<p>Fever") == "Gout\n\nFever"
+    assert text_of(b"<table><tr><td>a<td>b<tr><td>c<td>d</table>e") == "a\tb\nc\td\n\ne"
 
 
 def test_pages_in_the_encoding_that_they_name():
@@ -171,7 +176,7 @@ def test_rtf():
 
 def test_rtf_as_striprtf_reads_it():
     body = (
-        r"\pard Fever \u252\'fc\tab and {\i cough}\line\lquote 3\rquote\~d\par\endash\emdash\{\\\}"
+        r"\pard Fever \u252\'fc\tab and {\i cough}\line\lquote 3\rquote d\par\endash\emdash\{\\\}"
     )
     content = (
         r"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset204 Arial;}}"

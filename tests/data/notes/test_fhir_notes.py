@@ -107,6 +107,15 @@ def test_resources_that_are_not_notes_are_counted(tmp_path):
     assert said.endswith("2 DocumentReference; not read: 1 other resources (Patient)")
 
 
+def test_documents_that_were_withdrawn_are_not_read(tmp_path):
+    wrong = document("3", "x") | {"status": "entered-in-error"}
+    cancelled = document("4", "x") | {"docStatus": "cancelled"}
+    (tmp_path / "n.ndjson").write_text(lines(*DOCUMENTS, wrong, cancelled))
+    found, (said,), _ = read(tmp_path / "n.ndjson")
+    assert found == FOUND
+    assert "3 other resources (DocumentReference in error, Patient)" in said
+
+
 def test_attachments_in_the_same_file(tmp_path):
     link = document("1", url="Binary/b")
     other = document("2", url="https://h.example/Binary/c")
