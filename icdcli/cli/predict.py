@@ -54,8 +54,8 @@ def predict(
         typer.Argument(
             metavar="FILE",
             help="Documents (.txt, .rtf, .html, .docx, .pdf, CDA), folders of them, tables (.csv, "
-            ".tsv, .jsonl, .parquet …), FHIR (.json, .ndjson), HL7 v2 (.hl7) or pipes; - reads "
-            "from standard input.",
+            ".tsv, .jsonl, .parquet …), FHIR (.json, .ndjson), HL7 v2 (.hl7), OMOP "
+            "(tables or postgresql://…) or pipes; - reads from standard input.",
         ),
     ],
     top: Annotated[

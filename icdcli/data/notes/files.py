@@ -17,9 +17,11 @@ from typing import BinaryIO, Protocol
 from xxhash import xxh3_128_hexdigest
 
 from icdcli.data.formats.conversion import ENDINGS_OF
+from icdcli.data.formats.database import is_database, without_password
 from icdcli.data.formats.hl7 import HL7_ENDING, is_hl7
 from icdcli.data.formats.resources import is_fhir
 from icdcli.data.markup import is_misread
+from icdcli.data.notes.database_notes import DatabaseNotes
 from icdcli.data.notes.documents import DocumentFiles, kinds_of_files, number_of
 from icdcli.data.notes.fhir_notes import FhirNotes
 from icdcli.data.notes.hl7_notes import Hl7Notes
@@ -137,8 +139,9 @@ def find_notes(
     """Find the notes of a command.
 
     Args:
-        names: Files, folders, pipes, and ``-`` for standard input. A folder means the documents
-            in it and below it. If there are several arguments, the ids begin with the argument.
+        names: Files, folders, pipes, addresses of databases, and ``-`` for standard input. A
+            folder means the documents in it and below it. If there are several arguments, the ids
+            begin with the argument.
         standard_input: What ``-`` means; None: the standard input of this process.
         text_column: The column of notes in tables; None: ``text``.
         id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
@@ -158,7 +161,15 @@ def find_notes(
         before = _id(name.rstrip("/")) if len(names) > 1 else ""
         own = f"{before}:" if before else ""
         path = Path(name)
-        if reads_pipe(name):
+        if is_database(name):
+            if text_column or id_column:
+                raise ConfigError(
+                    "--text-column and --id-column: of a database, the columns of OMOP's table "
+                    "NOTE are read. Leave them out."
+                )
+            shown = f"{without_password(name)}:" if len(names) > 1 else ""
+            parts.append(DatabaseNotes(name, shown, date_column))
+        elif reads_pipe(name):
             with _opened(name, standard_input) as stream:
                 columns = (text_column, id_column, own, date_column)
                 parts.append(store_pipe(stream, _id(name), *columns, refusals))
@@ -183,7 +194,9 @@ def find_notes(
 
 
 def _is_table(part: NoteFiles) -> bool:
-    return isinstance(part, NoteTable) or (isinstance(part, Piped) and part.table is not None)
+    return isinstance(part, NoteTable | DatabaseNotes) or (
+        isinstance(part, Piped) and part.table is not None
+    )
 
 
 @contextmanager
