@@ -1,5 +1,6 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 import typer
@@ -83,7 +84,11 @@ def evaluate(
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
             system = corpus.code_system
-            page = evaluation_page(evaluation, figures, system, published, samples, tested)
+            page = evaluation_page(
+                *(evaluation, figures, system, published, samples, tested),
+                configuration=run.args.read_text(encoding="utf-8"),
+                day=date.today(),
+            )
             with replacing(folder / "report.html") as temporary:
                 temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")

@@ -4,15 +4,18 @@ Shapes: N documents, L labels, P positives, U distinct scores of positives, M co
 predicted but not gold (extra).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from icdcli.evaluation.error_groups import category_of
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.evaluation.groups import by_chapter, by_training_frequency
 from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Scores
+from icdcli.metrics.calibration import BINS, expected_calibration_error
+from icdcli.metrics.proportions import wilson_interval
 from icdcli.metrics.ranking import counts_below
 
 _POINTS = 400  # points per curve
@@ -41,11 +44,17 @@ class Calibration:
         scores: The mean score of each bin.
         gold: The share of gold codes among the bin's pairs of a document and a code.
         counts: The number of pairs in the bin.
+        intervals: The 95 % interval of the share (Wilson's).
+        above: The upper end of the lowest bin, which has nearly all pairs; 0: there is no other.
+        error_above: The expected calibration error of the other bins; NaN: there are none.
     """
 
     scores: list[float]
     gold: list[float]
     counts: list[int]
+    intervals: list[tuple[float, float]]
+    above: float
+    error_above: float
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,20 @@ def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
 def calibration(evaluation: Evaluation) -> Calibration:
     """Return the reliability diagram of the bins of the expected calibration error."""
     bins_B3 = evaluation.statistics.bins_NB3.sum(axis=0)
+    higher_B3 = bins_B3[1:]
+    has_higher = bool(higher_B3[:, 0].sum())
+    error = float(expected_calibration_error(higher_B3)) if has_higher else float("nan")
     counts, scores, gold = bins_B3[bins_B3[:, 0] > 0].T
     return Calibration(
-        (scores / counts).tolist(), (gold / counts).tolist(), counts.astype(int).tolist()
+        (scores / counts).tolist(),
+        (gold / counts).tolist(),
+        counts.astype(int).tolist(),
+        [
+            wilson_interval(int(hits), int(count))
+            for hits, count in zip(gold.tolist(), counts.tolist(), strict=True)
+        ],
+        1 / BINS if has_higher else 0.0,
+        error,
     )
 
 
@@ -139,7 +159,12 @@ def confusions(evaluation: Evaluation, system: CodeSystem | None) -> Mapping[str
         extra_L, extra_NE = _most(predicted_NL[:, labels] & ~gold_NL[:, labels])
         together_ME = missed_NM.T @ extra_NE
         times_M = missed_NM.sum(axis=0)
-        places = np.argsort(-together_ME, axis=None, kind="stable")[:_PAIRS]
+        of_one_ME = _categories(codes[labels[missed_L]])[:, None] == _categories(
+            codes[labels[extra_L]]
+        )
+        # Pairs of one category first: the others are often only frequent in the same documents.
+        order = np.lexsort((-together_ME.ravel(), ~(of_one_ME & (together_ME > 0)).ravel()))
+        places = order[:_PAIRS]
         pairs = [
             Confusion(
                 str(codes[labels[missed_L[m]]]),
@@ -153,6 +178,10 @@ def confusions(evaluation: Evaluation, system: CodeSystem | None) -> Mapping[str
         if pairs:
             found[name] = pairs
     return found
+
+
+def _categories(codes: Iterable[str]) -> np.typing.NDArray[np.str_]:
+    return np.array([category_of(code) for code in codes], dtype=np.str_)
 
 
 def _most(mask_NL: Booleans) -> tuple[np.typing.NDArray[np.intp], Floats]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from icdcli import __version__
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.migrated import corpus_for_run
@@ -183,6 +184,8 @@ def evaluate_opened(
     scored = score_split(model, corpus, split, on_progress, state_cache_gb=state_cache_gb)
     about = {
         "run": str(run.root),
+        "icdcode": __version__,
+        "model": opened.config.model.model,
         "checkpoint": opened.load,
         **checkpoint_identity(opened.manifest),
         "dataset": corpus.card["dataset"],

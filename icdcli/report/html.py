@@ -6,10 +6,11 @@ documents with evidence are passed. The template with its few lines of JavaScrip
 """
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ from icdcli.icd.code_system import CodeSystem
 from icdcli.report.formatting import number
 from icdcli.report.html_table import html_table
 from icdcli.report.plots.evaluation import as_svg
-from icdcli.report.tables import interval
 from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.code_checks import code_checks_html
+from icdcli.report.views.documents import documents_html
 from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, heading, published_metrics
-from icdcli.report.views.evidence import evidence_html
+from icdcli.report.views.verdict import errors_html, headline_html, metrics_html, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,11 +31,21 @@ if TYPE_CHECKING:
     from icdcli.evaluation.behavior.run import BehaviorReport
     from icdcli.evaluation.curves import Confusion
     from icdcli.evaluation.evaluate import Evaluation
-    from icdcli.evaluation.files import CodeRow
     from icdcli.evaluation.published_results import Comparable
     from icdcli.evaluation.sample import SampleDocument
 
 _LOSS = "mean binary cross-entropy, positives not weighted"
+_FIGURES = {
+    "precision_recall": "Precision against recall of all pairs of a document and a code, for all "
+    "codes and for each band of training frequency.",
+    "calibration": "Share of gold codes against the score, and below it the number of pairs.",
+    "f1_by_frequency": "F1 of each code against the number of training documents with it.",
+}
+_NO_DOCUMENTS = (
+    "<h2 id=documents>Documents</h2><p class=quiet>To show a few documents and the words behind "
+    "their codes: <code>icdcode evaluate RUN --html --evidence</code> (puts patient text on the "
+    "page).</p>"
+)
 _INTERVALS = (
     "95 % intervals from 1,000 resamples of the documents. They reflect which documents were "
     "sampled, not variation between training runs."
@@ -48,6 +59,9 @@ def evaluation_page(
     published: "Comparable | None" = None,
     documents: "Sequence[SampleDocument]" = (),
     behavior: "BehaviorReport | None" = None,
+    *,
+    configuration: str = "",
+    day: date | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -58,58 +72,108 @@ def evaluation_page(
         published: Published results to show as well, if requested.
         documents: A few documents with their texts and the evidence for their codes, if requested.
         behavior: The results of behavioral tests, if there are any.
+        configuration: The configuration of the run, as YAML.
+        day: The day of the evaluation.
     """
     from icdcli.evaluation.curves import confusions
-    from icdcli.evaluation.files import code_rows
+    from icdcli.evaluation.error_groups import error_groups
+    from icdcli.evaluation.operating_points import operating_points
 
-    titles = evaluation.labels.known_titles
-    template = Template(
-        files("icdcli.report").joinpath("evaluation_page.html").read_text(encoding="utf-8")
-    )
-    about = {"evaluated": "; ".join(heading(evaluation))} | {
-        k.replace("_", " "): v for k, v in evaluation.about.items() if k != "editions"
-    }
+    titles, errors = evaluation.labels.known_titles, error_groups(evaluation)
     groups = {
         "Training documents with the code": evaluation.by_training_frequency,
         "Kind of code": evaluation.by_kind,
         "Chapter": evaluation.by_chapter,
     }
     chapters = confusions(evaluation, system)
-    return template.substitute(
-        style=files("icdcli.report").joinpath("page.css").read_text(encoding="utf-8"),
-        title=escape(f"Evaluation on the {evaluation.split} split"),
-        about="".join(
-            f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in about.items()
-        ),
+    sections = {
+        "threshold": "Threshold",
+        "metrics": "Metrics",
+        "curves": "Curves",
+        "errors": "Errors",
+        "groups": "Groups",
+        "confusion": "Confusion",
+        **({"checks": "Checks"} if evaluation.checks else {}),
+        **({"behavior": "Behavior"} if behavior else {}),
+        **({"documents": "Documents"} if documents else {}),
+        "per-code": "Codes",
+        "provenance": "Provenance",
+    }
+    sentences = "".join(f"<li>{escape(one)}</li>" for one in verdict(evaluation, errors))
+    return Template(_asset("evaluation_page.html")).substitute(
+        style=_asset("page.css"),
+        script=_asset("evaluation_page.js"),
+        title=escape(_title(evaluation)),
+        subtitle=escape(" · ".join(_subtitle(evaluation, day))),
+        headline=headline_html(evaluation),
+        verdict=f"<ul class=verdict>{sentences}</ul>",
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
+        links="".join(f'<a href="#{id}">{name}</a>' for id, name in sections.items()),
+        about_threshold=escape(_about_threshold(evaluation)),
+        points=_json(
+            {
+                "points": [
+                    [None if value is None else round(value, 4) for value in point]
+                    for point in operating_points(evaluation)
+                ],
+                "threshold": evaluation.threshold.value,
+            }
+        ),
         of_intervals=_INTERVALS,
-        metrics=_metrics(evaluation),
-        to_checks='<a href="#checks">Checks</a>' if evaluation.checks else "",
-        checks=code_checks_html(evaluation.checks) if evaluation.checks else "",
-        to_evidence='<a href="#evidence">Evidence</a>' if documents else "",
-        to_behavior='<a href="#behavior">Behavior</a>' if behavior else "",
-        behavior=behavior_html(behavior) if behavior else "",
+        metrics=metrics_html(evaluation, {"loss": _LOSS} | METRICS),
         published=_published(evaluation, published) if published else "",
-        figures="".join(as_svg(figure, name) for name, figure in figures.items()),
+        figures="".join(
+            f"<figure>{as_svg(figure, name, _FIGURES[name])}</figure>"
+            for name, figure in figures.items()
+        ),
+        errors=errors_html(errors),
         groups="".join(_groups(name, values) for name, values in groups.items() if values),
-        confusions="".join(_confusions(name, pairs, titles) for name, pairs in chapters.items())
+        confusions="".join(
+            _confusions(name, pairs, titles, evaluation.by_chapter.get(name))
+            for name, pairs in chapters.items()
+        )
         or "<p>None.</p>",
-        codes=_json(code_rows(evaluation)),
-        evidence=_evidence(documents, titles) if documents else "",
+        checks=code_checks_html(evaluation.checks) if evaluation.checks else "",
+        behavior=behavior_html(behavior) if behavior else "",
+        documents=documents_html(documents, titles) if documents else _NO_DOCUMENTS,
+        codes=_json(_code_table(evaluation, system)),
+        about="".join(
+            f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd>"
+            for name, value in evaluation.about.items()
+            if name != "editions"
+        ),
+        configuration=f"<pre>{escape(configuration)}</pre>" if configuration else "",
     )
 
 
-def _metrics(evaluation: "Evaluation") -> str:
-    rows = [
-        (
-            name,
-            number(name, value),
-            interval(name, evaluation.intervals.get(name)),
-            METRICS.get(name, _LOSS),
-        )
-        for name, value in evaluation.metrics.items()
-    ]
-    return html_table(("metric", "value", "95 % interval", "definition"), rows, text=(0, 3))
+def _asset(name: str) -> str:
+    return files("icdcli.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _title(evaluation: "Evaluation") -> str:
+    run, dataset = (str(evaluation.about.get(key, "")) for key in ("run", "dataset"))
+    name = Path(run).name or "Evaluation"
+    return f"{name}: {evaluation.split} split" + (f" of {dataset}" if dataset else "")
+
+
+def _subtitle(evaluation: "Evaluation", day: date | None) -> Iterator[str]:
+    """Yield what a page must say of its numbers, wherever it is sent."""
+    if model := evaluation.about.get("model"):
+        yield f"model {model}"
+    yield from heading(evaluation)
+    if version := evaluation.about.get("icdcode"):
+        yield f"icdcode {version}"
+    if day is not None:
+        yield day.isoformat()
+
+
+def _about_threshold(evaluation: "Evaluation") -> str:
+    threshold = evaluation.threshold
+    one = "one threshold" if threshold.per_code is None else "one threshold for all codes"
+    return (
+        f"The model's threshold is {threshold}. Move the slider to see what {one} would give on "
+        "these documents."
+    )
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
@@ -138,52 +202,58 @@ def _published(evaluation: "Evaluation", published: "Comparable") -> str:
     return title + html_table(("", *names, "source"), rows, text=(0, len(names) + 1), own=0)
 
 
-def _confusions(chapter: str, pairs: "Sequence[Confusion]", titles: Mapping[str, str]) -> str:
+def _confusions(
+    chapter: str,
+    pairs: "Sequence[Confusion]",
+    titles: Mapping[str, str],
+    metrics: Mapping[str, float] | None,
+) -> str:
     def named(code: str) -> str:
         return f"{code} {titles.get(code, '')}".strip()
 
     rows = [(named(pair.missed), named(pair.instead), pair.documents, pair.of) for pair in pairs]
-    columns = ("gold, but missed", "predicted instead", "documents", "documents missed")
+    columns = ("gold, but missed", "predicted instead", "documents", "gold documents missed")
     table = html_table(columns, rows, text=(0, 1))
-    return f"<details><summary>{escape(chapter)}</summary>{table}</details>"
+    missed = ""
+    if metrics is not None:
+        count = round(metrics["gold"] * (1 - metrics["recall_micro"]))
+        missed = f" <span class=quiet>({count:,} missed)</span>"
+    return f"<details><summary>{escape(chapter)}{missed}</summary>{table}</details>"
 
 
-def _evidence(documents: "Sequence[SampleDocument]", titles: Mapping[str, str]) -> str:
-    """Return the section with the evidence for the predicted codes of a few documents."""
-    parts = [
-        "<h2 id=evidence>Evidence</h2>",
-        "<p class=quiet>A few documents with the evidence for each predicted code. This section "
-        "contains patient text.</p>",
-    ]
-    for document in documents:
-        sample = document.prediction
-        gold = ", ".join(sample.gold) or "none"
-        marked = []
-        for code, spans in document.evidence.items():
-            not_gold = "" if code in sample.gold else ", not gold"
-            title = f"{titles.get(code, '')} {sample.scores[code]:.3f}{not_gold}"
-            marked.append((code, title, spans))
-        body = "<p>No code is predicted.</p>"
-        if marked:
-            body = evidence_html(document.text or "", marked)
-        parts.append(
-            f"<details open><summary>{escape(sample.id)}</summary>"
-            f"<p>Gold: {escape(gold)}</p>{body}</details>"
-        )
-    return "".join(parts)
+def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str, Any]:
+    """Return the table of codes, with each code's chapter by its place among the chapters."""
+    from icdcli.evaluation.files import CodeRow, code_rows
+    from icdcli.evaluation.groups import by_chapter
 
-
-def _json(rows: "Sequence[CodeRow]") -> str:
-    """Return the table of codes as JSON for a script element."""
+    chapters = by_chapter(evaluation.labels, system)
+    chapter_of = {
+        int(label): place
+        for place, chosen_L in enumerate(chapters.values())
+        for label in chosen_L.nonzero()[0]
+    }
 
     def value(given: Any) -> Any:
-        return (
-            (None if math.isnan(given) else round(given, 4)) if isinstance(given, float) else given
-        )
+        return round(given, 4) if isinstance(given, float) else given
 
-    table = {
-        "columns": list(rows[0]._fields),
-        "rows": [[value(given) for given in row] for row in rows],
+    hidden = ["chapter"]
+    if len(evaluation.by_kind) < 2:
+        hidden.append("kind")
+    if evaluation.threshold.per_code is None:
+        hidden.append("threshold")
+    return {
+        "columns": [*CodeRow._fields, "chapter"],
+        "rows": [
+            [*map(value, row), chapter_of.get(label)]
+            for label, row in enumerate(code_rows(evaluation))
+        ],
+        "chapters": [*chapters],
+        "hidden": hidden,
     }
+
+
+def _json(values: object) -> str:
+    """Return values as JSON for a script element."""
     # A title with "</script>" in it must not end the element.
-    return json.dumps(table, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")

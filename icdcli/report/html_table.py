@@ -20,8 +20,9 @@ def html_table(
     """
 
     def cells(name: str, values: Iterable[object]) -> str:
+        scope = " scope=col" if name == "th" else ""
         return "".join(
-            f"<{name}{' class=text' if place in text else ''}>{escape(str(value))}</{name}>"
+            f"<{name}{scope}{' class=text' if place in text else ''}>{escape(str(value))}</{name}>"
             for place, value in enumerate(values)
         )
 
@@ -29,4 +30,6 @@ def html_table(
         f"<tr{' class=own' if place == own else ''}>{cells('td', row)}</tr>"
         for place, row in enumerate(rows)
     )
-    return f"<table><thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>"
+    head = f"<thead><tr>{cells('th', columns)}</tr></thead>"
+    # A wide table scrolls by itself; the page doesn't.
+    return f"<div class=scroll><table>{head}<tbody>{body}</tbody></table></div>"

@@ -1,6 +1,8 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -93,7 +95,10 @@ def test_the_table_of_codes_is_data(page: str, made_up_evaluation: Make) -> None
     assert found
     table = json.loads(found[1])
     assert [row[0] for row in table["rows"]] == list(evaluation.labels.codes)
-    assert table["columns"] == list(CodeRow._fields)
+    assert table["columns"] == [*CodeRow._fields, "chapter"]
+    chapters = [table["chapters"][row[-1]] for row in table["rows"]]
+    assert "(390-459)" in chapters[1]
+    assert table["hidden"] == ["chapter", "threshold"]
     assert table["rows"][0][2] == "Title <36.15> & more"
     assert table["rows"][10][2] is None
 
@@ -108,6 +113,24 @@ def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evalua
     assert "None comparable: a reason." in page_of(evaluation, Comparable((), "a reason"))
     assert "Published" not in page
     assert "tuned on this split" not in page
+
+
+def test_the_first_lines_say_what_was_evaluated(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    about = {"run": "out/<en>", "dataset": "mimic3", "model": "tiny", "icdcode": "0.1.0"}
+    html = evaluation_page(
+        replace(evaluation, about=about),
+        evaluation_figures(evaluation),
+        configuration="lr0: 1 # <b>",
+        day=date(2026, 11, 27),
+    )
+    assert "<h1>&lt;en&gt;: test split of mimic3</h1>" in html
+    subtitle = re.search('<p class="quiet">(.*?)</p>', html)
+    assert subtitle
+    for words in ("model tiny", "40 documents, 12 codes", "threshold", "0.1.0", "2026-11-27"):
+        assert words in subtitle[1]
+    assert "<pre>lr0: 1 # &lt;b&gt;</pre>" in html
+    assert "<dt>run</dt><dd>out/&lt;en&gt;</dd>" in html
 
 
 def test_the_same_evaluation_gives_the_same_page(page: str, made_up_evaluation: Make) -> None:
@@ -143,15 +166,13 @@ def test_documents_with_evidence_are_shown(made_up_evaluation: Make, page: str) 
         figures,
         documents=[SampleDocument(sample, text, marked), SampleDocument(sample, "", {})],
     )
-    assert "<p>Has <mark>dropsy</mark>.</p>" in html
-    assert "0.750, not gold" in html
-    assert "No code is predicted." in html
-    assert "<summary>&lt;7&gt;</summary><p>Gold: 401.9</p>" in html
-    assert "fever" not in html
+    assert 'Denies &lt;/p&gt; fever. Has <mark data-codes="428.0">dropsy</mark>.' in html
+    assert '<a href="#documents">' in html
     balance = Balance()
     balance.feed(html)
     assert not balance.wrong
-    assert "<mark>" not in page
+    assert "<mark" not in page
+    assert "icdcode evaluate RUN --html --evidence" in page
 
 
 def test_behavior_is_a_section_with_a_link(made_up_evaluation: Make, page: str) -> None:

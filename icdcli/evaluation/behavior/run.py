@@ -5,7 +5,6 @@ A note passes ``coded`` if its code, or another of the same three-character cate
 a history needs its own code, and a side must not get the other side's.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,13 +16,13 @@ from icdcli.evaluation.behavior.suite import BehaviorNote, make_notes
 from icdcli.evaluation.behavior.templates import Capability, Expectation, load_templates
 from icdcli.icd.codes import System
 from icdcli.io.progress import Progress
+from icdcli.metrics.proportions import wilson_interval
 from icdcli.model.coding_model import CodingModel
 
 CODES = 60
 """The number of conditions that are tested by default."""
 _AT_ONCE = 128
 _LISTED = 20
-_Z = 1.959963984540054
 _NO_LABELS = {
     "sides": "no condition of which both the right and the left side are labels with documents",
     "personal histories": "no label with documents that means a personal history",
@@ -226,11 +225,3 @@ def _passes(note: BehaviorNote, predicted: dict[str, frozenset[str]]) -> bool:
     if note.expect == "coded":
         return note.condition.is_in(codes) and note.condition.instead not in codes
     return not note.condition.is_in(codes)
-
-
-def wilson_interval(passed: int, notes: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
-    share, weight = passed / notes, _Z**2 / notes
-    middle = (share + weight / 2) / (1 + weight)
-    half = math.sqrt(share * (1 - share) * weight + weight**2 / 4) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)

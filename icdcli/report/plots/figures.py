@@ -36,6 +36,11 @@ def label_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def note_origin(figure: "Figure", words: str) -> None:
+    """Write in small gray words, below a figure, what it shows: run, data set, split."""
+    figure.supxlabel(words, x=0.99, ha="right", fontsize="x-small", color="gray")
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG atomically; its folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)

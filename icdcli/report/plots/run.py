@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from icdcli.config.metric_names import monitored
 from icdcli.io.files import writing
 from icdcli.report.plots.figures import (
     COLORS,
@@ -12,6 +13,7 @@ from icdcli.report.plots.figures import (
     MARKERS,
     label_axes,
     new_figure,
+    note_origin,
     save_figure,
 )
 from icdcli.report.plots.terminal import lr_landmarks
@@ -44,7 +46,11 @@ class RunPlots:
                 for row in read_rows(run.results)
             ]
             with writing(run.learning_curves):
-                learning_curves_png(rows, [*log.common, *log.metrics], run.learning_curves)
+                columns = [*log.common, *log.metrics]
+                monitored_by, higher = monitored(self._prepared.config.train.monitor, log.metrics)
+                best = best_epoch(rows, monitored_by, higher)
+                about = " · ".join(self._prepared.run.parts[-2:])
+                learning_curves_png(rows, columns, run.learning_curves, best, about)
 
     def close(self) -> None:
         """Do nothing: each plot is complete when it is written."""
@@ -72,11 +78,12 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
         axes.annotate(
             label,
             (step, rate),
-            # Above the curve as it falls to the last point, and legible if they still cross.
-            xytext=(10, 8) if left else (-4, 26),
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-            textcoords="offset points",
+            # The schedule falls to its last point: the corner above is free.
+            xytext=(10, 8) if left else (0.99, 0.97),
+            textcoords="offset points" if left else "axes fraction",
             ha="left" if left else "right",
+            va="baseline" if left else "top",
+            arrowprops=None if left else {"arrowstyle": "-", "color": "lightgray"},
         )
     axes.set_ylim(0, (max(learning_rates) or 1.0) * 1.12)
     label_axes(axes, "Learning-rate schedule", "optimizer step", "learning rate")
@@ -85,8 +92,32 @@ def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path:
     save_figure(figure, path)
 
 
+def best_epoch(
+    rows: Sequence[Mapping[str, float]], names: Sequence[str], higher_is_better: bool
+) -> float | None:
+    """Return the epoch with the best mean of some values; None if they aren't known.
+
+    Args:
+        rows: A mapping per validation, with ``epoch`` and the values.
+        names: The values.
+        higher_is_better: Whether the best is the highest.
+    """
+    means = [
+        (sum(row[name] for name in names) / len(names), row["epoch"])
+        for row in rows
+        if all(name in row and not math.isnan(row[name]) for name in names)
+    ]
+    if not means:
+        return None
+    return max(means, key=lambda found: found[0] if higher_is_better else -found[0])[1]
+
+
 def learning_curves_png(
-    rows: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path
+    rows: Sequence[Mapping[str, float]],
+    columns: Sequence[str],
+    path: Path,
+    best: float | None = None,
+    about: str = "",
 ) -> None:
     """Draw the validations of a run: a panel each for losses, metrics and the learning rate.
 
@@ -95,6 +126,8 @@ def learning_curves_png(
             left out.
         columns: The values to draw: ``train_loss``, ``validation_loss``, ``lr`` and metrics.
         path: The PNG file; its folders are created, and an existing file is replaced atomically.
+        best: The epoch of the best checkpoint, which is marked; None: unknown.
+        about: The run, for a small line below.
 
     Raises:
         ValueError: If there is nothing to draw.
@@ -114,11 +147,13 @@ def learning_curves_png(
     if not panels or not rows:
         raise ValueError("learning curves need at least one validation and one column")
     # A legend line is about 0.19 inches high.
-    heights = [max(3.2, 0.19 * len(names) + 0.6) for _, _, names in panels]
+    heights = [
+        1.6 if names == rate else max(3.2, 0.19 * len(names) + 0.6) for _, _, names in panels
+    ]
     figure = new_figure(9, 0.4 + sum(heights))
     grid = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, label, names) in zip(grid, panels, strict=True):
-        _curves(axes, rows, names)
+        _curves(axes, rows, names, best)
         label_axes(axes, title, "", label)
     epochs = sorted({row["epoch"] for row in rows})
     axes.set_xlabel("epoch")
@@ -127,10 +162,14 @@ def learning_curves_png(
         axes.set_xticks(epochs, [f"{epoch:g}" for epoch in epochs])
     if rate:
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+    if about:
+        note_origin(figure, about)
     save_figure(figure, path)
 
 
-def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
+def _curves(
+    axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[str], best: float | None
+) -> None:
     epochs = [row["epoch"] for row in rows]
     for position, name in enumerate(names):
         axes.plot(
@@ -144,6 +183,8 @@ def _curves(axes: "Axes", rows: Sequence[Mapping[str, float]], names: Sequence[s
         )
     if list(names) == ["lr"]:
         return  # The title of the panel says it.
+    if best is not None:
+        axes.axvline(best, color="gray", linestyle=":", linewidth=1.2, label="best checkpoint")
     # Beside the curves, so that no legend hides one.
     axes.legend(
         loc="upper left",

@@ -32,9 +32,8 @@ def lr_landmarks(
         )
     ]
     if peak != len(steps) - 1:
-        points.append(
-            (steps[-1], learning_rates[-1], f"last: step {steps[-1]:,}, {learning_rates[-1]:.2e}")
-        )
+        last = f"{learning_rates[-1]:.2e}" if learning_rates[-1] else "0"
+        points.append((steps[-1], learning_rates[-1], f"last: step {steps[-1]:,}, {last}"))
     return points
 
 

@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -26,7 +25,7 @@ Passage = list[tuple[str, EvidenceSpan | None]]
 """Consecutive text of a note in pieces; those that are evidence with their span. Blanks are
 collapsed."""
 
-_SAID_OF_IT = {
+SAID_OF_IT = {
     "historical": "history",
     "negated": "denied",
     "hypothetical": "possible",
@@ -34,7 +33,9 @@ _SAID_OF_IT = {
     "family": "family",
     "resolved": "resolved",
 }
-_NOT_AFFIRMED = "no affirmed evidence"
+"""What a note says of evidence that it doesn't affirm: the class of the assertion, in a word."""
+
+NOT_AFFIRMED = "no affirmed evidence"
 
 
 def passages(text: str, spans: EvidenceSpans) -> Iterator[Passage]:
@@ -84,7 +85,7 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
     for code, title, spans in codes:
         heading = plain(f"{code}  {title}" if title else code, "bold")
         if without_affirmed(code, spans):
-            heading += plain(f"  ({_NOT_AFFIRMED})", "yellow")
+            heading += plain(f"  ({NOT_AFFIRMED})", "yellow")
         parts.append(heading)
         for passage in passages(text, spans):
             line = Text()
@@ -92,31 +93,10 @@ def evidence_view(text: str, codes: Sequence[Marked], signs: bool) -> Renderable
                 line += plain(
                     f"{_SIGN}{piece}{_SIGN}" if span and signs else piece, _STYLE if span else ""
                 )
-                if span and (said := _SAID_OF_IT.get(span.assertion or "")):
+                if span and (said := SAID_OF_IT.get(span.assertion or "")):
                     line += plain(f" ({said})", "yellow")
             parts.append(Padding(line, (0, 0, 0, 2)))
     return Group(*parts, plain(""))
-
-
-def evidence_html(text: str, codes: Sequence[Marked]) -> str:
-    """Render the same as HTML."""
-    parts = []
-    for code, title, spans in codes:
-        parts.append(f"<dt>{escape(code)}</dt><dd>{escape(title or '')}")
-        if without_affirmed(code, spans):
-            parts.append(f" <small>({_NOT_AFFIRMED})</small>")
-        for passage in passages(text, spans):
-            pieces = (_piece_html(piece, span) for piece, span in passage)
-            parts.append(f"<p>{''.join(pieces)}</p>")
-        parts.append("</dd>")
-    return f"<dl>{''.join(parts)}</dl>"
-
-
-def _piece_html(piece: str, span: EvidenceSpan | None) -> str:
-    if span is None:
-        return escape(piece)
-    said = _SAID_OF_IT.get(span.assertion or "")
-    return f"<mark>{escape(piece)}</mark>" + (f" <small>({said})</small>" if said else "")
 
 
 def _pieces(

@@ -8,7 +8,7 @@ import pytest
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError
 from icdcli.evaluation.behavior.condition_names import names_of
-from icdcli.evaluation.behavior.run import run_behavior, wilson_interval
+from icdcli.evaluation.behavior.run import run_behavior
 from icdcli.evaluation.behavior.templates import LANGUAGES
 from icdcli.lexical.views import Views
 from icdcli.model.coding_model import CodePrediction
@@ -161,11 +161,3 @@ def test_what_a_label_space_cannot_test_is_skipped_with_the_reason(tmp_path: Pat
 def test_a_model_without_such_conditions_is_refused() -> None:
     with pytest.raises(ConfigError, match="has a name in the clinical lexicon"):
         run_behavior(model("facts"), None)
-
-
-@pytest.mark.parametrize(
-    ("passed", "notes", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0)],
-)
-def test_wilson_interval(passed: int, notes: int, low: float, high: float) -> None:
-    assert wilson_interval(passed, notes) == pytest.approx((low, high), abs=1e-4)

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from icdcli.config.loading import load_config
-from icdcli.report.plots.run import RunPlots, learning_curves_png, lr_schedule_png
+from icdcli.report.plots.run import (
+    RunPlots,
+    best_epoch,
+    learning_curves_png,
+    lr_schedule_png,
+)
 from icdcli.report.plots.terminal import lr_landmarks, lr_schedule_plot
 from icdcli.run_dir import RunDir, append_row
 from icdcli.training.events import Evaluated, Prepared, ResumedFrom, TrainingSummary
@@ -25,6 +30,7 @@ def test_landmarks() -> None:
         "peak: step 0, 2.00e-03",
         "last: step 1, 1.00e-03",
     ]
+    assert lr_landmarks([0, 1], [2e-3, 0.0])[1][2] == "last: step 1, 0"
     assert [label for *_, label in lr_landmarks([0, 1], [0, 1e-3])] == [
         "warm-up ends, peak: step 1, 1.00e-03"
     ]
@@ -89,6 +95,27 @@ def test_pngs_are_complete_and_the_same_twice(tmp_path: Path) -> None:
     assert set(contents[0]) == {"lr_schedule.png", "learning_curves.png"}
     assert contents[0] == contents[1]
     assert all(content.startswith(b"\x89PNG") for content in contents[0].values())
+
+
+def test_the_best_epoch_is_the_one_of_the_checkpoint() -> None:
+    rows = [
+        {"epoch": 1.0, "map": 0.5, "f1_micro": 0.1},
+        {"epoch": 2.0, "map": 0.4, "f1_micro": 0.3},
+        {"epoch": 3.0, "map": 0.9, "f1_micro": math.nan},
+    ]
+    assert best_epoch(rows, ["map", "f1_micro"], higher_is_better=True) == 2
+    assert best_epoch(rows, ["map"], higher_is_better=True) == 3
+    assert best_epoch(rows, ["map"], higher_is_better=False) == 2
+    assert best_epoch(rows, ["validation_loss"], higher_is_better=False) is None
+
+
+def test_the_best_epoch_is_marked(tmp_path: Path) -> None:
+    rows = [{"epoch": float(epoch), "map": 0.1 * epoch} for epoch in (1, 2, 3)]
+    contents = []
+    for best in (None, 2.0, 3.0):
+        learning_curves_png(rows, ["map"], tmp_path / "curves.png", best)
+        contents.append((tmp_path / "curves.png").read_bytes())
+    assert len(set(contents)) == 3
 
 
 def test_a_panel_for_each_requested_kind(tmp_path: Path) -> None:

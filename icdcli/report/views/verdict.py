@@ -1,0 +1,173 @@
+"""What an evaluation says in plain words: four numbers, and a few sentences for any reader."""
+
+import math
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+from icdcli.report.formatting import number
+from icdcli.report.html_table import html_table
+from icdcli.report.tables import interval
+
+if TYPE_CHECKING:
+    from icdcli.evaluation.error_groups import ErrorGroups
+    from icdcli.evaluation.evaluate import Evaluation
+
+_HEADLINE = {
+    "f1_micro": "micro-F1",
+    "f1_macro": "macro-F1",
+    "map": "MAP",
+    "precision_at_8": "precision at 8",
+}
+_ENOUGH = 20  # gold codes that make the F1 of a chapter worth a sentence
+_NAMED = 3  # chapters that a sentence names
+_MISSED = {
+    "near": "another code of the same category was predicted",
+    "unseen": "the code is in no training document",
+    "rare": "the code is in 1 to 10 training documents",
+    "close": "the score reaches half of the threshold",
+    "other": "none of these",
+}
+_EXTRA = {"near": "the gold code is another one of the same category", "other": "any other"}
+
+
+def headline_html(evaluation: "Evaluation") -> str:
+    """Return four numbers, each with its 95 % interval."""
+    parts = []
+    for name, words in _HEADLINE.items():
+        if name not in evaluation.metrics:
+            continue
+        value = evaluation.metrics[name]
+        shown = "undefined" if math.isnan(value) else f"{value:.3f}"
+        low_high = evaluation.intervals.get(name)
+        bounds = "" if low_high is None else "–".join(f"{bound:.3f}" for bound in low_high)
+        parts.append(
+            f"<div><dt>{words}</dt><dd class=value>{shown}</dd>"
+            f"<dd class=quiet>{bounds and '95 % interval ' + bounds}</dd></div>"
+        )
+    return f"<dl class=headline>{''.join(parts)}</dl>"
+
+
+def verdict(evaluation: "Evaluation", errors: "ErrorGroups") -> Iterator[str]:
+    """Yield sentences about what the model is good at, what it misses, and the work it leaves.
+
+    Args:
+        evaluation: The evaluation.
+        errors: Its errors.
+    """
+    codes = evaluation.by_code
+    gold, predicted, right = (
+        int(count_L.sum()) for count_L in (codes.gold_L, codes.predicted_L, codes.right_L)
+    )
+    documents = evaluation.counts["documents"]
+    yield (
+        f"At this threshold a reviewer sees {predicted / documents:.1f} codes per note; the gold "
+        f"standard has {gold / documents:.1f}."
+    )
+    if not predicted:
+        yield "No code is predicted. A lower threshold would show some."
+        return
+    if not gold:
+        return
+    yield (
+        f"Of 100 predicted codes, {100 * right / predicted:.0f} are right. Of 100 gold codes, "
+        f"{100 * right / gold:.0f} are found."
+    )
+    yield from _frequencies(evaluation.by_training_frequency)
+    yield from _chapters(evaluation.by_chapter)
+    if gold > right and errors.missed["near"]:
+        share = 100 * errors.missed["near"] / (gold - right)
+        yield (
+            f"For {share:.0f} of 100 missed codes, another code of the same category was "
+            "predicted: a reviewer can correct these with one choice."
+        )
+
+
+def errors_html(errors: "ErrorGroups") -> str:
+    """Return tables of missed and extra codes by what went wrong."""
+    tables = []
+    for title, words, counts in (
+        ("Gold codes that were missed", _MISSED, errors.missed),
+        ("Predicted codes that aren't gold", _EXTRA, errors.extra),
+    ):
+        total = sum(counts.values())
+        rows = [
+            (words[name], f"{count:,}", f"{100 * count / total:.0f} %" if total else "")
+            for name, count in counts.items()
+        ]
+        rows.append(("all", f"{total:,}", ""))
+        tables.append(html_table((title, "codes", "share"), rows, own=len(rows) - 1))
+    return (
+        "<p class=quiet>Codes of all documents; each is counted in the first line that fits. A "
+        "category is what is before the dot of a code.</p>" + "".join(tables)
+    )
+
+
+def metric_groups(metrics: Mapping[str, float]) -> dict[str, list[str]]:
+    """Return the names of metrics in groups, in their order."""
+    groups: dict[str, list[str]] = {
+        name: [] for name in ("Decisions", "Ranking", "Areas under curves", "Loss and calibration")
+    }
+    for name in metrics:
+        if name in ("loss", "calibration_error"):
+            groups["Loss and calibration"].append(name)
+        elif name.startswith(("aucroc", "aucprc")):
+            groups["Areas under curves"].append(name)
+        elif "_at_" in name or name.startswith(("map", "r_precision")):
+            groups["Ranking"].append(name)
+        else:
+            groups["Decisions"].append(name)
+    return {title: names for title, names in groups.items() if names}
+
+
+def metrics_html(evaluation: "Evaluation", definitions: Mapping[str, str]) -> str:
+    """Return tables of all metrics with their 95 % intervals and definitions, in groups."""
+    tables = []
+    for title, names in metric_groups(evaluation.metrics).items():
+        rows = [
+            (
+                name,
+                number(name, evaluation.metrics[name]),
+                interval(name, evaluation.intervals.get(name)),
+                definitions.get(name, ""),
+            )
+            for name in names
+        ]
+        table = html_table(("metric", "value", "95 % interval", "definition"), rows, text=(0, 3))
+        tables.append(f"<h3>{escape(title)}</h3>{table}")
+    return "".join(tables)
+
+
+def _frequencies(bands: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield how good the most and the least frequent codes are."""
+    known = {
+        name: values["f1_micro"]
+        for name, values in bands.items()
+        if values["gold"] >= _ENOUGH and not math.isnan(values["f1_micro"])
+    }
+    if len(known) < 2:
+        return
+    rarest, *_, commonest = known
+    few = "no" if rarest == "never" else rarest
+    yield (
+        f"Codes with {commonest} training documents have a micro-F1 of {known[commonest]:.2f}, "
+        f"those with {few} training documents one of {known[rarest]:.2f}."
+    )
+
+
+def _chapters(chapters: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield the chapters with the highest and the lowest F1."""
+    known = {
+        name: values["f1_micro"]
+        for name, values in chapters.items()
+        if values["gold"] >= _ENOUGH and not math.isnan(values["f1_micro"])
+    }
+    ranked = sorted(known, key=lambda name: -known[name])
+    if len(ranked) < 2 * _NAMED:
+        return
+
+    def named(names: list[str]) -> str:
+        return "; ".join(f"{name} {known[name]:.2f}" for name in names)
+
+    yield f"Best chapters (micro-F1): {named(ranked[:_NAMED])}."
+    yield f"Weakest chapters: {named(ranked[: -_NAMED - 1 : -1])}."
