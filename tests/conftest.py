@@ -3,13 +3,15 @@
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from icdcli.config.schema import Config
     from icdcli.evaluation.evaluate import Evaluation
 
@@ -18,6 +20,19 @@ os.environ["TOKENIZERS_PARALLELISM"] = "true"
 # On shared cores, threads that wait for each other make small work ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: there, a missing one isn't skipped
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Whatever a page asks for, nothing but this machine is reached.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 SHARED = Path(__file__).parents[1].parent / "shared"
 
 
@@ -176,3 +191,21 @@ def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
         return load_config(None, [f"{key}={value}" for key, value in (options | changes).items()])
 
     return make
+
+
+# While it runs, the thread has a running event loop, which tests of other folders must not see. So
+# each module has a browser of its own, which starts in half a second.
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """Return a running Chromium."""
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright isn't there: pip install -e '.[dev]'"
+    )
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} isn't there: apt-get install chromium"
+        assert CHROMIUM_REQUIRED not in os.environ, reason
+        pytest.skip(reason)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()

@@ -8,7 +8,7 @@ import typer
 from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split, run_to_evaluate
 from icdcli.errors import ConfigError
-from icdcli.io.files import replacing, writing
+from icdcli.io.files import write_atomically, writing
 from icdcli.report.console import Output
 
 
@@ -83,14 +83,10 @@ def evaluate(
         write_pngs(figures, folder)
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            system = corpus.code_system
-            page = evaluation_page(
-                *(evaluation, figures, system, published, samples, tested),
-                configuration=run.args.read_text(encoding="utf-8"),
-                day=date.today(),
-            )
-            with replacing(folder / "report.html") as temporary:
-                temporary.write_text(page, encoding="utf-8")
+            parts = (evaluation, figures, corpus.code_system, published, samples, tested)
+            configuration = run.args.read_text(encoding="utf-8")
+            page = evaluation_page(*parts, configuration=configuration, day=date.today())
+            write_atomically(folder / "report.html", page)
     output.say(f"All metrics: {folder / 'metrics.json'}")
     if html:
         output.say(f"Report: {folder / 'report.html'}")

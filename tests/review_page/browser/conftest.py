@@ -1,6 +1,5 @@
 """Chromium for the tests of the page, skipped where it is missing."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,12 +11,10 @@ sys.path.append(str(Path(__file__).parent))  # for the modules that these tests 
 
 pytest.importorskip("playwright", reason="playwright isn't there: pip install -e '.[dev]'")
 
-from driving import CHROMIUM_OPTIONS, PATIENCE, OwnServer, Visit
-from playwright.sync_api import Browser, expect, sync_playwright
+from driving import PATIENCE, OwnServer, Visit
+from playwright.sync_api import Browser, expect
 
 SERVING = Path(__file__).with_name("serving.py")
-CHROMIUM = Path("/usr/bin/chromium")
-REQUIRED = "ICDCODE_REQUIRE_CHROMIUM"  # set by .ci/run: a missing browser isn't skipped there
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 expect.set_options(timeout=PATIENCE)
@@ -29,21 +26,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     item.stash.setdefault(REPORTS, {})[report.when] = report
     return report
-
-
-# While it runs, the thread has a running event loop, which tests of other folders must not see. So
-# each module has a browser of its own, which starts in half a second.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Return a running Chromium."""
-    if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} isn't there: apt-get install chromium"
-        assert REQUIRED not in os.environ, reason
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

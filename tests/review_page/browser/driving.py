@@ -25,17 +25,6 @@ from icdcli.review.store import open_store
 ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
 PATIENCE = 20_000  # milliseconds for what the page does next; two busy cores aren't fast
-CHROMIUM_OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Whatever a page asks for, nothing but this machine is reached.
-    f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {HOST}",
-)
 
 
 @dataclass

@@ -1,0 +1,138 @@
+"""The page of an evaluation in a real browser: sizes, keyboard, search, print, accessibility."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from icdcli.evaluation.evaluate import Evaluation
+from icdcli.evaluation.sample import SampleDocument, SamplePrediction
+from icdcli.explain.spans import EvidenceSpan
+from icdcli.icd.code_system import open_code_system
+from icdcli.report.html import evaluation_page
+from icdcli.report.plots.evaluation import evaluation_figures
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+Make = Callable[..., Evaluation]
+TEXT = "Denies fever. Has dropsy and pneumonia.\n" * 40
+
+
+@pytest.fixture
+def address(made_up_evaluation: Make, tmp_path: Path) -> str:
+    evaluation = replace(made_up_evaluation(), about={"run": "runs/one", "dataset": "mimic3"})
+    prediction = SamplePrediction("7", ("428.0", "486"), ("428.0",), {"428.0": 0.9, "486": 0.1})
+    begin = TEXT.index("dropsy")
+    documents = [
+        SampleDocument(prediction, TEXT, {"428.0": (EvidenceSpan(begin, begin + 6, 1.0),)})
+    ]
+    page = evaluation_page(
+        evaluation,
+        evaluation_figures(evaluation),
+        open_code_system("icd9"),
+        documents=documents,
+        configuration="lr0: 0.001",
+    )
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    return (tmp_path / "report.html").as_uri()
+
+
+@pytest.fixture
+def opened(chromium: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
+    problems: list[str] = []
+    contexts = []
+
+    def at(width: int, scheme: str = "light") -> "Page":
+        context = chromium.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.mark.parametrize("width", [375, 800, 1280])
+def test_the_page_fits_every_width(opened: "Callable[..., Page]", width: int) -> None:
+    page = opened(width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".headline .value").first.is_visible()
+    bottom = page.locator(".headline").bounding_box()
+    assert bottom is not None
+    assert bottom["y"] + bottom["height"] < 800  # the result is on the first screen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_bars_a_reader(opened: "Callable[..., Page]", scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(1280, scheme)
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_codes_are_found_sorted_and_saved(opened: "Callable[..., Page]", tmp_path: Path) -> None:
+    page = opened(1280)
+    rows = page.locator("#codes tbody tr")
+    assert page.locator("#found").inner_text() == "11 of 12 codes"  # one has no gold document
+    page.get_by_label("search").fill("4280")
+    assert rows.count() == 1
+    assert rows.first.locator("td").first.inner_text() == "428.0"
+    page.get_by_label("search").fill("")
+    page.get_by_label("gold documents").fill("0")
+    assert rows.count() == 12
+    page.get_by_role("button", name="f1").click()
+    values = [float(text) for text in rows.locator("td:last-child").all_inner_texts() if text]
+    assert values == sorted(values, reverse=True)
+    circulatory = "Diseases of the circulatory system (390-459)"
+    page.get_by_label("chapter").select_option(label=circulatory)
+    assert rows.count() == 4
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download CSV").click()
+    saved.value.save_as(tmp_path / "codes.csv")
+    lines = (tmp_path / "codes.csv").read_text().splitlines()
+    assert lines[0].startswith("code,kind,title,train_count")
+    assert len(lines) == 5
+    assert lines[1].endswith(f",{circulatory}")
+
+
+def test_the_threshold_moves_by_keyboard(opened: "Callable[..., Page]") -> None:
+    page = opened(1280)
+    before = page.locator("#point").inner_text()
+    page.get_by_label("threshold", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    after = page.locator("#point").inner_text()
+    assert before != after
+    assert "codes per note" in after
+
+
+def test_a_click_on_a_code_shows_its_words(opened: "Callable[..., Page]") -> None:
+    page = opened(1280)
+    button = page.get_by_role("button", name="428.0")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.locator("mark.chosen").all_inner_texts() == ["dropsy"]
+    button.click()
+    assert page.locator("mark.chosen").count() == 0
+
+
+def test_it_prints_without_controls(opened: "Callable[..., Page]") -> None:
+    page = opened(1280)
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert not page.locator(".controls").first.is_visible()
+    style = page.locator("#codes thead").evaluate("one => getComputedStyle(one).display")
+    assert style == "table-header-group"  # repeated on every sheet
+    position = page.locator("th").first.evaluate("one => getComputedStyle(one).position")
+    assert position == "static"
