@@ -31,6 +31,7 @@ from icdcli.cli import (
     prepare_data,
     resume,
     review,
+    serve,
     show_predictions,
     splits,
     train,
@@ -122,7 +123,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "show-predictions": show_predictions.show_predictions,
     },
     "New notes": {"predict": predict.predict, "check": check.check},
-    "Review": {"review": review.app},
+    "Review": {"serve": serve.serve, "review": review.app},
 }
 for _group, _commands in _GROUPS.items():
     for _name, _command in _commands.items():

@@ -10,7 +10,7 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import IO
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from icdcli.data.notes.text import Note
@@ -167,6 +167,12 @@ def stored_note(store: Store, id: str) -> ReviewNote:
 def numbered_note(store: Store, number: int) -> ReviewNote | None:
     """Return the note with a number, its place in the order of import; None: there is none."""
     return _stored(store, NoteRow.number == number)
+
+
+def note_count(store: Store) -> int:
+    """Return the number of notes of a store."""
+    with store.reading() as connection:
+        return int(connection.scalar(select(func.count()).select_from(NoteRow)) or 0)
 
 
 def _stored(store: Store, condition: ColumnElement[bool]) -> ReviewNote | None:

@@ -1,21 +1,24 @@
 """From a trained model to stored suggestions: code the notes of a store, a block at a time."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import nextafter
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from icdcli.data.corpus.reader import Labels
 from icdcli.data.notes.text import Note
 from icdcli.evaluation.stored_confidence import stored_confidence, validation_metrics
 from icdcli.explain.evidence import evidence_finder
-from icdcli.io.manifest import manifest_sha256
+from icdcli.io.manifest import manifest_sha256, read_manifest
 from icdcli.io.progress import Progress
 from icdcli.metrics.confidence import Confidence
 from icdcli.model.checkpoint import LoadedCheckpoint, checkpoint_of
+from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
 from icdcli.review.notes import note_numbers
 from icdcli.review.schema import ModelRow, NoteRow, SuggestionSetRow, TextRow
@@ -55,13 +58,29 @@ def suggesting_model(loaded: LoadedCheckpoint) -> SuggestingModel:
     Raises:
         ResumeError: If the checkpoint isn't there any more.
     """
-    labels, manifest = loaded.model.labels, dict(loaded.manifest)
+    return _recorded(loaded.folder, loaded.manifest, loaded.model.labels)
+
+
+def checkpoint_model(folder: Path) -> SuggestingModel:
+    """Return what `suggesting_model` does, without loading the weights.
+
+    Args:
+        folder: The folder of the checkpoint.
+
+    Raises:
+        DataError: If its label space is missing or damaged.
+        ResumeError: If the folder is no checkpoint.
+    """
+    return _recorded(folder, read_manifest(folder), checkpoint_labels(folder))
+
+
+def _recorded(folder: Path, manifest: Mapping[str, Any], labels: Labels) -> SuggestingModel:
     return SuggestingModel(
-        manifest_sha256(loaded.folder),
-        _name(loaded.folder),
+        manifest_sha256(folder),
+        _name(folder),
         labels.codes,
         labels.editions or {},
-        validation_metrics(loaded.folder, manifest),
+        validation_metrics(folder, dict(manifest)),
     )
 
 

@@ -135,6 +135,13 @@ def add_model(store: Store, model: SuggestingModel, *, accept_others: bool = Fal
     return True
 
 
+def has_model(store: Store, sha256: str) -> bool:
+    """Return whether a store has recorded a model."""
+    with store.reading() as connection:
+        query = select(ModelRow.number).where(ModelRow.sha256 == sha256)
+        return connection.scalar(query) is not None
+
+
 def add_suggestions(
     store: Store,
     model_sha256: str,

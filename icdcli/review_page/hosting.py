@@ -1,0 +1,369 @@
+"""Host the review page and the coding service: one process, one store, one model."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+
+from icdcli.errors import ConfigError
+from icdcli.io.manifest import manifest_sha256
+from icdcli.io.progress import Progress
+from icdcli.review.notes import note_count
+from icdcli.review.store import Store, open_store
+from icdcli.review.suggestions import add_model, has_model
+from icdcli.review.users import has_users
+from icdcli.review_page.app import create_review_app
+from icdcli.review_page.background import BackgroundWork, ModelUse, ModelWork, WorkProgress
+from icdcli.review_page.codebook import Codebook
+from icdcli.review_page.security import PageGuard
+from icdcli.review_page.settings import PageSettings
+from icdcli.review_page.store_lock import only_server
+from icdcli.run_dir import RunDir, find_checkpoint
+from icdcli.service.serving import ApplicationServer, is_local, listen
+
+if TYPE_CHECKING:  # which import torch
+    from icdcli.model.checkpoint import LoadedCheckpoint
+    from icdcli.model.section import CpuPrecision
+    from icdcli.service.coding_service import CodingService, ServiceSettings
+    from icdcli.service.engine import CodingEngine
+    from icdcli.service.jobs import Jobs
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """The model of a server.
+
+    Attributes:
+        run: The folder of a run or of a checkpoint.
+        load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
+        device: The device, as configured; None: the first GPU, else the CPU.
+        cpu_precision: See `icdcli.model.checkpoint.load_model`.
+        top: The highest-scored codes that are suggested besides predicted ones.
+        accept_others: Whether the store may have suggestions of another label space or edition.
+    """
+
+    run: Path
+    load: str = "metric"
+    device: str | None = None
+    cpu_precision: "CpuPrecision | None" = None
+    top: int = 10
+    accept_others: bool = False
+
+
+@dataclass(frozen=True)
+class ServedNotes:
+    """Notes that a server imports before it begins.
+
+    Attributes:
+        names: Files, folders or pipes.
+        text_column: The column of texts in tables; None: ``text``.
+        id_column: The column of ids; None: ``id``.
+        date_column: The column of the days of discharge; None: they are unknown.
+        language: The language of notes whose table doesn't say it.
+    """
+
+    names: Sequence[str] = ()
+    text_column: str | None = None
+    id_column: str | None = None
+    date_column: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where and what a server serves.
+
+    Attributes:
+        host: The address to listen at.
+        port: The port; 0: any that is free.
+        page: Whether it has the review page.
+        service: What the coding service allows; None: there is no service.
+        jobs: The folder of jobs; None: beside the store.
+        double_share: For a new store: the share of notes that two people read.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    page: bool = True
+    service: "ServiceSettings | None" = None
+    jobs: Path | None = None
+    double_share: float | None = None
+
+
+@dataclass(frozen=True)
+class ServerReports:
+    """What a server calls to report.
+
+    Attributes:
+        message: Receives messages.
+        warning: Receives warnings.
+        progress: Receives the progress of an import.
+        started: Receives what is served where, once it is.
+    """
+
+    message: Callable[[str], object]
+    warning: Callable[[str], object]
+    progress: Progress | None = None
+    started: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
+
+
+def host_review(
+    target: str,
+    settings: ServerSettings,
+    page: PageSettings,
+    model: ServedModel | None,
+    notes: ServedNotes,
+    reports: ServerReports,
+) -> None:
+    """Serve a store, a model, or both, until a signal comes.
+
+    Args:
+        target: The store: a path or a URL.
+        settings: Where and what.
+        page: The settings of the page.
+        model: The model; None: there is none, and notes have the suggestions that they have.
+        notes: Notes to import first.
+        reports: Receives messages.
+
+    Raises:
+        ConfigError: If it can't be served so; the message says what to do.
+        DataError: If the store can't be used, or has suggestions of another model; or a note can't
+            be imported.
+        ResumeError: If the checkpoint can't be loaded.
+    """
+    _check(settings, model, page)
+    with ExitStack() as stack:
+        listening = listen(settings.host, settings.port)
+        stack.callback(listening.close)
+        store, suggests = _opened(stack, target, settings, page) if settings.page else (None, False)
+        checkpoint = None if model is None else _checkpoint(model)
+        if store is not None:
+            _fill(store, model, checkpoint, notes, reports)
+        codebook = None if store is None else Codebook(store)
+        ends: list[Callable[[], object]] = []
+        work: BackgroundWork = BackgroundWork()
+        if model is not None and checkpoint is not None:
+            loaded = partial(_load, model, codebook, reports.warning)
+            use = _use(model, checkpoint, loaded, store if suggests else None, settings, reports)
+            work = ModelWork(use, lambda: [end() for end in ends], reports.warning)
+        app, service, jobs = _application(target, store, settings, page, codebook, work)
+        server = ApplicationServer(app, service)
+        ends.append(server.end)
+        reports.started(_started(listening.getsockname()[1], store, settings, service, page))
+        try:
+            if jobs is not None:
+                jobs.start()
+            if isinstance(work, ModelWork):
+                work.start()
+            server.run(sockets=[listening])
+        finally:
+            _end(work, jobs, settings.jobs or _jobs_folder(target))
+        if isinstance(work, ModelWork) and work.error is not None:
+            raise work.error
+
+
+def _check(settings: ServerSettings, model: ServedModel | None, page: PageSettings) -> None:
+    if model is None and not settings.page:
+        raise ConfigError("--no-page: needs a run, whose model the service uses.")
+    if not settings.page and settings.service is None:
+        raise ConfigError("--no-page and --no-service: nothing would be served.")
+    service = settings.service
+    if service is not None and service.clients is None and not is_local(settings.host):
+        raise ConfigError(
+            f"--host {settings.host}: everybody who reaches this machine could use the coding "
+            "service. Pass --token-file FILE, or --no-service, or keep --host 127.0.0.1."
+        )
+
+
+def _opened(
+    stack: ExitStack, target: str, settings: ServerSettings, page: PageSettings
+) -> tuple[Store, bool]:
+    """Open the store for this server, and return whether it may suggest codes."""
+    share = settings.double_share
+    store = stack.enter_context(open_store(target, double_share=share or 0.0))
+    made_with = float(store.settings()["double_share"])
+    if share is not None and share != made_with:
+        raise ConfigError(
+            f"--double-share {share:g}: {store.name} was made with {made_with:g}, which can't be "
+            "changed. Leave the option out, or use another store."
+        )
+    if not is_local(settings.host) and not page.trusted_header and not has_users(store):
+        raise ConfigError(
+            f"--host {settings.host}: the store has no users, so that everybody who reaches this "
+            "machine could read the notes. Add users first (icdcode serve --store "
+            f"{store.name} --create-user NAME), or keep --host 127.0.0.1."
+        )
+    return store, stack.enter_context(only_server(store))
+
+
+def _checkpoint(model: ServedModel) -> Path:
+    if (model.run / "manifest.json").is_file():
+        return model.run
+    return find_checkpoint(RunDir.open(model.run), model.load)
+
+
+def _fill(
+    store: Store,
+    model: ServedModel | None,
+    checkpoint: Path | None,
+    notes: ServedNotes,
+    reports: ServerReports,
+) -> None:
+    """Record the model, so that another label space is refused at once, and import the notes."""
+    known = checkpoint is None or has_model(store, manifest_sha256(checkpoint))
+    if model is not None and checkpoint is not None and not known:
+        from icdcli.review.suggesting import checkpoint_model
+
+        add_model(store, checkpoint_model(checkpoint), accept_others=model.accept_others)
+    if notes.names:
+        from icdcli.review.importing import NoteColumns, import_files
+
+        done = import_files(
+            store,
+            notes.names,
+            NoteColumns(notes.text_column, notes.id_column, notes.date_column),
+            language=notes.language,
+            on_progress=reports.progress,
+            on_warning=reports.warning,
+            on_message=reports.message,
+        )
+        reports.message(f"Imported: {done.new:,} new notes, {done.known:,} known")
+
+
+def _load(
+    model: ServedModel, codebook: Codebook | None, on_warning: Callable[[str], object]
+) -> "LoadedCheckpoint":
+    import torch
+
+    from icdcli.config.loading import load_config
+    from icdcli.distributed.devices import find_device
+    from icdcli.model.checkpoint import load_checkpoint
+
+    place: str | list[int] = [0] if torch.cuda.is_available() else "cpu"
+    if model.device is not None:
+        place = load_config(None, [f"device={model.device}"]).run.device
+    device = str(find_device(place))
+    loaded = load_checkpoint(model.run, model.load, device, on_warning, model.cpu_precision)
+    if codebook is not None:
+        codebook.of_model = frozenset(loaded.model.labels.codes)
+    return loaded
+
+
+def _use(
+    model: ServedModel,
+    checkpoint: Path,
+    load: "Callable[[], LoadedCheckpoint]",
+    store: Store | None,
+    settings: ServerSettings,
+    reports: ServerReports,
+) -> ModelUse:
+    """Return what is done with the model: suggest codes in a store, and serve."""
+    sha256 = manifest_sha256(checkpoint)
+
+    def count() -> WorkProgress:
+        from icdcli.review.suggesting import suggesting_progress
+
+        assert store is not None
+        return WorkProgress(**vars(suggesting_progress(store, sha256)))
+
+    def suggest_codes(engine: "CodingEngine", work: ModelWork) -> None:
+        from icdcli.predict.batches import Selection
+        from icdcli.review.suggesting import suggest
+        from icdcli.service.engine import CodingOptions
+
+        options = CodingOptions(Selection(model.top, also_predicted=True), evidence=True)
+
+        def report(stage: str, done: int, total: int, unit: str = "", note: str = "") -> None:
+            work.progress = WorkProgress(done, total)
+
+        assert store is not None
+        suggest(
+            store,
+            engine.loaded,
+            predict=lambda notes: engine.submit(notes, options, background=True).result(),
+            accept_others=model.accept_others,
+            on_progress=report,
+            on_warning=reports.warning,
+            stop=work.stopping,
+        )
+
+    name = model.run.absolute().name
+    counting = None if store is None else count
+    return ModelUse(name, load, counting, suggest_codes, settings.service is not None)
+
+
+def _application(
+    target: str,
+    store: Store | None,
+    settings: ServerSettings,
+    page: PageSettings,
+    codebook: Codebook | None,
+    work: BackgroundWork,
+) -> "tuple[FastAPI, CodingService | None, Jobs | None]":
+    """Return the application, its service, and the jobs of the service."""
+    if store is not None:
+        app = create_review_app(store, page, codebook=codebook, work=work)
+        if settings.service is None or not isinstance(work, ModelWork):
+            return app, None, None
+    else:
+        app = FastAPI(title="icdcode", docs_url=None, redoc_url=None, openapi_url=None)
+        # Other sites must not reach a service without tokens by a name of their own.
+        local = settings.service is not None and settings.service.clients is None
+        app.add_middleware(PageGuard, settings=page, any_name=not local)
+    assert isinstance(work, ModelWork)
+    from icdcli.service.application import add_service_routes
+    from icdcli.service.inception import inception_router
+    from icdcli.service.job_routes import jobs_router
+    from icdcli.service.jobs import Jobs
+    from icdcli.service.label_studio import label_studio_router
+    from icdcli.service.routing import client_name
+
+    async def code(notes: Any) -> Any:
+        return await app.state.coding_service.code_with_evidence(notes)
+
+    jobs = Jobs(settings.jobs or _jobs_folder(target), work.engine)
+    routers = (
+        jobs_router(jobs, client_name),
+        label_studio_router(code, work.name),
+        inception_router(code),
+    )
+    service = add_service_routes(app, work.engine, settings.service, routers)
+    service.on_stop += [work.stop, jobs.end]
+    return app, service, jobs
+
+
+def _jobs_folder(target: str) -> Path:
+    return Path("icdcode.jobs" if "://" in target else f"{target}.jobs")
+
+
+def _end(work: BackgroundWork, jobs: "Jobs | None", folder: Path) -> None:
+    if jobs is not None:
+        jobs.stop()
+        with suppress(OSError):
+            folder.rmdir()  # unless jobs wait in it
+    if isinstance(work, ModelWork):
+        work.close()
+
+
+def _started(
+    port: int,
+    store: Store | None,
+    settings: ServerSettings,
+    service: "CodingService | None",
+    page: PageSettings,
+) -> dict[str, Any]:
+    """Return what is served where."""
+    name = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{name}:{port}/"
+    return {
+        "address": address,
+        "store": None if store is None else store.name,
+        "notes": None if store is None else note_count(store),
+        "local": store is not None and not page.trusted_header and not has_users(store),
+        "local_user": page.local_user,
+        "service": None if service is None else f"{address}v1/code",
+    }
