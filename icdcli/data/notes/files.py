@@ -134,7 +134,7 @@ def find_notes(
     text_column: str | None = None,
     id_column: str | None = None,
     date_column: str | None = None,
-    skip_unreadable: bool = False,
+    skip_unreadable: bool | None = None,
 ) -> Notes:
     """Find the notes of a command.
 
@@ -146,7 +146,8 @@ def find_notes(
         text_column: The column of notes in tables; None: ``text``.
         id_column: The column of ids in tables; None: ``id`` if there is one, else the row's number.
         date_column: The column of the days of discharge in tables; None: they are unknown.
-        skip_unreadable: Whether documents that can't be read count as notes without text.
+        skip_unreadable: Whether documents that can't be read count as notes without text; None: no,
+            and messages don't name the option.
 
     Raises:
         DataError: If a file doesn't exist, can't be read or lacks a column.

@@ -13,12 +13,13 @@ class Refusals:
     """What happens to notes that can't be read.
 
     Attributes:
-        skip: Whether to go on, with a note without text in its place.
+        skip: Whether to go on, with a note without text in its place; None: no, and the command
+            has no option for it that a message could name.
         count: The number of such notes in this pass over the notes.
         names: What messages call files that have no name of their own.
     """
 
-    def __init__(self, skip: bool = False) -> None:
+    def __init__(self, skip: bool | None = None) -> None:
         self.skip = skip
         self.names: dict[str, str] = {}
         self.begin()
@@ -43,7 +44,8 @@ class Refusals:
             return make()
         except DataError as error:
             if not self.skip:
-                hint = f" Or pass {OPTION} to code the others." if is_one_of_many else ""
+                has_option = is_one_of_many and self.skip is not None
+                hint = f" Or pass {OPTION} to code the others." if has_option else ""
                 raise DataError(f"{error}{hint}") from None
             self.count += 1
             if len(self._messages) < _SHOWN:

@@ -6,6 +6,7 @@ no element for, such as scores and the positions of evidence, is in extensions.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,16 @@ _CATEGORY = {
 }
 _AUTHOR = {"coding": [{"system": f"{_TERMINOLOGY}provenance-participant-type", "code": "author"}]}
 
+_REFERENCE = re.compile(
+    r"(?:urn:|https?://|#)\S+|[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(?:/_history/[A-Za-z0-9.-]{1,64})?"
+)
+
 Json = dict[str, Any]
+
+
+def is_fhir_reference(value: str) -> bool:
+    """Return whether an id is that of a FHIR resource, rather than one of another system."""
+    return _REFERENCE.fullmatch(value) is not None
 
 
 def reference(value: str | None, kind: str) -> Json:
@@ -44,7 +54,7 @@ def reference(value: str | None, kind: str) -> Json:
     """
     if value is None:
         return {"type": kind, "display": "unknown"}
-    if "/" in value or value.startswith("urn:"):
+    if is_fhir_reference(value):
         return {"reference": value}
     return {"type": kind, "identifier": {"value": value.partition("^")[0]}}
 

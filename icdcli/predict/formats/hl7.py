@@ -12,6 +12,7 @@ from icdcli.data.notes.text import Note
 from icdcli.icd.editions.standard_names import standard_names
 from icdcli.predict.batches import CodedNote, NoteCode
 from icdcli.predict.formats.blocks import CodedBlock, ModelName, write_lines
+from icdcli.predict.formats.fhir import is_fhir_reference
 
 _ESCAPES = str.maketrans(
     {
@@ -79,7 +80,9 @@ def _identifier(value: str | None) -> str:
     """Return an id: a complete identifier of HL7 as it is, the last part of a FHIR reference."""
     if value is None:
         return ""
-    return value if "^" in value else escaped(value.rpartition("/")[2])
+    if is_fhir_reference(value):
+        return escaped(value.rpartition("/")[2])
+    return value if "^" in value else escaped(value)
 
 
 def write_dg1(model: ModelName, path: Path, block: CodedBlock) -> None:

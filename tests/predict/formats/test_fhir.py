@@ -169,5 +169,8 @@ def test_a_confirmed_condition_of_a_person(version):
 
 
 def test_references():
-    assert reference("urn:uuid:1", "Patient") == {"reference": "urn:uuid:1"}
+    for own in ("urn:uuid:1", "Patient/1", "https://h.example/fhir/Patient/1/_history/2"):
+        assert reference(own, "Patient") == {"reference": own}
+    for other in ("12/345", "12", "Ward 3/7"):
+        assert reference(other, "Patient") == {"type": "Patient", "identifier": {"value": other}}
     assert reference(None, "Patient") == {"type": "Patient", "display": "unknown"}

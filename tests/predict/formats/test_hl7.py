@@ -5,7 +5,7 @@ from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
 from icdcli.data.notes.files import find_notes
-from icdcli.predict.formats.hl7 import escaped
+from icdcli.predict.formats.hl7 import _identifier, escaped
 
 
 @pytest.fixture
@@ -75,6 +75,16 @@ def test_our_own_messages_have_no_notes(write):
     notes = find_notes([str(output)])
     assert list(notes) == []
     assert "not read: 3 other messages (ADT)" in notes.remarks[0]
+
+
+def test_ids_of_other_systems_are_whole():
+    assert [_identifier(id) for id in ("Patient/1", "12/345", "1^^^H^MR", "a&b", None)] == [
+        "1",
+        "12/345",
+        "1^^^H^MR",
+        "a\\T\\b",
+        "",
+    ]
 
 
 def test_signs_of_messages_are_escaped():
