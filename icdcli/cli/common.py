@@ -7,6 +7,7 @@ import typer
 
 from icdcli.cli.completion import complete_override, complete_run
 from icdcli.garbage import import_quickly
+from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
 Overrides = Annotated[
@@ -82,8 +83,14 @@ Split = Annotated[
 ]
 
 
-def run_to_evaluate(folder: Path) -> RunDir:
+def import_visibly(module: str, output: Output) -> None:
+    """Import a module that needs PyTorch, and say so on a terminal: it takes seconds."""
+    with output.waiting("Loading PyTorch …"):
+        import_quickly(module)
+
+
+def run_to_evaluate(folder: Path, output: Output) -> RunDir:
     """Open a run, and import what evaluates it."""
     run = RunDir.open(folder)
-    import_quickly("icdcli.evaluation.run")
+    import_visibly("icdcli.evaluation.run", output)
     return run

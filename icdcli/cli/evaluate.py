@@ -58,7 +58,8 @@ def evaluate(
             "--evidence: is part of the page that --html writes. Add --html, "
             "or use `icdcode show-predictions --evidence`."
         )
-    output, run = Output(json), run_to_evaluate(run_dir)
+    output = Output(json)
+    run = run_to_evaluate(run_dir, output)
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation

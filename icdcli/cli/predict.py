@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint
+from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint, import_visibly
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
-from icdcli.garbage import import_quickly
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir, find_checkpoint
@@ -162,7 +161,7 @@ def predict(
     _require_checkpoint(run_dir, load)
     if format is not None and output is None:
         raise ConfigError("--format: is for files. Add --output.")
-    import_quickly("icdcli.predict.run")
+    import_visibly("icdcli.predict.run", Output(json))
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),

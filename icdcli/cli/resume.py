@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from icdcli.cli.common import DryRun, Json, Overrides, Port, Run
+from icdcli.cli.common import DryRun, Json, Overrides, Port, Run, import_visibly
 from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import (
     conclude,
@@ -16,7 +16,6 @@ from icdcli.cli.runs import (
     show_dry_run,
     training_view,
 )
-from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -55,7 +54,7 @@ def _resume(
     """Resume in this process, which may be one of several."""
     from icdcli.config.loading import load_config
 
-    import_quickly("icdcli.training.run")
+    import_visibly("icdcli.training.run", output)
     from icdcli.training.run import join_for_training, plan_resume, resume_training
 
     config = load_config(run.args, list(overrides))

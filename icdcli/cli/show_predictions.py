@@ -38,7 +38,8 @@ def show_predictions(
 
     Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
     """
-    output, run = Output(json), run_to_evaluate(run_dir)
+    output = Output(json)
+    run = run_to_evaluate(run_dir, output)
     from icdcli.evaluation.run import default_split, open_run, sample_run
     from icdcli.explain.evidence import evidence_finder
 

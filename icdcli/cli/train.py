@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from icdcli.cli.common import AcceptLeaks, AcceptUnknownCodes, DryRun, Json, Overrides, Port
+from icdcli.cli.common import (
+    AcceptLeaks,
+    AcceptUnknownCodes,
+    DryRun,
+    Json,
+    Overrides,
+    Port,
+    import_visibly,
+)
 from icdcli.cli.completion import complete_config
 from icdcli.cli.processes import in_all_processes
 from icdcli.cli.runs import (
@@ -19,7 +27,6 @@ from icdcli.cli.runs import (
     training_view,
 )
 from icdcli.config.schema import Config
-from icdcli.garbage import import_quickly
 from icdcli.report.console import Output
 from icdcli.run_dir import require_project
 
@@ -76,7 +83,7 @@ def _require_data(config: Config) -> None:
 
 def _train(config: Config, dry_run: bool, output: Output) -> None:
     """Train in this process, which may be one of several."""
-    import_quickly("icdcli.training.run")
+    import_visibly("icdcli.training.run", output)
     from icdcli.training.run import join_for_training, plan_training, run_training
 
     require_project(config.run.project)

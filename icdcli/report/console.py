@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,12 @@ class Output:
                 bars[stage].update(done, total or None, note)
 
             yield on_progress
+
+    @contextmanager
+    def waiting(self, words: str) -> Iterator[None]:
+        """Show on a terminal, from the first moment on, what the user waits for."""
+        with self.console.status(words) if self.live else nullcontext():
+            yield
 
     @contextmanager
     def watch(self, renderable: RenderableType) -> Iterator[Live]:

@@ -231,3 +231,14 @@ def test_stages_are_shown_one_after_another(
         "tokenizing: 5 documents",
         "tokenizing: done",
     ]
+
+
+def test_waiting_is_told_on_a_terminal_only(
+    terminal: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with terminal.waiting("Loading PyTorch …"):
+        pass
+    assert "Loading PyTorch …" in written(terminal)
+    with Output().waiting("Loading PyTorch …"):
+        pass
+    assert capsys.readouterr().out == ""

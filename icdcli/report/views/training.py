@@ -129,7 +129,11 @@ class TrainingView:
         self._titles = event.titles
         self._output.say(summary_text(event.summary))
         if event.summary.resumed is None:
-            self._output.say(f"run        {event.run}")
+            wanted = event.run.with_name(event.config.run.name)
+            # A run whose name is in use gets a number behind it.
+            is_numbered = event.run.name.removeprefix(wanted.name).isdigit()
+            exists = f" ({wanted} exists)" if is_numbered else ""
+            self._output.say(f"run        {event.run}{exists}")
         for path in event.set_aside:
             self._output.say(f"{'':<10} {path}")
 

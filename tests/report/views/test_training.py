@@ -227,6 +227,8 @@ def test_the_size_of_a_run_is_shown_first(capsys: pytest.CaptureFixture[str]) ->
     assert "corpus     corpus-1\n" in first
     assert first.endswith("run        run\n")
     assert "fused" not in first
+    view.handle(Prepared(summary, Path("out/demo2"), load_config(None, ["name=demo"]), {}))
+    assert capsys.readouterr().out.endswith("run        out/demo2 (out/demo exists)\n")
     fused = replace(summary, fused=("RMSNorm", "rotation"))
     assert fused.to_json()["weights"] == "10 trained of 20, on cpu; fused: RMSNorm, rotation"
     aside = (Path("run/steps.before-1.csv"),)
