@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
+from icdcli.metrics.agreement import Agreement, agreement_of, clipped
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, resample_weights, resampled_interval
-from icdcli.review.agreement import Agreement, agreement_of, clipped
 from icdcli.review.readings import ADJUDICATION
 from icdcli.review.results import SubmittedReading, submitted_readings
 from icdcli.review.schema import ModelRow

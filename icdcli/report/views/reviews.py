@@ -10,8 +10,8 @@ from rich.table import Table
 from icdcli.report.formatting import counted, duration, one_line, plain
 
 if TYPE_CHECKING:
+    from icdcli.metrics.agreement import Agreement
     from icdcli.metrics.bootstrap import Interval
-    from icdcli.review.agreement import Agreement
     from icdcli.review.statistics import CodeAcceptance, ModelDrift, ReviewStatistics
 
 _SHOWN = 20

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from icdcli.metrics.agreement import Agreement, CodeAgreement
 from icdcli.metrics.bootstrap import Interval
 from icdcli.report.views.reviews import review_statistics_view
-from icdcli.review.agreement import Agreement, CodeAgreement
 from icdcli.review.statistics import CodeAcceptance, ModelDrift, ReviewStatistics
 
 Render = Callable[..., list[str]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, f1_score
 
-from icdcli.review.agreement import agreement_of
+from icdcli.metrics.agreement import agreement_of
 
 
 def drawn(documents: int, seed: int, agree: float = 0.8) -> list[tuple[set[str], set[str]]]:
