@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CONFIG = "demo.yaml"
 _FOLDER = Path("icdcode-demo")
+_TO_REVIEW = 30
 _NOTE = """\
 Admission Date:  [**2140-3-2**]       Discharge Date:  [**2140-3-9**]
 Sex: F    Service: MEDICINE
@@ -107,7 +108,7 @@ def demo(
     opened, evaluation = _evaluate(run, output)
     note = _predict(run, config.run.project / "new_note.txt", output)
     behavior = _behavior(opened, output)
-    output.say(_summary(run, note))
+    output.say(_summary(run, note, _notes_to_review(opened)))
     Output.result(output, {"run": run.root, **evaluation.to_json(), "behavior": behavior})
 
 
@@ -201,6 +202,22 @@ def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
     return note
 
 
+def _notes_to_review(opened: "OpenRun") -> Path:
+    """Write some notes of the test split to a table, for the review page."""
+    from itertools import islice
+    from json import dumps
+
+    from icdcli.io.files import replacing, writing
+
+    corpus = opened.corpus
+    path = opened.config.run.project / "notes_to_review.jsonl"
+    notes = islice(zip(corpus.documents("test").ids, corpus.texts("test"), strict=True), _TO_REVIEW)
+    with writing(path), replacing(path) as temporary:
+        rows = (dumps({"id": id, "text": text, "language": "en"}) for id, text in notes)
+        temporary.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def unfinished(config: Config) -> RunDir | None:
     """Return the latest run of a project if it has a checkpoint but isn't finished, else None."""
     from icdcli.config.loading import load_config
@@ -234,7 +251,7 @@ def _overrides(folder: Path, overrides: list[str]) -> list[str]:
     ]
 
 
-def _summary(run: RunDir, note: Path) -> str:
+def _summary(run: RunDir, note: Path, to_review: Path) -> str:
     return f"""
 Done: generated notes, built a corpus, trained and evaluated a model, and coded one new note.
 All data are synthetic. Don't use this model on real notes.
@@ -245,8 +262,10 @@ Results in {run.root}:
   evaluation/test/                  metrics, results per code, predictions
   weights/                          the trained model
 
-Next steps (edit the note before the first; the last is for your own notes):
+Next steps (edit the note before the first; serve opens a page to review notes in, and needs
+pip install 'icdcode[serve]'; the last is for your own notes):
   icdcode predict {run.root} {note} --evidence
   icdcode behavior {run.root} --failures
   icdcode evaluate {run.root} --html
+  icdcode serve {run.root} --notes {to_review}
   icdcode prepare-data notes.csv text_column=note codes_column=icd code_system=icd10"""

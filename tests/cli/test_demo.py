@@ -9,6 +9,7 @@ import pytest
 
 from icdcli.cli.demo import unfinished
 from icdcli.config.loading import find_config, load_config, shipped_configs
+from icdcli.data.notes.files import find_notes
 
 SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
 
@@ -25,6 +26,9 @@ def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode,
     assert {"affirmed", "negated", "family"} <= capabilities
     assert "== Behavior: icdcode behavior" in first.err
     assert "list of negatives" in first.err
+    to_review = tmp_path / "outputs" / "demo" / "notes_to_review.jsonl"
+    assert len(list(find_notes([str(to_review)]))) == 30
+    assert f"icdcode serve {run} --notes {to_review}" in first.err
     note = tmp_path / "outputs" / "demo" / "new_note.txt"
     note.write_text("No evidence of pneumonia.\n")
     args = run / "args.yaml"
