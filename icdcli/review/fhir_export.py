@@ -20,16 +20,13 @@ from uuid import UUID, uuid5
 
 from icdcli import __version__
 from icdcli.icd.editions.records import edition_id
-from icdcli.icd.editions.standard_names import edition_version, standard_names
+from icdcli.predict.formats.fhir import EXTENSION, coding, condition, reference
 from icdcli.review.checking import diagnoses_of, official_title
 from icdcli.review.notes import ReviewNote
 from icdcli.review.results import SubmittedReading
 from icdcli.review.state import CodeState
 
 Resource = dict[str, Any]
-
-EVIDENCE_URL = "urn:icdcode:evidence"
-"""The extension with the places of evidence: ``begin`` and ``end``, characters of the note."""
 
 _NAMESPACE = UUID("6c0f2f4e-9d0b-5d0e-8a54-1f6f1d6f7a10")
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
@@ -55,7 +52,6 @@ def note_resources(
     """
     state, submitted = final.state, final.submitted
     diagnoses = diagnoses_of(state.codes, submitted.editions)
-    subject = _to("Patient", note.subject)
     at = submitted.at.isoformat(timespec="seconds")
     key = f"{note.id}\n{final.reading}\n{submitted.number}"
     places: dict[str, list[Mapping[str, Any]]] = {}
@@ -67,17 +63,16 @@ def note_resources(
     }
     ids = {code: _id(key, code) for code in diagnoses}
     for code in diagnoses:
-        yield {
-            "resourceType": "Condition",
-            "id": ids[code],
-            "verificationStatus": _coded("condition-ver-status", "confirmed"),
-            "category": [_coded("condition-category", "encounter-diagnosis")],
-            "code": concepts[code],
-            "subject": subject,
-            **_encounter(note),
-            "recordedDate": at,
-            "evidence": [_evidence_of(note, places.get(code, []))],
-        }
+        found = condition(
+            concepts[code],
+            id=ids[code],
+            patient=note.subject,
+            encounter=note.encounter,
+            documents=[_document(note) | _listed("extension", _spans(places.get(code, [])))],
+            verification="confirmed",
+            by_machine=False,
+        )
+        yield found | {"recordedDate": at}
     claim = _id(key, "claim")
     if state.codes:
         yield {
@@ -86,7 +81,7 @@ def note_resources(
             "status": "draft",
             "type": _coded("claim-type", "institutional"),
             "use": "claim",
-            "patient": subject,
+            "patient": reference(note.subject, "Patient"),
             "created": at,
             "provider": {"display": _UNKNOWN},
             "priority": _coded("processpriority", "normal"),
@@ -135,17 +130,11 @@ def _id(key: str, name: str) -> str:
     return str(uuid5(_NAMESPACE, f"{key}\n{name}"))
 
 
-def _to(type: str, id: str | None) -> Resource:
-    """Return a reference to a resource elsewhere, by what a store knows of it."""
-    if id is None:
-        return {"type": type, "display": _UNKNOWN}
-    if _REFERENCE.fullmatch(id):
-        return {"reference": id}
-    return {"type": type, "identifier": {"value": id}}
-
-
-def _encounter(note: ReviewNote) -> Resource:
-    return {} if note.encounter is None else {"encounter": _to("Encounter", note.encounter)}
+def _document(note: ReviewNote) -> Resource:
+    """Return the reference to a note; the name of a file in a folder isn't that of a resource."""
+    if _REFERENCE.fullmatch(note.id):
+        return {"reference": note.id}
+    return {"type": "DocumentReference", "identifier": {"value": note.id}}
 
 
 def _coded(system: str, code: str) -> Resource:
@@ -159,28 +148,17 @@ def _listed(name: str, values: list[Resource]) -> Resource:
 def _concept(code: str, kind: str, final: SubmittedReading) -> Resource:
     editions = final.submitted.editions
     name = editions[kind]["name"] if kind in editions else None
-    values = {
-        "system": standard_names(name).uri,
-        "version": edition_version(name),
-        "code": code,
-        "display": official_title(code, editions),
-    }
-    return {"coding": [{key: value for key, value in values.items() if value is not None}]}
+    return coding(code, official_title(code, editions), name)
 
 
-def _evidence_of(note: ReviewNote, places: Iterable[Mapping[str, Any]]) -> Resource:
-    spans = [
+def _spans(places: Iterable[Mapping[str, Any]]) -> list[Resource]:
+    return [
         {
-            "url": EVIDENCE_URL,
-            "extension": [
-                {"url": "begin", "valueUnsignedInt": one["begin"]},
-                {"url": "end", "valueUnsignedInt": one["end"]},
-            ],
+            "url": f"{EXTENSION}span",
+            "extension": [{"url": end, "valueInteger": one[end]} for end in ("begin", "end")],
         }
         for one in places
     ]
-    document = _to("DocumentReference", note.id)
-    return {"detail": [document | _listed("extension", spans)]}
 
 
 def _diagnoses(
@@ -235,7 +213,7 @@ def _provenance(
         {"role": "source", "what": {"identifier": {"value": name}, "display": f"edition {name}"}}
         for name in dict.fromkeys(edition_id(one) for one in submitted.editions.values())
     ]
-    document = _to("DocumentReference", note.id)
+    document = _document(note)
     return {
         "resourceType": "Provenance",
         "id": id,

@@ -95,11 +95,11 @@ def test_codes_order_and_flags_are_in_conditions_and_a_claim(
     assert first["encounter"] == {"type": "Encounter", "identifier": {"value": "stay 7"}}
     (detail,) = first["evidence"][0]["detail"]
     assert detail["reference"] == "DocumentReference/7"
-    assert [one["valueUnsignedInt"] for one in detail["extension"][0]["extension"]] == [50, 62]
+    assert [one["valueInteger"] for one in detail["extension"][0]["extension"]] == [50, 62]
     assert [one["code"]["coding"][0]["code"] for one in conditions] == ["I10", "J18.9", "E11.9"]
     # Words that were suggested for an accepted code count, too.
     spans = conditions[1]["evidence"][0]["detail"][0]["extension"][0]["extension"]
-    assert [one["valueUnsignedInt"] for one in spans] == [14, 23]
+    assert [one["valueInteger"] for one in spans] == [14, 23]
 
     diagnoses = claim["diagnosis"]
     codes = [one["diagnosisCodeableConcept"]["coding"][0]["code"] for one in diagnoses]
