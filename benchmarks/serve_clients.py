@@ -42,7 +42,7 @@ class RunningService:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        command = ["-m", "icdcli", "serve", run, "--port", self.port]
+        command = ["-m", "icdcli", "serve", run, "--no-page", "--port", self.port]
         store = ["--store", folder / "review.db"]
         self._process = subprocess.Popen(
             [sys.executable, *map(str, [*command, *store])],
@@ -105,15 +105,21 @@ async def _ask_all(
 ) -> tuple[list[Answer], float]:
     waiting = iter(notes)
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
-    began = time.perf_counter()
-    found = await asyncio.gather(
-        *(_client(reader, writer, waiting, evidence) for reader, writer in connections)
-    )
-    seconds = time.perf_counter() - began
-    for _, writer in connections:
-        writer.close()
-        await writer.wait_closed()
-    return [answer for answers in found for answer in answers], seconds
+    try:
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_client(reader, writer, waiting, evidence))
+                for reader, writer in connections
+            ]
+        seconds = time.perf_counter() - began
+    except* RuntimeError as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        for _, writer in connections:
+            writer.close()
+            await writer.wait_closed()
+    return [answer for task in tasks for answer in task.result()], seconds
 
 
 async def _client(

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -78,10 +79,20 @@ def test_what_is_copied_exists_and_reaches_the_build() -> None:
     assert [source for source in copied if not (ROOT / source).exists()] == []
 
 
-def test_it_has_a_health_check_and_a_volume() -> None:
+def test_it_has_a_health_check_a_volume_and_a_command_that_is_understood() -> None:
     assert "/healthz" in arguments("HEALTHCHECK")[0]
     assert arguments("VOLUME") == ['["/data"]']
     assert arguments("ENTRYPOINT") == ['["icdcode"]']
+    command = shlex.split(arguments("CMD")[-1].strip("[]").replace(",", " "))
+    assert command[0] == "serve"
+    help = subprocess.run(
+        [sys.executable, "-m", "icdcli", "serve", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert [one for one in command if one.startswith("--") and one not in help] == []
 
 
 @pytest.mark.skipif(
