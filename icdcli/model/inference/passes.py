@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
-from icdcli.data.batching import Ids, micro_batches
+from icdcli.data.batching import Ids, Padding, micro_batches
 from icdcli.data.encoded_documents import EncodedDocuments
 from icdcli.errors import ConfigError
 from icdcli.io.prefetch import one_ahead
@@ -65,6 +66,33 @@ def tokens_per_pass(
     # the feed-forward part the gate, what it lets through, and their product.
     tokens = _LAYER_BYTES // (2 * (6 * width + 3 * inner))
     return min(max(tokens, BATCH_TOKENS), _MOST_TOKENS)
+
+
+def pass_plan(
+    documents: EncodedDocuments, tokens: int, padding: Padding, alone: bool = False
+) -> list[Ids]:
+    """Return the positions of the windows of each forward pass.
+
+    Kernels round differently for other numbers of tokens. Only passes of one document's windows
+    give it the same scores, to the last bit, whatever other documents there are.
+
+    Args:
+        documents: The documents.
+        tokens: The most tokens per pass; a longer window has its own pass.
+        padding: Whether windows are packed or padded.
+        alone: Whether a pass has the windows of one document only.
+    """
+    rows = np.arange(len(documents))
+    groups = [rows]
+    if alone and documents.windows is None:
+        groups = np.split(rows, len(rows))
+    elif alone and documents.windows is not None:
+        groups = np.split(rows, documents.windows.firsts_N[1:])
+    return [
+        batch
+        for group in groups
+        for batch in micro_batches(group, documents.lengths, tokens, padding)
+    ]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

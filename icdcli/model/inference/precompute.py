@@ -23,7 +23,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
-from icdcli.data.batching import Ids, collate, micro_batches
+from icdcli.data.batching import Ids, collate
 from icdcli.data.encoded_documents import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
 from icdcli.io.fingerprints import arrays_hash
@@ -33,7 +33,12 @@ from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
 from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
-from icdcli.model.inference.passes import READ_TOKENS, forward_passes, tokens_per_pass
+from icdcli.model.inference.passes import (
+    READ_TOKENS,
+    forward_passes,
+    pass_plan,
+    tokens_per_pass,
+)
 from icdcli.model.network import CodingNetwork
 
 _STATES, _OFFSETS, _SIMILARITIES, _META = (
@@ -136,15 +141,25 @@ def precompute(
 
 
 def description_similarities(
-    network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments
+    network: CodingNetwork,
+    prior: DescriptionPrior,
+    documents: EncodedDocuments,
+    alone: bool = False,
 ) -> DescriptionSimilarity:
-    """Compute the similarities of the descriptions to a few documents in memory."""
+    """Compute the similarities of the descriptions to a few documents in memory.
+
+    Args:
+        network: The network with the untrained backbone; its mode is restored.
+        prior: The prior with the descriptions.
+        documents: The documents.
+        alone: Whether each document is read alone; see `pass_plan`.
+    """
     cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
 
     def take(rows: Ids, batch: Batch, hidden_TD: Tensor) -> None:
         cosine_NM[rows] = prior.cosines(hidden_TD, batch.documents)
 
-    for _ in read_states(network, documents, take):
+    for _ in read_states(network, documents, take, alone):
         pass
     return prior.adjusted(cosine_NM)
 
@@ -257,6 +272,7 @@ def read_states(
     network: CodingNetwork,
     documents: EncodedDocuments,
     take: Callable[[Ids, Batch, Tensor], None],
+    alone: bool = False,
 ) -> Iterator[int]:
     """Read documents with the backbone, longest first, in smaller batches if memory runs out.
 
@@ -265,6 +281,7 @@ def read_states(
         documents: The documents.
         take: Receives the positions of some documents, their batch, and hidden_TD, one per token;
             called again with fewer documents if memory runs out.
+        alone: Whether each document is read alone; see `pass_plan`.
 
     Yields:
         The number of documents read so far.
@@ -274,7 +291,7 @@ def read_states(
     """
     training = network.training
     tokens = tokens_per_pass(network, on_cpu=READ_TOKENS)
-    plan = micro_batches(np.arange(len(documents)), documents.lengths, tokens, network.padding)
+    plan = pass_plan(documents, tokens, network.padding, alone)
 
     def read(rows: Ids) -> Batch:
         return Batch.of(

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from icdcli.data.batching import Ids, micro_batches, multi_hot
+from icdcli.data.batching import Ids, multi_hot
 from icdcli.data.encoded_documents import EncodedDocuments, Windows
 from icdcli.model.batch import Batch, read_batch
-from icdcli.model.inference.passes import forward_passes, tokens_per_pass
+from icdcli.model.inference.passes import forward_passes, pass_plan, tokens_per_pass
 from icdcli.model.inference.room import zeros
 from icdcli.model.network import CodingNetwork
 
@@ -77,6 +77,7 @@ def score_documents(
     batch_tokens: int | None = None,
     shard: tuple[int, int] = (0, 1),
     halve: bool = True,
+    alone: bool = False,
 ) -> Iterator[int]:
     """Score the windows of documents, longest first, in batches of up to `batch_tokens` tokens.
 
@@ -92,6 +93,8 @@ def score_documents(
         shard: (rank, ranks): this process scores every ranks-th batch. The batches, and so the
             scores, are the same for any number of ranks.
         halve: Whether a batch may be read in several forward passes; see `forward_passes`.
+        alone: Whether a batch has the windows of one document only, so that its scores are the
+            same to the last bit whatever other documents there are.
 
     Yields:
         The number of windows scored so far, after each batch, assuming that all ranks are equally
@@ -103,7 +106,7 @@ def score_documents(
     device, labels, training = network.device, into.logits_NL.shape[1], network.training
     rank, ranks = shard
     tokens = tokens_per_pass(network) if batch_tokens is None else batch_tokens
-    plan = micro_batches(np.arange(len(documents)), documents.lengths, tokens, network.padding)
+    plan = pass_plan(documents, tokens, network.padding, alone)
     done = np.cumsum([len(rows) for rows in plan])[rank::ranks]
     read = partial(read_batch, documents, labels=labels, padding=network.padding, device=device)
     results = _Results(into)
