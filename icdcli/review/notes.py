@@ -12,6 +12,7 @@ from typing import IO
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 
 from icdcli.data.notes.text import Note
 from icdcli.errors import DataError
@@ -138,11 +139,11 @@ def _store(
     new = double = empty = 0
     for block in blocks:
         began = time.monotonic()
-        with store.writing() as connection:
-            # Another import may have added some since they were checked.
-            fresh = _unknown(connection, block, {})
-            fresh = [replace(note, readings=1 + is_double(note.id, share, seed)) for note in fresh]
-            _insert(store, connection, fresh)
+        block = [replace(note, readings=1 + is_double(note.id, share, seed)) for note in block]
+        try:
+            fresh = _insert_unknown(store, block)
+        except IntegrityError:  # another import has just added one of them
+            fresh = _insert_unknown(store, block)
         new, known = new + len(fresh), known + len(block) - len(fresh)
         double += sum(note.readings > 1 for note in fresh)
         empty += sum(not (note.text or "").strip() for note in fresh)
@@ -150,6 +151,14 @@ def _store(
             on_progress("importing", new + known, 0, "notes")
         make_way(store, time.monotonic() - began)
     return ImportedNotes(new, known, double, empty)
+
+
+def _insert_unknown(store: Store, block: list[ReviewNote]) -> list[ReviewNote]:
+    """Insert the notes that no other import has added since they were checked; return them."""
+    with store.writing() as connection:
+        fresh = _unknown(connection, block, {})
+        _insert(store, connection, fresh)
+    return fresh
 
 
 def stored_note(store: Store, id: str) -> ReviewNote:

@@ -8,11 +8,19 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from icdcli.errors import DataError
 from icdcli.explain.spans import EvidenceSpan
 from icdcli.review.notes import note_numbers
-from icdcli.review.schema import ModelRow, NoteRow, SuggestionRow, SuggestionSetRow, TextRow
+from icdcli.review.schema import (
+    ModelRow,
+    NoteRow,
+    SuggestionRow,
+    SuggestionSetRow,
+    Table,
+    TextRow,
+)
 from icdcli.review.store import Store
 
 _AT_ONCE = 200
@@ -121,8 +129,9 @@ def add_model(store: Store, model: SuggestingModel, *, accept_others: bool = Fal
         ).first()
         if last is not None and not accept_others:
             _refuse_others(store, model, last)
-        connection.execute(
-            insert(ModelRow).values(
+        added = connection.scalar(
+            _insert_unless_there(store, ModelRow)
+            .values(
                 sha256=model.sha256,
                 name=model.name,
                 labels_sha256=model.labels_sha256,
@@ -131,8 +140,9 @@ def add_model(store: Store, model: SuggestingModel, *, accept_others: bool = Fal
                 validation=dict(model.validation),
                 added_at=store.clock(),
             )
+            .returning(ModelRow.number)
         )
-    return True
+    return added is not None
 
 
 def has_model(store: Store, sha256: str) -> bool:
@@ -293,7 +303,7 @@ def _add_set(
     if connection.scalar(known):
         return 0
     number = connection.scalar(
-        insert(SuggestionSetRow)
+        _insert_unless_there(store, SuggestionSetRow)
         .values(
             note=note,
             model=model,
@@ -303,11 +313,19 @@ def _add_set(
         )
         .returning(SuggestionSetRow.number)
     )
+    if number is None:
+        return 0
     if rows:
         connection.execute(
             insert(SuggestionRow), [{"suggestion_set": number, **row} for row in rows]
         )
     return 1
+
+
+def _insert_unless_there(store: Store, table: type[Table]) -> Any:
+    """Return a statement that inserts nothing if another process has just inserted the same."""
+    dialect = sqlite if store.is_sqlite else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _characters(connection: Connection, note: int) -> int:

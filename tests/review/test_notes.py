@@ -147,6 +147,24 @@ def test_an_import_of_another_process_is_noticed(target: str) -> None:
         assert count(store, NoteRow) == 1001  # two blocks, n600 among them, and n1100
 
 
+def test_the_same_notes_can_be_imported_twice_at_once(target: str) -> None:
+    notes = [ReviewNote(f"n{n}", f"Text {n}") for n in range(400)]
+    together = threading.Barrier(2)
+
+    def wait(stage: str, *_: object) -> None:
+        if stage == "checking the notes":
+            together.wait(20)
+
+    def work() -> ImportedNotes:
+        with open_store(target) as own:
+            return import_notes(own, notes, wait)
+
+    with open_store(target) as store, ThreadPoolExecutor(2) as pool:
+        done = [one.result() for one in [pool.submit(work) for _ in range(2)]]
+        assert sum(one.new for one in done) == count(store, NoteRow) == 400
+        assert all(one.new + one.known == 400 for one in done)
+
+
 # Size
 
 

@@ -3,12 +3,15 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import func, select
 
 from icdcli.data.notes.text import Note
 from icdcli.errors import DataError
@@ -19,6 +22,7 @@ from icdcli.predict.batches import CodedNote, NoteCode, NotePredictor, Selection
 from icdcli.review import suggesting
 from icdcli.review.notes import ReviewNote, import_notes
 from icdcli.review.purging import purge_texts
+from icdcli.review.schema import SuggestionSetRow
 from icdcli.review.store import Store, open_store
 from icdcli.review.suggesting import (
     SuggestingProgress,
@@ -209,3 +213,26 @@ def test_a_copied_checkpoint_keeps_the_confidence_of_its_training(
     warnings: list[str] = []
     assert confidence_of(load_checkpoint(copy), warnings.append) == Confidence()
     assert len(warnings) == 1
+
+
+def test_two_processes_that_suggest_at_the_same_time_do_not_disturb_each_other(
+    target: str, loaded: LoadedCheckpoint
+) -> None:
+    predict, together = NotePredictor(loaded.model, Selection(top=2)).predict, Barrier(2)
+
+    def block(notes: Sequence[Note]) -> list[CodedNote]:
+        coded = predict(notes)
+        together.wait(20)
+        return coded
+
+    def work() -> SuggestingProgress:
+        together.wait(20)
+        with open_store(target) as own:
+            return suggest(own, loaded, predict=block, on_warning=ignored)
+
+    with open_store(target) as store, ThreadPoolExecutor(2) as pool:
+        import_notes(store, [ReviewNote(f"n{n}", f"hypertension {n}") for n in range(30)])
+        done = [one.result() for one in [pool.submit(work) for _ in range(2)]]
+        assert done == [SuggestingProgress(30, 30)] * 2
+        with store.reading() as connection:
+            assert connection.scalar(select(func.count()).select_from(SuggestionSetRow)) == 30
