@@ -1,6 +1,5 @@
 """``icdcode evaluate``: all metrics of a trained model on one split."""
 
-from datetime import date
 from typing import Annotated, Literal
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split, run_to_evaluate
 from icdcli.errors import ConfigError
-from icdcli.io.files import write_atomically, writing
+from icdcli.io.files import replacing, writing
 from icdcli.report.console import Output
 
 
@@ -58,8 +57,7 @@ def evaluate(
             "--evidence: is part of the page that --html writes. Add --html, "
             "or use `icdcode show-predictions --evidence`."
         )
-    output = Output(json)
-    run = run_to_evaluate(run_dir, output)
+    run = run_to_evaluate(run_dir, output := Output(json))
     from icdcli.evaluation.published_results import comparable
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
@@ -85,9 +83,9 @@ def evaluate(
         if html:
             samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
             parts = (evaluation, figures, corpus.code_system, published, samples, tested)
-            configuration = run.args.read_text(encoding="utf-8")
-            page = evaluation_page(*parts, configuration=configuration, day=date.today())
-            write_atomically(folder / "report.html", page)
+            page = evaluation_page(*parts, configuration=run.args.read_text(encoding="utf-8"))
+            with replacing(folder / "report.html") as temporary:
+                temporary.write_text(page, encoding="utf-8")
     output.say(f"All metrics: {folder / 'metrics.json'}")
     if html:
         output.say(f"Report: {folder / 'report.html'}")

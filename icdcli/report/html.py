@@ -73,7 +73,7 @@ def evaluation_page(
         documents: A few documents with their texts and the evidence for their codes, if requested.
         behavior: The results of behavioral tests, if there are any.
         configuration: The configuration of the run, as YAML.
-        day: The day of the evaluation.
+        day: The day of the evaluation; None: today.
     """
     from icdcli.evaluation.curves import confusions
     from icdcli.evaluation.error_groups import error_groups
@@ -163,8 +163,7 @@ def _subtitle(evaluation: "Evaluation", day: date | None) -> Iterator[str]:
     yield from heading(evaluation)
     if version := evaluation.about.get("icdcode"):
         yield f"icdcode {version}"
-    if day is not None:
-        yield day.isoformat()
+    yield (day or date.today()).isoformat()
 
 
 def _about_threshold(evaluation: "Evaluation") -> str:

@@ -132,7 +132,7 @@ def test_the_page_is_written_on_request(icdcode, pair):
         answer.out.split()
     )
     text = page.read_text(encoding="utf-8")
-    assert "<h1>Evaluation on the test split</h1>" in text
+    assert f"<h1>{pair[0].name}: test split of mimic3</h1>" in text
     assert page.stat().st_mode & 0o777 == 0o600
 
 

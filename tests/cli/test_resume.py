@@ -336,7 +336,7 @@ def test_full_disk_under_tables_and_pictures_is_one_message(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            plots, "learning_curves_png", lambda rows, columns, path: path.open("wb").close()
+            plots, "learning_curves_png", lambda rows, columns, path, *_: path.open("wb").close()
         )
         patch.setattr(Path, "open", full)
         answer = icdcode("train", place.config, f"project={tmp_path}", "checkpoint_every=1")

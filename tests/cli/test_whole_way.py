@@ -157,8 +157,11 @@ def test_a_second_training_counts_up_and_args_repeat_the_run(icdcode, place, tra
     assert second.code == 0
     assert second.err == ""
     assert plain(second.out)
-    folder = next(line.split()[-1] for line in second.out.splitlines() if line.startswith("run "))
+    _, folder, exists = next(
+        line.split(maxsplit=2) for line in second.out.splitlines() if line.startswith("run ")
+    )
     assert folder == f"{place.project / 'run2'}"
+    assert exists == f"({place.project / 'run'} exists)"
     assert f"Next: icdcode evaluate {folder}" in second.out
     assert "all 12 steps are done" in second.out
     for table in ("results.csv", "steps.csv"):
