@@ -191,11 +191,14 @@ def _opened(
             f"--double-share {share:g}: {store.name} was made with {made_with:g}, which can't be "
             "changed. Leave the option out, or use another store."
         )
-    if not is_local(settings.host) and not page.trusted_header and not has_users(store):
+    elsewhere = "" if is_local(settings.host) else f"--host {settings.host}"
+    elsewhere = elsewhere or ("--host-name" if page.host_names else "")
+    elsewhere = elsewhere or ("--trusted-proxy" if page.trusted_proxies else "")
+    if elsewhere and not page.trusted_header and not has_users(store):
         raise ConfigError(
-            f"--host {settings.host}: the store has no users, so that everybody who reaches this "
-            "machine could read the notes. Add users first (icdcode serve --store "
-            f"{store.name} --create-user NAME), or keep --host 127.0.0.1."
+            f"{elsewhere}: the store has no users, so that everybody who reaches this machine "
+            f"could read the notes. Add users first (icdcode serve --store {store.name} "
+            "--create-user NAME), or serve this computer only."
         )
     return store, stack.enter_context(only_server(store))
 

@@ -31,8 +31,10 @@ def only_server(store: Store) -> Iterator[bool]:
         with store.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             query = text("SELECT pg_try_advisory_lock(:key)")
-            yield bool(connection.scalar(query, {"key": _LOCK}))
-            connection.invalidate()  # its end releases the lock, whatever state it is in
+            try:
+                yield bool(connection.scalar(query, {"key": _LOCK}))
+            finally:
+                connection.invalidate()  # its end releases the lock, whatever state it is in
         return
     lock = Path(f"{store.name}.lock")
     try:

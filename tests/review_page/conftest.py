@@ -1,5 +1,6 @@
 """Stores with invented notes, and people who visit their pages."""
 
+import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
+from starlette.testclient import TestClient
 
 sys.path.append(str(Path(__file__).parent))  # for the modules that these tests share
 
 from made_up_store import made_up_store
 from visiting import PageVisitor, visitor_of
 
+from icdcli.cli import main
 from icdcli.review import users
 from icdcli.review.store import Store, open_store
+from icdcli.review_page import hosting
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +61,50 @@ def store(new_store: Callable[..., Store]) -> Store:
 def visitor(store: Store) -> PageVisitor:
     """Return the local user, who has opened the queue."""
     return visitor_of(store)
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Return a function that runs ``icdcode serve``, and returns its code and what it printed."""
+
+    def run(*words: str, typed: str = "") -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["icdcode", "serve", *words])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[TestClient], None]]:
+    """Let servers call the functions of a list with a client, and end, instead of listening."""
+    visits: list[Callable[[TestClient], None]] = []
+
+    class Server:
+        def __init__(self, app: object, service: object) -> None:
+            self.app = app
+
+        def end(self) -> None:
+            pass
+
+        def run(self, sockets: object) -> None:
+            client = TestClient(self.app, base_url="http://localhost", follow_redirects=False)
+            for visit in visits:
+                visit(client)
+
+    monkeypatch.setattr(hosting, "ApplicationServer", Server)
+    return visits

@@ -1,6 +1,7 @@
 """A note of the page: what it shows, what can be decided, and what conflicts."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from made_up_store import PLAIN, made_up_notes
@@ -183,3 +184,13 @@ def test_suggestions_that_the_note_lacks_are_refused(visitor: PageVisitor) -> No
     }
     refused = visitor.post("/api/notes/1/1/decisions", body)
     assert refused.status_code == 422 and "has no suggestions 2" in refused.json()["message"]
+
+
+def test_a_clock_that_goes_back_changes_nothing(store: Store, visitor: PageVisitor) -> None:
+    times = iter(datetime(2026, 3, day, tzinfo=UTC) for day in (9, 5, 7))
+    store.clock = lambda: next(times)
+    for seen, code in enumerate(("J18.9", "I10", "E11.9")):
+        assert visitor.decide(1, ("accept", {"code": code}), seen=seen).status_code == 200
+    shown = visitor.get("/api/notes/1/1").json()["state"]
+    assert (shown["codes"], shown["last"]) == (["J18.9", "I10", "E11.9"], 3)
+    assert [one.at.day for one in read_events(store, "plain")] == [9, 5, 7]
