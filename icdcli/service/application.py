@@ -1,7 +1,7 @@
 """The web application of the service: codes for notes, health, metrics, and its own description."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response, Security
@@ -12,7 +12,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from icdcli import __version__
-from icdcli.predict.batches import CodedNote
 from icdcli.predict.writers import note_line
 from icdcli.service.coding_service import CodingService, GetEngine, ServiceSettings
 from icdcli.service.messages import (
@@ -112,20 +111,17 @@ def add_service_routes(
     """
     service = CodingService(get_engine, settings or ServiceSettings())
     app.state.coding_service = service
-    described = [_coding_routes(), *routers, _state_routes()]
-    for router in described:
-        app.include_router(router)
-    description: dict[str, Any] = {}
+    described = APIRouter()
+    described.include_router(_coding_routes())
+    for router in routers:
+        described.include_router(router, dependencies=_SIGNED_IN, responses=_ERRORS)
+    described.include_router(_state_routes())
+    app.include_router(described)
 
     def describe() -> Response:
-        if not description:
-            only = FastAPI()
-            for router in described:
-                only.include_router(router)
-            description.update(
-                get_openapi(title="icdcode", version=__version__, routes=only.routes)
-            )
-        return JSONResponse(description)
+        only = FastAPI()
+        only.include_router(described)
+        return JSONResponse(get_openapi(title="icdcode", version=__version__, routes=only.routes))
 
     about = APIRouter(route_class=OpenRoute)
     about.add_api_route("/openapi.json", describe, include_in_schema=False)
@@ -166,7 +162,8 @@ def _coding_routes() -> APIRouter:
         notes, engine = body.all_notes(), service.engine
         coded = await service.code(notes, asked.options())
         about = {"name": engine.name, "sha256": engine.sha256}
-        return _answer(coded, about, request.headers.get("accept", ""))
+        lines = [note_line(note, given) for note, given in zip(coded, notes, strict=True)]
+        return _answer(lines, about, request.headers.get("accept", ""))
 
     return router
 
@@ -179,8 +176,7 @@ def _merged(body: CodeRequestOptions, query: CodeRequestOptions) -> CodeRequestO
     return body.model_copy(update=given)
 
 
-def _answer(coded: Iterable[CodedNote], about: dict[str, str], accept: str) -> Response:
-    lines = [note_line(note) for note in coded]
+def _answer(lines: Sequence[str], about: dict[str, str], accept: str) -> Response:
     accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     for media_type in JSON_LINES:
         if media_type in accepted:

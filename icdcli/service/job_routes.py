@@ -28,6 +28,10 @@ _MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
+_FILES = {
+    kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+    for kind in _MEDIA_TYPES.values()
+}
 # What clients send as Content-Type, to the type of the file.
 _TYPES: dict[str, NotesType] = {
     "application/x-ndjson": "jsonl",
@@ -167,7 +171,7 @@ def jobs_router(jobs: Jobs, client_of: Callable[..., str]) -> APIRouter:
 
     @router.get(
         "/{id}/result",
-        responses=_problems(404, 409),
+        responses={200: {"content": _FILES}, **_problems(404, 409)},
         response_class=StreamingResponse,
         summary="The codes of a job that is done",
     )

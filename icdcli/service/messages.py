@@ -166,10 +166,22 @@ class FindingMessage(BaseModel):
     advice: str
 
 
+class OriginMessage(_Strict):
+    """The FHIR resource that a note is from."""
+
+    media_type: str
+    sha256: str
+    resource: str | None = None
+    patient: str | None = None
+    encounter: str | None = None
+    version: str | None = None
+
+
 class CodedNoteMessage(_Strict):
     """A note with its codes: a line of ``icdcode predict --json``."""
 
     id: str
+    origin: OriginMessage | None = None
     windows: int
     read: float
     editions: list[str]

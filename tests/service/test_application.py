@@ -8,6 +8,7 @@ import pytest
 from service_models import made_up_notes
 from starlette.testclient import TestClient
 
+from icdcli.data.notes.files import find_notes
 from icdcli.model.checkpoint import load_checkpoint
 from icdcli.predict.batches import NotePredictor
 from icdcli.predict.run import predict_notes
@@ -74,17 +75,19 @@ def document(text):
     }
 
 
-def test_a_document_reference_gives_the_codes_of_its_text(client_of):
+def test_a_document_reference_gives_what_predict_prints_of_it(client_of, checkpoints, tmp_path):
     client, resource = client_of(), document("Kidney failure and pneumonia.")
-    expected = client.post(
-        "/v1/code",
-        json={"text": "Kidney failure and pneumonia.", "id": "DocumentReference/d1", "top": 2},
-    )
-    inside = client.post("/v1/code", json={"resource": resource, "top": 2})
-    fhir = {"Content-Type": "application/fhir+json"}
+    (tmp_path / "d1.json").write_text(json.dumps(resource))
+    notes = list(find_notes([str(tmp_path / "d1.json")]))
+    model = load_checkpoint(checkpoints("tfidf")).model
+    coded = list(predict_notes(model, notes, top=2))
+    (expected,) = (note_line(note, given) for note, given in zip(coded, notes, strict=True))
+    lines = {"Accept": "application/jsonl"}
+    inside = client.post("/v1/code", json={"resource": resource, "top": 2}, headers=lines)
+    fhir = {"Content-Type": "application/fhir+json", **lines}
     bare = client.post("/v1/code?top=2", content=json.dumps(resource), headers=fhir)
-    assert inside.content == bare.content == expected.content
-    assert len(bare.json()["notes"][0]["codes"]) == 2
+    assert inside.text == bare.text == expected
+    assert json.loads(expected)["origin"]["resource"] == "DocumentReference/d1"
 
 
 def test_checks_are_those_of_predict(client_of, checkpoints):
