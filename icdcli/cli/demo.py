@@ -108,7 +108,7 @@ def demo(
     opened, evaluation = _evaluate(run, output)
     note = _predict(run, config.run.project / "new_note.txt", output)
     behavior = _behavior(opened, output)
-    output.say(_summary(run, note, _notes_to_review(opened)))
+    output.say(_summary(run, note, notes_to_review(opened)))
     Output.result(output, {"run": run.root, **evaluation.to_json(), "behavior": behavior})
 
 
@@ -202,7 +202,7 @@ def _predict(run: RunDir, note: Path, output: _DemoOutput) -> Path:
     return note
 
 
-def _notes_to_review(opened: "OpenRun") -> Path:
+def notes_to_review(opened: "OpenRun") -> Path:
     """Write some notes of the test split to a table, for the review page."""
     from itertools import islice
     from json import dumps

@@ -1,14 +1,18 @@
 """The demo command, and the configurations that come with the package."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from icdcli.cli.demo import unfinished
+from icdcli.cli.demo import notes_to_review, unfinished
 from icdcli.config.loading import find_config, load_config, shipped_configs
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.notes.files import find_notes
 
 SMALL = ("steps=6", "warmup_steps=1", "max_len=16", "batch_size=4")
@@ -46,6 +50,17 @@ def test_a_second_demo_resumes_an_interrupted_run_and_a_third_counts_up(icdcode,
     assert (
         tmp_path / "data" / "demo" / "NOTEEVENTS.csv.gz"
     ).stat().st_mtime_ns == notes.st_mtime_ns
+
+
+def test_the_demo_offers_notes_of_the_test_split_for_review(config, tmp_path):
+    chosen = config()
+    corpus = open_corpus(prepare(chosen.data).folder)
+    chosen.run.project.mkdir()
+    path = notes_to_review(SimpleNamespace(corpus=corpus, config=chosen))
+    found = list(find_notes([str(path)]))
+    assert [note.id for note in found] == corpus.documents("test").ids[: len(found)]
+    assert [note.text for note in found] == list(corpus.texts("test"))[:30]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_project_without_checkpoints_has_nothing_to_resume(tmp_path):
