@@ -4,6 +4,7 @@ Read are the paragraphs and tables of the body, in order, with text boxes and ac
 not deleted text, headers, footers, footnotes and comments.
 """
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,11 @@ from icdcli.errors import DataError
 _RELATIONS = "_rels/.rels"
 _USUAL_BODY = "word/document.xml"
 _LONGEST = 256 << 20  # bytes of the XML of the longest note, with much formatting
+# What zipfile raises for damaged archives.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, NotImplementedError),
+    *(OSError, ValueError),
+)
 # What is only for older programs, was deleted or moved away, or is a property.
 _SKIPPED = frozenset(("Fallback", "del", "moveFrom", "pPr", "rPr", "tblPr"))
 
@@ -40,7 +46,7 @@ def docx_text(content: bytes, where: str) -> str:
                     "RTF, PDF, CDA or .docx."
                 )
             xml = _unpacked(archive, body, where)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise DataError(
             f"{where}: is a damaged Word document or archive ({type(error).__name__}). Save it "
             "again."

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import time
 import zipfile
 from hashlib import sha256
 
@@ -101,6 +102,34 @@ def test_html():
 def test_pages_with_what_was_left_open():
     assert text_of(b"<html><head><title>Form</title><p>Gout<p>Fever") == "Gout\n\nFever"
     assert text_of(b"<table><tr><td>a<td>b<tr><td>c<td>d</table>e") == "a\tb\nc\td\n\ne"
+
+
+def test_marks_are_read_as_browsers_read_them():
+    pages = {
+        '<p title="x > y" class=a/b>Gout</p>': "Gout",
+        "<p>Na <135, K < 4 &lt;b&gt; <b>low</b></p>": "Na <135, K < 4 <b> low",
+        "<p>a<!-- <p>b</p> -->c</p>": "ac",
+        "<SCRIPT>if (a<b) '</p>'</Script ><P>Gout</P>": "Gout",
+        "<svg><title>x</title><text>y</text></svg><p>Gout": "Gout",
+        "<p title='never closed>Gout</p><p>Fever": "Gout\n\nFever",
+        "<template><template>a</template>b</template>c": "c",
+    }
+    for page, text in pages.items():
+        assert text_of(page.encode(), "text/html") == text
+
+
+def test_time_is_proportional_to_the_size_of_a_page():
+    for mark in ("<a ", "<a title='", "<!--", "<!", "</", "<?", "&#", "<script>", "<", '<a b="'):
+        page = f"<p>Gout</p>{mark * 50_000}".encode()
+        begun = time.process_time()
+        assert text_of(page, "text/html").startswith("Gout")
+        assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("mark", ["<![if !vml]>", "<![CDATS[x]>", "<![", "<!x", "<?xml:a />"])
+def test_marks_that_browsers_skip(mark):
+    assert text_of(f"<p>Gout</p>{mark}<p>Fever</p>".encode()).startswith("Gout")
+    assert text_of(f"<p>Gout</p>{mark}><p>Fever</p>".encode()).endswith("Fever")
 
 
 def test_pages_in_the_encoding_that_they_name():
