@@ -156,7 +156,12 @@ export function replaceForm(review, code, done, cancel) {
     children: [near, label, search],
   });
   about(code).then(
-    (found) => near.replaceChildren(...nearCodes(found, code, done)),
+    (found) => {
+      near.replaceChildren(...nearCodes(found, code, done));
+      // Who has typed nothing yet may choose by number now, or still type.
+      const field = made.querySelector("input");
+      if (field === document.activeElement && !field.value) near.querySelector("button")?.focus();
+    },
     () => near.replaceChildren(element("p.hint", {}, say("about.failed"))),
   );
   return made;

@@ -175,3 +175,16 @@ def test_letters_by_their_place_on_a_korean_keyboard(served: Served, new_visit: 
     )
     served.until(visit, "n4", lambda state: "J18.9" in state.codes)
     assert note.chosen == "I10"
+
+
+def test_a_number_replaces_by_a_code_beside(served: Served, new_visit: NewVisit) -> None:
+    visit = new_visit(served.server.address)
+    note = served.open(visit, "n3")
+    note.choose("R05.9")
+    note.press("r")
+    expect(visit.page.locator("[data-form=replace] [data-choice='1']")).to_be_focused()
+    note.press("1")
+    served.until(visit, "n3", lambda state: "R05.1" in state.codes)
+    assert served.state("n3").decisions["R05.1"].replaces == "R05.9"
+    note.press("u")
+    served.until(visit, "n3", lambda state: not state.decisions)
