@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from icdcli.errors import ConfigError
+from icdcli.errors import ConfigError, DataError
 from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.review.notes import note_count
@@ -183,6 +183,7 @@ def _opened(
     stack: ExitStack, target: str, settings: ServerSettings, page: PageSettings
 ) -> tuple[Store, bool]:
     """Open the store for this server, and return whether it may suggest codes."""
+    _require_writable(target)
     share = settings.double_share
     store = stack.enter_context(open_store(target, double_share=share or 0.0))
     made_with = float(store.settings()["double_share"])
@@ -201,6 +202,18 @@ def _opened(
             "--create-user NAME), or serve this computer only."
         )
     return store, stack.enter_context(only_server(store))
+
+
+def _require_writable(target: str) -> None:
+    """Raise a `DataError` if a SQLite file may only be read: SQLite would open it nevertheless."""
+    try:
+        if "://" not in target and Path(target).is_file():
+            Path(target).open("r+b").close()
+    except OSError as error:
+        raise DataError(
+            f"{target}: can't be written ({error.strerror}). Correct the permissions of the file "
+            "and its folder."
+        ) from None
 
 
 def _checkpoint(model: ServedModel) -> Path:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,12 +177,28 @@ def test_what_is_not_there(
 
 
 @pytest.mark.usefixtures("never")
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(
-    command: Callable[..., tuple[int, str]], tmp_path: Path
+@pytest.mark.parametrize("locked", ["review.db", "."])
+def test_a_store_that_cannot_be_written(
+    command: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, locked: str
 ) -> None:
-    made_up_store(tmp_path / "review.db").close()
-    tmp_path.chmod(0o500)
-    code, printed = command("--port", "0")
-    tmp_path.chmod(0o700)
-    assert code == 3 and "Correct the permissions" in printed
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        path = Path("review.db")
+        made_up_store(path).close()
+        is_root = os.geteuid() == 0  # who may write everywhere, so that somebody else tries
+        nobody = 65534
+        if is_root:
+            os.chown(folder, nobody, nobody)
+            os.chown(path, nobody, nobody)
+        Path(locked).chmod(0o400 if locked == "review.db" else 0o500)
+        try:
+            if is_root:
+                os.seteuid(nobody)
+            code, printed = command("--port", "0")
+        finally:
+            if is_root:
+                os.seteuid(0)
+            Path(locked).chmod(0o700)
+        monkeypatch.chdir("/")
+    assert code == 3 and "review.db: can't be written" in printed
+    assert "Correct the permissions" in printed
