@@ -48,6 +48,7 @@ from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
 from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
 from icdcli.model.inference.original_network import untrained_network
+from icdcli.model.inference.passes import reads_alone
 from icdcli.model.inference.precompute import (
     Wanted,
     backbone_fingerprint,
@@ -170,14 +171,6 @@ class NeuralModel:
         lexical = self.lexical if self.fusion is not None else None
         return ReadNotes(self._tokenize(texts), {} if lexical is None else lexical.scores(texts))
 
-    @property
-    def _alone(self) -> bool:
-        """Return whether notes are read one at a time, so that no other note changes a bit.
-
-        On a CPU it takes no more time; a GPU would wait for work.
-        """
-        return self.device.type == "cpu"
-
     @cached_property
     def _tokenize(self) -> Callable[[Sequence[str]], list[TokenizedText]]:
         # Kept, since it copies the tokenizer: half a second for one with 128,000 tokens.
@@ -205,9 +198,9 @@ class NeuralModel:
         tokens = Tokens.joined([note.ids for note in notes], [note.classes for note in notes])
         encoded = self.encoded(tokens, Documents.unlabeled(len(notes)))
         if self.trained_backbone:
-            encoded = self._with_similarities(encoded, self._alone)
+            encoded = self._with_similarities(encoded)
         scored = Scored.empty(len(encoded), len(self.labels))
-        for _ in score_documents(self.network, encoded, scored, alone=self._alone):
+        for _ in score_documents(self.network, encoded, scored, alone=reads_alone(self.network)):
             pass
         return scored.logits_NL
 
@@ -260,14 +253,12 @@ class NeuralModel:
             encoded.cut_documents,
         )
 
-    def _with_similarities(
-        self, documents: EncodedDocuments, alone: bool = False
-    ) -> EncodedDocuments:
+    def _with_similarities(self, documents: EncodedDocuments) -> EncodedDocuments:
         """Return a few documents with the similarities of the descriptions that a prior needs."""
         if (prior := self.network.prior) is None:
             return documents
         with self.untrained() as reader:
-            similarities = description_similarities(reader, prior, documents, alone)
+            similarities = description_similarities(reader, prior, documents)
         return replace(documents, similarities=similarities)
 
     def with_precomputed(

@@ -2,7 +2,7 @@
 
 If the device runs out of memory, the documents of the pass are divided over passes of half as many
 tokens, and the network remembers the size that fits. Scores don't depend on the other documents of
-a pass, except for the rounding of a device's kernels.
+a pass, except for the rounding of a device's kernels; see `reads_alone`.
 """
 
 from collections import deque
@@ -66,6 +66,14 @@ def tokens_per_pass(
     # the feed-forward part the gate, what it lets through, and their product.
     tokens = _LAYER_BYTES // (2 * (6 * width + 3 * inner))
     return min(max(tokens, BATCH_TOKENS), _MOST_TOKENS)
+
+
+def reads_alone(network: CodingNetwork) -> bool:
+    """Return whether a network reads notes one at a time, so that no other note changes a bit.
+
+    On a CPU it takes no more time; a GPU would wait for work.
+    """
+    return network.device.type == "cpu"
 
 
 def pass_plan(

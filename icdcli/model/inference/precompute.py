@@ -37,6 +37,7 @@ from icdcli.model.inference.passes import (
     READ_TOKENS,
     forward_passes,
     pass_plan,
+    reads_alone,
     tokens_per_pass,
 )
 from icdcli.model.network import CodingNetwork
@@ -141,25 +142,15 @@ def precompute(
 
 
 def description_similarities(
-    network: CodingNetwork,
-    prior: DescriptionPrior,
-    documents: EncodedDocuments,
-    alone: bool = False,
+    network: CodingNetwork, prior: DescriptionPrior, documents: EncodedDocuments
 ) -> DescriptionSimilarity:
-    """Compute the similarities of the descriptions to a few documents in memory.
-
-    Args:
-        network: The network with the untrained backbone; its mode is restored.
-        prior: The prior with the descriptions.
-        documents: The documents.
-        alone: Whether each document is read alone; see `pass_plan`.
-    """
+    """Compute the similarities of the descriptions to a few documents in memory."""
     cosine_NM = np.empty((len(documents), len(prior.descriptions_MD)), np.float16)
 
     def take(rows: Ids, batch: Batch, hidden_TD: Tensor) -> None:
         cosine_NM[rows] = prior.cosines(hidden_TD, batch.documents)
 
-    for _ in read_states(network, documents, take, alone):
+    for _ in read_states(network, documents, take, reads_alone(network)):
         pass
     return prior.adjusted(cosine_NM)
 
