@@ -163,7 +163,7 @@ function poaChoice(review, code, on) {
 /** Return what a value of present on admission means, its letter first. */
 export function poaText(value) {
   // The wide space ends what a closed field shows: the letter.
-  return `${value === "exempt" ? "E" : value}\u2003${say(`poa.${value}`)}`;
+  return `${value === "exempt" ? "E" : value}\u2003\u2003${say(`poa.${value}`)}`;
 }
 
 function details(review, code, { place, form }, on) {

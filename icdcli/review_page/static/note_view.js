@@ -69,6 +69,17 @@ export class NoteView {
       const codes = codesAt(event);
       if (codes && getSelection().isCollapsed) this.on.choose(codes);
     });
+    // Chromium doesn't select text from an element that takes the focus.
+    this.root.addEventListener("pointerdown", (event) => {
+      this.pressed = event.target.closest?.("mark") ?? null;
+      this.pressed?.removeAttribute("tabindex");
+    });
+    for (const kind of ["pointerup", "pointercancel"]) {
+      addEventListener(kind, () => {
+        if (this.pressed) this.pressed.tabIndex = this.pressed.matches(".is-chosen") ? 0 : -1;
+        this.pressed = null;
+      });
+    }
     this.root.addEventListener("keydown", (event) => {
       const mark = event.target.closest?.("mark");
       if (!mark || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
