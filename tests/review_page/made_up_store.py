@@ -187,7 +187,7 @@ def made_up_notes() -> list[tuple[ReviewNote, list[Suggestion]]]:
     return found
 
 
-def fill_made_up(store: Store) -> None:
+def fill_made_up(store: Store, *, accept_others: bool = False) -> None:
     """Import the notes and their suggestions; one note is submitted, one has no suggestions."""
     found = made_up_notes()
     import_notes(store, [note for note, _ in found])
@@ -197,7 +197,7 @@ def fill_made_up(store: Store) -> None:
         *("made" * 16, "made up", codes, {"diagnosis": edition_record(edition)}),
         {"precision_micro": 0.8},
     )
-    add_model(store, model)
+    add_model(store, model, accept_others=accept_others)
     add_suggestions(
         store, model.sha256, [(note.id, own) for note, own in found if note.id != "more 6"]
     )

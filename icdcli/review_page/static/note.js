@@ -300,6 +300,8 @@ async function start() {
       return;
     } catch (error) {
       if (error.status !== 401) {
+        // Without data, nothing else on the page does anything.
+        for (const pane of main.querySelectorAll(":scope > section")) pane.hidden = true;
         at("loading").textContent = error.status ? error.message : say("network.not_loaded");
         if (!error.status) console.error(error);
         return;

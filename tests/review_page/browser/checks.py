@@ -5,7 +5,9 @@ from playwright.sync_api import Page
 
 # Elements that a person uses, shown and not disabled, of the dialog on top if there is one.
 _CONTROLS = """
-const top = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
+const top = [...document.querySelectorAll(
+  'dialog[open], details.menu[open] .menu-body, .selection-menu:not([hidden])')].at(-1)
+  ?? document.body;
 const controls = [...top.querySelectorAll(
   'a[href], button, input, select, textarea, summary, [tabindex]')]
   .filter((one) => one.checkVisibility({visibilityProperty: true, opacityProperty: true}))
@@ -39,14 +41,22 @@ return found;
 }"""
 _COVERED = f"""() => {{
 {_CONTROLS}
-const places = [...document.querySelectorAll('*')].filter((one) => one.scrollTop)
+const places = [...document.querySelectorAll('*')]
+  .filter((one) => one.scrollTop || one.scrollHeight > one.clientHeight)
   .map((one) => [one, one.scrollTop]);
 const found = [];
 for (const one of controls) {{
   one.scrollIntoView({{block: 'center', inline: 'nearest', behavior: 'instant'}});
-  const {{left, top, width, height}} = one.getClientRects()[0];
-  const [x, y] = [left + width / 2, top + height / 2];
-  const there = document.elementFromPoint(x, y);
+  const atCenter = () => {{
+    const {{left, top, width, height}} = one.getClientRects()[0];
+    return document.elementFromPoint(left + width / 2, top + height / 2);
+  }};
+  let there = atCenter();
+  if (there === null && one.matches('.skip')) {{
+    one.focus();  // comes into the window with the focus
+    there = atCenter();
+    one.blur();
+  }}
   if (there === null) found.push(`${{named(one)}} is out of the window`);
   else if (!one.contains(there) && !there.contains(one) && !there.closest('label')?.contains(one))
     found.push(`${{named(one)}} is covered by ${{named(there)}}`);

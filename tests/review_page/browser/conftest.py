@@ -14,7 +14,6 @@ pytest.importorskip("playwright", reason="playwright isn't there: pip install -e
 from driving import PATIENCE, OwnServer, Visit
 from playwright.sync_api import Browser, expect
 
-SERVING = Path(__file__).with_name("serving.py")
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 expect.set_options(timeout=PATIENCE)
@@ -73,7 +72,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ow
 
     def start(store: Path, *options: str) -> OwnServer:
         log = tmp_path_factory.mktemp("server") / "log"
-        words = [str(SERVING), "--store", str(store), "--port", "{port}", *options]
+        words = ["-m", "icdcli", "serve", "--store", str(store), "--port", "{port}", *options]
         server = OwnServer(words, log)
         server.start()
         servers.append(server)

@@ -39,6 +39,7 @@ class Visit:
         problems: Errors of the console, violations of the content security policy, exceptions,
             dialogs, and requests to other machines.
         requests: The method and address of every request.
+        open_requests: How many requests have no answer yet.
     """
 
     address: str
@@ -47,10 +48,13 @@ class Visit:
     refusals: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    open_requests: int = 0
 
     def watch(self) -> None:
         """Listen to everything that may go wrong."""
         self.context.on("request", self._asked)
+        self.context.on("requestfinished", self._answered)
+        self.context.on("requestfailed", self._answered)
         self.context.on("console", self._printed)
         self.context.on("weberror", lambda error: self.problems.append(f"exception: {error.error}"))
         self.context.on("dialog", self._dialog)
@@ -60,7 +64,17 @@ class Visit:
         self.page.goto(f"{self.address}{path}")
         return self.page
 
+    def wait_for_answers(self) -> None:
+        """Wait until no request is open."""
+        self.page.wait_for_timeout(50)
+        while self.open_requests > 0:
+            self.page.wait_for_timeout(50)
+
+    def _answered(self, _: Request) -> None:
+        self.open_requests -= 1
+
     def _asked(self, request: Request) -> None:
+        self.open_requests += 1
         self.requests.append(f"{request.method} {request.url}")
         asked = urlsplit(request.url)
         if asked.scheme != "data" and asked.netloc != urlsplit(self.address).netloc:
@@ -205,7 +219,7 @@ class OwnServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "LOGNAME": "local"},
             )
         end = time.monotonic() + timeout
         while not self._answers():

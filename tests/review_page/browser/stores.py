@@ -58,13 +58,13 @@ def made_store(
     Args:
         path: The file.
         notes: Notes with what is suggested for them.
-        count: Add this many notes of `TEXT`: n1, n2 and so on, from the most uncertain one on.
+        count: Add this many notes with `TEXT`: n1, n2 and so on, from the most uncertain one on.
         options: Further options of `open_store`.
     """
-    same = [
-        (ReviewNote(f"n{number}", TEXT, day=date(2026, 11, number), language="en"), suggested())
-        for number in range(1, count + 1)
-    ]
+    same = []
+    for number in range(1, count + 1):
+        text, day = f"{TEXT}Note {number}.\n", date(2026, 11, number)
+        same.append((ReviewNote(f"n{number}", text, day=day, language="en"), suggested()))
     store = open_store(path, **options)
     every = [*same, *notes]
     edition = find_edition("icd10cm")
