@@ -140,6 +140,9 @@ def measure_speed(options: argparse.Namespace, folder: Path) -> Measured:
     for figures in found["clients"].values():
         share = figures["notes_per_second"] / found["predict"]["notes_per_second"]
         figures["share_of_predict"] = share
+        figures["cpu_share_of_predict"] = (
+            found["predict"]["cpu_seconds"] / found["predict"]["notes"]
+        ) / (figures["cpu_seconds"] / figures["notes"])
     return found
 
 
@@ -171,7 +174,10 @@ def measure_memory(options: argparse.Namespace, folder: Path) -> Measured:
 def show(found: Measured) -> None:
     """Print the figures."""
     if "predict" in found:
-        print(f"{'':<14}{'notes/s':>9}{'share':>8}{'CPU ms':>9}{'p50 ms':>9}{'p95':>8}{'p99':>8}")
+        print(
+            f"{'':<14}{'notes/s':>9}{'share':>8}{'CPU ms':>9}{'share':>8}"
+            f"{'p50 ms':>9}{'p95':>8}{'p99':>8}"
+        )
         own = found["predict"]
         cpu = 1000 * own["cpu_seconds"] / own["notes"]
         print(f"{'predict':<14}{own['notes_per_second']:>9.2f}{'':>8}{cpu:>9.1f}")
@@ -179,11 +185,16 @@ def show(found: Measured) -> None:
             cpu = 1000 * row["cpu_seconds"] / row["notes"]
             print(
                 f"{clients + ' clients':<14}{row['notes_per_second']:>9.2f}"
-                f"{row['share_of_predict']:>8.2f}{cpu:>9.1f}"
+                f"{row['share_of_predict']:>8.2f}{cpu:>9.1f}{row['cpu_share_of_predict']:>8.2f}"
                 + "".join(f"{1000 * row[name]:>{9 if name == 'p50' else 8}.0f}" for name in ROW)
             )
-        best = max(row["share_of_predict"] for row in found["clients"].values())
-        print(f"\ntarget: {TARGET} of the throughput of predict; measured: {best:.2f}")
+        rows = found["clients"].values()
+        least = {name: min(row[name] for row in rows) for name in SHARES}
+        print(
+            f"\ntarget: {TARGET} of the throughput of predict; measured, at least: "
+            f"{least['share_of_predict']:.2f}, by CPU time {least['cpu_share_of_predict']:.2f}, "
+            "which depends less on what else runs"
+        )
     if "memory" in found:
         memory = found["memory"]
         growth = memory["growth_after_first_tenth"]
@@ -195,6 +206,7 @@ def show(found: Measured) -> None:
 
 
 ROW = ("p50", "p95", "p99")
+SHARES = ("share_of_predict", "cpu_share_of_predict")
 
 
 def main() -> int:
