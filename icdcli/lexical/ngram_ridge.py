@@ -169,10 +169,10 @@ class NgramRidge:
         for first in range(0, len(texts), _BLOCK):
             block = slice(first, first + _BLOCK)
             basis_BM = self._basis(self._features(texts[block]))
-            # Row by row: a product of matrices rounds by their shapes, and a text's scores would
-            # depend on the texts beside it.
+            # Each score is summed in the order of the basis: a product of matrices rounds by their
+            # shapes, and a score would depend on the other texts and the other codes.
             for row, basis_M in enumerate(basis_BM, start=first):
-                np.dot(basis_M, self.weights_ML, out=scores_NL[row])
+                np.einsum("m,ml->l", basis_M, self.weights_ML, out=scores_NL[row])
         return scores_NL
 
     def by_word(self, document: Sequence[str], labels: Sequence[int]) -> NDArray[np.float32]:

@@ -154,14 +154,12 @@ def test_show_predictions(icdcode, trained):
 def test_the_page(icdcode, run_copy, refused):
     assert icdcode("evaluate", run_copy, "--html", "--evidence").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "<h2 id=evidence>Evidence</h2>" in page
-    assert "#evidence" in page
-    assert "<mark>" in page
+    assert '<a href="#documents">' in page
+    assert "<mark data-codes=" in page
     assert icdcode("evaluate", run_copy, "--html").code == 0
     page = (run_copy / "evaluation" / "test" / "report.html").read_text()
-    assert "Evidence</h2>" not in page
-    assert "#evidence" not in page
-    assert "<mark>" not in page
+    assert "#documents" not in page
+    assert "<mark" not in page
     refused(
         2,
         "evaluate",

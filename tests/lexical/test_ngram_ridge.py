@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -241,3 +243,13 @@ def test_scores_do_not_depend_on_the_other_texts_to_the_last_bit():
     pairs_NL = np.concatenate([ridge.scores(texts[at : at + 7]) for at in range(0, 40, 7)])
     assert np.array_equal(together_NL, alone_NL)
     assert np.array_equal(together_NL, pairs_NL[:40])
+
+
+def test_scores_do_not_depend_on_the_other_codes_to_the_last_bit():
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice([f"word{one}" for one in range(90)], 12)) for _ in range(300)]
+    targets = [draw.choice(400, 3, replace=False).astype(np.int32) for _ in texts]
+    ridge = NgramRidge.fit(texts, targets, 400)
+    kept = np.sort(draw.choice(400, 233, replace=False))
+    fewer = replace(ridge, weights_ML=np.ascontiguousarray(ridge.weights_ML[:, kept]))
+    assert np.array_equal(fewer.scores(texts[:40]), ridge.scores(texts[:40])[:, kept])

@@ -1,5 +1,6 @@
 """People sign in with passwords that the store doesn't have; sessions end."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -26,9 +27,13 @@ PASSWORD = "correct horse"
 
 
 @pytest.fixture(autouse=True)
-def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     quick = partial(PasswordHasher, time_cost=1, memory_cost=64)
     monkeypatch.setattr("icdcli.review.users.PasswordHasher", quick)
+    # Other tests hash with other parameters in the same process.
+    icdcli.review.users._nobodys_password.cache_clear()
+    yield
+    icdcli.review.users._nobodys_password.cache_clear()
 
 
 def test_a_person_signs_in_and_out(store: Store) -> None:
