@@ -133,7 +133,7 @@ def serve(
     """Open a page to review suggested codes in, and a service that codes notes over HTTP.
 
     Only this computer reaches it, unless --host says otherwise. Reviewers' decisions are in the
-    store; every one is on the disk before the page shows it.
+    store; what the page has sent is on the disk, even if the server is killed.
 
     Example: icdcode serve outputs/mimic3/automatic_coding --notes notes.csv
     """
@@ -148,18 +148,18 @@ def serve(
     service = None
     if run is not None and not no_service:
         service = _service(token_file, note_characters, request_notes)
-    from icdcli.review_page import hosting
+    from icdcli.review_page import hosting, settings
 
     with ending_at_once(output, "Stopped."), output.stages() as on_progress:
         hosting.host_review(
             store,
-            hosting.ServerSettings(host, port, not no_page, service, jobs, double_share),
+            settings.ServerSettings(host, port, not no_page, service, jobs, double_share),
             page,
             None
             if run is None
-            else hosting.ServedModel(run, load, device, cpu_precision, top, accept_others),
-            hosting.ServedNotes(notes or (), text_column, id_column, date_column, language),
-            hosting.ServerReports(
+            else settings.ServedModel(run, load, device, cpu_precision, top, accept_others),
+            settings.ServedNotes(notes or (), text_column, id_column, date_column, language),
+            settings.ServerReports(
                 output.say, output.warn, on_progress, lambda about: _say_started(output, about)
             ),
         )

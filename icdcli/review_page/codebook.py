@@ -106,13 +106,13 @@ def _details(edition: Edition, row: int) -> dict[str, Any]:
     above = list(edition.above(row))
     beside = edition.children(above[0]) if above else []
     own = {
-        kind: [{"code": edition.codes[row], "texts": list(texts)}]
+        kind: [{"code": edition.codes[row], "texts": _legible(texts)}]
         for kind in _OWN_NOTES
         if (texts := edition.notes(row, kind))
     }
     inherited = {
         kind: [
-            {"code": edition.codes[place], "texts": list(texts)}
+            {"code": edition.codes[place], "texts": _legible(texts)}
             for place, texts in edition.notes_above(row, kind)
         ]
         for kind in _INHERITED_NOTES
@@ -127,3 +127,8 @@ def _details(edition: Edition, row: int) -> dict[str, Any]:
         "siblings": [named(place) for place in beside if place != row],
         "children": [named(place) for place in edition.children(row)],
     }
+
+
+def _legible(texts: Iterable[str]) -> list[str]:
+    """Return notes as they read below a heading: ``Code first, if applicable`` lost two words."""
+    return [text.lstrip(",;: ") for text in texts]

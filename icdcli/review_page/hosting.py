@@ -1,17 +1,15 @@
 """Host the review page and the coding service: one process, one store, one model."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.io.manifest import manifest_sha256
-from icdcli.io.progress import Progress
 from icdcli.review.notes import note_count
 from icdcli.review.store import Store, open_store
 from icdcli.review.suggestions import add_model, has_model
@@ -20,95 +18,22 @@ from icdcli.review_page.app import create_review_app
 from icdcli.review_page.background import BackgroundWork, ModelUse, ModelWork, WorkProgress
 from icdcli.review_page.codebook import Codebook
 from icdcli.review_page.security import PageGuard
-from icdcli.review_page.settings import PageSettings
+from icdcli.review_page.settings import (
+    PageSettings,
+    ServedModel,
+    ServedNotes,
+    ServerReports,
+    ServerSettings,
+)
 from icdcli.review_page.store_lock import only_server
 from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.service.serving import ApplicationServer, is_local, listen
 
 if TYPE_CHECKING:  # which import torch
     from icdcli.model.checkpoint import LoadedCheckpoint
-    from icdcli.model.section import CpuPrecision
-    from icdcli.service.coding_service import CodingService, ServiceSettings
+    from icdcli.service.coding_service import CodingService
     from icdcli.service.engine import CodingEngine
     from icdcli.service.jobs import Jobs
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """The model of a server.
-
-    Attributes:
-        run: The folder of a run or of a checkpoint.
-        load: The checkpoint of a run: ``metric``, ``loss`` or ``last``.
-        device: The device, as configured; None: the first GPU, else the CPU.
-        cpu_precision: See `icdcli.model.checkpoint.load_model`.
-        top: The highest-scored codes that are suggested besides predicted ones.
-        accept_others: Whether the store may have suggestions of another label space or edition.
-    """
-
-    run: Path
-    load: str = "metric"
-    device: str | None = None
-    cpu_precision: "CpuPrecision | None" = None
-    top: int = 10
-    accept_others: bool = False
-
-
-@dataclass(frozen=True)
-class ServedNotes:
-    """Notes that a server imports before it begins.
-
-    Attributes:
-        names: Files, folders or pipes.
-        text_column: The column of texts in tables; None: ``text``.
-        id_column: The column of ids; None: ``id``.
-        date_column: The column of the days of discharge; None: they are unknown.
-        language: The language of notes whose table doesn't say it.
-    """
-
-    names: Sequence[str] = ()
-    text_column: str | None = None
-    id_column: str | None = None
-    date_column: str | None = None
-    language: str | None = None
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """Where and what a server serves.
-
-    Attributes:
-        host: The address to listen at.
-        port: The port; 0: any that is free.
-        page: Whether it has the review page.
-        service: What the coding service allows; None: there is no service.
-        jobs: The folder of jobs; None: beside the store.
-        double_share: For a new store: the share of notes that two people read.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8765
-    page: bool = True
-    service: "ServiceSettings | None" = None
-    jobs: Path | None = None
-    double_share: float | None = None
-
-
-@dataclass(frozen=True)
-class ServerReports:
-    """What a server calls to report.
-
-    Attributes:
-        message: Receives messages.
-        warning: Receives warnings.
-        progress: Receives the progress of an import.
-        started: Receives what is served where, once it is.
-    """
-
-    message: Callable[[str], object]
-    warning: Callable[[str], object]
-    progress: Progress | None = None
-    started: Callable[[dict[str, Any]], object] = field(default=lambda _: None)
 
 
 def host_review(
@@ -136,11 +61,12 @@ def host_review(
         ResumeError: If the checkpoint can't be loaded.
     """
     _check(settings, model, page)
+    checkpoint = None if model is None else _checkpoint(model)
     with ExitStack() as stack:
         listening = listen(settings.host, settings.port)
         stack.callback(listening.close)
+        keep = stack.enter_context(_no_new_store_if_refused(target))
         store, suggests = _opened(stack, target, settings, page) if settings.page else (None, False)
-        checkpoint = None if model is None else _checkpoint(model)
         if store is not None:
             _fill(store, model, checkpoint, notes, reports)
         codebook = None if store is None else Codebook(store)
@@ -153,6 +79,7 @@ def host_review(
         app, service, jobs = _application(target, store, settings, page, codebook, work)
         server = ApplicationServer(app, service)
         ends.append(server.end)
+        keep()
         reports.started(_started(listening.getsockname()[1], store, settings, service, page))
         try:
             if jobs is not None:
@@ -177,6 +104,24 @@ def _check(settings: ServerSettings, model: ServedModel | None, page: PageSettin
             f"--host {settings.host}: everybody who reaches this machine could use the coding "
             "service. Pass --token-file FILE, or --no-service, or keep --host 127.0.0.1."
         )
+
+
+@contextmanager
+def _no_new_store_if_refused(target: str) -> Iterator[Callable[[], None]]:
+    """Remove the file of a new store after an error, unless the function was called before it."""
+    is_new, kept = "://" not in target and not Path(target).exists(), False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    try:
+        yield keep
+    except IcdcodeError:
+        if is_new and not kept:
+            for ending in ("", "-wal", "-shm", ".lock"):
+                Path(f"{target}{ending}").unlink(missing_ok=True)
+        raise
 
 
 def _opened(
@@ -247,7 +192,8 @@ def _fill(
             on_warning=reports.warning,
             on_message=reports.message,
         )
-        reports.message(f"Imported: {done.new:,} new notes, {done.known:,} known")
+        new = "1 new note" if done.new == 1 else f"{done.new:,} new notes"
+        reports.message(f"Imported: {new}, {done.known:,} known")
 
 
 def _load(

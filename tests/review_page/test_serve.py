@@ -95,6 +95,21 @@ def test_a_store_without_users_is_for_this_computer(
         assert code == 2 and f"{words[0]}: the store has no users" in printed
     code, printed = command("--trusted-header", "X-Remote-User")
     assert code == 2 and "--trusted-proxy" in printed
+    assert os.listdir() == []  # nothing that was refused leaves a new store behind
+
+
+@pytest.mark.usefixtures("never")
+def test_what_is_refused_leaves_an_old_store_alone(
+    command: Callable[..., tuple[int, str]],
+) -> None:
+    open_store("review.db").close()
+    for words in (("missing",), ("--notes", "missing.csv"), ("--host", "0.0.0.0")):
+        assert command(*words, "--port", "0")[0] in (2, 3)
+        assert Path("review.db").exists()
+    Path("review.db").unlink()
+    for words in (("missing",), ("--notes", "missing.csv")):
+        assert command(*words, "--port", "0")[0] in (2, 3)
+        assert not list(Path.cwd().glob("review.db*"))
 
 
 @pytest.mark.usefixtures("never")

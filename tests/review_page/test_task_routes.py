@@ -132,6 +132,8 @@ def test_codes_are_searched_and_described(visitor: PageVisitor) -> None:
     assert "E11.8" in siblings and "E11.9" not in siblings
     below = visitor.post("/api/codes/about", {"code": "E11"}).json()["children"]
     assert {"code": "E11.9", "title": found[0]["title"], "assignable": True} in below
+    first = visitor.post("/api/codes/about", {"code": "J18.9"}).json()["notes"]["code_first"]
+    assert first[0]["texts"][0].startswith("if applicable, associated influenza")
     assert visitor.post("/api/codes/about", {"code": "nothing"}).status_code == 404
 
 
