@@ -10,7 +10,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from icdcli import __version__
 from icdcli.cli import (
@@ -36,6 +35,7 @@ from icdcli.cli import (
     splits,
     train,
 )
+from icdcli.cli.command_groups import Commands
 from icdcli.cli.processes import memory_errors_explained
 from icdcli.config.fields import refuse_url
 from icdcli.errors import DataError, IcdcodeError
@@ -43,25 +43,14 @@ from icdcli.report.console import Output
 
 _OF_SYSTEMS = ("--edition", "--code-system")  # file:/data/codes.csv is no URL
 _DATABASES = ("postgresql://", "postgres://")  # where a review store can be
-_WHOLE = 1_000  # characters: a summary isn't cut
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class _Commands(TyperGroup):
-    """The commands, in groups. A URL is refused before one of them takes it for a folder.
+class _Commands(Commands):
+    """All commands. A URL is refused before one of them takes it for a folder.
 
     ``--output=~/codes.csv`` is expanded here, because not every shell does.
     """
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command: Any = self.get_command(ctx, name)
-            about = command.get_short_help_str(limit=_WHOLE)
-            groups.setdefault(command.rich_help_panel, []).append((name, about))
-        for group, rows in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args[:1] not in (["splits"], ["codes"]):  # which download

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import Json
 from icdcli.errors import ConfigError, nearest
 from icdcli.report.console import Output
 
 app = typer.Typer(
+    cls=Commands,
     help="List, search, compare and import coding systems.\n\n"
     "An edition is a dated table of codes, such as icd10cm-2026-04. The beginning of its name "
     "means the newest one with it.",

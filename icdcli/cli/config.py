@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import Json, Overrides
 from icdcli.cli.completion import complete_config
 from icdcli.report.console import Output
 
-app = typer.Typer(help="Show configurations and their JSON Schema.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Commands, help="Show configurations and their JSON Schema.", no_args_is_help=True
+)
 
 
 @app.command("show")

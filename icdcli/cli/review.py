@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from icdcli.cli import review_simulate
+from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import Device, Json, Load
 from icdcli.cli.completion import complete_run
 from icdcli.config.fields import refuse_url
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from icdcli.review.suggesting import SuggestingProgress
 
 app = typer.Typer(
+    cls=Commands,
     help="Keep notes, suggestions and reviewers' decisions in a store, and learn from them.\n\n"
     "A store is a SQLite file or the URL of a PostgreSQL database. `icdcode serve` opens the page "
     "to review in.",

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from icdcli.cli.command_groups import Commands
 from icdcli.cli.common import Json
 from icdcli.cli.completion import complete_protocol
 from icdcli.report.console import Output
 
 app = typer.Typer(
+    cls=Commands,
     help="List and download the published split lists.\n\n"
     "Benchmark protocols such as mimic3-full need them.",
     no_args_is_help=True,
