@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from checks import barriers, misplaced, tab_through
 from driving import NotePage, OwnServer, Served, Visit
-from made_up_store import PASSWORD, fill_made_up
+from made_up_store import PASSWORD, fill_made_up, suggestions_in
 from playwright.sync_api import expect
 from stores import PREDICTED, made_store
 
 from icdcli.review.decisions import DecisionDraft
+from icdcli.review.notes import ReviewNote
 from icdcli.review.purging import purge_texts
 from icdcli.review.readings import append_decisions
 from icdcli.review.users import create_user
@@ -129,6 +130,18 @@ def test_nothing_is_covered_or_cut_off(
     assert not any(found.values()), "\n".join(
         f"{name}: {one}" for name, several in found.items() for one in several
     )
+
+
+def test_only_the_panes_scroll(tmp_path: Path, serve: Serve, new_visit: NewVisit) -> None:
+    chapters = "R05.9 R07.9 R10.9 R11.0 R21 R31.9 R35.0 R42 R50.9 R51.9 R53.1 R55 R60.9 R63.4"
+    mentions = [(code, "Seen", 0.9, "affirmed") for code in chapters.split()]
+    notes = [(ReviewNote("long", "Seen.\n" * 200), suggestions_in("Seen.", mentions))]
+    made_store(tmp_path / "review.db", notes).close()
+    visit = new_visit(serve(tmp_path / "review.db").address)
+    visit.go("/notes/1/1")
+    NotePage(visit).ready().press(*"jjjjjjjjjjjj")
+    assert visit.page.evaluate("document.scrollingElement.scrollHeight - innerHeight") == 0
+    assert visit.page.evaluate("document.scrollingElement.scrollTop") == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
