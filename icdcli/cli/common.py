@@ -75,6 +75,20 @@ CpuPrecision = Annotated[
         "(bfloat16 if the encoder is frozen and this CPU computes it fast), float32, bfloat16."
     ),
 ]
+SuggestedTop = Annotated[
+    int, typer.Option(min=0, help="Highest-scored codes to suggest besides predicted ones.")
+]
+AcceptOthers = Annotated[
+    bool,
+    typer.Option(
+        "--accept-others",
+        help="Accept a model with another label space or edition than the one before.",
+    ),
+]
+DoubleShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="New store: share of notes that two people read."),
+]
 Split = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ import typer
 
 from icdcli.cli import review_simulate
 from icdcli.cli.command_groups import Commands
-from icdcli.cli.common import Device, Json, Load
+from icdcli.cli.common import AcceptOthers, Device, DoubleShare, Json, Load, SuggestedTop
 from icdcli.cli.completion import complete_run
 from icdcli.config.fields import refuse_url
 from icdcli.errors import ConfigError
@@ -52,20 +52,10 @@ def import_(
         ),
     ] = None,
     load: Load = "metric",
-    top: Annotated[
-        int, typer.Option(min=0, help="Highest-scored codes to suggest besides predicted ones.")
-    ] = 10,
+    top: SuggestedTop = 10,
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Lowest score of those.")] = 0.0,
-    accept_others: Annotated[
-        bool,
-        typer.Option(
-            "--accept-others",
-            help="Accept a model with another label space or edition than the one before.",
-        ),
-    ] = False,
-    double_share: Annotated[
-        float, typer.Option(min=0, max=1, help="New store: share of notes that two people read.")
-    ] = 0.0,
+    accept_others: AcceptOthers = False,
+    double_share: DoubleShare = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the notes in tables. Default: text.")
     ] = None,
@@ -87,14 +77,18 @@ def import_(
     Example: icdcode review import review.db notes.csv --run outputs/mimic3/automatic_coding
     """
     from icdcli.review.importing import NoteColumns, import_files
-    from icdcli.review.store import open_store
+    from icdcli.review.store import open_store, require_double_share
 
     if not files and run is None:
         raise ConfigError("nothing to import. Give files of notes, or --run RUN_DIR, or both.")
     output, result = Output(json), {"store": store, "new": 0, "known": 0}
     for name in files or []:
         refuse_url(name, name)
-    with open_store(store, double_share=double_share) as opened, output.stages() as on_progress:
+    with (
+        open_store(store, double_share=double_share or 0.0) as opened,
+        output.stages() as on_progress,
+    ):
+        require_double_share(opened, double_share)
         if files:
             done = import_files(
                 opened,
@@ -224,7 +218,7 @@ def purge(
         datetime | None,
         typer.Option(formats=_DAY, help="With --submitted: last decided on before this day."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without confirmation.")] = False,
     json: Json = False,
 ) -> None:
     """Delete the texts of notes for good; decisions and suggestions are kept.
@@ -258,4 +252,4 @@ def _confirm(question: str) -> None:
     except typer.Abort:  # standard input is no terminal, or has ended
         agreed = False
     if not agreed:
-        raise ConfigError("nothing was deleted. To delete without being asked, pass --yes.")
+        raise ConfigError("nothing was deleted. Pass --yes to delete without confirmation.")

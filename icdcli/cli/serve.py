@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from icdcli.cli.common import CpuPrecision, Device, Json, Load
+from icdcli.cli.common import (
+    AcceptOthers,
+    CpuPrecision,
+    Device,
+    DoubleShare,
+    Json,
+    Load,
+    SuggestedTop,
+)
 from icdcli.cli.completion import complete_run
 from icdcli.cli.processes import ending_at_once
 from icdcli.errors import ConfigError
@@ -39,26 +47,14 @@ def serve(
         str,
         typer.Option(help="SQLite file, or postgresql://USER@HOST/DATABASE."),
     ] = "review.db",
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0: any that is free.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: any free port.")] = 8765,
     load: Load = "metric",
     device: Device = None,
     cpu_precision: CpuPrecision = None,
-    top: Annotated[
-        int,
-        typer.Option(min=0, help="Highest-scored codes to suggest besides predicted ones."),
-    ] = 10,
-    accept_others: Annotated[
-        bool,
-        typer.Option(
-            "--accept-others",
-            help="Accept a model with another label space or edition than the one before.",
-        ),
-    ] = False,
-    double_share: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="New store: share of notes that two people read."),
-    ] = None,
+    top: SuggestedTop = 10,
+    accept_others: AcceptOthers = False,
+    double_share: DoubleShare = None,
     text_column: Annotated[
         str | None,
         typer.Option(help="Column of the notes. Default: text."),
@@ -72,26 +68,27 @@ def serve(
         str | None,
         typer.Option(help="Language of the notes: en, es, ko."),
     ] = None,
-    no_page: Annotated[bool, typer.Option("--no-page", help="Only the coding service.")] = False,
+    no_page: Annotated[
+        bool, typer.Option("--no-page", help="Serve only the coding service.")
+    ] = False,
     create_user: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Add a person who may sign in, and exit. The password is asked for, or read from "
-            "standard input.",
+            help="Add a user, and exit. Type the password when prompted, or pipe it in.",
         ),
     ] = None,
     set_password: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Change a person's password, and exit."),
+        typer.Option(metavar="NAME", help="Change a user's password, and exit."),
     ] = None,
     close_account: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Keep a person from signing in, and exit."),
+        typer.Option(metavar="NAME", help="Deactivate a user, and exit."),
     ] = None,
     role: Annotated[
         Literal["reviewer", "adjudicator", "admin"],
-        typer.Option(help="With --create-user: what the person may do."),
+        typer.Option(help="With --create-user: the role of the user."),
     ] = "reviewer",
     host_name: Annotated[
         list[str] | None,
@@ -110,10 +107,10 @@ def serve(
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ADDRESS", help="Address or network of a proxy whose headers are believed."
+            metavar="ADDRESS", help="Address or network of a proxy whose headers are trusted."
         ),
     ] = None,
-    no_service: Annotated[bool, typer.Option("--no-service", help="Only the page.")] = False,
+    no_service: Annotated[bool, typer.Option("--no-service", help="Serve only the page.")] = False,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -125,9 +122,9 @@ def serve(
         typer.Option(help="Folder of uploaded files and results. Default: STORE.jobs."),
     ] = None,
     note_characters: Annotated[
-        int, typer.Option(min=1, help="Longest note of a request.")
+        int, typer.Option(min=1, help="Maximum characters per note.")
     ] = 1_000_000,
-    request_notes: Annotated[int, typer.Option(min=1, help="Most notes of a request.")] = 256,
+    request_notes: Annotated[int, typer.Option(min=1, help="Maximum notes per request.")] = 256,
     json: Json = False,
 ) -> None:
     """Open a page to review suggested codes in, and a service that codes notes over HTTP.

@@ -142,6 +142,24 @@ def open_store(
     return store
 
 
+def require_double_share(store: Store, share: float | None) -> None:
+    """Check that a store was made with a share of notes that two people read.
+
+    Args:
+        store: The store.
+        share: The share, as ``--double-share``; None: any.
+
+    Raises:
+        ConfigError: If it was made with another one.
+    """
+    made_with = float(store.settings()["double_share"])
+    if share is not None and share != made_with:
+        raise ConfigError(
+            f"--double-share {share:g}: {store.name} was made with {made_with:g}, which can't be "
+            "changed. Leave the option out, or use another store."
+        )
+
+
 def make_way(store: Store, seconds: float) -> None:
     """Pause between two blocks of a long write, so that others can write.
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.io.manifest import manifest_sha256
 from icdcli.review.notes import note_count
-from icdcli.review.store import Store, open_store
+from icdcli.review.store import Store, open_store, require_double_share
 from icdcli.review.suggestions import add_model, has_model
 from icdcli.review.users import has_users
 from icdcli.review_page.app import create_review_app
@@ -131,12 +131,7 @@ def _opened(
     _require_writable(target)
     share = settings.double_share
     store = stack.enter_context(open_store(target, double_share=share or 0.0))
-    made_with = float(store.settings()["double_share"])
-    if share is not None and share != made_with:
-        raise ConfigError(
-            f"--double-share {share:g}: {store.name} was made with {made_with:g}, which can't be "
-            "changed. Leave the option out, or use another store."
-        )
+    require_double_share(store, share)
     elsewhere = "" if is_local(settings.host) else f"--host {settings.host}"
     elsewhere = elsewhere or ("--host-name" if page.host_names else "")
     elsewhere = elsewhere or ("--trusted-proxy" if page.trusted_proxies else "")

@@ -118,7 +118,7 @@ class PageRenderer:
 
 
 def language_of(request: Request) -> str:
-    """Return the language of a request: as asked for, as chosen before, or the browser's."""
+    """Return the language of a request: as requested, as chosen before, or the browser's."""
     for chosen in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         if chosen in LANGUAGES:
             return str(chosen)

@@ -213,7 +213,7 @@ class CodingEngine:
 
         Args:
             notes: The notes.
-            options: What is asked for.
+            options: The options of the request.
             background: Whether the notes are coded only when no other request waits. Other requests
                 don't wait for all of them, only for the batch in work.
 
@@ -364,7 +364,9 @@ class CodingEngine:
                     if request in queue:
                         queue.remove(request)
                         ended.append(request)
-        for request in ended:  # without the lock: whoever waits for the result may call the engine
+        for (
+            request
+        ) in ended:  # outside the lock, since a callback of the result may call the engine
             request.finish()
 
     def _measure(self, notes: int, characters: int, seconds: float) -> None:

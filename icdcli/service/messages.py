@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class CodeRequestOptions(_Strict):
-    """What is asked for, as the options of ``icdcode predict``."""
+    """The options of a request, those of ``icdcode predict``."""
 
     top: Top = None
     min_score: MinScore = None

@@ -1,4 +1,4 @@
-"""What a client is told if its request isn't answered."""
+"""The answers to requests that are refused."""
 
 RETRY_SECONDS = 5
 """When to try again a service that is starting or ending."""

@@ -72,6 +72,14 @@ def test_notes_are_imported_and_coded_once(icdcode, trained, tmp_path, notes):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_the_share_of_double_readings_is_that_of_the_store(icdcode, refused, notes, tmp_path):
+    path = tmp_path / "double.db"
+    assert icdcode("review", "import", path, notes, "--double-share", 1).code == 0
+    assert icdcode("review", "import", path, notes).code == 0
+    says = "--double-share 0.5:"
+    refused(2, "review", "import", path, notes, "--double-share", 0.5, says=says)
+
+
 def test_statistics_and_exports_have_what_was_reviewed(icdcode, store, tmp_path):
     shown = icdcode("review", "stats", store)
     assert shown.code == 0, shown.err

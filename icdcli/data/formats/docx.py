@@ -61,7 +61,8 @@ def _unpacked(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
     try:
         with archive.open(name) as file:
             content = file.read(_LONGEST + 1)
-    except NotImplementedError:  # a RuntimeError, too
+    # zipfile's error for an unknown compression, which is a RuntimeError, as that for a password.
+    except NotImplementedError:
         raise zipfile.BadZipFile from None
     except RuntimeError:  # of zipfile
         raise DataError(f"{where}: is protected by a password. Save it without one.") from None

@@ -147,7 +147,7 @@ def _evidence(config: Config, corpus: Corpus, asked: Sequence[bool] | None) -> S
     """Return whether to play with evidence, without, or both.
 
     Raises:
-        ConfigError: If evidence is asked for, but the model doesn't learn from it.
+        ConfigError: If evidence is requested, but the model doesn't learn from it.
         DataError: If it is, but the corpus has none.
     """
     learns = any(kind.uses_annotations for kind in part_types(config.model.lexical))

@@ -156,7 +156,7 @@ def test_filters_of_the_queue(served: Served, new_visit: NewVisit) -> None:
     page.get_by_role("button", name="Clear filters").click()
     expect(rows).to_have_count(4)
     page.get_by_label("Suggested code").fill("K35.80")
-    expect(page.get_by_text("No note fits the filters")).to_be_visible()
+    expect(page.get_by_text("No note matches the filters")).to_be_visible()
     page.get_by_label("Suggested code").fill("I10")
     expect(rows).to_have_count(4)
     assert not any("I10" in request or "K35" in request for request in visit.requests)
