@@ -16,7 +16,17 @@ PACKAGE = ROOT / "icdcli"
 # Imports point from a package to those above it, never below. A package's `section.py`, its part of
 # the configuration, counts as `config`; so does a `names.py`, which lists the modules of a folder.
 LAYERS = (
-    {"errors", "extras", "config", "io", "garbage", "lost_links", "run_dir", "moved"},
+    {
+        "errors",
+        "extras",
+        "config",
+        "io",
+        "garbage",
+        "lost_links",
+        "run_dir",
+        "checkpoint_path",
+        "moved",
+    },
     {"icd", "metrics"},
     {"data"},
     {"lexical"},

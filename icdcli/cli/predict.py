@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icdcli.checkpoint_path import require_checkpoint
 from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint, import_visibly
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.format_name import FormatName
 from icdcli.report.console import Output
-from icdcli.run_dir import RunDir, find_checkpoint
 
 if TYPE_CHECKING:
     from icdcli.data.notes.files import Notes
@@ -158,7 +158,7 @@ def predict(
     """
     from icdcli.config.loading import load_config
 
-    _require_checkpoint(run_dir, load)
+    require_checkpoint(run_dir, load)
     if format is not None and output is None:
         raise ConfigError("--format: is for files. Add --output.")
     import_visibly("icdcli.predict.run", Output(json))
@@ -198,12 +198,6 @@ def _checking(
     from icdcli.predict.checking import Checking
 
     return Checking(resolve, day.date() if day else None)
-
-
-def _require_checkpoint(folder: Path, load: str) -> None:
-    """Raise an error, before torch is loaded, if a folder neither is nor has the checkpoint."""
-    if not (folder / "manifest.json").is_file():
-        find_checkpoint(RunDir.open(folder), load)
 
 
 def _default_device() -> str | list[int]:

@@ -77,7 +77,11 @@ def import_(
     Example: icdcode review import review.db notes.csv --run outputs/mimic3/automatic_coding
     """
     from icdcli.review.importing import NoteColumns, import_files
-    from icdcli.review.store import open_store, require_double_share
+    from icdcli.review.store import (
+        no_new_store_after_error,
+        open_store,
+        require_double_share,
+    )
 
     if not files and run is None:
         raise ConfigError("nothing to import. Give files of notes, or --run RUN_DIR, or both.")
@@ -85,6 +89,7 @@ def import_(
     for name in files or []:
         refuse_url(name, name)
     with (
+        no_new_store_after_error(store) as keep,
         open_store(store, double_share=double_share or 0.0) as opened,
         output.stages() as on_progress,
     ):
@@ -99,6 +104,7 @@ def import_(
                 on_warning=output.warn,
                 on_message=output.say,
             )
+            keep()
             result |= vars(done)
             output.say(
                 f"Imported: {counted(done.new, 'new note')}, {done.known:,} known, into {store}"

@@ -1,6 +1,5 @@
 """Load a trained model, of either kind, from a run folder or a checkpoint folder."""
 
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from icdcli.checkpoint_path import checkpoint_of
 from icdcli.errors import ResumeError
 from icdcli.garbage import paused_collection
 from icdcli.io.manifest import MANIFEST, read_manifest
@@ -17,7 +17,6 @@ from icdcli.model.files.checkpoint_files import is_tfidf
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.section import CpuPrecision
 from icdcli.model.tfidf_model import TfidfModel
-from icdcli.run_dir import RunDir, find_checkpoint, require_folder
 
 _ATTEMPTS = 10
 Read = TypeVar("Read")
@@ -121,21 +120,6 @@ def read_checkpoint(path: str | Path, load: str, read: Callable[[Path], Read]) -
         f"{path}: training replaces the checkpoint faster than it can be read. Copy the folder of "
         "the checkpoint, or wait for the end of the training"
     )
-
-
-def checkpoint_of(path: str | Path, load: str = "metric") -> Path:
-    """Return the folder of a run's checkpoint, or the folder itself if it is a checkpoint.
-
-    Raises:
-        ConfigError: If there is no such folder.
-        ResumeError: If the run has no such checkpoint.
-    """
-    folder = Path(path)
-    require_folder(folder, "no such run or checkpoint folder")
-    if (folder / MANIFEST).is_file() or not (folder / "weights").is_dir():
-        # ``weights/metric`` refers to another folder after the next best validation.
-        return folder.parent / os.readlink(folder) if folder.is_symlink() else folder
-    return find_checkpoint(RunDir(folder), load)
 
 
 def _manifest_bytes(folder: Path) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from icdcli import __version__
+from icdcli.checkpoint_path import checkpoint_of
 from icdcli.config.fields import refuse_url
 from icdcli.data.markup import MISREAD
 from icdcli.data.notes.files import Notes
@@ -18,7 +19,7 @@ from icdcli.errors import ConfigError, ResumeError
 from icdcli.explain.evidence import evidence_finder
 from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
-from icdcli.model.checkpoint import checkpoint_of, load_checkpoint
+from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.files.base_identity import current_state
 from icdcli.model.section import CpuPrecision

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from icdcli import __version__
-from icdcli.errors import ConfigError, DataError
+from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.review.migrations.upgrade import known_versions, schema_version, upgrade_schema
 from icdcli.review.schema import SettingRow
 
@@ -140,6 +140,31 @@ def open_store(
                 file.unlink(missing_ok=True)
         raise
     return store
+
+
+@contextmanager
+def no_new_store_after_error(target: str) -> Iterator[Callable[[], None]]:
+    """Remove the file of a store that is new if an error reaches the user.
+
+    Args:
+        target: The path of a SQLite file, or a URL, whose database is left alone.
+
+    Yields:
+        A function to call as soon as the store is to be kept, whatever happens.
+    """
+    is_new, kept = "://" not in target and not Path(target).exists(), False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    try:
+        yield keep
+    except IcdcodeError:
+        if is_new and not kept:
+            for ending in ("", "-wal", "-shm", ".lock"):
+                Path(f"{target}{ending}").unlink(missing_ok=True)
+        raise
 
 
 def require_double_share(store: Store, share: float | None) -> None:

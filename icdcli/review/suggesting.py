@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from icdcli.checkpoint_path import checkpoint_of
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.notes.text import Note
 from icdcli.evaluation.stored_confidence import stored_confidence, validation_metrics
@@ -17,7 +18,7 @@ from icdcli.explain.evidence import evidence_finder
 from icdcli.io.manifest import manifest_sha256, read_manifest
 from icdcli.io.progress import Progress
 from icdcli.metrics.confidence import Confidence
-from icdcli.model.checkpoint import LoadedCheckpoint, checkpoint_of
+from icdcli.model.checkpoint import LoadedCheckpoint
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.predict.batches import CodedNote, NotePredictor, Selection, note_blocks
 from icdcli.review.notes import note_numbers

@@ -1,17 +1,23 @@
 """Host the review page and the coding service: one process, one store, one model."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from icdcli.errors import ConfigError, DataError, IcdcodeError
+from icdcli.checkpoint_path import require_checkpoint
+from icdcli.errors import ConfigError, DataError
 from icdcli.io.manifest import manifest_sha256
 from icdcli.review.notes import note_count
-from icdcli.review.store import Store, open_store, require_double_share
+from icdcli.review.store import (
+    Store,
+    no_new_store_after_error,
+    open_store,
+    require_double_share,
+)
 from icdcli.review.suggestions import add_model, has_model
 from icdcli.review.users import has_users
 from icdcli.review_page.app import create_review_app
@@ -26,7 +32,6 @@ from icdcli.review_page.settings import (
     ServerSettings,
 )
 from icdcli.review_page.store_lock import only_server
-from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.service.serving import ApplicationServer, is_local, listen
 
 if TYPE_CHECKING:  # which import torch
@@ -61,11 +66,11 @@ def host_review(
         ResumeError: If the checkpoint can't be loaded.
     """
     _check(settings, model, page)
-    checkpoint = None if model is None else _checkpoint(model)
+    checkpoint = None if model is None else require_checkpoint(model.run, model.load)
     with ExitStack() as stack:
         listening = listen(settings.host, settings.port)
         stack.callback(listening.close)
-        keep = stack.enter_context(_no_new_store_if_refused(target))
+        keep = stack.enter_context(no_new_store_after_error(target))
         store, suggests = _opened(stack, target, settings, page) if settings.page else (None, False)
         if store is not None:
             _fill(store, model, checkpoint, notes, reports)
@@ -106,24 +111,6 @@ def _check(settings: ServerSettings, model: ServedModel | None, page: PageSettin
         )
 
 
-@contextmanager
-def _no_new_store_if_refused(target: str) -> Iterator[Callable[[], None]]:
-    """Remove the file of a new store after an error, unless the function was called before it."""
-    is_new, kept = "://" not in target and not Path(target).exists(), False
-
-    def keep() -> None:
-        nonlocal kept
-        kept = True
-
-    try:
-        yield keep
-    except IcdcodeError:
-        if is_new and not kept:
-            for ending in ("", "-wal", "-shm", ".lock"):
-                Path(f"{target}{ending}").unlink(missing_ok=True)
-        raise
-
-
 def _opened(
     stack: ExitStack, target: str, settings: ServerSettings, page: PageSettings
 ) -> tuple[Store, bool]:
@@ -154,12 +141,6 @@ def _require_writable(target: str) -> None:
             f"{target}: can't be written ({error.strerror}). Correct the permissions of the file "
             "and its folder."
         ) from None
-
-
-def _checkpoint(model: ServedModel) -> Path:
-    if (model.run / "manifest.json").is_file():
-        return model.run
-    return find_checkpoint(RunDir.open(model.run), model.load)
 
 
 def _fill(

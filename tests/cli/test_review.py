@@ -72,6 +72,18 @@ def test_notes_are_imported_and_coded_once(icdcode, trained, tmp_path, notes):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_refused_import_leaves_no_new_store_behind(icdcode, refused, notes, tmp_path):
+    path, missing = tmp_path / "new.db", ("--run", tmp_path / "missing")
+    refused(3, "review", "import", path, tmp_path / "missing.csv", says="can't be read")
+    refused(2, "review", "import", path, *missing, says="no such run or checkpoint folder")
+    assert not list(tmp_path.glob("new.db*"))
+    # What was imported stays, whatever comes after it, and so does a store that was there.
+    assert icdcode("review", "import", path, notes, *missing).code == 2
+    assert icdcode("review", "import", path, notes).out.startswith("Imported: 0 new notes, 2 known")
+    refused(3, "review", "import", path, tmp_path / "missing.csv", says="can't be read")
+    assert path.exists()
+
+
 def test_the_share_of_double_readings_is_that_of_the_store(icdcode, refused, notes, tmp_path):
     path = tmp_path / "double.db"
     assert icdcode("review", "import", path, notes, "--double-share", 1).code == 0
