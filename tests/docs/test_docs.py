@@ -162,6 +162,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_no_page_has_the_marks_of_a_merge(page: Path) -> None:
+    assert re.findall(r"^(?:<{7}|={7}$|>{7}).*", text_of(page), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
     named = re.findall(
         r"(?<![\w/.<-])((?:icdcli|tests|docs|benchmarks|configs|\.ci)/[\w./-]*)", text_of(page)
