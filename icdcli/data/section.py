@@ -1,10 +1,11 @@
 """The section ``data`` of the configuration."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from icdcli.config.fields import Conflict, Integer, OneOf, Section, UserPath
 from icdcli.data.sources.names import source_names
@@ -19,6 +20,13 @@ ProtocolName = Literal[
     "mimic4-icd9",
     "mimic4-icd10",
 ]
+
+
+def _check_fold(text: str) -> str:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
+        raise ValueError("should be a fold and the number of folds, at least 2, such as 1/5")
+    return text
 
 
 class DataConfig(Section):
@@ -70,6 +78,15 @@ class DataConfig(Section):
     label_space: Literal["seen", "described"] = Field(
         "seen",
         description="described: also codes with a title that no document has (not for benchmarks)",
+    )
+    train_on: Literal["train", "train+validation"] = Field(
+        "train",
+        description="splits to train on; train+validation needs a held_out_fold",
+    )
+    held_out_fold: Annotated[str, AfterValidator(_check_fold)] | None = Field(
+        None,
+        description="fold of the training documents that takes the place of the validation split, "
+        "such as 2/5; null: none",
     )
     codes_column: str | Annotated[list[str], Field(min_length=1)] = Field(
         "codes",

@@ -14,7 +14,8 @@ from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.migrated import corpus_for_run
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.views import corpus_of
 from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
 from icdcli.errors import ConfigError, DataError
@@ -109,7 +110,7 @@ def open_run(
     prepared = prepare(config.data.accepting(), on_progress)
     for warning in prepared.warnings:
         on_warning(warning)
-    corpus = open_corpus(prepared.folder)
+    corpus = corpus_of(prepared.folder, config.data)
     loaded = load_checkpoint(run.root, load, str(chosen), on_warning, cpu_precision)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
     corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
@@ -119,10 +120,10 @@ def open_run(
             raise DataError(problem)
         on_warning(problem)
     # With another label space, scoring raises an error. A migrated model wasn't trained on any.
-    elif trained_on not in ("", corpus.folder.name) and same_codes:
+    elif trained_on not in ("", corpus.name) and same_codes:
         on_warning(
             f"{loaded.folder}: was trained on the corpus {trained_on}, but the data now gives "
-            f"{corpus.folder.name}. The documents evaluated may include training documents. "
+            f"{corpus.name}. The documents evaluated may include training documents. "
             "Restore the tables and data options of the run, or train again."
         )
     return OpenRun(run, load, loaded.folder, config, corpus, model, loaded.manifest)
@@ -190,7 +191,7 @@ def evaluate_opened(
         **checkpoint_identity(opened.manifest),
         "dataset": corpus.card["dataset"],
         "protocol": corpus.card["protocol"],
-        "corpus": corpus.folder.name,
+        "corpus": corpus.name,
         "editions": model.labels.editions,
     }
     if model.config.cpu_precision == "bfloat16":

@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.data.corpus.reader import Corpus, TrainingTexts
-from icdcli.data.corpus.restarting import Restarting
+from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.restarting import Restarting, TrainingTexts
 from icdcli.data.relabeling import Relabeling
 from icdcli.errors import ResumeError
 from icdcli.icd.history import History

@@ -263,7 +263,7 @@ def documents_to_score(
     """
     if corpus.labels.codes != labels.codes:
         raise DataError(
-            f"{corpus.folder.name}: its label space ({len(corpus.labels)} codes) differs from the "
+            f"{corpus.name}: its label space ({len(corpus.labels)} codes) differs from the "
             f"one that the model was trained on ({len(labels)} codes). Prepare the data with the "
             "options in the run's args.yaml."
         )

@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from icdcli.data.batching import SpecialTokens, collate
-from icdcli.data.corpus.reader import Corpus, Labels, TrainingTexts
+from icdcli.data.corpus.reader import Corpus, Labels
+from icdcli.data.corpus.restarting import TrainingTexts
 from icdcli.data.token_cache import encode
 from icdcli.errors import ConfigError
 from icdcli.lexical.descriptions import Descriptions

@@ -23,7 +23,7 @@ _FIXED = {
             *("dataset", "protocol", "label_pruning", "language", "codes", "code_system"),
             "code_kind",
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
-            "date_column",
+            *("date_column", "train_on", "held_out_fold"),
             *("text_column", "codes_column", "id_column", "subject_column", "split_column"),
         ),
         "the corpus depends on it",

@@ -75,7 +75,7 @@ def train_baseline(
     evaluated = validate_baseline(config, model, corpus, began, on_progress)
     recorder = Recorder(
         run,
-        corpus.folder.name,
+        corpus.name,
         save=lambda names, step, about: write_checkpoint(run, names, step, model.save, about),
     )
     recorder.handle(evaluated)
@@ -110,7 +110,7 @@ def fit_baseline(
             on_progress=on_progress,
         )
     except DataError as error:
-        raise DataError(f"{corpus.folder.name}: {error}") from error
+        raise DataError(f"{corpus.name}: {error}") from error
     threshold = Threshold.configured(config.log.positive_threshold)
     cleaning = config.data.text_cleaning
     return TfidfModel(words, corpus.labels, config.model, threshold, cleaning, reading)

@@ -174,7 +174,7 @@ def recording(
     """
     recorder = Recorder(
         run,
-        corpus.folder.name,
+        corpus.name,
         save=lambda names, _, about: save_checkpoint(run, names, training, about),
         check=lambda: require_finite_weights(training),
         is_main=training.process_group.is_main,

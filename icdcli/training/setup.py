@@ -15,7 +15,8 @@ from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
 from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.views import corpus_of
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.section import DataConfig
 from icdcli.data.token_cache import use_workers
@@ -75,7 +76,7 @@ def find_corpus(
         for warning in prepared.warnings:
             on_warning(warning)
     assert isinstance(folder, Path)
-    return open_corpus(folder)
+    return corpus_of(folder, config)
 
 
 def read_tokens(
@@ -167,12 +168,12 @@ def resumed_training(
     be_reproducible(config.run)
     use_workers(config.data.workers)
     corpus = find_corpus(config.data.accepting(), process_group, on_progress, on_warning)
-    if manifest["corpus"] not in ("", corpus.folder.name):  # empty: migrated, not trained since
+    if manifest["corpus"] not in ("", corpus.name):  # empty: migrated, not trained since
         if problem := edition_problem(checkpoint, checkpoint_labels(checkpoint), corpus):
             raise ResumeError(problem)
         raise ResumeError(
             f"{checkpoint}: was trained on the corpus {manifest['corpus']}, but the data now gives "
-            f"{corpus.folder.name}: the tables or the data options have changed. Restore them, or "
+            f"{corpus.name}: the tables or the data options have changed. Restore them, or "
             "start a new run"
         )
     model = NeuralModel.load(
@@ -368,7 +369,7 @@ def summarize(
     if training is None:
         documents = {split: corpus.card["splits"][split]["documents"] for split in corpus.splits}
         return TrainingSummary(
-            corpus=corpus.folder.name,
+            corpus=corpus.name,
             train_documents=documents.get("train", 0),
             validation_documents=documents.get("validation", 0),
             codes=len(corpus.labels),
@@ -377,7 +378,7 @@ def summarize(
         )
     network, windows = training.model.network, training.train.windows
     return TrainingSummary(
-        corpus=corpus.folder.name,
+        corpus=corpus.name,
         train_documents=len(training.train),
         validation_documents=len(training.validation.rows),
         codes=len(corpus.labels),

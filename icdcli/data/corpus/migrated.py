@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.reader import Corpus, Labels
+from icdcli.data.corpus.views import CorpusView, rebased
 from icdcli.errors import DataError
 
 MIGRATION = "migration.json"
@@ -37,16 +38,16 @@ class MigratedCorpus(Corpus):
     def evidence(self, split: str) -> Annotations:
         """Return the annotated evidence of a split; see `Corpus.evidence`."""
         ids = self.documents(split).ids
-        return read_annotations(self.folder / ANNOTATIONS, ids, self._index, others=True)
+        return read_annotations(self.folder / ANNOTATIONS, ids, self.code_index, others=True)
 
     @cached_property
-    def _index(self) -> dict[str, int]:
+    def code_index(self) -> Mapping[str, int]:
         """Return the label of each code that counts."""
         index = self.labels.index
         return {old: index[new] for old, new in self.became.items() if new in index} | index
 
     def _labels_of(self, codes: Sequence[str]) -> NDArray[np.int32]:
-        labels = {self._index[code] for code in codes if code in self._index}
+        labels = {self.code_index[code] for code in codes if code in self.code_index}
         return np.array(sorted(labels), dtype=np.int32)
 
 
@@ -72,6 +73,8 @@ def corpus_for_run(
     """
     if run is None or corpus.labels.codes == labels.codes or not (run / MIGRATION).is_file():
         return corpus
+    if isinstance(corpus, CorpusView):
+        return rebased(corpus, corpus_for_run(corpus.base, run, labels, on_warning))
     into = _read(run / MIGRATION)
     became = {code: codes[0] for code, codes in into.items() if len(codes) == 1}
     counts = dict.fromkeys(labels.codes, (0, 0))
@@ -111,7 +114,7 @@ def _warning(corpus: Corpus, lost: dict[str, int], into: dict[str, list[str]]) -
     )
     more = f" and {len(ordered) - _NAMED:,} more" if len(ordered) > _NAMED else ""
     return (
-        f"{corpus.folder.name}: {len(lost):,} codes of the documents aren't labels of the migrated "
+        f"{corpus.name}: {len(lost):,} codes of the documents aren't labels of the migrated "
         f"model and don't count: {named}{more}. Code these documents by the new edition, or leave "
         "them out"
     )

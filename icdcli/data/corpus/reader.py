@@ -13,7 +13,7 @@ contain patient text: the folder is 0700, its files 0600.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -167,6 +167,16 @@ class Corpus:
     labels: Labels
 
     @property
+    def name(self) -> str:
+        """Return its name, which differs from that of every other corpus."""
+        return self.folder.name
+
+    @property
+    def code_index(self) -> Mapping[str, int]:
+        """Return the label of each code that counts in its documents."""
+        return self.labels.index
+
+    @property
     def splits(self) -> list[str]:
         """Return the splits that have documents."""
         return [split for split in SPLITS if split in self.card["splits"]]
@@ -263,16 +273,6 @@ class Corpus:
             raise ConfigError(
                 f"split: {self.folder.name} has no documents in {split!r}. It has: {there}"
             )
-
-
-class TrainingTexts:
-    """The training texts of a corpus, which can be iterated over any number of times."""
-
-    def __init__(self, corpus: Corpus) -> None:
-        self._corpus = corpus
-
-    def __iter__(self) -> Iterator[str]:
-        return self._corpus.texts("train")
 
 
 def open_corpus(folder: Path) -> Corpus:

@@ -1,4 +1,4 @@
-"""Changed texts that are read several times but changed only once."""
+"""Texts that are read several times: those of a corpus, and changed ones, changed only once."""
 
 import os
 import shutil
@@ -8,11 +8,23 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
+from icdcli.data.corpus.reader import Corpus
+
 KEPT_CHARACTERS = 1 << 25
 """The characters of texts that are kept in memory: three thousand discharge summaries."""
 
 _FREE_BYTES = 1 << 30
 """Free space of the disk for temporary files below which no more texts are kept there."""
+
+
+class TrainingTexts:
+    """The training texts of a corpus, which can be iterated over any number of times."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+
+    def __iter__(self) -> Iterator[str]:
+        return self._corpus.texts("train")
 
 
 class Restarting:

@@ -1,0 +1,219 @@
+"""Views of a prepared corpus: the same documents, divided into splits in another way.
+
+Two keys of the configuration choose a view. With ``train_on: train+validation``, a model is trained
+on the documents of both splits; with ``held_out_fold: 2/5``, the second of five folds of the
+training documents is its validation split. Nothing is copied: a view reads the files of its corpus,
+and shares the tokens and the hidden states that are kept with it.
+
+The label space of a fold is that of its training documents, as it would be if nobody had ever seen
+the fold that is held out. Codes with a title stay candidates with ``label_space: described``. Other
+codes of the documents are left out of their targets.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
+from icdcli.data.corpus.folds import HeldOutFold, fold_of
+from icdcli.data.corpus.reader import Corpus, Documents, Labels, open_corpus
+from icdcli.data.section import DataConfig
+from icdcli.errors import ConfigError
+
+_Value = TypeVar("_Value")
+
+Places = Mapping[str, NDArray[np.int64]]
+"""Splits of the corpus to the positions of some of their documents, ascending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusView(Corpus):
+    """A view of a corpus; `corpus_of` makes one.
+
+    Attributes:
+        base: The corpus.
+        places: Each split of the view to where its documents are in the corpus.
+        description: What distinguishes the view from others of the corpus.
+    """
+
+    base: Corpus
+    places: Mapping[str, Places]
+    description: str
+
+    @property
+    def name(self) -> str:
+        """Return the name of the corpus, with what the view makes of it."""
+        return f"{self.base.name} ({self.description})"
+
+    @cached_property
+    def kept_labels(self) -> NDArray[np.int64]:
+        """Return the label in the corpus of each label of the view."""
+        index = self.base.labels.index
+        return np.array([index[code] for code in self.labels.codes], np.int64)
+
+    def documents(self, split: str) -> Documents:
+        """Return the documents of a split, with the targets in the label space of the view."""
+        self._require(split)
+        return _within(_documents(self.base, self.places[split]), self._view_labels)
+
+    def texts(self, split: str) -> Iterator[str]:
+        """Yield the texts of a split, in the order of `documents`."""
+        self._require(split)
+        for source, places in self.places[split].items():
+            wanted = set(places.tolist())
+            for place, text in enumerate(self.base.texts(source)):
+                if place in wanted:
+                    yield text
+
+    def days(self, split: str) -> list[date | None]:
+        """Return each document's day of discharge; see `Corpus.days`."""
+        self._require(split)
+        days: list[date | None] = []
+        for source, places in self.places[split].items():
+            known = self.base.days(source)
+            days += [known[place] for place in places] if known else []
+        return days
+
+    def evidence(self, split: str) -> Annotations:
+        """Return the annotated evidence of a split for the codes of the view."""
+        ids = self.documents(split).ids
+        return read_annotations(self.folder / ANNOTATIONS, ids, self.code_index, others=True)
+
+    @cached_property
+    def code_index(self) -> Mapping[str, int]:
+        """Return the label of each code that counts."""
+        labels = self._view_labels
+        known = self.base.code_index.items()
+        return {code: int(labels[label]) for code, label in known if labels[label] >= 0}
+
+    @cached_property
+    def _view_labels(self) -> NDArray[np.int32]:
+        """Return the label in the view of each label of the corpus; -1: it has none."""
+        labels = np.full(len(self.base.labels), -1, np.int32)
+        labels[self.kept_labels] = np.arange(len(self.labels))
+        return labels
+
+    def _require(self, split: str) -> None:
+        if split == "validation" and split not in self.places:
+            raise ConfigError(
+                "split: validation was trained on (train_on: train+validation), so that results "
+                "on it would say nothing. Use the test split, or other data."
+            )
+        super()._require(split)
+
+
+def corpus_of(folder: Path, data: DataConfig) -> Corpus:
+    """Open a prepared corpus as a configuration wants it: complete, or as a view.
+
+    Args:
+        folder: The corpus's folder.
+        data: The section of the configuration.
+
+    Raises:
+        ConfigError: If there are too few documents for the folds.
+        DataError: If a file is missing or damaged.
+    """
+    return view_of_corpus(open_corpus(folder), data)
+
+
+def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
+    """Return the view of a corpus that a configuration wants, or the corpus; see `corpus_of`."""
+    held_out = None if data.held_out_fold is None else HeldOutFold.of(data.held_out_fold)
+    if data.train_on == "train" and held_out is None:
+        return corpus
+    places = {split: np.arange(len(corpus.documents(split))) for split in data.train_on.split("+")}
+    description = f"trained on {data.train_on}"
+    view: dict[str, Places] = {"train": places}
+    if held_out is not None:
+        documents = _documents(corpus, places)
+        folds_N = fold_of(documents.ids, documents.subject_ids, held_out.folds)
+        own = np.split(
+            folds_N == held_out.fold - 1, np.cumsum([len(here) for here in places.values()])[:-1]
+        )
+        view = {
+            "train": {
+                split: np.flatnonzero(~mask) for split, mask in zip(places, own, strict=True)
+            },
+            "validation": {
+                split: np.flatnonzero(mask) for split, mask in zip(places, own, strict=True)
+            },
+        }
+        description += f" without fold {held_out}"
+    if "test" in corpus.splits:
+        view["test"] = {"test": np.arange(len(corpus.documents("test")))}
+    return _view(corpus, view, description, honest=held_out is not None)
+
+
+def rebased(view: CorpusView, base: Corpus) -> CorpusView:
+    """Return a view of the same documents with the label space of another form of its corpus."""
+    return _view(base, view.places, view.description, honest=False)
+
+
+def _view(
+    corpus: Corpus, places: Mapping[str, Places], description: str, honest: bool
+) -> CorpusView:
+    counts = Counter(
+        label
+        for targets in _documents(corpus, places["train"]).targets
+        for label in targets.tolist()
+    )
+    labels = _labels(corpus, counts, honest)
+    splits = {split: {"documents": sum(map(len, own.values()))} for split, own in places.items()}
+    about = {**corpus.card["labels"], "count": len(labels)}
+    card = {**corpus.card, "splits": splits, "labels": about}
+    return CorpusView(
+        corpus.folder, card, labels, base=corpus, places=places, description=description
+    )
+
+
+def _documents(corpus: Corpus, places: Places) -> Documents:
+    """Return the documents at places of several splits of a corpus, one split after another."""
+    parts = [corpus.documents(split).take(here.tolist()) for split, here in places.items()]
+    return Documents(
+        [own for part in parts for own in part.ids],
+        [own for part in parts for own in part.subject_ids],
+        np.concatenate([part.rows for part in parts]),
+        [own for part in parts for own in part.targets],
+    )
+
+
+def _within(documents: Documents, view_labels: NDArray[np.int32]) -> Documents:
+    """Return documents with the targets that a view has, as its labels."""
+    targets = [view_labels[labels] for labels in documents.targets]
+    return replace(documents, targets=[np.sort(labels[labels >= 0]) for labels in targets])
+
+
+def _labels(corpus: Corpus, counts: Mapping[int, int], honest: bool) -> Labels:
+    """Return the label space of a view.
+
+    Args:
+        corpus: The corpus.
+        counts: Label of the corpus to the training documents of the view that have it.
+        honest: Whether codes that no training document has are left out.
+    """
+    own = corpus.labels
+    described = corpus.card["labels"].get("space") == "described"
+    kept = [
+        label
+        for label, title in enumerate(own.titles)
+        if not honest or counts.get(label) or (described and title)
+    ]
+    return replace(
+        own,
+        codes=_at(own.codes, kept),
+        kinds=_at(own.kinds, kept),
+        titles=_at(own.titles, kept),
+        counts=_at(own.counts, kept),
+        train_counts=tuple(counts.get(label, 0) for label in kept),
+    )
+
+
+def _at(values: Sequence[_Value], places: Sequence[int]) -> tuple[_Value, ...]:
+    return tuple(values[place] for place in places)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from icdcli.config.loading import load_config
+from icdcli.data.corpus.folds import HeldOutFold, fold_of
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.corpus.views import corpus_of
+from icdcli.errors import ConfigError
+
+
+@pytest.fixture
+def opened(config, tmp_path):
+    """Opens the corpus of the notes as a view."""
+
+    def make(**changes):
+        data = config(cache_dir=tmp_path / "cache", **changes).data
+        return corpus_of(prepare(data).folder, data)
+
+    return make
+
+
+def rows(corpus, *splits):
+    return {row for split in splits for row in corpus.documents(split).rows.tolist()}
+
+
+def test_folds_are_those_of_patients_and_nearly_equal():
+    ids = [str(number) for number in range(100)]
+    subjects = [f"patient {number // 3}" for number in range(99)] + [None]
+    folds_N = fold_of(ids, subjects, 5)
+    for subject in set(subjects[:-1]):
+        assert (
+            len({fold for fold, own in zip(folds_N, subjects, strict=True) if own == subject}) == 1
+        )
+    assert np.bincount(folds_N).tolist() == pytest.approx([20] * 5, abs=2)
+
+
+def test_folds_depend_on_neither_order_nor_the_run():
+    ids = [f"note {number}" for number in range(50)]
+    folds_N = fold_of(ids, [None] * 50, 4)
+    backwards_N = fold_of(ids[::-1], [None] * 50, 4)
+    assert (folds_N == backwards_N[::-1]).all()
+    assert (folds_N != fold_of(ids, [None] * 50, 4, seed=1)).any()
+    # A recorded example: another version must not hold out other documents of a run.
+    assert fold_of(list("abcdef"), [None] * 6, 3).tolist() == [1, 2, 0, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("folds", "message"), [(1, "at least 2"), (4, "too few for 4 folds")])
+def test_numbers_of_folds_that_are_impossible_are_refused(folds, message):
+    with pytest.raises(ConfigError, match=message):
+        fold_of(["a", "b", "c", "d"], ["p", "p", "q", "r"], folds)
+
+
+def test_without_the_keys_it_is_the_corpus(opened):
+    assert type(opened()) is type(open_corpus(opened().folder))
+
+
+def test_both_splits_are_trained_on(opened):
+    whole, both = opened(), opened(train_on="train+validation")
+    assert both.splits == [split for split in whole.splits if split != "validation"]
+    assert rows(both, "train") == rows(whole, "train", "validation")
+    assert both.card["splits"]["train"]["documents"] == len(both.documents("train"))
+    texts = dict(zip(whole.documents("train").ids, whole.texts("train"), strict=True))
+    texts |= dict(zip(whole.documents("validation").ids, whole.texts("validation"), strict=True))
+    assert list(both.texts("train")) == [texts[own] for own in both.documents("train").ids]
+    gold = both.documents("train").targets_NL(len(both.labels))
+    assert gold.sum(axis=0).tolist() == list(both.labels.train_counts)
+    assert both.labels.codes == whole.labels.codes
+    assert both.folder == whole.folder
+    assert both.name != whole.name
+    with pytest.raises(ConfigError, match="validation was trained on"):
+        both.documents("validation")
+
+
+@pytest.mark.parametrize("train_on", ["train", "train+validation"])
+def test_every_document_is_held_out_once_and_patients_are_in_one_fold(opened, train_on):
+    whole, seen = opened(), []
+    splits = train_on.split("+")
+    for fold in range(1, 4):
+        view = opened(train_on=train_on, held_out_fold=f"{fold}/3")
+        held, trained = view.documents("validation"), view.documents("train")
+        assert not set(held.subject_ids) & set(trained.subject_ids)
+        assert rows(view, "train", "validation") == rows(whole, *splits)
+        seen += held.rows.tolist()
+    assert sorted(seen) == sorted(rows(whole, *splits))
+
+
+def test_a_fold_has_the_codes_of_its_training_documents_only(tmp_path):
+    path = tmp_path / "notes.csv"
+    lines = [f"n{n},note {n},train,I10;{'J18.9' if n == 3 else 'E11.9'}" for n in range(8)]
+    lines += ["v,another note,validation,N17.9;I10"]
+    path.write_text("\n".join(["id,text,split,codes", *lines]) + "\n")
+
+    def view(fold):
+        keys = [f"data_path={path}", "code_system=icd10", f"held_out_fold={fold}/4"]
+        data = load_config(None, [*keys, "train_on=train+validation"]).data
+        return corpus_of(prepare(data).folder, data)
+
+    rare = [view(fold) for fold in range(1, 5)]
+    without = [each for each in rare if "n3" in each.documents("validation").ids]
+    assert len(without) == 1
+    for each in rare:
+        assert ("J18.9" in each.labels.codes) == (each is not without[0])
+        assert all(each.labels.train_counts)
+        gold = each.documents("train").targets_NL(len(each.labels))
+        assert gold.sum(axis=0).tolist() == list(each.labels.train_counts)
+    [view_without] = without
+    documents = view_without.documents("validation")
+    targets = documents.targets[documents.ids.index("n3")]
+    assert [view_without.labels.codes[label] for label in targets] == ["I10"]
+
+
+def test_a_wrong_fold_is_refused(config):
+    for wrong in ("0/5", "6/5", "1/1", "half"):
+        with pytest.raises(ConfigError, match="held_out_fold"):
+            config(held_out_fold=wrong)
+
+
+def test_a_held_out_fold_is_read_as_it_is_written():
+    assert HeldOutFold.of(str(HeldOutFold(2, 5))) == (2, 5)
