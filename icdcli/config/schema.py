@@ -48,6 +48,8 @@ class Config(BaseModel):
         if self.model.is_baseline:  # TF-IDF uses none of the keys that are checked below
             yield from self.model.baseline_conflicts()
             return
+        if self.model.is_ensemble:  # nor does an ensemble, whose members are trained before
+            return
         yield from self.train.schedule_conflicts(self.model)
         yield from self.model.quantization_conflicts(self.run)
         yield from self.train.execution_conflicts(self.run, self.model)

@@ -62,6 +62,8 @@ def fit_fusion(
         by_evidence: Whether pairs in which annotated evidence was found have their own weights.
     """
     fusion = _fit(parts, list(parts), targets_NL, split, by_evidence)
+    if NETWORK not in parts:  # members of an ensemble, which have any names
+        return fusion
     known = {type_of(name).name for name in parts if view_of(name) != "all"}
     of_facts = [name for name in parts if name not in known]
     if known.isdisjoint(_counting(fusion)):

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.explain.note_reader import Positions, Weights, note_reader
+from icdcli.explain.ensemble_reader import any_note_reader
+from icdcli.explain.note_reader import Positions, Weights
 from icdcli.explain.spans import EvidenceSpan, EvidenceSpans, FindEvidence
 from icdcli.lexical.assertion.classes import Assertions
 from icdcli.model.coding_model import CodingModel, ScoredWindows
@@ -65,7 +66,7 @@ def explain_codes(model: CodingModel, text: str, codes: Sequence[str]) -> list[C
 
 def evidence_finder(model: CodingModel) -> FindEvidence:
     """Return a function that finds evidence in one note after another."""
-    reader, assertion_reader = note_reader(model), model.views.reader
+    reader, assertion_reader = any_note_reader(model), model.views.reader
 
     def find(
         text: str, labels: Sequence[int], windows: ScoredWindows | None = None

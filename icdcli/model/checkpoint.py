@@ -1,4 +1,4 @@
-"""Load a trained model, of either kind, from a run folder or a checkpoint folder."""
+"""Load a trained model, of any kind, from a run folder or a checkpoint folder."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,10 +13,9 @@ from icdcli.errors import ResumeError
 from icdcli.garbage import paused_collection
 from icdcli.io.manifest import MANIFEST, read_manifest
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.files.checkpoint_files import is_tfidf
-from icdcli.model.neural_model import NeuralModel
+from icdcli.model.ensemble.loading import Loading, load_ensemble
+from icdcli.model.ensemble.references import is_ensemble
 from icdcli.model.section import CpuPrecision
-from icdcli.model.tfidf_model import TfidfModel
 
 _ATTEMPTS = 10
 Read = TypeVar("Read")
@@ -75,12 +74,10 @@ def load_checkpoint(
     """Load a trained model together with what its manifest says; see `load_model`."""
 
     def read(folder: Path) -> tuple[dict[str, Any], CodingModel]:
-        if is_tfidf(folder):
-            return read_manifest(folder), TfidfModel.load(folder)
-        model = NeuralModel.load(
-            folder, torch.device(device), on_warning=on_warning, cpu_precision=cpu_precision
-        )
-        return read_manifest(folder), model
+        loading = Loading(torch.device(device), on_warning, cpu_precision)
+        if is_ensemble(folder):
+            return read_manifest(folder), load_ensemble(folder, loading)
+        return read_manifest(folder), loading.one(folder)
 
     with paused_collection():
         folder, (manifest, model) = read_checkpoint(path, load, read)

@@ -1,7 +1,8 @@
 """The interface of a trained model that assigns codes, and the results that it returns.
 
-Two classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel` and
-`icdcli.model.tfidf_model.TfidfModel`. `icdcli.model.checkpoint.load_model` loads either.
+Three classes fulfill `CodingModel`: `icdcli.model.neural_model.NeuralModel`,
+`icdcli.model.tfidf_model.TfidfModel` and `icdcli.model.ensemble.ensemble_model.EnsembleModel`,
+which has several of the others. `icdcli.model.checkpoint.load_model` loads any.
 
 Shapes: N notes or documents, W windows of a note, L labels.
 """
@@ -151,7 +152,7 @@ class CodingModel(Protocol):
         """
 
     def score_batches(
-        self, batches: Iterable[Sequence[str]], ahead: bool = False
+        self, batches: Iterable[Sequence[str]], ahead: bool = False, as_logits: bool = False
     ) -> Iterator[NoteScores]:
         """Score batches of notes, one after another; see `score_notes`.
 
@@ -159,6 +160,7 @@ class CodingModel(Protocol):
             batches: Batches of notes.
             ahead: Whether a batch is read in another thread while the one before is scored. Until
                 the last result, no other thread may then use what reads notes, as evidence does.
+            as_logits: Whether the scores are logits, as an ensemble needs them, not probabilities.
         """
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:

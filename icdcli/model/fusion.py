@@ -12,7 +12,7 @@ Shapes: N documents, L labels, X pairs.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ PRIOR = "prior"
 
 Parts = Mapping[str, NDArray[np.floating]]
 """Part to scores_NL: the network's logits, and any scores that rise with a code's probability."""
+
+Array = TypeVar("Array", bound=NDArray[np.floating])
 
 _BLOCK = 1 << 21
 """Scores that are worked on at a time; bounds the memory beyond the parts themselves."""
@@ -81,7 +83,7 @@ class Fusion:
         Raises:
             KeyError: If a part with a weight is missing.
         """
-        sums_BL = np.full(parts[NETWORK][rows].shape, self.bias, np.float32)
+        sums_BL = np.full(_first(parts)[rows].shape, self.bias, np.float32)
         for part, weight in self.weights.items():
             sums_BL += np.float32(weight) * parts[part][rows]
         if (found := self.found) is not None:
@@ -124,26 +126,43 @@ def is_evidence(part: str) -> bool:
 
 def document_blocks(parts: Parts) -> Iterator[slice]:
     """Return slices of documents; working on one at a time bounds the memory."""
-    documents, labels = parts[NETWORK].shape
+    documents, labels = _first(parts).shape
     return row_blocks(documents, labels, _BLOCK)
 
 
 def probabilities(
-    parts: dict[str, NDArray[np.float32]], fusion: Fusion | None
+    parts: Mapping[str, NDArray[np.float32]], fusion: Fusion | None
 ) -> NDArray[np.float32]:
     """Turn the network's logits into scores in [0, 1], in place.
 
     Args:
-        parts: The network's logits, which are overwritten, and the scores to fuse them with.
+        parts: The network's logits, which are overwritten, and the scores to fuse them with. An
+            ensemble has the logits of its members instead, and the first of them is overwritten.
         fusion: The weights; None: use the network's logits alone.
 
     Returns:
         scores_NL: the array that held the logits.
     """
-    scores_NL = parts[NETWORK]
+    scores_NL = _first(parts)
     for rows in document_blocks(parts):
         logits_BL = scores_NL[rows] if fusion is None else fusion.logits(parts, rows)
         # exp of a large number is infinite, and the score is then 0, which is right.
         with np.errstate(over="ignore"):
             scores_NL[rows] = 1 / (1 + np.exp(-logits_BL))
     return scores_NL
+
+
+def fused_logits(
+    parts: Mapping[str, NDArray[np.float32]], fusion: Fusion | None
+) -> NDArray[np.float32]:
+    """Return what `probabilities` turns into scores, in place of the network's logits as well."""
+    logits_NL = _first(parts)
+    if fusion is not None:
+        for rows in document_blocks(parts):
+            logits_NL[rows] = fusion.logits(parts, rows)
+    return logits_NL
+
+
+def _first(parts: Mapping[str, Array]) -> Array:
+    """Return the network's logits, or those of an ensemble's first member."""
+    return next(iter(parts.values()))

@@ -20,6 +20,7 @@ from icdcli.model.batch import Batch, Segments
 from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.heads.registry import Head, make_head
+from icdcli.model.inference.kept_states import KeptStates
 from icdcli.model.kernels.layers import FusedLayers, Piece
 from icdcli.model.packing.attention import PackedForm
 from icdcli.model.packing.rotary import RotaryByDocument
@@ -69,6 +70,7 @@ class CodingNetwork(nn.Module):
         half_states: Whether the head reads hidden states of an untrained backbone in half precision
             even if they aren't cached, so that scores are the same with and without the cache.
         pass_limit: The size of forward passes, as far as memory allowed.
+        kept: Keeps hidden states for other networks that share the backbone; None: nothing is kept.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
     """
@@ -93,6 +95,7 @@ class CodingNetwork(nn.Module):
         self.fused: dict[Piece, FusedLayers] = {}
         self.untrained_backbone = self.half_states = False
         self.pass_limit: PassLimit = PassLimit()
+        self.kept: KeptStates | None = None
         self.on_warning: Callable[[str], object] = warnings.warn
 
     @property
@@ -217,6 +220,11 @@ class CodingNetwork(nn.Module):
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return the backbone's hidden_TD of the documents' tokens, one document after another."""
+        if self.kept is not None and torch.is_inference_mode_enabled():
+            return self.kept.of(batch, self._hidden_states)
+        return self._hidden_states(batch)
+
+    def _hidden_states(self, batch: Batch) -> Tensor:
         ids, layout = batch.ids, batch.layout
         assert ids is not None
         if isinstance(layout, Segments) and self.packed is not None:

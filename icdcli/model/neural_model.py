@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +161,11 @@ class NeuralModel:
         return next(self.score_batches([texts]))
 
     def score_batches(
-        self, batches: Iterable[Sequence[str]], ahead: bool = False
+        self, batches: Iterable[Sequence[str]], ahead: bool = False, as_logits: bool = False
     ) -> Iterator[NoteScores]:
         """Score batches of notes; see `CodingModel.score_batches`."""
-        labels = len(self.labels)
-        return score_batches(batches, self.text_cleaning, labels, self._read, self._score, ahead)
+        labels, score = len(self.labels), partial(self._score, as_logits=as_logits)
+        return score_batches(batches, self.text_cleaning, labels, self._read, score, ahead)
 
     def _read(self, texts: list[str]) -> ReadNotes:
         lexical = self.lexical if self.fusion is not None else None
@@ -177,9 +177,9 @@ class NeuralModel:
         backend, with_classes = self.tokenizer.backend_tokenizer, bool(self.network.head.classes)
         return tokenization(backend, self.reading, with_classes)
 
-    def _score(self, notes: ReadNotes) -> NoteScores:
+    def _score(self, notes: ReadNotes, as_logits: bool) -> NoteScores:
         spans = [self.windows(len(note.ids)) for note in notes.tokens]
-        return note_scores(notes, spans, self.window_logits(notes.tokens), self.fusion)
+        return note_scores(notes, spans, self.window_logits(notes.tokens), self.fusion, as_logits)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return scores_NL; see `CodingModel.scores`."""
@@ -370,7 +370,7 @@ class NeuralModel:
         config = saved_config(settings["model"], device, cpu_precision, on_warning)
         own = settings["own_backbone"]
         labels = checkpoint_labels(folder)
-        saved = load_saved_backbone(folder, settings, config, device)
+        saved = load_saved_backbone(folder, settings, config, device, execution.shared)
         described, classes = settings["descriptions"], settings.get("classes", ())
         network = build_network(config, saved.network, len(labels), described, classes)
         network.on_warning = on_warning

@@ -15,6 +15,8 @@ QUANTIZED = (4, 8)
 """The values of ``bit`` that quantize the backbone."""
 CpuPrecision = Literal["auto", "float32", "bfloat16"]
 """The values of ``cpu_precision``."""
+ENSEMBLE = "ensemble"
+"""The value of ``model`` in the configuration of a run that consists of other runs."""
 TFIDF = "tfidf"
 """The value of ``model`` for TF-IDF with linear classifiers instead of a network."""
 
@@ -127,6 +129,11 @@ class ModelConfig(Section):
     def is_baseline(self) -> bool:
         """Return whether the model is TF-IDF with one linear classifier per code, not a network."""
         return self.model == TFIDF
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Return whether the model consists of trained runs: `icdcode ensemble` makes it."""
+        return self.model == ENSEMBLE
 
     @property
     def frozen(self) -> bool:

@@ -8,6 +8,7 @@ Shapes: N notes or documents, B documents scored together, L labels.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,14 +84,16 @@ class TfidfModel:
         return next(self.score_batches([texts]))
 
     def score_batches(
-        self, batches: Iterable[Sequence[str]], ahead: bool = False
+        self, batches: Iterable[Sequence[str]], ahead: bool = False, as_logits: bool = False
     ) -> Iterator[NoteScores]:
         """Score batches of notes; see `CodingModel.score_batches`."""
         labels = len(self.labels)
-        return score_batches(batches, self.text_cleaning, labels, list, self._score, ahead)
+        score = partial(self._score, as_logits=as_logits)
+        return score_batches(batches, self.text_cleaning, labels, list, score, ahead)
 
-    def _score(self, texts: Sequence[str]) -> NoteScores:
-        scores_NL = probabilities({NETWORK: self.logits(texts)}, None)
+    def _score(self, texts: Sequence[str], as_logits: bool) -> NoteScores:
+        logits_NL = self.logits(texts)
+        scores_NL = logits_NL if as_logits else probabilities({NETWORK: logits_NL}, None)
         return NoteScores(scores_NL, [1] * len(texts), [1.0] * len(texts), [None] * len(texts))
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:

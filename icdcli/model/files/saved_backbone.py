@@ -35,7 +35,11 @@ class SavedBackbone:
 
 
 def load_saved_backbone(
-    folder: Path, settings: Mapping[str, Any], config: ModelConfig, device: torch.device
+    folder: Path,
+    settings: Mapping[str, Any],
+    config: ModelConfig,
+    device: torch.device,
+    shared: nn.Module | None = None,
 ) -> SavedBackbone:
     """Load a checkpoint's backbone and tokenizer; the base model is recognized by its files.
 
@@ -44,6 +48,7 @@ def load_saved_backbone(
         settings: The checkpoint's settings.
         config: The model section of the configuration.
         device: The device that the network computes on.
+        shared: The base model that another network has loaded; None: load it.
 
     Raises:
         ConfigError: If the base model is needed and can't be loaded.
@@ -56,7 +61,7 @@ def load_saved_backbone(
         return SavedBackbone(backbone, tokenizer, base)
     assert base is not None
     with naming_checkpoint(folder):
-        backbone = load_backbone(config, base.source, device)
+        backbone = load_backbone(config, base.source, device) if shared is None else shared
         tokenizer = load_tokenizer(base.source)
     base.check(folder)  # again: files from the hub are on this machine only now
     return SavedBackbone(backbone, tokenizer, base)

@@ -16,7 +16,7 @@ from icdcli.data.encoded_documents import Windows
 from icdcli.data.token_cache import TokenizedText
 from icdcli.io.prefetch import one_ahead
 from icdcli.model.coding_model import NoteScores, ScoredWindows
-from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.fusion import NETWORK, Fusion, fused_logits, probabilities
 from icdcli.model.inference.scoring import highest_logits
 
 Read = TypeVar("Read")
@@ -95,6 +95,7 @@ def note_scores(
     spans: Sequence[list[tuple[int, int]]],
     logits_WL: NDArray[np.float32],
     fusion: Fusion | None,
+    as_logits: bool = False,
 ) -> NoteScores:
     """Return the scores of notes from the logits of their windows.
 
@@ -103,6 +104,7 @@ def note_scores(
         spans: The windows of each note.
         logits_WL: The logits of all windows, note by note.
         fusion: The weights of logits and lexical scores; None: there are only logits.
+        as_logits: Whether the scores are fused logits, not probabilities.
     """
     read = Windows.of(spans)
     windows: list[ScoredWindows | None] = [
@@ -114,4 +116,5 @@ def note_scores(
     shares = [
         own[-1][1] / tokens if tokens else 1.0 for own, tokens in zip(spans, sizes, strict=True)
     ]
-    return NoteScores(probabilities(parts, fusion), [len(own) for own in spans], shares, windows)
+    fused = fused_logits if as_logits else probabilities
+    return NoteScores(fused(parts, fusion), [len(own) for own in spans], shares, windows)
