@@ -4,13 +4,14 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.checkpoint_path import require_checkpoint
+from icdcli.checkpoint_path import checkpoint_of, require_checkpoint
 from icdcli.cli.common import CpuPrecision, Load, Port, RunOrCheckpoint, import_visibly
 from icdcli.cli.processes import ending_at_once, in_all_processes
 from icdcli.errors import ConfigError
@@ -41,6 +42,7 @@ class _Call:
     evidence: bool = False
     output: Path | None = None
     checking: "Checking | None" = None
+    accept_at: float | None = None
     cpu_precision: CpuPrecision = None
     skip_unreadable: bool = False
     format: FormatName | None = None
@@ -79,6 +81,14 @@ def predict(
             "which may identify patients.",
         ),
     ] = False,
+    accept_at: Annotated[
+        float | None,
+        typer.Option(
+            help="Mark each code accept or review: accept from the score that reaches this "
+            "precision (.80 to .99) by the checkpoint's acceptance table.",
+            metavar="P",
+        ),
+    ] = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -165,7 +175,7 @@ def predict(
     checking = _checking(check or resolve, resolve, date, date_column)
     call = _Call(
         *(run_dir, load, files, text_column, id_column, date_column),
-        *(top, min_score, evidence, output, checking),
+        *(top, min_score, evidence, output, checking, accept_at),
         cpu_precision,
         skip_unreadable,
         format,
@@ -216,6 +226,7 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
     from icdcli.data.notes.files import find_notes
     from icdcli.data.notes.pipes import reads_pipe
     from icdcli.distributed.process_group import join_process_group
+    from icdcli.evaluation.acceptance.stored import accept_score
     from icdcli.predict.run import predict_to_file
 
     process_group = join_process_group(device)
@@ -240,6 +251,9 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
             evidence=call.evidence,
             checking=call.checking,
             format=call.format,
+            accept_score=None
+            if call.accept_at is None
+            else partial(accept_score, precision=call.accept_at),
             cpu_precision=call.cpu_precision,
             process_group=process_group,
             on_progress=on_progress,
@@ -252,11 +266,15 @@ def _predict(call: _Call, device: str | list[int], output: Output) -> None:
 
 
 def _show(call: _Call, notes: "Notes", device: str, output: Output) -> None:
+    from icdcli.evaluation.acceptance.stored import accept_score
     from icdcli.model.checkpoint import load_checkpoint
     from icdcli.predict.batches import Selection
 
+    if call.accept_at is not None:  # loading may take minutes
+        accept_score(checkpoint_of(call.run, call.load), call.accept_at)
     loaded = load_checkpoint(call.run, call.load, device, output.warn, call.cpu_precision)
-    selection = Selection(call.top, call.min_score)
+    score = None if call.accept_at is None else accept_score(loaded.folder, call.accept_at)
+    selection = Selection(call.top, call.min_score, accept_score=score)
     show_notes(
         *(loaded.model, loaded.folder, notes, output, selection, call.evidence, call.checking)
     )

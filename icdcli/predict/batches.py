@@ -6,7 +6,7 @@ Shapes: N notes, L labels.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from icdcli.icd.rules.findings import Finding
 
 if TYPE_CHECKING:
     from icdcli.model.coding_model import CodingModel, ScoredWindows
+
+Action = Literal["accept", "review"]
 
 BLOCK_NOTES, BLOCK_CHARACTERS = 256, 1_000_000
 """The size of a block of notes: the most work that a killed call has to repeat."""
@@ -33,11 +35,14 @@ class Selection:
         top: Up to this many codes per note, whether or not they reach the threshold.
         min_score: The codes with at least this score, whether or not they reach the threshold.
         also_predicted: All codes that reach the threshold, besides those.
+        accept_score: The score from which a predicted code is accepted without review; None: codes
+            have no action.
     """
 
     top: int | None = None
     min_score: float | None = None
     also_predicted: bool = False
+    accept_score: float | None = None
 
     @property
     def by_threshold(self) -> bool:
@@ -58,6 +63,8 @@ class NoteCode(NamedTuple):
         edition: The edition of its kind of code, as `edition_id` returns it; None: unknown.
         dropped: Why a hard rule has removed it from the predicted codes; None: none has.
         kind: ``diagnosis`` or ``procedure``.
+        action: ``accept`` if it can be accepted without review, else ``review``; None: not
+            requested.
     """
 
     code: str
@@ -69,6 +76,7 @@ class NoteCode(NamedTuple):
     edition: str | None = None
     dropped: str | None = None
     kind: str = "diagnosis"
+    action: Action | None = None
 
 
 class CodedNote(NamedTuple):
@@ -199,10 +207,11 @@ class NotePredictor:
                     on_done(len(coded))
             if on_done is not None and self.find is None:
                 on_done(len(coded))
-        ordered = [coded[row] for row in range(len(notes))]
-        if self.check is None:
-            return ordered
-        return [self.check(note, given.day) for note, given in zip(ordered, notes, strict=True)]
+        done = [coded[row] for row in range(len(notes))]
+        if self.check is not None:
+            done = [self.check(note, given.day) for note, given in zip(done, notes, strict=True)]
+        score = self.selection.accept_score
+        return done if score is None else [with_actions(note, score) for note in done]
 
     def _batches(self, notes: Sequence[Note]) -> Iterator[list[int]]:
         """Yield the rows of notes of similar length, the longest first."""
@@ -246,6 +255,27 @@ class NotePredictor:
             )
             for label, spans in zip(labels, found, strict=True)
         )
+
+
+def with_actions(note: CodedNote, score: float) -> CodedNote:
+    """Return a note whose codes say whether they can be accepted without review.
+
+    Only a predicted code can be, and none that a check found to break a hard rule.
+
+    Args:
+        note: The note.
+        score: The score from which codes are accepted.
+    """
+    broken = {one.codes[0] for one in note.findings or () if one.severity == "hard"}
+    accepted = [
+        one.predicted and one.score >= score and one.code not in broken for one in note.codes
+    ]
+    return note._replace(
+        codes=tuple(
+            one._replace(action="accept" if yes else "review")
+            for one, yes in zip(note.codes, accepted, strict=True)
+        )
+    )
 
 
 def note_blocks(notes: Iterable[Note], max_notes: int | None = None) -> Iterator[list[Note]]:

@@ -42,6 +42,7 @@ class PredictionFile:
             "threshold": self.threshold,
             "top": self.selection.top,
             "min_score": self.selection.min_score,
+            "accept_score": self.selection.accept_score,
             "cut_notes": self.cut.notes,
             "cut_notes_read": round(self.cut.mean_share, 6) if self.cut.notes else None,
         }

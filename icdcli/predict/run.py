@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from icdcli.predict.resumable_output import OutputParts, PredictBlock
 
 OnMessage = Callable[[str], object]
 OnCoded = Callable[[int, int], object]
+AcceptScore = Callable[[Path], float]
+"""Returns the score from which the codes of a checkpoint are accepted, by its folder."""
 
 
 def predict_notes(
@@ -145,6 +148,7 @@ def predict_to_file(
     evidence: bool = False,
     checking: Checking | None = None,
     format: FormatName | None = None,
+    accept_score: AcceptScore | None = None,
     cpu_precision: CpuPrecision | None = None,
     process_group: ProcessGroup | None = None,
     on_progress: Progress | None = None,
@@ -167,6 +171,8 @@ def predict_to_file(
         evidence: Also write the words behind each code.
         checking: How the predicted codes are checked; None: they aren't.
         format: The format, see `icdcli.predict.formats.registry`; None: by the ending of `output`.
+        accept_score: Returns the score from which codes can be accepted without review, such as
+            `icdcli.evaluation.acceptance.stored.accept_score`; None: codes have no action.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
         process_group: The processes that share the notes; None: this process alone, on the CPU.
         on_progress: Receives the progress.
@@ -184,8 +190,10 @@ def predict_to_file(
     output, selection = Path(output), Selection(top, min_score)
     evidence = evidence or needs_evidence(format)
     # Loading may take minutes: first see whether there can be such a file.
-    of = partial(_output_parts, notes, output, selection, evidence, format, cpu_precision)
-    of(checkpoint_of(run, load))
+    accepting = partial(_accepting, selection, accept_score)
+    before = checkpoint_of(run, load)
+    of = partial(_output_parts, notes, output)
+    of(accepting(before), evidence, format, cpu_precision, before)
     device, warn = str(group.device), on_warning or warnings.warn
     loaded = load_checkpoint(run, load, device, warn, cpu_precision)
     chosen = group.broadcast(loaded.folder)
@@ -194,8 +202,9 @@ def predict_to_file(
             chosen, device=device, on_warning=warn, cpu_precision=cpu_precision
         )
     checkpoint, model = loaded.folder, loaded.model
+    selection = accepting(checkpoint)
     checks = note_checks(model.labels, checking, warn) if checking else None
-    parts = of(checkpoint, checks)
+    parts = of(selection, evidence, format, cpu_precision, checkpoint, checks)
     predictor = _predictor(model, selection, evidence, checks)
     predict = predictor.predict
     count, cut = _write(parts, notes, predict, group, None, on_progress, on_warning, on_message)
@@ -205,6 +214,10 @@ def predict_to_file(
     return PredictionFile(
         output, count, checkpoint, len(labels), threshold, selection, cut, labels.editions
     )
+
+
+def _accepting(selection: Selection, score: AcceptScore | None, checkpoint: Path) -> Selection:
+    return selection if score is None else replace(selection, accept_score=score(checkpoint))
 
 
 def write_predictions(
@@ -297,6 +310,8 @@ def _output_parts(
     options = f"--top {selection.top} --min-score {selection.min_score}" + (
         " --evidence" if evidence else ""
     )
+    if selection.accept_score is not None:
+        options += f" --accept-score {selection.accept_score}"
     if checks:
         options += f" {checks}"
     if format is not None:
@@ -311,7 +326,8 @@ def _output_parts(
         "another version of icdcode": __version__,
     }
     resolve = checks is not None and checks.checking.resolve
-    shape = Shape(format, evidence, checks is not None, resolve)
+    actions = selection.accept_score is not None
+    shape = Shape(format, evidence, checks is not None, resolve, actions)
     return OutputParts(output, made_of, ModelName(_run_name(checkpoint), manifest), shape)
 
 

@@ -9,7 +9,8 @@ characters of the note's text, counted from 0.
 
 If checks are requested, each line of JSONL has its findings: a list of objects. Tables have them in
 the row of the code to change first: Parquet a list of objects, CSV a text. If codes are removed by
-hard rules, ``dropped`` of a removed code says why.
+hard rules, ``dropped`` of a removed code says why. If acceptance is requested, ``action`` of each
+code is ``accept`` or ``review``.
 
 The editions of the codes are in ``editions`` of each line of JSONL, and in ``edition``, the last
 column of tables: the name and the first digits of the hash, ``icd10cm-2026-04@6f1c0a9d2b7e``.
@@ -67,15 +68,22 @@ _FINDINGS = pa.field(
     ),
 )
 _DROPPED = pa.field("dropped", pa.string())
+_ACTION = pa.field("action", pa.string())
 # Last, so that the places of all other columns are those of version 0.1.0.
 _EDITION = pa.field("edition", pa.string())
 _GROUP_ROWS = 1 << 16
 
 
-def table_format(ending: str, evidence: bool, check: bool, resolve: bool) -> Format:
+def table_format(
+    ending: str, evidence: bool, check: bool, resolve: bool, actions: bool = False
+) -> Format:
     """Return one of these formats by the ending of a file's name, which is in `TABLE_FORMATS`."""
-    checks = [*([_FINDINGS] if check else []), *([_DROPPED] if resolve else [])]
-    schema = pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *checks, _EDITION])
+    more = [
+        *([_FINDINGS] if check else []),
+        *([_DROPPED] if resolve else []),
+        *([_ACTION] if actions else []),
+    ]
+    schema = pa.schema([*_PLAIN, *(_SPANS if evidence else ()), *more, _EDITION])
     return TABLE_FORMATS[ending](schema)
 
 
@@ -121,8 +129,9 @@ def _code_dict(code: NoteCode) -> dict[str, Any]:
     values = code._asdict()
     spans = values.pop("evidence")
     del values["edition"], values["kind"]  # of the note, and of its edition
-    if values["dropped"] is None:
-        del values["dropped"]
+    for name in ("dropped", "action"):
+        if values[name] is None:
+            del values[name]
     return values if spans is None else values | {"evidence": [span._asdict() for span in spans]}
 
 

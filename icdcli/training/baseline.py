@@ -156,6 +156,7 @@ def validate_baseline(
         monitored_by=measured.monitored_by,
         note=measured.note,
         confidence=measured.confidence,
+        acceptance=measured.acceptance,
         at_threshold=measured.at_threshold,
         best_metric=True,
         best_loss=True,

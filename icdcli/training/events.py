@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icdcli.evaluation.sample import SamplePrediction
+from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.confidence import Confidence
 from icdcli.run_dir import RunDir
 
@@ -219,6 +220,8 @@ class Evaluated:
             the same after each validation.
         confidence: How likely scores are right, which checkpoints keep for reviewers; None: there
             are too few gold codes.
+        acceptance: The scores from which codes can be accepted without review; None: too few codes
+            are predicted.
         at_threshold: Precision and recall of the codes that reach the threshold, whatever the
             configured metrics are.
     """
@@ -240,6 +243,7 @@ class Evaluated:
     monitored_by: tuple[str, ...] = ()
     note: str | None = None
     confidence: Confidence | None = None
+    acceptance: AcceptanceTable | None = None
     at_threshold: dict[str, float] = field(default_factory=dict)
 
 

@@ -307,6 +307,7 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         monitored_by=measured.monitored_by,
         note=measured.note,
         confidence=measured.confidence,
+        acceptance=measured.acceptance,
         at_threshold=measured.at_threshold,
         best_metric=best_metric,
         best_loss=best_loss,

@@ -110,6 +110,7 @@ class Recorder:
             "monitored_by": list(event.monitored_by),
             "at_threshold": event.at_threshold,
             "confidence": None if event.confidence is None else event.confidence.to_json(),
+            "acceptance": None if event.acceptance is None else event.acceptance.to_json(),
         }
         names = [*(name for name, is_best in best.items() if is_best), "last"]
         self._write_checkpoint(names, event.step, about)

@@ -15,6 +15,7 @@ from icdcli.config.metric_names import VALIDATION_LOSS, monitored
 from icdcli.data.batching import micro_batches
 from icdcli.evaluation.measure import FusedScores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
+from icdcli.metrics.acceptance import AcceptanceTable, PredictedPairs, fit_acceptance
 from icdcli.metrics.confidence import Confidence, fit_confidence, suggested_pairs
 from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
@@ -91,6 +92,7 @@ class Measured:
         monitored_by: The names whose mean it is.
         note: A message if some of the configured names are undefined; else None.
         confidence: How likely scores are right; None: there are too few gold codes.
+        acceptance: The scores from which codes can be accepted; None: too few are predicted.
         at_threshold: Precision and recall of the codes that reach the threshold.
     """
 
@@ -99,6 +101,7 @@ class Measured:
     monitored_by: tuple[str, ...]
     note: str | None
     confidence: Confidence | None = None
+    acceptance: AcceptanceTable | None = None
     at_threshold: dict[str, float] = field(default_factory=dict)
 
 
@@ -130,13 +133,14 @@ def configured_metrics(
     undefined = [name for name in wanted if name not in defined]
     note = _note(undefined, measured_by) if undefined else None
     threshold_L = fused.threshold.values_L(fused.targets_NL.shape[1])
-    pairs = suggested_pairs(fused.scores_NL, fused.targets_NL, threshold_L)
+    scored = fused.scores_NL, fused.targets_NL, threshold_L
     return Measured(
         {name: values[name] for name in metrics},
         value,
         measured_by,
         note,
-        fit_confidence(*pairs, "validation"),
+        fit_confidence(*suggested_pairs(*scored), "validation"),
+        fit_acceptance(PredictedPairs.of_split(*scored), "validation"),
         {name: values[name] for name in _AT_THRESHOLD},
     )
 

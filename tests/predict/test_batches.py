@@ -6,6 +6,7 @@ import pytest
 from icdcli.data.corpus.reader import Labels
 from icdcli.data.notes.text import Note
 from icdcli.explain.spans import EvidenceSpan
+from icdcli.icd.rules.findings import Finding
 from icdcli.model.coding_model import NoteScores
 from icdcli.model.threshold import Threshold
 from icdcli.predict import batches as coding
@@ -148,3 +149,25 @@ def test_evidence_is_found_for_the_reported_codes_only():
     assert all(
         code.evidence is None for note in model().predict(of_lengths(80)) for code in note.codes
     )
+
+
+def test_only_predicted_codes_that_break_no_hard_rule_are_accepted():
+    finding = Finding("not assignable", "hard", ("B00.1",), "…", "…")
+    soft = Finding("unspecified", "soft", ("A00.0",), "…", "…")
+
+    def check(note, day):
+        return note._replace(findings=(finding, soft))
+
+    selection = Selection(top=3, accept_score=0.5)
+    (note,) = model(selection, (0.5, 0.5, 0.75)).predict(of_lengths(60))
+    assert [(code.code, code.action) for code in note.codes] == [
+        ("A00.0", "accept"),
+        ("B00.1", "accept"),  # its score is the lowest that is accepted
+        ("C00", "review"),
+    ]
+    predictor = model(selection, (0.5, 0.5, 0.1))
+    predictor.check = check
+    (note,) = predictor.predict(of_lengths(60))
+    assert [code.action for code in note.codes] == ["accept", "review", "review"]
+    (note,) = model().predict(of_lengths(60))
+    assert [code.action for code in note.codes] == [None, None]

@@ -222,6 +222,8 @@ def _extensions(code: NoteCode) -> Iterator[Json]:
     yield _value("score", code.score)
     yield _value("threshold", code.threshold)
     yield _value("predicted", code.predicted)
+    if code.action is not None:
+        yield _value("action", code.action)
     for span in code.evidence or ():
         yield _span(span)
 

@@ -124,6 +124,7 @@ def _modifiers(code: NoteCode, span: EvidenceSpan | None) -> str:
         "score": code.score,
         "threshold": code.threshold,
         "predicted": str(code.predicted).lower(),
+        "action": code.action,
     }
     if span is not None:
         values |= {"end": span.end, "weight": span.weight, "assertion": span.assertion}

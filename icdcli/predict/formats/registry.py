@@ -28,12 +28,14 @@ class Shape(NamedTuple):
         evidence: Whether codes have evidence.
         check: Whether notes have findings.
         resolve: Whether codes are removed by hard rules.
+        actions: Whether codes say if they can be accepted without review.
     """
 
     format: FormatName | None = None
     evidence: bool = False
     check: bool = False
     resolve: bool = False
+    actions: bool = False
 
 
 _ENDINGS: dict[str, tuple[str, ...]] = {
@@ -77,8 +79,13 @@ def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> F
             f"--output {path}: with --format {shape.format}, the name must end in "
             f"{' or '.join(_ENDINGS[shape.format])}."
         )
+    if shape.format == "dg1" and shape.actions:
+        raise ConfigError(
+            "--accept-at: HL7 v2 has no field that says whether a code is to be reviewed. Choose "
+            "another --format, or leave out one of the options."
+        )
     if shape.format is None or shape.format in TABLES:
-        return table_format(ending, shape.evidence, shape.check, shape.resolve)
+        return table_format(ending, *shape[1:])
     return _OTHERS[shape.format](model, ending)
 
 
