@@ -139,7 +139,7 @@ class EncodedDocuments:
     chunks: Chunks | None = None
     windows: Windows | None = None
     drawn_N: Ids | None = None
-    hidden_states: "HiddenStates | None" = None
+    hidden_states: "HiddenStates | JoinedStates | None" = None
     similarities: "DescriptionSimilarity | None" = None
 
     def __len__(self) -> int:
@@ -232,6 +232,83 @@ class HiddenStates:
 
 
 @dataclass(frozen=True)
+class JoinedStates:
+    """Some of the hidden states of several splits, as those of one; see `HiddenStates`.
+
+    Attributes:
+        sources: The hidden states of each split.
+        source_N: The split of each window.
+        place_N: The place of each window in its split.
+    """
+
+    sources: Sequence[HiddenStates]
+    source_N: NDArray[np.int64]
+    place_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sources: Sequence[HiddenStates], places: Sequence[Ids]) -> "JoinedStates":
+        """Return the windows at some places of each split, one split after another."""
+        return cls(sources, *_joined(places))
+
+    @property
+    def state_pooling(self) -> int:
+        """Return the number of neighboring hidden states that were averaged into one."""
+        return self.sources[0].state_pooling
+
+    def __getitem__(self, position: int) -> NDArray[np.float16]:
+        states: NDArray[np.float16] = self.sources[self.source_N[position]][
+            int(self.place_N[position])
+        ]
+        return states
+
+
+@dataclass(frozen=True)
+class JoinedRows:
+    """Some rows and columns of several matrices as one matrix, of which only parts are read.
+
+    Attributes:
+        matrices: The matrices.
+        source_N: The matrix of each row.
+        place_N: The place of each row in its matrix.
+        columns: The columns of each matrix.
+    """
+
+    matrices: Sequence[NDArray[np.float16]]
+    source_N: NDArray[np.int64]
+    place_N: NDArray[np.int64]
+    columns: Sequence[Ids]
+
+    @classmethod
+    def of(
+        cls, matrices: Sequence[NDArray[np.float16]], places: Sequence[Ids], columns: Sequence[Ids]
+    ) -> "JoinedRows":
+        """Return rows at some places of each matrix, one matrix after another."""
+        return cls(matrices, *_joined(places), columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the numbers of rows and columns."""
+        return len(self.place_N), len(self.columns[0])
+
+    def __len__(self) -> int:
+        return len(self.place_N)
+
+    def __getitem__(self, rows: slice | Ids) -> NDArray[np.float16]:
+        source_B, place_B = self.source_N[rows], self.place_N[rows]
+        found = np.empty((len(place_B), len(self.columns[0])), np.float16)
+        for source, (matrix, columns) in enumerate(zip(self.matrices, self.columns, strict=True)):
+            here_B = source_B == source
+            found[here_B] = matrix[place_B[here_B]][:, columns]
+        return found
+
+
+def _joined(places: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the source of each place, and the places, one source after another."""
+    source_N = np.repeat(np.arange(len(places)), [len(here) for here in places])
+    return source_N, np.concatenate(places).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class DescriptionSimilarity:
     """The similarity of each description of a code to each window of a split.
 
@@ -243,13 +320,14 @@ class DescriptionSimilarity:
         firsts_L: The first description of each label.
     """
 
-    cosine_NM: NDArray[np.float16]
+    cosine_NM: NDArray[np.float16] | JoinedRows
     offset_M: NDArray[np.float32]
     firsts_L: NDArray[np.int64]
 
     def __getitem__(self, rows: Ids) -> NDArray[np.float32]:
         """Return the similarity of each label's most similar description: similarity_BL."""
+        cosine_BM: NDArray[np.float16] = self.cosine_NM[rows]
         similarity_BL: NDArray[np.float32] = np.maximum.reduceat(
-            self.cosine_NM[rows] - self.offset_M, self.firsts_L, axis=1
+            cosine_BM - self.offset_M, self.firsts_L, axis=1
         )
         return similarity_BL

@@ -22,7 +22,7 @@ from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
 from icdcli.model.threshold import Threshold
 from icdcli.training.checkpointing import STATE
-from icdcli.training.setup import make_optimizer
+from icdcli.training.setting_up.optimizer import make_optimizer
 
 
 @dataclass(frozen=True)

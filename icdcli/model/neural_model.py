@@ -46,16 +46,12 @@ from icdcli.model.files.checkpoint_files import (
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.model.files.saved_backbone import load_saved_backbone, saved_lexical
 from icdcli.model.fusion import NETWORK, PRIOR, Fusion
+from icdcli.model.heads.description_prior import DescriptionPrior
+from icdcli.model.inference.computed_names import Wanted, backbone_fingerprint
 from icdcli.model.inference.note_batches import ReadNotes, note_scores, score_batches
 from icdcli.model.inference.original_network import untrained_network
 from icdcli.model.inference.passes import reads_alone
-from icdcli.model.inference.precompute import (
-    Wanted,
-    backbone_fingerprint,
-    description_similarities,
-    precompute,
-    states_fit,
-)
+from icdcli.model.inference.precompute import description_similarities, states_fit
 from icdcli.model.inference.room import part_scores
 from icdcli.model.inference.scoring import (
     Scored,
@@ -63,6 +59,7 @@ from icdcli.model.inference.scoring import (
     pool_windows,
     score_documents,
 )
+from icdcli.model.inference.shared_states import precompute_splits
 from icdcli.model.network import CodingNetwork, build_network
 from icdcli.model.precision import saved_config
 from icdcli.model.section import CpuPrecision, ModelConfig
@@ -92,6 +89,7 @@ class NeuralModel:
         text_cleaning: How its training texts were cleaned; notes are cleaned in the same way.
         base: The base model of the backbone; None: random weights, or an old checkpoint.
         reading: How it reads notes.
+        corpus_prior: For a new model of a view, the descriptions of all labels of the corpus.
     """
 
     network: CodingNetwork
@@ -107,6 +105,7 @@ class NeuralModel:
     text_cleaning: str = "none"
     base: BaseIdentity | None = None
     reading: NoteReading = UNCHANGED
+    corpus_prior: DescriptionPrior | None = None
 
     def __post_init__(self) -> None:
         """Tell the network whether training changes its backbone."""
@@ -223,9 +222,9 @@ class NeuralModel:
         if only is None and (
             self.trained_backbone or states_fit([encoded], self.network, state_cache_gb)
         ):
-            encoded = self.with_precomputed(
-                corpus.folder, {split: encoded}, state_cache_gb, on_progress
-            )[split]
+            encoded = self.with_precomputed(corpus, {split: encoded}, state_cache_gb, on_progress)[
+                split
+            ]
         elif self.trained_backbone:
             encoded = self._with_similarities(encoded)
         elif prior is not None:  # one reading gives the logits and the similarities
@@ -263,7 +262,7 @@ class NeuralModel:
 
     def with_precomputed(
         self,
-        corpus: Path,
+        corpus: Corpus,
         splits: Mapping[str, EncodedDocuments],
         gigabytes: float,
         on_progress: Progress | None = None,
@@ -274,7 +273,7 @@ class NeuralModel:
         They are computed once and kept in the corpus folder.
 
         Args:
-            corpus: The corpus folder.
+            corpus: The corpus.
             splits: Split to documents.
             gigabytes: The most disk space for the hidden states of all splits. If they need more,
                 they are computed in every forward pass instead.
@@ -293,10 +292,8 @@ class NeuralModel:
         tokenizer = fingerprint(self.tokenizer.backend_tokenizer) + self.reading.key
         with self.untrained(new) as reader:
             wanted = Wanted(states, network.prior, tokenizer, backbone_fingerprint(reader))
-            return {
-                split: precompute(corpus, split, documents, reader, wanted, on_progress)
-                for split, documents in splits.items()
-            }
+            prior = self.corpus_prior
+            return precompute_splits(corpus, splits, reader, wanted, prior, on_progress)
 
     @contextmanager
     def untrained(self, new: bool = False) -> Iterator[CodingNetwork]:

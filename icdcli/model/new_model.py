@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -26,6 +27,7 @@ from icdcli.model.batch import Batch
 from icdcli.model.execution import FASTEST, Execution
 from icdcli.model.files.base_identity import BaseIdentity
 from icdcli.model.heads.assertion_terms import CLASSES
+from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import pool
 from icdcli.model.hub import TINY, find_pretrained
 from icdcli.model.network import CodingNetwork, build_network
@@ -110,6 +112,7 @@ def new_model(
     execution: Execution = FASTEST,
     on_warning: Callable[[str], object] = warnings.warn,
     reading: NoteReading = UNCHANGED,
+    kept_labels: NDArray[np.int64] | None = None,
 ) -> NeuralModel:
     """Build a model to train: a pretrained backbone (or a new `tiny`), new adapters and a new head.
 
@@ -124,6 +127,7 @@ def new_model(
         execution: How the network computes.
         on_warning: See `CodingNetwork`.
         reading: How it reads notes. If it has both views, the head learns about assertion classes.
+        kept_labels: Which of the described labels the model has; None: all.
 
     Raises:
         ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
@@ -138,9 +142,11 @@ def new_model(
         backbone = load_backbone(config, source, device)
         base = BaseIdentity.of(source)
     classes = CLASSES if {"all", "affirmed"} <= {*reading.views.names} else ()
-    network = build_network(
-        config, backbone, len(labels), [max(len(texts), 1) for texts in descriptions], classes
+    own_descriptions = (
+        descriptions if kept_labels is None else [descriptions[label] for label in kept_labels]
     )
+    counts = [max(len(texts), 1) for texts in (own_descriptions if descriptions else ())]
+    network = build_network(config, backbone, len(labels), counts, classes)
     network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)
@@ -157,12 +163,14 @@ def new_model(
         reading=reading,
     )
     if descriptions:
-        _start_from_descriptions(model, descriptions)
+        _start_from_descriptions(model, descriptions, kept_labels)
     execution.choose(network)
     return model
 
 
-def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> None:
+def _start_from_descriptions(
+    model: NeuralModel, descriptions: Descriptions, kept_labels: NDArray[np.int64] | None
+) -> None:
     network = model.network
     if not any(descriptions):
         key = "description_prior: True" if network.prior is not None else "label_init: descriptions"
@@ -171,6 +179,12 @@ def _start_from_descriptions(model: NeuralModel, descriptions: Descriptions) -> 
             "(code_system: icd9 or icd10), or set label_init: random and description_prior: False."
         )
     described = describe_labels(model, network, descriptions)
+    if kept_labels is not None:
+        if network.prior is not None:
+            model.corpus_prior = DescriptionPrior(_width(network), described.counts)
+            model.corpus_prior.start_from_descriptions(described.vectors_MD)
+            model.corpus_prior.precision = network.prior.precision
+        described = described.at(kept_labels)
     if model.config.label_init == "descriptions":
         starts_LD = described.of_labels(model.config)
         network.head.start_from_descriptions(starts_LD, described.known_L)
@@ -196,6 +210,19 @@ class EmbeddedDescriptions:
     titles_LD: Tensor
     means_LD: Tensor
     known_L: Tensor
+
+    def at(self, labels: NDArray[np.int64]) -> "EmbeddedDescriptions":
+        """Return the descriptions of some labels."""
+        firsts_L = np.cumsum([0, *self.counts])
+        rows = [np.arange(firsts_L[label], firsts_L[label + 1]) for label in labels.tolist()]
+        counts = tuple(len(own) for own in rows)
+        return EmbeddedDescriptions(
+            counts,
+            self.vectors_MD[np.concatenate(rows)],
+            self.titles_LD[labels],
+            self.means_LD[labels],
+            self.known_L[labels],
+        )
 
     def of_labels(self, config: ModelConfig) -> Tensor:
         """Return the vector of each label that a head starts from, (L, D).

@@ -44,8 +44,7 @@ def learning_rate_factor(group: dict[str, Any], step: int, config: TrainConfig) 
     """Return the factor of a weight group's learning rate at a step, counted from 0.
 
     Args:
-        group: A parameter group of the optimizer, as `icdcli.training.setup.make_optimizer` makes
-            it.
+        group: A parameter group of the optimizer, as `make_optimizer` makes it.
         step: Optimizer steps done.
         config: ``head_steps``.
     """

@@ -16,7 +16,7 @@ from icdcli.config.schema import Config
 from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
-from icdcli.data.corpus.views import corpus_of
+from icdcli.data.corpus.views import CorpusView, corpus_of
 from icdcli.data.encoded_documents import EncodedDocuments, Tokens
 from icdcli.data.section import DataConfig
 from icdcli.data.token_cache import use_workers
@@ -29,7 +29,6 @@ from icdcli.model.backbone import compile_layers
 from icdcli.model.execution import Execution
 from icdcli.model.files.checkpoint_labels import checkpoint_labels, edition_problem
 from icdcli.model.inference.room import part_scores
-from icdcli.model.network import CodingNetwork
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.new_model import new_model, reading_of, tokenizer_for
 from icdcli.model.precision import with_cpu_precision
@@ -43,6 +42,7 @@ from icdcli.training.memory.plan import MemoryPlan
 from icdcli.training.memory.planning import plan_memory
 from icdcli.training.memory.resuming import budget_key, resume_memory_plan
 from icdcli.training.section import TrainConfig
+from icdcli.training.setting_up.optimizer import keep_other_labels, make_optimizer
 from icdcli.training.state import RunState, Training
 
 OnWarning = Callable[[str], None]
@@ -115,8 +115,10 @@ def new_training(
     tokenizer = tokenizer_for(config.model, corpus.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     language = config.data.language if config.model.lexicon else None
+    # All views of a corpus share the descriptions of its labels, and their similarities.
+    whole = corpus.base if isinstance(corpus, CorpusView) else corpus
     described = (
-        descriptions_of(corpus.labels, corpus.code_system, language)
+        descriptions_of(whole.labels, corpus.code_system, language)
         if config.model.starts_from_descriptions
         else ()
     )
@@ -132,6 +134,7 @@ def new_training(
         Execution(config.train.padding, config.train.used_kernels),
         on_warning or warnings.warn,
         reading,
+        corpus.kept_labels if isinstance(corpus, CorpusView) else None,
     )
     model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
@@ -293,73 +296,14 @@ def _with_precomputed(
     untrained = fresh or step < config.head_steps
     gigabytes = config.state_cache_gb if config.head_steps or not model.trained_backbone else 0
     if process_group.is_main:
-        model.with_precomputed(corpus.folder, splits, gigabytes, on_progress, untrained)
+        model.with_precomputed(corpus, splits, gigabytes, on_progress, untrained)
     process_group.wait()
-    known = model.with_precomputed(corpus.folder, splits, gigabytes, new=untrained)
+    known = model.with_precomputed(corpus, splits, gigabytes, new=untrained)
     prior, similarities = model.network.prior, known["train"].similarities
     if not fresh or prior is None or similarities is None:
         return known
     prior.start_from_similarities(similarities.cosine_NM)
-    return model.with_precomputed(corpus.folder, splits, gigabytes, new=untrained)
-
-
-def make_optimizer(network: CodingNetwork, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov & Hutter 2019) over the trainable weights.
-
-    Biases and norms (vectors) are not decayed.
-    """
-    groups: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
-    for name, weight in network.trainable().items():
-        alone, together = (
-            (1.0, 1.0)
-            if name.startswith("backbone.")
-            else (config.head_lr_factor, config.joint_factor)
-        )
-        groups.setdefault(
-            (alone, together, config.weight_decay if weight.ndim > 1 else 0.0), []
-        ).append(weight)
-    options = [
-        {"params": weights, "factor": alone, "joint_factor": together, "weight_decay": decay}
-        for (alone, together, decay), weights in groups.items()
-    ]
-    return torch.optim.AdamW(options, lr=config.lr0, fused=network.device.type == "cuda")
-
-
-def keep_other_labels(
-    optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], learned: torch.Tensor
-) -> None:
-    """Make an optimizer leave the rows of labels that aren't learned as they are now.
-
-    Their gradients are zero, but AdamW's weight decay would still shrink them.
-
-    Args:
-        optimizer: The optimizer.
-        weights: Weights with a row for each label; they may be sharded.
-        learned: The labels that are learned.
-    """
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    other_L = torch.ones(len(weights[0]), dtype=torch.bool, device=learned.device)
-    other_L[learned] = False
-
-    def own(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-    kept = []
-    for weight in weights:
-        others = (
-            distribute_tensor(other_L, weight.device_mesh, weight.placements, src_data_rank=None)
-            if isinstance(weight, DTensor)
-            else other_L
-        )
-        rows = own(others).nonzero()[:, 0]
-        kept.append((weight, rows, own(weight.detach())[rows].clone()))
-
-    def put_back(*_: object) -> None:
-        for weight, rows, values in kept:
-            own(weight.detach()).index_copy_(0, rows, values)
-
-    optimizer.register_step_post_hook(put_back)
+    return model.with_precomputed(corpus, splits, gigabytes, new=untrained)
 
 
 def summarize(

@@ -31,7 +31,8 @@ from icdcli.training.loop import train_step, validate
 from icdcli.training.memory.planning import plan_memory, use_plan
 from icdcli.training.memory.recomputation import Recomputation
 from icdcli.training.micro_batches import MicroBatchReader
-from icdcli.training.setup import be_reproducible, make_optimizer
+from icdcli.training.setting_up.optimizer import make_optimizer
+from icdcli.training.setup import be_reproducible
 from icdcli.training.state import RunState, Training
 from icdcli.training.step_metrics import Meter
 

@@ -1,6 +1,7 @@
 """Runs whose heads start from code descriptions, with precomputed inputs and lexical scores."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -333,3 +334,45 @@ def test_chunks_that_a_model_cannot_read_are_reported(described, options, messag
 def test_documents_longer_than_the_window_are_read_in_chunks_by_default(described):
     training, _ = new_training(described(max_len=500), ALONE)
     assert (training.model.chunks.length, training.model.chunks.stride) == (128, 96)
+
+
+def test_folds_share_what_was_computed_for_the_corpus(described, tmp_path, monkeypatch):
+    _, corpus = new_training(described(), ALONE)
+    monkeypatch.setattr(state_cache, "_fill", lambda *_: pytest.fail("computed again"))
+    changes = {"train_on": "train+validation", "held_out_fold": "2/3"}
+    training, view = new_training(described(**changes), ALONE)
+    assert view.folder == corpus.folder
+    assert training.train.hidden_states is not None
+    monkeypatch.undo()
+    without, _ = new_training(
+        described(**changes, state_cache_gb=0, cache_dir=tmp_path / "other"), ALONE
+    )
+    for shared, computed in zip(validations_of(training), validations_of(without), strict=True):
+        assert shared.train_loss == pytest.approx(computed.train_loss, rel=1e-3)
+        assert shared.validation_loss == pytest.approx(computed.validation_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("long_notes", ["first", "windows"])
+def test_a_view_reads_the_states_and_similarities_of_its_own_documents(described, long_notes):
+    changes = {"long_notes": long_notes, "max_len": 12, "state_pooling": 1}
+    training, _ = new_training(described(**changes, held_out_fold="1/3"), ALONE)
+    alone = replace(training.validation, hidden_states=None)
+    network = training.model.network
+    prior = network.prior
+    expected = description_similarities(network, prior, alone).cosine_NM
+    rows = np.arange(len(alone))
+    np.testing.assert_allclose(
+        training.validation.similarities.cosine_NM[rows], expected, atol=2e-3
+    )
+    found = {}
+
+    def take(rows, batch, hidden_TD):
+        parts = hidden_TD.split(list(batch.documents.lengths))
+        found.update(zip(rows.tolist(), parts, strict=True))
+
+    for _ in state_cache.read_states(network, alone, take):
+        pass
+    for row, states in found.items():
+        np.testing.assert_allclose(
+            training.validation.hidden_states[row], states.detach().numpy(), atol=5e-3
+        )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from icdcli.data.encoded_documents import DescriptionSimilarity
+from icdcli.data.encoded_documents import DescriptionSimilarity, JoinedRows
 from icdcli.model.batch import Segments
 
 WINDOW = 6
@@ -79,7 +79,7 @@ class DescriptionPrior(nn.Module):
         self.descriptions_MD.copy_(functional.normalize(descriptions_MD, dim=1))
 
     @torch.no_grad()
-    def start_from_similarities(self, cosine_NM: NDArray[np.float16]) -> None:
+    def start_from_similarities(self, cosine_NM: NDArray[np.float16] | JoinedRows) -> None:
         """Set the offsets to each description's mean similarity to the training documents."""
         sums_M = np.zeros(cosine_NM.shape[1], np.float64)
         for start in range(0, len(cosine_NM), _DOCUMENTS_AT_ONCE):
@@ -90,7 +90,7 @@ class DescriptionPrior(nn.Module):
         """Return the amount to add to logits_BL."""
         return self.weight * similarity_BL
 
-    def adjusted(self, cosine_NM: NDArray[np.float16]) -> DescriptionSimilarity:
+    def adjusted(self, cosine_NM: NDArray[np.float16] | JoinedRows) -> DescriptionSimilarity:
         """Return the similarities with the offsets, as a batch reads them."""
         return DescriptionSimilarity(
             cosine_NM, self.offset_M.cpu().numpy(), self.firsts_L.cpu().numpy()

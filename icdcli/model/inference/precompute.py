@@ -8,31 +8,29 @@ of the backbone, its settings, the tokenizer, and how documents are read.
 Shapes: N documents, T tokens, D width, M descriptions of labels.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 from torch import Tensor
 
 from icdcli.data.batching import Ids, collate
 from icdcli.data.encoded_documents import DescriptionSimilarity, EncodedDocuments, HiddenStates
 from icdcli.errors import DataError
-from icdcli.io.fingerprints import arrays_hash
 from icdcli.io.folders import locked, partial_folder, publish_folder
 from icdcli.io.npz import cache_opened, read_array
 from icdcli.io.progress import Progress
 from icdcli.model.batch import Batch
-from icdcli.model.heads.description_prior import WINDOW, DescriptionPrior
+from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
+from icdcli.model.inference.computed_names import FORMAT, Wanted, computed_folder
 from icdcli.model.inference.passes import (
     READ_TOKENS,
     forward_passes,
@@ -42,37 +40,12 @@ from icdcli.model.inference.passes import (
 )
 from icdcli.model.network import CodingNetwork
 
-_STATES, _OFFSETS, _SIMILARITIES, _META = (
+_STATES, _OFFSETS, SIMILARITIES, _META = (
     "states.npy",
     "offsets.npy",
     "similarities.npy",
     "meta.json",
 )
-_FORMAT = 2
-"""The version of the files' folders. Names of version 1 depended on a part of the weights."""
-
-# Settings of a backbone that don't change its hidden states: where it comes from, what it was for.
-_NO_EFFECT = {
-    "_name_or_path", "architectures", "dtype", "id2label", "label2id", "num_labels",
-    "problem_type", "torch_dtype", "transformers_version", "use_cache",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The selection of what is computed before training.
-
-    Attributes:
-        states: Whether to compute the hidden states.
-        prior: The prior to compute the similarities for; None: compute none.
-        tokenizer: The tokenizer's fingerprint.
-        backbone: The untrained backbone's fingerprint; see `backbone_fingerprint`.
-    """
-
-    states: bool
-    prior: DescriptionPrior | None
-    tokenizer: str
-    backbone: str
 
 
 def precompute(
@@ -109,7 +82,7 @@ def precompute(
     ]
     if not parts:
         return documents
-    keys = {part: f"{part}-{split}-{_key(part, documents, network, wanted)}" for part in parts}
+    keys = {part: computed_folder(part, split, documents, network, wanted) for part in parts}
     missing = [part for part in parts if not (corpus / keys[part] / _META).is_file()]
     if missing:
         for part in missing:
@@ -136,7 +109,7 @@ def precompute(
         assert wanted.prior is not None
         folder = corpus / keys["similarities"]
         with cache_opened(folder):
-            cosine_NM = read_array(folder / _SIMILARITIES, mapped=True)
+            cosine_NM = read_array(folder / SIMILARITIES, mapped=True)
         documents = replace(documents, similarities=wanted.prior.adjusted(cosine_NM))
     return documents
 
@@ -207,7 +180,7 @@ def _make(
             )
             for part, folder in folders.items():
                 (folder / _META).write_text(
-                    json.dumps({"format": _FORMAT, "split": split, "documents": len(documents)})
+                    json.dumps({"format": FORMAT, "split": split, "documents": len(documents)})
                     + "\n",
                     "utf-8",
                 )
@@ -238,7 +211,7 @@ def _fill(
         )
     if prior is not None:
         shape = (len(documents), len(prior.descriptions_MD))
-        cosine_NM = open_memmap(folders["similarities"] / _SIMILARITIES, "w+", np.float16, shape)
+        cosine_NM = open_memmap(folders["similarities"] / SIMILARITIES, "w+", np.float16, shape)
 
     def take(rows: Ids, batch: Batch, found_TD: Tensor) -> None:
         if hidden_TD is not None:
@@ -311,65 +284,6 @@ def _state_lengths(documents: EncodedDocuments, network: CodingNetwork) -> Ids:
 def _width(network: CodingNetwork) -> int:
     settings: Any = network.backbone.config
     return int(settings.hidden_size)
-
-
-def backbone_fingerprint(network: CodingNetwork) -> str:
-    """Return digits that change with every weight and setting of the backbone before training.
-
-    Adapters that are being trained don't count: they are off, or have no effect yet.
-    """
-    backbone: Any = network.backbone
-    # A quantized weight is stored with its scales, which named_parameters doesn't have.
-    weights = arrays_hash(
-        (f"{name} {weight.dtype} {tuple(weight.shape)}", _bytes_of(weight))
-        for name, weight in backbone.state_dict().items()
-        if isinstance(weight, Tensor) and (".lora_" not in name or "pretrained" in name)
-    )
-    settings = {
-        name: value for name, value in backbone.config.to_dict().items() if name not in _NO_EFFECT
-    }
-    about = {
-        "weights": weights,
-        "settings": settings,
-        "autocast": str(network.autocast),
-        "causal": getattr(backbone.config, "is_causal", None),
-    }
-    return _digits(about)
-
-
-def _bytes_of(weight: Tensor) -> NDArray[np.uint8]:
-    """Return the memory of a weight of any type."""
-    flat = weight.detach().cpu().contiguous().reshape(-1)
-    array: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
-    return array
-
-
-def _digits(about: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _key(part: str, documents: EncodedDocuments, network: CodingNetwork, wanted: Wanted) -> str:
-    """Return sixteen hexadecimal digits that change with everything that the part depends on."""
-    about = {
-        "format": _FORMAT,
-        "backbone": wanted.backbone,
-        "tokenizer": wanted.tokenizer,
-        "frame": asdict(documents.special_tokens),
-        "max_len": documents.max_len,
-        "chunks": None if documents.chunks is None else asdict(documents.chunks),
-    }
-    if part == "states":
-        about["state_pooling"] = network.state_pooling
-    elif wanted.prior is not None:
-        about["window"] = WINDOW
-        about["descriptions"] = arrays_hash(
-            [("descriptions", wanted.prior.descriptions_MD.cpu().numpy())]
-        )
-        if wanted.prior.precision != torch.float32:
-            about["precision"] = str(wanted.prior.precision)
-    if documents.windows is not None:
-        about["long_notes"] = "windows"
-    return _digits(about)
 
 
 def _warn_of_old_files(corpus: Path, part: str, split: str, network: CodingNetwork) -> None:

@@ -1,0 +1,1 @@
+"""Parts of setting up a run: its optimizer, and what a final fit starts from."""
