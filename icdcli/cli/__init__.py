@@ -28,6 +28,7 @@ from icdcli.cli import (
     plot_lr,
     predict,
     prepare_data,
+    report,
     resume,
     review,
     serve,
@@ -108,6 +109,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
     "Evaluation": {
         "evaluate": evaluate.evaluate,
         "compare": compare.compare,
+        "report": report.report,
         "behavior": behavior.behavior,
         "show-predictions": show_predictions.show_predictions,
     },

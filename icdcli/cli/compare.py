@@ -26,20 +26,34 @@ def compare(
             help="Compare on the codes that all runs have in common, if their codes differ.",
         ),
     ] = False,
+    html: Annotated[
+        bool,
+        typer.Option(
+            "--html",
+            help="Also write comparison.html, a page that needs no network, to the first run's "
+            "evaluation/SPLIT.",
+        ),
+    ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Compare runs, with 95 % intervals of the differences.
 
-    Runs that haven't been evaluated on the split yet are evaluated first.
+    Runs that haven't been evaluated on the split yet are evaluated first. --html shows the runs
+    side by side: metrics, what each finds that the other misses, and every code.
 
     Example: icdcode compare outputs/mimic3/automatic_coding outputs/mimic3/automatic_coding2
     """
-    output = Output(json)
+    output, warnings = Output(json), list[str]()
     for run_dir in run_dirs:
         RunDir.open(run_dir)  # a missing run is reported before torch is imported, which is slow
     from icdcli.evaluation.run import compare_runs
+    from icdcli.report.comparison.page import write_comparison_page
     from icdcli.report.views.comparison import comparison_view
+
+    def warn(message: str) -> None:
+        output.warn(message)
+        warnings.append(message)
 
     with output.stages() as on_progress:
         comparison = compare_runs(
@@ -48,7 +62,7 @@ def compare(
             load=load,
             intersection=intersection,
             device=device,
-            on_warning=output.warn,
+            on_warning=warn,
             on_progress=on_progress,
         )
     for folder in comparison.evaluated:
@@ -57,11 +71,15 @@ def compare(
         common = len(comparison.contenders[0].codes)
         output.say(f"Compared on the {common:,} codes that all runs have; other codes are ignored.")
     output.show(comparison_view(comparison, split))
+    page = write_comparison_page(comparison, split, warnings) if html else None
+    if page:
+        output.say(f"Report: {page}")
     output.result(
         {
             "split": split,
             "checkpoint": load,
             "intersection": intersection,
             **comparison.to_json(),
+            **({"page": page} if page else {}),
         }
     )

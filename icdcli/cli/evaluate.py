@@ -7,7 +7,7 @@ import typer
 from icdcli.cli.behavior import tested_behavior
 from icdcli.cli.common import CpuPrecision, Device, Json, Load, Run, Split, run_to_evaluate
 from icdcli.errors import ConfigError
-from icdcli.io.files import replacing, writing
+from icdcli.io.files import writing
 from icdcli.report.console import Output
 
 
@@ -62,7 +62,7 @@ def evaluate(
     from icdcli.evaluation.run import default_split, evaluate_opened, open_run
     from icdcli.evaluation.sample import sample_evaluation
     from icdcli.explain.evidence import evidence_finder
-    from icdcli.report.html import evaluation_page
+    from icdcli.report.html import PAGE, evaluation_page, write_page
     from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
     from icdcli.report.views.evaluation import ablation_table, evaluation_view
 
@@ -80,15 +80,14 @@ def evaluate(
     folder, figures = run.evaluation(split), evaluation_figures(evaluation)
     with writing(folder):
         write_pngs(figures, folder)
-        if html:
-            samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
-            parts = (evaluation, figures, corpus.code_system, published, samples, tested)
-            page = evaluation_page(*parts, configuration=run.args.read_text(encoding="utf-8"))
-            with replacing(folder / "report.html") as temporary:
-                temporary.write_text(page, encoding="utf-8")
+    if html:
+        samples = [] if find is None else sample_evaluation(evaluation, corpus, find)
+        parts = (evaluation, figures, corpus.code_system, published, samples, tested)
+        page = evaluation_page(*parts, configuration=run.args.read_text(encoding="utf-8"))
+        write_page(folder / PAGE, page)
     output.say(f"All metrics: {folder / 'metrics.json'}")
     if html:
-        output.say(f"Report: {folder / 'report.html'}")
+        output.say(f"Report: {folder / PAGE}")
     output.say(f"Written: {folder}")
     about_behavior = {"behavior": tested.to_json()} if tested else {}
     output.result({"folder": folder, **evaluation.to_json(), **about_behavior})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from icdcli.data.corpus.reader import Labels
 from icdcli.errors import ConfigError
 from icdcli.evaluation.evaluate import Evaluation
 from icdcli.icd.editions.records import Editions, other_editions
@@ -54,11 +55,15 @@ class Comparison:
         contenders: The models; the others are compared with the first.
         differences: For each other model, metric to the difference from the first model's.
         evaluated: The evaluation folders that were written for this comparison.
+        labels: The label space of the first run, which has the titles of the codes; None: unknown.
+        dataset: The data set that the first run was trained on; empty: unknown.
     """
 
     contenders: tuple[Contender, ...]
     differences: tuple[dict[str, Difference], ...]
     evaluated: tuple[Path, ...] = ()
+    labels: Labels | None = None
+    dataset: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON.

@@ -310,7 +310,7 @@ def compare_runs(
             on_warning(message)
 
     for run in folders:
-        contender = None if codes is not None else _evaluated_before(run, load, split)
+        contender = None if codes is not None else evaluated_before(run, load, split)
         if contender is None:
             opened = open_run(run, load, device, warn_once, on_progress)
             if codes is None:
@@ -320,11 +320,26 @@ def compare_runs(
             else:
                 contender = _score_common_codes(opened, split, codes, on_progress)
         contenders.append(replace(contender, editions=labels[str(run.root)].editions))
-    return replace(compare_models(contenders), evaluated=tuple(evaluated))
+    _, manifest = read_checkpoint(folders[0].root, load, read_manifest)
+    return replace(
+        compare_models(contenders),
+        evaluated=tuple(evaluated),
+        labels=labels[str(folders[0].root)],
+        dataset=str(manifest["corpus"]).partition("-")[0],
+    )
 
 
-def _evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
-    """Read the statistics of an earlier evaluation of this checkpoint; None if there are none."""
+def evaluated_before(run: RunDir, load: str, split: str) -> Contender | None:
+    """Read the statistics of an earlier evaluation of this checkpoint.
+
+    Args:
+        run: The run.
+        load: The checkpoint: ``metric``, ``loss`` or ``last``.
+        split: The split.
+
+    Returns:
+        None if the checkpoint hasn't been evaluated on the split yet.
+    """
     path = run.evaluation(split) / STATISTICS
     if not path.is_file():
         return None

@@ -1,23 +1,28 @@
 """An evaluation as one self-contained HTML page.
 
 It loads nothing from the network or from other files, and contains the text of notes only if
-documents with evidence are passed. The template with its few lines of JavaScript is
-``evaluation_page.html`` in this folder; its content security policy forbids loading anything.
+documents with evidence are passed. The template of its body is ``evaluation_page.html``.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from icdcli.config.metric_names import METRICS
 from icdcli.icd.code_system import CodeSystem
+from icdcli.io.files import replacing, writing
 from icdcli.report.formatting import number
 from icdcli.report.html_table import html_table
+from icdcli.report.page import (
+    asset,
+    code_table_data,
+    code_table_html,
+    html_page,
+    section_links,
+)
 from icdcli.report.plots.evaluation import as_svg
 from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.code_checks import code_checks_html
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from icdcli.evaluation.published_results import Comparable
     from icdcli.evaluation.sample import SampleDocument
 
+PAGE = "report.html"
+"""The page of an evaluation, in its folder."""
 _LOSS = "mean binary cross-entropy, positives not weighted"
 _FIGURES = {
     "precision_recall": "Precision against recall of all pairs of a document and a code, for all "
@@ -100,25 +107,12 @@ def evaluation_page(
         "provenance": "Provenance",
     }
     sentences = "".join(f"<li>{escape(one)}</li>" for one in verdict(evaluation, errors))
-    return Template(_asset("evaluation_page.html")).substitute(
-        style=_asset("page.css"),
-        script=_asset("evaluation_page.js"),
-        title=escape(_title(evaluation)),
-        subtitle=escape(" · ".join(_subtitle(evaluation, day))),
+    body = Template(asset("evaluation_page.html")).substitute(
         headline=headline_html(evaluation),
         verdict=f"<ul class=verdict>{sentences}</ul>",
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in evaluation.notes),
-        links="".join(f'<a href="#{id}">{name}</a>' for id, name in sections.items()),
+        links=section_links(sections),
         about_threshold=escape(_about_threshold(evaluation)),
-        points=_json(
-            {
-                "points": [
-                    [None if value is None else round(value, 4) for value in point]
-                    for point in operating_points(evaluation)
-                ],
-                "threshold": evaluation.threshold.value,
-            }
-        ),
         of_intervals=_INTERVALS,
         metrics=metrics_html(evaluation, {"loss": _LOSS} | METRICS),
         published=_published(evaluation, published) if published else "",
@@ -136,7 +130,7 @@ def evaluation_page(
         checks=code_checks_html(evaluation.checks) if evaluation.checks else "",
         behavior=behavior_html(behavior) if behavior else "",
         documents=documents_html(documents, titles) if documents else _NO_DOCUMENTS,
-        codes=_json(_code_table(evaluation, system)),
+        code_table=code_table_html("The same values are in per_code.csv."),
         about="".join(
             f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd>"
             for name, value in evaluation.about.items()
@@ -144,10 +138,36 @@ def evaluation_page(
         ),
         configuration=f"<pre>{escape(configuration)}</pre>" if configuration else "",
     )
+    points = {
+        "points": [
+            [None if value is None else round(value, 4) for value in point]
+            for point in operating_points(evaluation)
+        ],
+        "threshold": evaluation.threshold.value,
+    }
+    return html_page(
+        _title(evaluation),
+        " · ".join(_subtitle(evaluation, day)),
+        body,
+        {"data": _code_table(evaluation, system), "points": points},
+        ("code_table.js", "evaluation_page.js"),
+    )
 
 
-def _asset(name: str) -> str:
-    return files("icdcli.report").joinpath(name).read_text(encoding="utf-8")
+def write_page(path: Path, page: str) -> None:
+    """Write a page that only the user may read; nobody sees a half of it.
+
+    Args:
+        path: The file; its folders are created.
+        page: Its content.
+
+    Raises:
+        DataError: If it can't be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
 
 
 def _title(evaluation: "Evaluation") -> str:
@@ -220,7 +240,7 @@ def _confusions(
     return f"<details><summary>{escape(chapter)}{missed}</summary>{table}</details>"
 
 
-def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str, Any]:
+def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str, object]:
     """Return the table of codes, with each code's chapter by its place among the chapters."""
     from icdcli.evaluation.files import CodeRow, code_rows
     from icdcli.evaluation.groups import by_chapter
@@ -232,27 +252,13 @@ def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str
         for label in chosen_L.nonzero()[0]
     }
 
-    def value(given: Any) -> Any:
-        return round(given, 4) if isinstance(given, float) else given
-
     hidden = ["chapter"]
     if len(evaluation.by_kind) < 2:
         hidden.append("kind")
     if evaluation.threshold.per_code is None:
         hidden.append("threshold")
-    return {
-        "columns": [*CodeRow._fields, "chapter"],
-        "rows": [
-            [*map(value, row), chapter_of.get(label)]
-            for label, row in enumerate(code_rows(evaluation))
-        ],
-        "chapters": [*chapters],
-        "hidden": hidden,
-    }
-
-
-def _json(values: object) -> str:
-    """Return values as JSON for a script element."""
-    # A title with "</script>" in it must not end the element.
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    formats = dict.fromkeys((*CodeRow._fields, "chapter"), "count")
+    formats |= dict.fromkeys(("code", "kind", "title"), "text")
+    formats |= dict.fromkeys(("threshold", "precision", "recall", "f1"), "share")
+    rows = [(*row, chapter_of.get(label)) for label, row in enumerate(code_rows(evaluation))]
+    return code_table_data(rows, formats, [*chapters], hidden)

@@ -1,10 +1,15 @@
 from collections.abc import Callable
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console, RenderableType
 
 from icdcli.report.console import Output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +49,56 @@ def terminal() -> Output:
         highlight=False,
     )
     return output
+
+
+def placed_texts(figure: "Figure") -> "list[tuple[str, Bbox]]":
+    """Return the visible texts of a figure with the place that each takes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    beyond = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        for label in (tick.label1, tick.label2)
+    }
+    return [
+        (text.get_text(), text.get_window_extent(renderer))
+        for text in figure.findobj(Text)
+        if text.get_visible() and text.get_text().strip() and text not in beyond
+    ]
+
+
+@pytest.fixture
+def texts() -> "Callable[[Figure], list[str]]":
+    """Return a function that returns the visible texts of a figure."""
+    return lambda figure: [words for words, _ in placed_texts(figure)]
+
+
+@pytest.fixture
+def illegible() -> "Callable[[Figure], list[str]]":
+    """Return a function that returns the texts that lie outside a figure or on another text."""
+
+    def problems(figure: "Figure") -> list[str]:
+        found, around = placed_texts(figure), figure.bbox.expanded(1.001, 1.001)
+        outside = [
+            f"{words!r} is outside"
+            for words, box in found
+            if not all(map(around.containsx, box.intervalx))
+            or not all(map(around.containsy, box.intervaly))
+        ]
+        covered = [
+            f"{one!r} is on {other!r}"
+            for place, (one, box) in enumerate(found)
+            for other, its in found[place + 1 :]
+            if box.overlaps(its)
+            and box.intersection(box, its).width > 1
+            and box.intersection(box, its).height > 1
+        ]
+        return outside + covered
+
+    return problems

@@ -46,12 +46,12 @@ def comparison_view(comparison: "Comparison", split: str) -> RenderableType:
             values = (
                 number(metric, each.statistics.metrics[metric]) for each in (first, contender)
             )
-            bounds = f"{_signed(difference.low)} to {_signed(difference.high)}"
+            bounds = f"{signed(difference.low)} to {signed(difference.high)}"
             table.add_row(
                 *(
                     one_line(metric),
                     *values,
-                    _signed(difference.value),
+                    signed(difference.value),
                     bounds,
                     "sure" if difference.sure else "",
                 ),
@@ -73,5 +73,6 @@ def letters() -> Iterator[str]:
     return iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}"
+def signed(value: float, digits: int = 4) -> str:
+    """Format a difference with its sign."""
+    return f"{value:+.{digits}f}"

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from icdcli.evaluation.error_groups import ErrorGroups
     from icdcli.evaluation.evaluate import Evaluation
 
-_HEADLINE = {
+HEADLINE_WORDS = {
     "f1_micro": "micro-F1",
     "f1_macro": "macro-F1",
     "map": "MAP",
     "precision_at_8": "precision at 8",
 }
+"""The metrics on the first screen of a page, in words."""
 _ENOUGH = 20  # gold codes that make the F1 of a chapter worth a sentence
 _NAMED = 3  # chapters that a sentence names
 _MISSED = {
@@ -34,7 +35,7 @@ _EXTRA = {"near": "the gold code is another one of the same category", "other": 
 def headline_html(evaluation: "Evaluation") -> str:
     """Return four numbers, each with its 95 % interval."""
     parts = []
-    for name, words in _HEADLINE.items():
+    for name, words in HEADLINE_WORDS.items():
         if name not in evaluation.metrics:
             continue
         value = evaluation.metrics[name]
