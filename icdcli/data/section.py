@@ -29,6 +29,18 @@ def _check_fold(text: str) -> str:
     return text
 
 
+LABEL_SPACES = {
+    "protocol": "all codes of the benchmark, those of the test split included",
+    "seen": "all codes of the data set, whatever their split",
+    "own tables": "all codes of the data set's own tables",
+    "described": "all codes with a title that can be assigned",
+    "train": "the codes of the training split only",
+    "categories": "all codes of the categories of the training split's codes",
+    "migrated": "the codes of a migrated model",
+}
+"""The name of each label space, and what it consists of."""
+
+
 class DataConfig(Section):
     """The notes and codes to read, and the options of their corpus."""
 

@@ -95,9 +95,16 @@ def ablate(
             {name: part.copy() for name, part in parts[of].items()} for of in ("validation", split)
         )
         tuned = tune_scores(
-            fitted_on, targets, _AUTO, "validation", with_fusion=True, by_evidence=by_evidence
+            fitted_on,
+            targets,
+            _AUTO,
+            "validation",
+            with_fusion=True,
+            by_evidence=by_evidence,
+            missed_NU=scored["validation"].documents.outside_NU(),
         )
-        fused = fuse(measured_on, gold, tuned.fusion, tuned.threshold)
+        missed_NU = scored[split].documents.outside_NU()
+        fused = fuse(measured_on, gold, tuned.fusion, tuned.threshold, missed_NU)
         return Ablation(without, fused.metrics(_METRICS))
 
     rows = [

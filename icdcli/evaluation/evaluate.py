@@ -3,14 +3,15 @@
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from icdcli.data.corpus.label_spaces import add_outside
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
 from icdcli.evaluation.ablation import Ablation
@@ -23,7 +24,7 @@ from icdcli.evaluation.groups import (
     count_targets,
     evaluate_groups,
 )
-from icdcli.evaluation.score_split import SplitScores, non_finite_documents
+from icdcli.evaluation.score_split import SplitScores, non_finite_documents, with_missed
 from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Integers
 from icdcli.metrics.bootstrap import RESAMPLES, Interval, intervals
@@ -53,9 +54,9 @@ class Evaluation:
     Attributes:
         split: The split.
         about: Run, checkpoint, data set, protocol and so on, as given.
-        labels: The label space.
+        labels: The label space; at its end, the gold codes that it lacks.
         threshold: The score from which a code counts as predicted.
-        scored: The documents and their scores.
+        scored: The documents and their scores, 0 for the codes that the label space lacks.
         targets_NL: The gold codes.
         statistics: The metrics, and the statistics of each document.
         intervals: Metric to its 95 % interval over documents.
@@ -64,6 +65,7 @@ class Evaluation:
         by_training_frequency: Band of training frequency to the metrics of its codes.
         checks: The checks of gold and predicted codes; None: the coding system isn't known.
         ablation: The model complete, and without each of its parts; empty if not requested.
+        outside: How many of `labels`, the last ones, the label space lacks.
     """
 
     split: str
@@ -79,6 +81,7 @@ class Evaluation:
     by_training_frequency: GroupMetrics
     checks: SplitChecks | None = None
     ablation: tuple[Ablation, ...] = ()
+    outside: int = 0
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -106,12 +109,34 @@ class Evaluation:
             )
         if self.split == "train":
             found.append("The model was trained on these documents.")
-        return found
+        return [*found, *label_space_notes(self)]
+
+    @property
+    def label_space(self) -> str:
+        """Return the name of the label space; empty if it isn't known."""
+        return str(self.about.get("label_space", ""))
+
+    @property
+    def gold_outside(self) -> int:
+        """Return how many gold codes, over all documents, the label space lacks."""
+        return int(self.targets_NL[:, len(self.labels) - self.outside :].sum())
+
+    @property
+    def gold_unseen(self) -> int:
+        """Return how many gold codes of the label space no training document has."""
+        unseen_L = np.array(self.labels.train_counts) == 0
+        return int(self.targets_NL[:, unseen_L].sum()) - self.gold_outside
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Return the number of documents, and those of `count_targets`."""
-        return {"documents": len(self.scored.documents)} | count_targets(self.targets_NL)
+        """Return the number of documents, those of `count_targets`, and of unseen gold codes."""
+        return {
+            "documents": len(self.scored.documents),
+            **count_targets(self.targets_NL),
+            "labels_outside": self.outside,
+            "gold_outside": self.gold_outside,
+            "gold_unseen": self.gold_unseen,
+        }
 
     @cached_property
     def by_code(self) -> CodeCounts:
@@ -189,11 +214,20 @@ def evaluate_split(
             "weights are broken or too large for its precision. Evaluate another checkpoint with "
             "--load, or train again with a lower lr0."
         )
-    targets_NL = scored.documents.targets_NL(len(labels))
+    documents = scored.documents
+    scores_NL, targets_NL, unscored_L = with_missed(
+        scored.scores_NL, documents.targets_NL(len(labels)), documents.outside_NU()
+    )
+    if unscored_L is not None:
+        threshold = threshold.with_more(int(unscored_L.sum()))
+        labels = add_outside(labels, documents, system)
+        scored = replace(scored, scores_NL=scores_NL)
     threshold_L = threshold.values_L(len(labels))
-    statistics = statistics_of(scored.scores_NL, targets_NL, threshold_L, scored.losses_N)
+    statistics = statistics_of(
+        scores_NL, targets_NL, threshold_L, scored.losses_N, unscored_NL=unscored_L
+    )
     kinds, chapters, frequencies = (
-        evaluate_groups(scored.scores_NL, targets_NL, threshold_L, labels_of_group)
+        evaluate_groups(scores_NL, targets_NL, threshold_L, labels_of_group, unscored_L)
         for labels_of_group in (
             by_kind(labels),
             by_chapter(labels, system),
@@ -215,9 +249,28 @@ def evaluate_split(
         checks=None
         if system is None
         else check_split(
-            scored.scores_NL, targets_NL, statistics.predicted_NL, labels, system, days
+            scores_NL, targets_NL, statistics.predicted_NL, labels, system, days
         ),
+        outside=0 if unscored_L is None else int(unscored_L.sum()),
     )
+
+
+def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
+    """Yield what a reader must know about the label space that the numbers are of."""
+    gold, outside = int(evaluation.targets_NL.sum()), evaluation.gold_outside
+    if outside:
+        yield (
+            f"{outside:,} of {gold:,} gold codes ({outside / gold:.1%}) aren't in the label space "
+            f"({evaluation.label_space or 'of the model'}). They count as missed in every metric."
+        )
+    unseen = evaluation.gold_unseen
+    if evaluation.label_space == "seen" and evaluation.split != "train" and unseen:
+        yield (
+            f"{unseen:,} of {gold:,} gold codes ({unseen / gold:.1%}) aren't in the training split "
+            f"and are candidates only because documents of the {evaluation.split} split have them "
+            "(label_space: seen). Nobody knows these codes of new notes: for a number that holds "
+            "for them, train with label_space: train or categories."
+        )
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -77,6 +77,7 @@ def evaluate_groups(
     targets_NL: Booleans,
     threshold_L: np.typing.NDArray[np.float32],
     groups: Mapping[str, Booleans],
+    unscored_L: Booleans | None = None,
 ) -> GroupMetrics:
     """Compute the metrics of groups of labels, each as if there were no other labels.
 
@@ -85,13 +86,19 @@ def evaluate_groups(
         targets_NL: As there.
         threshold_L: The threshold of each label.
         groups: A group's name to its labels.
+        unscored_L: The labels without scores; None: all have them.
 
     Returns:
         A group's name to the counts of `count_targets` and all metrics.
     """
     return {
         name: count_targets(targets_NL[:, chosen_L])
-        | evaluate(scores_NL[:, chosen_L], targets_NL[:, chosen_L], threshold_L[chosen_L])
+        | evaluate(
+            scores_NL[:, chosen_L],
+            targets_NL[:, chosen_L],
+            threshold_L[chosen_L],
+            unscored_NL=None if unscored_L is None else unscored_L[chosen_L],
+        )
         for name, chosen_L in groups.items()
     }
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.evaluation.fusion_fitting import fit_fusion
+from icdcli.evaluation.score_split import with_missed
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.fusion import Fusion, probabilities
@@ -30,17 +31,23 @@ class FusedScores:
         targets_NL: The gold codes.
         fusion: The weights of the parts; None: the network's logits alone.
         threshold: The score from which a code counts as predicted.
+        missed_NU: Gold codes outside of the label space, a column each; None: there are none.
     """
 
     scores_NL: NDArray[np.float32]
     targets_NL: NDArray[np.bool_]
     fusion: Fusion | None
     threshold: Threshold
+    missed_NU: NDArray[np.bool_] | None = None
 
     def metrics(self, names: Sequence[str]) -> dict[str, float]:
         """Return metric name to value, NaN if undefined; see `icdcli.metrics.evaluate`."""
-        threshold_L = self.threshold.values_L(self.targets_NL.shape[1])
-        return evaluate(self.scores_NL, self.targets_NL, threshold_L, names=names)
+        scores_NL, targets_NL, unscored_L = with_missed(
+            self.scores_NL, self.targets_NL, self.missed_NU
+        )
+        more = targets_NL.shape[1] - self.targets_NL.shape[1]
+        threshold_L = self.threshold.with_more(more).values_L(targets_NL.shape[1])
+        return evaluate(scores_NL, targets_NL, threshold_L, names=names, unscored_NL=unscored_L)
 
 
 def fuse(
@@ -48,6 +55,7 @@ def fuse(
     targets_NL: NDArray[np.bool_],
     fusion: Fusion | None,
     threshold: Threshold,
+    missed_NU: NDArray[np.bool_] | None = None,
 ) -> FusedScores:
     """Fuse the parts of a split's scores with weights and a threshold that are already known.
 
@@ -56,8 +64,9 @@ def fuse(
         targets_NL: The gold codes.
         fusion: The weights of the parts; None: the network's logits alone.
         threshold: The threshold.
+        missed_NU: Gold codes outside of the label space; None: there are none.
     """
-    return FusedScores(probabilities(parts, fusion), targets_NL, fusion, threshold)
+    return FusedScores(probabilities(parts, fusion), targets_NL, fusion, threshold, missed_NU)
 
 
 def tune_scores(
@@ -68,6 +77,7 @@ def tune_scores(
     *,
     with_fusion: bool,
     by_evidence: bool = False,
+    missed_NU: NDArray[np.bool_] | None = None,
 ) -> FusedScores:
     """Fit the fusion of the parts, fuse them, and tune the threshold, all on this split.
 
@@ -78,11 +88,13 @@ def tune_scores(
         split: The split's name, stored with the fusion and the threshold.
         with_fusion: Fit weights for the parts; otherwise use the network's logits alone.
         by_evidence: See `fit_fusion`.
+        missed_NU: Gold codes outside of the label space; None: there are none.
     """
     fusion = None
     if with_fusion:
         fusion = fit_fusion(parts, targets_NL, split, by_evidence=by_evidence)
     scores_NL = probabilities(parts, fusion)
     if threshold.how != "fixed":
-        threshold = tune(threshold.how, scores_NL, targets_NL, split)
-    return FusedScores(scores_NL, targets_NL, fusion, threshold)
+        missed = 0 if missed_NU is None else int(missed_NU.sum())
+        threshold = tune(threshold.how, scores_NL, targets_NL, split, missed)
+    return FusedScores(scores_NL, targets_NL, fusion, threshold, missed_NU)

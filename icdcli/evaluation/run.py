@@ -12,6 +12,7 @@ from typing import Any
 from icdcli import __version__
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
+from icdcli.data.corpus.label_spaces import space_of
 from icdcli.data.corpus.migrated import corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
@@ -192,6 +193,7 @@ def evaluate_opened(
         "dataset": corpus.card["dataset"],
         "protocol": corpus.card["protocol"],
         "corpus": corpus.name,
+        "label_space": space_of(corpus),
         "editions": model.labels.editions,
     }
     if model.config.cpu_precision == "bfloat16":
@@ -248,6 +250,7 @@ def sample_run(
             scored.scores_NL[place],
             documents.targets[place],
             threshold_L,
+            documents.outside[place] if documents.outside else (),
         )
         samples.append(sample_document(prediction, texts.get(row), model.labels, find))
     return samples

@@ -64,6 +64,7 @@ def sample_prediction(
     scores_L: NDArray[np.float32],
     gold: NDArray[np.int32],
     threshold_L: NDArray[np.float32],
+    outside: Sequence[str] = (),
 ) -> SamplePrediction:
     """Return the codes that one document's scores predict, and its gold codes.
 
@@ -73,14 +74,15 @@ def sample_prediction(
         scores_L: The document's scores.
         gold: Its gold labels.
         threshold_L: The threshold of each label.
+        outside: Its gold codes outside of the label space, which have the score 0.
     """
     predicted = select_codes(scores_L, threshold_L)
     shown = sorted({*predicted, *gold.tolist()})
     return SamplePrediction(
         document,
-        tuple(codes[label] for label in gold.tolist()),
+        (*(codes[label] for label in gold.tolist()), *outside),
         tuple(codes[label] for label in predicted),
-        {codes[label]: float(scores_L[label]) for label in shown},
+        {codes[label]: float(scores_L[label]) for label in shown} | dict.fromkeys(outside, 0.0),
     )
 
 
@@ -113,8 +115,9 @@ def sample_evaluation(
     for row, text in enumerate(corpus.texts(evaluation.split)):
         if row in rows:
             gold, name = scored.documents.targets[row], scored.documents.ids[row]
+            outside = scored.documents.outside[row] if scored.documents.outside else ()
             prediction = sample_prediction(
-                name, labels.codes, scored.scores_NL[row], gold, threshold_L
+                name, labels.codes, scored.scores_NL[row], gold, threshold_L, outside
             )
             samples.append(sample_document(prediction, text, labels, find))
     return samples

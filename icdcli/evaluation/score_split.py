@@ -15,6 +15,32 @@ from icdcli.model.coding_model import CodingModel
 from icdcli.model.fusion import probabilities
 
 
+def with_missed(
+    scores_NL: NDArray[np.float32],
+    targets_NL: NDArray[np.bool_],
+    missed_NU: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Add a column at the end for each gold code outside of the label space, as metrics need it.
+
+    Args:
+        scores_NL: Scores.
+        targets_NL: The gold labels.
+        missed_NU: What `Documents.outside_NU` returns; None: nothing is missed.
+
+    Returns:
+        The scores, 0 in these columns; the gold codes; and which columns have no score (L,). None
+        if the label space has all gold codes: nothing was added.
+    """
+    if missed_NU is None or not missed_NU.size:
+        return scores_NL, targets_NL, None
+    unscored_L = np.repeat([False, True], [scores_NL.shape[1], missed_NU.shape[1]])
+    return (
+        np.hstack([scores_NL, np.zeros(missed_NU.shape, np.float32)]),
+        np.hstack([targets_NL, missed_NU]),
+        unscored_L,
+    )
+
+
 @dataclass(frozen=True)
 class SplitScores:
     """The scores of a model on a split.

@@ -33,7 +33,9 @@ PRIOR_DOCUMENTS = 10.0
 """The number of gold documents at which a code's own threshold counts as much as the single one."""
 
 
-def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Threshold:
+def tune(
+    how: How, scores_NL: Scores, targets_NL: Booleans, split: str, missed: int = 0
+) -> Threshold:
     """Tune a threshold.
 
     Args:
@@ -41,8 +43,9 @@ def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Thres
         scores_NL: The scores of the split.
         targets_NL: Its gold codes; if there are none at all, the threshold is 0.5.
         split: The split's name, which is stored and shown with the threshold.
+        missed: Gold codes outside of the label space, which no threshold reaches.
     """
-    value, f1 = best_threshold(scores_NL, targets_NL)
+    value, f1 = best_threshold(scores_NL, targets_NL, missed)
     if how == "auto":
         return Threshold(value, how, split)
     per_code_L = shrink(
@@ -51,7 +54,9 @@ def tune(how: How, scores_NL: Scores, targets_NL: Booleans, split: str) -> Thres
     return Threshold(value, how, split, tuple(per_code_L.astype(np.float32).tolist()))
 
 
-def best_threshold(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, float]:
+def best_threshold(
+    scores_NL: Scores, targets_NL: Booleans, missed: int = 0
+) -> tuple[float, float]:
     """Return the single threshold with the best micro-F1, and that F1; 0.5 and 0 without gold."""
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):
@@ -59,7 +64,8 @@ def best_threshold(scores_NL: Scores, targets_NL: Booleans) -> tuple[float, floa
     tried_U, first_U = np.unique(positives_P, return_index=True)
     below_U, _ = counts_below(scores_NL, tried_U)
     # Quotients of integers: equal ones are equal as floats too.
-    f1_U = 2 * (len(positives_P) - first_U) / (scores_NL.size - below_U + len(positives_P))
+    gold = len(positives_P) + missed
+    f1_U = 2 * (len(positives_P) - first_U) / (scores_NL.size - below_U + gold)
     place = _last_best(f1_U)
     lower = max(
         _highest_below(scores_NL[block], tried_U[place]) for block in row_blocks(*scores_NL.shape)

@@ -14,6 +14,19 @@ Numbers = npt.NDArray[np.number]
 _BLOCK = 1 << 22
 
 
+def missed_by_row(targets_RC: Booleans, unscored_RC: Booleans | None) -> Integers:
+    """Count the positives of each row (R,) that have no score, which no ranking can find.
+
+    Args:
+        targets_RC: True for positives.
+        unscored_RC: True for pairs without a score; None: all have one.
+    """
+    if unscored_RC is None:
+        return np.zeros(len(targets_RC), np.int64)
+    missed_R: Integers = np.asarray((targets_RC & unscored_RC).sum(axis=1))
+    return missed_R
+
+
 def row_blocks(rows: int, columns: int, size: int | None = None) -> Iterator[slice]:
     """Return slices of consecutive rows; working on one at a time bounds the memory.
 

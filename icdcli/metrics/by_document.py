@@ -31,9 +31,16 @@ class Hits:
     at_gold_N: Integers
 
 
-def hits_by_document(scores_NL: Scores, targets_NL: Booleans, k: Sequence[int]) -> Hits:
-    """Count the gold codes among the codes with the highest scores."""
+def hits_by_document(
+    scores_NL: Scores,
+    targets_NL: Booleans,
+    k: Sequence[int],
+    unscored_NL: Booleans | None = None,
+) -> Hits:
+    """Count the gold codes among the codes with the highest scores, those without one left out."""
     gold_N = targets_NL.sum(axis=1)
+    if unscored_NL is not None:
+        targets_NL = targets_NL & ~unscored_NL
     # R-precision needs as many ranks as the document with the most gold codes has.
     depth = min(max((1, int(gold_N.max()), *k)), targets_NL.shape[1])
     labels_NK = highest(scores_NL, depth)
@@ -61,18 +68,21 @@ def caml_recalls(hits: Hits) -> dict[str, Floats]:
     }
 
 
-def codiesp_precisions(scores_NL: Scores, targets_NL: Booleans) -> Floats:
+def codiesp_precisions(
+    scores_NL: Scores, targets_NL: Booleans, unscored_NL: Booleans | None = None
+) -> Floats:
     """Return the average precision of each document (N,) as CodiEsp's script computes it.
 
     It reads the first 1,000 codes of a ranking, in which no two codes have the same rank. A
-    document without a gold code has 0.
+    document without a gold code has 0. A code without a score isn't in the ranking.
     """
     documents, labels = scores_NL.shape
     depth = min(CODIESP_DEPTH, labels)
     precision_N = np.zeros(documents)
     for block in row_blocks(documents, labels):
         targets_BL = targets_NL[block]
-        hits_BK = np.take_along_axis(targets_BL, highest(scores_NL[block], depth), axis=1)
+        found_BL = targets_BL if unscored_NL is None else targets_BL & ~unscored_NL[block]
+        hits_BK = np.take_along_axis(found_BL, highest(scores_NL[block], depth), axis=1)
         precision_BK = np.cumsum(hits_BK, axis=1) / np.arange(1, depth + 1)
         sums_B = np.where(hits_BK, precision_BK, 0.0).sum(axis=1)
         precision_N[block] = sums_B / np.maximum(targets_BL.sum(axis=1), 1)
@@ -80,7 +90,11 @@ def codiesp_precisions(scores_NL: Scores, targets_NL: Booleans) -> Floats:
 
 
 def edin_values(
-    scores_NL: Scores, targets_NL: Booleans, threshold: npt.NDArray[np.float32], k: Sequence[int]
+    scores_NL: Scores,
+    targets_NL: Booleans,
+    threshold: npt.NDArray[np.float32],
+    k: Sequence[int],
+    unscored_NL: Booleans | None = None,
 ) -> dict[str, Floats]:
     """Return what Edin et al. 2023 average over documents: only labels present in the split exist.
 
@@ -89,6 +103,7 @@ def edin_values(
         targets_NL: The gold codes.
         threshold: One threshold, or one per label.
         k: Ranks of precision and recall.
+        unscored_NL: True for pairs without a score; None: all have one.
 
     Returns:
         Metric name to (N,); NaN for documents without a gold code, which don't count.
@@ -102,7 +117,8 @@ def edin_values(
     threshold = threshold[present_L] if threshold.ndim else threshold
     for block in row_blocks(*scores_NL.shape):
         scores_BL, targets_BL = scores_NL[block][:, present_L], targets_NL[block][:, present_L]
-        hits = hits_by_document(scores_BL, targets_BL, k)
+        unscored_BL = None if unscored_NL is None else unscored_NL[block][:, present_L]
+        hits = hits_by_document(scores_BL, targets_BL, k, unscored_BL)
         gold_B = np.where(hits.gold_N > 0, hits.gold_N, np.nan)
         exact_B = exact_matches(scores_BL, targets_BL, threshold)
         values["exact_match_edin"][block] = np.where(hits.gold_N > 0, exact_B, np.nan)
@@ -111,7 +127,7 @@ def edin_values(
             values[f"precision_at_{rank}_edin"][block] = at_rank_B
             values[f"recall_at_{rank}_edin"][block] = hits_B / gold_B
         values["r_precision_edin"][block] = hits.at_gold_N / gold_B
-        values["map_edin"][block] = areas_under_curves(scores_BL, targets_BL)[1]
+        values["map_edin"][block] = areas_under_curves(scores_BL, targets_BL, unscored_BL)[1]
     return values
 
 

@@ -110,6 +110,7 @@ def statistics_of(
     threshold_L: npt.NDArray[np.float32],
     losses_N: Floats | None = None,
     k: Sequence[int] = (5, 8, 15),
+    unscored_NL: Booleans | None = None,
 ) -> Statistics:
     """Compute a split's statistics.
 
@@ -119,10 +120,13 @@ def statistics_of(
         threshold_L: The threshold of each label.
         losses_N: The loss of each document, if known.
         k: As there.
+        unscored_NL: As there.
     """
+    if unscored_NL is not None:
+        unscored_NL = np.broadcast_to(unscored_NL, scores_NL.shape)
     metrics = {"loss": float(losses_N.mean())} if losses_N is not None else {}
-    metrics |= evaluate(scores_NL, targets_NL, threshold_L, k)
-    hits = hits_by_document(scores_NL, targets_NL, k)
+    metrics |= evaluate(scores_NL, targets_NL, threshold_L, k, unscored_NL=unscored_NL)
+    hits = hits_by_document(scores_NL, targets_NL, k, unscored_NL)
     gold_N = np.where(hits.gold_N > 0, hits.gold_N, np.nan)
     means = {
         **({"loss": losses_N} if losses_N is not None else {}),
@@ -130,10 +134,10 @@ def statistics_of(
         **{f"precision_at_{rank}": hits_N / rank for rank, hits_N in hits.at.items()},
         **{f"recall_at_{rank}": hits_N / gold_N for rank, hits_N in hits.at.items()},
         "r_precision": hits.at_gold_N / gold_N,
-        "map": areas_under_curves(scores_NL, targets_NL)[1],
+        "map": areas_under_curves(scores_NL, targets_NL, unscored_NL)[1],
         **caml_recalls(hits),
-        "map_codiesp": codiesp_precisions(scores_NL, targets_NL),
-        **edin_values(scores_NL, targets_NL, threshold_L, k),
+        "map_codiesp": codiesp_precisions(scores_NL, targets_NL, unscored_NL),
+        **edin_values(scores_NL, targets_NL, threshold_L, k, unscored_NL),
     }
     predicted_NL = scores_NL >= threshold_L
     bins_NB3 = calibration_bins(scores_NL, targets_NL)
@@ -143,7 +147,7 @@ def statistics_of(
         predicted_NL,
         targets_NL,
         bins_NB3,
-        influences(scores_NL, predicted_NL, targets_NL),
+        influences(scores_NL, predicted_NL, targets_NL, unscored_NL),
     )
 
 

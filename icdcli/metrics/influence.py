@@ -18,7 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from icdcli.metrics.arrays import Booleans, Floats, Integers, Scores, row_blocks
+from icdcli.metrics.arrays import (
+    Booleans,
+    Floats,
+    Integers,
+    Scores,
+    missed_by_row,
+    row_blocks,
+)
 from icdcli.metrics.by_document import edin_decisions
 from icdcli.metrics.jackknife import areas_without_each, decisions_without_each
 from icdcli.metrics.ranking import SIDES, counts_below
@@ -103,7 +110,10 @@ class _Ranking:
 
 
 def influences(
-    scores_NL: Scores, predicted_NL: Booleans, targets_NL: Booleans
+    scores_NL: Scores,
+    predicted_NL: Booleans,
+    targets_NL: Booleans,
+    unscored_NL: Booleans | None = None,
 ) -> dict[str, Floats]:
     """Return the influence of each document on the areas under curves and the macro metrics.
 
@@ -111,6 +121,7 @@ def influences(
         scores_NL: Scores.
         predicted_NL: The predicted codes.
         targets_NL: The gold codes.
+        unscored_NL: See `icdcli.metrics.ranking.areas_under_curves`.
 
     Returns:
         Metric name to (N,), which sum to zero. For a macro metric all are NaN if it is undefined,
@@ -121,9 +132,9 @@ def influences(
     by_metric = {}
     for pool, chosen_L in pools.items():
         by_metric[f"aucroc_{pool}"], by_metric[f"aucprc_{pool}"] = _pooled(
-            scores_NL, targets_NL, chosen_L
+            scores_NL, targets_NL, chosen_L, unscored_NL
         )
-    without = areas_without_each(scores_NL, targets_NL) | decisions_without_each(
+    without = areas_without_each(scores_NL, targets_NL, unscored_NL) | decisions_without_each(
         predicted_NL, targets_NL
     )
     counted_NL = edin_decisions(predicted_NL, targets_NL)
@@ -134,7 +145,9 @@ def influences(
     return by_metric | {name: values_N.mean() - values_N for name, values_N in without.items()}
 
 
-def _pooled(scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans) -> tuple[Floats, Floats]:
+def _pooled(
+    scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans, unscored_NL: Booleans | None
+) -> tuple[Floats, Floats]:
     documents = len(scores_NL)
     roc_N, precision_N = np.zeros(documents), np.zeros(documents)
     positives_P = np.sort(scores_NL[targets_NL])
@@ -145,4 +158,7 @@ def _pooled(scores_NL: Scores, targets_NL: Booleans, chosen_L: Booleans) -> tupl
     for block in row_blocks(*scores_NL.shape):
         scores_BL, targets_BL = scores_NL[block][:, chosen_L], targets_NL[block][:, chosen_L]
         roc_N[block], precision_N[block] = ranking.derivatives_by_document(scores_BL, targets_BL)
+    # What is never found adds no precision (`_areas`); the derivative of its share of candidates.
+    labels, missed_N = int(chosen_L.sum()), missed_by_row(targets_NL, unscored_NL)
+    precision_N -= (missed_N - missed_N.mean()) / (documents * labels)
     return roc_N, precision_N

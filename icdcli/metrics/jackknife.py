@@ -18,12 +18,15 @@ from icdcli.metrics.metrics import decision_rates, macro_decisions
 from icdcli.metrics.ranking import SIDES
 
 
-def areas_without_each(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Floats]:
+def areas_without_each(
+    scores_NL: Scores, targets_NL: Booleans, unscored_NL: Booleans | None = None
+) -> dict[str, Floats]:
     """Return the macro areas under curves without each of the documents.
 
     Args:
         scores_NL: Scores, finite.
         targets_NL: The gold codes.
+        unscored_NL: See `icdcli.metrics.ranking.areas_under_curves`.
 
     Returns:
         ``aucroc_macro`` and ``aucprc_macro`` to (N,): the value without the document; NaN if no
@@ -38,8 +41,13 @@ def areas_without_each(scores_NL: Scores, targets_NL: Booleans) -> dict[str, Flo
             np.ascontiguousarray(scores_NL.T[block]),
             np.ascontiguousarray(targets_NL.T[block]),
         )
+        missed_BN = None if unscored_NL is None else targets_BN & unscored_NL.T[block]
         for row in np.flatnonzero(targets_BN.any(axis=1)):
-            for place, areas_N in enumerate(_label_without_each(scores_BN[row], targets_BN[row])):
+            roc_N, precision_N = _label_without_each(scores_BN[row], targets_BN[row])
+            if missed_BN is not None:
+                left_N = missed_BN[row].sum() - missed_BN[row]
+                precision_N -= left_N / max(documents - 1, 1)
+            for place, areas_N in enumerate((roc_N, precision_N)):
                 defined_N = ~np.isnan(areas_N)
                 sums_2N[place] += np.where(defined_N, areas_N, 0.0)
                 counts_2N[place] += defined_N

@@ -49,6 +49,7 @@ class _Inputs:
     targets_NL: Booleans
     threshold: npt.NDArray[np.float32]
     k: tuple[int, ...]
+    unscored_NL: Booleans | None
 
 
 def evaluate(
@@ -57,6 +58,7 @@ def evaluate(
     threshold: float | npt.NDArray[np.floating] = 0.5,
     k: Sequence[int] = (5, 8, 15),
     names: Sequence[str] | None = None,
+    unscored_NL: Booleans | None = None,
 ) -> dict[str, float]:
     """Compute metrics of scored documents.
 
@@ -67,6 +69,10 @@ def evaluate(
             is compared as float32, so that a score stored as 0.7 reaches a threshold of 0.7.
         k: Ranks of precision@k and recall@k.
         names: The metrics to compute; only what they need is computed. None: all metrics.
+        unscored_NL: Pairs without a score, such as codes outside a label space; their score must be
+            0. A gold one is a miss: it is never found in a ranking of codes and never predicted,
+            but counts among the gold codes. It may be of any shape that broadcasts. None: all
+            pairs have a score.
 
     Returns:
         Metric name to value, NaN if undefined; in the order of ``names``, or of
@@ -75,9 +81,9 @@ def evaluate(
     Raises:
         ValueError: If shapes differ or are empty, targets aren't bool, scores are NaN, infinite or
             outside [0, 1] (the message names the first such rows), a threshold is NaN, a rank isn't
-            positive, or a name is unknown.
+            positive, a name is unknown, or a pair without a score has one or reaches the threshold.
     """
-    inputs = _checked(scores_NL, targets_NL, threshold, k)
+    inputs = _checked(scores_NL, targets_NL, threshold, k, unscored_NL)
     groups = _groups(inputs.k)
     known = [name for group in groups for name in group]
     wanted = known if names is None else list(names)
@@ -97,6 +103,7 @@ def _checked(
     targets: Booleans,
     threshold: float | npt.NDArray[np.floating],
     k: Sequence[int],
+    unscored: Booleans | None,
 ) -> _Inputs:
     # A float64 that is too large for float32 becomes infinite, which is an error below.
     with np.errstate(over="ignore"):
@@ -124,7 +131,13 @@ def _checked(
         )
     if any(rank < 1 for rank in k):
         raise ValueError(f"k must be positive ranks, not {tuple(k)}")
-    return _Inputs(scores, targets, threshold, tuple(dict.fromkeys(k)))
+    if unscored is not None:
+        unscored = np.broadcast_to(unscored, scores.shape)
+        if np.any(scores, where=unscored) or np.any(unscored & (scores >= threshold)):
+            raise ValueError(
+                "pairs without a score must have the score 0, and the threshold must be above it"
+            )
+    return _Inputs(scores, targets, threshold, tuple(dict.fromkeys(k)), unscored)
 
 
 def _groups(k: tuple[int, ...]) -> dict[tuple[str, ...], Callable[[_Inputs], Values]]:
@@ -170,12 +183,13 @@ def _ratio(numerator: Numbers, denominator: Numbers) -> Floats:
 
 
 def _curves_by_label(inputs: _Inputs) -> Values:
-    roc_L, precision_L = areas_under_curves(inputs.scores_NL.T, inputs.targets_NL.T)
+    unscored_LN = None if inputs.unscored_NL is None else inputs.unscored_NL.T
+    roc_L, precision_L = areas_under_curves(inputs.scores_NL.T, inputs.targets_NL.T, unscored_LN)
     return {"aucroc_macro": _mean(roc_L), "aucprc_macro": _mean(precision_L)}
 
 
 def _curves_of_pools(inputs: _Inputs) -> Values:
-    of_all, of_present = pooled_areas(inputs.scores_NL, inputs.targets_NL)
+    of_all, of_present = pooled_areas(inputs.scores_NL, inputs.targets_NL, inputs.unscored_NL)
     return {
         **dict(zip(("aucroc_micro", "aucprc_micro"), of_all, strict=True)),
         **dict(zip(("aucroc_micro_present", "aucprc_micro_present"), of_present, strict=True)),
@@ -183,7 +197,7 @@ def _curves_of_pools(inputs: _Inputs) -> Values:
 
 
 def _curves_by_document(inputs: _Inputs) -> Values:
-    _, precision_N = areas_under_curves(inputs.scores_NL, inputs.targets_NL)
+    _, precision_N = areas_under_curves(inputs.scores_NL, inputs.targets_NL, inputs.unscored_NL)
     return {"map": _mean(precision_N)}
 
 
@@ -266,7 +280,9 @@ def _exact_match(inputs: _Inputs) -> Values:
 
 
 def _highest_ranks(inputs: _Inputs) -> Values:
-    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
+    hits = hits_by_document(
+        inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL
+    )
     has_gold_N = hits.gold_N > 0
     gold_N = hits.gold_N[has_gold_N]
     return {
@@ -280,12 +296,14 @@ def _highest_ranks(inputs: _Inputs) -> Values:
 
 
 def _recalls_as_caml(inputs: _Inputs) -> Values:
-    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k)
+    hits = hits_by_document(
+        inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL
+    )
     return {name: _mean(recall_N) for name, recall_N in caml_recalls(hits).items()}
 
 
 def _map_as_codiesp(inputs: _Inputs) -> Values:
-    return {"map_codiesp": _mean(codiesp_precisions(inputs.scores_NL, inputs.targets_NL))}
+    return {"map_codiesp": _mean(codiesp_precisions(inputs.scores_NL, inputs.targets_NL, inputs.unscored_NL))}
 
 
 def _decisions_as_edin(inputs: _Inputs) -> Values:
@@ -300,7 +318,9 @@ def _decisions_as_edin(inputs: _Inputs) -> Values:
 
 
 def _documents_as_edin(inputs: _Inputs) -> Values:
-    values = edin_values(inputs.scores_NL, inputs.targets_NL, inputs.threshold, inputs.k)
+    values = edin_values(
+        inputs.scores_NL, inputs.targets_NL, inputs.threshold, inputs.k, inputs.unscored_NL
+    )
     return {name: _mean(values_N) for name, values_N in values.items()}
 
 

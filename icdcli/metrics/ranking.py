@@ -12,13 +12,20 @@ from typing import Literal
 
 import numpy as np
 
-from icdcli.metrics.arrays import Booleans, Floats, Integers, Scores, row_blocks
+from icdcli.metrics.arrays import (
+    Booleans,
+    Floats,
+    Integers,
+    Scores,
+    missed_by_row,
+    row_blocks,
+)
 
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def _areas(
-    positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int
+    positives_P: Scores, below_P: Integers, up_to_P: Integers, candidates: int, missed: int = 0
 ) -> tuple[float, float]:
     """Return AUROC and average precision of one ranking; counts are integers, so ties are exact.
 
@@ -27,12 +34,16 @@ def _areas(
         below_P: For each positive, the number of candidates with a lower score.
         up_to_P: For each positive, the number with a lower or equal score, itself included.
         candidates: The number of candidates.
+        missed: The number of positives without a score, which have the lowest one here.
     """
     positives = len(positives_P)
     negatives = candidates - positives
     positives_below_P = np.searchsorted(positives_P, positives_P, "left")
     # With the threshold at each positive's score: the share of positives at or above it.
     average_precision = float(np.mean((positives - positives_below_P) / (candidates - below_P)))
+    # At the lowest score everything is a candidate, so that each of these has the precision
+    # positives / candidates; but they are never found.
+    average_precision -= missed / candidates
     if not negatives:
         return float("nan"), average_precision
     positives_up_to_P = np.searchsorted(positives_P, positives_P, "right")
@@ -66,9 +77,14 @@ def counts_below(
 
 
 def pooled_areas(
-    scores_NL: Scores, targets_NL: Booleans
+    scores_NL: Scores, targets_NL: Booleans, unscored_NL: Booleans | None = None
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the areas under the curves of all scores pooled into one ranking.
+
+    Args:
+        scores_NL: Scores.
+        targets_NL: True for positives.
+        unscored_NL: See `areas_under_curves`.
 
     Returns:
         AUROC (ties count half) and average precision over all labels; then the same over the labels
@@ -77,18 +93,22 @@ def pooled_areas(
     present_L: Booleans = np.asarray(targets_NL.any(axis=0))
     if not present_L.any():
         return (float("nan"), float("nan")), (float("nan"), float("nan"))
+    missed = int(missed_by_row(targets_NL, unscored_NL).sum())
     positives_P = np.sort(scores_NL[targets_NL])
     below_P, up_to_P = counts_below(scores_NL, positives_P, present_L)
-    present = _areas(positives_P, below_P, up_to_P, len(scores_NL) * int(present_L.sum()))
+    candidates = len(scores_NL) * int(present_L.sum())
+    present = _areas(positives_P, below_P, up_to_P, candidates, missed)
     if present_L.all():
         return present, present
     below_others_P, up_to_others_P = counts_below(scores_NL, positives_P, np.logical_not(present_L))
     return _areas(
-        positives_P, below_P + below_others_P, up_to_P + up_to_others_P, scores_NL.size
+        positives_P, below_P + below_others_P, up_to_P + up_to_others_P, scores_NL.size, missed
     ), present
 
 
-def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats, Floats]:
+def areas_under_curves(
+    scores_RC: Scores, targets_RC: Booleans, unscored_RC: Booleans | None = None
+) -> tuple[Floats, Floats]:
     """Return the areas under the ROC and the precision-recall curve of each row.
 
     Each row ranks its columns: pass the transposed arrays for one ranking per label.
@@ -96,6 +116,8 @@ def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats,
     Args:
         scores_RC: Scores, finite.
         targets_RC: True for positives.
+        unscored_RC: True for pairs without a score, which is 0 there, as the lowest of all;
+            positives among them are never found, so they add no precision. None: all have one.
 
     Returns:
         AUROC (R,), ties counting half, NaN without a positive or without a negative; average
@@ -103,6 +125,7 @@ def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats,
     """
     rows, columns = scores_RC.shape
     roc_R, precision_R = np.full(rows, np.nan), np.full(rows, np.nan)
+    missed_R = missed_by_row(targets_RC, unscored_RC).tolist()
     for block in row_blocks(rows, columns):
         # Contiguous copies: they are sorted in place below, and rows of a transposed view are slow.
         scores_BC = np.array(scores_RC[block], order="C")
@@ -113,7 +136,7 @@ def areas_under_curves(scores_RC: Scores, targets_RC: Booleans) -> tuple[Floats,
             sorted_C.sort()
             below_P, up_to_P = (np.searchsorted(sorted_C, positives_P, side) for side in SIDES)
             roc_R[block.start + row], precision_R[block.start + row] = _areas(
-                positives_P, below_P, up_to_P, columns
+                positives_P, below_P, up_to_P, columns, missed_R[block.start + row]
             )
     return roc_R, precision_R
 

@@ -7,7 +7,7 @@ thresholds.
 Shapes: L labels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,6 +55,12 @@ class Threshold:
                 f"the threshold was tuned for {len(self.per_code)} labels, not {labels}"
             )
         return np.array(self.per_code, np.float32)
+
+    def with_more(self, labels: int) -> "Threshold":
+        """Return the same with more labels at the end, which have the single threshold."""
+        if self.per_code is None or not labels:
+            return self
+        return replace(self, per_code=(*self.per_code, *(self.value for _ in range(labels))))
 
     def __str__(self) -> str:
         """Return the threshold in words, for everything that shows decisions."""

@@ -140,6 +140,7 @@ def validate_baseline(
         model.threshold,
         "validation",
         with_fusion=False,
+        missed_NU=documents.outside_NU(),
     )
     model.threshold = fused.threshold
     loss = float(scored.losses_N.mean())

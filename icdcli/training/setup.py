@@ -227,6 +227,7 @@ def _training(
         train=encoded["train"].drawn(config.run.seed, 0),
         validation=encoded["validation"],
         validation_ids=splits["validation"].ids,
+        missed_NU=splits["validation"].outside_NU(),
         train_ids=splits["train"].ids,
         config=config.train,
         log=config.log,

@@ -76,6 +76,7 @@ class Training:
         seed: The seed of every random draw.
         process_group: The process group.
         state: The progress of the run.
+        missed_NU: Gold codes of the validation split outside of the label space, a column each.
         stop_requested: Returns the number of a signal that asks the run to stop, 0 if there is
             none.
         train_ids: The ids of the training documents, for messages about a step; numbers if empty.
@@ -103,6 +104,7 @@ class Training:
     seed: int
     process_group: ProcessGroup
     state: RunState
+    missed_NU: NDArray[np.bool_] | None = None
     stop_requested: Callable[[], int] = lambda: 0
     train_ids: Sequence[str] = ()
     micro_batch_tokens: int = 16_384

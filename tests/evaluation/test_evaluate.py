@@ -196,3 +196,76 @@ def test_damaged_statistics_are_refused(
         DataError, match=r"can't be read .* Delete it; `icdcode evaluate` writes it again"
     ):
         read_statistics(path)
+
+
+def with_outside(evaluation: Evaluation, space: str) -> Evaluation:
+    """Evaluate the same scores without the last two codes in the label space."""
+    documents, labels = evaluation.scored.documents, evaluation.labels
+    kept = {
+        name: getattr(labels, name)[:-2]
+        for name in ("codes", "kinds", "titles", "counts", "train_counts")
+    }
+    outside = [
+        tuple(labels.codes[label] for label in own if label >= 10) for own in documents.targets
+    ]
+    inside = [own[own < 10] for own in documents.targets]
+    scored = replace(
+        evaluation.scored,
+        scores_NL=evaluation.scored.scores_NL[:, :-2],
+        documents=replace(documents, targets=inside, outside=outside),
+    )
+    threshold = replace(PER_CODE, per_code=PER_CODE.per_code[:-2] if PER_CODE.per_code else None)
+    about = {"label_space": space}
+    return evaluate_split(
+        *("test", scored, replace(labels, **kept), threshold, open_code_system("icd9"), about)
+    )
+
+
+def test_gold_codes_outside_of_the_label_space_are_misses(
+    made_up_evaluation: Make, tmp_path: Path
+) -> None:
+    whole = made_up_evaluation(threshold=PER_CODE)
+    evaluation = with_outside(whole, "train")
+    # 999.99 is never gold.
+    assert evaluation.labels.codes == (*whole.labels.codes[:10], "V15.82")
+    assert (evaluation.labels.kinds[-1], evaluation.labels.train_counts[-1]) == ("diagnosis", 0)
+    assert evaluation.targets_NL.sum() == whole.targets_NL.sum()
+    missed = int(whole.targets_NL[:, 11].sum())
+    assert missed > 10
+    right = (whole.statistics.predicted_NL & whole.targets_NL)[:, :10].sum()
+    assert evaluation.metrics["recall_micro"] == right / whole.targets_NL.sum()
+    assert evaluation.metrics["map"] < whole.metrics["map"]
+    assert evaluation.by_training_frequency["never"]["gold"] >= missed
+    outside = f"{missed:,} of {whole.targets_NL.sum():,} gold codes"
+    assert [note for note in evaluation.notes if "label space" in note] == [
+        f"{outside} ({missed / whole.targets_NL.sum():.1%}) aren't in the label space (train). "
+        "They count as missed in every metric."
+    ]
+    found = evaluation.to_json()
+    assert (found["label_space"], found["gold_outside"], found["labels_outside"]) == (
+        *("train", missed, 1),
+    )
+
+    write_evaluation(tmp_path, evaluation)
+    rows = list(csv.DictReader((tmp_path / "per_code.csv").read_text().splitlines()))
+    assert (rows[-1]["code"], rows[-1]["gold"], rows[-1]["predicted"]) == (
+        *("V15.82", str(missed), "0"),
+    )
+    gold = pq.read_table(tmp_path / "predictions.parquet").filter(
+        pq.read_table(tmp_path / "predictions.parquet")["gold"]
+    )
+    assert gold.num_rows == whole.targets_NL.sum()
+    assert read_statistics(tmp_path / STATISTICS).codes == evaluation.labels.codes
+
+
+def test_codes_that_are_candidates_because_the_split_is_there_are_named(
+    made_up_evaluation: Make,
+) -> None:
+    evaluation = replace(made_up_evaluation(), about={"label_space": "seen"})
+    unseen = int(evaluation.targets_NL[:, 0].sum())
+    assert evaluation.gold_unseen == unseen > 0
+    (note,) = [note for note in evaluation.notes if "label_space" in note]
+    assert note.startswith(f"{unseen} of ") and "documents of the test split have them" in note
+    for about, split in (({"label_space": "train"}, "test"), ({"label_space": "seen"}, "train")):
+        other = replace(evaluation, about=about, split=split)
+        assert not [note for note in other.notes if "candidates" in note]

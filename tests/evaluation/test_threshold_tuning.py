@@ -107,6 +107,18 @@ def test_a_code_with_another_scale_gets_its_own_threshold() -> None:
     assert f1(scores, targets, each.values_L(2)) > f1(scores, targets, one.values_L(2)) + 0.1
 
 
+def test_misses_outside_of_the_label_space_lower_the_threshold() -> None:
+    draw = np.random.default_rng(0)
+    targets = draw.random((200, 5)) < 0.3
+    scores = np.clip(draw.normal(0.35 + 0.3 * targets, 0.2), 0, 1).astype(np.float32)
+    known, _ = best_threshold(scores, targets)
+    with_misses, best = best_threshold(scores, targets, missed=300)
+    assert with_misses < known
+    predicted = scores >= with_misses
+    assert best == 2 * (predicted & targets).sum() / (predicted.sum() + targets.sum() + 300)
+    assert tune("auto", scores, targets, "validation", missed=300).value == with_misses
+
+
 def test_the_threshold_without_gold_codes_is_one_half() -> None:
     scores, targets = np.full((3, 2), 0.2, np.float32), np.zeros((3, 2), bool)
     assert tune("auto", scores, targets, "validation").value == 0.5

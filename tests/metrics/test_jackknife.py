@@ -25,6 +25,19 @@ def test_the_metrics_are_those_of_the_other_documents(
             assert found[name][document] == pytest.approx(value, abs=1e-12, nan_ok=True), name
 
 
+def test_codes_without_scores_add_no_precision() -> None:
+    draw = np.random.default_rng(0)
+    scores, targets = draw.random((20, 6), dtype=np.float32), draw.random((20, 6)) < 0.3
+    unscored = np.broadcast_to(np.arange(6) >= 4, scores.shape)
+    scores[unscored] = 0
+    found = areas_without_each(scores, targets, unscored)
+    for document in range(20):
+        others = [np.delete(array, document, axis=0) for array in (scores, targets, unscored)]
+        areas = evaluate(*others[:2], names=list(found), unscored_NL=others[2])
+        for name, value in areas.items():
+            assert found[name][document] == pytest.approx(value, abs=1e-12), name
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     scores, targets = draw.random((40, 30), dtype=np.float32), draw.random((40, 30)) < 0.1

@@ -118,12 +118,15 @@ class Documents:
         subject_ids: The patients' ids; None if the source has none.
         rows: Each document's row in ``documents.parquet``.
         targets: Each document's labels, sorted, as int32.
+        outside: Each document's gold codes that aren't in the label space, sorted; empty: none of
+            them has any.
     """
 
     ids: list[str]
     subject_ids: list[str | None]
     rows: NDArray[np.int64]
     targets: list[NDArray[np.int32]]
+    outside: list[tuple[str, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -142,7 +145,21 @@ class Documents:
             [self.subject_ids[i] for i in positions],
             self.rows[list(positions)],
             [self.targets[i] for i in positions],
+            [self.outside[i] for i in positions] if self.outside else [],
         )
+
+    @property
+    def outside_codes(self) -> list[str]:
+        """Return the gold codes of any document that aren't in the label space, sorted."""
+        return sorted({code for codes in self.outside for code in codes})
+
+    def outside_NU(self) -> NDArray[np.bool_]:
+        """Return a column for each of `outside_codes`: whether the documents have it."""
+        column = {code: place for place, code in enumerate(self.outside_codes)}
+        result_NU = np.zeros((len(self), len(column)), dtype=bool)
+        for row_U, codes in zip(result_NU, self.outside, strict=bool(self.outside)):
+            row_U[[column[code] for code in codes]] = True
+        return result_NU
 
     def targets_NL(self, number_of_labels: int) -> NDArray[np.bool_]:
         """Return the targets as a bool matrix of (documents, labels)."""

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from icdcli.data.section import LABEL_SPACES
 from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.tables import evaluation_table
@@ -79,9 +80,12 @@ def heading(evaluation: "Evaluation") -> list[str]:
         if counts[key]
     ]
     codes = f"{counts['labels']:,} codes" + (f" ({', '.join(odd)})" if odd else "")
+    space = evaluation.label_space
+    outside = f", and {evaluation.outside:,} codes outside of it" if evaluation.outside else ""
     editions = ", ".join(edition_ids(evaluation.labels.editions))
     return [
         f"{evaluation.split}: {counts['documents']:,} documents, {codes}",
+        *([f"label space {space}: {LABEL_SPACES[space]}{outside}"] if space in LABEL_SPACES else []),
         f"threshold {evaluation.threshold}",
         *([f"codes of {editions}"] if editions else []),
     ]
