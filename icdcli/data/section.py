@@ -87,9 +87,10 @@ class DataConfig(Section):
         "diagnoses", description="codiesp: kind of codes: diagnoses, procedures, all"
     )
     text_column: str = Field("text", description="table: column with the notes")
-    label_space: Literal["seen", "described"] = Field(
+    label_space: Literal["seen", "train", "described"] = Field(
         "seen",
-        description="described: also codes with a title that no document has (not for benchmarks)",
+        description="seen: codes of all splits; train: codes of the training split; described: "
+        "also codes with a title that no document has (only seen for benchmarks)",
     )
     train_on: Literal["train", "train+validation"] = Field(
         "train",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.reader import Corpus
 from icdcli.evaluation.measure import fuse, tune_scores
 from icdcli.io.progress import Progress
@@ -101,9 +102,9 @@ def ablate(
             "validation",
             with_fusion=True,
             by_evidence=by_evidence,
-            missed_NU=scored["validation"].documents.outside_NU(),
+            missed_NU=missed_columns(scored["validation"].documents),
         )
-        missed_NU = scored[split].documents.outside_NU()
+        missed_NU = missed_columns(scored[split].documents)
         fused = fuse(measured_on, gold, tuned.fusion, tuned.threshold, missed_NU)
         return Ablation(without, fused.metrics(_METRICS))
 

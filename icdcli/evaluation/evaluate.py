@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from icdcli.data.corpus.label_spaces import add_outside
+from icdcli.data.corpus.label_spaces import add_outside, missed_columns
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
 from icdcli.evaluation.ablation import Ablation
@@ -216,7 +216,7 @@ def evaluate_split(
         )
     documents = scored.documents
     scores_NL, targets_NL, unscored_L = with_missed(
-        scored.scores_NL, documents.targets_NL(len(labels)), documents.outside_NU()
+        scored.scores_NL, documents.targets_NL(len(labels)), missed_columns(documents)
     )
     if unscored_L is not None:
         threshold = threshold.with_more(int(unscored_L.sum()))
@@ -248,9 +248,7 @@ def evaluate_split(
         by_training_frequency=frequencies,
         checks=None
         if system is None
-        else check_split(
-            scores_NL, targets_NL, statistics.predicted_NL, labels, system, days
-        ),
+        else check_split(scores_NL, targets_NL, statistics.predicted_NL, labels, system, days),
         outside=0 if unscored_L is None else int(unscored_L.sum()),
     )
 

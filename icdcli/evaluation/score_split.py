@@ -25,7 +25,7 @@ def with_missed(
     Args:
         scores_NL: Scores.
         targets_NL: The gold labels.
-        missed_NU: What `Documents.outside_NU` returns; None: nothing is missed.
+        missed_NU: What `missed_columns` returns; None: nothing is missed.
 
     Returns:
         The scores, 0 in these columns; the gold codes; and which columns have no score (L,). None

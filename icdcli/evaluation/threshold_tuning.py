@@ -54,9 +54,7 @@ def tune(
     return Threshold(value, how, split, tuple(per_code_L.astype(np.float32).tolist()))
 
 
-def best_threshold(
-    scores_NL: Scores, targets_NL: Booleans, missed: int = 0
-) -> tuple[float, float]:
+def best_threshold(scores_NL: Scores, targets_NL: Booleans, missed: int = 0) -> tuple[float, float]:
     """Return the single threshold with the best micro-F1, and that F1; 0.5 and 0 without gold."""
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):

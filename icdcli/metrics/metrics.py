@@ -280,9 +280,7 @@ def _exact_match(inputs: _Inputs) -> Values:
 
 
 def _highest_ranks(inputs: _Inputs) -> Values:
-    hits = hits_by_document(
-        inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL
-    )
+    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL)
     has_gold_N = hits.gold_N > 0
     gold_N = hits.gold_N[has_gold_N]
     return {
@@ -296,14 +294,13 @@ def _highest_ranks(inputs: _Inputs) -> Values:
 
 
 def _recalls_as_caml(inputs: _Inputs) -> Values:
-    hits = hits_by_document(
-        inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL
-    )
+    hits = hits_by_document(inputs.scores_NL, inputs.targets_NL, inputs.k, inputs.unscored_NL)
     return {name: _mean(recall_N) for name, recall_N in caml_recalls(hits).items()}
 
 
 def _map_as_codiesp(inputs: _Inputs) -> Values:
-    return {"map_codiesp": _mean(codiesp_precisions(inputs.scores_NL, inputs.targets_NL, inputs.unscored_NL))}
+    values_N = codiesp_precisions(inputs.scores_NL, inputs.targets_NL, inputs.unscored_NL)
+    return {"map_codiesp": _mean(values_N)}
 
 
 def _decisions_as_edin(inputs: _Inputs) -> Values:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
+from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
@@ -140,7 +141,7 @@ def validate_baseline(
         model.threshold,
         "validation",
         with_fusion=False,
-        missed_NU=documents.outside_NU(),
+        missed_NU=missed_columns(documents),
     )
     model.threshold = fused.threshold
     loss = float(scored.losses_N.mean())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from icdcli.config.metric_names import monitored
 from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
+from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
@@ -58,8 +59,7 @@ def be_reproducible(config: RunConfig) -> None:
         # cuBLAS reads this when it starts; without it, the order of its sums may vary.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
-    # It would also fill each new tensor, which costs time and changes no result: none is read
-    # before it is written.
+    # Filling each new tensor would cost time and change nothing: none is read before written to.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
@@ -227,7 +227,7 @@ def _training(
         train=encoded["train"].drawn(config.run.seed, 0),
         validation=encoded["validation"],
         validation_ids=splits["validation"].ids,
-        missed_NU=splits["validation"].outside_NU(),
+        missed_NU=missed_columns(splits["validation"]),
         train_ids=splits["train"].ids,
         config=config.train,
         log=config.log,

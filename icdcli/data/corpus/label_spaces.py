@@ -2,14 +2,13 @@
 
     seen        codes of any document of the data set, also of those that are held back
     train       codes of the documents that are trained on
-    categories  these, and all other codes of their categories that can be assigned
     described   all codes with a title that can be assigned
 
-The first and the last are those of the prepared corpus. The others are made of it whenever it is
-opened, since they depend on what is trained on. Gold codes outside of a label space count as misses
+The first and the last are those of the prepared corpus, the other one is made of it whenever it is
+opened, since it depends on what is trained on. Gold codes outside of a label space count as misses
 in every evaluation.
 
-Shapes: L labels.
+Shapes: N documents, L labels, U gold codes outside of the label space.
 """
 
 from collections import Counter
@@ -32,17 +31,18 @@ def space_of(corpus: Corpus) -> str:
     return str(corpus.card["labels"].get("space", "seen"))
 
 
-def restrict_labels(labels: Labels, space: str, system: CodeSystem | None) -> Labels:
-    """Return the label space that a data set's codes give.
+def restrict_labels(labels: Labels, space: str) -> Labels:
+    """Return those of a data set's codes that are in a label space.
 
     Args:
-        labels: All codes of the data set, with their counts.
-        space: ``train``: the codes that training documents have. Else all are kept.
-        system: Their coding system; None: unknown.
+        labels: All codes of the data set, with their counts in what is trained on.
+        space: ``train``: the codes that training documents have; ``described``: these, and those
+            with a title.
     """
-    if space != "train":
-        return labels
-    return take_labels(labels, np.array(labels.train_counts) > 0)
+    seen_L = np.array(labels.train_counts) > 0
+    if space == "described":
+        seen_L |= np.array([title is not None for title in labels.titles])
+    return take_labels(labels, seen_L)
 
 
 def take_labels(labels: Labels, kept_L: Booleans) -> Labels:
@@ -62,6 +62,20 @@ def take_labels(labels: Labels, kept_L: Booleans) -> Labels:
     )
 
 
+def outside_codes(documents: Documents) -> list[str]:
+    """Return the gold codes of any document that aren't in the label space, sorted."""
+    return sorted({code for codes in documents.outside for code in codes})
+
+
+def missed_columns(documents: Documents) -> Booleans:
+    """Return a column for each of `outside_codes` (N, U): whether the documents have it."""
+    column = {code: place for place, code in enumerate(outside_codes(documents))}
+    missed_NU = np.zeros((len(documents), len(column)), dtype=bool)
+    for row, codes in enumerate(documents.outside):
+        missed_NU[row, [column[code] for code in codes]] = True
+    return missed_NU
+
+
 def add_outside(labels: Labels, documents: Documents, system: CodeSystem | None) -> Labels:
     """Return a label space with the gold codes that it lacks at its end, for an evaluation.
 
@@ -70,7 +84,7 @@ def add_outside(labels: Labels, documents: Documents, system: CodeSystem | None)
         documents: Documents whose codes are gold.
         system: The coding system, for kinds and titles; None: unknown.
     """
-    codes = documents.outside_codes
+    codes = outside_codes(documents)
     counts = Counter(code for its in documents.outside for code in its)
     kinds = [_kind(code, labels.kinds, system) for code in codes]
     titles = [

@@ -148,19 +148,6 @@ class Documents:
             [self.outside[i] for i in positions] if self.outside else [],
         )
 
-    @property
-    def outside_codes(self) -> list[str]:
-        """Return the gold codes of any document that aren't in the label space, sorted."""
-        return sorted({code for codes in self.outside for code in codes})
-
-    def outside_NU(self) -> NDArray[np.bool_]:
-        """Return a column for each of `outside_codes`: whether the documents have it."""
-        column = {code: place for place, code in enumerate(self.outside_codes)}
-        result_NU = np.zeros((len(self), len(column)), dtype=bool)
-        for row_U, codes in zip(result_NU, self.outside, strict=bool(self.outside)):
-            row_U[[column[code] for code in codes]] = True
-        return result_NU
-
     def targets_NL(self, number_of_labels: int) -> NDArray[np.bool_]:
         """Return the targets as a bool matrix of (documents, labels)."""
         result_NL = np.zeros((len(self), number_of_labels), dtype=bool)

@@ -1,13 +1,14 @@
 """Views of a prepared corpus: the same documents, divided into splits in another way.
 
-Two keys of the configuration choose a view. With ``train_on: train+validation``, a model is trained
+Keys of the configuration choose a view. With ``train_on: train+validation``, a model is trained
 on the documents of both splits; with ``held_out_fold: 2/5``, the second of five folds of the
 training documents is its validation split. Nothing is copied: a view reads the files of its corpus,
 and shares the tokens and the hidden states that are kept with it.
 
-The label space of a fold is that of its training documents, as it would be if nobody had ever seen
-the fold that is held out. Codes with a title stay candidates with ``label_space: described``. Other
-codes of the documents are left out of their targets.
+With ``label_space: train``, the label space is that of the training documents of the view
+(`icdcli.data.corpus.label_spaces`). That of a fold always is, as it would be if nobody had ever
+seen the fold that is held out; only with ``label_space: described``, codes with a title stay
+candidates. Other codes of the documents are outside (`Documents.outside`), and count as missed.
 """
 
 from collections import Counter
@@ -16,18 +17,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
-from icdcli.data.corpus.reader import Corpus, Documents, Labels, open_corpus
+from icdcli.data.corpus.label_spaces import restrict_labels, space_of
+from icdcli.data.corpus.reader import Corpus, Documents, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
-
-_Value = TypeVar("_Value")
 
 Places = Mapping[str, NDArray[np.int64]]
 """Splits of the corpus to the positions of some of their documents, ascending."""
@@ -61,7 +60,8 @@ class CorpusView(Corpus):
     def documents(self, split: str) -> Documents:
         """Return the documents of a split, with the targets in the label space of the view."""
         self._require(split)
-        return _within(_documents(self.base, self.places[split]), self._view_labels)
+        documents = _documents(self.base, self.places[split])
+        return _within(documents, self.base.labels.codes, self._view_labels)
 
     def texts(self, split: str) -> Iterator[str]:
         """Yield the texts of a split, in the order of `documents`."""
@@ -126,11 +126,16 @@ def corpus_of(folder: Path, data: DataConfig) -> Corpus:
 def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
     """Return the view of a corpus that a configuration wants, or the corpus; see `corpus_of`."""
     held_out = None if data.held_out_fold is None else HeldOutFold.of(data.held_out_fold)
-    if data.train_on == "train" and held_out is None:
+    space = _space(corpus, data)
+    if data.train_on == "train" and held_out is None and space is None:
         return corpus
     places = {split: np.arange(len(corpus.documents(split))) for split in data.train_on.split("+")}
-    description = f"trained on {data.train_on}"
+    descriptions = [] if space is None else [f"label space {space}"]
     view: dict[str, Places] = {"train": places}
+    if data.train_on != "train" or held_out is not None:
+        descriptions.insert(0, f"trained on {data.train_on}")
+    elif "validation" in corpus.splits:
+        view["validation"] = {"validation": np.arange(len(corpus.documents("validation")))}
     if held_out is not None:
         documents = _documents(corpus, places)
         folds_N = fold_of(documents.ids, documents.subject_ids, held_out.folds)
@@ -145,28 +150,46 @@ def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
                 split: np.flatnonzero(mask) for split, mask in zip(places, own, strict=True)
             },
         }
-        description += f" without fold {held_out}"
+        descriptions[0] += f" without fold {held_out}"
+        # Nobody has seen the fold that is held out.
+        space = space or ("described" if space_of(corpus) == "described" else "train")
     if "test" in corpus.splits:
         view["test"] = {"test": np.arange(len(corpus.documents("test")))}
-    return _view(corpus, view, description, honest=held_out is not None)
+    return _view(corpus, view, ", ".join(descriptions), space)
+
+
+def _space(corpus: Corpus, data: DataConfig) -> str | None:
+    """Return the label space that the training documents determine; None: that of the corpus."""
+    if data.label_space == "train" and space_of(corpus) != "protocol":
+        return data.label_space
+    return None
 
 
 def rebased(view: CorpusView, base: Corpus) -> CorpusView:
     """Return a view of the same documents with the label space of another form of its corpus."""
-    return _view(base, view.places, view.description, honest=False)
+    return _view(base, view.places, view.description, None)
 
 
 def _view(
-    corpus: Corpus, places: Mapping[str, Places], description: str, honest: bool
+    corpus: Corpus, places: Mapping[str, Places], description: str, space: str | None
 ) -> CorpusView:
     counts = Counter(
         label
         for targets in _documents(corpus, places["train"]).targets
         for label in targets.tolist()
     )
-    labels = _labels(corpus, counts, honest)
+    own = tuple(counts[label] for label in range(len(corpus.labels)))
+    labels = replace(corpus.labels, train_counts=own)
+    about = dict(corpus.card["labels"])
+    if space is not None:
+        labels, about["space"] = restrict_labels(labels, space), space
     splits = {split: {"documents": sum(map(len, own.values()))} for split, own in places.items()}
-    about = {**corpus.card["labels"], "count": len(labels)}
+    about |= {
+        "count": len(labels),
+        "in_use": sum(count > 0 for count in labels.counts),
+        "in_training": sum(count > 0 for count in labels.train_counts),
+        "without_title": labels.titles.count(None),
+    }
     card = {**corpus.card, "splits": splits, "labels": about}
     return CorpusView(
         corpus.folder, card, labels, base=corpus, places=places, description=description
@@ -184,36 +207,23 @@ def _documents(corpus: Corpus, places: Places) -> Documents:
     )
 
 
-def _within(documents: Documents, view_labels: NDArray[np.int32]) -> Documents:
-    """Return documents with the targets that a view has, as its labels."""
-    targets = [view_labels[labels] for labels in documents.targets]
-    return replace(documents, targets=[np.sort(labels[labels >= 0]) for labels in targets])
-
-
-def _labels(corpus: Corpus, counts: Mapping[int, int], honest: bool) -> Labels:
-    """Return the label space of a view.
+def _within(
+    documents: Documents, codes: Sequence[str], view_labels: NDArray[np.int32]
+) -> Documents:
+    """Return documents with the targets that a view has, as its labels, and the codes outside.
 
     Args:
-        corpus: The corpus.
-        counts: Label of the corpus to the training documents of the view that have it.
-        honest: Whether codes that no training document has are left out.
+        documents: The documents of the corpus.
+        codes: The label space of the corpus.
+        view_labels: Of each code, the label in the view; -1: it has none.
     """
-    own = corpus.labels
-    described = corpus.card["labels"].get("space") == "described"
-    kept = [
-        label
-        for label, title in enumerate(own.titles)
-        if not honest or counts.get(label) or (described and title)
+    targets = [view_labels[labels] for labels in documents.targets]
+    outside = [
+        tuple(codes[label] for label in labels[own < 0].tolist())
+        for labels, own in zip(documents.targets, targets, strict=True)
     ]
     return replace(
-        own,
-        codes=_at(own.codes, kept),
-        kinds=_at(own.kinds, kept),
-        titles=_at(own.titles, kept),
-        counts=_at(own.counts, kept),
-        train_counts=tuple(counts.get(label, 0) for label in kept),
+        documents,
+        targets=[np.sort(labels[labels >= 0]) for labels in targets],
+        outside=outside if any(outside) else [],
     )
-
-
-def _at(values: Sequence[_Value], places: Sequence[int]) -> tuple[_Value, ...]:
-    return tuple(values[place] for place in places)

@@ -80,12 +80,13 @@ def heading(evaluation: "Evaluation") -> list[str]:
         if counts[key]
     ]
     codes = f"{counts['labels']:,} codes" + (f" ({', '.join(odd)})" if odd else "")
-    space = evaluation.label_space
     outside = f", and {evaluation.outside:,} codes outside of it" if evaluation.outside else ""
+    space = LABEL_SPACES.get(evaluation.label_space)
+    named = [f"label space {evaluation.label_space}: {space}{outside}"] if space else []
     editions = ", ".join(edition_ids(evaluation.labels.editions))
     return [
         f"{evaluation.split}: {counts['documents']:,} documents, {codes}",
-        *([f"label space {space}: {LABEL_SPACES[space]}{outside}"] if space in LABEL_SPACES else []),
+        *named,
         f"threshold {evaluation.threshold}",
         *([f"codes of {editions}"] if editions else []),
     ]

@@ -227,7 +227,7 @@ class RoundPlayer:
         prepared = prepare(config.data, self.on_progress)
         corpus = open_corpus(prepared.folder)
         others = set(corpus.labels.codes) - set(self.corpus.labels.codes)
-        if others and config.data.label_space == "seen":
+        if others and config.data.label_space != "described":
             raise DataError(
                 f"{self.corpus.folder.name}: {len(others):,} of its codes are read as others in a "
                 f"table of reviewed notes, such as {min(others)}. Set code_system."

@@ -3,6 +3,12 @@ import pytest
 
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
+from icdcli.data.corpus.label_spaces import (
+    add_outside,
+    missed_columns,
+    outside_codes,
+    space_of,
+)
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.corpus.views import corpus_of
@@ -108,6 +114,56 @@ def test_a_fold_has_the_codes_of_its_training_documents_only(tmp_path):
     documents = view_without.documents("validation")
     targets = documents.targets[documents.ids.index("n3")]
     assert [view_without.labels.codes[label] for label in targets] == ["I10"]
+    assert documents.outside[documents.ids.index("n3")] == ("J18.9",)
+    assert view_without.card["labels"]["space"] == "train"
+
+
+@pytest.fixture
+def few_notes(tmp_path):
+    """Opens a corpus of four notes, of which the later ones have new codes."""
+    path = tmp_path / "notes.csv"
+    rows = ["a,train,I10;E11.9", "b,train,I10", "c,validation,I10;N17.9;J18.9", "d,test,J18.9"]
+    lines = [f"{row.split(',')[0]},a note,{row.split(',', 1)[1]}" for row in rows]
+    path.write_text("\n".join(["id,text,split,codes", *lines]) + "\n")
+
+    def make(space):
+        keys = [f"data_path={path}", "code_system=icd10", f"label_space={space}"]
+        data = load_config(None, keys).data
+        return corpus_of(prepare(data).folder, data)
+
+    return make
+
+
+def test_the_label_space_of_training_lacks_the_codes_of_other_splits(few_notes):
+    seen, train = few_notes("seen"), few_notes("train")
+    assert seen.labels.codes == ("E11.9", "I10", "J18.9", "N17.9")
+    assert train.labels.codes == ("E11.9", "I10")
+    assert train.labels.train_counts == (1, 2)
+    assert train.splits == seen.splits
+    assert (space_of(seen), space_of(train)) == ("seen", "train")
+    assert train.folder == seen.folder
+    assert train.name != seen.name
+    counts = train.card["labels"]
+    assert (counts["count"], counts["in_use"], counts["in_training"]) == (2, 2, 2)
+
+    documents = train.documents("validation")
+    assert [train.labels.codes[label] for label in documents.targets[0]] == ["I10"]
+    assert documents.outside == [("J18.9", "N17.9")]
+    assert outside_codes(documents) == ["J18.9", "N17.9"]
+    assert missed_columns(documents).tolist() == [[True, True]]
+    assert documents.take([0]).outside == documents.outside
+    assert train.documents("train").outside == []
+    assert missed_columns(train.documents("train")).shape == (2, 0)
+    assert list(train.texts("test")) == list(seen.texts("test"))
+
+
+def test_gold_codes_outside_are_described_as_labels_are(few_notes):
+    seen, train = few_notes("seen"), few_notes("train")
+    whole = add_outside(train.labels, train.documents("test"), train.code_system)
+    assert whole.codes == ("E11.9", "I10", "J18.9")
+    label = seen.labels.index["J18.9"]
+    assert (whole.titles[-1], whole.kinds[-1]) == (seen.labels.titles[label], "diagnosis")
+    assert (whole.counts[-1], whole.train_counts[-1]) == (1, 0)
 
 
 def test_a_wrong_fold_is_refused(config):
