@@ -86,6 +86,10 @@ class DataConfig(Section):
     codes: Literal["diagnoses", "procedures", "all"] = Field(
         "diagnoses", description="codiesp: kind of codes: diagnoses, procedures, all"
     )
+    projected_evidence: bool = Field(
+        False,
+        description="codiesp in English: carry its Spanish evidence over to the translated texts",
+    )
     text_column: str = Field("text", description="table: column with the notes")
     label_space: Literal["seen", "train", "described"] = Field(
         "seen",

@@ -21,6 +21,7 @@ _FIXED = {
     **dict.fromkeys(
         (
             *("dataset", "protocol", "label_pruning", "language", "codes", "code_system"),
+            "projected_evidence",
             "code_kind",
             *("text_cleaning", "label_space", "evidence_column", "evidence_path"),
             *("date_column", "train_on", "held_out_fold"),

@@ -7,7 +7,9 @@ without a header. An annotator has read every case, so a case without codes is k
 ``{split}X.tsv`` has the annotated evidence:
 ``ID<tab>DIAGNOSTICO|PROCEDIMIENTO<tab>code<tab>words<tab>begin end;begin end``, in characters of
 the Spanish text. Some of its fragments are empty, and a few end one punctuation mark before or
-after their words. Annotations whose letters differ from the text are dropped and counted.
+after their words. Annotations whose letters differ from the text are dropped and counted. The
+English texts have no annotations of their own; ``projected_evidence: True`` carries the Spanish
+ones over, word by word (`icdcli.data.sources.translations`).
 """
 
 import re
@@ -20,6 +22,8 @@ from icdcli.data.benchmarks.protocols import OFFICIAL, Protocol, choose_protocol
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Match, SourceType, register
+from icdcli.data.sources.translations.alignment import TextWords, WordAlignment
+from icdcli.data.sources.translations.carried_evidence import carry_over
 from icdcli.errors import ConfigError, DataError
 from icdcli.icd.codes import System, dotted
 from icdcli.io.csv_reader import Reading
@@ -55,12 +59,14 @@ class CodiespSource:
         folder: The data set's folder.
         language: ``en`` (machine-translated) or ``es`` (the original).
         codes: ``diagnoses``, ``procedures`` or ``all``.
+        projected: Whether the English texts get the annotations of the Spanish ones.
         reading: Reports progress, and counts dropped cases.
     """
 
     folder: Path
     language: str = "en"
     codes: str = "diagnoses"
+    projected: bool = False
     reading: Reading = field(default_factory=Reading)
 
     system: System | None = "icd10"
@@ -78,6 +84,7 @@ class CodiespSource:
                 *self._tables(split).values(),
                 *self._evidence_tables(split),
                 *self._texts(split),
+                *(self._texts(split, "es") if self.projected else ()),
             )
         ]
 
@@ -99,6 +106,7 @@ class CodiespSource:
         Raises:
             DataError: If a file can't be read.
         """
+        alignment = self._alignment() if self.projected else None
         for split in self._splits():
             codes = self._codes(split)
             annotations = self._annotations(split)
@@ -107,7 +115,7 @@ class CodiespSource:
                 text = _read_text(path)
                 case = codes.pop(path.stem, set())
                 if text.strip():
-                    spans = self._spans(text, annotations.pop(path.stem, []))
+                    spans = self._evidence(path, text, annotations.pop(path.stem, []), alignment)
                     yield Admission(path.stem, None, text, frozenset(case), split, spans)
                 else:
                     self.reading.drop("cases without text", 1)
@@ -125,7 +133,10 @@ class CodiespSource:
         parts = [
             part
             for split in there
-            for part in (self._text_folder(split), *self._tables(split).values())
+            for part in (
+                *(self._text_folder(split, language) for language in self._languages),
+                *self._tables(split).values(),
+            )
             if not part.exists()
         ]
         if parts:
@@ -136,8 +147,13 @@ class CodiespSource:
             )
         return there
 
-    def _text_folder(self, split: str) -> Path:
-        return self.folder / FOLDERS[split] / TEXT_FOLDERS[self.language]
+    @property
+    def _languages(self) -> tuple[str, ...]:
+        """Return the languages of the texts that are read."""
+        return (self.language, "es") if self.projected else (self.language,)
+
+    def _text_folder(self, split: str, language: str) -> Path:
+        return self.folder / FOLDERS[split] / TEXT_FOLDERS[language]
 
     def _tables(self, split: str) -> dict[str, Path]:
         folder = self.folder / FOLDERS[split]
@@ -146,10 +162,43 @@ class CodiespSource:
     def _evidence_tables(self, split: str) -> list[Path]:
         """Return the split's table of evidence, if it exists and the Spanish texts are read."""
         path = self.folder / FOLDERS[split] / f"{FOLDERS[split]}X.tsv"
-        return [path] if self.language == "es" and path.is_file() else []
+        return [path] if "es" in self._languages and path.is_file() else []
 
-    def _texts(self, split: str) -> list[Path]:
-        return sorted(self._text_folder(split).glob("*.txt"))
+    def _texts(self, split: str, language: str | None = None) -> list[Path]:
+        return sorted(self._text_folder(split, language or self.language).glob("*.txt"))
+
+    def _spanish(self, path: Path) -> str:
+        """Return the Spanish text of an English one."""
+        return _read_text(path.parent.parent / TEXT_FOLDERS["es"] / path.name)
+
+    def _alignment(self) -> WordAlignment:
+        """Learn from the training cases which Spanish and English words mean each other."""
+        pairs = []
+        texts = self._texts("train")
+        for number, path in enumerate(texts, start=1):
+            pairs.append(
+                (TextWords.of(self._spanish(path)).words, TextWords.of(_read_text(path)).words)
+            )
+            if self.reading.on_progress:
+                self.reading.on_progress("reading pairs of texts", number, len(texts))
+        return WordAlignment.fit(pairs)
+
+    def _evidence(
+        self,
+        path: Path,
+        text: str,
+        annotations: list[_Annotation],
+        alignment: WordAlignment | None,
+    ) -> tuple[AnnotatedSpan, ...]:
+        """Return the annotations of a text as spans of its characters."""
+        if alignment is None:
+            return self._spans(text, annotations)
+        spanish = self._spanish(path)
+        spans = self._spans(spanish, annotations)
+        carried = carry_over(alignment, spanish, text, spans)
+        lost = {span.group for span in spans} - {span.group for span in carried}
+        self.reading.drop("annotations without a counterpart in the translation", len(lost))
+        return carried
 
     def _codes(self, split: str) -> dict[str, set[Code]]:
         found: dict[str, set[Code]] = {}
@@ -253,8 +302,16 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
         raise ConfigError(
             f"language={config.language}: CodiEsp's notes are in {' and '.join(TEXT_FOLDERS)}."
         )
-    source = CodiespSource(config.path, config.language, config.codes, reading)
+    projected = config.projected_evidence
+    if projected and config.language != "en":
+        raise ConfigError(
+            f"projected_evidence: language={config.language} has annotations of its own. Leave the "
+            "key out, or set language to en."
+        )
+    source = CodiespSource(config.path, config.language, config.codes, projected, reading)
     options = {"language": config.language, "codes": config.codes}
+    if projected:
+        options["evidence"] = "projected"
     return ChosenSource("codiesp", source, protocol, options)
 
 
@@ -266,7 +323,7 @@ register(
         protocols=_PROTOCOLS,
         recognizes=_recognizes,
         open=_open,
-        own_options=("codes",),
+        own_options=("codes", "projected_evidence"),
         system="icd10",
     )
 )

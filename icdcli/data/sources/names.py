@@ -12,6 +12,7 @@ _HELPERS = frozenset(
     (
         *("admission", "admission_join", "caml_codes", "lost_zeros", "mdace", "names"),
         *("registry", "table_cells", "table_codes", "table_evidence", "table_rows", "table_splits"),
+        "translations",
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from icdcli.config.loading import load_config
 from icdcli.data.benchmarks.protocols import OFFICIAL
 from icdcli.data.sources.admission import Code
 from icdcli.data.sources.codiesp import CodiespSource
-from icdcli.errors import DataError
+from icdcli.data.sources.registry import choose_source
+from icdcli.errors import ConfigError, DataError
+from icdcli.io.csv_reader import Reading
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data" / "codiesp"
 
@@ -181,3 +184,48 @@ def test_the_published_data_set():
         {span.code for span in case.evidence} == {code.code for code in case.codes}
         for case in cases.values()
     )
+
+
+def test_spanish_evidence_is_projected_onto_the_english_texts(folder):
+    for split in ("train", "dev"):
+        (folder / split / "text_files" / f"{split}-1.txt").write_text(
+            "Refiere colecistitis, otitis"
+        )
+        (folder / split / "text_files_en" / f"{split}-1.txt").write_text(
+            "Reports cholecystitis, otitis"
+        )
+    row = "DIAGNOSTICO\ti10\totitis\t22 28\n"
+    (folder / "train" / "trainX.tsv").write_text(f"train-1\t{row}train-2\t{row}")
+    cases, dropped = read(folder, projected=True)
+    assert [tuple(span) for span in cases["train-1"].evidence] == [("I10", 23, 29, 0)]
+    assert cases["train-1"].text == "Reports cholecystitis, otitis"
+    assert not cases["train-2"].evidence
+    assert dropped == {"annotations whose place in the text holds other words": 1}
+    source = CodiespSource(folder, projected=True)
+    names = {str(file.relative_to(folder)) for file in source.files()}
+    assert {"train/trainX.tsv", "dev/text_files/dev-1.txt", "dev/text_files_en/dev-1.txt"} <= names
+
+
+def test_projected_evidence_needs_both_languages(folder):
+    for text in (folder / "dev" / "text_files").iterdir():
+        text.unlink()
+    (folder / "dev" / "text_files").rmdir()
+    with pytest.raises(DataError, match=r"dev/text_files missing"):
+        CodiespSource(folder, projected=True).files()
+
+
+def test_spanish_has_evidence_of_its_own(folder):
+    config = load_config(
+        None, ["language=es", "projected_evidence=True", f"data_path={folder}", "dataset=codiesp"]
+    )
+    with pytest.raises(ConfigError, match="annotations of its own"):
+        choose_source(config.data, Reading())
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="CodiEsp isn't there")
+@pytest.mark.slow
+def test_most_of_codiesps_annotations_are_projected():
+    source = CodiespSource(SHARED, projected=True)
+    spans = [span for case in source.admissions(OFFICIAL, SHARED) for span in case.evidence]
+    assert len({(span.code, span.group) for span in spans}) > 9_000
+    assert source.reading.dropped["annotations without a counterpart in the translation"] < 1_200

@@ -1,0 +1,1 @@
+"""Texts and their translations: words that mean each other, and evidence carried over."""
