@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_all_ways_are_measured_and_split_products_are_the_most_exact(tmp_path):
     out = tmp_path / "measured.json"
     script = ROOT / "benchmarks" / "label_attention_gpu.py"

@@ -136,6 +136,7 @@ def test_the_page_is_written_on_request(icdcode, pair):
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_the_page_has_the_behavior_of_the_model(icdcode, pair, monkeypatch):
     page = pair[0] / "evaluation" / "test" / "report.html"
     answer = icdcode("evaluate", pair[0], "--html", "--json")

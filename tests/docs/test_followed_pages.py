@@ -67,10 +67,10 @@ def smaller(text: str) -> str:
     [
         "README.md",
         "docs/codes.md",
-        "docs/getting-started.md",
+        pytest.param("docs/getting-started.md", marks=pytest.mark.slow),
         "docs/evaluation.md",
         "docs/formats.md",
-        "docs/python.md",
+        pytest.param("docs/python.md", marks=pytest.mark.slow),
         "docs/review.md",
     ],
 )

@@ -28,6 +28,7 @@ def estimated(free=0, **changes):
     return estimate_memory(config, 7, LENGTHS, np.ones(1, int), **known)
 
 
+@pytest.mark.slow
 def test_the_plan_follows_from_the_memory_and_fits_it():
     all_kept = estimated(gradient_checkpointing=False, micro_batch_tokens=3_200)
     assert all_kept.recomputation == Recomputation(0, 4)

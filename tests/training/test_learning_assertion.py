@@ -61,7 +61,13 @@ def facts(tmp_path_factory):
     return path
 
 
-HEADS = ["label_attention", "mean", "weighted_mean", "eos_token"]
+HEADS = [
+    "label_attention",
+    *(
+        pytest.param(head, marks=pytest.mark.slow)
+        for head in ("mean", "weighted_mean", "eos_token")
+    ),
+]
 
 
 @pytest.fixture
