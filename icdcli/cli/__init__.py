@@ -31,6 +31,7 @@ from icdcli.cli import (
     report,
     resume,
     review,
+    score,
     serve,
     show_predictions,
     splits,
@@ -109,6 +110,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
     "Evaluation": {
         "evaluate": evaluate.evaluate,
         "compare": compare.compare,
+        "score": score.score,
         "report": report.report,
         "behavior": behavior.behavior,
         "show-predictions": show_predictions.show_predictions,

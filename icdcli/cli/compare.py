@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from icdcli.cli.common import Device, Json, Load
+from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -14,7 +15,9 @@ def compare(
     run_dirs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN_DIR...", help="Two or more runs; each is compared with the first."
+            metavar="RUN_DIR...",
+            help="Two or more runs, or folders that icdcode score --out has written; each is "
+            "compared with the first.",
         ),
     ],
     load: Load = "metric",
@@ -39,14 +42,14 @@ def compare(
 ) -> None:
     """Compare runs, with 95 % intervals of the differences.
 
-    Runs that haven't been evaluated on the split yet are evaluated first. --html shows the runs
-    side by side: metrics, what each finds that the other misses, and every code.
+    Runs that haven't been evaluated on the split yet are evaluated first. Predictions of other
+    systems, scored by `icdcode score --out DIR`, are compared on the codes of all. --html shows
+    the runs side by side: metrics, what each finds that the other misses, and every code.
 
     Example: icdcode compare outputs/mimic3/automatic_coding outputs/mimic3/automatic_coding2
     """
     output, warnings = Output(json), list[str]()
-    for run_dir in run_dirs:
-        RunDir.open(run_dir)  # a missing run is reported before torch is imported, which is slow
+    _check_folders(run_dirs, html)
     from icdcli.evaluation.run import compare_runs
     from icdcli.report.comparison.page import write_comparison_page
     from icdcli.report.views.comparison import comparison_view
@@ -83,3 +86,12 @@ def compare(
             **({"page": page} if page else {}),
         }
     )
+
+
+def _check_folders(folders: list[Path], html: bool) -> None:
+    """Raise an error about a missing run before torch is imported, which is slow."""
+    for folder in folders:
+        if not (folder / "statistics.npz").is_file():  # else it has scored predictions
+            RunDir.open(folder)
+        elif html:
+            raise ConfigError(f"--html: {folder} is no run, and the page is about runs.")

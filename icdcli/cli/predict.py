@@ -121,8 +121,8 @@ def predict(
     format: Annotated[
         FormatName | None,
         typer.Option(
-            help="With --output: fhir (.ndjson), omop (.csv, .parquet), dg1 (HL7 v2, .hl7) or "
-            "labelstudio (.json). Default: by the ending of the file.",
+            help="With --output: fhir (.ndjson), omop (.csv, .parquet), dg1 (HL7 v2, .hl7), "
+            "labelstudio (.json) or codiesp (.tsv). Default: by the ending of the file.",
         ),
     ] = None,
     text_column: Annotated[

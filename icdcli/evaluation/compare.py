@@ -172,6 +172,8 @@ def note_warnings(read: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     Args:
         read: Name of a model to the language and the column of its notes.
     """
+    if not read:
+        return
     (first, (language, column)), *others = read.items()
     for name, (its_language, its_column) in others:
         differing = [

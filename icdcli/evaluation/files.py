@@ -9,7 +9,7 @@ Shapes: N documents, L labels.
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +48,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "per_code.csv", _per_code(evaluation))
         _write_predictions(folder / "predictions.parquet", evaluation)
-        write_statistics(folder / STATISTICS, evaluation)
+        about = {"threshold": str(evaluation.threshold), **evaluation.about}
+        ids, codes = evaluation.scored.documents.ids, evaluation.labels.codes
+        write_statistics(folder / STATISTICS, evaluation.statistics, ids, codes, about)
         write_atomically(
             folder / "metrics.json",
             json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n",
@@ -165,22 +167,34 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> None:
             writer.write_table(pa.concat_tables(tables))
 
 
-def write_statistics(path: Path, evaluation: Evaluation) -> None:
-    """Write the file that `read_statistics` reads."""
-    statistics = evaluation.statistics
-    about = {
+def write_statistics(
+    path: Path,
+    statistics: Statistics,
+    ids: Sequence[str],
+    codes: Sequence[str],
+    about: Mapping[str, Any],
+) -> None:
+    """Write the file that `read_statistics` reads.
+
+    Args:
+        path: The file.
+        statistics: The statistics.
+        ids: The ids of the documents.
+        codes: The label space.
+        about: The attributes of the evaluation, among them ``threshold``.
+    """
+    described = {
         "format": _FORMAT,
         "metrics": dict(statistics.metrics),
         "means": list(statistics.means),
         "influences": list(statistics.influences),
-        "labels": len(evaluation.labels),
-        "threshold": str(evaluation.threshold),
-        **evaluation.about,
+        "labels": len(codes),
+        **about,
     }
     arrays = {
-        "about": np.array(json.dumps(about, default=str)),
-        "ids": np.array(evaluation.scored.documents.ids, dtype=np.str_),
-        "codes": np.array(evaluation.labels.codes, dtype=np.str_),
+        "about": np.array(json.dumps(described, default=str)),
+        "ids": np.array(ids, dtype=np.str_),
+        "codes": np.array(codes, dtype=np.str_),
         "means": np.stack(list(statistics.means.values())),
         "influences": np.stack(list(statistics.influences.values())),
         "bins": statistics.bins_NB3,

@@ -33,6 +33,7 @@ from icdcli.evaluation.compare import (
 )
 from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
+from icdcli.evaluation.predictions.contenders import is_scored, on_all_codes, scored_contender
 from icdcli.evaluation.sample import (
     SampleDocument,
     sample_document,
@@ -272,7 +273,8 @@ def compare_runs(
     written to its ``evaluation/<split>/``.
 
     Args:
-        runs: The folders of 2 to `MAX_RUNS` runs.
+        runs: The folders of 2 to `MAX_RUNS` runs, or of predictions that ``icdcode score --out``
+            has written. With such, all are compared on the codes of all of them.
         split: ``train``, ``validation`` or ``test``.
         load: The checkpoint of each run: ``metric``, ``loss`` or ``last``.
         intersection: Compare on the codes that all runs have in common, ignoring all others.
@@ -289,18 +291,32 @@ def compare_runs(
     """
     if not 2 <= len(runs) <= MAX_RUNS:
         raise ConfigError(f"compare: needs 2 to {MAX_RUNS} runs; {len(runs)} given")
-    folders = [run if isinstance(run, RunDir) else RunDir.open(Path(run)) for run in runs]
+    scored = {
+        place: scored_contender(Path(run), split)
+        for place, run in enumerate(runs)
+        if not isinstance(run, RunDir) and is_scored(Path(run))
+    }
+    folders = [
+        run if isinstance(run, RunDir) else RunDir.open(Path(run))
+        for place, run in enumerate(runs)
+        if place not in scored
+    ]
     # Checked before anything is scored, which may take hours.
     labels = {
         str(run.root): read_checkpoint(run.root, load, checkpoint_labels)[1] for run in folders
     }
     spaces = {name: space.codes for name, space in labels.items()}
+    if scored and intersection:
+        raise ConfigError(
+            "--intersection: scored predictions are compared on the codes of all. Leave it out."
+        )
     codes = common_codes([*spaces.values()]) if intersection else None
-    if codes is None:
+    if codes is None and not scored:
         require_one_label_space(spaces)
     options = {str(run.root): load_config(run.args).data for run in folders}
     read = {name: (data.language, data.text_column) for name, data in options.items()}
     editions = {name: space.editions for name, space in labels.items()}
+    editions |= {contender.name: contender.editions for contender in scored.values()}
     for message in (*edition_warnings(editions), *note_warnings(read)):
         on_warning(message)
     contenders, evaluated = [], []
@@ -323,6 +339,10 @@ def compare_runs(
             else:
                 contender = _score_common_codes(opened, split, codes, on_progress)
         contenders.append(replace(contender, editions=labels[str(run.root)].editions))
+    if scored:
+        of_runs = iter(contenders)
+        in_order = (scored.get(place) or next(of_runs) for place in range(len(runs)))
+        return replace(compare_models(on_all_codes(in_order)), evaluated=tuple(evaluated))
     _, manifest = read_checkpoint(folders[0].root, load, read_manifest)
     return replace(
         compare_models(contenders),

@@ -6,8 +6,8 @@ evaluation, and runs are compared by them.
 Shapes: N documents, L labels, B bins, R resamples.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -74,6 +74,17 @@ class Statistics:
             self.gold_NL[order],
             self.bins_NB3[order],
             {name: values_N[order] for name, values_N in self.influences.items()},
+        )
+
+    def only(self, names: Container[str]) -> "Statistics":
+        """Return the same documents with some of the metrics."""
+        return replace(
+            self,
+            metrics={name: value for name, value in self.metrics.items() if name in names},
+            means={name: values_N for name, values_N in self.means.items() if name in names},
+            influences={
+                name: values_N for name, values_N in self.influences.items() if name in names
+            },
         )
 
     def resampled(self, weights_RN: npt.NDArray[np.int64]) -> dict[str, Floats]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-FormatName = Literal["jsonl", "csv", "parquet", "fhir", "omop", "dg1", "labelstudio"]
+FormatName = Literal["jsonl", "csv", "parquet", "fhir", "omop", "dg1", "labelstudio", "codiesp"]
 """The formats of ``--format``."""
 
 TABLES = ("jsonl", "csv", "parquet")

@@ -7,6 +7,7 @@ from typing import NamedTuple, get_args
 
 from icdcli.errors import ConfigError
 from icdcli.predict.formats.blocks import Format, ModelName
+from icdcli.predict.formats.codiesp import require_one_line_id, write_codiesp
 from icdcli.predict.formats.fhir import write_fhir
 from icdcli.predict.formats.format_name import TABLES, FormatName
 from icdcli.predict.formats.hl7 import write_dg1
@@ -46,8 +47,10 @@ _ENDINGS: dict[str, tuple[str, ...]] = {
     "omop": (".csv", ".parquet"),
     "dg1": (".hl7",),
     "labelstudio": (".json",),
+    "codiesp": (".tsv",),
 }
 _NEED_EVIDENCE = ("omop", "labelstudio")
+_WITHOUT_ACTIONS = {"dg1": "HL7 v2", "codiesp": "CodiEsp's format"}
 
 
 def needs_evidence(format: FormatName | None) -> bool:
@@ -79,10 +82,10 @@ def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> F
             f"--output {path}: with --format {shape.format}, the name must end in "
             f"{' or '.join(_ENDINGS[shape.format])}."
         )
-    if shape.format == "dg1" and shape.actions:
+    if shape.format in _WITHOUT_ACTIONS and shape.actions:
         raise ConfigError(
-            "--accept-at: HL7 v2 has no field that says whether a code is to be reviewed. Choose "
-            "another --format, or leave out one of the options."
+            f"--accept-at: {_WITHOUT_ACTIONS[shape.format]} has no field that says whether a code "
+            "is to be reviewed. Choose another --format, or leave out one of the options."
         )
     if shape.format is None or shape.format in TABLES:
         return table_format(ending, *shape[1:])
@@ -94,6 +97,9 @@ _OTHERS: dict[str, Callable[[ModelName, str], Format]] = {
     "dg1": lambda model, ending: Format(".hl7", partial(write_dg1, model), join_lines),
     "labelstudio": lambda model, ending: Format(
         ".tasks", partial(write_label_studio, model), join_label_studio
+    ),
+    "codiesp": lambda model, ending: Format(
+        ".ranked", write_codiesp, join_lines, require_one_line_id
     ),
     "omop": lambda model, ending: Format(
         ".nlp",

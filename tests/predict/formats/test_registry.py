@@ -17,7 +17,8 @@ MODEL = ModelName("m", "0")
         ("omop", "a.jsonl", "must end in .csv or .parquet"),
         ("dg1", "a.txt", "must end in .hl7"),
         ("csv", "a.parquet", "must end in .csv"),
-        (None, "a.hl7", "pass --format (fhir, omop, dg1, labelstudio)"),
+        ("codiesp", "a.csv", "must end in .tsv"),
+        (None, "a.hl7", "pass --format (fhir, omop, dg1, labelstudio, codiesp)"),
     ],
 )
 def test_endings_that_do_not_fit(format, name, says):

@@ -1,0 +1,1 @@
+"""Predictions of any system, scored as a run is evaluated: ``icdcode score``."""

@@ -1,0 +1,310 @@
+"""Predictions and gold codes in tables: one row per document and code, or one per document.
+
+CSV, JSONL, Parquet and Excel are read by the same rules, so the columns decide. A column ``code``
+means one row per document and code; a column ``codes`` one row per document, with a list, a text
+separated by ``;`` ``,`` or blanks, or (in JSON) objects or a mapping from code to score.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from icdcli.data.sources.table_cells import id_of
+from icdcli.errors import DataError
+from icdcli.evaluation.files import TOP_CODES
+from icdcli.evaluation.predictions.listed import (
+    CodeListing,
+    ListedCode,
+    ListedDocument,
+    code_text,
+    listed_object,
+    number_of_cell,
+    one_cost,
+    score_of,
+    spans_of,
+    spans_of_objects,
+    truth_of,
+)
+from icdcli.icd.code_cells import cell_codes, shown
+from icdcli.io.csv_reader import StrictReading, match_columns, plain_name, shown_names
+from icdcli.io.tables.records import column_names, table_rows
+
+ID_NAMES = (
+    *("id", "document_id", "doc_id", "note_id", "encounter_id", "hadm_id", "case_id", "file"),
+    *("clinical_case", "query"),
+)
+"""The names of columns of ids, the usual ones first. ``encounter_id`` is ACI-BENCH's."""
+LONG_NAMES = ("code", "icd_code", "icd10_code", "icd9_code")
+WIDE_NAMES = (
+    *("codes", "icd10_codes", "icd9_codes", "icd_codes", "predicted_codes", "prediction"),
+    *("predictions", "labels", "target", "targets"),
+)
+"""``icdcode`` writes ``codes``, ACI-BENCH's codes are in ``icd10_codes``."""
+SCORE_NAMES = ("score", "probability", "prob", "confidence")
+COST_NAMES = ("cost", "cost_usd")
+_OTHERS = ("predicted", "dropped", "begin", "end", "evidence", "text", "note", "gold")
+
+
+class ColumnNames(NamedTuple):
+    """The columns of a table of predictions; None: the usual names.
+
+    Attributes:
+        id: The column of ids.
+        codes: The column of codes.
+        score: The column of scores.
+        cost: The column of costs.
+    """
+
+    id: str | None = None
+    codes: str | None = None
+    score: str | None = None
+    cost: str | None = None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table by role; ``""`` if the table has none for a role."""
+
+    id: str
+    code: str
+    codes: str
+    score: str
+    cost: str
+    others: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the columns to read, each once."""
+        own = (self.id, self.code, self.codes, self.score, self.cost, *self.others.values())
+        return list(dict.fromkeys(name for name in own if name))
+
+
+def read_table(path: Path, names: ColumnNames | None = None) -> CodeListing:
+    """Read a table of codes per document.
+
+    Args:
+        path: A file that `icdcli.io.tables.records` reads.
+        names: The columns.
+
+    Raises:
+        DataError: If it can't be read in one way only.
+    """
+    reading = StrictReading()
+    available = column_names(path, reading)
+    columns = _find(path, available, names or ColumnNames())
+    rows = (
+        dict(zip(columns.names, row, strict=True))
+        for row in table_rows(path, columns.names, reading)
+    )
+    found = _read_rows(path, rows, columns)
+    unread = [name.strip() for name in available if name not in columns.names]
+    if unread := [name for name in unread if plain_name(name) not in _EXPECTED]:
+        found.remarks.append(f"Columns that aren't read: {shown_names(unread)}.")
+    return found
+
+
+_EXPECTED = frozenset(
+    ("title", "threshold", "windows", "read", "edition", "editions", "weight", "assertion")
+)
+"""Columns that icdcode writes beside those that are read."""
+
+
+def read_records(
+    path: Path, records: Sequence[Mapping[str, Any]], names: ColumnNames | None = None
+) -> CodeListing:
+    """Read objects of JSON as rows of a table."""
+    available = list(dict.fromkeys(key for record in records for key in record))
+    columns = _find(path, available, names or ColumnNames())
+    rows = ({name: record.get(name) for name in columns.names} for record in records)
+    return _read_rows(path, rows, columns)
+
+
+def _find(path: Path, available: Sequence[str], names: ColumnNames) -> _Columns:
+    def first(wanted: str | None, usual: Sequence[str]) -> str:
+        if wanted is not None:
+            return available[match_columns(path, available, [wanted])[0]]
+        for name in usual:
+            if name in map(plain_name, available):
+                return available[match_columns(path, available, [name])[0]]
+        return ""
+
+    id_column = first(names.id, ID_NAMES)
+    if not id_column:
+        raise DataError(
+            f"{path}: has no column of ids ({', '.join(ID_NAMES[:6])} …). Its columns are: "
+            f"{shown_names(available)}. Pass --id-column."
+        )
+    code = first(None, LONG_NAMES) if names.codes is None else ""
+    wide = first(names.codes, WIDE_NAMES) if not code else ""
+    if not code and not wide:
+        raise DataError(
+            f"{path}: has no column of codes ({', '.join((*LONG_NAMES[:2], *WIDE_NAMES[:2]))} …). "
+            f"Its columns are: {shown_names(available)}. Pass --codes-column."
+        )
+    others = {name: found for name in _OTHERS if (found := first(None, [name]))}
+    score, cost = first(names.score, SCORE_NAMES), first(names.cost, COST_NAMES)
+    return _Columns(id_column, code, wide, score, cost, others)
+
+
+def _read_rows(path: Path, rows: Iterator[Mapping[str, Any]], columns: _Columns) -> CodeListing:
+    """Read rows; see `read_table`."""
+    found = CodeListing()
+    add = _add_code if columns.code else _add_document
+    repeated = 0
+    for number, row in enumerate(rows, start=1):
+        try:
+            name = id_of(row[columns.id], "--id-column")
+            if name is None:
+                raise ValueError("has no id")
+            repeated += add(found, name, row, columns)
+        except ValueError as error:
+            column = "" if str(error).startswith("has no") else f", column {_blamed(columns)!r}"
+            raise DataError(f"{path}, row {number}{column}: {error}.") from error
+    if not found.documents:
+        raise DataError(f"{path}: is empty. It needs a row for each document.")
+    if repeated:
+        found.remarks.append(f"{repeated:,} rows repeat a code of their document; they count once.")
+    _require_scores(path, found)
+    if columns.code and "gold" in columns.others and found.shape == "scores":
+        _without_gold_rows(found)
+    return found
+
+
+def _without_gold_rows(found: CodeListing) -> None:
+    """Drop the rows that icdcode's own evaluation has only because their code is gold."""
+    for document in found.documents.values():
+        scores = sorted((code.score or 0.0 for code in document.codes), reverse=True)
+        least = scores[:TOP_CODES][-1] if scores else 0.0
+        document.codes = [
+            code for code in document.codes if code.predicted or (code.score or 0.0) >= least
+        ]
+    found.remarks.append(
+        f"The file is an evaluation, which has all gold codes: only predicted codes and the "
+        f"{TOP_CODES} highest of each document count as listed."
+    )
+
+
+def _blamed(columns: _Columns) -> str:
+    return columns.code or columns.codes
+
+
+def _add_code(found: CodeListing, name: str, row: Mapping[str, Any], columns: _Columns) -> int:
+    """Add a row of one document and code; return 1 if it repeats another one."""
+    document = found.documents.setdefault(name, ListedDocument())
+    other = {role: row[column] for role, column in columns.others.items()}
+    _common(document, row, columns, other)
+    raw = row[columns.code]
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return 0  # icdcode writes such a row for a document without codes
+    predicted = truth_of(other.get("predicted"))
+    spans = spans_of(other.get("begin"), other.get("end"))
+    if spans is None and "evidence" in other:
+        spans = spans_of_objects(_json(other["evidence"]))
+    code = ListedCode(
+        code_text(raw),
+        score_of(row[columns.score]) if columns.score else None,
+        False if other.get("dropped") else predicted,
+        spans,
+    )
+    for earlier in document.codes:
+        if earlier.code == code.code and earlier.spans == code.spans:
+            if earlier != code:
+                raise ValueError(f"{shown(code.code)} is there twice, with different scores")
+            return 1
+    document.codes.append(code)
+    return 0
+
+
+def _add_document(found: CodeListing, name: str, row: Mapping[str, Any], columns: _Columns) -> int:
+    """Add a row of one document."""
+    if name in found.documents:
+        raise ValueError(
+            f"the id {name[:40]!r} is there twice. Write one row per document, or one row per "
+            "document and code with a column 'code'"
+        )
+    document = found.documents[name] = ListedDocument()
+    other = {role: row[column] for role, column in columns.others.items()}
+    _common(document, row, columns, other)
+    document.codes = list(_listed(row[columns.codes]))
+    if "evidence" in other and other["evidence"] is not None:
+        _attach(document, _json(other["evidence"]))
+    return 0
+
+
+def _common(
+    document: ListedDocument, row: Mapping[str, Any], columns: _Columns, other: Mapping[str, Any]
+) -> None:
+    """Read what rows of both forms have: the cost, and the text."""
+    if columns.cost and row[columns.cost] not in (None, ""):
+        one_cost(document, number_of_cell(row[columns.cost]))
+    text = other.get("text") or other.get("note")
+    if isinstance(text, str):
+        document.text = text
+
+
+def _listed(value: Any) -> Iterator[ListedCode]:
+    """Yield the codes of one cell."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[{")):
+        value = _json(value)
+    if isinstance(value, Mapping):
+        for code, score in value.items():
+            if isinstance(score, Mapping):
+                yield listed_object({"code": code, **score}, SCORE_NAMES)
+            else:
+                yield ListedCode(code_text(code), score_of(score))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, Mapping):
+                yield listed_object(item, SCORE_NAMES)
+            else:
+                yield ListedCode(code_text(item))
+    else:
+        for code in cell_codes(value, None):
+            if not any(map(str.isdigit, code[:3])):
+                raise ValueError(
+                    "has words between its codes. Write codes separated by ; or , without their "
+                    "descriptions"
+                )
+            yield ListedCode(code_text(code))
+
+
+def _attach(document: ListedDocument, items: Any) -> None:
+    """Add evidence from a list of ``{"code", "begin", "end"}`` to the codes of a document."""
+    if not isinstance(items, list):
+        raise ValueError('evidence is not a list of {"code": "I10", "begin": 3, "end": 15}')
+    by_code: dict[str, list[Any]] = {}
+    for item in items:
+        if not isinstance(item, Mapping) or "code" not in item:
+            raise ValueError('evidence is not a list of {"code": "I10", "begin": 3, "end": 15}')
+        by_code.setdefault(code_text(item["code"]), []).append(item)
+    document.codes = [
+        code._replace(
+            spans=(*(code.spans or ()), *(spans_of_objects(by_code.pop(code.code, [])) or ()))
+        )
+        for code in document.codes
+    ]
+    if by_code:
+        raise ValueError("has evidence of codes that the document doesn't have")
+
+
+def _json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON ({error.msg})") from None
+
+
+def _require_scores(path: Path, found: CodeListing) -> None:
+    """Raise an error if some codes have a score and others don't."""
+    has: Callable[[ListedCode], bool] = lambda code: code.score is not None  # noqa: E731
+    scored = sum(map(has, found.all_codes()))
+    total = sum(1 for _ in found.all_codes())
+    if 0 < scored < total:
+        raise DataError(
+            f"{path}: {total - scored:,} of {total:,} codes have no score. Give each code a score, "
+            "or leave the scores out."
+        )
