@@ -35,6 +35,7 @@ LAYERS = (
     {"predict"},
     {"evaluation"},
     {"training"},
+    {"cross_fitting"},
     {"migration"},
     {"profiling"},
     {"review"},

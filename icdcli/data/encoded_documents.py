@@ -194,6 +194,18 @@ class EncodedDocuments:
         places_N = (chance_N * self.windows.counts_N).astype(np.int64)
         return replace(self, drawn_N=self.windows.firsts_N + places_N)
 
+    def none(self) -> "EncodedDocuments":
+        """Return none of the documents."""
+        return replace(
+            self,
+            rows=self.rows[:0],
+            targets=[],
+            windows=None,
+            drawn_N=None,
+            hidden_states=None,
+            similarities=None,
+        )
+
     def targets_at(self, positions: Ids) -> list[NDArray[np.int32]]:
         """Return the label indices of the documents of some windows."""
         places = self.places(positions)

@@ -171,6 +171,11 @@ class DataConfig(Section):
         """Return the folder or file that contains the notes and codes."""
         return self.data_path if self.data_path is not None else self.mimic3_data_path
 
+    @property
+    def has_validation(self) -> bool:
+        """Return whether documents are left to validate on."""
+        return self.train_on == "train" or self.held_out_fold is not None
+
     def accepting(self) -> "DataConfig":
         """Return the section for a run that exists: what it used is accepted, with a warning."""
         accepted = ("accept_unknown_codes", "accept_leaks", "ignore_split_column")

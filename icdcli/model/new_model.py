@@ -142,10 +142,8 @@ def new_model(
         backbone = load_backbone(config, source, device)
         base = BaseIdentity.of(source)
     classes = CLASSES if {"all", "affirmed"} <= {*reading.views.names} else ()
-    own_descriptions = (
-        descriptions if kept_labels is None else [descriptions[label] for label in kept_labels]
-    )
-    counts = [max(len(texts), 1) for texts in (own_descriptions if descriptions else ())]
+    kept = range(len(descriptions)) if kept_labels is None else kept_labels.tolist()
+    counts = [max(len(descriptions[label]), 1) for label in kept] if descriptions else []
     network = build_network(config, backbone, len(labels), counts, classes)
     network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)

@@ -30,7 +30,7 @@ def time_by_running(training: Training, estimate: MemoryEstimate, at_most: float
             are always taken.
     """
     config, state, process_group = training.config, training.state, training.process_group
-    lengths, left = training.train.lengths, training.config.steps - training.state.step
+    lengths, left = training.train.lengths, training.config.last_step - training.state.step
     epoch, place = divmod(state.step, training.steps_per_epoch)
     steps = training.plan(epoch)[place:][:left]
     training.model.network.train()

@@ -26,6 +26,7 @@ from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.checkpointing import find_intact_checkpoint, write_checkpoint
 from icdcli.training.events import Evaluated, Event, Started, Stopped, TrainingResult
 from icdcli.training.recorder import Recorder
+from icdcli.training.setting_up.final_fit import FinalFit
 from icdcli.training.validation import configured_metrics, sample_predictions
 
 _USED = {
@@ -53,6 +54,7 @@ def train_baseline(
     run: RunDir,
     on_progress: Progress | None = None,
     on_warning: Callable[[str], object] | None = None,
+    final_fit: FinalFit | None = None,
 ) -> Iterator[Event]:
     """Fit a TF-IDF model, validate it, and save it as ``metric``, ``loss`` and ``last``.
 
@@ -62,6 +64,7 @@ def train_baseline(
         run: The run folder.
         on_progress: Reports how far the fit is.
         on_warning: Receives a warning if assertion is off.
+        final_fit: What a run without a validation split starts from.
 
     Yields:
         `Started`, `Evaluated`, a `Saved` for each name, `Stopped`; each after its files are on
@@ -73,7 +76,11 @@ def train_baseline(
     began = time.monotonic()
     yield Started(0, 1, 1)
     model = fit_baseline(config, corpus, on_progress, on_warning)
-    evaluated = validate_baseline(config, model, corpus, began, on_progress)
+    if final_fit is None:
+        evaluated = validate_baseline(config, model, corpus, began, on_progress)
+    else:
+        model.threshold, seconds = final_fit.threshold, time.monotonic() - began
+        evaluated = final_fit.evaluated(1, 1, seconds, math.nan, math.nan)
     recorder = Recorder(
         run,
         corpus.name,

@@ -242,6 +242,19 @@ def make_last(run: RunDir, folder: Path) -> None:
         flush(last.parent)
 
 
+def is_out_of_patience(folder: Path, patience: int) -> bool:
+    """Return whether a run ended at a checkpoint since nothing improved any more.
+
+    Raises:
+        ResumeError: If its state can't be read.
+    """
+    try:
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True, mmap=True)["run"]
+        return patience > 0 and Best(**state["best_metric"]).patience_left(patience) == 0
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+        raise ResumeError(f"{folder / STATE}: can't be read: {error}") from error
+
+
 def load_state(folder: Path, training: Training) -> None:
     """Restore the optimizer and the run's state from a checkpoint whose model is loaded already.
 

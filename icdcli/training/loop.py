@@ -44,6 +44,7 @@ from icdcli.training.state import Training
 from icdcli.training.step_metrics import DivergedError, Meter, require_finite_scores
 from icdcli.training.validation import (
     configured_metrics,
+    end_of_epoch,
     sample_predictions,
     score_validation,
 )
@@ -71,7 +72,7 @@ def train(training: Training) -> Iterator[Event]:
     state = training.state
     meter, timer = Meter(training), CheckpointTimer(training.config.checkpoint_every)
     begin_stage(training)
-    yield Started(state.step, training.config.steps, training.steps_per_epoch)
+    yield Started(state.step, training.config.last_step, training.steps_per_epoch)
     try:
         while (reason := reason_to_end(training)) is None:
             if not validation_is_due(training):
@@ -151,7 +152,7 @@ def train_step(training: Training, rows: Ids, reader: MicroBatchReader, meter: M
         meter.pending.append(loss)
         meter.documents += len(rows)
         meter.tokens += int(training.train.lengths[rows].sum())
-        if state.step % training.log.log_every and state.step != config.steps:
+        if state.step % training.log.log_every and state.step != config.last_step:
             meter.in_steps += time.monotonic() - meter.step_began
             return StepDone(state.step, epoch, lr, note="; ".join(notes) or None)
         # The one place that waits for the device: the losses since the last logged step.
@@ -251,6 +252,11 @@ def validate(training: Training, meter: Meter) -> Iterator[Event]:
             then.
     """
     meter.flush()  # the checkpoint and the training loss of the epoch include its last steps
+    if training.final_fit is not None:
+        evaluated = end_of_epoch(training, training.final_fit)
+        with training.together():
+            yield evaluated or CheckpointDue(training.state.step)
+        return
     with training.together():
         yield CheckpointDue(training.state.step)  # an error in the validation then loses nothing
     scored = Scored.empty(len(training.validation), len(training.model.labels))
@@ -270,8 +276,11 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
     state, config, log, model = training.state, training.config, training.log, training.model
     validation_loss = float(scored.losses_N.mean())
     sample_NL = scored.logits_NL[:SAMPLE].copy()  # fusing overwrites the logits
+    parts = {NETWORK: scored.logits_NL, **training.lexical_scores}
+    if training.on_scores is not None and training.process_group.is_main:
+        training.on_scores(state.step, parts)
     fused = tune_scores(
-        {NETWORK: scored.logits_NL, **training.lexical_scores},
+        parts,
         multi_hot(training.validation.targets, len(model.labels), np.bool_),
         model.threshold,
         "validation",
@@ -331,8 +340,8 @@ def reason_to_end(training: Training) -> str | None:
     state, config = training.state, training.config
     if config.patience and state.best_metric.patience_left(config.patience) == 0:
         return f"no improvement in {config.patience} validations"
-    if state.validated == state.step >= config.steps:
-        return f"all {config.steps} steps are done"
+    if state.validated == state.step >= config.last_step:
+        return f"all {config.last_step} steps are done"
     return None
 
 
@@ -342,7 +351,9 @@ def validation_is_due(training: Training) -> bool:
     A resumed run may have been interrupted between its last step and the validation.
     """
     state = training.state
-    at_an_end = state.step % training.steps_per_epoch == 0 or state.step == training.config.steps
+    at_an_end = (
+        state.step % training.steps_per_epoch == 0 or state.step == training.config.last_step
+    )
     return at_an_end and state.step > state.validated
 
 

@@ -148,6 +148,15 @@ def publish_to(event: Event, handlers: Sequence[Handler]) -> None:
 
 
 @contextmanager
+def closing_at_end(handlers: Sequence[Handler]) -> Iterator[ExitStack]:
+    """Close all handlers at the end, the last one first, or earlier by closing the stack."""
+    with ExitStack() as stack:
+        for handler in handlers:
+            stack.callback(handler.close)
+        yield stack
+
+
+@contextmanager
 def recording(
     training: Training,
     run: RunDir,

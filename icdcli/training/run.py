@@ -24,8 +24,7 @@ from icdcli.distributed.process_group import (
     leave_process_group,
 )
 from icdcli.distributed.signals import StopSignals
-from icdcli.errors import DataError, ResumeError
-from icdcli.icd.code_system import FILE
+from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
 from icdcli.training.allowed_changes import allowed_changes
@@ -44,15 +43,17 @@ from icdcli.training.events import (
 )
 from icdcli.training.loggers import Trackers
 from icdcli.training.loop import train
-from icdcli.training.recorder import Outcome, publish_to, recording
+from icdcli.training.recorder import Outcome, closing_at_end, publish_to, recording
+from icdcli.training.setting_up.final_fit import FinalFit
 from icdcli.training.setup import (
     OnWarning,
     find_corpus,
     new_training,
     resumed_training,
     summarize,
+    with_edition,
 )
-from icdcli.training.state import Training
+from icdcli.training.state import OnScores, Training
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class TrainingPlan:
         summary: The size of the run.
         training: The network, the optimizer and the data; None for TF-IDF, which takes no steps.
         written: The folders of the corpus and of its caches that were missing before.
+        final_fit: What a run without a validation split starts from.
     """
 
     config: Config
@@ -72,6 +74,7 @@ class TrainingPlan:
     summary: TrainingSummary
     training: Training | None
     written: tuple[Path, ...] = ()
+    final_fit: FinalFit | None = None
 
 
 def run_training(
@@ -82,6 +85,8 @@ def run_training(
     on_progress: Progress | None = None,
     on_warning: OnWarning | None = None,
     on_second_signal: Callable[[int], None] | None = None,
+    final_fit: FinalFit | None = None,
+    on_scores: OnScores | None = None,
 ) -> TrainingResult:
     """Train a model in a new run folder.
 
@@ -96,19 +101,23 @@ def run_training(
         on_progress: Reports how far the preparation is.
         on_warning: Receives warnings.
         on_second_signal: See `StopSignals`.
+        final_fit: What a run without a validation split starts from.
+        on_scores: See `Training`.
 
     Raises:
         ConfigError: If the model can't be loaded or trained as configured, or the training
             diverges.
         DataError: If the data can't be used, or the run folder can't be written.
     """
-    with _closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
-        plan = plan_training(config, group, on_progress, on_warning)
+    with closing_at_end(handlers) as open_handlers, _joined(process_group, config) as group:
+        plan = plan_training(config, group, on_progress, on_warning, final_fit)
         config = with_edition(config, plan.corpus)
         run = _new_run_folder(config, group)
         with _locked(run, group, on_warning):
             if group.is_main:
                 run.write_config(config)
+                if final_fit is not None:
+                    final_fit.write(run.root)
             titles = plan.corpus.labels.known_titles
             publish_to(Prepared(plan.summary, run.root, config, titles), handlers)
             if plan.training is None:
@@ -116,6 +125,7 @@ def run_training(
                     plan, run, handlers, open_handlers, group, on_progress, on_warning
                 )
             trackers = _trackers(config, run, group, open_handlers, on_warning)
+            plan.training.on_scores = on_scores
             return _train(
                 plan.training,
                 run,
@@ -136,6 +146,7 @@ def resume_training(
     on_progress: Progress | None = None,
     on_warning: OnWarning | None = None,
     on_second_signal: Callable[[int], None] | None = None,
+    on_scores: OnScores | None = None,
 ) -> TrainingResult:
     """Resume a run from one of its checkpoints, in the same folder.
 
@@ -149,6 +160,7 @@ def resume_training(
         on_progress: Reports how far the preparation is.
         on_warning: Receives warnings.
         on_second_signal: See `StopSignals`.
+        on_scores: See `Training`.
 
     Raises:
         ConfigError: If ``run`` isn't a run folder, or an override is wrong.
@@ -159,7 +171,7 @@ def resume_training(
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
     config = load_config(run.args, list(overrides))
     with (
-        _closing_at_end(handlers) as open_handlers,
+        closing_at_end(handlers) as open_handlers,
         _joined(process_group, config) as group,
         _locked(run, group, on_warning),
     ):
@@ -167,6 +179,7 @@ def resume_training(
             return finished_baseline(run, config, load, on_warning or _ignore)
         plan = plan_resume(run, overrides, load, group, on_progress, on_warning)
         assert plan.training is not None
+        plan.training.on_scores = on_scores
         set_aside = _return_to_checkpoint(plan, plan.training, run)
         titles = plan.corpus.labels.known_titles
         publish_to(Prepared(plan.summary, run.root, config, titles, set_aside), handlers)
@@ -213,21 +226,29 @@ def plan_training(
     process_group: ProcessGroup,
     on_progress: Progress | None = None,
     on_warning: OnWarning | None = None,
+    final_fit: FinalFit | None = None,
 ) -> TrainingPlan:
     """Set up a new run without writing anything but the prepared corpus and its caches.
 
     Raises:
-        ConfigError: If the model can't be loaded or trained as configured.
+        ConfigError: If the model can't be loaded or trained as configured, or the configuration
+            leaves no documents to validate on, which only a final fit may do.
         DataError: If the data can't be used.
     """
+    if final_fit is None and not config.data.has_validation:
+        raise ConfigError(
+            f"train_on: {config.data.train_on} leaves no documents to choose the threshold and the "
+            "number of steps by. Set held_out_fold, or train on train and run `icdcode refit RUN`."
+        )
     require_project(config.run.project)
     before = stored_folders(config.data)
     if config.model.is_baseline:
         if on_warning is not None and (unused := unused_keys(config)):
             on_warning(f"model: {config.model.model} doesn't use {', '.join(unused)}")
         corpus = find_corpus(config.data, process_group, on_progress, on_warning)
-        return TrainingPlan(config, corpus, summarize(corpus), None, _new(config, before))
-    training, corpus = new_training(config, process_group, on_progress, on_warning)
+        summary = summarize(corpus)
+        return TrainingPlan(config, corpus, summary, None, _new(config, before), final_fit)
+    training, corpus = new_training(config, process_group, on_progress, on_warning, final_fit)
     summary = summarize(corpus, training)
     return TrainingPlan(config, corpus, summary, training, _new(config, before))
 
@@ -250,9 +271,9 @@ def plan_resume(
     changes = allowed_changes(load_config(run.args), config)
     warn = on_warning if process_group.is_main and on_warning is not None else _ignore
     checkpoint, manifest = find_intact_checkpoint(run, load, warn)
-    if config.train.steps < manifest["step"]:
+    if config.train.last_step < manifest["step"]:
         raise ResumeError(
-            f"steps={config.train.steps}: {checkpoint} is already at step {manifest['step']}. "
+            f"steps={config.train.last_step}: {checkpoint} is already at step {manifest['step']}. "
             "Set more steps"
         )
     before = stored_folders(config.data)
@@ -268,15 +289,6 @@ def plan_resume(
     return TrainingPlan(config, corpus, summary, training, _new(config, before))
 
 
-def with_edition(config: Config, corpus: Corpus) -> Config:
-    """Return a new run's configuration with its edition's name in full, which resuming needs."""
-    system = corpus.code_system
-    if system is None or "editions" not in corpus.card["options"] or system.name.startswith(FILE):
-        return config
-    data = config.data.model_copy(update={"code_system": system.name})
-    return config.model_copy(update={"data": data})
-
-
 def _new(config: Config, before: set[Path]) -> tuple[Path, ...]:
     """Return the folders of corpora and caches that weren't there before."""
     return tuple(sorted(stored_folders(config.data) - before))
@@ -284,15 +296,6 @@ def _new(config: Config, before: set[Path]) -> tuple[Path, ...]:
 
 def _ignore(_: str) -> None:
     pass
-
-
-@contextmanager
-def _closing_at_end(handlers: Sequence[Handler]) -> Iterator[ExitStack]:
-    """Close all handlers at the end, the last one first, or earlier by closing the stack."""
-    with ExitStack() as stack:
-        for handler in handlers:
-            stack.callback(handler.close)
-        yield stack
 
 
 @contextmanager
@@ -370,7 +373,10 @@ def _fit_baseline(
         with StopSignals(at_once=True) as signals:
             # All events before any is shown: a live view and the progress of the fit would be on
             # the terminal at the same time.
-            events = list(train_baseline(config, plan.corpus, run, on_progress, on_warning))
+            baseline = train_baseline(
+                config, plan.corpus, run, on_progress, on_warning, plan.final_fit
+            )
+            events = list(baseline)
     except KeyboardInterrupt:
         if not signals.number:
             raise

@@ -74,4 +74,5 @@ def begin_stage(training: "Training") -> None:
 
 def steps_left(step: int, config: TrainConfig) -> int:
     """Return the number of steps to the end of the stage."""
-    return (config.head_steps if step < config.head_steps else config.steps) - step
+    last = config.last_step
+    return (min(config.head_steps, last) if step < config.head_steps else last) - step

@@ -55,6 +55,11 @@ class TrainConfig(Section):
         8, ge=1, description="documents per optimizer step, over all devices"
     )
     steps: Integer = Field(60_000, ge=1, description="number of optimizer steps")
+    stop_step: Integer | None = Field(
+        None,
+        ge=1,
+        description="step at which training ends, if before the end of the schedule; null: steps",
+    )
     warmup_steps: Integer = Field(
         400, ge=0, description="steps over which the learning rate rises to lr0"
     )
@@ -138,6 +143,11 @@ class TrainConfig(Section):
         None,
         description="metric (or validation_loss) of the best checkpoint; null: the mean of metrics",
     )
+
+    @property
+    def last_step(self) -> int:
+        """Return the step at which training ends."""
+        return self.steps if self.stop_step is None else min(self.stop_step, self.steps)
 
     @property
     def joint_factor(self) -> float:

@@ -24,6 +24,7 @@ from icdcli.data.token_cache import use_workers
 from icdcli.distributed.gradient_sums import sums_in_backward
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.errors import ResumeError
+from icdcli.icd.code_system import FILE
 from icdcli.io.progress import Progress
 from icdcli.lexical.descriptions import descriptions_of
 from icdcli.model.backbone import compile_layers
@@ -43,6 +44,7 @@ from icdcli.training.memory.plan import MemoryPlan
 from icdcli.training.memory.planning import plan_memory
 from icdcli.training.memory.resuming import budget_key, resume_memory_plan
 from icdcli.training.section import TrainConfig
+from icdcli.training.setting_up.final_fit import FinalFit
 from icdcli.training.setting_up.optimizer import keep_other_labels, make_optimizer
 from icdcli.training.state import RunState, Training
 
@@ -79,6 +81,15 @@ def find_corpus(
     return corpus_of(folder, config)
 
 
+def with_edition(config: Config, corpus: Corpus) -> Config:
+    """Return a new run's configuration with its edition's name in full, which resuming needs."""
+    system = corpus.code_system
+    if system is None or "editions" not in corpus.card["options"] or system.name.startswith(FILE):
+        return config
+    data = config.data.model_copy(update={"code_system": system.name})
+    return config.model_copy(update={"data": data})
+
+
 def read_tokens(
     corpus: Corpus,
     model: NeuralModel,
@@ -96,6 +107,7 @@ def new_training(
     process_group: ProcessGroup,
     on_progress: Progress | None = None,
     on_warning: OnWarning | None = None,
+    final_fit: FinalFit | None = None,
 ) -> tuple[Training, Corpus]:
     """Set up a new run.
 
@@ -104,6 +116,7 @@ def new_training(
         process_group: The process group.
         on_progress: Reports how far the preparation is.
         on_warning: Receives warnings about the corpus.
+        final_fit: What a run without a validation split starts from.
 
     Raises:
         ConfigError: If the configured model can't be loaded or trained as configured.
@@ -141,7 +154,10 @@ def new_training(
     model.network.start_from_frequencies(
         corpus.labels.train_counts, documents, _is_open_ended(corpus)
     )
+    if final_fit is not None:
+        model.threshold, model.fusion = final_fit.threshold, final_fit.fusion
     training = _training(config, model, corpus, process_group, on_progress, fresh=True)
+    training.final_fit = final_fit
     plan_memory(training, on_warning if process_group.is_main else None)
     return training, corpus
 
@@ -190,6 +206,9 @@ def resumed_training(
     corpus = corpus_for_run(corpus, run_of(checkpoint), model.labels, warn)
     training = _training(config, model, corpus, process_group, on_progress, step=manifest["step"])
     load_state(checkpoint, training)
+    run = run_of(checkpoint)
+    if not config.data.has_validation and run is not None:
+        training.final_fit = FinalFit.read(run)
     if (change := resume_memory_plan(training)) is not None and warn is not None:
         warn(change)
     return training, corpus
@@ -205,7 +224,9 @@ def _training(
     step: int = 0,
 ) -> Training:
     tokens = read_tokens(corpus, model, process_group, on_progress)
-    splits = {split: corpus.documents(split) for split in ("train", "validation")}
+    known = corpus.splits
+    splits = {split: corpus.documents(split) for split in known if split != "test"}
+    validation = splits.get("validation")
     encoded = {split: model.encoded(tokens, documents) for split, documents in splits.items()}
     encoded = _with_precomputed(
         config.train, model, corpus, encoded, process_group, on_progress, fresh, step
@@ -225,9 +246,9 @@ def _training(
         model=model,
         optimizer=optimizer,
         train=encoded["train"].drawn(config.run.seed, 0),
-        validation=encoded["validation"],
-        validation_ids=splits["validation"].ids,
-        missed_NU=missed_columns(splits["validation"]),
+        validation=encoded.get("validation", encoded["train"].none()),
+        validation_ids=[] if validation is None else validation.ids,
+        missed_NU=None if validation is None else missed_columns(validation),
         train_ids=splits["train"].ids,
         config=config.train,
         log=config.log,
@@ -279,6 +300,8 @@ def _lexical_scores(
         model.lexical = LexicalModel.of(
             corpus, config.model.lexical, model.reading, config.model.lexicon
         )
+    if "validation" not in corpus.splits:
+        return {}
     texts, documents = corpus.texts("validation"), corpus.card["splits"]["validation"]["documents"]
     return part_scores(model.lexical, texts, documents)
 
@@ -335,7 +358,7 @@ def summarize(
         windows_per_document=None if windows is None else len(windows) / len(training.train),
         trained_weights=sum(weight.numel() for weight in network.trainable().values()),
         weights=sum(weight.numel() for weight in network.parameters()),
-        steps=training.config.steps,
+        steps=training.config.last_step,
         steps_per_epoch=training.steps_per_epoch,
         resumed=resumed,
         loss_scaling=training.scaler is not None,

@@ -18,6 +18,9 @@ from icdcli.training.early_stopping import Best, Kept
 from icdcli.training.memory.plan import MeasuredPass
 from icdcli.training.memory.recomputation import NOTHING, Recomputation
 from icdcli.training.section import LogConfig, TrainConfig
+from icdcli.training.setting_up.final_fit import FinalFit
+
+OnScores = Callable[[int, Mapping[str, NDArray[np.float32]]], None]
 
 if TYPE_CHECKING:
     from icdcli.distributed.fsdp import Shards
@@ -91,6 +94,9 @@ class Training:
             are summed after it, in one transfer.
         learned_labels: The labels that the loss includes, on the device; None: all.
         scaler: Scales the losses of a network that computes in float16; None: they aren't scaled.
+        final_fit: What a run without a validation split starts from; None: it has one.
+        on_scores: Receives the step and the scores of each part (N, L) at each validation, in the
+            main process.
         kept: When a run is resumed, the checkpoints ``metric`` and ``loss`` that it has already.
     """
 
@@ -116,6 +122,8 @@ class Training:
     gradient_sums: GradientSums | None = None
     learned_labels: torch.Tensor | None = None
     scaler: torch.amp.GradScaler | None = None
+    final_fit: FinalFit | None = None
+    on_scores: OnScores | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,10 @@ from icdcli.model.batch import read_batch
 from icdcli.model.coding_model import CodingModel
 from icdcli.model.inference.passes import is_out_of_memory, tokens_per_pass
 from icdcli.model.inference.scoring import Scored, score_documents
+from icdcli.training.events import Evaluated
 from icdcli.training.micro_batches import sharded_error
+from icdcli.training.schedule import learning_rate
+from icdcli.training.setting_up.final_fit import FinalFit
 from icdcli.training.state import Training
 
 _AT_THRESHOLD = ("precision_micro", "recall_micro")
@@ -177,3 +180,20 @@ def sample_predictions(
         sample_prediction(ids[row], model.labels.codes, scores_NL[row], targets[row], threshold_L)
         for row in sample_rows(len(ids), number, seed)
     )
+
+
+def end_of_epoch(training: Training, final_fit: FinalFit) -> Evaluated | None:
+    """End an epoch of a final fit, which has no validation split.
+
+    Returns:
+        At the end of the run, what is known about its model; before that, None.
+    """
+    state, config = training.state, training.config
+    train_loss = state.epoch_loss / max(state.epoch_documents, 1)
+    if state.step % training.steps_per_epoch == 0:
+        state.epoch_loss, state.epoch_documents = 0.0, 0
+    state.validated = state.step
+    if state.step < config.last_step:
+        return None
+    epoch, lr = -(-state.step // training.steps_per_epoch), learning_rate(state.step, config)
+    return final_fit.evaluated(epoch, state.step, state.seconds, train_loss, lr)

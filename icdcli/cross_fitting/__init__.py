@@ -1,0 +1,1 @@
+"""Cross-fitting: models of folds score the documents that they haven't seen."""

@@ -1,0 +1,189 @@
+"""Out-of-fold scores: each document's from a model that hasn't seen it.
+
+The weights of the fusion and the threshold of a document's scores are those of the other folds,
+too: metrics of these scores and decisions are those of a model made without the document.
+
+Shapes: N documents of all folds, L labels of a final fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.data.corpus.reader import Corpus, Documents, Labels
+from icdcli.evaluation.fusion_fitting import fit_fusion
+from icdcli.evaluation.threshold_tuning import tune
+from icdcli.metrics.arrays import Booleans, Floats
+from icdcli.metrics.document_statistics import Statistics, statistics_of
+from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.threshold import Threshold
+
+IMPOSSIBLE = np.float32(-30)
+"""The logit of a code that the model of a fold doesn't have: no weight in the fit of the fusion."""
+
+Parts = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The out-of-fold scores of a run's documents.
+
+    Attributes:
+        source: How they were made, such as "5-fold cross-fitting on train+validation".
+        documents: The documents: those of train, then those of validation.
+        folds_N: The fold that each is held out in, counted from 0.
+        labels: The label space of a final fit.
+        parts: Part to scores_NL; of codes that the model of the fold doesn't have, `IMPOSSIBLE`
+            for the network and 0 for the other parts.
+        candidates_NL: The codes that the model of the document's fold has. Others count as missed.
+        how: How the threshold is chosen.
+        by_evidence: See `fit_fusion`.
+        fold_runs: The run of each fold.
+        epochs: The epochs that its models were trained.
+    """
+
+    source: str
+    documents: Documents
+    folds_N: NDArray[np.int64]
+    labels: Labels
+    parts: Parts
+    candidates_NL: Booleans
+    how: Threshold
+    by_evidence: bool
+    fold_runs: tuple[Path, ...]
+    epochs: int
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the documents' ids."""
+        return self.documents.ids
+
+    @property
+    def subject_ids(self) -> list[str | None]:
+        """Return the patients' ids; None: unknown."""
+        return self.documents.subject_ids
+
+    @cached_property
+    def targets_NL(self) -> Booleans:
+        """Return the gold codes."""
+        return self.documents.targets_NL(len(self.labels))
+
+    @cached_property
+    def final(self) -> tuple[Fusion | None, Threshold]:
+        """Return the weights of the fusion and the threshold that all documents lead to."""
+        return self.chosen_by(np.ones(len(self.ids), bool))
+
+    @cached_property
+    def fused_NL(self) -> NDArray[np.float32]:
+        """Return the scores in [0, 1], with the weights fitted on the other folds.
+
+        The thresholds tuned on the other folds differ a little from that of all documents. The
+        log-odds of a fold are shifted by the difference, so that `final` decides as they do.
+        """
+        fused_NL = np.empty_like(self.parts[NETWORK])
+        common = _log_odds(np.array(self.final[1].value))
+        for fold in np.unique(self.folds_N):
+            own_N = self.folds_N == fold
+            fusion, threshold = self.chosen_by(~own_N)
+            scores_NL = self.fuse(fusion, own_N)
+            shift = common - _log_odds(np.array(threshold.value))
+            shifted_NL = 1 / (1 + np.exp(-(_log_odds(scores_NL) + shift)))
+            fused_NL[own_N] = np.where(self.candidates_NL[own_N], shifted_NL, 0)
+        return fused_NL
+
+    @cached_property
+    def predicted_NL(self) -> Booleans:
+        """Return the codes that reach the threshold."""
+        predicted_NL: Booleans = self.fused_NL >= self.final[1].values_L(len(self.labels))
+        return predicted_NL & self.candidates_NL
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Return the metrics, and the statistics of each document."""
+        threshold_L = self.final[1].values_L(len(self.labels))
+        return statistics_of(self.fused_NL, self.targets_NL, threshold_L, self.losses_N())
+
+    def chosen_by(self, rows_N: Booleans) -> tuple[Fusion | None, Threshold]:
+        """Return the weights of the fusion and the threshold that some documents lead to."""
+        parts = {name: part[rows_N] for name, part in self.parts.items()}
+        fusion = None
+        if len(parts) > 1:
+            # A code that no model could predict says nothing about the parts.
+            targets_NL = self.targets_NL[rows_N] & self.candidates_NL[rows_N]
+            fusion = fit_fusion(parts, targets_NL, self.source, by_evidence=self.by_evidence)
+        threshold = self.how
+        if threshold.how != "fixed":
+            threshold = tune(
+                threshold.how, self.fuse(fusion, rows_N), self.targets_NL[rows_N], self.source
+            )
+        return fusion, threshold
+
+    def fuse(self, fusion: Fusion | None, rows_N: Booleans) -> NDArray[np.float32]:
+        """Return the scores of some documents; 0 for codes that their model doesn't have."""
+        scores_NL = probabilities({name: part[rows_N] for name, part in self.parts.items()}, fusion)
+        scores_NL[~self.candidates_NL[rows_N]] = 0
+        return scores_NL
+
+    def losses_N(self) -> Floats:
+        """Return the cross-entropy of each document, by the network alone, mean over its codes."""
+        logits_NL = self.parts[NETWORK].astype(np.float64)
+        losses_NL = np.logaddexp(0, logits_NL) - self.targets_NL * logits_NL
+        kept_NL = self.candidates_NL
+        sums_N = np.where(kept_NL, losses_NL, 0).sum(axis=1)
+        losses_N: Floats = sums_N / np.maximum(kept_NL.sum(axis=1), 1)
+        return losses_N
+
+    def take(self, rows_N: Booleans) -> "OutOfFold":
+        """Return some of the documents; their fusion is fitted on them alone."""
+        places = np.flatnonzero(rows_N)
+        return replace(
+            self,
+            documents=self.documents.take(places.tolist()),
+            folds_N=self.folds_N[places],
+            parts={name: part[places] for name, part in self.parts.items()},
+            candidates_NL=self.candidates_NL[places],
+        )
+
+
+def _log_odds(scores: NDArray[np.floating]) -> Floats:
+    kept = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-9)
+    odds: Floats = np.log(kept) - np.log1p(-kept)
+    return odds
+
+
+def pool_folds(
+    corpus: Corpus, views: Sequence[Corpus], scores: Sequence[Parts], split: str = "validation"
+) -> tuple[Documents, NDArray[np.int64], dict[str, NDArray[np.float32]], Booleans]:
+    """Put the scores of all folds together, in the order and label space of a final fit.
+
+    Args:
+        corpus: The corpus or view of a final fit.
+        views: The view of each fold.
+        scores: The scores of each fold's documents held out.
+        split: The split of the views that is scored.
+
+    Returns:
+        The documents, their folds, the scores of the parts, and the codes that have any.
+    """
+    documents, labels = corpus.documents("train"), len(corpus.labels)
+    place_of_row = {row: place for place, row in enumerate(documents.rows.tolist())}
+    shape = (len(documents), labels)
+    folds_N = np.full(len(documents), -1, np.int64)
+    candidates_NL = np.zeros(shape, bool)
+    names = dict.fromkeys(name for parts in scores for name in parts)
+    pooled = {
+        name: np.full(shape, IMPOSSIBLE if name == NETWORK else 0, np.float32) for name in names
+    }
+    for fold, (view, parts) in enumerate(zip(views, scores, strict=True)):
+        places = np.array([place_of_row[row] for row in view.documents(split).rows.tolist()])
+        own = [label for label, code in enumerate(view.labels.codes) if code in corpus.labels.index]
+        columns = np.array([corpus.labels.index[view.labels.codes[label]] for label in own])
+        folds_N[places] = fold
+        candidates_NL[np.ix_(places, columns)] = True
+        for name, part_NL in parts.items():
+            pooled[name][np.ix_(places, columns)] = part_NL[:, own]
+    return documents, folds_N, pooled, candidates_NL

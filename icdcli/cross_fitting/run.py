@@ -1,0 +1,250 @@
+"""Cross-fit a run: train a model without each fold, and score the fold with it.
+
+Shapes: N documents of all folds, L labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from icdcli.config.loading import load_config
+from icdcli.config.metric_names import VALIDATION_LOSS, monitored
+from icdcli.config.run_paths import change_keys
+from icdcli.config.schema import Config
+from icdcli.cross_fitting.files import SUMMARY, FoldRun, cross_fitting_folder
+from icdcli.cross_fitting.fold_runs import UNWATCHED, Watching, fold_config, is_complete, train_fold
+from icdcli.cross_fitting.out_of_fold import OutOfFold, pool_folds
+from icdcli.cross_fitting.scaling import scaled_steps
+from icdcli.data.corpus.folds import HeldOutFold, fold_of
+from icdcli.data.corpus.migrated import MIGRATION
+from icdcli.data.corpus.prepare import prepare
+from icdcli.data.corpus.reader import Corpus, open_corpus
+from icdcli.data.corpus.views import view_of_corpus
+from icdcli.errors import ConfigError
+from icdcli.io.files import private_folder, write_json
+from icdcli.io.manifest import read_manifest
+from icdcli.io.progress import Progress
+from icdcli.metrics.metrics import evaluate
+from icdcli.model.threshold import Threshold
+from icdcli.run_dir import RunDir, checkpoint_folder, find_checkpoint
+from icdcli.training.checkpointing import is_out_of_patience
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The folds of a run, trained or not.
+
+    Attributes:
+        config: The configuration of a final fit: that of the run, on the documents of all folds.
+        corpus: The view of a final fit.
+        base: The prepared corpus.
+        runs: The run of each fold.
+        configs: Their configurations.
+        views: Their views of the corpus.
+    """
+
+    config: Config
+    corpus: Corpus
+    base: Corpus
+    runs: tuple[FoldRun, ...]
+    configs: tuple[Config, ...]
+    views: tuple[Corpus, ...]
+
+    @property
+    def source(self) -> str:
+        """Return how scores of the folds are made, in words."""
+        return f"{len(self.runs)}-fold cross-fitting on {self.config.data.train_on}"
+
+
+def require_final(run: RunDir, config: Config) -> None:
+    """Raise an error if a run can't be fitted again.
+
+    Raises:
+        ConfigError: If it is a fold, a final fit, a migrated run, an ensemble, or not finished.
+        ResumeError: If it has no checkpoint.
+    """
+    if not config.data.has_validation:
+        raise ConfigError(f"{run.root}: is a refit already. Give the run that it was made from.")
+    if config.data.held_out_fold is not None:
+        raise ConfigError(f"{run.root}: was trained without a fold. Give the run of the folds.")
+    if (run.root / MIGRATION).is_file():
+        raise ConfigError(
+            f"{run.root}: was migrated to another edition, so that its documents have other codes. "
+            "Train a run with the new edition, or give the run before its migration."
+        )
+    if config.model.is_ensemble:
+        raise ConfigError(f"{run.root}: is an ensemble. Give each of its members.")
+    manifest = read_manifest(find_checkpoint(run, "last"))
+    if config.model.is_baseline or manifest["step"] >= config.train.last_step:
+        return
+    if not is_out_of_patience(find_checkpoint(run, "last"), config.train.patience):
+        raise ConfigError(
+            f"{run.root}: isn't finished (step {manifest['step']:,} of "
+            f"{config.train.last_step:,}). Run `icdcode resume {run.root}` first."
+        )
+
+
+def folds_of_run(
+    run: RunDir | Path | str,
+    folds: int = 5,
+    train_on: str = "train+validation",
+    on_progress: Progress | None = None,
+) -> Folds:
+    """Return the folds of a run; nothing is trained.
+
+    Args:
+        run: The run.
+        folds: The number of folds.
+        train_on: The splits whose documents are divided into folds.
+        on_progress: Reports how far the preparation of the corpus is.
+
+    Raises:
+        ConfigError: If the run can't be fitted again, or there are too few documents.
+        DataError: If the data can't be used.
+    """
+    run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
+    config = load_config(run.args)
+    require_final(run, config)
+    base = open_corpus(prepare(config.data.accepting(), on_progress).folder)
+    final = change_keys(config, {"train_on": train_on})
+    corpus = view_of_corpus(base, final.data)
+    documents = corpus.documents("train")
+    fold_of(documents.ids, documents.subject_ids, folds)  # too few or too many are an error
+    before = len(view_of_corpus(base, config.data).documents("train"))
+    last_step = read_manifest(find_checkpoint(run, "last"))["step"]
+    folder = cross_fitting_folder(run, train_on, folds)
+    configs, views = [], []
+    for fold in range(1, folds + 1):
+        held_out = HeldOutFold(fold, folds)
+        own = fold_config(final, folder, held_out)
+        view = view_of_corpus(base, own.data)
+        if not config.model.is_baseline:
+            number = len(view.documents("train"))
+            own = change_keys(own, scaled_steps(config.train, number, before, last_step))
+        configs.append(own)
+        views.append(view)
+    keys = (
+        {}
+        if config.model.is_baseline
+        else scaled_steps(config.train, len(documents), before, last_step)
+    )
+    runs = tuple(FoldRun(folder, fold) for fold in range(1, folds + 1))
+    return Folds(change_keys(final, keys), corpus, base, runs, tuple(configs), tuple(views))
+
+
+def cross_fit(
+    run: RunDir | Path | str,
+    folds: int = 5,
+    train_on: str = "train+validation",
+    watching: Watching = UNWATCHED,
+    on_progress: Progress | None = None,
+) -> OutOfFold:
+    """Train a model without each fold, unless it is there, and return the out-of-fold scores.
+
+    The models are trained one after the other. A training that was interrupted is resumed.
+
+    Args:
+        run: The run, whose configuration the models have.
+        folds: The number of folds.
+        train_on: The splits whose documents are divided into folds.
+        watching: Shows the trainings.
+        on_progress: Reports how far the preparation of the corpus is.
+
+    Raises:
+        ConfigError: If the run can't be fitted again, there are too few documents, or a fold was
+            trained with another configuration.
+        DataError: If the data can't be used, or the scores can't be read or written.
+        ResumeError: If a fold was trained on other data.
+        StoppedTraining: If a signal stopped a training.
+    """
+    known = folds_of_run(run, folds, train_on, on_progress)
+    if watching.is_main:
+        private_folder(known.runs[0].folder)
+    watching.wait()
+    for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
+        train_fold(config, fold, view, watching)
+    found = out_of_fold(known)
+    if watching.is_main:
+        write_json(known.runs[0].folder / SUMMARY, summary_of(found))
+    return found
+
+
+def read_out_of_fold(
+    run: RunDir | Path | str, folds: int = 5, train_on: str = "train+validation"
+) -> OutOfFold:
+    """Return the out-of-fold scores of a run that was cross-fitted.
+
+    Raises:
+        ConfigError: If it wasn't, or not completely.
+        DataError: If the data can't be used, or the scores can't be read.
+    """
+    known = folds_of_run(run, folds, train_on)
+    for config, fold in zip(known.configs, known.runs, strict=True):
+        last = checkpoint_folder(fold.run, "last")
+        if last is None or not is_complete(config, fold, read_manifest(last)["step"]):
+            raise ConfigError(
+                f"{fold.run.root}: isn't trained yet. Run `icdcode refit RUN "
+                f"--folds {folds}` first."
+            )
+    return out_of_fold(known)
+
+
+def out_of_fold(known: Folds) -> OutOfFold:
+    """Return the out-of-fold scores after the best number of epochs."""
+    epochs = min(len(fold.scored_steps) for fold in known.runs)
+    config = known.config
+    wanted, higher_is_better = monitored(config.train.monitor, config.log.metrics)
+    best: tuple[float, OutOfFold] | None = None
+    for epoch in range(1, epochs + 1):
+        found = _after(known, epoch)
+        if epochs == 1:
+            return found
+        value = monitored_value(found, wanted) * (1 if higher_is_better else -1)
+        if best is None or value > best[0]:
+            best = value, found
+    assert best is not None
+    return best[1]
+
+
+def monitored_value(found: OutOfFold, names: Sequence[str]) -> float:
+    """Return the mean of metrics of all folds, without those that are undefined."""
+    values = evaluate(
+        found.fused_NL,
+        found.targets_NL,
+        found.final[1].values_L(len(found.labels)),
+        names=[name for name in names if name != VALIDATION_LOSS],
+    )
+    values[VALIDATION_LOSS] = float(found.losses_N().mean())
+    defined = [values[name] for name in names if not np.isnan(values[name])]
+    return float(np.mean(defined)) if defined else float("-inf")
+
+
+def _after(known: Folds, epoch: int) -> OutOfFold:
+    scores = [fold.scores(fold.scored_steps[epoch - 1]) for fold in known.runs]
+    documents, folds_N, parts, candidates_NL = pool_folds(known.corpus, known.views, scores)
+    return OutOfFold(
+        known.source,
+        documents,
+        folds_N,
+        known.corpus.labels,
+        parts,
+        candidates_NL,
+        Threshold.configured(known.config.log.positive_threshold),
+        known.config.model.lexicon,
+        tuple(fold.run.root for fold in known.runs),
+        epoch,
+    )
+
+
+def summary_of(found: OutOfFold) -> dict[str, object]:
+    """Return what is known about out-of-fold scores: no texts, no document ids."""
+    return {
+        "source": found.source,
+        "documents": len(found.ids),
+        "codes": len(found.labels),
+        "epochs": found.epochs,
+        "folds": [int((found.folds_N == fold).sum()) for fold in range(len(found.fold_runs))],
+        "parts": list(found.parts),
+    }

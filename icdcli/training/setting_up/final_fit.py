@@ -1,0 +1,125 @@
+"""What a final fit starts from, which trains on the documents of the validation split, too.
+
+It has no documents left to choose anything by. The weights of the fusion, the threshold and the
+confidence come from models that were validated on documents that they hadn't seen, and so do the
+metrics that its checkpoint reports. They are in the file `FINAL_FIT` of the run folder, so that a
+run that was interrupted is resumed with them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from icdcli.errors import ResumeError
+from icdcli.io.files import write_json, writing
+from icdcli.metrics.confidence import Confidence
+from icdcli.model.fusion import Fusion
+from icdcli.model.threshold import Threshold
+from icdcli.training.events import Evaluated
+
+FINAL_FIT = "final_fit.json"
+
+
+@dataclass(frozen=True)
+class FinalFit:
+    """What was chosen before a final fit, and how good models chosen so are.
+
+    Attributes:
+        source: How it was chosen, such as "5-fold cross-fitting on train+validation".
+        run: The run that is fitted again.
+        documents: Split to the number of its documents that are trained on.
+        fusion: The weights of the parts; None: there is only the network.
+        threshold: The threshold.
+        confidence: How likely scores are right; None: there are too few gold codes.
+        metrics: The metrics of models on documents that they haven't seen.
+        monitored: The value of what is monitored.
+        monitored_by: The names of the metrics whose mean it is.
+        validation_loss: The mean loss of these documents.
+        at_threshold: Precision and recall of the codes that reach the threshold.
+        more: What else is reported about the choice: intervals, the gain that is expected.
+    """
+
+    source: str
+    run: str
+    documents: Mapping[str, int]
+    fusion: Fusion | None
+    threshold: Threshold
+    confidence: Confidence | None
+    metrics: Mapping[str, float]
+    monitored: float
+    monitored_by: tuple[str, ...]
+    validation_loss: float
+    at_threshold: Mapping[str, float]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def evaluated(
+        self, epoch: int, step: int, seconds: float, train_loss: float, lr: float
+    ) -> Evaluated:
+        """Return the event at the end of the run, which makes its checkpoint the best one."""
+        return Evaluated(
+            epoch=epoch,
+            step=step,
+            seconds=seconds,
+            train_loss=train_loss,
+            validation_loss=self.validation_loss,
+            lr=lr,
+            metrics=dict(self.metrics),
+            monitored=self.monitored,
+            best_metric=True,
+            best_loss=True,
+            patience_left=0,
+            threshold=None if self.threshold.how == "fixed" else str(self.threshold),
+            monitored_by=self.monitored_by,
+            note=f"the metrics are those of {self.source}: this model has seen all documents",
+            confidence=self.confidence,
+            at_threshold=dict(self.at_threshold),
+        )
+
+    def write(self, run: Path) -> None:
+        """Write it into a run folder.
+
+        Raises:
+            DataError: If the file can't be written.
+        """
+        content = {
+            "source": self.source,
+            "run": self.run,
+            "documents": dict(self.documents),
+            "fusion": None if self.fusion is None else self.fusion.to_json(),
+            "threshold": self.threshold.to_json(),
+            "confidence": None if self.confidence is None else self.confidence.to_json(),
+            "metrics": dict(self.metrics),
+            "monitored": self.monitored,
+            "monitored_by": list(self.monitored_by),
+            "validation_loss": self.validation_loss,
+            "at_threshold": dict(self.at_threshold),
+            "more": dict(self.more),
+        }
+        with writing(run / FINAL_FIT):
+            write_json(run / FINAL_FIT, content)
+
+    @classmethod
+    def read(cls, run: Path) -> "FinalFit":
+        """Read what `write` wrote.
+
+        Raises:
+            ResumeError: If the file is missing or damaged.
+        """
+        try:
+            found = json.loads((run / FINAL_FIT).read_text(encoding="utf-8"))
+            return cls(
+                **{
+                    **found,
+                    "fusion": Fusion.from_json(found["fusion"]),
+                    "threshold": Threshold.from_json(found["threshold"]),
+                    "confidence": Confidence.from_json(found["confidence"]),
+                    "monitored_by": tuple(found["monitored_by"]),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResumeError(
+                f"{run / FINAL_FIT}: can't be read ({error!r}). It has what the run was started "
+                "with. Restore it, or refit again"
+            ) from error
