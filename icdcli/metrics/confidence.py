@@ -130,18 +130,40 @@ def fit_confidence(
     right = int(gold_P.sum())
     if min(right, len(gold_P) - right) < _FEWEST:
         return None
-    folds_P = np.unique(np.asarray(documents_P), return_inverse=True)[1] % _FOLDS
-    losses: dict[ConfidenceMethod, float] = {"score": _log_loss(_share(odds_P), gold_P)}
-    for method, fit in _FITS.items():
-        held_out_P = np.empty(len(odds_P))
-        for fold in range(_FOLDS):
-            inside_P = folds_P == fold
-            fitted = Confidence(method, fit(odds_P[~inside_P], gold_P[~inside_P]))
-            held_out_P[inside_P] = fitted.of(_share(odds_P[inside_P]))
-        losses[method] = _log_loss(held_out_P, gold_P)
+    methods: tuple[ConfidenceMethod, ...] = ("score", *_FITS)
+    losses = {
+        method: _log_loss(held_out_shares(method, scores_P, gold_P, documents_P), gold_P)
+        for method in methods
+    }
     best = min(losses, key=lambda method: losses[method])
     points = _FITS[best](odds_P, gold_P) if best in _FITS else ()
     return Confidence(best, points, split, round(losses[best], 6), round(losses["score"], 6))
+
+
+def held_out_shares(
+    method: ConfidenceMethod,
+    scores_P: npt.ArrayLike,
+    gold_P: npt.ArrayLike,
+    documents_P: npt.ArrayLike,
+) -> Floats:
+    """Return the confidence of each pair by a fit to four fifths of the documents, without its own.
+
+    Args:
+        method: How the confidence is fitted.
+        scores_P: The scores.
+        gold_P: Whether each code is gold.
+        documents_P: The document of each pair, as numbers.
+    """
+    odds_P, gold_P = _log_odds(scores_P), np.asarray(gold_P, bool)
+    if method not in _FITS:
+        return _share(odds_P)
+    folds_P = np.unique(np.asarray(documents_P), return_inverse=True)[1] % _FOLDS
+    shares_P = np.empty(len(odds_P))
+    for fold in range(_FOLDS):
+        inside_P = folds_P == fold
+        fitted = Confidence(method, _FITS[method](odds_P[~inside_P], gold_P[~inside_P]))
+        shares_P[inside_P] = fitted.of(_share(odds_P[inside_P]))
+    return shares_P
 
 
 def _platt(odds_P: Floats, gold_P: Booleans) -> Points:
