@@ -4,6 +4,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,20 @@ def made_up_evaluation() -> "Callable[..., Evaluation]":
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def with_acceptance() -> "Callable[[Evaluation], Evaluation]":
+    """Return a function that adds to an evaluation what its scores decide."""
+    from icdcli.evaluation.acceptance.measuring import measure_acceptance
+
+    def add(evaluation: "Evaluation") -> "Evaluation":
+        threshold_L = evaluation.threshold.values_L(len(evaluation.labels))
+        scores_NL = evaluation.scored.scores_NL
+        measured = (evaluation.split, scores_NL, evaluation.targets_NL, threshold_L)
+        return replace(evaluation, acceptance=measure_acceptance(*measured))
+
+    return add
 
 
 @pytest.fixture(scope="session")

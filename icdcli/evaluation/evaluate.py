@@ -15,6 +15,7 @@ from icdcli.data.corpus.label_spaces import add_outside, missed_columns
 from icdcli.data.corpus.reader import Labels
 from icdcli.errors import DataError
 from icdcli.evaluation.ablation import Ablation
+from icdcli.evaluation.acceptance.measuring import Acceptance
 from icdcli.evaluation.code_checks import SplitChecks, check_split
 from icdcli.evaluation.groups import (
     GroupMetrics,
@@ -64,6 +65,7 @@ class Evaluation:
         by_chapter: Chapter to its metrics; empty if the coding system isn't known.
         by_training_frequency: Band of training frequency to the metrics of its codes.
         checks: The checks of gold and predicted codes; None: the coding system isn't known.
+        acceptance: What its scores decide: codes to accept, the risk; None: not measured.
         ablation: The model complete, and without each of its parts; empty if not requested.
         outside: How many of `labels`, the last ones, the label space lacks.
     """
@@ -80,6 +82,7 @@ class Evaluation:
     by_chapter: GroupMetrics
     by_training_frequency: GroupMetrics
     checks: SplitChecks | None = None
+    acceptance: Acceptance | None = None
     ablation: tuple[Ablation, ...] = ()
     outside: int = 0
 
@@ -181,6 +184,7 @@ class Evaluation:
             },
             "by_chapter": {name: _finite(values) for name, values in self.by_chapter.items()},
             **checks,
+            **({} if self.acceptance is None else {"acceptance": self.acceptance.to_json()}),
             **ablation,
         }
 

@@ -51,6 +51,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         about = {"threshold": str(evaluation.threshold), **evaluation.about}
         ids, codes = evaluation.scored.documents.ids, evaluation.labels.codes
         write_statistics(folder / STATISTICS, evaluation.statistics, ids, codes, about)
+        if evaluation.acceptance is not None:
+            curve = evaluation.acceptance.curve.to_csv()
+            write_atomically(folder / "risk_coverage.csv", curve)
         write_atomically(
             folder / "metrics.json",
             json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False) + "\n",

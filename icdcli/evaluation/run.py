@@ -21,6 +21,8 @@ from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.ablation import ablate as ablate_parts
+from icdcli.evaluation.acceptance.measuring import measure_acceptance
+from icdcli.evaluation.acceptance.stored import stored_decisions
 from icdcli.evaluation.compare import (
     Comparison,
     Contender,
@@ -203,6 +205,18 @@ def evaluate_opened(
         *(split, scored, model.labels, model.threshold, corpus.code_system, about),
         corpus.days(split),
     )
+    # Read before the predictions of this evaluation replace those of an earlier one.
+    table, confidence = stored_decisions(opened.checkpoint, opened.manifest)
+    labels = len(model.labels)
+    acceptance = measure_acceptance(
+        split,
+        scored.scores_NL,
+        evaluation.targets_NL[:, :labels],
+        model.threshold.values_L(labels),
+        table,
+        confidence,
+    )
+    evaluation = replace(evaluation, acceptance=acceptance)
     write_evaluation(run.evaluation(split), evaluation)
     if ablate:
         rows = ablate_parts(model, corpus, split, on_progress, state_cache_gb)

@@ -26,6 +26,7 @@ from icdcli.report.page import (
 from icdcli.report.plots.evaluation import as_svg
 from icdcli.report.views.behavior import behavior_html
 from icdcli.report.views.code_checks import code_checks_html
+from icdcli.report.views.decisions.acceptance import acceptance_html
 from icdcli.report.views.documents import documents_html
 from icdcli.report.views.evaluation import GROUP_COLUMNS, group_value, heading, published_metrics
 from icdcli.report.views.verdict import errors_html, headline_html, metrics_html, verdict
@@ -46,6 +47,8 @@ _FIGURES = {
     "precision_recall": "Precision against recall of all pairs of a document and a code, for all "
     "codes and for each band of training frequency.",
     "calibration": "Share of gold codes against the score, and below it the number of pairs.",
+    "risk_coverage": "Share of accepted codes that aren't gold against the share of predicted "
+    "codes that are accepted, and below it the share of notes with all codes accepted.",
     "f1_by_frequency": "F1 of each code against the number of training documents with it.",
 }
 _NO_DOCUMENTS = (
@@ -100,6 +103,7 @@ def evaluation_page(
         "errors": "Errors",
         "groups": "Groups",
         "confusion": "Confusion",
+        **({"acceptance": "Acceptance"} if evaluation.acceptance else {}),
         **({"checks": "Checks"} if evaluation.checks else {}),
         **({"behavior": "Behavior"} if behavior else {}),
         **({"documents": "Documents"} if documents else {}),
@@ -127,6 +131,9 @@ def evaluation_page(
             for name, pairs in chapters.items()
         )
         or "<p>None.</p>",
+        acceptance=acceptance_html(evaluation.acceptance, evaluation.split)
+        if evaluation.acceptance
+        else "",
         checks=code_checks_html(evaluation.checks) if evaluation.checks else "",
         behavior=behavior_html(behavior) if behavior else "",
         documents=documents_html(documents, titles) if documents else _NO_DOCUMENTS,

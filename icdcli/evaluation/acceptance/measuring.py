@@ -1,19 +1,17 @@
 """What a model's scores decide on a split: accepted codes, the risk, and the confidence."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from icdcli.evaluation.acceptance.confidence_gain import ConfidenceGain, confidence_gain
 from icdcli.evaluation.acceptance.risk_coverage import RiskCoverage, risk_coverage
-from icdcli.evaluation.acceptance.stored import checkpoint_acceptance
-from icdcli.evaluation.stored_confidence import VALIDATION, stored_confidence
-from icdcli.metrics.acceptance import Accepted, AcceptanceTable, PredictedPairs, fit_acceptance
+from icdcli.metrics.acceptance import AcceptanceTable, Accepted, PredictedPairs, fit_acceptance
 from icdcli.metrics.arrays import Booleans, Scores
 from icdcli.metrics.confidence import Confidence, fit_confidence, suggested_pairs
+
+_VALIDATION = "validation"
 
 SHOWN = (0.9, 0.95, 0.99)
 """The precisions that are shown of a table, which has more."""
@@ -77,7 +75,7 @@ def measure_acceptance(
     """
     pairs = PredictedPairs.of_split(scores_NL, targets_NL, threshold_L)
     suggested = suggested_pairs(scores_NL, targets_NL, threshold_L)
-    if split == VALIDATION:
+    if split == _VALIDATION:
         table = table or fit_acceptance(pairs, split)
         confidence = confidence or fit_confidence(*suggested, split)
     rows: tuple[Accepted, ...] = ()
@@ -90,24 +88,5 @@ def measure_acceptance(
         table.documents if table else 0,
         rows,
         risk_coverage(pairs),
-        confidence and confidence_gain(confidence, *suggested, split),
-    )
-
-
-def stored_decisions(
-    checkpoint: Path, manifest: Mapping[str, Any]
-) -> tuple[AcceptanceTable | None, Confidence | None]:
-    """Return the acceptance table and the confidence of a checkpoint, each None if it has none.
-
-    Args:
-        checkpoint: The folder of the checkpoint.
-        manifest: The content of its manifest.
-
-    Raises:
-        DataError: If the predictions of an earlier evaluation can't be read.
-    """
-    confidence = Confidence.from_json(manifest.get("confidence"))
-    return (
-        checkpoint_acceptance(checkpoint, manifest),
-        confidence or stored_confidence(checkpoint, manifest),
+        None if confidence is None else confidence_gain(confidence, *suggested, split),
     )

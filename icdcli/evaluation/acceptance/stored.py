@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from icdcli.errors import ConfigError
-from icdcli.evaluation.stored_confidence import VALIDATION, stored_pairs
+from icdcli.evaluation.stored_confidence import VALIDATION, stored_confidence, stored_pairs
 from icdcli.io.manifest import read_manifest
 from icdcli.metrics.acceptance import (
     FEWEST,
@@ -14,6 +14,7 @@ from icdcli.metrics.acceptance import (
     PredictedPairs,
     fit_acceptance,
 )
+from icdcli.metrics.confidence import Confidence
 
 
 def checkpoint_acceptance(checkpoint: Path, manifest: Mapping[str, Any]) -> AcceptanceTable | None:
@@ -46,6 +47,25 @@ def checkpoint_acceptance(checkpoint: Path, manifest: Mapping[str, Any]) -> Acce
         pairs.documents,
     )
     return fit_acceptance(predicted, VALIDATION)
+
+
+def stored_decisions(
+    checkpoint: Path, manifest: Mapping[str, Any]
+) -> tuple[AcceptanceTable | None, Confidence | None]:
+    """Return the acceptance table and the confidence of a checkpoint, each None if it has none.
+
+    Args:
+        checkpoint: The folder of the checkpoint.
+        manifest: The content of its manifest.
+
+    Raises:
+        DataError: If the predictions of an earlier evaluation can't be read.
+    """
+    confidence = Confidence.from_json(manifest.get("confidence"))
+    return (
+        checkpoint_acceptance(checkpoint, manifest),
+        confidence or stored_confidence(checkpoint, manifest),
+    )
 
 
 def require_precision(precision: float) -> None:

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from icdcli.report.plots.acceptance import risk_coverage_figure
 from icdcli.report.plots.figures import (
     COLORS,
     DASHES,
@@ -39,8 +40,8 @@ def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
         evaluation: The evaluation.
 
     Returns:
-        ``precision_recall``, ``calibration`` and ``f1_by_frequency``; without those that would be
-        empty.
+        ``precision_recall``, ``calibration``, ``risk_coverage`` and ``f1_by_frequency``; without
+        those that would be empty.
     """
     from icdcli.evaluation.curves import calibration, f1_by_frequency, precision_recall_curves
 
@@ -48,6 +49,8 @@ def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
     figures = {"calibration": _calibration_figure(calibration(evaluation), evaluation)}
     if curves:
         figures["precision_recall"] = _precision_recall_figure(curves, evaluation)
+    if evaluation.acceptance is not None and evaluation.acceptance.curve.points:
+        figures["risk_coverage"] = risk_coverage_figure(evaluation.acceptance)
     if codes.x:
         figures["f1_by_frequency"] = _f1_figure(codes, means)
     run = Path(str(evaluation.about.get("run", ""))).name
@@ -56,7 +59,7 @@ def evaluation_figures(evaluation: "Evaluation") -> "dict[str, Figure]":
         note_origin(figure, " · ".join(str(words) for words in about if words))
     return {
         name: figures[name]
-        for name in ("precision_recall", "calibration", "f1_by_frequency")
+        for name in ("precision_recall", "calibration", "risk_coverage", "f1_by_frequency")
         if name in figures
     }
 

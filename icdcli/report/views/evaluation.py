@@ -16,6 +16,7 @@ from icdcli.icd.editions.records import edition_ids
 from icdcli.report.formatting import number, one_line, plain
 from icdcli.report.tables import evaluation_table
 from icdcli.report.views.code_checks import code_checks_view
+from icdcli.report.views.decisions.acceptance import acceptance_view
 
 if TYPE_CHECKING:
     from icdcli.evaluation.ablation import Ablation
@@ -61,11 +62,17 @@ def evaluation_view(
         plain(""),
         *_groups("training documents with the code", evaluation.by_training_frequency),
         *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
+        *_acceptance(evaluation),
         *(code_checks_view(evaluation.checks) if evaluation.checks else []),
         *_best_and_worst(evaluation),
         *(_published(evaluation, published) if published else []),
     ]
     return Group(*parts)
+
+
+def _acceptance(evaluation: "Evaluation") -> Iterator[RenderableType]:
+    if evaluation.acceptance is not None:
+        yield from acceptance_view(evaluation.acceptance, evaluation.split)
 
 
 def heading(evaluation: "Evaluation") -> list[str]:

@@ -25,6 +25,27 @@ def test_no_text_is_outside_or_covers_another(
     assert illegible(figure) == []
 
 
+@pytest.mark.parametrize(("documents", "skill"), [(400, 5.0), (40, 2.0), (3, 2.0)])
+def test_the_risk_is_legible(
+    made_up_evaluation: Make,
+    with_acceptance: Callable[[Evaluation], Evaluation],
+    texts: Texts,
+    illegible: Illegible,
+    documents: int,
+    skill: float,
+) -> None:
+    made = made_up_evaluation(documents=documents, skill=skill, split="validation")
+    evaluation = with_acceptance(made)
+    figure = evaluation_figures(evaluation)["risk_coverage"]
+    assert illegible(figure) == []
+    shown = " ".join(texts(figure))
+    assert "validation · run" in shown and "mean risk 0." in shown
+    assert evaluation.acceptance is not None
+    reached = sum(row.score is not None for row in evaluation.acceptance.shown)
+    assert shown.count("score from 0.") == reached
+    assert (reached == 3) == (documents == 400)
+
+
 def test_every_band_has_its_mean(made_up_evaluation: Make, texts: Texts) -> None:
     evaluation = made_up_evaluation()
     figure = evaluation_figures(evaluation)["f1_by_frequency"]

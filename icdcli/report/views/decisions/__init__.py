@@ -1,0 +1,1 @@
+"""Views of what scores decide: accepted codes, and whether incoming notes fit."""
