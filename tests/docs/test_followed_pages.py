@@ -89,11 +89,12 @@ def test_the_korean_guide_can_be_followed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["own-notes", "ko/own-notes"])
 def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_page(ROOT / "docs" / "own-notes.md")
+    run_page(ROOT / "docs" / f"{name}.md")
     assert (tmp_path / "codes.jsonl").read_text(encoding="utf-8").count("\n") > 40
     code, said = icdcode(["predict", "outputs/notes", "new_note.txt", "--top", "3", "--evidence"])
     assert code == 0
@@ -102,6 +103,7 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
 
 def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    names = "codes formats getting-started evaluation python review ko/guide own-notes".split()
+    names = "codes formats getting-started evaluation python review own-notes".split()
+    names += ["ko/guide", "ko/own-notes"]
     run |= {f"docs/{name}.md" for name in names}
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run
