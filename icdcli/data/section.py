@@ -19,6 +19,10 @@ ProtocolName = Literal[
     "mimic3-clean",
     "mimic4-icd9",
     "mimic4-icd10",
+    "mdace-icd9",
+    "mdace-icd10",
+    "mdace-icd9-profee",
+    "mdace-icd10-profee",
 ]
 
 

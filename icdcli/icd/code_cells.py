@@ -6,7 +6,7 @@ quote words, which may be text of a note.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -145,6 +145,8 @@ def _element(element: Any, system: System | None, listed: ListedCodes | None) ->
     """Yield the codes of one element of a list."""
     if element is None or (isinstance(element, float) and element != element):
         return
+    if isinstance(element, Mapping) and isinstance(element.get("code"), str):
+        element = element["code"]  # ACI-BENCH: a code with its description
     if not isinstance(element, str):
         is_number = isinstance(element, int | float)
         raise ValueError(

@@ -201,3 +201,10 @@ def test_only_short_values_with_a_digit_are_shown() -> None:
     assert shown("I1/0") == "'I1/0'"
     assert shown("Jane Doe 7") == "a value of 10 characters"
     assert shown("unknown") == "a value of 7 characters"
+
+
+def test_codes_with_descriptions_are_objects_in_aci_bench() -> None:
+    cell = [{"code": "I10", "description": "Essential hypertension"}, {"code": "E11.9"}]
+    assert cell_codes(cell, "icd10") == cell_codes(cell, None) == ["I10", "E11.9"]
+    with pytest.raises(ValueError, match="has a dict"):
+        cell_codes([{"description": "Essential hypertension"}], "icd10")

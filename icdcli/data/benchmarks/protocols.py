@@ -40,6 +40,8 @@ class Protocol:
             `keep_codes` if the tables are those of the paper's release.
         system: The ICD version to read, if the data set has two; None: that of the data set or the
             configuration.
+        charts: MDACE: the charts that count, ``Inpatient`` or ``Profee``.
+        category: MDACE: the category of the notes that count; None: all.
         is_benchmark: Whether papers report on it: its splits are published lists, its labels the
             codes in use.
         revision: The number of its rules' version. A change makes another corpus of the same
@@ -55,6 +57,8 @@ class Protocol:
     count_rows: bool = False
     published_codes: frozenset[str] | None = None
     system: System | None = None
+    charts: str | None = None
+    category: str | None = None
     is_benchmark: bool = False
     revision: int = 1
 
@@ -147,6 +151,14 @@ MIMIC4_ICD9 = Protocol(
     "mimic4-icd9", listed_split, keep_codes=at_least(10), system="icd9", is_benchmark=True
 )
 MIMIC4_ICD10 = replace(MIMIC4_ICD9, name="mimic4-icd10", system="icd10")
+
+# Cheng et al. 2023. The splits are those of the lists in MDACE's repository ("Evidence").
+MDACE_ICD9 = Protocol(
+    "mdace-icd9", own_split, system="icd9", charts="Inpatient", category="Discharge summary"
+)
+MDACE_ICD10 = replace(MDACE_ICD9, name="mdace-icd10", system="icd10")
+MDACE_ICD9_PROFEE = replace(MDACE_ICD9, name="mdace-icd9-profee", charts="Profee", category=None)
+MDACE_ICD10_PROFEE = replace(MDACE_ICD9_PROFEE, name="mdace-icd10-profee", system="icd10")
 
 
 def choose_protocol(dataset: str, known: Sequence[Protocol], name: str | None) -> Protocol:

@@ -10,13 +10,13 @@ from pathlib import Path
 _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
-        *("admission", "admission_join", "caml_codes", "lost_zeros", "mdace", "names"),
+        *("admission", "admission_join", "caml_codes", "lost_zeros", "names"),
         *("registry", "table_cells", "table_codes", "table_evidence", "table_rows", "table_splits"),
         "translations",
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.
-_FIRST = ("mimic3", "mimic4", "codiesp", "table", "omop")
+_FIRST = ("mimic3", "mimic4", "codiesp", "table", "omop", "mdace")
 
 
 def source_names() -> tuple[str, ...]:

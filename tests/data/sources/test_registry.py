@@ -21,7 +21,7 @@ from icdcli.io.csv_reader import Reading
 
 
 def test_every_source_registers_itself_under_its_modules_name():
-    assert source_names() == ("mimic3", "mimic4", "codiesp", "table", "omop")
+    assert source_names() == ("mimic3", "mimic4", "codiesp", "table", "omop", "mdace")
     for name in source_names():
         assert source_type(name).name == name
 
@@ -36,6 +36,7 @@ def test_every_source_registers_itself_under_its_modules_name():
         ),
         ("mimic4", "patient", {"mimic4-icd9", "mimic4-icd10"}),
         ("codiesp", "official", set()),
+        ("mdace", "mdace-icd9", {"mdace-icd10", "mdace-icd9-profee", "mdace-icd10-profee"}),
         ("table", "patient", set()),
     ],
 )
