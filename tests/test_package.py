@@ -36,6 +36,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"cross_fitting"},
+    {"ensembles"},
     {"migration"},
     {"profiling"},
     {"review"},

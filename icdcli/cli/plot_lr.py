@@ -34,11 +34,13 @@ def plot_lr(
     from icdcli.config.loading import load_config
     from icdcli.report.plots.run import lr_schedule_png
     from icdcli.report.plots.terminal import lr_schedule_plot
+    from icdcli.training.allowed_changes import require_trainable
     from icdcli.training.schedule import schedule_points
 
     source = source or Path("configs/config.yaml")
     run = RunDir.open(source) if source.is_dir() else None
     options = load_config(run.args if run else source, overrides or [])
+    require_trainable(options)
     if options.model.is_baseline:
         raise ConfigError(
             f"{source}: `model: {options.model.model}` is fitted in one step; "

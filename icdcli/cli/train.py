@@ -57,6 +57,7 @@ def train(
     Example: icdcode train config.yaml mimic3_data_path=mimic-iii model=mistral device=0,1
     """
     from icdcli.config.loading import load_config
+    from icdcli.training.allowed_changes import require_trainable
 
     given = [
         *(overrides or []),
@@ -64,6 +65,7 @@ def train(
         *(["accept_leaks=True"] if accept_leaks else []),
     ]
     options = load_config(config, given)
+    require_trainable(options)
     if options.model.is_baseline:
         if int(os.environ.get("RANK", "0")) > 0:
             return  # of several processes, only the main one fits TF-IDF

@@ -111,10 +111,7 @@ def open_run(
     use_workers(config.data.workers)
     find_checkpoint(run, load)  # preparing the data may take long
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
-    prepared = prepare(config.data.accepting(), on_progress)
-    for warning in prepared.warnings:
-        on_warning(warning)
-    corpus = corpus_of(prepared.folder, config.data)
+    corpus = run_corpus(config, on_warning, on_progress)
     loaded = load_checkpoint(run.root, load, str(chosen), on_warning, cpu_precision)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
     corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
@@ -131,6 +128,21 @@ def open_run(
             "Restore the tables and data options of the run, or train again."
         )
     return OpenRun(run, load, loaded.folder, config, corpus, model, loaded.manifest)
+
+
+def run_corpus(
+    config: Config, on_warning: Warn = warnings.warn, on_progress: Progress | None = None
+) -> Corpus:
+    """Open the corpus that a run's configuration describes, preparing it first if needed.
+
+    Raises:
+        ConfigError: If there are too few documents for the folds.
+        DataError: If the data can't be prepared.
+    """
+    prepared = prepare(config.data.accepting(), on_progress)
+    for warning in prepared.warnings:
+        on_warning(warning)
+    return corpus_of(prepared.folder, config.data)
 
 
 def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:

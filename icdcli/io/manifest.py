@@ -15,12 +15,17 @@ MANIFEST = "manifest.json"
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     """Write the SHA-256 of every file in a folder.
 
+    Folders in it with a manifest of their own are left out: an exported ensemble has its members.
+
     Args:
         folder: The checkpoint's folder.
         about: Further entries of the manifest.
     """
+    inner = {path.parent for path in folder.rglob(MANIFEST)} - {folder}
     paths = [
-        path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST and inner.isdisjoint(path.parents)
     ]
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
     content = _without_nan({**about, "files": files})

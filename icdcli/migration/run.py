@@ -95,6 +95,11 @@ def migrate_run(
     """
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
     config = load_config(run.args, [] if device is None else [f"device={device}"])
+    if config.model.is_ensemble:
+        raise ConfigError(
+            f"{run.root}: is an ensemble. Migrate its members, then make an ensemble of them with "
+            "`icdcode ensemble`."
+        )
     newer = open_code_system(code_system)
     checkpoint = find_checkpoint(run, load)
     require_idle(run, on_warning)

@@ -22,7 +22,7 @@ from icdcli.io.manifest import manifest_sha256
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
 from icdcli.model.coding_model import CodingModel
-from icdcli.model.files.base_identity import current_state
+from icdcli.model.ensemble.references import base_states
 from icdcli.model.section import CpuPrecision
 from icdcli.predict.batches import CodedNote, CutNotes, NotePredictor, Selection, note_blocks
 from icdcli.predict.checking import Checking, NoteChecks, note_checks
@@ -320,7 +320,7 @@ def _output_parts(
         options += f" --cpu-precision {cpu_precision}"
     made_of = {
         "another checkpoint": manifest,
-        "another base model": current_state(checkpoint),
+        "another base model": base_states(checkpoint),
         "other notes": notes.state,
         "other options": options,
         "another version of icdcode": __version__,

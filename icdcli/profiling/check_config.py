@@ -32,6 +32,7 @@ from icdcli.profiling.check_machine import why_not_quantized
 from icdcli.profiling.memory import MemoryEstimate, estimate_memory, model_settings
 from icdcli.profiling.runtime import operations_per_second, time_by_operations
 from icdcli.run_dir import require_project
+from icdcli.training.allowed_changes import require_trainable
 
 UNKNOWN_LABELS = 10_000
 """The number of labels assumed if it is unknown; MIMIC-III has 8,929 codes in use."""
@@ -170,7 +171,10 @@ def check_config(config: Config) -> ConfigCheck:
     problems: list[str] = []
     model = data = memory = seconds = None
     with _collecting(problems):
+        require_trainable(config)
         require_project(config.run.project)
+    if config.model.is_ensemble:
+        return ConfigCheck(tuple(problems), None, None)
     if config.model.is_baseline:
         with _collecting(problems):
             data = check_data(config.data)

@@ -1,9 +1,9 @@
-"""Which configuration keys may change when a run is resumed. The module imports no torch."""
+"""What can be trained, and which keys may change when a run is resumed. It imports no torch."""
 
 from typing import Any
 
 from icdcli.config.schema import Config
-from icdcli.errors import ResumeError
+from icdcli.errors import ConfigError, ResumeError
 
 # Keys that must keep their values, each with the reason.
 _FIXED = {
@@ -32,12 +32,23 @@ _FIXED = {
 }
 
 
+def require_trainable(config: Config) -> None:
+    """Raise a `ConfigError` if a configuration is that of an ensemble, which isn't trained."""
+    if config.model.is_ensemble:
+        raise ConfigError(
+            "model: ensemble: isn't trained. Train or resume its members, then make it of them "
+            "with `icdcode ensemble`."
+        )
+
+
 def allowed_changes(before: Config, after: Config) -> dict[str, tuple[Any, Any]]:
     """Return the keys whose values differ, each with its old and its new value.
 
     Raises:
+        ConfigError: If the run is an ensemble.
         ResumeError: If a key changed that a resumed run must keep; the message names all such keys.
     """
+    require_trainable(before)
     old, new = before.flat(), after.flat()
     changes = {key: (old[key], new[key]) for key in old if old[key] != new[key]}
     model = set(type(after.model).model_fields)

@@ -27,7 +27,7 @@ from icdcli.distributed.signals import StopSignals
 from icdcli.errors import ConfigError, DataError, ResumeError
 from icdcli.io.progress import Progress
 from icdcli.run_dir import RunDir, later_rows, require_project, set_aside_after, train_alone
-from icdcli.training.allowed_changes import allowed_changes
+from icdcli.training.allowed_changes import allowed_changes, require_trainable
 from icdcli.training.baseline import finished_baseline, train_baseline, unused_keys
 from icdcli.training.checkpointing import (
     find_intact_checkpoint,
@@ -235,6 +235,7 @@ def plan_training(
             leaves no documents to validate on, which only a final fit may do.
         DataError: If the data can't be used.
     """
+    require_trainable(config)
     if final_fit is None and not config.data.has_validation:
         raise ConfigError(
             f"train_on: {config.data.train_on} leaves no documents to choose the threshold and the "

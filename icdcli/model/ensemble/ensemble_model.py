@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.reader import Corpus, Labels, write_labels
+from icdcli.data.corpus.views import CorpusView
 from icdcli.io.progress import Progress
 from icdcli.lexical.views import Views
 from icdcli.metrics.arrays import row_blocks
@@ -163,11 +164,16 @@ def with_labels(corpus: Corpus, labels: Labels) -> Corpus:
         corpus: The corpus of the ensemble.
         labels: Some of its labels.
     """
-    from icdcli.data.corpus.migrated import MigratedCorpus
-
     if corpus.labels.codes == labels.codes:
         return corpus
-    return MigratedCorpus(corpus.folder, corpus.card, labels)
+    places = {
+        split: {split: np.arange(corpus.card["splits"][split]["documents"])}
+        for split in corpus.splits
+    }
+    about = "with the codes of a member"
+    return CorpusView(
+        corpus.folder, corpus.card, labels, base=corpus, places=places, description=about
+    )
 
 
 def ensemble_losses(

@@ -1,7 +1,8 @@
 """The references of an ensemble's checkpoint to the checkpoints of its members.
 
 ``coder.json`` names each member's folder, relative to the ensemble's checkpoint and absolute, and
-the SHA-256 of its manifest, and so of all its files.
+the SHA-256 of its manifest, and so of all its files. Members in the ensemble's own folder, as
+``icdcode export`` writes them, have no absolute path.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import Any
 from icdcli.errors import ResumeError
 from icdcli.io.manifest import MANIFEST, manifest_sha256
 from icdcli.model.ensemble.member import UNCALIBRATED, LogitCalibration
+from icdcli.model.files.base_identity import current_state
 from icdcli.model.files.checkpoint_files import peek_settings, read_settings, write_settings
 from icdcli.run_dir import run_of
 
@@ -66,7 +68,7 @@ def write_references(
         {
             "name": one.name,
             "path": _relative(one.folder, start),
-            "folder": str(one.folder),
+            "folder": None if one.folder.is_relative_to(folder.absolute()) else str(one.folder),
             "manifest_sha256": one.sha256,
             "calibration": one.calibration.to_json(),
         }
@@ -93,19 +95,31 @@ def read_references(folder: Path) -> tuple[dict[str, Any], list[MemberReference]
     return settings, [_found(folder, one) for one in settings[_MEMBERS]]
 
 
+def base_states(checkpoint: Path) -> str:
+    """Return a hash of the base models that a checkpoint is loaded with now.
+
+    It is empty if the checkpoint needs none, or if none can be found; loading then reports why.
+    """
+    if not is_ensemble(checkpoint):
+        return current_state(checkpoint)
+    try:
+        members = read_references(checkpoint)[1]
+    except ResumeError:
+        return ""
+    return " ".join(current_state(one.folder) for one in members)
+
+
 def _found(folder: Path, stored: Mapping[str, Any]) -> MemberReference:
     name, path = stored["name"], stored["path"]
-    places = [folder.resolve() / path] if path is not None else []
-    if stored["folder"] is not None:
-        places.append(Path(stored["folder"]))
+    places = [] if path is None else [Path(os.path.normpath(folder.resolve() / path))]
+    places += [] if stored["folder"] is None else [Path(stored["folder"])]
     found = next((place for place in places if (place / MANIFEST).is_file()), None)
     remake = f"make the ensemble again: icdcode ensemble {_command(folder)}"
     if found is None:
         raise ResumeError(
-            f"{folder}: its member {name!r} isn't there: {os.path.normpath(places[-1])}. Put the "
+            f"{folder}: its member {name!r} isn't there: {places[0]}. Put the "
             f"run back at its place beside the ensemble, or {remake}"
         )
-    found = Path(os.path.normpath(found))
     if manifest_sha256(found) != stored["manifest_sha256"]:
         raise ResumeError(
             f"{folder}: its member {name!r} was changed since the ensemble was made: {found}. "

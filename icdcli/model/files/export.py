@@ -16,8 +16,9 @@ from icdcli.data.corpus.reader import read_labels
 from icdcli.errors import ConfigError, DataError, IcdcodeError
 from icdcli.icd.code_system import FILE
 from icdcli.io.files import flush, make_private
-from icdcli.io.manifest import verify, write_manifest
+from icdcli.io.manifest import MANIFEST, manifest_sha256, read_manifest, verify, write_manifest
 from icdcli.model.checkpoint import read_checkpoint
+from icdcli.model.ensemble.references import is_ensemble, read_references, write_references
 from icdcli.model.files.adapter_card import adapter_readme
 from icdcli.model.files.base_identity import (
     BaseIdentity,
@@ -112,7 +113,8 @@ def export_model(
             run, load, lambda folder: _fill(partial, folder, base)
         )
         labels = len(read_labels(partial / LABELS))
-        verify(partial)
+        for folder in (partial, *(path.parent for path in partial.glob(f"members/*/{MANIFEST}"))):
+            verify(folder)
         make_private(partial)
         files = [path for path in partial.rglob("*") if path.is_file()]
         for path in (*files, partial):
@@ -134,6 +136,8 @@ def _fill(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
     """Write all files; return whether the base model is among them, None if none is needed."""
     for path in partial.iterdir():  # of an attempt that training interrupted
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if is_ensemble(checkpoint):
+        return _fill_ensemble(partial, checkpoint, with_base)
     manifest = verify(checkpoint)
     settings = peek_settings(checkpoint)
     needed = not is_tfidf(checkpoint) and needs_base(settings)
@@ -156,10 +160,47 @@ def _fill(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
     new = {"model": model}
     replace_settings(partial, new if is_tfidf(partial) else new | {"base": _json(exported)})
     _describe_adapter(partial, exported, model)
-    about = {key: value for key, value in manifest.items() if key != "files"}
-    write_manifest(partial, about)
+    included = with_base if needed else None
+    _describe(partial, checkpoint, {**settings, "model": model}, exported, included)
+    return included
+
+
+def _fill_ensemble(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
+    """Write the files of an ensemble, and those of its members below them."""
+    settings, members = read_references(checkpoint)
+    inside, included = [], set()
+    for one in members:
+        folder = partial / "members" / one.name
+        folder.mkdir(parents=True)
+        included.add(_fill(folder, one.folder, with_base))
+        inside.append(replace(one, folder=folder.absolute(), sha256=manifest_sha256(folder)))
+    shutil.copyfile(checkpoint / LABELS, partial / LABELS)
+    known = {key: value for key, value in settings.items() if key not in ("members", "format")}
+    write_references(partial, known, inside)
+    _describe(partial, checkpoint, settings, None, None)
+    return None if included == {None} else False not in included
+
+
+def _describe(
+    partial: Path,
+    checkpoint: Path,
+    settings: Mapping[str, Any],
+    base: BaseIdentity | None,
+    included: bool | None,
+) -> None:
+    """Write the manifest, the configuration and the model card of an exported checkpoint.
+
+    Args:
+        partial: The folder, with all other files.
+        checkpoint: The checkpoint that it was made from.
+        settings: Its settings, without paths of this machine.
+        base: The base model as it was exported; None: there is none.
+        included: Whether its weights are in the folder; None: it isn't needed.
+    """
+    manifest = read_manifest(checkpoint)
+    write_manifest(partial, {key: value for key, value in manifest.items() if key != "files"})
     # Not in the manifest: both may be edited.
-    run = run_of(checkpoint)
+    run, model = run_of(checkpoint), settings["model"]
     config = None if run is None else _public_config(run, model["model"])
     if config is not None:
         (partial / EXPORTED_CONFIG).write_text(to_yaml(config), encoding="utf-8")
@@ -170,12 +211,11 @@ def _fill(partial: Path, checkpoint: Path, with_base: bool) -> bool | None:
         corpus=str(manifest.get("corpus", "")),
         evaluations={} if run is None else evaluations_of(run, manifest),
         validation=manifest.get("metrics", {}),
-        base=exported,
-        needs_base=needed,
-        base_included=needed and with_base,
+        base=base,
+        needs_base=included is not None,
+        base_included=bool(included),
     )
     (partial / _README).write_text(model_card(facts), encoding="utf-8")
-    return with_base if needed else None
 
 
 def _stored_base(settings: Mapping[str, Any]) -> BaseIdentity | None:

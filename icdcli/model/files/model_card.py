@@ -14,7 +14,7 @@ from icdcli.icd.editions.records import edition_ids
 from icdcli.io.manifest import checkpoint_identity
 from icdcli.model.files.base_identity import BaseIdentity, is_folder
 from icdcli.model.hub import MINILM
-from icdcli.model.section import TFIDF
+from icdcli.model.section import ENSEMBLE, TFIDF
 from icdcli.model.threshold import Threshold
 
 _SHOWN = (
@@ -97,6 +97,8 @@ def _task(facts: Facts) -> Iterator[str]:
     counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     threshold = Threshold.from_json(facts.settings["threshold"])
     parts = [str(facts.model["model"])]
+    if members := _members(facts):
+        parts = [f"ensemble of {', '.join(members)}"]
     if facts.settings.get("lexical"):
         parts.append("lexical model")
     if facts.settings.get("descriptions"):
@@ -108,13 +110,18 @@ def _task(facts: Facts) -> Iterator[str]:
     yield f"| code system | {', '.join(edition_ids(facts.labels.editions)) or 'unknown'} |"
     yield f"| threshold | {threshold} |"
     yield f"| model | {', '.join(parts)} |"
-    if "max_len" in facts.model and facts.model["model"] != TFIDF:
+    if "max_len" in facts.model and facts.model["model"] not in (TFIDF, ENSEMBLE):
         yield f"| tokens per document | {facts.model['max_len']:,} |"
     yield f"| text cleaning | {facts.settings.get('text_cleaning', 'none')} |"
     yield f"| training corpus | {facts.corpus or 'unknown'} |"
     yield from (f"| exported by | icdcode {__version__} |", "")
     yield "It supports professional coders and research. It is no medical device, and its codes"
     yield from ("need a review.", "")
+
+
+def _members(facts: Facts) -> list[str]:
+    """Return the names of the members of an ensemble; none for any other model."""
+    return [str(one["name"]) for one in facts.settings.get("members", ())]
 
 
 def _quality(facts: Facts) -> Iterator[str]:
@@ -176,6 +183,11 @@ def _use() -> Iterator[str]:
 
 def _base(facts: Facts) -> Iterator[str]:
     yield from ("## Base model and license", "")
+    if members := _members(facts):
+        yield "Each member of the ensemble has its own base model and license. See these files:"
+        yield from (f"- `members/{name}/README.md`" for name in members)
+        yield ""
+        return
     if facts.base is None:
         yield "There is no pretrained base model: all weights were learned from the training data."
         yield from ("Its license is for the owner of the training data to choose.", "")

@@ -1,0 +1,1 @@
+"""Ensembles: trained runs are checked, weighed and stored as one run."""

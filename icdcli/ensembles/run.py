@@ -1,0 +1,196 @@
+"""Make one run of several trained runs: ``icdcode ensemble`` without the printing."""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from icdcli.data.corpus.reader import Documents
+from icdcli.ensembles.building import (
+    TUNED_ON,
+    Warn,
+    can_fit,
+    ensemble_corpus,
+    load_candidates,
+    mean_threshold,
+)
+from icdcli.ensembles.cost import EnsembleCost, measure_cost, sample_texts
+from icdcli.ensembles.fitting import (
+    Logits,
+    MemberWeights,
+    error_correlation,
+    fit_ensemble,
+    held_out_metrics,
+)
+from icdcli.ensembles.members import Candidate, find_candidates
+from icdcli.ensembles.run_folder import validation_of, write_ensemble
+from icdcli.io.progress import Progress
+from icdcli.metrics.arrays import Booleans
+from icdcli.model.ensemble.ensemble_model import EnsembleModel, ensemble_losses
+from icdcli.model.fusion import probabilities
+from icdcli.model.threshold import Threshold
+from icdcli.run_dir import RunDir, require_project
+
+ALIKE = 0.95
+"""The correlation of errors from which on two members count as nearly the same."""
+
+
+@dataclass(frozen=True)
+class MadeEnsemble:
+    """An ensemble that was made.
+
+    Attributes:
+        run: The new run folder.
+        members: The runs, the one with the most codes first.
+        shares: The share of each member in the weights.
+        threshold: The threshold, in words.
+        weights: How the weights were chosen: ``equal`` or ``fitted``.
+        tuned_on: The split that calibration and threshold are from; None: nothing was fitted.
+        held_out: For each member alone and for the ensemble (None), the metrics on halves of the
+            split that weights and threshold weren't fitted on; empty: there are too few documents.
+        correlations: Pairs of members to the correlation of their errors.
+        lacking: Members to the number of codes that they don't have.
+        cost: The time.
+    """
+
+    run: Path
+    members: Mapping[str, Path]
+    shares: Mapping[str, float]
+    threshold: str
+    weights: MemberWeights
+    tuned_on: str | None
+    held_out: Mapping[str | None, Mapping[str, float]] = field(default_factory=dict)
+    correlations: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    lacking: Mapping[str, int] = field(default_factory=dict)
+    cost: EnsembleCost | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "run": self.run,
+            "members": [
+                {
+                    "name": name,
+                    "run": run,
+                    "weight": self.shares[name],
+                    "codes_lacking": self.lacking.get(name, 0),
+                    "held_out": self.held_out.get(name),
+                }
+                for name, run in self.members.items()
+            ],
+            "threshold": self.threshold,
+            "weights": self.weights,
+            "tuned_on": self.tuned_on,
+            "held_out": self.held_out.get(None),
+            "error_correlations": [
+                {"members": pair, "correlation": value} for pair, value in self.correlations.items()
+            ],
+            "cost": None if self.cost is None else vars(self.cost),
+        }
+
+
+def ensemble_runs(
+    runs: Sequence[RunDir | Path | str],
+    name: str,
+    *,
+    project: Path | None = None,
+    weights: MemberWeights = "fitted",
+    load: str = "metric",
+    device: str | None = None,
+    on_warning: Warn = warnings.warn,
+    on_progress: Progress | None = None,
+) -> MadeEnsemble:
+    """Make a run whose model is the weighted mean of other runs.
+
+    Calibrations, weights and threshold are fitted on the validation split. Nothing is trained, and
+    the members stay where they are.
+
+    Args:
+        runs: The runs, at least two.
+        name: The name of the new run folder; a number is added if it is taken.
+        project: The folder for it; None: that of the first run.
+        weights: Whether the members' weights are fitted or equal.
+        load: The checkpoint of each run: ``metric``, ``loss`` or ``last``.
+        device: The device to use instead of the runs' own, e.g. ``cpu`` or ``0``.
+        on_warning: Receives warnings.
+        on_progress: Receives the progress of scoring.
+
+    Raises:
+        ConfigError: If the runs can't be members of one ensemble, or a base model isn't available.
+        DataError: If the data can't be prepared, or the new folder can't be written.
+        ResumeError: If a run has no such checkpoint, it is incomplete or was changed, or it is
+            being trained.
+
+    Example:
+        >>> icdcli.ensemble_runs(["outputs/demo/tiny", "outputs/demo/tfidf"], "both")
+    """
+    began = time.monotonic()
+    candidates = find_candidates(runs, load, on_warning)
+    lead = candidates[0]
+    first = runs[0].root if isinstance(runs[0], RunDir) else Path(runs[0])
+    project = first.absolute().parent if project is None else project
+    require_project(project)
+    corpus = ensemble_corpus(lead, on_warning, on_progress)
+    model = load_candidates(candidates, corpus, device, on_warning)
+    if not can_fit(candidates, corpus):
+        on_warning(
+            "members were trained on the validation split, so nothing can be fitted on it: their "
+            "weights are equal, their scores aren't calibrated, and the threshold is the mean of "
+            "theirs."
+        )
+        model.threshold = mean_threshold(model)
+        run = write_ensemble(model, lead, corpus, None, project, name)
+        cost = measure_cost(model, sample_texts(corpus, "train"))
+        return replace(_made(run, candidates, model, "equal"), tuned_on=None, cost=cost)
+    scored = model.score_split(corpus, TUNED_ON, on_progress)
+    logits, documents = scored.parts, scored.documents
+    targets_NL = documents.targets_NL(len(model.labels))
+    threshold = Threshold.configured(lead.config.log.positive_threshold)
+    fitted = fit_ensemble(logits, targets_NL, TUNED_ON, weights, threshold)
+    model.fusion, model.threshold = fitted.fusion, fitted.threshold
+    model.members = [
+        replace(member, calibration=fitted.calibrations[member.name]) for member in model.members
+    ]
+    calibrated = fitted.calibrated(logits)
+    loss = float(ensemble_losses(calibrated, fitted.fusion, documents.targets).mean())
+    fused = fitted.scored(logits, targets_NL)
+    evaluated = validation_of(model, fused, loss, lead.config, began)
+    held_out = _held_out(logits, targets_NL, documents, weights)
+    scores = {name: probabilities({name: part}, None) for name, part in calibrated.items()}
+    correlations = {
+        (one, other): error_correlation(scores[one], scores[other], targets_NL)
+        for one, other in combinations(scores, 2)
+    }
+    cost = measure_cost(model, sample_texts(corpus, TUNED_ON))
+    run = write_ensemble(model, lead, corpus, evaluated, project, name)
+    made = _made(run, candidates, model, weights)
+    return replace(made, held_out=held_out, correlations=correlations, cost=cost)
+
+
+def _made(
+    run: RunDir, candidates: Sequence[Candidate], model: EnsembleModel, weights: MemberWeights
+) -> MadeEnsemble:
+    return MadeEnsemble(
+        run.root,
+        {one.name: one.run.root for one in candidates},
+        model.shares,
+        str(model.threshold),
+        weights,
+        TUNED_ON,
+        lacking={member.name: member.lacks for member in model.members if member.lacks},
+    )
+
+
+def _held_out(
+    logits: Logits, targets_NL: Booleans, documents: Documents, weights: MemberWeights
+) -> dict[str | None, Mapping[str, float]]:
+    """Measure each member alone and the ensemble (None), fitted on other documents."""
+    found: dict[str | None, Mapping[str, float]] = {}
+    for name, chosen in [(None, logits), *((name, {name: logits[name]}) for name in logits)]:
+        measured = held_out_metrics(chosen, targets_NL, documents, weights)
+        if measured is not None:
+            found[name] = measured
+    return found

@@ -1,0 +1,112 @@
+"""The run folder of an ensemble: other commands read it like that of a training.
+
+args.yaml     model: ensemble, and the keys of the member with the most codes
+results.csv   one row: the metrics on the validation split
+weights/      one checkpoint, which refers to those of the members
+"""
+
+import math
+import shutil
+import time
+from pathlib import Path
+
+from icdcli.config.loading import load_config
+from icdcli.config.run_paths import ORIGIN, change_keys
+from icdcli.config.schema import Config
+from icdcli.data.corpus.reader import Corpus
+from icdcli.ensembles.members import Candidate
+from icdcli.evaluation.measure import FusedScores
+from icdcli.model.ensemble.ensemble_model import EnsembleModel
+from icdcli.model.section import ModelConfig
+from icdcli.run_dir import CHECKPOINTS, RunDir
+from icdcli.training.checkpointing import write_checkpoint
+from icdcli.training.events import Evaluated
+from icdcli.training.recorder import Recorder
+from icdcli.training.validation import configured_metrics
+
+
+def validation_of(
+    model: EnsembleModel, fused: FusedScores, loss: float, config: Config, began: float
+) -> Evaluated:
+    """Return the validation of an ensemble, as training would.
+
+    Args:
+        model: The ensemble.
+        fused: The scores of the validation split.
+        loss: Its mean loss.
+        config: Says which metrics are wanted.
+        began: When the work began, by ``time.monotonic``.
+    """
+    measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics)
+    return Evaluated(
+        epoch=1,
+        step=1,
+        seconds=time.monotonic() - began,
+        train_loss=math.nan,
+        validation_loss=loss,
+        lr=math.nan,
+        metrics=measured.metrics,
+        monitored=measured.monitored,
+        best_metric=True,
+        best_loss=True,
+        patience_left=config.train.patience,
+        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
+        monitored_by=measured.monitored_by,
+        note=measured.note,
+        confidence=measured.confidence,
+        at_threshold=measured.at_threshold,
+    )
+
+
+def write_ensemble(
+    model: EnsembleModel,
+    lead: Candidate,
+    corpus: Corpus,
+    evaluated: Evaluated | None,
+    project: Path,
+    name: str,
+) -> RunDir:
+    """Write the run folder of an ensemble, or nothing.
+
+    Args:
+        model: The ensemble.
+        lead: The member whose configuration describes the data.
+        corpus: The corpus.
+        evaluated: Its validation; None: there is no split to validate it on.
+        project: The folder for the run folder.
+        name: Its name; a number is added if it is taken.
+
+    Raises:
+        ConfigError: If the project folder can't be written.
+        DataError: If a file can't be written.
+    """
+    run = RunDir.create(project, name)
+    try:
+        _write_config(run, model, lead, project)
+        if evaluated is None:
+            about = {"corpus": corpus.name, "metrics": {}}
+            write_checkpoint(run, CHECKPOINTS, 1, model.save, about)
+        else:
+            Recorder(
+                run,
+                corpus.name,
+                save=lambda names, step, about: write_checkpoint(
+                    run, names, step, model.save, about
+                ),
+            ).handle(evaluated)
+    except BaseException:
+        shutil.rmtree(run.root, ignore_errors=True)
+        raise
+    return run
+
+
+def _write_config(run: RunDir, model: EnsembleModel, lead: Candidate, project: Path) -> None:
+    """Write the configuration: the data as the lead names them, and the usual values for models."""
+    typed, usual = load_config(lead.run.args, as_typed=True), ModelConfig().model_dump(mode="json")
+    ours = {"model": model.config.model, "max_len": model.config.max_len, "name": run.root.name}
+    same_project = project.absolute() == lead.run.root.absolute().parent
+    where = {} if same_project else {"project": str(project)}
+    run.write_config(change_keys(typed, {**usual, **ours, **where}))
+    if (lead.run.root / ORIGIN).is_file():
+        # The paths in the configuration start where the member was made.
+        shutil.copyfile(lead.run.root / ORIGIN, run.root / ORIGIN)
