@@ -8,11 +8,11 @@ import torch
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.migrated import corpus_for_run
 from icdcli.data.corpus.reader import Corpus
+from icdcli.data.corpus.views import corpus_of_run
 from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
 from icdcli.ensembles.members import Candidate
 from icdcli.errors import DataError
-from icdcli.evaluation.run import run_corpus
 from icdcli.io.progress import Progress
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
 from icdcli.model.ensemble.loading import Loading, load_members
@@ -36,7 +36,7 @@ def ensemble_corpus(lead: Candidate, on_warning: Warn, on_progress: Progress | N
         DataError: If the data aren't those that it was trained on.
     """
     use_workers(lead.config.data.workers)
-    corpus = run_corpus(lead.config, on_warning, on_progress)
+    corpus = corpus_of_run(lead.config.data, on_warning, on_progress)
     corpus = corpus_for_run(corpus, lead.run.root, lead.labels, on_warning)
     if problem := edition_problem(lead.checkpoint, lead.labels, corpus):
         raise DataError(problem)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.data.corpus.folds import fold_of
+from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.reader import Documents
 from icdcli.errors import ConfigError
 from icdcli.evaluation.fusion_fitting import fit_fusion
@@ -49,9 +50,12 @@ class FittedEnsemble:
     fusion: Fusion
     threshold: Threshold
 
-    def scored(self, logits: Logits, targets_NL: Booleans) -> FusedScores:
+    def scored(
+        self, logits: Logits, targets_NL: Booleans, missed_NU: Booleans | None = None
+    ) -> FusedScores:
         """Return the scores of documents from the members' logits, which aren't changed."""
-        return fuse(self.calibrated(logits), targets_NL, self.fusion, self.threshold)
+        parts = self.calibrated(logits)
+        return fuse(parts, targets_NL, self.fusion, self.threshold, missed_NU)
 
     def calibrated(self, logits: Logits) -> dict[str, NDArray[np.float32]]:
         """Return calibrated copies of the members' logits."""
@@ -64,6 +68,7 @@ def fit_ensemble(
     split: str,
     weights: MemberWeights = "fitted",
     threshold: Threshold | None = None,
+    missed_NU: Booleans | None = None,
 ) -> FittedEnsemble:
     """Fit the calibrations, the weights and the threshold of an ensemble.
 
@@ -73,6 +78,7 @@ def fit_ensemble(
         split: The split's name.
         weights: Whether the weights are equal or fitted.
         threshold: Kept as it is if it is fixed; None: one threshold is tuned.
+        missed_NU: Gold codes outside of the label space; None: there are none.
     """
     calibrations = {name: _calibration(part, targets_NL, split) for name, part in logits.items()}
     parts = {name: calibrations[name].of(part.copy()) for name, part in logits.items()}
@@ -87,7 +93,8 @@ def fit_ensemble(
         fusion = Fusion(dict.fromkeys(parts, line.slope / len(parts)), line.bias, split)
     threshold = threshold or Threshold(how="auto")
     if threshold.how != "fixed":
-        threshold = tune(threshold.how, probabilities(parts, fusion), targets_NL, split)
+        missed = 0 if missed_NU is None else int(missed_NU.sum())
+        threshold = tune(threshold.how, probabilities(parts, fusion), targets_NL, split, missed)
     return FittedEnsemble(calibrations, fusion, threshold)
 
 
@@ -122,14 +129,13 @@ def held_out_metrics(
     halves = [halves_N == half for half in range(2)]
     if not all(targets_NL[half].any() for half in halves):
         return None
+    missed_NU = missed_columns(documents)
     values = dict.fromkeys(METRICS, 0.0)
     for own, other in (halves, halves[::-1]):
-        fitted = fit_ensemble(
-            {name: part[own] for name, part in logits.items()}, targets_NL[own], "half", weights
-        )
-        scored = fitted.scored(
-            {name: part[other] for name, part in logits.items()}, targets_NL[other]
-        )
+        parts = {name: part[own] for name, part in logits.items()}
+        fitted = fit_ensemble(parts, targets_NL[own], "half", weights, missed_NU=missed_NU[own])
+        parts = {name: part[other] for name, part in logits.items()}
+        scored = fitted.scored(parts, targets_NL[other], missed_NU[other])
         for name, value in scored.metrics(METRICS).items():
             values[name] += value * np.count_nonzero(other) / len(halves_N)
     return values

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from icdcli.data.corpus.label_spaces import missed_columns
 from icdcli.data.corpus.reader import Documents
 from icdcli.ensembles.building import (
     TUNED_ON,
@@ -149,14 +150,15 @@ def ensemble_runs(
     logits, documents = scored.parts, scored.documents
     targets_NL = documents.targets_NL(len(model.labels))
     threshold = Threshold.configured(lead.config.log.positive_threshold)
-    fitted = fit_ensemble(logits, targets_NL, TUNED_ON, weights, threshold)
+    missed_NU = missed_columns(documents)
+    fitted = fit_ensemble(logits, targets_NL, TUNED_ON, weights, threshold, missed_NU)
     model.fusion, model.threshold = fitted.fusion, fitted.threshold
     model.members = [
         replace(member, calibration=fitted.calibrations[member.name]) for member in model.members
     ]
     calibrated = fitted.calibrated(logits)
     loss = float(ensemble_losses(calibrated, fitted.fusion, documents.targets).mean())
-    fused = fitted.scored(logits, targets_NL)
+    fused = fitted.scored(logits, targets_NL, missed_NU)
     evaluated = validation_of(model, fused, loss, lead.config, began)
     held_out = _held_out(logits, targets_NL, documents, weights)
     scores = {name: probabilities({name: part}, None) for name, part in calibrated.items()}

@@ -14,9 +14,8 @@ from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.corpus.label_spaces import space_of
 from icdcli.data.corpus.migrated import corpus_for_run
-from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
-from icdcli.data.corpus.views import corpus_of
+from icdcli.data.corpus.views import corpus_of_run
 from icdcli.data.token_cache import use_workers
 from icdcli.distributed.devices import find_device
 from icdcli.errors import ConfigError, DataError
@@ -111,7 +110,7 @@ def open_run(
     use_workers(config.data.workers)
     find_checkpoint(run, load)  # preparing the data may take long
     chosen = find_device("cpu" if config.model.is_baseline else config.run.device)
-    corpus = run_corpus(config, on_warning, on_progress)
+    corpus = corpus_of_run(config.data, on_warning, on_progress)
     loaded = load_checkpoint(run.root, load, str(chosen), on_warning, cpu_precision)
     model, trained_on = loaded.model, loaded.manifest["corpus"]
     corpus = corpus_for_run(corpus, run.root, model.labels, on_warning)
@@ -128,21 +127,6 @@ def open_run(
             "Restore the tables and data options of the run, or train again."
         )
     return OpenRun(run, load, loaded.folder, config, corpus, model, loaded.manifest)
-
-
-def run_corpus(
-    config: Config, on_warning: Warn = warnings.warn, on_progress: Progress | None = None
-) -> Corpus:
-    """Open the corpus that a run's configuration describes, preparing it first if needed.
-
-    Raises:
-        ConfigError: If there are too few documents for the folds.
-        DataError: If the data can't be prepared.
-    """
-    prepared = prepare(config.data.accepting(), on_progress)
-    for warning in prepared.warnings:
-        on_warning(warning)
-    return corpus_of(prepared.folder, config.data)
 
 
 def default_split(corpus: Corpus, on_warning: Warn = warnings.warn) -> str:

@@ -52,7 +52,10 @@ def test_an_ensemble_is_evaluated_and_compared_like_any_run(made, member_runs):
     header = (made.run / "results.csv").read_text().splitlines()[0].split(",")
     assert float(row[header.index("map")]) == pytest.approx(evaluation.metrics["map"])
     compared = compare_runs([made.run, member_runs["mean"]], "validation")
-    assert [one.name for one in compared.contenders] == [str(made.run), str(member_runs["mean"].root)]
+    assert [one.name for one in compared.contenders] == [
+        str(made.run),
+        str(member_runs["mean"].root),
+    ]
     assert made.held_out[None]["map"] > 0.5
     assert set(made.held_out) == {None, "mean", "tfidf", "attention"}
 

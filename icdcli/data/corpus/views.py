@@ -11,8 +11,9 @@ seen the fold that is held out; only with ``label_space: described``, codes with
 candidates. Other codes of the documents are outside (`Documents.outside`), and count as missed.
 """
 
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -24,9 +25,11 @@ from numpy.typing import NDArray
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
 from icdcli.data.corpus.label_spaces import restrict_labels, space_of
+from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, Documents, open_corpus
 from icdcli.data.section import DataConfig
 from icdcli.errors import ConfigError
+from icdcli.io.progress import Progress
 
 Places = Mapping[str, NDArray[np.int64]]
 """Splits of the corpus to the positions of some of their documents, ascending."""
@@ -121,6 +124,28 @@ def corpus_of(folder: Path, data: DataConfig) -> Corpus:
         DataError: If a file is missing or damaged.
     """
     return view_of_corpus(open_corpus(folder), data)
+
+
+def corpus_of_run(
+    data: DataConfig,
+    on_warning: Callable[[str], object] = warnings.warn,
+    on_progress: Progress | None = None,
+) -> Corpus:
+    """Open the corpus of a run that exists, preparing it first if it is no longer on disk.
+
+    Args:
+        data: The section of the run's configuration.
+        on_warning: Receives each warning about the corpus.
+        on_progress: Receives the progress of preparing it.
+
+    Raises:
+        ConfigError: If there are too few documents for the folds.
+        DataError: If the data can't be prepared, or a file is missing or damaged.
+    """
+    prepared = prepare(data.accepting(), on_progress)
+    for warning in prepared.warnings:
+        on_warning(warning)
+    return corpus_of(prepared.folder, data)
 
 
 def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
