@@ -95,7 +95,7 @@ def open_run(
         run: The run's folder.
         load: The checkpoint: ``metric``, ``loss`` or ``last``.
         device: The device to use instead of the run's own, e.g. ``cpu`` or ``0``.
-        on_warning: Called with each warning about the corpus, also if it isn't that of the training.
+        on_warning: Receives each warning about the corpus, also if it isn't that of the training.
         on_progress: Called with the progress of preparing the corpus.
         cpu_precision: The precision of a 32-bit network on a CPU; None: that of its training.
 
