@@ -152,7 +152,8 @@ def _train(config: Config, output: _DemoOutput) -> RunDir:
 
 
 def _evaluate(run: RunDir, output: _DemoOutput) -> "tuple[OpenRun, Evaluation]":
-    from icdcli.evaluation.run import evaluate_opened, open_run, sample_run
+    from icdcli.evaluation.run import evaluate_opened, open_run
+    from icdcli.evaluation.sample import sample_run
     from icdcli.report.views.evaluation import evaluation_view
 
     output.heading(f"Evaluation: icdcode evaluate {run.root}")

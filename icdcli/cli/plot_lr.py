@@ -51,6 +51,6 @@ def plot_lr(
     steps, rates = schedule_points(config)
     output = Output(json)
     output.say(lr_schedule_plot(steps, rates))
-    lr_schedule_png(steps, rates, picture)
+    lr_schedule_png(steps, rates, picture, str(source))
     output.say(f"Written: {picture}")
     output.result({"picture": picture, "steps": steps, "lr": rates})

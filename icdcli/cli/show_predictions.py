@@ -40,7 +40,8 @@ def show_predictions(
     """
     output = Output(json)
     run = run_to_evaluate(run_dir, output)
-    from icdcli.evaluation.run import default_split, open_run, sample_run
+    from icdcli.evaluation.run import default_split, open_run
+    from icdcli.evaluation.sample import sample_run
     from icdcli.explain.evidence import evidence_finder
 
     with output.stages() as on_progress:

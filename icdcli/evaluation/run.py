@@ -35,14 +35,7 @@ from icdcli.evaluation.compare import (
 from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
 from icdcli.evaluation.predictions.contenders import is_scored, on_all_codes, scored_contender
-from icdcli.evaluation.sample import (
-    SampleDocument,
-    sample_document,
-    sample_prediction,
-    sample_rows,
-)
 from icdcli.evaluation.score_split import score_split
-from icdcli.explain.spans import FindEvidence
 from icdcli.io.manifest import checkpoint_identity, read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint, read_checkpoint
@@ -217,53 +210,6 @@ def evaluate_opened(
         rows = ablate_parts(model, corpus, split, on_progress, state_cache_gb)
         evaluation = replace(evaluation, ablation=tuple(rows))
     return evaluation
-
-
-def sample_run(
-    opened: OpenRun,
-    split: str,
-    number: int = 3,
-    seed: int = 0,
-    *,
-    with_text: bool = False,
-    find: FindEvidence | None = None,
-    on_progress: Progress | None = None,
-) -> list[SampleDocument]:
-    """Predict the codes of a few random documents of a split.
-
-    Args:
-        opened: The run.
-        split: ``train``, ``validation`` or ``test``.
-        number: The number of documents.
-        seed: Determines which documents are drawn.
-        with_text: Also return the documents' texts, which may identify patients.
-        find: Finds the evidence for the predicted codes; None: no evidence.
-        on_progress: Called with the progress of each stage.
-
-    Raises:
-        ConfigError: If the split has no documents.
-        DataError: If the corpus and the model have different label spaces.
-    """
-    model, corpus = opened.model, opened.corpus
-    rows = sample_rows(len(corpus.documents(split)), number, seed)
-    scored = score_split(model, corpus, split, on_progress, only=rows)
-    texts: dict[int, str] = {}
-    if with_text or find is not None:
-        texts = {row: text for row, text in enumerate(corpus.texts(split)) if row in rows}
-    threshold_L = model.threshold.values_L(len(model.labels))
-    documents = scored.documents
-    samples = []
-    for place, row in enumerate(rows):
-        prediction = sample_prediction(
-            documents.ids[place],
-            model.labels.codes,
-            scored.scores_NL[place],
-            documents.targets[place],
-            threshold_L,
-            documents.outside[place] if documents.outside else (),
-        )
-        samples.append(sample_document(prediction, texts.get(row), model.labels, find))
-    return samples
 
 
 def compare_runs(

@@ -5,14 +5,8 @@ also executed are in ``test_followed_pages.py``.
 """
 
 import ast
-import functools
-import http.server
 import importlib.util
-import os
 import re
-import subprocess
-import sys
-import threading
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from typer.main import get_command
 
 from icdcli.cli import app
@@ -28,7 +21,7 @@ from icdcli.config.loading import FIELDS, load_config
 from icdcli.config.metric_names import METRICS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    pass
 
 
 def neighbor(name: str) -> ModuleType:
@@ -196,118 +189,6 @@ def test_classes_of_the_naming_guide_exist() -> None:
     assert set(named) - set(defined) == {"Path"}
 
 
-def site_configuration() -> dict:
-    """Read mkdocs.yml, in which Python objects are named."""
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
-    return yaml.load(text_of(ROOT / "mkdocs.yml"), Loader)
-
-
-def test_each_language_has_its_own_navigation() -> None:
-    """The theme shows pages in ko/ the section of this title, and all other pages the rest."""
-    site = site_configuration()
-    *english, korean = site["nav"]
-    [(title, entries)] = korean.items()
-    assert f'section.title == "{title}"' in text_of(
-        ROOT / "docs" / "theme" / "partials" / "nav.html"
-    )
-    assert all(page.startswith("ko/") for entry in entries for page in entry.values())
-    assert "ko/" not in str(english)
-    assert [one["link"] for one in site["extra"]["alternate"]] == ["index.html", "ko/index.html"]
-
-
-def test_the_site_has_every_page_once() -> None:
-    def pages(entries: list) -> list[str]:
-        values = [value for entry in entries for value in entry.values()]
-        return [
-            page
-            for value in values
-            for page in (pages(value) if isinstance(value, list) else [value])
-        ]
-
-    nav = site_configuration()["nav"]
-    assert sorted(pages(nav)) == sorted(
-        page.relative_to(ROOT / "docs").as_posix() for page in PAGES
-    )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the site, without a warning and without a network, and return its folder."""
-    pytest.importorskip("material", reason="the extra docs isn't installed")
-    folder = tmp_path_factory.mktemp("built") / "site"
-    build = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        str(folder),
-    ]
-    environment = os.environ | {
-        "NO_MKDOCS_2_WARNING": "1",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "HTTP_PROXY": "http://127.0.0.1:9",
-    }
-    done = subprocess.run(
-        build, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    return folder
-
-
-@pytest.mark.slow
-def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
-    fetched = r'<(?:script|link|img)[^>]*(?:src|href)="?https?://'
-    assert [page for page in site.rglob("*.html") if re.search(fetched, text_of(page))] == []
-
-
-@pytest.mark.slow
-def test_korean_pages_are_korean_all_over(site: Path) -> None:
-    korean, english = (text_of(site / name) for name in ("ko/own-notes.html", "own-notes.html"))
-    assert '<html lang="ko"' in korean
-    assert '<html lang="en"' in english
-    navigations = [
-        page.partition("md-sidebar--primary")[2].partition("md-sidebar--secondary")[0]
-        for page in (korean, english)
-    ]
-    assert ["문제 해결" in one for one in navigations] == [True, False]
-    assert ["Getting started" in one for one in navigations] == [False, True]
-    assert 'id="1-표-준비"' in korean  # as links to it say
-
-
-@pytest.mark.slow
-def test_copy_buttons_copy_commands_alone(site: Path, chromium: "Browser") -> None:
-    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
-    serve = functools.partial(QuietHandler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/own-notes.html")
-        block = page.locator(".highlight:has(.gp)").first
-        block.hover()
-        block.locator("button").first.click()
-        page.wait_for_timeout(300)
-        copied = page.evaluate("navigator.clipboard.readText()")
-        server.shutdown()
-    context.close()
-    [(command, output)] = blocks(ROOT / "docs" / "own-notes.md", "console")[0].commands()
-    assert output
-    assert copied == command
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder without a log."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 # Generated pages, and pages that must be complete
 
 
@@ -392,41 +273,6 @@ def test_the_messages_that_are_explained_are_the_programs_own(name: str) -> None
     assert [part for part in parts if part and part not in messages()] == []
 
 
-def test_the_korean_readme_is_the_same_document() -> None:
-    english, korean = (text_of(page) for page in DOCUMENTS[:2])
-    assert re.findall(r"^#+", english, re.MULTILINE) == re.findall(r"^#+", korean, re.MULTILINE)
-    assert blocks(DOCUMENTS[0]) == blocks(DOCUMENTS[1])
-    for what in (
-        r"^ {4}\S.*$",
-        r"^\| `(icdcode [^`]+)`",
-        r"^\|[-|:]+\|$",
-        r"`(\.venv/bin/python [^`]+)`",
-    ):
-        assert re.findall(what, english, re.MULTILINE) == re.findall(what, korean, re.MULTILINE)
-    assert set(re.findall(r"\]\(([^)]+)\)", english)) ^ set(
-        # The page's picture is in Korean, too.
-        re.findall(r"\]\(([^)]+)\)", korean.replace("_ko.png", ".png"))
-    ) == {
-        "README.md",
-        "README.ko.md",
-        "docs/ko/guide.md",
-        "docs/original-tool.md",
-        "docs/ko/original-tool.md",
-        "docs/own-notes.md",
-        "docs/ko/own-notes.md",
-    }
-
-
-def test_the_korean_page_for_users_of_the_original_tool_is_the_same_document() -> None:
-    english, korean = (
-        text_of(ROOT / "docs" / name) for name in ("original-tool.md", "ko/original-tool.md")
-    )
-    for what in (r"^#+", r"^\|[-|:]+\|$"):
-        assert re.findall(what, english, re.MULTILINE) == re.findall(what, korean, re.MULTILINE)
-    assert english.count("\n|") == korean.count("\n|")
-    assert set(re.findall("`([^`]+)`", english)) == set(re.findall("`([^`]+)`", korean))
-
-
 def test_what_is_not_reproduced_is_named() -> None:
     original, mimic = (
         " ".join(text_of(ROOT / "docs" / name).split()) for name in ("original-tool.md", "mimic.md")
@@ -434,24 +280,6 @@ def test_what_is_not_reproduced_is_named() -> None:
     assert "the cosine counts from step 0 and the warm-up multiplies it" in original
     assert "The original weighs its four metrics with .2, .3, .2 and .3" in original
     assert "Edin's files write an ICD-10 code of three characters with a dot, `I10.`" in mimic
-
-
-def test_the_korean_page_shows_the_output_of_the_english_page() -> None:
-    own_notes = text_of(ROOT / "docs" / "own-notes.md").splitlines()
-    shown = blocks(ROOT / "docs" / "ko" / "own-notes.md", "text", "console")
-    lines = [line for block in shown for line in block.text.splitlines()]
-    assert len(lines) > 60
-    assert [line for line in lines if line not in own_notes and not line.startswith("$ ")] == []
-
-
-KOREAN = [page for page in DOCUMENTS if ".ko." in page.name or page.parent.name == "ko"]
-
-
-@pytest.mark.parametrize("page", KOREAN, ids=name_of)
-def test_korean_terms_are_those_of_the_field(page: Path) -> None:
-    text = re.sub("`[^`]*`", "", text_without_blocks(page))
-    other = r"시험 (?:분할|세트|문서)|대응 구간|주석자|누출|말뭉치|원래 도구|\d %"
-    assert re.findall(other, text) == []
 
 
 @pytest.mark.parametrize("name", ["which-model", "what-it-costs"])

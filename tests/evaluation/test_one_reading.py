@@ -14,7 +14,8 @@ from icdcli.data.encoded_documents import Tokens, Windows
 from icdcli.data.notes.files import find_notes
 from icdcli.distributed.process_group import ProcessGroup
 from icdcli.evaluation.ablation import ablate
-from icdcli.evaluation.run import evaluate_run, open_run, sample_run
+from icdcli.evaluation.run import evaluate_run, open_run
+from icdcli.evaluation.sample import sample_run
 from icdcli.evaluation.threshold_tuning import best_threshold
 from icdcli.explain.evidence import evidence_finder
 from icdcli.model.fusion import NETWORK, PRIOR

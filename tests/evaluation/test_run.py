@@ -12,7 +12,8 @@ from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
 from icdcli.data.synthetic.generator import write_demo_data
 from icdcli.errors import ConfigError
-from icdcli.evaluation.run import compare_runs, evaluate_run, open_run, sample_run
+from icdcli.evaluation.run import compare_runs, evaluate_run, open_run
+from icdcli.evaluation.sample import sample_run
 from icdcli.training.run import run_training
 
 

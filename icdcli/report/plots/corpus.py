@@ -1,5 +1,6 @@
 """The data card as a plot: document lengths, label frequencies, labels by split, chapters."""
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,19 +12,31 @@ from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, label_axes, new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Panel = Callable[["Axes"], None]
 
-_TITLE_LENGTH = 40  # longest part of a chapter's title that is shown, in characters
+_TITLE_WIDTH = 38  # characters of a chapter's title on a line
+_TITLE_LINES = 2  # lines of a chapter's title
+_LINE = 0.17  # inches of a small line
 
 
 def corpus_png(described: Mapping[str, Any], path: Path) -> None:
-    """Draw the description of a corpus: a column of lengths, one of labels and one of chapters.
+    """Draw the description of a corpus.
+
+    Args:
+        described: As in `corpus_figure`.
+        path: The PNG file; its folders are created, and an existing file is replaced atomically.
+    """
+    save_figure(corpus_figure(described), path)
+
+
+def corpus_figure(described: Mapping[str, Any]) -> "Figure":
+    """Return the description of a corpus: a column of lengths, one of labels and one of chapters.
 
     Args:
         described: The result of `icdcli.data.corpus.card.describe_corpus`. Parts that an older
             corpus lacks are left out.
-        path: The PNG file; its folders are created, and an existing file is replaced atomically.
     """
     columns = [
         column
@@ -36,7 +49,10 @@ def corpus_png(described: Mapping[str, Any], path: Path) -> None:
     ]
     figure = new_figure(
         5.8 * len(columns),
-        max(0.5 + 3.3 * max(map(len, columns)), 1.5 + 0.19 * len(described.get("chapters", []))),
+        max(
+            0.5 + 3.3 * max(map(len, columns)),
+            1.5 + _TITLE_LINES * _LINE * len(described.get("chapters", [])),
+        ),
     )
     name = " · ".join(str(described[key]) for key in ("dataset", "protocol"))
     figure.suptitle(
@@ -53,14 +69,15 @@ def corpus_png(described: Mapping[str, Any], path: Path) -> None:
             panels, part.subplots(len(panels), squeeze=False)[:, 0], strict=True
         ):
             panel(axes)
-    save_figure(figure, path)
+    return figure
 
 
 def _lengths_column(described: Mapping[str, Any]) -> list[Panel]:
     caches = described["tokens"]
     parts = {"words": described.get("words"), "codes": described.get("codes")}
     parts |= {
-        "tokens" + (f" ({cache})" if len(caches) > 1 else ""): tokens["lengths"]
+        # Of the long name of a cache, the end differs.
+        "tokens" + (f" ({cache[-8:]})" if len(caches) > 1 else ""): tokens["lengths"]
         for cache, tokens in caches.items()
     }
     return [
@@ -99,10 +116,10 @@ def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
             linestyle=DASHES[place],
         )
         highest = max(highest, *shares)
-    for split, part in splits.items():
+    for place, (split, part) in enumerate(splits.items()):
         axes.plot(
             [part["p50"]],
-            [1.06 * highest],
+            [(1.05 + 0.05 * place) * highest],  # one above the other: medians may be equal
             marker="v",
             color=COLORS[SPLITS.index(split)],
             linestyle="none",
@@ -111,7 +128,7 @@ def _lengths(axes: "Axes", quantity: str, parts: Mapping[str, Any]) -> None:
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    axes.set_ylim(0, (1.15 + 0.1 * len(splits)) * highest)  # with space for the legend at the top
+    axes.set_ylim(0, (1.2 + 0.12 * len(splits)) * highest)  # with space for the legend at the top
     axes.legend(loc="upper right", fontsize="small", frameon=False)
     label_axes(
         axes,
@@ -154,7 +171,7 @@ def _seen(axes: "Axes", labels: Mapping[str, Mapping[str, int]]) -> None:
         color, new = COLORS[SPLITS.index(split)], found["unseen_in_training"]
         axes.bar(position, found["seen"], width=0.6, color=color, alpha=0.45)
         axes.bar(position, new, width=0.6, color=color)
-        text = f"{found['seen']:,}" + (f"\n{new:,} never in training" if split != "train" else "")
+        text = f"{found['seen']:,}" + (f" ({new:,} never)" if split != "train" else "")
         axes.annotate(
             text,
             (position, found["seen"]),
@@ -163,10 +180,13 @@ def _seen(axes: "Axes", labels: Mapping[str, Mapping[str, int]]) -> None:
             ha="center",
             fontsize="small",
         )
+    for label, alpha in (("in training, too", 0.45), ("never in training", 1.0)):
+        axes.bar(0, 0, color="gray", alpha=alpha, label=label)
+    axes.legend(loc="upper right", fontsize="small", frameon=False)
     label_axes(axes, "Labels seen by split", "", "labels")
     axes.set_xticks(range(len(labels)), list(labels))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.margins(y=0.2)
+    axes.margins(y=0.25)
     axes.grid(visible=False, axis="x")
 
 
@@ -184,12 +204,13 @@ def _chapters(axes: "Axes", chapters: Sequence[Mapping[str, Any]]) -> None:
             fontsize="x-small",
             annotation_clip=False,
         )
-        title = (
-            chapter["title"]
-            if len(chapter["title"]) <= _TITLE_LENGTH
-            else chapter["title"][: _TITLE_LENGTH - 1] + "…"
-        )
-        names.append(f"{title} {chapter['id'] or ''}".rstrip())
+        name = f"{chapter['title']} {chapter['id'] or ''}".rstrip()
+        lines = textwrap.wrap(name, _TITLE_WIDTH)
+        if len(lines) > _TITLE_LINES:  # the range at its end is kept
+            end = f"… {chapter['id']}" if chapter["id"] else "…"
+            room = _TITLE_LINES * _TITLE_WIDTH - len(end) - _TITLE_WIDTH // 4
+            lines = textwrap.wrap(chapter["title"][:room].rstrip() + end, _TITLE_WIDTH)
+        names.append("\n".join(lines[:_TITLE_LINES]))
     axes.set_yticks([-place for place in range(len(chapters))], names, fontsize="x-small")
     axes.margins(x=0.1, y=0.01)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

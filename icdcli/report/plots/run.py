@@ -1,6 +1,7 @@
 """PNG files of a run: its learning-rate schedule and its learning curves."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from icdcli.training.schedule import schedule_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class RunPlots:
@@ -38,7 +40,8 @@ class RunPlots:
             if event.summary.resumed is None or event.summary.resumed.changes:
                 path = RunDir(event.run).lr_schedule
                 with writing(path):
-                    lr_schedule_png(*schedule_points(event.config.train), path)
+                    about = " · ".join(event.run.parts[-2:])
+                    lr_schedule_png(*schedule_points(event.config.train), path, about)
         elif isinstance(event, Evaluated) and self._prepared is not None:
             log, run = self._prepared.config.log, RunDir(self._prepared.run)
             rows = [
@@ -56,40 +59,61 @@ class RunPlots:
         """Do nothing: each plot is complete when it is written."""
 
 
-def lr_schedule_png(steps: Sequence[int], learning_rates: Sequence[float], path: Path) -> None:
+def lr_schedule_png(
+    steps: Sequence[int], learning_rates: Sequence[float], path: Path, about: str = ""
+) -> None:
     """Draw a learning-rate schedule, with labels at its peak and its last value.
 
     Args:
         steps: Optimizer steps, ascending.
         learning_rates: The learning rate at each step.
         path: The PNG file; its folders are created, and an existing file is replaced atomically.
+        about: The run or the configuration, for a small line below.
 
     Raises:
         ValueError: If there are no steps, or not one learning rate per step.
     """
+    save_figure(lr_schedule_figure(steps, learning_rates, about), path)
+
+
+def lr_schedule_figure(
+    steps: Sequence[int], learning_rates: Sequence[float], about: str = ""
+) -> "Figure":
+    """Return a learning-rate schedule as a figure; see `lr_schedule_png`."""
+    from matplotlib.ticker import MaxNLocator
+
     landmarks = lr_landmarks(steps, learning_rates)
     figure = new_figure(8, 4.5)
     axes = figure.subplots()
     axes.plot(steps, learning_rates, color=COLORS[0], linewidth=2)
     middle = (steps[0] + steps[-1]) / 2
+    # A label takes about a third of the width. Over the curve there, nothing is in its way.
+    highest = max(learning_rates) or 1.0
+    late = steps[-1] - 0.4 * (steps[-1] - steps[0])
+    above = max(learning_rates[max(0, bisect_left(steps, late) - 1) :])
     for step, rate, label in landmarks:
         left = step < middle
         axes.plot([step], [rate], marker="o", color=COLORS[1], clip_on=False, zorder=3)
         axes.annotate(
             label,
             (step, rate),
-            # The schedule falls to its last point: the corner above is free.
-            xytext=(10, 8) if left else (0.99, 0.97),
-            textcoords="offset points" if left else "axes fraction",
+            xytext=(10, 8) if left else (step, above + 0.05 * highest),
+            textcoords="offset points" if left else "data",
             ha="left" if left else "right",
-            va="baseline" if left else "top",
-            arrowprops=None if left else {"arrowstyle": "-", "color": "lightgray"},
+            va="baseline" if left else "bottom",
+            # A short line straight down from the end of the label.
+            arrowprops=None
+            if left
+            else {"arrowstyle": "-", "color": "gray", "linestyle": ":", "relpos": (1, 0)},
         )
-    axes.set_ylim(0, (max(learning_rates) or 1.0) * 1.12)
+    axes.set_ylim(0, highest * 1.2)
     label_axes(axes, "Learning-rate schedule", "optimizer step", "learning rate")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-    save_figure(figure, path)
+    if about:
+        note_origin(figure, about)
+    return figure
 
 
 def best_epoch(
@@ -132,6 +156,16 @@ def learning_curves_png(
     Raises:
         ValueError: If there is nothing to draw.
     """
+    save_figure(learning_curves_figure(rows, columns, best, about), path)
+
+
+def learning_curves_figure(
+    rows: Sequence[Mapping[str, float]],
+    columns: Sequence[str],
+    best: float | None = None,
+    about: str = "",
+) -> "Figure":
+    """Return the validations of a run as a figure; see `learning_curves_png`."""
     losses = [name for name in columns if name.endswith("loss")]
     metrics = [name for name in columns if name not in (*losses, "lr")]
     rate = [name for name in columns if name == "lr"]
@@ -164,7 +198,7 @@ def learning_curves_png(
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
     if about:
         note_origin(figure, about)
-    save_figure(figure, path)
+    return figure
 
 
 def _curves(

@@ -2,21 +2,28 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from icdcli.config.loading import load_config
 from icdcli.report.plots.run import (
     RunPlots,
     best_epoch,
+    learning_curves_figure,
     learning_curves_png,
+    lr_schedule_figure,
     lr_schedule_png,
 )
 from icdcli.report.plots.terminal import lr_landmarks, lr_schedule_plot
 from icdcli.run_dir import RunDir, append_row
 from icdcli.training.events import Evaluated, Prepared, ResumedFrom, TrainingSummary
 
+Illegible = Callable[[Figure], list[str]]
 STEPS = list(range(201))
 RATES = [1e-4 * min(step / 20, (200 - step) / 180 + 0.001) for step in STEPS]
 
@@ -67,6 +74,40 @@ def test_odd_schedules_are_drawn(steps: list[int], rates: list[float], tmp_path:
     assert "peak" in lr_schedule_plot(steps, rates, width=80, height=15)
     lr_schedule_png(steps, rates, tmp_path / "lr.png")
     assert (tmp_path / "lr.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates"),
+    [
+        (STEPS, RATES),
+        (STEPS, [1e-3 * math.cos(step / 201 * 1.57) for step in STEPS]),
+        ([0, 1], [2e-3, 1e-3]),
+        ([0, 1, 2], [1e-3, 1e-3, 1e-3]),
+    ],
+)
+def test_no_label_of_a_schedule_is_on_its_line(
+    steps: list[int], rates: list[float], illegible: Illegible
+) -> None:
+    figure = lr_schedule_figure(steps, rates, "outputs · tiny")
+    assert illegible(figure) == []
+    [axes] = figure.axes
+    shown = np.linspace(steps[0], steps[-1], 500)
+    line = axes.transData.transform(np.column_stack([shown, np.interp(shown, steps, rates)]))
+    for label in axes.texts:
+        box = Text.get_window_extent(label)  # without the line to the point
+        inside = [box.contains(x, y) for x, y in line]
+        assert not any(inside), label.get_text()
+
+
+def test_learning_curves_are_legible(illegible: Illegible, texts: Illegible) -> None:
+    names = ["train_loss", "validation_loss", "lr", "f1_micro", "precision_at_15", "aucprc_micro"]
+    rows = [
+        {"epoch": epoch} | {name: 0.1 * epoch * place for place, name in enumerate(names, 1)}
+        for epoch in range(1, 9)
+    ]
+    figure = learning_curves_figure(rows, names, 5, "outputs · tiny")
+    assert illegible(figure) == []
+    assert {"outputs · tiny", "best checkpoint", "aucprc_micro"} <= set(texts(figure))
 
 
 @pytest.mark.parametrize(("steps", "rates"), [([], []), ([1, 2], [0.1])])

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from icdcli.report.plots.corpus import corpus_png
+from icdcli.report.plots.corpus import corpus_figure, corpus_png
 from icdcli.report.views.corpus import Bars, corpus_view
 
 Render = Callable[..., list[str]]
@@ -352,6 +353,23 @@ def test_the_plot_has_a_panel_for_each_part(
 def test_poor_corpora_are_drawn(changes: dict[str, Any], tmp_path: Path) -> None:
     corpus_png(described(**changes), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_the_plot_is_legible(
+    long: bool, illegible: Callable[[Figure], list[str]], texts: Callable[[Figure], list[str]]
+) -> None:
+    found = described()
+    if long:
+        title = "Certain conditions, disorders and abnormal findings of a most long-winded chapter"
+        chapters = [chapter | {"title": title} for chapter in found["chapters"]]
+        found = described(chapters=chapters)
+    figure = corpus_figure(found)
+    assert illegible(figure) == []
+    shown = texts(figure)
+    assert "never in training" in shown
+    for id in (chapter["id"] for chapter in found["chapters"] if chapter["id"]):
+        assert any(words.endswith(id) for words in shown)  # a range isn't cut off
 
 
 def test_looking_imports_neither_pyarrow_nor_matplotlib() -> None:
