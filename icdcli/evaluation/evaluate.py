@@ -4,7 +4,7 @@ Shapes: N documents, L labels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from icdcli.evaluation.groups import (
     count_targets,
     evaluate_groups,
 )
+from icdcli.evaluation.predictions.ancestors import hierarchical_counts_of
 from icdcli.evaluation.score_split import SplitScores, non_finite_documents, with_missed
 from icdcli.icd.code_system import CodeSystem
 from icdcli.metrics.arrays import Booleans, Floats, Integers
@@ -68,6 +69,7 @@ class Evaluation:
         acceptance: What its scores decide: codes to accept, the risk; None: not measured.
         ablation: The model complete, and without each of its parts; empty if not requested.
         outside: How many of `labels`, the last ones, the label space lacks.
+        hierarchical: Hierarchical measures; empty if the coding system isn't known.
     """
 
     split: str
@@ -85,6 +87,7 @@ class Evaluation:
     acceptance: Acceptance | None = None
     ablation: tuple[Ablation, ...] = ()
     outside: int = 0
+    hierarchical: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -178,6 +181,7 @@ class Evaluation:
             "metrics": _finite(self.metrics),
             "interval_of": f"95 %, {RESAMPLES} resamples of the documents",
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            **({"hierarchical": dict(self.hierarchical)} if self.hierarchical else {}),
             "by_kind": {name: _finite(values) for name, values in self.by_kind.items()},
             "by_training_frequency": {
                 name: _finite(values) for name, values in self.by_training_frequency.items()
@@ -254,6 +258,11 @@ def evaluate_split(
         if system is None
         else check_split(scores_NL, targets_NL, statistics.predicted_NL, labels, system, days),
         outside=0 if unscored_L is None else int(unscored_L.sum()),
+        hierarchical={}
+        if system is None
+        else hierarchical_counts_of(
+            targets_NL, statistics.predicted_NL, labels.codes, labels.kinds, system
+        ).metrics(),
     )
 
 

@@ -269,3 +269,12 @@ def test_codes_that_are_candidates_because_the_split_is_there_are_named(
     for about, split in (({"label_space": "train"}, "test"), ({"label_space": "seen"}, "train")):
         other = replace(evaluation, about=about, split=split)
         assert not [note for note in other.notes if "candidates" in note]
+
+
+def test_near_misses_are_hierarchical_measures(made_up_evaluation: Make) -> None:
+    evaluation = made_up_evaluation()
+    # Several codes have a chapter in common, so that some wrong ones are partly right.
+    assert evaluation.hierarchical["hierarchical_f1"] > evaluation.metrics["f1_micro"]
+    assert evaluation.to_json()["hierarchical"] == evaluation.hierarchical
+    unknown = evaluate_split("test", evaluation.scored, evaluation.labels, evaluation.threshold)
+    assert "hierarchical" not in unknown.to_json()

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from icdcli.icd.code_system import CodeSystem
 from icdcli.icd.codes import System, dotted
 from icdcli.icd.hierarchy import block_of, chapter_of
+from icdcli.metrics.arrays import Booleans
+from icdcli.metrics.hierarchical import HierarchicalCounts, hierarchical_counts
 
 Node = tuple[str, str]
 
@@ -23,6 +25,26 @@ LEVELS_OF_CODES = (
 )
 _DEPTHS = tuple(f"level {number}" for number in range(1, 13))
 _CATEGORY = {("icd9", "procedure"): 2}
+
+
+def hierarchical_counts_of(
+    gold_NL: Booleans,
+    predicted_NL: Booleans,
+    codes: Sequence[str],
+    kinds: Sequence[str],
+    system: CodeSystem,
+) -> HierarchicalCounts:
+    """Count the nodes of each document that are right, predicted and gold.
+
+    Args:
+        gold_NL: The gold codes.
+        predicted_NL: The predicted codes.
+        codes: The code of each label.
+        kinds: Its kind.
+        system: The coding system.
+    """
+    paths = paths_of(codes, kinds, system)
+    return hierarchical_counts(gold_NL, predicted_NL, paths, levels_of(system))
 
 
 def levels_of(system: CodeSystem) -> tuple[str, ...]:

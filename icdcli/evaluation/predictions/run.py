@@ -18,7 +18,7 @@ from icdcli.evaluation.groups import (
     by_training_frequency,
     evaluate_groups,
 )
-from icdcli.evaluation.predictions.ancestors import levels_of, paths_of
+from icdcli.evaluation.predictions.ancestors import hierarchical_counts_of
 from icdcli.evaluation.predictions.gold import CodiespCodes, GoldCodes, read_gold
 from icdcli.evaluation.predictions.listed import CodeListing, ListedDocument, Spans
 from icdcli.evaluation.predictions.reading import first_names, read_listed
@@ -39,7 +39,6 @@ from icdcli.metrics.bootstrap import (
     resampled_interval,
 )
 from icdcli.metrics.codiesp_script import codiesp_script_metrics
-from icdcli.metrics.hierarchical import hierarchical_counts
 from icdcli.metrics.span_matches import match_categories, span_metrics
 
 USUAL_THRESHOLD = 0.5
@@ -286,12 +285,8 @@ def _hierarchical(
 ) -> tuple[dict[str, float], dict[str, Interval]]:
     if truth.system is None:
         return {}, {}
-    counts = hierarchical_counts(
-        predicted.gold_NL,
-        predicted.predicted_NL,
-        paths_of(predicted.codes, predicted.kinds, truth.system),
-        levels_of(truth.system),
-    )
+    decisions = predicted.gold_NL, predicted.predicted_NL
+    counts = hierarchical_counts_of(*decisions, predicted.codes, predicted.kinds, truth.system)
     values = counts.metrics()
     documents = len(predicted.ids)
     drawn = [counts.resampled(weights) for weights in resample_weights(documents, RESAMPLES, 0)]

@@ -59,6 +59,7 @@ def evaluation_view(
         *(plain("note: ", "bold yellow") + plain(note) for note in evaluation.notes),
         plain(""),
         evaluation_table(headline, evaluation.intervals),
+        *_near_misses(evaluation.hierarchical),
         plain(""),
         *_groups("training documents with the code", evaluation.by_training_frequency),
         *(_groups("kind of code", evaluation.by_kind) if len(evaluation.by_kind) > 1 else []),
@@ -97,6 +98,15 @@ def heading(evaluation: "Evaluation") -> list[str]:
         f"threshold {evaluation.threshold}",
         *([f"codes of {editions}"] if editions else []),
     ]
+
+
+def _near_misses(values: Mapping[str, float]) -> Iterator[RenderableType]:
+    """Yield a line with the hierarchical F1, if it is known."""
+    if values:
+        yield plain(
+            f"F1 of the codes and all above them {values['hierarchical_f1']:.4f}, counted per node "
+            f"(CoPHE) {values['cophe_f1']:.4f}"
+        )
 
 
 def _table(*columns: str) -> Table:
