@@ -14,16 +14,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.cross_fitting.second_stage_fitting import (
+    StageRows,
+    fit_trees,
+    reordered,
+    second_stage,
+    stage_rows,
+)
 from icdcli.data.corpus.reader import Corpus, Documents, Labels
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.metrics.arrays import Booleans, Floats
 from icdcli.metrics.document_statistics import Statistics, statistics_of
-from icdcli.model.fusion import NETWORK, Fusion, probabilities
+from icdcli.model.fusion import NETWORK, Fusion, fused_logits, probabilities
 from icdcli.model.threshold import Threshold
 
 IMPOSSIBLE = np.float32(-30)
 """The logit of a code that the model of a fold doesn't have: no weight in the fit of the fusion."""
+
+_STAGE_GROUPS = 3
+"""The groups of folds that a second stage is fitted without, to tune its threshold."""
 
 Parts = Mapping[str, NDArray[np.float32]]
 
@@ -44,6 +54,7 @@ class OutOfFold:
         by_evidence: See `fit_fusion`.
         fold_runs: The run of each fold.
         epochs: The epochs that its models were trained.
+        with_second_stage: Whether a second stage scores the best codes of each document again.
     """
 
     source: str
@@ -56,6 +67,7 @@ class OutOfFold:
     by_evidence: bool
     fold_runs: tuple[Path, ...]
     epochs: int
+    with_second_stage: bool = False
 
     @property
     def ids(self) -> list[str]:
@@ -115,18 +127,73 @@ class OutOfFold:
             # A code that no model could predict says nothing about the parts.
             targets_NL = self.targets_NL[rows_N] & self.candidates_NL[rows_N]
             fusion = fit_fusion(parts, targets_NL, self.source, by_evidence=self.by_evidence)
+        if fusion is not None and self.with_second_stage:
+            fusion, scores_NL = self._with_second_stage(fusion, rows_N)
+        else:
+            scores_NL = self.fuse(fusion, rows_N)
         threshold = self.how
         if threshold.how != "fixed":
-            threshold = tune(
-                threshold.how, self.fuse(fusion, rows_N), self.targets_NL[rows_N], self.source
-            )
+            threshold = tune(threshold.how, scores_NL, self.targets_NL[rows_N], self.source)
         return fusion, threshold
 
     def fuse(self, fusion: Fusion | None, rows_N: Booleans) -> NDArray[np.float32]:
         """Return the scores of some documents; 0 for codes that their model doesn't have."""
-        scores_NL = probabilities({name: part[rows_N] for name, part in self.parts.items()}, fusion)
+        second = None if fusion is None else fusion.second_stage
+        if fusion is None or second is None:
+            parts = {name: part[rows_N] for name, part in self.parts.items()}
+            scores_NL = probabilities(parts, fusion)
+        else:
+            everything_N = np.ones(len(self.ids), bool)
+            plain = replace(fusion, second_stage=None)
+            rows, fused_NL = self._stage_rows(plain, rows_N, everything_N)
+            scores_NL = _sigmoid(
+                reordered(second.trees, rows, fused_NL, np.ones(len(fused_NL), bool))
+            )
         scores_NL[~self.candidates_NL[rows_N]] = 0
         return scores_NL
+
+    def _with_second_stage(
+        self, fusion: Fusion, rows_N: Booleans
+    ) -> tuple[Fusion, NDArray[np.float32]]:
+        """Add a second stage of some documents to a fusion.
+
+        Returns:
+            The fusion, and the documents' scores by second stages of the others among them: trees
+            know the documents that they were fitted to.
+        """
+        rows, fused_NL = self._stage_rows(fusion, rows_N, rows_N)
+        gold_C = self.targets_NL[rows_N][rows.documents_C, rows.labels_C]
+        group_N = np.unique(self.folds_N[rows_N], return_inverse=True)[1] % _STAGE_GROUPS
+        scores_NL = np.empty_like(fused_NL)
+        for group in np.unique(group_N):
+            own_N = group_N == group
+            others_C = ~own_N[rows.documents_C]
+            trees = fit_trees(rows.features_CX[others_C], gold_C[others_C])
+            scores_NL[own_N] = _sigmoid(reordered(trees, rows, fused_NL, own_N))
+        scores_NL[~self.candidates_NL[rows_N]] = 0
+        trees = fit_trees(rows.features_CX, gold_C)
+        counts_L = self.targets_NL[rows_N].sum(axis=0)
+        stage = second_stage(trees, tuple(self.parts), self.labels.codes, counts_L)
+        return replace(fusion, second_stage=stage), scores_NL
+
+    def _stage_rows(
+        self, fusion: Fusion, rows_N: Booleans, counted_N: Booleans
+    ) -> tuple[StageRows, NDArray[np.float32]]:
+        """Return the candidates of some documents for a second stage, and their fused logits.
+
+        Codes are counted in other documents of other folds.
+        """
+        parts = {name: part[rows_N] for name, part in self.parts.items()}
+        fused_NL = fused_logits({**parts, NETWORK: parts[NETWORK].copy()}, fusion)
+        counts_FL = np.stack(
+            [
+                self.targets_NL[counted_N & (self.folds_N != fold)].sum(axis=0)
+                for fold in range(int(self.folds_N.max()) + 1)
+            ]
+        )
+        possible_NL, folds_N = self.candidates_NL[rows_N], self.folds_N[rows_N]
+        rows = stage_rows(parts, fused_NL, possible_NL, self.labels.codes, counts_FL, folds_N)
+        return rows, fused_NL
 
     def losses_N(self) -> Floats:
         """Return the cross-entropy of each document, by the network alone, mean over its codes."""
@@ -147,6 +214,11 @@ class OutOfFold:
             parts={name: part[places] for name, part in self.parts.items()},
             candidates_NL=self.candidates_NL[places],
         )
+
+
+def _sigmoid(logits_NL: NDArray[np.float32]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return (1 / (1 + np.exp(-logits_NL))).astype(np.float32)
 
 
 def _log_odds(scores: NDArray[np.floating]) -> Floats:

@@ -4,7 +4,7 @@ Shapes: N documents of all folds, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -200,12 +200,20 @@ def out_of_fold(known: Folds) -> OutOfFold:
     for epoch in range(1, epochs + 1):
         found = _after(known, epoch)
         if epochs == 1:
-            return found
+            return _with_second_stage(found, config)
         value = monitored_value(found, wanted) * (1 if higher_is_better else -1)
         if best is None or value > best[0]:
             best = value, found
     assert best is not None
-    return best[1]
+    return _with_second_stage(best[1], config)
+
+
+def _with_second_stage(found: OutOfFold, config: Config) -> OutOfFold:
+    """Return out-of-fold scores with a second stage if it is configured.
+
+    It changes little about the best number of epochs, which is chosen without it.
+    """
+    return replace(found, with_second_stage=config.model.second_stage)
 
 
 def monitored_value(found: OutOfFold, names: Sequence[str]) -> float:

@@ -118,6 +118,8 @@ def relabel_model(model: NeuralModel, change: Change, relabeling: Relabeling) ->
         model.lexical = model.lexical.relabeled(relabeling, histories)
     model.labels = change.plan.labels
     model.threshold = _relabeled_threshold(model.threshold, relabeling)
+    if model.fusion is not None:  # the trees of a second stage know the codes before
+        model.fusion = replace(model.fusion, second_stage=None)
 
 
 def _read_state(path: Path) -> dict[str, object]:

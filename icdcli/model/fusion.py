@@ -11,13 +11,14 @@ Shapes: N documents, L labels, X pairs.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icdcli.metrics.arrays import row_blocks
+from icdcli.model.second_stage.reordering import SecondStage
 
 NETWORK = "network"
 """The part that consists of the network's logits."""
@@ -70,12 +71,15 @@ class Fusion:
         bias: The number that is added to every logit.
         tuned_on: The split that they were fitted on.
         found: The weights for pairs with evidence; None: they have the same.
+        second_stage: Scores the best codes of each document again; None: nothing does. What a part
+            adds to a code's logit is the same.
     """
 
     weights: Mapping[str, float]
     bias: float
     tuned_on: str
     found: FoundWeights | None = None
+    second_stage: SecondStage | None = None
 
     def logits(self, parts: Parts, rows: slice) -> NDArray[np.float32]:
         """Return the fused logits_BL of some documents.
@@ -92,7 +96,9 @@ class Fusion:
             for part, weight in found.weights.items():
                 sums_X += np.float32(weight) * parts[part][rows][found_BL]
             sums_BL[found_BL] = sums_X
-        return sums_BL
+        if self.second_stage is None:
+            return sums_BL
+        return self.second_stage.again({name: parts[name][rows] for name in parts}, sums_BL)
 
     def added(self, part: str, parts: Parts) -> NDArray[np.floating]:
         """Return what a part adds to the fused logits beyond the bias, (N, L).
@@ -108,15 +114,24 @@ class Fusion:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of a checkpoint, as `from_json` reads it."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        kept = asdict(replace(self, second_stage=None))
+        if self.second_stage is not None:
+            kept["second_stage"] = self.second_stage.to_json()
+        return {name: value for name, value in kept.items() if value is not None}
 
     @classmethod
     def from_json(cls, content: dict[str, Any] | None) -> "Fusion | None":
         """Return the fusion of a checkpoint; None if it has none."""
         if content is None:
             return None
-        found = content.get("found")
-        return cls(**{**content, "found": None if found is None else FoundWeights(**found)})
+        found, second = content.get("found"), content.get("second_stage")
+        return cls(
+            **{
+                **content,
+                "found": None if found is None else FoundWeights(**found),
+                "second_stage": None if second is None else SecondStage.from_json(second),
+            }
+        )
 
 
 def is_evidence(part: str) -> bool:

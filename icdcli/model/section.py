@@ -82,6 +82,10 @@ class ModelConfig(Section):
     ] = Field(
         [], description=f"add lexical scores: {', '.join(part_names())}, or True (all of them)"
     )
+    second_stage: bool = Field(
+        False,
+        description="refit: score the best codes of a note again by trees over all lexical scores",
+    )
     lexicon: bool = Field(
         True,
         description="know synonyms of codes (lexical, label_init, prior) and abbreviations; with "
