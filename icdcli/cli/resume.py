@@ -16,6 +16,7 @@ from icdcli.cli.runs import (
     show_dry_run,
     training_view,
 )
+from icdcli.cli.seeds import train_all_seeds
 from icdcli.report.console import Output
 from icdcli.run_dir import RunDir
 
@@ -44,6 +45,9 @@ def resume(
     words = overrides or []
     config = load_config(run.args, words)
     allowed_changes(load_config(run.args), config)  # one message instead of one per process
+    if config.run.seeds:
+        train_all_seeds(config, run, words, json)
+        return
     device = "cpu" if config.model.is_baseline else config.run.device
     in_all_processes(device, port, lambda output: _resume(run, words, load, dry_run, output), json)
 

@@ -26,6 +26,7 @@ from icdcli.cli.runs import (
     show_dry_run,
     training_view,
 )
+from icdcli.cli.seeds import train_all_seeds
 from icdcli.config.schema import Config
 from icdcli.report.console import Output
 from icdcli.run_dir import require_project
@@ -57,6 +58,7 @@ def train(
     Example: icdcode train config.yaml mimic3_data_path=mimic-iii model=mistral device=0,1
     """
     from icdcli.config.loading import load_config
+    from icdcli.config.run_paths import change_keys
     from icdcli.training.allowed_changes import require_trainable
 
     given = [
@@ -71,6 +73,11 @@ def train(
             return  # of several processes, only the main one fits TF-IDF
     elif "RANK" not in os.environ:  # else the processes check together
         _require_data(options)
+    if options.run.seeds and not dry_run:
+        train_all_seeds(options, None, [], json)
+        return
+    if options.run.seeds:  # a dry run is that of one of them
+        options = change_keys(options, {"seeds": []})
     device = "cpu" if options.model.is_baseline else options.run.device
     in_all_processes(device, port, lambda output: _train(options, dry_run, output), json)
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from icdcli.config.fields import Integer, Section, UserPath
+from icdcli.config.fields import Integer, Section, UserPath, require_unique
 
 
 def _parse_device(value: Any) -> Any:
@@ -39,6 +39,9 @@ class RunConfig(Section):
     """The random seed, device and output folder of a run."""
 
     seed: Integer = Field(0, ge=0, description="seed of every random number generator")
+    seeds: Annotated[list[Annotated[Integer, Field(ge=0)]], AfterValidator(require_unique)] = Field(
+        [], description="train one model per seed, and make an ensemble of them; []: only `seed`"
+    )
     deterministic: bool = Field(
         True, description="use only algorithms that give the same result in every run"
     )

@@ -103,6 +103,7 @@ def ensemble_runs(
     device: str | None = None,
     on_warning: Warn = warnings.warn,
     on_progress: Progress | None = None,
+    into: RunDir | None = None,
 ) -> MadeEnsemble:
     """Make a run whose model is the weighted mean of other runs.
 
@@ -118,6 +119,7 @@ def ensemble_runs(
         device: The device to use instead of the runs' own, e.g. ``cpu`` or ``0``.
         on_warning: Receives warnings.
         on_progress: Receives the progress of scoring.
+        into: The run folder, if it exists already (``seeds`` of the configuration).
 
     Raises:
         ConfigError: If the runs can't be members of one ensemble, or a base model isn't available.
@@ -143,7 +145,7 @@ def ensemble_runs(
             "theirs."
         )
         model.threshold = mean_threshold(model)
-        run = write_ensemble(model, lead, corpus, None, project, name)
+        run = write_ensemble(model, lead, corpus, None, project, name, into)
         cost = measure_cost(model, sample_texts(corpus, "train"))
         return replace(_made(run, candidates, model, "equal"), tuned_on=None, cost=cost)
     scored = model.score_split(corpus, TUNED_ON, on_progress)
@@ -167,7 +169,7 @@ def ensemble_runs(
         for one, other in combinations(scores, 2)
     }
     cost = measure_cost(model, sample_texts(corpus, TUNED_ON))
-    run = write_ensemble(model, lead, corpus, evaluated, project, name)
+    run = write_ensemble(model, lead, corpus, evaluated, project, name, into)
     made = _made(run, candidates, model, weights)
     return replace(made, held_out=held_out, correlations=correlations, cost=cost)
 

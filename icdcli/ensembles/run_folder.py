@@ -65,6 +65,7 @@ def write_ensemble(
     evaluated: Evaluated | None,
     project: Path,
     name: str,
+    into: RunDir | None = None,
 ) -> RunDir:
     """Write the run folder of an ensemble, or nothing.
 
@@ -75,14 +76,16 @@ def write_ensemble(
         evaluated: Its validation; None: there is no split to validate it on.
         project: The folder for the run folder.
         name: Its name; a number is added if it is taken.
+        into: The run folder, which has a configuration already; None: a new one.
 
     Raises:
         ConfigError: If the project folder can't be written.
         DataError: If a file can't be written.
     """
-    run = RunDir.create(project, name)
+    run = into or RunDir.create(project, name)
     try:
-        _write_config(run, model, lead, project)
+        if into is None:
+            _write_config(run, model, lead, project)
         if evaluated is None:
             about = {"corpus": corpus.name, "metrics": {}}
             write_checkpoint(run, CHECKPOINTS, 1, model.save, about)
@@ -95,7 +98,8 @@ def write_ensemble(
                 ),
             ).handle(evaluated)
     except BaseException:
-        shutil.rmtree(run.root, ignore_errors=True)
+        if into is None:
+            shutil.rmtree(run.root, ignore_errors=True)
         raise
     return run
 

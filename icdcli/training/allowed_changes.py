@@ -8,6 +8,7 @@ from icdcli.errors import ConfigError, ResumeError
 # Keys that must keep their values, each with the reason.
 _FIXED = {
     **dict.fromkeys(("project", "name"), "a run stays in its folder"),
+    "seeds": "it decides which models are trained",
     **dict.fromkeys(("seed", "batch_size"), "it decides the documents of the remaining steps"),
     **dict.fromkeys(
         ("metrics", "monitor", "pos_weight", "positive_threshold"),

@@ -236,6 +236,10 @@ def plan_training(
         DataError: If the data can't be used.
     """
     require_trainable(config)
+    if config.run.seeds:
+        raise ConfigError(
+            "seeds: this trains one model. Train all with `icdcode train`, or set `seed`."
+        )
     if final_fit is None and not config.data.has_validation:
         raise ConfigError(
             f"train_on: {config.data.train_on} leaves no documents to choose the threshold and the "

@@ -1,0 +1,176 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from icdcli.cli import app
+from icdcli.config.loading import load_config
+from icdcli.ensembles.seeds import (
+    MemberStoppedError,
+    finished_seeds,
+    new_seeds_run,
+    train_members,
+    train_seeds,
+)
+from icdcli.errors import ConfigError, DataError, ResumeError
+from icdcli.model.checkpoint import load_model
+from icdcli.model.ensemble.ensemble_model import EnsembleModel
+from icdcli.run_dir import RunDir
+from icdcli.training.run import run_training
+
+pytestmark = pytest.mark.filterwarnings("ignore:leakage")
+
+
+@pytest.fixture
+def seeds_config(config):
+    def make(**changes):
+        options = {"model": "tfidf", "seeds": "[0,1]", "code_system": "icd10"}
+        return config(**options | changes)
+
+    return make
+
+
+class InThisProcess:
+    """Runs commands here, and remembers them; the training of some seeds fails once."""
+
+    def __init__(self, failing=()):
+        self.words, self.failing = [], set(failing)
+
+    def __call__(self, words, log):
+        self.words.append(list(words))
+        failed = self.failing & set(words)
+        self.failing -= failed
+        return 130 if failed else CliRunner().invoke(app, list(words)).exit_code
+
+
+def test_a_model_per_seed_and_their_ensemble_are_in_one_run(seeds_config):
+    run, command, messages = new_seeds_run(seeds_config()), InThisProcess(), []
+    made = train_seeds(run, on_message=messages.append, command=command)
+    assert made.run == run.root
+    assert list(made.members) == ["seed0", "seed1"]
+    assert [load_config(folder / "args.yaml").run.seed for folder in made.members.values()] == [
+        0,
+        1,
+    ]
+    assert isinstance(load_model(run.root), EnsembleModel)
+    assert load_config(run.args).data.code_system.startswith("icd10cm-")
+    assert (run.root / "results.csv").read_text().count("\n") == 2
+    assert len(messages) == 2
+    assert train_seeds(run, on_message=messages.append, command=command) is None
+    assert len(command.words) == 2
+
+
+def test_what_is_finished_is_not_repeated(seeds_config):
+    run, command = new_seeds_run(seeds_config()), InThisProcess(failing=["seed=1"])
+    with pytest.raises(MemberStoppedError, match=r"seed 1 stopped.*icdcode resume") as e:
+        train_seeds(run, on_message=print, command=command)
+    assert e.value.exit_code == 130
+    assert finished_seeds(run) == [0]
+    assert not (run.root / "weights").exists()
+    assert train_seeds(run, on_message=print, command=command) is not None
+    assert [next(word for word in words if "seed=" in word) for words in command.words] == [
+        "seed=0", "seed=1", "seed=1",
+    ]  # fmt: skip
+
+
+def test_a_member_with_a_checkpoint_is_resumed(seeds_config):
+    run = new_seeds_run(seeds_config())
+    train_seeds(run, on_message=print, command=InThisProcess())
+    (run.root / "seeds.json").write_text('{"finished": [0]}')
+    words = []
+    train_members(
+        run,
+        seeds_config(),
+        ["workers=1"],
+        on_message=print,
+        command=lambda given, log: words.append(list(given)) or 0,
+    )
+    assert words == [["resume", str(run.root / "members" / "seed1"), "workers=1"]]
+    assert finished_seeds(run) == [0, 1]
+
+
+def test_several_devices_train_at_a_time_one_model_each(seeds_config):
+    config = seeds_config(model="tiny", device="[0,1]", seeds="[0,1,2,3]")
+    run, used = new_seeds_run(config), []
+
+    def command(words, log):
+        used.append((words[-1], log.name))
+        time.sleep(0.05)
+        return 0
+
+    runs = train_members(run, config, on_message=print, command=command)
+    assert [member.root.name for member in runs] == ["seed0", "seed1", "seed2", "seed3"]
+    assert {device for device, _ in used[:2]} == {"device=0", "device=1"}
+    assert {log for _, log in used} == {f"seed{seed}.log" for seed in range(4)}
+    assert finished_seeds(run) == [0, 1, 2, 3]
+
+
+def test_wrong_seeds_are_refused(seeds_config, config, monkeypatch):
+    with pytest.raises(ConfigError, match="seeds: needs at least two"):
+        seeds_config(seeds="[3]")
+    with pytest.raises(ConfigError, match="contains a value twice"):
+        seeds_config(seeds="[3,3]")
+    with pytest.raises(ConfigError, match="seeds: this trains one model"):
+        run_training(seeds_config())
+    run = new_seeds_run(seeds_config())
+    with pytest.raises(ResumeError, match="seeds"):
+        train_seeds(run, ["seeds=[4,5]"], on_message=print, command=InThisProcess())
+    (run.root / "seeds.json").write_text("no")
+    with pytest.raises(DataError, match=r"seeds\.json: can't be read"):
+        train_seeds(run, on_message=print, command=InThisProcess())
+    monkeypatch.setenv("RANK", "0")
+    done = CliRunner().invoke(app, ["resume", str(run.root)])
+    assert isinstance(done.exception, ConfigError)
+    assert "without torchrun" in str(done.exception)
+
+
+def test_a_dry_run_is_that_of_one_model(notes, tmp_path):
+    words = [f"data_path={notes}", f"project={tmp_path}", "model=tfidf", "code_system=icd10"]
+    path = tmp_path / "config.yaml"
+    path.write_text("seeds: [0, 1]\nname: both\n")
+    done = CliRunner().invoke(app, ["train", str(path), *words, "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["dry_run"]
+    assert not (tmp_path / "both").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_stops_a_member_which_is_resumed(notes, tmp_path):
+    words = [
+        f"data_path={notes}", f"project={tmp_path}", "name=two", "model=tiny", "bit=32",
+        "lora_activate=False", "max_len=48", "device=cpu", "steps=4000", "batch_size=8",
+        "code_system=icd10", "seeds=[0,1]", "gradient_checkpointing=False", "patience=0",
+        "metrics=[f1_micro]", "pos_weight=1",
+    ]  # fmt: skip
+    path = tmp_path / "config.yaml"
+    path.write_text("")
+    start = [sys.executable, "-m", "icdcli"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([*start, "train", str(path), *words], env=environment) as process:
+        first = tmp_path / "two" / "members" / "seed0"
+        for _ in range(600):
+            if (first / "weights" / "last").is_dir():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert finished_seeds(RunDir(tmp_path / "two")) == []
+    done = subprocess.run(
+        [*start, "resume", str(tmp_path / "two"), "steps=1", "--json"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr  # it is beyond that step
+    assert "steps=1" in done.stderr
+    done = subprocess.run(
+        [*start, "resume", str(tmp_path / "two"), "patience=1", "--json"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert [one["name"] for one in made["members"]] == ["seed0", "seed1"]
