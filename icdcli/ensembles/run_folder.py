@@ -55,6 +55,7 @@ def validation_of(
         note=measured.note,
         confidence=measured.confidence,
         at_threshold=measured.at_threshold,
+        acceptance=measured.acceptance,
     )
 
 

@@ -215,3 +215,12 @@ def test_a_member_with_fewer_codes_says_their_frequency(train_member, tmp_path):
     kept = [opened.model.labels.index[code] for code in run.labels.codes]
     placed = member.calibrated(own.copy())
     assert np.array_equal(placed[:, kept], member.calibration.of(own))
+
+
+def test_the_checkpoint_knows_what_scores_mean(made):
+    manifest = json.loads((made.run / "weights" / "metric" / "manifest.json").read_text())
+    assert {"confidence", "acceptance", "validation_loss", "corpus"} <= manifest.keys()
+    assert set(manifest["at_threshold"]) == {"precision_micro", "recall_micro"}
+    assert manifest["metrics"]["map"] == pytest.approx(
+        evaluate_run(made.run, "validation").metrics["map"]
+    )
