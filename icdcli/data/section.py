@@ -95,10 +95,11 @@ class DataConfig(Section):
         description="codiesp in English: carry its Spanish evidence over to the translated texts",
     )
     text_column: str = Field("text", description="table: column with the notes")
-    label_space: Literal["seen", "train", "described"] = Field(
+    label_space: Literal["seen", "train", "categories", "described"] = Field(
         "seen",
-        description="seen: codes of all splits; train: codes of the training split; described: "
-        "also codes with a title that no document has (only seen for benchmarks)",
+        description="seen: codes of all splits; train: codes of the training split; categories: "
+        "also the other codes of their categories; described: seen, and all other codes with a "
+        "title (only seen for benchmarks)",
     )
     train_on: Literal["train", "train+validation"] = Field(
         "train",

@@ -203,13 +203,14 @@ def _logits_without_synonyms(parts: SplitParts, official: Descriptions) -> NDArr
     ):
         return logits_NL
     counts_L = np.diff([*similarities.firsts_L, len(similarities.offset_M)])
-    kept_L = np.minimum(counts_L, [max(len(texts), 1) for texts in official])
+    known = len(counts_L)  # the network has no descriptions of codes that training never sees
+    kept_L = np.minimum(counts_L, [max(len(texts), 1) for texts in official[:known]])
     firsts_L = np.cumsum([0, *kept_L[:-1]])
     kept_M = np.repeat(similarities.firsts_L - firsts_L, kept_L) + np.arange(kept_L.sum())
-    without_NL = np.empty_like(logits_NL)
+    without_NL = logits_NL.copy()
     for place in range(len(logits_NL)):
         row = np.array([place])
         cosine_1M = (similarities.cosine_NM[row] - similarities.offset_M)[:, kept_M]
         fewer_1L = np.maximum.reduceat(cosine_1M, firsts_L, axis=1)
-        without_NL[row] = logits_NL[row] + parts.prior_weight * (fewer_1L - similarities[row])
+        without_NL[row, :known] += parts.prior_weight * (fewer_1L - similarities[row])
     return without_NL

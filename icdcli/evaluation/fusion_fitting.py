@@ -12,10 +12,12 @@ Shapes: N documents, L labels, X pairs of a block, P parts and a bias.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from icdcli.lexical.registry import type_of, view_of
 from icdcli.metrics.arrays import Booleans, Floats
@@ -23,9 +25,11 @@ from icdcli.metrics.newton import newton
 from icdcli.model.fusion import (
     LEAST,
     NETWORK,
+    UNKNOWN,
     FoundWeights,
     Fusion,
     Parts,
+    UnseenWeights,
     document_blocks,
     is_evidence,
 )
@@ -47,7 +51,12 @@ _PAIRS_PER_WEIGHT = 10
 
 
 def fit_fusion(
-    parts: Parts, targets_NL: Booleans, split: str, *, by_evidence: bool = False
+    parts: Parts,
+    targets_NL: Booleans,
+    split: str,
+    *,
+    by_evidence: bool = False,
+    before: UnseenWeights | None = None,
 ) -> Fusion:
     """Fit the weights, none of them below zero: a part with a negative weight is left out.
 
@@ -60,18 +69,66 @@ def fit_fusion(
         targets_NL: The gold codes.
         split: The split's name.
         by_evidence: Whether pairs in which annotated evidence was found have their own weights.
+        before: The weights for codes that training has never seen, from an earlier fit to the same
+            scores; None: fit them if there are such codes.
     """
-    fusion = _fit(parts, list(parts), targets_NL, split, by_evidence)
+    unseen_NL = parts[NETWORK] == UNKNOWN if NETWORK in parts else None
+    if unseen_NL is not None and unseen_NL.any():
+        others = _fit_known(parts, targets_NL, split, by_evidence, ~unseen_NL)
+        weights = before or _fit_unseen(parts, targets_NL, others, unseen_NL)
+        return replace(others, unseen=weights)
+    return _fit_known(parts, targets_NL, split, by_evidence)
+
+
+def _fit_known(
+    parts: Parts,
+    targets_NL: Booleans,
+    split: str,
+    by_evidence: bool,
+    pairs_NL: Booleans | None = None,
+) -> Fusion:
+    """Fit the weights for all pairs or some of them."""
+    fusion = _fit(parts, list(parts), targets_NL, split, by_evidence, pairs_NL)
     if NETWORK not in parts:  # members of an ensemble, which have any names
         return fusion
     known = {type_of(name).name for name in parts if view_of(name) != "all"}
     of_facts = [name for name in parts if name not in known]
     if known.isdisjoint(_counting(fusion)):
         return fusion
-    facts = _fit(parts, of_facts, targets_NL, split, by_evidence)
-    gain_N = _losses(parts, facts, targets_NL) - _losses(parts, fusion, targets_NL)
+    facts = _fit(parts, of_facts, targets_NL, split, by_evidence, pairs_NL)
+    gain_N = _losses(parts, facts, targets_NL, pairs_NL) - _losses(
+        parts, fusion, targets_NL, pairs_NL
+    )
     error = gain_N.std(ddof=1) / np.sqrt(len(gain_N)) if len(gain_N) > 1 else np.inf
     return fusion if gain_N.mean() > _CERTAIN * error else facts
+
+
+def _fit_unseen(
+    parts: Parts, targets_NL: Booleans, known: Fusion, unseen_NL: Booleans
+) -> UnseenWeights:
+    """Fit the weights for codes that training has never seen.
+
+    They are fitted to the documents' codes that training hasn't seen. If these are too few, the
+    parts have the weights of other codes, and the bias is that at which the scores of all pairs sum
+    up to the number of gold ones, at least one.
+
+    Args:
+        parts: Part to its scores_NL.
+        targets_NL: The gold codes.
+        known: The fusion of the other codes, whose parts are used.
+        unseen_NL: The pairs with a code that training has never seen.
+    """
+    own = {name: parts[name][unseen_NL][:, None] for name in parts if name in _counting(known)}
+    own = {name: part for name, part in own.items() if name != NETWORK and np.ptp(part) > 0}
+    gold = targets_NL[unseen_NL][:, None]
+    if own and _enough(np.ones_like(gold), gold, len(own)):
+        return UnseenWeights(*_not_negative(own, list(own), gold))
+    weights = {name: known.weights[name] for name in own}
+    scores = np.zeros(gold.shape)
+    for name, weight in weights.items():
+        scores += weight * own[name]
+    expected = max(1, int(np.count_nonzero(gold)))
+    return UnseenWeights(weights, float(np.log(expected) - logsumexp(scores)))
 
 
 def _counting(fusion: Fusion) -> set[str]:
@@ -82,17 +139,25 @@ def _counting(fusion: Fusion) -> set[str]:
 
 
 def _fit(
-    parts: Parts, names: Sequence[str], targets_NL: Booleans, split: str, by_evidence: bool
+    parts: Parts,
+    names: Sequence[str],
+    targets_NL: Booleans,
+    split: str,
+    by_evidence: bool,
+    pairs_NL: Booleans | None,
 ) -> Fusion:
     """Fit the weights of some parts; the others get none."""
     evidence = next((name for name in names if is_evidence(name)), None)
     if by_evidence and evidence is not None:
         found_NL = parts[evidence] > LEAST
-        if _enough(found_NL, targets_NL, len(names)) and _enough(~found_NL, targets_NL, len(names)):
-            others, bias = _not_negative(parts, names, targets_NL, ~found_NL)
+        others_NL = ~found_NL
+        if pairs_NL is not None:
+            found_NL, others_NL = found_NL & pairs_NL, others_NL & pairs_NL
+        if _enough(found_NL, targets_NL, len(names)) and _enough(others_NL, targets_NL, len(names)):
+            others, bias = _not_negative(parts, names, targets_NL, others_NL)
             weights, own_bias = _not_negative(parts, names, targets_NL, found_NL)
             return Fusion(others, bias, split, FoundWeights(evidence, weights, own_bias))
-    weights, bias = _not_negative(parts, names, targets_NL)
+    weights, bias = _not_negative(parts, names, targets_NL, pairs_NL)
     return Fusion(weights, bias, split)
 
 
@@ -117,12 +182,17 @@ def _not_negative(
         names.remove(worst)
 
 
-def _losses(parts: Parts, fusion: Fusion, targets_NL: Booleans) -> Floats:
-    """Return the cross-entropy of each document."""
+def _losses(
+    parts: Parts, fusion: Fusion, targets_NL: Booleans, pairs_NL: Booleans | None
+) -> Floats:
+    """Return the cross-entropy of each document over all of its pairs or some."""
     losses_N = np.empty(len(targets_NL))
     for rows in document_blocks(parts):
         logits_BL = fusion.logits(parts, rows).astype(np.float64)
-        losses_N[rows] = (np.logaddexp(0, logits_BL) - targets_NL[rows] * logits_BL).sum(axis=1)
+        losses_BL = np.logaddexp(0, logits_BL) - targets_NL[rows] * logits_BL
+        if pairs_NL is not None:
+            losses_BL *= pairs_NL[rows]
+        losses_N[rows] = losses_BL.sum(axis=1)
     return losses_N
 
 

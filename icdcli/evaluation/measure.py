@@ -78,6 +78,7 @@ def tune_scores(
     with_fusion: bool,
     by_evidence: bool = False,
     missed_NU: NDArray[np.bool_] | None = None,
+    before: Fusion | None = None,
 ) -> FusedScores:
     """Fit the fusion of the parts, fuse them, and tune the threshold, all on this split.
 
@@ -89,10 +90,18 @@ def tune_scores(
         with_fusion: Fit weights for the parts; otherwise use the network's logits alone.
         by_evidence: See `fit_fusion`.
         missed_NU: Gold codes outside of the label space; None: there are none.
+        before: An earlier fusion of this split, whose weights for unseen codes are kept: only the
+            network's scores change in training, and say nothing about these codes.
     """
     fusion = None
     if with_fusion:
-        fusion = fit_fusion(parts, targets_NL, split, by_evidence=by_evidence)
+        fusion = fit_fusion(
+            parts,
+            targets_NL,
+            split,
+            by_evidence=by_evidence,
+            before=None if before is None else before.unseen,
+        )
     scores_NL = probabilities(parts, fusion)
     if threshold.how != "fixed":
         missed = 0 if missed_NU is None else int(missed_NU.sum())

@@ -30,7 +30,7 @@ from icdcli.explain.attribution import Attribution, attribute
 from icdcli.lexical.words import MARKS
 from icdcli.model.batch import Batch
 from icdcli.model.coding_model import CodingModel, ScoredWindows
-from icdcli.model.fusion import NETWORK, Parts
+from icdcli.model.fusion import NETWORK, UNKNOWN, Parts
 from icdcli.model.heads.description_prior import WINDOW
 from icdcli.model.neural_model import NeuralModel
 from icdcli.model.tfidf_model import TfidfModel
@@ -240,6 +240,8 @@ class NeuralNoteReader:
         scores: Parts = {}
         if model.lexical is not None and model.fusion is not None:
             scores = model.lexical.scores([cleaned])
+            scores[NETWORK] = np.zeros((1, len(model.labels)), np.float32)
+            scores[NETWORK][:, len(model.network.head.bias_L) :] = UNKNOWN
         lexical, network_K = self._lexical(cleaned, labels, scores), self._network(labels, scores)
         for (start, end), requested in self._windows(
             TokenizedText(encoded.ids, classes), labels, scored
@@ -250,7 +252,10 @@ class NeuralNoteReader:
                 model.chunks,
                 None if classes is None else classes[start:end],
             )
-            rows, own = list(requested), [labels[row] for row in requested]
+            # Of codes that training never saw, the network knows nothing: their weight is 0, and
+            # the attribution that of any other code.
+            known = len(model.network.head.bias_L)
+            rows, own = list(requested), [min(labels[row], known - 1) for row in requested]
             head = attribute(model.network, document, model.special_tokens, own)
             parts = (
                 Part(network_K[rows] * head.added_K, head.weights_KT, tokens[start:end]),
@@ -274,10 +279,11 @@ class NeuralNoteReader:
     def _network(self, labels: Sequence[int], scores: Parts) -> NDArray[np.floating]:
         """Return the weight of the network's logits, for each label."""
         fusion = self._model.fusion
+        known_K = np.array(labels) < len(self._model.network.head.bias_L)
         if fusion is None:
-            return np.ones(len(labels))
+            return known_K.astype(np.float64)
         ones_1L = np.ones((1, len(self._model.labels)))
-        return fusion.added(NETWORK, {**scores, NETWORK: ones_1L})[0, list(labels)]
+        return known_K * fusion.added(NETWORK, {**scores, NETWORK: ones_1L})[0, list(labels)]
 
     def _lexical(self, cleaned: str, labels: Sequence[int], scores: Parts) -> list[Part]:
         model = self._model

@@ -83,6 +83,8 @@ def _migrated_tfidf(change: Change) -> Callable[[Path], None]:
 def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Callable[[Path], None]:
     device = torch.device(find_device(change.config.run.device))
     model = NeuralModel.load(change.checkpoint, device, trainable=True, on_warning=on_warning)
+    if model.network.unseen:
+        _leave_unseen_out(model, change)
     relabeling = change.relabeling()
     # Before the head is replaced: its weights tell which moments are whose.
     named = {id(weight): name for name, weight in model.network.named_parameters()}
@@ -98,6 +100,25 @@ def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Call
         torch.save(after, folder / STATE)
 
     return write
+
+
+def _leave_unseen_out(model: NeuralModel, change: Change) -> None:
+    """Leave out the candidates that training never saw, in place: `change.labels` are the others.
+
+    With another edition, they would be others, and what notes say of them was measured with these.
+    """
+    known, before = len(change.labels), len(model.labels)
+    same = Relabeling(before, np.arange(known), np.ones(known, int), np.ones(known, bool), ())
+    if model.lexical is not None:
+        from icdcli.lexical.histories import history_labels
+
+        texts: list[tuple[str, ...]] = [()] * known  # kept labels keep those that they have
+        shape = None if change.older is None else change.older.shape
+        histories = history_labels(change.labels, shape, change.language)
+        model.lexical = model.lexical.relabeled(replace(same, descriptions=texts), histories)
+    model.threshold = _relabeled_threshold(model.threshold, same)
+    model.fusion = None if model.fusion is None else replace(model.fusion, unseen=None)
+    model.labels, model.network.unseen = change.labels, 0
 
 
 def relabel_model(model: NeuralModel, change: Change, relabeling: Relabeling) -> None:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, change_keys
 from icdcli.config.schema import Config
+from icdcli.data.corpus.label_spaces import take_labels
 from icdcli.data.corpus.migrated import MIGRATION
 from icdcli.data.corpus.prepare import stored_folders
 from icdcli.data.corpus.reader import Labels
@@ -28,7 +31,9 @@ from icdcli.io.files import flush, write_json
 from icdcli.io.manifest import checkpoint_identity, verify
 from icdcli.migration.label_plan import LabelPlan, plan_labels
 from icdcli.migration.models import Change, migrated_checkpoint
+from icdcli.model.files.checkpoint_files import is_tfidf, read_settings
 from icdcli.model.files.checkpoint_labels import checkpoint_labels
+from icdcli.model.neural_model import FORMAT as NEURAL_FORMAT
 from icdcli.run_dir import CHECKPOINTS, RunDir, find_checkpoint, require_idle
 from icdcli.training.checkpointing import write_checkpoint
 
@@ -103,7 +108,7 @@ def migrate_run(
     newer = open_code_system(code_system)
     checkpoint = find_checkpoint(run, load)
     require_idle(run, on_warning)
-    labels = checkpoint_labels(checkpoint)
+    labels = _labels_to_migrate(checkpoint, config)
     _require_same_system(run, labels, newer)
     before = tuple(dict.fromkeys(one["name"] for one in (labels.editions or {}).values()))
     after = _names(newer, labels)
@@ -133,6 +138,15 @@ def _names(newer: CodeSystem, labels: Labels) -> tuple[str, ...]:
     kinds = set(labels.kinds)
     own = (edition.about.name for kind, edition in newer.editions.items() if kind in kinds)
     return tuple(dict.fromkeys(own))
+
+
+def _labels_to_migrate(checkpoint: Path, config: Config) -> Labels:
+    """Return the label space of a checkpoint without the candidates that training never saw."""
+    labels = checkpoint_labels(checkpoint)
+    if config.data.label_space != "categories" or is_tfidf(checkpoint):
+        return labels
+    unseen = read_settings(checkpoint, NEURAL_FORMAT).get("unseen", 0)
+    return take_labels(labels, np.arange(len(labels)) < len(labels) - unseen)
 
 
 def _require_same_system(run: RunDir, labels: Labels, newer: CodeSystem) -> None:

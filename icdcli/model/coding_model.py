@@ -114,7 +114,8 @@ class SplitParts:
             parts[NETWORK] = self.without_prior_NL.copy()
         elif left_out == PRIOR and self.similarities is not None and self.prior_weight is not None:
             for row in range(len(parts[NETWORK])):
-                parts[NETWORK][row] -= self.prior_weight * self.similarities[np.array([row])][0]
+                added_L = self.prior_weight * self.similarities[np.array([row])][0]
+                parts[NETWORK][row, : len(added_L)] -= added_L
         return parts
 
 

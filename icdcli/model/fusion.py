@@ -5,7 +5,7 @@ few numbers can be fitted on a validation split without overfitting it. The weig
 model, like its threshold. `icdcli.evaluation.fusion_fitting` fits them.
 
 Pairs of a document and a code in which a lexicon of annotated evidence has found something can have
-weights of their own (`FoundWeights`).
+weights of their own (`FoundWeights`). So do codes that training has never seen (`UnseenWeights`).
 
 Shapes: N documents, L labels, X pairs.
 """
@@ -62,6 +62,27 @@ class FoundWeights:
     bias: float
 
 
+UNKNOWN = -25.0
+"""The network's logit of a code that training has never seen, of which it knows nothing. Without
+fusion, such a code has a score of next to nothing."""
+
+
+@dataclass(frozen=True)
+class UnseenWeights:
+    """The weights for codes that training has never seen.
+
+    All that is known of them is how they are called. Most parts say nothing about them, and a
+    similar description means less than for a code that is known to occur.
+
+    Attributes:
+        weights: Part to weight.
+        bias: The number that is added to every logit.
+    """
+
+    weights: Mapping[str, float]
+    bias: float
+
+
 @dataclass(frozen=True)
 class Fusion:
     """The weights of the parts.
@@ -73,6 +94,7 @@ class Fusion:
         found: The weights for pairs with evidence; None: they have the same.
         second_stage: Scores the best codes of each document again; None: nothing does. What a part
             adds to a code's logit is the same.
+        unseen: The weights for codes never seen; None: there are none, or they have the same.
     """
 
     weights: Mapping[str, float]
@@ -80,6 +102,7 @@ class Fusion:
     tuned_on: str
     found: FoundWeights | None = None
     second_stage: SecondStage | None = None
+    unseen: UnseenWeights | None = None
 
     def logits(self, parts: Parts, rows: slice) -> NDArray[np.float32]:
         """Return the fused logits_BL of some documents.
@@ -96,6 +119,12 @@ class Fusion:
             for part, weight in found.weights.items():
                 sums_X += np.float32(weight) * parts[part][rows][found_BL]
             sums_BL[found_BL] = sums_X
+        if (unseen := self.unseen) is not None:
+            unseen_BL = parts[NETWORK][rows] == UNKNOWN
+            sums_X = np.full(np.count_nonzero(unseen_BL), unseen.bias, np.float32)
+            for part, weight in unseen.weights.items():
+                sums_X += np.float32(weight) * parts[part][rows][unseen_BL]
+            sums_BL[unseen_BL] = sums_X
         if self.second_stage is None:
             return sums_BL
         return self.second_stage.again({name: parts[name][rows] for name in parts}, sums_BL)
@@ -110,6 +139,9 @@ class Fusion:
             found_NL = parts[found.part] > LEAST
             more = (found.bias - self.bias) * (part == found.part)
             added_NL[found_NL] = found.weights[part] * parts[part][found_NL] + more
+        if (unseen := self.unseen) is not None:
+            unseen_NL = parts[NETWORK] == UNKNOWN
+            added_NL[unseen_NL] = unseen.weights.get(part, 0.0) * parts[part][unseen_NL]
         return added_NL
 
     def to_json(self) -> dict[str, Any]:
@@ -124,13 +156,13 @@ class Fusion:
         """Return the fusion of a checkpoint; None if it has none."""
         if content is None:
             return None
-        found, second = content.get("found"), content.get("second_stage")
+        found, unseen = content.get("found"), content.get("unseen")
+        second = content.get("second_stage")
         return cls(
-            **{
-                **content,
-                "found": None if found is None else FoundWeights(**found),
-                "second_stage": None if second is None else SecondStage.from_json(second),
-            }
+            **content
+            | {"found": None if found is None else FoundWeights(**found)}
+            | {"unseen": None if unseen is None else UnseenWeights(**unseen)}
+            | {"second_stage": None if second is None else SecondStage.from_json(second)}
         )
 
 

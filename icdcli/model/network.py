@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from icdcli.data.batching import Padding
 from icdcli.model.batch import Batch, Segments
+from icdcli.model.fusion import UNKNOWN
 from icdcli.model.heads.description_prior import DescriptionPrior
 from icdcli.model.heads.pooled import average_neighbors
 from icdcli.model.heads.registry import Head, make_head
@@ -71,6 +72,8 @@ class CodingNetwork(nn.Module):
             even if they aren't cached, so that scores are the same with and without the cache.
         pass_limit: The size of forward passes, as far as memory allowed.
         kept: Keeps hidden states for other networks that share the backbone; None: nothing is kept.
+        unseen: The number of labels at the end that training never sees, and the head doesn't know;
+            their logit is `icdcli.model.fusion.UNKNOWN`.
         on_warning: Called with a message if something expected of the network doesn't hold, such as
             that its cache can be used.
     """
@@ -96,6 +99,7 @@ class CodingNetwork(nn.Module):
         self.untrained_backbone = self.half_states = False
         self.pass_limit: PassLimit = PassLimit()
         self.kept: KeptStates | None = None
+        self.unseen = 0
         self.on_warning: Callable[[str], object] = warnings.warn
 
     @property
@@ -125,7 +129,8 @@ class CodingNetwork(nn.Module):
 
         Args:
             batch: The documents.
-            labels: The labels to compute the logits of; None: all.
+            labels: The labels to compute the logits of, which the head knows; None: all, also those
+                that it doesn't know.
 
         Raises:
             ValueError: If the documents aren't padded as `padding` says, or if there is a prior
@@ -137,14 +142,20 @@ class CodingNetwork(nn.Module):
         similarity_BL = batch.similarity_BL
         logits_BL = self.head_logits(batch.hidden_TD, batch.documents, labels, batch.shares_TA)
         if self.prior is None:
-            return logits_BL
+            return self._with_unseen(logits_BL, labels)
         if similarity_BL is None:
             raise ValueError(
                 "a network with a description prior needs the similarity of the descriptions to "
                 "the documents"
             )
         added_BL: Tensor = self.prior(similarity_BL if labels is None else similarity_BL[:, labels])
-        return logits_BL + added_BL
+        return self._with_unseen(logits_BL + added_BL, labels)
+
+    def _with_unseen(self, logits_BL: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the logits with those of the labels that the head doesn't know."""
+        if labels is not None or not self.unseen:
+            return logits_BL
+        return functional.pad(logits_BL, (0, self.unseen), value=UNKNOWN)
 
     def read(self, batch: Batch) -> tuple[Batch, NDArray[np.float16] | None]:
         """Read documents with the backbone.

@@ -334,6 +334,7 @@ class NeuralModel:
             "views": asdict(self.views),
             "chunks": None if self.chunks is None else asdict(self.chunks),
             "classes": self.network.head.classes,
+            "unseen": self.network.unseen,
         }
         write_settings(folder, FORMAT, settings)
 
@@ -369,7 +370,9 @@ class NeuralModel:
         labels = checkpoint_labels(folder)
         saved = load_saved_backbone(folder, settings, config, device, execution.shared)
         described, classes = settings["descriptions"], settings.get("classes", ())
-        network = build_network(config, saved.network, len(labels), described, classes)
+        unseen = settings.get("unseen", 0)
+        network = build_network(config, saved.network, len(labels) - unseen, described, classes)
+        network.unseen = unseen
         network.on_warning = on_warning
         load_weights(folder, network, own, config.lora_activate)
         if not trainable:

@@ -127,7 +127,8 @@ def new_model(
         execution: How the network computes.
         on_warning: See `CodingNetwork`.
         reading: How it reads notes. If it has both views, the head learns about assertion classes.
-        kept_labels: Which of the described labels the model has; None: all.
+        kept_labels: Which of the described labels the network has; None: all. The model may have
+            more at the end, which training never sees.
 
     Raises:
         ConfigError: If the configured model can't be loaded, or doesn't support the configuration.
@@ -144,7 +145,8 @@ def new_model(
     classes = CLASSES if {"all", "affirmed"} <= {*reading.views.names} else ()
     kept = range(len(descriptions)) if kept_labels is None else kept_labels.tolist()
     counts = [max(len(descriptions[label]), 1) for label in kept] if descriptions else []
-    network = build_network(config, backbone, len(labels), counts, classes)
+    known = len(labels) if kept_labels is None else len(kept_labels)
+    network = build_network(config, backbone, known, counts, classes)
     network.on_warning = on_warning
     special_tokens = special_tokens_of(tokenizer, config.pooling_mode)
     chunks = chunks_of(config, backbone.config, special_tokens)

@@ -287,6 +287,7 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         with_fusion=bool(training.lexical_scores),
         by_evidence=model.reading.with_lexicon,
         missed_NU=training.missed_NU,
+        before=model.fusion,
     )
     model.fusion, model.threshold = fused.fusion, fused.threshold
     measured = configured_metrics(fused, validation_loss, config.monitor, log.metrics)

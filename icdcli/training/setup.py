@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from icdcli.config.metric_names import monitored
 from icdcli.config.run_section import RunConfig
 from icdcli.config.schema import Config
-from icdcli.data.corpus.label_spaces import missed_columns
+from icdcli.data.corpus.label_spaces import missed_columns, unseen_labels
 from icdcli.data.corpus.migrated import MIGRATED, corpus_for_run
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus
@@ -151,9 +151,11 @@ def new_training(
     )
     model.text_cleaning = config.data.text_cleaning
     documents = corpus.card["splits"]["train"]["documents"]
-    model.network.start_from_frequencies(
-        corpus.labels.train_counts, documents, _is_open_ended(corpus)
-    )
+    counts = corpus.labels.train_counts
+    unseen = unseen_labels(corpus)
+    known = counts[: len(counts) - unseen]
+    model.network.start_from_frequencies(known, documents, _is_open_ended(corpus))
+    model.network.unseen = unseen
     if final_fit is not None:
         model.threshold, model.fusion = final_fit.threshold, final_fit.fusion
     training = _training(config, model, corpus, process_group, on_progress, fresh=True)
@@ -285,7 +287,7 @@ def _labels_in_training(corpus: Corpus, device: torch.device) -> torch.Tensor | 
 
 def _is_open_ended(corpus: Corpus) -> bool:
     """Return whether unseen codes may occur: it has all codes with a title, or a model's."""
-    return corpus.card["labels"].get("space") in ("described", MIGRATED)
+    return corpus.card["labels"].get("space") in ("described", "categories", MIGRATED)
 
 
 def _lexical_scores(

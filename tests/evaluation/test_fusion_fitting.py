@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.model import fusion
-from icdcli.model.fusion import LEAST, FoundWeights, Fusion, probabilities
+from icdcli.model.fusion import LEAST, NETWORK, UNKNOWN, FoundWeights, Fusion, probabilities
 
 
 @pytest.fixture
@@ -184,3 +185,68 @@ def test_scores_are_the_sigmoid_of_the_weighted_sum_in_place(parts):
     weights = FoundWeights("ngrams", {"network": 1.0, "ngrams": 2.0}, -1.0)
     own = Fusion({"network": 0.5, "ngrams": 3.0}, -0.25, "validation", weights)
     assert Fusion.from_json(json.loads(json.dumps(own.to_json()))) == own
+
+
+@pytest.fixture
+def with_unseen():
+    """Parts of 8 codes and 6 never seen, which the network and the n-grams know nothing of."""
+    draw = np.random.default_rng(0)
+    targets = draw.random((300, 14)) < np.where(np.arange(14) < 8, 0.2, 0.05)
+    words = draw.normal(np.where(np.arange(14) < 8, 0.5, 1.5) * targets, 1).astype(np.float32)
+    logits, ngrams = (draw.normal(targets - 1, 1).astype(np.float32) for _ in range(2))
+    logits[:, 8:], ngrams[:, 8:] = UNKNOWN, 0
+    return {NETWORK: logits, "ngrams": ngrams, "descriptions": words}, targets
+
+
+def test_codes_never_seen_have_weights_of_their_own(with_unseen):
+    parts, targets = with_unseen
+    fusion = fit_fusion(parts, targets, "validation")
+    seen = {name: part[:, :8].copy() for name, part in parts.items()}
+    alone = fit_fusion(seen, targets[:, :8], "validation")
+    assert replace(fusion, unseen=None) == alone
+    assert fusion.unseen is not None
+    assert list(fusion.unseen.weights) == ["descriptions"]
+    # Logistic regression: the weight is the shift by its variance.
+    assert fusion.unseen.weights["descriptions"] == pytest.approx(1.5, abs=0.3)
+
+    logits = fusion.logits(parts, slice(None))
+    np.testing.assert_allclose(logits[:, :8], alone.logits(seen, slice(None)), rtol=1e-6)
+    chances = 1 / (1 + np.exp(-logits[:, 8:].astype(float)))
+    assert chances.sum() == pytest.approx(
+        targets[:, 8:].sum(), rel=1e-3
+    )  # neither flood nor vanish
+    added = sum(fusion.added(name, parts) for name in parts)
+    assert (added[:, 8:] + fusion.unseen.bias) == pytest.approx(logits[:, 8:], abs=1e-4)
+    assert not fusion.added(NETWORK, parts)[:, 8:].any()
+    assert Fusion.from_json(json.loads(json.dumps(fusion.to_json()))) == fusion
+
+    changed = parts | {NETWORK: np.where(parts[NETWORK] == UNKNOWN, UNKNOWN, 2 * parts[NETWORK])}
+    again = fit_fusion(changed, targets, "validation", before=fusion.unseen)
+    assert again == fit_fusion(changed, targets, "validation")
+
+
+def test_with_few_codes_never_seen_the_weights_are_those_of_others(with_unseen):
+    parts, targets = with_unseen
+    targets[:, 8:] = False
+    targets[3, 9] = targets[5, 12] = True
+    fusion = fit_fusion(parts, targets, "validation")
+    assert fusion.unseen is not None
+    assert fusion.unseen.weights == {"descriptions": fusion.weights["descriptions"]}
+    logits = fusion.logits(parts, slice(None))[:, 8:].astype(float)
+    assert (1 / (1 + np.exp(-logits))).sum() == pytest.approx(2, rel=0.01)
+
+
+def test_pairs_may_be_unseen_in_some_documents_only(with_unseen):
+    """Each fold of cross-fitting has codes of its own that its model has never seen."""
+    parts, targets = with_unseen
+    whole = fit_fusion(parts, targets, "validation")
+    order = np.random.default_rng(1).permutation(14)
+    mixed = {name: part.copy() for name, part in parts.items()}
+    for part in (*mixed.values(), targets):
+        part[150:] = part[150:][:, order]
+    again = fit_fusion(mixed, targets, "validation")
+    assert again.weights == pytest.approx(whole.weights, rel=1e-4)
+    assert again.unseen is not None
+    assert whole.unseen is not None
+    assert again.unseen.weights == pytest.approx(whole.unseen.weights, rel=1e-4)
+    assert again.unseen.bias == pytest.approx(whole.unseen.bias, rel=1e-4)

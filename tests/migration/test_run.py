@@ -377,3 +377,22 @@ def test_assertion_classes_are_migrated(trained):
         after.scores(denied)[:, columns(after, KEPT)],
         before.scores(denied)[:, columns(before, KEPT)],
     )
+
+
+def test_candidates_that_training_never_saw_are_left_out(trained):
+    unseen = "E11.65"
+    codes = {UNCHANGED: "Hypertension", RENAMED: "Diabetes", unseen: "Diabetes with hyperglycemia"}
+    codes |= {DIVIDED: "Pneumonia", DELETED: "Acute kidney injury"}
+    with_more = About("icd10cm-999", "with one more", valid_from=date(999, 10, 1))
+    store_edition(Edition.of(with_more, [Entry(code, title) for code, title in codes.items()]))
+    options = {"label_space": "categories", "lexical": True, "lexicon": True}
+    run = trained(code_system="icd10cm-999", **options)
+    made = migrate_run(run, NEWER)
+    before, after = load_model(run.root), load_model(made.run)
+    assert before.labels.codes == (*sorted([UNCHANGED, RENAMED, DIVIDED, DELETED]), unseen)
+    assert list(after.labels.codes) == sorted([*KEPT, *CHILDREN])
+    old_NL, new_NL = before.scores(TEXTS), after.scores(TEXTS)
+    assert np.array_equal(new_NL[:, columns(after, KEPT)], old_NL[:, columns(before, KEPT)])
+    assert after.fusion.unseen is None
+    evaluated = evaluate_run(made.run, "validation", on_warning=lambda _: None)
+    assert evaluated.labels.codes == after.labels.codes

@@ -2,11 +2,17 @@
 
     seen        codes of any document of the data set, also of those that are held back
     train       codes of the documents that are trained on
+    categories  these, and all other codes of their categories that can be assigned
     described   all codes with a title that can be assigned
 
-The first and the last are those of the prepared corpus, the other one is made of it whenever it is
-opened, since it depends on what is trained on. Gold codes outside of a label space count as misses
+The first and the last are those of the prepared corpus. The others are made of it whenever it is
+opened, since they depend on what is trained on. Gold codes outside of a label space count as misses
 in every evaluation.
+
+On CodiEsp's dev split, 17.8 % of the gold codes aren't in the training split, and 11.6 % are among
+the 17,547 other codes of its categories. Its codes leave out seventh characters. Then the others
+must do so, too: with seventh characters, 29,000 more candidates would reach a third of a percent
+less.
 
 Shapes: N documents, L labels, U gold codes outside of the label space.
 """
@@ -43,6 +49,69 @@ def restrict_labels(labels: Labels, space: str) -> Labels:
     if space == "described":
         seen_L |= np.array([title is not None for title in labels.titles])
     return take_labels(labels, seen_L)
+
+
+def add_categories(labels: Labels, whole: Labels, system: CodeSystem) -> Labels:
+    """Return a label space with all other codes of its categories at the end, the unseen codes.
+
+    A category is what is before the dot of a diagnosis; procedures have none.
+
+    Args:
+        labels: The codes that training documents have.
+        whole: All codes of the data set: their titles and counts.
+        system: Their coding system.
+    """
+    diagnoses = {
+        code for code, kind in zip(labels.codes, labels.kinds, strict=True) if kind == "diagnosis"
+    }
+    categories = {_category(code) for code in diagnoses}
+    found = {
+        code: title
+        for code, _, title in system.described_codes(["diagnosis"])
+        if _category(code) in categories
+    }
+    if system.shape == "icd10" and _without_seventh(diagnoses, found):
+        found = {code[:-1] if _has_seventh(code) else code: title for code, title in found.items()}
+    unseen = sorted(found.keys() - labels.index.keys())
+    known, titles = whole.index, whole.titles
+    return replace(
+        labels,
+        codes=(*labels.codes, *unseen),
+        kinds=(*labels.kinds, *("diagnosis" for _ in unseen)),
+        titles=(
+            *labels.titles,
+            *(
+                titles[known[code]] if code in known else system.title(code, "diagnosis")
+                for code in unseen
+            ),
+        ),
+        counts=(
+            *labels.counts,
+            *(whole.counts[known[code]] if code in known else 0 for code in unseen),
+        ),
+        train_counts=(*labels.train_counts, *(0 for _ in unseen)),
+    )
+
+
+def unseen_labels(corpus: Corpus) -> int:
+    """Return how many labels, the last ones, are candidates that training never sees."""
+    return int(corpus.card["labels"].get("unseen", 0))
+
+
+def _category(code: str) -> str:
+    category, dot, _ = code.partition(".")
+    return category if dot or len(code) <= 4 else code[:3]
+
+
+def _has_seventh(code: str) -> bool:
+    return len(code.replace(".", "")) == 7
+
+
+def _without_seventh(codes: Iterable[str], assignable: Iterable[str]) -> bool:
+    """Return whether a data set's codes leave out the seventh characters that they should have."""
+    incomplete = {code[:-1] for code in assignable if _has_seventh(code)}
+    codes = set(codes)
+    return len(codes & incomplete) > sum(map(_has_seventh, codes))
 
 
 def take_labels(labels: Labels, kept_L: Booleans) -> Labels:

@@ -5,10 +5,11 @@ on the documents of both splits; with ``held_out_fold: 2/5``, the second of five
 training documents is its validation split. Nothing is copied: a view reads the files of its corpus,
 and shares the tokens and the hidden states that are kept with it.
 
-With ``label_space: train``, the label space is that of the training documents of the view
-(`icdcli.data.corpus.label_spaces`). That of a fold always is, as it would be if nobody had ever
-seen the fold that is held out; only with ``label_space: described``, codes with a title stay
-candidates. Other codes of the documents are outside (`Documents.outside`), and count as missed.
+With ``label_space: train`` or ``categories``, the training documents of the view determine the
+label space (`icdcli.data.corpus.label_spaces`). Those of a fold always do, as it would be if nobody
+had ever seen the fold that is held out; only with ``label_space: described``, codes with a title
+stay candidates. Other codes of the documents are outside (`Documents.outside`), and count as
+missed.
 """
 
 import warnings
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from icdcli.data.corpus.annotations import ANNOTATIONS, Annotations, read_annotations
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
-from icdcli.data.corpus.label_spaces import restrict_labels, space_of
+from icdcli.data.corpus.label_spaces import add_categories, restrict_labels, space_of, unseen_labels
 from icdcli.data.corpus.prepare import prepare
 from icdcli.data.corpus.reader import Corpus, Documents, open_corpus
 from icdcli.data.section import DataConfig
@@ -56,9 +57,11 @@ class CorpusView(Corpus):
 
     @cached_property
     def kept_labels(self) -> NDArray[np.int64]:
-        """Return the label in the corpus of each label of the view."""
-        index = self.base.labels.index
-        return np.array([index[code] for code in self.labels.codes], np.int64)
+        """Return the label in the corpus of each label of the view that isn't unseen."""
+        index, codes = self.base.labels.index, self.labels.codes
+        return np.array(
+            [index[code] for code in codes[: len(codes) - unseen_labels(self)]], np.int64
+        )
 
     def documents(self, split: str) -> Documents:
         """Return the documents of a split, with the targets in the label space of the view."""
@@ -99,9 +102,8 @@ class CorpusView(Corpus):
     @cached_property
     def _view_labels(self) -> NDArray[np.int32]:
         """Return the label in the view of each label of the corpus; -1: it has none."""
-        labels = np.full(len(self.base.labels), -1, np.int32)
-        labels[self.kept_labels] = np.arange(len(self.labels))
-        return labels
+        index = self.labels.index
+        return np.array([index.get(code, -1) for code in self.base.labels.codes], np.int32)
 
     def _require(self, split: str) -> None:
         if split == "validation" and split not in self.places:
@@ -185,9 +187,14 @@ def view_of_corpus(corpus: Corpus, data: DataConfig) -> Corpus:
 
 def _space(corpus: Corpus, data: DataConfig) -> str | None:
     """Return the label space that the training documents determine; None: that of the corpus."""
-    if data.label_space == "train" and space_of(corpus) != "protocol":
-        return data.label_space
-    return None
+    if data.label_space not in ("train", "categories") or space_of(corpus) == "protocol":
+        return None
+    if data.label_space == "categories" and corpus.code_system is None:
+        raise ConfigError(
+            "label_space: categories needs the coding system. Set code_system; `icdcode codes "
+            "list` shows the editions."
+        )
+    return data.label_space
 
 
 def rebased(view: CorpusView, base: Corpus) -> CorpusView:
@@ -207,7 +214,12 @@ def _view(
     labels = replace(corpus.labels, train_counts=own)
     about = dict(corpus.card["labels"])
     if space is not None:
-        labels, about["space"] = restrict_labels(labels, space), space
+        about["space"], whole = space, labels
+        labels = restrict_labels(labels, space)
+        if space == "categories" and corpus.code_system is not None:
+            known = len(labels)
+            labels = add_categories(labels, whole, corpus.code_system)
+            about["unseen"] = len(labels) - known
     splits = {split: {"documents": sum(map(len, own.values()))} for split, own in places.items()}
     about |= {
         "count": len(labels),

@@ -220,7 +220,9 @@ def logits_without_prior(
         return None
     without_WL = zeros(len(logits_WL), logits_WL.shape[1], np.float32)
     for row in range(len(without_WL)):
-        without_WL[row] = logits_WL[row] - weight * similarities[np.array([row])][0]
+        added_L = weight * similarities[np.array([row])][0]
+        without_WL[row] = logits_WL[row]
+        without_WL[row, : len(added_L)] -= added_L
     return highest_logits(without_WL, windows)
 
 

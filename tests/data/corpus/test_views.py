@@ -4,15 +4,18 @@ import pytest
 from icdcli.config.loading import load_config
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
 from icdcli.data.corpus.label_spaces import (
+    add_categories,
     add_outside,
     missed_columns,
     outside_codes,
     space_of,
+    unseen_labels,
 )
 from icdcli.data.corpus.prepare import prepare
-from icdcli.data.corpus.reader import open_corpus
+from icdcli.data.corpus.reader import Labels, open_corpus
 from icdcli.data.corpus.views import corpus_of
 from icdcli.errors import ConfigError
+from icdcli.icd.code_system import open_code_system
 
 
 @pytest.fixture
@@ -155,6 +158,47 @@ def test_the_label_space_of_training_lacks_the_codes_of_other_splits(few_notes):
     assert train.documents("train").outside == []
     assert missed_columns(train.documents("train")).shape == (2, 0)
     assert list(train.texts("test")) == list(seen.texts("test"))
+
+
+def test_categories_have_all_codes_that_can_be_assigned(few_notes):
+    train, corpus = few_notes("train"), few_notes("categories")
+    known = len(corpus.labels) - unseen_labels(corpus)
+    assert corpus.labels.codes[:known] == train.labels.codes
+    unseen = corpus.labels.codes[known:]
+    assert list(unseen) == sorted(unseen)
+    system = corpus.code_system
+    expected = {
+        code for code, *_ in system.described_codes(["diagnosis"]) if code.startswith("E11.")
+    }
+    assert set(unseen) == expected - {"E11.9"}
+    label = corpus.labels.index["E11.65"]
+    assert corpus.labels.titles[label] == "Type 2 diabetes mellitus with hyperglycemia"
+    assert not any(corpus.labels.train_counts[known:])
+    assert space_of(corpus) == "categories"
+    assert corpus.documents("validation").outside == [("J18.9", "N17.9")]
+    assert corpus.kept_labels.tolist() == [0, 1]
+
+
+def test_categories_leave_out_seventh_characters_if_the_data_do():
+    system = open_code_system("icd10")
+
+    def unseen(*codes):
+        count = len(codes)
+        labels = Labels(codes, ("diagnosis",) * count, (None,) * count, (1,) * count, (1,) * count)
+        return add_categories(labels, labels, system).codes[count:]
+
+    assert "S42.302A" in unseen("S42.301A", "S42.302B", "I10")
+    without = unseen("S42.301", "I10")
+    assert "S42.302" in without
+    assert not [code for code in without if len(code) == 8]
+    assert "S42.301" not in without
+
+
+def test_categories_need_the_coding_system(few_notes, tmp_path):
+    keys = [f"data_path={tmp_path / 'notes.csv'}", "label_space=categories"]
+    data = load_config(None, keys).data
+    with pytest.raises(ConfigError, match="label_space: categories needs the coding system"):
+        corpus_of(prepare(data).folder, data)
 
 
 def test_gold_codes_outside_are_described_as_labels_are(few_notes):
