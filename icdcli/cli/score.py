@@ -54,6 +54,9 @@ def score(
     codes_column: Annotated[
         str | None, typer.Option(help="Column with the codes of a document in a table.")
     ] = None,
+    code_column: Annotated[
+        str | None, typer.Option(help="Column with one code per row in a table.")
+    ] = None,
     score_column: Annotated[str | None, typer.Option(help="Column of scores in a table.")] = None,
     cost_column: Annotated[
         str | None, typer.Option(help="Column with the cost of a document in a table.")
@@ -83,7 +86,7 @@ def score(
         split,
         codes,
         code_system,
-        ColumnNames(id_column, codes_column, score_column, cost_column),
+        ColumnNames(id_column, codes_column, code_column, score_column, cost_column),
         ColumnNames(gold_id_column, gold_codes_column),
         threshold,
         valid_codes,

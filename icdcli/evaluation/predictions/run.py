@@ -92,7 +92,7 @@ def score_predictions(
         options.split,
         codes=options.codes,
         code_system=options.code_system,
-        names=options.gold_columns,
+        names=(options.gold_columns or ColumnNames())._replace(of_gold=True),
         on_warning=on_warning,
     )
     if options.threshold is not None and listed.shape != "scores":
@@ -183,8 +183,10 @@ def _compare_documents(
     """Return notes about documents that only one side has.
 
     Raises:
-        DataError: If there are no documents in common.
+        DataError: If there are no documents in common, or no gold codes.
     """
+    if not any(truth.codes.values()):
+        raise DataError(f"{gold}: no document has a code, so there is nothing to find.")
     unknown = [name for name in listed.documents if name not in truth.codes]
     missing = [name for name in truth.codes if name not in listed.documents]
     if len(unknown) == len(listed.documents):

@@ -37,11 +37,11 @@ ID_NAMES = (
 )
 """The names of columns of ids, the usual ones first. ``encounter_id`` is ACI-BENCH's."""
 LONG_NAMES = ("code", "icd_code", "icd10_code", "icd9_code")
-WIDE_NAMES = (
-    *("codes", "icd10_codes", "icd9_codes", "icd_codes", "predicted_codes", "prediction"),
-    *("predictions", "labels", "target", "targets"),
-)
-"""``icdcode`` writes ``codes``, ACI-BENCH's codes are in ``icd10_codes``."""
+_CODES = ("codes", "icd10_codes", "icd9_codes", "icd_codes")
+PREDICTED_NAMES = ("predicted_codes", "predictions", "prediction", "predicted", *_CODES)
+"""The names of columns with all predicted codes of a document; those of gold codes aren't read."""
+GOLD_NAMES = (*_CODES, "labels", "target", "targets", "gold_codes", "gold")
+"""The names of columns with all gold codes of a document."""
 SCORE_NAMES = ("score", "probability", "prob", "confidence")
 COST_NAMES = ("cost", "cost_usd")
 _OTHERS = ("predicted", "dropped", "begin", "end", "evidence", "text", "note", "gold")
@@ -52,15 +52,19 @@ class ColumnNames(NamedTuple):
 
     Attributes:
         id: The column of ids.
-        codes: The column of codes.
+        codes: The column with all codes of a document.
+        code: The column with one code per row.
         score: The column of scores.
         cost: The column of costs.
+        of_gold: Whether the codes are gold codes, which have other usual names.
     """
 
     id: str | None = None
     codes: str | None = None
+    code: str | None = None
     score: str | None = None
     cost: str | None = None
+    of_gold: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,17 +135,20 @@ def _find(path: Path, available: Sequence[str], names: ColumnNames) -> _Columns:
         return ""
 
     id_column = first(names.id, ID_NAMES)
+    of = "--gold-" if names.of_gold else "--"
     if not id_column:
         raise DataError(
             f"{path}: has no column of ids ({', '.join(ID_NAMES[:6])} …). Its columns are: "
-            f"{shown_names(available)}. Pass --id-column."
+            f"{shown_names(available)}. Pass {of}id-column."
         )
-    code = first(None, LONG_NAMES) if names.codes is None else ""
-    wide = first(names.codes, WIDE_NAMES) if not code else ""
+    all_codes = GOLD_NAMES if names.of_gold else PREDICTED_NAMES
+    code = first(names.code, LONG_NAMES) if names.codes is None else ""
+    wide = first(names.codes, all_codes) if not code else ""
     if not code and not wide:
+        option = f"{of}codes-column" + ("" if names.of_gold else " or --code-column")
         raise DataError(
-            f"{path}: has no column of codes ({', '.join((*LONG_NAMES[:2], *WIDE_NAMES[:2]))} …). "
-            f"Its columns are: {shown_names(available)}. Pass --codes-column."
+            f"{path}: has no column of codes ({', '.join((*LONG_NAMES[:2], *_CODES[:2]))} …). "
+            f"Its columns are: {shown_names(available)}. Pass {option}."
         )
     others = {name: found for name in _OTHERS if (found := first(None, [name]))}
     score, cost = first(names.score, SCORE_NAMES), first(names.cost, COST_NAMES)

@@ -183,6 +183,24 @@ def test_columns_by_name_and_costs(tmp_path: Path) -> None:
     assert found.remarks == ["Columns that aren't read: model."]
 
 
+def test_gold_codes_beside_predictions_are_not_taken_for_them(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "p.jsonl",
+        '{"id": "a", "target": ["I10"], "codes": ["R52"], "prediction": ["J18.9"]}',
+    )
+    assert codes_of(read_listed(path)) == {"a": ["J18.9"]}
+    assert codes_of(read_listed(path, ColumnNames(of_gold=True))) == {"a": ["R52"]}
+    path = written(tmp_path / "p.csv", "id,labels\na,I10\n")
+    assert codes_of(read_listed(path, ColumnNames(of_gold=True))) == {"a": ["I10"]}
+    with pytest.raises(DataError, match="Pass --codes-column or --code-column"):
+        read_listed(path)
+
+
+def test_one_code_per_row_in_a_column_of_another_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "p.csv", "id,dx,p\na,I10,0.9\na,E11.9,0.25\nb,J18.9,0.75\nc,,\n")
+    assert scores_of(read_listed(path, ColumnNames(code="dx", score="p"))) == SCORES
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -335,3 +335,31 @@ def test_documents_named_by_their_files(tmp_path: Path) -> None:
     found = scored(tmp_path, "id,codes\na.txt,I10\nb.txt,J18.9\nc,I10\nd,Z95.1\n")
     assert found.counts["right"] == 4
     assert "2 documents named by a file: the ending .txt is left out." in found.notes
+
+
+def test_gold_documents_without_any_code(tmp_path: Path) -> None:
+    gold = written(tmp_path / "gold.csv", "id,codes\na,\nb,\n")
+    path = written(tmp_path / "p.csv", "id,codes\na,I10\n")
+    with pytest.raises(DataError, match="no document has a code"):
+        score_predictions(path, gold)
+
+
+def test_nothing_predicted_and_one_document(tmp_path: Path) -> None:
+    found = scored(tmp_path, "id,codes\na,\nb,\nc,\nd,\n")
+    assert found.statistics.metrics["f1_micro"] == found.hierarchical["cophe_f1"] == 0
+    gold = written(tmp_path / "one.csv", "id,codes\na,I10\n")
+    path = written(tmp_path / "one.jsonl", '{"id": "a", "codes": {"I10": 1}}')
+    found = score_predictions(path, gold)
+    assert found.statistics.metrics["f1_micro"] == 1
+    write_scored(tmp_path / "out", found)
+
+
+def test_codes_of_icd9_without_dots(tmp_path: Path) -> None:
+    gold = written(tmp_path / "gold.csv", "id,codes\na,428.0;03.31\nb,401.9\n")
+    path = written(tmp_path / "p.csv", "id,codes\na,4280;0331\nb,4019\n")
+    found = score_predictions(path, gold)
+    assert found.statistics.metrics["f1_micro"] == 1
+    assert set(found.groups["by_kind"]) == {"diagnosis", "procedure"}
+    both = written(tmp_path / "both.csv", "id,codes\na,428.0;03.31\nb,033.1\n")
+    with pytest.raises(DataError, match=r"'0331' has no dot and may be 03.31 or 033.1"):
+        score_predictions(path, both)
