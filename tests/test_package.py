@@ -36,7 +36,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"cross_fitting"},
-    {"ensembles"},
+    {"ensembles", "drift"},
     {"migration"},
     {"profiling"},
     {"review"},

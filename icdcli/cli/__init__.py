@@ -22,6 +22,7 @@ from icdcli.cli import (
     demo_data,
     describe,
     doctor,
+    drift,
     ensemble,
     evaluate,
     export,
@@ -117,7 +118,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "behavior": behavior.behavior,
         "show-predictions": show_predictions.show_predictions,
     },
-    "New notes": {"predict": predict.predict, "check": check.check},
+    "New notes": {"predict": predict.predict, "check": check.check, "drift": drift.drift},
     "Review": {"serve": serve.serve, "review": review.app},
 }
 for _group, _commands in _GROUPS.items():

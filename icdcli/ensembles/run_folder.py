@@ -8,6 +8,7 @@ weights/      one checkpoint, which refers to those of the members
 import math
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 from icdcli.config.loading import load_config
@@ -16,6 +17,8 @@ from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import Corpus
 from icdcli.ensembles.members import Candidate
 from icdcli.evaluation.measure import FusedScores
+from icdcli.evaluation.reference.scores import summarize_scores
+from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
 from icdcli.model.section import ModelConfig
 from icdcli.run_dir import CHECKPOINTS, RunDir
@@ -54,8 +57,11 @@ def validation_of(
         monitored_by=measured.monitored_by,
         note=measured.note,
         confidence=measured.confidence,
-        at_threshold=measured.at_threshold,
         acceptance=measured.acceptance,
+        scores=summarize_scores(
+            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
+        ),
+        at_threshold=measured.at_threshold,
     )
 
 
@@ -97,6 +103,7 @@ def write_ensemble(
                 save=lambda names, step, about: write_checkpoint(
                     run, names, step, model.save, about
                 ),
+                texts=partial(summarize_training, corpus),
             ).handle(evaluated)
     except BaseException:
         if into is None:

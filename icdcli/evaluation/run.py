@@ -35,6 +35,7 @@ from icdcli.evaluation.compare import (
 from icdcli.evaluation.evaluate import Evaluation, evaluate_split
 from icdcli.evaluation.files import STATISTICS, read_statistics, write_evaluation
 from icdcli.evaluation.predictions.contenders import is_scored, on_all_codes, scored_contender
+from icdcli.evaluation.reference.summary import add_reference
 from icdcli.evaluation.score_split import score_split
 from icdcli.io.manifest import checkpoint_identity, read_manifest
 from icdcli.io.progress import Progress
@@ -193,19 +194,13 @@ def evaluate_opened(
         *(split, scored, model.labels, model.threshold, corpus.code_system, about),
         corpus.days(split),
     )
-    # Read before the predictions of this evaluation replace those of an earlier one.
-    table, confidence = stored_decisions(opened.checkpoint, opened.manifest)
-    labels = len(model.labels)
-    acceptance = measure_acceptance(
-        split,
-        scored.scores_NL,
-        evaluation.targets_NL[:, :labels],
-        model.threshold.values_L(labels),
-        table,
-        confidence,
-    )
-    evaluation = replace(evaluation, acceptance=acceptance)
+    threshold_L = model.threshold.values_L(len(model.labels))
+    measured = (split, scored.scores_NL, evaluation.targets_NL, threshold_L)
+    decisions = stored_decisions(opened.checkpoint, opened.manifest)  # of an earlier evaluation
+    evaluation = replace(evaluation, acceptance=measure_acceptance(*measured, *decisions))
     write_evaluation(run.evaluation(split), evaluation)
+    if split == "validation":
+        add_reference(opened.checkpoint, opened.manifest, corpus, model, scored.scores_NL)
     if ablate:
         rows = ablate_parts(model, corpus, split, on_progress, state_cache_gb)
         evaluation = replace(evaluation, ablation=tuple(rows))

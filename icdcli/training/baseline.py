@@ -8,6 +8,7 @@ checkpoint has no ``state.pt``.
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from icdcli.config.loading import load_config
 from icdcli.config.schema import Config
@@ -16,6 +17,8 @@ from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
+from icdcli.evaluation.reference.scores import summarize_scores
+from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import NoteReading
 from icdcli.model.new_model import views_of
@@ -85,6 +88,7 @@ def train_baseline(
         run,
         corpus.name,
         save=lambda names, step, about: write_checkpoint(run, names, step, model.save, about),
+        texts=partial(summarize_training, corpus),
     )
     recorder.handle(evaluated)
     yield evaluated
@@ -166,6 +170,9 @@ def validate_baseline(
         note=measured.note,
         confidence=measured.confidence,
         acceptance=measured.acceptance,
+        scores=summarize_scores(
+            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
+        ),
         at_threshold=measured.at_threshold,
         best_metric=True,
         best_loss=True,

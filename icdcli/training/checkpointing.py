@@ -22,7 +22,8 @@ import torch
 from safetensors import SafetensorError
 
 from icdcli.errors import DataError, ResumeError
-from icdcli.io.files import flush, make_private, private_folder, writing
+from icdcli.evaluation.reference.summary import REFERENCE
+from icdcli.io.files import flush, make_private, private_folder, write_json, writing
 from icdcli.io.manifest import verify, write_manifest
 from icdcli.lost_links import PREVIOUS, STEPS
 from icdcli.run_dir import (
@@ -112,7 +113,7 @@ def write_checkpoint(
         names: See `save_checkpoint`.
         step: The step of the checkpoint, which names its folder.
         write: Writes the files into an empty folder.
-        about: Stored in the manifest.
+        about: Stored in the manifest; its ``reference`` in a file of its own.
 
     Raises:
         DataError: If it can't be written; the checkpoints before it stay.
@@ -123,7 +124,10 @@ def write_checkpoint(
         _prune(run)  # leftovers of a process that was killed
         private_folder(side)
         write(side)
-        write_manifest(side, {"step": step, **about})
+        manifest = {name: value for name, value in about.items() if name != "reference"}
+        if "reference" in about:
+            write_json(side / REFERENCE, about["reference"])
+        write_manifest(side, {"step": step, **manifest})
         make_private(side)  # a tokenizer trained on notes has their words, weights may reveal them
         _flush_all(side)
         verify(side)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from icdcli.evaluation.reference.scores import ScoreReference
 from icdcli.evaluation.sample import SamplePrediction
 from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.confidence import Confidence
@@ -222,6 +223,7 @@ class Evaluated:
             are too few gold codes.
         acceptance: The scores from which codes can be accepted without review; None: too few codes
             are predicted.
+        scores: A summary of the scores, with which those of incoming notes can be compared.
         at_threshold: Precision and recall of the codes that reach the threshold, whatever the
             configured metrics are.
     """
@@ -244,6 +246,7 @@ class Evaluated:
     note: str | None = None
     confidence: Confidence | None = None
     acceptance: AcceptanceTable | None = None
+    scores: ScoreReference | None = None
     at_threshold: dict[str, float] = field(default_factory=dict)
 
 

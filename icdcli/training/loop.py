@@ -21,6 +21,7 @@ import torch
 from icdcli.data.batching import Ids, multi_hot
 from icdcli.errors import ConfigError
 from icdcli.evaluation.measure import tune_scores
+from icdcli.evaluation.reference.scores import summarize_scores
 from icdcli.model.fusion import NETWORK
 from icdcli.model.inference.scoring import Scored, pool_windows
 from icdcli.training.checkpointing import CheckpointTimer
@@ -319,6 +320,9 @@ def measure_validation(training: Training, scored: Scored, meter: Meter) -> Eval
         note=measured.note,
         confidence=measured.confidence,
         acceptance=measured.acceptance,
+        scores=summarize_scores(
+            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
+        ),
         at_threshold=measured.at_threshold,
         best_metric=best_metric,
         best_loss=best_loss,

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from typing import Any
 
 from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.signals import StopSignals
 from icdcli.errors import ConfigError, ResumeError
+from icdcli.evaluation.reference.summary import ReferenceSummary, summarize_training
+from icdcli.evaluation.reference.texts import TextReference
 from icdcli.io.files import flush, writing
 from icdcli.run_dir import RESULT_COLUMNS, STEP_COLUMNS, RunDir, append_row, find_checkpoint
 from icdcli.training.checkpointing import save_checkpoint
@@ -42,6 +45,7 @@ class Recorder:
         check: Called before each save; raises an error if there is nothing worth saving.
         is_main: Whether this is the main process; the others write nothing.
         resumed: Whether the run starts from its last checkpoint.
+        texts: Returns a summary of the training texts, which checkpoints keep; None: there is none.
 
     Attributes:
         new_checkpoints: The checkpoints that the last event led to.
@@ -55,9 +59,11 @@ class Recorder:
         check: Callable[[], None] = lambda: None,
         is_main: bool = True,
         resumed: bool = False,
+        texts: Callable[[], TextReference | None] = lambda: None,
     ) -> None:
         self._run, self._corpus = run, corpus
         self._save, self._check, self._is_main = save, check, is_main
+        self._texts = cache(texts)  # not read before the first checkpoint
         self._unsaved = not resumed
         self.new_checkpoints: list[Saved] = []
 
@@ -112,6 +118,8 @@ class Recorder:
             "confidence": None if event.confidence is None else event.confidence.to_json(),
             "acceptance": None if event.acceptance is None else event.acceptance.to_json(),
         }
+        if event.scores is not None and (texts := self._texts()) is not None:
+            about["reference"] = ReferenceSummary(texts, event.scores).to_json()
         names = [*(name for name, is_best in best.items() if is_best), "last"]
         self._write_checkpoint(names, event.step, about)
 
@@ -189,6 +197,7 @@ def recording(
         check=lambda: require_finite_weights(training),
         is_main=training.process_group.is_main,
         resumed=training.state.step > 0,
+        texts=partial(summarize_training, corpus),
     )
 
     def publish(event: Event) -> None:

@@ -68,11 +68,12 @@ def measure_acceptance(
     Args:
         split: The split.
         scores_NL: Its scores.
-        targets_NL: Its gold codes.
+        targets_NL: Its gold codes; further columns, of codes without scores, don't count.
         threshold_L: The threshold of each label.
         table: The model's acceptance table.
         confidence: The model's confidence.
     """
+    targets_NL = targets_NL[:, : scores_NL.shape[1]]
     pairs = PredictedPairs.of_split(scores_NL, targets_NL, threshold_L)
     suggested = suggested_pairs(scores_NL, targets_NL, threshold_L)
     if split == _VALIDATION:

@@ -1,0 +1,56 @@
+"""``icdcode drift``: whether incoming notes are like those of the training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icdcli.checkpoint_path import require_checkpoint
+from icdcli.cli.common import CpuPrecision, Json, Load, RunOrCheckpoint, import_visibly
+from icdcli.report.console import Output
+
+
+def drift(
+    run_dir: RunOrCheckpoint,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="NOTES...", help="Notes, as `icdcode predict` reads.")
+    ],
+    load: Load = "metric",
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the notes in tables. Default: text.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of the ids in tables. Default: id.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="The device: cpu, mps, cuda …")] = "cpu",
+    cpu_precision: CpuPrecision = None,
+    json: Json = False,
+) -> None:
+    """Compare incoming notes with those of the training.
+
+    Length, words, letters, scores and predicted codes are compared with a summary in the
+    checkpoint, which has no text. If they differ, the acceptance table no longer holds.
+
+    Example: icdcode drift outputs/notes notes-of-june.csv
+    """
+    require_checkpoint(run_dir, load)
+    output = Output(json)
+    import_visibly("icdcli.drift.run", output)
+    from icdcli.data.notes.files import find_notes
+    from icdcli.drift.run import measure_drift
+    from icdcli.report.views.decisions.drift import drift_view
+
+    notes = find_notes(list(map(str, files)), None, text_column, id_column)
+    with output.stages() as on_progress:
+        report = measure_drift(
+            run_dir,
+            notes,
+            load=load,
+            device=device,
+            cpu_precision=cpu_precision,
+            on_progress=on_progress,
+            on_warning=output.warn,
+            on_message=output.say,
+        )
+    output.show(drift_view(report))
+    output.result(report.to_json())
