@@ -13,6 +13,7 @@ import typer
 
 from icdcli import __version__
 from icdcli.cli import (
+    audit,
     behavior,
     check,
     codes,
@@ -116,6 +117,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
         "score": score.score,
         "report": report.report,
         "behavior": behavior.behavior,
+        "audit": audit.audit,
         "show-predictions": show_predictions.show_predictions,
     },
     "New notes": {"predict": predict.predict, "check": check.check, "drift": drift.drift},

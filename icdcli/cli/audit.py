@@ -1,0 +1,111 @@
+"""``icdcode audit``: gold codes that notes don't support, and supported codes that gold lacks."""
+
+from json import dumps as quoted  # a JSON string is a YAML string, whatever is in it
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from icdcli.cli.common import Json, Overrides
+from icdcli.cli.completion import complete_config
+from icdcli.errors import ConfigError
+from icdcli.report.console import Output
+
+if TYPE_CHECKING:
+    from icdcli.config.schema import Config
+    from icdcli.data.corpus.reader import Corpus
+
+_DEFAULT = Path("laptop.yaml")
+
+
+def audit(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA|CORPUS|CONFIG|RUN",
+            help="Source tables, a prepared corpus, a configuration, or a run.",
+        ),
+    ],
+    overrides: Overrides = None,
+    config: Annotated[
+        Path,
+        typer.Option(
+            help="Configuration with the options of DATA or CORPUS.",
+            autocompletion=complete_config,
+        ),
+    ] = _DEFAULT,
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="Table of findings: .csv, .jsonl or .parquet.")
+    ] = Path("audit.csv"),
+    top: Annotated[int, typer.Option(min=1, help="The most findings.")] = 500,
+    error_rate: Annotated[
+        float,
+        typer.Option(
+            min=0.001, max=0.5, help="Share of codes in which errors are planted to learn from."
+        ),
+    ] = 0.05,
+    with_text: Annotated[
+        bool,
+        typer.Option("--with-text", help="Add the words of the notes; this is patient text."),
+    ] = False,
+    notes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --with-text: write the notes that have findings for `icdcode review "
+            "import` (JSONL).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the planted errors.")] = 0,
+    json: Json = False,
+) -> None:
+    """Find gold codes that notes don't support, and supported codes that gold lacks.
+
+    Each note is scored by models that haven't seen it. Findings of the training and the validation
+    split are ranked by how likely they are errors. A repeated command continues where it was
+    stopped.
+
+    Example: icdcode audit data/codiesp language=es --output audit.csv
+    """
+    if notes is not None and not with_text:
+        raise ConfigError("--notes: the file contains the texts of notes. Add --with-text.")
+    from icdcli.audit.run import AuditSettings, audit_to_file
+    from icdcli.report.audit_view import audit_view
+
+    shown = Output(json)
+    corpus, options = _opened(data, overrides or [], config, shown)
+    settings = AuditSettings(error_rate, top, with_text, seed)
+    with shown.stages() as on_progress:
+        found = audit_to_file(
+            corpus, options, output, settings, notes, on_progress=on_progress, on_warning=shown.warn
+        )
+    shown.show(audit_view(found))
+    shown.say(f"Written: {output}" + ("" if notes is None else f" and {notes}"))
+    shown.result({"output": output, **found.to_json()})
+
+
+def _opened(
+    data: Path, overrides: list[str], config: Path, output: Output
+) -> "tuple[Corpus, Config]":
+    """Return the corpus, prepared if necessary, and the configuration."""
+    from icdcli.cli.prepare_data import warn
+    from icdcli.config.loading import load_config
+    from icdcli.data.corpus.prepare import prepare
+    from icdcli.data.corpus.reader import CARD, open_corpus
+    from icdcli.run_dir import RunDir
+
+    if (data / CARD).is_file():
+        corpus = open_corpus(data)
+        known = corpus.card.get("options", {}).get("language")
+        return corpus, load_config(config, [*([f"language={known}"] if known else []), *overrides])
+    if data.is_file() and data.suffix in (".yaml", ".yml"):
+        options = load_config(data, overrides)
+    elif (run := RunDir(data)).args.is_file():
+        options = load_config(run.args, overrides)
+    else:
+        given = f"data_path={quoted(str(data), ensure_ascii=False)}"
+        options = load_config(config, [*overrides, given])
+    with output.stages() as on_progress:
+        prepared = prepare(options.data, on_progress)
+    warn(prepared.warnings, prepared.card, output)
+    return open_corpus(prepared.folder), options
