@@ -74,7 +74,12 @@ def fit_fusion(
     """
     unseen_NL = parts[NETWORK] == UNKNOWN if NETWORK in parts else None
     if unseen_NL is not None and unseen_NL.any():
-        others = _fit_known(parts, targets_NL, split, by_evidence, ~unseen_NL)
+        seen_L = ~unseen_NL.all(axis=0)
+        if (unseen_NL == ~seen_L).all():  # the same codes in all documents: columns are faster
+            seen = {name: part[:, seen_L] for name, part in parts.items()}
+            others = _fit_known(seen, targets_NL[:, seen_L], split, by_evidence)
+        else:
+            others = _fit_known(parts, targets_NL, split, by_evidence, ~unseen_NL)
         weights = before or _fit_unseen(parts, targets_NL, others, unseen_NL)
         return replace(others, unseen=weights)
     return _fit_known(parts, targets_NL, split, by_evidence)

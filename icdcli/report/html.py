@@ -267,5 +267,10 @@ def _code_table(evaluation: "Evaluation", system: CodeSystem | None) -> dict[str
     formats = dict.fromkeys((*CodeRow._fields, "chapter"), "count")
     formats |= dict.fromkeys(("code", "kind", "title"), "text")
     formats |= dict.fromkeys(("threshold", "precision", "recall", "f1"), "share")
-    rows = [(*row, chapter_of.get(label)) for label, row in enumerate(code_rows(evaluation))]
+    rows = [
+        (*row, chapter_of.get(label))
+        for label, row in enumerate(code_rows(evaluation))
+        # Of label_space: categories, ten thousand codes that are nowhere would only be in the way.
+        if row.train_count or row.gold or row.predicted or evaluation.label_space != "categories"
+    ]
     return code_table_data(rows, formats, [*chapters], hidden)

@@ -103,6 +103,21 @@ def test_the_table_of_codes_is_data(page: str, made_up_evaluation: Make) -> None
     assert table["rows"][10][2] is None
 
 
+def test_the_label_space_is_named_and_codes_that_are_nowhere_are_left_out(
+    made_up_evaluation: Make,
+) -> None:
+    evaluation = made_up_evaluation(threshold=Threshold(0.999))
+    counts = (*evaluation.labels.train_counts[:10], 0, 200)  # 999.99 is never gold, either
+    labels = replace(evaluation.labels, train_counts=counts)
+    for space, codes in (("categories", 11), ("seen", 12)):
+        html = page_of(replace(evaluation, labels=labels, about={"label_space": space}))
+        assert f"label space {space}: " in html
+        found = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.S)
+        assert found
+        assert len(json.loads(found[1])["rows"]) == codes
+        assert ('"999.99"' in found[1]) == (space == "seen")
+
+
 def test_metrics_notes_and_published_results_are_in_it(page: str, made_up_evaluation: Make) -> None:
     evaluation = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
     with_papers = page_of(evaluation, comparable(CARD, "test"))
