@@ -54,7 +54,7 @@ def test_shipped_configurations_and_own_files_are_offered(tmp_path):
     (tmp_path / "lapland.yaml").touch()
     (tmp_path / "lap.txt").touch()
     found = offered(["icdcode", "train", "lap"], tmp_path)
-    assert found == ["lapland.yaml", "laptop.yaml", "laptop_quality.yaml"]
+    assert found == ["lapland.yaml", "laptop.yaml", "laptop_best.yaml", "laptop_quality.yaml"]
 
 
 def test_run_folders_are_completed_and_others_get_a_slash(tmp_path):
