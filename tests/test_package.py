@@ -36,7 +36,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"cross_fitting"},
-    {"ensembles", "audit", "drift"},
+    {"refit", "ensembles", "audit", "drift"},
     {"migration"},
     {"profiling"},
     {"review"},

@@ -31,6 +31,7 @@ from icdcli.cli import (
     plot_lr,
     predict,
     prepare_data,
+    refit,
     report,
     resume,
     review,
@@ -106,6 +107,7 @@ _GROUPS: dict[str, dict[str, Any]] = {
     "Training": {
         "train": train.train,
         "resume": resume.resume,
+        "refit": refit.refit,
         "plot-lr": plot_lr.plot_lr,
         "ensemble": ensemble.ensemble,
         "export": export.export,

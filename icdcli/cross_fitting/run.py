@@ -96,7 +96,7 @@ def folds_of_run(
 
     Args:
         run: The run.
-        folds: The number of folds.
+        folds: The number of folds; 0: none, only what a final fit needs.
         train_on: The splits whose documents are divided into folds.
         on_progress: Reports how far the preparation of the corpus is.
 
@@ -111,7 +111,8 @@ def folds_of_run(
     final = change_keys(config, {"train_on": train_on})
     corpus = view_of_corpus(base, final.data)
     documents = corpus.documents("train")
-    fold_of(documents.ids, documents.subject_ids, folds)  # too few or too many are an error
+    if folds:
+        fold_of(documents.ids, documents.subject_ids, folds)  # too few or too many are an error
     before = len(view_of_corpus(base, config.data).documents("train"))
     last_step = read_manifest(find_checkpoint(run, "last"))["step"]
     folder = cross_fitting_folder(run, train_on, folds)
@@ -159,7 +160,7 @@ def cross_fit(
         ResumeError: If a fold was trained on other data.
         StoppedTraining: If a signal stopped a training.
     """
-    known = folds_of_run(run, folds, train_on, on_progress)
+    known = folds_of_run(run, folds or 1, train_on, on_progress)
     if watching.is_main:
         private_folder(known.runs[0].folder)
     watching.wait()

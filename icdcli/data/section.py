@@ -103,7 +103,7 @@ class DataConfig(Section):
     )
     train_on: Literal["train", "train+validation"] = Field(
         "train",
-        description="splits to train on; train+validation needs a held_out_fold",
+        description="splits to train on; train+validation needs held_out_fold, or `icdcode refit`",
     )
     held_out_fold: Annotated[str, AfterValidator(_check_fold)] | None = Field(
         None,

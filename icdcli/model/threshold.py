@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from icdcli.data.sources.admission import SPLITS
+
 How = Literal["fixed", "auto", "auto_per_code"]
 
 
@@ -24,7 +26,7 @@ class Threshold:
         value: The score from which a code is predicted, unless the code has its own threshold.
         how: ``fixed`` (given in the configuration), ``auto`` (tuned, one for all codes) or
             ``auto_per_code`` (tuned, one per code).
-        tuned_on: The split that it was tuned on; None: it wasn't, or hasn't been yet.
+        tuned_on: The split that it was tuned on, or how else; None: it wasn't, or hasn't been yet.
         per_code: The threshold of each label, if they differ.
     """
 
@@ -68,7 +70,11 @@ class Threshold:
             return f"{self.value:g}"
         if self.tuned_on is None:
             return f"{self.value:g} ({self.how}, not tuned yet)"
-        tuned = f"({self.how}, tuned on the {self.tuned_on} split)"
+        # Otherwise it is a description of what it was tuned on.
+        place = (
+            f"on the {self.tuned_on} split" if self.tuned_on in SPLITS else f"by {self.tuned_on}"
+        )
+        tuned = f"({self.how}, tuned {place})"
         if self.per_code is None:
             return f"{self.value:.4g} {tuned}"
         return f"{min(self.per_code):.3g} to {max(self.per_code):.3g}, one per code {tuned}"

@@ -226,6 +226,7 @@ class Evaluated:
         scores: A summary of the scores, with which those of incoming notes can be compared.
         at_threshold: Precision and recall of the codes that reach the threshold, whatever the
             configured metrics are.
+        measured_by: How the metrics were found, if not on the validation split.
     """
 
     epoch: int
@@ -248,6 +249,7 @@ class Evaluated:
     acceptance: AcceptanceTable | None = None
     scores: ScoreReference | None = None
     at_threshold: dict[str, float] = field(default_factory=dict)
+    measured_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,8 @@ class Recorder:
         }
         if event.scores is not None and (texts := self._texts()) is not None:
             about["reference"] = ReferenceSummary(texts, event.scores).to_json()
+        if event.measured_by is not None:
+            about["measured_by"] = event.measured_by
         names = [*(name for name, is_best in best.items() if is_best), "last"]
         self._write_checkpoint(names, event.step, about)
 

@@ -125,17 +125,18 @@ def new_training(
     be_reproducible(config.run)
     use_workers(config.data.workers)
     corpus = find_corpus(config.data, process_group, on_progress, on_warning)
-    tokenizer = tokenizer_for(config.model, corpus.texts("train"))
+    # All views of a corpus share the descriptions of its labels, and what is learned from texts
+    # without their codes: tokenizer and spelling. So the backbone reads each document only once.
+    whole = corpus.base if isinstance(corpus, CorpusView) else corpus
+    tokenizer = tokenizer_for(config.model, whole.texts("train"))
     threshold, seed = Threshold.configured(config.log.positive_threshold), config.run.seed
     language = config.data.language if config.model.lexicon else None
-    # All views of a corpus share the descriptions of its labels, and their similarities.
-    whole = corpus.base if isinstance(corpus, CorpusView) else corpus
     described = (
         descriptions_of(whole.labels, corpus.code_system, language)
         if config.model.starts_from_descriptions
         else ()
     )
-    reading = reading_of(config.model, corpus, config.data.language, tokenizer, on_warning)
+    reading = reading_of(config.model, whole, config.data.language, tokenizer, on_warning)
     model = new_model(
         process_group.broadcast(with_cpu_precision(config.model, process_group.device)),
         tokenizer,

@@ -109,7 +109,11 @@ class Measured:
 
 
 def configured_metrics(
-    fused: FusedScores, validation_loss: float, monitor: str | None, metrics: Sequence[str]
+    fused: FusedScores,
+    validation_loss: float,
+    monitor: str | None,
+    metrics: Sequence[str],
+    fitted_on: str = "validation",
 ) -> Measured:
     """Measure the validation split with the configured metrics.
 
@@ -122,6 +126,7 @@ def configured_metrics(
         validation_loss: Its mean loss, which can be what is monitored.
         monitor: ``monitor`` of the configuration.
         metrics: ``metrics`` of the configuration.
+        fitted_on: The documents of the scores, in words.
     """
     wanted, higher_is_better = monitored(monitor, metrics)
     names = [name for name in dict.fromkeys([*metrics, *wanted]) if name != VALIDATION_LOSS]
@@ -142,8 +147,8 @@ def configured_metrics(
         value,
         measured_by,
         note,
-        fit_confidence(*suggested_pairs(*scored), "validation"),
-        fit_acceptance(PredictedPairs.of_split(*scored), "validation"),
+        fit_confidence(*suggested_pairs(*scored), fitted_on),
+        fit_acceptance(PredictedPairs.of_split(*scored), fitted_on),
         {name: values[name] for name in _AT_THRESHOLD},
     )
 

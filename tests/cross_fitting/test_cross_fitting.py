@@ -125,6 +125,7 @@ def test_steps_grow_with_the_documents(config):
     assert steps_of_epochs(longer, 1024, 4) == {"stop_step": 256}
 
 
+@pytest.mark.slow
 def test_a_network_is_scored_after_every_epoch_and_ends_at_the_best(trained):
     run = trained(model="tiny", steps=24, max_len=32)
     shown = []

@@ -214,6 +214,7 @@ def _describe(
         base=base,
         needs_base=included is not None,
         base_included=bool(included),
+        measured_by=manifest.get("measured_by"),
     )
     (partial / _README).write_text(model_card(facts), encoding="utf-8")
 

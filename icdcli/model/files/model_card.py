@@ -52,6 +52,7 @@ class Facts:
         base: The base model; None: it has none, or it is unknown.
         needs_base: Whether the base model is needed to load the model.
         base_included: Whether the folder has the base model's weights.
+        measured_by: How these metrics were found; None: on the validation split.
     """
 
     model: Mapping[str, Any]
@@ -63,6 +64,7 @@ class Facts:
     base: BaseIdentity | None
     needs_base: bool
     base_included: bool
+    measured_by: str | None = None
 
 
 def evaluations_of(run: Path, manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -135,14 +137,17 @@ def _quality(facts: Facts) -> Iterator[str]:
         if not defined:
             yield from ("Not evaluated.", "")
             return
-        yield "On the validation split, on which the checkpoint was chosen:"
+        if facts.measured_by is None:
+            yield "On the validation split, on which the checkpoint was chosen:"
+        else:
+            yield f"By {facts.measured_by}. This model has seen all of these documents:"
         yield from ("", "| metric | validation |", "|---|---:|")
         yield from (f"| {name} | {value:.3f} |" for name, value in defined.items())
         yield ""
         return
     splits = list(facts.evaluations)
-    yield "With 95 % intervals over documents. The checkpoint and the threshold were chosen on the"
-    yield from ("validation split.", "")
+    yield "With 95 % intervals over documents. The checkpoint and the threshold were chosen "
+    yield from (f"by {facts.measured_by or 'the validation split'}.", "")
     yield f"| metric | {' | '.join(splits)} |"
     yield f"|---|{'---:|' * len(splits)}"
     for name in _SHOWN:

@@ -7,13 +7,16 @@ run that was interrupted is resumed with them.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from icdcli.errors import ResumeError
+from icdcli.evaluation.reference.scores import ScoreReference
 from icdcli.io.files import write_json, writing
+from icdcli.metrics.acceptance import AcceptanceTable
 from icdcli.metrics.confidence import Confidence
 from icdcli.model.fusion import Fusion
 from icdcli.model.threshold import Threshold
@@ -33,6 +36,8 @@ class FinalFit:
         fusion: The weights of the parts; None: there is only the network.
         threshold: The threshold.
         confidence: How likely scores are right; None: there are too few gold codes.
+        acceptance: The scores from which codes can be accepted; None: too few are predicted.
+        scores: A summary of the scores, for drift; None: unknown.
         metrics: The metrics of models on documents that they haven't seen.
         monitored: The value of what is monitored.
         monitored_by: The names of the metrics whose mean it is.
@@ -47,6 +52,8 @@ class FinalFit:
     fusion: Fusion | None
     threshold: Threshold
     confidence: Confidence | None
+    acceptance: AcceptanceTable | None
+    scores: ScoreReference | None
     metrics: Mapping[str, float]
     monitored: float
     monitored_by: tuple[str, ...]
@@ -74,7 +81,10 @@ class FinalFit:
             monitored_by=self.monitored_by,
             note=f"the metrics are those of {self.source}: this model has seen all documents",
             confidence=self.confidence,
+            acceptance=self.acceptance,
+            scores=self.scores,
             at_threshold=dict(self.at_threshold),
+            measured_by=self.source,
         )
 
     def write(self, run: Path) -> None:
@@ -90,7 +100,11 @@ class FinalFit:
             "fusion": None if self.fusion is None else self.fusion.to_json(),
             "threshold": self.threshold.to_json(),
             "confidence": None if self.confidence is None else self.confidence.to_json(),
-            "metrics": dict(self.metrics),
+            "acceptance": None if self.acceptance is None else self.acceptance.to_json(),
+            "scores": None if self.scores is None else self.scores.to_json(),
+            "metrics": {
+                name: None if math.isnan(value) else value for name, value in self.metrics.items()
+            },
             "monitored": self.monitored,
             "monitored_by": list(self.monitored_by),
             "validation_loss": self.validation_loss,
@@ -112,9 +126,17 @@ class FinalFit:
             return cls(
                 **{
                     **found,
+                    "metrics": {
+                        name: math.nan if value is None else value
+                        for name, value in found["metrics"].items()
+                    },
                     "fusion": Fusion.from_json(found["fusion"]),
                     "threshold": Threshold.from_json(found["threshold"]),
                     "confidence": Confidence.from_json(found["confidence"]),
+                    "acceptance": AcceptanceTable.from_json(found["acceptance"]),
+                    "scores": None
+                    if found["scores"] is None
+                    else ScoreReference.from_json(found["scores"]),
                     "monitored_by": tuple(found["monitored_by"]),
                 }
             )

@@ -1,0 +1,95 @@
+"""``icdcode refit``: a run fitted again on the documents of the validation split, too."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from icdcli.cli.common import Json, Port, Run, import_visibly
+from icdcli.cli.processes import in_all_processes
+from icdcli.cli.runs import handlers, leave_at_once, training_view
+from icdcli.report.console import Output
+from icdcli.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from icdcli.cross_fitting.fold_runs import Watched
+    from icdcli.refit.run import Refit
+
+
+def refit(
+    run_dir: Run,
+    train_on: Annotated[
+        Literal["train+validation"], typer.Option("--on", help="The splits to train on.")
+    ] = "train+validation",
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Folds of cross-fitting, at least 2. 0: none, the run's own validation decides. "
+            "Without the option: 5, or 0 from 5,000 documents on.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the new run; else that of RUN_DIR with -refit.")
+    ] = None,
+    port: Port = 10001,
+    json: Json = False,
+) -> None:
+    """Train a finished run again on train and validation.
+
+    Models that each leave out a fold of the documents choose the number of epochs, the weights of
+    the parts, the threshold and the confidence, and say how good the model is: nothing is tuned on
+    what it was fitted to. After an interruption, the same command goes on.
+
+    Example: icdcode refit outputs/laptop/codiesp_es --folds 5
+    """
+    from icdcli.config.loading import load_config
+
+    run = RunDir.open(run_dir)
+    config = load_config(run.args)
+    device = "cpu" if config.model.is_baseline else config.run.device
+    in_all_processes(device, port, lambda output: _refit(run, folds, train_on, name, output), json)
+
+
+def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, output: Output) -> None:
+    """Refit in this process, which may be one of several."""
+    import_visibly("icdcli.refit.run", output)
+    from icdcli.config.loading import load_config
+    from icdcli.cross_fitting.fold_runs import StoppedTraining, Watched, Watching
+    from icdcli.refit.run import refit as refit_run
+    from icdcli.training.run import join_for_training
+
+    group = join_for_training(load_config(run.args))
+
+    def start(what: str) -> "Watched":
+        output.say(f"\n{what[0].upper()}{what[1:]}")
+        view = training_view(output, group)
+        return Watched(handlers(view, group), view.on_progress)
+
+    watching = Watching(start, group, output.warn, leave_at_once)
+    try:
+        found = refit_run(run, folds, train_on, name, watching)
+    except StoppedTraining as stopped:
+        output.say("Interrupted. The same command goes on from here.")
+        group.wait()
+        raise typer.Exit(128 + stopped.signal) from None
+    _show(found, output)
+    output.result(found.to_json())
+
+
+def _show(found: "Refit", output: Output) -> None:
+    from icdcli.refit.words import gain_in_words, metrics_in_words
+
+    fit = found.final_fit
+    documents = ", ".join(f"{number:,} of {split}" for split, number in fit.documents.items())
+    output.say(f"\nFitted on all documents: {documents}")
+    output.say(f"Chosen by {fit.source}: {fit.threshold}")
+    for line in metrics_in_words(fit):
+        output.say(line)
+    if found.gain is not None:
+        lines, warning = gain_in_words(found.gain, fit.monitored_by)
+        for line in lines:
+            output.say(line)
+        if warning:
+            output.warn(warning)
+    run = found.result.run
+    output.say(f"Weights: {run.root / 'weights'}\nNext: icdcode predict {run.root} NOTES")

@@ -1,0 +1,51 @@
+"""A final fit in words: how good models chosen like it are, and whether it pays."""
+
+from collections.abc import Iterator, Sequence
+
+from icdcli.refit.gain import Gain
+from icdcli.training.setting_up.final_fit import FinalFit
+
+
+def metrics_in_words(fit: FinalFit) -> Iterator[str]:
+    """Yield a line for each metric, with its interval if it has one."""
+    yield f"Metrics of {fit.source}, not of the final fit, which has seen all documents:"
+    bounds = fit.more.get("intervals", {})
+    for name, value in fit.metrics.items():
+        between = f"  ({bounds[name][0]:.3f} to {bounds[name][1]:.3f})" if name in bounds else ""
+        yield f"  {name:<20} {value:.3f}{between}"
+
+
+def gain_in_words(gain: Gain, monitored_by: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return what more documents have brought, and a warning if they haven't.
+
+    Args:
+        gain: The gain.
+        monitored_by: The metrics that count.
+    """
+    if gain.more <= gain.fewer:
+        return [
+            f"The models of the folds were trained on {gain.more:,} documents, the run on "
+            f"{gain.fewer:,}: whether more documents pay can be seen with more folds only."
+        ], None
+    lines = [
+        f"On the {gain.documents:,} documents of validation, models of {gain.more:,} documents "
+        f"against the run's {gain.fewer:,}:"
+    ]
+    names = dict.fromkeys((*monitored_by, "map", "f1_micro"))
+    shown = [name for name in names if name in gain.differences]
+    for name in shown:
+        found = gain.differences[name]
+        expected = gain.expected(name)
+        more = "" if expected != expected else f"; {expected:+.3f} expected of {gain.all:,}"
+        lines.append(
+            f"  {name:<20} {gain.before[name]:.3f} -> {gain.after[name]:.3f}  {found.value:+.3f} "
+            f"({found.low:+.3f} to {found.high:+.3f}){more}"
+        )
+    losing = [name for name in monitored_by if name in gain.differences and not gain.pays(name)]
+    if losing:
+        return lines, (
+            f"refitting doesn't pay by {', '.join(losing)}: models that were trained on more "
+            "documents weren't better on documents that they hadn't seen. Keep the run as it is, "
+            "or get more documents"
+        )
+    return lines, None
