@@ -46,17 +46,13 @@ def compare(
     systems, scored by `icdcode score --out DIR`, are compared on the codes of all. --html shows
     the runs side by side: metrics, what each finds that the other misses, and every code.
 
-    Example: icdcode compare outputs/mimic3/automatic_coding outputs/mimic3/automatic_coding2
+    Example: icdcode compare outputs/laptop/laptop outputs/laptop/laptop2
     """
-    output, warnings = Output(json), list[str]()
+    output = Output(json)
     _check_folders(run_dirs, html)
     from icdcli.evaluation.run import compare_runs
     from icdcli.report.comparison.page import write_comparison_page
     from icdcli.report.views.comparison import comparison_view
-
-    def warn(message: str) -> None:
-        output.warn(message)
-        warnings.append(message)
 
     with output.stages() as on_progress:
         comparison = compare_runs(
@@ -65,7 +61,7 @@ def compare(
             load=load,
             intersection=intersection,
             device=device,
-            on_warning=warn,
+            on_warning=output.warn,
             on_progress=on_progress,
         )
     for folder in comparison.evaluated:
@@ -74,7 +70,7 @@ def compare(
         common = len(comparison.contenders[0].codes)
         output.say(f"Compared on the {common:,} codes that all runs have; other codes are ignored.")
     output.show(comparison_view(comparison, split))
-    page = write_comparison_page(comparison, split, warnings) if html else None
+    page = write_comparison_page(comparison, split) if html else None
     if page:
         output.say(f"Report: {page}")
     output.result(

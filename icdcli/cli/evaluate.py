@@ -50,7 +50,7 @@ def evaluate(
 
     Writes metrics, results per code, predictions and curves to evaluation/SPLIT in the run folder.
 
-    Example: icdcode evaluate outputs/mimic3/automatic_coding --split test --html
+    Example: icdcode evaluate outputs/laptop/laptop --html
     """
     if evidence and not html:
         raise ConfigError(

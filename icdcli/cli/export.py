@@ -28,7 +28,7 @@ def export(
     `icdcode predict OUT` and `icdcli.load_model` give the same scores. The folder has no links, no
     paths of this machine and no notes, but may contain words of notes: only you can read it.
 
-    Example: icdcode export outputs/mimic3/automatic_coding model --base
+    Example: icdcode export outputs/laptop/laptop model --base
     """
     console = Output(json)
     from icdcli.model.files.export import export_model

@@ -31,7 +31,7 @@ def migrate(
     from its weights and their own descriptions, and retired ones are listed. `icdcode resume` can
     train the new run, which is beside the old one.
 
-    Example: icdcode migrate outputs/mimic4/automatic_coding --code-system icd10cm-2027
+    Example: icdcode migrate outputs/laptop/laptop --code-system icd10cm-2027
     """
     output = Output(json)
     from icdcli.migration.run import migrate_run

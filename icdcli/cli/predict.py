@@ -164,7 +164,7 @@ def predict(
 
     Needs only the checkpoint; the training data aren't needed.
 
-    Example: icdcode predict outputs/mimic3/automatic_coding notes.csv --output codes.jsonl
+    Example: icdcode predict outputs/laptop/laptop notes.csv --output codes.jsonl
     """
     from icdcli.config.loading import load_config
 

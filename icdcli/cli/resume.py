@@ -36,7 +36,7 @@ def resume(
     The run continues in its folder. The optimizer, the schedule, the best results so far and the
     patience are restored.
 
-    Example: icdcode resume outputs/mimic3/automatic_coding --load last steps=80000
+    Example: icdcode resume outputs/laptop/laptop steps=512
     """
     from icdcli.config.loading import load_config
     from icdcli.training.allowed_changes import allowed_changes

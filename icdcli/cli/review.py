@@ -74,7 +74,7 @@ def import_(
     Can be repeated: notes and suggestions that the store has are left as they are. Tables may also
     have the columns subject_id, encounter, language and split.
 
-    Example: icdcode review import review.db notes.csv --run outputs/mimic3/automatic_coding
+    Example: icdcode review import review.db notes.csv --run outputs/laptop/laptop
     """
     from icdcli.review.importing import NoteColumns, import_files
     from icdcli.review.store import (

@@ -132,7 +132,7 @@ def serve(
     Only this computer reaches it, unless --host says otherwise. Reviewers' decisions are in the
     store; what the page has sent is on the disk, even if the server is killed.
 
-    Example: icdcode serve outputs/mimic3/automatic_coding --notes notes.csv
+    Example: icdcode serve outputs/laptop/laptop --notes notes.csv
     """
     from icdcli.review_page.settings import PageSettings
 

@@ -36,7 +36,7 @@ def show_predictions(
 
     They are printed side by side, with titles and scores.
 
-    Example: icdcode show-predictions outputs/mimic3/automatic_coding -n 5
+    Example: icdcode show-predictions outputs/laptop/laptop -n 5
     """
     output = Output(json)
     run = run_to_evaluate(run_dir, output)

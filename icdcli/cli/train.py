@@ -55,7 +55,7 @@ def train(
 
     The model is validated after every epoch; the best checkpoints and the last one are kept.
 
-    Example: icdcode train config.yaml mimic3_data_path=mimic-iii model=mistral device=0,1
+    Example: icdcode train configs/laptop.yaml data_path=notes.csv code_system=icd10
     """
     from icdcli.config.loading import load_config
     from icdcli.config.run_paths import change_keys

@@ -57,6 +57,7 @@ class Comparison:
         evaluated: The evaluation folders that were written for this comparison.
         labels: The label space of the first run, which has the titles of the codes; None: unknown.
         dataset: The data set that the first run was trained on; empty: unknown.
+        notes: What may explain differences besides the models, one sentence each.
     """
 
     contenders: tuple[Contender, ...]
@@ -64,6 +65,7 @@ class Comparison:
     evaluated: tuple[Path, ...] = ()
     labels: Labels | None = None
     dataset: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON.

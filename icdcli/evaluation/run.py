@@ -267,7 +267,8 @@ def compare_runs(
     read = {name: (data.language, data.text_column) for name, data in options.items()}
     editions = {name: space.editions for name, space in labels.items()}
     editions |= {contender.name: contender.editions for contender in scored.values()}
-    for message in (*edition_warnings(editions), *note_warnings(read)):
+    notes = (*edition_warnings(editions), *note_warnings(read))
+    for message in notes:
         on_warning(message)
     contenders, evaluated = [], []
     warned: set[str] = set()
@@ -299,6 +300,7 @@ def compare_runs(
         evaluated=tuple(evaluated),
         labels=labels[str(folders[0].root)],
         dataset=str(manifest["corpus"]).partition("-")[0],
+        notes=notes,
     )
 
 

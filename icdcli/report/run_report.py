@@ -76,21 +76,15 @@ def write_report(
     split = split or evaluated_split(folders)
     if len(folders) > 1:
         split = split or "test"
-        found: list[str] = []
-
-        def warn(message: str) -> None:
-            found.append(message)
-            on_warning(message)
-
         comparison = compare_runs(
             *(folders, split),
             load=load,
             intersection=intersection,
             device=device,
-            on_warning=warn,
+            on_warning=on_warning,
             on_progress=on_progress,
         )
-        page = write_comparison_page(comparison, split, found, path)
+        page = write_comparison_page(comparison, split, path)
         return RunReport(page, split, comparison.evaluated)
     page_of_run = None if split is None else current_page(folders[0], load, split)
     if split is None or page_of_run is None:

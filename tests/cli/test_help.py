@@ -1,6 +1,7 @@
 """The help of every command, its example, and errors about missing files."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,10 @@ def test_every_command_has_an_example_that_parses(words):
     called = shlex.split(example.partition(" > ")[0])
     assert called[: 1 + len(words)] == ["icdcode", *words]
     command.make_context(" ".join(words), called[1 + len(words) :])
+    # A newcomer has a laptop, no GPU, and of MIMIC at most the public lists of splits.
+    assert words[0] == "splits" or not {"mimic", "mistral", "llama", "device="} & set(
+        re.findall(r"[a-z]+=?", example)
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -39,6 +39,7 @@ def test_the_korean_readme_is_the_same_document() -> None:
         "README.md",
         "README.ko.md",
         "docs/ko/guide.md",
+        "docs/ko/index.md",
         "docs/original-tool.md",
         "docs/ko/original-tool.md",
         "docs/own-notes.md",

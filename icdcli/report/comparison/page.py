@@ -49,7 +49,6 @@ def comparison_page(
     comparison: Comparison,
     split: str,
     configurations: Sequence[Mapping[str, Any]] | None = None,
-    notes: Sequence[str] = (),
     day: date | None = None,
 ) -> str:
     """Return the page as HTML; it has no text of notes and no ids of documents.
@@ -59,7 +58,6 @@ def comparison_page(
         split: The split that all runs were evaluated on.
         configurations: The flat configuration of each run; None: those in the runs' folders, which
             are the names of the models compared.
-        notes: Caveats to show, one sentence each.
         day: The day of the comparison; None: today.
     """
     if comparison.labels is None:
@@ -87,7 +85,7 @@ def comparison_page(
         "configurations": "Configurations",
     }
     sentences = "".join(f"<li>{escape(one)}</li>" for one in compared_verdict(shown))
-    caveats = [*notes, *_tuned(shown)]
+    caveats = [*comparison.notes, *_tuned(shown)]
     drawn = "".join(
         f"<figure>{as_svg(figure, name, _FIGURES[name])}</figure>"
         for name, figure in figures.items()
@@ -126,15 +124,12 @@ def comparison_page(
     )
 
 
-def write_comparison_page(
-    comparison: Comparison, split: str, notes: Sequence[str] = (), path: Path | None = None
-) -> Path:
+def write_comparison_page(comparison: Comparison, split: str, path: Path | None = None) -> Path:
     """Write the page of a comparison of runs, and return its path.
 
     Args:
         comparison: A comparison of runs that has its labels.
         split: The split that all runs were evaluated on.
-        notes: Caveats to show, one sentence each.
         path: The file; None: ``comparison.html`` in the folder of the first run's evaluation.
 
     Raises:
@@ -143,7 +138,7 @@ def write_comparison_page(
     if path is None:
         first = RunDir(Path(comparison.contenders[0].name))
         path = first.evaluation(split) / PAGE_OF_COMPARISON
-    write_page(path, comparison_page(comparison, split, notes=notes))
+    write_page(path, comparison_page(comparison, split))
     return path
 
 
@@ -164,7 +159,7 @@ def _tuned(shown: Shown) -> Iterator[str]:
     ]
     if names:
         yield (
-            f"The threshold of {', '.join(names)} was tuned on this split ({shown.split}), so F1, "
+            f"Thresholds tuned on this split ({shown.split}): {', '.join(names)}. Their F1, "
             "precision, recall and exact match are optimistic."
         )
 

@@ -129,9 +129,9 @@ def test_a_sure_difference_is_called_so_and_no_other(made_up_evaluation: Make) -
 
 def test_caveats_are_shown(pair: list[Evaluation], made_up_evaluation: Make) -> None:
     tuned = made_up_evaluation(threshold=Threshold(0.4, "auto", "test"))
-    page = page_of(compared([pair[0], tuned]), notes=["b: read <other> notes"])
+    page = page_of(replace(compared([pair[0], tuned]), notes=("b: read <other> notes",)))
     assert "b: read &lt;other&gt; notes" in page
-    assert "The threshold of B was tuned on this split (test)" in page
+    assert "Thresholds tuned on this split (test): B." in page
 
 
 def test_configurations_are_shown_by_what_differs(page: str) -> None:

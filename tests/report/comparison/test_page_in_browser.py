@@ -28,7 +28,9 @@ def address(made_up_evaluation: Make, tmp_path_factory: pytest.TempPathFactory) 
     editions = {"diagnosis": {"name": "icd9cm-32", "sha256": "0" * 64}}
     labels = replace(evaluations[0].labels, editions=editions)
     page = comparison_page(
-        replace(comparison, labels=labels), "test", [{"lr0": 0.1}, {"lr0": 0.2}], ["a caveat"]
+        replace(comparison, labels=labels, notes=("a caveat",)),
+        "test",
+        [{"lr0": 0.1}, {"lr0": 0.2}],
     )
     path = tmp_path_factory.mktemp("page") / "comparison.html"
     path.write_text(page, encoding="utf-8")
