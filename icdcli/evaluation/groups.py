@@ -5,7 +5,7 @@ One number over thousands of codes hides that common codes are predicted well an
 Shapes: N documents, L labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,7 @@ def evaluate_groups(
     threshold_L: np.typing.NDArray[np.float32],
     groups: Mapping[str, Booleans],
     unscored_L: Booleans | None = None,
+    names: Sequence[str] | None = None,
 ) -> GroupMetrics:
     """Compute the metrics of groups of labels, each as if there were no other labels.
 
@@ -87,9 +88,10 @@ def evaluate_groups(
         threshold_L: The threshold of each label.
         groups: A group's name to its labels.
         unscored_L: The labels without scores; None: all have them.
+        names: The metrics to compute; None: all.
 
     Returns:
-        A group's name to the counts of `count_targets` and all metrics.
+        A group's name to the counts of `count_targets` and the metrics.
     """
     return {
         name: count_targets(targets_NL[:, chosen_L])
@@ -97,6 +99,7 @@ def evaluate_groups(
             scores_NL[:, chosen_L],
             targets_NL[:, chosen_L],
             threshold_L[chosen_L],
+            names=names,
             unscored_NL=None if unscored_L is None else unscored_L[chosen_L],
         )
         for name, chosen_L in groups.items()

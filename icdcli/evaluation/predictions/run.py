@@ -272,12 +272,8 @@ def _groups(predicted: PredictedCodes, labels: Labels, truth: GoldCodes) -> dict
         groups["by_training_frequency"] = by_training_frequency(labels)
     decided = predicted.predicted_NL.astype(np.float32), predicted.gold_NL
     half_L = np.full(len(labels), 0.5, np.float32)
-    counted = ("labels", "gold", *DECISIONS)
     return {
-        name: {
-            group: {key: value for key, value in values.items() if key in counted}
-            for group, values in evaluate_groups(*decided, half_L, found).items()
-        }
+        name: evaluate_groups(*decided, half_L, found, names=DECISIONS)
         for name, found in groups.items()
     }
 
