@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("lexical", [False, True])
+@pytest.mark.parametrize("lexical", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, trained, lexical):
     training, corpus, last, folder = trained(described, lexical)
     unseen = unseen_labels(corpus)
@@ -63,6 +63,7 @@ def test_a_saved_model_scores_as_the_run_did_when_it_was_validated(described, tr
     )
 
 
+@pytest.mark.slow
 def test_without_words_nothing_is_known_of_unseen_codes(described, trained):
     training, corpus, *_ = trained(described, False)
     scores_NL = score_split(training.model, corpus, "validation").scores_NL
@@ -87,6 +88,7 @@ def test_words_tell_unseen_codes_apart(described, trained):
     assert "hyperglycemia" in text[spans[0].begin : spans[0].end + 20]
 
 
+@pytest.mark.slow
 def test_parts_can_be_left_out(described, trained):
     training, corpus, *_ = trained(described, True)
     rows = ablate(training.model, corpus, "validation")
