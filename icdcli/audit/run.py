@@ -1,4 +1,7 @@
-"""Audit a corpus: ``icdcode audit`` without the printing."""
+"""Audit a corpus: ``icdcode audit`` without the printing.
+
+Shapes: N documents, L labels.
+"""
 
 import shutil
 from collections import Counter
@@ -7,18 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from icdcli.audit.clues import CorpusClues
 from icdcli.audit.documents import AuditDocument, audit_documents
 from icdcli.audit.files import check_audit_path, write_findings, write_notes
 from icdcli.audit.findings import AuditFinding, worded_findings
 from icdcli.audit.mentions import PhraseTable
 from icdcli.audit.ranking import ERROR_RATE, KINDS, rank_suspicions
+from icdcli.audit.run_scores import run_logits
 from icdcli.audit.scores import LexicalCrossFitting
 from icdcli.config.schema import Config
+from icdcli.cross_fitting.out_of_fold import OutOfFold
 from icdcli.data.corpus.reader import Corpus, Labels
 from icdcli.io.files import writing
 from icdcli.io.progress import Progress
-from icdcli.lexical.descriptions import descriptions_of
+from icdcli.lexical.descriptions import Descriptions, descriptions_of
 from icdcli.lexical.reading import NoteReading
 from icdcli.lexical.views import Views
 from icdcli.model.new_model import views_of
@@ -83,6 +91,7 @@ def audit_corpus(
     config: Config,
     folder: Path,
     settings: AuditSettings | None = None,
+    found: OutOfFold | None = None,
     *,
     on_progress: Progress | None = None,
     on_warning: Warn = lambda _message: None,
@@ -95,31 +104,70 @@ def audit_corpus(
         folder: A folder for the scores of each fold. A call that was stopped is continued by the
             same call.
         settings: How to audit.
+        found: The out-of-fold scores of a run; None: fit the lexical parts alone, fold by fold.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
 
     Raises:
         ConfigError: If there are too few patients for the folds.
-        DataError: If the corpus is too small, or can't be read.
+        DataError: If the corpus is too small or can't be read, or the run is of another corpus.
         OSError: If the folder can't be written.
     """
-    settings = settings or AuditSettings()
     documents = audit_documents(corpus, on_warning)
-    language, lexicon = config.data.language, config.model.lexicon
-    descriptions = descriptions_of(corpus.labels, corpus.code_system, language if lexicon else None)
-    views = views_of(config.model, language, on_warning)
+    if found is None:
+        logits_NL = word_logits(documents, corpus, config, folder, on_progress, on_warning)
+    else:
+        logits_NL = run_logits(documents, corpus, found)
+    return audit_scores(documents, logits_NL, corpus, config, settings, on_progress)
+
+
+def word_logits(
+    documents: Sequence[AuditDocument],
+    corpus: Corpus,
+    config: Config,
+    folder: Path,
+    on_progress: Progress | None = None,
+    on_warning: Warn = lambda _message: None,
+) -> NDArray[np.float32]:
+    """Return the log-odds of each code, (N, L), by words, from models that haven't seen them.
+
+    The arguments are those of `audit_corpus`, and its documents.
+    """
+    views = views_of(config.model, config.data.language, on_warning)
     reading = NoteReading(views)
-    if lexicon:
+    if config.model.lexicon:
         texts = [document.text for document in documents]
         reading = NoteReading.fit(views, texts, corpus.labels, corpus.code_system)
+    descriptions = _descriptions(corpus, config)
     fitting = LexicalCrossFitting(documents, corpus, config.model, reading, descriptions)
-    logits_NL = fitting.logits(folder, on_progress)
+    return fitting.logits(folder, on_progress)
+
+
+def audit_scores(
+    documents: Sequence[AuditDocument],
+    logits_NL: NDArray[np.float32],
+    corpus: Corpus,
+    config: Config,
+    settings: AuditSettings | None = None,
+    on_progress: Progress | None = None,
+) -> Audit:
+    """Find errors in the labels of documents with scores of models that haven't seen them.
+
+    Args:
+        documents: The documents.
+        logits_NL: The log-odds of each code.
+        corpus: The corpus that they are of.
+        config: Its language.
+        settings: How to audit.
+        on_progress: Receives the progress.
+    """
+    settings = settings or AuditSettings()
     clues = CorpusClues(
         documents,
         logits_NL,
-        PhraseTable(documents, descriptions),
+        PhraseTable(documents, _descriptions(corpus, config)),
         categories_of(corpus.labels),
-        Views.of("learned", language, config.model.assertion_cues).reader,
+        Views.of("learned", config.data.language, config.model.assertion_cues).reader,
     )
     ranked = rank_suspicions(clues, settings.error_rate, settings.seed, on_progress)
     kept = ranked[: settings.top]
@@ -127,13 +175,18 @@ def audit_corpus(
     return Audit(corpus.name, documents, settings, findings)
 
 
+def _descriptions(corpus: Corpus, config: Config) -> Descriptions:
+    language = config.data.language if config.model.lexicon else None
+    return descriptions_of(corpus.labels, corpus.code_system, language)
+
+
 def audit_to_file(
     corpus: Corpus,
     config: Config,
     output: Path,
     settings: AuditSettings | None = None,
+    found: OutOfFold | None = None,
     notes: Path | None = None,
-    *,
     on_progress: Progress | None = None,
     on_warning: Warn = lambda _message: None,
 ) -> Audit:
@@ -145,6 +198,7 @@ def audit_to_file(
         output: The table of findings: CSV, JSONL or Parquet. Until it is complete, a folder beside
             it has the scores of each fold.
         settings: How to audit.
+        found: See `audit_corpus`.
         notes: A file for the notes that have findings, with their texts; None: don't write it.
         on_progress: Receives the progress.
         on_warning: Called with a message for each warning.
@@ -158,7 +212,7 @@ def audit_to_file(
     folder = output.with_name(f"{output.name}.parts")
     with writing(folder):
         audit = audit_corpus(
-            corpus, config, folder, settings, on_progress=on_progress, on_warning=on_warning
+            corpus, config, folder, settings, found, on_progress=on_progress, on_warning=on_warning
         )
     write_findings(output, audit.findings, settings.with_text)
     if notes is not None:

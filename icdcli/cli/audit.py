@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from icdcli.cli.common import Json, Overrides
-from icdcli.cli.completion import complete_config
+from icdcli.cli.common import Json, Overrides, import_visibly
+from icdcli.cli.completion import complete_config, complete_run
 from icdcli.errors import ConfigError
 from icdcli.report.console import Output
 
 if TYPE_CHECKING:
     from icdcli.config.schema import Config
+    from icdcli.cross_fitting.out_of_fold import OutOfFold
     from icdcli.data.corpus.reader import Corpus
 
 _DEFAULT = Path("laptop.yaml")
@@ -27,6 +28,15 @@ def audit(
         ),
     ],
     overrides: Overrides = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN_DIR",
+            help="Score by the models of this run's folds, which are trained if they aren't there "
+            "(as icdcode refit does). Default: by words alone.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
     config: Annotated[
         Path,
         typer.Option(
@@ -75,13 +85,30 @@ def audit(
     shown = Output(json)
     corpus, options = _opened(data, overrides or [], config, shown)
     settings = AuditSettings(error_rate, top, with_text, seed)
+    scores = None if run is None else _scores(run, shown)
     with shown.stages() as on_progress:
-        found = audit_to_file(
-            corpus, options, output, settings, notes, on_progress=on_progress, on_warning=shown.warn
-        )
+        watching = (on_progress, shown.warn)
+        found = audit_to_file(corpus, options, output, settings, scores, notes, *watching)
     shown.show(audit_view(found))
     shown.say(f"Written: {output}" + ("" if notes is None else f" and {notes}"))
     shown.result({"output": output, **found.to_json()})
+
+
+def _scores(run: Path, output: Output) -> "OutOfFold":
+    """Return the out-of-fold scores of a run; models of folds that aren't there are trained."""
+    import_visibly("icdcli.cross_fitting.run", output)
+    from icdcli.cross_fitting.fold_runs import StoppedTraining, Watched, Watching
+    from icdcli.cross_fitting.run import cross_fit
+
+    def start(what: str) -> "Watched":
+        output.say(f"{what[0].upper()}{what[1:]}")
+        return Watched()
+
+    try:
+        return cross_fit(run, watching=Watching(start, on_warning=output.warn))
+    except StoppedTraining as stopped:
+        output.say("Interrupted. The same command goes on from here.")
+        raise typer.Exit(128 + stopped.signal) from None
 
 
 def _opened(

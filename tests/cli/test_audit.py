@@ -78,3 +78,23 @@ def test_notes_without_text_are_refused(icdcode, tmp_path, monkeypatch):
     assert answer.code == 3
     assert answer.err.startswith("error: ")
     assert not (tmp_path / "audit.csv").exists()
+
+
+@pytest.mark.slow
+def test_the_models_of_a_run_can_score(icdcode, notes, tmp_path):
+    options = (
+        *("model=tfidf", "evidence_column=evidence", "code_system=icd10", f"data_path={notes}"),
+        *(f"project={tmp_path}", "name=words"),
+    )
+    config = tmp_path / "tfidf.yaml"
+    config.write_text("seed: 0\n", encoding="utf-8")
+    assert icdcode("train", config, *options).code == 0
+    output = tmp_path / "audit.jsonl"
+    answer = icdcode("audit", notes, *OPTIONS, "--run", tmp_path / "words", "--output", output)
+    assert answer.code == 0, answer
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert (SWAPPED[0], SWAPPED[2]) in {(row["id"], row["code"]) for row in rows[:5]}
+    others = write_audited_notes(tmp_path / "others.jsonl", 45)
+    answer = icdcode("audit", others, *OPTIONS, "--run", tmp_path / "words", "--output", output)
+    assert answer.code == 3
+    assert "Give the run of this corpus" in answer.err

@@ -1,0 +1,53 @@
+"""The out-of-fold scores of a run, for the documents and codes of an audit.
+
+Shapes: N documents, L labels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icdcli.audit.documents import AuditDocument
+from icdcli.cross_fitting.out_of_fold import OutOfFold
+from icdcli.data.corpus.reader import Corpus
+from icdcli.errors import DataError
+
+_LEAST = 1e-4
+"""The score of codes that the model of a fold doesn't have, and the least of any code."""
+
+
+def run_logits(
+    documents: Sequence[AuditDocument], corpus: Corpus, found: OutOfFold
+) -> NDArray[np.float32]:
+    """Return the log-odds of each code by the models of a run's folds, (N, L).
+
+    Args:
+        documents: The documents.
+        corpus: The corpus that they are of, with the label space.
+        found: The out-of-fold scores.
+
+    Raises:
+        DataError: If they are of other documents or codes.
+    """
+    place_of = {id: place for place, id in enumerate(found.ids)}
+    unknown = [document.id for document in documents if document.id not in place_of]
+    if unknown:
+        raise DataError(
+            f"{corpus.name}: {len(unknown):,} of its {len(documents):,} notes aren't among those "
+            f"that the run was cross-fitted on, such as {unknown[0]}. Give the run of this corpus."
+        )
+    index = corpus.labels.index
+    known = [label for label, code in enumerate(found.labels.codes) if code in index]
+    gold = {label for document in documents for label in document.labels}
+    if lost := gold - {index[found.labels.codes[label]] for label in known}:
+        raise DataError(
+            f"{corpus.name}: {len(lost):,} of its gold codes aren't in the label space of the run, "
+            f"such as {corpus.labels.codes[min(lost)]}. Give the run of this corpus."
+        )
+    rows = np.array([place_of[document.id] for document in documents])
+    scores_NL = np.full((len(documents), len(index)), _LEAST, np.float32)
+    columns = [index[found.labels.codes[label]] for label in known]
+    scores_NL[:, columns] = found.fused_NL[np.ix_(rows, np.array(known))].clip(_LEAST, 1 - 1e-6)
+    logits_NL: NDArray[np.float32] = np.log(scores_NL) - np.log1p(-scores_NL)
+    return logits_NL
