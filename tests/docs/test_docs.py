@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.main import get_command
 
+from icdcli import cli
 from icdcli.cli import app
 from icdcli.config.loading import FIELDS, load_config
 from icdcli.config.metric_names import METRICS
@@ -93,6 +94,13 @@ def test_commands_and_options_named_in_passing_exist(page: Path) -> None:
         options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest)) <= options, f"icdcode {name}{rest}"
         assert set(re.findall(r"(?<!\S)(\w+)=", rest)) <= FIELDS.keys(), f"icdcode {name}{rest}"
+
+
+@pytest.mark.parametrize("readme", DOCUMENTS[:2], ids=name_of)
+def test_the_readme_lists_commands_in_the_order_of_the_help(readme: Path) -> None:
+    listed = re.findall(r"^\| `icdcode ([a-z-]+)", text_of(readme), re.MULTILINE)
+    grouped = [name for commands in cli._GROUPS.values() for name in commands]
+    assert list(dict.fromkeys(listed)) == grouped
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
