@@ -11,7 +11,9 @@ trained again.
 The rows of refits (``icdcode refit``) are measured by 5-fold cross-fitting on train and dev: each
 case is scored by a model that hasn't seen it, with the weights of the fusion, the second stage and
 the threshold that the other folds choose. Gold codes that the models of the fold don't know count
-as missed. The rows of ensembles (``icdcode ensemble``) are measured on the requested split.
+as missed. The rows of words are the lexical model alone, measured in the same way
+(`quality_words.py`). The rows of ensembles (``icdcode ensemble``) are measured on the requested
+split.
 
     python benchmarks/quality.py DATA OUT                   all rows
     python benchmarks/quality.py DATA OUT --rows laptop codiesp_es --json quality.json
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quality_words import cross_fit_words
 from runs import TrainedRun, icdcode, trained_run
 
 
@@ -38,6 +41,7 @@ class Row:
         demo: Whether its data are the demo's tables, and not CodiEsp.
         refit: Whether the run is refitted, and measured by cross-fitting.
         members: The rows whose runs are its members, if it is an ensemble.
+        words: Whether its lexical model alone is measured, by cross-fitting.
     """
 
     config: str
@@ -46,6 +50,7 @@ class Row:
     demo: bool = False
     refit: bool = False
     members: tuple[str, ...] = ()
+    words: bool = False
 
 
 DEMO = ["protocol=patient", "label_pruning=True"]
@@ -99,6 +104,38 @@ ROWS = {
     "codiesp_es_best": Row(
         "codiesp_es_best.yaml", [], "codiesp_es_best.yaml, refitted", refit=True
     ),
+    "words_es": Row("codiesp_es.yaml", ["label_space=train"], "lexical model, Spanish", words=True),
+    "words_es_second": Row(
+        "codiesp_es.yaml",
+        ["label_space=train", "second_stage=True"],
+        "… and a second stage",
+        words=True,
+    ),
+    "words_es_best": Row(
+        "codiesp_es.yaml",
+        ["label_space=categories", "second_stage=True"],
+        "… with label_space: categories",
+        words=True,
+    ),
+    "words_en": Row("laptop.yaml", ["label_space=train"], "lexical model, English", words=True),
+    "words_en_projected": Row(
+        "laptop.yaml",
+        ["label_space=train", "projected_evidence=True"],
+        "… with projected evidence",
+        words=True,
+    ),
+    "words_en_second": Row(
+        "laptop.yaml",
+        ["label_space=train", "projected_evidence=True", "second_stage=True"],
+        "… and a second stage",
+        words=True,
+    ),
+    "words_en_best": Row(
+        "laptop.yaml",
+        ["label_space=categories", "projected_evidence=True", "second_stage=True"],
+        "… with label_space: categories",
+        words=True,
+    ),
     "tfidf_es": Row("tfidf.yaml", ["language=es"], "TF-IDF, linear model, Spanish"),
     "codiesp_es_ensemble": Row(
         "", [], "codiesp_es.yaml and TF-IDF", members=("codiesp_es", "tfidf_es")
@@ -118,6 +155,9 @@ def measure(name: str, data: Path, out: Path, split: str) -> dict[str, Any]:
         data, split = out / "demo-data", "test"
         if not data.is_dir():
             icdcode("demo-data", str(data), "--admissions", "2000")
+    if row.words:
+        found = cross_fit_words(row.config, row.changes, data, out)
+        return {"what": row.description, "split": "cross-fitting", **found}
     began = time.perf_counter()
     if row.members:
         trained = _ensemble(name, row.members, data, out)
