@@ -293,7 +293,7 @@ def test_what_is_not_reproduced_is_named() -> None:
 @pytest.mark.parametrize("name", ["which-model", "what-it-costs"])
 def test_figures_of_advice_are_measured(name: str) -> None:
     """Figures of rows that aren't marked as computed or estimated are those of the benchmarks."""
-    sources = ("benchmarks", "scaling", "memory")
+    sources = ("benchmarks", "scaling", "memory", "models")
     measured = set(
         re.findall(
             r"\d*\.\d+|\d[\d,]*",
