@@ -8,6 +8,7 @@ begin with the same letter, like those of another department, with the scores of
 
     python benchmarks/decisions.py RUN
     python benchmarks/decisions.py RUN --rounds 100 --json decisions.json
+    python benchmarks/decisions.py RUN --folds 5            after icdcode refit RUN
 """
 
 import argparse
@@ -18,9 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from icdcli.config.loading import load_config
+from icdcli.cross_fitting.out_of_fold import OutOfFold
+from icdcli.cross_fitting.run import read_out_of_fold
 from icdcli.data.corpus.reader import Corpus
 from icdcli.data.corpus.views import corpus_of_run
 from icdcli.drift.comparison import MeasuredNotes, compare_notes
@@ -34,7 +38,7 @@ from icdcli.evaluation.reference.scores import (
 )
 from icdcli.evaluation.reference.summary import ReferenceSummary, summarize_training
 from icdcli.evaluation.reference.texts import TEXT_MEASURES, TextReference
-from icdcli.metrics.acceptance import PredictedPairs, fit_acceptance
+from icdcli.metrics.acceptance import AcceptanceTable, PredictedPairs, fit_acceptance
 from icdcli.run_dir import RunDir
 
 PRECISIONS = (0.9, 0.95, 0.99)
@@ -81,18 +85,24 @@ def accepted_on_other_halves(documents: Sequence[Scored], rounds: int) -> dict[f
         order = draw.permutation(len(documents))
         first, second = np.split(order, [len(order) // 2])
         table = fit_acceptance(pairs_of([documents[row] for row in first]), "half")
-        others = pairs_of([documents[row] for row in second])
-        for precision, count in counts.items():
-            row = None if table is None else table.row(precision)
-            if row is None or row.score is None:
-                continue
+        count_accepted(counts, table, pairs_of([documents[row] for row in second]))
+    return summed_up(counts)
+
+
+def count_accepted(
+    counts: dict[float, Counter[str]], table: AcceptanceTable | None, others: PredictedPairs
+) -> None:
+    """Add what the scores of a table accept of other documents."""
+    for precision, count in counts.items():
+        row = None if table is None else table.row(precision)
+        if row is not None and row.score is not None:
             found = others.accepted_from(precision, row.score)
-            count.update(
-                reached=1,
-                accepted=found.accepted,
-                right=found.right,
-                predicted=len(others.scores_P),
-            )
+            count.update(reached=1, accepted=found.accepted, right=found.right)
+            count.update(predicted=len(others.scores_P))
+
+
+def summed_up(counts: dict[float, Counter[str]]) -> dict[float, Any]:
+    """Return the precision, and the share of codes that are accepted, of all rounds together."""
     return {
         precision: {
             "rounds with a score": count["reached"],
@@ -101,6 +111,22 @@ def accepted_on_other_halves(documents: Sequence[Scored], rounds: int) -> dict[f
         }
         for precision, count in counts.items()
     }
+
+
+def accepted_on_held_out_folds(found: OutOfFold) -> dict[float, Any]:
+    """Choose scores on all folds of a cross-fitting but one, and count what they accept on that."""
+    threshold_L = found.final[1].values_L(len(found.labels))
+    counts: dict[float, Counter[str]] = {precision: Counter() for precision in PRECISIONS}
+
+    def pairs(rows_N: npt.NDArray[np.bool_]) -> PredictedPairs:
+        return PredictedPairs.of_split(
+            found.fused_NL[rows_N], found.targets_NL[rows_N], threshold_L
+        )
+
+    for fold in np.unique(found.folds_N):
+        table = fit_acceptance(pairs(found.folds_N != fold), found.source)
+        count_accepted(counts, table, pairs(found.folds_N == fold))
+    return summed_up(counts)
 
 
 class Drifting:
@@ -165,15 +191,21 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of the run")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--folds", type=int, help="choose on all folds of `icdcode refit RUN --folds N` but one"
+    )
     arguments = parser.parse_args()
     run = RunDir.open(arguments.run)
     documents = read_predictions(run)
-    accepted = accepted_on_other_halves(documents, arguments.rounds)
-    print("accept at   rounds with a score   precision on the other half   share of codes")
+    if arguments.folds:
+        accepted = accepted_on_held_out_folds(read_out_of_fold(run, arguments.folds))
+    else:
+        accepted = accepted_on_other_halves(documents, arguments.rounds)
+    print("accept at   rounds with a score   precision on the others   share of codes")
     for precision, row in accepted.items():
         values = [row["precision"], row["codes"]]
         cells = ["none" if value is None else f"{value:.3f}" for value in values]
-        print(f"{precision:<12}{row['rounds with a score']:>19}{cells[0]:>30}{cells[1]:>17}")
+        print(f"{precision:<12}{row['rounds with a score']:>19}{cells[0]:>26}{cells[1]:>17}")
     corpus = corpus_of_run(load_config(run.args).data, print)
     alarms = drift_alarms(corpus, documents, arguments.rounds)
     for what, share in alarms.items():

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from icdcli.model.threshold import Threshold
+
 
 @pytest.fixture
 def documents(script):
@@ -47,3 +49,24 @@ def test_random_documents_give_no_alarm_and_a_department_does(script, documents)
     found = script("decisions").drift_alarms(corpus, documents, 10)
     assert found["50 random documents"] <= 0.3
     assert found["30 documents with codes Z…"] == 1
+
+
+def test_scores_are_chosen_without_the_fold_that_they_are_measured_on(script):
+    """In one fold nothing is gold, which only a choice on that fold would know."""
+    draw = np.random.default_rng(0)
+    scores_NL = draw.uniform(0.5, 1, (300, 8)).astype(np.float32)
+    targets_NL = draw.random(scores_NL.shape) < scores_NL
+    found = SimpleNamespace(
+        final=(None, Threshold(0.5)),
+        labels=range(8),
+        folds_N=np.arange(300) % 3,
+        fused_NL=scores_NL,
+        targets_NL=targets_NL,
+        source="made up",
+    )
+    measure = script("decisions").accepted_on_held_out_folds
+    row = measure(found)[0.9]
+    assert row["rounds with a score"] == 3
+    assert row["precision"] == pytest.approx(0.9, abs=0.03)
+    targets_NL[::3] = False
+    assert measure(found)[0.9]["precision"] < 0.5
