@@ -19,7 +19,7 @@ from icdcli.errors import ConfigError, ResumeError
 from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.model.checkpoint import load_checkpoint
-from icdcli.run_dir import RunDir, checkpoint_folder
+from icdcli.run_dir import RunDir, checkpoint_folder, find_checkpoint
 from icdcli.training.allowed_changes import allowed_changes
 from icdcli.training.events import Handler, TrainingResult
 from icdcli.training.run import resume_training, run_training
@@ -111,8 +111,8 @@ def train_fold(config: Config, fold: FoldRun, view: Corpus, watching: Watching) 
         watching.wait()
         result = _watch(config, fold, watching, resumed=False)
     else:
-        _require_same(config, run, view, read_manifest(last)["corpus"])
-        if is_complete(config, fold, read_manifest(last)["step"]):
+        require_same(config, run, view)
+        if is_complete(config, fold):
             return
         result = _watch(config, fold, watching, resumed=True)
     if result.signal is not None:
@@ -123,10 +123,13 @@ def train_fold(config: Config, fold: FoldRun, view: Corpus, watching: Watching) 
     watching.wait()
 
 
-def is_complete(config: Config, fold: FoldRun, step: int) -> bool:
+def is_complete(config: Config, fold: FoldRun) -> bool:
     """Return whether a fold was trained and scored to its end."""
+    last = checkpoint_folder(fold.run, "last")
     last_step = 1 if config.model.is_baseline else config.train.last_step
-    return step >= last_step and last_step in fold.scored_steps
+    if last is None or read_manifest(last)["step"] < last_step:
+        return False
+    return last_step in fold.scored_steps
 
 
 def fold_config(config: Config, folder: Path, held_out: HeldOutFold, **keys: Any) -> Config:
@@ -173,8 +176,14 @@ def _watch(config: Config, fold: FoldRun, watching: Watching, resumed: bool) -> 
     )
 
 
-def _require_same(config: Config, run: RunDir, view: Corpus, trained_on: str) -> None:
-    """Raise an error if a fold that exists isn't one of this run, as it is now."""
+def require_same(config: Config, run: RunDir, view: Corpus) -> None:
+    """Raise an error if a fold that exists isn't one of this run, as it is now.
+
+    Raises:
+        ConfigError: If it was trained with another configuration.
+        ResumeError: If it was trained on other data.
+    """
+    trained_on = read_manifest(find_checkpoint(run, "last"))["corpus"]
     before = load_config(run.args)
     own_keys = {"project": str(config.run.project), "name": config.run.name}
     try:

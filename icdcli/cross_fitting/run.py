@@ -3,6 +3,7 @@
 Shapes: N documents of all folds, L labels.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,14 @@ from icdcli.config.metric_names import VALIDATION_LOSS, monitored
 from icdcli.config.run_paths import change_keys
 from icdcli.config.schema import Config
 from icdcli.cross_fitting.files import SUMMARY, FoldRun, cross_fitting_folder
-from icdcli.cross_fitting.fold_runs import UNWATCHED, Watching, fold_config, is_complete, train_fold
+from icdcli.cross_fitting.fold_runs import (
+    UNWATCHED,
+    Watching,
+    fold_config,
+    is_complete,
+    require_same,
+    train_fold,
+)
 from icdcli.cross_fitting.out_of_fold import OutOfFold, pool_folds
 from icdcli.cross_fitting.scaling import scaled_steps
 from icdcli.data.corpus.folds import HeldOutFold, fold_of
@@ -28,7 +36,7 @@ from icdcli.io.manifest import read_manifest
 from icdcli.io.progress import Progress
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.threshold import Threshold
-from icdcli.run_dir import RunDir, checkpoint_folder, find_checkpoint
+from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.checkpointing import is_out_of_patience
 
 
@@ -161,14 +169,17 @@ def cross_fit(
         StoppedTraining: If a signal stopped a training.
     """
     known = folds_of_run(run, folds or 1, train_on, on_progress)
+    summary = known.runs[0].folder / SUMMARY
     if watching.is_main:
-        private_folder(known.runs[0].folder)
+        private_folder(summary.parent)
+        if not all(map(is_complete, known.configs, known.runs)):
+            summary.unlink(missing_ok=True)  # what it says is no longer about these folds
     watching.wait()
     for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
         train_fold(config, fold, view, watching)
     found = out_of_fold(known)
     if watching.is_main:
-        write_json(known.runs[0].folder / SUMMARY, summary_of(found))
+        write_json(summary, summary_of(found))
     return found
 
 
@@ -180,11 +191,13 @@ def read_out_of_fold(
     Raises:
         ConfigError: If it wasn't, or not completely.
         DataError: If the data can't be used, or the scores can't be read.
+        ResumeError: If a fold was trained on other data.
     """
     known = folds_of_run(run, folds, train_on)
-    for config, fold in zip(known.configs, known.runs, strict=True):
-        last = checkpoint_folder(fold.run, "last")
-        if last is None or not is_complete(config, fold, read_manifest(last)["step"]):
+    for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
+        if is_complete(config, fold):
+            require_same(config, fold.run, view)
+        else:
             raise ConfigError(
                 f"{fold.run.root}: isn't trained yet. Run `icdcode refit RUN "
                 f"--folds {folds}` first."
@@ -193,7 +206,12 @@ def read_out_of_fold(
 
 
 def out_of_fold(known: Folds) -> OutOfFold:
-    """Return the out-of-fold scores after the best number of epochs."""
+    """Return the out-of-fold scores after the best number of epochs.
+
+    It is chosen once, which takes a fit of the fusion for each fold and epoch.
+    """
+    if (chosen := _chosen_before(known)) is not None:
+        return _with_second_stage(_after(known, chosen), known.config)
     epochs = min(len(fold.scored_steps) for fold in known.runs)
     config = known.config
     wanted, higher_is_better = monitored(config.train.monitor, config.log.metrics)
@@ -207,6 +225,16 @@ def out_of_fold(known: Folds) -> OutOfFold:
             best = value, found
     assert best is not None
     return _with_second_stage(best[1], config)
+
+
+def _chosen_before(known: Folds) -> int | None:
+    """Return the number of epochs that these folds have led to before; None: none yet."""
+    try:
+        text = (known.runs[0].folder / SUMMARY).read_text(encoding="utf-8")
+        epochs = int(json.loads(text)["epochs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return epochs if all(1 <= epochs <= len(fold.scored_steps) for fold in known.runs) else None
 
 
 def _with_second_stage(found: OutOfFold, config: Config) -> OutOfFold:

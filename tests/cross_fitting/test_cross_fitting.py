@@ -33,9 +33,19 @@ def trained(config, tmp_path):
     return make
 
 
-def test_each_document_is_scored_by_the_model_that_has_not_seen_it(trained):
-    run = trained()
-    found = cross_fit(run, 3)
+@pytest.fixture(scope="module")
+def fitted(notes, tmp_path_factory):
+    """A run, and its out-of-fold scores."""
+    folder = tmp_path_factory.mktemp("fitted")
+    keys = {**KEYS, "data_path": notes, "project": folder / "runs", "cache_dir": folder / "cache"}
+    run = run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
+    with pytest.raises(ConfigError, match="isn't trained yet"):
+        read_out_of_fold(run, 3)
+    return run, cross_fit(run, 3)
+
+
+def test_each_document_is_scored_by_the_model_that_has_not_seen_it(fitted):
+    run, found = fitted
     known = folds_of_run(run, 3)
     assert np.bincount(found.folds_N).sum() == len(found.ids) == len(set(found.ids))
     for fold, view in enumerate(known.views):
@@ -52,8 +62,8 @@ def test_each_document_is_scored_by_the_model_that_has_not_seen_it(trained):
             )
 
 
-def test_metrics_and_decisions_are_those_of_the_scores(trained):
-    found = cross_fit(trained(), 3)
+def test_metrics_and_decisions_are_those_of_the_scores(fitted):
+    _, found = fitted
     gold = evaluate(found.fused_NL, found.targets_NL, found.final[1].value, names=["f1_micro"])
     right = (found.predicted_NL & found.targets_NL).sum()
     f1 = 2 * right / (found.predicted_NL.sum() + found.targets_NL.sum())
@@ -62,8 +72,8 @@ def test_metrics_and_decisions_are_those_of_the_scores(trained):
     assert found.final[1].tuned_on == "3-fold cross-fitting on train+validation"
 
 
-def test_what_decides_about_a_document_does_not_depend_on_its_fold(trained):
-    found = cross_fit(trained(), 3)
+def test_what_decides_about_a_document_does_not_depend_on_its_fold(fitted):
+    _, found = fitted
     fooled_NL = np.where((found.folds_N == 0)[:, None], ~found.targets_NL, found.targets_NL)
     targets = [np.flatnonzero(row).astype(np.int32) for row in fooled_NL]
     fooled = replace(found, documents=replace(found.documents, targets=targets))
@@ -74,11 +84,8 @@ def test_what_decides_about_a_document_does_not_depend_on_its_fold(trained):
     assert order.tolist() == moved.tolist()
 
 
-def test_finished_folds_are_not_repeated_and_what_was_found_can_be_read(trained, monkeypatch):
-    run = trained()
-    with pytest.raises(ConfigError, match="isn't trained yet"):
-        read_out_of_fold(run, 3)
-    first = cross_fit(run, 3)
+def test_finished_folds_are_not_repeated_and_what_was_found_can_be_read(fitted, monkeypatch):
+    run, first = fitted
     monkeypatch.setattr(fold_runs, "run_training", lambda *_, **__: pytest.fail("repeated"))
     for again in (cross_fit(run, 3), read_out_of_fold(run, 3)):
         assert (again.fused_NL == first.fused_NL).all()
@@ -101,8 +108,9 @@ def test_a_fold_of_another_configuration_or_other_data_is_refused(trained, tmp_p
     moved = tmp_path / "fewer.jsonl"
     moved.write_text("".join(data.read_text().splitlines(keepends=True)[:-2]))
     run.args.write_text(args.replace(str(data), str(moved)))
-    with pytest.raises(ResumeError, match="have changed"):
-        cross_fit(run, 2)
+    for call in (cross_fit, read_out_of_fold):
+        with pytest.raises(ResumeError, match="have changed"):
+            call(run, 2)
 
 
 @pytest.mark.parametrize("folds", [1, 1000])
