@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from icdcli.metrics.arrays import Booleans
 from icdcli.model.second_stage.candidates import (
-    CodeFacts,
+    LabelFacts,
     candidates,
     features_of,
     without_impossible,
@@ -65,7 +65,7 @@ def stage_rows(
         counts_FL: The documents outside of each fold that have each code.
         folds_N: The fold of each document.
     """
-    facts = [CodeFacts(codes, counts_L) for counts_L in counts_FL]
+    facts = [LabelFacts(codes, counts_L) for counts_L in counts_FL]
     labels: list[NDArray[np.int64]] = []
     features: list[NDArray[np.float32]] = []
     for place, fold in enumerate(folds_N.tolist()):
@@ -110,7 +110,7 @@ def second_stage(
     trees: Trees, parts: tuple[str, ...], codes: tuple[str, ...], counts_L: NDArray[np.int64]
 ) -> SecondStage:
     """Return a second stage for models fitted to documents with these counts of codes."""
-    return SecondStage(parts, CodeFacts(codes, counts_L), trees)
+    return SecondStage(parts, LabelFacts(codes, counts_L), trees)
 
 
 def _arrays_of(model: object) -> Trees:

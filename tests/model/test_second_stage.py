@@ -6,7 +6,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from icdcli.cross_fitting import second_stage_fitting
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits
-from icdcli.model.second_stage.candidates import CodeFacts, Groups, candidates, features_of
+from icdcli.model.second_stage.candidates import LabelFacts, Groups, candidates, features_of
 from icdcli.model.second_stage.reordering import SecondStage
 from icdcli.model.second_stage.trees import Trees
 
@@ -23,7 +23,7 @@ def parts_of(documents):
 
 @pytest.fixture(scope="module")
 def stage():
-    parts, facts = parts_of(40), CodeFacts(CODES, DRAW.integers(0, 9, len(CODES)))
+    parts, facts = parts_of(40), LabelFacts(CODES, DRAW.integers(0, 9, len(CODES)))
     fused_NL = parts["evidence"] + parts["ngrams"]
     rows = [{name: part[row] for name, part in parts.items()} for row in range(40)]
     labels = [candidates(row, fused) for row, fused in zip(rows, fused_NL, strict=True)]

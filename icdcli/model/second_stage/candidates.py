@@ -31,7 +31,7 @@ Row = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class CodeFacts:
+class LabelFacts:
     """What is known about the codes of a label space, whatever the document.
 
     Attributes:
@@ -101,7 +101,7 @@ def candidates(row: Row, fused_L: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def features_of(
-    row: Row, fused_L: NDArray[np.float32], labels_C: NDArray[np.int64], facts: CodeFacts
+    row: Row, fused_L: NDArray[np.float32], labels_C: NDArray[np.int64], facts: LabelFacts
 ) -> NDArray[np.float32]:
     """Return the features_CX of a document's candidates; see the top of this file.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from icdcli.model.second_stage.candidates import CodeFacts, Row, candidates, features_of
+from icdcli.model.second_stage.candidates import LabelFacts, Row, candidates, features_of
 from icdcli.model.second_stage.trees import Trees
 
 
@@ -25,7 +25,7 @@ class SecondStage:
     """
 
     parts: tuple[str, ...]
-    facts: CodeFacts
+    facts: LabelFacts
     trees: Trees
 
     def again(
@@ -68,7 +68,7 @@ class SecondStage:
         Raises:
             ValueError: If its numbers don't belong together.
         """
-        facts = CodeFacts(tuple(content["codes"]), np.array(content["counts"], np.int64))
+        facts = LabelFacts(tuple(content["codes"]), np.array(content["counts"], np.int64))
         if len(facts.codes) != len(facts.counts_L):
             raise ValueError("the codes and the counts of the second stage don't belong together")
         return cls(tuple(content["parts"]), facts, Trees.from_json(content["trees"]))
