@@ -6,7 +6,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from icdcli.cross_fitting import second_stage_fitting
 from icdcli.model.fusion import NETWORK, Fusion, fused_logits
-from icdcli.model.second_stage.candidates import LabelFacts, Groups, candidates, features_of
+from icdcli.model.second_stage.candidates import Groups, LabelFacts, candidates, features_of
 from icdcli.model.second_stage.reordering import SecondStage
 from icdcli.model.second_stage.trees import Trees
 
