@@ -157,6 +157,11 @@ def new_training(
     known = counts[: len(counts) - unseen]
     model.network.start_from_frequencies(known, documents, _is_open_ended(corpus))
     model.network.unseen = unseen
+    if unseen and not config.model.lexical and on_warning is not None:
+        on_warning(
+            f"label_space: categories: nothing scores the {unseen:,} codes that training never "
+            "sees without a lexical model. Set lexical: True, or label_space: train"
+        )
     if final_fit is not None:
         model.threshold, model.fusion = final_fit.threshold, final_fit.fusion
     training = _training(config, model, corpus, process_group, on_progress, fresh=True)

@@ -29,7 +29,9 @@ def trained(tmp_path_factory):
     def make(described, lexical):
         if lexical not in kept:
             options = OPTIONS | {"lexical": lexical, "positive_threshold": "auto"}
-            training, corpus = new_training(described(**options), ALONE)
+            said = []
+            training, corpus = new_training(described(**options), ALONE, on_warning=said.append)
+            assert any("nothing scores the" in message for message in said) == (not lexical)
             last = [event for event in train(training) if isinstance(event, Evaluated)][-1]
             folder = tmp_path_factory.mktemp("saved") / "model"
             folder.mkdir()
