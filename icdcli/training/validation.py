@@ -200,5 +200,8 @@ def end_of_epoch(training: Training, final_fit: FinalFit) -> Evaluated | None:
     state.validated = state.step
     if state.step < config.last_step:
         return None
+    # A run that is resumed compares its checkpoints with these.
+    state.best_metric.update(final_fit.monitored)
+    state.best_loss.update(final_fit.validation_loss)
     epoch, lr = -(-state.step // training.steps_per_epoch), learning_rate(state.step, config)
     return final_fit.evaluated(epoch, state.step, state.seconds, train_loss, lr)
