@@ -6,11 +6,12 @@ regression that also fuses the parts of a model (`icdcli.evaluation.fusion_fitti
 calibrated members is too cautious where they agree; the slope and the bias of the mean are fitted,
 too.
 
-Shapes: N documents, L labels.
+Shapes: N documents, L labels, M members, X pairs of a document and a code.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from icdcli.evaluation.fusion_fitting import fit_fusion
 from icdcli.evaluation.measure import FusedScores, fuse
 from icdcli.evaluation.threshold_tuning import tune
 from icdcli.metrics.arrays import Booleans, row_blocks
-from icdcli.model.ensemble.member import LogitCalibration
+from icdcli.model.ensemble.member import UNCALIBRATED, LogitCalibration
 from icdcli.model.fusion import Fusion, fused_logits, probabilities
 from icdcli.model.threshold import Threshold
 
@@ -33,7 +34,54 @@ Logits = Mapping[str, NDArray[np.float32]]
 """Member to its logits_NL of the ensemble's codes."""
 
 METRICS = ("map", "f1_micro", "f1_macro")
+_STEEPEST, _FARTHEST = 4.0, 12.0
+"""The highest slope and bias. If scores separate the few documents that there are without an error,
+no slope is high enough, and scores would become 0 and 1."""
+
+_FLATTEST = 0.05
+"""The lowest slope of a member whose scores say anything."""
+
 _BLOCK = 1 << 21
+
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """The members' scores of documents that they weren't fitted to.
+
+    Attributes:
+        source: How they were made, in words.
+        documents: The documents.
+        logits: Member to its logits_NL of the ensemble's codes.
+        candidates_NL: The codes that a model without the document's fold has; None: all.
+    """
+
+    source: str
+    documents: Documents
+    logits: Logits
+    candidates_NL: Booleans | None = None
+
+    @property
+    def targets_NL(self) -> Booleans:
+        """Return the gold codes."""
+        logits_NL = next(iter(self.logits.values()))
+        return self.documents.targets_NL(logits_NL.shape[1])
+
+    @property
+    def possible_NL(self) -> Booleans:
+        """Return the gold codes that a model could know; weights say nothing about the others."""
+        targets_NL = self.targets_NL
+        return targets_NL if self.candidates_NL is None else targets_NL & self.candidates_NL
+
+    def rows(self, rows_N: Booleans) -> "HeldOutScores":
+        """Return the scores of some of the documents."""
+        candidates_NL = None if self.candidates_NL is None else self.candidates_NL[rows_N]
+        logits = {name: part[rows_N] for name, part in self.logits.items()}
+        documents = self.documents.take(np.flatnonzero(rows_N).tolist())
+        return HeldOutScores(self.source, documents, logits, candidates_NL)
+
+    def only(self, name: str) -> "HeldOutScores":
+        """Return the scores of one member."""
+        return replace(self, logits={name: self.logits[name]})
 
 
 @dataclass(frozen=True)
@@ -50,12 +98,15 @@ class FittedEnsemble:
     fusion: Fusion
     threshold: Threshold
 
-    def scored(
-        self, logits: Logits, targets_NL: Booleans, missed_NU: Booleans | None = None
-    ) -> FusedScores:
+    def scored(self, held_out: HeldOutScores) -> FusedScores:
         """Return the scores of documents from the members' logits, which aren't changed."""
-        parts = self.calibrated(logits)
-        return fuse(parts, targets_NL, self.fusion, self.threshold, missed_NU)
+        return fuse(
+            self.calibrated(held_out.logits),
+            held_out.targets_NL,
+            self.fusion,
+            self.threshold,
+            missed_columns(held_out.documents),
+        )
 
     def calibrated(self, logits: Logits) -> dict[str, NDArray[np.float32]]:
         """Return calibrated copies of the members' logits."""
@@ -63,103 +114,116 @@ class FittedEnsemble:
 
 
 def fit_ensemble(
-    logits: Logits,
-    targets_NL: Booleans,
-    split: str,
+    held_out: HeldOutScores,
     weights: MemberWeights = "fitted",
     threshold: Threshold | None = None,
-    missed_NU: Booleans | None = None,
 ) -> FittedEnsemble:
     """Fit the calibrations, the weights and the threshold of an ensemble.
 
     Args:
-        logits: The members' logits, not calibrated; they aren't changed.
-        targets_NL: The gold codes.
-        split: The split's name.
+        held_out: The members' scores, not calibrated; they aren't changed.
         weights: Whether the weights are equal or fitted.
         threshold: Kept as it is if it is fixed; None: one threshold is tuned.
-        missed_NU: Gold codes outside of the label space; None: there are none.
     """
-    calibrations = {name: _calibration(part, targets_NL, split) for name, part in logits.items()}
-    parts = {name: calibrations[name].of(part.copy()) for name, part in logits.items()}
+    source, possible_NL = held_out.source, held_out.possible_NL
+    calibrations = {
+        name: _calibration(part, possible_NL, source) for name, part in held_out.logits.items()
+    }
+    parts = {name: calibrations[name].of(part.copy()) for name, part in held_out.logits.items()}
+    equal = Fusion(dict.fromkeys(parts, 1 / len(parts)), 0, source)
     if weights == "fitted":
-        fusion = fit_fusion(parts, targets_NL, split)
+        fusion = _fitted_weights(parts, calibrations, possible_NL, source) or equal
     else:
-        equal = dict.fromkeys(parts, 1 / len(parts))
-        mean_NL = fused_logits(
-            {n: part.copy() for n, part in parts.items()}, Fusion(equal, 0, split)
-        )
-        line = _calibration(mean_NL, targets_NL, split)
-        fusion = Fusion(dict.fromkeys(parts, line.slope / len(parts)), line.bias, split)
+        mean_NL = fused_logits({name: part.copy() for name, part in parts.items()}, equal)
+        line = _calibration(mean_NL, possible_NL, source)
+        fusion = Fusion(dict.fromkeys(parts, line.slope / len(parts)), line.bias, source)
     threshold = threshold or Threshold(how="auto")
     if threshold.how != "fixed":
-        missed = 0 if missed_NU is None else int(missed_NU.sum())
-        threshold = tune(threshold.how, probabilities(parts, fusion), targets_NL, split, missed)
+        scores_NL, targets_NL = probabilities(parts, fusion), held_out.targets_NL
+        missed = int(missed_columns(held_out.documents).sum())
+        threshold = tune(threshold.how, scores_NL, targets_NL, source, missed)
     return FittedEnsemble(calibrations, fusion, threshold)
 
 
 def _calibration(
-    logits_NL: NDArray[np.float32], targets_NL: Booleans, split: str
+    logits_NL: NDArray[np.float32], targets_NL: Booleans, source: str
 ) -> LogitCalibration:
-    line = fit_fusion({"member": logits_NL}, targets_NL, split)
-    return LogitCalibration(line.weights["member"], line.bias, split)
+    line = fit_fusion({"member": logits_NL}, targets_NL, source)
+    if _is_runaway(line):
+        return UNCALIBRATED
+    return LogitCalibration(line.weights["member"], line.bias, source)
 
 
-def held_out_metrics(
-    logits: Logits, targets_NL: Booleans, documents: Documents, weights: MemberWeights
-) -> dict[str, float] | None:
+def _fitted_weights(
+    parts: Logits,
+    calibrations: Mapping[str, LogitCalibration],
+    targets_NL: Booleans,
+    source: str,
+) -> Fusion | None:
+    """Fit the weights of members, 0 for those whose scores say nothing; None: there is no fit."""
+    useful = {name: part for name, part in parts.items() if calibrations[name].slope > _FLATTEST}
+    if not useful:
+        return None
+    fusion = fit_fusion(useful, targets_NL, source)
+    if _is_runaway(fusion):
+        return None
+    return replace(fusion, weights=dict.fromkeys(parts, 0.0) | dict(fusion.weights))
+
+
+def _is_runaway(fusion: Fusion) -> bool:
+    return sum(fusion.weights.values()) > _STEEPEST or abs(fusion.bias) > _FARTHEST
+
+
+def held_out_metrics(held_out: HeldOutScores, weights: MemberWeights) -> dict[str, float] | None:
     """Measure members together on documents that weights and threshold weren't fitted on.
 
     All is fitted on one half of the documents and measured on the other, both ways; the documents
     of a patient are in one half. The result is the mean over the documents of both halves.
 
     Args:
-        logits: The logits of the members; one of them: what it reaches alone.
-        targets_NL: The gold codes.
-        documents: The documents.
+        held_out: The scores of the members; of one of them: what it reaches alone.
         weights: Whether the weights are equal or fitted.
 
     Returns:
         Metric name to value; None: there are too few documents.
     """
+    documents = held_out.documents
     try:
         halves_N = fold_of(documents.ids, documents.subject_ids, 2)
     except ConfigError:
         return None
-    halves = [halves_N == half for half in range(2)]
-    if not all(targets_NL[half].any() for half in halves):
+    halves = [held_out.rows(halves_N == half) for half in range(2)]
+    if not all(half.targets_NL.any() for half in halves):
         return None
-    missed_NU = missed_columns(documents)
     values = dict.fromkeys(METRICS, 0.0)
     for own, other in (halves, halves[::-1]):
-        parts = {name: part[own] for name, part in logits.items()}
-        fitted = fit_ensemble(parts, targets_NL[own], "half", weights, missed_NU=missed_NU[own])
-        parts = {name: part[other] for name, part in logits.items()}
-        scored = fitted.scored(parts, targets_NL[other], missed_NU[other])
+        scored = fit_ensemble(own, weights).scored(other)
         for name, value in scored.metrics(METRICS).items():
-            values[name] += value * np.count_nonzero(other) / len(halves_N)
+            values[name] += value * len(other.documents) / len(documents)
     return values
 
 
-def error_correlation(
-    one_NL: NDArray[np.float32], other_NL: NDArray[np.float32], targets_NL: Booleans
-) -> float:
-    """Return the correlation of two members' errors, score minus target, over all pairs.
+def error_correlations(calibrated: Logits, targets_NL: Booleans) -> dict[tuple[str, str], float]:
+    """Return the correlation of the errors, score minus target, of each pair of members.
 
     Args:
-        one_NL: The scores of one member.
-        other_NL: Those of the other.
+        calibrated: The members' calibrated logits.
         targets_NL: The gold codes.
     """
-    sums = np.zeros(5)
+    names = list(calibrated)
+    count, sums, products = len(names), np.zeros(len(names)), np.zeros((len(names), len(names)))
     for rows in row_blocks(len(targets_NL), targets_NL.shape[1], _BLOCK):
-        gold_BL = targets_NL[rows].astype(np.float64)
-        one_BL, other_BL = one_NL[rows] - gold_BL, other_NL[rows] - gold_BL
-        products: Sequence[float] = [
-            one_BL.sum(), other_BL.sum(), (one_BL**2).sum(), (other_BL**2).sum(),
-            (one_BL * other_BL).sum(),
-        ]  # fmt: skip
-        sums += products
-    one, other, one_one, other_other, both = sums / targets_NL.size
-    spread = (one_one - one**2) * (other_other - other**2)
-    return float((both - one * other) / np.sqrt(spread)) if spread > 0 else 1.0
+        parts = ({name: calibrated[name][rows].copy()} for name in names)
+        errors = [(probabilities(part, None) - targets_NL[rows]).ravel() for part in parts]
+        errors_MX = np.stack(errors).astype(np.float64)
+        sums += errors_MX.sum(axis=1)
+        products += errors_MX @ errors_MX.T
+    means = sums / targets_NL.size
+    covariances = products / targets_NL.size - np.outer(means, means)
+    spread = np.sqrt(np.diag(covariances))
+    return {
+        (names[one], names[other]): float(covariances[one, other] / (spread[one] * spread[other]))
+        if spread[one] and spread[other]
+        else 1.0
+        for one, other in combinations(range(count), 2)
+    }

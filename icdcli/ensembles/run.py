@@ -4,12 +4,10 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from icdcli.data.corpus.label_spaces import missed_columns
-from icdcli.data.corpus.reader import Documents
+from icdcli.data.corpus.reader import Corpus
 from icdcli.ensembles.building import (
     TUNED_ON,
     Warn,
@@ -20,18 +18,17 @@ from icdcli.ensembles.building import (
 )
 from icdcli.ensembles.cost import EnsembleCost, measure_cost, sample_texts
 from icdcli.ensembles.fitting import (
-    Logits,
+    HeldOutScores,
     MemberWeights,
-    error_correlation,
+    error_correlations,
     fit_ensemble,
     held_out_metrics,
 )
 from icdcli.ensembles.members import Candidate, find_candidates
+from icdcli.ensembles.out_of_fold_scores import out_of_fold_scores
 from icdcli.ensembles.run_folder import validation_of, write_ensemble
 from icdcli.io.progress import Progress
-from icdcli.metrics.arrays import Booleans
 from icdcli.model.ensemble.ensemble_model import EnsembleModel, ensemble_losses
-from icdcli.model.fusion import probabilities
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir, require_project
 
@@ -49,9 +46,10 @@ class MadeEnsemble:
         shares: The share of each member in the weights.
         threshold: The threshold, in words.
         weights: How the weights were chosen: ``equal`` or ``fitted``.
-        tuned_on: The split that calibration and threshold are from; None: nothing was fitted.
+        tuned_on: What calibration and threshold were fitted on: the validation split, or scores of
+            cross-fitting; None: nothing was fitted.
         held_out: For each member alone and for the ensemble (None), the metrics on halves of the
-            split that weights and threshold weren't fitted on; empty: there are too few documents.
+            documents that weights and threshold weren't fitted on; empty: there are too few.
         correlations: Pairs of members to the correlation of their errors.
         lacking: Members to the number of codes that they don't have.
         cost: The time.
@@ -138,40 +136,50 @@ def ensemble_runs(
     require_project(project)
     corpus = ensemble_corpus(lead, on_warning, on_progress)
     model = load_candidates(candidates, corpus, device, on_warning)
-    if not can_fit(candidates, corpus):
+    held_out = _held_out_scores(candidates, model, corpus, on_progress)
+    sample = sample_texts(corpus, TUNED_ON if TUNED_ON in corpus.splits else "train")
+    if held_out is None:
         on_warning(
-            "members were trained on the validation split, so nothing can be fitted on it: their "
-            "weights are equal, their scores aren't calibrated, and the threshold is the mean of "
-            "theirs."
+            "members were trained on the validation split, and there are no scores of models that "
+            "weren't, so nothing can be fitted: the weights are equal, scores aren't calibrated, "
+            "and the threshold is the mean of the members'."
         )
         model.threshold = mean_threshold(model)
         run = write_ensemble(model, lead, corpus, None, project, name, into)
-        cost = measure_cost(model, sample_texts(corpus, "train"))
-        return replace(_made(run, candidates, model, "equal"), tuned_on=None, cost=cost)
-    scored = model.score_split(corpus, TUNED_ON, on_progress)
-    logits, documents = scored.parts, scored.documents
-    targets_NL = documents.targets_NL(len(model.labels))
+        made = _made(run, candidates, model, "equal")
+        return replace(made, cost=measure_cost(model, sample))
     threshold = Threshold.configured(lead.config.log.positive_threshold)
-    missed_NU = missed_columns(documents)
-    fitted = fit_ensemble(logits, targets_NL, TUNED_ON, weights, threshold, missed_NU)
+    fitted = fit_ensemble(held_out, weights, threshold)
     model.fusion, model.threshold = fitted.fusion, fitted.threshold
     model.members = [
         replace(member, calibration=fitted.calibrations[member.name]) for member in model.members
     ]
-    calibrated = fitted.calibrated(logits)
-    loss = float(ensemble_losses(calibrated, fitted.fusion, documents.targets).mean())
-    fused = fitted.scored(logits, targets_NL, missed_NU)
-    evaluated = validation_of(model, fused, loss, lead.config, began)
-    held_out = _held_out(logits, targets_NL, documents, weights)
-    scores = {name: probabilities({name: part}, None) for name, part in calibrated.items()}
-    correlations = {
-        (one, other): error_correlation(scores[one], scores[other], targets_NL)
-        for one, other in combinations(scores, 2)
-    }
-    cost = measure_cost(model, sample_texts(corpus, TUNED_ON))
+    calibrated = fitted.calibrated(held_out.logits)
+    loss = ensemble_losses(calibrated, fitted.fusion, held_out.documents.targets)
+    fused = fitted.scored(held_out)
+    evaluated = validation_of(model, fused, float(loss.mean()), lead.config, began, held_out.source)
+    cost = measure_cost(model, sample)
     run = write_ensemble(model, lead, corpus, evaluated, project, name, into)
-    made = _made(run, candidates, model, weights)
-    return replace(made, held_out=held_out, correlations=correlations, cost=cost)
+    return replace(
+        _made(run, candidates, model, weights),
+        tuned_on=held_out.source,
+        held_out=_measured(held_out, weights),
+        correlations=error_correlations(calibrated, held_out.targets_NL),
+        cost=cost,
+    )
+
+
+def _held_out_scores(
+    candidates: Sequence[Candidate],
+    model: EnsembleModel,
+    corpus: Corpus,
+    on_progress: Progress | None,
+) -> HeldOutScores | None:
+    """Return scores of documents that no member was fitted to; None: there are none."""
+    if not can_fit(candidates, corpus):
+        return out_of_fold_scores(candidates, model)
+    scored = model.score_split(corpus, TUNED_ON, on_progress)
+    return HeldOutScores(TUNED_ON, scored.documents, scored.parts)
 
 
 def _made(
@@ -183,18 +191,18 @@ def _made(
         model.shares,
         str(model.threshold),
         weights,
-        TUNED_ON,
+        None,
         lacking={member.name: member.lacks for member in model.members if member.lacks},
     )
 
 
-def _held_out(
-    logits: Logits, targets_NL: Booleans, documents: Documents, weights: MemberWeights
+def _measured(
+    held_out: HeldOutScores, weights: MemberWeights
 ) -> dict[str | None, Mapping[str, float]]:
     """Measure each member alone and the ensemble (None), fitted on other documents."""
     found: dict[str | None, Mapping[str, float]] = {}
-    for name, chosen in [(None, logits), *((name, {name: logits[name]}) for name in logits)]:
-        measured = held_out_metrics(chosen, targets_NL, documents, weights)
+    for name in (None, *held_out.logits):
+        measured = held_out_metrics(held_out if name is None else held_out.only(name), weights)
         if measured is not None:
             found[name] = measured
     return found

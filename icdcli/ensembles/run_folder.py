@@ -8,6 +8,7 @@ weights/      one checkpoint, which refers to those of the members
 import math
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from icdcli.training.validation import configured_metrics
 
 
 def validation_of(
-    model: EnsembleModel, fused: FusedScores, loss: float, config: Config, began: float
+    model: EnsembleModel, fused: FusedScores, loss: float, config: Config, began: float, source: str
 ) -> Evaluated:
     """Return the validation of an ensemble, as training would.
 
@@ -39,8 +40,10 @@ def validation_of(
         loss: Its mean loss.
         config: Says which metrics are wanted.
         began: When the work began, by ``time.monotonic``.
+        source: What it was fitted and measured on.
     """
     measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics)
+    confidence, acceptance = measured.confidence, measured.acceptance
     return Evaluated(
         epoch=1,
         step=1,
@@ -56,8 +59,8 @@ def validation_of(
         threshold=None if model.threshold.how == "fixed" else str(model.threshold),
         monitored_by=measured.monitored_by,
         note=measured.note,
-        confidence=measured.confidence,
-        acceptance=measured.acceptance,
+        confidence=None if confidence is None else replace(confidence, fitted_on=source),
+        acceptance=None if acceptance is None else replace(acceptance, fitted_on=source),
         scores=summarize_scores(
             fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
         ),

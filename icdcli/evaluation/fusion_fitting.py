@@ -205,7 +205,9 @@ def _logistic(
     parts: Parts, names: Sequence[str], targets_NL: Booleans, pairs_NL: Booleans | None
 ) -> tuple[Floats, float]:
     """Fit weights and bias by Newton's method, starting from the network's logits alone."""
-    start_P = np.array([float(name == NETWORK) for name in names] + [0.0])
+    # Members of an ensemble are logits, too: their mean.
+    equal = 0.0 if NETWORK in parts else 1 / len(names)
+    start_P = np.array([float(name == NETWORK) or equal for name in names] + [0.0])
     squares = (_squares(parts[name], pairs_NL) for name in names)
     damping_P = _DAMPING * np.array([*squares, 0.0]) + 1e-12
 

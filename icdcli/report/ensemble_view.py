@@ -16,10 +16,8 @@ def ensemble_view(made: MadeEnsemble) -> RenderableType:
     lines: list[RenderableType] = [plain(f"Ensemble of {len(made.members)}: {made.run}", "bold")]
     lines.append(_members(made))
     if made.held_out:
-        lines.append(
-            plain("measured on halves of the validation split, each fitted on the other half")
-        )
-    fitted = "" if made.tuned_on is None else f", calibrated on the {made.tuned_on} split"
+        lines.append(plain("measured on halves of these documents, each fitted on the other half"))
+    fitted = "" if made.tuned_on is None else f", calibrated on {_words(made.tuned_on)}"
     lines += [Text(), plain(f"weights    {made.weights}{fitted}")]
     lines.append(plain(f"threshold  {made.threshold}"))
     if made.cost is not None:
@@ -46,6 +44,10 @@ def likeness_warning(made: MadeEnsemble) -> str | None:
         "is hardly better than one of them. Members should differ: another backbone, a TF-IDF "
         "model, another pooling."
     )
+
+
+def _words(tuned_on: str) -> str:
+    return "the validation split" if tuned_on == "validation" else tuned_on
 
 
 def _members(made: MadeEnsemble) -> Table:
