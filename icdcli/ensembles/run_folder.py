@@ -8,7 +8,6 @@ weights/      one checkpoint, which refers to those of the members
 import math
 import shutil
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +41,7 @@ def validation_of(
         began: When the work began, by ``time.monotonic``.
         source: What it was fitted and measured on.
     """
-    measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics)
-    confidence, acceptance = measured.confidence, measured.acceptance
+    measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics, source)
     return Evaluated(
         epoch=1,
         step=1,
@@ -59,8 +57,8 @@ def validation_of(
         threshold=None if model.threshold.how == "fixed" else str(model.threshold),
         monitored_by=measured.monitored_by,
         note=measured.note,
-        confidence=None if confidence is None else replace(confidence, fitted_on=source),
-        acceptance=None if acceptance is None else replace(acceptance, fitted_on=source),
+        confidence=measured.confidence,
+        acceptance=measured.acceptance,
         scores=summarize_scores(
             fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
         ),

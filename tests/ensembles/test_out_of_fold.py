@@ -3,12 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icdcli.config.loading import load_config
-from icdcli.config.run_paths import change_keys
-from icdcli.cross_fitting.run import cross_fit
 from icdcli.ensembles.run import ensemble_runs
 from icdcli.model.checkpoint import load_model
-from icdcli.training.run import run_training
+from icdcli.refit.run import refit
 from icdcli.training.setting_up.final_fit import FinalFit
 
 pytestmark = pytest.mark.filterwarnings("ignore:leakage")
@@ -20,13 +17,7 @@ def refits(train_member):
     folders = []
     for longest in (1, 2):
         run = train_member(f"words{longest}", model="tfidf", word_ngrams=longest)
-        found = cross_fit(run, 2)
-        fit = FinalFit(
-            found.source, str(run.root), {}, *found.final, None, {}, 0.5, ("map",), 0.1, {}
-        )
-        keys = {"train_on": "train+validation", "name": f"refit{longest}"}
-        config = change_keys(load_config(run.args), keys)
-        folders.append(run_training(config, final_fit=fit).run)
+        folders.append(refit(run, 2).result.run)
     return folders
 
 
@@ -39,7 +30,7 @@ def test_weights_and_threshold_of_refits_come_from_their_folds(refits, tmp_path)
     assert made.held_out[None]["map"] > 0.9
     model = load_model(made.run)
     assert model.fusion.tuned_on == made.tuned_on
-    assert 0.3 < made.correlations[("refit1", "refit2")] < 0.95
+    assert 0.3 < made.correlations[("words1-refit", "words2-refit")] < 0.95
     assert not np.isnan(model.scores(["htn and aki"])).any()
 
 
