@@ -82,7 +82,7 @@ def require_final(run: RunDir, config: Config) -> None:
             f"{run.root}: was migrated to another edition, so that its documents have other codes. "
             "Train a run with the new edition, or give the run before its migration."
         )
-    if config.model.is_ensemble:
+    if config.model.is_ensemble or config.run.seeds:
         raise ConfigError(f"{run.root}: is an ensemble. Give each of its members.")
     manifest = read_manifest(find_checkpoint(run, "last"))
     if config.model.is_baseline or manifest["step"] >= config.train.last_step:

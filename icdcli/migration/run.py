@@ -100,7 +100,7 @@ def migrate_run(
     """
     run = run if isinstance(run, RunDir) else RunDir.open(Path(run))
     config = load_config(run.args, [] if device is None else [f"device={device}"])
-    if config.model.is_ensemble:
+    if config.model.is_ensemble or config.run.seeds:
         raise ConfigError(
             f"{run.root}: is an ensemble. Migrate its members, then make an ensemble of them with "
             "`icdcode ensemble`."
