@@ -60,7 +60,7 @@ def fold_of(
     ]
     sizes = Counter(units)
     if folds < 2:
-        raise ConfigError(f"folds: {folds} folds hold nothing out. Set at least 2.")
+        raise ConfigError(f"folds: should be at least 2, not {folds}: each is held out once.")
     if folds > len(sizes):
         raise ConfigError(
             f"folds: there are {len(sizes):,} patients or documents, too few for {folds:,} folds. "

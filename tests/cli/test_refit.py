@@ -1,0 +1,48 @@
+"""`icdcode refit`: what it shows and refuses."""
+
+import pytest
+
+from icdcli.config.loading import load_config
+from icdcli.training.run import run_training
+
+
+@pytest.fixture(scope="module")
+def run(notes, tmp_path_factory):
+    """A run of TF-IDF."""
+    folder = tmp_path_factory.mktemp("refit")
+    keys = {
+        "model": "tfidf", "positive_threshold": "auto", "metrics": "[map, f1_micro]",
+        "data_path": notes, "project": folder / "runs", "cache_dir": folder / "cache",
+    }  # fmt: skip
+    return run_training(load_config(None, [f"{key}={value}" for key, value in keys.items()])).run
+
+
+def test_it_shows_what_was_measured_by_what_and_as_json(icdcode, run, tmp_path):
+    answer = icdcode("refit", run.root, "--folds", 2, "--name", "both", "--json")
+    assert answer.code == 0, answer.err
+    shown = answer.json
+    assert shown["chosen_by"] == "2-fold cross-fitting on train+validation"
+    assert shown["documents"] == {"train": 100, "validation": 8}
+    assert shown["intervals"].keys() >= {"f1_micro"} or shown["metrics"]["f1_micro"] == 1
+    assert "not of the final fit, which has seen all documents" in answer.err
+    note = tmp_path / "note.txt"
+    note.write_text("htn and dm2")
+    assert "I10" in icdcode("predict", run.root.with_name("both"), note).out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--folds", "1"], "should be at least 2, not 1"),
+        (["--folds", "5000"], "too few for 5,000 folds"),
+    ],
+)
+def test_bad_numbers_of_folds_are_one_message(icdcode, run, words, says):
+    answer = icdcode("refit", run.root, *words, "--name", "bad")
+    assert (answer.code, answer.err.count("error: ")) == (2, 1)
+    assert says in answer.err
+    assert not run.root.with_name("bad").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(refused, tmp_path):
+    refused(2, "refit", tmp_path, says="isn't a run folder")
