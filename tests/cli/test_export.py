@@ -36,6 +36,7 @@ def test_the_exported_folder_predicts_the_same(icdcode, run_copy, same_codes, tm
     shutil.rmtree(run_copy)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "README.md",
+        "reference.json",
         "backbone",
         "coder.json",
         "config.yaml",

@@ -12,7 +12,14 @@ import pytest
 from icdcli.config.metric_names import METRICS
 
 CHECKPOINT = {
-    *("head.safetensors", "labels.parquet", "coder.json", "state.pt", "manifest.json"),
+    *(
+        "head.safetensors",
+        "labels.parquet",
+        "coder.json",
+        "state.pt",
+        "manifest.json",
+        "reference.json",
+    ),
     *("backbone/config.json", "backbone/tokenizer.json", "backbone/tokenizer_config.json"),
 }
 PER_CODE = [
