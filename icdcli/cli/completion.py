@@ -13,7 +13,8 @@ import typer
 from icdcli.config.fields import OneOf
 from icdcli.data.section import ProtocolName
 
-_SKIPPED = ("patient", "hadm-digit")  # icdcode draws these splits; no lists are published for them
+# icdcode draws the splits of the first two, and MDACE's lists come with its charts.
+_SKIPPED = ("patient", "hadm-digit", "mdace-")
 
 
 def complete_override(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -74,7 +75,7 @@ def complete_protocol(incomplete: str) -> list[str]:
     return [
         name
         for name in get_args(ProtocolName)
-        if name not in _SKIPPED and name.startswith(incomplete)
+        if not name.startswith(_SKIPPED) and name.startswith(incomplete)
     ]
 
 

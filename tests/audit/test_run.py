@@ -122,7 +122,7 @@ def test_notes_with_findings_can_be_imported_for_review(
     corpus, config = audited(25, lexical="[evidence]")
     notes = tmp_path / "to_review.jsonl"
     settings = AuditSettings(with_text=True, top=5)
-    audit = audit_to_file(corpus, config, tmp_path / "audit.csv", settings, notes)
+    audit = audit_to_file(corpus, config, tmp_path / "audit.csv", settings, notes=notes)
     rows = [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == list(dict.fromkeys(one.id for one in audit.findings))
     texts = {document.id: document.text for document in audit.documents}

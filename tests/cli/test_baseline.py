@@ -50,7 +50,10 @@ def run(answer, place, tmp_path):
 
 def test_training_makes_the_run_folder_as_promised(answer, place, run, files):
     assert (answer.code, answer.err) == (0, "")
-    checkpoint = ("coder.json", "labels.parquet", "manifest.json", "tfidf.npz", "vocabulary.json")
+    checkpoint = (
+        *("coder.json", "labels.parquet", "manifest.json", "reference.json"),
+        *("tfidf.npz", "vocabulary.json"),
+    )
     assert files(run) == {
         "args.yaml",
         "origin.json",

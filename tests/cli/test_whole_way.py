@@ -12,14 +12,7 @@ import pytest
 from icdcli.config.metric_names import METRICS
 
 CHECKPOINT = {
-    *(
-        "head.safetensors",
-        "labels.parquet",
-        "coder.json",
-        "state.pt",
-        "manifest.json",
-        "reference.json",
-    ),
+    *("head.safetensors", "labels.parquet", "coder.json", "state.pt", "manifest.json"),
     *("backbone/config.json", "backbone/tokenizer.json", "backbone/tokenizer_config.json"),
 }
 PER_CODE = [
@@ -38,6 +31,7 @@ PER_CODE = [
 EVALUATION = {
     *("metrics.json", "per_code.csv", "predictions.parquet", "statistics.npz"),
     *("precision_recall.png", "calibration.png", "f1_by_frequency.png"),
+    *("risk_coverage.csv", "risk_coverage.png"),
 }
 
 
@@ -107,6 +101,8 @@ def test_the_run_folder_is_as_promised(trained, files):
     weights = {
         f"weights/steps/{step}/{file}" for step in ("6-2", "12", "12-2") for file in CHECKPOINT
     }
+    # What a validation measured is in the checkpoints that are saved after it.
+    weights |= {f"weights/steps/{step}/reference.json" for step in ("6-2", "12-2")}
     weights.add("weights/names.json")
     pictures = {"vis_outputs/lr_schedule.png", "vis_outputs/learning_curves.png"}
     found = {name for name in files(trained) if not name.startswith("evaluation/")}

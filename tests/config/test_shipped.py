@@ -52,9 +52,10 @@ def test_its_commands_are_right(path):
         if "config" in parameters:
             assert parameters["config"] == Path("configs") / path.name
             load_config(path, parameters.get("overrides") or [])
-        if name == "evaluate":
+        if name in ("evaluate", "refit"):
             assert parameters["run_dir"] == run.project / run.name
-    assert names[-2:] == ["train", "evaluate"]
+    # A second stage is fitted in a refit, which cross-fitting measures.
+    assert names[-2:] == ["train", "refit" if load_config(path).model.second_stage else "evaluate"]
 
 
 def test_it_names_the_hardware(path):

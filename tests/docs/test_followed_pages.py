@@ -72,6 +72,7 @@ def smaller(text: str) -> str:
         "docs/formats.md",
         pytest.param("docs/python.md", marks=pytest.mark.slow),
         "docs/review.md",
+        "docs/score.md",
     ],
 )
 def test_a_page_can_be_followed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +104,7 @@ def test_a_table_of_ones_own_comes_to_predictions_with_evidence(
 
 def test_every_page_that_runs_is_run() -> None:
     run = {"README.md", "README.ko.md"}  # whose blocks are the same
-    names = "codes formats getting-started evaluation python review own-notes".split()
+    names = "codes formats getting-started evaluation python review own-notes score".split()
     names += ["ko/guide", "ko/own-notes"]
     run |= {f"docs/{name}.md" for name in names}
     assert {name_of(page) for page in DOCUMENTS if any(block.runs for block in blocks(page))} == run
