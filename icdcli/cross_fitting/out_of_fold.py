@@ -93,17 +93,18 @@ class OutOfFold:
     def fused_NL(self) -> NDArray[np.float32]:
         """Return the scores in [0, 1], with the weights fitted on the other folds.
 
-        The thresholds tuned on the other folds differ a little from that of all documents. The
+        The thresholds tuned on the other folds differ a little from those of all documents. The
         log-odds of a fold are shifted by the difference, so that `final` decides as they do.
         """
         fused_NL = np.empty_like(self.parts[NETWORK])
-        common = _log_odds(np.array(self.final[1].value))
+        labels = len(self.labels)
+        common_L = _log_odds(self.final[1].values_L(labels))
         for fold in np.unique(self.folds_N):
             own_N = self.folds_N == fold
             fusion, threshold = self.chosen_by(~own_N)
             scores_NL = self.fuse(fusion, own_N)
-            shift = common - _log_odds(np.array(threshold.value))
-            shifted_NL = 1 / (1 + np.exp(-(_log_odds(scores_NL) + shift)))
+            shift_L = common_L - _log_odds(threshold.values_L(labels))
+            shifted_NL = 1 / (1 + np.exp(-(_log_odds(scores_NL) + shift_L)))
             fused_NL[own_N] = np.where(self.candidates_NL[own_N], shifted_NL, 0)
         return fused_NL
 

@@ -16,6 +16,7 @@ from icdcli.errors import ConfigError, ResumeError
 from icdcli.metrics.metrics import evaluate
 from icdcli.model.checkpoint import load_model
 from icdcli.model.fusion import NETWORK
+from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir
 from icdcli.training.run import run_training
 
@@ -82,6 +83,23 @@ def test_what_decides_about_a_document_does_not_depend_on_its_fold(fitted):
     # Only the common threshold, on which scores of all folds are aligned, may move.
     order, moved = (np.argsort(each.fused_NL[own_N][0]) for each in (found, fooled))
     assert order.tolist() == moved.tolist()
+
+
+@pytest.mark.parametrize("how", ["auto", "auto_per_code"])
+def test_the_decisions_about_a_fold_are_those_of_thresholds_tuned_without_it(fitted, how):
+    found = fitted[1]
+    # Its gold codes move the thresholds of all documents, but not its own.
+    fooled_NL = np.where((found.folds_N == 0)[:, None], ~found.targets_NL, found.targets_NL)
+    targets = [np.flatnonzero(row).astype(np.int32) for row in fooled_NL]
+    documents = replace(found.documents, targets=targets)
+    found = replace(found, documents=documents, how=Threshold(how=how))
+    for fold in np.unique(found.folds_N):
+        own_N = found.folds_N == fold
+        fusion, threshold = found.chosen_by(~own_N)
+        scores_NL = found.fuse(fusion, own_N)
+        decided_NL = scores_NL >= threshold.values_L(len(found.labels))
+        assert decided_NL.any()
+        assert (found.predicted_NL[own_N] == decided_NL).all()
 
 
 def test_finished_folds_are_not_repeated_and_what_was_found_can_be_read(fitted, monkeypatch):
