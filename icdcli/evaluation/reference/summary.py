@@ -42,7 +42,8 @@ class ReferenceSummary:
 
 def summarize_training(corpus: Corpus) -> TextReference | None:
     """Return the summary of a corpus's training texts; None: they have no words."""
-    return summarize_texts(corpus.texts("train"), len(corpus.documents("train")))
+    documents = corpus.documents("train")
+    return summarize_texts(corpus.texts("train"), len(documents), documents.subject_ids)
 
 
 def read_reference(checkpoint: Path, manifest: Mapping[str, Any]) -> ReferenceSummary | None:

@@ -1,13 +1,13 @@
 """A summary of texts that identifies nobody: a few numbers per text, and a bitmap of words.
 
 The bitmap has no words: it has a bit for each of 131,072 values of a hash, set if a word with that
-value is in at least three documents. Many words have the same value, and the words of one patient
-aren't in it.
+value is in documents of at least three patients. Many words have the same value, and the words of
+one patient aren't in it.
 """
 
 import base64
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ MOST = 2_000
 """The most documents that are read for a summary."""
 
 _BITS = 1 << 17
-_FEWEST = 3  # documents that a word must be in
+_FEWEST = 3  # patients that must have a word
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -74,7 +74,9 @@ class TextReference:
         return cls(known, {name: content["measures"][name] for name in TEXT_MEASURES})
 
 
-def summarize_texts(texts: Iterable[str], count: int) -> TextReference | None:
+def summarize_texts(
+    texts: Iterable[str], count: int, subject_ids: Sequence[str | None] = ()
+) -> TextReference | None:
     """Summarize the texts of a training.
 
     Every other of up to `MOST` texts, evenly from all, is for the bitmap; the others are measured
@@ -83,12 +85,13 @@ def summarize_texts(texts: Iterable[str], count: int) -> TextReference | None:
     Args:
         texts: The texts.
         count: Their number.
+        subject_ids: The patient of each; None: unknown, one of its own. Empty: all are unknown.
 
     Returns:
         The summary; None: there are no words.
     """
     stride = -(-count // MOST) or 1
-    documents: Counter[int] = Counter()
+    patients: defaultdict[int, set[str | int]] = defaultdict(set)  # that have a hash
     measured: list[str] = []
     for place, text in enumerate(texts):
         if place % stride:
@@ -96,9 +99,12 @@ def summarize_texts(texts: Iterable[str], count: int) -> TextReference | None:
         if place // stride % 2:
             measured.append(text)
         else:
-            documents.update(set(_hashes(text)))
+            patient = (subject_ids[place] if subject_ids else None) or place
+            for hash in set(_hashes(text)):
+                if len(patients[hash]) < _FEWEST:
+                    patients[hash].add(patient)
     known = np.zeros(_BITS, bool)
-    known[[hash for hash, found in documents.items() if found >= _FEWEST]] = True
+    known[[hash for hash, own in patients.items() if len(own) >= _FEWEST]] = True
     bare = TextReference(known, {})
     rows = [values for text in measured if (values := bare.measure(text)) is not None]
     if not rows:

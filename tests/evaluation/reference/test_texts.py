@@ -46,6 +46,16 @@ def test_a_word_must_be_in_three_documents():
     assert two.measure("common")[1] == 0
 
 
+def test_the_words_of_one_patient_are_unknown():
+    """A name is in each of a patient's documents, however many there are."""
+    texts = ["Anderssen pneumonia"] * 12 + ["pneumonia"] * 12
+    patients = ["p1"] * 12 + [f"q{number}" for number in range(12)]
+    found = summarize_texts(texts, 24, patients)
+    assert found.measure("Anderssen")[1] == 1
+    assert found.measure("pneumonia")[1] == 0
+    assert summarize_texts(texts, 24, [None] * 24).measure("Anderssen")[1] == 0
+
+
 def test_the_file_has_no_word_and_is_small(tmp_path):
     texts = ["Pamela Anderssen has pneumonia"] * 2_000
     found = summarize_texts(texts, 2_000)
