@@ -26,11 +26,12 @@ from icdcli.ensembles.fitting import (
 )
 from icdcli.ensembles.members import Candidate, find_candidates
 from icdcli.ensembles.out_of_fold_scores import out_of_fold_scores
-from icdcli.ensembles.run_folder import validation_of, write_ensemble
+from icdcli.ensembles.run_folder import write_ensemble
 from icdcli.io.progress import Progress
 from icdcli.model.ensemble.ensemble_model import EnsembleModel, ensemble_losses
 from icdcli.model.threshold import Threshold
 from icdcli.run_dir import RunDir, require_project
+from icdcli.training.validation import only_validation
 
 ALIKE = 0.95
 """The correlation of errors from which on two members count as nearly the same."""
@@ -157,7 +158,9 @@ def ensemble_runs(
     calibrated = fitted.calibrated(held_out.logits)
     loss = ensemble_losses(calibrated, fitted.fusion, held_out.documents.targets)
     fused = fitted.scored(held_out)
-    evaluated = validation_of(model, fused, float(loss.mean()), lead.config, began, held_out.source)
+    evaluated = only_validation(
+        model, fused, float(loss.mean()), lead.config, began, held_out.source
+    )
     cost = measure_cost(model, sample)
     run = write_ensemble(model, lead, corpus, evaluated, project, name, into)
     return replace(

@@ -5,19 +5,14 @@ results.csv   one row: the metrics on the validation split
 weights/      one checkpoint, which refers to those of the members
 """
 
-import math
 import shutil
-import time
 from functools import partial
 from pathlib import Path
 
 from icdcli.config.loading import load_config
 from icdcli.config.run_paths import ORIGIN, change_keys
-from icdcli.config.schema import Config
 from icdcli.data.corpus.reader import Corpus
 from icdcli.ensembles.members import Candidate
-from icdcli.evaluation.measure import FusedScores
-from icdcli.evaluation.reference.scores import summarize_scores
 from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.model.ensemble.ensemble_model import EnsembleModel
 from icdcli.model.section import ModelConfig
@@ -25,45 +20,6 @@ from icdcli.run_dir import CHECKPOINTS, RunDir
 from icdcli.training.checkpointing import write_checkpoint
 from icdcli.training.events import Evaluated
 from icdcli.training.recorder import Recorder
-from icdcli.training.validation import configured_metrics
-
-
-def validation_of(
-    model: EnsembleModel, fused: FusedScores, loss: float, config: Config, began: float, source: str
-) -> Evaluated:
-    """Return the validation of an ensemble, as training would.
-
-    Args:
-        model: The ensemble.
-        fused: The scores of the validation split.
-        loss: Its mean loss.
-        config: Says which metrics are wanted.
-        began: When the work began, by ``time.monotonic``.
-        source: What it was fitted and measured on.
-    """
-    measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics, source)
-    return Evaluated(
-        epoch=1,
-        step=1,
-        seconds=time.monotonic() - began,
-        train_loss=math.nan,
-        validation_loss=loss,
-        lr=math.nan,
-        metrics=measured.metrics,
-        monitored=measured.monitored,
-        best_metric=True,
-        best_loss=True,
-        patience_left=config.train.patience,
-        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
-        monitored_by=measured.monitored_by,
-        note=measured.note,
-        confidence=measured.confidence,
-        acceptance=measured.acceptance,
-        scores=summarize_scores(
-            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
-        ),
-        at_threshold=measured.at_threshold,
-    )
 
 
 def write_ensemble(

@@ -8,6 +8,7 @@ checkpoint has no ``state.pt``.
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from icdcli.config.loading import load_config
@@ -17,7 +18,6 @@ from icdcli.data.corpus.reader import Corpus
 from icdcli.distributed.hardware import cores
 from icdcli.errors import DataError
 from icdcli.evaluation.measure import tune_scores
-from icdcli.evaluation.reference.scores import summarize_scores
 from icdcli.evaluation.reference.summary import summarize_training
 from icdcli.io.progress import Progress
 from icdcli.lexical.reading import NoteReading
@@ -30,7 +30,7 @@ from icdcli.training.checkpointing import find_intact_checkpoint, write_checkpoi
 from icdcli.training.events import Evaluated, Event, Started, Stopped, TrainingResult
 from icdcli.training.recorder import Recorder
 from icdcli.training.setting_up.final_fit import FinalFit
-from icdcli.training.validation import configured_metrics, sample_predictions
+from icdcli.training.validation import only_validation, sample_predictions
 
 _USED = {
     *("seed", "deterministic", "project", "name", "model", "word_ngrams", "monitor"),
@@ -156,37 +156,16 @@ def validate_baseline(
     )
     model.threshold = fused.threshold
     loss = float(scored.losses_N.mean())
-    measured = configured_metrics(fused, loss, config.train.monitor, log.metrics)
-    return Evaluated(
-        epoch=1,
-        step=1,
-        seconds=time.monotonic() - began,
-        train_loss=math.nan,
-        validation_loss=loss,
-        lr=math.nan,
-        metrics=measured.metrics,
-        monitored=measured.monitored,
-        monitored_by=measured.monitored_by,
-        note=measured.note,
-        confidence=measured.confidence,
-        acceptance=measured.acceptance,
-        scores=summarize_scores(
-            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, "validation"
-        ),
-        at_threshold=measured.at_threshold,
-        best_metric=True,
-        best_loss=True,
-        patience_left=config.train.patience,
-        samples=sample_predictions(
-            model,
-            documents.ids,
-            documents.targets,
-            fused.scores_NL,
-            log.prediction_print_n,
-            config.run.seed,
-        ),
-        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
+    evaluated = only_validation(model, fused, loss, config, began)
+    samples = sample_predictions(
+        model,
+        documents.ids,
+        documents.targets,
+        fused.scores_NL,
+        log.prediction_print_n,
+        config.run.seed,
     )
+    return replace(evaluated, samples=samples)
 
 
 def finished_baseline(

@@ -4,6 +4,7 @@ Shapes: N documents, L labels.
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from icdcli.config.metric_names import VALIDATION_LOSS, monitored
+from icdcli.config.schema import Config
 from icdcli.data.batching import micro_batches
 from icdcli.evaluation.measure import FusedScores
+from icdcli.evaluation.reference.scores import summarize_scores
 from icdcli.evaluation.sample import SamplePrediction, sample_prediction, sample_rows
 from icdcli.metrics.acceptance import AcceptanceTable, PredictedPairs, fit_acceptance
 from icdcli.metrics.confidence import Confidence, fit_confidence, suggested_pairs
@@ -27,6 +30,7 @@ from icdcli.training.schedule import learning_rate
 from icdcli.training.setting_up.final_fit import FinalFit
 from icdcli.training.state import Training
 
+_SPLIT = "validation"
 _AT_THRESHOLD = ("precision_micro", "recall_micro")
 _DOCUMENTS_PER_TRANSFER = 1_000
 """Documents whose scores are summed over the processes at once."""
@@ -113,7 +117,7 @@ def configured_metrics(
     validation_loss: float,
     monitor: str | None,
     metrics: Sequence[str],
-    fitted_on: str = "validation",
+    fitted_on: str = _SPLIT,
 ) -> Measured:
     """Measure the validation split with the configured metrics.
 
@@ -159,6 +163,50 @@ def _note(undefined: Sequence[str], measured_by: Sequence[str]) -> str:
         f"{', '.join(undefined)}: undefined on the validation split, which has too few documents, "
         f"or the same codes in all of them. The best checkpoint and patience follow {mean}"
         f"{', '.join(measured_by)}"
+    )
+
+
+def only_validation(
+    model: CodingModel,
+    fused: FusedScores,
+    loss: float,
+    config: Config,
+    began: float,
+    source: str = _SPLIT,
+) -> Evaluated:
+    """Return the event of the only validation of a model that isn't trained step by step.
+
+    Args:
+        model: The model, with its threshold.
+        fused: The scores of the validation split.
+        loss: Its mean loss.
+        config: Says which metrics are wanted.
+        began: When the work began, by ``time.monotonic``.
+        source: The documents of the scores, in words.
+    """
+    measured = configured_metrics(fused, loss, config.train.monitor, config.log.metrics, source)
+    return Evaluated(
+        epoch=1,
+        step=1,
+        seconds=time.monotonic() - began,
+        train_loss=math.nan,
+        validation_loss=loss,
+        lr=math.nan,
+        metrics=measured.metrics,
+        monitored=measured.monitored,
+        best_metric=True,
+        best_loss=True,
+        patience_left=config.train.patience,
+        threshold=None if model.threshold.how == "fixed" else str(model.threshold),
+        monitored_by=measured.monitored_by,
+        note=measured.note,
+        confidence=measured.confidence,
+        acceptance=measured.acceptance,
+        scores=summarize_scores(
+            fused.scores_NL, fused.threshold.values_L(len(model.labels)), model.labels, source
+        ),
+        at_threshold=measured.at_threshold,
+        measured_by=None if source == _SPLIT else source,
     )
 
 

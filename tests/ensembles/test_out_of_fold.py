@@ -1,11 +1,15 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from icdcli.ensembles.run import ensemble_runs
+from icdcli.evaluation.reference.summary import REFERENCE
+from icdcli.io.manifest import read_manifest
 from icdcli.model.checkpoint import load_model
 from icdcli.refit.run import refit
+from icdcli.run_dir import RunDir, find_checkpoint
 from icdcli.training.setting_up.final_fit import FinalFit
 
 pytestmark = pytest.mark.filterwarnings("ignore:leakage")
@@ -32,6 +36,9 @@ def test_weights_and_threshold_of_refits_come_from_their_folds(refits, tmp_path)
     assert model.fusion.tuned_on == made.tuned_on
     assert 0.3 < made.correlations[("words1-refit", "words2-refit")] < 0.95
     assert not np.isnan(model.scores(["htn and aki"])).any()
+    checkpoint = find_checkpoint(RunDir(made.run), "metric")
+    assert read_manifest(checkpoint)["measured_by"] == made.tuned_on
+    assert json.loads((checkpoint / REFERENCE).read_text())["scores"]["split"] == made.tuned_on
 
 
 def test_without_the_folds_nothing_is_fitted(refits, tmp_path):
