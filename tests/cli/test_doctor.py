@@ -117,6 +117,7 @@ def test_json_contains_problems_too(icdcode, place):
     assert answer.json["config"]["memory"]["labels"] == 10_000
 
 
+@pytest.mark.slow
 def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch):
     monkeypatch.setattr("icdcli.profiling.memory.resident_memory", lambda: 10**8)
     total = icdcode("doctor", place.config, "max_len=512", "--json").json["config"]["memory"][
@@ -132,6 +133,7 @@ def test_too_little_memory_comes_with_keys_that_help(icdcode, place, monkeypatch
     assert icdcode("doctor", place.config, "max_len=512", *pairs).code == 0
 
 
+@pytest.mark.slow
 def test_memory_that_nothing_makes_enough(icdcode, place, monkeypatch):
     monkeypatch.setattr("icdcli.profiling.check_config.room", lambda device: 1000)
     answer = icdcode("doctor", place.config)

@@ -97,6 +97,7 @@ def test_a_warning_reports_changed_data(runs: list[Path], monkeypatch: pytest.Mo
     assert "was trained on the corpus another" in messages[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:leakage")  # the notes are too short to differ
 @pytest.mark.parametrize("gigabytes", [0, 20])
 def test_hidden_states_are_stored_only_as_far_as_the_run_allows(

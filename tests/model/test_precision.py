@@ -183,6 +183,7 @@ def test_float32_conflicts_with_fewer_bits(config):
         config(bit=16, cpu_precision="float32")
 
 
+@pytest.mark.slow
 def test_a_frozen_model_loads_without_libraries_that_it_does_not_need(fast, saved):
     fast(False)
     folder, _ = saved()

@@ -201,6 +201,7 @@ def test_quantized_weights_that_do_not_work_are_a_problem(config, model_folders,
     assert problem == "bit: 8: doesn't work here: no such library; use bit: 16 or 32"
 
 
+@pytest.mark.slow
 def test_the_device_with_the_least_free_memory_decides(config, monkeypatch):
     monkeypatch.setattr(module, "find_device", lambda device, local: torch.device("cuda", local))
     monkeypatch.setattr(module, "room", lambda device: 10**9 * (3 - device.index))

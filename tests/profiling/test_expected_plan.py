@@ -44,6 +44,7 @@ def test_the_plan_follows_from_the_memory_and_fits_it():
     assert 0 < layers[1] < layers[-1] == 4
 
 
+@pytest.mark.slow
 def test_without_known_memory_all_layers_are_recomputed():
     assert estimated().recomputation == Recomputation(4, 4)
     assert estimated(device="cpu").recomputation == Recomputation(4, 4)
