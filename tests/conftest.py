@@ -209,6 +209,23 @@ def config(notes: Path, tmp_path: Path) -> "Callable[..., Config]":
     return make
 
 
+@pytest.fixture
+def described(
+    config: "Callable[..., Config]", model_folders: dict[str, Path], tmp_path: Path
+) -> "Callable[..., Config]":
+    """Return a function that makes that of a small encoder with a head from descriptions."""
+
+    def make(**changes: object) -> "Config":
+        options: dict[str, object] = {
+            "model": model_folders["bert"], "freeze_backbone": True, "label_width": 16,
+            "pooling_mode": "label_attention", "description_prior": True, "code_system": "icd10",
+            "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
+        }  # fmt: skip
+        return config(**(options | changes))
+
+    return make
+
+
 FROZEN = {"bit": 32, "lora_activate": False, "freeze_backbone": True, "cpu_precision": "float32"}
 
 

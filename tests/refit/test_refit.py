@@ -154,21 +154,6 @@ def network(described, tmp_path):
     return run_training(options).run
 
 
-@pytest.fixture
-def described(config, model_folders, tmp_path):
-    """A configuration of a small pretrained encoder with lexical parts."""
-
-    def make(**changes):
-        options = {
-            "model": model_folders["bert"], "freeze_backbone": True, "label_width": 16,
-            "pooling_mode": "label_attention", "description_prior": True, "code_system": "icd10",
-            "cache_dir": tmp_path / "cache", "head_lr_factor": 1,
-        }  # fmt: skip
-        return config(**(options | changes))
-
-    return make
-
-
 @pytest.mark.slow
 def test_a_network_is_fitted_again_with_its_lexical_parts(network):
     found = refit(network, 2)

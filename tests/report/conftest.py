@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from icdcli.report.console import Output
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,29 @@ def terminal() -> Output:
         highlight=False,
     )
     return output
+
+
+@pytest.fixture
+def opened(chromium: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
+    """Return a function that opens the page at `address`, which must report no problem."""
+    problems: list[str] = []
+    contexts = []
+
+    def at(width: int, scheme: str = "light") -> "Page":
+        context = chromium.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield at
+    for context in contexts:
+        context.close()
+    assert problems == []
 
 
 def placed_texts(figure: "Figure") -> "list[tuple[str, Bbox]]":

@@ -1,6 +1,6 @@
 """The page of an evaluation in a real browser: sizes, keyboard, search, print, accessibility."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from icdcli.report.html import evaluation_page
 from icdcli.report.plots.evaluation import evaluation_figures
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Evaluation]
@@ -39,28 +39,6 @@ def address(made_up_evaluation: Make, tmp_path: Path) -> str:
     )
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
     return (tmp_path / "report.html").as_uri()
-
-
-@pytest.fixture
-def opened(chromium: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
-    problems: list[str] = []
-    contexts = []
-
-    def at(width: int, scheme: str = "light") -> "Page":
-        context = chromium.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address)
-        return page
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 @pytest.mark.parametrize("width", [375, 800, 1280])

@@ -3,7 +3,14 @@
 import math
 from typing import TYPE_CHECKING
 
-from icdcli.report.plots.figures import COLORS, MARKERS, label_axes, new_figure, note_origin
+from icdcli.report.plots.figures import (
+    COLORS,
+    MARKERS,
+    add_legend,
+    label_axes,
+    new_figure,
+    note_origin,
+)
 from icdcli.report.views.comparison import letters
 
 if TYPE_CHECKING:
@@ -74,13 +81,7 @@ def _differences_figure(comparison: "Comparison") -> "Figure":
         )
     axes.set_yticks(range(len(names)), [_METRICS[name] for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.legend(
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-    )
+    add_legend(axes)
     label_axes(axes, "Differences from A, with 95 % intervals", "difference", "")
     return figure
 
@@ -104,13 +105,7 @@ def _frequencies_figure(findings: "Findings") -> "Figure":
     )
     most = max((f1 for _, values in bands.values() for f1 in values), default=1.0)
     axes.set_ylim(0, min(1.0, math.ceil(most * 10 + 0.5) / 10))
-    axes.legend(
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-    )
+    add_legend(axes)
     title = "Micro-F1 by frequency in training"
     label_axes(axes, title, "training documents with the code", "micro-F1")
     return figure

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, label_axes, new_figure
+from icdcli.report.plots.figures import COLORS, DASHES, MARKERS, add_legend, label_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,13 +49,7 @@ def risk_coverage_figure(acceptance: "Acceptance") -> "Figure":
     label_axes(
         above, "Codes accepted without review: risk and coverage", "", "accepted, but not gold"
     )
-    above.legend(
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-    )
+    add_legend(above)
     below.plot(codes, [point.notes for point in points], **look)
     below.set_xlim(0, 1)
     below.set_ylim(0, 1)

@@ -15,6 +15,7 @@ from icdcli.report.plots.figures import (
     COLORS,
     DASHES,
     MARKERS,
+    add_legend,
     label_axes,
     new_figure,
     note_origin,
@@ -137,13 +138,7 @@ def _precision_recall_figure(curves: "Mapping[str, Curve]", evaluation: "Evaluat
     axes.plot(recall, precision, marker="o", color="black", linestyle="none", zorder=4, label=label)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
-    axes.legend(
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-    )
+    add_legend(axes)
     title = "Precision and recall of all pairs of a document and a code"
     label_axes(axes, title, "recall", "precision")
     axes.set_title(title, loc="left", fontweight="bold", pad=18)  # above the labels of the lines
@@ -226,13 +221,7 @@ def _f1_figure(codes: "Curve", means: Mapping[str, float]) -> "Figure":
         )
     _logarithmic(axes, most)
     axes.set_ylim(-0.03, 1.06)
-    axes.legend(
-        fontsize="small",
-        frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-    )
+    add_legend(axes)
     label_axes(
         axes,
         "F1 of each code by its frequency in training",

@@ -36,6 +36,17 @@ def label_axes(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def add_legend(axes: "Axes") -> None:
+    """Add a legend beside a panel, so that it hides nothing."""
+    axes.legend(
+        fontsize="small",
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0,
+    )
+
+
 def note_origin(figure: "Figure", words: str) -> None:
     """Write in small gray words, below a figure, what it shows: run, data set, split."""
     figure.supxlabel(words, x=0.99, ha="right", fontsize="x-small", color="gray")

@@ -12,6 +12,7 @@ from icdcli.report.plots.figures import (
     COLORS,
     DASHES,
     MARKERS,
+    add_legend,
     label_axes,
     new_figure,
     note_origin,
@@ -219,11 +220,4 @@ def _curves(
         return  # The title of the panel says it.
     if best is not None:
         axes.axvline(best, color="gray", linestyle=":", linewidth=1.2, label="best checkpoint")
-    # Beside the curves, so that no legend hides one.
-    axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-        fontsize="small",
-        frameon=False,
-    )
+    add_legend(axes)

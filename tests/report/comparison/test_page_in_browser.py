@@ -1,6 +1,6 @@
 """The page of a comparison in a real browser: sizes, accessibility, the table of codes, print."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from icdcli.evaluation.evaluate import Evaluation
 from icdcli.report.comparison.page import comparison_page
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Evaluation]
@@ -35,28 +35,6 @@ def address(made_up_evaluation: Make, tmp_path_factory: pytest.TempPathFactory) 
     path = tmp_path_factory.mktemp("page") / "comparison.html"
     path.write_text(page, encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture
-def opened(chromium: "Browser", address: str) -> Iterator[Opened]:
-    problems: list[str] = []
-    contexts = []
-
-    def at(width: int, scheme: str = "light") -> "Page":
-        context = chromium.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address)
-        return page
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert problems == []
 
 
 @pytest.mark.parametrize("width", [375, 800, 1280])
