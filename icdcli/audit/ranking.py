@@ -71,7 +71,7 @@ class _Clues:
     def features_SF(self) -> Floats:
         """Return the features as an array."""
         width = len(self.features[0]) if self.features else 0
-        return np.array(self.features, np.float64).reshape(-1, width)
+        return np.array(self.features, np.float64).reshape(len(self.features), width)
 
     def with_planted(self, errors: PlantedErrors) -> tuple[Integers, Floats, Booleans]:
         """Return rows and features, and which suspicions are planted errors."""
@@ -105,7 +105,9 @@ def rank_suspicions(
     suspicions = []
     for kind, found in _clues(clues, None).items():
         scores_S = np.zeros(len(found.places))
-        parts = zip(*learned[kind], strict=True)
+        # Rounds without such suspicions have no features, whose number isn't known there.
+        rounds_of_kind = [one for one in learned[kind] if len(one[0])] or learned[kind][:1]
+        parts = zip(*rounds_of_kind, strict=True)
         rows_S, features_SF, planted_S = (np.concatenate(part) for part in parts)
         for fold in range(_FOLDS):
             others_S, own_S = rows_S % _FOLDS != fold, found.rows_S % _FOLDS == fold

@@ -64,7 +64,7 @@ class LexicalCrossFitting:
         ids, subjects = [one.id for one in documents], [one.subject for one in documents]
         self.fold_N = fold_of(ids, subjects, FOLDS)
         self._about = {
-            "corpus": corpus.folder.name,
+            "corpus": corpus.name,
             "documents": _hash([(one.id, one.text, sorted(one.labels)) for one in documents]),
             "annotations": _hash([one.annotations for one in documents]),
             "model": _hash([self._parts, model.lexicon, reading.to_json()]),
