@@ -74,8 +74,14 @@ class Confusion:
     of: int
 
 
-def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
-    """Return precision by recall of all pairs of a document and a code, at up to 400 thresholds."""
+def precision_recall(scores_NL: Scores, targets_NL: Booleans, missed: int = 0) -> Curve:
+    """Return precision by recall of all pairs of a document and a code, at up to 400 thresholds.
+
+    Args:
+        scores_NL: Scores.
+        targets_NL: The gold codes.
+        missed: Other gold codes, which have no scores: the recall that they take away.
+    """
     positives_P = np.sort(scores_NL[targets_NL])
     if not len(positives_P):
         return Curve([], [])
@@ -86,20 +92,23 @@ def precision_recall(scores_NL: Scores, targets_NL: Booleans) -> Curve:
     )[::-1]
     below, _ = counts_below(scores_NL, tried_U[places][::-1])
     right = len(positives_P) - first_U[places]
-    return Curve(
-        (right / len(positives_P)).tolist(), (right / (scores_NL.size - below[::-1])).tolist()
-    )
+    gold = len(positives_P) + missed
+    return Curve((right / gold).tolist(), (right / (scores_NL.size - below[::-1])).tolist())
 
 
 def precision_recall_curves(evaluation: Evaluation) -> dict[str, Curve]:
     """Return the precision-recall curves of all codes and of each band of training frequency."""
     scores_NL, targets_NL = evaluation.scored.scores_NL, evaluation.targets_NL
     groups = by_training_frequency(evaluation.labels)
-    curves = {"all codes": precision_recall(scores_NL, targets_NL)}
+    known = len(evaluation.labels) - evaluation.outside
+    scores_NL, known_NL = scores_NL[:, :known], targets_NL[:, :known]
+    outside_NU = targets_NL[:, known:]
+    curves = {"all codes": precision_recall(scores_NL, known_NL, int(outside_NU.sum()))}
     if len(groups) > 1:
         for name, chosen_L in reversed(groups.items()):
+            here_L, missed = chosen_L[:known], outside_NU[:, chosen_L[known:]].sum()
             curves[f"{name} in training"] = precision_recall(
-                scores_NL[:, chosen_L], targets_NL[:, chosen_L]
+                scores_NL[:, here_L], known_NL[:, here_L], int(missed)
             )
     return {name: curve for name, curve in curves.items() if curve.x}
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_a_long_curve_is_thinned_evenly() -> None:
     )
     assert 300 <= len(curve.x) <= 400
     assert max(np.diff(curve.x)) < 0.01
+
+
+def test_gold_codes_without_scores_are_never_found(made_up_evaluation: Make) -> None:
+    whole = made_up_evaluation()
+    scores_NL = whole.scored.scores_NL.copy()
+    scores_NL[:, -1] = 0
+    scored = replace(whole.scored, scores_NL=scores_NL)
+    evaluation = replace(whole, scored=scored, outside=1)
+    known, missed = whole.targets_NL[:, :-1].sum(), whole.targets_NL[:, -1].sum()
+    curves = precision_recall_curves(evaluation)
+    assert curves["all codes"].x[-1] == pytest.approx(known / (known + missed))
+    assert curves["11-50 in training"].x[-1] == 1
+    assert curves["51-500 in training"].x[-1] < 1
 
 
 def test_there_is_a_curve_of_all_codes_and_one_per_frequency_band(made_up_evaluation: Make) -> None:
