@@ -1,5 +1,6 @@
 """Final fits of small runs."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from icdcli.refit.run import default_folds, refit
 from icdcli.refit.words import gain_in_words
 from icdcli.run_dir import read_rows
 from icdcli.training.run import resume_training, run_training
-from icdcli.training.setting_up.final_fit import FinalFit
+from icdcli.training.setting_up.final_fit import FINAL_FIT, FinalFit
 
 KEYS = {"model": "tfidf", "positive_threshold": "auto", "metrics": "[map, f1_micro]"}
 BY_FOLDS = "3-fold cross-fitting on train+validation"
@@ -99,6 +100,16 @@ def test_without_folds_the_validation_of_the_run_decides(trained):
     assert after.threshold.tuned_on == "the validation split, before it was trained on (run run)"
     assert found.gain is None
     assert (default_folds(750), default_folds(50_000)) == (5, 0)
+
+
+def test_runs_that_are_moved_together_still_know_each_other(fitted, tmp_path):
+    run, found = fitted
+    assert FinalFit.read(found.result.run.root).run == str(run.root.resolve())
+    moved = tmp_path / "moved"
+    for one in (run, found.result.run):
+        (moved / one.root.name).mkdir(parents=True)
+    shutil.copy(found.result.run.root / FINAL_FIT, moved / "run-refit")
+    assert FinalFit.read(moved / "run-refit").run == str((moved / "run").resolve())
 
 
 def test_a_name_that_is_in_use_is_refused_before_anything_is_trained(fitted):

@@ -8,6 +8,7 @@ run that was interrupted is resumed with them.
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ class FinalFit:
 
     Attributes:
         source: How it was chosen, such as "5-fold cross-fitting on train+validation".
-        run: The run that is fitted again.
+        run: The folder of the run that is fitted again; the file has the way to it.
         documents: Split to the number of its documents that are trained on.
         fusion: The weights of the parts; None: there is only the network.
         threshold: The threshold.
@@ -95,7 +96,7 @@ class FinalFit:
         """
         content = {
             "source": self.source,
-            "run": self.run,
+            "run": _relative(self.run, run),
             "documents": dict(self.documents),
             "fusion": None if self.fusion is None else self.fusion.to_json(),
             "threshold": self.threshold.to_json(),
@@ -126,6 +127,7 @@ class FinalFit:
             return cls(
                 **{
                     **found,
+                    "run": os.path.normpath(run.resolve() / found["run"]),
                     "metrics": {
                         name: math.nan if value is None else value
                         for name, value in found["metrics"].items()
@@ -145,3 +147,11 @@ class FinalFit:
                 f"{run / FINAL_FIT}: can't be read ({error!r}). It has what the run was started "
                 "with. Restore it, or refit again"
             ) from error
+
+
+def _relative(run: str, start: Path) -> str:
+    """Return the way to a run, which holds when both are moved; as it is on another drive."""
+    try:
+        return Path(os.path.relpath(run, start.resolve())).as_posix()
+    except ValueError:
+        return run
