@@ -17,10 +17,13 @@ from icdcli.model.files.checkpoint_labels import checkpoint_labels
 from icdcli.run_dir import RunDir, find_checkpoint, require_idle
 
 # Keys of the data that change neither the documents nor their splits.
-_NO_MATTER = {"workers", "chunk_size", "cache_dir", "label_space", "train_on", "skip_bad_rows"} | {
-    "accept_unknown_codes",
-    "accept_leaks",
-}
+_NO_MATTER = frozenset(
+    (
+        *("workers", "chunk_size", "cache_dir", "label_space", "train_on", "skip_bad_rows"),
+        *("accept_unknown_codes", "accept_leaks"),
+        *("projected_evidence", "evidence_path", "evidence_column"),
+    )
+)
 
 
 @dataclass(frozen=True)

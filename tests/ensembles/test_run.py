@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from icdcli.cli import app
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import change_keys
+from icdcli.ensembles.members import _differing
 from icdcli.ensembles.run import ensemble_runs
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.evaluation.run import compare_runs, evaluate_run, open_run
@@ -170,6 +171,15 @@ def test_runs_that_do_not_go_together_are_refused(made, member_runs, train_membe
     fewer.write_text("".join(json.dumps(row) + "\n" for row in rows).replace("I11.9", "I10"))
     texts = train_member("texts", model="tfidf", data_path=fewer).root
     refused("were trained on different documents", [mean, texts])
+
+
+def test_runs_with_other_evidence_for_the_same_documents_go_together():
+    keys = ["data_path=codiesp", "language=en"]
+    plain = load_config(None, keys)
+    projected = load_config(None, [*keys, "projected_evidence=True"])
+    assert [*_differing(plain, projected)] == []
+    spanish = load_config(None, ["data_path=codiesp", "language=es"])
+    assert [*_differing(plain, spanish)] == ["language: en and es"]
 
 
 def test_a_run_without_checkpoint_or_in_training_is_refused(member_runs, tmp_path):
