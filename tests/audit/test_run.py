@@ -73,7 +73,7 @@ def test_evidence_points_to_the_words(audited_once: Callable[[bool], Audit]) -> 
 
 def test_reasons_say_what_other_notes_have(audited_once: Callable[[bool], Audit]) -> None:
     reasons = {(one.id, one.code): one.reason for one in audited_once(True).findings}
-    assert "other notes with its words have I10" in reasons[REMOVED]
+    assert "other notes with the same words have I10" in reasons[REMOVED]
     assert "the annotated words mean J18.9" in reasons[SWAPPED[0], SWAPPED[2]]
     assert "no term for K80.20 is in the note" in reasons[ADDED]
 
@@ -134,7 +134,7 @@ def test_notes_with_findings_can_be_imported_for_review(
 
 def test_a_corpus_that_is_too_small_is_refused(audited: MakeAudited, tmp_path: Path) -> None:
     corpus, config = audited(19)
-    with pytest.raises(DataError, match=r"has 19 notes with codes.*needs 20"):
+    with pytest.raises(DataError, match=r"has 19 notes with codes.*needs at least 20"):
         audit_corpus(corpus, config, tmp_path / "parts")
 
 
