@@ -77,12 +77,12 @@ def audit_documents(
     if outside:
         on_warning(
             f"{outside:,} gold codes aren't in the label space ({len(corpus.labels):,} codes), so "
-            "they aren't audited. They are with label_space=seen and without label pruning"
+            "they aren't audited. To audit them, set label_space=seen and leave out label pruning"
         )
     if (coded := sum(bool(document.labels) for document in found)) < FEWEST:
         raise DataError(
-            f"{corpus.name}: has {coded} notes with codes in train and validation. An "
-            f"audit learns from the other notes what a code looks like, and needs {FEWEST}. "
-            "Audit a larger corpus."
+            f"{corpus.name}: has {coded} notes with codes in train and validation. An audit needs "
+            f"at least {FEWEST}, since it learns about each code from other notes. Audit a larger "
+            "corpus."
         )
     return found

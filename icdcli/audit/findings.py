@@ -162,7 +162,7 @@ class FindingWriter:
         if self._clues.others(here.row, code):
             yield f"score {_score(here, code):.3g}, in other notes with {name} usually {usual:.3g}"
         else:
-            yield f"no other note has {name}, its score is {_score(here, code):.3g}"
+            yield f"no other note has {name}; its score is {_score(here, code):.3g}"
         for meanings in here.meanings(code)[:1]:
             own = meanings.get(code, 0.0)
             other = max(meanings, key=lambda label: meanings[label], default=code)
@@ -178,18 +178,18 @@ class FindingWriter:
             yield f"no term for {name} is in the note"
         elif not any(mention.affirmed for mention in mentions):
             said = sorted({_SAID[mention.assertion] for mention in mentions})
-            yield f"what the note has of {name} is {' or '.join(said)}"
+            yield f"{name} is mentioned only as {' or '.join(said)}"
 
     def _for(self, here: DocumentClues, code: int) -> Iterator[str]:
         """Yield why a code may be missing."""
         name = self._labels.codes[code]
-        yield f"{name} has score {_score(here, code):.3g}"
+        yield f"{name} has a score of {_score(here, code):.3g}"
         if mentions := here.mentions.get(code, ()):
             best = mentions[0]
             coded, contain = self._clues.phrases.counts(here.row, best.phrase, code)
             said = "" if best.affirmed else f", although it is {_SAID[best.assertion]} here"
             if contain:
-                yield f"{coded} of {contain} other notes with its words have {name}{said}"
+                yield f"{coded} of {contain} other notes with the same words have {name}{said}"
             else:
                 yield f"a term for {name} is in the note{said}"
         else:
@@ -200,7 +200,7 @@ class FindingWriter:
             if one in here.labels
         ]
         if siblings:
-            yield f"gold has {', '.join(siblings)} of the same category"
+            yield f"the gold codes include {', '.join(siblings)} of the same category"
 
 
 def _places(here: DocumentClues, one: Suspicion) -> list[EvidencePlace]:

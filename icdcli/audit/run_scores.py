@@ -35,7 +35,7 @@ def run_logits(
     if unknown:
         raise DataError(
             f"{corpus.name}: {len(unknown):,} of its {len(documents):,} notes aren't among those "
-            f"that the run was cross-fitted on, such as {unknown[0]}. Give the run of this corpus."
+            f"that the run was cross-fitted on, such as {unknown[0]}. Pass a run on this corpus."
         )
     index = corpus.labels.index
     known = [label for label, code in enumerate(found.labels.codes) if code in index]
@@ -43,7 +43,7 @@ def run_logits(
     if lost := gold - {index[found.labels.codes[label]] for label in known}:
         raise DataError(
             f"{corpus.name}: {len(lost):,} of its gold codes aren't in the label space of the run, "
-            f"such as {corpus.labels.codes[min(lost)]}. Give the run of this corpus."
+            f"such as {corpus.labels.codes[min(lost)]}. Pass a run on this corpus."
         )
     rows = np.array([place_of[document.id] for document in documents])
     scores_NL = np.full((len(documents), len(index)), _LEAST, np.float32)

@@ -32,31 +32,33 @@ def audit(
         Path | None,
         typer.Option(
             metavar="RUN_DIR",
-            help="Score by the models of this run's folds, which are trained if they aren't there "
-            "(as icdcode refit does). Default: by words alone.",
+            help="Score the notes with the models of this run's folds, which are trained first if "
+            "they don't exist (as by icdcode refit). Default: by words alone, without a network.",
             autocompletion=complete_run,
         ),
     ] = None,
     config: Annotated[
         Path,
         typer.Option(
-            help="Configuration with the options of DATA or CORPUS.",
+            help="Configuration with the options for DATA or CORPUS.",
             autocompletion=complete_config,
         ),
     ] = _DEFAULT,
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="Table of findings: .csv, .jsonl or .parquet.")
     ] = Path("audit.csv"),
-    top: Annotated[int, typer.Option(min=1, help="The most findings.")] = 500,
+    top: Annotated[int, typer.Option(min=1, help="Maximum number of findings.")] = 500,
     error_rate: Annotated[
         float,
         typer.Option(
-            min=0.001, max=0.5, help="Share of codes in which errors are planted to learn from."
+            min=0.001,
+            max=0.5,
+            help="Share of codes in which the audit plants errors to learn from.",
         ),
     ] = 0.05,
     with_text: Annotated[
         bool,
-        typer.Option("--with-text", help="Add the words of the notes; this is patient text."),
+        typer.Option("--with-text", help="Also write words of the notes, which are patient text."),
     ] = False,
     notes: Annotated[
         Path | None,
@@ -71,9 +73,8 @@ def audit(
 ) -> None:
     """Find gold codes that notes don't support, and supported codes that gold lacks.
 
-    Each note is scored by models that haven't seen it. Findings of the training and the validation
-    split are ranked by how likely they are errors. A repeated command continues where it was
-    stopped.
+    Models that haven't seen a note score it. The findings in the training and validation splits are
+    ranked, the likeliest error first. If the command is interrupted, repeat it to continue.
 
     Example: icdcode audit data/codiesp language=es --output audit.csv
     """
@@ -95,7 +96,7 @@ def audit(
 
 
 def _scores(run: Path, output: Output) -> "OutOfFold":
-    """Return the out-of-fold scores of a run; models of folds that aren't there are trained."""
+    """Return the out-of-fold scores of a run, training the models of folds if necessary."""
     import_visibly("icdcli.cross_fitting.run", output)
     from icdcli.cross_fitting.fold_runs import StoppedTraining, Watched, Watching
     from icdcli.cross_fitting.run import cross_fit
@@ -107,7 +108,7 @@ def _scores(run: Path, output: Output) -> "OutOfFold":
     try:
         return cross_fit(run, watching=Watching(start, on_warning=output.warn))
     except StoppedTraining as stopped:
-        output.say("Interrupted. The same command goes on from here.")
+        output.say("Interrupted. Repeat the command to continue from here.")
         raise typer.Exit(128 + stopped.signal) from None
 
 

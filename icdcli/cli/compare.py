@@ -16,8 +16,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN_DIR...",
-            help="Two or more runs, or folders that icdcode score --out has written; each is "
-            "compared with the first.",
+            help="Two or more runs, or folders written by icdcode score --out; each is compared "
+            "with the first.",
         ),
     ],
     load: Load = "metric",
@@ -43,8 +43,8 @@ def compare(
     """Compare runs, with 95 % intervals of the differences.
 
     Runs that haven't been evaluated on the split yet are evaluated first. Predictions of other
-    systems, scored by `icdcode score --out DIR`, are compared on the codes of all. --html shows
-    the runs side by side: metrics, what each finds that the other misses, and every code.
+    systems, scored by `icdcode score --out DIR`, are compared on all codes of all of them. --html
+    shows the runs side by side: metrics, what each finds that the other misses, and every code.
 
     Example: icdcode compare outputs/laptop/laptop outputs/laptop/laptop2
     """
@@ -90,4 +90,4 @@ def _check_folders(folders: list[Path], html: bool) -> None:
         if not (folder / "statistics.npz").is_file():  # else it has scored predictions
             RunDir.open(folder)
         elif html:
-            raise ConfigError(f"--html: {folder} is no run, and the page is about runs.")
+            raise ConfigError(f"--html: {folder} isn't a run. Leave out --html, or pass only runs.")

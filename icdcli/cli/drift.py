@@ -13,7 +13,8 @@ from icdcli.report.console import Output
 def drift(
     run_dir: RunOrCheckpoint,
     files: Annotated[
-        list[Path], typer.Argument(metavar="NOTES...", help="Notes, as `icdcode predict` reads.")
+        list[Path],
+        typer.Argument(metavar="NOTES...", help="Notes, in any form that `icdcode predict` reads."),
     ],
     load: Load = "metric",
     text_column: Annotated[
@@ -26,10 +27,10 @@ def drift(
     cpu_precision: CpuPrecision = None,
     json: Json = False,
 ) -> None:
-    """Compare incoming notes with those of the training.
+    """Compare incoming notes with the training notes.
 
     Length, words, letters, scores and predicted codes are compared with a summary in the
-    checkpoint, which has no text. If they differ, the acceptance table no longer holds.
+    checkpoint, which contains no text. If they differ, the acceptance table no longer holds.
 
     Example: icdcode drift outputs/notes notes-of-june.csv
     """

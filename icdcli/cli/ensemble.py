@@ -28,7 +28,7 @@ def ensemble(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Make one model of several trained runs: the mean of their calibrated scores.
+    """Combine several trained runs into one model, the mean of their calibrated scores.
 
     Nothing is trained, and the runs stay where they are. The new run can be evaluated, served and
     exported like any other. Members should differ: three seeds of one configuration add nothing.

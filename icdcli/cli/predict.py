@@ -84,8 +84,8 @@ def predict(
     accept_at: Annotated[
         float | None,
         typer.Option(
-            help="Mark each code accept or review: accept from the score that reaches this "
-            "precision (.80 to .99) by the checkpoint's acceptance table.",
+            help="Mark each code accept or review. In the checkpoint's acceptance table, accepted "
+            "codes reach this precision (.80 to .99).",
             metavar="P",
         ),
     ] = None,

@@ -24,21 +24,21 @@ def refit(
         int | None,
         typer.Option(
             min=0,
-            help="Folds of cross-fitting, at least 2. 0: none, the run's own validation decides. "
-            "Without the option: 5, or 0 from 5,000 documents on.",
+            help="Folds of cross-fitting, at least 2. 0: none; the run's own validation decides. "
+            "Default: 5, or 0 for 5,000 documents or more.",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The name of the new run; else that of RUN_DIR with -refit.")
+        str | None, typer.Option(help="Name of the new run. Default: that of RUN_DIR with -refit.")
     ] = None,
     port: Port = 10001,
     json: Json = False,
 ) -> None:
     """Train a finished run again on train and validation.
 
-    Models that each leave out a fold of the documents choose the number of epochs, the weights of
-    the parts, the threshold and the confidence, and say how good the model is: nothing is tuned on
-    what it was fitted to. After an interruption, the same command goes on.
+    Models that each leave out one fold of the documents choose the number of epochs, the weights of
+    the parts, the threshold and the confidence, and measure how good the new model is, so nothing
+    is tuned on what it was fitted to. If the command is interrupted, repeat it to continue.
 
     Example: icdcode refit outputs/laptop/codiesp_es --folds 5
     """
@@ -69,7 +69,7 @@ def _refit(run: RunDir, folds: int | None, train_on: str, name: str | None, outp
     try:
         found = refit_run(run, folds, train_on, name, watching)
     except StoppedTraining as stopped:
-        output.say("Interrupted. The same command goes on from here.")
+        output.say("Interrupted. Repeat the command to continue from here.")
         group.wait()
         raise typer.Exit(128 + stopped.signal) from None
     _show(found, output)

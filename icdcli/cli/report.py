@@ -26,20 +26,23 @@ def report(
     path: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the page here, not to the (first) run."
+            "--output", "-o", metavar="FILE", help="The page. Default: in the (first) run folder."
         ),
     ] = None,
     intersection: Annotated[
         bool,
-        typer.Option("--intersection", help="Several runs: compare on the codes in common."),
+        typer.Option(
+            "--intersection", help="Several runs: compare only on the codes that all have."
+        ),
     ] = False,
     device: Device = None,
     json: Json = False,
 ) -> None:
     """Write the page of a run's evaluation, or a page that compares several runs.
 
-    The page of one run is that of `icdcode evaluate --html`, that of several runs that of `icdcode
-    compare --html`. What has been evaluated isn't evaluated again.
+    For one run, this is the page of `icdcode evaluate --html`; for several runs, that of `icdcode
+    compare --html`. Runs that have been evaluated aren't evaluated again, except for a single run
+    that has no page yet.
 
     Example: icdcode report outputs/laptop/laptop outputs/laptop/laptop2 --output report.html
     """

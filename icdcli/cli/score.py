@@ -30,12 +30,14 @@ def score(
     ] = None,
     codes: Annotated[
         Literal["diagnoses", "procedures", "all"],
-        typer.Option(help="CodiEsp's folder: the kind of codes."),
+        typer.Option(help="Kind of codes to read from CodiEsp's folder."),
     ] = "diagnoses",
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Score from which a code is predicted. Default: as the file says."
+            min=0,
+            max=1,
+            help="Lowest score of predicted codes. Default: as marked in the file, else 0.5.",
         ),
     ] = None,
     out: Annotated[
@@ -44,11 +46,11 @@ def score(
     ] = None,
     code_system: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Coding system of a gold table. Default: found out."),
+        typer.Option(metavar="NAME", help="Coding system of a gold table. Default: recognized."),
     ] = None,
     valid_codes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Drop predictions of codes that this list lacks."),
+        typer.Option(metavar="FILE", help="Drop predicted codes that aren't in this list."),
     ] = None,
     id_column: Annotated[str | None, typer.Option(help="Column of ids in a table.")] = None,
     codes_column: Annotated[
@@ -71,8 +73,8 @@ def score(
 ) -> None:
     """Score the predictions of any system against gold codes.
 
-    All metrics that the predictions allow, with 95 % intervals, hierarchical near misses, evidence
-    and cost. Gold codes that the system doesn't know count as missed.
+    It shows all metrics that the predictions allow, with 95 % intervals, hierarchical near misses,
+    evidence and cost. Gold codes that the system doesn't know count as missed.
 
     Example: icdcode score agent.jsonl --gold data/codiesp --split validation --out scored/agent
     """

@@ -40,7 +40,7 @@ class RunConfig(Section):
 
     seed: Integer = Field(0, ge=0, description="seed of every random number generator")
     seeds: Annotated[list[Annotated[Integer, Field(ge=0)]], AfterValidator(require_unique)] = Field(
-        [], description="train one model per seed, and make an ensemble of them; []: only `seed`"
+        [], description="train one model per seed, and combine them in an ensemble; []: only `seed`"
     )
     deterministic: bool = Field(
         True, description="use only algorithms that give the same result in every run"

@@ -191,13 +191,15 @@ def require_same(config: Config, run: RunDir, view: Corpus) -> None:
         changed = sorted(changes.keys() - _MAY_DIFFER)
     except ResumeError as error:
         raise ConfigError(
-            f"{run.root}: was trained otherwise ({error}). {_start_over(run)}"
+            f"{run.root}: was trained with other settings ({error}). {_start_over(run)}"
         ) from None
     if changed:
         differing = ", ".join(
             f"{key} {changes[key][0]} then, {changes[key][1]} now" for key in changed
         )
-        raise ConfigError(f"{run.root}: was trained otherwise ({differing}). {_start_over(run)}")
+        raise ConfigError(
+            f"{run.root}: was trained with other settings ({differing}). {_start_over(run)}"
+        )
     if trained_on != view.name:
         raise ResumeError(
             f"{run.root}: was trained on the corpus {trained_on}, but the data now gives "

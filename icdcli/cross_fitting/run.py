@@ -74,16 +74,18 @@ def require_final(run: RunDir, config: Config) -> None:
         ResumeError: If it has no checkpoint.
     """
     if not config.data.has_validation:
-        raise ConfigError(f"{run.root}: is a refit already. Give the run that it was made from.")
+        raise ConfigError(f"{run.root}: is a refit already. Pass the run that it was made from.")
     if config.data.held_out_fold is not None:
-        raise ConfigError(f"{run.root}: was trained without a fold. Give the run of the folds.")
+        raise ConfigError(
+            f"{run.root}: is the run of a single fold. Pass the run that its folds belong to."
+        )
     if (run.root / MIGRATION).is_file():
         raise ConfigError(
-            f"{run.root}: was migrated to another edition, so that its documents have other codes. "
-            "Train a run with the new edition, or give the run before its migration."
+            f"{run.root}: was migrated to another edition, so its documents have other codes. "
+            "Train a run with the new edition, or pass the run before its migration."
         )
     if config.model.is_ensemble or config.run.seeds:
-        raise ConfigError(f"{run.root}: is an ensemble. Give each of its members.")
+        raise ConfigError(f"{run.root}: is an ensemble. Refit its members instead.")
     manifest = read_manifest(find_checkpoint(run, "last"))
     if config.model.is_baseline or manifest["step"] >= config.train.last_step:
         return

@@ -92,14 +92,14 @@ class DataConfig(Section):
     )
     projected_evidence: bool = Field(
         False,
-        description="codiesp in English: carry its Spanish evidence over to the translated texts",
+        description="codiesp in English: carry the Spanish evidence over to the English texts",
     )
     text_column: str = Field("text", description="table: column with the notes")
     label_space: Literal["seen", "train", "categories", "described"] = Field(
         "seen",
-        description="seen: codes of all splits; train: codes of the training split; categories: "
-        "also the other codes of their categories; described: seen, and all other codes with a "
-        "title (only seen for benchmarks)",
+        description="seen: codes of all splits, for benchmarks; train: codes of the training "
+        "split; categories: train, and the other codes of their categories; described: seen, and "
+        "all other codes with a title",
     )
     train_on: Literal["train", "train+validation"] = Field(
         "train",
@@ -107,8 +107,8 @@ class DataConfig(Section):
     )
     held_out_fold: Annotated[str, AfterValidator(_check_fold)] | None = Field(
         None,
-        description="fold of the training documents that takes the place of the validation split, "
-        "such as 2/5; null: none",
+        description="fold of the training documents that replaces the validation split, such as "
+        "2/5; null: none",
     )
     codes_column: str | Annotated[list[str], Field(min_length=1)] = Field(
         "codes",

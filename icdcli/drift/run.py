@@ -104,9 +104,9 @@ def _reference(checkpoint: Path) -> ReferenceSummary:
     found = read_reference(checkpoint, read_manifest(checkpoint))
     if found is None:
         raise ConfigError(
-            f"{checkpoint}: has no summary of its training, as checkpoints of earlier versions. "
-            "Where the training data are, run `icdcode evaluate RUN_DIR --split validation`, and "
-            "pass the run's folder."
+            f"{checkpoint}: has no summary of its training, like all checkpoints of earlier "
+            "versions. On the machine with the training data, run `icdcode evaluate RUN_DIR "
+            "--split validation`, then pass the run's folder."
         )
     return found
 
@@ -114,6 +114,6 @@ def _reference(checkpoint: Path) -> ReferenceSummary:
 def _require(notes: int) -> None:
     if notes < FEWEST_NOTES:
         raise DataError(
-            f"icdcode drift compares at least {FEWEST_NOTES} notes with words; there are {notes}. "
+            f"icdcode drift needs at least {FEWEST_NOTES} notes with words, got {notes}. "
             "Collect more notes first."
         )

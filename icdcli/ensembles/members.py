@@ -82,7 +82,7 @@ def find_candidates(
         one = _candidate(opened, load, {other.name for other in found}, on_warning)
         same = next((other for other in found if _same_place(other, one)), None)
         if same is not None:
-            raise ConfigError(f"{opened.root}: is given twice. Name each run once.")
+            raise ConfigError(f"{opened.root}: is given twice. Pass each run once.")
         found.append(one)
     lead = max(found, key=lambda one: (len(one.labels), one.config.data.train_on != "train"))
     for other in found:
@@ -101,7 +101,7 @@ def _candidate(
     if is_ensemble(checkpoint):
         members = " ".join(str(one.folder) for one in read_references(checkpoint)[1])
         raise ConfigError(
-            f"{run.root}: is an ensemble itself. Give the runs of its members instead: {members}"
+            f"{run.root}: is an ensemble itself. Pass the runs of its members instead: {members}"
         )
     require_idle(run, on_warning)
     config = load_config(run.args)
@@ -109,8 +109,8 @@ def _candidate(
     unfinished = not config.model.is_baseline and last["step"] < config.train.steps
     if unfinished and last.get("epoch") is None:  # it was interrupted between two validations
         on_warning(
-            f"{run.root}: isn't finished (step {last['step']:,} of {config.train.steps:,}). If it "
-            "is resumed, the ensemble must be made again."
+            f"{run.root}: isn't finished (step {last['step']:,} of {config.train.steps:,}). "
+            "After resuming it, make the ensemble again."
         )
     own = run.root.absolute().name
     names = (own if number == 1 else f"{own}-{number}" for number in range(1, len(taken) + 2))
@@ -125,8 +125,8 @@ def _require_fit(lead: Candidate, other: Candidate) -> None:
     pair = f"{lead.run.root} and {other.run.root}"
     if (editions := other_editions(lead.labels.editions, other.labels.editions)) is not None:
         raise ConfigError(
-            f"{pair}: have codes of different editions, {editions[0]} and {editions[1]}. Make "
-            "them one with `icdcode migrate`, or train one of them again."
+            f"{pair}: have codes of different editions, {editions[0]} and {editions[1]}. Migrate "
+            "one of them with `icdcode migrate`, or train it again."
         )
     foreign = [code for code in other.labels.codes if code not in lead.labels.index]
     if foreign:

@@ -142,8 +142,8 @@ def ensemble_runs(
     if held_out is None:
         on_warning(
             "members were trained on the validation split, and there are no scores of models that "
-            "weren't, so nothing can be fitted: the weights are equal, scores aren't calibrated, "
-            "and the threshold is the mean of the members'."
+            "weren't. Nothing can be fitted: the weights are equal, the scores aren't calibrated, "
+            "and the threshold is the mean of the members' thresholds."
         )
         model.threshold = mean_threshold(model)
         run = write_ensemble(model, lead, corpus, None, project, name, into)

@@ -267,7 +267,7 @@ def evaluate_split(
 
 
 def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
-    """Yield what a reader must know about the label space that the numbers are of."""
+    """Yield what a reader must know about the label space behind the numbers."""
     gold, outside = int(evaluation.targets_NL.sum()), evaluation.gold_outside
     if outside:
         yield (
@@ -279,8 +279,8 @@ def label_space_notes(evaluation: Evaluation) -> Iterator[str]:
         yield (
             f"{unseen:,} of {gold:,} gold codes ({unseen / gold:.1%}) aren't in the training split "
             f"and are candidates only because documents of the {evaluation.split} split have them "
-            "(label_space: seen). Nobody knows these codes of new notes: for a number that holds "
-            "for them, train with label_space: train or categories."
+            "(label_space: seen). For new notes, nobody knows these codes. For a number that holds "
+            "for new notes, train with label_space: train or categories."
         )
 
 

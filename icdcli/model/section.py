@@ -84,7 +84,8 @@ class ModelConfig(Section):
     )
     second_stage: bool = Field(
         False,
-        description="refit: score the best codes of a note again by trees over all lexical scores",
+        description="refit: score each note's best codes again with trees over the scores of "
+        "all parts",
     )
     lexicon: bool = Field(
         True,

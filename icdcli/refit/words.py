@@ -25,18 +25,18 @@ def gain_in_words(gain: Gain, monitored_by: Sequence[str]) -> tuple[list[str], s
     if gain.more <= gain.fewer:
         return [
             f"The models of the folds were trained on {gain.more:,} documents, the run on "
-            f"{gain.fewer:,}: whether more documents pay can be seen with more folds only."
+            f"{gain.fewer:,}. Use more folds to see whether more documents pay."
         ], None
     lines = [
-        f"On the {gain.documents:,} documents of validation, models of {gain.more:,} documents "
-        f"against the run's {gain.fewer:,}:"
+        f"On the {gain.documents:,} validation documents, the run (trained on {gain.fewer:,}) and "
+        f"the models of the folds (trained on {gain.more:,}):"
     ]
     names = dict.fromkeys((*monitored_by, "map", "f1_micro"))
     shown = [name for name in names if name in gain.differences]
     for name in shown:
         found = gain.differences[name]
         expected = gain.expected(name)
-        more = "" if expected != expected else f"; {expected:+.3f} expected of {gain.all:,}"
+        more = "" if expected != expected else f"; {expected:+.3f} expected with {gain.all:,}"
         lines.append(
             f"  {name:<20} {gain.before[name]:.3f} -> {gain.after[name]:.3f}  {found.value:+.3f} "
             f"({found.low:+.3f} to {found.high:+.3f}){more}"
@@ -44,7 +44,7 @@ def gain_in_words(gain: Gain, monitored_by: Sequence[str]) -> tuple[list[str], s
     losing = [name for name in monitored_by if name in gain.differences and not gain.pays(name)]
     if losing:
         return lines, (
-            f"refitting doesn't pay by {', '.join(losing)}: models that were trained on more "
+            f"refitting doesn't improve {', '.join(losing)}: models that were trained on more "
             "documents weren't better on documents that they hadn't seen. Keep the run as it is, "
             "or get more documents"
         )

@@ -16,18 +16,18 @@ def ensemble_view(made: MadeEnsemble) -> RenderableType:
     lines: list[RenderableType] = [plain(f"Ensemble of {len(made.members)}: {made.run}", "bold")]
     lines.append(_members(made))
     if made.held_out:
-        lines.append(plain("measured on halves of these documents, each fitted on the other half"))
+        lines.append(plain("measured on each half of the documents, fitted on the other half"))
     fitted = "" if made.tuned_on is None else f", calibrated on {_words(made.tuned_on)}"
     lines += [Text(), plain(f"weights    {made.weights}{fitted}")]
     lines.append(plain(f"threshold  {made.threshold}"))
     if made.cost is not None:
         lines.append(plain(f"cost       {len(made.members)} members: {made.cost}"))
     lines += [
-        plain(f"{name} has {count:,} codes less; they get their frequency in training from it")
+        plain(f"{name} lacks {count:,} codes, for which it contributes their frequency in training")
         for name, count in made.lacking.items()
     ]
     lines += [
-        plain(f"errors of {one} and {other} correlate with {value:.2f}")
+        plain(f"the errors of {one} and {other} have a correlation of {value:.2f}")
         for (one, other), value in made.correlations.items()
     ]
     return Group(*lines, Text(), plain(f"Next: icdcode evaluate {made.run}"))
@@ -40,8 +40,8 @@ def likeness_warning(made: MadeEnsemble) -> str | None:
         return None
     pairs = ", ".join(f"{one} and {other}" for one, other in alike)
     return (
-        f"{pairs}: make nearly the same errors (correlation {ALIKE} or more), so that their mean "
-        "is hardly better than one of them. Members should differ: another backbone, a TF-IDF "
+        f"{pairs}: make nearly the same errors (correlation {ALIKE} or more), so their mean is "
+        "hardly better than one of them. Members should differ: another backbone, a TF-IDF "
         "model, another pooling."
     )
 

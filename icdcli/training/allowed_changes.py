@@ -37,7 +37,7 @@ def require_trainable(config: Config) -> None:
     """Raise a `ConfigError` if a configuration is that of an ensemble, which isn't trained."""
     if config.model.is_ensemble:
         raise ConfigError(
-            "model: ensemble: isn't trained. Train or resume its members, then make it of them "
+            "model: ensemble: can't be trained. Train or resume its members, then combine them "
             "with `icdcode ensemble`."
         )
 

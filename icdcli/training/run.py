@@ -238,7 +238,7 @@ def plan_training(
     require_trainable(config)
     if config.run.seeds:
         raise ConfigError(
-            "seeds: this trains one model. Train all with `icdcode train`, or set `seed`."
+            "seeds: only `icdcode train` trains several models. Use it, or set `seed`."
         )
     if final_fit is None and not config.data.has_validation:
         raise ConfigError(

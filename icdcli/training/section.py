@@ -58,7 +58,7 @@ class TrainConfig(Section):
     stop_step: Integer | None = Field(
         None,
         ge=1,
-        description="step at which training ends, if before the end of the schedule; null: steps",
+        description="step at which training ends, if earlier than the schedule; null: steps",
     )
     warmup_steps: Integer = Field(
         400, ge=0, description="steps over which the learning rate rises to lr0"

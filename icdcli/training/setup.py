@@ -159,8 +159,8 @@ def new_training(
     model.network.unseen = unseen
     if unseen and not config.model.lexical and on_warning is not None:
         on_warning(
-            f"label_space: categories: nothing scores the {unseen:,} codes that training never "
-            "sees without a lexical model. Set lexical: True, or label_space: train"
+            f"label_space: categories: without a lexical model, nothing scores the {unseen:,} "
+            "codes that training never sees. Set lexical: True, or label_space: train"
         )
     if final_fit is not None:
         model.threshold, model.fusion = final_fit.threshold, final_fit.fusion

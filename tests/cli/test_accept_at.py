@@ -81,8 +81,8 @@ def test_files_have_the_action(icdcode, run_copy, notes, tmp_path, ending):
     ("precision", "says"),
     [
         ("95", "such as .95"),
-        ("0", "is no precision"),
-        ("1", "is no precision"),
+        ("0", "isn't a precision"),
+        ("1", "isn't a precision"),
         (".5", "0.80, 0.81 … 0.99"),
         (".99", "no score of"),
     ],

@@ -97,4 +97,4 @@ def test_the_models_of_a_run_can_score(icdcode, notes, tmp_path):
     others = write_audited_notes(tmp_path / "others.jsonl", 45)
     answer = icdcode("audit", others, *OPTIONS, "--run", tmp_path / "words", "--output", output)
     assert answer.code == 3
-    assert "Give the run of this corpus" in answer.err
+    assert "Pass a run on this corpus" in answer.err

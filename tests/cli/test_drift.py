@@ -37,7 +37,7 @@ def test_other_notes_are_told_from_those_like_training(icdcode, trained, notes):
     words = {one["measure"] for one in icdcode_json(icdcode, trained, notes)["differences"]}
     assert {"words", "unknown_words", "highest_score"} <= words
     assert "No drift found" in same.out
-    assert "Few documents are known (47 texts, 5 scored)" in " ".join(same.out.split())
+    assert "The summary has few documents (47 texts, 5 scored)" in " ".join(same.out.split())
 
 
 def icdcode_json(icdcode, trained, notes):
@@ -65,7 +65,7 @@ def without_summary(run):
 def test_an_earlier_checkpoint_gets_its_summary_by_an_evaluation(icdcode, refused, run_copy, notes):
     before = icdcode("drift", run_copy, notes / "other.csv", "--json").json
     without_summary(run_copy)
-    says = "has no summary of its training, as checkpoints of earlier versions"
+    says = "has no summary of its training, like all checkpoints of earlier versions"
     refused(2, "drift", run_copy, notes / "other.csv", says=says)
     assert icdcode("evaluate", run_copy, "--split", "validation").code == 0
     after = icdcode("drift", run_copy, notes / "other.csv", "--json")
@@ -78,9 +78,7 @@ def test_an_earlier_checkpoint_gets_its_summary_by_an_evaluation(icdcode, refuse
 def test_too_few_notes_and_damaged_summaries_are_refused(refused, run_copy, tmp_path):
     few = tmp_path / "few.csv"
     few.write_text("id,text\n" + "".join(f"{n},Chest pain.\n" for n in range(19)) + "19,\n")
-    refused(
-        3, "drift", run_copy, few, says="at least 20 notes with words; there are 19", warned=True
-    )
+    refused(3, "drift", run_copy, few, says="at least 20 notes with words, got 19", warned=True)
     empty = tmp_path / "empty.csv"
     empty.write_text("id,text\n1,\n")
     refused(3, "drift", run_copy, empty, says="none of the notes has any text")

@@ -33,7 +33,7 @@ def test_it_shows_what_was_measured_by_what_and_as_json(icdcode, run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--folds", "1"], "should be at least 2, not 1"),
+        (["--folds", "1"], "should be at least 2, got 1"),
         (["--folds", "5000"], "too few for 5,000 folds"),
     ],
 )

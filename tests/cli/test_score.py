@@ -111,7 +111,7 @@ def test_a_run_and_its_predictions_compare_as_equal(icdcode, refused, run_copy, 
     )
     refused(
         *(2, "compare", tmp_path / "scored", run_copy, "--split", "validation", "--html"),
-        says="is no run, and the page is about runs",
+        says="isn't a run. Leave out --html",
     )
     refused(
         *(2, "compare", folder, run_copy, "--split", "validation"),

@@ -49,7 +49,7 @@ def test_without_the_folds_nothing_is_fitted(refits, tmp_path):
         made = ensemble_runs(refits, "both", project=tmp_path, on_warning=warnings.append)
     finally:
         folds.with_name("moved").rename(folds)
-    assert any("nothing can be fitted: the weights are equal" in message for message in warnings)
+    assert any("Nothing can be fitted: the weights are equal" in message for message in warnings)
     assert (made.weights, made.tuned_on, made.held_out) == ("equal", None, {})
     assert [*made.shares.values()] == [0.5, 0.5]
     thresholds = [load_model(run.root).threshold.value for run in refits]

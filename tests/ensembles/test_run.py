@@ -156,7 +156,7 @@ def test_runs_that_do_not_go_together_are_refused(made, member_runs, train_membe
     mean, tfidf = (member_runs[name].root for name in ("mean", "tfidf"))
     refused("at least two runs", [mean])
     refused("mean: is given twice", [mean, tfidf, mean])
-    refused("three: is an ensemble itself. Give the runs of its members instead", [mean, made.run])
+    refused("three: is an ensemble itself. Pass the runs of its members instead", [mean, made.run])
     refused("no such run folder", [mean, tmp_path / "missing"])
     other = tmp_path / "other.jsonl"
     rows = [json.loads(line) for line in notes.read_text().splitlines()]
@@ -193,9 +193,9 @@ def test_a_run_without_checkpoint_or_in_training_is_refused(member_runs, tmp_pat
 
 
 def test_an_ensemble_is_neither_trained_nor_migrated(made):
-    with pytest.raises(ConfigError, match="model: ensemble: isn't trained"):
+    with pytest.raises(ConfigError, match="model: ensemble: can't be trained"):
         resume_training(made.run)
-    with pytest.raises(ConfigError, match="model: ensemble: isn't trained"):
+    with pytest.raises(ConfigError, match="model: ensemble: can't be trained"):
         run_training(load_config(made.run / "args.yaml"))
     with pytest.raises(ConfigError, match=r"is an ensemble\. Migrate its members"):
         migrate_run(made.run, "icd10cm-2024")

@@ -116,7 +116,7 @@ def test_wrong_seeds_are_refused(seeds_config, config, monkeypatch):
         seeds_config(seeds="[3]")
     with pytest.raises(ConfigError, match="contains a value twice"):
         seeds_config(seeds="[3,3]")
-    with pytest.raises(ConfigError, match="seeds: this trains one model"):
+    with pytest.raises(ConfigError, match="seeds: only `icdcode train` trains several models"):
         run_training(seeds_config())
     run = new_seeds_run(seeds_config())
     with pytest.raises(ResumeError, match="seeds"):

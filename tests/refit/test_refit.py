@@ -75,7 +75,7 @@ def test_a_final_fit_has_what_the_folds_have_chosen_and_says_so(fitted):
 def test_it_is_evaluated_on_the_test_split_and_refused_on_validation(fitted):
     new = fitted[1].result.run
     assert "map" in evaluate_run(new, "test", on_warning=ignore).metrics
-    with pytest.raises(ConfigError, match="validation was trained on"):
+    with pytest.raises(ConfigError, match="the model was trained on validation"):
         evaluate_run(new, "validation", on_warning=ignore)
     assert not new.evaluation("validation").exists()
     assert any(
@@ -127,7 +127,7 @@ def test_runs_that_cannot_be_fitted_again_are_refused(fitted, trained, config):
     run, found = fitted
     with pytest.raises(ConfigError, match="is a refit already"):
         refit(found.result.run, 2)
-    with pytest.raises(ConfigError, match="without a fold"):
+    with pytest.raises(ConfigError, match="is the run of a single fold"):
         refit(found.out_of_fold.fold_runs[0], 2)
     run = trained()
     (run.root / MIGRATION).write_text("{}")
@@ -148,12 +148,12 @@ def test_a_gain_that_is_none_is_said_and_one_that_cannot_be_seen(fitted):
     gain = fitted[1].gain
     lines, warning = gain_in_words(gain, ("map",))
     assert gain.more < gain.fewer
-    assert "more folds only" in lines[0]
+    assert "Use more folds" in lines[0]
     assert warning is None
     losing = Gain(10, 100, 120, 150, gain.before, gain.before, gain.differences)
     assert losing.expected("map") == pytest.approx(0, abs=1e-9)
     lines, warning = gain_in_words(losing, ("map",))
-    assert "refitting doesn't pay by map" in warning
+    assert "refitting doesn't improve map" in warning
     assert len(lines) >= 2
 
 

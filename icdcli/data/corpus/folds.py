@@ -60,11 +60,11 @@ def fold_of(
     ]
     sizes = Counter(units)
     if folds < 2:
-        raise ConfigError(f"folds: should be at least 2, not {folds}: each is held out once.")
+        raise ConfigError(f"folds: should be at least 2, got {folds}.")
     if folds > len(sizes):
         raise ConfigError(
-            f"folds: there are {len(sizes):,} patients or documents, too few for {folds:,} folds. "
-            "Set fewer folds."
+            f"folds: {len(sizes):,} patients or documents are too few for {folds:,} folds. Set "
+            "fewer folds."
         )
     documents = [0] * folds
     chosen: dict[str, int] = {}

@@ -108,8 +108,8 @@ class CorpusView(Corpus):
     def _require(self, split: str) -> None:
         if split == "validation" and split not in self.places:
             raise ConfigError(
-                "split: validation was trained on (train_on: train+validation), so that results "
-                "on it would say nothing. Use the test split, or other data."
+                "split: the model was trained on validation (train_on: train+validation), so "
+                "results on it would mean nothing. Use the test split, or other data."
             )
         super()._require(split)
 

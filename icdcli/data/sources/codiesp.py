@@ -305,8 +305,8 @@ def _open(config: DataConfig, reading: Reading) -> ChosenSource:
     projected = config.projected_evidence
     if projected and config.language != "en":
         raise ConfigError(
-            f"projected_evidence: language={config.language} has annotations of its own. Leave the "
-            "key out, or set language to en."
+            f"projected_evidence: texts with language={config.language} have annotations of their "
+            "own. Leave out the key, or set language to en."
         )
     source = CodiespSource(config.path, config.language, config.codes, projected, reading)
     options = {"language": config.language, "codes": config.codes}

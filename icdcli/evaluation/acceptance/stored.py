@@ -79,7 +79,7 @@ def require_precision(precision: float) -> None:
     """
     if not 0 < precision < 1:
         raise ConfigError(
-            f"--accept-at {precision:g}: is no precision. Pass a share between 0 and 1, such as "
+            f"--accept-at {precision:g}: isn't a precision. Pass a share between 0 and 1, such as "
             ".95."
         )
     if all(abs(precision - known) > 1e-9 for known in PRECISIONS):
@@ -118,9 +118,9 @@ def accept_score(checkpoint: Path, precision: float) -> float:
     if row is None or row.score is None:
         reached = [one.precision for one in table.rows if one.score is not None]
         advice = (
-            f"The highest precision that one reaches is {max(reached):.2f}."
+            f"The highest precision that it can reach is {max(reached):.2f}."
             if reached
-            else "None reaches any other precision either: review all codes."
+            else "It reaches no other precision either: review all codes."
         )
         raise ConfigError(
             f"{option}: no score of {checkpoint} reaches this precision on {table.documents:,} "

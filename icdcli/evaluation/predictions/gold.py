@@ -78,7 +78,7 @@ def read_gold(
         return _of_codiesp(path, split, codes, on_warning)
     if split is not None:
         raise ConfigError(
-            f"--split: {path} is a table of gold codes, of which all documents count. Leave it out."
+            f"--split: {path} is a table of gold codes without splits. Leave out --split."
         )
     return _of_file(path, code_system, names)
 
@@ -177,7 +177,7 @@ def _of_file(path: Path, code_system: str | None, names: ColumnNames | None) -> 
             "The coding system of the gold codes isn't clear, so there are no groups of codes and "
             "no hierarchical measures. Pass --code-system."
             if guessed is None
-            else f"The gold codes are read as {guessed}, since most of them are codes of it "
+            else f"The gold codes are read as {guessed}, since most of them belong to it "
             "(--code-system)."
         )
         code_system = guessed

@@ -98,7 +98,7 @@ def score_predictions(
     if options.threshold is not None and listed.shape != "scores":
         raise ConfigError(
             f"--threshold: {predictions} has no scores, so all codes that it lists are predicted. "
-            "Leave it out."
+            "Leave out --threshold."
         )
     notes = [*listed.remarks, *truth.remarks, *_without_endings(listed, truth)]
     if options.valid_codes is not None:
@@ -217,8 +217,8 @@ def _about_threshold(listed: CodeListing, threshold: float | None) -> list[str]:
     if listed.shape != "scores" or threshold is not None or _says_which(listed):
         return []
     return [
-        f"A code counts as predicted from a score of {USUAL_THRESHOLD} on (--threshold; 0: all "
-        "codes that the file lists)."
+        f"A code with a score of at least {USUAL_THRESHOLD} counts as predicted (--threshold; 0: "
+        "all codes that the file lists)."
     ]
 
 
@@ -240,14 +240,14 @@ def _about_spelling(listed: CodeListing, spelled: Mapping[str, str]) -> list[str
     if dotless:
         notes.append(
             f"{dotless:,} of {len(spelled):,} distinct codes are written without their dot; they "
-            "count as the same codes with it."
+            "count as the same codes with the dot."
         )
     repeated = sum(
         len(document.codes) - len({spelled[code.code] for code in document.codes})
         for document in listed.documents.values()
     )
     if repeated:
-        notes.append(f"{repeated:,} codes repeat one of their document; the first of each counts.")
+        notes.append(f"{repeated:,} codes repeat another one of their document; the first counts.")
     return notes
 
 
@@ -344,7 +344,11 @@ def _evidence(
     }
     measures = span_metrics(gold, found)
     if not truth.texts:
-        return measures, {}, {"evidence_matches": "the texts of the gold documents aren't at hand"}
+        return (
+            measures,
+            {},
+            {"evidence_matches": "the texts of the gold documents aren't available"},
+        )
     return measures, match_categories(gold, found, truth.texts), {}
 
 

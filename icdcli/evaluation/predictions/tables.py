@@ -188,8 +188,8 @@ def _without_gold_rows(found: CodeListing) -> None:
             code for code in document.codes if code.predicted or (code.score or 0.0) >= least
         ]
     found.remarks.append(
-        f"The file is an evaluation, which has all gold codes: only predicted codes and the "
-        f"{TOP_CODES} highest of each document count as listed."
+        f"The file is from an evaluation, which lists all gold codes. Only the predicted codes and "
+        f"the {TOP_CODES} highest scores of each document count as listed."
     )
 
 

@@ -118,7 +118,7 @@ def _found(folder: Path, stored: Mapping[str, Any]) -> MemberReference:
     if found is None:
         raise ResumeError(
             f"{folder}: its member {name!r} isn't there: {places[0]}. Put the "
-            f"run back at its place beside the ensemble, or {remake}"
+            f"run back in this place, or {remake}"
         )
     if manifest_sha256(found) != stored["manifest_sha256"]:
         raise ResumeError(

@@ -140,7 +140,7 @@ def _quality(facts: Facts) -> Iterator[str]:
         if facts.measured_by is None:
             yield "On the validation split, on which the checkpoint was chosen:"
         else:
-            yield f"By {facts.measured_by}. This model has seen all of these documents:"
+            yield f"By {facts.measured_by}, since this model has seen all of these documents:"
         yield from ("", "| metric | validation |", "|---|---:|")
         yield from (f"| {name} | {value:.3f} |" for name, value in defined.items())
         yield ""

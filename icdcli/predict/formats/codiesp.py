@@ -22,8 +22,8 @@ def require_one_line_id(note: Note) -> None:
     """
     if len(note.id.split()) != 1 or note.id != note.id.strip():
         raise DataError(
-            f"--format codiesp: ids are in lines of id<tab>code, but a note has the id "
-            f"{note.id[:80]!r}. Pass ids without blanks, or choose another format."
+            f"--format codiesp: a line is id<tab>code, but a note has the id {note.id[:80]!r}. "
+            "Pass ids without blanks, or choose another format."
         )
 
 

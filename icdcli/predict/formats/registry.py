@@ -84,8 +84,8 @@ def choose_format(path: Path, model: ModelName, shape: Shape | None = None) -> F
         )
     if shape.format in _WITHOUT_ACTIONS and shape.actions:
         raise ConfigError(
-            f"--accept-at: {_WITHOUT_ACTIONS[shape.format]} has no field that says whether a code "
-            "is to be reviewed. Choose another --format, or leave out one of the options."
+            f"--accept-at: {_WITHOUT_ACTIONS[shape.format]} has no field for whether a code must "
+            "be reviewed. Choose another --format, or leave out one of the options."
         )
     if shape.format is None or shape.format in TABLES:
         return table_format(ending, *shape[1:])

@@ -104,7 +104,7 @@ def _near_misses(values: Mapping[str, float]) -> Iterator[RenderableType]:
     """Yield a line with the hierarchical F1, if it is known."""
     if values:
         yield plain(
-            f"F1 of the codes and all above them {values['hierarchical_f1']:.4f}, counted per node "
+            f"F1 with all codes above {values['hierarchical_f1']:.4f}, counted per node "
             f"(CoPHE) {values['cophe_f1']:.4f}"
         )
 

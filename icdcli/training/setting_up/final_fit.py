@@ -144,8 +144,8 @@ class FinalFit:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ResumeError(
-                f"{run / FINAL_FIT}: can't be read ({error!r}). It has what the run was started "
-                "with. Restore it, or refit again"
+                f"{run / FINAL_FIT}: can't be read ({error!r}). It holds the choices "
+                "that this run was started with. Restore it, or refit again"
             ) from error
 
 

@@ -77,7 +77,7 @@ def test_both_splits_are_trained_on(opened):
     assert both.labels.codes == whole.labels.codes
     assert both.folder == whole.folder
     assert both.name != whole.name
-    with pytest.raises(ConfigError, match="validation was trained on"):
+    with pytest.raises(ConfigError, match="the model was trained on validation"):
         both.documents("validation")
 
 

@@ -218,7 +218,7 @@ def test_spanish_has_evidence_of_its_own(folder):
     config = load_config(
         None, ["language=es", "projected_evidence=True", f"data_path={folder}", "dataset=codiesp"]
     )
-    with pytest.raises(ConfigError, match="annotations of its own"):
+    with pytest.raises(ConfigError, match="annotations of their own"):
         choose_source(config.data, Reading())
 
 

@@ -75,11 +75,11 @@ def test_an_evaluation_on_validation_gives_the_table_of_its_predictions(run):
 @pytest.mark.parametrize(
     ("precision", "words"),
     [
-        (0, "--accept-at 0: is no precision"),
-        (1, "--accept-at 1: is no precision"),
+        (0, "--accept-at 0: isn't a precision"),
+        (1, "--accept-at 1: isn't a precision"),
         (95, "such as .95"),
-        (float("nan"), "is no precision"),
-        (-0.5, "is no precision"),
+        (float("nan"), "isn't a precision"),
+        (-0.5, "isn't a precision"),
         (0.5, "0.80, 0.81 … 0.99"),
         (0.925, "Choose one of them"),
         (0.95, "has no acceptance table. Run `icdcode evaluate"),

@@ -265,4 +265,4 @@ def test_the_file_of_an_evaluation_does_not_give_its_gold_codes_away(tmp_path: P
     found = read_listed(tmp_path / "predictions.parquet")
     codes = codes_of(found)["a"]
     assert (len(codes), "Z99.9" in codes, "B20" in codes) == (21, False, True)
-    assert "is an evaluation" in found.remarks[0]
+    assert "is from an evaluation" in found.remarks[0]

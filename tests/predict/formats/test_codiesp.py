@@ -33,7 +33,7 @@ def test_the_best_code_is_first():
 
 @pytest.mark.parametrize("name", ["a b", " a", "a\tb"])
 def test_ids_with_blanks_are_refused(name):
-    with pytest.raises(DataError, match="--format codiesp: ids are in lines of id<tab>code"):
+    with pytest.raises(DataError, match="--format codiesp: a line is id<tab>code"):
         require_one_line_id(Note(name, "x"))
     require_one_line_id(Note("S0004-06142005000900016-1.txt", "x"))
 

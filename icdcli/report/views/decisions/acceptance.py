@@ -67,7 +67,7 @@ def _sentences(acceptance: "Acceptance", split: str) -> Iterator[str]:
             else "The checkpoint has no table. Evaluate it with --split validation first."
         )
     elif all(row.score is None for row in acceptance.shown):
-        yield f"No score reaches the precisions {shown} on {documents}: review all codes."
+        yield f"No score reaches any of the precisions {shown} on {documents}: review all codes."
     elif acceptance.fitted_on == split:
         yield f"Chosen on {documents}; observed by cross-fitting on documents that didn't choose."
     else:

@@ -69,12 +69,12 @@ def drift_sentences(report: "DriftReport") -> Iterator[str]:
     texts, scored = report.documents
     if min(texts, scored) < _FEW:
         yield (
-            f"Few documents are known ({texts:,} texts, {scored:,} scored): only large differences "
-            "can show."
+            f"The summary has few documents ({texts:,} texts, {scored:,} scored), so only large "
+            "differences can be found."
         )
     if not report.alarms:
         yield (
-            "No drift found: the acceptance table still holds, as far as so many notes can show."
+            "No drift found: as far as this number of notes can show, the acceptance table holds."
         )
         return
     names = ", ".join(drift_measure(one) for one in report.alarms)

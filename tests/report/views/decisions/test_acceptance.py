@@ -48,7 +48,7 @@ def test_it_is_said_if_no_score_reaches_the_precisions_or_there_is_no_table(
 ) -> None:
     poor = with_acceptance(made_up_evaluation(documents=100, skill=0.1, split="validation"))
     words = " ".join(render(evaluation_view(poor)))
-    assert "No score reaches the precisions 0.90, 0.95, 0.99 on 100 documents" in words
+    assert "No score reaches any of the precisions 0.90, 0.95, 0.99 on 100 documents" in words
     assert "score from" not in words
     few = with_acceptance(made_up_evaluation(documents=3, split="validation"))
     assert "Too few codes are predicted" in " ".join(render(evaluation_view(few)))
