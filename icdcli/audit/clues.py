@@ -1,4 +1,4 @@
-"""The clues to errors: what scores and words say of each gold code, each other code, and both.
+"""The clues to errors, from scores and words: for each gold code, each other code, and both.
 
 All of them come from other documents: scores from models that haven't seen the document, and words
 as `icdcli.audit.mentions` counts them. Rare codes have low scores even if they are right, so a
@@ -68,7 +68,7 @@ class GoldClues(NamedTuple):
     rank: float
     """The logarithm of its rank in the document."""
     predictable: float
-    """The logarithm of how often it is gold elsewhere, as a share of what scores expect."""
+    """The logarithm of how often it is gold elsewhere, relative to what the scores predict."""
 
 
 class OtherClues(NamedTuple):
@@ -88,7 +88,7 @@ class OtherClues(NamedTuple):
     rank: float
     predictable: float
     expected: float
-    """The number of gold codes that scores expect."""
+    """The number of gold codes that the scores predict."""
 
 
 class PairClues(NamedTuple):
@@ -155,7 +155,7 @@ class CorpusClues:
         return float((self._sums_L[label] - own + borrowed) / count)
 
     def predictable(self, row: int, label: int) -> float:
-        """Return how often a code is gold elsewhere, as a share of what scores expect; its log."""
+        """Return the log of how often a code is gold elsewhere, relative to what scores predict."""
         expected = self._expected_L[label] - chance(self.logits_NL[row, label])
         return float(np.log((self.others(row, label) + 1) / (expected + 1)))
 

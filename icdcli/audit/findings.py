@@ -28,7 +28,7 @@ class EvidencePlace:
     Attributes:
         begin: The first character.
         end: The character after the last.
-        assertion: What the note says of it, such as ``negated``.
+        assertion: How the note mentions it, such as ``negated``.
     """
 
     begin: int

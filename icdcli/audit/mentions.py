@@ -36,7 +36,7 @@ class Mention:
         begin: The first character.
         end: The character after the last.
         likely: The share of other documents with the phrase that have the code, smoothed.
-        assertion: What the document says of it.
+        assertion: How the document mentions it.
     """
 
     phrase: int

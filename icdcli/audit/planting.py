@@ -2,7 +2,7 @@
 
 Two in five of the planted errors are omissions: a code is removed, with its annotations. Two in
 five are swaps: a code is replaced by another of its category that the document doesn't have, or by
-any other code, drawn by frequency, if there is none; its annotations are of the other code then.
+any other code, drawn by frequency, if there is none; its annotations then belong to that code.
 One in five is an addition: a code, drawn by frequency, that the document doesn't have.
 """
 

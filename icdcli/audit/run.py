@@ -110,7 +110,7 @@ def audit_corpus(
 
     Raises:
         ConfigError: If there are too few patients for the folds.
-        DataError: If the corpus is too small or can't be read, or the run is of another corpus.
+        DataError: If the corpus is too small or can't be read, or the run has another corpus.
         OSError: If the folder can't be written.
     """
     documents = audit_documents(corpus, on_warning)
@@ -129,7 +129,7 @@ def word_logits(
     on_progress: Progress | None = None,
     on_warning: Warn = lambda _message: None,
 ) -> NDArray[np.float32]:
-    """Return the log-odds of each code, (N, L), by words, from models that haven't seen them.
+    """Return the log-odds of each code (N, L) from lexical models that haven't seen the document.
 
     The arguments are those of `audit_corpus`, and its documents.
     """

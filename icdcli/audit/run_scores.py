@@ -28,7 +28,7 @@ def run_logits(
         found: The out-of-fold scores.
 
     Raises:
-        DataError: If they are of other documents or codes.
+        DataError: If they belong to other documents or codes.
     """
     place_of = {id: place for place, id in enumerate(found.ids)}
     unknown = [document.id for document in documents if document.id not in place_of]

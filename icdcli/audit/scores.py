@@ -75,7 +75,7 @@ class LexicalCrossFitting:
 
         Args:
             folder: The folder for the scores of each fold; those of an earlier call that was
-                stopped are used if they are of the same documents.
+                stopped are used if they belong to the same documents.
             on_progress: Receives the progress.
 
         Raises:

@@ -175,7 +175,7 @@ def cross_fit(
     if watching.is_main:
         private_folder(summary.parent)
         if not all(map(is_complete, known.configs, known.runs)):
-            summary.unlink(missing_ok=True)  # what it says is no longer about these folds
+            summary.unlink(missing_ok=True)  # it no longer describes these folds
     watching.wait()
     for config, fold, view in zip(known.configs, known.runs, known.views, strict=True):
         train_fold(config, fold, view, watching)

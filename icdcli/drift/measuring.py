@@ -1,4 +1,4 @@
-"""Measure incoming notes: their texts, and what a model says of them."""
+"""Measure incoming notes: their texts, and what a model predicts for them."""
 
 from collections import Counter
 from collections.abc import Iterable

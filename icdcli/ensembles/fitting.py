@@ -39,7 +39,7 @@ _STEEPEST, _FARTHEST = 4.0, 12.0
 no slope is high enough, and scores would become 0 and 1."""
 
 _FLATTEST = 0.05
-"""The lowest slope of a member whose scores say anything."""
+"""The lowest slope of a member whose scores carry information."""
 
 _BLOCK = 1 << 21
 
@@ -68,7 +68,7 @@ class HeldOutScores:
 
     @property
     def possible_NL(self) -> Booleans:
-        """Return the gold codes that a model could know; weights say nothing about the others."""
+        """Return the gold codes that a model could know; weights aren't fitted to the others."""
         targets_NL = self.targets_NL
         return targets_NL if self.candidates_NL is None else targets_NL & self.candidates_NL
 
@@ -86,7 +86,7 @@ class HeldOutScores:
 
 @dataclass(frozen=True)
 class FittedEnsemble:
-    """What the validation split says of an ensemble.
+    """What is fitted to the validation split for an ensemble.
 
     Attributes:
         calibrations: Member to the calibration of its logits.
@@ -160,7 +160,7 @@ def _fitted_weights(
     targets_NL: Booleans,
     source: str,
 ) -> Fusion | None:
-    """Fit the weights of members, 0 for those whose scores say nothing; None: there is no fit."""
+    """Fit the weights of members, 0 for scores without information; None: no fit is possible."""
     useful = {name: part for name, part in parts.items() if calibrations[name].slope > _FLATTEST}
     if not useful:
         return None

@@ -1,4 +1,4 @@
-"""The runs that shall be members of an ensemble, and whether they go together."""
+"""The runs that are to be members of an ensemble, and whether they can be combined."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ _NO_MATTER = frozenset(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run that shall be a member.
+    """A run that is to be a member.
 
     Attributes:
         name: Its name in the ensemble.
@@ -53,7 +53,7 @@ class Candidate:
 
     @property
     def saw(self) -> tuple[str, str | None]:
-        """Return the keys that say which documents it was trained on."""
+        """Return the keys that determine which documents it was trained on."""
         return self.config.data.train_on, self.config.data.held_out_fold
 
 

@@ -1,4 +1,4 @@
-"""What members that have seen the validation split say of documents that they hadn't seen.
+"""Scores of documents that members hadn't seen, for members trained on the validation split.
 
 A refit (``icdcode refit``) is trained on all documents. Its folds are models of the same
 configuration, each without some of the documents: their out-of-fold scores stand for it.

@@ -1,13 +1,13 @@
 """``seeds`` of the configuration: one model per seed, and an ensemble of them, in one run folder.
 
     members/seed0 …   the run of each seed, as `icdcode train` writes it
-    members/seed0.log what it printed, if several were trained at a time
+    members/seed0.log its output, if several were trained at a time
     seeds.json        the seeds whose training is finished
     weights/          the ensemble, when all are
 
-Each member is trained by a process of its own, one after the other; with several GPUs, as many at a
-time, one per GPU. A training that was interrupted is resumed by `icdcode resume`: what is finished
-isn't repeated.
+Each member is trained by a process of its own, one after the other. With several GPUs, one member
+per GPU is trained at a time. `icdcode resume` continues an interrupted training without repeating
+what is finished.
 """
 
 import json

@@ -91,7 +91,7 @@ def tune_scores(
         by_evidence: See `fit_fusion`.
         missed_NU: Gold codes outside of the label space; None: there are none.
         before: An earlier fusion of this split, whose weights for unseen codes are kept: only the
-            network's scores change in training, and say nothing about these codes.
+            network's scores change in training, and they are unrelated to these codes.
     """
     fusion = None
     if with_fusion:

@@ -20,7 +20,7 @@ from icdcli.metrics.confidence import SUGGESTED, Confidence, fit_confidence
 from icdcli.run_dir import RunDir, run_of
 
 VALIDATION = "validation"
-"""The split whose documents say what scores mean."""
+"""The split whose documents show what scores mean."""
 
 
 class StoredPairs(NamedTuple):

@@ -40,7 +40,7 @@ class Accepted(NamedTuple):
         precision: The precision that it is for.
         score: The lowest score that is accepted; None: no score reaches the precision.
         codes: The share of predicted codes that it accepts.
-        notes: The share of notes that have predicted codes and of which it accepts each.
+        notes: The share of notes that have predicted codes, all of which it accepts.
         accepted: The accepted codes that were counted for the observed precision.
         right: The number of them that are gold.
         interval: The 95 % interval of the observed precision; None: nothing was accepted.

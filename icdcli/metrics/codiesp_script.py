@@ -1,6 +1,6 @@
 """The numbers of CodiEsp's evaluation script from ranked codes per document.
 
-The script reads ``id<tab>code`` in small letters, keeps the first of equal codes of a document and
+The script reads ``id<tab>code`` in lower case, keeps the first of equal codes of a document and
 drops the codes that aren't in a list of valid ones. Its MAP (trectools 0.0.42, which the task
 names) is the sum of the average precisions of the first 1,000 codes, divided by the number of
 documents that *have a prediction*: a document without one doesn't count, and one without a gold

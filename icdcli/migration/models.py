@@ -105,7 +105,7 @@ def _migrated_network(change: Change, on_warning: Callable[[str], None]) -> Call
 def _leave_unseen_out(model: NeuralModel, change: Change) -> None:
     """Leave out the candidates that training never saw, in place: `change.labels` are the others.
 
-    With another edition, they would be others, and what notes say of them was measured with these.
+    With another edition, they would be other codes, and their weights were fitted to these ones.
     """
     known, before = len(change.labels), len(model.labels)
     same = Relabeling(before, np.arange(known), np.ones(known, int), np.ones(known, bool), ())

@@ -63,7 +63,7 @@ class FoundWeights:
 
 
 UNKNOWN = -25.0
-"""The network's logit of a code that training has never seen, of which it knows nothing. Without
+"""The network's logit of a code that training has never seen, about which it knows nothing. Without
 fusion, such a code has a score of next to nothing."""
 
 
@@ -71,8 +71,8 @@ fusion, such a code has a score of next to nothing."""
 class UnseenWeights:
     """The weights for codes that training has never seen.
 
-    All that is known of them is how they are called. Most parts say nothing about them, and a
-    similar description means less than for a code that is known to occur.
+    Only their descriptions and terms are known. Most parts have no scores for them, and a similar
+    description means less than for a code that is known to occur.
 
     Attributes:
         weights: Part to weight.

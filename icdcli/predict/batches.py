@@ -258,7 +258,7 @@ class NotePredictor:
 
 
 def with_actions(note: CodedNote, score: float) -> CodedNote:
-    """Return a note whose codes say whether they can be accepted without review.
+    """Return a note whose codes are marked for acceptance or for review.
 
     Only a predicted code can be, and none that a check found to break a hard rule.
 

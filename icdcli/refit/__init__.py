@@ -1,1 +1,1 @@
-"""Final fits: a run is fitted again on everything, with what was found without looking at it."""
+"""Final fits: a run is trained again on all documents, with settings chosen out of fold."""

@@ -1,9 +1,9 @@
 """Whether it pays to train on more documents: the run and the folds on the validation split.
 
-The run has seen the training split only. The models of the folds have seen most of all documents,
-but each only those that it isn't asked about. Both are measured on the documents of the validation
-split, with weights and threshold fitted in the same way, and with the codes that their own training
-documents have: other codes are missed.
+The run has seen the training split only. The models of the folds have seen most of the documents,
+and each is measured only on those that it hasn't seen. Both are measured on the documents of the
+validation split, with weights and threshold fitted in the same way, and with the codes that their
+own training documents have: other codes are missed.
 
 Shapes: N documents, L labels.
 """
@@ -26,7 +26,7 @@ from icdcli.metrics.bootstrap import Difference, differences
 
 @dataclass(frozen=True)
 class Gain:
-    """What more documents to train on have brought on documents that no model had seen.
+    """What more training documents gain on documents that no model had seen.
 
     Attributes:
         documents: The number of documents that it is measured on.

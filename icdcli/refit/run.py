@@ -38,7 +38,7 @@ class Refit:
         result: The training of the final fit.
         final_fit: What it started from.
         out_of_fold: The out-of-fold scores; None: there are no folds.
-        gain: What more documents have brought; None: there are no folds.
+        gain: What more documents gain; None: there are no folds.
     """
 
     result: TrainingResult
@@ -77,7 +77,7 @@ def refit(
     """Train a run again on the documents of both splits, in a new run folder.
 
     The number of epochs, the weights of the fusion, the threshold and the confidence are those
-    that cross-fitting found. Called again after an interruption, it goes on.
+    that cross-fitting found. If it is called again after an interruption, it continues.
 
     Args:
         run: The finished run.
@@ -120,7 +120,7 @@ def _named(config: Config, target: RunDir) -> Config:
 
 
 def _gain(run: RunDir, known: Folds, found: OutOfFold, on_progress: Progress | None) -> Gain:
-    """Measure what more documents have brought, by the run itself on its validation split."""
+    """Measure what more documents gain over the run itself, on its validation split."""
     config = load_config(run.args)
     device = find_device("cpu" if config.model.is_baseline else config.run.device)
     model = load_checkpoint(run.root, "metric", str(device)).model

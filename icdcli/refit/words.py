@@ -1,4 +1,4 @@
-"""A final fit in words: how good models chosen like it are, and whether it pays."""
+"""A final fit in words: the metrics of models made like it, and whether it pays."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ def metrics_in_words(fit: FinalFit) -> Iterator[str]:
 
 
 def gain_in_words(gain: Gain, monitored_by: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return what more documents have brought, and a warning if they haven't.
+    """Return what more documents gain, and a warning if they gain nothing.
 
     Args:
         gain: The gain.

@@ -88,4 +88,4 @@ def test_too_few_notes_and_damaged_summaries_are_refused(refused, run_copy, tmp_
     (folder / "reference.json").write_text("{")
     refused(3, "drift", run_copy, few, says="reference.json: can't be read")
     (folder / "reference.json").write_text('{"format": 2}')
-    refused(3, "drift", run_copy, few, says="of another version of icdcode")
+    refused(3, "drift", run_copy, few, says="by another version of icdcode")

@@ -1,1 +1,1 @@
-"""Which predicted codes can be accepted without review: how much of the work a score decides."""
+"""Which predicted codes can be accepted without review, and how much work that saves."""

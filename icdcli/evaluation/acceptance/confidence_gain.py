@@ -1,4 +1,4 @@
-"""What calibration is worth: errors of scores as probabilities, before and after.
+"""What calibration gains: errors of scores as probabilities, before and after.
 
 Shapes: P pairs of a document and a code that would be suggested.
 """

@@ -20,7 +20,7 @@ class RiskPoint(NamedTuple):
     Attributes:
         score: The lowest score that is accepted.
         codes: The share of predicted codes that are accepted.
-        notes: The share of notes that have predicted codes and all of them accepted.
+        notes: The share of notes that have predicted codes, all of which are accepted.
         precision: The share of accepted codes that are gold.
         low: The lower end of its 95 % interval.
         high: The upper end.

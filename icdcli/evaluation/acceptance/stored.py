@@ -69,7 +69,7 @@ def stored_decisions(
 
 
 def require_precision(precision: float) -> None:
-    """Raise an error if a number is no precision that acceptance tables have.
+    """Raise an error if acceptance tables have no such precision.
 
     Args:
         precision: The value of ``--accept-at``.
@@ -90,7 +90,7 @@ def require_precision(precision: float) -> None:
 
 
 def accept_score(checkpoint: Path, precision: float) -> float:
-    """Return the score from which a checkpoint's codes are accepted.
+    """Return the lowest score from which a checkpoint's codes are accepted.
 
     Args:
         checkpoint: The folder of the checkpoint.

@@ -1,1 +1,1 @@
-"""Predictions of any system, scored as a run is evaluated: ``icdcode score``."""
+"""Score the predictions of any system like those of a run: ``icdcode score``."""

@@ -30,9 +30,9 @@ class GoldCodes:
         codes: Id to the document's codes, spelled as their system spells them.
         kinds: Code to ``diagnosis`` or ``procedure``.
         system: The coding system; None: unknown.
-        split: The split, if the gold codes are of one.
+        split: The split, if the gold codes belong to one.
         annotations: The annotated evidence; empty if there is none.
-        texts: Id to text of the documents, as far as it is at hand.
+        texts: Id to text of the documents whose text is available.
         train_counts: Code to the number of training documents that have it; None: unknown.
         about: What is reported about the gold codes.
         remarks: How they were read, one sentence each.

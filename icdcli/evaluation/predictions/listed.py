@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from icdcli.data.sources.table_evidence import short_value
 
 Shape = Literal["sets", "rankings", "scores"]
-"""What a file says of the codes of a document: which, in which order, or with which score."""
+"""How a file lists the codes of a document: as a set, in an order, or with scores."""
 
 Spans = tuple[tuple[int, int], ...]
 """Evidence of a code: begins and ends in characters of the document."""
@@ -70,7 +70,7 @@ class CodeListing:
 
     @property
     def shape(self) -> Shape:
-        """Return what the file says of the codes of a document."""
+        """Return how the file lists the codes of a document."""
         if any(code.score is not None for code in self.all_codes()):
             return "scores"
         return "rankings" if self.ranked else "sets"
@@ -104,7 +104,7 @@ def number_of_cell(value: Any) -> float:
     """Return the number in a cell.
 
     Raises:
-        ValueError: If it is none; the message is the end of a sentence.
+        ValueError: If it isn't one; the message is the end of a sentence.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"is {type(value).__name__}, not a number")
@@ -115,7 +115,7 @@ def number_of_cell(value: Any) -> float:
 
 
 def truth_of(value: Any) -> bool | None:
-    """Return what a cell of ``predicted`` says; None if it is empty.
+    """Return the value of a cell of ``predicted``; None if it is empty.
 
     Raises:
         ValueError: If it is neither true nor false; the message is the end of a sentence.

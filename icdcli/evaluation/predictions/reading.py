@@ -104,7 +104,7 @@ def _read_codiesp(path: Path, fields: int) -> CodeListing:
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}.") from error
         codes = rows.setdefault(parts[0], {})
-        # The task's script reads codes in small letters, and keeps the first of equal ones.
+        # The task's script reads codes in lower case, and keeps the first of equal ones.
         repeated += fields == 2 and code.lower() in codes
         codes.setdefault(code.lower(), []).extend(spans)
     for name, by_code in rows.items():

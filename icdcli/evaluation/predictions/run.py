@@ -180,7 +180,7 @@ def _drop_invalid(listed: CodeListing, path: Path) -> list[str]:
 def _compare_documents(
     listed: CodeListing, truth: GoldCodes, predictions: Path, gold: Path
 ) -> list[str]:
-    """Return notes about documents that only one side has.
+    """Return remarks about documents that only the predictions or only the gold codes have.
 
     Raises:
         DataError: If there are no documents in common, or no gold codes.

@@ -43,7 +43,7 @@ class ScoredPredictions:
 
     Attributes:
         about: The files, the gold codes, the split, and what decides which codes are predicted.
-        shape: What the file says of the codes of a document.
+        shape: How the file lists the codes of a document.
         labels: The label space: gold and listed codes, with titles and training counts if known.
         predicted: The predictions as arrays.
         statistics: The metrics that can be computed, and the statistics of each document.
@@ -54,7 +54,7 @@ class ScoredPredictions:
         hierarchical_intervals: Their intervals.
         codiesp: The numbers of CodiEsp's script; empty if neither file is CodiEsp's.
         evidence: Measures of evidence; empty if one of the files has none.
-        matches: Match category to number of codes; empty if the texts aren't at hand.
+        matches: Match category to number of codes; empty if the texts aren't available.
         cost: What coding cost: ``total``, ``mean``, ``median``, ``per_right_code``; may be empty.
         notes: How the files were read, and caveats, one sentence each.
     """

@@ -1,8 +1,8 @@
-"""Score predictions against gold codes: what can be computed from what a file says.
+"""Score predictions against gold codes, as far as the content of a file allows.
 
-From sets follow precision, recall and F1; from rankings also the metrics of ranks; only scores of
-every code for every document give areas under curves and calibration. Nothing is made up for
-codes that a file doesn't list: they are never right, and their place in a ranking isn't known.
+Sets allow precision, recall and F1; rankings also allow the metrics of ranks. Areas under curves
+and calibration need a score of every code for every document. No score is invented for codes that a
+file doesn't list: they are never right, and their place in a ranking isn't known.
 
 Shapes: N documents, L labels.
 """
@@ -125,7 +125,7 @@ def arrange(
 
 
 def _once(codes: Sequence[ListedCode], spelled: Mapping[str, str]) -> dict[str, ListedCode]:
-    """Return the codes of a document by their spelling, of equal ones the first."""
+    """Return the codes of a document by their spelling; the first of equal codes counts."""
     found: dict[str, ListedCode] = {}
     for code in codes:
         found.setdefault(spelled[code.code], code)
@@ -135,7 +135,7 @@ def _once(codes: Sequence[ListedCode], spelled: Mapping[str, str]) -> dict[str, 
 def statistics_of_predictions(
     predicted: PredictedCodes, shape: str
 ) -> tuple[Statistics, dict[str, str]]:
-    """Compute the metrics that follow from what a file says.
+    """Compute the metrics that the content of a file allows.
 
     Args:
         predicted: The predictions.

@@ -1,4 +1,4 @@
-"""A summary of scores and predicted codes: what a model says of documents that it hasn't seen.
+"""A summary of the scores and predicted codes of a model on documents that it hasn't seen.
 
 Shapes: N documents, L labels.
 """

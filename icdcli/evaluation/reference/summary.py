@@ -28,7 +28,7 @@ class ReferenceSummary:
 
     Attributes:
         texts: The summary of training texts.
-        scores: The summary of what the model says of documents that it hasn't seen.
+        scores: The summary of the model's scores on documents that it hasn't seen.
     """
 
     texts: TextReference
@@ -119,5 +119,5 @@ def _read(path: Path) -> dict[str, Any] | None:
             "again."
         ) from None
     if content.get("format") != _FORMAT:
-        raise DataError(f"{path}: is of another version of icdcode. Update icdcode.")
+        raise DataError(f"{path}: was written by another version of icdcode. Update icdcode.")
     return content

@@ -78,7 +78,7 @@ def write_references(
 
 
 def _relative(folder: Path, start: str) -> str | None:
-    """Return the way from one folder to another; None: they are on different drives."""
+    """Return the relative path from one folder to another; None if their drives differ."""
     try:
         return Path(os.path.relpath(os.path.realpath(folder), start)).as_posix()
     except ValueError:

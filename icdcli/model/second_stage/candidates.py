@@ -1,7 +1,7 @@
 """The codes of a document that the second stage scores again, and what it knows about each.
 
 Features are numbers of one document and of the label space alone, so that a note has the same score
-in whatever batch it is read. They are, for each candidate:
+in every batch. They are, for each candidate:
 
 - the score of each part and the fused logit, and the logarithm of its rank among all codes;
 - the best fused logit and lexical scores of the other codes of its category, and of the other codes
@@ -32,7 +32,7 @@ Row = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """What is known about the codes of a label space, whatever the document.
+    """What is known about the codes of a label space, independently of the document.
 
     Attributes:
         codes: The codes.

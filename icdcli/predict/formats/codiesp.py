@@ -1,8 +1,8 @@
-"""Codes as CodiEsp's evaluation script reads them: ``id<tab>code``, ranked, in small letters.
+"""Codes as CodiEsp's evaluation script reads them: ``id<tab>code``, ranked, in lower case.
 
 The file has no header, and a note without codes has no line. A case is named by its file without
-``.txt``. The script counts every line as a
-predicted code, and ranks the codes of a note by their order.
+``.txt``. The script counts every line as a predicted code, and ranks the codes of a note by their
+order.
 """
 
 from collections.abc import Iterator

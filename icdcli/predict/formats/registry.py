@@ -29,7 +29,7 @@ class Shape(NamedTuple):
         evidence: Whether codes have evidence.
         check: Whether notes have findings.
         resolve: Whether codes are removed by hard rules.
-        actions: Whether codes say if they can be accepted without review.
+        actions: Whether codes are marked for acceptance or for review.
     """
 
     format: FormatName | None = None

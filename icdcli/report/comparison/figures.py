@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from icdcli.report.comparison.findings import Findings
 
 MOST_RUNS = 7
-"""Runs that a figure shows; more couldn't be told apart."""
+"""The most runs that a figure shows; more would be hard to distinguish."""
 _METRICS = {
     "f1_micro": "micro-F1",
     "precision_micro": "micro precision",

@@ -1,4 +1,4 @@
-"""What scores decide on a split: the acceptance table and what calibration is worth."""
+"""Views of what scores decide on a split: the acceptance table and the gain by calibration."""
 
 from collections.abc import Iterator
 from html import escape
@@ -57,7 +57,7 @@ def acceptance_cells(row: "Accepted") -> tuple[str, ...]:
 
 
 def _sentences(acceptance: "Acceptance", split: str) -> Iterator[str]:
-    """Yield on which documents the scores were chosen, and what the confidence is worth."""
+    """Yield sentences on how the scores were chosen, and on what the confidence gains."""
     shown = ", ".join(f"{row.precision:.2f}" for row in acceptance.shown)
     documents = f"{acceptance.documents:,} documents ({acceptance.fitted_on})"
     if not acceptance.rows:
