@@ -21,6 +21,7 @@ from icdcli.io.progress import Progress
 from icdcli.report.comparison.page import write_comparison_page
 from icdcli.report.html import PAGE, evaluation_page, write_page
 from icdcli.report.plots.evaluation import evaluation_figures, write_pngs
+from icdcli.report.views.documents import PATIENT_TEXT
 from icdcli.run_dir import RunDir
 
 
@@ -66,7 +67,8 @@ def write_report(
         on_progress: Called with the progress of each stage.
 
     Raises:
-        ConfigError: If the runs can't be compared, or `intersection` is for one run.
+        ConfigError: If the runs can't be compared, `intersection` is for one run, or a page to
+            copy has patient text.
         DataError: If the data can't be prepared, or the page can't be written.
         ResumeError: If a run has no such checkpoint, or it is incomplete or was changed.
     """
@@ -93,6 +95,12 @@ def write_report(
         report = RunReport(page_of_run, split)
     if path is None:
         return report
+    if PATIENT_TEXT in report.page.read_text(encoding="utf-8"):
+        raise ConfigError(
+            f"--output {path}: {report.page} has texts of documents, since it was written with "
+            "--evidence. Write it without them by `icdcode evaluate RUN_DIR --html` first, or copy "
+            "the file yourself."
+        )
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

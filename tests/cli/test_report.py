@@ -37,6 +37,16 @@ def test_two_runs_are_compared_as_a_page(icdcode, pair):
 
 
 @pytest.mark.slow
+def test_a_page_with_patient_text_is_not_copied(icdcode, refused, pair):
+    folder = pair[0] / "evaluation" / "validation"
+    assert icdcode("evaluate", pair[0], "--split", "validation", "--html", "--evidence").code == 0
+    copy = pair[0].parent / "copy.html"
+    refused(2, "report", pair[0], "--output", copy, says="has texts of documents")
+    assert not copy.exists()
+    assert icdcode("report", pair[0], "--json").json["page"] == str(folder / "report.html")
+
+
+@pytest.mark.slow
 def test_the_page_of_one_run_is_made_once(icdcode, pair):
     folder = pair[0] / "evaluation" / "validation"
     answer = icdcode("report", pair[0], "--split", "validation", "--json")

@@ -11,6 +11,9 @@ from icdcli.report.views.evidence import NOT_AFFIRMED, SAID_OF_IT
 if TYPE_CHECKING:
     from icdcli.evaluation.sample import SampleDocument
 
+PATIENT_TEXT = "This section contains patient text."
+"""The words by which a page that has texts is known."""
+
 _SIGNS = {"right": "=", "missed": "−", "extra": "+"}
 
 
@@ -24,7 +27,7 @@ def documents_html(documents: "Sequence[SampleDocument]", titles: Mapping[str, s
     parts = [
         "<h2 id=documents>Documents</h2>",
         "<p class=quiet>A few documents of the split, drawn at random: = right, − missed, + not "
-        "gold. A click on a code shows its words. This section contains patient text.</p>",
+        f"gold. A click on a code shows its words. {PATIENT_TEXT}</p>",
     ]
     for place, document in enumerate(documents):
         sample = document.prediction
