@@ -8,6 +8,7 @@ separated by ``;`` ``,`` or blanks, or (in JSON) objects or a mapping from code 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from icdcli.evaluation.predictions.listed import (
     CodeListing,
     ListedCode,
     ListedDocument,
+    Spans,
     code_text,
     listed_object,
     number_of_cell,
@@ -158,7 +160,7 @@ def _find(path: Path, available: Sequence[str], names: ColumnNames) -> _Columns:
 def _read_rows(path: Path, rows: Iterator[Mapping[str, Any]], columns: _Columns) -> CodeListing:
     """Read rows; see `read_table`."""
     found = CodeListing()
-    add = _add_code if columns.code else _add_document
+    add = partial(_add_code, {}) if columns.code else _add_document
     repeated = 0
     for number, row in enumerate(rows, start=1):
         try:
@@ -185,7 +187,9 @@ def _without_gold_rows(found: CodeListing) -> None:
         scores = sorted((code.score or 0.0 for code in document.codes), reverse=True)
         least = scores[:TOP_CODES][-1] if scores else 0.0
         document.codes = [
-            code for code in document.codes if code.predicted or (code.score or 0.0) >= least
+            code
+            for code in document.codes
+            if code.predicted or (code.score and code.score >= least)  # 0: not in the label space
         ]
     found.remarks.append(
         f"The file is from an evaluation, which lists all gold codes. Only the predicted codes and "
@@ -197,8 +201,14 @@ def _blamed(columns: _Columns) -> str:
     return columns.code or columns.codes
 
 
-def _add_code(found: CodeListing, name: str, row: Mapping[str, Any], columns: _Columns) -> int:
-    """Add a row of one document and code; return 1 if it repeats another one."""
+def _add_code(
+    known: dict[tuple[str, str, Spans | None], ListedCode],
+    found: CodeListing,
+    name: str,
+    row: Mapping[str, Any],
+    columns: _Columns,
+) -> int:
+    """Add a row of one document and code; return 1 if it repeats one of the known rows."""
     document = found.documents.setdefault(name, ListedDocument())
     other = {role: row[column] for role, column in columns.others.items()}
     _common(document, row, columns, other)
@@ -215,11 +225,11 @@ def _add_code(found: CodeListing, name: str, row: Mapping[str, Any], columns: _C
         False if other.get("dropped") else predicted,
         spans,
     )
-    for earlier in document.codes:
-        if earlier.code == code.code and earlier.spans == code.spans:
-            if earlier != code:
-                raise ValueError(f"{shown(code.code)} is there twice, with different scores")
-            return 1
+    earlier = known.setdefault((name, code.code, spans), code)
+    if earlier != code:
+        raise ValueError(f"{shown(code.code)} is there twice, with different scores")
+    if earlier is not code:
+        return 1
     document.codes.append(code)
     return 0
 

@@ -1,6 +1,7 @@
 """Every format of predictions gives the same codes; what is wrong is refused with its place."""
 
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -266,3 +267,23 @@ def test_the_file_of_an_evaluation_does_not_give_its_gold_codes_away(tmp_path: P
     codes = codes_of(found)["a"]
     assert (len(codes), "Z99.9" in codes, "B20" in codes) == (21, False, True)
     assert "is from an evaluation" in found.remarks[0]
+
+
+def test_gold_codes_outside_of_a_small_label_space_are_not_listed(tmp_path: Path) -> None:
+    table = {
+        "id": ["a"] * 3,
+        "code": ["A00", "B20", "Z99.9"],
+        "score": [0.9, 0.1, 0.0],
+        "predicted": [True, False, False],
+        "gold": [False, True, True],
+    }
+    pq.write_table(pa.table(table), tmp_path / "predictions.parquet")
+    assert codes_of(read_listed(tmp_path / "predictions.parquet"))["a"] == ["A00", "B20"]
+
+
+def test_scores_of_every_code_are_read_in_linear_time(tmp_path: Path) -> None:
+    lines = "".join(f"a,C{number},0.5\n" for number in range(15_000))
+    path = written(tmp_path / "all.csv", f"id,code,score\n{lines}")
+    began = time.process_time()
+    assert len(codes_of(read_listed(path))["a"]) == 15_000
+    assert time.process_time() - began < 2
