@@ -1,4 +1,4 @@
-"""``icdcode drift``: whether incoming notes are like those of the training."""
+"""``icdcode drift``: whether incoming notes are like the training notes."""
 
 from pathlib import Path
 from typing import Annotated

@@ -22,7 +22,7 @@ from icdcli.evaluation.reference.summary import ReferenceSummary
 from icdcli.evaluation.reference.texts import TEXT_MEASURES
 
 LEVEL = 0.05
-"""The chance of an alarm for notes that are like those of training."""
+"""The chance of an alarm for notes that are like the training notes."""
 
 SMALL_INDEX, SMALL_SHARE = 0.1, 0.2
 """The least population stability index, and the least effect size h of shares, of an alarm."""

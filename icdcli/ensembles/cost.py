@@ -57,7 +57,7 @@ def measure_cost(ensemble: EnsembleModel, texts: Sequence[str]) -> EnsembleCost:
         ensemble: The ensemble.
         texts: The notes.
     """
-    ensemble.score_notes(texts[:1])  # what is loaded at the first use isn't counted
+    ensemble.score_notes(texts[:1])  # loading at the first use isn't counted
     alone = {member.name: _seconds(ensemble, member.model, texts) for member in ensemble.members}
     slowest = max(alone, key=lambda name: alone[name])
     together = _seconds(ensemble, ensemble, texts)

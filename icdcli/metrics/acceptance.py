@@ -25,7 +25,7 @@ PRECISIONS = tuple(round(0.8 + step / 100, 2) for step in range(20))
 """The precisions that a table has a row for: .80, .81 … .99."""
 
 FEWEST = 30
-"""The fewest codes that a score must accept, in as many folds as it is chosen on."""
+"""The fewest codes that a score must accept, in the folds that it is chosen on."""
 
 _FOLDS = 10
 _DIGITS = 6  # of scores in predictions

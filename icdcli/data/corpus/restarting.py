@@ -1,4 +1,4 @@
-"""Texts that are read several times: those of a corpus, and changed ones, changed only once."""
+"""Texts that are read several times: those of a corpus, and texts that are changed only once."""
 
 import os
 import shutil

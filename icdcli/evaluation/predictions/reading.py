@@ -136,7 +136,7 @@ def _single_object(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError):
-        return None  # the reader of tables says what is wrong with it
+        return None  # the reader of tables reports what is wrong with it
     return content if isinstance(content, dict) and not _is_record(content) else None
 
 

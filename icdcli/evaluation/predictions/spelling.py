@@ -16,7 +16,7 @@ _ENOUGH = 0.5  # of the gold codes must be known for a guess of the system
 
 
 def bare(code: str) -> str:
-    """Return a code in capitals, without its dot and what is written behind it."""
+    """Return a code in capitals, without its dot and without any text after the code."""
     return code.strip().upper().rstrip("*+†!").replace(".", "")
 
 

@@ -88,7 +88,7 @@ def lr_schedule_figure(
     axes = figure.subplots()
     axes.plot(steps, learning_rates, color=COLORS[0], linewidth=2)
     middle = (steps[0] + steps[-1]) / 2
-    # A label takes about a third of the width. Over the curve there, nothing is in its way.
+    # A label takes about a third of the width. The space above the curve there is free.
     highest = max(learning_rates) or 1.0
     late = steps[-1] - 0.4 * (steps[-1] - steps[0])
     above = max(learning_rates[max(0, bisect_left(steps, late) - 1) :])

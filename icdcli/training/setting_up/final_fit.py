@@ -1,4 +1,4 @@
-"""What a final fit starts from, which trains on the documents of the validation split, too.
+"""The starting point of a final fit, which also trains on the documents of the validation split.
 
 It has no documents left to choose anything by. The weights of the fusion, the threshold and the
 confidence come from models that were validated on documents that they hadn't seen, and so do the

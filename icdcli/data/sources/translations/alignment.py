@@ -26,9 +26,9 @@ Places = NDArray[np.int64]
 Shares = NDArray[np.float64]
 
 _STEM = 6
-"""Letters of a word that count: so its inflections are one word."""
+"""The number of letters of a word that count, so that its inflections are one word."""
 _ALIKE = 4
-"""Words that begin with as many equal letters are alike."""
+"""The number of equal letters at the beginning that makes two words alike."""
 _ALIKE_AT_FIRST = 8.0
 _ALIKE_AT_LEAST = 0.05
 _UNKNOWN = 1e-4

@@ -1,4 +1,4 @@
-"""The terminal view of a drift: each measure, and what it means for the acceptance table."""
+"""The terminal view of drift: each measure, and what it means for the acceptance table."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
