@@ -118,7 +118,18 @@ class OutOfFold:
     def statistics(self) -> Statistics:
         """Return the metrics, and the statistics of each document."""
         threshold_L = self.final[1].values_L(len(self.labels))
-        return statistics_of(self.fused_NL, self.targets_NL, threshold_L, self.losses_N())
+        return statistics_of(
+            self.fused_NL,
+            self.targets_NL,
+            threshold_L,
+            self.losses_N(),
+            unscored_NL=self.unscored_NL,
+        )
+
+    @property
+    def unscored_NL(self) -> Booleans | None:
+        """Return the pairs that no model has scored, for metrics; None: all have a score."""
+        return None if self.candidates_NL.all() else ~self.candidates_NL
 
     def chosen_by(self, rows_N: Booleans) -> tuple[Fusion | None, Threshold]:
         """Return the weights of the fusion and the threshold that some documents lead to."""

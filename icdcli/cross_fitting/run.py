@@ -254,6 +254,7 @@ def monitored_value(found: OutOfFold, names: Sequence[str]) -> float:
         found.targets_NL,
         found.final[1].values_L(len(found.labels)),
         names=[name for name in names if name != VALIDATION_LOSS],
+        unscored_NL=found.unscored_NL,
     )
     values[VALIDATION_LOSS] = float(found.losses_N().mean())
     defined = [values[name] for name in names if not np.isnan(values[name])]

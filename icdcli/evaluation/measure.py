@@ -32,6 +32,7 @@ class FusedScores:
         fusion: The weights of the parts; None: the network's logits alone.
         threshold: The score from which a code counts as predicted.
         missed_NU: Gold codes outside of the label space, a column each; None: there are none.
+        unscored_NL: Pairs without a score, if no code is outside; None: all have one.
     """
 
     scores_NL: NDArray[np.float32]
@@ -39,6 +40,7 @@ class FusedScores:
     fusion: Fusion | None
     threshold: Threshold
     missed_NU: NDArray[np.bool_] | None = None
+    unscored_NL: NDArray[np.bool_] | None = None
 
     def metrics(self, names: Sequence[str]) -> dict[str, float]:
         """Return metric name to value, NaN if undefined; see `icdcli.metrics.evaluate`."""
@@ -47,7 +49,8 @@ class FusedScores:
         )
         more = targets_NL.shape[1] - self.targets_NL.shape[1]
         threshold_L = self.threshold.with_more(more).values_L(targets_NL.shape[1])
-        return evaluate(scores_NL, targets_NL, threshold_L, names=names, unscored_NL=unscored_L)
+        unscored_NL = self.unscored_NL if unscored_L is None else unscored_L
+        return evaluate(scores_NL, targets_NL, threshold_L, names=names, unscored_NL=unscored_NL)
 
 
 def fuse(

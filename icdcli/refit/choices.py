@@ -31,7 +31,9 @@ def of_folds(run: RunDir, known: Folds, found: OutOfFold, gain: Gain) -> tuple[C
     """Return the configuration of a final fit, and what out-of-fold scores choose."""
     config = known.config
     fusion, threshold = found.final
-    fused = FusedScores(found.fused_NL, found.targets_NL, fusion, threshold)
+    fused = FusedScores(
+        found.fused_NL, found.targets_NL, fusion, threshold, unscored_NL=found.unscored_NL
+    )
     loss = float(found.losses_N().mean())
     train, log = config.train, config.log
     measured = configured_metrics(fused, loss, train.monitor, log.metrics, found.source)

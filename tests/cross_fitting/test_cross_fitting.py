@@ -10,7 +10,7 @@ import pytest
 from icdcli.config.loading import load_config
 from icdcli.cross_fitting import fold_runs
 from icdcli.cross_fitting.fold_runs import Watching
-from icdcli.cross_fitting.run import cross_fit, folds_of_run, read_out_of_fold
+from icdcli.cross_fitting.run import cross_fit, folds_of_run, monitored_value, read_out_of_fold
 from icdcli.cross_fitting.scaling import scaled_steps, steps_of_epochs
 from icdcli.errors import ConfigError, ResumeError
 from icdcli.metrics.metrics import evaluate
@@ -71,6 +71,19 @@ def test_metrics_and_decisions_are_those_of_the_scores(fitted):
     assert gold["f1_micro"] == pytest.approx(f1)
     assert found.statistics.metrics["f1_micro"] == pytest.approx(f1)
     assert found.final[1].tuned_on == "3-fold cross-fitting on train+validation"
+
+
+def test_codes_that_the_model_of_a_fold_lacks_are_missed_in_metrics_of_ranks(fitted):
+    _, found = fitted
+    candidates_NL = found.candidates_NL.copy()
+    candidates_NL[found.folds_N == 0, 0] = False
+    lacking = replace(found, candidates_NL=candidates_NL)
+    arrays = lacking.fused_NL, lacking.targets_NL, lacking.final[1].value
+    tied = evaluate(*arrays, names=["map"])["map"]
+    missed = evaluate(*arrays, names=["map"], unscored_NL=~candidates_NL)["map"]
+    assert missed < tied
+    assert lacking.statistics.metrics["map"] == pytest.approx(missed)
+    assert monitored_value(lacking, ["map"]) == pytest.approx(missed)
 
 
 def test_what_decides_about_a_document_does_not_depend_on_its_fold(fitted):
