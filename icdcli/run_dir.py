@@ -12,7 +12,7 @@ from pathlib import Path
 from icdcli.config.loading import load_config, to_yaml
 from icdcli.config.run_paths import RUN_CONFIG, change_keys, write_origin
 from icdcli.config.schema import Config
-from icdcli.errors import ConfigError, DataError, ResumeError
+from icdcli.errors import ConfigError, DataError, ResumeError, nearest
 from icdcli.io.files import write_atomically, writing
 from icdcli.io.locks import HeldElsewhere, exclusive
 from icdcli.lost_links import PREVIOUS, STEPS, checkpoint_without_links, steps_in, write_names
@@ -60,7 +60,8 @@ def require_folder(folder: Path, missing: str) -> None:
             f"to (cp -rL RUN_DIR/weights/last {folder.name}), or run icdcode export RUN_DIR "
             f"{folder.name}"
         )
-    raise ConfigError(f"{folder}: {missing}")
+    runs = [path.parent.name for path in folder.parent.glob("*/args.yaml")]
+    raise ConfigError(f"{folder}: {missing}{nearest(folder.name, runs)}")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,14 @@ def test_other_folders_are_refused(tmp_path):
         RunDir.open(tmp_path)
 
 
+def test_a_misspelled_run_gets_the_nearest_name(tmp_path):
+    (tmp_path / "laptop").mkdir()
+    (tmp_path / "laptop" / "args.yaml").touch()
+    (tmp_path / "laptp1").mkdir()
+    with pytest.raises(ConfigError, match=r"no such run folder \(did you mean 'laptop'\?\)$"):
+        RunDir.open(tmp_path / "laptp")
+
+
 def test_a_row_is_written_completely_or_not_at_all(run):
     before = run.steps.read_bytes()
     with (

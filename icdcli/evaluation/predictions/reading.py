@@ -168,11 +168,13 @@ def _read_object(path: Path, content: dict[str, Any], names: ColumnNames | None)
 
 def _read_folder(folder: Path) -> CodeListing:
     """Read a folder of MDACE's files."""
-    files = sorted(folder.rglob("*.json"))
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.json"))
+    # Prepared corpora are in hidden folders of a data set.
+    files = [folder / name for name in names if not name.parts[0].startswith(".")]
     if not files:
         raise DataError(
             f"{folder}: has no .json files. Pass a file, or a folder in MDACE's format, with one "
-            "JSON file per admission."
+            "JSON file per admission. Data sets are passed as --gold."
         )
     contents = {}
     for path in files:

@@ -256,6 +256,14 @@ def test_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
         read_listed(tmp_path)
 
 
+def test_a_data_set_in_place_of_predictions(tmp_path: Path) -> None:
+    corpus = tmp_path / ".icdcode" / "codiesp-official-1"
+    corpus.mkdir(parents=True)
+    written(corpus / "manifest.json", "{}")
+    with pytest.raises(DataError, match="Data sets are passed as --gold"):
+        read_listed(tmp_path)
+
+
 def test_the_file_of_an_evaluation_does_not_give_its_gold_codes_away(tmp_path: Path) -> None:
     rows = [(f"A{number:02}", 1 - number / 100, False, False) for number in range(20)]
     rows += [("Z99.9", 0.001, False, True), ("B20", 0.002, True, True)]
