@@ -236,9 +236,10 @@ def choose_source(config: DataConfig, reading: Reading) -> ChosenSource:
     path = config.path
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        demo = "" if path.suffix else f", or make synthetic data with `icdcode demo-data {path}`"
         raise DataError(
             f"{path}: no such file or folder{where}. Set data_path (or mimic3_data_path) to your "
-            f"data, or make synthetic data with `icdcode demo-data {path}`."
+            f"data{demo}."
         )
     if is_pipe(path):
         raise DataError(

@@ -133,6 +133,11 @@ def test_data_from_a_pipe_are_refused(tmp_path):
         choose_source(DataConfig(data_path=tmp_path / "pipe.csv"), Reading())
 
 
+def test_no_synthetic_data_are_offered_for_a_missing_file(tmp_path):
+    with pytest.raises(DataError, match=r"no such file or folder.* to your data\.$"):
+        choose_source(DataConfig(data_path=tmp_path / "notes.csv"), Reading())
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
