@@ -141,10 +141,15 @@ def require_one_label_space(spaces: Mapping[str, Sequence[str]]) -> None:
     (first, codes), *others = spaces.items()
     for name, its_codes in others:
         if tuple(its_codes) != tuple(codes):
+            common = len(set(its_codes) & set(codes))
+            remedy = (
+                "Pass --intersection to compare on the codes in common."
+                if common
+                else "Compare runs with the same coding system."
+            )
             raise ConfigError(
                 f"{name}: its label space ({len(its_codes):,} codes) differs from that of {first} "
-                f"({len(codes):,} codes, {len(set(its_codes) & set(codes)):,} in both). Pass "
-                "--intersection to compare on the codes in common."
+                f"({len(codes):,} codes, {common:,} in both). {remedy}"
             )
 
 
