@@ -147,7 +147,7 @@ def predict(
     load: Load = "metric",
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, mps, 0, '[0,1]' … Default: the first GPU, else the CPU."),
+        typer.Option(help="cpu, mps, 0, 0,1 … Default: the first GPU, else the CPU."),
     ] = None,
     cpu_precision: CpuPrecision = None,
     port: Port = 10001,

@@ -81,7 +81,9 @@ def test_other_label_spaces_are_refused(made_up_evaluation: Make) -> None:
     ):
         compare_models([first, other])
     none = replace(first, name="c", codes=tuple(f"new {code}" for code in first.codes))
-    with pytest.raises(ConfigError, match=r"0 in both\)\. Compare runs with the same coding system"):
+    with pytest.raises(
+        ConfigError, match=r"0 in both\)\. Compare runs with the same coding system"
+    ):
         compare_models([first, none])
 
 
