@@ -1,12 +1,11 @@
 // The page of an evaluation works without this script, but for the slider.
 // The threshold: what each value would give.
-const { points, threshold } = dataOf("points");
+const { points, threshold, own } = dataOf("points");
 const slider = document.getElementById("slider"), point = document.getElementById("point");
 const share = (value) => value === null ? "undefined" : (100 * value).toFixed(1) + " %";
-const showPoint = () => {
-  const [value, precision, recall, f1, codes] = points[slider.value];
+const showPoint = ([value, precision, recall, f1, codes]) => {
   const parts = [
-    ["threshold", value.toFixed(2)], ["precision", share(precision)], ["recall", share(recall)],
+    ["threshold", value], ["precision", share(precision)], ["recall", share(recall)],
     ["F1", f1 === null ? "undefined" : f1.toFixed(3)], ["codes per note", codes.toFixed(1)],
   ];
   point.replaceChildren(...parts.map(([name, text]) => {
@@ -15,11 +14,14 @@ const showPoint = () => {
     part.append(name + " ", number);
     return part;
   }));
-  slider.setAttribute("aria-valuetext", value.toFixed(2));
+  slider.setAttribute("aria-valuetext", value);
 };
 slider.value = Math.min(98, Math.max(0, Math.round(100 * threshold) - 1));
-slider.addEventListener("input", showPoint);
-showPoint();
+slider.addEventListener("input", () => {
+  const [value, ...rest] = points[slider.value];
+  showPoint([value.toFixed(2), ...rest]);
+});
+showPoint(["of the model", ...own]);  // As above on the page; the slider's nearest step may differ.
 
 // The documents: a click on a code shows only its words.
 document.querySelectorAll(".document").forEach((shown) => {

@@ -4,6 +4,7 @@ It loads nothing from the network or from other files, and contains the text of 
 documents with evidence are passed. The template of its body is ``evaluation_page.html``.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from html import escape
@@ -98,15 +99,15 @@ def evaluation_page(
     chapters = confusions(evaluation, system)
     sections = {
         "threshold": "Threshold",
-        "metrics": "Metrics",
-        "curves": "Curves",
+        **({"acceptance": "Acceptance"} if evaluation.acceptance else {}),
         "errors": "Errors",
         "groups": "Groups",
+        "curves": "Curves",
         "confusion": "Confusion",
-        **({"acceptance": "Acceptance"} if evaluation.acceptance else {}),
         **({"checks": "Checks"} if evaluation.checks else {}),
         **({"behavior": "Behavior"} if behavior else {}),
         **({"documents": "Documents"} if documents else {}),
+        "metrics": "Metrics",
         "per-code": "Codes",
         "provenance": "Provenance",
     }
@@ -151,6 +152,7 @@ def evaluation_page(
             for point in operating_points(evaluation)
         ],
         "threshold": evaluation.threshold.value,
+        "own": _own_point(evaluation),
     }
     return html_page(
         _title(evaluation),
@@ -200,6 +202,14 @@ def _about_threshold(evaluation: "Evaluation") -> str:
         f"The model's threshold is {threshold}. Move the slider to see what {one} would give on "
         "these documents."
     )
+
+
+def _own_point(evaluation: "Evaluation") -> list[float | None]:
+    """Return what the slider shows of the model's own decisions, which no step of it may have."""
+    names = ("precision_micro", "recall_micro", "f1_micro")
+    values = (evaluation.metrics[name] for name in names)
+    predicted = float(evaluation.by_code.predicted_L.sum()) / evaluation.counts["documents"]
+    return [*(None if math.isnan(one) else round(one, 4) for one in values), round(predicted, 4)]
 
 
 def _groups(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:

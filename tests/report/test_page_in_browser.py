@@ -1,5 +1,6 @@
 """The page of an evaluation in a real browser: sizes, keyboard, search, print, accessibility."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,9 @@ def test_codes_are_found_sorted_and_saved(opened: "Callable[..., Page]", tmp_pat
 def test_the_threshold_moves_by_keyboard(opened: "Callable[..., Page]") -> None:
     page = opened(1280)
     before = page.locator("#point").inner_text()
+    said = re.search(r"Of 100 predicted codes, (\d+) are right", page.content())
+    shown = re.search(r"of the model\s+precision ([\d.]+) %", before)  # not of a step nearby
+    assert said and shown and abs(float(shown[1]) - int(said[1])) <= 0.55
     page.get_by_label("threshold", exact=True).focus()
     page.keyboard.press("ArrowRight")
     after = page.locator("#point").inner_text()
@@ -114,3 +118,5 @@ def test_it_prints_without_controls(opened: "Callable[..., Page]") -> None:
     assert style == "table-header-group"  # repeated on every sheet
     position = page.locator("th").first.evaluate("one => getComputedStyle(one).position")
     assert position == "static"
+    page.set_viewport_size({"width": 718, "height": 1000})  # an A4 sheet
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718

@@ -34,7 +34,8 @@ def code_checks_view(checks: "SplitChecks") -> Iterator[RenderableType]:
 def code_checks_html(checks: "SplitChecks") -> str:
     """Return the section of the page."""
     metrics = list(checks.resolutions[0].metrics)
-    rules = ("rules", "removed codes", "of them right", *metrics)
+    names = (name.replace("_", " ") for name in metrics)  # a space lets a narrow column break
+    rules = ("rules", "removed codes", "of them right", *names)
     return (
         "<h2 id=checks>Checks</h2>"
         "<p class=quiet>Findings of icdcode check per 100 documents, by "

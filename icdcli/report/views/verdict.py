@@ -10,6 +10,7 @@ from icdcli.report.html_table import html_table
 from icdcli.report.tables import interval
 
 if TYPE_CHECKING:
+    from icdcli.evaluation.acceptance.measuring import Acceptance
     from icdcli.evaluation.error_groups import ErrorGroups
     from icdcli.evaluation.evaluate import Evaluation
 
@@ -20,6 +21,13 @@ HEADLINE_WORDS = {
     "precision_at_8": "precision at 8",
 }
 """The metrics on the first screen of a page, in words."""
+_MEANING = {
+    "f1_micro": "balance of right and found, all codes together",
+    "f1_macro": "the same, mean of the codes: rare ones count as much",
+    "map": "how far up in the list the gold codes are",
+    "precision_at_8": "share of the 8 highest scored codes that are gold",
+}
+_ACCEPTED_AT = 0.95  # the precision of the sentence on accepted codes
 _ENOUGH = 20  # gold codes that make the F1 of a chapter worth a sentence
 _NAMED = 3  # chapters that a sentence names
 _MISSED = {
@@ -42,9 +50,10 @@ def headline_html(evaluation: "Evaluation") -> str:
         shown = "undefined" if math.isnan(value) else f"{value:.3f}"
         low_high = evaluation.intervals.get(name)
         bounds = "" if low_high is None else "–".join(f"{bound:.3f}" for bound in low_high)
+        shown_bounds = bounds and f"95 % interval <span class=whole>{bounds}</span>"
         parts.append(
             f"<div><dt>{words}</dt><dd class=value>{shown}</dd>"
-            f"<dd class=quiet>{bounds and '95 % interval ' + bounds}</dd></div>"
+            f"<dd class=quiet>{shown_bounds}</dd><dd class=quiet>{_MEANING[name]}</dd></div>"
         )
     return f"<dl class=headline>{''.join(parts)}</dl>"
 
@@ -63,7 +72,7 @@ def verdict(evaluation: "Evaluation", errors: "ErrorGroups") -> Iterator[str]:
     documents = evaluation.counts["documents"]
     yield (
         f"At this threshold a reviewer sees {predicted / documents:.1f} codes per note; the gold "
-        f"standard has {gold / documents:.1f}."
+        f"standard (the codes recorded for these notes) has {gold / documents:.1f}."
     )
     if not predicted:
         yield "No code is predicted. A lower threshold would show some."
@@ -74,6 +83,8 @@ def verdict(evaluation: "Evaluation", errors: "ErrorGroups") -> Iterator[str]:
         f"Of 100 predicted codes, {100 * right / predicted:.0f} are right. Of 100 gold codes, "
         f"{100 * right / gold:.0f} are found."
     )
+    if evaluation.acceptance:
+        yield from _accepted(evaluation.acceptance)
     yield from _frequencies(evaluation.by_training_frequency)
     yield from _chapters(evaluation.by_chapter)
     if gold > right and errors.missed["near"]:
@@ -139,20 +150,43 @@ def metrics_html(evaluation: "Evaluation", definitions: Mapping[str, str]) -> st
     return "".join(tables)
 
 
+def _accepted(acceptance: "Acceptance") -> Iterator[str]:
+    """Yield how many predicted codes need no review, if 95 of 100 of them are to be right."""
+    row = next((row for row in acceptance.shown if row.precision == _ACCEPTED_AT), None)
+    if row is None:
+        return
+    if row.score is None:
+        yield (
+            "No score is high enough for codes to be accepted without review with 95 of 100 right: "
+            "review all codes."
+        )
+    elif row.observed is None or row.interval is None:
+        yield "The scores are too low here for any code to be accepted without review."
+    else:
+        low, high = row.interval
+        yield (
+            f"{100 * row.codes:.0f} of 100 predicted codes have so high a score that they could be "
+            f"accepted without review; of 100 such codes, {100 * row.observed:.0f} are right (95 % "
+            f"interval {100 * low:.0f}–{100 * high:.0f}). In {100 * row.notes:.1f} % of the notes, "
+            "all predicted codes are among them; codes that the model missed are still missing."
+        )
+
+
 def _frequencies(bands: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Yield how good the most and the least frequent codes are."""
+    """Yield how many of the most and of the least frequent codes are found."""
     known = {
-        name: values["f1_micro"]
+        name: values["recall_micro"]
         for name, values in bands.items()
-        if values["gold"] >= _ENOUGH and not math.isnan(values["f1_micro"])
+        if values["gold"] >= _ENOUGH and not math.isnan(values["recall_micro"])
     }
     if len(known) < 2:
         return
     rarest, *_, commonest = known
-    few = "no" if rarest == "never" else rarest
+    few = "no training document" if rarest == "never" else f"{rarest} training documents"
     yield (
-        f"Codes with {commonest} training documents have a micro-F1 of {known[commonest]:.2f}, "
-        f"those with {few} training documents one of {known[rarest]:.2f}."
+        f"Of 100 gold codes that {commonest} training documents have, {100 * known[commonest]:.0f} "
+        f"are found; of 100 that {few} {'has' if rarest == 'never' else 'have'}, "
+        f"{100 * known[rarest]:.0f}."
     )
 
 

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from icdcli.metrics.acceptance import Accepted
 
 ACCEPTANCE_COLUMNS = ("precision", "score from", "codes", "notes", "observed", "95 % interval")
+_PAGE_COLUMNS = (
+    "right, at least",
+    "score from",
+    "share of predicted codes",
+    "notes with all codes accepted",
+    "right, as observed",
+    "95 % interval",
+)
 
 
 def acceptance_view(acceptance: "Acceptance", split: str) -> Iterator[RenderableType]:
@@ -39,8 +47,11 @@ def acceptance_html(acceptance: "Acceptance", split: str) -> str:
     sentences = " ".join(_sentences(acceptance, split))
     return (
         "<h2 id=acceptance>Codes to accept without review</h2>"
-        f"<p class=quiet>{escape(sentences)}</p>"
-        + (html_table(ACCEPTANCE_COLUMNS, rows, text=()) if rows else "")
+        "<p>Predicted codes with at least this score could be accepted without review "
+        "(<code>icdcode predict --accept-at</code>). An accepted note may still lack codes that "
+        "the model missed.</p>"
+        + (html_table(_PAGE_COLUMNS, rows, text=()) if rows else "")
+        + f"<p class=quiet>{escape(sentences)}</p>"
     )
 
 

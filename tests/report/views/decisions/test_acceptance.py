@@ -72,3 +72,8 @@ def test_the_page_has_the_table_and_the_curve(precise: Evaluation) -> None:
     for row in precise.acceptance.shown:
         assert f"<td>{row.precision:.2f}</td>" in page
     assert "Codes accepted without review: risk and coverage" in page
+    assert page.index("<h2 id=acceptance>") < page.index(
+        '<h2 id="errors">'
+    )  # what a reader decides
+    assert page.index('<h2 id="errors">') < page.index('<h2 id="metrics">')
+    assert "may still lack codes that the model missed" in page
