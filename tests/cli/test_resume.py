@@ -379,6 +379,7 @@ def test_adapters_are_resumed_exactly_too(
         "coder.json",
         "state.pt",
         "manifest.json",
+        "reference.json",
     }
     answer, run = interrupted(4, *options)
     assert answer.code == 130
