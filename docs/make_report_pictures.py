@@ -3,11 +3,12 @@
     .venv/bin/python docs/make_report_pictures.py REPORT.html COMPARISON.html
 
 writes report.png and comparison.png, the first screens of both, to docs/pictures/. The pages must
-be without texts of notes (no ``--evidence``). Those of the README are of a run of
-configs/laptop.yaml on CodiEsp in English, and of its comparison with configs/tfidf.yaml:
+be without texts of notes (no ``--evidence``). The first is of a run of configs/laptop.yaml on
+CodiEsp in English, the second compares such a run with one of configs/tfidf.yaml, both trained with
+``label_space=seen``:
 
-    icdcode report outputs/laptop --split validation
-    icdcode compare outputs/tfidf outputs/laptop --split validation --html
+    icdcode evaluate outputs/laptop --split validation --html --no-behavior
+    icdcode compare outputs/tfidf outputs/laptop_seen --split validation --html
 
 It needs the packages of `.[dev]` and Chromium.
 """
