@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from icdcli.data.corpus.reader import Documents
 from icdcli.model.threshold import Threshold
 
 
@@ -37,9 +38,10 @@ def test_random_documents_give_no_alarm_and_a_department_does(script, documents)
     draw = np.random.default_rng(1)
     texts = [" ".join(draw.choice(words, draw.integers(20, 60))) for _ in documents]
     labels = {code: "diagnosis" for one in documents for code in one.codes}
+    split = Documents.unlabeled(len(documents))
     corpus = SimpleNamespace(
         texts=lambda split: iter(texts),
-        documents=lambda split: documents,
+        documents=lambda _: split,
         labels=SimpleNamespace(codes=tuple(labels), kinds=tuple(labels.values())),
     )
     for one in documents[:30]:  # a department: two gold codes that begin with Z

@@ -11,7 +11,8 @@ import pytest
 def notes(place, trained, tmp_path_factory):
     """Return a table of notes as those of training, and one of other notes."""
     folder = tmp_path_factory.mktemp("incoming")
-    (corpus,) = (place.tables / ".icdcode").glob("*/documents.parquet")
+    # Other tests may have prepared the tables with other options, too.
+    corpus = min((place.tables / ".icdcode").glob("mimic3-patient-*/documents.parquet"))
     documents = pd.read_parquet(corpus)
     texts = (documents.text[documents.split != "train"].tolist() * 4)[:40]
     made = {"same": texts, "other": [" ".join(text.upper().split()[:9]) for text in texts]}
