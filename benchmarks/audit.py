@@ -3,7 +3,7 @@
 One in twenty gold codes of train and dev is changed before anything is fitted: half of them are
 removed, half are swapped for another code of their category that the case doesn't have, or for a
 code drawn by frequency if there is none. Annotated words of a removed code lose their annotation;
-those of a swapped code get the wrong one. `icdcode audit` scores the cases by words alone.
+those of a swapped code get the wrong one. `icdcode audit` scores the cases with lexical models.
 
 A finding counts as right if it names a planted error; CodiEsp's own errors count as wrong. Compared
 with the scores alone (gold codes with a low score, other codes with a high one), and with cleanlab,

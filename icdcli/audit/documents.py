@@ -49,8 +49,8 @@ def audit_documents(
 ) -> list[AuditDocument]:
     """Return the documents of the training and the validation split of a corpus.
 
-    The test split stays unseen: whoever corrects it after looking at a model's scores has no test
-    split any more.
+    The test split stays unseen: if somebody corrects it after looking at a model's scores, results
+    on it no longer show how the model does on new notes.
 
     Args:
         corpus: The corpus.

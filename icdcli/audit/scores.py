@@ -1,4 +1,4 @@
-"""Scores of documents by models that haven't seen them, from words alone.
+"""Scores of documents by lexical models that haven't seen them.
 
 A lexical model is fitted five times, each time without a fifth of the patients, and scores that
 fifth. The weights of its parts come from the documents that aren't scored. This takes seconds to

@@ -33,7 +33,7 @@ def audit(
         typer.Option(
             metavar="RUN_DIR",
             help="Score the notes with the models of this run's folds, which are trained first if "
-            "they don't exist (as by icdcode refit). Default: by words alone, without a network.",
+            "they don't exist (as by icdcode refit). Default: with lexical models only.",
             autocompletion=complete_run,
         ),
     ] = None,
