@@ -11,8 +11,7 @@ _FOLDERS = [str(Path(__file__).parent)]
 _HELPERS = frozenset(
     (
         *("admission", "admission_join", "caml_codes", "lost_zeros", "names"),
-        *("registry", "table_cells", "table_codes", "table_evidence", "table_rows", "table_splits"),
-        "translations",
+        *("registry", "tables", "translations"),
     )
 )
 # Messages and the configuration list the sources in this order; a newer one follows by its name.

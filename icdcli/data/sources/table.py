@@ -22,10 +22,10 @@ from icdcli.data.markup import MISREAD, is_misread
 from icdcli.data.section import DataConfig
 from icdcli.data.sources.admission import CODES_COLUMN, Admission, AnnotatedSpan, Code
 from icdcli.data.sources.registry import ChosenSource, Inspection, Match, SourceType, register
-from icdcli.data.sources.table_cells import id_of, note_of, split_of
-from icdcli.data.sources.table_codes import TableCodes, listed_codes, refuse_problem
-from icdcli.data.sources.table_evidence import evidence_spans, short_value
-from icdcli.data.sources.table_rows import (
+from icdcli.data.sources.tables.cells import id_of, note_of, split_of
+from icdcli.data.sources.tables.codes import TableCodes, listed_codes, refuse_problem
+from icdcli.data.sources.tables.evidence import evidence_spans, short_value
+from icdcli.data.sources.tables.rows import (
     RepeatedIds,
     SameTexts,
     TableColumns,
@@ -33,7 +33,7 @@ from icdcli.data.sources.table_rows import (
     find_columns,
     moreover,
 )
-from icdcli.data.sources.table_splits import (
+from icdcli.data.sources.tables.splits import (
     ignored_splits,
     overlooked_columns,
     refuse_ignored_splits,

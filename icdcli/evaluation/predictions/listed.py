@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from icdcli.data.sources.table_evidence import short_value
+from icdcli.data.sources.tables.evidence import short_value
 
 Shape = Literal["sets", "rankings", "scores"]
 """How a file lists the codes of a document: as a set, in an order, or with scores."""

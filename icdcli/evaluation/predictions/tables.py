@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from icdcli.data.sources.table_cells import id_of
+from icdcli.data.sources.tables.cells import id_of
 from icdcli.errors import DataError
 from icdcli.evaluation.files import TOP_CODES
 from icdcli.evaluation.predictions.listed import (

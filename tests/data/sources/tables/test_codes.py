@@ -10,7 +10,7 @@ from icdcli.data.corpus.notices import corpus_warnings
 from icdcli.data.corpus.prepare import PreparedCorpus, prepare
 from icdcli.data.corpus.reader import open_corpus
 from icdcli.data.section import DataConfig
-from icdcli.data.sources import table_codes
+from icdcli.data.sources.tables import codes as table_codes
 from icdcli.errors import ConfigError, DataError
 from icdcli.evaluation.run import compare_runs, evaluate_run
 from icdcli.icd.code_system import open_code_system

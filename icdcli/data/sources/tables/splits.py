@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from icdcli.data.benchmarks.protocols import SPLIT_COLUMN
-from icdcli.data.sources.table_rows import TableColumns
+from icdcli.data.sources.tables.rows import TableColumns
 from icdcli.errors import ConfigError, DataError
 from icdcli.io.csv_reader import plain_name
 

@@ -6,8 +6,8 @@ The message of a `ValueError` is the end of a sentence that names the row and th
 from typing import Any
 
 from icdcli.data.markup import REMEDY, markup_of
-from icdcli.data.sources.table_evidence import short_value
-from icdcli.data.sources.table_splits import SPLIT_NAMES
+from icdcli.data.sources.tables.evidence import short_value
+from icdcli.data.sources.tables.splits import SPLIT_NAMES
 from icdcli.icd.code_cells import MISSING, is_unicode
 
 _LONGEST_NAME = 255  # characters of an id; longer than any path's name
